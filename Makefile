@@ -1,0 +1,44 @@
+# Two commands do all set-up: `make demo` and `make test`. Each makes .venv where it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-all lint bench evidence clean
+
+help:
+	@echo "make demo    install, then the whole main job offline: predict, fit, predict, report"
+	@echo "make test    install, then lint, types and tests (under 10 minutes on 2 cores)"
+	@echo "make test-all  the slow tests too"
+	@echo "make bench   speed against the peers, written to docs/performance.md"
+	@echo "make clean   remove .venv and what demo made"
+
+# torch and torchvision come as a matching pair from the registry; see docs/dependencies.md.
+$(READY): pyproject.toml constraints.txt
+	@echo "== installing into $(VENV) (several GB the first time; needs the package registry only)"
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo.py
+
+lint: $(READY)
+	@echo "== ruff: lint and format"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "== mypy"
+	@$(BIN)/mypy
+
+test: lint
+	@echo "== pytest"
+	@$(BIN)/python -m pytest -m "not slow and not network"
+
+test-all: lint
+	@$(BIN)/python -m pytest -m "not network"
+
+bench: $(READY)
+	@$(BIN)/python bench/run.py
+
+clean:
+	rm -rf $(VENV) demo runs

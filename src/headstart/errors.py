@@ -1,0 +1,70 @@
+"""Every error that Headstart raises on purpose, in one place.
+
+    HeadstartError               a job could not be done              exit code 1
+    ├── InputError               what the person gave is wrong        exit code 2
+    │   ├── DataError            images, labels, splits, tables
+    │   ├── BackboneError        unknown name, tap or architecture
+    │   ├── WeightsError         a weight file that is damaged or does not fit
+    │   ├── OutputError          a folder that exists, is read-only, a full disk
+    │   └── RunError             a run folder that is damaged, foreign or too new
+    └── StoreError               the feature store cannot be used
+
+A message is one line and says what is wrong, where, and what to do about it. Faces print the
+message and return ``exit_code``; only ``--debug`` shows a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HeadstartError(Exception):
+    """Base of all errors raised on purpose; its text is fit to be shown to a person."""
+
+    exit_code = 1
+
+
+class InputError(HeadstartError):
+    """What the person gave (a path, an option, a file) is wrong."""
+
+    exit_code = 2
+
+
+class DataError(InputError):
+    """Images, labels, splits or tables that cannot be used."""
+
+
+class BackboneError(InputError):
+    """An unknown backbone, architecture or tap."""
+
+
+class WeightsError(InputError):
+    """A weight file that is missing, damaged, or does not fit the architecture."""
+
+
+class OutputError(InputError):
+    """An output that exists already, cannot be written, or does not fit on the disk."""
+
+
+class RunError(InputError):
+    """A run folder that is missing, damaged, or written by a newer version."""
+
+
+class StoreError(HeadstartError):
+    """The feature store cannot be read or written."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:
+    """`` Did you mean 'a' or 'b'?`` with a leading space, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=n, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+
+
+def one_line(text: str, *, limit: int = 300) -> str:
+    """``text`` on one line with control characters escaped, for messages and tables.
+
+    File names may hold newlines and terminal escapes; they must not reach a terminal raw.
+    """
+    flat = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
