@@ -1,0 +1,27 @@
+"""From a folder, a table or a name to an index of images with digests, labels and splits."""
+
+from __future__ import annotations
+
+from headstart.data.decode import IMAGE_SUFFIXES, MAX_PIXELS, read_rgb
+from headstart.data.duplicates import feature_pairs
+from headstart.data.find import find_images
+from headstart.data.index import index
+from headstart.data.named import set_names
+from headstart.data.records import SPLITS, DuplicateGroup, Index, Quarantined, Record
+from headstart.data.split import make_split
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "SPLITS",
+    "DuplicateGroup",
+    "Index",
+    "Quarantined",
+    "Record",
+    "feature_pairs",
+    "find_images",
+    "index",
+    "make_split",
+    "read_rgb",
+    "set_names",
+]

@@ -1,0 +1,123 @@
+"""Fetching a published archive and unpacking it without trusting it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from headstart.data.sources import shown
+from headstart.errors import DataError, one_line
+from headstart.progress import Progress, silent
+
+_CHUNK_BYTES = 1 << 20
+_MAX_UNPACKED_BYTES = 8 << 30
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    md5: str = "",
+    timeout_s: float = 30.0,
+    progress: Progress = silent,
+) -> None:
+    """Fetch a file, whole or not at all.
+
+    Parameters
+    ----------
+    url
+        ``http``, ``https`` or ``file``.
+    target
+        Where it goes; written under another name first and renamed when complete.
+    md5
+        Its published checksum, 32 hexadecimal digits; empty where none is known.
+    timeout_s
+        Seconds to wait for the connection and for each answer.
+    progress
+        Told of the stage ``"download"`` in bytes.
+
+    Raises
+    ------
+    DataError
+        Where the file cannot be fetched or is not the one published.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".download-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            found = _fetch(url, file.write, timeout_s, progress)
+            file.flush()
+            os.fsync(file.fileno())
+        if md5 and found != md5:
+            raise DataError(
+                f"what {url} gave is not the published file (MD5 {found}, expected {md5}): fetch "
+                "it by hand and give the unpacked folder"
+            )
+        Path(temporary).replace(target)
+    except (OSError, urllib.error.URLError, ValueError) as error:
+        reason = one_line(str(getattr(error, "reason", error)), limit=120)
+        raise DataError(
+            f"cannot download {url}: {reason}; check the network, or give the folder of a local "
+            "copy"
+        ) from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def unpack_zip(archive: Path, folder: Path) -> None:
+    """Unpack a zip into a folder that does not exist yet, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        Where it is damaged, or a member would land outside ``folder`` or is too large.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpack-"))
+    try:
+        with zipfile.ZipFile(archive) as members:
+            infos = members.infolist()
+            for info in infos:
+                _check_member(info, archive)
+            if sum(info.file_size for info in infos) > _MAX_UNPACKED_BYTES:
+                raise DataError(f"{shown(archive)} unpacks to more than 8 GB: refused")
+            members.extractall(partial)
+        partial.replace(folder)
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        reason = one_line(str(error), limit=120)
+        raise DataError(f"cannot unpack {shown(archive)}: {reason}; remove it and retry") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _fetch(url: str, write: Callable[[bytes], object], timeout_s: float, progress: Progress) -> str:
+    if not url.startswith(("http://", "https://", "file://")):
+        raise ValueError("only http, https and file addresses are fetched")
+    digest = hashlib.md5(usedforsecurity=False)
+    with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+        total, done = int(answer.headers.get("Content-Length") or 0), 0
+        while chunk := answer.read(_CHUNK_BYTES):
+            write(chunk)
+            digest.update(chunk)
+            done += len(chunk)
+            progress("download", done, max(total, done))
+    if done < total:
+        raise OSError(f"the connection ended after {done:,} of {total:,} bytes")
+    return digest.hexdigest()
+
+
+def _check_member(info: zipfile.ZipInfo, archive: Path) -> None:
+    path = PurePosixPath(info.filename.replace("\\", "/"))
+    is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link:
+        raise DataError(
+            f"{shown(archive)} holds {shown(info.filename)}, which would be written outside its "
+            "folder: the archive is refused"
+        )

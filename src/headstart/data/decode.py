@@ -1,0 +1,296 @@
+"""From the bytes of an image file to an RGB picture, the same way everywhere.
+
+How each kind of image becomes 8-bit RGB:
+
+========================  ==========================================================================
+greyscale, 1-bit          the value is repeated in the three channels
+palette                   looked up
+alpha, transparent colour composited over white
+CMYK, YCCK                Pillow's plain formula (Adobe's inverted JPEGs are recognised); no profile
+16-bit greyscale          scaled from the smallest of 8, 12 or 16 bits that holds the brightest pixel
+32-bit integer            as 16-bit where 0 <= v <= 65535, else minimum..maximum to 0..255
+floating point            0..1 to 0..255 where all lie there, else minimum..maximum; NaN is black
+animation, pages          the first frame
+========================  ==========================================================================
+
+EXIF orientation is applied; a damaged EXIF block is passed over. Colour profiles are not applied.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from headstart.errors import DataError, one_line
+
+MAX_PIXELS = 100_000_000
+"""Images with more pixels than this are refused from their header (300 MB once decoded)."""
+
+MAX_FILE_BYTES = 512 * 1024 * 1024
+"""Files larger than this are not read into memory."""
+
+IMAGE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".avif",
+        ".jp2",
+        ".j2k",
+        ".mpo",
+        ".heic",
+        ".heif",
+    ]
+)
+"""Suffixes (lower case) by which a file counts as an image, whatever is in it."""
+
+# Pillow opens many more kinds; some run other programs (EPS) or have no signature (TGA).
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000", "MPO")
+_ORIENTATION = 0x0112
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Undecodable(Exception):  # noqa: N818 - a reason for the quarantine list, not a failure
+    """Why some bytes are no usable image; its text is the reason shown to the person."""
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the suffix of ``name`` is that of an image."""
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def read_rgb(
+    source: Path | str | bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    at_least: int | tuple[int, int] | None = None,
+) -> Image.Image:
+    """Decode an image file to 8-bit RGB, upright.
+
+    Parameters
+    ----------
+    source
+        A path, or the bytes of an image file.
+    max_pixels
+        Images with more pixels are refused before they are decoded. Pillow's own limit of
+        178,956,970 stands above it.
+    at_least
+        ``(width, height)`` in pixels, or one number for both sides: the picture may come back
+        smaller than it is, but never below this. Only JPEG makes use of it, decoding at 1/2, 1/4
+        or 1/8 of the size, up to ten times faster; the values differ a little from those of a full
+        decode followed by a reduction.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode ``"RGB"``, loaded.
+
+    Raises
+    ------
+    DataError
+        With the reason, where the file cannot be read or decoded.
+    """
+    where = "the bytes given" if isinstance(source, bytes) else f"'{one_line(str(source))}'"
+    try:
+        data = source if isinstance(source, bytes) else read_bytes(Path(source))
+        with opened(data, max_pixels=max_pixels, at_least=at_least) as image:
+            return upright(to_rgb(image), orientation(image))
+    except Undecodable as reason:
+        raise DataError(f"cannot use {where}: {reason}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a regular file of sane size, or `Undecodable` with the reason."""
+    try:
+        if not path.is_file():  # a pipe or a device would block or never end
+            raise Undecodable("no such file" if not path.exists() else "not a regular file")
+        n_bytes = path.stat().st_size
+        if n_bytes > MAX_FILE_BYTES:
+            raise Undecodable(
+                f"the file has {n_bytes:,} bytes; the limit is {MAX_FILE_BYTES:,}: "
+                "save it smaller or compressed"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise Undecodable(f"cannot be read: {error.strerror or error}") from None
+    except ValueError:  # a NUL inside a name, as tables may hold
+        raise Undecodable("not a possible file name") from None
+
+
+@contextmanager
+def opened(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int | tuple[int, int] | None = None
+) -> Iterator[Image.Image]:
+    """Open and fully load the first frame of ``data``; every failure becomes `Undecodable`.
+
+    The frame is as stored: neither turned nor converted. ``image.info["full_size"]`` is the size
+    in the header, which a scaled decode (``at_least``) does not change.
+    """
+    if not data:
+        raise Undecodable("empty file (0 bytes)")
+    with _pillow_quiet():
+        try:
+            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+                width, height = image.size
+                if width * height > max_pixels:
+                    raise Undecodable(_too_large(width * height, max_pixels, (width, height)))
+                if at_least is not None and image.format == "JPEG":
+                    image.draft(None, _stored_size(at_least, orientation(image)))
+                image.load()
+                image.info["full_size"] = (width, height)
+                yield image
+        except Undecodable:
+            raise
+        # Decoders given damaged bytes raise nearly anything (struct.error, SyntaxError,
+        # ZeroDivisionError, MemoryError, ...): to a person all of it is "this file is bad".
+        except Exception as error:
+            raise Undecodable(_reason(error, data, max_pixels)) from None
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) to 8; 1 where there is none or it is damaged."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # the EXIF block of a good picture may be rubbish; see `opened`
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def upright(image: Image.Image, exif_orientation: int) -> Image.Image:
+    """``image`` turned and mirrored as its EXIF orientation (1 to 8) asks."""
+    method = _TRANSPOSE.get(exif_orientation)
+    return image if method is None else image.transpose(method)
+
+
+def upright_size(size: tuple[int, int], exif_orientation: int) -> tuple[int, int]:
+    """``(width, height)`` after `upright`."""
+    return (size[1], size[0]) if exif_orientation >= 5 else size
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A loaded image as 8-bit RGB by the table at the top of this module."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep(image)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    if image.mode == "RGB":
+        return image.copy()  # the opened file closes with its context
+    return image.convert("RGB")
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if image.mode == "F":
+        start, span = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high - low)
+    elif low >= 0 and high <= 65535:
+        start, span = 0.0, next(top for top in (255.0, 4095.0, 65535.0) if high <= top)
+    else:
+        start, span = low, high - low
+    scaled = (values - start) * (255.0 / span if span > 0 else 0.0)
+    grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _stored_size(at_least: int | tuple[int, int], exif_orientation: int) -> tuple[int, int]:
+    size = (at_least, at_least) if isinstance(at_least, int) else at_least
+    return upright_size(size, exif_orientation)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(f for f in _FORMATS if f in Image.OPEN)
+
+
+_quiet_lock = threading.Lock()
+_quiet: dict[str, Any] = {"depth": 0, "saved": None}
+
+
+@contextmanager
+def _pillow_quiet() -> Iterator[None]:
+    """Pillow's warnings (corrupt EXIF, large image) switched off while any thread decodes.
+
+    ``warnings.catch_warnings`` swaps a global list, so threads must share one swap: the first one
+    in makes it and the last one out undoes it.
+    """
+    with _quiet_lock:
+        if _quiet["depth"] == 0:
+            _quiet["saved"] = warnings.catch_warnings()
+            _quiet["saved"].__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _quiet["depth"] += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet["depth"] -= 1
+            if _quiet["depth"] == 0:
+                _quiet["saved"].__exit__(None, None, None)
+
+
+def _too_large(n_pixels: int, limit: int, size: tuple[int, int] | None = None) -> str:
+    shape = f"{size[0]} x {size[1]} = " if size else ""
+    return f"too large: {shape}{n_pixels:,} pixels; the limit is {limit:,}: save it smaller"
+
+
+def _reason(error: Exception, data: bytes, max_pixels: int) -> str:
+    text = str(error)
+    if isinstance(error, Image.DecompressionBombError):
+        pixels = re.search(r"\((\d+) pixels\)", text)
+        return _too_large(int(pixels[1]), max_pixels) if pixels else "too large to decode"
+    if isinstance(error, MemoryError):
+        return "too large: decoding it ran out of memory"
+    if isinstance(error, UnidentifiedImageError):
+        return _what_it_is_instead(data)
+    if "truncated" in text.lower() or "broken data stream" in text or isinstance(error, EOFError):
+        return "truncated: the file ends before the picture does"
+    detail = one_line(text, limit=100) or type(error).__name__
+    return f"damaged: it cannot be decoded ({detail})"
+
+
+def _what_it_is_instead(data: bytes) -> str:
+    head = data[:512]
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"hevc", b"msf1"):
+        return "HEIC photographs are not supported: save it as JPEG"
+    if head.lstrip()[:1] == b"<":
+        return "not an image: it holds a web page or other markup (HTML, XML, SVG)"
+    if head.startswith(b"%PDF"):
+        return "not an image: it holds a PDF document"
+    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+        return "not an image: it holds text"
+    if head.startswith((b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")):
+        return "truncated or damaged: its header cannot be read"
+    return "not an image that can be read here (unknown or damaged header)"

@@ -1,0 +1,158 @@
+"""Facts of image files kept on disk by digest, so that no file is decoded twice.
+
+Each call that learnt something adds one file, ``facts-<version>-pillow<version>-<sha256>.npy``: a
+NumPy structured array (one row a digest) named by the hash of its own bytes. Nothing is ever
+changed in place, so two processes cannot harm each other, and a damaged file is told by its name,
+passed over, and its facts computed anew. A new Pillow may decode what an old one could not, so its
+version is part of the name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import __version__ as pillow_version
+
+from headstart.data.inspection import THUMB_VALUES, Facts
+
+_VERSION = 1  # of the facts: raise it when the hash, the thumbnail or a reason changes
+_MERGE_ABOVE = 16
+_FLUSH_ABOVE = 20_000
+_ROW = np.dtype(
+    [
+        ("digest", "V32"),
+        ("width", "<u4"),
+        ("height", "<u4"),
+        ("phash", "<u8"),
+        ("reason", "S240"),
+        ("thumb", "V768"),
+    ]
+)
+assert _ROW["thumb"].itemsize == THUMB_VALUES
+
+
+class FactStore:
+    """Facts by digest under a folder; with no folder it forgets everything at the end.
+
+    Parameters
+    ----------
+    folder
+        Created when first written to. A folder that cannot be read or written costs only time:
+        the facts are computed again.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._rows: list[NDArray[np.void]] = []
+        self._where: dict[bytes, tuple[int, int]] = {}
+        self._new: dict[str, Facts] = {}
+        if folder is not None:
+            self._load(folder)
+
+    def get(self, digest: str) -> Facts | None:
+        """The facts of a digest, if they are known."""
+        at = self._where.get(bytes.fromhex(digest))
+        return self._new.get(digest) if at is None else _facts(self._rows[at[0]][at[1]])
+
+    def add(self, digest: str, facts: Facts) -> None:
+        """Remember the facts of a digest; large batches are written as they fill."""
+        if digest and bytes.fromhex(digest) not in self._where:
+            self._new[digest] = facts
+        if self._folder is not None and len(self._new) >= _FLUSH_ABOVE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is new."""
+        if self._folder is None or not self._new:
+            return
+        rows = np.array([_row(d, f) for d, f in sorted(self._new.items())], dtype=_ROW)
+        if _write(self._folder, rows) is not None:
+            self._keep(rows)
+            self._new.clear()
+
+    def _load(self, folder: Path) -> None:
+        files = sorted(folder.glob(f"{_prefix()}*.npy"))
+        for file in files:
+            rows = _read(file)
+            if rows is not None:
+                self._keep(rows)
+        if len(files) > _MERGE_ABOVE:
+            self._merge(folder, files)
+
+    def _keep(self, rows: NDArray[np.void]) -> None:
+        self._rows.append(rows)
+        shard = len(self._rows) - 1
+        for i, digest in enumerate(rows["digest"].tolist()):
+            self._where.setdefault(digest, (shard, i))
+
+    def _merge(self, folder: Path, files: list[Path]) -> None:
+        """Many small files into one; another process that still wants an old one recomputes."""
+        if not self._where:
+            return
+        places = [at for _, at in sorted(self._where.items())]
+        rows = np.array([self._rows[s][i] for s, i in places], dtype=_ROW)
+        merged = _write(folder, rows)
+        for file in files if merged is not None else []:
+            if file != merged:
+                file.unlink(missing_ok=True)
+
+
+def _prefix() -> str:
+    return f"facts-{_VERSION}-pillow{pillow_version}-"
+
+
+def _row(digest: str, facts: Facts) -> tuple[object, ...]:
+    reason = facts.reason.encode()[:240].decode(errors="ignore").encode()
+    thumb = facts.thumb.ljust(THUMB_VALUES, b"\0")
+    return (bytes.fromhex(digest), facts.width, facts.height, facts.phash, reason, thumb)
+
+
+def _facts(row: np.void) -> Facts:
+    values: Any = row.tolist()
+    _, width, height, phash, reason, thumb = values
+    return Facts(width, height, phash, thumb if width else b"", reason.decode())
+
+
+def _read(file: Path) -> NDArray[np.void] | None:
+    try:
+        data = file.read_bytes()
+        if not file.stem.endswith(_name_hash(data)):
+            return None
+        rows = np.load(io.BytesIO(data), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return rows if rows.dtype == _ROW and rows.ndim == 1 else None
+
+
+def _write(folder: Path, rows: NDArray[np.void]) -> Path | None:
+    """The file written, or None where the folder does not take it (read-only, full disk)."""
+    buffer = io.BytesIO()
+    np.save(buffer, rows, allow_pickle=False)
+    data = buffer.getvalue()
+    target = folder / f"{_prefix()}{_name_hash(data)}.npy"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".facts-", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError:
+        return None
+    return target
+
+
+def _name_hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]

@@ -1,0 +1,69 @@
+"""Finding unlabelled images to predict."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from headstart.data.decode import is_image_name
+from headstart.data.sources import missing_path, printable, walk_images
+from headstart.errors import DataError
+
+
+def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str]]:
+    """Expand files, folders and patterns to image files, each once.
+
+    Parameters
+    ----------
+    paths
+        A file is taken whatever its suffix. A folder gives the images under it, at any depth, in
+        natural order (``img2`` before ``img10``). A pattern (``*``, ``?``, ``[ab]``, ``**``) is
+        expanded where no file has that very name.
+
+    Returns
+    -------
+    list of (Path, str)
+        Absolute path, and the name to show: as given, or the folder as given and the path in it.
+
+    Raises
+    ------
+    DataError
+        Where a path does not exist, or nothing is found. Files are not opened.
+    """
+    found: dict[Path, str] = {}
+    asked = [os.fspath(p) for p in paths]
+    for text in asked:
+        for path in _expand(text):
+            for image, name in _images_at(path):
+                found.setdefault(image, name)
+    if not found:
+        raise DataError(f"no images in {', '.join(map(repr, asked)) or 'an empty list of paths'}")
+    return list(found.items())
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorting by this puts ``img2`` before ``img10``."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(p), "") if p.isdigit() else (1, 0, p.lower()) for p in parts if p]
+
+
+def _expand(text: str) -> list[Path]:
+    path = Path(text).expanduser()
+    if os.path.lexists(path):
+        return [path]
+    if not glob.has_magic(text):
+        raise missing_path(path)
+    matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - patterns may be absolute
+    chosen = [Path(m) for m in sorted(matches, key=natural_key)]
+    return [p for p in chosen if p.is_dir() or is_image_name(p.name)]
+
+
+def _images_at(path: Path) -> list[tuple[Path, str]]:
+    if not path.is_dir():
+        return [(path.absolute(), printable(path.as_posix()))]
+    listing = walk_images(path.absolute())
+    items = sorted(listing.items, key=lambda item: natural_key(item.name))
+    return [(item.path, f"{printable(path.as_posix())}/{item.name}") for item in items]

@@ -1,0 +1,233 @@
+"""One call from a path or a name to an `Index`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from headstart.data.duplicates import find_duplicates
+from headstart.data.factstore import FactStore
+from headstart.data.inspection import Facts, Inspected, inspect_all
+from headstart.data.records import Index, Quarantined, Record
+from headstart.data.sources import Listing, counted, list_folder, missing_path, shown, some
+from headstart.data.split import make_split
+from headstart.data.splitfile import apply_split_file
+from headstart.data.tables import TABLE_SUFFIXES, list_table
+from headstart.errors import DataError
+from headstart.progress import Progress, silent
+
+
+def index(
+    path: str | os.PathLike[str],
+    *,
+    split: str | os.PathLike[str] | None = None,
+    test_size: float = 0.2,
+    seed: int = 0,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
+) -> Index:
+    """Read every image of a data set once; give names, labels, digests, sizes and a split.
+
+    Parameters
+    ----------
+    path
+        A folder with a folder for each class; the same inside ``train``, ``val`` and ``test``; a
+        CSV, TSV or Parquet table of paths and labels; a split file; or the name of a data set
+        (``"scene15"``, ``"flowers102"``, ...; ``"scene15:/a/local/copy"``). A path that exists
+        wins over a name.
+    split
+        A file of lines ``train,Class/file`` that puts every image on a side.
+    test_size
+        Share of each class to test on, in (0, 1), where Headstart makes the split: stratified, and
+        with exact and near duplicates kept on one side.
+    seed
+        Of the split that Headstart makes.
+    image_column, label_column
+        Columns of a table, where their names are not among the usual ones.
+    cache
+        Folder that keeps what was learnt of each file by digest, so that a second index of the
+        same images decodes none, and that downloads of named sets go to. None: nothing is kept.
+    progress
+        Told of the stages ``"download"`` (bytes) and ``"read images"``.
+
+    Returns
+    -------
+    Index
+        Records sorted by name.
+
+    Raises
+    ------
+    DataError
+        Where the data cannot be used; the message says where and what to do. Single bad files
+        raise nothing: they are in ``quarantine`` with the reason.
+    """
+    folder = None if cache is None else Path(cache)
+    listing = _list(os.fspath(path), folder, image_column, label_column, progress)
+    if split is not None:
+        listing = _with_split_file(listing, Path(split))
+    listing.items.sort(key=lambda item: item.name)
+    records, facts, quarantine = _read(listing, folder, progress)
+    _check_classes(listing, records, quarantine)
+    notes = list(listing.notes)
+    records = _name_val_as_test(records, notes)
+    duplicates = sum(find_duplicates(records, facts), ())
+    result = Index(
+        root=listing.root,
+        source=listing.source,
+        records=tuple(records),
+        quarantine=tuple(quarantine),
+        duplicates=duplicates,
+        ignored=listing.ignored,
+        notes=tuple(notes),
+    )
+    return _with_sides(result, test_size, seed)
+
+
+def _list(
+    path: str,
+    cache: Path | None,
+    image_column: str | None,
+    label_column: str | None,
+    progress: Progress,
+) -> Listing:
+    where = Path(path).expanduser()
+    try:
+        is_folder, is_file = bool(path) and where.is_dir(), where.is_file()
+    except OSError as error:
+        raise DataError(f"cannot read {shown(where)}: {error.strerror}") from None
+    if is_folder:
+        return list_folder(where.resolve())
+    if is_file:
+        if where.suffix.lower() not in TABLE_SUFFIXES:
+            raise DataError(
+                f"{shown(where)} is a file but no table: expected a folder of class folders, or a "
+                ".csv, .tsv, .txt or .parquet file"
+            )
+        return list_table(where, image_column=image_column, label_column=label_column)
+    from headstart.data.named import list_named, names_a_set, set_names
+
+    if names_a_set(path):
+        return list_named(path, cache=cache, progress=progress)
+    raise missing_path(where, what="folder, table or data set", also=set_names())
+
+
+def _with_split_file(listing: Listing, split: Path) -> Listing:
+    if listing.source == "scene15":
+        from headstart.data.scene15 import canonical_name
+
+        return apply_split_file(listing, split, same_name=canonical_name)
+    return apply_split_file(listing, split)
+
+
+def _read(
+    listing: Listing, cache: Path | None, progress: Progress
+) -> tuple[list[Record], list[Facts], list[Quarantined]]:
+    store = FactStore(cache / "images" if cache is not None else None)
+    records, facts = [], []
+    quarantine = [Quarantined(name=n, reason="a link that leads nowhere") for n in listing.missing]
+    items = listing.items
+    inspected = _remembered(inspect_all([i.path for i in items], store.get), store)
+    for done, (item, seen) in enumerate(zip(items, inspected, strict=True), start=1):
+        if seen.facts.reason:
+            quarantine.append(Quarantined(name=item.name, reason=seen.facts.reason))
+        else:
+            facts.append(seen.facts)
+            records.append(
+                Record(
+                    path=item.path,
+                    name=item.name,
+                    label=item.label,
+                    digest=seen.digest,
+                    width=seen.facts.width,
+                    height=seen.facts.height,
+                    split=item.split,
+                )
+            )
+        if done % 64 == 0 or done == len(items):
+            progress("read images", done, len(items))
+    return records, facts, sorted(quarantine, key=lambda q: q.name)
+
+
+def _remembered(inspected: Iterator[Inspected], store: FactStore) -> Iterator[Inspected]:
+    """Passes on and stores; what was learnt before an interrupt is kept too."""
+    try:
+        for seen in inspected:
+            store.add(seen.digest, seen.facts)
+            yield seen
+    finally:
+        store.flush()
+
+
+def _check_classes(
+    listing: Listing, records: Sequence[Record], quarantine: Sequence[Quarantined]
+) -> None:
+    """At least two classes are left; a class that lost all its images is noted."""
+    left = sorted({r.label for r in records})
+    lost = sorted({item.label for item in listing.items} - set(left))
+    if len(left) >= 2:
+        emptied = sorted({i.split for i in listing.items} - {r.split for r in records})
+        if emptied:
+            raise DataError(
+                f"{shown(listing.root)}: no image of the {emptied[0]} split can be used (first: "
+                f"{shown(quarantine[0].name)}: {quarantine[0].reason})"
+            )
+        if lost:
+            listing.notes.append(
+                f"no usable image is left of {counted(len(lost), 'class')}: {some(lost)}"
+            )
+        return
+    first = quarantine[0] if quarantine else None
+    because = (
+        f" ({counted(len(quarantine), 'unusable file')}; first: {shown(first.name)}: {first.reason})"
+        if first
+        else ""
+    )
+    what = f"one class only ({shown(left[0])})" if left else "no usable image"
+    raise DataError(f"{shown(listing.root)} has {what}{because}: at least two classes are needed")
+
+
+def _name_val_as_test(records: list[Record], notes: list[str]) -> list[Record]:
+    """Held-out data is the test side, whatever it is called, where there is no other."""
+    splits = {r.split for r in records}
+    if splits != {"train", "val"}:
+        return records
+    notes.append("the data has no test split: its validation split is used as the test split")
+    return [replace(r, split="test") if r.split == "val" else r for r in records]
+
+
+def _with_sides(found: Index, test_size: float, seed: int) -> Index:
+    """Check the split that came with the data, or make one."""
+    splits = {r.split for r in found.records}
+    if splits == {""} or splits == {"train"}:
+        made = make_split(found.records, found.duplicates, test_size=test_size, seed=seed)
+        notes = found.notes
+        if splits == {"train"}:
+            notes += ("the data has training images only: a part of them was split off to test on",)
+        return replace(found.with_split(made), split_made=True, notes=notes)
+    if "train" not in splits:
+        named = ", ".join(sorted(splits))
+        raise DataError(f"{shown(found.root)} has no training images: its split has only {named}")
+    counts = found.counts()
+    untrained = [c for c, n in counts.items() if not n["train"]]
+    if untrained:
+        raise DataError(
+            f"no training images of {counted(len(untrained), 'class')}: {some(untrained)}: add some, "
+            "or remove the class from the other splits"
+        )
+    more = [
+        text
+        for text in (
+            _note("no test images of", [c for c, n in counts.items() if not n["test"]]),
+            _note("one training image only of", [c for c, n in counts.items() if n["train"] == 1]),
+        )
+        if text
+    ]
+    return replace(found, notes=(*found.notes, *more))
+
+
+def _note(what: str, classes: Sequence[str]) -> str:
+    return f"{what} {counted(len(classes), 'class')}: {some(classes)}" if classes else ""

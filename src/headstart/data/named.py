@@ -1,0 +1,244 @@
+"""Data sets known by name, through torchvision's own loaders.
+
+Sets that come as image files are indexed where torchvision puts them, under its official split.
+Sets that come as arrays are written out as PNG files once. They are looked for in the folder that
+the environment variable ``HEADSTART_DATA`` names, then downloaded to ``datasets`` under the cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headstart.data.scene15 import list_scene15
+from headstart.data.sources import Listed, Listing, shown
+from headstart.errors import DataError, one_line
+from headstart.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """How torchvision is asked for a set.
+
+    Attributes
+    ----------
+    loader
+        Class in ``torchvision.datasets``.
+    splits
+        Keyword arguments for each of our splits; ``""`` where the set has no split of its own.
+    is_array
+        Whether it comes as arrays rather than as image files.
+    """
+
+    loader: str
+    splits: Mapping[str, Mapping[str, Any]]
+    is_array: bool = False
+    classes: tuple[str, ...] = field(default=())
+
+
+def _split(*names: str, **renamed: str) -> dict[str, dict[str, Any]]:
+    return {n: {"split": renamed.get(n, n)} for n in (*names, *renamed)}
+
+
+_TRAIN_FLAG = {"train": {"train": True}, "test": {"train": False}}
+_DIGITS = tuple("0123456789")
+
+NAMED_SETS: dict[str, NamedSet] = {
+    "caltech101": NamedSet("Caltech101", {"": {}}),
+    "caltech256": NamedSet("Caltech256", {"": {}}),
+    "cifar10": NamedSet("CIFAR10", _TRAIN_FLAG, is_array=True),
+    "cifar100": NamedSet("CIFAR100", _TRAIN_FLAG, is_array=True),
+    "country211": NamedSet("Country211", _split("train", "test", val="valid")),
+    "dtd": NamedSet("DTD", _split("train", "val", "test")),
+    "eurosat": NamedSet("EuroSAT", {"": {}}),
+    "fashionmnist": NamedSet("FashionMNIST", _TRAIN_FLAG, is_array=True),
+    "fgvc_aircraft": NamedSet("FGVCAircraft", _split("train", "val", "test")),
+    "flowers102": NamedSet("Flowers102", _split("train", "val", "test")),
+    "food101": NamedSet("Food101", _split("train", "test")),
+    "gtsrb": NamedSet("GTSRB", _split("train", "test")),
+    "imagenette": NamedSet("Imagenette", _split("train", test="val")),
+    "kmnist": NamedSet("KMNIST", _TRAIN_FLAG, is_array=True),
+    "mnist": NamedSet("MNIST", _TRAIN_FLAG, is_array=True, classes=_DIGITS),
+    "pets": NamedSet("OxfordIIITPet", _split("test", train="trainval")),
+    "rendered_sst2": NamedSet("RenderedSST2", _split("train", "val", "test")),
+    "stl10": NamedSet("STL10", _split("train", "test"), is_array=True),
+    "sun397": NamedSet("SUN397", {"": {}}),
+    "svhn": NamedSet("SVHN", _split("train", "test"), is_array=True, classes=_DIGITS),
+}
+_ALSO_CALLED = {
+    "15scene": "scene15",
+    "15scenes": "scene15",
+    "aircraft": "fgvc_aircraft",
+    "flowers": "flowers102",
+    "oxfordiiitpet": "pets",
+    "oxfordpets": "pets",
+    "textures": "dtd",
+}
+
+
+def set_names() -> tuple[str, ...]:
+    """The names of all named sets, sorted."""
+    return tuple(sorted((*NAMED_SETS, "scene15")))
+
+
+def names_a_set(text: str) -> bool:
+    """Whether ``text`` is a set's name, or a name and a folder (``dtd:/data``)."""
+    return _resolve(text.partition(":")[0]) is not None
+
+
+def list_named(text: str, *, cache: Path | None = None, progress: Progress = silent) -> Listing:
+    """The images of a named set, downloaded if need be.
+
+    Parameters
+    ----------
+    text
+        A name, or ``name:FOLDER`` where the folder is a local copy; then nothing is downloaded.
+    cache
+        Downloads go to ``datasets`` under it; None: nothing is downloaded.
+    progress
+        Told of the stage ``"download"``, in bytes, for ``scene15``.
+
+    Raises
+    ------
+    DataError
+        Where the set is neither here nor to be had.
+    """
+    given, _, folder = text.partition(":")
+    name = _resolve(given)
+    if name is None:
+        raise DataError(f"no data set is called {shown(given)}; known: {', '.join(set_names())}")
+    fetched = None if cache is None else cache / "datasets"
+    places = [Path(folder).expanduser()] if folder else _places(fetched)
+    if folder and not places[0].is_dir():
+        raise DataError(f"{shown(text)}: there is no folder {shown(places[0])}")
+    if name == "scene15":
+        return list_scene15(places, cache=None if folder else fetched, progress=progress)
+    return _list_torchvision(name, places, None if folder else fetched)
+
+
+def _resolve(name: str) -> str | None:
+    plain = name.lower().replace("-", "").replace("_", "")
+    plain = _ALSO_CALLED.get(plain, plain)
+    return next((n for n in set_names() if n.replace("_", "") == plain), None)
+
+
+def _places(fetched: Path | None) -> list[Path]:
+    """Where a copy may be already: ``HEADSTART_DATA``, then the cache."""
+    named = os.environ.get("HEADSTART_DATA")
+    return [p for p in (Path(named) if named else None, fetched) if p is not None]
+
+
+def _list_torchvision(name: str, places: list[Path], fetched: Path | None) -> Listing:
+    for place in places:
+        try:
+            return _load(name, place, download=False)
+        # Loaders say "not here" or "only half here" with whatever their parsing runs into.
+        except Exception:
+            continue
+    if fetched is None:
+        where = f" in {shown(places[0])}" if places else ""
+        raise DataError(
+            f"the data set {name!r} is not on this computer{where}: set HEADSTART_DATA to the "
+            "folder that torchvision downloaded it to, or give a cache folder to download to"
+        )
+    try:
+        fetched.mkdir(parents=True, exist_ok=True)
+        return _load(name, fetched, download=True)
+    except Exception as error:  # the network, the disk, a damaged archive: see above
+        reason = one_line(str(error), limit=120)
+        raise DataError(
+            f"cannot download the data set {name!r}: {reason}; check the network, or set "
+            "HEADSTART_DATA to a folder that holds it as torchvision lays it out"
+        ) from None
+
+
+def _load(name: str, root: Path, *, download: bool) -> Listing:
+    import torchvision.datasets as loaders
+
+    known = NAMED_SETS[name]
+    items: list[Listed] = []
+    base = root.resolve()
+    for split, arguments in known.splits.items():
+        data = _open(getattr(loaders, known.loader), base, arguments, download)
+        if known.is_array:
+            items += _written_out(known, data, base / f"{name}-png", split)
+        else:
+            items += [
+                Listed(path, path.relative_to(base).as_posix(), label, split)
+                for path, label in _files(data)
+            ]
+    return Listing(base, name, items)
+
+
+def _open(loader: Any, base: Path, arguments: Mapping[str, Any], download: bool) -> Any:
+    """What is there is not fetched again: some loaders refuse to when a part of them is there."""
+    with contextlib.redirect_stdout(sys.stderr):  # they print; stdout may be read by a machine
+        try:
+            return loader(str(base), download=False, **arguments)
+        except Exception:  # as in `_list_torchvision`
+            if not download:
+                raise
+        return loader(str(base), download=True, **arguments)
+
+
+def _files(data: Any) -> Iterator[tuple[Path, str]]:
+    """Path and class name of each image of one of torchvision's file-based sets."""
+    if hasattr(data, "index") and hasattr(data, "y"):  # the Caltech sets keep numbers only
+        for i, y in zip(data.index, data.y, strict=True):
+            yield _caltech_path(data, y, i), str(data.categories[y])
+        return
+    samples = getattr(data, "samples", None) or getattr(data, "_samples", None)
+    if samples is None:
+        files = getattr(data, "_image_files", None) or data._images
+        samples = zip(files, data._labels, strict=True)
+    classes = getattr(data, "classes", None)
+    for path, label in samples:
+        yield Path(os.path.realpath(path)), _class_name(classes, int(label))
+
+
+def _caltech_path(data: Any, y: int, i: int) -> Path:
+    root = Path(os.path.realpath(data.root))
+    category = str(data.categories[y])
+    if (root / "101_ObjectCategories").is_dir():
+        return root / "101_ObjectCategories" / category / f"image_{i:04d}.jpg"
+    return root / "256_ObjectCategories" / category / f"{y + 1:03d}_{i:04d}.jpg"
+
+
+def _class_name(classes: Any, label: int) -> str:
+    if classes is None:
+        return f"{label:03d}"
+    name = classes[label]
+    return str(name[0] if isinstance(name, tuple) else name)
+
+
+def _written_out(known: NamedSet, data: Any, folder: Path, split: str) -> list[Listed]:
+    """An array set's images as files under ``folder/split/class``, written once."""
+    target = folder / split
+    if not target.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder, prefix=".write-"))
+        try:
+            _write_pngs(known, data, partial)
+            partial.replace(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return [
+        Listed(path, path.relative_to(folder.parent).as_posix(), path.parent.name, split)
+        for path in sorted(target.rglob("*.png"))
+    ]
+
+
+def _write_pngs(known: NamedSet, data: Any, folder: Path) -> None:
+    classes = known.classes or data.classes
+    for i in range(len(data)):
+        image, label = data[i]
+        target = folder / str(classes[int(label)]).replace("/", "-")
+        target.mkdir(exist_ok=True)
+        image.save(target / f"{i:05d}.png")

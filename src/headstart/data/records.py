@@ -1,0 +1,200 @@
+"""What an index is made of: plain frozen values, with no reading of files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+SPLITS = ("train", "val", "test")
+"""The split names, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One usable image.
+
+    Attributes
+    ----------
+    path
+        Absolute path of the file.
+    name
+        Posix path relative to the root of the index: what a person is shown. It may hold
+        anything a file name may, newlines and markup too: escape it before showing it.
+    label
+        Class name; ``""`` where unlabelled.
+    digest
+        SHA-256 of the file's bytes, 64 hexadecimal digits.
+    width, height
+        Pixels, after EXIF rotation.
+    split
+        ``"train"``, ``"val"``, ``"test"``, or ``""`` before a split is made.
+    """
+
+    path: Path
+    name: str
+    label: str
+    digest: str
+    width: int
+    height: int
+    split: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quarantined:
+    """One file that cannot be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DuplicateGroup:
+    """Images that are the same bytes (``exact``) or the same picture (``near``).
+
+    ``names``, ``splits`` and ``labels`` are parallel, sorted by name. A near group lists the exact
+    copies of its members too.
+    """
+
+    names: tuple[str, ...]
+    splits: tuple[str, ...]
+    labels: tuple[str, ...]
+    kind: Literal["exact", "near"]
+
+    @property
+    def straddles(self) -> bool:
+        """Whether the group lies on more than one side of the split."""
+        return len(set(self.splits)) > 1
+
+    @property
+    def conflicting(self) -> bool:
+        """Whether the same picture carries more than one label."""
+        return len(set(self.labels)) > 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """The group as plain JSON values."""
+        return {
+            "names": list(self.names),
+            "splits": list(self.splits),
+            "labels": list(self.labels),
+            "straddles": self.straddles,
+            "conflicting": self.conflicting,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Index:
+    """All that is known of a data set without running a network.
+
+    Attributes
+    ----------
+    root
+        The folder that record names are relative to.
+    source
+        ``"folder"``, ``"split folders"``, ``"table"``, ``"split file"``, or a named set's name.
+    records
+        Usable images sorted by name; this order is the row order of every feature matrix.
+    quarantine
+        Files that cannot be used, with the reason, sorted by name.
+    duplicates
+        Groups of exact and of near duplicates.
+    ignored
+        How many files were passed over because their suffix is not that of an image.
+    notes
+        Sentences for the person: what was left out, assumed or looks odd.
+    split_made
+        Whether Headstart made the split (then no group straddles it).
+    """
+
+    root: Path
+    source: str
+    records: tuple[Record, ...]
+    quarantine: tuple[Quarantined, ...] = ()
+    duplicates: tuple[DuplicateGroup, ...] = ()
+    ignored: int = 0
+    notes: tuple[str, ...] = ()
+    split_made: bool = False
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, sorted."""
+        return tuple(sorted({r.label for r in self.records}))
+
+    def of_split(self, split: str) -> tuple[Record, ...]:
+        """The records of one split, in index order."""
+        return tuple(r for r in self.records if r.split == split)
+
+    @property
+    def train(self) -> tuple[Record, ...]:
+        """The training records."""
+        return self.of_split("train")
+
+    @property
+    def val(self) -> tuple[Record, ...]:
+        """The validation records; empty unless the data came with some."""
+        return self.of_split("val")
+
+    @property
+    def test(self) -> tuple[Record, ...]:
+        """The test records."""
+        return self.of_split("test")
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images of each class in each split: ``{class: {"train": n, "val": n, "test": n}}``."""
+        n = Counter((r.label, r.split) for r in self.records)
+        return {c: {s: n[c, s] for s in SPLITS} for c in self.classes}
+
+    @property
+    def imbalance(self) -> float:
+        """Largest class of the training split over its smallest, >= 1 (1: balanced)."""
+        sizes = Counter(r.label for r in self.train or self.records).values()
+        return max(sizes) / min(sizes) if sizes else 1.0
+
+    @property
+    def straddling(self) -> tuple[DuplicateGroup, ...]:
+        """Duplicate groups with members on more than one side of the split."""
+        return tuple(g for g in self.duplicates if g.straddles)
+
+    @property
+    def conflicting(self) -> tuple[DuplicateGroup, ...]:
+        """Duplicate groups whose members carry different labels."""
+        return tuple(g for g in self.duplicates if g.conflicting)
+
+    def with_split(self, splits: Mapping[str, str]) -> Index:
+        """The same images under another split.
+
+        Parameters
+        ----------
+        splits
+            Split of each record by name; a name left out keeps its split.
+        """
+        records = tuple(replace(r, split=splits.get(r.name, r.split)) for r in self.records)
+        of = {r.name: r.split for r in records}
+        groups = tuple(
+            replace(g, splits=tuple(of[name] for name in g.names)) for g in self.duplicates
+        )
+        return replace(self, records=records, duplicates=groups)
+
+    def data_summary(self) -> dict[str, Any]:
+        """Plain JSON values for the run folder and the report."""
+        return {
+            "source": self.source,
+            "n_images": len(self.records),
+            "n_quarantined": len(self.quarantine),
+            "n_ignored": self.ignored,
+            "split_made": self.split_made,
+            "classes": [
+                {"class": c, **{f"n_{s}": n for s, n in by.items()}}
+                for c, by in self.counts().items()
+            ],
+            "imbalance": self.imbalance,
+            "quarantine": [{"name": q.name, "reason": q.reason} for q in self.quarantine],
+            "exact_duplicates": [g.to_dict() for g in self.duplicates if g.kind == "exact"],
+            "near_duplicates": [g.to_dict() for g in self.duplicates if g.kind == "near"],
+            "notes": list(self.notes),
+        }

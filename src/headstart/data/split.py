@@ -1,0 +1,133 @@
+"""A training and a test side, chosen by what the images are and not by what they are called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from headstart.data.duplicates import merge_groups
+from headstart.data.records import DuplicateGroup, Record
+from headstart.data.sources import shown
+from headstart.errors import DataError
+
+
+def make_split(
+    records: Sequence[Record],
+    duplicates: Sequence[DuplicateGroup] = (),
+    *,
+    test_size: float = 0.2,
+    seed: int = 0,
+) -> dict[str, str]:
+    """Put every image in ``"train"`` or ``"test"``, stratified, copies kept together.
+
+    The order of files, their names and their dates have no say: groups of duplicates are ordered
+    by a hash of the seed and their digests, and taken for the test side while every class they
+    touch has room.
+
+    Parameters
+    ----------
+    records
+        Usable, labelled images.
+    duplicates
+        Exact and near groups by name; a group goes to one side whole.
+    test_size
+        Share of each class to test on, in (0, 1). A class of ``n`` images gives
+        ``round(n * test_size)``, at least 1 and at most ``n - 1``; fewer where groups of
+        duplicates do not fit, more where the only group that can be given is larger.
+    seed
+        Other seeds give other splits.
+
+    Returns
+    -------
+    dict
+        Split by record name.
+
+    Raises
+    ------
+    DataError
+        Where a class cannot be on both sides: it has one image, or all its images are duplicates
+        of each other.
+    """
+    if not 0 < test_size < 1:
+        raise DataError(f"test_size must lie between 0 and 1, not {test_size!r}; 0.2 is usual")
+    groups = _Groups(records, duplicates, seed)
+    _check_classes(records, groups)
+    sizes = Counter(r.label for r in records)
+    target = {c: min(max(round(n * test_size), 1), n - 1) for c, n in sizes.items()}
+    tested: Counter[str] = Counter()
+    chosen: set[int] = set()
+    for g in groups.order:
+        labels = groups.labels[g]
+        if all(tested[c] + n <= target[c] for c, n in labels.items()):
+            chosen.add(g)
+            tested.update(labels)
+    _give_untested_a_group(groups, sizes, tested, chosen)
+    return {
+        name: "test" if g in chosen else "train" for g in groups.order for name in groups.names[g]
+    }
+
+
+class _Groups:
+    """Merged duplicate groups: their names, label counts, and the seeded order of their ids."""
+
+    def __init__(
+        self, records: Sequence[Record], duplicates: Sequence[DuplicateGroup], seed: int
+    ) -> None:
+        of = {r.name: r for r in records}
+        copies: dict[str, list[str]] = defaultdict(list)
+        for record in records:
+            copies[record.digest].append(record.name)
+        together = [g.names for g in duplicates] + list(copies.values())
+        self.names = merge_groups(together, list(of))
+        self.labels = [Counter(of[name].label for name in names) for names in self.names]
+        digests = [sorted(of[name].digest for name in names) for names in self.names]
+
+        def rank(g: int) -> bytes:
+            return hashlib.sha256(f"{seed}:{digests[g][0]}".encode()).digest()
+
+        self.order = sorted(range(len(self.names)), key=rank)
+        self.of_class: Mapping[str, list[int]] = defaultdict(list)
+        for g in self.order:
+            for label in self.labels[g]:
+                self.of_class[label].append(g)
+
+
+def _check_classes(records: Sequence[Record], groups: _Groups) -> None:
+    for label, members in sorted(groups.of_class.items()):
+        if len(members) > 1:
+            continue
+        names = sorted(r.name for r in records if r.label == label)
+        named, first = shown(label), shown(names[0])
+        if len(names) == 1:
+            raise DataError(
+                f"class {named} has one image ({first}) and cannot be trained and tested: "
+                "add images to it or remove the class"
+            )
+        raise DataError(
+            f"class {named} has {len(names)} images that are all copies of one picture "
+            f"({first}, ...) and cannot be trained and tested: add other images, remove the "
+            "class, or give a split of your own"
+        )
+
+
+def _give_untested_a_group(
+    groups: _Groups, sizes: Mapping[str, int], tested: Counter[str], chosen: set[int]
+) -> None:
+    """A class whose groups were all too large for its target still gets one on the test side."""
+    for label in sorted(sizes):
+        if tested[label]:
+            continue
+        fitting = [
+            g
+            for g in groups.of_class[label]
+            if all(tested[c] + n < sizes[c] for c, n in groups.labels[g].items())
+        ]
+        if not fitting:
+            raise DataError(
+                f"class {shown(label)} cannot be on both sides of a split: its images "
+                "are duplicates of images in other classes; give a split of your own"
+            )
+        best = min(fitting, key=lambda g: sum(groups.labels[g].values()))
+        chosen.add(best)
+        tested.update(groups.labels[best])

@@ -1,0 +1,76 @@
+"""Archives: fetched whole or not at all, unpacked inside their folder or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from headstart.data.archives import download, unpack_zip
+from headstart.errors import DataError
+
+
+def _zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_download__checks_and_renames(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 3_000_000)
+    said: list[tuple[str, int, int]] = []
+    md5 = hashlib.md5(source.read_bytes()).hexdigest()
+    target = tmp_path / "new" / "target"
+    download(source.as_uri(), target, md5=md5, progress=lambda *e: said.append(e))
+    assert target.read_bytes() == source.read_bytes()
+    assert said[-1] == ("download", 3_000_000, 3_000_000)
+    with pytest.raises(DataError, match="not the published file"):
+        download(source.as_uri(), tmp_path / "other", md5="0" * 32)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "source"]
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///no/such/file.zip", "http://127.0.0.1:9/x.zip", "ftp://h/x", "nonsense"]
+)
+def test_download__says_what_failed(tmp_path: Path, url) -> None:
+    with pytest.raises(DataError, match=r"cannot download .*local copy") as caught:
+        download(url, tmp_path / "x", timeout_s=2)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unpack_zip__unpacks(tmp_path: Path) -> None:
+    unpack_zip(_zip(tmp_path / "a.zip", {"x/y.txt": b"1"}), tmp_path / "out")
+    assert (tmp_path / "out/x/y.txt").read_bytes() == b"1"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "out"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "..\\evil", "C:/evil"]
+)
+def test_unpack_zip__refuses_members_that_leave_the_folder(tmp_path: Path, name) -> None:
+    archive = _zip(tmp_path / "a.zip", {"ok.txt": b"1", name: b"2"})
+    with pytest.raises(DataError, match="outside its folder"):
+        unpack_zip(archive, tmp_path / "deep" / "out")
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_unpack_zip__refuses_links(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("link")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc")
+    with pytest.raises(DataError, match="outside its folder"):
+        unpack_zip(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_unpack_zip__refuses_a_damaged_archive(tmp_path: Path) -> None:
+    archive = _zip(tmp_path / "a.zip", {"x": b"1" * 1000})
+    archive.write_bytes(archive.read_bytes()[:-40])
+    with pytest.raises(DataError, match="cannot unpack"):
+        unpack_zip(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

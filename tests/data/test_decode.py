@@ -1,0 +1,241 @@
+"""Decoding to RGB: one way for each kind of image, one error for each kind of damage."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from headstart.data.decode import is_image_name, read_rgb, upright
+from headstart.errors import DataError
+
+KINDS: list[tuple[str, dict[str, Any]]] = [
+    ("JPEG", {}),
+    ("JPEG", {"progressive": True}),
+    ("PNG", {}),
+    ("GIF", {}),
+    ("WEBP", {}),
+    ("TIFF", {}),
+    ("TIFF", {"compression": "tiff_lzw"}),
+    ("BMP", {}),
+    ("PPM", {}),
+]
+
+
+def _gradient(mode: str) -> Image.Image:
+    return Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).convert(mode)
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+def test_read_rgb__reads_each_format(picture, encode, kind, options) -> None:
+    image = picture(1)
+    got = read_rgb(encode(image, kind, **options))
+    assert (got.mode, got.size) == ("RGB", image.size)
+    difference = np.abs(np.asarray(got, dtype=int) - np.asarray(image, dtype=int)).mean()
+    assert difference < 10
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_read_rgb__keeps_what_pillow_would_give(encode, mode) -> None:
+    image = _gradient(mode)
+    got = read_rgb(encode(image))
+    assert np.array_equal(np.asarray(got), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_read_rgb__composites_alpha_over_white(encode, mode) -> None:
+    image = Image.new(mode, (2, 1), (0,) * len(mode))
+    image.putpixel((1, 0), (0,) * (len(mode) - 1) + (255,))
+    got = np.asarray(read_rgb(encode(image)))
+    assert got.tolist() == [[[255, 255, 255], [0, 0, 0]]]
+
+
+def test_read_rgb__shows_a_transparent_palette_entry_as_white(encode) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    got = np.asarray(read_rgb(encode(image, "PNG", transparency=0)))
+    assert got.tolist() == [[[255, 255, 255], [0, 255, 0]]]
+
+
+def test_read_rgb__converts_cmyk(encode) -> None:
+    image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    got = np.asarray(read_rgb(encode(image, "JPEG", quality=100)))[4, 4]
+    assert got[0] > 240
+    assert got[1:].max() < 15
+
+
+@pytest.mark.parametrize(
+    ("top", "expected"), [(65535, [0, 128, 255]), (4095, [0, 128, 255]), (255, [0, 128, 255])]
+)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_read_rgb__scales_16_bit_from_its_depth(encode, top, expected, kind) -> None:
+    image = Image.fromarray(np.array([[0, round(top * 128 / 255), top]], dtype=np.uint16))
+    got = np.asarray(read_rgb(encode(image, kind)))
+    assert got[0, :, 0].tolist() == expected
+    assert np.array_equal(got[..., 0], got[..., 2])
+
+
+def test_read_rgb__does_not_clip_bright_16_bit_values(encode) -> None:
+    values = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    got = np.asarray(read_rgb(encode(Image.fromarray(values))))[..., 0].ravel()
+    assert len(np.unique(got)) == 256
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 0.5, 1.0], [0, 128, 255]),
+        ([-3.0, 0.0, 3.0], [0, 128, 255]),
+        ([7.0, 7.0, 7.0], [0, 0, 0]),
+        ([float("nan"), 0.0, 1.0], [0, 0, 255]),
+    ],
+)
+def test_read_rgb__scales_floating_point(encode, values, expected) -> None:
+    image = Image.fromarray(np.array([values], dtype=np.float32))
+    assert np.asarray(read_rgb(encode(image, "TIFF")))[0, :, 0].tolist() == expected
+
+
+def test_read_rgb__stretches_wide_integers(encode) -> None:
+    image = Image.fromarray(np.array([[-100_000, 0, 100_000]], dtype=np.int32))
+    assert np.asarray(read_rgb(encode(image, "TIFF")))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_read_rgb__takes_the_first_frame(picture, encode) -> None:
+    first, second = picture(1).quantize(), picture(2).quantize()
+    data = encode(first, "GIF", save_all=True, append_images=[second])
+    assert np.array_equal(np.asarray(read_rgb(data)), np.asarray(first.convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_read_rgb__applies_exif_orientation(encode, orientation) -> None:
+    upright_image = _gradient("RGB").crop((0, 0, 16, 9))
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    stored = upright(upright_image, inverse)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    got = read_rgb(encode(stored, "PNG", exif=exif))
+    assert got.size == (16, 9)
+    assert np.array_equal(np.asarray(got), np.asarray(upright_image))
+
+
+def test_read_rgb__passes_over_damaged_exif(picture, encode) -> None:
+    data = encode(picture(1), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xffrubbish")
+    assert read_rgb(data).size == picture(1).size
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_read_rgb__scaled_decode_stays_at_or_above_the_size_asked(
+    picture, encode, orientation
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(picture(1, (640, 320)), "JPEG", exif=exif)
+    full = read_rgb(data)
+    small = read_rgb(data, at_least=(100, 100))
+    assert min(small.size) == 160
+    assert (small.width > small.height) == (full.width > full.height)
+    reduced = full.resize(small.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(small, dtype=int) - np.asarray(reduced, dtype=int)).mean() < 3
+    assert read_rgb(data, at_least=300).size == full.size
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+@pytest.mark.parametrize("kept", [0.9, 0.5, 0.1])
+def test_read_rgb__refuses_truncated_files(picture, encode, kind, options, kept) -> None:
+    data = encode(picture(1, (200, 150)), kind, **options)
+    for at_least in (None, 64):
+        with pytest.raises(DataError, match=r"truncated|damaged|header"):
+            read_rgb(data[: int(len(data) * kept)], at_least=at_least)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file"),
+        (b"a shopping list\n", "it holds text"),
+        (b"<!doctype html><html>", "web page"),
+        (b"%PDF-1.7\x00\x01", "PDF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "truncated or damaged"),
+        (bytes(range(1, 64)), "not an image"),
+    ],
+)
+def test_read_rgb__says_what_the_file_is_instead(data, reason) -> None:
+    with pytest.raises(DataError, match=reason) as caught:
+        read_rgb(data)
+    assert "\n" not in str(caught.value)
+    assert "BytesIO" not in str(caught.value)
+
+
+def test_read_rgb__refuses_a_huge_image_from_its_header(huge_png) -> None:
+    with pytest.raises(DataError, match=r"too large: 900,000,000 pixels; the limit is 100,000,000"):
+        read_rgb(huge_png)
+
+
+def test_read_rgb__takes_the_limit_given(picture, encode) -> None:
+    data = encode(picture(1, (20, 10)))
+    assert read_rgb(data, max_pixels=200).size == (20, 10)
+    with pytest.raises(DataError, match=r"too large: 20 x 10 = 200 pixels; the limit is 199"):
+        read_rgb(data, max_pixels=199)
+
+
+def test_read_rgb__does_not_warn_between_the_limits(encode) -> None:
+    data = encode(Image.new("1", (9_700, 9_700)), "PNG")  # above Pillow's warning, below our limit
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_rgb(data, at_least=64).size == (9_700, 9_700)
+
+
+def test_read_rgb__names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot use '.*gone\\nfishing.jpg': no such file"):
+        read_rgb(tmp_path / "gone\nfishing.jpg")
+    with pytest.raises(DataError, match="not a regular file"):
+        read_rgb(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_read_rgb__does_not_wait_on_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match="not a regular file"):
+        read_rgb(tmp_path / "pipe.jpg")
+
+
+_SOUND = []
+for _kind, _options in KINDS:
+    _buffer = io.BytesIO()
+    _gradient("RGB").save(_buffer, _kind, **_options)
+    _SOUND.append(_buffer.getvalue())
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_read_rgb__gives_an_image_or_a_data_error_for_any_bytes(data: st.DataObject) -> None:
+    sound = bytearray(data.draw(st.sampled_from(_SOUND)))
+    changes = data.draw(
+        st.lists(st.tuples(st.integers(0, len(sound) - 1), st.integers(0, 255)), max_size=8)
+    )
+    for at, value in changes:
+        sound[at] = value
+    end = data.draw(st.integers(0, len(sound)))
+    outcome = ""
+    try:
+        assert read_rgb(bytes(sound[:end]), max_pixels=10_000_000).mode == "RGB"
+    except DataError as error:
+        outcome = str(error)
+    assert "\n" not in outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.JPG", True), ("b.tiff", True), ("Thumbs.db", False), ("png", False)]
+)
+def test_is_image_name__goes_by_suffix(name, expected) -> None:
+    assert is_image_name(name) is expected

@@ -1,0 +1,310 @@
+"""The index as a whole: what a person brings, what they are told, what is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headstart.data
+from headstart.data import index
+from headstart.errors import DataError
+
+
+def test_package__exports_its_public_names() -> None:
+    assert sorted(headstart.data.__all__) == [
+        "DuplicateGroup",
+        "IMAGE_SUFFIXES",
+        "Index",
+        "MAX_PIXELS",
+        "Quarantined",
+        "Record",
+        "SPLITS",
+        "feature_pairs",
+        "find_images",
+        "index",
+        "make_split",
+        "read_rgb",
+        "set_names",
+    ]
+    assert all(hasattr(headstart.data, name) for name in headstart.data.__all__)
+
+
+def test_index__describes_every_image(pets: Path) -> None:
+    found = index(pets)
+    assert found.root == pets
+    assert found.source == "folder"
+    assert found.classes == ("cat", "dog")
+    assert [r.name for r in found.records] == sorted(
+        p.relative_to(pets).as_posix() for p in pets.rglob("*.png")
+    )
+    for record in found.records:
+        assert record.digest == hashlib.sha256(record.path.read_bytes()).hexdigest()
+        with Image.open(record.path) as image:
+            assert (record.width, record.height) == image.size
+    assert found.counts() == {c: {"train": 4, "val": 0, "test": 1} for c in ("cat", "dog")}
+    assert found.imbalance == 1.0
+    assert found.split_made
+
+
+def test_index__quarantines_bad_files_with_the_reason(
+    pets: Path, picture, encode, huge_png
+) -> None:
+    whole = encode(picture(1, (200, 200)), "JPEG")
+    (pets / "cat" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (pets / "cat" / "empty.jpg").write_bytes(b"")
+    (pets / "dog" / "text.jpg").write_text("not a dog")
+    (pets / "dog" / "huge.png").write_bytes(huge_png)
+    (pets / "dog" / "dead.png").symlink_to(pets / "gone.png")
+    found = index(pets)
+    assert len(found) == 10
+    reasons = {q.name: q.reason for q in found.quarantine}
+    assert list(reasons) == sorted(reasons)
+    for name, part in {
+        "cat/cut.jpg": "truncated",
+        "cat/empty.jpg": "0 bytes",
+        "dog/text.jpg": "text",
+        "dog/huge.png": "too large",
+        "dog/dead.png": "leads nowhere",
+    }.items():
+        assert part in reasons[name]
+
+
+def test_index__goes_by_seed_and_digests_not_names(pets: Path, tmp_path: Path) -> None:
+    renamed = tmp_path / "renamed"
+    shutil.copytree(pets, renamed)
+    for path in sorted(renamed.rglob("*.png")):
+        path.rename(path.with_name(f"z{9 - int(path.stem)}.png"))
+
+    def tested(root: Path, seed: int) -> set[str]:
+        return {r.digest for r in index(root, seed=seed, test_size=0.4).test}
+
+    assert tested(pets, 0) == tested(renamed, 0)
+    assert len({frozenset(tested(pets, s)) for s in range(5)}) > 1
+
+
+def test_index__keeps_copies_on_one_side(pets: Path, picture, encode) -> None:
+    (pets / "cat" / "same.png").write_bytes((pets / "cat" / "0.png").read_bytes())
+    (pets / "dog" / "near.jpg").write_bytes(encode(picture(10).resize((96, 80)), "JPEG"))
+    (pets / "cat" / "wrong.png").write_bytes((pets / "dog" / "1.png").read_bytes())
+    for seed in range(6):
+        found = index(pets, seed=seed, test_size=0.5)
+        groups = {g.names: g for g in found.duplicates}
+        assert set(groups) == {
+            ("cat/0.png", "cat/same.png"),
+            ("cat/wrong.png", "dog/1.png"),
+            ("dog/0.png", "dog/near.jpg"),
+        }
+        assert found.straddling == ()
+        assert groups["dog/0.png", "dog/near.jpg"].kind == "near"
+        assert [g.names for g in found.conflicting] == [("cat/wrong.png", "dog/1.png")]
+
+
+def test_index__reports_copies_that_straddle_a_given_split(tree) -> None:
+    names = [f"{s}/{c}/{i}.png" for s in ("train", "test") for c in "ab" for i in range(2)]
+    files = {name: seed for seed, name in enumerate(names)}
+    root = tree(files | {"train/a/x.png": 5000, "test/a/y.png": 5000})
+    found = index(root)
+    assert [(g.names, g.splits) for g in found.straddling] == [
+        (("test/a/y.png", "train/a/x.png"), ("test", "train"))
+    ]
+    assert not found.split_made
+
+
+def test_index__uses_val_as_test_where_there_is_no_test(tree) -> None:
+    root = tree(
+        {
+            f"{s}/{c}/{i}.png": 1 + ord(c) + i + len(s) * 7
+            for s in ("train", "val")
+            for c in "ab"
+            for i in range(2)
+        }
+    )
+    found = index(root)
+    assert len(found.test) == 4
+    assert found.val == ()
+    assert any("validation split is used as the test split" in n for n in found.notes)
+
+
+def test_index__keeps_val_beside_test(tree) -> None:
+    root = tree(
+        {
+            f"{s}/{c}/{i}.png": ord(c) * 10 + i
+            for s in ("train", "val", "test")
+            for c in "ab"
+            for i in range(2)
+        }
+    )
+    assert [len(part) for part in (index(root).train, index(root).val, index(root).test)] == [4] * 3
+
+
+def test_index__makes_a_split_of_a_lone_train_folder(tree) -> None:
+    root = tree({f"train/{c}/{i}.png": ord(c) * 10 + i for c in "ab" for i in range(4)})
+    found = index(root)
+    assert found.split_made
+    assert any("training images only" in n for n in found.notes)
+
+
+def test_index__applies_a_split_file(pets: Path, tmp_path: Path) -> None:
+    names = [r.name for r in index(pets).records]
+    split = tmp_path / "split.csv"
+    split.write_text("".join(f"{'test' if '/0' in n else 'train'},{n}\n" for n in names))
+    assert {r.name for r in index(pets, split=split).test} == {"cat/0.png", "dog/0.png"}
+
+
+def test_index__takes_a_table(pets: Path) -> None:
+    table = pets / "t.csv"
+    rows = sorted(pets.rglob("*.png"))
+    table.write_text(
+        "image,label\n"
+        + "".join(f"{p.relative_to(pets)},{p.parent.name}\n" for p in rows)
+        + "cat/gone.png,cat\n"
+    )
+    found = index(table)
+    assert found.source == "table"
+    assert len(found) == 10
+    assert [(q.name, q.reason) for q in found.quarantine] == [("cat/gone.png", "no such file")]
+
+
+def test_index__takes_strange_names(tree) -> None:
+    names = ["a b", "é", "🦊", "two\nlines", "<script>alert(1)<", "-rf", "%s{}"]
+    wanted = [f"{c}/{n}.png" for c in ("<b>", "ü 🐱") for n in names]
+    found = index(tree({name: i for i, name in enumerate(wanted)}))
+    assert [r.name for r in found.records] == sorted(wanted)
+    assert all(r.path.is_file() for r in found.records)
+    json.dumps(found.data_summary())
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "holds no images"),
+        ({"cat/1.png": 1, "cat/2.png": 2}, "one class only"),
+        ({"cat/1.png": 1, "cat/2.png": 2, "dog/1.png": 3}, r"class 'dog' has one image \('dog/1.png'\)"),
+        ({"cat/1.png": b"", "dog/1.png": b""}, r"no usable image \(2 unusable files; first: 'cat/1.png'"),
+        ({"cat/1.png": 1, "cat/2.png": 2, "dog/1.png": b""}, r"one class only \('cat'\) \(1 unusable file;"),
+        ({"cat/1.png": 1, "cat/2.png": 2, "dog/1.png": 3, "dog/2.png": b"x"}, "class 'dog' has one image"),
+        ({"test/cat/1.png": 1, "train/dog/1.png": 2, "train/cat/2.png": 9, "test/bird/1.png": 3}, r"no training images of 1 class: 'bird'"),
+        ({"train/a/1.png": 1, "train/b/1.png": 2, "test/a/1.png": b"", "test/b/1.png": b""}, "no image of the test split can be used"),
+    ],
+)  # fmt: skip
+def test_index__refuses_data_that_cannot_be_used(tree, files, message) -> None:
+    root = tree(files)
+    before = sorted(root.rglob("*"))
+    with pytest.raises(DataError, match=message) as caught:
+        index(root)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert sorted(root.rglob("*")) == before
+
+
+def test_index__refuses_paths_that_are_no_data(tmp_path: Path, pets: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"no such folder, table or data set: '.*sett'. Did you mean 'set'"
+    ):
+        index(pets.parent / "sett")
+    with pytest.raises(DataError, match=r"Did you mean 'flowers102'"):
+        index("flowers10")
+    with pytest.raises(DataError, match="no such folder"):
+        index("")
+    with pytest.raises(DataError, match="is a file but no table"):
+        index(pets / "cat" / "0.png")
+    with pytest.raises(DataError, match=r"cannot read|no such folder"):
+        index("x" * 5000)
+    with pytest.raises(DataError, match="no such folder"):
+        index("nul\0byte")
+
+
+def test_index__decodes_nothing_twice(pets: Path, tmp_path: Path, monkeypatch) -> None:
+    (pets / "cat" / "bad.png").write_bytes(b"junk")
+    first = index(pets, cache=tmp_path / "cache")
+
+    def never(data: bytes) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("headstart.data.inspection.facts_of", never)
+    assert index(pets, cache=tmp_path / "cache") == first
+    (pets / "cat" / "new.png").write_bytes((pets / "cat" / "0.png").read_bytes())
+    assert len(index(pets, cache=tmp_path / "cache")) == 11
+
+
+def test_index__recomputes_what_a_damaged_cache_lost(pets: Path, tmp_path: Path) -> None:
+    first = index(pets, cache=tmp_path / "cache")
+    for file in (tmp_path / "cache").rglob("*.npy"):
+        file.write_bytes(file.read_bytes()[:-7])
+    assert index(pets, cache=tmp_path / "cache") == first
+
+
+def test_index__writes_nothing_beside_the_data(pets: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in pets.rglob("*")}
+    index(pets)
+    assert {p: p.stat().st_mtime_ns for p in pets.rglob("*")} == before
+
+
+def test_index__tells_progress(pets: Path) -> None:
+    said: list[tuple[str, int, int]] = []
+    index(pets, progress=lambda *event: said.append(event))
+    assert said[-1] == ("read images", 10, 10)
+
+
+def test_index__summary_is_plain_json(pets: Path) -> None:
+    (pets / "cat" / "copy.png").write_bytes((pets / "cat" / "0.png").read_bytes())
+    (pets / "cat" / "bad.png").write_bytes(b"")
+    summary = json.loads(json.dumps(index(pets).data_summary()))
+    assert summary["n_images"] == 11
+    assert summary["n_quarantined"] == 1
+    assert summary["classes"][1] == {"class": "dog", "n_train": 4, "n_val": 0, "n_test": 1}
+    assert summary["exact_duplicates"][0]["names"] == ["cat/0.png", "cat/copy.png"]
+    assert summary["exact_duplicates"][0]["straddles"] is False
+    assert summary["near_duplicates"] == []
+
+
+def test_index__with_split_moves_records_and_groups(pets: Path) -> None:
+    (pets / "cat" / "copy.png").write_bytes((pets / "cat" / "0.png").read_bytes())
+    found = index(pets)
+    moved = found.with_split({r.name: "train" for r in found.records} | {"cat/0.png": "test"})
+    assert [r.name for r in moved.test] == ["cat/0.png"]
+    assert [g.names for g in moved.straddling] == [("cat/0.png", "cat/copy.png")]
+
+
+def test_index__reports_imbalance_of_the_training_split(tree) -> None:
+    root = tree({f"a/{i}.png": i for i in range(20)} | {f"b/{i}.png": 100 + i for i in range(5)})
+    assert index(root).imbalance == 16 / 4
+
+
+def test_index__finds_the_copies_in_scene15(shared: Path, tmp_path: Path) -> None:
+    scene15 = shared / "data" / "scene15"
+    if not scene15.is_dir():
+        pytest.skip("shared/data/scene15 is not here")
+    found = index(scene15, split=shared / "data" / "scene15_split.csv", cache=tmp_path)
+    assert (len(found), len(found.train), len(found.test)) == (4485, 1500, 2985)
+    assert found.quarantine == ()
+    exact = [g for g in found.duplicates if g.kind == "exact"]
+    assert len(exact) == 18
+    assert sum(g.straddles for g in exact) == 11
+    near = {g.names for g in found.duplicates if g.kind == "near"}
+    assert ("Bedroom/image_0077.jpg", "Bedroom/image_0157.jpg") in near  # a brightened copy
+    assert 10 <= len(near) <= 20
+    start = time.perf_counter()
+    own = index(scene15, cache=tmp_path)
+    assert time.perf_counter() - start < 5
+    assert own.straddling == ()
+    wanted = {c: round(0.2 * n) for c, n in Counter(r.label for r in own.records).items()}
+    assert Counter(r.label for r in own.test) == wanted
+    assert len(list((tmp_path / "images").iterdir())) == 1
+
+
+def test_index__reads_the_textures(shared: Path) -> None:
+    textures = shared / "data" / "textures"
+    if not textures.is_dir():
+        pytest.skip("shared/data/textures is not here")
+    found = index(textures)
+    assert (len(found), len(found.classes), len(found.quarantine)) == (200, 10, 0)
+    assert np.isclose(found.imbalance, 1.0)
