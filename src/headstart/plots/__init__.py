@@ -1,0 +1,25 @@
+"""Figures from plain arrays, as SVG text: crisp, small, readable in light, dark and on paper.
+
+Every function returns one ``<svg>`` element with a title and a description. A page that shows
+figures includes ``stylesheet()`` once.
+"""
+
+from __future__ import annotations
+
+from headstart.plots.bars import stacked_bars
+from headstart.plots.colour import stylesheet
+from headstart.plots.confusion import confusion_matrix
+from headstart.plots.curves import log_curve
+from headstart.plots.intervals import IntervalRow, interval_plot, small_interval
+from headstart.plots.layermap import layer_map
+
+__all__ = [
+    "IntervalRow",
+    "confusion_matrix",
+    "interval_plot",
+    "layer_map",
+    "log_curve",
+    "small_interval",
+    "stacked_bars",
+    "stylesheet",
+]

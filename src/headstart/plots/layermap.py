@@ -1,0 +1,142 @@
+"""The layer map: accuracy of every tap at every resolution."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping, Sequence
+
+from headstart.plots import svg
+
+# Points behind the best at which the colour changes: fine where the choice is made.
+_EDGES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_CELL_HEIGHT = 28
+_WORDS = {"chosen": "chosen", "best": "highest accuracy", "tie": "tied with the highest"}
+
+
+def layer_map(
+    taps: Sequence[str],
+    resolutions: Sequence[int],
+    values: Mapping[tuple[str, int], float],
+    *,
+    marks: Mapping[tuple[str, int], str],
+    name: str,
+    title: str,
+    description: str,
+) -> str:
+    """Heat map with the number in every cell; taps run down, resolutions across.
+
+    Parameters
+    ----------
+    taps : sequence of str
+        Row labels, in network order.
+    resolutions : sequence of int
+        Column labels, in px.
+    values : mapping (tap, resolution) -> float
+        Accuracy in percent; a pair that is absent is drawn empty.
+    marks : mapping (tap, resolution) -> {"chosen", "best", "tie"}
+        The sign drawn beside the number; the chosen cell is outlined too.
+    name, title, description : str
+        Identity in the page, and the words for those who do not see the figure.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    left = max(svg.text_width(svg.shorten(tap)) for tap in taps) + 12
+    # Room for the legend below, which needs the width of eight swatches.
+    cell = max(72.0, min(120.0, (345 - left) / len(resolutions)))
+    top = 42
+    best = max(values.values(), default=0.0)
+    body = [svg.text("resolution", left, 14, class_="muted small")]
+    for j, resolution in enumerate(resolutions):
+        body.append(svg.text(f"{resolution} px", left + (j + 0.5) * cell, 33, anchor="middle"))
+    for i, tap in enumerate(taps):
+        y = top + i * _CELL_HEIGHT
+        body.append(svg.text(svg.shorten(tap), left - 8, y + 18, anchor="end"))
+        for j, resolution in enumerate(resolutions):
+            key = (tap, resolution)
+            body.append(_cell(left + j * cell, y, cell, key, values.get(key), best, marks.get(key)))
+    # Outlines last, so that no neighbour covers them.
+    for (tap, resolution), kind in marks.items():
+        if kind == "chosen":
+            x = left + resolutions.index(resolution) * cell
+            y = top + taps.index(tap) * _CELL_HEIGHT
+            body.append(svg.element("rect", class_="outline", stroke_width=2.5, **_box(x, y, cell)))
+    bottom = top + len(taps) * _CELL_HEIGHT
+    kinds = [kind for kind in _WORDS if kind in marks.values()]
+    width = max(left + cell * len(resolutions), 330) + 2
+    body += _legend(bottom + 22, kinds)
+    height = bottom + 72 + 20 * len(kinds)
+    return svg.figure(name, title, description, width, height, *body)
+
+
+def step_behind(points: float) -> int:
+    """Colour step, 7 the strongest, of a value that many percentage points behind the best."""
+    return len(_EDGES) - bisect.bisect_left(_EDGES, points)
+
+
+def _box(x: float, y: float, width: float) -> dict[str, float]:
+    return {"x": x + 1, "y": y + 1, "width": width - 2, "height": _CELL_HEIGHT - 2, "rx": 3}
+
+
+def _cell(
+    x: float,
+    y: float,
+    width: float,
+    key: tuple[str, int],
+    value: float | None,
+    best: float,
+    kind: str | None,
+) -> str:
+    box = _box(x, y, width)
+    place = f"{key[0]} at {key[1]} px"
+    if value is None:
+        return svg.element("rect", svg.tip(f"{place}: not measured"), class_="empty", **box)
+    step = step_behind(best - value)
+    middle = x + width / 2 + (7 if kind else 0)
+    words = f" ({_WORDS[kind]})" if kind else ""
+    parts = [
+        svg.tip(f"{place}: {value:.1f} %{words}"),
+        svg.element("rect", class_=f"blue{step}", **box),
+        svg.text(
+            f"{value:.1f}",
+            middle,
+            y + 18,
+            anchor="middle",
+            class_=f"on-blue{step}" + (" strong" if kind else ""),
+        ),
+    ]
+    if kind:
+        style = f"stroke:var(--on-blue{step});" + (
+            f"fill:var(--on-blue{step})" if kind == "chosen" else ""
+        )
+        sign = svg.mark(kind, middle - 25, y + 14)
+        parts.append(svg.element("g", sign.replace("/>", f' style="{style}"/>', 1)))
+    return svg.element("g", *parts)
+
+
+def _legend(y: float, kinds: Sequence[str]) -> list[str]:
+    """Swatches with the points behind the best, then the signs in use."""
+    parts = [svg.text("percentage points behind the highest", 2, y, class_="muted small")]
+    size = 36
+    for i in range(len(_EDGES) + 1):
+        parts.append(
+            svg.element(
+                "rect",
+                x=2 + i * size,
+                y=y + 7,
+                width=size,
+                height=12,
+                class_=f"blue{len(_EDGES) - i}",
+            )
+        )
+    for i, edge in enumerate(_EDGES):
+        parts.append(
+            svg.text(f"{edge:g}", 2 + (i + 1) * size, y + 32, class_="muted small", anchor="middle")
+        )
+    for i, kind in enumerate(kinds):
+        line = y + 54 + 20 * i
+        parts.append(svg.mark(kind, 9, line - 4))
+        parts.append(svg.text(_WORDS[kind], 24, line))
+    return parts

@@ -1,0 +1,172 @@
+"""The figures of the page: from ``metrics.json`` to ``headstart.plots``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from headstart import plots
+from headstart.runs.report import story, words
+
+Metrics = Mapping[str, Any]
+
+N_CONTENDERS = 12
+# Classes shown in the bar figure; a longer list is cut to its largest and smallest.
+N_BARS = 24
+
+
+def figures(metrics: Metrics) -> dict[str, Markup]:
+    """Every figure that these metrics have the numbers for, by name, ready for the page."""
+    makers: dict[str, Callable[[Metrics], str | None]] = {
+        "map": layer_map,
+        "accuracies": accuracies,
+        "differences": differences,
+        "curve": curve,
+        "confusion": confusion,
+        "sizes": sizes,
+    }
+    drawn = {name: make(metrics) for name, make in makers.items()}
+    return {name: Markup(svg) for name, svg in drawn.items() if svg is not None}
+
+
+def layer_map(metrics: Metrics) -> str:
+    """Tap x resolution; with a single resolution, the taps as a profile with intervals."""
+    candidates, taps = metrics["candidates"], metrics["taps"]
+    resolutions = metrics["resolutions"]
+    title = "Cross-validated accuracy of every tap and resolution"
+    description = story.choice(metrics)
+    if len(resolutions) == 1:
+        in_order = sorted(candidates, key=lambda c: taps.index(c["tap"]))
+        return plots.interval_plot(
+            [_row(c, c["cv"], label=c["tap"]) for c in in_order],
+            name="figure-map",
+            title=f"{title}, from input to output",
+            description=description,
+            axis=f"cross-validated accuracy at {resolutions[0]} px, %",
+        )
+    places = {(c["tap"], c["resolution_px"]): c for c in candidates}
+    return plots.layer_map(
+        taps,
+        resolutions,
+        {key: 100 * c["cv"]["value"] for key, c in places.items()},
+        marks={key: story.mark(c) for key, c in places.items() if story.mark(c)},
+        name="figure-map",
+        title=title,
+        description=description,
+    )
+
+
+def accuracies(metrics: Metrics) -> str:
+    """Cross-validated accuracy of the contenders, with the test accuracy where it is known."""
+    return plots.interval_plot(
+        [_row(c, c["cv"], second=c.get("test")) for c in _contenders(metrics)],
+        name="figure-accuracies",
+        title="Accuracy of the leading candidates",
+        description="Dots: cross-validated accuracy with its interval. Hollow squares: accuracy"
+        " on the test images. The same numbers stand in the table of all candidates.",
+        axis="accuracy, %",
+    )
+
+
+def differences(metrics: Metrics) -> str | None:
+    """Paired difference of the contenders to the best; None where none was measured."""
+    rows = [c for c in _contenders(metrics) if c.get("difference")]
+    if len(rows) < 2:
+        return None
+    return plots.interval_plot(
+        [_row(c, c["difference"]) for c in rows],
+        name="figure-differences",
+        title="How far the leading candidates are behind the highest",
+        description="Difference in percentage points on the same images, with its interval."
+        " A difference within one standard error is a tie.",
+        axis="difference to the highest, percentage points",
+        zero=True,
+    )
+
+
+def curve(metrics: Metrics) -> str | None:
+    """Accuracy of the chosen candidate over C; None with fewer than two values of C."""
+    chosen = next((c for c in metrics["candidates"] if c["chosen"]), None)
+    settings = metrics["selection"]["Cs"]
+    if not chosen or len(settings) < 2 or len(chosen["cv_by_C"]) != len(settings):
+        return None
+    return plots.log_curve(
+        settings,
+        [100 * share for share in chosen["cv_by_C"]],
+        chosen=metrics["chosen"]["C"],
+        name="figure-curve",
+        title="Cross-validated accuracy over C",
+        description=f"For {story.place(chosen)}; the chosen C is"
+        f" {words.plain(metrics['chosen']['C'])}.",
+        x_axis="C (small: simple, large: follows every training image)",
+        y_axis="accuracy, %",
+    )
+
+
+def confusion(metrics: Metrics) -> str:
+    """Confusion matrix on the split that the metrics name."""
+    classes, rows = metrics["classes"], metrics["confusion"]["rows"]
+    worst = story.confusions(classes, rows)[:3]
+    said = "; ".join(f"{c.true} taken for {c.predicted}: {c.n} of {c.total}" for c in worst)
+    return plots.confusion_matrix(
+        classes,
+        rows,
+        name="figure-confusion",
+        title=f"Confusion matrix of {len(classes)} classes",
+        description=f"Most frequent: {said}." if said else "No image was put in a wrong class.",
+    )
+
+
+def sizes(metrics: Metrics) -> str:
+    """Images a class in each split; the largest and the smallest classes of a long list."""
+    data = metrics["data"]
+    rows = sorted(data["classes"], key=lambda c: -_total(c))
+    if len(rows) > N_BARS:
+        rows = [*rows[: N_BARS // 2], *rows[-N_BARS // 2 :]]
+    splits = [split for split in ("train", "val", "test") if data[f"n_{split}"]]
+    names = {"train": "training", "val": "validation", "test": "test"}
+    return plots.stacked_bars(
+        [c["class"] for c in rows],
+        [[c[f"n_{split}"] for split in splits] for c in rows],
+        [names[split] for split in splits],
+        name="figure-sizes",
+        title="Images in each class",
+        description="Images of each class by split, the largest class first.",
+    )
+
+
+def small_interval(interval: Mapping[str, Any]) -> Markup:
+    """The little bar beside a recall in the table of classes."""
+    value = interval["value"]
+    if value is None or value != value:
+        return Markup("")
+    return Markup(plots.small_interval(value, interval["low"], interval["high"]))
+
+
+def _contenders(metrics: Metrics) -> Sequence[Metrics]:
+    return story.contenders(metrics["candidates"], metrics["taps"][-1], N_CONTENDERS)
+
+
+def _row(
+    candidate: Metrics,
+    interval: Metrics,
+    *,
+    label: str | None = None,
+    second: Metrics | None = None,
+) -> plots.IntervalRow:
+    return plots.IntervalRow(
+        label=label or story.place(candidate),
+        value=100 * interval["value"],
+        low=100 * interval["low"],
+        high=100 * interval["high"],
+        mark=story.mark(candidate),
+        second=(100 * second["value"], 100 * second["low"], 100 * second["high"])
+        if second
+        else None,
+    )
+
+
+def _total(row: Metrics) -> int:
+    return sum(int(row[f"n_{split}"]) for split in ("train", "val", "test"))

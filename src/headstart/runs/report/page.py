@@ -1,0 +1,164 @@
+"""From ``run.json`` and ``metrics.json`` to ``report.html``."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from markupsafe import Markup
+
+from headstart import plots
+from headstart.errors import RunError, one_line
+from headstart.files import write_atomically
+from headstart.plots.svg import printable
+from headstart.runs.folder import read_json
+from headstart.runs.report import figures, story, words
+
+
+def write_report(
+    run_folder: Path,
+    *,
+    thumbnails: Mapping[str, bytes],
+    out: Path | None = None,
+    run_name: str | None = None,
+) -> Path:
+    """Write the report of a run; an older report stays whole until the new one is on the disk.
+
+    Parameters
+    ----------
+    run_folder : Path
+        Holds ``run.json`` and ``metrics.json``.
+    thumbnails : mapping of str to bytes
+        Image digest -> small JPEG file, for the images named in the metrics. An image without
+        one is shown by its name.
+    out : Path or None
+        Where to write; ``run_folder/report.html`` by default.
+    run_name : str or None
+        How the commands on the page name the run folder; as ``run_folder`` by default.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    RunError
+        The run folder lacks one of the two files, or they cannot be read or are too new.
+    OutputError
+        The page cannot be written.
+    """
+    run, metrics = read_json(run_folder, "run.json"), read_json(run_folder, "metrics.json")
+    try:
+        html = render(run, metrics, thumbnails, run_name=run_name or str(run_folder))
+    except (KeyError, UndefinedError, TypeError, IndexError, ValueError) as error:
+        raise RunError(
+            f"The results in {one_line(str(run_folder))} are incomplete or damaged"
+            f" ({one_line(repr(error), limit=120)}). Run fit again to renew them."
+        ) from error
+    target = out if out is not None else run_folder / "report.html"
+    write_atomically(target, html.encode())
+    return target
+
+
+def render(
+    run: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    thumbnails: Mapping[str, bytes],
+    *,
+    run_name: str = "RUN",
+) -> str:
+    """The page as one self-contained HTML document; reads and writes nothing.
+
+    Parameters
+    ----------
+    run, metrics : mapping
+        The contents of ``run.json`` and ``metrics.json``.
+    thumbnails : mapping of str to bytes
+        Image digest -> small JPEG file.
+    run_name : str, default="RUN"
+        How the commands on the page name the run folder.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from anywhere: its policy forbids it.
+    """
+    environment = _environment()
+    script = _source("page.js")
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        m=metrics,
+        head=story.headline(metrics),
+        notices=story.notices(metrics),
+        choice=story.choice(metrics),
+        ranked=story.ranked(metrics["candidates"]),
+        confusions=story.confusions(metrics["classes"], metrics["confusion"]["rows"]),
+        duplicates=story.duplicates(metrics["data"]),
+        figures=figures.figures(metrics),
+        pictures={digest: _data_uri(jpeg) for digest, jpeg in thumbnails.items()},
+        run_name=shlex.quote(run_name),
+        confidence=metrics.get("confidence", 0.95),
+        style=Markup(_source("style.css") + plots.stylesheet()),
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("headstart.runs.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    environment.filters.update(
+        {
+            "percent": words.percent,
+            "bare_percent": words.bare_percent,
+            "bounds": words.bounds,
+            "points": words.points,
+            "point_bounds": words.point_bounds,
+            "count": words.count,
+            "decimal": words.decimal,
+            "plain": words.plain,
+            "macs": words.macs,
+            "duration": words.duration,
+            "moment": words.moment,
+            "small_interval": figures.small_interval,
+            "breakable": _breakable,
+        }
+    )
+    environment.globals.update({"plural": words.plural, "mark": story.mark})
+    return environment
+
+
+def _printable(value: object) -> object:
+    """Every piece of text that the template writes passes here; autoescaping comes after."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value)
+    return value
+
+
+def _breakable(name: str) -> Markup:
+    """A path that may be broken after its slashes, before anywhere else."""
+    return Markup("/<wbr>").join(printable(part) for part in name.split("/"))
+
+
+@functools.cache
+def _source(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def _data_uri(jpeg: bytes) -> Markup:
+    # Markup, for it needs no escaping and must not be shortened like a name.
+    return Markup("data:image/jpeg;base64," + base64.b64encode(jpeg).decode())

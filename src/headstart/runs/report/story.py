@@ -1,0 +1,211 @@
+"""What the page says about the numbers: warnings, rankings and sentences, from plain dicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headstart.runs.report import words
+
+Metrics = Mapping[str, Any]
+
+# Half width of the test interval, as a share, above which the test set is called small.
+_WIDE = 0.04
+_IMBALANCED = 3.0
+_FEW_TRAINING_IMAGES = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """A short remark on the first screen; ``section`` is the id of the place that explains it."""
+
+    text: str
+    section: str
+    is_warning: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confusion:
+    """``n`` of ``total`` images of class ``true`` were given to class ``predicted``."""
+
+    true: str
+    predicted: str
+    n: int
+    total: int
+
+
+def notices(metrics: Metrics) -> list[Notice]:
+    """What a reader must know before trusting the number, gravest first."""
+    found = [*_duplicate_notices(metrics["data"]), *_test_notices(metrics), *_size_notices(metrics)]
+    n_suspicious = len(metrics["suspicious"])
+    if n_suspicious:
+        text = f"{words.plural(n_suspicious, 'label')} worth a second look"
+        found.append(Notice(text=text, section="labels", is_warning=False))
+    return found
+
+
+def headline(metrics: Metrics) -> dict[str, Any]:
+    """The big number: test accuracy, or cross-validated where no test split was kept."""
+    test = metrics["test"]
+    if test:
+        return {
+            "interval": test["accuracy"],
+            "balanced": test["balanced_accuracy"],
+            "where": f"of {words.count(test['n'])} test images put in the right class",
+            "is_test": True,
+        }
+    n = metrics["selection"]["n_train"]
+    return {
+        "interval": metrics["cv"]["accuracy"],
+        "balanced": metrics["cv"]["balanced_accuracy"],
+        "where": f"of {words.count(n)} training images, each judged by a classifier"
+        " that had not seen it (cross-validation)",
+        "is_test": False,
+    }
+
+
+def ranked(candidates: Sequence[Metrics]) -> list[Metrics]:
+    """Candidates by cross-validated accuracy, the highest first; the cheaper first among equals."""
+    return sorted(candidates, key=lambda c: (-c["cv"]["value"], c.get("macs") or 0))
+
+
+def contenders(candidates: Sequence[Metrics], last_tap: str, limit: int) -> list[Metrics]:
+    """The ``limit`` highest, with the chosen one and the best of the last tap always among them."""
+    order = ranked(candidates)
+    wanted = [c for c in order if c["chosen"] or c["best"]]
+    wanted += [c for c in order if c["tap"] == last_tap][:1]
+    wanted += order
+    kept: list[Metrics] = []
+    for candidate in wanted:
+        if candidate not in kept and len(kept) < limit:
+            kept.append(candidate)
+    return ranked(kept)
+
+
+def mark(candidate: Metrics) -> str:
+    """The sign of a candidate in the figures: chosen, best, tie or none."""
+    if candidate["chosen"]:
+        return "chosen"
+    if candidate["best"]:
+        return "best"
+    return "tie" if candidate["tie"] else ""
+
+
+def place(candidate: Metrics) -> str:
+    """``blocks.6 at 320 px``."""
+    return f"{candidate['tap']} at {candidate['resolution_px']} px"
+
+
+def choice(metrics: Metrics) -> str:
+    """Two or three sentences: which candidate was highest, which tie with it, why this one."""
+    candidates = metrics["candidates"]
+    order = ranked(candidates)
+    best = next((c for c in order if c["best"]), order[0])
+    chosen = next((c for c in order if c["chosen"]), best)
+    tied = [c for c in candidates if c["tie"] and not c["best"]]
+    first = (
+        f"Of {words.plural(len(candidates), 'candidate')}, {place(best)} has the highest"
+        f" cross-validated accuracy: {words.percent(best['cv']['value'])}"
+        f" {words.bounds(best['cv'])}."
+    )
+    if chosen is not best and chosen not in tied:
+        return f"{first} {place(chosen)} was chosen by the rule below."
+    if not tied:
+        return f"{first} No other candidate comes within the noise of it, so it was chosen."
+    others = words.plural(len(tied), "other ties", "others tie")
+    second = f"{others} with it: the paired difference is inside the noise."
+    if any((c.get("macs") or 0) < (chosen.get("macs") or 0) for c in [best, *tied]):
+        return f"{first} {second} Of these {place(chosen)} was chosen by the rule below."
+    if chosen is best:
+        return f"{first} {second} It is also the cheapest of them, so it was chosen."
+    saving = _saving(chosen, best)
+    return f"{first} {second} Of these {place(chosen)} is the cheapest{saving}, so it was chosen."
+
+
+def confusions(classes: Sequence[str], rows: Sequence[Sequence[int]]) -> list[Confusion]:
+    """Pairs of classes that are mixed up, the most frequent first."""
+    found = [
+        Confusion(true=classes[i], predicted=classes[j], n=n, total=sum(row))
+        for i, row in enumerate(rows)
+        for j, n in enumerate(row)
+        if n and i != j
+    ]
+    return sorted(found, key=lambda c: (-c.n, -c.n / c.total))
+
+
+def duplicates(data: Metrics) -> list[dict[str, Any]]:
+    """All duplicate groups, those that spoil the measurement first."""
+    groups = [
+        {**group, "kind": kind}
+        for kind in ("exact", "near")
+        for group in data[f"{kind}_duplicates"]
+    ]
+    return sorted(groups, key=lambda g: (not g["straddles"], not g["conflicting"]))
+
+
+def _saving(chosen: Metrics, best: Metrics) -> str:
+    mine, its = chosen.get("macs"), best.get("macs")
+    if not mine or not its or mine >= its:
+        return ""
+    return (
+        f" ({words.macs(mine)} multiply-accumulates an image, {100 * mine / its:.0f}"
+        f"\u00a0% of what the highest needs)"
+    )
+
+
+def _duplicate_notices(data: Metrics) -> list[Notice]:
+    found = []
+    for kind, name in (("exact", "identical"), ("near", "nearly identical")):
+        groups = data[f"{kind}_duplicates"]
+        n_straddling = sum(1 for g in groups if g["straddles"])
+        n_conflicting = sum(1 for g in groups if g["conflicting"])
+        for n, trouble in (
+            (n_straddling, "on both sides of the split"),
+            (n_conflicting, "with different labels"),
+        ):
+            if n:
+                groups_of = words.plural(n, f"group of {name} images", f"groups of {name} images")
+                found.append(Notice(text=f"{groups_of} {trouble}", section="data"))
+    n_bad = len(data["quarantine"])
+    if n_bad:
+        verb = "was" if n_bad == 1 else "were"
+        text = f"{words.plural(n_bad, 'file')} could not be used and {verb} left out"
+        found.append(Notice(text=text, section="data"))
+    return found
+
+
+def _test_notices(metrics: Metrics) -> list[Notice]:
+    test = metrics["test"]
+    if not test:
+        text = "No test split: the number comes from cross-validation"
+        return [Notice(text=text, section="choice")]
+    half = (test["accuracy"]["high"] - test["accuracy"]["low"]) / 2
+    if math.isfinite(half) and half > _WIDE:
+        text = (
+            f"Small test set: {words.plural(test['n'], 'image')}"
+            f" leave{'s' if test['n'] == 1 else ''} ±{100 * half:.0f} points of doubt"
+        )
+        return [Notice(text=text, section="classes")]
+    return []
+
+
+def _size_notices(metrics: Metrics) -> list[Notice]:
+    data, found = metrics["data"], []
+    imbalance = data.get("imbalance")
+    if imbalance and imbalance >= _IMBALANCED:
+        text = (
+            f"Uneven classes: the largest has {imbalance:.1f} times the images of the smallest;"
+            " read the balanced accuracy"
+        )
+        found.append(Notice(text=text, section="data"))
+    few = [c for c in data["classes"] if c["n_train"] < _FEW_TRAINING_IMAGES]
+    if few:
+        verb = "has" if len(few) == 1 else "have"
+        text = (
+            f"{words.plural(len(few), 'class', 'classes')} {verb} fewer than"
+            f" {_FEW_TRAINING_IMAGES} training images"
+        )
+        found.append(Notice(text=text, section="data"))
+    return found

@@ -1,0 +1,107 @@
+"""Numbers as the report writes them. Absent values (None, NaN) become an en dash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+NOTHING = "–"
+_THIN = "\u00a0"  # a space that no line breaks at
+
+
+def percent(share: float | None) -> str:
+    """0.931 as ``93.1 %``."""
+    return NOTHING if _absent(share) else f"{100 * _number(share):.1f}{_THIN}%"
+
+
+def bare_percent(share: float | None) -> str:
+    """0.931 as ``93.1``, for columns whose head says percent."""
+    return NOTHING if _absent(share) else f"{100 * _number(share):.1f}"
+
+
+def bounds(interval: Mapping[str, Any] | None) -> str:
+    """The ends of an interval of shares as ``[92.2, 94.0]``."""
+    if not interval or _absent(interval.get("low")) or _absent(interval.get("high")):
+        return ""
+    return f"[{100 * interval['low']:.1f},{_THIN}{100 * interval['high']:.1f}]"
+
+
+def points(difference: float | None) -> str:
+    """A difference of shares in percentage points with its sign: ``−0.4``."""
+    if _absent(difference):
+        return NOTHING
+    # + 0.0 after rounding turns a minus zero into zero.
+    rounded = round(100 * _number(difference), 1) + 0.0
+    return f"{rounded:+.1f}".replace("-", "−") if rounded else "0.0"
+
+
+def point_bounds(interval: Mapping[str, Any] | None) -> str:
+    """The ends of an interval of differences as ``[−0.9, +0.1]``."""
+    if not interval or _absent(interval.get("low")) or _absent(interval.get("high")):
+        return ""
+    return f"[{points(interval['low'])},{_THIN}{points(interval['high'])}]"
+
+
+def count(n: float | None) -> str:
+    """2985 as ``2,985``."""
+    return NOTHING if _absent(n) else f"{round(_number(n)):,}"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """A plain number with that many decimals."""
+    return NOTHING if _absent(value) else f"{_number(value):.{digits}f}"
+
+
+def plain(value: float | None) -> str:
+    """A setting such as C in its shortest form."""
+    return NOTHING if _absent(value) else f"{_number(value):g}"
+
+
+def macs(n: float | None) -> str:
+    """Multiply-accumulates an image as ``385 M`` or ``1.2 G``."""
+    if _absent(n):
+        return NOTHING
+    value = _number(n)
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            scaled = value / size
+            return f"{scaled:.1f}{_THIN}{unit}" if scaled < 10 else f"{scaled:.0f}{_THIN}{unit}"
+    return f"{value:.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """``0.8 s``, ``42 s``, ``3 min 5 s`` or ``2 h 10 min``."""
+    if _absent(seconds):
+        return NOTHING
+    value = _number(seconds)
+    if value < 9.95:
+        return f"{value:.1f}{_THIN}s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole}{_THIN}s"
+    if whole < 3600:
+        return f"{whole // 60}{_THIN}min {whole % 60}{_THIN}s"
+    return f"{whole // 3600}{_THIN}h {whole % 3600 // 60}{_THIN}min"
+
+
+def moment(iso: str) -> str:
+    """``2026-05-09T07:35:25.1+00:00`` as ``2026-05-09 07:35 UTC``."""
+    day, _, time = iso.partition("T")
+    if not time:
+        return iso
+    is_utc = time.endswith(("Z", "+00:00"))
+    return f"{day} {time[:5]}" + (" UTC" if is_utc else "")
+
+
+def plural(n: int, one: str, many: str | None = None) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{count(n)} {one if n == 1 else many or one + 's'}"
+
+
+def _absent(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,399 @@
+"""The report page: what it says, that it is whole, and that nothing in it can do harm."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import stat
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headstart.errors import OutputError, RunError
+from headstart.runs.report import render, write_report
+
+SCENES = [
+    "Bedroom", "Coast", "Forest", "Highway", "Industrial", "InsideCity", "Kitchen", "LivingRoom",
+    "Mountain", "Office", "OpenCountry", "Store", "Street", "Suburb", "TallBuilding",
+]  # fmt: skip
+TAPS = ["conv_stem", *(f"blocks.{i}" for i in range(7)), "conv_head", "classifier"]
+SVG = "{http://www.w3.org/2000/svg}"
+VOID = {"meta", "img", "br", "wbr", "hr", "link", "input"}
+Json = dict[str, Any]
+
+
+def interval(value: float, half: float) -> Json:
+    return {"value": value, "low": max(0.0, value - half), "high": min(1.0, value + half)}
+
+
+def example_candidates(resolutions: list[int], Cs: list[float]) -> list[Json]:
+    """Accuracy that rises with depth and resolution; blocks.6 at the highest is chosen."""
+    found: list[Json] = []
+    for i, tap in enumerate(TAPS):
+        for j, resolution in enumerate(resolutions):
+            value = 0.935 - 0.32 * ((7 - min(i, 7)) / 7) ** 2 - 0.006 * abs(i - 7) * (i > 7)
+            value -= 0.009 * (len(resolutions) - 1 - j) ** 1.5
+            tie = value > 0.926
+            best = i == 7 and j == len(resolutions) - 1
+            difference = {"value": value - 0.935, "low": value - 0.942,
+                          "high": value - (0.925 if tie else 0.928)}  # fmt: skip
+            found += [{
+                "tap": tap, "resolution_px": resolution, "C": 1.0,
+                "n_features": min(1280, 32 * 2**i),
+                "macs": int(4e7 * (i + 1) * (resolution / 224) ** 2),
+                "cv": interval(value, 0.011),
+                "cv_by_C": [value - 0.012 * abs(k - 2) for k in range(len(Cs))],
+                "difference": {"value": 0.0, "low": 0.0, "high": 0.0} if best else difference,
+                "tie": tie, "chosen": best, "best": best,
+                "test": interval(value - 0.004, 0.009) if value > 0.91 else None,
+            }]  # fmt: skip
+    return found
+
+
+def example_metrics(
+    classes: list[str], *, resolutions: list[int], n_test: int = 40, n_lists: int = 24
+) -> Json:
+    """Metrics of the contract's schema; ``n_test`` images a class, 0 for no test split."""
+    rng = np.random.default_rng(0)
+    n, Cs = len(classes), [0.01, 0.1, 1.0, 10.0, 100.0]
+    per_row = n_test or 100
+    rows = np.zeros((n, n), int)
+    for i in range(n):
+        wrong = rng.integers(0, n, size=max(1, per_row // 12))
+        np.add.at(rows[i], wrong, 1)
+        rows[i, i] += per_row - len(wrong)
+    accuracy = float(np.trace(rows) / rows.sum())
+    names = [f"{classes[i % n]}/image_{i:04d}.jpg" for i in range(n_lists)]
+    candidates = example_candidates(resolutions, Cs)
+    chosen = next(c for c in candidates if c["chosen"])
+    recall = rows.diagonal() / rows.sum(1)
+    half = 0.5 / per_row**0.5
+    group = {"names": ["Coast/a.jpg", "Forest/b.jpg"], "splits": ["train", "test"],
+             "labels": ["Coast", "Forest"], "straddles": True, "conflicting": True}  # fmt: skip
+    return {
+        "schema": 1,
+        "sentence": f"Layer {chosen['tap']} at {chosen['resolution_px']} px:"
+        f" {100 * (accuracy if n_test else 0.935):.1f} %"
+        f" on {n * per_row:,} {'test' if n_test else 'cross-validated training'} images;"
+        " the last layer is 1.2 behind.",
+        "chosen": {k: chosen[k] for k in ("tap", "resolution_px", "C", "n_features", "macs")},
+        "selection": {
+            "rule": "The cheapest candidate whose paired difference to the highest cross-validated"
+            " accuracy is inside the noise.",
+            "n_folds": 5, "n_train": 100 * n, "Cs": Cs,
+        },
+        "test": None if not n_test else {
+            "n": n * n_test, "accuracy": interval(accuracy, 0.0089),
+            "balanced_accuracy": interval(accuracy - 0.003, 0.01), "log_loss": 0.2345,
+            "top5": interval(0.991, 0.003) if n > 5 else None,
+            "accuracy_without_duplicates": {**interval(accuracy - 0.001, 0.009), "n": n * n_test - 9},
+        },
+        "cv": {"accuracy": interval(0.935, 0.011), "balanced_accuracy": interval(0.934, 0.012)},
+        "candidates": candidates, "taps": TAPS, "resolutions": resolutions, "classes": classes,
+        "confusion": {"split": "test" if n_test else "cv", "rows": rows.tolist()},
+        "per_class": [
+            {"class": c, "n_train": 100, "n_test": n_test, "recall": interval(float(r), half),
+             "precision": float(r) - 0.01, "f1": float(r) - 0.005}
+            for c, r in zip(classes, recall, strict=True)
+        ],
+        "mistakes": [
+            {"name": name, "digest": f"{i:064x}", "true": classes[i % n],
+             "predicted": classes[(i + 1) % n], "probability": 0.99 - 0.01 * i}
+            for i, name in enumerate(names)
+        ],
+        "suspicious": [
+            {"name": name, "digest": f"{i:064x}", "label": classes[i % n],
+             "suggested": classes[(i + 2) % n], "probability": 0.97 - 0.01 * i, "split": "train"}
+            for i, name in enumerate(names)
+        ],
+        "data": {
+            "root": "photos", "source": "split file", "n_images": n * (100 + n_test),
+            "n_train": 100 * n, "n_val": 0, "n_test": n * n_test,
+            "classes": [{"class": c, "n_train": 100 + 10 * (i % 3 - 1) * (n % 3 == 0), "n_val": 0, "n_test": n_test}
+                        for i, c in enumerate(classes)],
+            "imbalance": 1.15,
+            "quarantine": [{"name": f"Coast/bad{i}.jpg", "reason": "zero bytes"}
+                           for i in range(n_lists)],
+            "exact_duplicates": [group] * (n_lists // 2), "near_duplicates": [group] * (n_lists // 2),
+        },
+        "extraction": {"n_forward": 13455, "n_cached": 0, "images_per_s": 61.2, "seconds": 220.0,
+                       "engine": "openvino f32", "precision": "float32"},
+        "timings_s": {"index": 2.1, "features": 220.0, "cross_validation": 41.0, "refit": 1.2,
+                      "total": 265.0},
+    }  # fmt: skip
+
+
+def example_run() -> Json:
+    return {
+        "schema": 1, "headstart": "0.1.0", "created": "2026-05-09T07:35:25+00:00",
+        "command": "headstart fit photos --backbone embedded --resolutions 160,224,320",
+        "seed": 0, "settings": {"resolutions": [160, 224, 320], "test_size": 0.2, "budget": None},
+        "backbone": {"name": "embedded", "arch": "timm:tf_efficientnet_lite0", "source": "PyPI",
+                     "licence": "Apache-2.0", "digest": "ab" * 32, "n_parameters": 4652008,
+                     "preprocessing": {"size_px": 224, "crop_pct": 0.875, "mean": [0.5] * 3}},
+        "data": {"path": "photos", "digest": "cd" * 32},
+        "versions": {"python": "3.11.7", "torch": "2.15.0"}, "device": "cpu",
+        "machine": "Linux x86_64, 2 cores",
+    }  # fmt: skip
+
+
+def scenes(**changes: Any) -> Json:
+    return example_metrics(SCENES, resolutions=[160, 224, 320]) | changes
+
+
+def tiny() -> Json:
+    return example_metrics(["cat", "dog"], resolutions=[224], n_test=0, n_lists=0)
+
+
+def big() -> Json:
+    names = [f"flower species {i}" for i in range(102)]
+    return example_metrics(names, resolutions=[224, 320], n_test=60)
+
+
+def thumbnail() -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    Image.fromarray(noise).save(file, "JPEG")
+    return file.getvalue()
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails on a tag left open or closed twice."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def run_folder(folder: Path, metrics: Json | None = None) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(json.dumps(example_run()))
+    (folder / "metrics.json").write_text(json.dumps(metrics or scenes()))
+    return folder
+
+
+@pytest.mark.parametrize("metrics", [scenes(), tiny(), big()], ids=["scenes", "tiny", "big"])
+def test_render__every_variant_is_a_whole_accessible_page(metrics: Json) -> None:
+    html = render(example_run(), metrics, {})
+    page = Page(html)
+    assert html.startswith("<!doctype html>")
+    names = [name for name, _ in page.tags]
+    assert names.count("h1") == 1
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    links = [a["href"] for name, a in page.tags if name == "a"]
+    assert all(link and link[0] == "#" and link[1:] in ids for link in links)
+    assert "None" not in page.text
+    assert "nan" not in page.text.split()
+    assert "Undefined" not in html
+    for figure in re.findall(r"<svg.*?</svg>", html, flags=re.S):
+        root = ElementTree.fromstring(figure)
+        if root.get("aria-hidden") != "true":
+            assert root.get("role") == "img"
+            for part, attribute in (("title", "aria-labelledby"), ("desc", "aria-describedby")):
+                assert root.find(f"{SVG}{part}[@id='{root.get(attribute)}']") is not None
+
+
+def test_render__says_the_numbers_of_the_metrics() -> None:
+    metrics = scenes()
+    page = Page(render(example_run(), metrics, {}))
+    text = page.text.replace("\u00a0", " ")
+    test = metrics["test"]
+    assert metrics["sentence"] in text
+    for one in (test["accuracy"], test["balanced_accuracy"], test["top5"]):
+        assert f"{100 * one['value']:.1f} %" in text
+        assert f"[{100 * one['low']:.1f}, {100 * one['high']:.1f}]" in text
+    for candidate in metrics["candidates"]:
+        assert f"{100 * candidate['cv']['value']:.1f}" in text
+    for row in metrics["per_class"]:
+        low, high = 100 * row["recall"]["low"], 100 * row["recall"]["high"]
+        assert f"{100 * row['recall']['value']:.1f} [{low:.1f}, {high:.1f}]" in text
+    assert "13,455 forward passes computed" in text
+    assert "4 min 25 s" in text
+
+
+def test_render__confusion_matrix_holds_every_count() -> None:
+    metrics = scenes()
+    html = render(example_run(), metrics, {})
+    figure = next(f for f in re.findall(r"<svg.*?</svg>", html, flags=re.S) if "figure-conf" in f)
+    tips = [t.text for t in ElementTree.fromstring(figure).iter(f"{SVG}title")]
+    for i, true in enumerate(SCENES):
+        for j, predicted in enumerate(SCENES):
+            n = metrics["confusion"]["rows"][i][j]
+            assert any(t.startswith(f"true {true}, predicted {predicted}: {n} of 40") for t in tips)  # type: ignore[union-attr]
+
+
+def test_render__names_are_escaped_and_shown() -> None:
+    evil = "<script>alert(1)</script>\n\"'><img src=x onerror=alert(2)>\x1b[31m é 🦊 \udcff.jpg"
+    metrics = scenes()
+    metrics["classes"] = [evil, *SCENES[1:]]
+    metrics["sentence"] = metrics["data"]["root"] = evil
+    metrics["taps"] = [evil if t == "blocks.6" else t for t in metrics["taps"]]
+    for c in metrics["candidates"]:
+        c["tap"] = evil if c["tap"] == "blocks.6" else c["tap"]
+    metrics["per_class"][0]["class"] = metrics["data"]["classes"][0]["class"] = evil
+    metrics["mistakes"][0] |= {"name": evil, "true": evil}
+    metrics["suspicious"][0] |= {"name": evil, "suggested": evil}
+    metrics["data"]["quarantine"][0] = {"name": evil, "reason": evil}
+    metrics["data"]["exact_duplicates"][0] = {
+        "names": [evil, "b"], "splits": ["train", "test"], "labels": [evil, "b"],
+        "straddles": True, "conflicting": False,
+    }  # fmt: skip
+    run = example_run() | {"command": f"headstart fit {evil}", "settings": {evil: evil}}
+    html = render(run, metrics, {}, run_name=evil)
+    page = Page(html)
+    html.encode("utf-8")
+    assert [name for name, _ in page.tags].count("script") == 1
+    assert not [a for _, a in page.tags if any(key.startswith("on") for key in a)]
+    assert not [a for name, a in page.tags if name == "img" and a.get("src") == "x"]
+    assert "\x1b" not in html
+    assert r"<script>alert(1)</script>\n" in page.text
+    assert "🦊" in page.text
+    for figure in re.findall(r"<svg.*?</svg>", html, flags=re.S):
+        ElementTree.fromstring(figure)
+
+
+def test_render__loads_nothing_from_anywhere() -> None:
+    html = render(example_run(), scenes(), {f"{0:064x}": thumbnail()})
+    page = Page(html)
+    for _, attributes in page.tags:
+        for key in ("src", "href", "srcset", "action", "data", "poster"):
+            value = attributes.get(key)
+            assert value is None or value.startswith(("#", "data:image/jpeg;base64,"))
+    assert not re.search(r"https?://|url\(|@import|fetch\(", html.replace(SVG[1:-1], ""))
+    policy = [a["content"] for _, a in page.tags if a.get("http-equiv")]
+    assert policy[0] is not None
+    assert policy[0].startswith("default-src 'none'")
+
+
+def test_render__pictures_have_alternative_texts() -> None:
+    metrics = scenes()
+    page = Page(render(example_run(), metrics, {f"{0:064x}": thumbnail()}))
+    images = [a for name, a in page.tags if name == "img"]
+    assert [a["alt"] for a in images] == [
+        "Bedroom/image_0000.jpg: labelled Bedroom, predicted Coast",
+        "Bedroom/image_0000.jpg: labelled Bedroom, looks like Forest",
+    ]
+    for image in images:
+        assert base64.b64decode((image["src"] or "").partition(",")[2]) == thumbnail()
+    absent = [a for _, a in page.tags if a.get("class") == "absent"]
+    assert len(absent) == 46
+    assert all(a["aria-label"] for a in absent)
+
+
+def test_render__without_test_split_says_so() -> None:
+    text = Page(render(example_run(), tiny(), {})).text.replace("\u00a0", " ")
+    assert "No test split" in text
+    assert "93.5 %" in text
+    assert "No mistakes among the images" in text
+    assert "No two files show the same picture" in text
+    assert "Every file could be read" in text
+
+
+def test_render__long_lists_are_cut_and_counted() -> None:
+    text = Page(render(example_run(), scenes(), {})).text
+    assert "and 4 more groups, named in metrics.json" in text
+    assert "and 4 more, named in metrics.json" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"imbalance": 5.25}, "the largest has 5.2 times the images of the smallest"),
+        ({"quarantine": [{"name": "a", "reason": "b"}]}, "1 file could not be used and was left out"),
+        ({"quarantine": []}, None),
+    ],
+)  # fmt: skip
+def test_render__warns_on_the_first_screen(change: Json, said: str | None) -> None:
+    metrics = scenes()
+    metrics["data"] |= {"exact_duplicates": [], "near_duplicates": []} | change
+    html = render(example_run(), metrics, {})
+    notices = Page(html[html.index('<ul class="notices"') : html.index('<div class="next"')]).text
+    assert (said in notices) if said else ("left out" not in notices)
+    assert "both sides" not in notices
+
+
+def test_render__small_test_set_and_straddling_duplicates_are_warned_of() -> None:
+    metrics = scenes()
+    metrics["test"] |= {"n": 60, "accuracy": interval(0.9, 0.08)}
+    text = Page(render(example_run(), metrics, {})).text
+    assert "Small test set: 60 images leave ±8 points of doubt" in text
+    assert "12 groups of identical images on both sides of the split" in text
+
+
+def test_render__one_class_never_seen_and_one_candidate() -> None:
+    metrics = scenes()
+    nan = float("nan")
+    metrics["per_class"][0] |= {"recall": {"value": nan, "low": nan, "high": nan}, "precision": nan}
+    metrics["confusion"]["rows"][0] = [0] * 15
+    metrics["candidates"] = [c for c in metrics["candidates"] if c["chosen"]]
+    metrics["taps"], metrics["resolutions"] = ["blocks.6"], [320]
+    metrics["selection"]["Cs"] = [1.0]
+    page = Page(render(example_run(), metrics, {}))
+    assert "Of 1 candidate, blocks.6 at 320 px" in page.text
+
+
+def test_write_report__writes_the_page_and_nothing_else(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run 1")
+    before = {p.name for p in folder.iterdir()}
+    path = write_report(folder, thumbnails={})
+    assert path == folder / "report.html"
+    assert {p.name for p in folder.iterdir()} == before | {"report.html"}
+    assert f"headstart predict &#39;{folder}&#39; photos/" in path.read_text(encoding="utf-8")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    assert mode == stat.S_IMODE((folder / "run.json").stat().st_mode)
+
+
+def test_write_report__failure_keeps_the_older_page(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run")
+    (folder / "report.html").write_text("older")
+    metrics = scenes()
+    del metrics["per_class"]
+    run_folder(folder, metrics)
+    with pytest.raises(RunError, match=r"incomplete or damaged.*per_class"):
+        write_report(folder, thumbnails={})
+    assert (folder / "report.html").read_text() == "older"
+    assert sorted(p.name for p in folder.iterdir()) == ["metrics.json", "report.html", "run.json"]
+
+
+def test_write_report__unwritable_place_is_one_line(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        write_report(folder, thumbnails={}, out=blocked / "report.html")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OutputError, match="cannot write"):
+        write_report(folder, thumbnails={}, out=tmp_path / "taken")
+    assert not [p for p in tmp_path.iterdir() if p.name.endswith(".tmp")]

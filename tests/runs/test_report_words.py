@@ -1,0 +1,113 @@
+"""Numbers and sentences of the report, and run folders that it cannot read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.errors import RunError
+from headstart.runs.report import story, words, write_report
+
+
+def candidate(tap: str, value: float, macs: int | None, **more: Any) -> dict[str, Any]:
+    cv = {"value": value, "low": value - 0.01, "high": value + 0.01}
+    flags = {"best": False, "tie": False, "chosen": False}
+    return {"tap": tap, "resolution_px": 224, "cv": cv, "macs": macs} | flags | more
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (words.percent(0.9314), "93.1 %"),
+        (words.percent(None), "–"),
+        (words.percent(float("nan")), "–"),
+        (words.bounds({"value": 0.5, "low": 0.4, "high": 0.6}), "[40.0, 60.0]"),
+        (words.bounds(None), ""),
+        (words.points(-0.004), "−0.4"),
+        (words.points(0.004), "+0.4"),
+        (words.points(-0.0004), "0.0"),
+        (words.count(13455), "13,455"),
+        (words.macs(385_000_000), "385 M"),
+        (words.macs(1_240_000_000), "1.2 G"),
+        (words.macs(None), "–"),
+        (words.duration(0.83), "0.8 s"),
+        (words.duration(59.7), "1 min 0 s"),
+        (words.duration(7800), "2 h 10 min"),
+        (words.moment("2026-05-09T07:35:25.123+00:00"), "2026-05-09 07:35 UTC"),
+        (words.moment("2026-05-09"), "2026-05-09"),
+        (words.plural(1, "class", "classes"), "1 class"),
+        (words.plural(1200, "image"), "1,200 images"),
+    ],
+)
+def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
+    assert written.replace("\u00a0", " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("candidates", "ending"),
+    [
+        (
+            [candidate("a", 0.9, 9, best=True), candidate("b", 0.89, 5, tie=True, chosen=True)],
+            "(5 multiply-accumulates an image, 56 % of what the highest needs), so it was chosen.",
+        ),
+        (
+            [candidate("a", 0.9, 5, best=True, chosen=True), candidate("b", 0.89, 9, tie=True)],
+            "It is also the cheapest of them, so it was chosen.",
+        ),
+        (
+            [candidate("a", 0.9, 9, best=True, chosen=True), candidate("b", 0.89, 5, tie=True)],
+            "Of these a at 224 px was chosen by the rule below.",
+        ),
+        (
+            [candidate("a", 0.9, None, best=True, chosen=True), candidate("b", 0.7, None)],
+            "No other candidate comes within the noise of it, so it was chosen.",
+        ),
+        (
+            [candidate("a", 0.9, 9, best=True), candidate("b", 0.7, 5, chosen=True)],
+            "b at 224 px was chosen by the rule below.",
+        ),
+    ],
+)
+def test_choice__claims_no_more_than_the_numbers_say(
+    candidates: list[dict[str, Any]], ending: str
+) -> None:
+    said = story.choice({"candidates": candidates}).replace("\u00a0", " ")
+    assert said.startswith("Of 2 candidates, a at 224 px has the highest")
+    assert said.endswith(ending)
+
+
+def test_contenders__keep_the_chosen_and_the_last_tap() -> None:
+    many = [candidate(f"t{i}", 0.9 - 0.01 * i, 1) for i in range(9)]
+    many[7]["chosen"] = True
+    kept = story.contenders(many, "t8", 4)
+    assert [c["tap"] for c in kept] == ["t0", "t1", "t7", "t8"]
+
+
+def test_confusions__most_frequent_first() -> None:
+    found = story.confusions(["a", "b", "c"], [[5, 1, 0], [3, 9, 0], [0, 1, 1]])
+    assert [(c.true, c.predicted, c.n, c.total) for c in found] == [
+        ("b", "a", 3, 12),
+        ("c", "b", 1, 2),
+        ("a", "b", 1, 6),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "has no metrics.json"),
+        ("{", "is damaged"),
+        ("[]", "no schema number"),
+        ('{"schema": 2}', "newer Headstart"),
+        ('{"schema": 1}', "incomplete or damaged"),
+    ],
+)
+def test_write_report__foreign_run_folder(tmp_path: Path, content: str | None, said: str) -> None:
+    (tmp_path / "run.json").write_text('{"schema": 1}')
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(RunError, match=said):
+        write_report(tmp_path, thumbnails={})
+    assert not (tmp_path / "report.html").exists()
