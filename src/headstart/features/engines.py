@@ -1,0 +1,237 @@
+"""What runs the network: OpenVINO on a CPU where it is installed, PyTorch everywhere else.
+
+An engine takes uint8 crops (B, H, W, 3) and gives the pooled features of every tap. Its
+``n_workers`` threads may call it at once: on a CPU each worker decodes its own images and runs its
+own one-thread stream, so that no core waits for another and none is asked for twice.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from headstart.backbones.tapped import TappedModule
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone, Preprocessing
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = ("float32", "bfloat16")
+# Below this many images, converting for OpenVINO costs more than it saves (docs/performance.md).
+WORTH_CONVERTING = 300
+
+
+class Engine(Protocol):
+    """A network ready to run at one resolution."""
+
+    name: str
+    batch_size: int
+    n_workers: int
+
+    def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Features of every tap, each (B, d), for crops (B, H, W, 3) with B <= batch_size."""
+        ...
+
+
+class Uint8Module(nn.Module):
+    """A tapped backbone that takes uint8 crops (B, H, W, 3) and normalises them itself."""
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self, backbone: Backbone, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.tapped = TappedModule(backbone)
+        mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
+        self.register_buffer("scale", (1 / (255 * std)).reshape(1, 3, 1, 1))
+        self.register_buffer("shift", (-mean / std).reshape(1, 3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Pooled features (B, d) of every tap."""
+        x = images.permute(0, 3, 1, 2).float() * self.scale + self.shift
+        outputs: tuple[torch.Tensor, ...] = self.tapped(x)
+        return outputs
+
+
+def choose_engine(
+    backbone: Backbone,
+    preprocessing: Preprocessing,
+    *,
+    n_images: int,
+    precision: str = "float32",
+    device: str | None = None,
+    cache: Path,
+) -> Engine:
+    """The fastest engine of this machine for ``n_images`` images.
+
+    Parameters
+    ----------
+    backbone, preprocessing
+        What to run, and at which resolution.
+    n_images : int
+        How many images wait: a conversion must pay for itself.
+    precision : {"float32", "bfloat16"}
+    device : str, optional
+        A torch device; default the GPU if there is one, else the CPU.
+    cache : Path
+        Where converted networks are kept.
+    """
+    device = device or default_device()
+    if device == "cpu" and importlib.util.find_spec("openvino"):
+        converted = _converted_path(backbone, preprocessing, cache)
+        if converted.exists() or n_images >= WORTH_CONVERTING:
+            try:
+                return OpenVINOEngine(backbone, preprocessing, converted, precision)
+            except Exception as error:  # any failure of a converter must not stop the job
+                logger.warning("OpenVINO cannot run %s (%s): PyTorch does", backbone.name, error)
+    return TorchEngine(backbone, preprocessing, precision, device)
+
+
+def default_device() -> str:
+    """``cuda`` or ``mps`` where there is one, else ``cpu``."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def n_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class TorchEngine:
+    """The backbone in PyTorch, channels-last, on any device."""
+
+    def __init__(
+        self, backbone: Backbone, preprocessing: Preprocessing, precision: str, device: str
+    ) -> None:
+        self.name = f"torch {device} {precision}"
+        self.device = torch.device(device)
+        self.batch_size = 16 if device == "cpu" else 64
+        self.n_workers = n_cores()
+        self._dtype = getattr(torch, precision)
+        self._lock = threading.Lock()
+        module = copy.deepcopy(Uint8Module(backbone, preprocessing))
+        self._module = module.eval().to(self.device).to(memory_format=torch.channels_last)
+
+    def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Features of every tap, each (B, d) float32."""
+        n = len(images)
+        batch = torch.from_numpy(_padded(images, self.batch_size)).to(self.device)
+        with (
+            self._lock,
+            torch.inference_mode(),
+            torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32),
+        ):
+            outputs = self._module(batch)
+            return [o[:n].float().cpu().numpy() for o in outputs]
+
+
+class OpenVINOEngine:
+    """The backbone converted for OpenVINO, one stream a core."""
+
+    def __init__(
+        self, backbone: Backbone, preprocessing: Preprocessing, converted: Path, precision: str
+    ) -> None:
+        ov = _import_openvino()
+
+        self.name = f"openvino cpu {precision}"
+        self.batch_size = 8
+        self.n_workers = n_cores()
+        if not converted.exists():
+            _convert(backbone, preprocessing, converted)
+        core = ov.Core()
+        model = core.read_model(converted)
+        size = preprocessing.size_px
+        model.reshape([self.batch_size, size, size, 3])
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "float32" else "bf16",
+            "NUM_STREAMS": self.n_workers,
+            "INFERENCE_NUM_THREADS": self.n_workers,
+        }
+        self._compiled = core.compile_model(model, "CPU", settings)
+        self._local = threading.local()
+
+    def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Features of every tap, each (B, d) float32."""
+        if not hasattr(self._local, "request"):
+            self._local.request = self._compiled.create_infer_request()
+        request = self._local.request
+        n = len(images)
+        request.infer([_padded(images, self.batch_size)], share_inputs=True)
+        return [np.array(output.data[:n], dtype=np.float32) for output in request.output_tensors]
+
+
+def _import_openvino() -> Any:
+    """OpenVINO without its telemetry, which reports each conversion over the network unasked.
+
+    Its converter takes a silent stub where the package ``openvino_telemetry`` cannot be imported.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
+
+
+def _padded(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
+    """Fill the batch up: a fixed shape makes a feature independent of how many came with it."""
+    short = batch_size - len(images)
+    if not short:
+        return images
+    return np.concatenate([images, np.zeros((short, *images.shape[1:]), np.uint8)])
+
+
+def _converted_path(backbone: Backbone, preprocessing: Preprocessing, cache: Path) -> Path:
+    """Where the network converted at this resolution is kept; the name holds what decides it."""
+    ov = _import_openvino()
+
+    parts = (
+        backbone.digest,
+        backbone.arch,
+        repr([(t.name, t.module) for t in backbone.taps]),
+        repr(preprocessing),
+        ov.__version__,
+        torch.__version__,
+    )
+    name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    return cache / "engines" / name / "model.xml"
+
+
+def _convert(backbone: Backbone, preprocessing: Preprocessing, target: Path) -> None:
+    """Trace the tapped backbone and save OpenVINO's form of it in one rename."""
+    ov = _import_openvino()
+
+    module = Uint8Module(backbone, preprocessing).eval()
+    size = preprocessing.size_px
+    example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
+        model = ov.convert_model(traced, example_input=example)
+    folder = target.parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        staged = Path(scratch) / "staged"
+        staged.mkdir()
+        ov.save_model(model, staged / "model.xml", compress_to_fp16=False)
+        try:
+            staged.rename(folder)
+        except OSError:
+            if not target.exists():  # another run may have been first; anything else is an error
+                raise

@@ -1,0 +1,211 @@
+"""The feature store: pooled features on disk, keyed by content, one folder a key.
+
+    <cache>/features/<key>/manifest.json          what the key stands for
+    <cache>/features/<key>/shard-<digest>.arrow   rows: image digest + one float16 list a tap
+
+A key is the digest of everything that decides a feature besides the image itself: weights,
+architecture, taps, preprocessing at one resolution, pooling and precision. A shard is written to a
+temporary name, flushed to the disk and renamed; its name carries the SHA-256 of its bytes, so a
+damaged shard is told by reading it, is set aside, and its rows count as missing. Nothing is ever
+changed in place, so two runs may share a store: at worst both compute the same row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import StoreError
+from headstart.files import write_atomically
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 1
+DIGEST_CHARS = 64
+
+
+def cache_folder() -> Path:
+    """Where features are kept: ``$HEADSTART_CACHE``, else the user's cache folder."""
+    if own := os.environ.get("HEADSTART_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "headstart"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureKey:
+    """Everything that decides a feature, besides the image."""
+
+    weights: str
+    arch: str
+    taps: tuple[tuple[str, str], ...]
+    preprocessing: Mapping[str, Any]
+    pooling: str
+    precision: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The key as JSON-able values."""
+        plain = asdict(self)
+        plain["taps"] = [list(tap) for tap in self.taps]
+        return {"schema": SCHEMA, **plain}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the key's canonical JSON."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class FeatureStore:
+    """The rows of one key.
+
+    Parameters
+    ----------
+    key : FeatureKey
+        What the rows are.
+    root : Path, optional
+        The cache folder; default :func:`cache_folder`.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be made or read.
+    """
+
+    def __init__(self, key: FeatureKey, root: Path | None = None) -> None:
+        self.key = key
+        self.folder = (root or cache_folder()) / "features" / key.digest[:32]
+        self._rows: dict[str, tuple[int, int]] = {}
+        self._tables: list[pa.Table] = []
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "manifest.json").exists():
+                text = json.dumps(self.key.to_dict(), indent=1, sort_keys=True)
+                write_atomically(self.folder / "manifest.json", text.encode())
+            shards = sorted(self.folder.glob("shard-*.arrow"))
+        except OSError as error:
+            raise StoreError(
+                f"the feature store {self.folder} cannot be used ({error.strerror}): "
+                "set HEADSTART_CACHE to a folder that can be written"
+            ) from error
+        for shard in shards:
+            self._open(shard)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self._rows
+
+    def missing(self, digests: Iterable[str]) -> list[str]:
+        """The digests that have no row yet, each once, in the order given."""
+        return [d for d in dict.fromkeys(digests) if d not in self._rows]
+
+    def add(self, digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> Path:
+        """Write one shard of rows, durably, and return its path.
+
+        Parameters
+        ----------
+        digests : sequence of str, length n
+            SHA-256 of the images' bytes.
+        features : mapping of tap name to array of shape (n, d), float32
+            Finite values; kept as float16.
+
+        Raises
+        ------
+        StoreError
+            A value is not finite, or is too large for float16.
+        OutputError
+            The disk is full or the folder cannot be written.
+        """
+        payload = _encode(digests, features)
+        path = self.folder / f"shard-{hashlib.sha256(payload).hexdigest()}.arrow"
+        write_atomically(path, payload)
+        self._open(path)
+        return path
+
+    def read(self, digests: Sequence[str], tap: str) -> NDArray[np.float32]:
+        """The features of ``tap`` for ``digests``, float32 of shape (n, d), in the order given.
+
+        Raises
+        ------
+        StoreError
+            A digest has no row.
+        """
+        absent = next((d for d in digests if d not in self._rows), None)
+        if absent is not None:
+            raise StoreError(f"no features of image {absent[:12]} in {self.folder}: extract first")
+        places = np.array([self._rows[d] for d in digests], dtype=np.int64).reshape(-1, 2)
+        width = self._width(tap)
+        out = np.empty((len(digests), width), dtype=np.float32)
+        for shard in np.unique(places[:, 0]):
+            here = places[:, 0] == shard
+            out[here] = _column(self._tables[shard], tap, width)[places[here, 1]]
+        return out
+
+    def _width(self, tap: str) -> int:
+        for table in self._tables:
+            if tap in table.column_names:
+                return int(table.schema.field(tap).type.list_size)
+        raise StoreError(f"no features of tap {tap!r} in {self.folder}")
+
+    def _open(self, path: Path) -> None:
+        """Check and memory-map one shard; a damaged one is set aside, its rows stay missing."""
+        import pyarrow as pa
+
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest != path.stem.removeprefix("shard-"):
+                raise ValueError("its bytes do not match its name")
+            with pa.memory_map(str(path)) as source:
+                table = pa.ipc.open_file(source).read_all()
+        except (OSError, ValueError) as error:
+            logger.warning("damaged feature shard %s (%s): it is computed anew", path, error)
+            path.rename(path.with_suffix(".damaged"))
+            return
+        number = len(self._tables)
+        self._tables.append(table)
+        for row, image in enumerate(table.column("digest").to_pylist()):
+            self._rows.setdefault(image, (number, row))
+
+
+def _encode(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """One record batch as the bytes of an Arrow IPC file."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {"digest": pa.array(digests, pa.string())}
+    for tap, values in features.items():
+        with np.errstate(over="ignore"):
+            halves = np.ascontiguousarray(values, dtype=np.float16)
+        if not np.isfinite(halves).all():
+            raise StoreError(
+                f"features of tap {tap!r} are not finite (or above 65,504): the weights or the "
+                "precision do not suit this network; try --precision float32"
+            )
+        flat = pa.array(halves.reshape(-1), pa.float16())
+        columns[tap] = pa.FixedSizeListArray.from_arrays(flat, halves.shape[1])
+    batch = pa.record_batch(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _column(table: pa.Table, tap: str, width: int) -> NDArray[np.float16]:
+    """A tap's column as a view of shape (rows, width), without copying."""
+    chunk = table.column(tap).chunk(0)
+    view: NDArray[np.float16] = chunk.values.to_numpy(zero_copy_only=True).reshape(-1, width)
+    return view

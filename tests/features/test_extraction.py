@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from headstart.backbones import Backbone, TappedModule, transform
+from headstart.data import Record, index, read_rgb
+from headstart.errors import InputError
+from headstart.features import FeatureStore, extract, feature_key, stream_features
+from headstart.features import engines as engines_module
+from headstart.features.engines import OpenVINOEngine, TorchEngine, choose_engine
+
+SIZES = (64, 96)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
+    """Images that went forward through any engine, by resolution."""
+    n: Counter[int] = Counter()
+    for engine in (TorchEngine, OpenVINOEngine):
+        original = engine.__call__
+
+        def counted(self: object, images: np.ndarray, original: object = original) -> object:
+            n[images.shape[1]] += len(images)
+            return original(self, images)  # type: ignore[operator]
+
+        monkeypatch.setattr(engine, "__call__", counted)
+    return n
+
+
+def test_extract__every_image_passes_once_then_never_again(
+    records: list[Record], small_net: Backbone, tmp_path: Path, passes: Counter[int]
+) -> None:
+    first = extract(records, small_net, resolutions=SIZES, cache=tmp_path)
+    assert passes == {64: 21, 96: 21}
+    assert (first.n_forward, first.n_cached) == (42, 0)
+    second = extract(records, small_net, resolutions=SIZES, cache=tmp_path)
+    assert passes == {64: 21, 96: 21}
+    assert (second.n_forward, second.n_cached) == (0, 42)
+
+
+def test_extract__new_images_and_new_resolutions_cost_themselves_only(
+    records: list[Record], small_net: Backbone, tmp_path: Path, passes: Counter[int]
+) -> None:
+    extract(records[:11], small_net, resolutions=[64], cache=tmp_path)
+    extract(records, small_net, resolutions=SIZES, cache=tmp_path)
+    assert passes == {64: 21, 96: 21}
+
+
+def test_extract__the_same_bytes_under_two_names_are_computed_once(
+    records: list[Record], small_net: Backbone, tmp_path: Path, passes: Counter[int]
+) -> None:
+    extract([*records, *records], small_net, resolutions=[64], cache=tmp_path)
+    assert passes == {64: 21}
+
+
+@pytest.mark.parametrize("net", ["small_net", "embedded"])
+def test_extract__equals_the_plain_network_on_the_reference_transform(
+    records: list[Record], net: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    backbone: Backbone = request.getfixturevalue(net)
+    extraction = extract(records, backbone, resolutions=[96], cache=tmp_path)
+    at = backbone.preprocessing.at(96)
+    images = torch.stack([transform(read_rgb(r.path), at) for r in records])
+    with torch.inference_mode():
+        expected = TappedModule(backbone)(images)
+    for tap, plain in zip(backbone.taps, expected, strict=True):
+        stored = extraction.stores[96].read([r.digest for r in records], tap.name)
+        scale = plain.abs().max().item()
+        # two grey levels of decoding and float16 of storage
+        np.testing.assert_allclose(stored, plain.numpy(), atol=0.02 * scale, err_msg=tap.name)
+
+
+def test_extract__leaves_the_backbone_as_it_was(
+    records: list[Record], embedded: Backbone, tmp_path: Path
+) -> None:
+    before = {k: v.clone() for k, v in embedded.module.state_dict().items()}
+    extract(records, embedded, resolutions=[64], cache=tmp_path)
+    assert not embedded.module.training
+    after = embedded.module.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_openvino__agrees_with_torch(
+    records: list[Record], embedded: Backbone, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    at = embedded.preprocessing.at(96)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, size=(5, 96, 96, 3), dtype=np.uint8)
+    fast = choose_engine(embedded, at, n_images=10_000, device="cpu", cache=tmp_path)
+    plain = TorchEngine(embedded, at, "float32", "cpu")
+    assert isinstance(fast, OpenVINOEngine)
+    for a, b in zip(fast(images), plain(images), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max())
+
+
+def test_openvino__a_converted_network_is_used_again(
+    embedded: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    at = embedded.preprocessing.at(64)
+    choose_engine(embedded, at, n_images=10_000, device="cpu", cache=tmp_path)
+
+    def never(*_: object) -> None:
+        raise AssertionError("converted twice")
+
+    monkeypatch.setattr(engines_module, "_convert", never)
+    engine = choose_engine(embedded, at, n_images=1, device="cpu", cache=tmp_path)
+    assert isinstance(engine, OpenVINOEngine)
+
+
+def test_openvino__does_not_report_over_the_network() -> None:
+    pytest.importorskip("openvino")
+    code = (
+        "from headstart.features.engines import _import_openvino; _import_openvino();"
+        "from openvino.tools.ovc import telemetry_utils as t; print(t.tm.__name__)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip().endswith("telemetry_stub")
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_engine__a_feature_does_not_depend_on_its_batch(
+    embedded: Backbone, tmp_path: Path, engine: str
+) -> None:
+    at = embedded.preprocessing.at(64)
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, size=(8, 64, 64, 3), dtype=np.uint8)
+    if engine == "torch":
+        run: engines_module.Engine = TorchEngine(embedded, at, "float32", "cpu")
+    else:
+        pytest.importorskip("openvino")
+        run = choose_engine(embedded, at, n_images=10_000, device="cpu", cache=tmp_path)
+    together, alone = run(images), [run(images[i : i + 1]) for i in (0, 5)]
+    for tap, whole in enumerate(together):
+        np.testing.assert_array_equal(whole[0], alone[0][tap][0])
+        np.testing.assert_array_equal(whole[5], alone[1][tap][0])
+
+
+def test_extract__files_that_went_bad_are_named_and_the_rest_kept(
+    records: list[Record], small_net: Backbone, tmp_path: Path
+) -> None:
+    records[3].path.write_bytes(b"no longer an image")
+    records[7].path.unlink()
+    result = extract(records, small_net, resolutions=[64], cache=tmp_path)
+    assert set(result.unreadable) == {records[3].digest, records[7].digest}
+    assert result.n_forward == 19
+
+
+def test_extract__tells_how_far_it_is(
+    records: list[Record], small_net: Backbone, tmp_path: Path
+) -> None:
+    told: list[tuple[str, int, int]] = []
+    extract(
+        records,
+        small_net,
+        resolutions=SIZES,
+        cache=tmp_path,
+        progress=lambda *args: told.append(args),
+    )
+    assert told[0] == ("extract features", 0, 42)
+    assert told[-1] == ("extract features", 42, 42)
+
+
+def test_extract__unknown_precision_is_an_input_error(
+    records: list[Record], small_net: Backbone, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="float16"):
+        extract(records, small_net, precision="float16", cache=tmp_path)
+
+
+def test_stream_features__equal_the_stored_ones_in_order(
+    records: list[Record], small_net: Backbone, tmp_path: Path
+) -> None:
+    tap = small_net.taps[2].name
+    at = small_net.preprocessing.at(64)
+    stored = extract(records, small_net, resolutions=[64], cache=tmp_path).stores[64]
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"")
+    paths = [r.path for r in records]
+    paths.insert(4, bad)
+    [(asked, read, X, unreadable)] = stream_features(paths, small_net, tap, at, cache=tmp_path)
+    assert asked == paths
+    assert read == [r.path for r in records]
+    assert list(unreadable) == [bad]
+    np.testing.assert_array_equal(X, stored.read([r.digest for r in records], tap))
+
+
+EXTRACT = """
+import sys
+from importlib import import_module
+from pathlib import Path
+from headstart.backbones import load
+from headstart.data import index
+
+module = import_module("headstart.features.extraction")
+module.SHARD_ROWS = 16
+cache = Path(sys.argv[2])
+records = index(Path(sys.argv[1])).records
+net = load("squeezenet1_1", pretrained=False, seed=0)
+module.extract(
+    records, net, resolutions=[64, 96], cache=cache,
+    progress=lambda stage, done, total: print(done, flush=True),
+)
+"""
+
+
+def test_extract__killed_and_resumed_ends_bit_equal(
+    tmp_path: Path, make_images: Callable[..., list[Record]], small_net: Backbone
+) -> None:
+    images = tmp_path / "images"
+    for seed in (0, 1):
+        make_images(images / str(seed), 45, seed=seed)
+    command = [sys.executable, "-c", EXTRACT, str(images)]
+    with subprocess.Popen(
+        [*command, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True
+    ) as job:
+        assert job.stdout is not None
+        for line in job.stdout:
+            if int(line) >= 64:  # two shards of 16 images at two resolutions are on the disk
+                job.send_signal(signal.SIGKILL)
+                break
+        job.stdout.read()
+    assert job.wait() == -signal.SIGKILL
+    n_shards = len(list((tmp_path / "killed").glob("features/*/shard-*.arrow")))
+    assert 4 <= n_shards < 12
+
+    for cache in ("killed", "whole"):
+        subprocess.run([*command, str(tmp_path / cache)], check=True, capture_output=True)
+    records = index(images).records
+    digests = [r.digest for r in records]
+    for size in (64, 96):
+        key = feature_key(small_net, small_net.preprocessing.at(size), "float32")
+        resumed = FeatureStore(key, tmp_path / "killed")
+        whole = FeatureStore(key, tmp_path / "whole")
+        for tap in small_net.taps:
+            np.testing.assert_array_equal(
+                resumed.read(digests, tap.name), whole.read(digests, tap.name)
+            )

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from headstart.errors import OutputError, StoreError
+from headstart.features import FeatureKey, FeatureStore, cache_folder
+
+KEY = FeatureKey(
+    weights="w" * 64,
+    arch="torchvision:tiny",
+    taps=(("a", "features.0"), ("b", "fc")),
+    preprocessing={"size_px": 32},
+    pooling="average",
+    precision="float32",
+)
+
+
+def rows(n: int, *, seed: int = 0) -> tuple[list[str], dict[str, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    digests = [f"{seed:032x}{i:032x}" for i in range(n)]
+    return digests, {
+        "a": rng.normal(size=(n, 3)).astype(np.float32),
+        "b": rng.normal(size=(n, 5)).astype(np.float32),
+    }
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    values=hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 9), st.integers(1, 6)),
+        elements=st.floats(-6e4, 6e4, width=32),
+    )
+)
+def test_read__gives_back_what_was_added_as_float16(tmp_path: Path, values: np.ndarray) -> None:
+    store = FeatureStore(dataclasses.replace(KEY, weights=os.urandom(8).hex()), tmp_path)
+    digests = [f"{i:064x}" for i in range(len(values))]
+    store.add(digests, {"a": values})
+    again = FeatureStore(store.key, tmp_path)
+    expected = values.astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(again.read(digests, "a"), expected)
+    np.testing.assert_array_equal(again.read(digests[::-1], "a"), expected[::-1])
+
+
+def test_missing__counts_each_digest_once_and_keeps_the_order(tmp_path: Path) -> None:
+    store = FeatureStore(KEY, tmp_path)
+    digests, features = rows(3)
+    store.add(digests, features)
+    assert store.missing(["x", digests[1], "y", "x"]) == ["x", "y"]
+    assert len(store) == 3
+
+
+def test_store__is_another_for_every_part_of_the_key(tmp_path: Path) -> None:
+    digests, features = rows(2)
+    FeatureStore(KEY, tmp_path).add(digests, features)
+    changes: list[dict[str, object]] = [
+        {"weights": "v" * 64},
+        {"arch": "timm:tiny"},
+        {"taps": (("a", "features.1"), ("b", "fc"))},
+        {"preprocessing": {"size_px": 64}},
+        {"pooling": "max"},
+        {"precision": "bfloat16"},
+    ]
+    for change in changes:
+        other = FeatureStore(dataclasses.replace(KEY, **change), tmp_path)  # type: ignore[arg-type]
+        assert other.missing(digests) == digests, change
+
+
+def test_store__any_arrow_reader_opens_a_shard(tmp_path: Path) -> None:
+    store = FeatureStore(KEY, tmp_path)
+    digests, features = rows(4)
+    path = store.add(digests, features)
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    assert table.column("digest").to_pylist() == digests
+    assert table.schema.field("b").type == pa.list_(pa.float16(), 5)
+    manifest = json.loads((store.folder / "manifest.json").read_text())
+    assert manifest["taps"] == [["a", "features.0"], ["b", "fc"]]
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty"])
+def test_store__sets_a_damaged_shard_aside(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FeatureStore(KEY, tmp_path)
+    first, features = rows(5, seed=1)
+    second, more = rows(5, seed=2)
+    victim = store.add(first, features)
+    store.add(second, more)
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = {"flip": bytes(content), "truncate": bytes(content[:-9]), "empty": b""}[damage]
+    victim.write_bytes(damaged)
+
+    again = FeatureStore(KEY, tmp_path)
+    assert again.missing(first + second) == first
+    assert "damaged feature shard" in caplog.text
+    assert not victim.exists()
+    again.add(first, features)
+    np.testing.assert_allclose(again.read(first, "a"), features["a"], rtol=1e-3, atol=1e-4)
+
+
+def test_store__ignores_what_a_kill_left_half_written(tmp_path: Path) -> None:
+    store = FeatureStore(KEY, tmp_path)
+    (store.folder / ".shard-abc.arrow.123.tmp").write_bytes(b"half")
+    assert FeatureStore(KEY, tmp_path).missing(["x"]) == ["x"]
+
+
+def test_add__refuses_values_that_are_not_finite(tmp_path: Path) -> None:
+    store = FeatureStore(KEY, tmp_path)
+    for bad in (np.nan, np.inf, 1e6):
+        with pytest.raises(StoreError, match="tap 'a' are not finite"):
+            store.add(["d"], {"a": np.array([[bad]], np.float32)})
+    assert list(store.folder.glob("shard-*")) == []
+
+
+def test_read__says_what_is_missing(tmp_path: Path) -> None:
+    store = FeatureStore(KEY, tmp_path)
+    with pytest.raises(StoreError, match="no features of image dddd"):
+        store.read(["d" * 64], "a")
+    digests, features = rows(1)
+    store.add(digests, features)
+    with pytest.raises(StoreError, match="no features of tap 'c'"):
+        store.read(digests, "c")
+
+
+def test_store__unusable_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "features").write_text("a file where a folder should be")
+    with pytest.raises(StoreError, match="set HEADSTART_CACHE"):
+        FeatureStore(KEY, tmp_path)
+
+
+def test_add__full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FeatureStore(KEY, tmp_path)
+    digests, features = rows(2)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        store.add(digests, features)
+    assert sorted(p.name for p in store.folder.iterdir()) == ["manifest.json"]
+
+
+def test_cache_folder__follows_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("HEADSTART_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_folder() == Path("/somewhere/headstart")
