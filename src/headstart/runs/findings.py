@@ -1,0 +1,88 @@
+"""What the scores say of single images: mistakes, suspicious labels, and small pictures of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from headstart.data import Record
+
+N_SHOWN = 24
+THUMBNAIL_PX = 160
+
+
+def mistakes(
+    records: Sequence[Record], P: NDArray[np.float64], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Wrong predictions, the most confident first.
+
+    Parameters
+    ----------
+    records : sequence of Record, length n
+    P : array (n, K)
+        Class probabilities.
+    classes : sequence of str, length K
+    """
+    predicted = P.argmax(axis=1)
+    wrong = [i for i, r in enumerate(records) if classes[predicted[i]] != r.label]
+    wrong.sort(key=lambda i: -P[i].max())
+    return [
+        {
+            "name": records[i].name,
+            "digest": records[i].digest,
+            "true": records[i].label,
+            "predicted": classes[predicted[i]],
+            "probability": float(P[i].max()),
+        }
+        for i in wrong[:N_SHOWN]
+    ]
+
+
+def suspicious_labels(
+    records: Sequence[Record], P: NDArray[np.float64], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Training labels that the out-of-fold probabilities contradict, the most contradicted first.
+
+    The margin is ``max_k p_k - p_label``, the self-confidence criterion of Northcutt et al. (2021,
+    Confident Learning, JAIR 70) with its rival class shown; a margin under one half is not listed.
+    """
+    column = {c: k for k, c in enumerate(classes)}
+    own = P[np.arange(len(records)), [column[r.label] for r in records]]
+    margin = P.max(axis=1) - own
+    order = [i for i in np.argsort(-margin, kind="stable") if margin[i] > 0.5]
+    return [
+        {
+            "name": records[i].name,
+            "digest": records[i].digest,
+            "label": records[i].label,
+            "suggested": classes[int(P[i].argmax())],
+            "probability": float(P[i].max()),
+            "split": records[i].split,
+        }
+        for i in order[:N_SHOWN]
+    ]
+
+
+def thumbnails(records: Iterable[Record]) -> dict[str, bytes]:
+    """JPEG bytes by digest, at most THUMBNAIL_PX on a side; a file that has gone is left out."""
+    from headstart.data import read_rgb
+    from headstart.errors import DataError
+
+    small: dict[str, bytes] = {}
+    for record in records:
+        if record.digest in small:
+            continue
+        try:
+            image = read_rgb(record.path, at_least=THUMBNAIL_PX)
+        except DataError:
+            continue
+        image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=80)
+        small[record.digest] = buffer.getvalue()
+    return small

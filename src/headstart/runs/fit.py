@@ -1,0 +1,261 @@
+"""`fit`: index -> features -> cross-validated table -> choice -> refit -> one test -> run folder."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import DataError
+from headstart.progress import Progress, silent
+from headstart.runs.choose import Candidate, choose
+from headstart.runs.findings import thumbnails
+from headstart.runs.folder import check_output, free_name, staged, write_json
+from headstart.runs.measure import baseline_position, duplicate_groups, measure, training_records
+from headstart.runs.metrics import Results, metrics
+from headstart.runs.predictions import write_test_predictions
+from headstart.runs.provenance import provenance
+from headstart.runs.report import write_report
+from headstart.runs.run import Run
+from headstart.runs.settings import FitSettings
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index, Record
+    from headstart.features import Extraction
+
+logger = logging.getLogger(__name__)
+
+
+def fit(
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+    cache: Path | None = None,
+    progress: Progress = silent,
+    **settings: Any,
+) -> Run:
+    """Find the best linear classifier on frozen features, and measure how good it is.
+
+    Every image passes through the backbone once; every tap at every resolution is cross-validated
+    on the training images; the cheapest layer that the noise cannot tell from the best is refitted
+    and scored once on the test images.
+
+    Parameters
+    ----------
+    data : str or Path
+        A folder with a folder for each class, with train/val/test folders, a table, or the name of
+        a data set: see :func:`headstart.data.index`.
+    out : str or Path, optional
+        The run folder to make; default ``runs/<data>``.
+    force : bool
+        Replace a run folder at ``out``.
+    cache : Path, optional
+        Where features are kept.
+    progress : Progress
+    **settings
+        The fields of :class:`headstart.runs.settings.FitSettings`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        Anything that the caller gave cannot be used; the message says what and what to do.
+
+    Examples
+    --------
+    >>> run = headstart.fit("photos/", seed=1)                          # doctest: +SKIP
+    >>> run.predict(["new.jpg"])[0].label                               # doctest: +SKIP
+    """
+    from headstart.features import cache_folder
+
+    chosen = FitSettings(data=str(data), **settings)
+    folder = Path(out) if out is not None else free_name(chosen.data)
+    check_output(folder, force=force)
+    job = _Job(settings=chosen, out=folder, cache=cache or cache_folder(), progress=progress)
+    with staged(folder, force=force) as scratch:
+        job.run(scratch)
+    return Run(folder)
+
+
+@dataclass(kw_only=True)
+class _Job:
+    """One fit under way: its stages in order, and the seconds that each took."""
+
+    settings: FitSettings
+    out: Path
+    cache: Path
+    progress: Progress
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    def run(self, scratch: Path) -> None:
+        """All stages; the run's files are left in ``scratch``."""
+        started = time.perf_counter()
+        index = self._index()
+        backbone = self._backbone()
+        extraction = self._extract(index, backbone)
+        index = _without(index, extraction.unreadable)
+        train, folds, candidates = self._cross_validate(index, backbone, extraction)
+        with self._timed("refit"):
+            results = self._refit(index, backbone, extraction, train, folds, candidates)
+        self.timings_s["total"] = time.perf_counter() - started
+        self._write(scratch, results)
+
+    def _refit(
+        self,
+        index: Index,
+        backbone: Backbone,
+        extraction: Extraction,
+        train: tuple[Record, ...],
+        folds: NDArray[np.int64],
+        candidates: list[Candidate],
+    ) -> Results:
+        """Choose, then fit and score the choice and the two that it is shown beside."""
+        from headstart.runs.refit import refit
+
+        choice = choose(candidates)
+        baseline = baseline_position(candidates, backbone, sorted(extraction.stores))
+        shown = dict.fromkeys((choice.chosen, choice.best, baseline))
+        tested = {
+            i: refit(
+                candidates[i],
+                backbone=backbone,
+                settings=self.settings,
+                store=extraction.stores[candidates[i].resolution_px],
+                train=train,
+                test=index.test,
+            )
+            for i in shown
+        }
+        return Results(
+            settings=self.settings,
+            index=index,
+            backbone=backbone,
+            extraction=extraction,
+            train=train,
+            test=index.test,
+            n_folds=len(np.unique(folds)),
+            candidates=candidates,
+            choice=choice,
+            baseline=baseline,
+            tested=tested,
+        )
+
+    def _write(self, scratch: Path, results: Results) -> None:
+        """Leave every file of the run in ``scratch``."""
+        figures = metrics(results, self.timings_s)
+        engine = results.extraction.engine or "features from the store"
+        write_json(
+            scratch / "run.json",
+            provenance(self.settings, results.index, results.backbone, engine),
+        )
+        write_json(scratch / "metrics.json", figures)
+        results.final.model.save(scratch / "model")
+        write_test_predictions(scratch / "predictions.csv", results)
+        shown = {item["digest"] for item in figures["mistakes"] + figures["suspicious"]}
+        pictures = thumbnails(r for r in results.index.records if r.digest in shown)
+        write_report(scratch, thumbnails=pictures, run_name=str(self.out))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.timings_s[stage] = time.perf_counter() - start
+        logger.info("%s: %.2f s", stage, self.timings_s[stage])
+
+    def _index(self) -> Index:
+        from headstart.data import index
+
+        s = self.settings
+        with self._timed("index"):
+            return index(
+                s.data,
+                split=s.split,
+                test_size=s.test_size,
+                seed=s.seed,
+                image_column=s.image_column,
+                label_column=s.label_column,
+                cache=self.cache,
+                progress=self.progress,
+            )
+
+    def _backbone(self) -> Backbone:
+        from headstart.backbones import load
+
+        s = self.settings
+        with self._timed("load"):
+            return load(s.backbone, weights=s.weights, arch=s.arch)
+
+    def _extract(self, index: Index, backbone: Backbone) -> Extraction:
+        from headstart.features import extract
+        from headstart.runs.budget import plan_resolutions, within_budget
+
+        s = self.settings
+        with self._timed("features"):
+            sizes = plan_resolutions(backbone, s.resolutions)
+            if s.budget_s is not None and len(sizes) > 1:
+                sizes = within_budget(
+                    backbone,
+                    sizes,
+                    n_images=len(index),
+                    budget_s=s.budget_s,
+                    precision=s.precision,
+                    device=s.device,
+                    cache=self.cache,
+                )
+            return extract(
+                index.records,
+                backbone,
+                resolutions=sizes,
+                precision=s.precision,
+                device=s.device,
+                cache=self.cache,
+                progress=self.progress,
+            )
+
+    def _cross_validate(
+        self, index: Index, backbone: Backbone, extraction: Extraction
+    ) -> tuple[tuple[Record, ...], NDArray[np.int64], list[Candidate]]:
+        from headstart.heads import stratified_folds
+
+        with self._timed("cross_validation"):
+            train = training_records(index)
+            y = np.array([r.label for r in train])
+            groups = duplicate_groups(index, train)
+            s = self.settings
+            folds = stratified_folds(y, groups, n_folds=s.n_folds, seed=s.seed)
+            candidates = measure(
+                extraction.stores, backbone, train, folds, Cs=s.Cs, progress=self.progress
+            )
+        return train, folds, candidates
+
+
+def _without(index: Index, unreadable: dict[str, str]) -> Index:
+    """The index less the files that failed between indexing and extraction."""
+    if not unreadable:
+        return index
+    import dataclasses
+
+    from headstart.data import Quarantined
+
+    kept = tuple(r for r in index.records if r.digest not in unreadable)
+    lost = tuple(
+        Quarantined(name=r.name, reason=unreadable[r.digest])
+        for r in index.records
+        if r.digest in unreadable
+    )
+    smaller = dataclasses.replace(index, records=kept, quarantine=index.quarantine + lost)
+    if len({r.label for r in smaller.train}) < 2:
+        raise DataError(f"{index.root}: fewer than two classes are left after unreadable files")
+    return smaller

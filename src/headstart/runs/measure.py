@@ -1,0 +1,103 @@
+"""Every tap at every resolution, judged by cross-validation on the training images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.heads import cross_validate
+from headstart.progress import Progress, silent
+from headstart.runs.choose import Candidate
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index, Record
+    from headstart.features import FeatureStore
+
+
+def training_records(index: Index) -> tuple[Record, ...]:
+    """Training and validation images: selection is by cross-validation, so both train."""
+    return tuple(r for r in index.records if r.split in ("train", "val"))
+
+
+def duplicate_groups(index: Index, records: Sequence[Record]) -> NDArray[np.int64]:
+    """A group number for each record; duplicates share one, so that no fold splits them."""
+    of_name: dict[str, int] = {}
+    for number, group in enumerate(index.duplicates):
+        for name in group.names:
+            of_name.setdefault(name, number)
+    first_free = len(index.duplicates)
+    groups = [of_name.get(r.name, first_free + i) for i, r in enumerate(records)]
+    return np.array(groups, dtype=np.int64)
+
+
+def measure(
+    stores: Mapping[int, FeatureStore],
+    backbone: Backbone,
+    records: Sequence[Record],
+    folds: NDArray[np.int64],
+    *,
+    Cs: Sequence[float],
+    progress: Progress = silent,
+) -> list[Candidate]:
+    """Cross-validate the linear SVM on every tap x resolution x C.
+
+    Parameters
+    ----------
+    stores : mapping of resolution to FeatureStore
+    backbone : Backbone
+    records : sequence of Record, length n
+        Training images.
+    folds : int array (n,)
+        The fold that holds each image out.
+    Cs : sequence of float
+    progress : Progress
+
+    Returns
+    -------
+    list of Candidate
+        Taps in network order, resolutions ascending within a tap.
+    """
+    from headstart.backbones import measure_complexity
+
+    y = np.array([r.label for r in records])
+    digests = [r.digest for r in records]
+    sizes = sorted(stores)
+    macs = {s: measure_complexity(backbone, s).tap_macs for s in sizes}
+    candidates = []
+    total = len(backbone.taps) * len(sizes)
+    progress("cross-validate", 0, total)
+    for tap in backbone.taps:
+        for size in sizes:
+            X = stores[size].read(digests, tap.name)
+            path = cross_validate(X, y, Cs, folds)
+            best = path.best
+            candidates.append(
+                Candidate(
+                    tap=tap.name,
+                    resolution_px=size,
+                    n_features=X.shape[1],
+                    macs=macs[size][tap.name],
+                    C=path.C,
+                    accuracy_by_C=tuple(float(a) for a in path.accuracy),
+                    decisions=path.decisions[best],
+                    correct=path.correct[best],
+                )
+            )
+            progress("cross-validate", len(candidates), total)
+    return candidates
+
+
+def baseline_position(
+    candidates: Sequence[Candidate], backbone: Backbone, resolutions: Sequence[int]
+) -> int:
+    """The usual choice: the last layer before the logits, at the size nearest the backbone's own."""
+    own = backbone.preprocessing.size_px
+    size = min(resolutions, key=lambda s: (abs(s - own), s))
+    taps = [tap.name for tap in backbone.taps]
+    last = taps[-2] if len(taps) > 1 else taps[-1]
+    wanted = (last, size)
+    return next(i for i, c in enumerate(candidates) if (c.tap, c.resolution_px) == wanted)

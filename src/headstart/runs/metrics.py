@@ -1,0 +1,236 @@
+"""The figures of a run as plain JSON values: what ``metrics.json`` holds and the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.heads import (
+    Interval,
+    accuracy_interval,
+    balanced_accuracy_interval,
+    paired_difference,
+)
+from headstart.runs.choose import RULE
+from headstart.runs.findings import mistakes, suspicious_labels
+from headstart.runs.folder import SCHEMA
+from headstart.runs.sentence import sentence
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index, Record
+    from headstart.features import Extraction
+    from headstart.runs.choose import Candidate, Choice
+    from headstart.runs.refit import Tested
+    from headstart.runs.settings import FitSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All that a fit found out.
+
+    Attributes
+    ----------
+    settings, index, backbone, extraction
+        What was asked and what was there.
+    train, test : tuple of Record
+    n_folds : int
+    candidates, choice
+        What was measured and chosen.
+    baseline : int
+        Position of the usual choice among the candidates.
+    tested : mapping of candidate position to Tested
+        The choice, the best and the baseline.
+    """
+
+    settings: FitSettings
+    index: Index
+    backbone: Backbone
+    extraction: Extraction
+    train: tuple[Record, ...]
+    test: tuple[Record, ...]
+    n_folds: int
+    candidates: Sequence[Candidate]
+    choice: Choice
+    baseline: int
+    tested: Mapping[int, Tested]
+
+    @property
+    def chosen(self) -> Candidate:
+        """The candidate that was taken."""
+        return self.candidates[self.choice.chosen]
+
+    @property
+    def final(self) -> Tested:
+        """The chosen candidate, refitted and scored."""
+        return self.tested[self.choice.chosen]
+
+
+def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
+    """``metrics.json``, ready to be written."""
+    chosen, classes = results.chosen, results.final.model.classes
+    y_train = np.array([r.label for r in results.train])
+    predicted = np.array(classes)[chosen.decisions.argmax(axis=1)]
+    return {
+        "schema": SCHEMA,
+        "sentence": answer(results),
+        "chosen": {
+            "tap": chosen.tap,
+            "resolution_px": chosen.resolution_px,
+            "C": chosen.C,
+            "n_features": chosen.n_features,
+            "macs": chosen.macs,
+        },
+        "selection": {
+            "rule": RULE,
+            "n_folds": results.n_folds,
+            "n_train": len(results.train),
+            "Cs": list(results.settings.Cs),
+        },
+        "test": _test(results) if results.test else None,
+        "cv": {
+            "accuracy": as_json(accuracy_interval(chosen.correct)),
+            "balanced_accuracy": as_json(balanced_accuracy_interval(y_train, predicted)),
+        },
+        "candidates": [_candidate(results, i) for i in range(len(results.candidates))],
+        "taps": [tap.name for tap in results.backbone.taps],
+        "resolutions": sorted(results.extraction.stores),
+        "classes": list(classes),
+        **_by_class(results, y_train, predicted),
+        "mistakes": mistakes(results.test, results.final.probabilities, classes),
+        "suspicious": suspicious_labels(results.train, results.final.out_of_fold, classes),
+        "data": {
+            "root": str(results.index.root),
+            "n_train": len(results.index.train),
+            "n_val": len(results.index.val),
+            "n_test": len(results.index.test),
+            **results.index.data_summary(),
+        },
+        "extraction": {
+            "n_forward": results.extraction.n_forward,
+            "n_cached": results.extraction.n_cached,
+            "images_per_s": results.extraction.images_per_s,
+            "seconds": results.extraction.seconds,
+            "engine": results.extraction.engine,
+            "precision": results.settings.precision,
+        },
+        "timings_s": dict(timings_s),
+    }
+
+
+def answer(results: Results) -> str:
+    """The sentence that matters."""
+    chosen, base = results.chosen, results.candidates[results.baseline]
+    own = results.choice.chosen == results.baseline
+    if results.test:
+        here, there = results.final.correct, results.tested[results.baseline].correct
+        where = f"{len(results.test):,} test images"
+    else:
+        here, there = chosen.correct, base.correct
+        where = f"{len(results.train):,} training images, cross-validated"
+    return sentence(
+        tap=chosen.tap,
+        resolution_px=chosen.resolution_px,
+        accuracy=accuracy_interval(here),
+        where=where,
+        baseline=None if own else f"the last layer at {base.resolution_px} px",
+        difference=None if own else paired_difference(here, there),
+    )
+
+
+def as_json(interval: Interval) -> dict[str, float]:
+    """An interval as the report reads it."""
+    return {"value": interval.value, "low": interval.low, "high": interval.high}
+
+
+def _test(results: Results) -> dict[str, Any]:
+    """The chosen model on the test images."""
+    final, classes = results.final, results.final.model.classes
+    y = np.array([r.label for r in results.test])
+    truth = np.searchsorted(np.array(classes), y)
+    P = final.probabilities
+    top5 = None
+    if len(classes) > 10:
+        among = (np.argsort(-P, axis=1)[:, :5] == truth[:, None]).any(axis=1)
+        top5 = as_json(accuracy_interval(among))
+    clean = _unduplicated(results)
+    own = P[np.arange(len(y)), truth]
+    return {
+        "n": len(y),
+        "accuracy": as_json(accuracy_interval(final.correct)),
+        "balanced_accuracy": as_json(
+            balanced_accuracy_interval(y, np.array(classes)[P.argmax(axis=1)])
+        ),
+        "log_loss": float(-np.log(np.clip(own, 1e-12, 1)).mean()),
+        "top5": top5,
+        "accuracy_without_duplicates": None
+        if clean.all()
+        else {**as_json(accuracy_interval(final.correct[clean])), "n": int(clean.sum())},
+    }
+
+
+def _unduplicated(results: Results) -> NDArray[np.bool_]:
+    """Which test images have no exact or near copy among the training images."""
+    leaked = {
+        name
+        for group in results.index.straddling
+        for name, split in zip(group.names, group.splits, strict=True)
+        if split == "test" and set(group.splits) - {"test"}
+    }
+    return np.array([r.name not in leaked for r in results.test], dtype=bool)
+
+
+def _candidate(results: Results, i: int) -> dict[str, Any]:
+    c, choice = results.candidates[i], results.choice
+    tested = results.tested.get(i)
+    scored = tested is not None and len(results.test) > 0
+    return {
+        "tap": c.tap,
+        "resolution_px": c.resolution_px,
+        "C": c.C,
+        "n_features": c.n_features,
+        "macs": c.macs,
+        "cv": as_json(accuracy_interval(c.correct)),
+        "cv_by_C": list(c.accuracy_by_C),
+        "difference": as_json(choice.differences[i]),
+        "tie": choice.ties[i],
+        "chosen": i == choice.chosen,
+        "best": i == choice.best,
+        "baseline": i == results.baseline,
+        "test": as_json(accuracy_interval(tested.correct)) if tested and scored else None,
+    }
+
+
+def _by_class(
+    results: Results, y_train: NDArray[np.str_], predicted_train: NDArray[np.str_]
+) -> dict[str, Any]:
+    """Confusion matrix and per-class figures, on the test images or else out of fold."""
+    classes = np.array(results.final.model.classes)
+    if results.test:
+        truth = np.array([r.label for r in results.test])
+        predicted = classes[results.final.probabilities.argmax(axis=1)]
+    else:
+        truth, predicted = y_train, predicted_train
+    rows = np.zeros((len(classes), len(classes)), dtype=int)
+    np.add.at(rows, (np.searchsorted(classes, truth), np.searchsorted(classes, predicted)), 1)
+    counts = results.index.counts()
+    per_class = []
+    for k, name in enumerate(results.final.model.classes):
+        right, n_true, n_said = rows[k, k], rows[k].sum(), rows[:, k].sum()
+        hits = np.arange(n_true) < right
+        per_class.append(
+            {
+                "class": name,
+                "n_train": counts[name]["train"] + counts[name]["val"],
+                "n_test": counts[name]["test"],
+                "recall": as_json(accuracy_interval(hits)) if n_true else None,
+                "precision": float(right / n_said) if n_said else None,
+                "f1": float(2 * right / (n_true + n_said)) if n_true + n_said else None,
+            }
+        )
+    confusion = {"split": "test" if results.test else "cv", "rows": rows.tolist()}
+    return {"confusion": confusion, "per_class": per_class}

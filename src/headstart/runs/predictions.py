@@ -1,0 +1,58 @@
+"""Predictions as rows of a CSV file, safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.files import write_atomically
+
+if TYPE_CHECKING:
+    from headstart.runs.metrics import Results
+    from headstart.runs.run import Prediction
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """CSV with every text cell made harmless to spreadsheets.
+
+    A cell that starts with ``= + - @``, a tab or a carriage return would be run as a formula; it
+    gets a leading apostrophe (OWASP, CSV injection).
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
+    return buffer.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    return "'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def predictions_csv(predictions: Iterable[Prediction]) -> str:
+    """One row a file: name, label, probability, error."""
+    rows = (
+        (
+            p.name,
+            p.label or "",
+            "" if p.probability is None else f"{p.probability:.6f}",
+            p.error or "",
+        )
+        for p in predictions
+    )
+    return csv_text(("name", "label", "probability", "error"), rows)
+
+
+def write_test_predictions(path: Path, results: Results) -> None:
+    """``predictions.csv``: true and predicted class of every test image, all probabilities."""
+    classes = results.final.model.classes
+    rows = (
+        (r.name, r.label, classes[int(p.argmax())], *(f"{v:.6f}" for v in p))
+        for r, p in zip(results.test, results.final.probabilities, strict=True)
+    )
+    header = ("name", "label", "predicted", *(f"p({c})" for c in classes))
+    write_atomically(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))

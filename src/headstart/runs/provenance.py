@@ -1,0 +1,76 @@
+"""What ``run.json`` tells: every setting, version and digest that decided the figures."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import platform
+import shlex
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import headstart
+from headstart.runs.folder import SCHEMA
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index
+    from headstart.runs.settings import FitSettings
+
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "openvino")
+
+
+def provenance(
+    settings: FitSettings, index: Index, backbone: Backbone, engine: str
+) -> dict[str, Any]:
+    """``run.json``, ready to be written."""
+    return {
+        "schema": SCHEMA,
+        "headstart": headstart.__version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command(settings),
+        "seed": settings.seed,
+        "settings": settings.to_dict(),
+        "backbone": {
+            "name": backbone.name,
+            "arch": backbone.arch,
+            "source": backbone.source,
+            "licence": backbone.licence,
+            "digest": backbone.digest,
+            "n_parameters": backbone.n_parameters,
+            "preprocessing": backbone.preprocessing.to_dict(),
+        },
+        "data": {"path": settings.data, "digest": data_digest(index)},
+        "versions": {"python": platform.python_version(), **_versions()},
+        "device": engine,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def data_digest(index: Index) -> str:
+    """SHA-256 over name, label, split and digest of every image: the data that a run saw."""
+    lines = (f"{r.name}\0{r.label}\0{r.split}\0{r.digest}\n" for r in index.records)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def command(settings: FitSettings) -> str:
+    """The command line that repeats the fit."""
+    defaults = type(settings)(data="")
+    words = ["headstart", "fit", settings.data]
+    names = {"budget_s": "budget", "n_folds": "folds", "Cs": "C"}
+    for field, value in settings.to_dict().items():
+        if field == "data" or value == getattr(defaults, field):
+            continue
+        text = ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
+        words += ["--" + names.get(field, field).replace("_", "-"), text]
+    return shlex.join(words)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,98 @@
+"""The chosen candidate fitted on all training images, and its one look at the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.heads import LinearSVM, fit_temperature
+from headstart.runs.model import Model
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Record
+    from headstart.features import FeatureStore
+    from headstart.runs.choose import Candidate
+    from headstart.runs.settings import FitSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """A candidate refitted on all training images and scored on the test images.
+
+    Attributes
+    ----------
+    model : Model
+    out_of_fold : float64 array (n_train, K)
+        Calibrated probabilities of the training images, from scores of models that did not see
+        them.
+    probabilities : float64 array (n_test, K)
+    correct : bool array (n_test,)
+    """
+
+    model: Model
+    out_of_fold: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    correct: NDArray[np.bool_]
+
+
+def refit(
+    candidate: Candidate,
+    *,
+    backbone: Backbone,
+    settings: FitSettings,
+    store: FeatureStore,
+    train: Sequence[Record],
+    test: Sequence[Record],
+) -> Tested:
+    """Fit ``candidate`` on all of ``train`` with its C, calibrate, and score ``test`` once.
+
+    The calibration is learnt from out-of-fold scores, so the test labels touch nothing here but
+    the count of what was right.
+    """
+    y = np.array([r.label for r in train])
+    X = store.read([r.digest for r in train], candidate.tap)
+    svm = LinearSVM(C=candidate.C).fit(X, y)
+    classes = tuple(str(c) for c in svm.classes_)
+    temperature = fit_temperature(candidate.decisions, np.searchsorted(svm.classes_, y))
+    coef, intercept = _one_row_a_class(svm)
+    weights = settings.weights
+    model = Model(
+        classes=classes,
+        tap=candidate.tap,
+        preprocessing=backbone.preprocessing.at(candidate.resolution_px),
+        precision=settings.precision,
+        backbone={
+            "name": backbone.name,
+            "arch": backbone.arch,
+            "weights": weights,
+            "digest": backbone.digest,
+        },
+        coef=coef,
+        intercept=intercept,
+        temperature=temperature,
+    )
+    if not test:
+        empty = np.empty((0, len(classes)))
+        P, correct = empty, np.empty(0, dtype=bool)
+    else:
+        P = model.probabilities(store.read([r.digest for r in test], candidate.tap))
+        predicted = np.array(classes)[P.argmax(axis=1)]
+        correct = predicted == np.array([r.label for r in test])
+    return Tested(
+        model=model,
+        out_of_fold=temperature.probabilities(candidate.decisions),
+        probabilities=P,
+        correct=correct,
+    )
+
+
+def _one_row_a_class(svm: LinearSVM) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The weights as (K, d): two classes, which share one row, get ``-w`` and ``w``."""
+    if len(svm.classes_) > 2:
+        return svm.coef_, svm.intercept_
+    return np.vstack([-svm.coef_, svm.coef_]), np.hstack([-svm.intercept_, svm.intercept_])

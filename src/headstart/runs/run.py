@@ -1,0 +1,154 @@
+"""A finished run: its figures, its report, and predictions with its model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.runs.folder import read_json
+from headstart.runs.model import Model
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a model says of one image.
+
+    Attributes
+    ----------
+    name : str
+        The file as it was named by the caller.
+    top : tuple of (label, probability)
+        Most probable first; empty if the image could not be read.
+    error : str or None
+        Why the image could not be read.
+    """
+
+    name: str
+    top: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The most probable class."""
+        return self.top[0][0] if self.top else None
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of :attr:`label`."""
+        return self.top[0][1] if self.top else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        top = [{"label": label, "probability": p} for label, p in self.top]
+        return {"name": self.name, "label": self.label, "top": top, "error": self.error}
+
+
+class Run:
+    """A run folder, opened.
+
+    Parameters
+    ----------
+    folder : Path
+        As written by :func:`headstart.fit`.
+
+    Attributes
+    ----------
+    settings : dict
+        ``run.json``.
+    metrics : dict
+        ``metrics.json``.
+    model : Model
+
+    Raises
+    ------
+    RunError
+        The folder is no run, is damaged, or comes from a newer version.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.settings = read_json(self.folder, "run.json")
+        self.metrics = read_json(self.folder, "metrics.json")
+        self.model = Model.read(self.folder / "model")
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}: {self.sentence})"
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one sentence."""
+        return str(self.metrics["sentence"])
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The backbone of the model, loaded when first asked for."""
+        return self.model.load_backbone()
+
+    def report(self) -> Path:
+        """The path of the self-contained ``report.html``."""
+        return self.folder / "report.html"
+
+    def predict(
+        self, paths: Sequence[Path | str] | Path | str, *, top: int = 5
+    ) -> list[Prediction]:
+        """Classify images: files, folders and glob patterns, in order.
+
+        A file that cannot be read has its ``error`` set; the rest are predicted.
+
+        Raises
+        ------
+        DataError
+            A path matches nothing, or holds no image.
+        WeightsError
+            The backbone's weights are gone or changed.
+        """
+        return list(self.iter_predict(paths, top=top))
+
+    def iter_predict(
+        self, paths: Sequence[Path | str] | Path | str, *, top: int = 5
+    ) -> Iterator[Prediction]:
+        """Like :meth:`predict`, handing predictions out as they are made."""
+        from headstart.data import find_images
+        from headstart.features import stream_features
+
+        listed = [paths] if isinstance(paths, str | Path) else list(paths)
+        found = find_images(listed)
+        names = dict(found)
+        batches = stream_features(
+            [path for path, _ in found],
+            self.backbone,
+            self.model.tap,
+            self.model.preprocessing,
+            precision=self.model.precision,
+        )
+        for paths_in_order, read, X, unreadable in batches:
+            P = self.model.probabilities(X) if read else np.empty((0, 0))
+            rows = dict(zip(read, P, strict=True))
+            for path in paths_in_order:
+                if path in rows:
+                    yield Prediction(name=names[path], top=self._top(rows[path], top))
+                else:
+                    yield Prediction(name=names[path], error=unreadable[path])
+
+    def _top(self, p: np.ndarray[Any, Any], n: int) -> tuple[tuple[str, float], ...]:
+        order = np.argsort(-p, kind="stable")[:n]
+        return tuple((self.model.classes[i], float(p[i])) for i in order)
+
+
+def load(folder: Path | str) -> Run:
+    """Open a run folder: ``headstart.load("runs/photos")``.
+
+    Raises
+    ------
+    RunError
+        The folder is no run, is damaged, or comes from a newer version.
+    """
+    return Run(folder)

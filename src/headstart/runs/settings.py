@@ -1,0 +1,105 @@
+"""The settings of a fit: checked when made, kept in run.json, mirrored by the command's options."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from headstart.errors import InputError
+
+DEFAULT_CS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+PRECISIONS = ("float32", "bfloat16")
+SIZES_PX = (16, 2048)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """What :func:`headstart.fit` was asked for.
+
+    Parameters
+    ----------
+    data : str
+        Folder, table or name of a data set.
+    backbone : str, default "embedded"
+    weights, arch : str, optional
+        A local weight file and its architecture.
+    resolutions : tuple of int, optional
+        Crop sizes in pixels; default the backbone's own, about 0.7 and 1.4 times it.
+    split : str, optional
+        A split file.
+    image_column, label_column : str, optional
+        Columns of a table.
+    test_size : float in (0, 1), default 0.2
+        Share of the images held out, where the data have no split of their own.
+    budget_s : float, optional
+        Seconds that the whole fit should take; resolutions that do not fit are left out.
+    n_folds : int >= 2, default 5
+    Cs : tuple of float > 0
+    seed : int >= 0
+    precision : {"float32", "bfloat16"}
+    device : str, optional
+
+    Raises
+    ------
+    InputError
+        A value is outside its legal set.
+    """
+
+    data: str
+    backbone: str = "embedded"
+    weights: str | None = None
+    arch: str | None = None
+    resolutions: tuple[int, ...] | None = None
+    split: str | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    test_size: float = 0.2
+    budget_s: float | None = None
+    n_folds: int = 5
+    Cs: tuple[float, ...] = DEFAULT_CS
+    seed: int = 0
+    precision: str = "float32"
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(0 < self.test_size < 1, "--test-size", "between 0 and 1", self.test_size)
+        _require(self.n_folds >= 2, "--folds", "at least 2", self.n_folds)
+        _require(self.seed >= 0, "--seed", "0 or more", self.seed)
+        _require(
+            self.precision in PRECISIONS, "--precision", " or ".join(PRECISIONS), self.precision
+        )
+        _require(bool(self.Cs) and min(self.Cs) > 0, "--C", "one or more numbers above 0", self.Cs)
+        if self.budget_s is not None:
+            _require(self.budget_s > 0, "--budget", "more than 0 seconds", self.budget_s)
+        if self.resolutions is not None:
+            low, high = SIZES_PX
+            good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)
+            _require(good, "--resolutions", f"pixels from {low} to {high}", self.resolutions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+
+def _require(good: bool, option: str, legal: str, value: object) -> None:
+    if not good:
+        raise InputError(f"{option} must be {legal}; got {value}")
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds from ``"90"``, ``"90s"``, ``"10m"`` or ``"1.5h"``.
+
+    Raises
+    ------
+    InputError
+        The text is none of these.
+    """
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"--budget must be a time such as 90s, 10m or 1.5h; got {text!r}")
+    return seconds

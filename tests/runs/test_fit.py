@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart
+from headstart.errors import BackboneError, DataError, InputError, OutputError
+from headstart.runs.run import Run
+
+SETTINGS = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
+
+
+def test_fit__run_folder_is_complete(run: Run) -> None:
+    assert sorted(p.name for p in run.folder.iterdir()) == [
+        "log.jsonl",
+        "metrics.json",
+        "model",
+        "predictions.csv",
+        "report.html",
+        "run.json",
+    ]
+    assert sorted(p.name for p in (run.folder / "model").iterdir()) == [
+        "head.safetensors",
+        "model.json",
+    ]
+    for line in (run.folder / "log.jsonl").read_text().splitlines():
+        assert {"seconds", "level", "message"} <= json.loads(line).keys()
+
+
+def test_fit__metrics_agree_with_the_predictions(run: Run) -> None:
+    with (run.folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    test = run.metrics["test"]
+    right = [row["label"] == row["predicted"] for row in rows]
+    assert test["n"] == len(rows)
+    assert test["accuracy"]["value"] == pytest.approx(np.mean(right))
+    assert test["accuracy"]["low"] <= test["accuracy"]["value"] <= test["accuracy"]["high"]
+    confusion = np.array(run.metrics["confusion"]["rows"])
+    assert confusion.sum() == len(rows)
+    assert np.trace(confusion) == sum(right)
+
+
+def test_fit__learns_what_is_there_to_learn(run: Run) -> None:
+    assert run.metrics["cv"]["accuracy"]["value"] > 0.9
+    assert run.sentence.startswith("Layer ")
+
+
+def test_fit__table_has_every_tap_at_every_resolution_and_one_choice(run: Run) -> None:
+    candidates = run.metrics["candidates"]
+    cells = {(c["tap"], c["resolution_px"]) for c in candidates}
+    assert len(cells) == len(candidates) == len(run.metrics["taps"]) * 2
+    [chosen] = [c for c in candidates if c["chosen"]]
+    assert chosen["tie"]
+    assert chosen["test"] is not None
+    ties = [c for c in candidates if c["tie"]]
+    assert chosen["macs"] == min(c["macs"] for c in ties)
+
+
+def test_fit__findings_name_bad_files_and_duplicates(run: Run) -> None:
+    data = run.metrics["data"]
+    [bad] = data["quarantine"]
+    assert "<script>" in bad["name"]
+    [pair] = data["exact_duplicates"]
+    assert set(pair["names"]) == {"dots/03.png", "dots/copy of 03.png"}
+    assert not pair["straddles"]
+
+
+def test_fit__report_escapes_names(run: Run) -> None:
+    page = run.report().read_text()
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert str(run.folder) in page
+
+
+def test_fit__same_settings_same_figures_and_no_forward_pass(
+    run: Run, shapes: Path, store: Path, tmp_path: Path
+) -> None:
+    again = headstart.fit(shapes, out=tmp_path / "again", cache=store, **SETTINGS)
+    assert again.metrics["extraction"]["n_forward"] == 0
+    varying = ("extraction", "timings_s")
+    first = {k: v for k, v in run.metrics.items() if k not in varying}
+    second = {k: v for k, v in again.metrics.items() if k not in varying}
+    assert first == second
+
+
+def test_fit__held_out_labels_never_change_the_head(
+    shapes: Path, run: Run, store: Path, tmp_path: Path
+) -> None:
+    """Leakage: test labels swapped, the very same model."""
+    with (run.folder / "predictions.csv").open() as file:
+        test = {row["name"] for row in csv.DictReader(file)}
+    heads = []
+    for swap in (False, True):
+        table = tmp_path / f"table-{swap}.csv"
+        lines = ["path,label,split"]
+        for path in sorted(shapes.glob("*/*.png")):
+            name = path.relative_to(shapes).as_posix()
+            held_out = name in test
+            label = path.parent.name
+            if held_out and swap:
+                label = "dots" if label == "bars" else "bars"
+            lines.append(f"{path},{label},{'test' if held_out else 'train'}")
+        table.write_text("\n".join(lines) + "\n")
+        out = headstart.fit(table, out=tmp_path / f"run-{swap}", cache=store, **SETTINGS)
+        heads.append((out.folder / "model" / "head.safetensors").read_bytes())
+    assert heads[0] == heads[1]
+
+
+def test_fit__settings_are_kept_and_repeat_the_fit(run: Run) -> None:
+    kept = run.settings
+    assert kept["seed"] == 3
+    assert kept["settings"]["resolutions"] == [64, 96]
+    assert "--resolutions 64,96" in kept["command"]
+    assert "--seed 3" in kept["command"]
+    assert len(kept["backbone"]["digest"]) == 64
+
+
+def test_fit__without_force_a_run_is_never_overwritten(run: Run, shapes: Path, store: Path) -> None:
+    before = (run.folder / "metrics.json").read_bytes()
+    with pytest.raises(OutputError, match="exists already"):
+        headstart.fit(shapes, out=run.folder, cache=store, **SETTINGS)
+    assert (run.folder / "metrics.json").read_bytes() == before
+
+
+def test_fit__force_replaces_a_run_but_nothing_else(
+    shapes: Path, store: Path, tmp_path: Path
+) -> None:
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "chapter1.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="not a run folder"):
+        headstart.fit(shapes, out=precious, force=True, cache=store, **SETTINGS)
+    assert (precious / "chapter1.txt").exists()
+    out = tmp_path / "run"
+    headstart.fit(shapes, out=out, cache=store, **SETTINGS)
+    (out / "mine.txt").write_text("old")
+    headstart.fit(shapes, out=out, force=True, cache=store, **SETTINGS)
+    assert not (out / "mine.txt").exists()
+
+
+def test_fit__failure_leaves_no_run_and_keeps_the_features(
+    shapes: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import headstart.runs.fit as module
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        headstart.fit(shapes, out=tmp_path / "run", cache=tmp_path / "store", **SETTINGS)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["store"]
+    monkeypatch.undo()
+    run = headstart.fit(shapes, out=tmp_path / "run", cache=tmp_path / "store", **SETTINGS)
+    assert run.metrics["extraction"]["n_forward"] == 0
+
+
+def test_fit__a_damaged_shard_is_computed_again(shapes: Path, tmp_path: Path, run: Run) -> None:
+    cache = tmp_path / "store"
+    headstart.fit(shapes, out=tmp_path / "one", cache=cache, **SETTINGS)
+    shards = sorted(cache.glob("features/*/shard-*.arrow"))
+    shards[0].write_bytes(shards[0].read_bytes()[:-7])
+    two = headstart.fit(shapes, out=tmp_path / "two", cache=cache, **SETTINGS)
+    assert two.metrics["extraction"]["n_forward"] == 32
+    assert two.metrics["candidates"] == run.metrics["candidates"]
+
+
+def test_fit__three_classes_and_a_split_of_its_own(
+    make_shapes: Callable[..., Path], store: Path, tmp_path: Path
+) -> None:
+    classes = ("bars", "dots", "rings")
+    make_shapes(tmp_path / "data" / "train", n=8, classes=classes)
+    make_shapes(tmp_path / "data" / "val", n=3, classes=classes)
+    make_shapes(tmp_path / "data" / "test", n=4, classes=classes)
+    run = headstart.fit(tmp_path / "data", out=tmp_path / "run", cache=store, resolutions=[64])
+    assert run.metrics["classes"] == list(classes)
+    assert run.metrics["selection"]["n_train"] == 33
+    assert run.metrics["test"]["n"] == 12
+    assert any(g["straddles"] for g in run.metrics["data"]["exact_duplicates"])
+    assert run.metrics["test"]["accuracy_without_duplicates"] is None or (
+        run.metrics["test"]["accuracy_without_duplicates"]["n"] < 12
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"backbone": "resnet5"}, r"Did you mean .*resnet50"),
+        ({"test_size": 1.5}, "--test-size must be between 0 and 1; got 1.5"),
+        ({"n_folds": 1}, "--folds must be at least 2; got 1"),
+        ({"resolutions": (7,)}, "--resolutions must be pixels from 16 to 2048"),
+        ({"precision": "float8"}, "--precision must be float32 or bfloat16; got float8"),
+        ({"Cs": (0.0,)}, "--C must be one or more numbers above 0"),
+        ({"seed": -1}, "--seed must be 0 or more; got -1"),
+        ({"budget_s": 0}, "--budget must be more than 0 seconds"),
+    ],
+)
+def test_fit__bad_settings_are_one_line(
+    shapes: Path, store: Path, tmp_path: Path, settings: dict[str, object], said: str
+) -> None:
+    with pytest.raises((InputError, BackboneError), match=said) as raised:
+        headstart.fit(shapes, out=tmp_path / "run", cache=store, **settings)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_fit__bad_data_are_one_line(tmp_path: Path, store: Path) -> None:
+    with pytest.raises(DataError):
+        headstart.fit(tmp_path / "nowhere", out=tmp_path / "run", cache=store)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        headstart.fit(tmp_path / "empty", out=tmp_path / "run", cache=store)
+
+
+def test_fit__budget_leaves_out_what_does_not_fit(
+    shapes: Path, store: Path, tmp_path: Path
+) -> None:
+    tight = headstart.fit(
+        shapes, out=tmp_path / "tight", cache=store, resolutions=(64, 224), budget_s=1e-3
+    )
+    assert tight.metrics["resolutions"] == [224]
+    ample = headstart.fit(
+        shapes, out=tmp_path / "ample", cache=store, resolutions=(64, 224), budget_s=3600
+    )
+    assert ample.metrics["resolutions"] == [64, 224]
