@@ -1,0 +1,76 @@
+"""``headstart backbones``: the catalogue."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.cli.console import console, count
+
+if TYPE_CHECKING:
+    from headstart.backbones import Entry
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command()(backbones)
+
+
+def backbones(
+    find: Annotated[
+        str | None, typer.Argument(help="Show only names with this text, from all that are known.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+) -> None:
+    """List pretrained networks: size, cost, licence, and whether the weights are here.
+
+    The list is a choice; with a text to find, all names of torchvision and timm are searched.
+
+    Examples:
+
+        headstart backbones
+
+        headstart backbones convnext
+    """
+    from headstart.backbones import catalogue, known_names
+
+    entries = catalogue()
+    if find is None:
+        if as_json:
+            rows = [dataclasses.asdict(e) for e in entries]
+            typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        else:
+            _show(entries)
+        return
+    names = [name for name in known_names() if find.lower() in name.lower()]
+    if not names:
+        from headstart.errors import BackboneError, did_you_mean
+
+        hint = did_you_mean(find, known_names())
+        raise BackboneError(f"no backbone has {find!r} in its name.{hint}")
+    typer.echo(json.dumps(names, indent=1) if as_json else "\n".join(names))
+
+
+def _show(entries: Sequence[Entry]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption="params and MACs (multiply-accumulates an image) at the size shown   "
+        "+ weights on this machine",
+        caption_justify="left",
+    )
+    table.add_column("backbone", no_wrap=True)
+    for name in ("params", "MACs", "px"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("here", justify="center")
+    table.add_column("licence of the weights", overflow="fold")
+    for e in entries:
+        here = "+" if e.weights_here else ""
+        table.add_row(e.name, count(e.n_parameters), count(e.macs), str(e.size_px), here, e.licence)
+    console().print(table)

@@ -1,0 +1,138 @@
+"""``headstart fit`` and ``headstart report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli.console import console, progress_bars
+
+if TYPE_CHECKING:
+    from headstart.runs.run import Run
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    app.command()(fit)
+    app.command()(report)
+
+
+def fit(
+    data: Annotated[
+        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
+    ],
+    backbone: Annotated[
+        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
+    ] = "embedded",
+    resolutions: Annotated[
+        str | None, typer.Option(help="Crop sizes in pixels, such as 160,224,320.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="File of lines `train,Class/file` or `test,Class/file`.")
+    ] = None,
+    test_size: Annotated[float, typer.Option(help="Share held out for the test.")] = 0.2,
+    budget: Annotated[
+        str | None, typer.Option(help="Time that the fit should take: 90s, 10m, 1h.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the split and of the folds.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder to make; default runs/<data>.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run folder.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")
+    ] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    image_column: Annotated[str | None, typer.Option(help="Column of a table: paths.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of a table: labels.")] = None,
+    folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
+    c: Annotated[
+        str | None, typer.Option("--C", help="Values of the SVM's C to try, such as 0.1,1,10.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Arithmetic of the network: float32 or bfloat16.")
+    ] = "float32",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best here.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.")] = False,
+) -> None:
+    """Find the best layer and resolution of a pretrained network for your images.
+
+    Every image goes through the network once. Every layer at every resolution is judged by a
+    cross-validated linear SVM on the training images; the cheapest one that the noise cannot tell
+    from the best is taken, and the test images are looked at once.
+
+    Examples:
+
+        headstart fit photos/
+
+        headstart fit photos/ --resolutions 160,224,320 --budget 10m
+
+        headstart fit scene15/ --split split.csv --out runs/scenes
+
+        headstart fit photos/ --weights net.safetensors --arch resnet50
+    """
+    import headstart
+    from headstart.runs.settings import parse_seconds
+
+    options: dict[str, Any] = {
+        "backbone": backbone,
+        "resolutions": _numbers(resolutions, "--resolutions", int),
+        "split": None if split is None else str(split),
+        "test_size": test_size,
+        "budget_s": None if budget is None else parse_seconds(budget),
+        "seed": seed,
+        "weights": None if weights is None else str(weights),
+        "arch": arch,
+        "image_column": image_column,
+        "label_column": label_column,
+        "n_folds": folds,
+        "precision": precision,
+        "device": device,
+    }
+    if c is not None:
+        options["Cs"] = _numbers(c, "--C", float)
+    with progress_bars(quiet=as_json) as progress:
+        run = headstart.fit(data, out=out, force=force, progress=progress, **options)
+    if as_json:
+        typer.echo((run.folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        show(run)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+) -> None:
+    """Print the answer and the table of a run again, and the path of its report."""
+    import headstart
+
+    show(headstart.load(run))
+
+
+def show(run: Run) -> None:
+    """The findings, the table tap x resolution, and the sentence that matters."""
+    from headstart.cli.tables import data_lines, layer_table
+
+    out = console()
+    for line in data_lines(run.metrics):
+        out.print(line, markup=False, soft_wrap=True)
+    out.print(layer_table(run.metrics))
+    out.print(run.sentence, style="bold", markup=False, soft_wrap=True)
+    out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
+    out.print(f"predict  headstart predict {run.folder} IMAGES...", markup=False, soft_wrap=True)
+
+
+def _numbers(text: str | None, option: str, kind: type[int] | type[float]) -> Any:
+    """``"160,224"`` as a tuple of numbers."""
+    from headstart.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return tuple(kind(word) for word in text.split(","))
+    except ValueError as error:
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise InputError(f"{option} takes {wanted} with commas between; got {text!r}") from error

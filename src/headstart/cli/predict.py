@@ -1,0 +1,113 @@
+"""``headstart predict``: with a run, or with the ImageNet classes of a backbone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.cli.console import console
+from headstart.errors import one_line
+
+if TYPE_CHECKING:
+    from headstart.runs.run import Prediction
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command()(predict)
+
+
+def predict(
+    run: Annotated[
+        str, typer.Argument(help="A run folder, or `imagenet` for a backbone's own 1,000 classes.")
+    ],
+    paths: Annotated[list[str], typer.Argument(help="Images, folders or patterns.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="CSV: name, label, probability, error.")
+    ] = False,
+    backbone: Annotated[
+        str, typer.Option(help="With `imagenet`: the pretrained network.")
+    ] = "embedded",
+    weights: Annotated[
+        Path | None, typer.Option(help="With `imagenet`: local weights, with --arch.")
+    ] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+) -> None:
+    """Name what is in images.
+
+    A file that cannot be read is reported, the rest are predicted, and the exit code is 2.
+
+    Examples:
+
+        headstart predict runs/photos new/*.jpg
+
+        headstart predict runs/photos new/ --csv > predictions.csv
+
+        headstart predict imagenet cat.jpg
+    """
+    from headstart.errors import InputError
+
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other: choose one")
+    if run == "imagenet":
+        predictions = _imagenet(paths, top, backbone, weights, arch)
+    else:
+        import headstart
+
+        predictions = headstart.load(run).iter_predict(list(paths), top=top)
+    failed = _show(predictions, as_json=as_json, as_csv=as_csv)
+    if failed:
+        typer.echo(f"headstart: {failed} of the files could not be read", err=True)
+        raise typer.Exit(2)
+
+
+def _show(predictions: Iterator[Prediction], *, as_json: bool, as_csv: bool) -> int:
+    """Print predictions; the number that failed."""
+    from headstart.runs.predictions import predictions_csv
+
+    if as_json or as_csv:
+        made = list(predictions)
+        if as_json:
+            typer.echo(json.dumps([p.to_dict() for p in made], indent=1, ensure_ascii=False))
+        else:
+            typer.echo(predictions_csv(made), nl=False)
+        return sum(p.error is not None for p in made)
+    out, failed = console(), 0
+    for p in predictions:
+        if p.error is not None:
+            failed += 1
+            out.print(f"{one_line(p.name)}: not readable: {p.error}", markup=False, soft_wrap=True)
+            continue
+        out.print(one_line(p.name), style="bold", markup=False, soft_wrap=True)
+        width = max(len(label) for label, _ in p.top)
+        for label, probability in p.top:
+            bar = "█" * round(20 * probability)
+            out.print(
+                f"  {one_line(label):<{width}}  {100 * probability:5.1f} %  {bar}", markup=False
+            )
+    return failed
+
+
+def _imagenet(
+    paths: Sequence[str], top: int, backbone: str, weights: Path | None, arch: str | None
+) -> Iterator[Prediction]:
+    """ImageNet predictions in the form of a run's."""
+    from headstart.backbones import load, predict_imagenet
+    from headstart.data import find_images
+    from headstart.errors import DataError
+    from headstart.runs.run import Prediction
+
+    net = load(backbone, weights=weights, arch=arch)
+    for path, name in find_images(paths):
+        try:
+            ranked = predict_imagenet([path], backbone=net, top=top)[0]
+        except DataError as error:
+            yield Prediction(name=name, error=str(error))
+        else:
+            yield Prediction(name=name, top=tuple((p.label, p.probability) for p in ranked))

@@ -1,0 +1,85 @@
+"""The figures of a run as text and tables for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import one_line
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+N_NAMED = 5
+
+
+def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What was found in the data, the bad news by name."""
+    data = metrics["data"]
+    held_out = data["n_test"]
+    yield (
+        f"{data['n_images']:,} images, {len(metrics['classes'])} classes: "
+        f"{data['n_train'] + data['n_val']:,} train, {held_out:,} test"
+    )
+    if data["imbalance"] >= 3:
+        yield f"imbalance: the largest class has {data['imbalance']:.1f} times the smallest"
+    yield from _listed(
+        "not usable", [f"{one_line(q['name'])}: {q['reason']}" for q in data["quarantine"]]
+    )
+    for kind in ("exact", "near"):
+        groups = data[f"{kind}_duplicates"]
+        across = [_group(g) for g in groups if g["straddles"]]
+        yield from _listed(f"{kind} duplicates across the split", across)
+        if rest := len(groups) - len(across):
+            yield f"{kind} duplicates on one side: {rest} groups (named in the report)"
+        yield from _listed(
+            f"{kind} duplicates with different labels",
+            [_group(g) for g in groups if g["conflicting"] and not g["straddles"]],
+        )
+    for note in data.get("notes", ()):
+        yield f"note: {one_line(note)}"
+
+
+def _group(group: Mapping[str, Any]) -> str:
+    pairs = zip(group["names"], group["splits"], strict=True)
+    return " = ".join(f"{one_line(name)} ({split})" for name, split in pairs)
+
+
+def _listed(title: str, items: list[str]) -> Iterator[str]:
+    if items:
+        yield f"{title}: {len(items)}"
+        yield from (f"  {item}" for item in items[:N_NAMED])
+        if len(items) > N_NAMED:
+            yield f"  and {len(items) - N_NAMED} more, in the report"
+
+
+def layer_table(metrics: Mapping[str, Any]) -> Table:
+    """Cross-validated accuracy of every tap (rows) at every resolution (columns).
+
+    ``*`` marks the choice, ``~`` what the noise cannot tell from the best.
+    """
+    from rich import box
+    from rich.table import Table
+
+    n_train, n_folds = metrics["selection"]["n_train"], metrics["selection"]["n_folds"]
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption=f"accuracy in %, {n_folds}-fold cross-validation on {n_train:,} training images\n"
+        "* chosen   ~ a tie with the best",
+        caption_justify="left",
+    )
+    table.add_column("layer")
+    table.add_column("features", justify="right")
+    for size in metrics["resolutions"]:
+        table.add_column(f"{size} px", justify="right")
+    cells = {(c["tap"], c["resolution_px"]): c for c in metrics["candidates"]}
+    for tap in metrics["taps"]:
+        row = [cells[tap, size] for size in metrics["resolutions"]]
+        table.add_row(tap, f"{row[0]['n_features']:,}", *(_cell(c) for c in row))
+    return table
+
+
+def _cell(candidate: Mapping[str, Any]) -> str:
+    mark = "*" if candidate["chosen"] else "~" if candidate["tie"] else " "
+    text = f"{100 * candidate['cv']['value']:.1f} {mark}"
+    return f"[bold]{text}[/bold]" if candidate["chosen"] else text
