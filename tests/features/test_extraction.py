@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.backbones import Backbone, TappedModule, transform
+from headstart.backbones import Backbone, TappedModule, at_size, load, transform
 from headstart.data import Record, index, read_rgb
-from headstart.errors import InputError
+from headstart.errors import BackboneError, InputError
 from headstart.features import FeatureStore, extract, feature_key, stream_features
 from headstart.features import engines as engines_module
 from headstart.features.engines import OpenVINOEngine, TorchEngine, choose_engine
@@ -93,11 +93,11 @@ def test_openvino__agrees_with_torch(
     records: list[Record], embedded: Backbone, tmp_path: Path
 ) -> None:
     pytest.importorskip("openvino")
-    at = embedded.preprocessing.at(96)
+    at = at_size(embedded, 96)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, size=(5, 96, 96, 3), dtype=np.uint8)
-    fast = choose_engine(embedded, at, n_images=10_000, device="cpu", cache=tmp_path)
-    plain = TorchEngine(embedded, at, "float32", "cpu")
+    fast = choose_engine(at, n_images=10_000, cache=tmp_path)
+    plain = TorchEngine(at, "float32", "cpu")
     assert isinstance(fast, OpenVINOEngine)
     for a, b in zip(fast(images), plain(images), strict=True):
         assert a.shape == b.shape
@@ -108,14 +108,14 @@ def test_openvino__a_converted_network_is_used_again(
     embedded: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("openvino")
-    at = embedded.preprocessing.at(64)
-    choose_engine(embedded, at, n_images=10_000, device="cpu", cache=tmp_path)
+    at = at_size(embedded, 64)
+    choose_engine(at, n_images=10_000, cache=tmp_path)
 
     def never(*_: object) -> None:
         raise AssertionError("converted twice")
 
     monkeypatch.setattr(engines_module, "_convert", never)
-    engine = choose_engine(embedded, at, n_images=1, device="cpu", cache=tmp_path)
+    engine = choose_engine(at, n_images=1, cache=tmp_path)
     assert isinstance(engine, OpenVINOEngine)
 
 
@@ -133,14 +133,14 @@ def test_openvino__does_not_report_over_the_network() -> None:
 def test_engine__a_feature_does_not_depend_on_its_batch(
     embedded: Backbone, tmp_path: Path, engine: str
 ) -> None:
-    at = embedded.preprocessing.at(64)
+    at = at_size(embedded, 64)
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, size=(8, 64, 64, 3), dtype=np.uint8)
     if engine == "torch":
-        run: engines_module.Engine = TorchEngine(embedded, at, "float32", "cpu")
+        run: engines_module.Engine = TorchEngine(at, "float32", "cpu")
     else:
         pytest.importorskip("openvino")
-        run = choose_engine(embedded, at, n_images=10_000, device="cpu", cache=tmp_path)
+        run = choose_engine(at, n_images=10_000, cache=tmp_path)
     together, alone = run(images), [run(images[i : i + 1]) for i in (0, 5)]
     for tap, whole in enumerate(together):
         np.testing.assert_array_equal(whole[0], alone[0][tap][0])
@@ -183,13 +183,13 @@ def test_stream_features__equal_the_stored_ones_in_order(
     records: list[Record], small_net: Backbone, tmp_path: Path
 ) -> None:
     tap = small_net.taps[2].name
-    at = small_net.preprocessing.at(64)
+    at = at_size(small_net, 64)
     stored = extract(records, small_net, resolutions=[64], cache=tmp_path).stores[64]
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"")
     paths = [r.path for r in records]
     paths.insert(4, bad)
-    [(asked, read, X, unreadable)] = stream_features(paths, small_net, tap, at, cache=tmp_path)
+    [(asked, read, X, unreadable)] = stream_features(paths, at, tap, cache=tmp_path)
     assert asked == paths
     assert read == [r.path for r in records]
     assert list(unreadable) == [bad]
@@ -240,10 +240,25 @@ def test_extract__killed_and_resumed_ends_bit_equal(
     records = index(images).records
     digests = [r.digest for r in records]
     for size in (64, 96):
-        key = feature_key(small_net, small_net.preprocessing.at(size), "float32")
+        key = feature_key(at_size(small_net, size), "float32")
         resumed = FeatureStore(key, tmp_path / "killed")
         whole = FeatureStore(key, tmp_path / "whole")
         for tap in small_net.taps:
             np.testing.assert_array_equal(
                 resumed.read(digests, tap.name), whole.read(digests, tap.name)
             )
+
+
+def test_extract__unknown_device_is_an_input_error(
+    records: list[Record], small_net: Backbone, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="--device warp9 cannot be used here"):
+        extract(records, small_net, device="warp9", cache=tmp_path)
+
+
+def test_extract__a_resolution_that_the_network_cannot_take_is_one_line(
+    records: list[Record], tmp_path: Path
+) -> None:
+    vit = load("vit_b_16", pretrained=False)
+    with pytest.raises(BackboneError, match="224"):
+        extract(records, vit, resolutions=[96], cache=tmp_path)

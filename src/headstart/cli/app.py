@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 GLOBAL_FLAGS = ("--debug", "--quiet")
+STOPPED = "stopped; what was finished is kept, the same command goes on from there"
 
 
 def _show_version(value: bool) -> None:
@@ -68,9 +69,9 @@ def run(argv: list[str]) -> int:
     _register()
     try:
         code = app(words, prog_name="headstart", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        return _fail(STOPPED, 130) if code == 130 else code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("stopped; what was finished is kept, the same command goes on from there", 130)
+        return _fail(STOPPED, 130)
     except TyperException as error:
         return _fail(f"{error.format_message()} (`headstart --help` lists what there is)", 2)
     except HeadstartError as error:

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from headstart.backbones.tapped import TappedModule
+from headstart.errors import InputError, one_line
 
 if TYPE_CHECKING:
-    from headstart.backbones import Backbone, Preprocessing
+    from headstart.backbones import Backbone
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +56,10 @@ class Uint8Module(nn.Module):
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, backbone: Backbone, preprocessing: Preprocessing) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.tapped = TappedModule(backbone)
+        preprocessing = backbone.preprocessing
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self.register_buffer("scale", (1 / (255 * std)).reshape(1, 3, 1, 1))
         self.register_buffer("shift", (-mean / std).reshape(1, 3, 1, 1))
@@ -71,43 +73,55 @@ class Uint8Module(nn.Module):
 
 def choose_engine(
     backbone: Backbone,
-    preprocessing: Preprocessing,
     *,
     n_images: int,
     precision: str = "float32",
-    device: str | None = None,
+    device: str = "cpu",
     cache: Path,
 ) -> Engine:
     """The fastest engine of this machine for ``n_images`` images.
 
     Parameters
     ----------
-    backbone, preprocessing
-        What to run, and at which resolution.
+    backbone : Backbone
+        What to run, at its own resolution (:func:`headstart.backbones.at_size` gives another).
     n_images : int
         How many images wait: a conversion must pay for itself.
     precision : {"float32", "bfloat16"}
-    device : str, optional
-        A torch device; default the GPU if there is one, else the CPU.
+    device : str, default "cpu"
+        A torch device, as :func:`pick_device` gives it.
     cache : Path
         Where converted networks are kept.
     """
-    device = device or default_device()
     if device == "cpu" and importlib.util.find_spec("openvino"):
-        converted = _converted_path(backbone, preprocessing, cache)
+        converted = _converted_path(backbone, cache)
         if converted.exists() or n_images >= WORTH_CONVERTING:
             try:
-                return OpenVINOEngine(backbone, preprocessing, converted, precision)
+                return OpenVINOEngine(backbone, converted, precision)
             except Exception as error:  # any failure of a converter must not stop the job
                 logger.warning("OpenVINO cannot run %s (%s): PyTorch does", backbone.name, error)
-    return TorchEngine(backbone, preprocessing, precision, device)
+    return TorchEngine(backbone, precision, device)
 
 
-def default_device() -> str:
-    """``cuda`` or ``mps`` where there is one, else ``cpu``."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def pick_device(asked: str | None = None) -> str:
+    """The device asked for, else ``cuda`` or ``mps`` where there is one, else ``cpu``.
+
+    Raises
+    ------
+    InputError
+        There is no such device here.
+    """
+    if asked is None:
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=asked)
+    except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError...
+        raise InputError(
+            f"--device {one_line(asked)} cannot be used here: this machine has {pick_device()}"
+        ) from error
+    return asked
 
 
 def n_cores() -> int:
@@ -120,16 +134,14 @@ def n_cores() -> int:
 class TorchEngine:
     """The backbone in PyTorch, channels-last, on any device."""
 
-    def __init__(
-        self, backbone: Backbone, preprocessing: Preprocessing, precision: str, device: str
-    ) -> None:
+    def __init__(self, backbone: Backbone, precision: str, device: str) -> None:
         self.name = f"torch {device} {precision}"
         self.device = torch.device(device)
         self.batch_size = 16 if device == "cpu" else 64
         self.n_workers = n_cores()
         self._dtype = getattr(torch, precision)
         self._lock = threading.Lock()
-        module = copy.deepcopy(Uint8Module(backbone, preprocessing))
+        module = copy.deepcopy(Uint8Module(backbone))
         self._module = module.eval().to(self.device).to(memory_format=torch.channels_last)
 
     def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -148,19 +160,17 @@ class TorchEngine:
 class OpenVINOEngine:
     """The backbone converted for OpenVINO, one stream a core."""
 
-    def __init__(
-        self, backbone: Backbone, preprocessing: Preprocessing, converted: Path, precision: str
-    ) -> None:
+    def __init__(self, backbone: Backbone, converted: Path, precision: str) -> None:
         ov = _import_openvino()
 
         self.name = f"openvino cpu {precision}"
         self.batch_size = 8
         self.n_workers = n_cores()
         if not converted.exists():
-            _convert(backbone, preprocessing, converted)
+            _convert(backbone, converted)
         core = ov.Core()
         model = core.read_model(converted)
-        size = preprocessing.size_px
+        size = backbone.preprocessing.size_px
         model.reshape([self.batch_size, size, size, 3])
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32" if precision == "float32" else "bf16",
@@ -197,7 +207,7 @@ def _padded(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
     return np.concatenate([images, np.zeros((short, *images.shape[1:]), np.uint8)])
 
 
-def _converted_path(backbone: Backbone, preprocessing: Preprocessing, cache: Path) -> Path:
+def _converted_path(backbone: Backbone, cache: Path) -> Path:
     """Where the network converted at this resolution is kept; the name holds what decides it."""
     ov = _import_openvino()
 
@@ -205,7 +215,7 @@ def _converted_path(backbone: Backbone, preprocessing: Preprocessing, cache: Pat
         backbone.digest,
         backbone.arch,
         repr([(t.name, t.module) for t in backbone.taps]),
-        repr(preprocessing),
+        repr(backbone.preprocessing),
         ov.__version__,
         torch.__version__,
     )
@@ -213,12 +223,12 @@ def _converted_path(backbone: Backbone, preprocessing: Preprocessing, cache: Pat
     return cache / "engines" / name / "model.xml"
 
 
-def _convert(backbone: Backbone, preprocessing: Preprocessing, target: Path) -> None:
+def _convert(backbone: Backbone, target: Path) -> None:
     """Trace the tapped backbone and save OpenVINO's form of it in one rename."""
     ov = _import_openvino()
 
-    module = Uint8Module(backbone, preprocessing).eval()
-    size = preprocessing.size_px
+    module = Uint8Module(backbone).eval()
+    size = backbone.preprocessing.size_px
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

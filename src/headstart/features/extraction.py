@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.backbones import at_size
 from headstart.errors import DataError, InputError
-from headstart.features.engines import PRECISIONS, Engine, choose_engine
+from headstart.features.engines import PRECISIONS, Engine, choose_engine, pick_device
 from headstart.features.pixels import Crop, crops
 from headstart.features.store import FeatureKey, FeatureStore, cache_folder
 from headstart.progress import Progress, silent
@@ -62,13 +63,13 @@ class Extraction:
         return self.n_forward / self.seconds if self.n_forward else None
 
 
-def feature_key(backbone: Backbone, preprocessing: Preprocessing, precision: str) -> FeatureKey:
-    """The key under which features of ``backbone`` at one resolution are kept."""
+def feature_key(backbone: Backbone, precision: str) -> FeatureKey:
+    """The key under which features of ``backbone``, at its own resolution, are kept."""
     return FeatureKey(
         weights=backbone.digest,
         arch=backbone.arch,
         taps=tuple((tap.name, tap.module) for tap in backbone.taps),
-        preprocessing=preprocessing.to_dict(),
+        preprocessing=backbone.preprocessing.to_dict(),
         pooling="average",
         precision=precision,
     )
@@ -120,9 +121,10 @@ def extract(
             f"--precision {precision!r} is unknown: choose from {', '.join(PRECISIONS)}"
         )
     root = cache or cache_folder()
+    device = pick_device(device)
     sizes = tuple(dict.fromkeys(resolutions or (backbone.preprocessing.size_px,)))
-    ready = {s: backbone.preprocessing.at(s) for s in sizes}
-    stores = {s: FeatureStore(feature_key(backbone, ready[s], precision), root) for s in sizes}
+    ready = {s: at_size(backbone, s) for s in sizes}
+    stores = {s: FeatureStore(feature_key(ready[s], precision), root) for s in sizes}
     result = Extraction(stores=stores)
     paths = {r.digest: r.path for r in records}
     missing = {s: stores[s].missing(paths) for s in sizes}
@@ -136,7 +138,6 @@ def extract(
     for group_sizes, digests in _by_need(missing).items():
         engines = {
             s: choose_engine(
-                backbone,
                 ready[s],
                 n_images=len(digests),
                 precision=precision,
@@ -146,7 +147,11 @@ def extract(
             for s in group_sizes
         }
         result.engine = engines[group_sizes[0]].name
-        work = _Work(paths=paths, preprocessings=[ready[s] for s in group_sizes], engines=engines)
+        work = _Work(
+            paths=paths,
+            preprocessings=[ready[s].preprocessing for s in group_sizes],
+            engines=engines,
+        )
         for shard in _shards(work, digests):
             for size in group_sizes:
                 if shard.digests:
@@ -165,13 +170,12 @@ def stream_features(
     paths: Sequence[Path],
     backbone: Backbone,
     tap: str,
-    preprocessing: Preprocessing,
     *,
     precision: str = "float32",
     device: str | None = None,
     cache: Path | None = None,
 ) -> Iterator[tuple[list[Path], list[Path], NDArray[np.float32], dict[Path, str]]]:
-    """Features of one tap for images that nothing is kept of, some at a time and in order.
+    """Features of one tap, at the backbone's own resolution, for images that nothing is kept of.
 
     Values are rounded to float16 and back, as stored features are, so that a prediction does not
     depend on whether an image came from the store.
@@ -181,22 +185,21 @@ def stream_features(
     asked : list of Path
         The images of this lot, in order.
     read : list of Path
-        The images of the rows.
+        Those that could be read: the images of the rows.
     X : float32 array (len(read), d)
     unreadable : dict of Path to reason
     """
     column = [t.name for t in backbone.taps].index(backbone.tap(tap).name)
     engine = choose_engine(
         backbone,
-        preprocessing,
         n_images=len(paths),
         precision=precision,
-        device=device,
+        device=pick_device(device),
         cache=cache or cache_folder(),
     )
     by_id = {str(path): path for path in paths}
-    size = preprocessing.size_px
-    work = _Work(paths=by_id, preprocessings=[preprocessing], engines={size: engine})
+    size = backbone.preprocessing.size_px
+    work = _Work(paths=by_id, preprocessings=[backbone.preprocessing], engines={size: engine})
     for rows in _shards(work, list(by_id)):
         read = [by_id[i] for i in rows.digests]
         X = rows.features[size][column] if read else np.empty((0, 0), np.float32)

@@ -33,18 +33,18 @@ def plan_resolutions(backbone: Backbone, asked: Sequence[int] | None) -> tuple[i
     BackboneError
         The network cannot take a size that was asked for.
     """
-    from headstart.backbones import measure_complexity
+    from headstart.backbones import at_size
 
     if asked:
         for size in asked:
-            measure_complexity(backbone, size)
+            at_size(backbone, size)
         return tuple(sorted(set(asked)))
     own = backbone.preprocessing.size_px
     sizes = [own]
     for factor in (0.7, 1.43):
         size = max(32, round(own * factor / 32) * 32)
         try:
-            measure_complexity(backbone, size)
+            at_size(backbone, size)
         except BackboneError:
             continue
         sizes.append(size)
@@ -66,17 +66,17 @@ def within_budget(
     Each is timed on a few blank images. The one nearest the backbone's own size is always kept;
     the others follow from cheap to dear while they fit.
     """
-    from headstart.features.engines import choose_engine
+    from headstart.backbones import at_size
+    from headstart.features.engines import choose_engine, pick_device
 
     own = backbone.preprocessing.size_px
     seconds = {}
     for size in resolutions:
         engine = choose_engine(
-            backbone,
-            backbone.preprocessing.at(size),
+            at_size(backbone, size),
             n_images=n_images,
             precision=precision,
-            device=device,
+            device=pick_device(device),
             cache=cache,
         )
         blank = np.zeros((min(N_PROBE, engine.batch_size), size, size, 3), np.uint8)

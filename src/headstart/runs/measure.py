@@ -61,12 +61,12 @@ def measure(
     list of Candidate
         Taps in network order, resolutions ascending within a tap.
     """
-    from headstart.backbones import measure_complexity
+    from headstart.backbones import at_size, measure_complexity
 
     y = np.array([r.label for r in records])
     digests = [r.digest for r in records]
     sizes = sorted(stores)
-    macs = {s: measure_complexity(backbone, s).tap_macs for s in sizes}
+    macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in sizes}
     candidates = []
     total = len(backbone.taps) * len(sizes)
     progress("cross-validate", 0, total)
@@ -94,10 +94,10 @@ def measure(
 def baseline_position(
     candidates: Sequence[Candidate], backbone: Backbone, resolutions: Sequence[int]
 ) -> int:
-    """The usual choice: the last layer before the logits, at the size nearest the backbone's own."""
+    """The usual choice: the last layer before the logits, at the size nearest the network's own."""
     own = backbone.preprocessing.size_px
     size = min(resolutions, key=lambda s: (abs(s - own), s))
     taps = [tap.name for tap in backbone.taps]
-    last = taps[-2] if len(taps) > 1 else taps[-1]
+    last = taps[-1] if taps[-1] == "pooled" or len(taps) == 1 else taps[-2]
     wanted = (last, size)
     return next(i for i, c in enumerate(candidates) if (c.tap, c.resolution_px) == wanted)

@@ -65,14 +65,14 @@ class Model:
         return self.temperature.probabilities(self.scores(X))
 
     def load_backbone(self) -> Backbone:
-        """The backbone that the head was fitted on.
+        """The backbone that the head was fitted on, at the resolution of the fit.
 
         Raises
         ------
         WeightsError
             The weights are gone, or are not those of the fit.
         """
-        from headstart.backbones import load
+        from headstart.backbones import at_size, load
 
         wanted = self.backbone
         if wanted["weights"]:
@@ -84,7 +84,7 @@ class Model:
                 f"the weights of {wanted['name']} are not those that the run was made with "
                 f"(digest {backbone.digest[:12]}, needed {wanted['digest'][:12]}): fit again"
             )
-        return backbone
+        return at_size(backbone, self.preprocessing.size_px)
 
     def save(self, folder: Path) -> None:
         """Write the model's two files into ``folder``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +61,7 @@ def refit(
     classes = tuple(str(c) for c in svm.classes_)
     temperature = fit_temperature(candidate.decisions, np.searchsorted(svm.classes_, y))
     coef, intercept = _one_row_a_class(svm)
-    weights = settings.weights
+    weights = str(Path(settings.weights).absolute()) if settings.weights else None
     model = Model(
         classes=classes,
         tap=candidate.tap,

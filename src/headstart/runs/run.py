@@ -126,7 +126,6 @@ class Run:
             [path for path, _ in found],
             self.backbone,
             self.model.tap,
-            self.model.preprocessing,
             precision=self.model.precision,
         )
         for paths_in_order, read, X, unreadable in batches:

@@ -1,0 +1,277 @@
+"""Names of architectures, and the networks they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from headstart.backbones.backbone import Preprocessing
+from headstart.backbones.preprocessing import from_timm, from_torchvision
+from headstart.errors import BackboneError, did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_HALF = (0.5, 0.5, 0.5)
+_TORCHVISION_LICENCE = "BSD-3-Clause (torchvision), trained on ImageNet"
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """An architecture that timm can build but does not list."""
+
+    channel_multiplier: float
+    preprocessing: Preprocessing
+    licence: str
+
+
+# MobileNet v1 (Howard et al., 2017) with the settings of the TensorFlow checkpoints.
+EXTRAS = {
+    "mobilenetv1_075": Extra(
+        channel_multiplier=0.75,
+        preprocessing=Preprocessing(
+            size_px=224,
+            crop_pct=0.875,
+            interpolation="bilinear",
+            mean=_HALF,
+            std=_HALF,
+        ),
+        licence="Apache-2.0",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A resolved name: `library` is ``"torchvision"``, ``"timm"`` or ``"headstart"`` (`EXTRAS`).
+
+    ``tag`` names one of several published weights (``"a1_in1k"``, ``"IMAGENET1K_V1"``), or is
+    empty for the default.
+    """
+
+    library: str
+    name: str
+    tag: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """``"timm:resnet50.a1_in1k"``; `resolve` reads it back."""
+        return f"{self.library}:{self.timm_name}"
+
+    @property
+    def timm_name(self) -> str:
+        """``"resnet50.a1_in1k"``: without the library."""
+        return f"{self.name}.{self.tag}" if self.tag else self.name
+
+
+@cache
+def known_names() -> tuple[str, ...]:
+    """Every name that `resolve` takes, without prefixes and tags."""
+    import timm
+
+    names = {*_torchvision_names(), *timm.list_models(), *EXTRAS, "embedded"}
+    return tuple(sorted(names))
+
+
+@cache
+def _torchvision_names() -> tuple[str, ...]:
+    from torchvision import models
+
+    return tuple(models.list_models(module=models))
+
+
+def resolve(name: str) -> Architecture:
+    """The architecture that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        ``"torchvision:NAME"``, ``"timm:NAME"`` or a bare name, which is torchvision's where both
+        have it. A tag of published weights may follow after a dot.
+
+    Raises
+    ------
+    BackboneError
+        If neither library has it.
+    """
+    library, colon, rest = name.partition(":")
+    if not colon:
+        library, rest = "", name
+    bare, _, tag = rest.partition(".")
+    if library in ("", "headstart") and bare in EXTRAS:
+        return Architecture("headstart", bare)
+    if library in ("", "torchvision") and _has_torchvision(bare, tag):
+        return Architecture("torchvision", bare, tag)
+    if library in ("", "timm") and _has_timm(bare, tag):
+        return Architecture("timm", bare, tag)
+    tags = _tags(library, bare)
+    if tag and tags:
+        raise BackboneError(
+            f"{one_line(bare)} has no published weights {one_line(tag)!r}; "
+            f"it has: {', '.join(tags)}"
+        )
+    raise BackboneError(
+        f"unknown backbone {one_line(name, limit=80)!r}."
+        f"{did_you_mean(rest.lower(), known_names())} headstart backbones lists a choice; any timm "
+        f"or torchvision classification model will do, as timm:NAME or torchvision:NAME"
+    )
+
+
+def _has_torchvision(bare: str, tag: str) -> bool:
+    return bare in _torchvision_names() and (not tag or tag in _torchvision_tags(bare))
+
+
+def _torchvision_tags(bare: str) -> list[str]:
+    from torchvision import models
+
+    return list(models.get_model_weights(bare).__members__)
+
+
+def _has_timm(bare: str, tag: str) -> bool:
+    import timm
+
+    return timm.is_model(bare) and (not tag or tag in _timm_tags(bare))
+
+
+def _timm_tags(bare: str) -> list[str]:
+    from timm.models import list_pretrained
+
+    return [n.partition(".")[2] for n in list_pretrained(f"{bare}.*")]
+
+
+def _tags(library: str, bare: str) -> list[str]:
+    import timm
+
+    tags = []
+    if library in ("", "torchvision") and bare in _torchvision_names():
+        tags += _torchvision_tags(bare)
+    if library in ("", "timm") and timm.is_model(bare):
+        tags += _timm_tags(bare)
+    return tags
+
+
+def torchvision_weights(arch: Architecture, file_name: str = "") -> Any:
+    """torchvision's record of published weights.
+
+    The tag's, or that whose published file has the name `file_name`, or else the default's.
+    """
+    from torchvision import models
+
+    published = models.get_model_weights(arch.name)
+    for weights in published:
+        if arch.tag == weights.name or (file_name and weights.url.endswith(f"/{file_name}")):
+            return weights
+    return published.DEFAULT
+
+
+def timm_cfg(arch: Architecture) -> Any:
+    """timm's record of published weights (``pretrained_cfg``)."""
+    import timm
+
+    return timm.get_pretrained_cfg(arch.timm_name)
+
+
+def own_preprocessing(arch: Architecture, file_name: str = "") -> Preprocessing:
+    """The architecture's own preprocessing, from its library's metadata.
+
+    `file_name` of local weights picks among published ones of the same name.
+    """
+    if arch.library == "headstart":
+        return EXTRAS[arch.name].preprocessing
+    if arch.library == "torchvision":
+        return from_torchvision(torchvision_weights(arch, file_name))
+    cfg = timm_cfg(arch)
+    if cfg is None:
+        raise BackboneError(
+            f"timm records no preprocessing for {arch.name}; choose an architecture that has one"
+        )
+    return from_timm(cfg, arch.full_name)
+
+
+def own_licence(arch: Architecture) -> str:
+    """Licence of the published weights, or ``"see model card"``."""
+    if arch.library == "headstart":
+        return EXTRAS[arch.name].licence
+    if arch.library == "torchvision":
+        return _TORCHVISION_LICENCE
+    licence = getattr(timm_cfg(arch), "license", None)
+    return licence if licence and licence != "unknown" else "see model card"
+
+
+def build(arch: Architecture, *, size_px: int | None = None, seed: int | None = None) -> nn.Module:
+    """The network with random weights, in evaluation mode.
+
+    Parameters
+    ----------
+    arch : Architecture
+        From `resolve`.
+    size_px : int, optional
+        Side of the input, for torchvision's vision transformers, which are built for one side.
+    seed : int, optional
+        Of the initial weights; the global generator is left as it was. Without it the weights are
+        about to be replaced, and what they are does not matter.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        if arch.library == "torchvision":
+            module = _build_torchvision(arch, size_px, initialise=seed is not None)
+        else:
+            module = _build_timm(arch)
+    return module.eval()
+
+
+def build_empty(arch: Architecture, size_px: int | None = None) -> nn.Module:
+    """The network on the meta device, without memory for weights: for shapes and counts."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return build(arch, size_px=size_px)
+    # torchvision's RegNets compute their widths with tensors, which need values.
+    except (NotImplementedError, RuntimeError):
+        return build(arch, size_px=size_px).to("meta")
+
+
+def _build_timm(arch: Architecture) -> nn.Module:
+    import timm
+
+    module: nn.Module
+    if arch.library == "headstart":
+        from timm.models import efficientnet
+
+        generate: Callable[..., nn.Module] = efficientnet._gen_mobilenet_v1
+        multiplier = EXTRAS[arch.name].channel_multiplier
+        module = generate(
+            "mobilenetv1_100", channel_multiplier=multiplier, bn_eps=1e-3, pad_type="same"
+        )
+    else:
+        module = timm.create_model(arch.timm_name, pretrained=False)
+    return module
+
+
+def _build_torchvision(arch: Architecture, size_px: int | None, *, initialise: bool) -> nn.Module:
+    from torchvision import models
+
+    options: dict[str, Any] = {}
+    if arch.name in ("inception_v3", "googlenet"):
+        # Published weights expect inputs rescaled inside, and carry the auxiliary heads.
+        options = {"aux_logits": True, "transform_input": True, "init_weights": initialise}
+    elif arch.name.startswith("vgg"):
+        options = {"init_weights": initialise}
+    elif arch.name.startswith("vit_") and size_px is not None:
+        options = {"image_size": size_px}
+    module: nn.Module = models.get_model(arch.name, weights=None, **options)
+    return module
+
+
+def drop_auxiliary_heads(module: nn.Module) -> None:
+    """Remove the heads of Inception and GoogLeNet that only training uses."""
+    for name in ("AuxLogits", "aux1", "aux2"):
+        if getattr(module, name, None) is not None:
+            setattr(module, name, None)
+            module.aux_logits = False  # type: ignore[assignment]

@@ -1,0 +1,168 @@
+"""What a backbone is: a network, its weights' digest, its own preprocessing and its taps."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from headstart.errors import BackboneError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Kind = Literal["map", "tokens", "vector"]
+INTERPOLATIONS = ("bilinear", "bicubic")
+CROP_MODES = ("center", "squash")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocessing:
+    """How an RGB image becomes the input that the network was trained for.
+
+    Parameters
+    ----------
+    size_px : int
+        Side of the square input, in pixels.
+    crop_pct : float in (0, 2]
+        Side of the centre crop over the shorter side of the resized image; above 1, the image is
+        padded with black.
+    interpolation : {"bilinear", "bicubic"}
+        Resampling filter; always antialiased, as PIL does it.
+    mean, std : tuple of 3 floats
+        Subtracted from and divided into the channels, on the scale where white is 1.
+    crop_mode : {"center", "squash"}, default "center"
+        ``"squash"`` resizes both sides to `resize_px`, giving up the aspect ratio.
+    """
+
+    size_px: int
+    crop_pct: float
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop_mode: str = "center"
+
+    def __post_init__(self) -> None:
+        if self.size_px < 1:
+            raise BackboneError(f"size_px must be at least 1, got {self.size_px}")
+        if not 0 < self.crop_pct <= 2:
+            raise BackboneError(f"crop_pct must be in (0, 2], got {self.crop_pct}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise BackboneError(
+                f"interpolation must be one of {INTERPOLATIONS}, got {self.interpolation!r}"
+            )
+        if self.crop_mode not in CROP_MODES:
+            raise BackboneError(f"crop_mode must be one of {CROP_MODES}, got {self.crop_mode!r}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise BackboneError(
+                f"mean and std must be 3 numbers, std above 0; got {self.mean} and {self.std}"
+            )
+
+    @property
+    def resize_px(self) -> int:
+        """The shorter side, in pixels, to which an image is resized before the crop."""
+        # The small addend undoes the rounding of size / (size / resize) one ulp below `resize`.
+        return math.floor(self.size_px / self.crop_pct + 1e-6)
+
+    def at(self, size_px: int) -> Preprocessing:
+        """The same preprocessing at another input side; the crop keeps its share."""
+        return dataclasses.replace(self, size_px=size_px)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dictionary; `from_dict` reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Preprocessing:
+        """Read what `to_dict` wrote; lists become tuples."""
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
+        return cls(**fields)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tap:
+    """A named layer whose output is kept.
+
+    Parameters
+    ----------
+    name : str
+        What a person types and reads: ``"conv1_2"``.
+    module : str
+        Dotted path of the submodule whose output it is: ``"features.3"``. The non-linearity that
+        follows a convolution is part of its tap.
+    kind : {"map", "tokens", "vector"}
+        Shape of the output: ``(B, d, H, W)``, ``(B, n_tokens, d)`` or ``(B, d)``.
+    n_features : int
+        `d`, the width of the pooled features.
+    channels_last : bool, default False
+        A map that comes as ``(B, H, W, d)``, as Swin transformers have it.
+    n_prefix : int, default 0
+        Class and register tokens at the front, which the average over tokens leaves out.
+    side : {"output", "input"}, default "output"
+        ``"input"`` keeps what the submodule is given: the pooled token of a transformer's head.
+    """
+
+    name: str
+    module: str
+    kind: Kind
+    n_features: int
+    channels_last: bool = False
+    n_prefix: int = 0
+    side: Literal["output", "input"] = "output"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """A pretrained network with what is needed to use and to record it.
+
+    Attributes
+    ----------
+    name : str
+        The name it was asked for by, or the file name of local weights.
+    arch : str
+        ``"timm:..."`` or ``"torchvision:..."``: `load` builds the same network from it.
+    module : torch.nn.Module
+        In evaluation mode, with gradients off.
+    preprocessing : Preprocessing
+        The network's own.
+    taps : tuple of Tap
+        In the order in which an image reaches them, input to logits.
+    digest : str
+        SHA-256 (hex) over the weights as loaded, whatever file they came in.
+    source : str
+        Where the weights came from, in words.
+    licence : str
+        Licence of the weights.
+    n_parameters : int
+        Number of parameters.
+    """
+
+    name: str
+    arch: str
+    module: nn.Module
+    preprocessing: Preprocessing
+    taps: tuple[Tap, ...]
+    digest: str
+    source: str
+    licence: str
+    n_parameters: int
+
+    def tap(self, name: str) -> Tap:
+        """The tap called `name`.
+
+        Raises
+        ------
+        BackboneError
+            If this backbone has no such tap; the message lists those it has.
+        """
+        for tap in self.taps:
+            if tap.name == name:
+                return tap
+        names = [tap.name for tap in self.taps]
+        raise BackboneError(
+            f"{self.name} has no tap {name!r}.{did_you_mean(name, names)} "
+            f"It has: {', '.join(names)}"
+        )

@@ -1,0 +1,169 @@
+"""Published weights, through torchvision's and timm's own caches and hub clients."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from headstart.backbones.architectures import Architecture, timm_cfg, torchvision_weights
+from headstart.backbones.weights import digest_file
+from headstart.errors import WeightsError, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LOG = logging.getLogger(__name__)
+_PROBE_TIMEOUT_S = 5.0
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def fetch_published(arch: Architecture) -> tuple[Path, str]:
+    """The file of published weights, downloaded once into its library's cache, and its source.
+
+    Parameters
+    ----------
+    arch : Architecture
+        Of torchvision or timm; its tag chooses among several published weights.
+
+    Returns
+    -------
+    path : Path
+    source : str
+        Where it was published.
+
+    Raises
+    ------
+    WeightsError
+        If there is no network, nothing was published, or the file in the cache is damaged.
+    """
+    if arch.library == "torchvision":
+        url = torchvision_weights(arch).url
+        return _fetch_url(url, arch), url
+    cfg = timm_cfg(arch) if arch.library == "timm" else None
+    if cfg is not None and cfg.hf_hub_id:
+        repository, names = hub_place(cfg)
+        return _fetch_hub(repository, names, arch), f"https://huggingface.co/{repository}"
+    if cfg is not None and cfg.url:
+        return _fetch_url(cfg.url, arch), cfg.url
+    raise WeightsError(
+        f"no weights are published for {arch.full_name}: give a local file with "
+        f"--weights FILE --arch {arch.full_name}, or choose from headstart backbones"
+    )
+
+
+def hub_place(cfg: Any) -> tuple[str, tuple[str, ...]]:
+    """The Hugging Face repository of timm's record, and the files to look for in it, in order."""
+    named = cfg.hf_hub_filename
+    return cfg.hf_hub_id, (named,) if named else HUB_FILES
+
+
+def _fetch_url(url: str, arch: Architecture) -> Path:
+    import torch
+
+    name = Path(urlsplit(url).path).name
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    prefix = _digest_in_name(name)
+    if path.is_file():
+        _require_digest(path, prefix)
+        return path
+    _require_network(url, arch)
+    _LOG.info("downloading %s", url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(path), prefix, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise _not_downloaded(url, arch, error) from error
+    return path
+
+
+def _fetch_hub(repository: str, names: Sequence[str], arch: Architecture) -> Path:
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for name in names:
+        cached = try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            # The hub keeps a large file under its SHA-256, behind a link.
+            _require_digest(Path(cached), _digest_in_blob(Path(cached)))
+            return Path(cached)
+    place = f"{constants.ENDPOINT}/{repository}"
+    if constants.HF_HUB_OFFLINE:
+        raise _no_network(place, arch, "HF_HUB_OFFLINE is set")
+    _require_network(place, arch)
+    _LOG.info("downloading %s", place)
+    problem: Exception = FileNotFoundError(f"none of {', '.join(names)} is there")
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except LocalEntryNotFoundError as error:
+            raise _not_downloaded(place, arch, error) from error
+        except EntryNotFoundError as error:
+            problem = error
+        # The hub's client raises its HTTP library's errors, which change between versions.
+        except Exception as error:
+            raise _not_downloaded(place, arch, error) from error
+    raise _not_downloaded(place, arch, problem) from problem
+
+
+def _digest_in_name(name: str) -> str | None:
+    """The first digits of the SHA-256 that PyTorch's file names end with."""
+    found = re.search(r"-([0-9a-f]{8,})\.", name)
+    return found.group(1) if found else None
+
+
+def _digest_in_blob(path: Path) -> str | None:
+    name = path.resolve().name
+    return name if re.fullmatch(r"[0-9a-f]{64}", name) else None
+
+
+def _require_digest(path: Path, prefix: str | None) -> None:
+    if prefix is None:
+        return
+    found = digest_file(path)
+    if not found.startswith(prefix):
+        raise WeightsError(
+            f"the cached weight file {one_line(str(path))} is damaged (its SHA-256 begins "
+            f"{found[:8]}, not {prefix[:8]}): delete it, and it is downloaded again"
+        )
+
+
+def _require_network(url: str, arch: Architecture) -> None:
+    """A quick look before the hub's client, which tries for most of a minute."""
+    host, port = _first_stop(url)
+    try:
+        socket.create_connection((host, port), timeout=_PROBE_TIMEOUT_S).close()
+    except OSError as error:
+        raise _no_network(url, arch, str(error)) from error
+
+
+def _first_stop(url: str) -> tuple[str, int]:
+    """Host and port that a request for `url` connects to first: a proxy's where one is set."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and not urllib.request.proxy_bypass(host):
+        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+        return parts.hostname or "", parts.port or 80
+    return host, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _no_network(url: str, arch: Architecture, reason: str) -> WeightsError:
+    return WeightsError(
+        f"the weights of {arch.full_name} are not on this machine and {urlsplit(url).hostname} "
+        f"cannot be reached: there is no network ({one_line(reason, limit=80)}). Give a local file "
+        f"with --weights FILE --arch {arch.full_name}, or take --backbone embedded"
+    )
+
+
+def _not_downloaded(url: str, arch: Architecture, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"the weights of {arch.full_name} could not be downloaded from {one_line(url)} "
+        f"({one_line(str(error), limit=120)}). Try again, give a local file with "
+        f"--weights FILE --arch {arch.full_name}, or take --backbone embedded"
+    )

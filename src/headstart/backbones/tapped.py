@@ -1,0 +1,161 @@
+"""Forward passes that keep the outputs of taps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.backbones.backbone import Tap
+from headstart.backbones.tracing import first_tensor
+from headstart.errors import BackboneError
+
+if TYPE_CHECKING:
+    from headstart.backbones.backbone import Backbone
+
+
+class _AllKept(Exception):  # noqa: N818 - a signal, not an error
+    """The last tap has been kept; the rest of the network need not run."""
+
+
+def pool(value: Tensor, tap: Tap) -> Tensor:
+    """A tap's output as one feature vector an image.
+
+    Parameters
+    ----------
+    value : Tensor
+        What the tapped layer gave: ``(B, d, H, W)``, ``(B, H, W, d)``, ``(B, n_tokens, d)`` or
+        ``(B, d)``, as `tap` says.
+    tap : Tap
+        Its kind.
+
+    Returns
+    -------
+    Tensor of shape (B, d), float32
+        The average over positions, or over patch tokens; a vector as it is.
+    """
+    value = value.float()
+    if tap.kind == "map":
+        return value.mean(dim=(1, 2) if tap.channels_last else (2, 3))
+    if tap.kind == "tokens":
+        return value[:, tap.n_prefix :].mean(dim=1)
+    return value
+
+
+@contextlib.contextmanager
+def _keep(
+    module: nn.Module, taps: Sequence[Tap], keep: Callable[[Tensor, Tap], Tensor], stop: bool
+) -> Iterator[dict[str, Tensor]]:
+    """Within the context, a call of `module` fills the dictionary with ``keep(output, tap)``.
+
+    `keep` runs inside the hook, before a later in-place activation can write over the output.
+    """
+    kept: dict[str, Tensor] = {}
+
+    def note(value: Any, tap: Tap) -> None:
+        kept[tap.name] = keep(first_tensor(value), tap)
+        if stop and len(kept) == len(taps):
+            raise _AllKept
+
+    def on_output(tap: Tap) -> Callable[[Any, Any, Any], None]:
+        return lambda _, __, output: note(output, tap)
+
+    def on_input(tap: Tap) -> Callable[[Any, Any], None]:
+        return lambda _, args: note(args[0], tap)
+
+    with contextlib.ExitStack() as hooks:
+        for tap in taps:
+            layer = module.get_submodule(tap.module)
+            if tap.side == "input":
+                handle = layer.register_forward_pre_hook(on_input(tap))
+            else:
+                handle = layer.register_forward_hook(on_output(tap))
+            hooks.callback(handle.remove)
+        yield kept
+
+
+def tapped_forward(
+    backbone: Backbone, images: Tensor, taps: Sequence[str] | None = None
+) -> dict[str, Tensor]:
+    """The outputs of taps as the network computes them, not pooled.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Not to be run by two threads at once: the taps hang on its layers during the call.
+    images : Tensor of shape (B, 3, H, W), float32
+        Normalised.
+    taps : sequence of str, optional
+        Their names; all by default. Layers after the last one do not run.
+
+    Returns
+    -------
+    dict of str to Tensor
+        In the order of `taps`; each a copy that later layers have not written to.
+
+    Raises
+    ------
+    BackboneError
+        If the backbone has no such tap.
+    """
+    wanted = backbone.taps if taps is None else tuple(backbone.tap(name) for name in taps)
+    if not wanted:
+        return {}
+    with (
+        torch.no_grad(),
+        _keep(backbone.module, wanted, lambda value, _: value.clone(), True) as kept,
+        contextlib.suppress(_AllKept),
+    ):
+        backbone.module(images)
+    return {tap.name: kept[tap.name] for tap in wanted}
+
+
+class TappedModule(nn.Module):
+    """A network whose outputs are the pooled features of taps.
+
+    It can be traced (`torch.jit.trace`), exported (`torch.export.export`) and converted
+    (``openvino.convert_model``).
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Its module is shared, not copied.
+    taps : sequence of str, optional
+        Their names; all by default. Layers after the last one do not run.
+
+    Raises
+    ------
+    BackboneError
+        If the backbone has no such tap, or `taps` is empty or holds one twice.
+    """
+
+    def __init__(self, backbone: Backbone, taps: Sequence[str] | None = None) -> None:
+        super().__init__()
+        names = [tap.name for tap in backbone.taps] if taps is None else list(taps)
+        self.taps = tuple(backbone.tap(name) for name in names)
+        if not names or len(set(names)) < len(names):
+            raise BackboneError(f"taps must be one or more different names, got {names}")
+        self.module = backbone.module
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Pooled features of each tap.
+
+        Parameters
+        ----------
+        images : Tensor of shape (B, 3, H, W), float32
+            Normalised.
+
+        Returns
+        -------
+        tuple of Tensor of shape (B, d), float32
+            One a tap, in order.
+        """
+        # A tracer follows values, not exceptions; what runs past the last tap is dropped by it.
+        is_traced = bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+        stop = not (is_traced or torch.compiler.is_compiling())
+        with _keep(self.module, self.taps, pool, stop) as kept, contextlib.suppress(_AllKept):
+            self.module(images)
+        return tuple(kept[tap.name] for tap in self.taps)

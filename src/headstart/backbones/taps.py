@@ -1,0 +1,354 @@
+"""Which layers of an architecture are taps, and what they are called.
+
+A tap's features are pooled: a map by the average over its positions, tokens by the average over the
+patch tokens (class and register tokens left out), a vector as it is. What a transformer's own head
+reads, its class token or its normalised average, is the tap ``pooled``.
+
+A family's rules are pairs of a pattern over module paths and the tap's name. Where a rule has a
+`split`, a stage's blocks are taps too (``layer1.0``), every second or third in a deep network; the
+last one, whose output is the stage's, carries the stage's name (``layer1``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt
+from typing import TYPE_CHECKING
+
+from headstart.backbones.backbone import Tap
+from headstart.backbones.tracing import Call, trace_calls
+from headstart.errors import BackboneError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MAX_TAPS = 19  # with the head's one or two, about twenty
+MAX_STAGES = 24  # VGG-19's table, and the blocks of a large transformer, still fit
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Modules whose path matches `pattern` are taps called `name` (a template of its groups)."""
+
+    pattern: str
+    name: str = r"\g<0>"
+    split: str = ""  # what follows a stage's path in the path of one of its blocks
+
+
+_ALEXNET = {
+    1: "conv1",
+    2: "pool1",
+    4: "conv2",
+    5: "pool2",
+    7: "conv3",
+    9: "conv4",
+    11: "conv5",
+    12: "pool5",
+}
+_SWIN = (Rule(r"features\.0", "stem"), Rule(r"features\.[1357]", split=r"\.\d+"))
+
+# Keyed by the Python module that defines the network's class.
+_FAMILIES: dict[str, tuple[Rule, ...]] = {
+    "torchvision.models.alexnet": (
+        *(Rule(rf"features\.{i}", name) for i, name in _ALEXNET.items()),
+        Rule(r"classifier\.2", "fc6"),
+        Rule(r"classifier\.5", "fc7"),
+        Rule(r"classifier\.6", "fc8"),
+    ),
+    "torchvision.models.convnext": _SWIN,
+    "torchvision.models.densenet": (
+        Rule(r"features\.pool0", "pool0"),
+        Rule(r"features\.(denseblock\d|transition\d)", r"\1"),
+    ),
+    "torchvision.models.efficientnet": (Rule(r"features\.\d"),),
+    "torchvision.models.googlenet": (
+        Rule(r"conv1"),
+        Rule(r"conv3"),
+        Rule(r"inception\d\w"),
+    ),
+    "torchvision.models.inception": (
+        Rule(r"Conv2d_2b_3x3|Conv2d_4a_3x3"),
+        Rule(r"Mixed_\d\w"),
+    ),
+    "torchvision.models.maxvit": (
+        Rule(r"stem"),
+        Rule(r"blocks\.\d", split=r"\.layers\.\d+"),
+    ),
+    "torchvision.models.mnasnet": (Rule(r"layers\.(2|7|8|9|10|11|12|13|16)"),),
+    "torchvision.models.mobilenetv2": (Rule(r"features\.\d+"),),
+    "torchvision.models.mobilenetv3": (
+        Rule(r"features\.\d+"),
+        Rule(r"classifier\.1", "hidden"),
+    ),
+    "torchvision.models.regnet": (
+        Rule(r"stem"),
+        Rule(r"trunk_output\.(block\d)", r"\1", split=r"\.block\d-\d+"),
+    ),
+    "torchvision.models.resnet": (
+        Rule(r"relu", "conv1"),
+        Rule(r"layer\d", split=r"\.\d+"),
+    ),
+    "torchvision.models.shufflenetv2": (
+        Rule(r"maxpool", "stem"),
+        Rule(r"stage\d", split=r"\.\d+"),
+        Rule(r"conv5"),
+    ),
+    "torchvision.models.swin_transformer": _SWIN,
+    "torchvision.models.vision_transformer": (
+        Rule(r"encoder\.layers\.encoder_layer_(\d+)", r"blocks.\1"),
+    ),
+    "timm.models.efficientnet": (
+        Rule(r"bn1", "conv_stem"),
+        Rule(r"blocks\.\d+"),
+        Rule(r"bn2", "conv_head"),
+    ),
+    "timm.models.mobilenetv3": (Rule(r"bn1", "conv_stem"), Rule(r"blocks\.\d+")),
+    "timm.models.resnet": (
+        Rule(r"act1", "conv1"),
+        Rule(r"layer\d", split=r"\.\d+"),
+    ),
+}
+# These end in an average of their last tap, so what the head reads is that tap already.
+_ENDS_IN_AVERAGE = (
+    "torchvision.models.efficientnet",
+    "torchvision.models.googlenet",
+    "torchvision.models.inception",
+    "torchvision.models.mnasnet",
+    "torchvision.models.mobilenetv2",
+    "torchvision.models.regnet",
+    "torchvision.models.resnet",
+    "torchvision.models.shufflenetv2",
+    "timm.models.efficientnet",
+    "timm.models.resnet",
+)
+
+
+def find_taps(module: nn.Module, size_px: int) -> tuple[Tap, ...]:
+    """The taps of a network, in the order in which an image reaches them.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A classification network in evaluation mode.
+    size_px : int
+        Side of its input.
+
+    Raises
+    ------
+    BackboneError
+        If fewer than two layers can be told apart.
+    """
+    calls = _called_layers(module, trace_calls(module, size_px))
+    rules = _rules(module)
+    named = _match(calls, rules) if rules else []
+    if len(named) < 2:
+        named = _largest_parts(module, calls)
+    by_path = {call.module: call for call in calls}
+    n_prefix = int(getattr(module, "num_prefix_tokens", 0) or 0)
+    channels_last = any(_is_channels_last(by_path[path].output_shape) for path, _ in named)
+    found = (_tap(name, by_path[path], n_prefix, channels_last) for path, name in named)
+    taps = [tap for tap in found if tap is not None]
+    taps += _head_taps(module, calls, taps)
+    if len(taps) < 2:
+        raise BackboneError(
+            f"{type(module).__name__} has no layers that Headstart can tell apart; "
+            f"choose another backbone: headstart backbones"
+        )
+    return tuple(taps)
+
+
+def _rules(module: nn.Module) -> tuple[Rule, ...]:
+    family = type(module).__module__
+    if family.endswith(".vgg"):
+        return _vgg_rules(module)
+    if family == "torchvision.models.squeezenet":
+        return _squeezenet_rules(module)
+    if family in _FAMILIES:
+        return _FAMILIES[family]
+    stages = [info["module"] for info in getattr(module, "feature_info", None) or []]
+    return tuple(Rule(re.escape(stage), split=r"(?:\.blocks)?\.\d+") for stage in stages if stage)
+
+
+def _vgg_rules(module: nn.Module) -> tuple[Rule, ...]:
+    """The names of the table in Simonyan and Zisserman, 2015: blocks end with their pooling."""
+    from torch import nn
+
+    rules, block, conv = [], 1, 0
+    features: Sequence[nn.Module] = module.features  # type: ignore[assignment]
+    for i, layer in enumerate(features):
+        if isinstance(layer, nn.ReLU):
+            conv += 1
+            rules.append(Rule(rf"features\.{i}", f"conv{block}_{conv}"))
+        elif isinstance(layer, nn.MaxPool2d):
+            rules.append(Rule(rf"features\.{i}", f"pool{block}"))
+            block, conv = block + 1, 0
+    # timm keeps the fully connected layers as 1x1 convolutions.
+    ends = (r"classifier\.1|pre_logits\.act1", r"classifier\.4|pre_logits\.act2")
+    rules += [Rule(ends[0], "fc6"), Rule(ends[1], "fc7"), Rule(r"classifier\.6|head\.fc", "fc8")]
+    return tuple(rules)
+
+
+def _squeezenet_rules(module: nn.Module) -> tuple[Rule, ...]:
+    """The names of Iandola et al., 2016; conv10's average is the logits."""
+    features: Sequence[nn.Module] = module.features  # type: ignore[assignment]
+    fires = [i for i, layer in enumerate(features) if type(layer).__name__ == "Fire"]
+    rules = [Rule(rf"features\.{i}", f"fire{n}") for n, i in enumerate(fires, start=2)]
+    return (Rule(r"features\.1", "conv1"), *rules, Rule(r"classifier\.2", "conv10"))
+
+
+def _called_layers(module: nn.Module, calls: Sequence[Call]) -> list[Call]:
+    """`calls` without the placeholders that an architecture keeps where it has no layer."""
+    from torch import nn
+
+    return [c for c in calls if not isinstance(module.get_submodule(c.module), nn.Identity)]
+
+
+def _match(calls: Sequence[Call], rules: Sequence[Rule]) -> list[tuple[str, str]]:
+    """(module path, tap name) of the calls that the rules name, in calling order."""
+    stages: dict[str, str] = {}
+    for call in calls:
+        for rule in rules:
+            found = re.fullmatch(rule.pattern, call.module)
+            if found:
+                stages[call.module] = found.expand(rule.name)
+    inside = [blocks for rule in rules if rule.split for blocks in _blocks_of(calls, rule)]
+    chosen = stages | _some_blocks(inside, MAX_TAPS - len(stages))
+    return _thin([(call.module, chosen[call.module]) for call in calls if call.module in chosen])
+
+
+def _some_blocks(inside: Sequence[Sequence[tuple[str, str]]], room: int) -> dict[str, str]:
+    """As many of each stage's blocks as there is room for, evenly, counted from its end."""
+    longest = max((len(blocks) for blocks in inside), default=0)
+    for step in range(1, longest + 1):
+        chosen = [block for blocks in inside for block in blocks[::-1][step - 1 :: step]]
+        if len(chosen) <= room:
+            return dict(chosen)
+    return {}
+
+
+def _blocks_of(calls: Sequence[Call], rule: Rule) -> list[list[tuple[str, str]]]:
+    """For each stage of `rule`, its blocks but the last, which the stage's own tap stands for."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for call in calls:
+        inside = re.fullmatch(f"({rule.pattern})({rule.split})", call.module)
+        if inside:
+            stage = call.module[: inside.start(inside.re.groups)]
+            name = re.sub(rule.pattern, rule.name, stage) + f".{call.module.split('.')[-1]}"
+            found.setdefault(stage, []).append((call.module, name))
+    return [blocks[:-1] for blocks in found.values()]
+
+
+def _thin(named: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Every second, third, ... counted from the last, where a deep network has too many."""
+    step = 1 if len(named) <= MAX_STAGES else -(-len(named) // MAX_TAPS)
+    return named[(len(named) - 1) % step :: step]
+
+
+def _largest_parts(module: nn.Module, calls: Sequence[Call]) -> list[tuple[str, str]]:
+    """A trunk for networks without rules: the largest parts are opened until there are enough."""
+    order = [call.module for call in calls if call.module]
+    sizes = {path: _n_parameters(module.get_submodule(path)) for path in order}
+    chosen = _called_inside("", order)
+    while True:
+        for path in sorted(chosen, key=sizes.__getitem__, reverse=True):
+            inside = _called_inside(path, order)
+            if len(inside) > 1 and len(chosen) - 1 + len(inside) <= MAX_TAPS:
+                chosen = chosen - {path} | inside
+                break
+        else:
+            return _thin([(path, path) for path in order if path in chosen and sizes[path]])
+
+
+def _called_inside(path: str, order: Sequence[str]) -> set[str]:
+    """The outermost called modules below `path`."""
+    prefix = f"{path}." if path else ""
+    below = [p for p in order if p.startswith(prefix) and p != path]
+    return {p for p in below if not any(p.startswith(f"{q}.") for q in below)}
+
+
+def _n_parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _is_channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether the output for a square input is certainly (B, H, W, d)."""
+    return len(shape) == 4 and shape[1] == shape[2] != shape[3]
+
+
+def _tap(name: str, call: Call, n_prefix: int, channels_last: bool) -> Tap | None:
+    """A tap from a call's output shape, or None for a shape that is no feature.
+
+    A map with as many channels as rows fits both layouts: `channels_last` is its neighbours'.
+    """
+    shape = call.output_shape
+    if len(shape) == 2:
+        return Tap(name=name, module=call.module, kind="vector", n_features=shape[1])
+    if len(shape) == 3:
+        return Tap(
+            name=name,
+            module=call.module,
+            kind="tokens",
+            n_features=shape[2],
+            n_prefix=_count_prefix(shape[1], n_prefix),
+        )
+    if len(shape) == 4:
+        last = channels_last and shape[1] == shape[2]
+        return Tap(
+            name=name,
+            module=call.module,
+            kind="map",
+            n_features=shape[3] if last else shape[1],
+            channels_last=last,
+        )
+    return None
+
+
+def _count_prefix(n_tokens: int, declared: int) -> int:
+    """How many tokens stand before a square grid of patches; 0 where no count leaves a square."""
+    for n_prefix in (declared, 0, 1):
+        if n_tokens > n_prefix and isqrt(n_tokens - n_prefix) ** 2 == n_tokens - n_prefix:
+            return n_prefix
+    return 0
+
+
+def _head_taps(module: nn.Module, calls: Sequence[Call], taps: Sequence[Tap]) -> list[Tap]:
+    """``pooled``, what the classifier is given, and ``logits``, what the network returns."""
+    root = next((call for call in calls if call.module == ""), None)
+    has_logits = bool(taps) and taps[-1].name in ("fc8", "conv10")
+    if root is None or len(root.output_shape) != 2 or has_logits:
+        return []
+    last = _classifier(module, calls)
+    n_outputs = root.output_shape[1]
+    if getattr(module, "num_classes", 1) == 0:
+        return [Tap(name="pooled", module="", kind="vector", n_features=n_outputs)]
+    taps = []
+    if last is not None and type(module).__module__ not in _ENDS_IN_AVERAGE:
+        n_inputs = last.input_shape[1]
+        taps.append(
+            Tap(
+                name="pooled",
+                module=last.module,
+                kind="vector",
+                n_features=n_inputs,
+                side="input",
+            )
+        )
+    path = last.module if last is not None else ""
+    return [*taps, Tap(name="logits", module=path, kind="vector", n_features=n_outputs)]
+
+
+def _classifier(module: nn.Module, calls: Sequence[Call]) -> Call | None:
+    """The linear layer whose output is the network's own, where there is exactly one."""
+    from torch import nn
+
+    root = calls[-1]
+    found = [
+        call
+        for call in calls
+        if isinstance(module.get_submodule(call.module), nn.Linear)
+        and call.output_shape == root.output_shape
+        and len(call.input_shape) == 2
+    ]
+    return found[0] if len(found) == 1 else None

@@ -1,0 +1,121 @@
+"""One pass of shapes through a network, on torch's meta device: nothing is computed or allocated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import BackboneError, one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_BATCH = 2  # tells the batch axis from axes of length one
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One submodule's single call: its path, its shapes and the work done when it returned.
+
+    ``module`` is the dotted path, ``""`` for the network itself. ``macs`` are the
+    multiply-accumulates of one image from the input until this module returned (0 unless counted).
+    """
+
+    module: str
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    macs: int
+
+
+def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) -> list[Call]:
+    """The submodules that are called once and return tensors, in the order they return.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        On any device; not changed, and its weights are not read.
+    size_px : int
+        Side of the square input.
+    count_macs : bool, default False
+        Count multiply-accumulates too: those of convolutions and of matrix products, attention
+        included, as torchvision's ``_ops`` does.
+
+    Raises
+    ------
+    BackboneError
+        If the network cannot take an input of this side.
+    """
+    import torch
+
+    shapes: list[Call] = []
+    n_calls: Counter[str] = Counter()
+    with _counter(count_macs) as macs_so_far, contextlib.ExitStack() as hooks:
+        for path, child in module.named_modules():
+            hook = _recorder(path, shapes, n_calls, macs_so_far)
+            hooks.callback(child.register_forward_hook(hook).remove)
+        try:
+            with torch.no_grad():
+                _run_on_meta(module, size_px)
+        except Exception as error:
+            reason = one_line(str(error).split("\n")[0] or type(error).__name__, limit=160)
+            raise BackboneError(
+                f"{type(module).__name__} cannot take an input of {size_px}x{size_px} px ({reason})"
+            ) from error
+    return [call for call in shapes if n_calls[call.module] == 1]
+
+
+def _run_on_meta(module: nn.Module, size_px: int) -> None:
+    import torch
+
+    images = torch.empty(_BATCH, 3, size_px, size_px, device="meta")
+    held: dict[str, Tensor] = dict(module.named_parameters()) | dict(module.named_buffers())
+    weights = {name: torch.empty_like(value, device="meta") for name, value in held.items()}
+    was_fast = torch.backends.mha.get_fastpath_enabled()
+    # The fused attention of nn.TransformerEncoderLayer calls no submodule and counts no work.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        torch.func.functional_call(module, weights, (images,))
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_fast)
+
+
+def _recorder(
+    path: str, shapes: list[Call], n_calls: Counter[str], macs_so_far: Callable[[], int]
+) -> Callable[[Any, tuple[Any, ...], Any], None]:
+    """A forward hook that notes shapes; outputs that are not one row an image are passed over."""
+
+    def record(_: Any, args: tuple[Any, ...], output: Any) -> None:
+        n_calls[path] += 1
+        output = first_tensor(output)
+        if _is_batch(output):
+            given = tuple(args[0].shape) if args and _is_batch(args[0]) else ()
+            shapes.append(Call(path, given, tuple(output.shape), macs_so_far()))
+
+    return record
+
+
+def first_tensor(output: Any) -> Any:
+    """What a tap keeps of a layer that returns several tensors: the first."""
+    return output[0] if isinstance(output, tuple | list) and output else output
+
+
+def _is_batch(value: Tensor | Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor) and value.ndim >= 2 and value.shape[0] == _BATCH
+
+
+@contextlib.contextmanager
+def _counter(wanted: bool) -> Iterator[Callable[[], int]]:
+    """A function that gives the multiply-accumulates of one image so far."""
+    if not wanted:
+        yield lambda: 0
+        return
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        # It counts a multiplication and an addition as two, for the whole batch.
+        yield lambda: counter.get_total_flops() // (2 * _BATCH)

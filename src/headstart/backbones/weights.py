@@ -1,0 +1,219 @@
+"""Weight files: read without running code from them, fit to a network, digest."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import WeightsError, one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# Where training scripts put the state dict inside a checkpoint, in the order of preference.
+_CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
+_WHOLE = "Get the file again, or check it with its publisher's checksum"
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a weight file, on the CPU.
+
+    Parameters
+    ----------
+    path : str or Path
+        A safetensors file, or what ``torch.save(module.state_dict(), path)`` wrote; also a
+        checkpoint dictionary that holds a state dict under ``state_dict`` or ``model``. The kind
+        is told by content, not by the name's ending.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, holds more than tensors (it is read with
+        ``weights_only=True``: no code in it runs), or holds values that are not finite.
+    """
+    path = Path(path)
+    shown = one_line(str(path))
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise WeightsError(f"the weight file {shown} {what}; --weights needs a file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"cannot read the weight file {shown}: {error.strerror}") from error
+    if head[8:9] == b"{":
+        state = _read_safetensors(path, shown)
+    elif head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
+        state = _read_torch(path, shown)
+    else:
+        raise WeightsError(
+            f"the weight file {shown} is neither safetensors nor a PyTorch file, or it is damaged "
+            f"({path.stat().st_size} bytes). {_WHOLE}"
+        )
+    _require_finite(state, shown)
+    return state
+
+
+def _read_safetensors(path: Path, shown: str) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise WeightsError(
+            f"the weight file {shown} is damaged or cut short ({one_line(str(error))}). {_WHOLE}"
+        ) from error
+
+
+def _read_torch(path: Path, shown: str) -> dict[str, Tensor]:
+    import torch
+
+    try:
+        # It warns of unusual pickles, whose reading then fails or succeeds on its own.
+        with warnings.catch_warnings(action="ignore"):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused_pickle(str(error), shown) from error
+    # A damaged file can raise almost anything from inside the unpickler.
+    except Exception as error:
+        reason = one_line(str(error).split("\n")[0] or type(error).__name__, limit=120)
+        raise WeightsError(
+            f"the weight file {shown} is damaged or cut short ({reason}). {_WHOLE}"
+        ) from error
+    return _find_state_dict(loaded, shown)
+
+
+def _refused_pickle(message: str, shown: str) -> WeightsError:
+    found = re.search(r"(?:GLOBAL|global) ['`]?([\w.]+)", message)
+    if found is None and "Unsupported" not in message:
+        return WeightsError(
+            f"the weight file {shown} is damaged or cut short "
+            f"({one_line(message.split(chr(10))[0], limit=120)}). {_WHOLE}"
+        )
+    what = f"a {found.group(1)}" if found else "objects other than tensors"
+    return WeightsError(
+        f"the weight file {shown} is a pickle that holds {what}; Headstart reads tensors only, "
+        f"because such a file can run code. Save module.state_dict() as safetensors instead"
+    )
+
+
+def _find_state_dict(loaded: Any, shown: str) -> dict[str, Tensor]:
+    """The state dict in `loaded`, or one level inside a checkpoint dictionary."""
+    import torch
+
+    candidates = [loaded]
+    if isinstance(loaded, Mapping):
+        candidates += [loaded[key] for key in _CONTAINERS if key in loaded]
+    for candidate in candidates:
+        if (
+            isinstance(candidate, Mapping)
+            and candidate
+            and all(isinstance(v, torch.Tensor) for v in candidate.values())
+        ):
+            return {_plain_key(str(k)): v for k, v in candidate.items()}
+    raise WeightsError(
+        f"the weight file {shown} holds no state dict (a dictionary of tensors) but a "
+        f"{type(loaded).__name__}. Save module.state_dict() as safetensors instead"
+    )
+
+
+def _plain_key(key: str) -> str:
+    """Without the prefixes that DataParallel and torch.compile put before every name."""
+    return key.removeprefix("module.").removeprefix("_orig_mod.")
+
+
+def _require_finite(state: Mapping[str, Tensor], shown: str) -> None:
+    import torch
+
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise WeightsError(
+                f"the weight file {shown} holds values that are not finite, in {one_line(key)}: "
+                f"it is damaged, or its training diverged. {_WHOLE}"
+            )
+
+
+def fit_weights(module: nn.Module, state: Mapping[str, Tensor], *, shown: str, arch: str) -> None:
+    """Copy `state` into `module`, which must have exactly these names and shapes.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed in place.
+    state : mapping of str to Tensor
+        ``num_batches_tracked`` counters may lack: nothing in evaluation reads them.
+    shown, arch : str
+        The file and the architecture, for the message.
+
+    Raises
+    ------
+    WeightsError
+        If names or shapes differ; the message gives how many and the first three.
+    """
+    problem = find_misfit(module, state)
+    if problem:
+        raise WeightsError(
+            f"the weights in {shown} do not fit {arch}: {problem}. "
+            f"Check --arch; headstart backbones lists architectures"
+        )
+    module.load_state_dict(dict(state), strict=False)
+
+
+def find_misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """What in `state` does not fit `module`, in words; empty where all fits."""
+    own = module.state_dict()
+    missing = [k for k in own if k not in state and not _is_counter(k)]
+    unexpected = [k for k in state if k not in own]
+    misshapen = [
+        f"{k} is {tuple(state[k].shape)} and should be {tuple(own[k].shape)}"
+        for k in own
+        if k in state and state[k].shape != own[k].shape
+    ]
+    kinds = (
+        (missing, "missing"),
+        (unexpected, "not in the architecture"),
+        (misshapen, "of another shape"),
+    )
+    return "; ".join(_list_some(found, kind) for found, kind in kinds if found)
+
+
+def _list_some(found: list[str], kind: str, n: int = 3) -> str:
+    rest = ", ..." if len(found) > n else ""
+    return f"{len(found)} {kind} ({one_line(', '.join(found[:n]))}{rest})"
+
+
+def _is_counter(key: str) -> bool:
+    return key.endswith("num_batches_tracked")
+
+
+def digest_weights(module: nn.Module) -> str:
+    """SHA-256 (hex) over the weights: names in sorted order, dtypes, shapes and bytes.
+
+    The same weights from a ``.pth`` and from a safetensors file have the same digest. The counters
+    of batch normalisation (``num_batches_tracked``) are left out: they are no part of the function.
+    """
+    import torch
+
+    sha = hashlib.sha256()
+    state = module.state_dict()
+    for key in sorted(k for k in state if not _is_counter(k)):
+        value = state[key].detach().cpu().contiguous()
+        sha.update(f"{key}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
+        sha.update(memoryview(value.view(-1).view(torch.uint8).numpy()))
+    return sha.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 (hex) of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from headstart.backbones import catalogue
+from headstart.backbones.shortlist import SHORTLIST, measure_shortlist
+
+
+def test_catalogue__names_the_shortlist_in_order() -> None:
+    entries = catalogue()
+    assert tuple(entry.name for entry in entries) == SHORTLIST
+    vgg16 = next(entry for entry in entries if entry.name == "vgg16")
+    assert (vgg16.n_parameters, vgg16.macs, vgg16.size_px) == (138_357_544, 15_470_264_320, 224)
+    assert vgg16.arch == "torchvision:vgg16"
+    assert all(entry.licence for entry in entries)
+
+
+@pytest.mark.parametrize(
+    "name", ["embedded", "vgg16", "inception_v3", "timm:vit_tiny_patch16_224", "regnet_y_400mf"]
+)
+def test_measure_shortlist__gives_the_stored_figures(name: str) -> None:
+    stored = json.loads(files("headstart.backbones").joinpath("shortlist.json").read_text())
+    row = next(row for row in stored if row["name"] == name)
+    found = measure_shortlist((name,))[0]
+    # The hub's names of files may change between versions of timm; what a network costs may not.
+    assert {k: v for k, v in found.items() if k != "weights"} == {
+        k: v for k, v in row.items() if k != "weights"
+    }
+
+
+def test_catalogue__sees_weights_in_the_libraries_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    before = {entry.name for entry in catalogue() if entry.weights_here}
+    assert before <= {"embedded"}
+    torch_file = tmp_path / "torch" / "hub" / "checkpoints" / "vgg16-397923af.pth"
+    hub_file = (
+        tmp_path
+        / "hub"
+        / "models--timm--resnet18.a1_in1k"
+        / "snapshots"
+        / "0"
+        / "model.safetensors"
+    )
+    for path in (torch_file, hub_file):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    after = {entry.name for entry in catalogue() if entry.weights_here}
+    assert after - before == {"vgg16", "timm:resnet18.a1_in1k"}
+
+
+def test_torch_cache__is_where_torch_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from headstart.backbones.shortlist import _torch_cache
+
+    for name, value in (("TORCH_HOME", None), ("XDG_CACHE_HOME", str(tmp_path))):
+        monkeypatch.delenv(name, raising=False)
+        if value:
+            monkeypatch.setenv(name, value)
+        assert _torch_cache() == Path(torch.hub.get_dir()) / "checkpoints"

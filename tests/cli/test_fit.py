@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def test_fit__shows_the_table_the_sentence_and_where_the_report_is(
+    headstart: Callable, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    (photos / "dark" / "broken.jpg").write_bytes(b"")
+    said = headstart("fit", photos, "--out", out, "--resolutions", "64,96", "--quiet")
+    assert said.code == 0, said
+    for text in ("64 px", "96 px", "conv_head", "* chosen", "Layer ", "report.html", "broken.jpg"):
+        assert text in said.out, text
+    assert said.err == ""
+    assert max(len(line) for line in said.out.split("Layer ")[0].splitlines()) <= 100
+
+
+def test_fit__json_is_the_metrics(headstart: Callable, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = headstart("fit", photos, "--out", out, "--resolutions", "64", "--json")
+    assert json.loads(said.out) == json.loads((out / "metrics.json").read_text())
+
+
+def test_report__says_it_again(headstart: Callable, finished: tuple[Path, Path]) -> None:
+    said = headstart("report", finished[1])
+    assert said.code == 0
+    assert "Layer " in said.out
+
+
+def test_report__of_no_run(fails: Callable, tmp_path: Path) -> None:
+    assert "not a run folder" in fails("report", tmp_path)
+    assert "no such run folder" in fails("report", tmp_path / "x")
+
+
+def test_fit__no_such_folder(fails: Callable, tmp_path: Path) -> None:
+    assert "nowhere" in fails("fit", tmp_path / "nowhere")
+
+
+def test_fit__empty_folder(fails: Callable, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    fails("fit", tmp_path / "empty")
+
+
+def test_fit__one_class(fails: Callable, photos: Path, tmp_path: Path) -> None:
+    for path in (photos / "dark").iterdir():
+        path.unlink()
+    (photos / "dark").rmdir()
+    assert "class" in fails("fit", photos, "--out", tmp_path / "run")
+
+
+def test_fit__a_class_with_one_image(fails: Callable, photos: Path, tmp_path: Path) -> None:
+    for path in sorted((photos / "dark").iterdir())[1:]:
+        path.unlink()
+    assert "dark" in fails("fit", photos, "--out", tmp_path / "run", "--quiet")
+
+
+def test_fit__nothing_readable(fails: Callable, photos: Path, tmp_path: Path) -> None:
+    for path in photos.glob("*/*"):
+        path.write_text("text renamed")
+    fails("fit", photos, "--out", tmp_path / "run", "--quiet")
+
+
+def test_fit__existing_output(fails: Callable, photos: Path, finished: tuple[Path, Path]) -> None:
+    assert "--force" in fails("fit", photos, "--out", finished[1])
+
+
+def test_fit__output_under_a_file(fails: Callable, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert "another --out" in fails("fit", photos, "--out", tmp_path / "file" / "run")
+
+
+def test_fit__unknown_backbone(fails: Callable, photos: Path, tmp_path: Path) -> None:
+    words = ("fit", photos, "--out", tmp_path / "run", "--backbone", "resnet55", "--quiet")
+    assert "Did you mean" in fails(*words)
+
+
+def test_fit__weights_without_arch(fails: Callable, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"junk")
+    words = ("fit", photos, "--out", tmp_path / "run", "--weights", tmp_path / "w.safetensors")
+    assert "--arch" in fails(*words, "--quiet")
+    assert "damaged" in fails(*words, "--arch", "resnet18", "--quiet")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--resolutions", "160,big"),
+        ("--resolutions", "4"),
+        ("--budget", "soon"),
+        ("--test-size", "2"),
+        ("--C", "1,x"),
+        ("--precision", "float8"),
+        ("--seed", "-1"),
+        ("--folds", "1"),
+        ("--seed", "x"),
+    ],
+)
+def test_fit__bad_option_values_are_named(
+    fails: Callable, photos: Path, tmp_path: Path, option: str, value: str
+) -> None:
+    assert option in fails("fit", photos, "--out", tmp_path / "run", option, value)
+
+
+def test_fit__unknown_device(fails: Callable, photos: Path, tmp_path: Path) -> None:
+    words = ("fit", photos, "--out", tmp_path / "run", "--resolutions", "64", "--quiet")
+    assert "--device" in fails(*words, "--device", "warp9")
+
+
+def test_fit__names_of_any_kind_reach_the_terminal_harmlessly(
+    headstart: Callable, photos: Path, tmp_path: Path
+) -> None:
+    evil = "a\nb \x1b[31m é 🐈 <script>.jpg"
+    (photos / "dark" / evil).write_bytes(b"no image")
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(photos / "dark" / "ü\n🐈.png")
+    said = headstart("fit", photos, "--out", tmp_path / "run", "--resolutions", "64", "--quiet")
+    assert said.code == 0, said
+    assert "\x1b[31m" not in said.out
+    assert "<script>" in said.out
+    assert "<script>.jpg" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_fit__a_symlink_loop_ends(headstart: Callable, photos: Path, tmp_path: Path) -> None:
+    (photos / "dark" / "loop").symlink_to(photos, target_is_directory=True)
+    said = headstart("fit", photos, "--out", tmp_path / "run", "--resolutions", "64", "--quiet")
+    assert said.code == 0, said
