@@ -119,7 +119,18 @@ def test_full_disk__is_one_line_and_leaves_no_run(tmp_path: Path, photos: Path) 
         "from headstart.cli import main; main()"
     )
     said = subprocess.run(
-        [sys.executable, "-c", limited, "fit", str(photos), "--out", str(tmp_path / "run"), "--resolutions", "64", "--quiet"],
+        [
+            sys.executable,
+            "-c",
+            limited,
+            "fit",
+            str(photos),
+            "--out",
+            str(tmp_path / "run"),
+            "--resolutions",
+            "64",
+            "--quiet",
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "HEADSTART_CACHE": str(tmp_path / "store")},

@@ -182,18 +182,18 @@ def test_extract__unknown_precision_is_an_input_error(
 def test_stream_features__equal_the_stored_ones_in_order(
     records: list[Record], small_net: Backbone, tmp_path: Path
 ) -> None:
-    tap = small_net.taps[2].name
-    at = at_size(small_net, 64)
-    stored = extract(records, small_net, resolutions=[64], cache=tmp_path).stores[64]
+    wanted = [(small_net.taps[2].name, 64), (small_net.taps[5].name, 96)]
+    stores = extract(records, small_net, resolutions=SIZES, cache=tmp_path).stores
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"")
     paths = [r.path for r in records]
     paths.insert(4, bad)
-    [(asked, read, X, unreadable)] = stream_features(paths, at, tap, cache=tmp_path)
+    [(asked, read, parts, unreadable)] = stream_features(paths, small_net, wanted, cache=tmp_path)
     assert asked == paths
     assert read == [r.path for r in records]
     assert list(unreadable) == [bad]
-    np.testing.assert_array_equal(X, stored.read([r.digest for r in records], tap))
+    for (tap, size), X in zip(wanted, parts, strict=True):
+        np.testing.assert_array_equal(X, stores[size].read([r.digest for r in records], tap))
 
 
 EXTRACT = """

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.runs.blocks import Blocks
 from headstart.runs.choose import Candidate, choose
 
 N = 200
@@ -12,8 +13,7 @@ N = 200
 def candidate(n_right: int, *, macs: int = 1, n_features: int = 1, shift: int = 0) -> Candidate:
     correct = np.roll(np.arange(N) < n_right, shift)
     return Candidate(
-        tap="t",
-        resolution_px=224,
+        blocks=Blocks(taps=("t",), resolutions=(224,)),
         n_features=n_features,
         macs=macs,
         C=1.0,

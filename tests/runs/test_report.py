@@ -45,7 +45,7 @@ def example_candidates(resolutions: list[int], Cs: list[float]) -> list[Json]:
             difference = {"value": value - 0.935, "low": value - 0.942,
                           "high": value - (0.925 if tie else 0.928)}  # fmt: skip
             found += [{
-                "tap": tap, "resolution_px": resolution, "C": 1.0,
+                "tap": tap, "resolution": resolution, "C": 1.0,
                 "n_features": min(1280, 32 * 2**i),
                 "macs": int(4e7 * (i + 1) * (resolution / 224) ** 2),
                 "cv": interval(value, 0.011),
@@ -79,11 +79,11 @@ def example_metrics(
              "labels": ["Coast", "Forest"], "straddles": True, "conflicting": True}  # fmt: skip
     return {
         "schema": 1,
-        "sentence": f"Layer {chosen['tap']} at {chosen['resolution_px']} px:"
+        "sentence": f"Layer {chosen['tap']} at {chosen['resolution']} px:"
         f" {100 * (accuracy if n_test else 0.935):.1f} %"
         f" on {n * per_row:,} {'test' if n_test else 'cross-validated training'} images;"
         " the last layer is 1.2 behind.",
-        "chosen": {k: chosen[k] for k in ("tap", "resolution_px", "C", "n_features", "macs")},
+        "chosen": {k: chosen[k] for k in ("tap", "resolution", "C", "n_features", "macs")},
         "selection": {
             "rule": "The cheapest candidate whose paired difference to the highest cross-validated"
             " accuracy is inside the noise.",

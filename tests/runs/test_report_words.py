@@ -14,7 +14,7 @@ from headstart.runs.report import story, words, write_report
 def candidate(tap: str, value: float, macs: int | None, **more: Any) -> dict[str, Any]:
     cv = {"value": value, "low": value - 0.01, "high": value + 0.01}
     flags = {"best": False, "tie": False, "chosen": False}
-    return {"tap": tap, "resolution_px": 224, "cv": cv, "macs": macs} | flags | more
+    return {"tap": tap, "resolution": 224, "cv": cv, "macs": macs} | flags | more
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,10 @@ def layer_table(metrics: Mapping[str, Any]) -> Table:
     table.add_column("features", justify="right")
     for size in metrics["resolutions"]:
         table.add_column(f"{size} px", justify="right")
-    cells = {(c["tap"], c["resolution_px"]): c for c in metrics["candidates"]}
+    cells = {(c["tap"], c["resolution"]): c for c in metrics["candidates"]}
     for tap in metrics["taps"]:
         row = [cells[tap, size] for size in metrics["resolutions"]]
-        table.add_row(tap, f"{row[0]['n_features']:,}", *(_cell(c) for c in row))
+        table.add_row(tap, f"{row[0]['n_features']:,}", *map(_cell, row))
     return table
 
 

@@ -169,16 +169,24 @@ def extract(
 def stream_features(
     paths: Sequence[Path],
     backbone: Backbone,
-    tap: str,
+    wanted: Sequence[tuple[str, int]],
     *,
     precision: str = "float32",
     device: str | None = None,
     cache: Path | None = None,
-) -> Iterator[tuple[list[Path], list[Path], NDArray[np.float32], dict[Path, str]]]:
-    """Features of one tap, at the backbone's own resolution, for images that nothing is kept of.
+) -> Iterator[tuple[list[Path], list[Path], list[NDArray[np.float32]], dict[Path, str]]]:
+    """Features of images that nothing is kept of, some images at a time and in order.
 
     Values are rounded to float16 and back, as stored features are, so that a prediction does not
     depend on whether an image came from the store.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    backbone : Backbone
+    wanted : sequence of (tap, resolution in pixels)
+    precision, device, cache
+        As for :func:`extract`.
 
     Yields
     ------
@@ -186,26 +194,33 @@ def stream_features(
         The images of this lot, in order.
     read : list of Path
         Those that could be read: the images of the rows.
-    X : float32 array (len(read), d)
+    parts : list of float32 arrays (len(read), d)
+        One for each of ``wanted``; empty if no image could be read.
     unreadable : dict of Path to reason
     """
-    column = [t.name for t in backbone.taps].index(backbone.tap(tap).name)
-    engine = choose_engine(
-        backbone,
-        n_images=len(paths),
-        precision=precision,
-        device=pick_device(device),
-        cache=cache or cache_folder(),
-    )
+    columns = {tap.name: i for i, tap in enumerate(backbone.taps)}
+    ready = {size: at_size(backbone, size) for size in dict.fromkeys(s for _, s in wanted)}
+    engines = {
+        size: choose_engine(
+            at,
+            n_images=len(paths),
+            precision=precision,
+            device=pick_device(device),
+            cache=cache or cache_folder(),
+        )
+        for size, at in ready.items()
+    }
     by_id = {str(path): path for path in paths}
-    size = backbone.preprocessing.size_px
-    work = _Work(paths=by_id, preprocessings=[backbone.preprocessing], engines={size: engine})
+    preprocessings = [at.preprocessing for at in ready.values()]
+    work = _Work(paths=by_id, preprocessings=preprocessings, engines=engines)
     for rows in _shards(work, list(by_id)):
-        read = [by_id[i] for i in rows.digests]
-        X = rows.features[size][column] if read else np.empty((0, 0), np.float32)
-        unreadable = {by_id[i]: reason for i, reason in rows.unreadable.items()}
-        asked = [by_id[i] for i in rows.asked]
-        yield asked, read, X.astype(np.float16).astype(np.float32), unreadable
+        found = [rows.features[s][columns[t]] for t, s in wanted] if rows.digests else []
+        yield (
+            [by_id[i] for i in rows.asked],
+            [by_id[i] for i in rows.digests],
+            [X.astype(np.float16).astype(np.float32) for X in found],
+            {by_id[i]: reason for i, reason in rows.unreadable.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

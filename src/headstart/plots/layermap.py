@@ -15,10 +15,10 @@ _WORDS = {"chosen": "chosen", "best": "highest accuracy", "tie": "tied with the 
 
 def layer_map(
     taps: Sequence[str],
-    resolutions: Sequence[int],
-    values: Mapping[tuple[str, int], float],
+    resolutions: Sequence[int | str],
+    values: Mapping[tuple[str, int | str], float],
     *,
-    marks: Mapping[tuple[str, int], str],
+    marks: Mapping[tuple[str, int | str], str],
     name: str,
     title: str,
     description: str,
@@ -29,7 +29,7 @@ def layer_map(
     ----------
     taps : sequence of str
         Row labels, in network order.
-    resolutions : sequence of int
+    resolutions : sequence of int or str
         Column labels, in px.
     values : mapping (tap, resolution) -> float
         Accuracy in percent; a pair that is absent is drawn empty.
@@ -84,7 +84,7 @@ def _cell(
     x: float,
     y: float,
     width: float,
-    key: tuple[str, int],
+    key: tuple[str, int | str],
     value: float | None,
     best: float,
     kind: str | None,

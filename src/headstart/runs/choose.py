@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.accuracy import PairedDifference, paired_difference
+from headstart.runs.blocks import Blocks
 
 RULE = (
     "The candidate with the highest cross-validated accuracy is the best. A candidate whose paired "
@@ -19,15 +20,15 @@ RULE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One tap at one resolution with its best C, judged on out-of-fold predictions.
+    """Features of certain taps and resolutions with their best C, judged on out-of-fold predictions.
 
     Attributes
     ----------
-    tap : str
-    resolution_px : int
+    blocks : Blocks
+        The tap and resolution, or several joined.
     n_features : int
     macs : int
-        Multiply-accumulates of one image up to the tap.
+        Multiply-accumulates of one image, up to the last tap needed.
     C : float
     accuracy_by_C : tuple of float
         Cross-validated accuracy of every C tried, in the order of the settings.
@@ -37,8 +38,7 @@ class Candidate:
         Whether the out-of-fold prediction was right.
     """
 
-    tap: str
-    resolution_px: int
+    blocks: Blocks
     n_features: int
     macs: int
     C: float

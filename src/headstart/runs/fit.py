@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError
 from headstart.progress import Progress, silent
+from headstart.runs.blocks import usual_blocks
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import thumbnails
 from headstart.runs.folder import check_output, free_name, staged, write_json
-from headstart.runs.measure import baseline_position, duplicate_groups, measure, training_records
+from headstart.runs.measure import duplicate_groups, measure, training_records
 from headstart.runs.metrics import Results, metrics
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.provenance import provenance
@@ -125,14 +126,15 @@ class _Job:
         from headstart.runs.refit import refit
 
         choice = choose(candidates)
-        baseline = baseline_position(candidates, backbone, sorted(extraction.stores))
+        usual = usual_blocks(backbone, sorted(extraction.stores))
+        baseline = next(i for i, c in enumerate(candidates) if c.blocks == usual)
         shown = dict.fromkeys((choice.chosen, choice.best, baseline))
         tested = {
             i: refit(
                 candidates[i],
                 backbone=backbone,
                 settings=self.settings,
-                store=extraction.stores[candidates[i].resolution_px],
+                stores=extraction.stores,
                 train=train,
                 test=index.test,
             )

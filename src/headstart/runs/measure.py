@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from headstart.heads import cross_validate
 from headstart.progress import Progress, silent
+from headstart.runs.blocks import plan_blocks, read_blocks
 from headstart.runs.choose import Candidate
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def measure(
     Cs: Sequence[float],
     progress: Progress = silent,
 ) -> list[Candidate]:
-    """Cross-validate the linear SVM on every tap x resolution x C.
+    """Cross-validate the linear SVM on every tap x resolution x C, some joined.
 
     Parameters
     ----------
@@ -59,45 +60,30 @@ def measure(
     Returns
     -------
     list of Candidate
-        Taps in network order, resolutions ascending within a tap.
+        In the order of :func:`headstart.runs.blocks.plan_blocks`.
     """
     from headstart.backbones import at_size, measure_complexity
 
     y = np.array([r.label for r in records])
     digests = [r.digest for r in records]
-    sizes = sorted(stores)
-    macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in sizes}
+    macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in stores}
+    planned = plan_blocks([tap.name for tap in backbone.taps], sorted(stores))
     candidates = []
-    total = len(backbone.taps) * len(sizes)
-    progress("cross-validate", 0, total)
-    for tap in backbone.taps:
-        for size in sizes:
-            X = stores[size].read(digests, tap.name)
-            path = cross_validate(X, y, Cs, folds)
-            best = path.best
-            candidates.append(
-                Candidate(
-                    tap=tap.name,
-                    resolution_px=size,
-                    n_features=X.shape[1],
-                    macs=macs[size][tap.name],
-                    C=path.C,
-                    accuracy_by_C=tuple(float(a) for a in path.accuracy),
-                    decisions=path.decisions[best],
-                    correct=path.correct[best],
-                )
+    progress("cross-validate", 0, len(planned))
+    for blocks in planned:
+        X = read_blocks(stores, digests, blocks)
+        path = cross_validate(X, y, Cs, folds)
+        candidates.append(
+            Candidate(
+                blocks=blocks,
+                n_features=X.shape[1],
+                # One pass serves all taps of a resolution: its last tap is what it costs.
+                macs=sum(max(macs[s][t] for t in blocks.taps) for s in blocks.resolutions),
+                C=path.C,
+                accuracy_by_C=tuple(float(a) for a in path.accuracy),
+                decisions=path.decisions[path.best],
+                correct=path.correct[path.best],
             )
-            progress("cross-validate", len(candidates), total)
+        )
+        progress("cross-validate", len(candidates), len(planned))
     return candidates
-
-
-def baseline_position(
-    candidates: Sequence[Candidate], backbone: Backbone, resolutions: Sequence[int]
-) -> int:
-    """The usual choice: the last layer before the logits, at the size nearest the network's own."""
-    own = backbone.preprocessing.size_px
-    size = min(resolutions, key=lambda s: (abs(s - own), s))
-    taps = [tap.name for tap in backbone.taps]
-    last = taps[-1] if taps[-1] == "pooled" or len(taps) == 1 else taps[-2]
-    wanted = (last, size)
-    return next(i for i, c in enumerate(candidates) if (c.tap, c.resolution_px) == wanted)

@@ -79,8 +79,7 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
         "schema": SCHEMA,
         "sentence": answer(results),
         "chosen": {
-            "tap": chosen.tap,
-            "resolution_px": chosen.resolution_px,
+            **_place(chosen),
             "C": chosen.C,
             "n_features": chosen.n_features,
             "macs": chosen.macs,
@@ -97,8 +96,8 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
             "balanced_accuracy": as_json(balanced_accuracy_interval(y_train, predicted)),
         },
         "candidates": [_candidate(results, i) for i in range(len(results.candidates))],
-        "taps": [tap.name for tap in results.backbone.taps],
-        "resolutions": sorted(results.extraction.stores),
+        "taps": list(dict.fromkeys(c.blocks.tap_label for c in results.candidates)),
+        "resolutions": list(dict.fromkeys(c.blocks.resolution_label for c in results.candidates)),
         "classes": list(classes),
         **_by_class(results, y_train, predicted),
         "mistakes": mistakes(results.test, results.final.probabilities, classes),
@@ -133,11 +132,10 @@ def answer(results: Results) -> str:
         here, there = chosen.correct, base.correct
         where = f"{len(results.train):,} training images, cross-validated"
     return sentence(
-        tap=chosen.tap,
-        resolution_px=chosen.resolution_px,
+        chosen=str(chosen.blocks),
         accuracy=accuracy_interval(here),
         where=where,
-        baseline=None if own else f"the last layer at {base.resolution_px} px",
+        baseline=None if own else f"the last layer at {base.blocks.resolution_label} px",
         difference=None if own else paired_difference(here, there),
     )
 
@@ -184,13 +182,23 @@ def _unduplicated(results: Results) -> NDArray[np.bool_]:
     return np.array([r.name not in leaked for r in results.test], dtype=bool)
 
 
+def _place(candidate: Candidate) -> dict[str, Any]:
+    """Where the candidate stands in the table, and what it joins."""
+    blocks = candidate.blocks
+    return {
+        "tap": blocks.tap_label,
+        "resolution": blocks.resolution_label,
+        "taps": list(blocks.taps),
+        "resolutions_px": list(blocks.resolutions),
+    }
+
+
 def _candidate(results: Results, i: int) -> dict[str, Any]:
     c, choice = results.candidates[i], results.choice
     tested = results.tested.get(i)
     scored = tested is not None and len(results.test) > 0
     return {
-        "tap": c.tap,
-        "resolution_px": c.resolution_px,
+        **_place(c),
         "C": c.C,
         "n_features": c.n_features,
         "macs": c.macs,

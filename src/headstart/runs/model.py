@@ -1,6 +1,6 @@
-"""The reusable classifier of a run: which backbone, tap and resolution, and the linear head.
+"""The reusable classifier of a run: which backbone, taps and resolutions, and the linear head.
 
-    model/model.json         names, digests, preprocessing, classes
+    model/model.json         backbone, digest, taps, resolutions, classes
     model/head.safetensors   coef (K, d), intercept (K,), scale (1,) of the temperature
 
 Nothing is pickled. The backbone's weights stay where they are and are told by their digest.
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones import Preprocessing
 from headstart.errors import RunError, WeightsError
 from headstart.files import write_atomically
 from headstart.heads import Temperature
 from headstart.heads.task import normalize_rows
+from headstart.runs.blocks import Blocks
 from headstart.runs.folder import SCHEMA, read_json, write_json
 
 if TYPE_CHECKING:
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A linear SVM on one tap of a frozen backbone.
+    """A linear SVM on features of a frozen backbone.
 
     Attributes
     ----------
     classes : tuple of str, length K
-    tap : str
-    preprocessing : Preprocessing
-        At the resolution chosen.
+    blocks : Blocks
+        The taps and resolutions whose features it takes.
     precision : str
         Of the network's arithmetic; features for predictions are made in the same.
     backbone : dict
@@ -48,8 +47,7 @@ class Model:
     """
 
     classes: tuple[str, ...]
-    tap: str
-    preprocessing: Preprocessing
+    blocks: Blocks
     precision: str
     backbone: dict[str, Any]
     coef: NDArray[np.float64]
@@ -65,14 +63,14 @@ class Model:
         return self.temperature.probabilities(self.scores(X))
 
     def load_backbone(self) -> Backbone:
-        """The backbone that the head was fitted on, at the resolution of the fit.
+        """The backbone that the head was fitted on.
 
         Raises
         ------
         WeightsError
             The weights are gone, or are not those of the fit.
         """
-        from headstart.backbones import at_size, load
+        from headstart.backbones import load
 
         wanted = self.backbone
         if wanted["weights"]:
@@ -84,7 +82,7 @@ class Model:
                 f"the weights of {wanted['name']} are not those that the run was made with "
                 f"(digest {backbone.digest[:12]}, needed {wanted['digest'][:12]}): fit again"
             )
-        return at_size(backbone, self.preprocessing.size_px)
+        return backbone
 
     def save(self, folder: Path) -> None:
         """Write the model's two files into ``folder``."""
@@ -98,8 +96,8 @@ class Model:
         facts = {
             "schema": SCHEMA,
             "classes": list(self.classes),
-            "tap": self.tap,
-            "preprocessing": self.preprocessing.to_dict(),
+            "taps": list(self.blocks.taps),
+            "resolutions_px": list(self.blocks.resolutions),
             "precision": self.precision,
             "backbone": self.backbone,
         }
@@ -122,8 +120,9 @@ class Model:
             tensors = load_file(folder / FILES[0])
             return cls(
                 classes=tuple(facts["classes"]),
-                tap=facts["tap"],
-                preprocessing=Preprocessing.from_dict(facts["preprocessing"]),
+                blocks=Blocks(
+                    taps=tuple(facts["taps"]), resolutions=tuple(facts["resolutions_px"])
+                ),
                 precision=facts["precision"],
                 backbone=facts["backbone"],
                 coef=tensors["coef"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads import LinearSVM, fit_temperature
+from headstart.runs.blocks import read_blocks
 from headstart.runs.model import Model
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def refit(
     *,
     backbone: Backbone,
     settings: FitSettings,
-    store: FeatureStore,
+    stores: Mapping[int, FeatureStore],
     train: Sequence[Record],
     test: Sequence[Record],
 ) -> Tested:
@@ -56,7 +57,7 @@ def refit(
     the count of what was right.
     """
     y = np.array([r.label for r in train])
-    X = store.read([r.digest for r in train], candidate.tap)
+    X = read_blocks(stores, [r.digest for r in train], candidate.blocks)
     svm = LinearSVM(C=candidate.C).fit(X, y)
     classes = tuple(str(c) for c in svm.classes_)
     temperature = fit_temperature(candidate.decisions, np.searchsorted(svm.classes_, y))
@@ -64,8 +65,7 @@ def refit(
     weights = str(Path(settings.weights).absolute()) if settings.weights else None
     model = Model(
         classes=classes,
-        tap=candidate.tap,
-        preprocessing=backbone.preprocessing.at(candidate.resolution_px),
+        blocks=candidate.blocks,
         precision=settings.precision,
         backbone={
             "name": backbone.name,
@@ -81,7 +81,7 @@ def refit(
         empty = np.empty((0, len(classes)))
         P, correct = empty, np.empty(0, dtype=bool)
     else:
-        P = model.probabilities(store.read([r.digest for r in test], candidate.tap))
+        P = model.probabilities(read_blocks(stores, [r.digest for r in test], candidate.blocks))
         predicted = np.array(classes)[P.argmax(axis=1)]
         correct = predicted == np.array([r.label for r in test])
     return Tested(

@@ -118,6 +118,7 @@ class Run:
         """Like :meth:`predict`, handing predictions out as they are made."""
         from headstart.data import find_images
         from headstart.features import stream_features
+        from headstart.runs.blocks import join
 
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
         found = find_images(listed)
@@ -125,11 +126,11 @@ class Run:
         batches = stream_features(
             [path for path, _ in found],
             self.backbone,
-            self.model.tap,
+            self.model.blocks.pairs,
             precision=self.model.precision,
         )
-        for paths_in_order, read, X, unreadable in batches:
-            P = self.model.probabilities(X) if read else np.empty((0, 0))
+        for paths_in_order, read, parts, unreadable in batches:
+            P = self.model.probabilities(join(parts)) if read else np.empty((0, 0))
             rows = dict(zip(read, P, strict=True))
             for path in paths_in_order:
                 if path in rows:

@@ -17,8 +17,7 @@ def with_interval(interval: Interval) -> str:
 
 def sentence(
     *,
-    tap: str,
-    resolution_px: int,
+    chosen: str,
     accuracy: Interval,
     where: str,
     baseline: str | None,
@@ -28,8 +27,8 @@ def sentence(
 
     Parameters
     ----------
-    tap, resolution_px
-        What was chosen.
+    chosen : str
+        What was chosen: ``"Layer blocks.6 at 320 px"``.
     accuracy : Interval
         Its accuracy.
     where : str
@@ -39,7 +38,7 @@ def sentence(
     difference : Interval, optional
         Accuracy of the choice minus that of the baseline, paired, on the same images.
     """
-    said = f"Layer {tap} at {resolution_px} px: {with_interval(accuracy)} on {where}"
+    said = f"{chosen}: {with_interval(accuracy)} on {where}"
     if baseline is None or difference is None:
         return said + "; it is the usual choice, the last layer at the network's own size."
     points = f"{100 * abs(difference.value):.1f} points"

@@ -46,7 +46,7 @@ def layer_map(metrics: Metrics) -> str:
             description=description,
             axis=f"cross-validated accuracy at {resolutions[0]} px, %",
         )
-    places = {(c["tap"], c["resolution_px"]): c for c in candidates}
+    places = {(c["tap"], c["resolution"]): c for c in candidates}
     return plots.layer_map(
         taps,
         resolutions,

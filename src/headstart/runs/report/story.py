@@ -95,7 +95,7 @@ def mark(candidate: Metrics) -> str:
 
 def place(candidate: Metrics) -> str:
     """``blocks.6 at 320 px``."""
-    return f"{candidate['tap']} at {candidate['resolution_px']} px"
+    return f"{candidate['tap']} at {candidate['resolution']} px"
 
 
 def choice(metrics: Metrics) -> str:

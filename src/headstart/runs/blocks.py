@@ -1,0 +1,103 @@
+"""What a head sees: the features of one tap at one resolution, or of several joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.heads.task import normalize_rows
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.features import FeatureStore
+
+# Layers before these are too general to help a linear head, and cost it features.
+N_JOINED = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blocks:
+    """Every tap of ``taps`` at every resolution of ``resolutions``, side by side.
+
+    Attributes
+    ----------
+    taps : tuple of str
+        In network order.
+    resolutions : tuple of int
+        Pixels, ascending.
+    """
+
+    taps: tuple[str, ...]
+    resolutions: tuple[int, ...]
+
+    @property
+    def tap_label(self) -> str:
+        """``"blocks.6"``, or ``"last 4 joined"``."""
+        return self.taps[0] if len(self.taps) == 1 else f"last {len(self.taps)} joined"
+
+    @property
+    def resolution_label(self) -> str:
+        """``"320"``, or ``"224+320"``."""
+        return "+".join(map(str, self.resolutions))
+
+    @property
+    def pairs(self) -> tuple[tuple[str, int], ...]:
+        """Each ``(tap, resolution)``, in the order of the columns."""
+        return tuple((tap, size) for size in self.resolutions for tap in self.taps)
+
+    def __str__(self) -> str:
+        layers = "Layer " + self.taps[0]
+        if len(self.taps) > 1:
+            layers = f"Layers {', '.join(self.taps[:-1])} and {self.taps[-1]} joined"
+        return f"{layers} at {' + '.join(map(str, self.resolutions))} px"
+
+
+def plan_blocks(taps: Sequence[str], resolutions: Sequence[int]) -> list[Blocks]:
+    """The candidates: rows of taps by columns of resolutions.
+
+    Rows are the taps, and the last :data:`N_JOINED` before the logits joined; columns are the
+    resolutions, and the two largest joined. Joining layers is the idea of Head2Toe (Evci 2022),
+    without its selection of single features; joining resolutions that of image pyramids.
+
+    Returns
+    -------
+    list of Blocks
+        Row by row.
+    """
+    before_logits = [*taps] if taps[-1] == "pooled" else [*taps[:-1]]
+    rows: list[tuple[str, ...]] = [(tap,) for tap in taps]
+    if len(before_logits) >= 2:
+        rows.append(tuple(before_logits[-N_JOINED:]))
+    sizes = sorted(resolutions)
+    columns: list[tuple[int, ...]] = [(size,) for size in sizes]
+    if len(sizes) >= 2:
+        columns.append(tuple(sizes[-2:]))
+    return [Blocks(taps=row, resolutions=column) for row in rows for column in columns]
+
+
+def usual_blocks(backbone: Backbone, resolutions: Sequence[int]) -> Blocks:
+    """The usual choice: the layer before the logits, at the size nearest the network's own."""
+    own = backbone.preprocessing.size_px
+    size = min(resolutions, key=lambda s: (abs(s - own), s))
+    taps = [tap.name for tap in backbone.taps]
+    last = taps[-1] if taps[-1] == "pooled" or len(taps) == 1 else taps[-2]
+    return Blocks(taps=(last,), resolutions=(size,))
+
+
+def join(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Feature arrays (n, d_i) side by side, each row of each brought to unit length first.
+
+    So every layer and resolution counts the same, however large its activations are.
+    """
+    return np.hstack([normalize_rows(part, "l2") for part in parts]).astype(np.float32, copy=False)
+
+
+def read_blocks(
+    stores: Mapping[int, FeatureStore], digests: Sequence[str], blocks: Blocks
+) -> NDArray[np.float32]:
+    """The features of ``blocks`` from the store, (n, d)."""
+    return join([stores[size].read(digests, tap) for tap, size in blocks.pairs])

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+
+from headstart.runs.blocks import Blocks, join, plan_blocks
+
+TAPS = ["stem", "a", "b", "c", "d", "logits"]
+
+
+def test_plan_blocks__is_a_full_table_with_a_joined_row_and_column() -> None:
+    planned = plan_blocks(TAPS, [320, 160, 224])
+    assert len(planned) == 7 * 4
+    assert planned[0] == Blocks(taps=("stem",), resolutions=(160,))
+    assert planned[-1] == Blocks(taps=("a", "b", "c", "d"), resolutions=(224, 320))
+    assert {b.resolution_label for b in planned} == {"160", "224", "320", "224+320"}
+
+
+def test_plan_blocks__one_resolution_and_few_taps() -> None:
+    assert {b.resolutions for b in plan_blocks(TAPS, [224])} == {(224,)}
+    assert [b.taps for b in plan_blocks(["a", "logits"], [224])] == [("a",), ("logits",)]
+
+
+def test_plan_blocks__a_last_pooled_layer_is_joined_too() -> None:
+    assert plan_blocks(["x", "y", "pooled"], [224])[-1].taps == ("x", "y", "pooled")
+
+
+def test_blocks__read_like_a_sentence() -> None:
+    assert str(Blocks(taps=("a",), resolutions=(224,))) == "Layer a at 224 px"
+    joined = Blocks(taps=("a", "b", "c"), resolutions=(224, 320))
+    assert str(joined) == "Layers a, b and c joined at 224 + 320 px"
+    assert joined.tap_label == "last 3 joined"
+    assert joined.pairs[:4] == (("a", 224), ("b", 224), ("c", 224), ("a", 320))
+
+
+def test_join__every_block_counts_the_same() -> None:
+    rng = np.random.default_rng(0)
+    small, large = rng.normal(size=(5, 3)), 1e4 * rng.normal(size=(5, 8))
+    X = join([small.astype(np.float32), large.astype(np.float32)])
+    assert X.shape == (5, 11)
+    np.testing.assert_allclose(np.linalg.norm(X[:, :3], axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(X[:, 3:], axis=1), 1, rtol=1e-6)
