@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from headstart.runs.blocks import Blocks
 from headstart.runs.choose import Candidate, choose
+from headstart.runs.memo import Scores
 
 N = 200
 
@@ -14,12 +15,14 @@ def candidate(n_right: int, *, macs: int = 1, n_features: int = 1, shift: int = 
     correct = np.roll(np.arange(N) < n_right, shift)
     return Candidate(
         blocks=Blocks(taps=("t",), resolutions=(224,)),
-        n_features=n_features,
         macs=macs,
-        C=1.0,
-        accuracy_by_C=(n_right / N,),
-        decisions=np.zeros((N, 2), np.float32),
-        correct=correct,
+        scores=Scores(
+            n_features=n_features,
+            C=1.0,
+            accuracy_by_C=(n_right / N,),
+            decisions=np.zeros((N, 2), np.float32),
+            correct=correct,
+        ),
     )
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from headstart.heads.accuracy import PairedDifference, paired_difference
 from headstart.runs.blocks import Blocks
+from headstart.runs.memo import Scores
 
 RULE = (
     "The candidate with the highest cross-validated accuracy is the best. A candidate whose paired "
@@ -20,41 +18,32 @@ RULE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """Features of certain taps and resolutions with their best C, judged on out-of-fold predictions.
+    """Features of certain taps and resolutions, judged by cross-validation.
 
     Attributes
     ----------
     blocks : Blocks
         The tap and resolution, or several joined.
-    n_features : int
     macs : int
         Multiply-accumulates of one image, up to the last tap needed.
-    C : float
-    accuracy_by_C : tuple of float
-        Cross-validated accuracy of every C tried, in the order of the settings.
-    decisions : float32 array (n, K)
-        Out-of-fold scores at ``C``.
-    correct : bool array (n,)
-        Whether the out-of-fold prediction was right.
+    scores : Scores
+        Number of features, best C, accuracy of every C, out-of-fold scores (n, K), and whether
+        each image was recognised (n,).
     """
 
     blocks: Blocks
-    n_features: int
     macs: int
-    C: float
-    accuracy_by_C: tuple[float, ...]
-    decisions: NDArray[np.float32]
-    correct: NDArray[np.bool_]
+    scores: Scores
 
     @property
     def accuracy(self) -> float:
         """Cross-validated accuracy."""
-        return float(self.correct.mean())
+        return float(self.scores.correct.mean())
 
     @property
     def cost(self) -> tuple[int, int]:
         """What the choice calls cheap: first the network's work, then the head's."""
-        return (self.macs, self.n_features)
+        return (self.macs, self.scores.n_features)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +84,8 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
     best = max(
         range(len(candidates)), key=lambda i: (candidates[i].accuracy, _thrift(candidates[i]))
     )
-    top = candidates[best].correct
-    differences = tuple(paired_difference(c.correct, top) for c in candidates)
+    top = candidates[best].scores.correct
+    differences = tuple(paired_difference(c.scores.correct, top) for c in candidates)
     ties = tuple(d.is_tie for d in differences)
     among = [i for i, tie in enumerate(ties) if tie]
     chosen = min(among, key=lambda i: candidates[i].cost)
@@ -105,4 +94,4 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
 
 def _thrift(candidate: Candidate) -> tuple[int, int]:
     """Larger is cheaper."""
-    return (-candidate.macs, -candidate.n_features)
+    return (-candidate.macs, -candidate.scores.n_features)

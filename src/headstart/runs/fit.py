@@ -238,7 +238,13 @@ class _Job:
             s = self.settings
             folds = stratified_folds(y, groups, n_folds=s.n_folds, seed=s.seed)
             candidates = measure(
-                extraction.stores, backbone, train, folds, Cs=s.Cs, progress=self.progress
+                extraction.stores,
+                backbone,
+                train,
+                folds,
+                Cs=sorted(s.Cs),
+                cache=self.cache,
+                progress=self.progress,
             )
         return train, folds, candidates
 

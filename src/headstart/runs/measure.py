@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from headstart.heads import cross_validate
 from headstart.progress import Progress, silent
 from headstart.runs.blocks import plan_blocks, read_blocks
 from headstart.runs.choose import Candidate
+from headstart.runs.memo import Scores, keep, memo_path, recall, task_digest
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -42,6 +44,7 @@ def measure(
     folds: NDArray[np.int64],
     *,
     Cs: Sequence[float],
+    cache: Path,
     progress: Progress = silent,
 ) -> list[Candidate]:
     """Cross-validate the linear SVM on every tap x resolution x C, some joined.
@@ -55,6 +58,9 @@ def measure(
     folds : int array (n,)
         The fold that holds each image out.
     Cs : sequence of float
+        Ascending.
+    cache : Path
+        Where results are kept: a candidate that was judged before is not judged again.
     progress : Progress
 
     Returns
@@ -68,22 +74,31 @@ def measure(
     digests = [r.digest for r in records]
     macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in stores}
     planned = plan_blocks([tap.name for tap in backbone.taps], sorted(stores))
+    task = task_digest(digests, [r.label for r in records], folds, Cs)
     candidates = []
     progress("cross-validate", 0, len(planned))
     for blocks in planned:
-        X = read_blocks(stores, digests, blocks)
-        path = cross_validate(X, y, Cs, folds)
-        candidates.append(
-            Candidate(
-                blocks=blocks,
-                n_features=X.shape[1],
-                # One pass serves all taps of a resolution: its last tap is what it costs.
-                macs=sum(max(macs[s][t] for t in blocks.taps) for s in blocks.resolutions),
-                C=path.C,
-                accuracy_by_C=tuple(float(a) for a in path.accuracy),
-                decisions=path.decisions[path.best],
-                correct=path.correct[path.best],
-            )
-        )
+        kept_at = memo_path(cache, task, stores, blocks)
+        scores = recall(kept_at)
+        if scores is None:
+            scores = _score(read_blocks(stores, digests, blocks), y, folds, Cs)
+            keep(kept_at, scores)
+        # One pass serves all taps of a resolution: its last tap is what it costs.
+        cost = sum(max(macs[s][t] for t in blocks.taps) for s in blocks.resolutions)
+        candidates.append(Candidate(blocks=blocks, macs=cost, scores=scores))
         progress("cross-validate", len(candidates), len(planned))
     return candidates
+
+
+def _score(
+    X: NDArray[np.float32], y: NDArray[np.str_], folds: NDArray[np.int64], Cs: Sequence[float]
+) -> Scores:
+    """Cross-validate every C on one feature matrix."""
+    path = cross_validate(X, y, Cs, folds)
+    return Scores(
+        n_features=X.shape[1],
+        C=path.C,
+        accuracy_by_C=tuple(float(a) for a in path.accuracy),
+        decisions=path.decisions[path.best],
+        correct=path.correct[path.best],
+    )

@@ -74,25 +74,25 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
     """``metrics.json``, ready to be written."""
     chosen, classes = results.chosen, results.final.model.classes
     y_train = np.array([r.label for r in results.train])
-    predicted = np.array(classes)[chosen.decisions.argmax(axis=1)]
+    predicted = np.array(classes)[chosen.scores.decisions.argmax(axis=1)]
     return {
         "schema": SCHEMA,
         "sentence": answer(results),
         "chosen": {
             **_place(chosen),
-            "C": chosen.C,
-            "n_features": chosen.n_features,
+            "C": chosen.scores.C,
+            "n_features": chosen.scores.n_features,
             "macs": chosen.macs,
         },
         "selection": {
             "rule": RULE,
             "n_folds": results.n_folds,
             "n_train": len(results.train),
-            "Cs": list(results.settings.Cs),
+            "Cs": sorted(results.settings.Cs),
         },
         "test": _test(results) if results.test else None,
         "cv": {
-            "accuracy": as_json(accuracy_interval(chosen.correct)),
+            "accuracy": as_json(accuracy_interval(chosen.scores.correct)),
             "balanced_accuracy": as_json(balanced_accuracy_interval(y_train, predicted)),
         },
         "candidates": [_candidate(results, i) for i in range(len(results.candidates))],
@@ -129,7 +129,7 @@ def answer(results: Results) -> str:
         here, there = results.final.correct, results.tested[results.baseline].correct
         where = f"{len(results.test):,} test images"
     else:
-        here, there = chosen.correct, base.correct
+        here, there = chosen.scores.correct, base.scores.correct
         where = f"{len(results.train):,} training images, cross-validated"
     return sentence(
         chosen=str(chosen.blocks),
@@ -199,11 +199,11 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
     scored = tested is not None and len(results.test) > 0
     return {
         **_place(c),
-        "C": c.C,
-        "n_features": c.n_features,
+        "C": c.scores.C,
+        "n_features": c.scores.n_features,
         "macs": c.macs,
-        "cv": as_json(accuracy_interval(c.correct)),
-        "cv_by_C": list(c.accuracy_by_C),
+        "cv": as_json(accuracy_interval(c.scores.correct)),
+        "cv_by_C": list(c.scores.accuracy_by_C),
         "difference": as_json(choice.differences[i]),
         "tie": choice.ties[i],
         "chosen": i == choice.chosen,

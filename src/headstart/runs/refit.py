@@ -58,9 +58,9 @@ def refit(
     """
     y = np.array([r.label for r in train])
     X = read_blocks(stores, [r.digest for r in train], candidate.blocks)
-    svm = LinearSVM(C=candidate.C).fit(X, y)
+    svm = LinearSVM(C=candidate.scores.C).fit(X, y)
     classes = tuple(str(c) for c in svm.classes_)
-    temperature = fit_temperature(candidate.decisions, np.searchsorted(svm.classes_, y))
+    temperature = fit_temperature(candidate.scores.decisions, np.searchsorted(svm.classes_, y))
     coef, intercept = _one_row_a_class(svm)
     weights = str(Path(settings.weights).absolute()) if settings.weights else None
     model = Model(
@@ -86,7 +86,7 @@ def refit(
         correct = predicted == np.array([r.label for r in test])
     return Tested(
         model=model,
-        out_of_fold=temperature.probabilities(candidate.decisions),
+        out_of_fold=temperature.probabilities(candidate.scores.decisions),
         probabilities=P,
         correct=correct,
     )

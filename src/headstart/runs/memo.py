@@ -1,0 +1,93 @@
+"""Cross-validation results kept by content, so that a repeated or resumed fit solves nothing twice.
+
+    <cache>/heads/<key>.safetensors
+
+The key is the digest of all that decides the result: the stores' keys, taps and resolutions, every
+image's digest, label and fold, the values of C, and the version of the solver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.files import write_atomically
+
+if TYPE_CHECKING:
+    from headstart.features import FeatureStore
+    from headstart.runs.blocks import Blocks
+
+logger = logging.getLogger(__name__)
+
+# To be raised when the solver, its tolerance or the choice of C changes what comes out.
+SOLVER = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What cross-validation of one candidate gave; see :class:`headstart.runs.choose.Candidate`."""
+
+    n_features: int
+    C: float
+    accuracy_by_C: tuple[float, ...]
+    decisions: NDArray[np.float32]
+    correct: NDArray[np.bool_]
+
+
+def task_digest(
+    digests: Sequence[str], labels: Sequence[str], folds: NDArray[np.int64], Cs: Sequence[float]
+) -> str:
+    """Digest of the images, their labels and folds, and the values of C."""
+    lines = json.dumps([list(digests), list(labels), folds.tolist(), list(Cs)])
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def memo_path(cache: Path, task: str, stores: Mapping[int, FeatureStore], blocks: Blocks) -> Path:
+    """Where the scores of one candidate are kept."""
+    keys = [stores[size].key.digest for size in blocks.resolutions]
+    text = json.dumps([SOLVER, task, keys, blocks.pairs])
+    return cache / "heads" / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
+
+
+def recall(path: Path) -> Scores | None:
+    """The scores kept at ``path``; None where there are none or the file is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        kept = load(path.read_bytes())
+        return Scores(
+            n_features=int(kept["n_features"][0]),
+            C=float(kept["C"][0]),
+            accuracy_by_C=tuple(kept["accuracy_by_C"].tolist()),
+            decisions=kept["decisions"],
+            correct=kept["correct"],
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        logger.warning("damaged file %s (%s): its scores are computed anew", path, error)
+        return None
+
+
+def keep(path: Path, scores: Scores) -> None:
+    """Write the scores; they are whole or not there."""
+    from safetensors.numpy import save
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        "n_features": np.array([scores.n_features]),
+        "C": np.array([scores.C]),
+        "accuracy_by_C": np.array(scores.accuracy_by_C),
+        "decisions": np.ascontiguousarray(scores.decisions),
+        "correct": np.ascontiguousarray(scores.correct),
+    }
+    write_atomically(path, save(tensors))
