@@ -153,3 +153,14 @@ def test_closed_pipe__ends_quietly() -> None:
     )
     assert "Traceback" not in said.stderr
     assert "Exception" not in said.stderr
+
+
+def test_doctor__names_the_engines_and_why(headstart: Callable) -> None:
+    said = headstart("doctor", "--json")
+    assert said.code == 0, said
+    found = json.loads(said.out)
+    assert found["cores"] >= 1
+    rates = [t["images_per_s"] for t in found["engines"] if t["error"] is None]
+    assert rates == sorted(rates, reverse=True)
+    assert any(t["engine"].startswith("torch") for t in found["engines"])
+    assert any("bfloat16" in line for line in found["advice"])

@@ -47,9 +47,9 @@ def options(
 
 
 def _register() -> None:
-    from headstart.cli import backbones, fit, predict
+    from headstart.cli import backbones, doctor, fit, predict
 
-    for module in (fit, predict, backbones):
+    for module in (fit, predict, backbones, doctor):
         module.register(app)
 
 

@@ -52,8 +52,8 @@ def fit(
         str | None, typer.Option("--C", help="Values of the SVM's C to try, such as 0.1,1,10.")
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="Arithmetic of the network: float32 or bfloat16.")
-    ] = "float32",
+        str, typer.Option(help="Arithmetic of the network: auto, float32 or bfloat16.")
+    ] = "auto",
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best here.")
     ] = None,

@@ -7,12 +7,14 @@ own one-thread stream, so that no core waits for another and none is asked for t
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import importlib
 import importlib.util
 import logging
 import os
+import platform
 import sys
 import tempfile
 import threading
@@ -122,6 +124,27 @@ def pick_device(asked: str | None = None) -> str:
             f"--device {one_line(asked)} cannot be used here: this machine has {pick_device()}"
         ) from error
     return asked
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the runtime that would be used on ``device`` computes in bfloat16 natively."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device != "cpu" or not importlib.util.find_spec("openvino"):
+        return False
+    core = _import_openvino().Core()
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def machine_name() -> str:
+    """The processor's name, with the GPU's where there is one."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name
 
 
 def n_cores() -> int:

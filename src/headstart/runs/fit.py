@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Iterator
@@ -99,12 +100,14 @@ class _Job:
     cache: Path
     progress: Progress
     timings_s: dict[str, float] = field(default_factory=dict)
+    precision_reason: str = ""
 
     def run(self, scratch: Path) -> None:
         """All stages; the run's files are left in ``scratch``."""
         started = time.perf_counter()
         index = self._index()
         backbone = self._backbone()
+        self._precision(index, backbone)
         extraction = self._extract(index, backbone)
         index = _without(index, extraction.unreadable)
         train, folds, candidates = self._cross_validate(index, backbone, extraction)
@@ -160,7 +163,9 @@ class _Job:
         engine = results.extraction.engine or "features from the store"
         write_json(
             scratch / "run.json",
-            provenance(self.settings, results.index, results.backbone, engine),
+            provenance(
+                self.settings, results.index, results.backbone, engine, self.precision_reason
+            ),
         )
         write_json(scratch / "metrics.json", figures)
         results.final.model.save(scratch / "model")
@@ -198,6 +203,23 @@ class _Job:
         s = self.settings
         with self._timed("load"):
             return load(s.backbone, weights=s.weights, arch=s.arch)
+
+    def _precision(self, index: Index, backbone: Backbone) -> None:
+        """Replace ``auto`` by the precision that this machine and these images allow."""
+        from headstart.runs.precision import choose_precision
+
+        if self.settings.precision != "auto":
+            self.precision_reason = "asked for"
+            return
+        with self._timed("precision"):
+            gate = choose_precision(
+                backbone,
+                training_records(index),
+                device=self.settings.device,
+                cache=self.cache,
+            )
+        self.precision_reason = gate.reason
+        self.settings = dataclasses.replace(self.settings, precision=gate.precision)
 
     def _extract(self, index: Index, backbone: Backbone) -> Extraction:
         from headstart.features import extract
@@ -253,8 +275,6 @@ def _without(index: Index, unreadable: dict[str, str]) -> Index:
     """The index less the files that failed between indexing and extraction."""
     if not unreadable:
         return index
-    import dataclasses
-
     from headstart.data import Quarantined
 
     kept = tuple(r for r in index.records if r.digest not in unreadable)

@@ -21,7 +21,7 @@ _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", 
 
 
 def provenance(
-    settings: FitSettings, index: Index, backbone: Backbone, engine: str
+    settings: FitSettings, index: Index, backbone: Backbone, engine: str, precision_reason: str
 ) -> dict[str, Any]:
     """``run.json``, ready to be written."""
     return {
@@ -41,8 +41,9 @@ def provenance(
             "preprocessing": backbone.preprocessing.to_dict(),
         },
         "data": {"path": settings.data, "digest": data_digest(index)},
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **package_versions()},
         "device": engine,
+        "precision": {"chosen": settings.precision, "reason": precision_reason},
         "machine": f"{platform.system()} {platform.machine()}",
     }
 
@@ -66,7 +67,8 @@ def command(settings: FitSettings) -> str:
     return shlex.join(words)
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that decide figures, those that are installed."""
     found = {}
     for package in _PACKAGES:
         try:

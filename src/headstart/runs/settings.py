@@ -8,7 +8,7 @@ from typing import Any
 from headstart.errors import InputError
 
 DEFAULT_CS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16")
 SIZES_PX = (16, 2048)
 
 
@@ -36,7 +36,8 @@ class FitSettings:
     n_folds : int >= 2, default 5
     Cs : tuple of float > 0
     seed : int >= 0
-    precision : {"float32", "bfloat16"}
+    precision : {"auto", "float32", "bfloat16"}, default "auto"
+        Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
     device : str, optional
 
     Raises
@@ -58,7 +59,7 @@ class FitSettings:
     n_folds: int = 5
     Cs: tuple[float, ...] = DEFAULT_CS
     seed: int = 0
-    precision: str = "float32"
+    precision: str = "auto"
     device: str | None = None
 
     def __post_init__(self) -> None:

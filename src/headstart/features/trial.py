@@ -1,0 +1,71 @@
+"""A short trial of every engine that this machine has, for ``headstart doctor``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.features.engines import (
+    Engine,
+    TorchEngine,
+    choose_engine,
+    has_bfloat16,
+)
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+
+N_BATCHES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Images a second, forward passes only, of one engine; ``error`` where it cannot run."""
+
+    engine: str
+    images_per_s: float | None
+    error: str | None = None
+
+
+def try_engines(backbone: Backbone, *, device: str, cache: Path) -> list[Trial]:
+    """Time each engine on random images at the backbone's own resolution, the fastest first."""
+    precisions = ["float32", *(["bfloat16"] if has_bfloat16(device) else [])]
+    trials = []
+    for precision in precisions:
+        makers: dict[str, Callable[[str], Engine]] = {
+            f"torch {device} {precision}": lambda p: TorchEngine(backbone, p, device),
+            f"chosen for {precision}": lambda p: choose_engine(
+                backbone, n_images=10**6, precision=p, device=device, cache=cache
+            ),
+        }
+        for name, make in makers.items():
+            try:
+                engine = make(precision)
+                trials.append(Trial(engine=engine.name, images_per_s=_rate(engine, backbone)))
+            except Exception as error:  # a runtime that fails is a finding, not a failure
+                trials.append(Trial(engine=name, images_per_s=None, error=str(error)))
+    unique = {t.engine: t for t in trials}
+    return sorted(unique.values(), key=lambda t: -(t.images_per_s or 0))
+
+
+def _rate(engine: Engine, backbone: Backbone) -> float:
+    """Images a second with as many threads as extraction would use, the better of two rounds."""
+    size = backbone.preprocessing.size_px
+    rng = np.random.default_rng(0)
+    batch: NDArray[np.uint8] = rng.integers(
+        0, 256, size=(engine.batch_size, size, size, 3), dtype=np.uint8
+    )
+    with ThreadPoolExecutor(engine.n_workers) as pool:
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            list(pool.map(engine, [batch] * N_BATCHES))
+            seconds.append(time.perf_counter() - start)
+    return N_BATCHES * len(batch) / min(seconds[1:])

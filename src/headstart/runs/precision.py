@@ -1,0 +1,180 @@
+"""Which arithmetic the network may use: bfloat16 only where it is faster and changes nothing.
+
+The features of a few of the person's own images are made in both precisions. bfloat16 is taken
+where the machine has units for it, it is measurably faster, and the images keep their nearest
+neighbours and the decisions of a linear head. The bounds were set on the evidence sets
+(docs/performance.md). The precision is part of the feature key and is never mixed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import DataError
+from headstart.files import write_atomically
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Record
+    from headstart.features.engines import Engine
+
+logger = logging.getLogger(__name__)
+
+N_IMAGES = 32
+MIN_NEIGHBOURS = 0.85
+MIN_DECISIONS = 0.95
+MIN_SPEEDUP = 1.15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a comparison of the two precisions found.
+
+    Attributes
+    ----------
+    passed : bool
+    reason : str
+        One line for ``doctor`` and ``run.json``.
+    speedup : float or None
+        Time of float32 over that of bfloat16, forward passes only.
+    neighbours : float or None
+        Share of the images whose nearest neighbour (cosine, layer before the logits) is the same.
+    decisions : float or None
+        Share of the images that a linear SVM fitted on the other half in float32 puts in the same
+        class from either precision.
+    """
+
+    passed: bool
+    reason: str
+    speedup: float | None = None
+    neighbours: float | None = None
+    decisions: float | None = None
+
+    @property
+    def precision(self) -> str:
+        """The precision to use."""
+        return "bfloat16" if self.passed else "float32"
+
+
+def choose_precision(
+    backbone: Backbone, records: Sequence[Record], *, device: str | None, cache: Path
+) -> Gate:
+    """Compare the precisions on a sample of ``records``, once for each machine and data set.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    records : sequence of Record
+        Training images; at most :data:`N_IMAGES` are used.
+    device : str, optional
+    cache : Path
+        The outcome is kept there, by content.
+    """
+    from headstart.features.engines import has_bfloat16, pick_device
+
+    where = pick_device(device)
+    if not has_bfloat16(where):
+        return Gate(
+            passed=False, reason=f"{where} has no units for bfloat16 that this runtime uses"
+        )
+    sample = sorted(records, key=lambda r: r.digest)[:N_IMAGES]
+    if len(sample) < N_IMAGES or len({r.label for r in sample}) < 2:
+        return Gate(passed=False, reason=f"fewer than {N_IMAGES} images to compare precisions on")
+    kept_at = _kept_at(backbone, sample, where, cache)
+    if kept_at.exists():
+        try:
+            return Gate(**json.loads(kept_at.read_text()))
+        except (ValueError, TypeError):
+            logger.warning("damaged file %s: precisions are compared anew", kept_at)
+    gate = _compare(backbone, sample, where, cache)
+    kept_at.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(kept_at, json.dumps(asdict(gate)).encode())
+    logger.info("precision: %s (%s)", gate.precision, gate.reason)
+    return gate
+
+
+def _compare(backbone: Backbone, sample: Sequence[Record], device: str, cache: Path) -> Gate:
+    from headstart.features.engines import choose_engine
+    from headstart.features.pixels import crops
+
+    try:
+        images = np.stack([crops(r.path, [backbone.preprocessing])[0] for r in sample])
+    except DataError as error:
+        return Gate(passed=False, reason=f"the sample could not be read: {error}")
+    column = -1 if backbone.taps[-1].name == "pooled" else -2
+    features, seconds = {}, {}
+    for precision in ("float32", "bfloat16"):
+        engine = choose_engine(
+            backbone, n_images=10**6, precision=precision, device=device, cache=cache
+        )
+        features[precision], seconds[precision] = _timed(engine, images, column)
+    y = np.array([r.label for r in sample])
+    speedup = seconds["float32"] / seconds["bfloat16"]
+    neighbours, decisions = agreement(features["float32"], features["bfloat16"], y)
+    passed = speedup >= MIN_SPEEDUP and neighbours >= MIN_NEIGHBOURS and decisions >= MIN_DECISIONS
+    reason = (
+        f"on {len(sample)} images bfloat16 is {speedup:.1f} times as fast, keeps "
+        f"{neighbours:.0%} of nearest neighbours (needed {MIN_NEIGHBOURS:.0%}) and "
+        f"{decisions:.0%} of decisions (needed {MIN_DECISIONS:.0%})"
+    )
+    return Gate(
+        passed=passed, reason=reason, speedup=speedup, neighbours=neighbours, decisions=decisions
+    )
+
+
+def agreement(
+    exact: NDArray[np.float32], rough: NDArray[np.float32], y: NDArray[Any]
+) -> tuple[float, float]:
+    """Shares of equal nearest neighbours and of equal head decisions of two feature arrays (n, d).
+
+    Each half of the images is judged by a linear SVM that was fitted on the other half of
+    ``exact``.
+    """
+    from headstart.heads import LinearSVM
+    from headstart.heads.task import normalize_rows
+
+    def nearest(X: NDArray[np.float32]) -> NDArray[np.intp]:
+        unit = normalize_rows(X, "l2")
+        similarity = unit @ unit.T
+        np.fill_diagonal(similarity, -np.inf)
+        neighbour: NDArray[np.intp] = similarity.argmax(axis=1)
+        return neighbour
+
+    same = np.zeros(len(y), dtype=bool)
+    for half in (np.arange(len(y)) % 2 == 0, np.arange(len(y)) % 2 == 1):
+        if len(np.unique(y[~half])) < 2:
+            return float((nearest(exact) == nearest(rough)).mean()), 0.0
+        svm = LinearSVM(C=1.0).fit(exact[~half], y[~half])
+        same[half] = svm.predict(exact[half]) == svm.predict(rough[half])
+    return float((nearest(exact) == nearest(rough)).mean()), float(same.mean())
+
+
+def _timed(
+    engine: Engine, images: NDArray[np.uint8], column: int
+) -> tuple[NDArray[np.float32], float]:
+    """Features of one tap, and the seconds of the fastest of three passes."""
+    batches = [images[i : i + engine.batch_size] for i in range(0, len(images), engine.batch_size)]
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        rows = [engine(batch)[column] for batch in batches]
+        seconds.append(time.perf_counter() - start)
+    return np.concatenate(rows), min(seconds)
+
+
+def _kept_at(backbone: Backbone, sample: Sequence[Record], device: str, cache: Path) -> Path:
+    from headstart.features.engines import machine_name
+
+    parts = [backbone.digest, device, machine_name(), *(r.digest + r.label for r in sample)]
+    name = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return cache / "precision" / f"{name}.json"

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.backbones import load
+from headstart.data import index
+from headstart.features.engines import has_bfloat16
+from headstart.runs import precision
+from headstart.runs.precision import Gate, agreement, choose_precision
+
+
+def clusters(n: int = 32, d: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2, 3], n // 4)
+    centres = 3 * rng.normal(size=(4, d))
+    return (centres[y] + rng.normal(size=(n, d))).astype(np.float32), y
+
+
+def test_agreement__is_whole_for_equal_features_and_low_for_noise() -> None:
+    X, y = clusters()
+    assert agreement(X, X, y) == (1.0, 1.0)
+    noise = np.random.default_rng(1).normal(size=X.shape).astype(np.float32)
+    neighbours, decisions = agreement(X, noise, y)
+    assert neighbours < 0.5
+    assert decisions < 0.7
+
+
+def test_agreement__small_changes_keep_the_decisions() -> None:
+    X, y = clusters()
+    rough = X + 0.01 * np.random.default_rng(1).normal(size=X.shape).astype(np.float32)
+    assert agreement(X, rough, y)[1] == 1.0
+
+
+def test_choose_precision__few_images_stay_in_float32(
+    make_shapes: Callable[..., Path], tmp_path: Path
+) -> None:
+    records = index(make_shapes(tmp_path / "data", n=4)).records
+    gate = choose_precision(load(), records, device="cpu", cache=tmp_path)
+    assert gate.precision == "float32"
+    assert not gate.passed
+
+
+def test_choose_precision__says_why_and_asks_once(
+    make_shapes: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_bfloat16("cpu"):
+        pytest.skip("this CPU, or its runtime, has no bfloat16")
+    records = index(make_shapes(tmp_path / "data", n=20)).records
+    backbone = load()
+    gate = choose_precision(backbone, records, device="cpu", cache=tmp_path)
+    assert "32 images" in gate.reason
+    assert gate.speedup is not None
+    assert gate.passed == (
+        gate.speedup >= precision.MIN_SPEEDUP
+        and (gate.neighbours or 0) >= precision.MIN_NEIGHBOURS
+        and (gate.decisions or 0) >= precision.MIN_DECISIONS
+    )
+
+    def never(*_: object) -> Gate:
+        raise AssertionError("compared twice")
+
+    monkeypatch.setattr(precision, "_compare", never)
+    assert choose_precision(backbone, records, device="cpu", cache=tmp_path) == gate
+
+
+def test_fit__records_the_precision_and_its_reason(
+    make_shapes: Callable[..., Path], tmp_path: Path
+) -> None:
+    import headstart
+
+    data = make_shapes(tmp_path / "data", n=20)
+    run = headstart.fit(data, out=tmp_path / "run", cache=tmp_path / "s", resolutions=(64,))
+    chosen = run.settings["precision"]
+    assert chosen["chosen"] in ("float32", "bfloat16")
+    assert chosen["reason"]
+    assert run.model.precision == chosen["chosen"]
+    assert f"--precision {chosen['chosen']}" in run.settings["command"]
+    kept = [json.loads(p.read_text()) for p in (tmp_path / "s" / "precision").glob("*.json")]
+    assert all(Gate(**k).precision == chosen["chosen"] for k in kept)
