@@ -1,0 +1,200 @@
+"""The rooms of the package lean one way: an import that points back up fails here.
+
+Every import counts: at the top of a file, inside a function, for type checking only, relative, and
+``import_module`` with a name written out.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "headstart"
+
+# Single files that every room may import; they import none.
+SHARED_FILES = frozenset({"errors", "files", "progress"})
+
+# A room, and the rooms that it may import besides itself (the drawing in the design).
+IMAGES = {"data", "backbones"}
+TRAINING = IMAGES | {"augment", "features", "finetune", "heads"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "data": set(),
+    "backbones": {"data"},
+    "augment": IMAGES,
+    "features": IMAGES,
+    "heads": set(),
+    "finetune": IMAGES | {"augment", "features"},
+    "transfer": TRAINING,
+    "runs": TRAINING | {"transfer", "plots"},
+    "plots": set(),
+    "convolution": IMAGES,
+    "baselines": IMAGES,
+    "text": IMAGES | {"heads", "finetune", "runs"},
+}
+FACES = ("cli", "web", "serve")
+for _face in FACES:
+    MAY_IMPORT[_face] = set(MAY_IMPORT) - set(FACES) | {"headstart"}
+# The package itself is the library's face: it hands out what the rooms below make.
+MAY_IMPORT["headstart"] = {"backbones", "data", "runs", "transfer", "text"}
+
+# `heads` sees arrays, never images or networks; `plots` knows nothing of torch.
+NEVER = {
+    "heads": {"PIL", "timm", "torchvision"},
+    "plots": {"PIL", "timm", "torch", "torchvision"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported module or name in one file: ``headstart.data.decode.read_rgb``."""
+
+    line: int
+    name: str
+
+
+def imports_of(code: str, module: str, *, is_package: bool = False) -> Iterator[Import]:
+    """Everything that the file of ``module`` imports, with full names."""
+    package = module if is_package else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (Import(node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")
+            above = above[: len(above) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (Import(node.lineno, f"{base}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
+            first = node.args[0] if node.args else None
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield Import(node.lineno, first.value)
+        elif _is_facade(node) and node.attr != "__version__":
+            yield Import(node.lineno, f"headstart.{node.attr}")
+
+
+def room_of(module: str) -> str:
+    """``headstart.data.decode`` -> ``data``; the package and what it hands out -> ``headstart``."""
+    parts = module.split(".")
+    known = len(parts) > 1 and (parts[1] in MAY_IMPORT or parts[1] in SHARED_FILES)
+    return parts[1] if known else "headstart"
+
+
+def violations(code: str, module: str, *, is_package: bool = False) -> list[str]:
+    """The imports of ``module`` that its room may not have, each as a sentence."""
+    room = room_of(module)
+    allowed = MAY_IMPORT.get(room, set()) | SHARED_FILES | {room}
+    found = []
+    for imported in imports_of(code, module, is_package=is_package):
+        top = imported.name.split(".")[0]
+        is_own = top == "headstart"
+        # `import headstart` alone reads the version, or it is told by what is taken from it.
+        if imported.name in ("headstart", "headstart.__version__"):
+            continue
+        if (is_own and room_of(imported.name) not in allowed) or (top in NEVER.get(room, set())):
+            found.append(f"{module}, line {imported.line}: {room} may not import {imported.name}")
+    return sorted(found)
+
+
+def _called(node: ast.Call) -> str:
+    return getattr(node.func, "id", getattr(node.func, "attr", ""))
+
+
+def _is_facade(node: ast.AST) -> bool:
+    """Whether the node is ``headstart.something``."""
+    if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+        return False
+    return node.value.id == "headstart"
+
+
+def _module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _files() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def test_layers__no_import_points_back_up() -> None:
+    wrong = [
+        text
+        for path in _files()
+        for text in violations(
+            path.read_text(encoding="utf-8"),
+            _module_of(path),
+            is_package=path.name == "__init__.py",
+        )
+    ]
+    assert not wrong, "\n".join(["imports against the order of the rooms:", *wrong])
+
+
+def test_layers__every_folder_and_file_has_its_place() -> None:
+    known = set(MAY_IMPORT) | SHARED_FILES | {"__init__"}
+    here = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in _files()}
+    assert {"data", "backbones", "features", "heads", "runs", "cli"} <= here
+    assert here <= known, f"no room is called {sorted(here - known)}: give it a place above"
+
+
+def test_layers__the_order_has_no_circle() -> None:
+    finished: set[str] = set()
+    while waiting := set(MAY_IMPORT) - finished:
+        ready = {room for room in waiting if MAY_IMPORT[room] <= finished}
+        assert ready, f"these rooms may import each other: {sorted(waiting)}"
+        finished |= ready
+
+
+@pytest.mark.parametrize(
+    ("module", "code"),
+    [
+        ("headstart.data.index", "from headstart.backbones import load"),
+        ("headstart.data.index", "import headstart.runs.fit"),
+        ("headstart.features.store", "def f():\n    from headstart.heads import LinearSVM"),
+        (
+            "headstart.backbones.loading",
+            "if TYPE_CHECKING:\n    from headstart.features import FeatureStore",
+        ),
+        ("headstart.heads.svm", "from headstart.data import Record"),
+        ("headstart.heads.svm", "from headstart.finetune import train"),
+        ("headstart.finetune.loop", "from headstart.heads import LinearSVM"),
+        ("headstart.heads.svm", "from PIL import Image"),
+        ("headstart.plots.bars", "def f():\n    import torch.nn"),
+        ("headstart.plots.bars", "from headstart.runs import metrics"),
+        ("headstart.runs.fit", "from headstart.cli.console import count"),
+        ("headstart.runs.fit", "from headstart import cli"),
+        ("headstart.runs.fit", "import headstart\nheadstart.fit"),
+        ("headstart.runs.fit", "from headstart import fit"),
+        ("headstart.cli.fit", "from headstart.web import page"),
+        ("headstart.errors", "from headstart.data import index"),
+        ("headstart.data.index", "from ..heads import LinearSVM"),
+        ("headstart.data.index", "from .. import heads"),
+        ("headstart.data.index", "import importlib\nimportlib.import_module('headstart.heads')"),
+    ],
+)
+def test_violations__finds_an_arrow_that_points_back_up(module: str, code: str) -> None:
+    assert len(violations(code, module)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "code"),
+    [
+        ("headstart.backbones.imagenet", "from headstart.data import read_rgb"),
+        ("headstart.data.index", "from .decode import read_rgb\nfrom . import split"),
+        ("headstart.data.index", "from ..errors import DataError"),
+        ("headstart.runs.fit", "from headstart import plots"),
+        ("headstart.runs.provenance", "import headstart\nheadstart.__version__"),
+        ("headstart.runs.provenance", "from headstart import __version__"),
+        ("headstart.cli.fit", "import headstart\nheadstart.fit"),
+        ("headstart.text.fit", "from headstart.runs import folder"),
+        ("headstart.heads.svm", "import torch, numpy"),
+    ],
+)
+def test_violations__passes_an_arrow_that_points_down(module: str, code: str) -> None:
+    assert violations(code, module) == []
+
+
+def test_violations__a_relative_import_in_a_package_starts_at_the_package() -> None:
+    assert violations("from .svm import LinearSVM", "headstart.heads", is_package=True) == []
+    assert len(violations("from ..data import Record", "headstart.heads", is_package=True)) == 1
