@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-all lint bench evidence clean
+.PHONY: help demo test test-all lint bench clean
 
 help:
 	@echo "make demo    install, then the whole main job offline: predict, fit, predict, report"

@@ -19,6 +19,7 @@ def write_atomically(path: Path, payload: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(payload)
             file.flush()

@@ -13,7 +13,7 @@ import headstart.backbones
 def test_all__is_what_the_room_promises() -> None:
     assert headstart.backbones.__all__ == sorted(
         [
-            *("Backbone", "Complexity", "Entry", "Prediction", "Preprocessing", "Tap"),
+            *("Backbone", "Complexity", "Entry", "ClassProbability", "Preprocessing", "Tap"),
             *("TappedModule", "at_size", "catalogue", "imagenet_classes", "known_names", "load"),
             *("measure_complexity", "normalise", "pool", "pred", "predict_imagenet"),
             *("tapped_forward", "to_uint8", "transform"),

@@ -64,7 +64,7 @@ def test_predict__a_bad_file_is_told_and_the_rest_done(
     rows = list(csv.DictReader(io.StringIO(said.out)))
     assert rows[0]["error"]
     assert rows[1]["label"] in ("dark", "bright")
-    assert "1 of the files could not be read" in said.err
+    assert "files that could not be read: 1" in said.err
 
 
 def test_predict__formulas_in_names_are_made_harmless(

@@ -73,6 +73,15 @@ def test_crops__one_decode_serves_several_resolutions(tmp_path: Path) -> None:
     assert large.shape == (64, 64, 3)
 
 
+def test_crops__do_not_depend_on_which_others_are_cut_beside_them(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    picture(3200, 2400).save(path, quality=90)
+    together = crops(path, [PREPROCESSING.at(s) for s in (160, 320, 512)])
+    for size, crop in zip((160, 320, 512), together, strict=True):
+        [alone] = crops(path, [PREPROCESSING.at(size)])
+        np.testing.assert_array_equal(crop, alone)
+
+
 def test_crops__bad_files_are_data_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         crops(tmp_path / "gone.jpg", [PREPROCESSING])

@@ -13,7 +13,12 @@ from headstart.backbones.backbone import Backbone, Preprocessing, Tap
 if TYPE_CHECKING:
     from headstart.backbones.architectures import known_names
     from headstart.backbones.complexity import Complexity, measure_complexity
-    from headstart.backbones.imagenet import Prediction, imagenet_classes, pred, predict_imagenet
+    from headstart.backbones.imagenet import (
+        ClassProbability,
+        imagenet_classes,
+        pred,
+        predict_imagenet,
+    )
     from headstart.backbones.loading import at_size, load
     from headstart.backbones.preprocessing import normalise, to_uint8, transform
     from headstart.backbones.shortlist import Entry, catalogue
@@ -21,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backbone",
+    "ClassProbability",
     "Complexity",
     "Entry",
-    "Prediction",
     "Preprocessing",
     "Tap",
     "TappedModule",
@@ -46,7 +51,7 @@ _NAMES_OF = {
     "architectures": ("known_names",),
     "shortlist": ("Entry", "catalogue"),
     "complexity": ("Complexity", "measure_complexity"),
-    "imagenet": ("Prediction", "imagenet_classes", "pred", "predict_imagenet"),
+    "imagenet": ("ClassProbability", "imagenet_classes", "pred", "predict_imagenet"),
     "loading": ("at_size", "load"),
     "preprocessing": ("normalise", "to_uint8", "transform"),
     "tapped": ("TappedModule", "pool", "tapped_forward"),

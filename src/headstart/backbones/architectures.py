@@ -195,7 +195,9 @@ def own_licence(arch: Architecture) -> str:
     if arch.library == "headstart":
         return EXTRAS[arch.name].licence
     if arch.library == "torchvision":
-        return _TORCHVISION_LICENCE
+        # Only weights under terms of their own (SWAG: CC-BY-NC 4.0) name a licence.
+        own = getattr(torchvision_weights(arch), "meta", {}).get("license")
+        return f"see {own}" if own else _TORCHVISION_LICENCE
     licence = getattr(timm_cfg(arch), "license", None)
     return licence if licence and licence != "unknown" else "see model card"
 

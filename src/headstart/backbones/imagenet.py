@@ -19,7 +19,7 @@ _BATCH_SIZE = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
+class ClassProbability:
     """One of the classes, its probability, and its index among ImageNet's 1000."""
 
     label: str
@@ -37,7 +37,7 @@ def imagenet_classes() -> tuple[str, ...]:
 
 def pred(
     path: str | Path, *, backbone: str | Backbone = "embedded", top: int = 5
-) -> list[Prediction]:
+) -> list[ClassProbability]:
     """What is on the image at `path`, among ImageNet's 1000 classes.
 
     Parameters
@@ -51,7 +51,7 @@ def pred(
 
     Returns
     -------
-    list of Prediction
+    list of ClassProbability
         The likeliest first.
 
     Raises
@@ -71,7 +71,7 @@ def pred(
 
 def predict_imagenet(
     paths: Sequence[str | Path], *, backbone: str | Backbone = "embedded", top: int = 5
-) -> list[list[Prediction]]:
+) -> list[list[ClassProbability]]:
     """`pred` for several images: one list of predictions each, in their order."""
     if not 1 <= top <= N_CLASSES:
         raise BackboneError(f"top must be from 1 to {N_CLASSES}, got {top}")
@@ -84,7 +84,7 @@ def predict_imagenet(
             f"{backbone.name} has no classifier for ImageNet's {N_CLASSES} classes; "
             f"--backbone embedded has one"
         )
-    found: list[list[Prediction]] = []
+    found: list[list[ClassProbability]] = []
     for start in range(0, len(paths), _BATCH_SIZE):
         found += _predict_batch(paths[start : start + _BATCH_SIZE], backbone, top)
     return found
@@ -92,7 +92,7 @@ def predict_imagenet(
 
 def _predict_batch(
     paths: Sequence[str | Path], backbone: Backbone, top: int
-) -> list[list[Prediction]]:
+) -> list[list[ClassProbability]]:
     import torch
 
     from headstart.backbones.preprocessing import transform
@@ -104,10 +104,10 @@ def _predict_batch(
     return [_name_top(row, top) for row in probabilities]
 
 
-def _name_top(probabilities: Tensor, top: int) -> list[Prediction]:
+def _name_top(probabilities: Tensor, top: int) -> list[ClassProbability]:
     values, indices = probabilities.topk(top)
     names = imagenet_classes()
     return [
-        Prediction(label=names[i], probability=p, index=i)
+        ClassProbability(label=names[i], probability=p, index=i)
         for p, i in zip(values.tolist(), indices.tolist(), strict=True)
     ]

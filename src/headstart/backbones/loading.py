@@ -81,20 +81,58 @@ def load(
 
 def _load(name: str, weights: str | Path | None, arch: str | None, seed: int | None) -> Backbone:
     """Dispatch on what was given; `seed` is None for pretrained weights."""
-    if weights is None and name.endswith(_SUFFIXES):
-        weights = name
-    if weights is not None:
-        return _load_file(Path(weights), arch)
-    if arch is not None:
-        raise BackboneError(
-            f"--arch {one_line(arch)} says what a weight file holds: give the file with --weights, "
-            f"or the name alone with --backbone"
-        )
+    path = check(name, weights=weights, arch=arch)
+    if path is not None:
+        assert arch is not None  # `check` raised otherwise
+        return _load_file(path, arch)
     if seed is not None:
         return _load_random(name, seed)
     if name == "embedded":
         return _load_embedded()
     return _load_published(name)
+
+
+def check(name: str, *, weights: str | Path | None = None, arch: str | None = None) -> Path | None:
+    """Raise what `load` would for a wrong name or a missing file, without loading anything.
+
+    Parameters
+    ----------
+    name, weights, arch
+        As for `load`.
+
+    Returns
+    -------
+    Path or None
+        The weight file meant, if any.
+
+    Raises
+    ------
+    BackboneError
+        If a name is unknown, or one of `weights` and `arch` comes without the other.
+    WeightsError
+        If the weight file is missing.
+    """
+    if weights is None and name.endswith(_SUFFIXES):
+        weights = name
+    if weights is None:
+        if arch is not None:
+            raise BackboneError(
+                f"--arch {one_line(arch)} says what a weight file holds: give the file with "
+                f"--weights, or the name alone with --backbone"
+            )
+        if name != "embedded":
+            _resolve(name)
+        return None
+    shown = one_line(str(weights))
+    if arch is None:
+        raise BackboneError(
+            f"--weights {shown} needs --arch NAME, the architecture of the weights in it "
+            f"(for example --arch resnet50)"
+        )
+    _resolve(arch)
+    if not Path(weights).exists():
+        raise WeightsError(f"no such weight file: {shown}")
+    return Path(weights)
 
 
 def at_size(backbone: Backbone, size_px: int) -> Backbone:
@@ -162,13 +200,8 @@ def _load_embedded() -> Backbone:
     return _finish("embedded", arch, module, preprocessing, embedded.SOURCE, embedded.LICENCE)
 
 
-def _load_file(path: Path, arch_name: str | None) -> Backbone:
+def _load_file(path: Path, arch_name: str) -> Backbone:
     shown = one_line(str(path))
-    if arch_name is None:
-        raise BackboneError(
-            f"--weights {shown} needs --arch NAME, the architecture of the weights in it "
-            f"(for example --arch resnet50)"
-        )
     arch = _resolve(arch_name)
     preprocessing = architectures.own_preprocessing(arch, path.name)
     state = read_weights(path)

@@ -61,16 +61,18 @@ def _show(entries: Sequence[Entry]) -> None:
 
     table = Table(
         box=box.SIMPLE_HEAD,
-        caption="params and MACs (multiply-accumulates an image) at the size shown   "
-        "+ weights on this machine",
+        padding=(0, 1, 0, 0),
+        caption="params: parameters   MACs: multiply-accumulates an image at px\n"
+        "+ the weights are on this machine   licence: of the weights, in full with --json",
         caption_justify="left",
     )
     table.add_column("backbone", no_wrap=True)
     for name in ("params", "MACs", "px"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("here", justify="center")
-    table.add_column("licence of the weights", overflow="fold")
+    table.add_column("licence", no_wrap=True)
     for e in entries:
         here = "+" if e.weights_here else ""
-        table.add_row(e.name, count(e.n_parameters), count(e.macs), str(e.size_px), here, e.licence)
+        numbers = (count(e.n_parameters), count(e.macs), str(e.size_px))
+        table.add_row(e.name, *numbers, here, e.licence.partition(" (")[0])
     console().print(table)

@@ -37,9 +37,7 @@ def fit(
         str | None, typer.Option(help="Time that the fit should take: 90s, 10m, 1h.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the split and of the folds.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder to make; default runs/<data>.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to make; default runs/NAME.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run folder.")] = False,
     weights: Annotated[
         Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")

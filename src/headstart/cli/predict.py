@@ -63,7 +63,7 @@ def predict(
         predictions = headstart.load(run).iter_predict(list(paths), top=top)
     failed = _show(predictions, as_json=as_json, as_csv=as_csv)
     if failed:
-        typer.echo(f"headstart: {failed} of the files could not be read", err=True)
+        typer.echo(f"headstart: files that could not be read: {failed}", err=True)
         raise typer.Exit(2)
 
 

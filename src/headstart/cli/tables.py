@@ -31,7 +31,7 @@ def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         across = [_group(g) for g in groups if g["straddles"]]
         yield from _listed(f"{kind} duplicates across the split", across)
         if rest := len(groups) - len(across):
-            yield f"{kind} duplicates on one side: {rest} groups (named in the report)"
+            yield f"{kind} duplicates on one side of the split: {rest} (named in the report)"
         yield from _listed(
             f"{kind} duplicates with different labels",
             [_group(g) for g in groups if g["conflicting"] and not g["straddles"]],
@@ -65,7 +65,7 @@ def layer_table(metrics: Mapping[str, Any]) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         caption=f"accuracy in %, {n_folds}-fold cross-validation on {n_train:,} training images\n"
-        "* chosen   ~ a tie with the best",
+        "* chosen   ~ within one standard error of the best",
         caption_justify="left",
     )
     table.add_column("layer")

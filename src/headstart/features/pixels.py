@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 Crop = NDArray[np.uint8]
 
-# Large JPEG photographs are decoded at 1/2, 1/4 or 1/8 of their size, never below this many times
-# the size they are resized to, where the difference to a full decode is a grey level on average.
+# Large JPEG photographs are decoded at 1/2, 1/4 or 1/8 of their size, never below twice the size
+# they are resized to, where the difference to a full decode is a grey level on average.
 DECODE_MARGIN = 2
+# All resolutions up to about 320 px share this bound, and so one decode, and a crop does not depend
+# on which others are cut beside it. A quarter of a 12-megapixel photograph lies above it.
+DECODE_PX = 736
 
 
 def crops(path: Path, preprocessings: Sequence[Preprocessing]) -> list[Crop]:
@@ -48,10 +51,15 @@ def crops(path: Path, preprocessings: Sequence[Preprocessing]) -> list[Crop]:
     DataError
         The file cannot be read or decoded.
     """
-    enough = DECODE_MARGIN * max(p.resize_px for p in preprocessings)
-    image = read_rgb(path, at_least=enough)
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    return [resize_and_crop(pixels, p) for p in preprocessings]
+    decoded: dict[int, torch.Tensor] = {}
+    cut = []
+    for preprocessing in preprocessings:
+        enough = max(DECODE_PX, DECODE_MARGIN * preprocessing.resize_px)
+        if enough not in decoded:
+            image = read_rgb(path, at_least=enough)
+            decoded[enough] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        cut.append(resize_and_crop(decoded[enough], preprocessing))
+    return cut
 
 
 def resize_and_crop(pixels: torch.Tensor, preprocessing: Preprocessing) -> Crop:
@@ -71,5 +79,7 @@ def resize_and_crop(pixels: torch.Tensor, preprocessing: Preprocessing) -> Crop:
     sides = [side, side] if preprocessing.crop_mode == "squash" else [side]
     scaled = F.resize(pixels, sides, interpolation=mode, antialias=True)
     size = preprocessing.size_px
-    crop: Crop = F.center_crop(scaled, [size, size]).permute(1, 2, 0).contiguous().numpy()
-    return crop
+    crop = F.center_crop(scaled, [size, size]).permute(1, 2, 0)
+    # NumPy copies in this thread; torch would share a copy this small out among OpenMP threads,
+    # which wait for one another while every core decodes.
+    return np.ascontiguousarray(crop.numpy())

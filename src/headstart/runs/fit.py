@@ -104,7 +104,11 @@ class _Job:
 
     def run(self, scratch: Path) -> None:
         """All stages; the run's files are left in ``scratch``."""
+        from headstart.backbones.loading import check
+
         started = time.perf_counter()
+        s = self.settings
+        check(s.backbone, weights=s.weights, arch=s.arch)  # before hours may go into the images
         index = self._index()
         backbone = self._backbone()
         self._precision(index, backbone)

@@ -82,7 +82,6 @@ def keep(path: Path, scores: Scores) -> None:
     """Write the scores; they are whole or not there."""
     from safetensors.numpy import save
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         "n_features": np.array([scores.n_features]),
         "C": np.array([scores.C]),

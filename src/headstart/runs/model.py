@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.backbones import Preprocessing
 from headstart.errors import RunError, WeightsError
 from headstart.files import write_atomically
 from headstart.heads import Temperature
@@ -38,7 +39,8 @@ class Model:
     precision : str
         Of the network's arithmetic; features for predictions are made in the same.
     backbone : dict
-        ``name``, ``arch``, ``weights`` (path of a local file, or None) and ``digest``.
+        ``name``, ``arch``, ``weights`` (path of a local file, or None), ``digest`` and
+        ``preprocessing``.
     coef : float64 array (K, d)
         Two classes have the rows ``-w`` and ``w``.
     intercept : float64 array (K,)
@@ -81,6 +83,11 @@ class Model:
             raise WeightsError(
                 f"the weights of {wanted['name']} are not those that the run was made with "
                 f"(digest {backbone.digest[:12]}, needed {wanted['digest'][:12]}): fit again"
+            )
+        if backbone.preprocessing != Preprocessing.from_dict(wanted["preprocessing"]):
+            raise WeightsError(
+                f"the installed timm or torchvision prepares images for {wanted['name']} otherwise "
+                "than when the run was made: install the versions in run.json, or fit again"
             )
         return backbone
 

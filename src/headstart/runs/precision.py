@@ -97,7 +97,6 @@ def choose_precision(
         except (ValueError, TypeError):
             logger.warning("damaged file %s: precisions are compared anew", kept_at)
     gate = _compare(backbone, sample, where, cache)
-    kept_at.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(kept_at, json.dumps(asdict(gate)).encode())
     logger.info("precision: %s (%s)", gate.precision, gate.reason)
     return gate

@@ -72,6 +72,7 @@ def refit(
             "arch": backbone.arch,
             "weights": weights,
             "digest": backbone.digest,
+            "preprocessing": backbone.preprocessing.to_dict(),
         },
         coef=coef,
         intercept=intercept,

@@ -1,0 +1,67 @@
+"""Heads: linear SVMs on stored features, their probabilities and the uncertainty of both.
+
+Arrays go in and come out; nothing here knows of images or backbones. Names are loaded on first use,
+because torch and scikit-learn are slow to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.heads.accuracy import (
+        Interval,
+        PairedDifference,
+        accuracy_interval,
+        balanced_accuracy_interval,
+        mcnemar,
+        paired_difference,
+    )
+    from headstart.heads.calibration import Temperature, fit_temperature
+    from headstart.heads.folds import stratified_folds
+    from headstart.heads.loo import LeaveOneOut, leave_one_out
+    from headstart.heads.path import PathResult, cross_validate
+    from headstart.heads.svm import LinearSVM, LinearSVMPath
+
+_ROOM = {
+    "Interval": "accuracy",
+    "LeaveOneOut": "loo",
+    "LinearSVM": "svm",
+    "LinearSVMPath": "svm",
+    "PairedDifference": "accuracy",
+    "PathResult": "path",
+    "Temperature": "calibration",
+    "accuracy_interval": "accuracy",
+    "balanced_accuracy_interval": "accuracy",
+    "cross_validate": "path",
+    "fit_temperature": "calibration",
+    "leave_one_out": "loo",
+    "mcnemar": "accuracy",
+    "paired_difference": "accuracy",
+    "stratified_folds": "folds",
+}
+
+__all__ = [
+    "Interval",
+    "LeaveOneOut",
+    "LinearSVM",
+    "LinearSVMPath",
+    "PairedDifference",
+    "PathResult",
+    "Temperature",
+    "accuracy_interval",
+    "balanced_accuracy_interval",
+    "cross_validate",
+    "fit_temperature",
+    "leave_one_out",
+    "mcnemar",
+    "paired_difference",
+    "stratified_folds",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOM[name]}"), name)

@@ -1,0 +1,92 @@
+"""Probabilities from scores: temperature scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.special import softmax
+
+# Inverse temperatures outside these are a step function or a constant.
+LOG_SCALE_BOUNDS = (np.log(1e-4), np.log(1e4))
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """``softmax(scale * scores)``.
+
+    Temperature scaling (Guo et al. 2017, "On calibration of modern neural networks") has one
+    parameter, so a few dozen out-of-fold scores fit it, and it keeps the order of the classes: the
+    class that is predicted is always the one shown as most probable. (Vector scaling and
+    one-vs-rest Platt scaling break this.)
+
+    Attributes
+    ----------
+    scale : float > 0
+        The inverse temperature.
+    """
+
+    scale: float
+
+    def probabilities(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities (n_samples, n_classes) of scores of that shape; rows sum to 1."""
+        return np.asarray(softmax(self.scale * np.asarray(scores, dtype=np.float64), axis=1))
+
+
+def fit_temperature(
+    scores: ArrayLike, member: ArrayLike, weight: ArrayLike | None = None
+) -> Temperature:
+    """The temperature under which the scores predict the classes best (log loss).
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_samples, n_classes)
+        Scores of examples that were held out when the models were trained.
+    member : array-like of shape (n_samples,), int
+        Column of the true class.
+    weight : array-like of shape (n_samples,), optional
+        How often each example counts.
+
+    Returns
+    -------
+    Temperature
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a score is not finite, or there is no example.
+
+    Notes
+    -----
+    Deviates from Guo et al. in the targets: as Platt (1999) does, the true class is given
+    ``(n + 1) / (n + n_classes)`` and each other one ``1 / (n + n_classes)``. Where every example is
+    recognised the likelihood would be best at temperature zero, and an error unthinkable; with
+    these targets the probabilities stay short of 1 by what ``n`` examples can say.
+    """
+    s, k = np.asarray(scores, dtype=np.float64), np.asarray(member)
+    w = np.ones(len(s)) if weight is None else np.asarray(weight, dtype=np.float64)
+    if s.ndim != 2 or s.shape[0] == 0 or k.shape != s.shape[:1] or w.shape != s.shape[:1]:
+        raise ValueError(
+            f"scores must be (n_samples, n_classes) with one label a row; got {s.shape} and {k.shape}"
+        )
+    if not np.isfinite(s).all():
+        raise ValueError("scores holds NaN or infinity")
+    n_classes, total = s.shape[1], float(w.sum())
+    other = 1 / (total + n_classes)
+    own = (total + 1) / (total + n_classes) - other
+
+    def slope(log_scale: float) -> float:
+        """Derivative of the log loss by the scale."""
+        p = softmax(np.exp(log_scale) * s, axis=1)
+        aimed = own * s[np.arange(len(k)), k] + other * s.sum(axis=1)
+        return float(w @ ((p * s).sum(axis=1) - aimed)) / total
+
+    # The loss is convex in the scale: its slope has one zero, or the best scale is at an end.
+    low, high = LOG_SCALE_BOUNDS
+    if slope(low) >= 0:
+        return Temperature(float(np.exp(low)))
+    if slope(high) <= 0:
+        return Temperature(float(np.exp(high)))
+    return Temperature(float(np.exp(brentq(slope, low, high, xtol=1e-12))))

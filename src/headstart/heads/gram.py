@@ -1,0 +1,294 @@
+"""The SVM solver for few examples and many features: Newton's method on the Gram matrix.
+
+Chapelle (2007, "Training a support vector machine in the primal") shows that a Newton step for the
+squared hinge, written in the coefficients of the examples, is one linear system over the *active*
+examples ``A`` (those with ``y f < 1``)::
+
+    (K_AA + diag(1 / 2c_A)) beta_A = y_A,      f = K beta,      w = sum_i beta_i z_i.
+
+All classes, folds and values of ``C`` share ``K`` and differ in ``A`` and ``c`` alone. Where ``A``
+is small the systems are gathered and factored as one batch; where it is large they are solved by
+conjugate gradients, all models in one matrix product an iteration. Systems are solved in float32,
+which the next step corrects; iterates, objectives and certificates are float64.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from headstart.heads.objective import Problem, is_stuck, line_minimum, loss
+
+MAX_STEPS = 300
+# Newton steps in float32 before the inner systems are solved in float64 as well.
+FLOAT32_STEPS = 12
+# Steps that lead nowhere before systems are solved by factors in float64.
+MAX_REJECTIONS = 3
+# Up to this many examples float64 and factors cost nothing worth saving.
+N_SAMPLES_FLOAT64 = 200
+# Tolerances below which float32 is no help.
+FLOAT32_TOL = 1e-7
+MAX_CG = 400
+# Share of the gap that conjugate gradients may leave to the next step.
+INEXACT = 3e-3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GramState:
+    """Models on the Gram matrix.
+
+    Attributes
+    ----------
+    beta : Tensor of shape (n_models, n_samples), float64
+        Coefficients of the examples: ``w = sum_i beta_i z_i``.
+    f : Tensor of shape (n_models, n_samples), float64
+        Decision values of all examples, held-out ones included.
+    primal, gap : Tensor of shape (n_models,), float64
+        The objective, and a bound on its distance from the optimum.
+    """
+
+    beta: Tensor
+    f: Tensor
+    primal: Tensor
+    gap: Tensor
+
+    def take(self, rows: Tensor) -> GramState:
+        """The models at ``rows``."""
+        return GramState(**{name: getattr(self, name)[rows] for name in self.__slots__})
+
+    def copy(self) -> GramState:
+        """A copy that `put` does not change."""
+        return GramState(**{name: getattr(self, name).clone() for name in self.__slots__})
+
+    def put(self, rows: Tensor, part: GramState) -> None:
+        """Replace the models at ``rows``, in place."""
+        for name in self.__slots__:
+            getattr(self, name)[rows] = getattr(part, name)
+
+
+class GramSolver:
+    """Newton's method for models that share the Gram matrix of their examples.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n_samples, n_features), float64
+        Features, the constant one included.
+    """
+
+    piece_models = 20
+
+    def __init__(self, Z: Tensor) -> None:
+        self.Z = Z
+        gram = Z @ Z.T
+        self.gram = gram
+        self.gram32 = gram.float() if len(gram) > N_SAMPLES_FLOAT64 else gram
+        self.norms = gram.diagonal().clamp(min=0).sqrt()
+        self.cg_iterations = 8
+        self.inexact = INEXACT
+        self.rejections = 0
+
+    def fork(self) -> GramSolver:
+        """A solver for another thread: shares the examples, not what was learnt about speed."""
+        return copy.copy(self)
+
+    def empty(self, problem: Problem) -> GramState:
+        """All coefficients zero."""
+        beta = torch.zeros_like(problem.y)
+        infinite = torch.full_like(beta[:, 0], torch.inf)
+        return GramState(beta=beta, f=torch.zeros_like(beta), primal=infinite, gap=infinite.clone())
+
+    def predict(self, problem: Problem, last: GramState, before: GramState) -> Tensor:
+        """Which examples the next, larger ``C`` leaves active, by the trend of the last two.
+
+        An active example leaves where its ``alpha`` heads for zero, an inactive one enters where
+        its margin heads below one. Returned as margins of 0 or 2 on the side of the target, the
+        form ``solve`` takes.
+        """
+        inside = problem.y * last.f < 1
+        stays = problem.y * (2 * last.beta - before.beta) > 0
+        enters = problem.y * (2 * last.f - before.f) < 1
+        return torch.where(torch.where(inside, stays, enters), 0.0, 2 * problem.y)
+
+    def weights(self, state: GramState) -> Tensor:
+        """Weight vectors, (n_models, n_features)."""
+        return state.beta @ self.Z
+
+    def solve(
+        self, problem: Problem, start: GramState, tol: float, guess: Tensor | None = None
+    ) -> GramState:
+        """Solve every model to a relative duality gap of ``tol``.
+
+        ``guess`` may hold predicted decision values (n_models, n_samples): the first step takes its
+        active examples from them instead of from ``start``.
+        """
+        self.inexact = INEXACT
+        self.rejections = 0
+        state = self._assess(problem, start.beta, start.f)
+        todo = torch.nonzero(~(state.gap <= tol * state.primal)).flatten()
+        for step in range(MAX_STEPS):
+            if todo.numel() == 0:
+                break
+            now, part = state.take(todo), problem.take(todo)
+            seen = now.f if guess is None or step else guess[todo]
+            rough = tol > FLOAT32_TOL and step < FLOAT32_STEPS and self.rejections < MAX_REJECTIONS
+            dtype = torch.float32 if rough else torch.float64
+            reached = self._descend(part, now, self._step(part, now, seen, tol, dtype), tol, dtype)
+            state.put(todo, reached)
+            todo = todo[~(reached.gap <= tol * reached.primal) & ~is_stuck(now, reached)]
+        return state
+
+    def _assess(self, problem: Problem, beta: Tensor, f: Tensor) -> GramState:
+        """Objective and certificate of coefficients whose decision values are known.
+
+        ``alpha = max(0, y beta)`` is feasible. Where clipping added ``e``, its weight vector is
+        ``w + sum_i e_i y_i z_i``, whose squared norm is at most
+        ``|w|^2 + 2 sum_i e_i y_i f_i + (sum_i e_i |z_i|)^2``: no further product with K is needed.
+        """
+        norm = (beta * f).sum(dim=1).clamp(min=0)
+        primal = 0.5 * norm + loss(problem, f)
+        signed = problem.y * beta
+        alpha = torch.where(problem.cost > 0, signed, 0).clamp_(min=0)
+        added = alpha - signed
+        dual = alpha.sum(dim=1) - 0.5 * norm - (added * problem.y * f).sum(dim=1)
+        dual -= 0.5 * (added.abs() @ self.norms).square()
+        dual -= 0.5 * (alpha.square() * _inverse_cost(problem)).sum(dim=1)
+        return GramState(beta=beta, f=f, primal=primal, gap=primal - dual)
+
+    def _step(
+        self, problem: Problem, now: GramState, seen: Tensor, tol: float, dtype: torch.dtype
+    ) -> Tensor:
+        """The Newton iterate ``beta`` of every model for the active examples of ``seen``."""
+        active = (problem.y * seen < 1) & (problem.cost > 0)
+        if self._is_direct(active.sum(dim=1)):
+            return self._factor(problem, active, dtype)
+        # The step adds c |residual|^2 to the gap: ask for a part of the tolerance, or of the gap.
+        peak = problem.cost.amax(dim=1)
+        enough = torch.maximum(0.25 * tol * now.primal, self.inexact * now.gap) / peak
+        begin = torch.where(active, now.beta, 0)
+        return self._conjugate(problem, active, begin, enough, dtype)
+
+    def _is_direct(self, sizes: Tensor) -> bool:
+        """Is factoring active sets of these sizes cheaper than the conjugate gradients of late?
+
+        In seconds of one core; a GPU scales both alike.
+        """
+        n, m = self.gram.shape[0], sizes.double()
+        if n <= N_SAMPLES_FLOAT64 or self.rejections >= MAX_REJECTIONS:
+            return True
+        factor = float((5e-5 + 3e-9 * m**2 + 1.3e-11 * m**3).mean())
+        return factor < self.cg_iterations * (1.5e-11 * n * n + 1e-8 * n)
+
+    def _factor(self, problem: Problem, active: Tensor, dtype: torch.dtype) -> Tensor:
+        """Solve the systems of all models by Cholesky factors."""
+        gram = self.gram32 if dtype == torch.float32 else self.gram
+        solve = _factor_each if gram.device.type == "cpu" else _factor_batch
+        beta = solve(gram, problem.y, _inverse_cost(problem), active)
+        if beta is None:
+            if dtype == torch.float64:
+                raise ArithmeticError("a Gram matrix with its ridge is not positive definite")
+            return self._factor(problem, active, torch.float64)
+        return beta
+
+    def _conjugate(
+        self, problem: Problem, active: Tensor, begin: Tensor, enough: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        """Conjugate gradients on every model at once, until ``|residual|^2 <= enough``."""
+        gram = self.gram32 if dtype == torch.float32 else self.gram
+        dtype = gram.dtype
+        mask = active.to(dtype)
+        ridge = _inverse_cost(problem).to(dtype) * mask
+        x = begin.to(dtype)
+        r = mask * (problem.y.to(dtype) - x @ gram) - ridge * x
+        p = r.clone()
+        rho = (r * r).sum(dim=1)
+        goal = enough.to(dtype)
+        self.cg_iterations = 0
+        for _ in range(MAX_CG):
+            self.cg_iterations += 1
+            q = (p @ gram).mul_(mask).addcmul_(ridge, p)
+            curvature = (p * q).sum(dim=1)
+            rate = torch.where(rho > goal, rho / curvature.clamp(min=1e-30), 0.0)[:, None]
+            x.addcmul_(rate, p)
+            r.addcmul_(rate, q, value=-1)
+            previous, rho = rho, (r * r).sum(dim=1)
+            if bool((rho <= goal).all()):
+                break
+            p.mul_((rho / previous.clamp(min=1e-30))[:, None]).add_(r)
+        return x.double()
+
+    def _reach(self, problem: Problem, beta: Tensor, tol: float, dtype: torch.dtype) -> GramState:
+        """Assess ``beta`` in ``dtype``, and in float64 what meets the tolerance there."""
+        gram = self.gram32 if dtype == torch.float32 else self.gram
+        state = self._assess(problem, beta, (beta.to(gram.dtype) @ gram).double())
+        rows = torch.nonzero(state.gap <= tol * state.primal).flatten()
+        if gram.dtype == torch.float32 and rows.numel():
+            sure = beta[rows]
+            state.put(rows, self._assess(problem.take(rows), sure, sure @ self.gram))
+        return state
+
+    def _descend(
+        self, problem: Problem, now: GramState, wanted: Tensor, tol: float, dtype: torch.dtype
+    ) -> GramState:
+        """Move to ``wanted``, or only part of the way where that would not lower the objective."""
+        reached = self._reach(problem, wanted, tol, dtype)
+        # Rounding must not stop a good step near the end; and not-a-number, where float32 was not
+        # enough, has to count as worse.
+        better = (reached.primal <= now.primal * (1 + 0.1 * tol)) | (
+            reached.gap <= tol * now.primal
+        )
+        worse = torch.nonzero(~better).flatten()
+        if worse.numel() == 0:
+            return reached
+        # The step did not lead downhill: the next ones are to be closer to Newton's.
+        self.inexact *= 0.1
+        self.rejections += 1
+        part, old = problem.take(worse), now.take(worse)
+        # Where a system was beyond float32 there is no direction: stay, until float64 finds one.
+        usable = reached.primal[worse].isfinite()[:, None]
+        aim = torch.where(usable, wanted[worse] - old.beta, 0)
+        aim_f = torch.where(usable, reached.f[worse] - old.f, 0)
+        linear, square = (old.beta * aim_f).sum(dim=1), (aim * aim_f).sum(dim=1)
+        rate = line_minimum(part, old.f, aim_f, linear, square)
+        beta, f = old.beta + rate[:, None] * aim, old.f + rate[:, None] * aim_f
+        reached.put(worse, self._assess(part, beta, f))
+        return reached
+
+
+def _inverse_cost(problem: Problem) -> Tensor:
+    """``1 / (2 c)``, zero where the example is left out."""
+    return torch.where(problem.cost > 0, 0.5 / problem.cost, 0.0)
+
+
+def _factor_each(gram: Tensor, y: Tensor, ridge: Tensor, active: Tensor) -> Tensor | None:
+    """One model after the other, each at its own size; None where a factor fails."""
+    beta = torch.zeros_like(y)
+    for row in range(len(y)):
+        index = torch.nonzero(active[row]).flatten()
+        system = gram.index_select(0, index).index_select(1, index)
+        system.diagonal().add_(ridge[row, index])
+        factor, failed = torch.linalg.cholesky_ex(system)
+        if int(failed):
+            return None
+        right = y[row, index, None].to(gram.dtype)
+        beta[row, index] = torch.cholesky_solve(right, factor)[:, 0].to(y.dtype)
+    return beta
+
+
+def _factor_batch(gram: Tensor, y: Tensor, ridge: Tensor, active: Tensor) -> Tensor | None:
+    """All models at once, padded to the largest by rows of the identity; None on failure."""
+    size, n = int(active.sum(dim=1).max()), gram.shape[0]
+    index = torch.argsort(active.to(torch.uint8), dim=1, descending=True, stable=True)[:, :size]
+    real = active.gather(1, index)
+    system = gram.reshape(-1).take(index[:, :, None] * n + index[:, None, :])
+    system *= real[:, :, None] & real[:, None, :]
+    diagonal = torch.where(real, ridge.gather(1, index), 1.0)
+    system.diagonal(dim1=1, dim2=2).add_(diagonal.to(gram.dtype))
+    factor, failed = torch.linalg.cholesky_ex(system)
+    if bool(failed.any()):
+        return None
+    right = torch.where(real, y.gather(1, index), 0.0).to(gram.dtype)
+    packed = torch.cholesky_solve(right[:, :, None], factor)[:, :, 0].to(y.dtype)
+    return torch.zeros_like(y).scatter_add_(1, index, torch.where(real, packed, 0))

@@ -1,0 +1,153 @@
+"""One classification task as binary problems over shared features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.heads.gram import GramSolver
+from headstart.heads.objective import Problem, Solver
+from headstart.heads.parallel import map_pieces
+from headstart.heads.primal import PrimalSolver
+
+Normalize = Literal["l2", "none"]
+
+# The Gram matrix costs n^2 a product, the features 2 n d; active examples are few besides.
+GRAM_ROWS_PER_FEATURE = 2.0
+# Numbers in a work array of models solved together, which bounds memory.
+MOST_NUMBERS = 16_000_000
+
+
+def normalize_rows(X: NDArray[np.floating], normalize: Normalize) -> NDArray[np.floating]:
+    """Features as the linear model sees them.
+
+    ``"l2"`` divides every row by its Euclidean norm, as Razavian et al. (2014, "CNN features
+    off-the-shelf") do before the SVM; rows of zeros stay zero. ``"none"`` returns ``X`` itself.
+    """
+    if normalize == "none":
+        return X
+    if normalize != "l2":
+        raise ValueError(f"normalize must be 'l2' or 'none'; got {normalize!r}")
+    # Scaling by the largest entry first keeps the squares from overflowing.
+    peak = np.abs(X).max(axis=1, keepdims=True)
+    scaled = X / np.where(peak > 0, peak, 1)
+    norm = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled / np.where(norm > 0, norm, 1)
+
+
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, or a CUDA device where there is one, or the CPU."""
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if chosen.type == "mps":
+        raise ValueError("device 'mps' has no float64, which the certificate needs; use 'cpu'")
+    return chosen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """A solved set of one-vs-rest models: ``coef`` (n_models, d), ``intercept``, ``gap``."""
+
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    gap: NDArray[np.float64]
+
+
+class Task:
+    """Labelled features, ready to be solved for any costs.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Features, normalised already.
+    member : ndarray of shape (n_samples,), int
+        Class of each example, 0 to ``n_classes - 1``.
+    n_classes : int
+        Two classes make one model (class 1 against class 0), more make one each.
+    weight : ndarray of shape (n_samples,)
+        Weights of the examples.
+    class_weight : ndarray of shape (n_classes,)
+        Factor of the cost of each class, the way LIBLINEAR takes it: with more than two classes it
+        applies to a class as the positive one, and the rest counts 1.
+    device : torch.device
+        Where to compute.
+    """
+
+    def __init__(
+        self,
+        X: NDArray[np.floating],
+        member: NDArray[np.integer],
+        n_classes: int,
+        weight: NDArray[np.float64],
+        class_weight: NDArray[np.float64],
+        device: torch.device,
+    ) -> None:
+        Z = np.ones((X.shape[0], X.shape[1] + 1), dtype=np.float64)
+        Z[:, :-1] = X
+        self.n_classes, self.member = n_classes, member
+        positive = np.arange(n_classes)[:, None] == member
+        rest = np.ones(n_classes)
+        if n_classes == 2:
+            positive, rest, class_weight = positive[1:], class_weight[:1], class_weight[1:]
+        self.y = torch.from_numpy(np.where(positive, 1.0, -1.0)).to(device)
+        cost = np.where(positive, class_weight[:, None], rest[: len(positive), None]) * weight
+        self.unit_cost = torch.from_numpy(cost).to(device)
+        self.solver = _choose(torch.from_numpy(Z).to(device))
+
+    @property
+    def n_models(self) -> int:
+        """Binary models a fit needs."""
+        return self.y.shape[0]
+
+    def pieces(self, n_splits: int) -> list[NDArray[np.intp]]:
+        """All (split, class) pairs, cut into pieces that are solved together, (n, 2) each."""
+        split, model = np.divmod(np.arange(n_splits * self.n_models), self.n_models)
+        pairs = np.stack([split, model], axis=1)
+        most = MOST_NUMBERS // self.y.shape[1]
+        if self.y.device.type == "cpu":
+            most = min(most, self.solver.piece_models)
+        return np.array_split(pairs, -(-len(pairs) // max(most, 1)))
+
+    def problem(
+        self, C: float, models: NDArray[np.intp], train: NDArray[np.bool_] | None = None
+    ) -> Problem:
+        """The binary problems ``models`` on all examples, or on ``train`` (one row a model)."""
+        rows = torch.from_numpy(models).to(self.y.device)
+        cost = self.unit_cost[rows] * C
+        if train is not None:
+            cost *= torch.from_numpy(train).to(self.y.device)
+        return Problem(y=self.y[rows], cost=cost)
+
+    def fit(self, C: float, tol: float, scores: NDArray[np.floating] | None = None) -> Fit:
+        """Train on every example; ``scores`` (n_models, n_samples) may predict the outcome."""
+
+        def solve(piece: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            models = piece[:, 1]
+            guess = None
+            if scores is not None:
+                guess = torch.from_numpy(scores[models].astype(np.float64)).to(self.y.device)
+            solver, problem = self.solver.fork(), self.problem(C, models)
+            state = solver.solve(problem, solver.empty(problem), tol, guess)
+            return solver.weights(state).cpu().numpy(), relative_gap(state)
+
+        solved = map_pieces(solve, self.pieces(1), self.y.device)
+        w = np.concatenate([w for w, _ in solved])
+        gap = np.concatenate([gap for _, gap in solved])
+        return Fit(coef=w[:, :-1].copy(), intercept=w[:, -1].copy(), gap=gap)
+
+
+def relative_gap(state: Any) -> NDArray[np.float64]:
+    """The certified distance from the optimum as a fraction of the objective, (n_models,)."""
+    gap = (state.gap / state.primal.clamp(min=1e-300)).clamp(min=0)
+    return np.asarray(gap.cpu().numpy())
+
+
+def _choose(Z: Tensor) -> Solver:
+    n_samples, n_features = Z.shape
+    if n_samples <= GRAM_ROWS_PER_FEATURE * n_features:
+        return GramSolver(Z)
+    return PrimalSolver(Z)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+from sklearn.metrics import log_loss
+
+from headstart.heads import Temperature, fit_temperature
+
+
+def drawn(n: int, n_classes: int, scale: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores, and labels drawn with probabilities softmax(scale * scores)."""
+    rng = np.random.default_rng(seed)
+    scores = rng.standard_normal((n, n_classes))
+    p = softmax(scale * scores, axis=1)
+    return scores, (p.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, n_classes - 1)
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0, 5.0])
+def test_fit_temperature__recovers_the_scale_that_made_the_labels(scale: float) -> None:
+    scores, member = drawn(20_000, 5, scale)
+    assert fit_temperature(scores, member).scale == pytest.approx(scale, rel=0.1)
+
+
+def test_fit_temperature__makes_probabilities_reliable() -> None:
+    scores, member = drawn(20_000, 4, 3.0)
+    p = fit_temperature(scores[:5000], member[:5000]).probabilities(scores[5000:])
+    sure, right = p.max(axis=1), p.argmax(axis=1) == member[5000:]
+    for low in (0.4, 0.6, 0.8):
+        bin_ = (sure >= low) & (sure < low + 0.2)
+        assert right[bin_].mean() == pytest.approx(sure[bin_].mean(), abs=0.03)
+
+
+def test_fit_temperature__minimises_the_log_loss_of_its_targets() -> None:
+    scores, member = drawn(200, 3, 2.0)
+    found = fit_temperature(scores, member).scale
+    target = np.full((200, 3), 1 / 203)
+    target[np.arange(200), member] = 201 / 203
+
+    def plain(scale: float) -> float:
+        return -float((target * np.log(softmax(scale * scores, axis=1))).sum())
+
+    best = minimize_scalar(plain, bounds=(0.01, 100), method="bounded", options={"xatol": 1e-9})
+    assert found == pytest.approx(best.x, rel=1e-4)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 60), st.integers(2, 6), st.floats(0.05, 20), st.integers(0, 1000))
+def test_fit_temperature__is_no_worse_than_plain_softmax(
+    n: int, n_classes: int, scale: float, seed: int
+) -> None:
+    scores, member = drawn(n, n_classes, scale, seed)
+    fitted = fit_temperature(scores, member)
+    p = fitted.probabilities(scores)
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    if n >= 20:
+        labels = np.arange(n_classes)
+        plain = log_loss(member, softmax(scores, axis=1), labels=labels)
+        assert log_loss(member, p, labels=labels) <= plain + n_classes / n
+
+
+def test_fit_temperature__stays_short_of_certainty_where_all_are_right() -> None:
+    member = np.arange(30) % 3
+    scores = np.where(member[:, None] == np.arange(3), 1.0, -1.0)
+    p = fit_temperature(scores, member).probabilities(scores)
+    np.testing.assert_allclose(p.max(axis=1), 31 / 33, rtol=1e-6)
+
+
+def test_fit_temperature__gives_up_on_scores_that_mislead() -> None:
+    member = np.arange(30) % 3
+    scores = np.where(member[:, None] == np.arange(3), -1.0, 1.0)
+    np.testing.assert_allclose(
+        fit_temperature(scores, member).probabilities(scores), 1 / 3, atol=1e-3
+    )
+
+
+def test_fit_temperature__counts_an_example_as_often_as_its_weight_says() -> None:
+    scores, member = drawn(50, 3, 2.0)
+    weight = np.arange(50) % 4
+    one = fit_temperature(scores, member, weight)
+    two = fit_temperature(np.repeat(scores, weight, axis=0), np.repeat(member, weight))
+    assert one.scale == pytest.approx(two.scale, rel=1e-9)
+
+
+def test_fit_temperature__names_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match="one label a row"):
+        fit_temperature(np.zeros((3, 2)), [0, 1])
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        fit_temperature([[np.nan, 0.0]], [0])
+
+
+def test_temperature__by_hand() -> None:
+    p = Temperature(2.0).probabilities([[0.0, np.log(3) / 2]])
+    np.testing.assert_allclose(p, [[0.25, 0.75]])

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.svm import LinearSVC
+
+from headstart.heads import cross_validate, stratified_folds
+
+CS = (0.01, 1.0, 100.0)
+
+
+@pytest.mark.parametrize(("n", "d"), [(90, 60), (240, 60)], ids=["gram", "primal"])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_cross_validate__scores_held_out_examples_as_liblinear_does(
+    clusters: Any, n: int, d: int, n_classes: int
+) -> None:
+    X, y = clusters(n, d, n_classes, noise=3.0)
+    fold = stratified_folds(y, n_folds=3)
+    found = cross_validate(X, y, CS, fold, "none", "cpu", tol=1e-8)
+    assert found.decisions.shape == (3, n, n_classes)
+    assert found.gap.max() <= 1e-8
+    for i, C in enumerate(CS):
+        for k in range(3):
+            peer = LinearSVC(C=C, dual=False, tol=1e-10, max_iter=100_000)
+            peer.fit(X[fold != k].astype(float), y[fold != k])
+            expected = peer.decision_function(X[fold == k].astype(float))
+            if n_classes == 2:
+                expected = np.stack([-expected, expected], axis=1)
+            np.testing.assert_allclose(found.decisions[i, fold == k], expected, atol=2e-3)
+    np.testing.assert_allclose(found.accuracy, found.correct.mean(axis=1))
+    assert found.Cs[found.best] == found.C
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 40), (160, 60)], ids=["gram", "primal"])
+def test_cross_validate__never_lets_a_held_out_label_touch_its_score(
+    clusters: Any, n: int, d: int
+) -> None:
+    X, y = clusters(n, d, 3, noise=3.0)
+    fold = np.arange(n) % 4
+    changed = y.copy()
+    changed[fold == 2] = (changed[fold == 2] + 1) % 3
+    one, two = (cross_validate(X, t, CS, fold, device="cpu", tol=1e-9) for t in (y, changed))
+    # Scores of fold 2 come from models that saw the other folds only.
+    np.testing.assert_allclose(one.decisions[:, fold == 2], two.decisions[:, fold == 2], atol=2e-4)
+    assert np.abs(one.decisions - two.decisions).max() > 0.1
+
+
+def test_cross_validate__never_predicts_a_class_it_did_not_train_on(clusters: Any) -> None:
+    X, y = clusters(30, 20, 3)
+    y = y.copy()
+    y[4] = 7
+    fold = np.arange(30) % 3
+    found = cross_validate(X, y, CS, fold, device="cpu")
+    assert found.classes.tolist() == [0, 1, 2, 7]
+    assert np.isfinite(found.decisions).all()
+    assert (found.decisions[:, fold == 1].argmax(axis=2) != 3).all()
+
+
+def test_cross_validate__leaves_out_examples_that_no_fold_holds_out(clusters: Any) -> None:
+    X, y = clusters(30, 20, 3)
+    fold = np.arange(30) % 3
+    fold[:6] = -1
+    found = cross_validate(X, y, CS, fold, device="cpu")
+    assert found.tested.sum() == 24
+    assert np.isnan(found.decisions[:, :6]).all()
+    np.testing.assert_allclose(found.accuracy, found.correct[:, 6:].mean(axis=1))
+
+
+def test_cross_validate__sorts_costs_and_tells_of_progress(clusters: Any) -> None:
+    X, y = clusters(30, 20, 3)
+    told: list[tuple[str, int, int]] = []
+    found = cross_validate(
+        X, y, (10, 0.1), np.arange(30) % 2, device="cpu", progress=lambda *a: told.append(a)
+    )
+    assert found.Cs.tolist() == [0.1, 10]
+    assert told == [("cross-validate", 1, 2), ("cross-validate", 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Cs": (1.0, 0.0)}, "Cs must be one or more finite numbers above 0"),
+        ({"Cs": ()}, "Cs must be one or more finite numbers above 0"),
+        ({"folds": np.zeros(7, dtype=int)}, "folds has 7 entries for 30 samples"),
+        ({"folds": np.zeros(30, dtype=int)}, "no training samples"),
+        ({"folds": []}, "holds no fold"),
+        ({"folds": [([0, 1], [2, 3]), ([0, 1], [3, 4])]}, "sample 3 is held out by 2 folds"),
+        ({"folds": [([0, 1], [1, 2])]}, "tests on some of them"),
+        ({"y": np.zeros(30)}, "at least 2 classes"),
+        ({"y": np.zeros(31)}, "one row a label"),
+        ({"X": np.full((30, 2), np.nan)}, "first in row 0"),
+        ({"device": "mps"}, "no float64"),
+    ],
+)
+def test_cross_validate__names_what_is_wrong(
+    clusters: Any, change: dict[str, Any], message: str
+) -> None:
+    X, y = clusters(30, 20, 3)
+    settings: dict[str, Any] = {"X": X, "y": y, "Cs": CS, "folds": np.arange(30) % 3}
+    with pytest.raises(ValueError, match=message):
+        cross_validate(**{**settings, **change})
+
+
+def test_cross_validate__takes_the_most_accurate_C_and_the_smallest_of_equals(
+    clusters: Any,
+) -> None:
+    X, y = clusters(60, 20, 3, noise=3.0)
+    path = cross_validate(X, y, CS, np.arange(60) % 3)
+    assert path.best == path.accuracy.argmax()
+    assert path.accuracy[path.best] > path.accuracy[: path.best].max(initial=-1)
+    assert path.Cs[path.best] == path.C

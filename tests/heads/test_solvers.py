@@ -1,0 +1,108 @@
+"""The solvers against each other; tests/heads/test_svm.py has them against LIBLINEAR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headstart.heads.gram import GramSolver, _factor_batch, _factor_each
+from headstart.heads.objective import Problem, Solver, loss
+from headstart.heads.primal import PrimalSolver
+
+
+def problem(n: int, d: int, C: float, seed: int = 0) -> tuple[torch.Tensor, Problem]:
+    """Three models on random examples, each with a fifth of them held out."""
+    rng = torch.Generator().manual_seed(seed)
+    Z = torch.randn(n, d, generator=rng, dtype=torch.float64)
+    Z[:, -1] = 1
+    y = torch.where(torch.rand(3, n, generator=rng, dtype=torch.float64) < 0.4, 1.0, -1.0)
+    held_out = torch.rand(3, n, generator=rng) < 0.2
+    return Z, Problem(y=y.double(), cost=torch.where(held_out, 0.0, C).double())
+
+
+def plain_primal(Z: torch.Tensor, p: Problem, w: torch.Tensor) -> torch.Tensor:
+    return 0.5 * w.square().sum(dim=1) + loss(p, w @ Z.T)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    n=st.integers(4, 60),
+    d=st.integers(2, 70),
+    log_C=st.floats(-3, 3),
+    seed=st.integers(0, 1000),
+)
+def test_solvers__agree_and_bound_each_other(n: int, d: int, log_C: float, seed: int) -> None:
+    Z, p = problem(n, d, 10**log_C, seed)
+    values = []
+    for solver in (GramSolver(Z), PrimalSolver(Z)):
+        state = solver.solve(p, solver.empty(p), 1e-6)
+        value = plain_primal(Z, p, solver.weights(state))
+        torch.testing.assert_close(value, state.primal, rtol=1e-6, atol=1e-9)
+        assert (state.gap >= -1e-9 * (1 + value)).all()
+        assert (state.gap <= 1e-6 * value + 1e-12).all()
+        values.append(value)
+    torch.testing.assert_close(values[0], values[1], rtol=2e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [GramSolver, PrimalSolver])
+def test_solve__certificate_holds_even_far_from_the_optimum(kind: Any) -> None:
+    Z, p = problem(80, 60, 5.0)
+    solver: Solver = kind(Z)
+    best = solver.solve(p, solver.empty(p), 1e-10).primal
+    for tol in (0.9, 0.5, 0.1, 1e-3):
+        state = kind(Z).solve(p, solver.empty(p), tol)
+        assert (state.primal - state.gap <= best * (1 + 1e-9)).all()
+        assert (state.primal >= best * (1 - 1e-9)).all()
+
+
+@pytest.mark.parametrize("kind", [GramSolver, PrimalSolver])
+def test_solve__is_right_from_a_misleading_start(kind: Any) -> None:
+    Z, p = problem(80, 60, 5.0)
+    solver: Solver = kind(Z)
+    cold = solver.solve(p, solver.empty(p), 1e-9)
+    elsewhere = Problem(y=-p.y, cost=p.cost * 100)
+    start = solver.solve(elsewhere, solver.empty(elsewhere), 1e-6)
+    warm = solver.solve(p, start, 1e-9, guess=torch.full_like(p.y, 2.0) * p.y)
+    torch.testing.assert_close(solver.weights(cold), solver.weights(warm), rtol=0, atol=1e-3)
+
+
+def test_gram_solve__agrees_between_factors_and_conjugate_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Z, p = problem(90, 100, 3.0)
+    found = []
+    for direct in (True, False):
+        monkeypatch.setattr(GramSolver, "_is_direct", lambda *_, direct=direct: direct)
+        solver = GramSolver(Z)
+        found.append(solver.weights(solver.solve(p, solver.empty(p), 1e-9)))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-3)
+
+
+def test_factor_batch__equals_one_by_one() -> None:
+    Z, p = problem(50, 30, 2.0)
+    active = (p.cost > 0) & (torch.rand(3, 50, generator=torch.Generator().manual_seed(1)) < 0.6)
+    ridge = torch.full_like(p.y, 0.25)
+    one, two = (f(Z @ Z.T, p.y, ridge, active) for f in (_factor_each, _factor_batch))
+    assert one is not None
+    assert two is not None
+    torch.testing.assert_close(one, two)
+    for row in range(3):
+        index = torch.nonzero(active[row]).flatten()
+        system = (Z @ Z.T)[index][:, index] + 0.25 * torch.eye(len(index))
+        torch.testing.assert_close(system @ one[row, index], p.y[row, index])
+
+
+def test_gram_solve__survives_duplicates_and_features_of_any_scale() -> None:
+    rng = np.random.default_rng(0)
+    X = np.repeat(1e3 * rng.standard_normal((10, 40)), 4, axis=0)
+    Z = torch.from_numpy(np.hstack([X, np.ones((40, 1))]))
+    y = torch.from_numpy(np.where(rng.random((2, 40)) < 0.5, 1.0, -1.0))
+    p = Problem(y=y, cost=torch.full_like(y, 10.0))
+    solver = GramSolver(Z)
+    state = solver.solve(p, solver.empty(p), 1e-6)
+    assert (state.gap <= 1e-6 * state.primal).all()
