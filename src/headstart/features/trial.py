@@ -22,7 +22,7 @@ from headstart.features.engines import (
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
 
-N_BATCHES = 8
+N_IMAGES = 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,11 @@ def _rate(engine: Engine, backbone: Backbone) -> float:
     batch: NDArray[np.uint8] = rng.integers(
         0, 256, size=(engine.batch_size, size, size, 3), dtype=np.uint8
     )
+    n_batches = max(1, N_IMAGES // len(batch))
     with ThreadPoolExecutor(engine.n_workers) as pool:
         seconds = []
         for _ in range(3):
             start = time.perf_counter()
-            list(pool.map(engine, [batch] * N_BATCHES))
+            list(pool.map(engine, [batch] * n_batches))
             seconds.append(time.perf_counter() - start)
-    return N_BATCHES * len(batch) / min(seconds[1:])
+    return n_batches * len(batch) / min(seconds[1:])
