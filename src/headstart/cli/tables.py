@@ -36,7 +36,7 @@ def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"{kind} duplicates with different labels",
             [_group(g) for g in groups if g["conflicting"] and not g["straddles"]],
         )
-    for note in data.get("notes", ()):
+    for note in [*data.get("notes", ()), *metrics.get("notes", ())]:
         yield f"note: {one_line(note)}"
 
 

@@ -1,8 +1,8 @@
 """What runs the network: OpenVINO on a CPU where it is installed, PyTorch everywhere else.
 
 An engine takes uint8 crops (B, H, W, 3) and gives the pooled features of every tap. Its
-``n_workers`` threads may call it at once: on a CPU each worker decodes its own images and runs its
-own one-thread stream, so that no core waits for another and none is asked for twice.
+``n_workers`` threads may call it at once: on a CPU each worker decodes its own images and then has
+them run in a one-thread stream, one a core, so that no core waits for another.
 """
 
 from __future__ import annotations
@@ -38,11 +38,10 @@ logger = logging.getLogger(__name__)
 PRECISIONS = ("float32", "bfloat16")
 # Below this many images, converting for OpenVINO costs more than it saves (docs/performance.md).
 WORTH_CONVERTING = 300
-# Images that one OpenVINO stream takes at once. Few, so that activations stay in a core's cache
-# (EfficientNet-Lite0 in bfloat16: 557 images/s one by one, 331 by eights); more where reading the
-# weights anew for each batch would cost more than that. A rule and not a trial, because rounding
-# may differ between batch sizes and a resumed extraction must end bit-equal.
-SMALL_BATCH, LARGE_BATCH, MANY_PARAMETERS = 2, 4, 50_000_000
+# Images that one OpenVINO stream takes at once. Few, so that activations stay in a core's cache; 1
+# to 16 lie within 10 % of one another (docs/performance.md). A constant and not a trial, because
+# rounding may differ between batch sizes and a resumed extraction must end bit-equal.
+STREAM_BATCH = 4
 
 
 class Engine(Protocol):
@@ -192,8 +191,9 @@ class OpenVINOEngine:
         ov = _import_openvino()
 
         self.name = f"openvino cpu {precision}"
-        self.batch_size = SMALL_BATCH if backbone.n_parameters < MANY_PARAMETERS else LARGE_BATCH
-        self.n_workers = n_cores()
+        self.batch_size = STREAM_BATCH
+        n_streams = n_cores()
+        self.n_workers = n_streams + 1  # one more decodes while the others wait for their stream
         if not converted.exists():
             _convert(backbone, converted)
         core = ov.Core()
@@ -202,8 +202,8 @@ class OpenVINOEngine:
         model.reshape([self.batch_size, size, size, 3])
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32" if precision == "float32" else "bf16",
-            "NUM_STREAMS": self.n_workers,
-            "INFERENCE_NUM_THREADS": self.n_workers,
+            "NUM_STREAMS": n_streams,
+            "INFERENCE_NUM_THREADS": n_streams,
         }
         self._compiled = core.compile_model(model, "CPU", settings)
         self._local = threading.local()

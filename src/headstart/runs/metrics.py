@@ -78,6 +78,7 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "sentence": answer(results),
+        "notes": notes(results),
         "chosen": {
             **_place(chosen),
             "C": chosen.scores.C,
@@ -138,6 +139,15 @@ def answer(results: Results) -> str:
         baseline=None if own else f"the last layer at {base.blocks.resolution_label} px",
         difference=None if own else paired_difference(here, there),
     )
+
+
+def notes(results: Results) -> list[str]:
+    """What a person should know about the choice itself."""
+    Cs, chosen = sorted(results.settings.Cs), results.chosen.scores.C
+    if len(Cs) > 1 and chosen in (Cs[0], Cs[-1]):
+        side = "smallest" if chosen == Cs[0] else "largest"
+        return [f"the chosen C = {chosen:g} is the {side} of those tried: widen them with --C"]
+    return []
 
 
 def as_json(interval: Interval) -> dict[str, float]:
