@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,6 +171,18 @@ def test_fit__failure_leaves_no_run_and_keeps_the_features(
     monkeypatch.undo()
     run = headstart.fit(shapes, out=tmp_path / "run", cache=tmp_path / "store", **SETTINGS)
     assert run.metrics["extraction"]["n_forward"] == 0
+
+
+def test_fit__clears_what_a_killed_run_left_but_not_a_running_one(
+    shapes: Path, store: Path, tmp_path: Path
+) -> None:
+    dead = tmp_path / ".run.999999999.partial"
+    alive = tmp_path / f".run.{os.getppid()}.partial"
+    for left in (dead, alive):
+        left.mkdir()
+    headstart.fit(shapes, out=tmp_path / "run", cache=store, **SETTINGS)
+    assert not dead.exists()
+    assert alive.exists()
 
 
 def test_fit__a_damaged_shard_is_computed_again(shapes: Path, tmp_path: Path, run: Run) -> None:

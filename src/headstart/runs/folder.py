@@ -11,6 +11,7 @@ RUN/log.jsonl        what happened when
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import logging
 import os
@@ -73,6 +74,9 @@ def staged(out: Path, *, force: bool) -> Iterator[Path]:
     check_output(out, force=force)
     scratch = out.parent / f".{out.name}.{os.getpid()}.partial"
     shutil.rmtree(scratch, ignore_errors=True)
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+        if not _is_running(left.name.split(".")[-2]):  # left by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
     scratch.mkdir()
     try:
         with _JsonLog(scratch / "log.jsonl"):
@@ -86,6 +90,19 @@ def staged(out: Path, *, force: bool) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_running(pid: str) -> bool:
+    """Whether a process has this number; True where that cannot be told."""
+    if not pid.isdigit() or os.name != "posix":
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _publish(scratch: Path, out: Path) -> None:
