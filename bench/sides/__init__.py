@@ -1,0 +1,1 @@
+"""The processes that measure: see ``bench/sides/__main__.py``."""

@@ -1,0 +1,32 @@
+"""The processes that measure: ``python -m bench.sides NAME '{"argument": ...}'``.
+
+Each function prepares one side (imports, network, images) and gives its actions. The peers' own code
+is in ``bench/peers``; it is only called and timed here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from bench.harness import serve
+
+# Found by name, so that a side imports nothing but its own.
+HOMES = {
+    "convert": "networks",
+    "extract_ours": "extraction",
+    "extract_plain": "extraction",
+    "extract_resolutions": "extraction",
+    "forward_ours": "forward",
+    "forward_peer": "forward",
+    "forward_resolutions": "forward",
+    "head_ours": "heads",
+    "head_plain": "heads",
+    "peak_memory": "extraction",
+    "small_run": "heads",
+    "write_weights": "networks",
+}
+
+if __name__ == "__main__":
+    side = sys.argv[1]
+    serve(getattr(importlib.import_module(f"bench.sides.{HOMES[side]}"), side))
