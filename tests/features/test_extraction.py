@@ -129,6 +129,40 @@ def test_openvino__does_not_report_over_the_network() -> None:
     assert said.stdout.strip().endswith("telemetry_stub")
 
 
+RUSH = """
+import sys, threading
+from pathlib import Path
+import numpy as np
+from headstart.backbones import at_size, load
+from headstart.features.engines import choose_engine
+
+engine = choose_engine(at_size(load(), 64), n_images=10_000, cache=Path(sys.argv[1]))
+images = np.zeros((1, 64, 64, 3), np.uint8)
+sys.setswitchinterval(1e-6)
+start = threading.Barrier(8)
+threads = [threading.Thread(target=lambda: (start.wait(), engine(images))) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print("done")
+"""
+
+
+def test_openvino__many_threads_may_come_first(tmp_path: Path) -> None:
+    """Without the first call in the constructor, workers could wait for one another for ever."""
+    pytest.importorskip("openvino")
+    for _ in range(2):
+        said = subprocess.run(
+            [sys.executable, "-c", RUSH, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert said.stdout.strip() == "done", said.stderr
+
+
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_engine__a_feature_does_not_depend_on_its_batch(
     embedded: Backbone, tmp_path: Path, engine: str

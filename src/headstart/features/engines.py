@@ -207,6 +207,9 @@ class OpenVINOEngine:
         }
         self._compiled = core.compile_model(model, "CPU", settings)
         self._local = threading.local()
+        # OpenVINO's Python layer fills a static table on its first call, holding a lock while it
+        # may lose the GIL: two threads that both come first wait for each other for ever.
+        self(np.zeros((1, size, size, 3), np.uint8))
 
     def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Features of every tap, each (B, d) float32."""
