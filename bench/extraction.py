@@ -50,12 +50,16 @@ FULL = (
 QUICK = (Case(net="embedded", n_images=48, targets={}),)
 
 
-def run(quick: bool) -> list[Row]:
-    """A row for each network and precision, and what the conversion costs once."""
+def run(quick: bool, part: str = "") -> list[Row]:
+    """A row for each network and precision, and what the conversion costs once.
+
+    `part` names one network.
+    """
     rows = []
     for case in QUICK if quick else FULL:
-        with scratch() as folder:
-            rows += measure(case, folder, repeats=3 if quick else 5)
+        if part in ("", case.net):
+            with scratch() as folder:
+                rows += measure(case, folder, repeats=3 if quick else 5)
     return rows
 
 

@@ -27,11 +27,14 @@ ALL_TAPS = 1.05
 TOLERANCE = {"float32": 0.02, "bfloat16": float("inf")}
 
 
-def run(quick: bool) -> list[Row]:
-    """Two rows for each network and precision."""
+NETS = ("embedded", "resnet18", "vgg16")
+
+
+def run(quick: bool, part: str = "") -> list[Row]:
+    """Two rows for each network and precision; `part` names one network."""
     rows = []
     precisions = ["float32"] + ["bfloat16"] * (has_amx_bf16() and not quick)
-    for net in ("embedded",) if quick else ("embedded", "resnet18", "vgg16"):
+    for net in (part,) if part else NETS[:1] if quick else NETS:
         for precision in precisions:
             with scratch() as folder:
                 rows += measure(net, precision, folder, quick=quick)

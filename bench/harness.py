@@ -7,12 +7,15 @@ process, around the work alone; the time up to "ready" is kept as its start-up.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,13 +32,20 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 MARK = "bench-side "
 # Threads of OpenMP go on spinning for up to this long after the work of their process is done.
 SETTLE_S = 0.25
+# A side that says nothing for so long hangs; the slowest honest one takes a tenth of it.
+LIMIT_S = 900.0
 
 K = TypeVar("K")
 T = TypeVar("T")
 
 
 class SideError(RuntimeError):
-    """A side's process failed; the message holds the end of what it wrote."""
+    """A measured process failed: the last line that it wrote, and more of it as a note."""
+
+    def __init__(self, what: str, written: str) -> None:
+        lines = written.strip().splitlines()
+        super().__init__(f"{what}: {lines[-1].strip() if lines else 'it wrote nothing'}")
+        self.add_note(written.strip()[-4000:])
 
 
 class Skipped(Exception):  # noqa: N818 - an outcome, not an error
@@ -183,6 +193,8 @@ class Side:
     ----------
     name : str
         Of the function.
+    limit_s : float
+        Seconds that it may take to be ready, or to measure once.
     **arguments
         JSON-able; handed to it.
 
@@ -196,11 +208,13 @@ class Side:
     Raises
     ------
     SideError
-        It failed.
+        It failed, or took longer than the limit.
     """
 
-    def __init__(self, name: str, **arguments: Any) -> None:
+    def __init__(self, name: str, *, limit_s: float = LIMIT_S, **arguments: Any) -> None:
         self.name = name
+        self._limit_s = limit_s
+        self._hangs = False
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
         started = time.perf_counter()
         self._process = subprocess.Popen(
@@ -252,17 +266,31 @@ class Side:
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith(MARK):
-                answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
-                return answer
+        watchdog = threading.Timer(self._limit_s, self._give_up)
+        watchdog.start()
+        try:
+            for line in self._process.stdout:
+                if line.startswith(MARK):
+                    answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
+                    return answer
+        finally:
+            watchdog.cancel()
         raise self._failure()
 
+    def _give_up(self) -> None:
+        """End a process that hangs, after it has written where its threads are."""
+        self._hangs = True
+        self._process.send_signal(signal.SIGUSR1)
+        time.sleep(1)
+        self._process.kill()
+
     def _failure(self) -> SideError:
-        self._process.wait()
+        code = self._process.wait()
         self._errors.seek(0)
-        tail = self._errors.read()[-2000:].strip()
-        return SideError(f"{self.name} ended with code {self._process.returncode}: {tail}")
+        written = self._errors.read()
+        if self._hangs:
+            return SideError(f"{self.name} gave no answer within {self._limit_s:g} s", written)
+        return SideError(f"{self.name} ended with code {code}", written)
 
 
 def measure_once(name: str, **arguments: Any) -> dict[str, Any]:
@@ -295,7 +323,8 @@ def run_command(command: Sequence[str], **settings: str) -> tuple[float, str]:
     )
     seconds = time.perf_counter() - started
     if done.returncode:
-        raise SideError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+        what = f"{Path(command[0]).name} ended with code {done.returncode}"
+        raise SideError(what, done.stderr)
     return seconds, done.stdout
 
 
@@ -312,6 +341,7 @@ def serve(prepare: Callable[..., Mapping[str, Callable[[], Mapping[str, Any]]]])
     ``prepare`` takes the side's arguments and gives its actions; ``"facts"`` among them is called
     at once, and its values are told with the readiness.
     """
+    faulthandler.register(signal.SIGUSR1)
     actions = dict(prepare(**json.loads(sys.argv[2])))
     facts = actions.pop("facts", dict)
     _say(facts())

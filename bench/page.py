@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,9 @@ measures all of it and writes the part between the two markers of this page; the
   counts for nothing, however fast it is.
 - Ratios less than about 10 % apart are ties on a shared machine.
 
-One bench alone: `.venv/bin/python bench/run.py --only extraction`. Its rows replace those of an earlier run on the same
-machine with the same versions. `--resume` leaves out what has been measured already; `--quick` tries everything on tiny
-inputs, and writes to `bench/results/quick/` instead of here.
+One bench alone: `.venv/bin/python bench/run.py --only extraction`, or a part of it: `--only extraction:vgg16`. Its rows
+replace those of an earlier run on the same machine with the same versions. `--resume` leaves out what has been measured
+already; `--quick` tries everything on tiny inputs, and writes to `bench/results/quick/` instead of here.
 
 ## Results
 
@@ -89,8 +90,8 @@ def markdown(outcomes: Sequence[Outcome], here: Mapping[str, Any], command: str)
         f"- **Versions**: Python {here['python']}, {packages}",
         f"- **Targets**: {targets_text(outcomes)}",
     ]
-    for outcome in outcomes:
-        lines += ["", *_section(outcome)]
+    for _, parts in itertools.groupby(outcomes, key=lambda outcome: outcome.bench):
+        lines += ["", *_section(list(parts))]
     return "\n".join(lines)
 
 
@@ -106,22 +107,29 @@ def targets_text(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _section(outcome: Outcome) -> list[str]:
-    """Heading, peer and table of one bench."""
-    lines = [f"### {outcome.title}", "", outcome.peer, ""]
+def _section(parts: Sequence[Outcome]) -> list[str]:
+    """Heading, peer and table of one bench, all its parts together."""
+    lines = [f"### {parts[0].title}", "", parts[0].peer, ""]
+    rows = [row for outcome in parts for row in outcome.rows]
+    if rows:
+        lines += [
+            "| what | target | median | range | ours | peer | met | same answer |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        lines += ["| " + " | ".join(_cell(cell) for cell in cells(row)) + " |" for row in rows]
+        lines.append("")
+    lines += [f"- {_cell(row.name)}: {_cell(row.note)}" for row in rows if row.note]
+    return lines + [_circumstances(outcome) for outcome in parts]
+
+
+def _circumstances(outcome: Outcome) -> str:
+    """When a unit was measured, or why not."""
     if outcome.skipped:
-        return [*lines, f"Not measured here: {outcome.skipped}."]
+        return f"- {outcome.unit}: not measured here: {_cell(outcome.skipped)}"
     if outcome.failed:
-        return [*lines, f"**Failed**: {_cell(outcome.failed)}"]
-    lines += [
-        "| what | target | median | range | ours | peer | met | same answer |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += ["| " + " | ".join(_cell(cell) for cell in cells(row)) + " |" for row in outcome.rows]
-    lines.append("")
-    lines += [f"- {_cell(row.name)}: {_cell(row.note)}" for row in outcome.rows if row.note]
+        return f"- {outcome.unit} **failed**: {_cell(outcome.failed)}"
     load = "" if outcome.load is None else f", load average before it {outcome.load:.1f}"
-    return [*lines, f"- measured {outcome.date} in {outcome.seconds:.0f} s{load}"]
+    return f"- {outcome.unit}: measured {outcome.date} in {outcome.seconds:.0f} s{load}"
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -179,7 +187,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
         if reason:
             word = "failed" if outcome.failed else "skipped"
             style = "red" if outcome.failed else "dim"
-            shown.add_row(outcome.bench, word, "", "", "", "", "", _plain(reason), style=style)
+            shown.add_row(outcome.unit, word, "", "", "", "", "", _plain(reason), style=style)
         shown.add_section()
     return shown
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.harness import (
     Row,
+    Skipped,
     compared,
     interleaved,
     measure_once,
@@ -28,10 +29,13 @@ SIZES = (160, 224, 320)
 TARGET = 1.1
 
 
-def run(quick: bool) -> list[Row]:
-    """Two rows a precision on the embedded network."""
+def run(quick: bool, part: str = "") -> list[Row]:
+    """Two rows a precision on the embedded network; `part` names one precision."""
+    if part == "bfloat16" and not has_amx_bf16():
+        raise Skipped("the CPU has no matrix units for bfloat16")
+    usual = ["float32"] + ["bfloat16"] * (has_amx_bf16() and not quick)
     rows = []
-    for precision in ["float32"] + ["bfloat16"] * (has_amx_bf16() and not quick):
+    for precision in [part] if part else usual:
         with scratch() as folder:
             rows += measure(precision, folder, quick=quick)
     return rows

@@ -17,12 +17,14 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One bench, measured, skipped or failed.
+    """One bench, or one part of it, measured, skipped or failed.
 
     Parameters
     ----------
     bench : str
-        Its name, as ``--only`` takes it.
+        Its name.
+    part : str
+        Which part of it; empty where it has none.
     title, peer : str
         Its heading, and what it was measured against.
     rows : tuple of Row
@@ -43,11 +45,17 @@ class Outcome:
     peer: str
     machine: Mapping[str, Any]
     date: str
+    part: str = ""
     rows: tuple[Row, ...] = ()
     seconds: float = 0.0
     load: float | None = None
     skipped: str = ""
     failed: str = ""
+
+    @property
+    def unit(self) -> str:
+        """``"memory"`` or ``"extraction:vgg16"``: what is measured, and kept, in one go."""
+        return f"{self.bench}:{self.part}" if self.part else self.bench
 
     @property
     def is_sound(self) -> bool:
@@ -61,9 +69,9 @@ class Outcome:
 
 
 def save(outcome: Outcome, folder: Path) -> Path:
-    """Write ``folder/<bench>.json``, in one rename."""
+    """Write ``folder/<bench>-<part>.json``, in one rename."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{outcome.bench}.json"
+    path = folder / f"{outcome.unit.replace(':', '-')}.json"
     staged = path.with_suffix(".tmp")
     staged.write_text(json.dumps({"schema": SCHEMA, **asdict(outcome)}, indent=1), encoding="utf-8")
     staged.replace(path)
@@ -71,7 +79,7 @@ def save(outcome: Outcome, folder: Path) -> Path:
 
 
 def load(folder: Path, here: Mapping[str, Any]) -> dict[str, Outcome]:
-    """Outcomes by bench, those alone that were measured on a machine like `here`."""
+    """Outcomes by unit, those alone that were measured on a machine like `here`."""
     found = {}
     for path in sorted(folder.glob("*.json")):
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -79,13 +87,13 @@ def load(folder: Path, here: Mapping[str, Any]) -> dict[str, Outcome]:
             continue
         outcome = Outcome.from_dict(data)
         if machine.is_same(dict(outcome.machine), dict(here)):
-            found[outcome.bench] = outcome
+            found[outcome.unit] = outcome
     return found
 
 
 def merged(
     kept: Mapping[str, Outcome], new: Sequence[Outcome], order: Sequence[str]
 ) -> list[Outcome]:
-    """The kept outcomes with the new ones in their places, in the order of the benches."""
-    both = {**kept, **{outcome.bench: outcome for outcome in new}}
+    """The kept outcomes with the new ones in their places, in the order of the units."""
+    both = {**kept, **{outcome.unit: outcome for outcome in new}}
     return [both[name] for name in order if name in both]

@@ -3,6 +3,7 @@
     make bench                                            everything, under 40 minutes on two cores
     .venv/bin/python bench/run.py --quick                 everything on tiny inputs, some minutes
     .venv/bin/python bench/run.py --only forward          one bench; the others' results are kept
+    .venv/bin/python bench/run.py --only forward:vgg16    a part of it
     .venv/bin/python bench/run.py --resume                only what has not been measured yet
 
 Exit code 1 if a bench failed or two sides disagreed; a missed target is reported, not an error.
@@ -40,6 +41,15 @@ BENCHES = (
     "memory",
     "svm",
 )
+# Benches of many minutes are measured, kept and resumed part by part; a quick run has the first.
+PARTS = {
+    "extraction": ("embedded", "resnet18", "vgg16"),
+    "forward": ("embedded", "resnet18", "vgg16"),
+    "resolutions": ("float32", "bfloat16"),
+}
+UNITS = tuple(
+    f"{name}:{part}" if part else name for name in BENCHES for part in PARTS.get(name, ("",))
+)
 SVM_TITLE = "Linear SVM: one path over C, folds and classes"
 SVM_PEER = (
     "`bench/peers/svm_sklearn.py`: scikit-learn's LinearSVC, dual or primal, whichever was faster in a "
@@ -56,7 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="tiny inputs; docs/ is left alone")
     parser.add_argument(
-        "--only", action="append", choices=BENCHES, metavar="NAME", help="one bench"
+        "--only",
+        action="append",
+        choices=[*BENCHES, *(unit for unit in UNITS if ":" in unit)],
+        metavar="NAME",
+        help="one bench or part of it; may be given again",
     )
     parser.add_argument("--resume", action="store_true", help="leave out what has been measured")
     parser.add_argument("--full", action="store_true", help="slow peers and more repeats as well")
@@ -68,18 +82,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = RESULTS / "quick" if asked.quick else RESULTS
     here = machine.describe()
     kept = results.load(folder, here)
-    wanted = [name for name in BENCHES if name in (asked.only or BENCHES)]
+    wanted = units(asked.only, asked.quick)
     if asked.resume:
-        wanted = [name for name in wanted if name not in kept or not kept[name].is_sound]
+        wanted = [unit for unit in wanted if unit not in kept or not kept[unit].is_sound]
     new = []
-    for name in wanted:
-        console.print(f"{name} ...", style="bold")
-        new.append(measure(name, asked.quick, here))
+    for unit in wanted:
+        console.print(f"{unit} ...", style="bold")
+        new.append(measure(unit, asked.quick, here))
         results.save(new[-1], folder)
-        console.print(f"{name}: {new[-1].seconds:.0f} s")
+        console.print(f"{unit}: {new[-1].seconds:.0f} s")
         if new[-1].failed:
             console.print(new[-1].failed, style="red", markup=False)
-    outcomes = results.merged(kept, new, BENCHES)
+    outcomes = results.merged(kept, new, UNITS)
     console.print(page.table(outcomes))
     written = folder / "performance.md" if asked.quick else page.PAGE
     page.write_page(written, outcomes, here, command_line(asked))
@@ -88,20 +102,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(not all(outcome.is_sound for outcome in new))
 
 
+def units(only: Sequence[str] | None, quick: bool) -> list[str]:
+    """What to measure, in order: of the benches and parts asked for, or of all."""
+    firsts = {f"{name}:{parts[0]}" for name, parts in PARTS.items()}
+    usual = [unit for unit in UNITS if not quick or ":" not in unit or unit in firsts]
+    if not only:
+        return usual
+    asked = {unit for unit in usual if unit.split(":")[0] in only} | set(only)
+    return [unit for unit in UNITS if unit in asked]
+
+
 def command_line(asked: argparse.Namespace) -> str:
     """The command that measures the whole page."""
     options = [f"--{name}" for name in ("quick", "full") if getattr(asked, name)]
     return " ".join(["python bench/run.py", *options]) if options else "make bench"
 
 
-def measure(name: str, quick: bool, here: dict[str, Any]) -> Outcome:
-    """Run one bench; whatever happens to it, the others go on."""
+def measure(unit: str, quick: bool, here: dict[str, Any]) -> Outcome:
+    """Run one bench or part of it; whatever happens to it, the others go on."""
+    name, _, part = unit.partition(":")
     fields: dict[str, Any] = {"rows": ()}
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     started = time.perf_counter()
     bench = importlib.import_module(f"bench.{name}")
     try:
-        fields["rows"] = tuple(svm_rows(quick) if name == "svm" else bench.run(quick))
+        options = {"part": part} if part else {}
+        rows = svm_rows(quick) if name == "svm" else bench.run(quick, **options)
+        fields["rows"] = tuple(rows)
     except Skipped as reason:
         fields["skipped"] = str(reason)
     except Exception as error:  # one bench that breaks must not lose hours of the others
@@ -109,6 +136,7 @@ def measure(name: str, quick: bool, here: dict[str, Any]) -> Outcome:
         fields["failed"] = f"{type(error).__name__}: {error}"
     return Outcome(
         bench=name,
+        part=part,
         title=getattr(bench, "TITLE", SVM_TITLE),
         peer=getattr(bench, "PEER", SVM_PEER),
         machine=here,

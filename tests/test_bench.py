@@ -76,8 +76,14 @@ def test_row__without_target_is_neither_met_nor_missed() -> None:
 
 
 def test_side__that_fails_says_why() -> None:
-    with pytest.raises(SideError, match=r"no_such_side ended with code 1: (?s:.)*KeyError"):
+    with pytest.raises(SideError, match=r"^no_such_side ended with code 1: KeyError: ") as caught:
         harness.Side("no_such_side")
+    assert "Traceback" in caught.value.__notes__[0]
+
+
+def test_side__that_hangs_is_ended() -> None:
+    with pytest.raises(SideError, match=r"gave no answer within 0.001 s"):
+        harness.Side("write_weights", limit_s=0.001, net="embedded", path="nowhere")
 
 
 def test_clean_environment__drops_the_callers_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,9 +183,11 @@ def test_describe__is_like_itself_and_names_no_machine() -> None:
 
 
 def test_outcome__survives_the_disk(tmp_path: Path) -> None:
-    kept = outcome("memory", Row(name="x", ratio=1.5, low=1.0, high=2.0, note="n"), load=0.5)
-    results.save(kept, tmp_path)
-    assert results.load(tmp_path, HERE) == {"memory": kept}
+    row = Row(name="x", ratio=1.5, low=1.0, high=2.0, note="n")
+    whole, part = outcome("memory", row, load=0.5), outcome("forward", row, part="vgg16")
+    assert results.save(whole, tmp_path).name == "memory.json"
+    assert results.save(part, tmp_path).name == "forward-vgg16.json"
+    assert results.load(tmp_path, HERE) == {"memory": whole, "forward:vgg16": part}
 
 
 def test_load__leaves_other_machines_out(tmp_path: Path) -> None:
@@ -189,9 +197,9 @@ def test_load__leaves_other_machines_out(tmp_path: Path) -> None:
 
 def test_merged__replaces_what_was_measured_again_and_keeps_the_order() -> None:
     kept = {name: outcome(name, Row(name="old", ratio=1.0)) for name in ("svm", "memory")}
-    new = [outcome("memory", Row(name="new", ratio=2.0)), outcome("forward")]
-    found = results.merged(kept, new, run.BENCHES)
-    assert [o.bench for o in found] == ["forward", "memory", "svm"]
+    new = [outcome("memory", Row(name="new", ratio=2.0)), outcome("startup")]
+    found = results.merged(kept, new, run.UNITS)
+    assert [o.bench for o in found] == ["startup", "memory", "svm"]
     assert [row.name for o in found for row in o.rows] == ["new", "old"]
 
 
@@ -232,8 +240,31 @@ def test_markdown__lists_targets_missed_and_breaks_no_table() -> None:
 def test_markdown__says_what_was_skipped_or_failed() -> None:
     found = [outcome("memory", skipped="no images"), outcome("svm", failed="Error: x")]
     text = page.markdown(found, HERE, "make bench")
-    assert "Not measured here: no images." in text
-    assert "**Failed**: Error: x" in text
+    assert "- memory: not measured here: no images" in text
+    assert "- svm **failed**: Error: x" in text
+
+
+def test_markdown__has_one_table_for_all_parts_of_a_bench() -> None:
+    parts = [outcome("forward", Row(name=p, ratio=1.0), part=p) for p in ("embedded", "vgg16")]
+    text = page.markdown(parts, HERE, "make bench")
+    assert text.count("### Forward") == text.count("| what |") == 1
+    assert text.index("| embedded |") < text.index("| vgg16 |") < text.index("- forward:vgg16: ")
+
+
+def test_units__are_whole_benches_and_parts_in_order() -> None:
+    assert run.units(None, quick=False) == list(run.UNITS)
+    assert run.units(["resolutions", "forward:vgg16"], quick=False) == [
+        "forward:vgg16",
+        "resolutions:float32",
+        "resolutions:bfloat16",
+    ]
+    assert run.units(["forward", "svm"], quick=True) == ["forward:embedded", "svm"]
+
+
+def test_parts__are_those_that_the_benches_have() -> None:
+    assert run.PARTS["extraction"] == tuple(case.net for case in extraction.FULL)
+    assert run.PARTS["extraction"][0] == extraction.QUICK[0].net
+    assert run.PARTS["forward"] == forward.NETS
 
 
 def test_cells__mark_a_row_whose_sides_disagree() -> None:
@@ -263,14 +294,14 @@ def test_measure__one_bench_that_breaks_does_not_stop_the_rest(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(quick: bool) -> list[Row]:
-        raise SideError("the side died")
+        raise SideError("the side died", "of this")
 
     def absent(quick: bool) -> list[Row]:
         raise Skipped("no data")
 
     monkeypatch.setattr(memory_bench, "run", broken)
     found = run.measure("memory", True, HERE)
-    assert (found.failed, found.is_sound) == ("SideError: the side died", False)
+    assert (found.failed, found.is_sound) == ("SideError: the side died: of this", False)
     assert "the side died" in capsys.readouterr().err
     monkeypatch.setattr(memory_bench, "run", absent)
     found = run.measure("memory", True, HERE)
