@@ -54,7 +54,7 @@ def full_data(folder: Path) -> tuple[Path, Path]:
 
 def quick_data(folder: Path) -> tuple[Path, Path]:
     """A few synthetic images."""
-    return synthetic(folder, n_images=96, n_test=32)
+    return synthetic(folder, n_images=64, n_test=24)
 
 
 def synthetic(folder: Path, *, n_images: int, n_test: int) -> tuple[Path, Path]:

@@ -87,7 +87,7 @@ def quick_task(folder: Path) -> Task:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(scenes / name, target)
     split = write_split(folder / "split.csv", chosen)
-    return Task(images=folder / "images", split=split, sizes=(96, 128, 160), size_px=128)
+    return Task(images=folder / "images", split=split, sizes=(96, 128), size_px=128)
 
 
 def measure(task: Task, folder: Path, *, quick: bool) -> list[Row]:
