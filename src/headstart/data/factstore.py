@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import __version__ as pillow_version
 
 from headstart.data.inspection import THUMB_VALUES, Facts
+from headstart.errors import OutputError
+from headstart.files import write_atomically
 
 _VERSION = 1  # of the facts: raise it when the hash, the thumbnail or a reason changes
 _MERGE_ABOVE = 16
@@ -138,18 +138,8 @@ def _write(folder: Path, rows: NDArray[np.void]) -> Path | None:
     data = buffer.getvalue()
     target = folder / f"{_prefix()}{_name_hash(data)}.npy"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".facts-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError:
+        write_atomically(target, data)
+    except OutputError:
         return None
     return target
 

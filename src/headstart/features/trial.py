@@ -48,21 +48,21 @@ def try_engines(backbone: Backbone, *, device: str, cache: Path) -> list[Trial]:
         for name, make in makers.items():
             try:
                 engine = make(precision)
-                trials.append(Trial(engine=engine.name, images_per_s=_rate(engine, backbone)))
+                rate = images_per_s(engine, backbone.preprocessing.size_px)
+                trials.append(Trial(engine=engine.name, images_per_s=rate))
             except Exception as error:  # a runtime that fails is a finding, not a failure
                 trials.append(Trial(engine=name, images_per_s=None, error=str(error)))
     unique = {t.engine: t for t in trials}
     return sorted(unique.values(), key=lambda t: -(t.images_per_s or 0))
 
 
-def _rate(engine: Engine, backbone: Backbone) -> float:
-    """Images a second with as many threads as extraction would use, the better of two rounds."""
-    size = backbone.preprocessing.size_px
+def images_per_s(engine: Engine, size_px: int, *, n_images: int = N_IMAGES) -> float:
+    """Forward passes a second with as many threads as extraction uses, the better of two rounds."""
     rng = np.random.default_rng(0)
     batch: NDArray[np.uint8] = rng.integers(
-        0, 256, size=(engine.batch_size, size, size, 3), dtype=np.uint8
+        0, 256, size=(engine.batch_size, size_px, size_px, 3), dtype=np.uint8
     )
-    n_batches = max(1, N_IMAGES // len(batch))
+    n_batches = max(engine.n_workers, n_images // len(batch))
     with ThreadPoolExecutor(engine.n_workers) as pool:
         seconds = []
         for _ in range(3):

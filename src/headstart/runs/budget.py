@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from headstart.errors import BackboneError
 
@@ -63,11 +60,12 @@ def within_budget(
 ) -> tuple[int, ...]:
     """The resolutions whose features can be had in :data:`FEATURES_SHARE` of the budget.
 
-    Each is timed on a few blank images. The one nearest the backbone's own size is always kept;
+    Each is timed on a few random images. The one nearest the backbone's own size is always kept;
     the others follow from cheap to dear while they fit.
     """
     from headstart.backbones import at_size
     from headstart.features.engines import choose_engine, pick_device
+    from headstart.features.trial import images_per_s
 
     own = backbone.preprocessing.size_px
     seconds = {}
@@ -79,12 +77,7 @@ def within_budget(
             device=pick_device(device),
             cache=cache,
         )
-        blank = np.zeros((min(N_PROBE, engine.batch_size), size, size, 3), np.uint8)
-        engine(blank)
-        start = time.perf_counter()
-        engine(blank)
-        streams = engine.n_workers if engine.name.startswith("openvino") else 1
-        seconds[size] = (time.perf_counter() - start) / len(blank) / streams * n_images
+        seconds[size] = n_images / images_per_s(engine, size, n_images=N_PROBE)
     kept = [min(resolutions, key=lambda s: (abs(s - own), s))]
     left = FEATURES_SHARE * budget_s - seconds[kept[0]]
     for size in sorted(set(resolutions) - set(kept), key=seconds.__getitem__):

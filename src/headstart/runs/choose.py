@@ -56,14 +56,16 @@ class Choice:
         Positions among the candidates.
     differences : tuple of Interval
         Accuracy of each candidate minus the best one's, paired, with a 95 % interval.
-    ties : tuple of bool
-        Whether the noise cannot tell the candidate from the best.
     """
 
     best: int
     chosen: int
     differences: tuple[PairedDifference, ...]
-    ties: tuple[bool, ...]
+
+    @property
+    def ties(self) -> tuple[bool, ...]:
+        """Whether the noise cannot tell each candidate from the best."""
+        return tuple(d.is_tie for d in self.differences)
 
 
 def choose(candidates: Sequence[Candidate]) -> Choice:
@@ -86,10 +88,9 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
     )
     top = candidates[best].scores.correct
     differences = tuple(paired_difference(c.scores.correct, top) for c in candidates)
-    ties = tuple(d.is_tie for d in differences)
-    among = [i for i, tie in enumerate(ties) if tie]
+    among = [i for i, d in enumerate(differences) if d.is_tie]
     chosen = min(among, key=lambda i: candidates[i].cost)
-    return Choice(best=best, chosen=chosen, differences=differences, ties=ties)
+    return Choice(best=best, chosen=chosen, differences=differences)
 
 
 def _thrift(candidate: Candidate) -> tuple[int, int]:
