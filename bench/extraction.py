@@ -43,9 +43,9 @@ class Case:
 
 
 FULL = (
-    Case(net="embedded", n_images=256, targets={"float32": 5.0, "bfloat16": 9.0}),
-    Case(net="resnet18", n_images=256, targets={"float32": 1.8, "bfloat16": 6.5}),
-    Case(net="vgg16", n_images=48, targets={"float32": 1.4, "bfloat16": 6.0}),
+    Case(net="embedded", n_images=512, targets={"float32": 5.0, "bfloat16": 9.0}),
+    Case(net="resnet18", n_images=512, targets={"float32": 1.8, "bfloat16": 6.5}),
+    Case(net="vgg16", n_images=64, targets={"float32": 1.4, "bfloat16": 6.0}),
 )
 QUICK = (Case(net="embedded", n_images=32, targets={}),)
 

@@ -43,7 +43,7 @@ def run(quick: bool, part: str = "") -> list[Row]:
 
 def measure(precision: str, folder: Path, *, quick: bool) -> list[Row]:
     """One call, three calls and the forward passes, in turn."""
-    n_images = 16 if quick else 192
+    n_images = 16 if quick else 384
     images, cache = folder / "images", folder / "cache"
     cache.mkdir()
     make_images(images, n_images)

@@ -14,9 +14,21 @@ import torch
 from headstart.backbones import Backbone, TappedModule, at_size, load, transform
 from headstart.data import Record, index, read_rgb
 from headstart.errors import BackboneError, InputError
-from headstart.features import FeatureStore, extract, feature_key, stream_features
+from headstart.features import (
+    FeatureStore,
+    extract,
+    feature_key,
+    stream_converted,
+    stream_features,
+)
 from headstart.features import engines as engines_module
-from headstart.features.engines import OpenVINOEngine, TorchEngine, choose_engine
+from headstart.features.engines import (
+    OpenVINOEngine,
+    TorchEngine,
+    _float32_of_bfloat16,
+    choose_engine,
+    has_bfloat16,
+)
 
 SIZES = (64, 96)
 
@@ -102,6 +114,45 @@ def test_openvino__agrees_with_torch(
     for a, b in zip(fast(images), plain(images), strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_float32_of_bfloat16__reads_what_torch_wrote(dtype: torch.dtype) -> None:
+    written = torch.tensor([0.0, -1.5, 3.1415926, 1e-30, -7e20], dtype=dtype).bfloat16()
+    seen = written.view(torch.float16).numpy()  # as OpenVINO hands it to NumPy
+    np.testing.assert_array_equal(_float32_of_bfloat16(seen), written.float().numpy())
+
+
+def test_openvino__bfloat16_stays_near_float32(embedded: Backbone, tmp_path: Path) -> None:
+    if not has_bfloat16("cpu"):
+        pytest.skip("OpenVINO has no native bfloat16 on this CPU")
+    at = at_size(embedded, 96)
+    images = np.random.default_rng(0).integers(0, 256, size=(2, 96, 96, 3), dtype=np.uint8)
+    made = [
+        choose_engine(at, n_images=10_000, precision=precision, cache=tmp_path)(images)
+        for precision in ("float32", "bfloat16")
+    ]
+    for exact, rounded in zip(*made, strict=True):
+        assert rounded.dtype == np.float32
+        assert 0 < np.linalg.norm(exact - rounded) < 0.1 * np.linalg.norm(exact)
+
+
+def test_stream_converted__equals_stream_features_without_the_network(
+    records: list[Record], embedded: Backbone, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    wanted = [(embedded.taps[2].name, 64), (embedded.taps[5].name, 96)]
+    keys = {s: feature_key(at_size(embedded, s), "float32") for s in SIZES}
+    paths = [r.path for r in records]
+    assert stream_converted(paths, keys, wanted, cache=tmp_path) is None
+    for size in SIZES:
+        choose_engine(at_size(embedded, size), n_images=10_000, cache=tmp_path)
+    [(_, _, expected, _)] = stream_features(paths, embedded, wanted, cache=tmp_path)
+    streamed = stream_converted(paths, keys, wanted, cache=tmp_path)
+    assert streamed is not None
+    [(_, _, found, _)] = streamed
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_openvino__a_converted_network_is_used_again(

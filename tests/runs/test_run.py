@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import headstart
+from headstart import fit
 from headstart.errors import DataError, RunError, WeightsError
 from headstart.runs.run import Run
 
@@ -96,6 +101,30 @@ def test_predict__other_weights_than_those_of_the_fit_are_refused(
     (copy / "model" / "model.json").write_text(json.dumps(facts))
     with pytest.raises(WeightsError, match="not those that the run was made with"):
         headstart.load(copy).predict(shapes / "dots" / "05.png")
+
+
+def test_predict__a_converted_network_needs_no_timm(
+    make_shapes: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    images = make_shapes(tmp_path / "many", n=64)
+    cache = tmp_path / "cache"
+    made = fit(images, out=tmp_path / "run", cache=cache, resolutions=(64,), Cs=(1.0,), n_folds=2)
+    paths = sorted(images.rglob("*.png"))[:3]
+    code = (
+        "import sys, headstart\n"
+        "for p in headstart.load(sys.argv[1]).predict(sys.argv[2:]): print(p.label, p.probability)\n"
+        "print(sorted({'timm', 'torchvision', 'scipy'} & set(sys.modules)))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(made.folder), *map(str, paths)],
+        env={**os.environ, "HEADSTART_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert said[-1] == "[]"
+    assert [line.split()[0] for line in said[:-1]] == [p.parent.name for p in paths]
 
 
 def test_model__scores_are_the_linear_form_of_unit_rows(run: Run) -> None:

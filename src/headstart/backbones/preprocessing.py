@@ -20,29 +20,33 @@ _FILTERS = {
 }
 
 
-def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """`image` resized with antialiasing and cropped to ``size_px`` squared."""
-    width, height = image.size
+def resized_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """``(width, height)`` to which an image of `size` is resized before the crop."""
+    width, height = size
     target = preprocessing.resize_px
     if preprocessing.crop_mode == "squash":
-        new_size = (target, target)
-    elif width <= height:
-        new_size = (target, int(target * height / width))
-    else:
-        new_size = (int(target * width / height), target)
-    if new_size != image.size:
-        image = image.resize(new_size, _FILTERS[preprocessing.interpolation])
-    side = preprocessing.size_px
-    left, top = _offset(image.width, side), _offset(image.height, side)
-    return image.crop((left, top, left + side, top + side))
+        return target, target
+    if width <= height:
+        return target, int(target * height / width)
+    return int(target * width / height), target
 
 
-def _offset(length: int, side: int) -> int:
+def crop_offset(length: int, side: int) -> int:
     """Where a centre crop begins: half-way offsets round as in torchvision's CenterCrop.
 
     Negative where the image is smaller than the crop, which is then padded with black.
     """
     return round((length - side) / 2.0) if length >= side else -((side - length) // 2)
+
+
+def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """`image` resized with antialiasing and cropped to ``size_px`` squared."""
+    new_size = resized_size(image.size, preprocessing)
+    if new_size != image.size:
+        image = image.resize(new_size, _FILTERS[preprocessing.interpolation])
+    side = preprocessing.size_px
+    left, top = crop_offset(image.width, side), crop_offset(image.height, side)
+    return image.crop((left, top, left + side, top + side))
 
 
 def to_uint8(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:

@@ -83,12 +83,14 @@ def _cache_facts(folder: Path) -> str:
 
 def _advice(device: str, versions: dict[str, str], trained: bool, bfloat16: bool) -> list[str]:
     """What was chosen and why, and what would help."""
+    from headstart.features.engines import WORTH_CONVERTING
+
     said = []
     if device == "cpu":
         if "openvino" in versions:
             said.append(
-                "extraction uses OpenVINO on this CPU once a job has 300 images or more (below, "
-                "converting the network costs more than it saves)"
+                f"extraction uses OpenVINO on this CPU once a job has {WORTH_CONVERTING} images or "
+                "more (below, converting the network costs more than it saves)"
             )
         else:
             said.append('pip install "headstart[fast]" adds OpenVINO, several times faster here')

@@ -6,7 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.features.extraction import Extraction, extract, feature_key, stream_features
+    from headstart.features.extraction import (
+        Extraction,
+        extract,
+        feature_key,
+        stream_converted,
+        stream_features,
+    )
     from headstart.features.store import FeatureKey, FeatureStore, cache_folder
 
 _HOMES = {
@@ -16,6 +22,7 @@ _HOMES = {
     "cache_folder": "store",
     "extract": "extraction",
     "feature_key": "extraction",
+    "stream_converted": "extraction",
     "stream_features": "extraction",
 }
 
@@ -26,6 +33,7 @@ __all__ = [
     "cache_folder",
     "extract",
     "feature_key",
+    "stream_converted",
     "stream_features",
 ]
 

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,17 +32,18 @@ from headstart.backbones.tapped import TappedModule
 from headstart.errors import InputError, one_line
 
 if TYPE_CHECKING:
-    from headstart.backbones import Backbone
+    from headstart.backbones import Backbone, Preprocessing
 
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16")
 # Below this many images, converting for OpenVINO costs more than it saves (docs/performance.md).
-WORTH_CONVERTING = 300
-# Images that one OpenVINO stream takes at once. Few, so that activations stay in a core's cache; 1
-# to 16 lie within 10 % of one another (docs/performance.md). A constant and not a trial, because
-# rounding may differ between batch sizes and a resumed extraction must end bit-equal.
-STREAM_BATCH = 4
+WORTH_CONVERTING = 100
+# Images that one OpenVINO stream takes at once: enough to read large dense layers seldom (VGG16
+# gains half from 1 to 8), few enough that most maps stay in a core's cache (docs/performance.md). A
+# constant and not a trial, because rounding may differ between batch sizes and a resumed extraction
+# must end bit-equal.
+STREAM_BATCH = 8
 
 
 class Engine(Protocol):
@@ -103,7 +105,9 @@ def choose_engine(
         converted = _converted_path(backbone, cache)
         if converted.exists() or n_images >= WORTH_CONVERTING:
             try:
-                return OpenVINOEngine(backbone, converted, precision)
+                if not converted.exists():
+                    _convert(backbone, converted)
+                return OpenVINOEngine(converted, backbone.preprocessing.size_px, precision)
             except Exception as error:  # any failure of a converter must not stop the job
                 logger.warning("OpenVINO cannot run %s (%s): PyTorch does", backbone.name, error)
     return TorchEngine(backbone, precision, device)
@@ -187,19 +191,19 @@ class TorchEngine:
 class OpenVINOEngine:
     """The backbone converted for OpenVINO, one stream a core."""
 
-    def __init__(self, backbone: Backbone, converted: Path, precision: str) -> None:
+    def __init__(self, converted: Path, size_px: int, precision: str) -> None:
         ov = _import_openvino()
 
         self.name = f"openvino cpu {precision}"
         self.batch_size = STREAM_BATCH
         n_streams = n_cores()
         self.n_workers = n_streams + 1  # one more decodes while the others wait for their stream
-        if not converted.exists():
-            _convert(backbone, converted)
         core = ov.Core()
         model = core.read_model(converted)
-        size = backbone.preprocessing.size_px
-        model.reshape([self.batch_size, size, size, 3])
+        model.reshape([self.batch_size, size_px, size_px, 3])
+        self._is_bfloat16 = precision == "bfloat16"
+        if self._is_bfloat16:
+            model = _with_bfloat16_outputs(ov, model)
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32" if precision == "float32" else "bf16",
             "NUM_STREAMS": n_streams,
@@ -209,7 +213,7 @@ class OpenVINOEngine:
         self._local = threading.local()
         # OpenVINO's Python layer fills a static table on its first call, holding a lock while it
         # may lose the GIL: two threads that both come first wait for each other for ever.
-        self(np.zeros((1, size, size, 3), np.uint8))
+        self(np.zeros((1, size_px, size_px, 3), np.uint8))
 
     def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Features of every tap, each (B, d) float32."""
@@ -218,7 +222,10 @@ class OpenVINOEngine:
         request = self._local.request
         n = len(images)
         request.infer([_padded(images, self.batch_size)], share_inputs=True)
-        return [np.array(output.data[:n], dtype=np.float32) for output in request.output_tensors]
+        outputs = [output.data[:n] for output in request.output_tensors]
+        if self._is_bfloat16:
+            return [_float32_of_bfloat16(output) for output in outputs]
+        return [np.array(output, dtype=np.float32) for output in outputs]
 
 
 def _import_openvino() -> Any:
@@ -230,6 +237,23 @@ def _import_openvino() -> Any:
     return importlib.import_module("openvino")
 
 
+def _with_bfloat16_outputs(ov: Any, model: Any) -> Any:
+    """The model with outputs in bfloat16, without which OpenVINO leaves it in part.
+
+    Where an output is float32, OpenVINO computes everything between it and the nearest convolution
+    in float32, the convolution's own output included: at a tap, the whole map and what reads it.
+    """
+    prepared = ov.preprocess.PrePostProcessor(model)
+    for i in range(len(model.outputs)):
+        prepared.output(i).tensor().set_element_type(ov.Type.bf16)
+    return prepared.build()
+
+
+def _float32_of_bfloat16(values: NDArray[Any]) -> NDArray[np.float32]:
+    """bfloat16 is the upper half of a float32; NumPy, which has no such type, sees 2 bytes each."""
+    return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
 def _padded(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
     """Fill the batch up: a fixed shape makes a feature independent of how many came with it."""
     short = batch_size - len(images)
@@ -238,15 +262,64 @@ def _padded(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
     return np.concatenate([images, np.zeros((short, *images.shape[1:]), np.uint8)])
 
 
+def converted_engine(
+    *,
+    digest: str,
+    arch: str,
+    taps: Sequence[tuple[str, str]],
+    preprocessing: Preprocessing,
+    precision: str,
+    cache: Path,
+) -> OpenVINOEngine | None:
+    """The engine of a network that was converted before, without the network itself.
+
+    Parameters
+    ----------
+    digest, arch, preprocessing
+        Those of the backbone.
+    taps : sequence of (name, module)
+        All of its taps, in order.
+    precision : {"float32", "bfloat16"}
+    cache : Path
+        Where converted networks are kept.
+
+    Returns
+    -------
+    OpenVINOEngine or None
+        None where there is no such conversion, or OpenVINO cannot read it.
+    """
+    if not importlib.util.find_spec("openvino"):
+        return None
+    path = _path_of(digest, arch, taps, preprocessing, cache)
+    if not path.exists():
+        return None
+    try:
+        return OpenVINOEngine(path, preprocessing.size_px, precision)
+    except Exception as error:  # the caller has the network's weights to start from
+        logger.warning("OpenVINO cannot run %s (%s)", path, error)
+        return None
+
+
 def _converted_path(backbone: Backbone, cache: Path) -> Path:
-    """Where the network converted at this resolution is kept; the name holds what decides it."""
+    taps = [(tap.name, tap.module) for tap in backbone.taps]
+    return _path_of(backbone.digest, backbone.arch, taps, backbone.preprocessing, cache)
+
+
+def _path_of(
+    digest: str,
+    arch: str,
+    taps: Sequence[tuple[str, str]],
+    preprocessing: Preprocessing,
+    cache: Path,
+) -> Path:
+    """Where a network converted at a resolution is kept; the name holds what decides it."""
     ov = _import_openvino()
 
     parts = (
-        backbone.digest,
-        backbone.arch,
-        repr([(t.name, t.module) for t in backbone.taps]),
-        repr(backbone.preprocessing),
+        digest,
+        arch,
+        repr([tuple(tap) for tap in taps]),
+        repr(preprocessing),
         ov.__version__,
         torch.__version__,
     )

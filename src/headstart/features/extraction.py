@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +15,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones import at_size
+from headstart.backbones import Preprocessing, at_size
 from headstart.errors import DataError, InputError
-from headstart.features.engines import PRECISIONS, Engine, choose_engine, pick_device
+from headstart.features.engines import (
+    PRECISIONS,
+    Engine,
+    choose_engine,
+    converted_engine,
+    pick_device,
+)
 from headstart.features.pixels import Crop, crops
 from headstart.features.store import FeatureKey, FeatureStore, cache_folder
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from headstart.backbones import Backbone, Preprocessing
+    from headstart.backbones import Backbone
     from headstart.data import Record
 
 logger = logging.getLogger(__name__)
+
+# Some images of a stream: asked for, read, their features (n, d) for each of those wanted, and why
+# the others could not be read.
+Streamed = tuple[list[Path], list[Path], list[NDArray[np.float32]], dict[Path, str]]
 
 # A shard is what a kill can cost; a multiple of every engine's batch, so that an extraction that
 # was resumed forms the very same batches.
@@ -174,7 +184,7 @@ def stream_features(
     precision: str = "float32",
     device: str | None = None,
     cache: Path | None = None,
-) -> Iterator[tuple[list[Path], list[Path], list[NDArray[np.float32]], dict[Path, str]]]:
+) -> Iterator[Streamed]:
     """Features of images that nothing is kept of, some images at a time and in order.
 
     Values are rounded to float16 and back, as stored features are, so that a prediction does not
@@ -198,7 +208,6 @@ def stream_features(
         One for each of ``wanted``; empty if no image could be read.
     unreadable : dict of Path to reason
     """
-    columns = {tap.name: i for i, tap in enumerate(backbone.taps)}
     ready = {size: at_size(backbone, size) for size in dict.fromkeys(s for _, s in wanted)}
     engines = {
         size: choose_engine(
@@ -210,8 +219,60 @@ def stream_features(
         )
         for size, at in ready.items()
     }
-    by_id = {str(path): path for path in paths}
     preprocessings = [at.preprocessing for at in ready.values()]
+    yield from _stream(paths, [t.name for t in backbone.taps], wanted, preprocessings, engines)
+
+
+def stream_converted(
+    paths: Sequence[Path],
+    keys: Mapping[int, FeatureKey],
+    wanted: Sequence[tuple[str, int]],
+    *,
+    cache: Path | None = None,
+) -> Iterator[Streamed] | None:
+    """:func:`stream_features` on the CPU by networks that were converted before.
+
+    Neither the weights nor timm or torchvision are loaded.
+
+    Parameters
+    ----------
+    paths, wanted, cache
+        As for :func:`stream_features`.
+    keys : mapping of resolution in pixels to FeatureKey
+        As :func:`feature_key` gave them.
+
+    Returns
+    -------
+    iterator, or None where a conversion is missing
+    """
+    engines: dict[int, Engine] = {}
+    preprocessings = []
+    for size in dict.fromkeys(s for _, s in wanted):
+        key = keys[size]
+        preprocessings.append(Preprocessing.from_dict(key.preprocessing))
+        engine = converted_engine(
+            digest=key.weights,
+            arch=key.arch,
+            taps=key.taps,
+            preprocessing=preprocessings[-1],
+            precision=key.precision,
+            cache=cache or cache_folder(),
+        )
+        if engine is None:
+            return None
+        engines[size] = engine
+    return _stream(paths, [name for name, _ in key.taps], wanted, preprocessings, engines)
+
+
+def _stream(
+    paths: Sequence[Path],
+    taps: Sequence[str],
+    wanted: Sequence[tuple[str, int]],
+    preprocessings: Sequence[Preprocessing],
+    engines: dict[int, Engine],
+) -> Iterator[Streamed]:
+    columns = {tap: i for i, tap in enumerate(taps)}
+    by_id = {str(path): path for path in paths}
     work = _Work(paths=by_id, preprocessings=preprocessings, engines=engines)
     for rows in _shards(work, list(by_id)):
         found = [rows.features[s][columns[t]] for t, s in wanted] if rows.digests else []

@@ -1,7 +1,8 @@
 """From a file to the uint8 crops that a backbone wants, at several resolutions from one decode.
 
-Pillow decodes; torchvision's native resize, twice as fast as Pillow's and within one grey level of
-it, cuts the crops. The reference is :func:`headstart.backbones.transform`.
+Pillow decodes; torch's resize of bytes, twice as fast as Pillow's and within one grey level of it,
+cuts the crops. The reference is :func:`headstart.backbones.transform`. Torchvision would do the same
+by the same function; importing it takes as long as importing torch.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as F
+from torch.nn.functional import interpolate
 
+from headstart.backbones.preprocessing import crop_offset, resized_size
 from headstart.data import read_rgb
 
 if TYPE_CHECKING:
@@ -74,12 +75,23 @@ def resize_and_crop(pixels: torch.Tensor, preprocessing: Preprocessing) -> Crop:
     -------
     uint8 array (size_px, size_px, 3)
     """
-    mode = InterpolationMode(preprocessing.interpolation)
-    side = preprocessing.resize_px
-    sides = [side, side] if preprocessing.crop_mode == "squash" else [side]
-    scaled = F.resize(pixels, sides, interpolation=mode, antialias=True)
-    size = preprocessing.size_px
-    crop = F.center_crop(scaled, [size, size]).permute(1, 2, 0)
+    height, width = pixels.shape[1:]
+    new_width, new_height = resized_size((width, height), preprocessing)
+    if (new_width, new_height) != (width, height):
+        mode = preprocessing.interpolation
+        size = (new_height, new_width)
+        # A batch made last keeps its stride, by which torch sees that the channels are innermost.
+        batch = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
+        pixels = interpolate(batch, size, mode=mode, antialias=True)[0]
+    side = preprocessing.size_px
+    top, left = crop_offset(new_height, side), crop_offset(new_width, side)
     # NumPy copies in this thread; torch would share a copy this small out among OpenMP threads,
     # which wait for one another while every core decodes.
-    return np.ascontiguousarray(crop.numpy())
+    whole = pixels.permute(1, 2, 0).numpy()
+    crop = whole[max(top, 0) : top + side, max(left, 0) : left + side]
+    if crop.shape[:2] == (side, side):
+        return np.ascontiguousarray(crop)
+    padded = np.zeros((side, side, 3), np.uint8)
+    at_y, at_x = max(-top, 0), max(-left, 0)
+    padded[at_y : at_y + crop.shape[0], at_x : at_x + crop.shape[1]] = crop
+    return padded

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import softmax
 
 # Inverse temperatures outside these are a step function or a constant.
 LOG_SCALE_BOUNDS = (np.log(1e-4), np.log(1e4))
@@ -32,7 +30,7 @@ class Temperature:
 
     def probabilities(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Probabilities (n_samples, n_classes) of scores of that shape; rows sum to 1."""
-        return np.asarray(softmax(self.scale * np.asarray(scores, dtype=np.float64), axis=1))
+        return _softmax(self.scale * np.asarray(scores, dtype=np.float64))
 
 
 def fit_temperature(
@@ -65,6 +63,8 @@ def fit_temperature(
     recognised the likelihood would be best at temperature zero, and an error unthinkable; with
     these targets the probabilities stay short of 1 by what ``n`` examples can say.
     """
+    from scipy.optimize import brentq  # takes a quarter as long to import as torch
+
     s, k = np.asarray(scores, dtype=np.float64), np.asarray(member)
     w = np.ones(len(s)) if weight is None else np.asarray(weight, dtype=np.float64)
     if s.ndim != 2 or s.shape[0] == 0 or k.shape != s.shape[:1] or w.shape != s.shape[:1]:
@@ -79,7 +79,7 @@ def fit_temperature(
 
     def slope(log_scale: float) -> float:
         """Derivative of the log loss by the scale."""
-        p = softmax(np.exp(log_scale) * s, axis=1)
+        p = _softmax(np.exp(log_scale) * s)
         aimed = own * s[np.arange(len(k)), k] + other * s.sum(axis=1)
         return float(w @ ((p * s).sum(axis=1) - aimed)) / total
 
@@ -90,3 +90,8 @@ def fit_temperature(
     if slope(high) <= 0:
         return Temperature(float(np.exp(high)))
     return Temperature(float(np.exp(brentq(slope, low, high, xtol=1e-12))))
+
+
+def _softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

@@ -25,6 +25,7 @@ from headstart.runs.folder import SCHEMA, read_json, write_json
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
+    from headstart.features import FeatureKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,8 @@ class Model:
     precision : str
         Of the network's arithmetic; features for predictions are made in the same.
     backbone : dict
-        ``name``, ``arch``, ``weights`` (path of a local file, or None), ``digest`` and
-        ``preprocessing``.
+        ``name``, ``arch``, ``weights`` (path of a local file, or None), ``digest``,
+        ``preprocessing`` and all ``taps`` as pairs of name and module.
     coef : float64 array (K, d)
         Two classes have the rows ``-w`` and ``w``.
     intercept : float64 array (K,)
@@ -63,6 +64,29 @@ class Model:
     def probabilities(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of features (n, d)."""
         return self.temperature.probabilities(self.scores(X))
+
+    def feature_keys(self) -> dict[int, FeatureKey]:
+        """For each resolution, what decides the features; no weights are needed for it.
+
+        Empty for runs of versions that did not keep the backbone's taps.
+        """
+        from headstart.features import FeatureKey
+
+        net = self.backbone
+        if "taps" not in net:
+            return {}
+        own = Preprocessing.from_dict(net["preprocessing"])
+        return {
+            size: FeatureKey(
+                weights=net["digest"],
+                arch=net["arch"],
+                taps=tuple((name, module) for name, module in net["taps"]),
+                preprocessing=own.at(size).to_dict(),
+                pooling="average",
+                precision=self.precision,
+            )
+            for size in self.blocks.resolutions
+        }
 
     def load_backbone(self) -> Backbone:
         """The backbone that the head was fitted on.

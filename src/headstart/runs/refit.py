@@ -73,6 +73,7 @@ def refit(
             "weights": weights,
             "digest": backbone.digest,
             "preprocessing": backbone.preprocessing.to_dict(),
+            "taps": [[tap.name, tap.module] for tap in backbone.taps],
         },
         coef=coef,
         intercept=intercept,

@@ -117,18 +117,20 @@ class Run:
     ) -> Iterator[Prediction]:
         """Like :meth:`predict`, handing predictions out as they are made."""
         from headstart.data import find_images
-        from headstart.features import stream_features
+        from headstart.features import stream_converted, stream_features
+        from headstart.features.engines import pick_device
         from headstart.runs.blocks import join
 
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
         found = find_images(listed)
         names = dict(found)
-        batches = stream_features(
-            [path for path, _ in found],
-            self.backbone,
-            self.model.blocks.pairs,
-            precision=self.model.precision,
-        )
+        files, wanted = [path for path, _ in found], self.model.blocks.pairs
+        keys = self.model.feature_keys()
+        batches = None
+        if keys and pick_device() == "cpu":
+            batches = stream_converted(files, keys, wanted)
+        if batches is None:
+            batches = stream_features(files, self.backbone, wanted, precision=self.model.precision)
         for paths_in_order, read, parts, unreadable in batches:
             P = self.model.probabilities(join(parts)) if read else np.empty((0, 0))
             rows = dict(zip(read, P, strict=True))
