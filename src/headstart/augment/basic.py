@@ -1,0 +1,58 @@
+"""The start of every policy: random crop, flip and small rotation in one look-up, light colour."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from headstart.augment.colour import colour_maps, recolour
+from headstart.augment.policy import Policy
+from headstart.augment.warping import Array, affine, warp
+
+
+def centre_crop(images: Tensor, size_px: int) -> Tensor:
+    """The middle of uint8 images (B, 3, R, R) as float32 (B, 3, size_px, size_px) in [0, 1]."""
+    top, left = ((side - size_px) // 2 for side in images.shape[2:])
+    return images[:, :, top : top + size_px, left : left + size_px].float().div_(255)
+
+
+def vary(images: Tensor, policy: Policy, size_px: int, rng: np.random.Generator) -> Tensor:
+    """Crop, flip, rotate and recolour each image in its own way.
+
+    Parameters
+    ----------
+    images : uint8 tensor (B, 3, R, R)
+    policy : Policy
+        Its parameters `min_area` to `hue` say how much.
+    size_px : int
+        Side of the result.
+    rng : numpy Generator
+
+    Returns
+    -------
+    float32 tensor (B, 3, size_px, size_px) in [0, 1]
+    """
+    n = len(images)
+    maps = crop_maps(n, policy, rng)
+    low, high = 1 - policy.jitter, 1 + policy.jitter
+    brightness, contrast, saturation = rng.uniform(low, high, (3, n))
+    hue = rng.uniform(-policy.hue, policy.hue, n)
+    cropped = warp(images.float(), maps, size_px, reflect=True)
+    return recolour(cropped, *colour_maps(brightness, contrast, saturation, hue), scale=1 / 255)
+
+
+def crop_maps(n: int, policy: Policy, rng: np.random.Generator) -> Array:
+    """Random crops, mirrored and turned about their middle, as affine maps (n, 2, 3).
+
+    The corners of a turned crop may lie outside the image.
+    """
+    area = rng.uniform(policy.min_area, 1, n)
+    aspect = np.exp(rng.uniform(-1, 1, n) * np.log(policy.max_aspect))
+    width = np.minimum(np.sqrt(area * aspect), 1)
+    height = np.minimum(np.sqrt(area / aspect), 1)
+    x = rng.uniform(-1, 1, n) * (1 - width)
+    y = rng.uniform(-1, 1, n) * (1 - height)
+    mirror = np.where(rng.random(n) < policy.flip, -1.0, 1.0)
+    angle = np.deg2rad(rng.uniform(-1, 1, n) * policy.degrees)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return affine(cos * width * mirror, -sin * height, x, sin * width * mirror, cos * height, y)

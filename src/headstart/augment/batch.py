@@ -1,0 +1,137 @@
+"""One call from a batch of cached images to what a training step takes in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from headstart.augment.augmix import Chains, draw_chains
+from headstart.augment.basic import centre_crop, vary
+from headstart.augment.mixing import Mix, draw_cutmix, draw_mixup
+from headstart.augment.policy import Policy
+from headstart.augment.random import numbers
+from headstart.augment.sequences import Steps, draw_learnt, draw_randaugment
+from headstart.errors import InputError
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A batch to train on.
+
+    Attributes
+    ----------
+    images : float32 tensor (B, 3, S, S) in [0, 1]
+    targets : float32 tensor (B, K)
+        Rows sum to 1; one-hot where nothing was mixed.
+    views : tuple of 0 or 2 tensors like `images`
+        AugMix: two more views for `jensen_shannon`.
+    """
+
+    images: Tensor
+    targets: Tensor
+    views: tuple[Tensor, ...] = ()
+
+
+@torch.no_grad()
+def augment_batch(
+    policy: Policy,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    n_classes: int,
+    size_px: int,
+    generator: torch.Generator,
+) -> Augmented:
+    """Vary a batch as a policy says.
+
+    Parameters
+    ----------
+    policy : Policy
+    images : tensor (B, 3, R, R), uint8, or float32 in [0, 1]
+        Decoded images, larger than the result so that there is something to crop.
+    labels : int64 tensor (B,)
+        In ``0 .. n_classes - 1``.
+    n_classes : int
+    size_px : int
+        Side of the result in pixels, at most R.
+    generator : torch.Generator
+        On the CPU, wherever the images are; one number is drawn from it a batch, and the same state
+        gives the same batch.
+
+    Returns
+    -------
+    Augmented
+        On the device of `images`.
+
+    Raises
+    ------
+    InputError
+        The images are smaller than `size_px` or not of the shape above, or a label is out of range.
+    """
+    levels = _checked(images, labels, n_classes, size_px)
+    rng = numbers(generator)
+    targets = F.one_hot(labels.to(levels.device), n_classes).float()
+    if policy.name == "none":
+        return Augmented(centre_crop(levels, size_px), targets)
+    varied = vary(levels, policy, size_px, rng)
+    if policy.name in ("mixup", "cutmix"):
+        mix = draw_mix(policy, len(levels), size_px, rng)
+        if mix is None:
+            return Augmented(varied, targets)
+        return Augmented(mix.images(varied), mix.targets(targets))
+    if policy.name == "augmix":
+        views = [draw_views(policy, len(levels), rng)(varied) for _ in range(2)]
+        return Augmented(varied, targets, tuple(views))
+    steps = draw_steps(policy, len(levels), rng)
+    return Augmented(varied if steps is None else steps(varied), targets)
+
+
+def draw_mix(policy: Policy, n: int, size_px: int, rng: np.random.Generator) -> Mix | None:
+    """The pairs of Mixup or CutMix; None in the share of batches that is left alone."""
+    if rng.random() >= policy.probability:
+        return None
+    if policy.name == "mixup":
+        return draw_mixup(n, alpha=policy.alpha, rng=rng)
+    return draw_cutmix(n, size_px, alpha=policy.alpha, rng=rng)
+
+
+def draw_views(policy: Policy, n: int, rng: np.random.Generator) -> Chains:
+    """The chains of one AugMix view."""
+    return draw_chains(
+        n,
+        width=policy.width,
+        depth=policy.depth,
+        severity=policy.severity,
+        alpha=policy.alpha,
+        rng=rng,
+    )
+
+
+def draw_steps(policy: Policy, n: int, rng: np.random.Generator) -> Steps | None:
+    """The operations of RandAugment or a learnt policy; None for a policy that has none."""
+    if policy.name == "randaugment":
+        return draw_randaugment(n, n_ops=policy.n_ops, magnitude=policy.magnitude, rng=rng)
+    if policy.name == "learnt":
+        return draw_learnt(n, policy.sub_policies, rng=rng)
+    return None
+
+
+def _checked(images: Tensor, labels: Tensor, n_classes: int, size_px: int) -> Tensor:
+    """The images on the scale 0 to 255."""
+    if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < size_px:
+        raise InputError(
+            f"a batch to augment must be (B, 3, R, R) with R at least {size_px} (size_px); "
+            f"got {tuple(images.shape)}"
+        )
+    if len(labels) != len(images) or (
+        len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes
+    ):
+        raise InputError(
+            f"labels must be one a image from 0 to {n_classes - 1}; got {len(labels)} labels for "
+            f"{len(images)} images"
+        )
+    return images if images.dtype == torch.uint8 else images * 255

@@ -1,0 +1,81 @@
+"""Two images in one: Mixup (Zhang 2018) blends them, CutMix (Yun 2019) pastes a box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.augment.warping import Array
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Who is mixed with whom.
+
+    Attributes
+    ----------
+    partner : int array (n,)
+        Row of the other image.
+    weight : array (n,) in [0, 1]
+        Share of the image itself, in the picture and in the target.
+    boxes : int array (n, 4) or None
+        CutMix: top, left, bottom, right of the pasted box in pixels; None for Mixup.
+    """
+
+    partner: NDArray[np.int64]
+    weight: Array
+    boxes: NDArray[np.int64] | None = None
+
+    def images(self, images: Tensor) -> Tensor:
+        """The mixed pictures of float32 images (n, 3, S, S)."""
+        if self.boxes is None:
+            others = images[torch.from_numpy(self.partner).to(images.device)]
+            weight = torch.as_tensor(self.weight, dtype=images.dtype, device=images.device)
+            return others.lerp_(images, weight.view(-1, 1, 1, 1))
+        mixed = images.clone()
+        for row, (top, left, bottom, right) in enumerate(self.boxes):
+            box = slice(top, bottom), slice(left, right)
+            mixed[row, :, *box] = images[self.partner[row], :, *box]
+        return mixed
+
+    def targets(self, targets: Tensor) -> Tensor:
+        """The mixed targets of float32 targets (n, K)."""
+        others = targets[torch.from_numpy(self.partner).to(targets.device)]
+        weight = torch.as_tensor(self.weight, dtype=targets.dtype, device=targets.device)
+        return torch.lerp(others, targets, weight.view(-1, 1))
+
+
+def draw_mixup(n: int, *, alpha: float, rng: np.random.Generator) -> Mix:
+    """Partners at random, weights from Beta(alpha, alpha), one an image.
+
+    The weight is taken as the larger of it and its complement: the pair is the same, and an image
+    keeps the larger part of itself. (The authors' code draws one weight a batch.)
+    """
+    weight = rng.beta(alpha, alpha, n)
+    return Mix(_partners(n, rng), np.maximum(weight, 1 - weight))
+
+
+def draw_cutmix(n: int, size_px: int, *, alpha: float, rng: np.random.Generator) -> Mix:
+    """Boxes with the image's shape, evenly placed; the part beyond the edge is cut off.
+
+    The weight is what is left of the image after that, as in the paper's code: 1 minus the area of
+    the box in the image.
+    """
+    side = np.sqrt(1 - rng.beta(alpha, alpha, n)) * size_px
+    middle = rng.uniform(0, size_px, (n, 2))
+    first = np.rint((middle - side[:, None] / 2).clip(0, size_px)).astype(np.int64)
+    last = np.rint((middle + side[:, None] / 2).clip(0, size_px)).astype(np.int64)
+    area = (last - first).prod(1)
+    return Mix(_partners(n, rng), 1 - area / size_px**2, np.concatenate([first, last], 1))
+
+
+def _partners(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The next one in a random order, round in a circle: no image meets itself where n > 1."""
+    order = rng.permutation(n)
+    partner = np.empty(n, dtype=np.int64)
+    partner[order] = np.roll(order, -1)
+    return partner

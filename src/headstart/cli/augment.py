@@ -1,0 +1,326 @@
+"""``headstart augment``: look at an augmentation policy, or learn one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli.console import console, progress_bars
+
+if TYPE_CHECKING:
+    from headstart.augment import Found
+    from headstart.data import Record
+
+app = typer.Typer(no_args_is_help=True, help="Vary training images: look at a policy, learn one.")
+
+MARGIN = 1.15  # images are read larger than the crops, so that there is something to crop
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    parent.add_typer(app, name="augment")
+
+
+@app.command()
+def preview(
+    data: Annotated[str, typer.Argument(help="Folder, table, split file or data set name.")],
+    policy: Annotated[
+        str, typer.Option(help="basic, mixup, cutmix:alpha=0.5, ..., or a learnt .json file.")
+    ] = "basic",
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("augment.png"),
+    n_images: Annotated[int, typer.Option("--images", help="Rows.", min=1, max=50)] = 6,
+    n_draws: Annotated[int, typer.Option("--draws", help="Draws an image.", min=1, max=20)] = 5,
+    size_px: Annotated[int, typer.Option("--size", help="Side in pixels.", min=16, max=512)] = 160,
+    seed: Annotated[int, typer.Option(help="Of the images shown and of the draws.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="The policy and the path.")] = False,
+) -> None:
+    """Write a picture of what a policy does to your images.
+
+    A row an image: the original, then draws. Mixup and CutMix name the two images and their
+    weights; AugMix is shown chain by chain.
+
+    Examples:
+
+        headstart augment preview photos/ --policy mixup --out mixup.png
+
+        headstart augment preview photos/ --policy randaugment:magnitude=15
+    """
+    from headstart.augment import parse_policy, preview_grid
+
+    chosen = parse_policy(policy)
+    _check_picture(out)
+    with progress_bars(quiet=as_json) as progress:
+        records, _ = _training_records(data, n_images, seed, progress)
+        images = _read(records, round(size_px * MARGIN), progress)
+    grid = preview_grid(
+        chosen, images, [r.label for r in records], n_draws=n_draws, size_px=size_px, seed=seed
+    )
+    _save(grid, out)
+    if as_json:
+        typer.echo(json.dumps({"policy": chosen.to_dict(), "out": str(out)}, indent=1))
+    else:
+        typer.echo(f"picture  {out}")
+
+
+@app.command()
+def search(
+    data: Annotated[str, typer.Argument(help="Folder, table, split file or data set name.")],
+    out: Annotated[Path, typer.Option(help="File of the policy to write (.json).")],
+    budget: Annotated[str, typer.Option(help="Time for the search: 90s, 2m.")] = "2m",
+    steps: Annotated[int, typer.Option(help="Gradient steps at most.", min=1)] = 300,
+    n_images: Annotated[
+        int, typer.Option("--images", help="Training images used, at most.", min=2)
+    ] = 1000,
+    size_px: Annotated[int, typer.Option("--size", help="Side in pixels.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the images taken and of the search.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the policy.")] = False,
+) -> None:
+    """Learn an augmentation policy by gradient (Faster AutoAugment).
+
+    Only training images are looked at. The file is a policy like any other: `--policy out.json`.
+
+    Examples:
+
+        headstart augment search photos/ --out policy.json --budget 2m
+
+        headstart augment preview photos/ --policy policy.json
+    """
+
+    from headstart.augment import SearchSettings
+    from headstart.augment import search as search_policy
+    from headstart.errors import OutputError
+    from headstart.files import write_atomically
+    from headstart.runs.settings import parse_seconds
+
+    if out.suffix.lower() != ".json":
+        raise OutputError(f"--out must end in .json; got {out}")
+    settings = SearchSettings(
+        budget_s=parse_seconds(budget), n_steps=steps, size_px=size_px, seed=seed
+    )
+    with progress_bars(quiet=as_json) as progress:
+        records, classes = _training_records(data, n_images, seed, progress)
+        images = _read(records, size_px, progress)
+        found = search_policy(
+            images,
+            _label_numbers(records, classes),
+            n_classes=len(classes),
+            settings=settings,
+            progress=progress,
+        )
+    text = json.dumps(found.to_dict(), indent=1)
+    write_atomically(out, f"{text}\n".encode())
+    if as_json:
+        typer.echo(text)
+    else:
+        _show(found, out)
+
+
+@app.command()
+def trial(
+    data: Annotated[str, typer.Argument(help="Folder, table, split file or data set name.")],
+    policies: Annotated[
+        str, typer.Option(help="Against basic; learnt is searched for first.")
+    ] = "mixup,cutmix,augmix,learnt",
+    epochs: Annotated[int, typer.Option(min=1, help="The same for each policy.")] = 6,
+    search_budget: Annotated[str, typer.Option(help="Time for the search: 90s, 2m.")] = "2m",
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The first.")] = 0,
+    size: Annotated[
+        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
+    ] = "embedded",
+    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default runs/DATA-augment.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """Fine-tune with each policy and with basic augmentation: does any of them gain?
+
+    All have the same images, seeds and epochs, and the time of a search counts. The answer may
+    be that basic augmentation is enough.
+
+    Examples:
+
+        headstart augment trial photos/ --size 160
+
+        headstart augment trial photos/ --policies mixup:alpha=0.4,policy.json --seeds 5
+    """
+    from headstart.augment import parse_policy
+    from headstart.backbones import load
+    from headstart.cli.comparison import (
+        chosen_seeds,
+        default_folder,
+        run_comparison,
+        show_comparison,
+    )
+    from headstart.data import index
+    from headstart.finetune import TrainSettings
+    from headstart.runs.settings import parse_seconds
+    from headstart.transfer import augment_arms
+
+    names = _policy_names(policies)
+    budget_s = parse_seconds(search_budget)
+    wanted = {name: None if name == "learnt" else parse_policy(name) for name in names}
+    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    with progress_bars(quiet=as_json) as progress:
+        indexed = index(
+            data, split=None if split is None else str(split), seed=seed, progress=progress
+        )
+        compared: dict[str, tuple[Any, float]] = {"basic": ("basic", 0.0)}
+        for name, policy in wanted.items():
+            found = (policy, 0.0) if policy else _learnt(indexed, budget_s, seed, progress)
+            compared[name] = (found[0].to_dict(), found[1])
+    folder = out or default_folder(data, "augment")
+    result = run_comparison(
+        indexed,
+        net,
+        augment_arms(TrainSettings(epochs=epochs, normalise=True), compared),
+        title="Augmentation policies compared",
+        seeds=chosen_seeds(seed, seeds),
+        size_px=size,
+        device=device,
+        folder=folder,
+        quiet=as_json,
+    )
+    show_comparison(result, folder, as_json=as_json)
+
+
+def _policy_names(text: str) -> list[str]:
+    """The policies of a comma-separated list; a comma before ``name=`` belongs to a policy."""
+    import re
+
+    from headstart.errors import InputError
+
+    names = [name.strip() for name in re.split(r",(?!\s*\w+=)", text)]
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(f"--policies takes different policies with commas between; got {text!r}")
+    if "basic" in names:
+        names.remove("basic")  # every policy is measured against it
+    if not names:
+        raise InputError("--policies needs one besides basic, which all are measured against")
+    return names
+
+
+def _learnt(indexed: Any, budget_s: float, seed: int, progress: Any) -> tuple[Any, float]:
+    """A policy learnt on the training images, and the seconds that it took.
+
+    It is kept in the cache: the same question searches once.
+    """
+    import hashlib
+
+    from headstart.augment import Policy, SearchSettings
+    from headstart.augment import search as search_policy
+    from headstart.data import training_records
+    from headstart.features import cache_folder
+    from headstart.files import write_atomically
+
+    records = sorted(training_records(indexed), key=lambda r: (r.digest, r.name))
+    settings = SearchSettings(budget_s=budget_s, seed=seed)
+    asked = json.dumps([repr(settings), [(r.digest, r.label) for r in records]])
+    name = hashlib.sha256(asked.encode()).hexdigest()[:32]
+    kept = cache_folder() / "policies" / f"{name}.json"
+    if kept.exists():
+        facts = json.loads(kept.read_text(encoding="utf-8"))
+        return Policy.from_dict(facts["policy"]), float(facts["seconds"])
+    chosen, classes = _shuffled(records, 1000, seed), list(indexed.classes)
+    images = _read(chosen, settings.size_px, progress)
+    found = search_policy(
+        images,
+        _label_numbers(chosen, classes),
+        n_classes=len(classes),
+        settings=settings,
+        progress=progress,
+    )
+    facts = {"policy": found.policy.to_dict(), "seconds": found.seconds}
+    write_atomically(kept, json.dumps(facts).encode())
+    return found.policy, found.seconds
+
+
+def _label_numbers(records: list[Record], classes: list[str]) -> Any:
+    """The number of each record's class, int64 (n,)."""
+    import torch
+
+    return torch.tensor([classes.index(r.label) for r in records])
+
+
+def _shuffled(records: list[Record], n: int, seed: int) -> list[Record]:
+    import random
+
+    mixed = list(records)
+    random.Random(seed).shuffle(mixed)
+    return mixed[:n]
+
+
+def _training_records(
+    data: str, n_images: int, seed: int, progress: Any
+) -> tuple[list[Record], list[str]]:
+    """A seeded choice of training images, and all classes."""
+    from headstart.data import index
+
+    indexed = index(data, progress=progress)
+    records = list(indexed.train or indexed.records)
+    return _shuffled(records, n_images, seed), list(indexed.classes)
+
+
+def _read(records: list[Record], size_px: int, progress: Any) -> Any:
+    """The largest centre squares, resized: uint8 tensor (n, 3, size_px, size_px)."""
+    import numpy as np
+    import torch
+    from PIL import Image, ImageOps
+
+    from headstart.data import read_rgb
+
+    pictures = []
+    for n, record in enumerate(records, start=1):
+        image = read_rgb(record.path, at_least=size_px)
+        square = ImageOps.fit(image, (size_px, size_px), Image.Resampling.BICUBIC)
+        pictures.append(torch.from_numpy(np.array(square)).permute(2, 0, 1))
+        progress("decode", n, len(records))
+    return torch.stack(pictures)
+
+
+def _check_picture(out: Path) -> None:
+    from headstart.errors import OutputError
+
+    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise OutputError(f"--out must end in .png, .jpg or .webp; got {out}")
+
+
+def _save(picture: Any, out: Path) -> None:
+    import io
+
+    from headstart.files import write_atomically
+
+    kind = {".png": "PNG", ".webp": "WEBP"}.get(out.suffix.lower(), "JPEG")
+    payload = io.BytesIO()
+    picture.save(payload, kind, **({} if kind == "PNG" else {"quality": 92}))
+    write_atomically(out, payload.getvalue())
+
+
+def _show(found: Found, out: Path) -> None:
+    """A table of what the policy does most, and where it is."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption="share: of the steps that pick it\napplied: how often, once picked\n"
+        "strength: 1 is the strongest",
+        caption_justify="left",
+    )
+    table.add_column("operation")
+    for name in ("share", "applied", "strength"):
+        table.add_column(name, justify="right")
+    for name, share, applied, strength in found.shares():
+        table.add_row(name, f"{share:.0%}", f"{applied:.0%}", f"{strength:.2f}")
+    console().print(table)
+    typer.echo(f"{len(found.history)} steps in {found.seconds:.0f} s   policy  {out}")
