@@ -37,6 +37,7 @@ BENCHES = (
     "forward",
     "resolutions",
     "frozen_head",
+    "finetune",
     "whole_question",
     "memory",
     "svm",

@@ -17,6 +17,8 @@ HOMES = {
     "extract_ours": "extraction",
     "extract_plain": "extraction",
     "extract_resolutions": "extraction",
+    "finetune_ours": "training",
+    "finetune_plain": "training",
     "forward_ours": "forward",
     "forward_peer": "forward",
     "forward_resolutions": "forward",

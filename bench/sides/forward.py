@@ -47,24 +47,22 @@ def steady(
 ) -> Callable[[], dict[str, float]]:
     """A measurement of seconds per 16 images over about `window_s` seconds, warmed up.
 
-    Every worker runs the same number of batches, so that none is idle while another ends.
+    The workers take batches from one queue. There is one worker more than the network has streams,
+    so the batches are a multiple of both: no stream is idle while another ends.
     """
     pool = ThreadPoolExecutor(n_workers)
+    step = n_workers * max(1, n_workers - 1)
 
-    def run(rounds: int) -> float:
+    def run(n_batches: int) -> float:
         with stopwatch() as elapsed:
-            jobs = [
-                pool.submit(lambda: [run_batch() for _ in range(rounds)]) for _ in range(n_workers)
-            ]
-            for job in jobs:
-                job.result()
+            list(pool.map(lambda _: run_batch(), range(n_batches)))
         return elapsed()
 
-    run(1)
-    rounds = max(1, math.ceil(window_s / run(1)))
+    run(n_workers)
+    n_batches = step * max(1, math.ceil(window_s / run(step)))
 
     def measure() -> dict[str, float]:
-        return {"seconds": run(rounds) * 16 / (rounds * batch_size * n_workers)}
+        return {"seconds": run(n_batches) * 16 / (n_batches * batch_size)}
 
     return measure
 

@@ -136,7 +136,7 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
 
 
 def at_size(backbone: Backbone, size_px: int) -> Backbone:
-    """The same backbone for another side of the input.
+    """The same backbone for another side of the input; for its own side, the backbone itself.
 
     The module is shared where it takes inputs of any side. timm's vision transformers, which are
     built for one side, are copied with their position embedding resampled; the digest stays that
@@ -153,6 +153,8 @@ def at_size(backbone: Backbone, size_px: int) -> Backbone:
     BackboneError
         If the network cannot take inputs of this side.
     """
+    if size_px == backbone.preprocessing.size_px:
+        return backbone
     preprocessing = backbone.preprocessing.at(size_px)
     module = backbone.module
     try:

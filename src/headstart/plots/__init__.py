@@ -12,12 +12,14 @@ from headstart.plots.confusion import confusion_matrix
 from headstart.plots.curves import log_curve
 from headstart.plots.intervals import IntervalRow, interval_plot, small_interval
 from headstart.plots.layermap import layer_map
+from headstart.plots.learning_curves import learning_curves
 
 __all__ = [
     "IntervalRow",
     "confusion_matrix",
     "interval_plot",
     "layer_map",
+    "learning_curves",
     "log_curve",
     "small_interval",
     "stacked_bars",

@@ -1,0 +1,229 @@
+"""What a training step is given: images or kept activations, normalised, with soft targets.
+
+Every batch is a function of (seed, epoch, step): nothing is drawn from a generator that lives on,
+so a resumed run sees the very batches that an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from headstart.augment import Policy, augment_batch
+from headstart.backbones import Preprocessing
+from headstart.finetune.activations import FrozenRunner
+from headstart.progress import Progress
+
+# Images augmented at once when views are kept, and images validated at once.
+_CHUNK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Inputs of the trained part (B, ...), targets (B, K), and AugMix's further views."""
+
+    inputs: Tensor
+    targets: Tensor
+    views: tuple[Tensor, ...] = ()
+
+    def part(self, start: int, end: int) -> Batch:
+        """Some of its images."""
+        views = tuple(view[start:end] for view in self.views)
+        return Batch(self.inputs[start:end], self.targets[start:end], views)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        views = tuple(view.to(device) for view in self.views)
+        return Batch(self.inputs.to(device), self.targets.to(device), views)
+
+
+class Batches(Protocol):
+    """Where batches come from."""
+
+    def train_batch(self, indices: Tensor, epoch: int, step: int) -> Batch:
+        """The training images `indices` for one step of one epoch (from 1, and from 0)."""
+        ...
+
+    def val_batches(self) -> Iterator[Batch]:
+        """All validation images, as they are at test."""
+        ...
+
+
+def derive_seed(seed: int, *parts: object) -> int:
+    """A seed for one purpose: of ``derive_seed(0, "order", 3)`` nothing follows for 4."""
+    text = ":".join(map(str, (seed, *parts)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1
+
+
+def epoch_order(n_images: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]:
+    """The batches of an epoch as indices: shuffled, and equally large give or take one."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
+    order = torch.randperm(n_images, generator=generator)
+    return list(torch.tensor_split(order, -(-n_images // batch_size)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Decoded images with their labels.
+
+    Attributes
+    ----------
+    pixels : Tensor of shape (n, 3, R, R), uint8
+    labels : Tensor of shape (n,), int64
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelBatches:
+    """Batches of images, augmented anew each time."""
+
+    train: Images
+    val: Images
+    policy: Policy
+    n_classes: int
+    preprocessing: Preprocessing
+    seed: int
+
+    def train_batch(self, indices: Tensor, epoch: int, step: int) -> Batch:
+        """Augmented and normalised images."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "vary", epoch, step))
+        made = augment_batch(
+            self.policy,
+            self.train.pixels[indices],
+            self.train.labels[indices],
+            n_classes=self.n_classes,
+            size_px=self.preprocessing.size_px,
+            generator=generator,
+        )
+        views = tuple(normalised(view, self.preprocessing) for view in made.views)
+        return Batch(normalised(made.images, self.preprocessing), made.targets, views)
+
+    def val_batches(self) -> Iterator[Batch]:
+        """Centre crops."""
+        yield from self.plain_batches(self.val)
+
+    def plain_batches(self, images: Images) -> Iterator[Batch]:
+        """Any images as they are at test, in order."""
+        size = self.preprocessing.size_px
+        for start in range(0, len(images), _CHUNK):
+            some = slice(start, start + _CHUNK)
+            crops = centre(images.pixels[some], size).float().div(255)
+            targets = F.one_hot(images.labels[some], self.n_classes).float()
+            yield Batch(normalised(crops, self.preprocessing), targets)
+
+
+def centre(pixels: Tensor, size_px: int) -> Tensor:
+    """The centre crop (n, 3, size_px, size_px)."""
+    top, left = ((side - size_px) // 2 for side in pixels.shape[-2:])
+    return pixels[..., top : top + size_px, left : left + size_px]
+
+
+def normalised(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Images in [0, 1] as the network wants them, channels last in memory."""
+    mean = torch.tensor(preprocessing.mean, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std, device=images.device).view(1, 3, 1, 1)
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationBatches:
+    """Batches of kept activations: one view of each image an epoch, in turn.
+
+    Attributes
+    ----------
+    values : Tensor of shape (n_views, n, ...)
+    targets : Tensor of shape (n_views, n, K), float32
+    val_values, val_targets : Tensor of shape (n_val, ...), (n_val, K)
+    """
+
+    values: Tensor
+    targets: Tensor
+    val_values: Tensor
+    val_targets: Tensor
+
+    def train_batch(self, indices: Tensor, epoch: int, step: int) -> Batch:
+        """Activations of the epoch's view."""
+        view = (epoch - 1) % len(self.values)
+        return Batch(self.values[view, indices].float(), self.targets[view, indices])
+
+    def val_batches(self) -> Iterator[Batch]:
+        """Activations of centre crops."""
+        for start in range(0, len(self.val_values), 4 * _CHUNK):
+            some = slice(start, start + 4 * _CHUNK)
+            yield Batch(self.val_values[some].float(), self.val_targets[some])
+
+
+def keep_activations(
+    images: PixelBatches, runner: FrozenRunner, n_views: int, progress: Progress
+) -> ActivationBatches:
+    """Pass `n_views` views of each training image, and each validation image, through the runner.
+
+    Augmented pixels are rounded to whole grey levels on the way.
+    """
+    n, total = len(images.train), n_views * len(images.train) + len(images.val)
+    size = images.preprocessing.size_px
+    values: Tensor | None = None
+    targets = torch.empty(n_views, n, images.n_classes)
+    done = 0
+    for view in range(n_views):
+        for indices in _chunks(n, images.seed, view):
+            made = _vary(images, indices, view)
+            found = runner((made.inputs * 255).round().to(torch.uint8))
+            if values is None:
+                values = torch.empty((n_views, n, *found.shape[1:]), dtype=found.dtype)
+            values[view, indices], targets[view, indices] = found, made.targets
+            done += len(indices)
+            progress("frozen part", done, total)
+    parts = []
+    for start in range(0, len(images.val), _CHUNK):
+        parts.append(runner(centre(images.val.pixels[start : start + _CHUNK], size)))
+        done += len(parts[-1])
+        progress("frozen part", done, total)
+    assert values is not None
+    val_values = torch.cat(parts) if parts else values[0, :0]
+    return ActivationBatches(
+        values=values,
+        targets=targets,
+        val_values=val_values,
+        val_targets=F.one_hot(images.val.labels, images.n_classes).float(),
+    )
+
+
+def _chunks(n: int, seed: int, view: int) -> Iterator[Tensor]:
+    """Shuffled, so that a policy that mixes images does not mix neighbours of one class."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "views", view))
+    order = torch.randperm(n, generator=generator)
+    yield from (order[start : start + _CHUNK] for start in range(0, n, _CHUNK))
+
+
+def _vary(images: PixelBatches, indices: Tensor, view: int) -> Batch:
+    """One augmented view, in [0, 1] and not normalised."""
+    generator = torch.Generator()
+    generator.manual_seed(derive_seed(images.seed, "view", view, int(indices[0])))
+    made = augment_batch(
+        images.policy,
+        images.train.pixels[indices],
+        images.train.labels[indices],
+        n_classes=images.n_classes,
+        size_px=images.preprocessing.size_px,
+        generator=generator,
+    )
+    return Batch(made.images, made.targets)
+
+
+def labels_of(labels: list[int]) -> Tensor:
+    """Class numbers as a tensor."""
+    return torch.from_numpy(np.asarray(labels, dtype=np.int64))

@@ -1,0 +1,315 @@
+"""BatchNorm policies: whose mean and variance normalise in training, and whose at test.
+
+A BatchNorm layer (Ioffe and Szegedy 2015) carries four vectors: weight and bias, which gradients
+train, and a running mean and variance, which no gradient touches. The usual code lets all four of
+a pretrained network change at once, from batches of a few images; a policy says what may change.
+The table of policies is in `headstart.finetune.bn_policies`.
+
+A layer is *trainable* when it has a parameter that requires a gradient and lies in no frozen
+module. Layers that are not trainable keep the source's statistics under every policy: frozen means
+frozen, buffers too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from headstart.errors import InputError
+from headstart.finetune.bn_policies import POLICIES, policy_of
+
+__all__ = [
+    "POLICIES",
+    "adapt",
+    "check_batch",
+    "finish",
+    "has_batchnorm",
+    "policy_of",
+    "prepare",
+    "reestimate",
+    "without_batchnorm",
+]
+
+
+def has_batchnorm(module: nn.Module) -> bool:
+    """Whether `module` has a BatchNorm layer with running statistics for a policy to choose.
+
+    Counts `torch.nn.BatchNorm1d`, ``2d``, ``3d``, `SyncBatchNorm` and what derives from them, such
+    as timm's ``BatchNormAct2d``. A layer that keeps no statistics leaves nothing to choose.
+    """
+    return any(True for _ in _layers(module))
+
+
+def without_batchnorm(module: nn.Module) -> str | None:
+    """One line for a network that no policy can change; None where there is BatchNorm.
+
+    Returns
+    -------
+    str or None
+        Such as ``VisionTransformer has no BatchNorm (25 LayerNorm): a BatchNorm policy changes nothing``.
+    """
+    if has_batchnorm(module):
+        return None
+    kinds = Counter(type(layer).__name__ for layer in module.modules())
+    norms = [f"{n} {kind}" for kind, n in kinds.most_common() if "norm" in kind.lower()]
+    found = f" ({', '.join(norms)})" if norms else ""
+    return f"{type(module).__name__} has no BatchNorm{found}: a BatchNorm policy changes nothing"
+
+
+def prepare(
+    module: nn.Module,
+    policy: str,
+    *,
+    frozen: Iterable[nn.Module] = (),
+    head: nn.Module | None = None,
+) -> None:
+    """Make `module` train under a policy.
+
+    To be called after every ``module.train()``, which undoes it, and before the optimizer is made,
+    because ``frozen-affine`` and ``affine-only`` take parameters out of training. Calling it again
+    changes nothing. ``module.eval()`` needs no counterpart: the running statistics hold what the
+    policy uses at test.
+
+    Parameters
+    ----------
+    module : nn.Module
+        What is frozen in it by the regime has ``requires_grad`` off already.
+    policy : str
+        One of `POLICIES`.
+    frozen : iterable of nn.Module, optional
+        Parts of `module` that must not change at all; needed where one has a BatchNorm layer
+        without weight and bias, which ``requires_grad`` cannot mark.
+    head : nn.Module, optional
+        The new output layer inside `module`: ``affine-only`` trains it as well, since it starts
+        from nothing (Frankle et al. 2021 train from random features and do without).
+
+    Raises
+    ------
+    InputError
+        If the policy is unknown, or is ``affine-only`` and there is no BatchNorm to train.
+    """
+    rule = policy_of(policy)
+    trainable = _trainable(module, frozen)
+    for layer in _layers(module):
+        # Not `layer.train()`: fused layers hold dropout and activations, which are none of ours.
+        layer.training = rule.uses_batches and layer in trainable
+        if rule.affine == "frozen":
+            layer.requires_grad_(False)
+    if rule.affine == "alone":
+        _leave_only(module, trainable, head)
+
+
+def check_batch(
+    module: nn.Module, policy: str, n_images: int, *, frozen: Iterable[nn.Module] = ()
+) -> None:
+    """Refuse a batch of one image where its statistics would be the batch's.
+
+    Parameters
+    ----------
+    module, policy, frozen
+        As in `prepare`, and prepared.
+    n_images : int
+        In the batch; also to be asked of the last, smaller batch of an epoch.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two images and the policy trains with batch statistics.
+    """
+    if n_images < 2 and policy_of(policy).uses_batches and _trainable(module, frozen):
+        raise InputError(
+            f"BatchNorm policy {policy!r} normalises with the statistics of the batch, and a batch of "
+            f"{n_images} has none of use: take a batch size of 2 or more, or the policy 'source'"
+        )
+
+
+def adapt(
+    module: nn.Module, policy: str, batches: Iterable[Tensor], *, frozen: Iterable[nn.Module] = ()
+) -> bool:
+    """Take statistics before training, where the policy says so (``adabn``).
+
+    Parameters and errors as in `reestimate`.
+
+    Returns
+    -------
+    bool
+        Whether statistics were taken; if not, `batches` was not touched.
+    """
+    wanted = policy_of(policy).estimated == "before"
+    return wanted and reestimate(module, batches, frozen=frozen)
+
+
+def finish(
+    module: nn.Module, policy: str, batches: Iterable[Tensor], *, frozen: Iterable[nn.Module] = ()
+) -> bool:
+    """Take statistics after training, where the policy says so (``reestimate``).
+
+    After weights were averaged (`headstart.finetune.averaging`) ask for `reestimate` itself where the
+    policy has changed statistics: those of two networks do not average to those of their mean
+    (Izmailov et al. 2018).
+
+    Parameters and errors as in `reestimate`.
+
+    Returns
+    -------
+    bool
+        Whether statistics were taken; if not, `batches` was not touched.
+    """
+    wanted = policy_of(policy).estimated == "after"
+    return wanted and reestimate(module, batches, frozen=frozen)
+
+
+@torch.no_grad()
+def reestimate(
+    module: nn.Module, batches: Iterable[Tensor], *, frozen: Iterable[nn.Module] = ()
+) -> bool:
+    """Replace the running statistics of trainable BatchNorm layers by those of given images.
+
+    One pass. Trainable layers normalise with each batch's own statistics meanwhile, as in
+    training, so that a layer sees inputs that were normalised for these images; everything else
+    works as at test (no dropout). Mean and variance are those of all values of all batches, with
+    no momentum: for a layer with no trainable BatchNorm before it they do not depend on how the
+    images were cut into batches. This is AdaBN (Li et al. 2016) with source weights, and "precise"
+    BatchNorm (Wu and Johnson 2021, section 3) with trained ones; the latter averages the variances
+    of batches, here they are pooled.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Called as ``module(batch)``. Modes and weights are afterwards as before.
+    batches : iterable of Tensor of shape (B, ...), float32
+        Inputs of `module` on its device, without augmentation; a last batch of one is joined to
+        the one before it. With several processes, each must be given all of them.
+    frozen : iterable of nn.Module, optional
+        As in `prepare`.
+
+    Returns
+    -------
+    bool
+        False, with nothing run, where no BatchNorm layer is trainable.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two images.
+    """
+    layers = _trainable(module, frozen)
+    if not layers:
+        return False
+    moments = {layer: _Moments() for layer in layers}
+    with _as_at_test(module, except_for=layers), contextlib.ExitStack() as hooks:
+        for layer in layers:
+            handle = layer.register_forward_pre_hook(_note(moments[layer]))
+            hooks.callback(handle.remove)
+        for batch in _without_single(batches):
+            module(batch)
+    for layer, found in moments.items():
+        found.write_to(layer)
+    return True
+
+
+class _Moments:
+    """Count, sum and sum of squares a channel; float64 on the CPU, since not all devices have it."""
+
+    def __init__(self) -> None:
+        self.n_batches = 0
+        self.n = 0
+        self.sum = torch.zeros(0, dtype=torch.float64)
+        self.squares = torch.zeros(0, dtype=torch.float64)
+
+    def add(self, values: Tensor) -> None:
+        """Take in ``(B, C, ...)``."""
+        axes = [axis for axis in range(values.ndim) if axis != 1]
+        variance, mean = torch.var_mean(values.float(), dim=axes, correction=0)
+        variance, mean = variance.double().cpu(), mean.double().cpu()
+        n = values.numel() // values.shape[1]
+        if not self.n_batches:
+            self.sum, self.squares = torch.zeros_like(mean), torch.zeros_like(mean)
+        self.n_batches += 1
+        self.n += n
+        self.sum += n * mean
+        self.squares += n * (variance + mean.square())
+
+    def write_to(self, layer: _BatchNorm) -> None:
+        """Set the running statistics; the variance is the unbiased one, as torch keeps it."""
+        if not self.n_batches or layer.running_mean is None or layer.running_var is None:
+            return  # a layer that this network's forward does not use keeps what it has
+        mean = self.sum / self.n
+        variance = (self.squares / self.n - mean.square()).clamp_(min=0)
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(variance * (self.n / max(self.n - 1, 1)))
+        if layer.num_batches_tracked is not None:
+            layer.num_batches_tracked.fill_(self.n_batches)
+
+
+def _note(moments: _Moments) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    return lambda _, args: moments.add(args[0])
+
+
+def _layers(module: nn.Module) -> Iterator[_BatchNorm]:
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None:
+            yield layer
+
+
+def _trainable(module: nn.Module, frozen: Iterable[nn.Module]) -> dict[_BatchNorm, None]:
+    """The layers that may change, in order (a dict as an ordered set)."""
+    shut = {inner for part in frozen for inner in part.modules()}
+    found: dict[_BatchNorm, None] = {}
+    for layer in _layers(module):
+        own = list(layer.parameters(recurse=False))
+        if layer not in shut and (not own or any(p.requires_grad for p in own)):
+            found[layer] = None
+    return found
+
+
+def _leave_only(module: nn.Module, layers: Iterable[_BatchNorm], head: nn.Module | None) -> None:
+    """Switch off all gradients but those of `layers` and of `head`."""
+    kept = {p for layer in layers for p in layer.parameters(recurse=False)}
+    if not kept:
+        raise InputError(
+            "BatchNorm policy 'affine-only' trains the weight and bias of BatchNorm, and the trainable "
+            f"part of {type(module).__name__} has none: choose another policy or regime"
+        )
+    kept |= set(head.parameters()) if head is not None else set()
+    for parameter in module.parameters():
+        if parameter not in kept:
+            parameter.requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _as_at_test(module: nn.Module, *, except_for: Iterable[_BatchNorm]) -> Iterator[None]:
+    """Within the context `module` is in eval mode; given layers use each batch, and note nothing."""
+    modes = [(part, part.training) for part in module.modules()]
+    layers = list(except_for)
+    try:
+        module.eval()
+        for layer in layers:
+            layer.training, layer.track_running_stats = True, False
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
+        for part, training in modes:
+            part.training = training
+
+
+def _without_single(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The batches; one of a single image goes with the one before it, or after it."""
+    held: Tensor | None = None
+    for batch in batches:
+        if held is not None and (len(held) < 2 or len(batch) < 2):
+            held = torch.cat([held, batch])
+            continue
+        if held is not None:
+            yield held
+        held = batch
+    if held is None or len(held) < 2:
+        n = 0 if held is None else len(held)
+        raise InputError(f"BatchNorm statistics need two or more training images, got {n}")
+    yield held

@@ -1,0 +1,210 @@
+"""A training run on the disk: one file, replaced in one rename, that holds all that goes on.
+
+``checkpoint.safetensors`` holds the tensors that training may change (weights, running statistics,
+the optimizer's moments, the average, the best epoch's weights) and, as JSON in the header of the
+file, where the run stands and what it is a run of. Frozen weights are not in it: they are the
+backbone's, which the file names by digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from headstart.errors import RunError, one_line
+from headstart.files import write_atomically
+from headstart.finetune.history import Epoch
+
+if TYPE_CHECKING:
+    from headstart.data import Record
+
+NAME = "checkpoint.safetensors"
+SCHEMA = 1
+_HEADER = "headstart"
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where a run stands.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch in hand, from 1; ``epochs + 1`` when all are done.
+    step : int
+        Steps done of it.
+    n_seen, loss_sum, n_right
+        Of these steps.
+    seconds : float
+        Spent on these steps.
+    best_epoch, best_value
+        By the watched figure; 0 where there is none yet.
+    is_done : bool
+    history : list of Epoch
+    """
+
+    epoch: int = 1
+    step: int = 0
+    n_seen: int = 0
+    loss_sum: float = 0.0
+    n_right: int = 0
+    seconds: float = 0.0
+    best_epoch: int = 0
+    best_value: float = 0.0
+    is_done: bool = False
+    history: list[Epoch] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {**vars(self), "history": [epoch.to_dict() for epoch in self.history]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Position:
+        """Read what `to_dict` wrote."""
+        history = [Epoch.from_dict(epoch) for epoch in data["history"]]
+        return cls(**{**data, "history": history})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """All that a run goes on from.
+
+    Attributes
+    ----------
+    identity : dict of str to str
+        What it is a run of; see `identify`.
+    position : Position
+    tensors : dict of str to Tensor
+    numbers : dict
+        Further JSON values: the optimizer's and the average's counters.
+    """
+
+    identity: Mapping[str, Any]
+    position: Position
+    tensors: Mapping[str, Tensor]
+    numbers: Mapping[str, Any]
+
+
+def identify(
+    *,
+    arch: str,
+    weights: str,
+    settings: Mapping[str, Any],
+    classes: Sequence[str],
+    train: Sequence[Record],
+    val: Sequence[Record],
+    head: Sequence[Tensor],
+) -> dict[str, Any]:
+    """What decides a run's result; two runs with the same identity end equal."""
+    return {
+        "architecture": arch,
+        "weights": weights,
+        "settings": dict(settings),
+        "classes": list(classes),
+        "training images": _digest([f"{r.digest} {r.label}" for r in train]),
+        "validation images": _digest([f"{r.digest} {r.label}" for r in val]),
+        "initial output layer": _digest([v.detach().cpu().numpy().tobytes().hex() for v in head]),
+    }
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write the file, in one rename.
+
+    Raises
+    ------
+    OutputError
+        The folder is read-only, or the disk is full.
+    """
+    from safetensors.torch import save
+
+    header = {
+        "schema": SCHEMA,
+        "identity": checkpoint.identity,
+        "position": checkpoint.position.to_dict(),
+        "numbers": checkpoint.numbers,
+    }
+    # Contiguous and apart in memory, as the format wants them.
+    tensors = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in checkpoint.tensors.items()
+    }
+    path = folder / NAME
+    write_atomically(path, save(tensors, metadata={_HEADER: json.dumps(header)}))
+    return path
+
+
+def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
+    """The checkpoint in a folder; None where there is none.
+
+    Raises
+    ------
+    RunError
+        It is damaged, or belongs to a run of something else; the message says of what.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    header, tensors = _read(path)
+    found = header["identity"]
+    differing = [what for what in identity if found.get(what) != identity[what]]
+    if differing:
+        raise RunError(
+            f"{one_line(str(path))} is of another run: {_differences(found, identity, differing)}. "
+            "Give another folder, or delete that file to begin anew"
+        )
+    return Checkpoint(
+        identity=found,
+        position=Position.from_dict(header["position"]),
+        tensors=tensors,
+        numbers=header["numbers"],
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+        tensors = load_file(path)
+        schema = header["schema"]
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{one_line(str(path))} is damaged or no checkpoint of Headstart: delete it to begin "
+            "anew"
+        ) from error
+    if schema != SCHEMA:
+        raise RunError(
+            f"{one_line(str(path))} has format {schema} and this Headstart reads {SCHEMA}: update "
+            "Headstart, or delete that file to begin anew"
+        )
+    return header, tensors
+
+
+def _differences(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], differing: Sequence[str]
+) -> str:
+    """The differences in words: settings one by one, long digests by their name alone."""
+    parts = []
+    for what in differing:
+        if what == "settings":
+            theirs, ours = found.get(what) or {}, wanted[what]
+            names = [n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n)]
+            parts += [f"{n} {theirs.get(n)!r} there and {ours.get(n)!r} here" for n in names]
+        elif what == "architecture":
+            parts.append(f"{what} {found.get(what)!r} there and {wanted[what]!r} here")
+        else:
+            parts.append(f"other {what}")
+    return one_line("; ".join(parts))

@@ -1,0 +1,147 @@
+"""Images decoded once, a little larger than the crops, and kept as bytes on the disk.
+
+    <cache>/pixels/<key>.u8     uint8 (n, side, side, 3), in the order of the records
+
+The key is the digest of the preprocessing and of every image. The file is written under a temporary
+name and renamed when it is whole. Small sets are read into memory, large ones mapped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headstart.errors import OutputError, one_line
+from headstart.features.engines import n_cores
+from headstart.features.pixels import crops
+from headstart.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from headstart.backbones import Preprocessing
+    from headstart.data import Record
+
+# Below this, a set is read into memory; above it, pages are mapped and the system keeps what fits.
+IN_MEMORY_BYTES = 2 * 2**30
+_CHUNK = 64
+
+
+def stored_side(preprocessing: Preprocessing) -> int:
+    """Side, in pixels, of the stored squares: the resized image's shorter side before the crop."""
+    return max(preprocessing.resize_px, preprocessing.size_px)
+
+
+def stored_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
+    """What cuts the stored squares: the same resize, and a crop as large as it allows.
+
+    The centre crop of such a square is what `preprocessing` gives, at most one pixel aside.
+    """
+    side = stored_side(preprocessing)
+    return dataclasses.replace(preprocessing, size_px=side, crop_pct=side / preprocessing.resize_px)
+
+
+def load_pixels(
+    records: Sequence[Record],
+    preprocessing: Preprocessing,
+    *,
+    cache: Path,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
+    progress: Progress = silent,
+) -> torch.Tensor:
+    """The stored squares of images, decoded now if they have not been before.
+
+    Parameters
+    ----------
+    records : sequence of Record
+    preprocessing : Preprocessing
+        Of the network, at the size of the crops.
+    cache : Path
+        The squares are kept in ``cache/pixels``.
+    in_memory_bytes : int
+        Sets up to this size are read into memory.
+    progress : Progress
+
+    Returns
+    -------
+    Tensor of shape (n, 3, side, side), uint8
+        Channels last in memory.
+
+    Raises
+    ------
+    DataError
+        An image cannot be decoded.
+    OutputError
+        There is no room for the squares.
+    """
+    wanted = stored_preprocessing(preprocessing)
+    side = wanted.size_px
+    shape = (len(records), side, side, 3)
+    path = cache / "pixels" / f"{_key(records, wanted)}.u8"
+    n_bytes = int(np.prod(shape, dtype=np.int64))
+    if not n_bytes:
+        return torch.zeros((0, 3, side, side), dtype=torch.uint8)
+    if not path.exists() or path.stat().st_size != n_bytes:
+        _write(path, records, wanted, shape, progress)
+    if n_bytes <= in_memory_bytes:
+        squares: NDArray[np.uint8] = np.fromfile(path, dtype=np.uint8).reshape(shape)
+    else:
+        # Copy on write: torch wants memory that may be written, and nothing here writes to it.
+        squares = np.memmap(path, dtype=np.uint8, mode="c", shape=shape)
+    return torch.from_numpy(squares).permute(0, 3, 1, 2)
+
+
+def _key(records: Sequence[Record], preprocessing: Preprocessing) -> str:
+    sha = hashlib.sha256(repr((preprocessing.to_dict(), "squares 1")).encode())
+    for record in records:
+        sha.update(record.digest.encode())
+    return sha.hexdigest()[:32]
+
+
+def _write(
+    path: Path,
+    records: Sequence[Record],
+    preprocessing: Preprocessing,
+    shape: tuple[int, ...],
+    progress: Progress,
+) -> None:
+    """Decode all images into a file, by threads, and give it its name when it is whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _require_room(path, shape)
+        with temporary.open("wb") as file, ThreadPoolExecutor(n_cores()) as pool:
+            for start in range(0, len(records), _CHUNK):
+                some = records[start : start + _CHUNK]
+                for crop in pool.map(lambda r: crops(r.path, [preprocessing])[0], some):
+                    file.write(crop.tobytes())
+                progress("decode images", start + len(some), len(records))
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {one_line(str(path))} ({error.strerror}): free some space or set "
+            "HEADSTART_CACHE to another folder"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _require_room(path: Path, shape: tuple[int, ...]) -> None:
+    needed = int(np.prod(shape, dtype=np.int64))
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise OutputError(
+            f"{shape[0]} decoded images of {shape[1]}x{shape[2]} px take {needed / 2**30:.1f} GiB "
+            f"and {one_line(str(path.parent))} has {free / 2**30:.1f} GiB free: free some space, "
+            "take a smaller size, or set HEADSTART_CACHE to another folder"
+        )

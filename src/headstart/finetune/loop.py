@@ -1,0 +1,378 @@
+"""The training loop: steps, epochs, validation, and a state that can be put down at any step."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from headstart.augment import Policy, jensen_shannon
+from headstart.errors import HeadstartError
+from headstart.finetune import batchnorm
+from headstart.finetune.averaging import Ema, l2_sp_penalty
+from headstart.finetune.batches import Batch, Batches, derive_seed, epoch_order
+from headstart.finetune.checkpoints import Checkpoint, Position, save_checkpoint
+from headstart.finetune.folding import Folding
+from headstart.finetune.history import Epoch
+from headstart.finetune.network import HEAD, Network
+from headstart.finetune.optimizers import Group, make_optimizer, set_rates
+from headstart.finetune.regimes import Division, set_modes
+from headstart.finetune.schedules import lowest_stage, rate_at
+from headstart.progress import Progress
+
+if TYPE_CHECKING:
+    from headstart.finetune.settings import TrainSettings
+
+# Images that pass through at once on a CPU where that changes nothing: their maps stay in its cache.
+CPU_MICRO_BATCH = 8
+# A long epoch is written down in between, so that a kill costs minutes at most.
+CHECKPOINT_EVERY_S = 300.0
+
+
+class DivergedError(HeadstartError):
+    """Training came to a loss that is not finite."""
+
+
+@dataclass(kw_only=True)
+class Loop:
+    """One training run.
+
+    Attributes
+    ----------
+    network : Network
+        Trained in place.
+    trained_part : torch.nn.Module
+        What batches are given to: the network, or its upper part.
+    division : Division
+    groups : tuple of Group
+    settings : TrainSettings
+    policy : Policy
+    batches : Batches
+    n_images : int
+        Training images.
+    has_val : bool
+    folding : Folding
+    fabric : lightning_fabric.Fabric
+    identity : dict
+        Of the checkpoints.
+    folder : Path or None
+        Where they are written.
+    progress : Progress
+    on_epoch : function of the history so far, or None
+    """
+
+    network: Network
+    trained_part: nn.Module
+    division: Division
+    groups: tuple[Group, ...]
+    settings: TrainSettings
+    policy: Policy
+    batches: Batches
+    n_images: int
+    has_val: bool
+    folding: Folding
+    fabric: Any
+    identity: Mapping[str, Any]
+    folder: Path | None
+    progress: Progress
+    on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None
+    position: Position = field(default_factory=Position)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        optimizer = make_optimizer(self.network, self.groups, self.settings)
+        self._model, self._optimizer = self.fabric.setup(self.trained_part, optimizer)
+        self._frozen = [self.network.get_submodule(p) for p in self.division.frozen_modules]
+        self._changing = changing_names(self.network, self.division)
+        self.start = {k: v.clone() for k, v in self.weights().items()}
+        self._ema = Ema(self.network, self.settings.ema_decay) if self.settings.ema_decay else None
+        self._written = time.monotonic()
+        n_batches = len(epoch_order(self.n_images, self.settings.batch_size, 0, 1))
+        self.steps_an_epoch = n_batches
+
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors that training may change, by name: not copies."""
+        state = self.network.state_dict()
+        return {name: state[name] for name in self._changing}
+
+    def set_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy `weights` into the network."""
+        state = self.network.state_dict()
+        with torch.no_grad():
+            for name, value in weights.items():
+                state[name].copy_(value)
+
+    def run(self) -> None:
+        """Train until the last epoch, or until patience ends.
+
+        Raises
+        ------
+        DivergedError
+            The loss is not finite.
+        KeyboardInterrupt
+            Ctrl-C; the step in hand is finished and the state written first.
+        """
+        devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), _held_interrupt() as is_interrupted:
+            while not self.position.is_done:
+                self._train_epoch(is_interrupted)
+                self._end_epoch()
+                self._write()
+                if is_interrupted():
+                    raise KeyboardInterrupt
+
+    def _train_epoch(self, is_interrupted: Callable[[], bool]) -> None:
+        """The steps of the epoch in hand that are not done yet."""
+        position, settings = self.position, self.settings
+        lowest = self._set_modes()
+        order = epoch_order(self.n_images, settings.batch_size, settings.seed, position.epoch)
+        with self.folding.fold():
+            while position.step < len(order):
+                started = time.perf_counter()
+                batch = self.batches.train_batch(
+                    order[position.step], position.epoch, position.step
+                ).to(self.fabric.device)
+                done = (position.epoch - 1) * len(order) + position.step
+                rate = rate_at(done, settings, len(order))
+                set_rates(self._optimizer, self.groups, rate, lowest)
+                self._step(batch)
+                position.step += 1
+                position.seconds += time.perf_counter() - started
+                self.progress("train", done + 1, settings.epochs * len(order))
+                if is_interrupted() and position.step < len(order):
+                    self._write()
+                    raise KeyboardInterrupt
+                if time.monotonic() - self._written > CHECKPOINT_EVERY_S:
+                    self._write()
+
+    def _set_modes(self) -> int:
+        """Training mode for what the epoch trains; gives its lowest stage."""
+        settings = self.settings
+        lowest = lowest_stage(
+            self.position.epoch, self.division.n_stages, settings.gradual_unfreezing
+        )
+        set_modes(self.network, self.division)
+        for name, parameter in self.network.named_parameters():
+            if self.division.stages.get(name, lowest) < lowest:
+                parameter.requires_grad_(False)
+        batchnorm.prepare(
+            self.network, settings.bn_policy, frozen=self._frozen, head=self.network.head
+        )
+        return lowest
+
+    def _step(self, batch: Batch) -> None:
+        """One step of the optimizer, its gradient summed over micro-batches."""
+        n = len(batch.targets)
+        size = self._micro_batch(n)
+        self._optimizer.zero_grad()
+        for start in range(0, n, size):
+            self._accumulate(batch.part(start, start + size), n, start)
+        if self.settings.l2_sp:
+            origin = {k: v for k, v in self.start.items() if not k.startswith(f"{HEAD}.")}
+            penalty = l2_sp_penalty(self.network.named_parameters(), origin, self.settings.l2_sp)
+            self.fabric.backward(penalty)
+        if self.settings.clip_norm is not None:
+            trained = [p for p in self.network.parameters() if p.grad is not None]
+            norm = nn.utils.clip_grad_norm_(trained, self.settings.clip_norm)
+            self._require_finite(float(norm), "gradient")
+        self._optimizer.step()
+        if self._ema is not None:
+            self._ema.update(self.network)
+
+    def _accumulate(self, part: Batch, n: int, start: int) -> None:
+        """Forward and backward of a micro-batch of a step of `n` images."""
+        position = self.position
+        torch.manual_seed(
+            derive_seed(self.settings.seed, "drop", position.epoch, position.step, start)
+        )
+        logits = self._model(torch.cat([part.inputs, *part.views])).float()
+        logits, *others = logits.split(len(part.targets))
+        smoothing = self.settings.label_smoothing
+        loss = F.cross_entropy(logits, part.targets, label_smoothing=smoothing)
+        if others:
+            loss = loss + (self.policy.consistency or 0.0) * jensen_shannon(logits, *others)
+        value = float(loss.detach())
+        self._require_finite(value, "loss")
+        self.fabric.backward(loss * (len(part.targets) / n))
+        position.loss_sum += value * len(part.targets)
+        position.n_right += int((logits.argmax(1) == part.targets.argmax(1)).sum())
+        position.n_seen += len(part.targets)
+
+    def _micro_batch(self, n: int) -> int:
+        """Images that pass through at once."""
+        if self.settings.micro_batch:
+            return min(self.settings.micro_batch, n)
+        uses_batches = any(
+            isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training
+            for m in self.network.modules()
+        )
+        on_cpu = self.fabric.device.type == "cpu" and self.trained_part is self.network
+        return min(CPU_MICRO_BATCH, n) if on_cpu and not uses_batches else n
+
+    def _require_finite(self, value: float, what: str) -> None:
+        if math.isfinite(value):
+            return
+        position, settings = self.position, self.settings
+        if position.epoch == 1 and position.step == 0:
+            cause = "the first step already: the weights, the images or the precision are at fault"
+            remedy = "take --precision float32" if settings.precision != "float32" else "check them"
+        else:
+            cause = f"the learning rate {settings.lr:g} is probably too high"
+            remedy = f"try {settings.lr / 10:g}"
+        kept = f"the last good checkpoint is in {self.folder}" if self.folder else "nothing is kept"
+        raise DivergedError(
+            f"the {what} is {value} in epoch {position.epoch}, step {position.step + 1} of "
+            f"{self.steps_an_epoch}: {cause}; {remedy}. Training stopped; {kept}"
+        )
+
+    def _end_epoch(self) -> None:
+        """Validate, note the epoch, and see whether it is the best and whether to go on."""
+        position, settings = self.position, self.settings
+        started = time.perf_counter()
+        with self.averaged():
+            val_loss, val_accuracy = self._validate()
+            position.seconds += time.perf_counter() - started
+            self._note(val_loss, val_accuracy)
+            value = -val_loss if settings.watch == "loss" else val_accuracy
+            if not self.has_val or not position.best_epoch or value > position.best_value:
+                position.best_epoch, position.best_value = position.epoch, value
+                self.best = {k: v.clone() for k, v in self.weights().items()}
+        waited = position.epoch - position.best_epoch
+        is_stuck = settings.patience is not None and waited >= settings.patience
+        position.is_done = position.epoch >= settings.epochs or is_stuck
+        position.epoch += 1
+        position.step = position.n_seen = position.n_right = 0
+        position.loss_sum = position.seconds = 0.0
+        if self.on_epoch is not None:
+            self.on_epoch(tuple(position.history))
+
+    def _note(self, val_loss: float, val_accuracy: float) -> None:
+        position = self.position
+        last_step = position.epoch * self.steps_an_epoch - 1
+        position.history.append(
+            Epoch(
+                epoch=position.epoch,
+                train_loss=position.loss_sum / position.n_seen,
+                train_accuracy=position.n_right / position.n_seen,
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
+                lr=rate_at(last_step, self.settings, self.steps_an_epoch),
+                seconds=position.seconds,
+            )
+        )
+
+    def _validate(self) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy on the validation images; NaN without any."""
+        self.network.eval()
+        loss, n_right, n = 0.0, 0, 0
+        with torch.no_grad(), self.folding.fold():
+            for whole in self.batches.val_batches():
+                batch = whole.to(self.fabric.device)
+                logits = self._model(batch.inputs).float()
+                loss += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
+                n_right += int((logits.argmax(1) == batch.targets.argmax(1)).sum())
+                n += len(logits)
+        return (loss / n, n_right / n) if n else (math.nan, math.nan)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within the context the network has its averaged weights, where an average is kept."""
+        if self._ema is None:
+            yield
+            return
+        own = {k: v.clone() for k, v in self.weights().items()}
+        self._ema.copy_to(self.network)
+        try:
+            yield
+        finally:
+            self.set_weights(own)
+
+    def _write(self) -> None:
+        if self.folder is None:
+            return
+        save_checkpoint(self.folder, self.checkpoint())
+        self._written = time.monotonic()
+
+    def checkpoint(self) -> Checkpoint:
+        """All that the run goes on from."""
+        tensors = {f"network.{k}": v for k, v in self.weights().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        numbers: dict[str, Any] = {}
+        for index, entry in self._optimizer.state_dict()["state"].items():
+            for key, value in entry.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{index}.{key}"] = value
+        if self._ema is not None:
+            average = self._ema.state_dict()
+            changing = set(self._changing)
+            tensors |= {f"ema.{k}": v for k, v in average["values"].items() if k in changing}
+            numbers["ema_updates"] = average["n_updates"]
+        return Checkpoint(
+            identity=self.identity, position=self.position, tensors=tensors, numbers=numbers
+        )
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from what `checkpoint` gave."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for name, value in checkpoint.tensors.items():
+            kind, _, rest = name.partition(".")
+            found.setdefault(kind, {})[rest] = value
+        self.set_weights(found["network"])
+        self.best = found.get("best", {})
+        self.position = checkpoint.position
+        self._resume_optimizer(found.get("optimizer", {}))
+        if self._ema is not None:
+            values = {**self._ema.state_dict()["values"], **found["ema"]}
+            updates = checkpoint.numbers["ema_updates"]
+            self._ema.load_state_dict({"n_updates": updates, "values": values})
+
+    def _resume_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
+        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            index, _, key = name.partition(".")
+            like = parameters[int(index)]
+            if value.shape == like.shape:
+                # In the parameter's own memory layout: another one rounds differently.
+                value = torch.empty_like(like, dtype=value.dtype).copy_(value)
+            state.setdefault(int(index), {})[key] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+
+
+def changing_names(network: nn.Module, division: Division) -> list[str]:
+    """The names in the state that training may change: all but what the regime keeps."""
+    from headstart.finetune.regimes import frozen_state
+
+    kept = {name for name, _ in frozen_state(network, division)}
+    return [name for name in network.state_dict() if name not in kept]
+
+
+@contextlib.contextmanager
+def _held_interrupt() -> Iterator[Callable[[], bool]]:
+    """Within the context the first Ctrl-C is noted, so that a step is not torn; a second one acts."""
+    noted: list[bool] = []
+
+    def on_interrupt(number: int, frame: Any) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(True)
+
+    # Only the main thread may set a handler; elsewhere nothing arrives.
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, before)

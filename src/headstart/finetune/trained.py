@@ -1,0 +1,252 @@
+"""What training gives: the network, its history, and fast predictions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.backbones import Backbone, Preprocessing, Tap, at_size, load
+from headstart.backbones.weights import digest_weights, fit_weights, read_weights
+from headstart.errors import WeightsError, one_line
+from headstart.features.engines import choose_engine
+from headstart.features.pixels import crops
+from headstart.files import write_atomically
+from headstart.finetune.history import Epoch
+from headstart.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from headstart.data import Record
+    from headstart.finetune.network import Network
+    from headstart.finetune.settings import TrainSettings
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained network.
+
+    Attributes
+    ----------
+    settings : TrainSettings
+    classes : tuple of str
+        In the order of the logits.
+    history : tuple of Epoch
+    best_epoch : int
+        The epoch whose weights the network has.
+    network : Network
+        In evaluation mode, on the CPU: normalised images (B, 3, H, W) to logits (B, K).
+    backbone : Backbone
+        The same network as a backbone with the one tap ``"logits"``, whose digest is that of the
+        trained weights.
+    seconds : float
+        Of all epochs, and of the frozen part's pass before them.
+    n_trained_parameters : int
+    device : str
+    is_cached : bool
+        Whether the frozen part's activations were kept.
+    """
+
+    settings: TrainSettings
+    classes: tuple[str, ...]
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    network: Network
+    backbone: Backbone
+    seconds: float
+    n_trained_parameters: int
+    device: str
+    is_cached: bool
+
+    def logits(
+        self,
+        records: Sequence[Record],
+        *,
+        mirrored: bool = False,
+        size_px: int | None = None,
+        precision: str = "float32",
+        progress: Progress = silent,
+    ) -> NDArray[np.float32]:
+        """Logits of images, by the machine's fastest engine.
+
+        Parameters
+        ----------
+        records : sequence of Record
+        mirrored : bool, default False
+            Average the logits of each image and of its mirror image.
+        size_px : int, optional
+            Side of the crops; default that of training. Training on random crops shows objects
+            larger than the centre crop does, and a somewhat larger side makes up for it (H. Touvron
+            et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019).
+        precision : {"float32", "bfloat16"}
+        progress : Progress
+
+        Returns
+        -------
+        float32 array (n, K)
+
+        Raises
+        ------
+        DataError
+            An image cannot be decoded.
+        """
+        n = len(records)
+        backbone = self.backbone
+        if size_px is not None:
+            at = backbone.preprocessing.at(size_px)
+            backbone = dataclasses.replace(backbone, preprocessing=at)
+        parts: list[NDArray[np.float32]] = []
+        # A converted network is used here once and is as large as the weights.
+        with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+            engine = choose_engine(
+                backbone,
+                n_images=n * (1 + mirrored),
+                precision=precision,
+                device=self.device,
+                cache=Path(folder),
+            )
+            batches = [records[i : i + engine.batch_size] for i in range(0, n, engine.batch_size)]
+
+            def run(batch: Sequence[Record]) -> NDArray[np.float32]:
+                cut = [crops(r.path, [backbone.preprocessing])[0] for r in batch]
+                images = np.stack(cut)
+                found = engine(images)[0]
+                if mirrored:
+                    other = engine(np.ascontiguousarray(images[:, :, ::-1]))[0]
+                    found = (found + other) / np.float32(2)
+                return found
+
+            with ThreadPoolExecutor(engine.n_workers, thread_name_prefix="predict") as pool:
+                for part in pool.map(run, batches):
+                    parts.append(part)
+                    progress("predict", sum(map(len, parts)), n)
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
+
+    def predict(self, records: Sequence[Record], **options: Any) -> list[str]:
+        """The class of each image; options as for `logits`."""
+        return [self.classes[i] for i in self.logits(records, **options).argmax(1)]
+
+    def save(self, path: Path) -> None:
+        """Write weights, settings, classes and history into one safetensors file, in one rename.
+
+        Raises
+        ------
+        OutputError
+            The folder is read-only, or the disk is full.
+        """
+        from safetensors.torch import save
+
+        backbone = self.backbone
+        header = self.to_dict() | {
+            "schema": SCHEMA,
+            "arch": backbone.arch,
+            "name": backbone.name,
+            "source": backbone.source,
+            "licence": backbone.licence,
+            "preprocessing": backbone.preprocessing.to_dict(),
+        }
+        state = {k: v.contiguous().clone() for k, v in self.network.state_dict().items()}
+        write_atomically(path, save(state, metadata={"headstart": json.dumps(header)}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: what was done and how it went, without the weights."""
+        return {
+            "settings": self.settings.to_dict(),
+            "classes": list(self.classes),
+            "history": [epoch.to_dict() for epoch in self.history],
+            "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
+            "n_trained_parameters": self.n_trained_parameters,
+            "device": self.device,
+            "is_cached": self.is_cached,
+        }
+
+
+def as_backbone(
+    backbone: Backbone, network: Network, classes: Sequence[str], digest: str
+) -> Backbone:
+    """The trained network as a backbone whose one tap is its logits."""
+    tap = Tap(name="logits", module="", kind="vector", n_features=len(classes))
+    return dataclasses.replace(
+        backbone,
+        name=_once(backbone.name, " fine-tuned"),
+        module=network,
+        taps=(tap,),
+        digest=digest,
+        source=_once(backbone.source, ", fine-tuned"),
+        n_parameters=sum(p.numel() for p in network.parameters()),
+    )
+
+
+def _once(text: str, suffix: str) -> str:
+    return text if text.endswith(suffix) else text + suffix
+
+
+def load_trained(path: Path, *, device: str = "cpu") -> Trained:
+    """Read what `Trained.save` wrote; the architecture is built anew, no code is read.
+
+    Raises
+    ------
+    WeightsError
+        The file is damaged, of a newer version, or does not fit its architecture.
+    """
+    from headstart.finetune.network import prepare
+    from headstart.finetune.settings import TrainSettings
+
+    state = read_weights(path)
+    header = _read_header(path)
+    preprocessing = Preprocessing.from_dict(header["preprocessing"])
+    backbone = load(header["arch"], pretrained=False)
+    if preprocessing.size_px != backbone.preprocessing.size_px:
+        backbone = at_size(backbone, preprocessing.size_px)
+    backbone = dataclasses.replace(
+        backbone,
+        preprocessing=preprocessing,
+        **{key: header[key] for key in ("name", "source", "licence")},
+    )
+    settings = TrainSettings.from_dict(header["settings"])
+    # The regime does not matter any more, and `scratch` would initialise once again.
+    plain = dataclasses.replace(settings, regime="all", tap=None, size_px=preprocessing.size_px)
+    classes = tuple(header["classes"])
+    network = prepare(backbone, len(classes), plain).network
+    fit_weights(network, state, shown=one_line(str(path)), arch=header["arch"])
+    return Trained(
+        settings=settings,
+        classes=classes,
+        history=tuple(Epoch.from_dict(epoch) for epoch in header["history"]),
+        network=network,
+        backbone=as_backbone(backbone, network, classes, digest_weights(network)),
+        device=device,
+        **{
+            key: header[key]
+            for key in ("best_epoch", "seconds", "n_trained_parameters", "is_cached")
+        },
+    )
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = json.loads((file.metadata() or {})["headstart"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise WeightsError(
+            f"{one_line(str(path))} holds no network that Headstart trained: give the file that "
+            "a fine-tuning saved"
+        ) from error
+    if header.get("schema") != SCHEMA:
+        raise WeightsError(
+            f"{one_line(str(path))} has format {header.get('schema')} and this Headstart reads "
+            f"{SCHEMA}: update Headstart"
+        )
+    return header

@@ -1,0 +1,373 @@
+"""`train`: settings, images and a backbone to a trained network."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from headstart.augment import Policy, parse_policy
+from headstart.backbones.weights import digest_weights
+from headstart.errors import DataError, InputError, one_line
+from headstart.features.engines import pick_device
+from headstart.features.store import cache_folder
+from headstart.finetune import batchnorm
+from headstart.finetune.activations import FrozenRunner, make_upper, value_bytes
+from headstart.finetune.averaging import interpolate
+from headstart.finetune.batches import (
+    Batches,
+    Images,
+    PixelBatches,
+    epoch_order,
+    keep_activations,
+    labels_of,
+)
+from headstart.finetune.checkpoints import identify, load_checkpoint
+from headstart.finetune.folding import find_folding
+from headstart.finetune.history import Epoch
+from headstart.finetune.images import load_pixels
+from headstart.finetune.loop import Loop
+from headstart.finetune.network import Network, Prepared, prepare
+from headstart.finetune.optimizers import make_groups
+from headstart.finetune.regimes import (
+    Division,
+    divide,
+    hash_frozen,
+    require_unchanged,
+    set_modes,
+    without_untrained,
+)
+from headstart.finetune.trained import Trained, as_backbone
+from headstart.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from headstart.backbones import Backbone
+    from headstart.data import Record
+    from headstart.finetune.settings import TrainSettings
+
+
+def train(
+    backbone: Backbone,
+    train: Sequence[Record],
+    val: Sequence[Record],
+    classes: Sequence[str],
+    settings: TrainSettings,
+    *,
+    head: tuple[ArrayLike, ArrayLike] | None = None,
+    folder: Path | None = None,
+    cache: Path | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+    on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
+) -> Trained:
+    """Train a network on images, as the settings say.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Left as it is.
+    train, val : sequence of Record
+        Labelled images; `val` may be empty, and then the last epoch is kept.
+    classes : sequence of str
+        The labels, in the order of the logits.
+    settings : TrainSettings
+    head : (array (K, d), array (K,)), optional
+        Initial weights and intercepts of the output layer, as a linear classifier on the pooled
+        last features found them; default random.
+    folder : Path, optional
+        Where the checkpoint is kept. A run that was stopped there goes on, and ends equal to the
+        last bit on a CPU; one that is done gives its result again.
+    cache : Path, optional
+        Where decoded images are kept; default :func:`headstart.features.cache_folder`.
+    device : str, default "auto"
+        A torch device, or the best one here.
+    progress : Progress
+    on_epoch : function, optional
+        Called after each epoch with the history so far.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    InputError
+        A setting does not fit the network or the data.
+    DataError
+        A class has no training image, a label is unknown, or an image cannot be decoded.
+    RunError
+        The folder holds a checkpoint of another run, or a damaged one.
+    DivergedError
+        The loss is not finite.
+    """
+    policy = _read_policy(settings)
+    device = pick_device(None if device == "auto" else device)
+    _check_data(train, val, classes, settings)
+    prepared = prepare(backbone, len(classes), settings, head)
+    division = _divide(prepared, settings)
+    _check_batches(prepared, division, settings, len(train))
+    identity = identify(
+        arch=prepared.backbone.arch,
+        weights=prepared.backbone.digest,
+        settings=settings.to_dict() | {"augment": policy.to_dict()},
+        classes=classes,
+        train=train,
+        val=val,
+        head=list(prepared.network.head.parameters()),
+    )
+    # Before anything long: a folder of another run is refused at once.
+    checkpoint = load_checkpoint(folder, identity) if folder is not None else None
+    images = _load_images(
+        prepared, (train, val), classes, policy, settings, cache or cache_folder(), progress
+    )
+    before = hash_frozen(prepared.network, division)
+    started = time.perf_counter()
+    part, batches = _choose_part(
+        prepared, division, settings, images, device, cache or cache_folder(), progress
+    )
+    frozen_s = time.perf_counter() - started
+    loop = Loop(
+        network=_place(prepared, settings, division, images, device),
+        trained_part=part,
+        division=division,
+        groups=_groups(prepared.network, division, settings),
+        settings=settings,
+        policy=policy,
+        batches=batches,
+        n_images=len(train),
+        has_val=bool(val),
+        folding=find_folding(prepared.network, _probe(prepared).to(device)),
+        fabric=_make_fabric(torch.device(device), settings.precision),
+        identity=identity,
+        folder=folder,
+        progress=progress,
+        on_epoch=on_epoch,
+    )
+    if checkpoint is not None:
+        loop.resume(checkpoint)
+    loop.run()
+    _finish(loop, images, torch.device(device))
+    prepared.network.to("cpu").eval().requires_grad_(False)
+    require_unchanged(before, hash_frozen(prepared.network, division))
+    return _result(prepared, loop, tuple(classes), frozen_s, device)
+
+
+def _result(
+    prepared: Prepared, loop: Loop, classes: tuple[str, ...], frozen_s: float, device: str
+) -> Trained:
+    """What `train` gives, once the loop is done and the network has the weights to keep."""
+    network, history = prepared.network, tuple(loop.position.history)
+    keeps_best = loop.settings.keep == "best" and loop.has_val
+    trained = [p for n, p in network.named_parameters() if n in loop.division.stages]
+    return Trained(
+        settings=loop.settings,
+        classes=classes,
+        history=history,
+        best_epoch=loop.position.best_epoch if keeps_best else len(history),
+        network=network,
+        backbone=as_backbone(prepared.backbone, network, classes, digest_weights(network)),
+        seconds=frozen_s + sum(epoch.seconds for epoch in history),
+        n_trained_parameters=sum(p.numel() for p in trained),
+        device=device,
+        is_cached=loop.trained_part is not network,
+    )
+
+
+def _place(
+    prepared: Prepared,
+    settings: TrainSettings,
+    division: Division,
+    images: PixelBatches,
+    device: str,
+) -> Network:
+    """The network on its device, channels last, with the statistics that its policy begins with."""
+    network = prepared.network.to(torch.device(device))
+    network.to(memory_format=torch.channels_last)
+    if batchnorm.policy_of(settings.bn_policy).estimated == "before":
+        _estimate(network, division, images, torch.device(device))
+    return network.eval()
+
+
+def _read_policy(settings: TrainSettings) -> Policy:
+    if isinstance(settings.augment, str):
+        return parse_policy(settings.augment)
+    return Policy.from_dict(settings.augment)
+
+
+def _check_data(
+    train: Sequence[Record],
+    val: Sequence[Record],
+    classes: Sequence[str],
+    settings: TrainSettings,
+) -> None:
+    """Every class has training images, and every label is a class."""
+    counts = Counter(r.label for r in train)
+    for record in [*train, *val]:
+        if record.label not in classes:
+            raise DataError(
+                f"{one_line(record.name)} has the label {one_line(record.label)!r}, which is none "
+                f"of the {len(classes)} classes to be told apart"
+            )
+    missing = [c for c in classes if not counts[c]]
+    if missing:
+        raise DataError(
+            f"class {one_line(missing[0])!r} has no training image"
+            f"{f' (and {len(missing) - 1} more classes)' if len(missing) > 1 else ''}: give it some "
+            "or leave it out"
+        )
+    if len(classes) < 2:
+        raise DataError(f"training needs two classes or more, got {len(classes)}")
+    if settings.patience is not None and not val:
+        raise InputError("patience waits for the validation images to improve, and there are none")
+
+
+def _divide(prepared: Prepared, settings: TrainSettings) -> Division:
+    """The regime's division, less what the policy of batch normalisation does not train."""
+    division = divide(prepared, settings)
+    _prepare_norms(prepared, division, settings)
+    return without_untrained(prepared.network, division)
+
+
+def _prepare_norms(prepared: Prepared, division: Division, settings: TrainSettings) -> None:
+    """Modes and gradients as in training."""
+    network = prepared.network
+    set_modes(network, division)
+    frozen = [network.get_submodule(path) for path in division.frozen_modules]
+    batchnorm.prepare(network, settings.bn_policy, frozen=frozen, head=network.head)
+
+
+def _check_batches(
+    prepared: Prepared, division: Division, settings: TrainSettings, n_images: int
+) -> None:
+    sizes = [len(b) for b in epoch_order(n_images, settings.batch_size, 0, 1)]
+    size = settings.micro_batch or max(sizes)
+    smallest = min(min(n, n % size or size) for n in sizes)
+    _prepare_norms(prepared, division, settings)
+    network = prepared.network
+    frozen = [network.get_submodule(path) for path in division.frozen_modules]
+    batchnorm.check_batch(network, settings.bn_policy, smallest, frozen=frozen)
+
+
+def _load_images(
+    prepared: Prepared,
+    sides: tuple[Sequence[Record], Sequence[Record]],
+    classes: Sequence[str],
+    policy: Policy,
+    settings: TrainSettings,
+    cache: Path,
+    progress: Progress,
+) -> PixelBatches:
+    numbers = {label: i for i, label in enumerate(classes)}
+    preprocessing = prepared.backbone.preprocessing
+
+    def load(records: Sequence[Record]) -> Images:
+        pixels = load_pixels(records, preprocessing, cache=cache, progress=progress)
+        return Images(pixels=pixels, labels=labels_of([numbers[r.label] for r in records]))
+
+    return PixelBatches(
+        train=load(sides[0]),
+        val=load(sides[1]),
+        policy=policy,
+        n_classes=len(classes),
+        preprocessing=preprocessing,
+        seed=settings.seed,
+    )
+
+
+def _choose_part(
+    prepared: Prepared,
+    division: Division,
+    settings: TrainSettings,
+    images: PixelBatches,
+    device: str,
+    cache: Path,
+    progress: Progress,
+) -> tuple[nn.Module, Batches]:
+    """The part that is trained, and its batches: kept activations where there may be some."""
+    network, tap = prepared.network, division.cut
+    n_views = 1 if images.policy.name == "none" else min(settings.views, settings.epochs)
+    # AugMix compares three views of an image in each step.
+    if tap is None or not n_views or images.policy.name == "augmix":
+        return network, images
+    n = n_views * len(images.train) + len(images.val)
+    if n * value_bytes(prepared, tap) > settings.activations_mib * 2**20:
+        return network, images
+    upper = make_upper(prepared, tap)
+    if upper is None:
+        return network, images
+    precision = "float32" if settings.precision == "float32" else "bfloat16"
+    runner = FrozenRunner(
+        prepared, tap, n_images=n, device=device, precision=precision, cache=cache
+    )
+    try:
+        return upper, keep_activations(images, runner, n_views, progress)
+    finally:
+        runner.close()
+
+
+def _groups(network: nn.Module, division: Division, settings: TrainSettings) -> Any:
+    groups = make_groups(
+        network,
+        division.stages,
+        layer_decay=settings.layer_decay,
+        weight_decay=settings.weight_decay,
+    )
+    if not settings.l2_sp:
+        return groups
+    # L2-SP stands in the place of weight decay, except for the new layer, which has no start.
+    top = division.n_stages - 1
+    return tuple(g if g.stage == top else dataclasses.replace(g, weight_decay=0.0) for g in groups)
+
+
+def _estimate(
+    network: Network, division: Division, images: PixelBatches, device: torch.device
+) -> None:
+    """Take the trained layers' statistics over the training images, not augmented."""
+    set_modes(network, division)
+    frozen = [network.get_submodule(path) for path in division.frozen_modules]
+    batches = (batch.to(device).inputs for batch in images.plain_batches(images.train))
+    batchnorm.reestimate(network, batches, frozen=frozen)
+
+
+def _probe(prepared: Prepared) -> torch.Tensor:
+    side = prepared.backbone.preprocessing.size_px
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def _make_fabric(device: torch.device, precision: str) -> Any:
+    # It announces its precision on the standard error, at level INFO.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    from lightning_fabric import Fabric
+
+    kind = {"cuda": "gpu"}.get(device.type, device.type)
+    devices = [device.index or 0] if device.type == "cuda" else 1
+    chosen: Any = {"float32": "32-true", "bf16-mixed": "bf16-mixed"}[precision]
+    return Fabric(accelerator=kind, devices=devices, precision=chosen)
+
+
+def _finish(loop: Loop, images: PixelBatches, device: torch.device) -> None:
+    """The weights that are kept: best or last, averaged, and their statistics taken anew."""
+    settings = loop.settings
+    if settings.keep == "best" and loop.has_val:
+        kept = loop.best
+    else:
+        with loop.averaged():
+            kept = {k: v.clone() for k, v in loop.weights().items()}
+    is_averaged = settings.ema_decay is not None
+    if settings.wise_ft is not None:
+        kept = interpolate(loop.start, kept, settings.wise_ft)
+        is_averaged = True
+    loop.set_weights(kept)
+    policy = batchnorm.policy_of(settings.bn_policy)
+    if policy.estimated == "after" or (is_averaged and policy.uses_batches):
+        _estimate(loop.network, loop.division, images, device)

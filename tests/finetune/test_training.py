@@ -1,0 +1,313 @@
+"""Whole trainings: every regime, resumed, killed, refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from headstart.backbones import Backbone
+from headstart.data import Record
+from headstart.errors import DataError, InputError, RunError
+from headstart.finetune import DivergedError, Epoch, Trained, TrainSettings, train
+from headstart.finetune import loop as loop_module
+from headstart.finetune.checkpoints import NAME
+
+CLASSES = ("blue", "red")
+BASE: dict[str, Any] = {"size_px": 32, "epochs": 2, "batch_size": 8, "lr": 3e-3}
+REGIMES: dict[str, dict[str, Any]] = {
+    "scratch": {},
+    "all": {},
+    "lower": {"tap": "layer2"},
+    "upper": {"tap": "layer2"},
+    "output": {},
+}
+
+
+@pytest.fixture
+def run(tiny_resnet: Backbone, records: list[Record], cache: Path) -> Any:
+    """`train` on 20 images, validated on 12."""
+
+    def start(settings: dict[str, Any], **options: Any) -> Trained:
+        return train(
+            options.pop("backbone", tiny_resnet),
+            options.pop("records", records[:20]),
+            options.pop("val", records[20:]),
+            CLASSES,
+            TrainSettings(**{**BASE, **settings}),
+            cache=cache,
+            device="cpu",
+            **options,
+        )
+
+    return start
+
+
+def weights(trained: Trained) -> dict[str, torch.Tensor]:
+    return trained.network.state_dict()
+
+
+def assert_same(one: Trained, other: Trained) -> None:
+    """Equal to the last bit, but for the seconds."""
+    theirs = weights(other)
+    assert all(torch.equal(value, theirs[name]) for name, value in weights(one).items())
+    histories = [[dataclasses.replace(e, seconds=0.0) for e in t.history] for t in (one, other)]
+    assert histories[0] == histories[1]
+    assert one.best_epoch == other.best_epoch
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_train__each_regime_trains_its_part(regime: str, run: Any, tiny_resnet: Backbone) -> None:
+    trained = run({"regime": regime, **REGIMES[regime], "lr": 1e-2})
+    assert [e.epoch for e in trained.history] == [1, 2]
+    assert trained.is_cached == (regime in ("upper", "output"))
+    own = tiny_resnet.module.state_dict()
+    moved = {
+        name.removeprefix("body.").split(".")[0]
+        for name, value in weights(trained).items()
+        if name.startswith("body.") and not torch.equal(value, own[name.removeprefix("body.")])
+    }
+    lower, upper = {"conv1", "bn1", "layer1", "layer2"}, {"layer3", "layer4"}
+    expected = {"lower": lower, "upper": upper, "output": set()}.get(regime, lower | upper)
+    assert moved == expected
+
+
+def test_train__learns(run: Any) -> None:
+    trained = run({"epochs": 6, "lr": 1e-2, "bn": "batch", "keep": "last"})
+    assert trained.history[-1].val_accuracy >= 0.9
+    assert trained.history[-1].val_loss < trained.history[0].val_loss
+    assert sum(e.seconds for e in trained.history) <= trained.seconds
+
+
+@pytest.mark.parametrize("policy", ["none", "mixup", "augmix"])
+def test_train__takes_every_kind_of_augmentation(policy: str, run: Any) -> None:
+    trained = run({"augment": policy, "regime": "upper", "tap": "layer2", "epochs": 1})
+    assert trained.is_cached == (policy != "augmix")
+    assert np.isfinite(trained.history[0].train_loss)
+
+
+@pytest.mark.parametrize("bn", ["batch", "reestimate", "adabn", "frozen-affine", "affine-only"])
+def test_train__takes_every_policy_of_batch_normalisation(
+    bn: str, run: Any, tiny_resnet: Backbone
+) -> None:
+    trained = run({"bn": bn, "epochs": 1})
+    own, found = tiny_resnet.module.state_dict(), weights(trained)
+    has_moved = {
+        what: not torch.equal(found[f"body.bn1.{what}"], own[f"bn1.{what}"])
+        for what in ("weight", "running_mean")
+    }
+    assert has_moved == {"weight": bn != "frozen-affine", "running_mean": bn != "frozen-affine"}
+    conv = "conv1.weight" if "conv1.weight" in own else "conv1.0.weight"
+    assert torch.equal(found[f"body.{conv}"], own[conv]) == (bn == "affine-only")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "momentum", "bn": "batch", "dropout": 0.3},
+        {"ema_decay": 0.9, "clip_norm": 0.5, "wise_ft": 0.5, "augment": "cutmix"},
+        {"regime": "upper", "tap": "layer2", "gradual_unfreezing": 1, "l2_sp": 0.01},
+        {"regime": "output", "schedule": "one-cycle", "optimizer": "rmsprop", "keep": "last"},
+    ],
+)
+def test_train__resumed_equals_uninterrupted(
+    settings: dict[str, Any], run: Any, tmp_path: Path
+) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop_after_two(history: tuple[Epoch, ...]) -> None:
+        if len(history) == 2:
+            raise StopError
+
+    settings = {"epochs": 4, **settings}
+    whole = run(settings)
+    with pytest.raises(StopError):
+        run(settings, folder=tmp_path, on_epoch=stop_after_two)
+    assert_same(run(settings, folder=tmp_path), whole)
+
+
+def test_train__interrupted_in_an_epoch_resumes_at_that_step(run: Any, tmp_path: Path) -> None:
+    settings = {"epochs": 2, "bn": "batch", "dropout": 0.2}
+
+    def interrupt(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("train", 2):
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, folder=tmp_path, progress=interrupt)
+    assert signal.getsignal(signal.SIGINT) is before
+    steps: list[int] = []
+    resumed = run(settings, folder=tmp_path, progress=lambda s, d, t: steps.append(d))
+    assert steps[0] == 3
+    assert_same(resumed, run(settings))
+
+
+def test_train__a_finished_run_gives_its_result_again(run: Any, tmp_path: Path) -> None:
+    first = run({"wise_ft": 0.7}, folder=tmp_path)
+    steps: list[str] = []
+    again = run({"wise_ft": 0.7}, folder=tmp_path, progress=lambda s, d, t: steps.append(s))
+    assert "train" not in steps
+    assert_same(again, first)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import test_training
+from conftest import write_images
+from headstart.backbones import load
+records = write_images(Path(sys.argv[1]), 32)
+from headstart.finetune import TrainSettings, train
+settings = TrainSettings(**test_training.BASE | {"epochs": 15, "bn": "batch"})
+train(load("timm:test_resnet", pretrained=False), records[:20], records[20:], test_training.CLASSES,
+      settings, cache=Path(sys.argv[2]), device="cpu", folder=Path(sys.argv[3]))
+"""
+
+
+def test_train__killed_resumes(
+    make_images: Any, tmp_path: Path, tiny_resnet: Backbone, cache: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "i"), str(cache), str(folder)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    limit = time.monotonic() + 120
+    while not (folder / NAME).exists() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    assert (folder / NAME).exists()
+    settings = TrainSettings(**BASE | {"epochs": 15, "bn": "batch"})
+    records = make_images(tmp_path / "i", 32)
+    sides = (records[:20], records[20:], CLASSES, settings)
+    done: list[int] = []
+    resumed = train(
+        tiny_resnet, *sides, cache=cache, device="cpu", folder=folder,
+        progress=lambda s, d, t: done.append(d) if s == "train" else None,
+    )  # fmt: skip
+    assert not done or done[0] > 1
+    assert_same(resumed, train(tiny_resnet, *sides, cache=cache, device="cpu"))
+
+
+def test_train__refuses_the_checkpoint_of_other_settings(run: Any, tmp_path: Path) -> None:
+    run({"epochs": 1}, folder=tmp_path)
+    with pytest.raises(RunError, match="epochs 1 there and 2 here"):
+        run({"epochs": 2}, folder=tmp_path)
+
+
+def test_train__refuses_the_checkpoint_of_another_architecture(
+    run: Any, tmp_path: Path, tiny: Backbone
+) -> None:
+    run({"epochs": 1}, folder=tmp_path)
+    with pytest.raises(RunError, match="architecture 'timm:test_resnet"):
+        run({"epochs": 1}, folder=tmp_path, backbone=tiny)
+
+
+def test_train__a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
+    run: Any, tmp_path: Path
+) -> None:
+    wild = {"optimizer": "sgd", "lr": 1e30, "clip_norm": None, "warmup_epochs": 0.0}
+    with pytest.raises(
+        DivergedError, match=r"step \d+ of 3: the learning rate 1e\+30 is"
+    ) as caught:
+        run(wild, folder=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_train__a_batch_of_one_has_no_statistics(run: Any) -> None:
+    with pytest.raises(InputError, match=r"policy 'batch'.* batch of 1"):
+        run({"bn": "batch", "batch_size": 1})
+    assert run({"bn": "batch", "batch_size": 1, "regime": "output", "epochs": 1})
+
+
+def test_train__a_class_without_training_images_is_told(run: Any, records: list[Record]) -> None:
+    with pytest.raises(DataError, match="class 'red' has no training image"):
+        run({}, records=records[:20:2])
+    odd = dataclasses.replace(records[0], label="green")
+    with pytest.raises(DataError, match="label 'green'"):
+        run({}, val=[odd])
+
+
+def test_train__patience_needs_validation_images(run: Any) -> None:
+    with pytest.raises(InputError, match="patience"):
+        run({"patience": 1}, val=[])
+    trained = run({"epochs": 1}, val=[])
+    assert np.isnan(trained.history[0].val_loss)
+
+
+def test_train__patience_stops_and_the_best_epoch_is_kept(run: Any, tmp_path: Path) -> None:
+    trained = run({"epochs": 12, "lr": 0.5, "clip_norm": None, "patience": 2, "watch": "accuracy"})
+    best = max(e.val_accuracy for e in trained.history)
+    assert trained.history[trained.best_epoch - 1].val_accuracy == best
+    assert len(trained.history) <= max(trained.best_epoch + 2, 3)
+
+
+def test_train__gradual_unfreezing_begins_with_the_output_layer(
+    run: Any, tiny_resnet: Backbone
+) -> None:
+    trained = run({"gradual_unfreezing": 5, "epochs": 1, "weight_decay": 0.1})
+    own = tiny_resnet.module.state_dict()
+    found = weights(trained)
+    assert all(torch.equal(found[f"body.{n}"], v) for n, v in own.items() if f"body.{n}" in found)
+
+
+def test_train__micro_batches_change_nothing_but_rounding(run: Any) -> None:
+    settings = {"epochs": 1, "optimizer": "sgd", "augment": "none", "warmup_epochs": 0.0}
+    whole = weights(run({**settings, "micro_batch": 8}))
+    parts = weights(run({**settings, "micro_batch": 3}))
+    assert all(torch.allclose(parts[n].float(), v.float(), atol=1e-5) for n, v in whole.items())
+
+
+def test_train__kept_activations_give_what_running_the_frozen_part_gives(run: Any) -> None:
+    settings = {"regime": "output", "augment": "none", "optimizer": "sgd"}
+    kept = run(settings)
+    fresh = run({**settings, "activations_mib": 0})
+    assert kept.is_cached
+    assert not fresh.is_cached
+    for name, value in weights(kept).items():
+        assert torch.allclose(weights(fresh)[name], value, atol=1e-4), name
+
+
+def test_train__leaves_the_global_generator_and_threads_alone(run: Any) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    run({"epochs": 1})
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_train__in_bfloat16(run: Any) -> None:
+    trained = run({"precision": "bf16-mixed", "epochs": 1})
+    assert weights(trained)["head.linear.weight"].dtype == torch.float32
+
+
+def test_train__writes_a_long_epoch_down_in_between(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "CHECKPOINT_EVERY_S", 0.0)
+
+    class StopError(Exception):
+        pass
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("train", 3):
+            raise StopError
+
+    with pytest.raises(StopError):
+        run({}, folder=tmp_path, progress=stop)
+    steps: list[int] = []
+    run({}, folder=tmp_path, progress=lambda s, d, t: steps.append(d) if s == "train" else None)
+    assert steps[0] == 3
