@@ -27,12 +27,14 @@ def test_package__exports_its_public_names() -> None:
         "Quarantined",
         "Record",
         "SPLITS",
+        "duplicate_groups",
         "feature_pairs",
         "find_images",
         "index",
         "make_split",
         "read_rgb",
         "set_names",
+        "training_records",
     ]
     assert all(hasattr(headstart.data, name) for name in headstart.data.__all__)
 

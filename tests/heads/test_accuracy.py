@@ -12,6 +12,8 @@ from headstart.heads import (
     balanced_accuracy_interval,
     mcnemar,
     paired_difference,
+    repeated_accuracy,
+    repeated_difference,
 )
 
 
@@ -100,3 +102,36 @@ def test_mcnemar__is_certain_only_of_uneven_splits() -> None:
     assert mcnemar(0, 0) == 1.0
     assert mcnemar(5, 5) == 1.0
     assert mcnemar(10, 0) == pytest.approx(2 * 0.5**10)
+
+
+def test_repeated_difference__of_one_repeat_is_the_paired_difference() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random(200) < 0.8, rng.random(200) < 0.7
+    once, repeated = paired_difference(a, b), repeated_difference([a], [b])
+    assert repeated.value == pytest.approx(once.value)
+    assert repeated.standard_error == pytest.approx(once.standard_error)
+    assert repeated.low == pytest.approx(once.low)
+
+
+def test_repeated_difference__covers_what_both_seeds_and_images_change() -> None:
+    """Simulated: a true gain of 5 points, images and seeds drawn anew each time."""
+    rng = np.random.default_rng(1)
+    covered = []
+    for _ in range(300):
+        hard = rng.random(300)
+        a = np.array([rng.random(300) < 0.95 - 0.3 * hard + rng.normal(0, 0.01) for _ in range(3)])
+        b = np.array([rng.random(300) < 0.90 - 0.3 * hard + rng.normal(0, 0.01) for _ in range(3)])
+        d = repeated_difference(a, b)
+        covered.append(d.low <= 0.05 <= d.high)
+    assert np.mean(covered) >= 0.92
+
+
+def test_repeated_accuracy__is_as_wide_as_that_of_one_repeat() -> None:
+    correct = np.array([True] * 90 + [False] * 10)
+    assert repeated_accuracy([correct, correct]) == accuracy_interval(correct)
+
+
+@pytest.mark.parametrize("bad", [[], [True, False], [[]]])
+def test_repeated_accuracy__refuses_other_shapes(bad: list[object]) -> None:
+    with pytest.raises(ValueError, match="two-dimensional and not empty"):
+        repeated_accuracy(bad)

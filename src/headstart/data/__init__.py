@@ -9,6 +9,7 @@ from headstart.data.index import index
 from headstart.data.named import set_names
 from headstart.data.records import SPLITS, DuplicateGroup, Index, Quarantined, Record
 from headstart.data.split import make_split
+from headstart.data.training import duplicate_groups, training_records
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -18,10 +19,12 @@ __all__ = [
     "Index",
     "Quarantined",
     "Record",
+    "duplicate_groups",
     "feature_pairs",
     "find_images",
     "index",
     "make_split",
     "read_rgb",
     "set_names",
+    "training_records",
 ]

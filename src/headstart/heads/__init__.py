@@ -17,10 +17,13 @@ if TYPE_CHECKING:
         balanced_accuracy_interval,
         mcnemar,
         paired_difference,
+        repeated_accuracy,
+        repeated_difference,
     )
     from headstart.heads.calibration import Temperature, fit_temperature
     from headstart.heads.folds import stratified_folds
     from headstart.heads.loo import LeaveOneOut, leave_one_out
+    from headstart.heads.output_layer import OutputLayer, fit_output_layer, one_row_a_class
     from headstart.heads.path import PathResult, cross_validate
     from headstart.heads.svm import LinearSVM, LinearSVMPath
 
@@ -29,16 +32,21 @@ _ROOM = {
     "LeaveOneOut": "loo",
     "LinearSVM": "svm",
     "LinearSVMPath": "svm",
+    "OutputLayer": "output_layer",
     "PairedDifference": "accuracy",
     "PathResult": "path",
     "Temperature": "calibration",
     "accuracy_interval": "accuracy",
     "balanced_accuracy_interval": "accuracy",
     "cross_validate": "path",
+    "fit_output_layer": "output_layer",
     "fit_temperature": "calibration",
     "leave_one_out": "loo",
     "mcnemar": "accuracy",
+    "one_row_a_class": "output_layer",
     "paired_difference": "accuracy",
+    "repeated_accuracy": "accuracy",
+    "repeated_difference": "accuracy",
     "stratified_folds": "folds",
 }
 
@@ -47,16 +55,21 @@ __all__ = [
     "LeaveOneOut",
     "LinearSVM",
     "LinearSVMPath",
+    "OutputLayer",
     "PairedDifference",
     "PathResult",
     "Temperature",
     "accuracy_interval",
     "balanced_accuracy_interval",
     "cross_validate",
+    "fit_output_layer",
     "fit_temperature",
     "leave_one_out",
     "mcnemar",
+    "one_row_a_class",
     "paired_difference",
+    "repeated_accuracy",
+    "repeated_difference",
     "stratified_folds",
 ]
 

@@ -169,6 +169,70 @@ def paired_difference(
     return PairedDifference(value, value - half, value + half, error, mcnemar(wins, losses))
 
 
+def repeated_accuracy(correct: ArrayLike, level: float = 0.95) -> Interval:
+    """The mean accuracy of repeated trainings on the same examples, with Wilson's interval.
+
+    Repeats share the examples, so ``n_samples`` and not ``n_repeats * n_samples`` decides the width.
+
+    Parameters
+    ----------
+    correct : array-like of bool, shape (n_repeats, n_samples)
+    level : float in (0, 1), default=0.95
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    ValueError
+        If ``correct`` is empty or not two-dimensional, or ``level`` lies outside (0, 1).
+    """
+    hits = _as_table("correct", correct)
+    value = float(hits.mean())
+    centre, half = _wilson(np.array(value), np.array(float(hits.shape[1])), _quantile(level))
+    return Interval(value, min(value, float(centre - half)), max(value, float(centre + half)))
+
+
+def repeated_difference(
+    correct_a: ArrayLike, correct_b: ArrayLike, level: float = 0.95
+) -> PairedDifference:
+    """How much more accurate ``a`` is than ``b`` in repeated trainings on the same examples.
+
+    The squared standard error is that of the examples' mean differences plus that of the repeats'
+    (none for a single repeat): another set of examples would differ, and so would another seed.
+
+    Parameters
+    ----------
+    correct_a, correct_b : array-like of bool, shape (n_repeats, n_samples)
+        The i-th rows are compared with each other.
+    level : float in (0, 1), default=0.95
+
+    Returns
+    -------
+    PairedDifference
+        Its p-value is that of the normal approximation.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are empty or differ in shape, or ``level`` lies outside (0, 1).
+    """
+    a, b = _as_table("correct_a", correct_a), _as_table("correct_b", correct_b)
+    if a.shape != b.shape:
+        raise ValueError(f"correct_a and correct_b differ in shape: {a.shape} and {b.shape}")
+    difference = a.astype(float) - b.astype(float)
+    n_repeats, n_samples = difference.shape
+    value = float(difference.mean())
+    variance = float(difference.mean(axis=0).var()) / n_samples
+    if n_repeats > 1:
+        variance += float(difference.mean(axis=1).var(ddof=1)) / n_repeats
+    error = float(np.sqrt(variance))
+    half = _quantile(level) * error
+    p_value = float(2 * stats.norm.sf(abs(value) / error)) if error else float(value == 0)
+    return PairedDifference(value, value - half, value + half, error, p_value)
+
+
 def mcnemar(wins: int, losses: int) -> float:
     """Two-sided exact p-value of McNemar's test (1947).
 
@@ -206,4 +270,11 @@ def _as_bool(name: str, values: ArrayLike) -> NDArray[np.bool_]:
     array = np.asarray(values, dtype=bool)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{name} must be one-dimensional and not empty; got shape {array.shape}")
+    return array
+
+
+def _as_table(name: str, values: ArrayLike) -> NDArray[np.bool_]:
+    array = np.asarray(values, dtype=bool)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"{name} must be two-dimensional and not empty; got shape {array.shape}")
     return array

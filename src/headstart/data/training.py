@@ -1,0 +1,26 @@
+"""Which images a choice may look at, and which of them belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.records import Index, Record
+
+
+def training_records(index: Index) -> tuple[Record, ...]:
+    """Training and validation images: selection is by cross-validation, so both train."""
+    return tuple(r for r in index.records if r.split in ("train", "val"))
+
+
+def duplicate_groups(index: Index, records: Sequence[Record]) -> NDArray[np.int64]:
+    """A group number for each record; duplicates share one, so that no fold splits them."""
+    of_name: dict[str, int] = {}
+    for number, group in enumerate(index.duplicates):
+        for name in group.names:
+            of_name.setdefault(name, number)
+    first_free = len(index.duplicates)
+    groups = [of_name.get(r.name, first_free + i) for i, r in enumerate(records)]
+    return np.array(groups, dtype=np.int64)

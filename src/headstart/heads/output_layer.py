@@ -1,0 +1,74 @@
+"""A linear SVM as the output layer of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from headstart.heads.calibration import fit_temperature
+from headstart.heads.path import PathResult, cross_validate
+from headstart.heads.svm import LinearSVM
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputLayer:
+    """What a network's training may begin with, and the SVM that it is.
+
+    Attributes
+    ----------
+    coef : float64 array (K, d)
+    intercept : float64 array (K,)
+        ``softmax(unit_row @ coef.T + intercept)`` are probabilities: an SVM's own scores are not
+        their logarithms, so both are multiplied by the factor under which the scores of held-out
+        folds predict the classes best.
+    svm : LinearSVM
+    path : PathResult
+        Of the cross-validation that chose C.
+    """
+
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    svm: LinearSVM
+    path: PathResult
+
+
+def fit_output_layer(
+    X: ArrayLike, y: ArrayLike, Cs: Sequence[float], folds: NDArray[np.integer]
+) -> OutputLayer:
+    """A linear SVM with the best of `Cs`, as the start of an output layer (Kumar et al., ICLR 2022).
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, d)
+        Features; rows are brought to unit length.
+    y : array-like of shape (n_samples,)
+        Labels of K >= 2 classes.
+    Cs : sequence of float > 0
+    folds : int array (n_samples,)
+        The fold that holds each example out.
+
+    Returns
+    -------
+    OutputLayer
+
+    Raises
+    ------
+    ValueError
+        As `cross_validate`.
+    """
+    path = cross_validate(X, y, Cs, folds)
+    svm = LinearSVM(C=path.C).fit(X, y)
+    coef, intercept = one_row_a_class(svm)
+    member = np.searchsorted(path.classes, np.asarray(y))
+    scale = fit_temperature(path.decisions[path.best], member).scale
+    return OutputLayer(coef=scale * coef, intercept=scale * intercept, svm=svm, path=path)
+
+
+def one_row_a_class(svm: LinearSVM) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The weights as (K, d): two classes, which share one row, get ``-w`` and ``w``."""
+    if len(svm.classes_) > 2:
+        return svm.coef_, svm.intercept_
+    return np.vstack([-svm.coef_, svm.coef_]), np.hstack([-svm.intercept_, svm.intercept_])

@@ -1,0 +1,338 @@
+"""Arms compared fairly: the same images, the same seeds, the same epochs; paired differences.
+
+For each seed a part of the training images is held out for validation. Every arm is fitted on the
+rest, so that no arm sees more than another. The choice looks at the validation images alone; the
+test images are scored once an arm and seed, and shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import DataError, InputError
+from headstart.finetune.history import Epoch
+from headstart.heads import (
+    Interval,
+    PairedDifference,
+    paired_difference,
+    repeated_accuracy,
+    repeated_difference,
+)
+from headstart.progress import Progress, silent
+from headstart.transfer.arms import Arm
+from headstart.transfer.memo import keep, place, recall
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index, Record
+
+# A tenth is enough to choose by where there are many; few images need more.
+MANY_IMAGES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Which training images one seed fits on, and which it validates on."""
+
+    seed: int
+    fit: tuple[Record, ...]
+    val: tuple[Record, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One arm with one seed.
+
+    Attributes
+    ----------
+    val_correct : bool array (n_val,)
+    test_correct : bool array (n_test,)
+        Empty where there are no test images.
+    seconds : float
+        Of fitting: the frozen features' pass and the SVM, or the training.
+    n_trained_parameters : int
+    history : tuple of Epoch
+        Empty for an SVM.
+    best_epoch : int
+        0 for an SVM.
+    note : str
+        What a reader must know: the C that was chosen, or that activations were kept.
+    """
+
+    val_correct: NDArray[np.bool_]
+    test_correct: NDArray[np.bool_]
+    seconds: float
+    n_trained_parameters: int
+    history: tuple[Epoch, ...] = ()
+    best_epoch: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What every arm reached.
+
+    Attributes
+    ----------
+    arms : tuple of Arm
+        The first is the one that the others are measured against.
+    seeds : tuple of int
+    outcomes : dict of arm name to tuple of Outcome
+        One a seed.
+    n_fit, n_val, n_test : int
+        Images; `n_val` of one seed.
+    notes : tuple of str
+    """
+
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    outcomes: dict[str, tuple[Outcome, ...]]
+    n_fit: int
+    n_val: int
+    n_test: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> Arm:
+        """The arm that the others are measured against."""
+        return self.arms[0]
+
+    def val_accuracy(self, name: str) -> float:
+        """Share of all seeds' validation images."""
+        return float(np.mean(self._val(name)))
+
+    def val_difference(self, name: str, other: str) -> PairedDifference:
+        """Validation accuracy of an arm less that of another, over all seeds."""
+        return paired_difference(self._val(name), self._val(other))
+
+    def test_accuracy(self, name: str) -> Interval | None:
+        """Mean over the seeds, with a 95 % interval; None without test images."""
+        return repeated_accuracy(self._test(name)) if self.n_test else None
+
+    def test_difference(self, name: str) -> PairedDifference | None:
+        """Test accuracy less that of the reference, paired; None without test images."""
+        if not self.n_test:
+            return None
+        return repeated_difference(self._test(name), self._test(self.reference.name))
+
+    def test_range(self, name: str) -> tuple[float, float] | None:
+        """Lowest and highest test accuracy among the seeds."""
+        if not self.n_test:
+            return None
+        values = self._test(name).mean(axis=1)
+        return float(values.min()), float(values.max())
+
+    def seconds(self, name: str) -> float:
+        """Mean seconds of one fit, with what was spent beforehand."""
+        extra = next(arm.extra_s for arm in self.arms if arm.name == name)
+        return float(np.mean([o.seconds for o in self.outcomes[name]])) + extra
+
+    @property
+    def best(self) -> str:
+        """The arm of the highest validation accuracy; of equals, the quickest."""
+        return max(self.outcomes, key=lambda name: (self.val_accuracy(name), -self.seconds(name)))
+
+    @property
+    def taken(self) -> str:
+        """The quickest arm that the validation images cannot tell from the best."""
+        ties = [n for n in self.outcomes if self.val_difference(n, self.best).is_tie]
+        return min([*ties, self.best], key=self.seconds)
+
+    @property
+    def sentence(self) -> str:
+        """The answer."""
+        return _sentence(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: all figures, and every epoch of every training."""
+        return _to_dict(self)
+
+    def _val(self, name: str) -> NDArray[np.bool_]:
+        return np.concatenate([o.val_correct for o in self.outcomes[name]])
+
+    def _test(self, name: str) -> NDArray[np.bool_]:
+        return np.array([o.test_correct for o in self.outcomes[name]])
+
+
+def compare(
+    index: Index,
+    backbone: Backbone,
+    arms: Sequence[Arm],
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    size_px: int | None = None,
+    cache: Path | None = None,
+    device: str | None = None,
+    progress: Progress = silent,
+    on_outcome: Callable[[Arm, int, Outcome], None] | None = None,
+) -> Comparison:
+    """Fit every arm with every seed, and measure what each reaches.
+
+    What is finished is kept in the cache by content and not done again; a training that was
+    stopped goes on from its checkpoint.
+
+    Parameters
+    ----------
+    index : Index
+    backbone : Backbone
+    arms : sequence of Arm
+        Two or more; the first is the reference.
+    seeds : sequence of int
+        Of the validation split and of the training.
+    size_px : int, optional
+        Side of the crops; default the backbone's own.
+    cache : Path, optional
+    device : str, optional
+    progress : Progress
+    on_outcome : function, optional
+        Called with the arm, the seed and the outcome as each is known.
+
+    Raises
+    ------
+    InputError
+        There are no two arms of different names, or no seed.
+    DataError
+        A class has too few images to validate on.
+    """
+    from headstart.features import cache_folder
+    from headstart.transfer.fitting import Fitter
+
+    names = [arm.name for arm in arms]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise InputError(f"a comparison needs two or more arms of different names, got {names}")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f"a comparison needs one or more different seeds, got {list(seeds)}")
+    root = cache or cache_folder()
+    fitter = Fitter(
+        backbone=backbone,
+        classes=index.classes,
+        test=index.test,
+        size_px=size_px or backbone.preprocessing.size_px,
+        cache=root,
+        device=device,
+        progress=progress,
+    )
+    splits = [make_split(index, seed) for seed in seeds]
+    found: dict[str, list[Outcome]] = {name: [] for name in names}
+    n_done = 0
+    progress("compare", n_done, len(arms) * len(splits))
+    for split in splits:
+        for arm in arms:
+            path = place(root, fitter.identity, split, arm)
+            outcome = recall(path)
+            if outcome is None:
+                outcome = fitter.fit(arm, split, path.with_suffix(""))
+                keep(path, outcome)
+            found[arm.name].append(outcome)
+            n_done += 1
+            progress("compare", n_done, len(arms) * len(splits))
+            if on_outcome is not None:
+                on_outcome(arm, split.seed, outcome)
+    return Comparison(
+        arms=tuple(arms),
+        seeds=tuple(seeds),
+        outcomes={name: tuple(done) for name, done in found.items()},
+        n_fit=len(splits[0].fit),
+        n_val=len(splits[0].val),
+        n_test=len(index.test),
+    )
+
+
+def make_split(index: Index, seed: int) -> Split:
+    """Hold out a tenth of the training images (a fifth of fewer than 1,000), duplicates together.
+
+    A split of the data's own with validation images is kept as it is.
+
+    Raises
+    ------
+    DataError
+        A class would have no image left to fit on or to validate on.
+    """
+    from headstart.data import duplicate_groups, training_records
+    from headstart.heads import stratified_folds
+
+    records = training_records(index)
+    if index.val:
+        split = Split(seed=seed, fit=index.train, val=index.val)
+    else:
+        y = np.array([r.label for r in records])
+        n_folds = 10 if len(records) >= MANY_IMAGES else 5
+        groups = duplicate_groups(index, records)
+        folds = stratified_folds(y, groups, n_folds=n_folds, seed=seed)
+        split = Split(
+            seed=seed,
+            fit=tuple(r for r, k in zip(records, folds, strict=True) if k != 0),
+            val=tuple(r for r, k in zip(records, folds, strict=True) if k == 0),
+        )
+    for side, what in ((split.fit, "to fit on"), (split.val, "to validate on")):
+        missing = set(index.classes) - {r.label for r in side}
+        if missing:
+            raise DataError(
+                f"class {min(missing)!r} would have no image {what} once a part is held out: "
+                "give it some more, or leave it out"
+            )
+    return split
+
+
+def _sentence(c: Comparison) -> str:
+    if c.taken == c.reference.name:
+        runner = max((n for n in c.outcomes if n != c.taken), key=c.val_accuracy)
+        gain = c.val_difference(runner, c.taken)
+        if gain.value > 0:
+            return (
+                f"Take {c.taken}: {runner} is {_points(gain)} points from it on the validation "
+                "images, which the noise cannot tell from nothing."
+            )
+        return (
+            f"Take {c.taken}: nothing beats it on the validation images; "
+            f"{runner} comes next, {_points(gain)} points from it."
+        )
+    gain = c.val_difference(c.taken, c.reference.name)
+    text = f"Take {c.taken}: {_points(gain)} points over {c.reference.name} on validation images"
+    test = c.test_difference(c.taken)
+    if test is not None:
+        text += f", {_points(test)} on the test images"
+    return f"{text}, in {c.seconds(c.taken):.0f} s instead of {c.seconds(c.reference.name):.0f} s."
+
+
+def _points(difference: PairedDifference) -> str:
+    low, high = 100 * difference.low, 100 * difference.high
+    return f"{100 * difference.value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _to_dict(c: Comparison) -> dict[str, Any]:
+    rows = []
+    for arm in c.arms:
+        done = c.outcomes[arm.name]
+        test, gain = c.test_accuracy(arm.name), c.test_difference(arm.name)
+        rows.append(
+            {
+                **arm.to_dict(),
+                "val_accuracy": c.val_accuracy(arm.name),
+                "test": test and [test.value, test.low, test.high],
+                "test_range": c.test_range(arm.name),
+                "difference": gain and [gain.value, gain.low, gain.high],
+                "seconds": c.seconds(arm.name),
+                "n_trained_parameters": done[0].n_trained_parameters,
+                "notes": [o.note for o in done],
+                "histories": [[epoch.to_dict() for epoch in o.history] for o in done],
+                "best_epochs": [o.best_epoch for o in done],
+                "is_taken": arm.name == c.taken,
+            }
+        )
+    return {
+        "sentence": c.sentence,
+        "reference": c.reference.name,
+        "taken": c.taken,
+        "seeds": list(c.seeds),
+        "n_fit": c.n_fit,
+        "n_val": c.n_val,
+        "n_test": c.n_test,
+        "arms": rows,
+    }

@@ -1,0 +1,194 @@
+"""One arm with one seed: a linear SVM on frozen features, or a training."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.heads import OutputLayer, fit_output_layer, stratified_folds
+from headstart.heads.task import normalize_rows
+from headstart.progress import Progress
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Record
+    from headstart.finetune import Epoch, Trained
+    from headstart.transfer.arms import Arm
+    from headstart.transfer.comparison import Outcome, Split
+
+CS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+N_FOLDS = 5
+# Images by which the cost of the frozen features' pass is told, whether or not it is in the store.
+N_TIMED = 64
+
+
+@dataclass(kw_only=True)
+class Fitter:
+    """What all arms share: backbone, test images, size and where things are kept."""
+
+    backbone: Backbone
+    classes: Sequence[str]
+    test: Sequence[Record]
+    size_px: int
+    cache: Path
+    device: str | None
+    progress: Progress
+    _svms: dict[tuple[int, int], tuple[OutputLayer, float]] = field(default_factory=dict)
+    _pass_s: float | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides an outcome beside the arm and the split."""
+        return {
+            "weights": self.backbone.digest,
+            "arch": self.backbone.arch,
+            "size_px": self.size_px,
+            "preprocessing": self.backbone.preprocessing.to_dict(),
+            "classes": list(self.classes),
+            "test": [(r.digest, r.label) for r in self.test],
+        }
+
+    def fit(self, arm: Arm, split: Split, folder: Path) -> Outcome:
+        """Fit one arm, and score the validation and the test images.
+
+        `folder` holds the checkpoint of a training until it is done.
+        """
+        if arm.settings is None:
+            return self._fit_svm(arm, split)
+        return self._fit_network(arm, split, folder)
+
+    def _fit_svm(self, arm: Arm, split: Split) -> Outcome:
+        from headstart.transfer.comparison import Outcome
+
+        taps = self._taps(arm.n_layers)
+        fitted, seconds = self._svm(split, arm.n_layers)
+        correct = [
+            fitted.svm.predict(self._features(records, taps)) == _labels(records)
+            if records
+            else np.empty(0, dtype=bool)
+            for records in (split.val, self.test)
+        ]
+        n_features = fitted.svm.coef_.shape[1] + 1
+        return Outcome(
+            val_correct=correct[0],
+            test_correct=correct[1],
+            seconds=seconds,
+            n_trained_parameters=len(self.classes) * n_features,
+            note=f"C = {fitted.path.C:g}; {', '.join(taps)}",
+        )
+
+    def train(
+        self,
+        arm: Arm,
+        split: Split,
+        folder: Path | None,
+        on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
+    ) -> tuple[Trained, float]:
+        """Train one arm; also the seconds that the SVM took that it began with."""
+        from headstart.finetune import train
+
+        assert arm.settings is not None
+        head, head_s = None, 0.0
+        if arm.starts_from_svm:
+            fitted, head_s = self._svm(split, 1)
+            head = (fitted.coef, fitted.intercept)
+        trained = train(
+            self.backbone,
+            split.fit,
+            split.val,
+            self.classes,
+            dataclasses.replace(arm.settings, size_px=self.size_px, seed=split.seed),
+            head=head,
+            folder=folder,
+            cache=self.cache,
+            device=self.device or "auto",
+            progress=self.progress,
+            on_epoch=on_epoch,
+        )
+        return trained, head_s
+
+    def _fit_network(self, arm: Arm, split: Split, folder: Path) -> Outcome:
+        from headstart.transfer.comparison import Outcome
+
+        trained, head_s = self.train(arm, split, folder)
+        correct = [
+            np.array(trained.predict(records, progress=self.progress)) == _labels(records)
+            if records
+            else np.empty(0, dtype=bool)
+            for records in (split.val, self.test)
+        ]
+        shutil.rmtree(folder, ignore_errors=True)
+        return Outcome(
+            val_correct=correct[0],
+            test_correct=correct[1],
+            seconds=trained.seconds + head_s,
+            n_trained_parameters=trained.n_trained_parameters,
+            history=trained.history,
+            best_epoch=trained.best_epoch,
+            note="frozen activations were kept" if trained.is_cached else "",
+        )
+
+    def _svm(self, split: Split, n_layers: int) -> tuple[OutputLayer, float]:
+        """The SVM of a split, fitted once, and its seconds with those of the features' pass."""
+        key = (split.seed, n_layers)
+        if key not in self._svms:
+            X, y = self._features(split.fit, self._taps(n_layers)), _labels(split.fit)
+            started = time.perf_counter()
+            folds = stratified_folds(y, n_folds=N_FOLDS, seed=split.seed)
+            fitted = fit_output_layer(X, y, CS, folds)
+            seconds = time.perf_counter() - started
+            self._svms[key] = fitted, seconds + self._pass_seconds(split.fit)
+        return self._svms[key]
+
+    def _taps(self, n_layers: int) -> tuple[str, ...]:
+        """The last layers before the logits."""
+        from headstart.finetune.network import features_tap
+
+        names = [tap.name for tap in self.backbone.taps]
+        end = names.index(features_tap(self.backbone).name) + 1
+        return tuple(names[max(0, end - n_layers) : end])
+
+    def _features(self, records: Sequence[Record], taps: Sequence[str]) -> NDArray[np.float32]:
+        """Rows (n, d), each layer's brought to unit length first."""
+        from headstart.features import extract
+
+        done = extract(
+            records,
+            self.backbone,
+            resolutions=[self.size_px],
+            device=self.device,
+            cache=self.cache,
+            progress=self.progress,
+        )
+        store, digests = done.stores[self.size_px], [r.digest for r in records]
+        parts = [normalize_rows(store.read(digests, tap), "l2") for tap in taps]
+        return np.hstack(parts).astype(np.float32, copy=False)
+
+    def _pass_seconds(self, records: Sequence[Record]) -> float:
+        """Seconds of one pass of `records` through the network, told by some of them."""
+        from headstart.features import stream_features
+
+        if self._pass_s is None:
+            paths = [r.path for r in records[:N_TIMED]]
+            wanted = [(self._taps(1)[0], self.size_px)]
+            for _ in range(2):  # the first loads the engine
+                started = time.perf_counter()
+                for _ in stream_features(
+                    paths, self.backbone, wanted, device=self.device, cache=self.cache
+                ):
+                    pass
+                self._pass_s = (time.perf_counter() - started) / len(paths)
+        assert self._pass_s is not None
+        return self._pass_s * len(records)
+
+
+def _labels(records: Sequence[Record]) -> NDArray[np.str_]:
+    return np.array([r.label for r in records])

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+
+from headstart.heads import fit_output_layer, stratified_folds
+from headstart.heads.task import normalize_rows
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_fit_output_layer__predicts_as_the_svm_and_with_sensible_probabilities(
+    n_classes: int,
+) -> None:
+    X, y = make_classification(
+        400, 20, n_informative=8, n_classes=n_classes, class_sep=1.5, random_state=0
+    )
+    names = np.array([f"class {k}" for k in range(n_classes)])[y]
+    layer = fit_output_layer(X[:300], names[:300], (0.1, 1.0, 10.0), stratified_folds(y[:300]))
+    assert layer.coef.shape == (n_classes, 20)
+    assert layer.intercept.shape == (n_classes,)
+    logits = normalize_rows(X[300:], "l2") @ layer.coef.T + layer.intercept
+    predicted = layer.svm.classes_[logits.argmax(axis=1)]
+    np.testing.assert_array_equal(predicted, layer.svm.predict(X[300:]))
+
+    # The log loss of held-out examples is lower than that of the SVM's own scores.
+    def log_loss(scale: float) -> float:
+        z = logits * scale
+        log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return float(-log_p[np.arange(100), y[300:]].mean())
+
+    assert log_loss(1.0) < min(log_loss(0.2), log_loss(5.0))
