@@ -130,3 +130,15 @@ def test_fit__a_symlink_loop_ends(headstart: Callable, photos: Path, tmp_path: P
     (photos / "dark" / "loop").symlink_to(photos, target_is_directory=True)
     said = headstart("fit", photos, "--out", tmp_path / "run", "--resolutions", "64", "--quiet")
     assert said.code == 0, said
+
+
+def test_fit__says_what_became_of_fine_tuning(
+    headstart: Callable, photos: Path, tmp_path: Path
+) -> None:
+    words = ("fit", photos, "--resolutions", "64", "--quiet", "--budget", "1s", "--out")
+    said = headstart(*words, tmp_path / "run")
+    assert said.code == 0, said
+    assert "Fine-tuning skipped: needs about" in said.out
+    said = headstart(*words, tmp_path / "off", "--no-finetune")
+    assert said.code == 0, said
+    assert "ine-tun" not in said.out

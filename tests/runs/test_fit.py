@@ -250,6 +250,11 @@ def test_fit__budget_leaves_out_what_does_not_fit(
     )
     assert tight.metrics["resolutions"] == ["224"]
     ample = headstart.fit(
-        shapes, out=tmp_path / "ample", cache=store, resolutions=(64, 224), budget_s=3600
+        shapes,
+        out=tmp_path / "ample",
+        cache=store,
+        resolutions=(64, 224),
+        budget_s=3600,
+        finetune=False,
     )
     assert ample.metrics["resolutions"] == ["64", "224", "64+224"]

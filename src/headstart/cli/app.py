@@ -47,9 +47,9 @@ def options(
 
 
 def _register() -> None:
-    from headstart.cli import backbones, doctor, fit, predict
+    from headstart.cli import augment, backbones, doctor, finetune, fit, predict
 
-    for module in (fit, predict, backbones, doctor):
+    for module in (fit, predict, finetune, augment, backbones, doctor):
         module.register(app)
 
 

@@ -34,8 +34,16 @@ def fit(
     ] = None,
     test_size: Annotated[float, typer.Option(help="Share held out for the test.")] = 0.2,
     budget: Annotated[
-        str | None, typer.Option(help="Time that the fit should take: 90s, 10m, 1h.")
+        str | None,
+        typer.Option(
+            help="Time that the fit should take: 90s, 10m, 1h. With it, fine-tuning is tried where "
+            "it fits, and kept where it wins; without it, nothing is fine-tuned."
+        ),
     ] = None,
+    finetune: Annotated[
+        bool,
+        typer.Option("--finetune/--no-finetune", help="With --budget: try fine-tuning, or not."),
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of the split and of the folds.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Run folder to make; default runs/NAME.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run folder.")] = False,
@@ -61,13 +69,16 @@ def fit(
 
     Every image goes through the network once. Every layer at every resolution is judged by a
     cross-validated linear SVM on the training images; the cheapest one that the noise cannot tell
-    from the best is taken, and the test images are looked at once.
+    from the best is taken, and the test images are looked at once. With --budget, fine-tuning is
+    tried in the time that is left, and kept only where it wins on validation.
 
     Examples:
 
         headstart fit photos/
 
         headstart fit photos/ --resolutions 160,224,320 --budget 10m
+
+        headstart fit photos/ --budget 20m
 
         headstart fit scene15/ --split split.csv --out runs/scenes
 
@@ -82,6 +93,7 @@ def fit(
         "split": None if split is None else str(split),
         "test_size": test_size,
         "budget_s": None if budget is None else parse_seconds(budget),
+        "finetune": finetune,
         "seed": seed,
         "weights": None if weights is None else str(weights),
         "arch": arch,
@@ -112,12 +124,14 @@ def report(
 
 def show(run: Run) -> None:
     """The findings, the table tap x resolution, and the sentence that matters."""
-    from headstart.cli.tables import data_lines, layer_table
+    from headstart.cli.tables import data_lines, finetuning_lines, layer_table
 
     out = console()
     for line in data_lines(run.metrics):
         out.print(line, markup=False, soft_wrap=True)
     out.print(layer_table(run.metrics))
+    for line in finetuning_lines(run.metrics):
+        out.print(line, markup=False, soft_wrap=True)
     out.print(run.sentence, style="bold", markup=False, soft_wrap=True)
     out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
     out.print(f"predict  headstart predict {run.folder} IMAGES...", markup=False, soft_wrap=True)

@@ -1,4 +1,7 @@
-"""`fit`: index -> features -> cross-validated table -> choice -> refit -> one test -> run folder."""
+"""`fit`: index -> features -> cross-validated table -> choice -> refit -> one test -> run folder.
+
+With a budget, fine-tuning is tried before the run is written: `headstart.runs.finetuning`.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data import duplicate_groups, training_records
 from headstart.errors import DataError
 from headstart.progress import Progress, silent
 from headstart.runs.blocks import usual_blocks
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import thumbnails
 from headstart.runs.folder import check_output, free_name, staged, write_json
-from headstart.runs.measure import duplicate_groups, measure, training_records
+from headstart.runs.measure import measure
 from headstart.runs.metrics import Results, metrics
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.provenance import provenance
@@ -49,7 +53,8 @@ def fit(
 
     Every image passes through the backbone once; every tap at every resolution is cross-validated
     on the training images; the cheapest layer that the noise cannot tell from the best is refitted
-    and scored once on the test images.
+    and scored once on the test images. With ``budget_s``, fine-tuning is tried in the time that is
+    left, and kept where it beats that classifier on validation.
 
     Parameters
     ----------
@@ -117,8 +122,35 @@ class _Job:
         train, folds, candidates = self._cross_validate(index, backbone, extraction)
         with self._timed("refit"):
             results = self._refit(index, backbone, extraction, train, folds, candidates)
+        if s.budget_s is not None and s.finetune:
+            with self._timed("fine_tuning"):
+                results = self._finetune(results, folds, ends_at=started + s.budget_s)
         self.timings_s["total"] = time.perf_counter() - started
         self._write(scratch, results)
+        if results.finetuning is not None:
+            results.finetuning.discard()
+
+    def _finetune(self, results: Results, folds: NDArray[np.int64], *, ends_at: float) -> Results:
+        """Try to beat the choice within the budget."""
+        from headstart.runs.finetuning import Attempt
+
+        stores = results.extraction.stores
+        [usual_size] = usual_blocks(results.backbone, sorted(stores)).resolutions
+        attempt = Attempt(
+            settings=self.settings,
+            backbone=results.backbone,
+            stores=stores,
+            train=results.train,
+            test=results.test,
+            folds=folds,
+            svm=results.chosen,
+            svm_tested=results.final,
+            usual_size=usual_size,
+            cache=self.cache,
+            progress=self.progress,
+            ends_at=ends_at,
+        )
+        return dataclasses.replace(results, finetuning=attempt.run())
 
     def _refit(
         self,
@@ -165,14 +197,24 @@ class _Job:
         """Leave every file of the run in ``scratch``."""
         figures = metrics(results, self.timings_s)
         engine = results.extraction.engine or "features from the store"
+        tuned = results.finetuning
         write_json(
             scratch / "run.json",
             provenance(
-                self.settings, results.index, results.backbone, engine, self.precision_reason
+                self.settings,
+                results.index,
+                results.backbone,
+                engine,
+                self.precision_reason,
+                tuned.plan.settings.to_dict() if tuned and tuned.plan else None,
             ),
         )
         write_json(scratch / "metrics.json", figures)
         results.final.model.save(scratch / "model")
+        if tuned is not None and tuned.trained is not None:
+            from headstart.finetune.saving import save_network
+
+            save_network(scratch / "model", tuned.trained)
         write_test_predictions(scratch / "predictions.csv", results)
         shown = {item["digest"] for item in figures["mistakes"] + figures["suspicious"]}
         pictures = thumbnails(r for r in results.index.records if r.digest in shown)

@@ -17,24 +17,8 @@ from headstart.runs.memo import Scores, keep, memo_path, recall, task_digest
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
-    from headstart.data import Index, Record
+    from headstart.data import Record
     from headstart.features import FeatureStore
-
-
-def training_records(index: Index) -> tuple[Record, ...]:
-    """Training and validation images: selection is by cross-validation, so both train."""
-    return tuple(r for r in index.records if r.split in ("train", "val"))
-
-
-def duplicate_groups(index: Index, records: Sequence[Record]) -> NDArray[np.int64]:
-    """A group number for each record; duplicates share one, so that no fold splits them."""
-    of_name: dict[str, int] = {}
-    for number, group in enumerate(index.duplicates):
-        for name in group.names:
-            of_name.setdefault(name, number)
-    first_free = len(index.duplicates)
-    groups = [of_name.get(r.name, first_free + i) for i, r in enumerate(records)]
-    return np.array(groups, dtype=np.int64)
 
 
 def measure(

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads import (
-    Interval,
     accuracy_interval,
     balanced_accuracy_interval,
     paired_difference,
@@ -18,6 +17,7 @@ from headstart.heads import (
 from headstart.runs.choose import RULE
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.folder import SCHEMA
+from headstart.runs.outcome import Finetuning, as_json
 from headstart.runs.sentence import sentence
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Results:
         Position of the usual choice among the candidates.
     tested : mapping of candidate position to Tested
         The choice, the best and the baseline.
+    finetuning : Finetuning or None
+        What came of it; None where it was not asked for.
     """
 
     settings: FitSettings
@@ -58,6 +60,7 @@ class Results:
     choice: Choice
     baseline: int
     tested: Mapping[int, Tested]
+    finetuning: Finetuning | None = None
 
     @property
     def chosen(self) -> Candidate:
@@ -65,9 +68,22 @@ class Results:
         return self.candidates[self.choice.chosen]
 
     @property
-    def final(self) -> Tested:
+    def svm(self) -> Tested:
         """The chosen candidate, refitted and scored."""
         return self.tested[self.choice.chosen]
+
+    @property
+    def final(self) -> Tested:
+        """The run's model: the chosen candidate, or the fine-tuned network that beat it."""
+        tuned = self.finetuning
+        return tuned.tested if tuned is not None and tuned.tested is not None else self.svm
+
+    @property
+    def judged_on(self) -> str:
+        """Which images the figures speak of: ``test``, ``validation`` or ``cv``."""
+        if self.test:
+            return "test"
+        return "cv" if self.final is self.svm else "validation"
 
 
 def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
@@ -100,7 +116,8 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
         "taps": list(dict.fromkeys(c.blocks.tap_label for c in results.candidates)),
         "resolutions": list(dict.fromkeys(c.blocks.resolution_label for c in results.candidates)),
         "classes": list(classes),
-        **_by_class(results, y_train, predicted),
+        **_by_class(results, *_judged(results, y_train, predicted)),
+        "finetuning": results.finetuning.to_dict(classes) if results.finetuning else None,
         "mistakes": mistakes(results.test, results.final.probabilities, classes),
         "suspicious": suspicious_labels(results.train, results.final.out_of_fold, classes),
         "data": {
@@ -126,6 +143,8 @@ def answer(results: Results) -> str:
     """The sentence that matters."""
     chosen, base = results.chosen, results.candidates[results.baseline]
     own = results.choice.chosen == results.baseline
+    if results.finetuning is not None and results.finetuning.won:
+        return _answer_finetuned(results, results.finetuning)
     if results.test:
         here, there = results.final.correct, results.tested[results.baseline].correct
         where = f"{len(results.test):,} test images"
@@ -141,6 +160,24 @@ def answer(results: Results) -> str:
     )
 
 
+def _answer_finetuned(results: Results, tuned: Finetuning) -> str:
+    """The same where the fine-tuned network was taken: compared with the SVM."""
+    assert tuned.comparison is not None
+    here, there = tuned.comparison.finetuned, tuned.comparison.svm
+    where = f"{len(here):,} validation images"
+    if results.test:
+        here, there = results.final.correct, results.svm.correct
+        where = f"{len(results.test):,} test images"
+    svm = str(results.chosen.blocks)
+    return sentence(
+        chosen=f"Fine-tuned network ({tuned.what})",
+        accuracy=accuracy_interval(here),
+        where=where,
+        baseline=f"the linear SVM on {svm[:1].lower()}{svm[1:]}",
+        difference=paired_difference(here, there),
+    )
+
+
 def notes(results: Results) -> list[str]:
     """What a person should know about the choice itself."""
     Cs, chosen = sorted(results.settings.Cs), results.chosen.scores.C
@@ -148,11 +185,6 @@ def notes(results: Results) -> list[str]:
         side = "smallest" if chosen == Cs[0] else "largest"
         return [f"the chosen C = {chosen:g} is the {side} of those tried: widen them with --C"]
     return []
-
-
-def as_json(interval: Interval) -> dict[str, float]:
-    """An interval as the report reads it."""
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
 def _test(results: Results) -> dict[str, Any]:
@@ -223,16 +255,25 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
     }
 
 
-def _by_class(
+def _judged(
     results: Results, y_train: NDArray[np.str_], predicted_train: NDArray[np.str_]
-) -> dict[str, Any]:
-    """Confusion matrix and per-class figures, on the test images or else out of fold."""
-    classes = np.array(results.final.model.classes)
-    if results.test:
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """True and predicted classes: of the test images, else of those that the model had not seen."""
+    classes, tuned = np.array(results.final.model.classes), results.finetuning
+    if results.judged_on == "test":
         truth = np.array([r.label for r in results.test])
-        predicted = classes[results.final.probabilities.argmax(axis=1)]
-    else:
-        truth, predicted = y_train, predicted_train
+        return truth, classes[results.final.probabilities.argmax(axis=1)]
+    if results.judged_on == "validation" and tuned is not None and tuned.comparison is not None:
+        truth = np.array([r.label for r in tuned.comparison.records])
+        return truth, classes[tuned.comparison.probabilities.argmax(axis=1)]
+    return y_train, predicted_train
+
+
+def _by_class(
+    results: Results, truth: NDArray[np.str_], predicted: NDArray[np.str_]
+) -> dict[str, Any]:
+    """Confusion matrix and per-class figures."""
+    classes = np.array(results.final.model.classes)
     rows = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(rows, (np.searchsorted(classes, truth), np.searchsorted(classes, predicted)), 1)
     counts = results.index.counts()
@@ -250,5 +291,5 @@ def _by_class(
                 "f1": float(2 * right / (n_true + n_said)) if n_true + n_said else None,
             }
         )
-    confusion = {"split": "test" if results.test else "cv", "rows": rows.tolist()}
+    confusion = {"split": results.judged_on, "rows": rows.tolist()}
     return {"confusion": confusion, "per_class": per_class}

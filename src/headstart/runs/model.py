@@ -1,26 +1,30 @@
 """The reusable classifier of a run: which backbone, taps and resolutions, and the linear head.
 
-    model/model.json         backbone, digest, taps, resolutions, classes
-    model/head.safetensors   coef (K, d), intercept (K,), scale (1,) of the temperature
+    model/model.json            backbone, digest, taps, resolutions, classes
+    model/head.safetensors      coef (K, d), intercept (K,), scale (1,) of the temperature
+    model/network.safetensors   of a fine-tuned network: all its weights
 
-Nothing is pickled. The backbone's weights stay where they are and are told by their digest.
+Nothing is pickled. The weights of a frozen backbone stay where they are and are told by their
+digest. A fine-tuned network is a backbone of the run's own whose one tap is its logits; the linear
+head on it passes them through.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones import Preprocessing
-from headstart.errors import RunError, WeightsError
+from headstart.errors import RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.heads import Temperature
-from headstart.heads.task import normalize_rows
-from headstart.runs.blocks import Blocks
+from headstart.heads.task import Normalize, normalize_rows
+from headstart.runs.blocks import Blocks, join
 from headstart.runs.folder import SCHEMA, read_json, write_json
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A linear SVM on features of a frozen backbone.
+    """A linear head on features of a backbone: an SVM on a frozen one, or the logits of a trained one.
 
     Attributes
     ----------
@@ -41,12 +45,17 @@ class Model:
         Of the network's arithmetic; features for predictions are made in the same.
     backbone : dict
         ``name``, ``arch``, ``weights`` (path of a local file, or None), ``digest``,
-        ``preprocessing`` and all ``taps`` as pairs of name and module.
+        ``preprocessing`` and all ``taps`` as pairs of name and module; of a fine-tuned network also
+        ``finetuned``, the name of its file in the model's folder.
     coef : float64 array (K, d)
         Two classes have the rows ``-w`` and ``w``.
     intercept : float64 array (K,)
     temperature : Temperature
         From scores to probabilities.
+    normalize : {"l2", "none"}
+        Whether each row of features is brought to unit length before the head.
+    folder : Path, optional
+        Where it was read from.
     """
 
     classes: tuple[str, ...]
@@ -56,10 +65,22 @@ class Model:
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
     temperature: Temperature
+    normalize: Normalize = "l2"
+    folder: Path | None = None
+
+    @property
+    def is_finetuned(self) -> bool:
+        """Whether the backbone is the run's own, trained network."""
+        return "finetuned" in self.backbone
+
+    def join(self, parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Features (n, d) of the blocks' parts (n, d_i), side by side as the head was fitted on."""
+        return join(parts) if self.normalize == "l2" else np.hstack(parts)
 
     def scores(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """One-vs-rest scores (n, K) of features (n, d)."""
-        return normalize_rows(X, "l2").astype(np.float64) @ self.coef.T + self.intercept
+        rows = normalize_rows(X, self.normalize).astype(np.float64)
+        return rows @ self.coef.T + self.intercept
 
     def probabilities(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of features (n, d)."""
@@ -89,7 +110,7 @@ class Model:
         }
 
     def load_backbone(self) -> Backbone:
-        """The backbone that the head was fitted on.
+        """The backbone that the head was fitted on, or the network that was trained.
 
         Raises
         ------
@@ -99,6 +120,8 @@ class Model:
         from headstart.backbones import load
 
         wanted = self.backbone
+        if self.is_finetuned:
+            return self._load_network()
         if wanted["weights"]:
             backbone = load(weights=wanted["weights"], arch=wanted["arch"])
         else:
@@ -115,8 +138,23 @@ class Model:
             )
         return backbone
 
+    def _load_network(self) -> Backbone:
+        from headstart.finetune.saving import load_network
+
+        if self.folder is None:
+            raise WeightsError("the fine-tuned network is in no folder yet: save the model first")
+        # The name alone: a run folder reads nothing from outside itself.
+        path = self.folder / Path(self.backbone["finetuned"]).name
+        backbone = load_network(path, digest=self.backbone["digest"])
+        if backbone.preprocessing != Preprocessing.from_dict(self.backbone["preprocessing"]):
+            raise WeightsError(
+                f"the fine-tuned network {one_line(str(path))} prepares images otherwise than "
+                "model.json says: copy the run folder again, or fit again"
+            )
+        return backbone
+
     def save(self, folder: Path) -> None:
-        """Write the model's two files into ``folder``."""
+        """Write the model's two files into ``folder``; a fine-tuned network's is written beside."""
         from safetensors.numpy import save
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,6 +168,7 @@ class Model:
             "taps": list(self.blocks.taps),
             "resolutions_px": list(self.blocks.resolutions),
             "precision": self.precision,
+            "normalize": self.normalize,
             "backbone": self.backbone,
         }
         write_json(folder / FILES[1], facts)
@@ -147,7 +186,10 @@ class Model:
         from safetensors.numpy import load_file
 
         facts = read_json(folder, FILES[1])
+        normalize = facts.get("normalize", "l2")  # earlier versions knew no other
         try:
+            if normalize not in get_args(Normalize):
+                raise ValueError(f"normalize is {one_line(str(normalize))}")
             tensors = load_file(folder / FILES[0])
             return cls(
                 classes=tuple(facts["classes"]),
@@ -159,6 +201,8 @@ class Model:
                 coef=tensors["coef"],
                 intercept=tensors["intercept"],
                 temperature=Temperature(float(tensors["scale"][0])),
+                normalize=normalize,
+                folder=folder,
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"the model in {folder} is damaged ({error}): fit again") from error

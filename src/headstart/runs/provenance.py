@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import platform
 import shlex
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,14 @@ _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", 
 
 
 def provenance(
-    settings: FitSettings, index: Index, backbone: Backbone, engine: str, precision_reason: str
+    settings: FitSettings,
+    index: Index,
+    backbone: Backbone,
+    engine: str,
+    precision_reason: str,
+    training: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """``run.json``, ready to be written."""
+    """``run.json``, ready to be written; `training` are the settings of the fine-tuning, if any."""
     return {
         "schema": SCHEMA,
         "headstart": headstart.__version__,
@@ -31,6 +37,7 @@ def provenance(
         "command": command(settings),
         "seed": settings.seed,
         "settings": settings.to_dict(),
+        "training": None if training is None else dict(training),
         "backbone": {
             "name": backbone.name,
             "arch": backbone.arch,
@@ -61,6 +68,9 @@ def command(settings: FitSettings) -> str:
     names = {"budget_s": "budget", "n_folds": "folds", "Cs": "C"}
     for field, value in settings.to_dict().items():
         if field == "data" or value == getattr(defaults, field):
+            continue
+        if field == "finetune":
+            words.append("--no-finetune")
             continue
         text = ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
         words += ["--" + names.get(field, field).replace("_", "-"), text]

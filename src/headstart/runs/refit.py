@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import LinearSVM, fit_temperature
+from headstart.heads import LinearSVM, fit_temperature, one_row_a_class
 from headstart.runs.blocks import read_blocks
 from headstart.runs.model import Model
 
@@ -61,7 +61,7 @@ def refit(
     svm = LinearSVM(C=candidate.scores.C).fit(X, y)
     classes = tuple(str(c) for c in svm.classes_)
     temperature = fit_temperature(candidate.scores.decisions, np.searchsorted(svm.classes_, y))
-    coef, intercept = _one_row_a_class(svm)
+    coef, intercept = one_row_a_class(svm)
     weights = str(Path(settings.weights).absolute()) if settings.weights else None
     model = Model(
         classes=classes,
@@ -92,10 +92,3 @@ def refit(
         probabilities=P,
         correct=correct,
     )
-
-
-def _one_row_a_class(svm: LinearSVM) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The weights as (K, d): two classes, which share one row, get ``-w`` and ``w``."""
-    if len(svm.classes_) > 2:
-        return svm.coef_, svm.intercept_
-    return np.vstack([-svm.coef_, svm.coef_]), np.hstack([-svm.intercept_, svm.intercept_])

@@ -119,7 +119,6 @@ class Run:
         from headstart.data import find_images
         from headstart.features import stream_converted, stream_features
         from headstart.features.engines import pick_device
-        from headstart.runs.blocks import join
 
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
         found = find_images(listed)
@@ -132,7 +131,7 @@ class Run:
         if batches is None:
             batches = stream_features(files, self.backbone, wanted, precision=self.model.precision)
         for paths_in_order, read, parts, unreadable in batches:
-            P = self.model.probabilities(join(parts)) if read else np.empty((0, 0))
+            P = self.model.probabilities(self.model.join(parts)) if read else np.empty((0, 0))
             rows = dict(zip(read, P, strict=True))
             for path in paths_in_order:
                 if path in rows:

@@ -15,6 +15,13 @@ def with_interval(interval: Interval) -> str:
     return f"{percent(interval.value)} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
+def rough_time(seconds: float) -> str:
+    """``40 s``, ``8 min`` or ``2.5 h``: as exact as an estimate is."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5940 else f"{seconds / 3600:.1f} h"
+
+
 def sentence(
     *,
     chosen: str,

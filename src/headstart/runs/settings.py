@@ -32,7 +32,10 @@ class FitSettings:
     test_size : float in (0, 1), default 0.2
         Share of the images held out, where the data have no split of their own.
     budget_s : float, optional
-        Seconds that the whole fit should take; resolutions that do not fit are left out.
+        Seconds that the whole fit should take; resolutions that do not fit are left out, and where
+        time is left, fine-tuning is tried. Without it nothing is fine-tuned.
+    finetune : bool, default True
+        False: no fine-tuning, whatever the budget.
     n_folds : int >= 2, default 5
     Cs : tuple of float > 0
     seed : int >= 0
@@ -56,6 +59,7 @@ class FitSettings:
     label_column: str | None = None
     test_size: float = 0.2
     budget_s: float | None = None
+    finetune: bool = True
     n_folds: int = 5
     Cs: tuple[float, ...] = DEFAULT_CS
     seed: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ def figures(metrics: Metrics) -> dict[str, Markup]:
         "curve": curve,
         "confusion": confusion,
         "sizes": sizes,
+        "learning": learning,
     }
     drawn = {name: make(metrics) for name, make in makers.items()}
     return {name: Markup(svg) for name, svg in drawn.items() if svg is not None}
@@ -134,6 +136,30 @@ def sizes(metrics: Metrics) -> str:
         name="figure-sizes",
         title="Images in each class",
         description="Images of each class by split, the largest class first.",
+    )
+
+
+def learning(metrics: Metrics) -> str | None:
+    """Learning curves of the fine-tuning; None where there was none."""
+    history = (metrics.get("finetuning") or {}).get("history")
+    if not history:
+        return None
+
+    def curve_of(name: str) -> list[float]:
+        return [math.nan if epoch[name] is None else epoch[name] for epoch in history]
+
+    last = history[-1]
+    return plots.learning_curves(
+        [epoch["epoch"] for epoch in history],
+        train_loss=curve_of("train_loss"),
+        val_loss=curve_of("val_loss"),
+        train_accuracy=curve_of("train_accuracy"),
+        val_accuracy=curve_of("val_accuracy"),
+        name="figure-learning",
+        width=470,
+        title="Loss and accuracy over the epochs of the fine-tuning",
+        description=f"After epoch {last['epoch']}: {words.percent(last['train_accuracy'])} of the"
+        f" training images right and {words.percent(last['val_accuracy'])} of the validation images.",
     )
 
 

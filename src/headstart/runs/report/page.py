@@ -90,11 +90,12 @@ def render(
     str
         HTML that loads nothing from anywhere: its policy forbids it.
     """
-    environment = _environment()
-    script = _source("page.js")
-    return environment.get_template("report.html.j2").render(
+    templates = environment()
+    script = source("page.js")
+    return templates.get_template("report.html.j2").render(
         run=run,
         m=metrics,
+        tuned=metrics.get("finetuning"),
         head=story.headline(metrics),
         notices=story.notices(metrics),
         choice=story.choice(metrics),
@@ -105,15 +106,16 @@ def render(
         pictures={digest: _data_uri(jpeg) for digest, jpeg in thumbnails.items()},
         run_name=shlex.quote(run_name),
         confidence=metrics.get("confidence", 0.95),
-        style=Markup(_source("style.css") + plots.stylesheet()),
+        style=Markup(source("style.css") + plots.stylesheet()),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
 @functools.cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates of this room, with their filters."""
+    templates = Environment(
         loader=PackageLoader("headstart.runs.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
@@ -121,7 +123,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    environment.filters.update(
+    templates.filters.update(
         {
             "percent": words.percent,
             "bare_percent": words.bare_percent,
@@ -138,8 +140,8 @@ def _environment() -> Environment:
             "breakable": _breakable,
         }
     )
-    environment.globals.update({"plural": words.plural, "mark": story.mark})
-    return environment
+    templates.globals.update({"plural": words.plural, "mark": story.mark})
+    return templates
 
 
 def _printable(value: object) -> object:
@@ -155,7 +157,8 @@ def _breakable(name: str) -> Markup:
 
 
 @functools.cache
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """A file of this room, such as its style."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 

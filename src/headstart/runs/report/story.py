@@ -56,6 +56,15 @@ def headline(metrics: Metrics) -> dict[str, Any]:
             "where": f"of {words.count(test['n'])} test images put in the right class",
             "is_test": True,
         }
+    tuned = metrics.get("finetuning") or {}
+    if tuned.get("won"):
+        v = tuned["validation"]
+        return {
+            "interval": v["finetuned"],
+            "balanced": v["balanced"],
+            "where": f"of {words.count(v['n'])} validation images, which the network had not seen",
+            "is_test": False,
+        }
     n = metrics["selection"]["n_train"]
     return {
         "interval": metrics["cv"]["accuracy"],
@@ -179,7 +188,10 @@ def _duplicate_notices(data: Metrics) -> list[Notice]:
 def _test_notices(metrics: Metrics) -> list[Notice]:
     test = metrics["test"]
     if not test:
-        text = "No test split: the number comes from cross-validation"
+        source = "cross-validation"
+        if (metrics.get("finetuning") or {}).get("won"):
+            source = "the validation images by which fine-tuning was chosen"
+        text = f"No test split: the number comes from {source}"
         return [Notice(text=text, section="choice")]
     half = (test["accuracy"]["high"] - test["accuracy"]["low"]) / 2
     if math.isfinite(half) and half > _WIDE:

@@ -1,0 +1,107 @@
+"""What the verbs share that compare trainings: the run, its table, its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from headstart.cli.console import console, is_quiet, progress_bars
+from headstart.errors import one_line
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index
+    from headstart.transfer import Arm, Outcome
+
+
+def default_folder(data: str, what: str) -> Path:
+    """``runs/<data>-<what>``: the same for the same question, which goes on there."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem).strip("-.")
+    return Path("runs") / f"{stem or 'data'}-{what}"
+
+
+def chosen_seeds(first: int, n: int) -> tuple[int, ...]:
+    """``n`` seeds from the first on."""
+    return tuple(range(first, first + n))
+
+
+def run_comparison(
+    indexed: Index,
+    net: Backbone,
+    arms: Sequence[Arm],
+    *,
+    title: str,
+    seeds: Sequence[int],
+    size_px: int | None,
+    device: str | None,
+    folder: Path,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Compare, write the page, and give the figures."""
+    from headstart.runs.report.comparison import write_comparison
+    from headstart.transfer import compare
+
+    def tell(arm: Arm, seed: int, outcome: Outcome) -> None:
+        if not (quiet or is_quiet()):
+            share = outcome.val_correct.mean()
+            typer.echo(
+                f"{arm.name}, seed {seed}: validation {share:.1%} in {outcome.seconds:.0f} s",
+                err=True,
+            )
+
+    with progress_bars(quiet=quiet) as progress:
+        found = compare(
+            indexed,
+            net,
+            arms,
+            seeds=seeds,
+            size_px=size_px,
+            device=device,
+            progress=progress,
+            on_outcome=tell,
+        )
+    figures = {
+        "title": title,
+        "data": indexed.root.name,
+        "backbone": net.name,
+        "size_px": size_px or net.preprocessing.size_px,
+        **found.to_dict(),
+    }
+    write_comparison(folder, figures)
+    return figures
+
+
+def show_comparison(found: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
+    """The table, the answer, and where the page is."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    from rich import box
+    from rich.table import Table
+
+    from headstart.runs.report.comparison import cells
+
+    n_seeds = len(found["seeds"])
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption=f"accuracy in %, mean of {n_seeds} {'seeds' if n_seeds > 1 else 'seed'}; "
+        f"{found['n_fit']:,} images to fit on,\n{found['n_val']:,} to validate on, "
+        f"{found['n_test']:,} test images; points against {one_line(found['reference'])}\n"
+        "* taken: the quickest that the validation images cannot tell from the best",
+        caption_justify="left",
+    )
+    table.add_column("")
+    for name in ("val.", "test", "points", "seconds"):
+        table.add_column(name, justify="right")
+    for row in found["arms"]:
+        name, val, test, _, gain, seconds, _ = cells(row, found)
+        style = "bold" if row["is_taken"] else None
+        table.add_row(name, val, test, gain, seconds, style=style)
+    out = console()
+    out.print(table)
+    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {folder / 'comparison.html'}", markup=False, soft_wrap=True)

@@ -1,0 +1,215 @@
+"""What became of a fine-tuning within a fit, as values, as JSON and in words."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.finetune.diagnosis import diagnose
+from headstart.heads import (
+    Interval,
+    PairedDifference,
+    accuracy_interval,
+    balanced_accuracy_interval,
+)
+from headstart.runs.sentence import percent
+
+if TYPE_CHECKING:
+    from headstart.data import Record
+    from headstart.finetune import Epoch, Trained
+    from headstart.finetune.diagnosis import Finding
+    from headstart.runs.refit import Tested
+    from headstart.runs.training_plan import Plan
+
+RULE = (
+    "One fold of the cross-validation is held out and the network is trained on the others. It is "
+    "taken where it puts more of the held-out images in the right class than the chosen SVM did, "
+    "which had not seen them either, by more than one standard error of the paired difference, "
+    "and McNemar's exact test does not put that down to luck (p of at most 0.32)."
+)
+ONE_STANDARD_ERROR = 0.16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The fine-tuned network and the SVM on the same validation images.
+
+    Attributes
+    ----------
+    records : tuple of Record, length n_val
+    probabilities : float64 array (n_val, K)
+        Of the network, calibrated on these very images.
+    finetuned, svm : bool array (n_val,)
+        Whether each was right.
+    difference : PairedDifference
+        Accuracy of the network less that of the SVM.
+    """
+
+    records: tuple[Record, ...]
+    probabilities: NDArray[np.float64]
+    finetuned: NDArray[np.bool_]
+    svm: NDArray[np.bool_]
+    difference: PairedDifference
+
+    def to_dict(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """JSON-able values for ``metrics.json``."""
+        y = np.array([r.label for r in self.records])
+        predicted = np.array(classes)[self.probabilities.argmax(axis=1)]
+        d = self.difference
+        return {
+            "n": len(self.records),
+            "finetuned": as_json(accuracy_interval(self.finetuned)),
+            "balanced": as_json(balanced_accuracy_interval(y, predicted)),
+            "svm": as_json(accuracy_interval(self.svm)),
+            "difference": {
+                **as_json(d),
+                "standard_error": d.standard_error,
+                "p_value": d.p_value,
+            },
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetuning:
+    """What became of it.
+
+    Attributes
+    ----------
+    state : {"skipped", "failed", "lost", "won"}
+    reason : str
+        Why it was skipped or failed; what else there is to know.
+    plan : Plan or None
+    history : tuple of Epoch
+        Of the training that was compared.
+    comparison : Comparison or None
+    trained : Trained or None
+        Where it won, the network to keep.
+    tested : Tested or None
+        Where it won, the model and its one look at the test images.
+    refitted : bool
+        Whether the network to keep was trained on all training images.
+    seconds : dict of stage to float
+    n_fit : int
+        Images that it was trained on before the comparison.
+    n_trained_parameters : int
+    folder : Path or None
+        Where its checkpoints are, until the run is written.
+    """
+
+    state: str
+    reason: str = ""
+    plan: Plan | None = None
+    history: tuple[Epoch, ...] = ()
+    comparison: Comparison | None = None
+    trained: Trained | None = None
+    tested: Tested | None = None
+    refitted: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    n_fit: int = 0
+    n_trained_parameters: int = 0
+    folder: Path | None = None
+
+    @property
+    def won(self) -> bool:
+        """Whether the fine-tuned network is the run's model."""
+        return self.state == "won"
+
+    @property
+    def what(self) -> str:
+        """What was trained: ``all layers, 6 epochs at 224 px``."""
+        if self.plan is None:
+            return ""
+        settings = self.plan.settings
+        return f"all layers, {settings.epochs} epochs at {settings.size_px} px"
+
+    @property
+    def sentence(self) -> str:
+        """What came of it, in one sentence."""
+        if self.state == "skipped":
+            return f"Fine-tuning skipped: {self.reason}."
+        if self.comparison is None:
+            return f"Fine-tuning failed and the SVM is kept: {self.reason.rstrip('.')}."
+        c = self.comparison
+        d = c.difference
+        said = (
+            f"Fine-tuned ({self.what}): {percent(float(c.finetuned.mean()))} of "
+            f"{len(c.records):,} validation images, the SVM {percent(float(c.svm.mean()))}: "
+            f"{_points(d.value)} points [{_points(d.low)}, {_points(d.high)}]"
+        )
+        if not self.won:
+            verdict = "That is no clear win" if d.value > 0 else "It does not win"
+            return f"{said}. {verdict}, so the SVM is kept."
+        again = ", was trained again on all training images" if self.refitted else ""
+        return f"{said}. It wins{again} and is taken."
+
+    def to_dict(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """JSON-able values for ``metrics.json``."""
+        findings: tuple[Finding, ...] = ()
+        if self.history:
+            n_val = len(self.comparison.records) if self.comparison else None
+            findings = diagnose(
+                self.history, n_classes=len(classes), n_train=self.n_fit, n_val=n_val
+            )
+        settings = self.plan.settings if self.plan else None
+        return {
+            "state": self.state,
+            "won": self.won,
+            "sentence": self.sentence,
+            "reason": self.reason,
+            "rule": RULE,
+            "what": self.what,
+            "n_train": self.n_fit,
+            "full_epochs": self.plan.full_epochs if self.plan else None,
+            "settings": settings.to_dict() if settings else None,
+            "n_trained_parameters": self.n_trained_parameters,
+            "refitted": self.refitted,
+            "predicts_at_px": self.tested.model.blocks.resolutions[0] if self.tested else None,
+            "validation": self.comparison.to_dict(classes) if self.comparison else None,
+            "history": [_finite(epoch.to_dict()) for epoch in self.history],
+            "diagnosis": [
+                {"code": f.code, "sentence": f.sentence, "suggestion": f.suggestion}
+                for f in findings
+            ],
+            "needs_s": self.plan.needs_s if self.plan else None,
+            "seconds": dict(self.seconds),
+        }
+
+    def discard(self) -> None:
+        """Remove the checkpoints: the run is written, or there will be none."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def wins(difference: PairedDifference) -> bool:
+    """More accurate by more than one standard error, the bar by which candidates are told apart.
+
+    A single image more is always more than its own standard error. So the exact test (McNemar) must
+    agree: on one side, a normal value exceeds one standard error with probability 0.16.
+    """
+    likely_luck = difference.p_value / 2 > ONE_STANDARD_ERROR
+    return difference.value > 0 and not difference.is_tie and not likely_luck
+
+
+def as_json(interval: Interval) -> dict[str, float]:
+    """An interval as the report reads it."""
+    return {"value": interval.value, "low": interval.low, "high": interval.high}
+
+
+def _points(share: float) -> str:
+    """0.012 as ``+1.2``."""
+    rounded = round(100 * share, 1) + 0.0
+    return f"{rounded:+.1f}".replace("-", "−") if rounded else "0.0"
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity."""
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()
+    }

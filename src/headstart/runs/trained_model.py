@@ -1,0 +1,131 @@
+"""A fine-tuned network as a run's model: at which size it predicts, and its look at the test."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import BackboneError, DataError
+from headstart.finetune.saving import NAME
+from headstart.heads import Temperature, fit_temperature
+from headstart.runs.blocks import Blocks
+from headstart.runs.model import Model
+from headstart.runs.refit import Tested
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Record
+    from headstart.finetune import Trained
+
+# Random crops show objects larger than the centre crop does; Touvron et al. (NeurIPS 2019, "Fixing
+# the train-test resolution discrepancy") predict at about this many times the size of training.
+LARGER = 8 / 7
+
+
+def best_view(
+    trained: Trained, records: Sequence[Record], backbone: Backbone, truth: NDArray[np.intp]
+) -> tuple[Trained, NDArray[np.float32]]:
+    """The size at which the network predicts best, that of training or a somewhat larger one.
+
+    Parameters
+    ----------
+    trained : Trained
+    records : sequence of Record, length n
+        Validation images.
+    backbone : Backbone
+        What was trained: it tells whether the network takes the larger size.
+    truth : int array (n,)
+        Columns of their classes.
+
+    Returns
+    -------
+    trained : Trained
+        Its backbone prepares images at the size chosen, by the calibrated log loss.
+    logits : float32 array (n, K)
+    """
+    own = trained.backbone.preprocessing
+    found = []
+    for size in dict.fromkeys((own.size_px, _larger(backbone, own.size_px))):
+        logits = trained.logits(records, size_px=size)
+        P = fit_temperature(logits, truth).probabilities(logits)
+        loss = -np.log(np.clip(P[np.arange(len(truth)), truth], 1e-12, 1)).mean()
+        found.append((float(loss), size, logits))
+    _, size, logits = min(found, key=lambda f: f[:2])
+    backbone = dataclasses.replace(trained.backbone, preprocessing=own.at(size))
+    return dataclasses.replace(trained, backbone=backbone), logits
+
+
+def _larger(backbone: Backbone, size_px: int) -> int:
+    """The larger size, or the same where the network is built for one size."""
+    from headstart.backbones import at_size
+
+    larger = round(LARGER * size_px / 32) * 32
+    try:
+        return larger if at_size(backbone, larger).module is backbone.module else size_px
+    except BackboneError:
+        return size_px
+
+
+def logits_model(trained: Trained, classes: Sequence[str], temperature: Temperature) -> Model:
+    """The network as a linear model on its own logits: the identity, with no normalisation."""
+    net, n_classes = trained.backbone, len(classes)
+    return Model(
+        classes=tuple(classes),
+        blocks=Blocks(taps=("logits",), resolutions=(net.preprocessing.size_px,)),
+        precision="float32",
+        backbone={
+            "name": net.name,
+            "arch": net.arch,
+            "weights": None,
+            "digest": net.digest,
+            "preprocessing": net.preprocessing.to_dict(),
+            "taps": [[tap.name, tap.module] for tap in net.taps],
+            "finetuned": NAME,
+        },
+        coef=np.eye(n_classes),
+        intercept=np.zeros(n_classes),
+        temperature=temperature,
+        normalize="none",
+    )
+
+
+def score_test(
+    trained: Trained,
+    model: Model,
+    test: Sequence[Record],
+    *,
+    out_of_fold: NDArray[np.float64],
+    device: str | None,
+    cache: Path,
+) -> Tested:
+    """Score the test images once, by the same means as later predictions are made.
+
+    `out_of_fold` are the SVM's probabilities of the training images: of most of them the network
+    has none from a training that did not see them.
+    """
+    from headstart.features import stream_features
+
+    rows: dict[Path, NDArray[np.float64]] = {}
+    paths = list(dict.fromkeys(r.path for r in test))
+    batches = stream_features(
+        paths,
+        trained.backbone,
+        model.blocks.pairs,
+        precision=model.precision,
+        device=device,
+        cache=cache,
+    )
+    for _, read, parts, unreadable in batches if paths else ():
+        for path, reason in unreadable.items():
+            raise DataError(f"{path} could be read before and cannot be now: {reason}")
+        rows |= dict(zip(read, model.probabilities(model.join(parts)), strict=True))
+    n_classes = len(model.classes)
+    P = np.array([rows[r.path] for r in test]).reshape(len(test), n_classes)
+    predicted = np.array(model.classes)[P.argmax(axis=1)] if len(test) else np.empty(0, str)
+    correct = np.asarray(predicted == np.array([r.label for r in test], dtype=str), dtype=bool)
+    return Tested(model=model, out_of_fold=out_of_fold, probabilities=P, correct=correct)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+from headstart.cli.tables import finetuning_lines
+
+
+def tuned(**changes: Any) -> dict[str, Any]:
+    epochs = [
+        {
+            "epoch": i,
+            "train_loss": 1 / i,
+            "val_loss": None,
+            "train_accuracy": 0.5,
+            "val_accuracy": 0.4,
+        }
+        for i in (1, 2)
+    ]
+    told = {
+        "sentence": "Fine-tuned: it wins and is taken.",
+        "reason": "",
+        "validation": {"n": 3},
+        "history": epochs,
+        "diagnosis": [{"code": "fine", "sentence": "all is well", "suggestion": "nothing"}],
+    }
+    return {"finetuning": told | changes}
+
+
+def test_finetuning_lines__are_curves_what_they_say_and_the_outcome() -> None:
+    lines = list(finetuning_lines(tuned()))
+    assert lines[0].startswith("loss     train")
+    assert "curves: all is well" in lines
+    assert lines[-1] == "Fine-tuned: it wins and is taken."
+    assert max(map(len, lines)) <= 80
+
+
+def test_finetuning_lines__a_reason_follows_where_the_sentence_does_not_have_it() -> None:
+    assert list(finetuning_lines(tuned(reason="no time was left\n")))[-1] == (
+        "note: no time was left\\n"
+    )
+    skipped = tuned(reason="no time", history=[], validation=None, sentence="Skipped: no time.")
+    assert list(finetuning_lines(skipped)) == ["Skipped: no time."]
+
+
+def test_finetuning_lines__nothing_where_it_was_not_asked_for() -> None:
+    assert list(finetuning_lines({"finetuning": None})) == []
+    assert list(finetuning_lines({})) == []
