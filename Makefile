@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all lint bench evidence clean
 
 help:
 	@echo "make demo    install, then the whole main job offline: predict, fit, predict, report"
 	@echo "make test    install, then lint, types and tests (under 10 minutes on 2 cores)"
 	@echo "make test-all  the slow tests too"
 	@echo "make bench   speed against the peers, written to docs/performance.md"
+	@echo "make evidence  tables of accuracies on real data, written to docs/evidence/ (hours; resumable)"
 	@echo "make clean   remove .venv and what demo made"
 
 # torch and torchvision come as a matching pair from the registry; see docs/dependencies.md.
@@ -39,6 +40,9 @@ test-all: lint
 
 bench: $(READY)
 	@$(BIN)/python bench/run.py
+
+evidence: $(READY)
+	@$(BIN)/python bench/evidence.py
 
 clean:
 	rm -rf $(VENV) demo runs

@@ -1,0 +1,115 @@
+"""The tables of docs/evidence/: what fine-tuning, its policies and augmentation bring on real data.
+
+    make evidence                                        everything, an hour or two on two cores
+    .venv/bin/python bench/evidence.py --only regimes-scene15
+
+Each table is one `headstart` command, named at its top. What a command has finished lies in the cache
+($HEADSTART_CACHE), so that a run that was stopped goes on where it was. Tables whose data are not
+there are left out, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+PAGES = ROOT / "docs" / "evidence"
+
+SCENES = "../shared/data/scene15 --split ../shared/data/scene15_split.csv"
+TEXTURES = "../shared/data/textures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One command whose comparison becomes a page."""
+
+    name: str
+    command: str
+
+
+TABLES = (
+    Table(
+        name="regimes-scene15",
+        command=f"finetune {SCENES} --compare regimes --size 160 --epochs 4",
+    ),
+    Table(name="regimes-textures", command=f"finetune {TEXTURES} --compare regimes --size 160"),
+    Table(
+        name="bn-textures", command=f"finetune {TEXTURES} --compare bn --size 160 --batch-size 8"
+    ),
+    Table(
+        name="bn-scene15",
+        command=f"finetune {SCENES} --compare bn --size 128 --epochs 3 --seeds 1",
+    ),
+    Table(name="augment-textures", command=f"augment trial {TEXTURES} --size 160"),
+)
+FIT = Table(name="fit-budget-scene15", command=f"fit {SCENES} --budget 20m")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = [table.name for table in (*TABLES, FIT)]
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME")
+    asked = parser.parse_args(arguments)
+    failed = 0
+    for table in (*TABLES, FIT):
+        if asked.only and table.name not in asked.only:
+            continue
+        data = ROOT / shlex.split(table.command)[2 if table.command.startswith("aug") else 1]
+        if not data.exists():
+            print(f"{table.name}: left out, there is no {data}")
+            continue
+        print(f"{table.name}: headstart {table.command}", flush=True)
+        failed += make(table)
+    return int(failed > 0)
+
+
+def make(table: Table) -> int:
+    """Run a command in a fresh folder and write its page; its exit code."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="headstart-evidence-") as folder:
+        out = Path(folder) / table.name
+        headstart = Path(sys.executable).with_name("headstart")
+        words = [str(headstart), *shlex.split(table.command), "--out", str(out)]
+        code = subprocess.run(words, cwd=ROOT, check=False).returncode
+        if code == 0:
+            PAGES.mkdir(parents=True, exist_ok=True)
+            text = fit_page(out) if table is FIT else (out / "comparison.md").read_text()
+            seconds = time.perf_counter() - started
+            (PAGES / f"{table.name}.md").write_text(with_command(text, table, seconds))
+    return code
+
+
+def with_command(text: str, table: Table, seconds: float) -> str:
+    """The page with its command under the title."""
+    title, _, rest = text.partition("\n")
+    command = f"```sh\nheadstart {table.command}\n```"
+    return f"{title}\n\n{command}\n{rest.rstrip()}\n\nThis table took {seconds:,.0f} s, less what was in the cache.\n"
+
+
+def fit_page(run: Path) -> str:
+    """The answer of a fit, with what fine-tuning did in it."""
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    lines = ["# A fit with a budget", "", metrics["sentence"], ""]
+    lines += ["```json", json.dumps(summary(metrics), indent=1), "```"]
+    return "\n".join(lines)
+
+
+def summary(metrics: dict[str, object]) -> dict[str, object]:
+    """The figures that matter, without every epoch."""
+    tuned = dict(metrics.get("finetuning") or {})  # type: ignore[call-overload]
+    tuned.pop("history", None)
+    return {"finetuning": tuned, "timings_s": metrics.get("timings_s")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
