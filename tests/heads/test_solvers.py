@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headstart.heads import primal
 from headstart.heads.gram import GramSolver, _factor_batch, _factor_each
 from headstart.heads.objective import Problem, Solver, loss
 from headstart.heads.primal import PrimalSolver
@@ -69,6 +70,23 @@ def test_solve__is_right_from_a_misleading_start(kind: Any) -> None:
     start = solver.solve(elsewhere, solver.empty(elsewhere), 1e-6)
     warm = solver.solve(p, start, 1e-9, guess=torch.full_like(p.y, 2.0) * p.y)
     torch.testing.assert_close(solver.weights(cold), solver.weights(warm), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("C", [0.1, 1000.0])
+def test_primal_solve__reaches_the_same_optimum_in_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, C: float
+) -> None:
+    Z, p = problem(2000, 60, C)
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):
+        monkeypatch.setattr(primal, "_rough_dtype", lambda device, dtype=dtype: dtype)
+        solver = PrimalSolver(Z)
+        assert (solver.rough, solver.fast) == (dtype, torch.float32)
+        state = solver.solve(p, solver.empty(p), 1e-8)
+        assert (state.gap <= 1e-8 * state.primal).all()
+        torch.testing.assert_close(plain_primal(Z, p, solver.weights(state)), state.primal)
+        found.append(state.primal)
+    torch.testing.assert_close(found[0], found[1], rtol=2e-8, atol=0)
 
 
 def test_gram_solve__agrees_between_factors_and_conjugate_gradients(

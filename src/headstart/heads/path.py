@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.heads.examples import row_blocks
 from headstart.heads.parallel import map_pieces
-from headstart.heads.task import Normalize, Task, normalize_rows, pick_device, relative_gap
+from headstart.heads.task import Normalize, Task, pick_device, relative_gap
 from headstart.progress import Progress, silent
 
 Folds = NDArray[np.integer] | Iterable[tuple[ArrayLike, ArrayLike]]
@@ -109,12 +110,13 @@ def cross_validate(
     """
     data, classes, member = label_columns(X, y)
     task = Task(
-        normalize_rows(data, normalize),
+        data,
         member,
         len(classes),
         np.ones(len(member)),
         np.ones(len(classes)),
         pick_device(device),
+        normalize,
     )
     return sweep(task, classes, Cs, folds, tol=tol, progress=progress)
 
@@ -132,9 +134,10 @@ def label_columns(
         )
     if len(classes) < 2:
         raise ValueError(f"y needs at least 2 classes; got 1 class: {classes.tolist()!r}")
-    if not np.isfinite(data).all():
-        row = int(np.flatnonzero(~np.isfinite(data).all(axis=1))[0])
-        raise ValueError(f"X holds NaN or infinity, first in row {row}")
+    for rows in row_blocks(len(data)):
+        if not (finite := np.isfinite(data[rows]).all(axis=1)).all():
+            row = rows.start + int(finite.argmin())
+            raise ValueError(f"X holds NaN or infinity, first in row {row}")
     return data, classes, member.reshape(-1)
 
 

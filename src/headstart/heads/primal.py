@@ -6,28 +6,31 @@ and folds in one matrix product, preconditioned by the inverse of ``I + rho Z^T 
 mean weight of an example in that model: one eigendecomposition serves every ``rho``. With many more
 examples than features the active ones are a fair sample of all, and a few iterations are enough.
 
-Steps are computed in float32. Once a certificate in float32 meets the tolerance it is computed
-again in float64, and only that one counts.
+Gradients and decision values are computed in float32. The products within conjugate gradients only
+shape a direction, so they are computed in bfloat16 where the machine has units for it. Once a
+certificate in float32 meets the tolerance it is computed again in float64, and only that one counts.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from headstart.heads.examples import Examples, Held
 from headstart.heads.objective import Problem, dual_at_slack, is_stuck, line_minimum, loss, slack
 
 MAX_STEPS = 300
 MAX_CG = 200
+# Steps after which bfloat16 is not trusted any more; most problems need fewer than ten.
+ROUGH_STEPS = 12
 # Steps after which the systems are factored, one model after the other, in float64.
 INEXACT_STEPS = 25
 # Share of the gradient's square that a system may leave.
 INEXACT = 1e-2
-# Rows of Z that a core's cache holds.
-BLOCK_ROWS = 512
 # Up to this many numbers float64 costs nothing worth saving.
 N_NUMBERS_FLOAT64 = 100_000
 # Below this many features a batch of Hessians is cheaper than iterating.
@@ -74,18 +77,28 @@ class PrimalSolver:
 
     Parameters
     ----------
-    Z : Tensor of shape (n_samples, n_features), float64
+    examples : Examples, or Tensor of shape (n_samples, n_features)
         Features, the constant one included.
     """
 
     piece_models = 50
 
-    def __init__(self, Z: Tensor) -> None:
-        self.Z = Z
-        self.Z32 = Z.float() if Z.numel() > N_NUMBERS_FLOAT64 else Z
+    def __init__(self, examples: Examples | Tensor) -> None:
+        self.examples = Held(examples) if isinstance(examples, Tensor) else examples
+        n_samples, self.n_features = self.examples.shape
+        is_small = n_samples * self.n_features <= N_NUMBERS_FLOAT64
+        self.fast = torch.float64 if is_small else torch.float32
+        self.rough = self.fast if is_small else _rough_dtype(self.examples.device)
+        for dtype in (self.fast, self.rough):
+            self.examples.keep(dtype)
         # Eigenvectors make the preconditioner of any scale a product with a diagonal between.
-        values, self.axes = torch.linalg.eigh(self.Z32.T @ self.Z32)
+        values, self.axes = torch.linalg.eigh(self.examples.square(None, self.fast))
         self.spectrum = values.clamp(min=0)
+
+    @cached_property
+    def Z(self) -> Tensor:
+        """All examples in float64, which may be a large copy; the solver does without."""
+        return self.examples.read(slice(0, self.examples.shape[0]), torch.float64)
 
     def fork(self) -> PrimalSolver:
         """A solver for another thread: shares the examples, not what was learnt about speed."""
@@ -93,7 +106,7 @@ class PrimalSolver:
 
     def empty(self, problem: Problem) -> PrimalState:
         """All weights zero."""
-        w = self.Z.new_zeros(problem.y.shape[0], self.Z.shape[1])
+        w = problem.y.new_zeros(problem.y.shape[0], self.n_features)
         f = torch.zeros_like(problem.y)
         infinite = torch.full_like(w[:, 0], torch.inf)
         return PrimalState(w=w, f=f, gradient=w.clone(), primal=infinite, gap=infinite.clone())
@@ -110,7 +123,7 @@ class PrimalSolver:
         self, problem: Problem, start: PrimalState, tol: float, guess: Tensor | None = None
     ) -> PrimalState:
         """Solve every model to a relative duality gap of ``tol``. ``guess`` is not used."""
-        state = self._assess(problem, start.w, start.f, torch.float32)
+        state = self._assess(problem, start.w, start.f, self.fast)
         exact = torch.zeros_like(state.gap, dtype=torch.bool)
         stuck = torch.zeros_like(exact)
         for step in range(MAX_STEPS):
@@ -129,87 +142,93 @@ class PrimalSolver:
         """Compute in float64 what claims to be solved; ``exact`` notes which models were."""
         rows = torch.nonzero((state.gap <= tol * state.primal) & ~exact).flatten()
         if rows.numel():
-            w = state.w[rows]
-            state.put(rows, self._assess(problem.take(rows), w, w @ self.Z.T, torch.float64))
+            state.put(rows, self._assess_exactly(problem.take(rows), state.w[rows]))
             exact[rows] = True
 
     def _assess(self, problem: Problem, w: Tensor, f: Tensor, dtype: torch.dtype) -> PrimalState:
-        """Objective, gradient and certificate, the one product with ``Z`` in ``dtype``."""
+        """Objective, gradient and certificate, the one product with examples in ``dtype``."""
         xi = slack(problem, f)
         force = 2 * problem.cost * xi * problem.y
-        Z = self.Z32 if dtype == torch.float32 else self.Z
-        pulled = (force.to(Z.dtype) @ Z).double()
+        pulled = self.examples.pull(force, dtype)
         primal = 0.5 * w.square().sum(dim=1) + loss(problem, f)
         dual = dual_at_slack(problem, xi, pulled.square().sum(dim=1))
         return PrimalState(w=w, f=f, gradient=w - pulled, primal=primal, gap=primal - dual)
+
+    def _assess_exactly(self, problem: Problem, w: Tensor) -> PrimalState:
+        """The same in float64, decision values included."""
+        return self._assess(problem, w, self.examples.decide(w, torch.float64), torch.float64)
 
     def _advance(
         self, problem: Problem, now: PrimalState, tol: float, step: int, is_exact: bool
     ) -> PrimalState:
         """One Newton step with a line search."""
         weight = torch.where(problem.y * now.f < 1, 2 * problem.cost, 0)
-        if self.Z.shape[1] <= N_FEATURES_FACTORED or step >= INEXACT_STEPS:
+        if self.n_features <= N_FEATURES_FACTORED or step >= INEXACT_STEPS:
             aim = self._factor(weight, now.gradient)
-            aim_f = aim @ self.Z.T
+            aim_f = self.examples.decide(aim, torch.float64)
         else:
-            aim, aim_f = self._conjugate(weight, now, tol)
+            aim = self._conjugate(weight, now, tol, self.rough if step < ROUGH_STEPS else self.fast)
+            aim_f = self.examples.decide(aim, self.fast)
         usable = (aim.isfinite().all(dim=1) & aim_f.isfinite().all(dim=1))[:, None]
         aim, aim_f = torch.where(usable, aim, 0), torch.where(usable, aim_f, 0)
         rate = _line_search(problem, now, aim, aim_f)[:, None]
         w, f = now.w + rate * aim, now.f + rate * aim_f
         if is_exact or step >= INEXACT_STEPS:
-            return self._assess(problem, w, w @ self.Z.T, torch.float64)
-        return self._assess(problem, w, f, torch.float32)
+            return self._assess_exactly(problem, w)
+        return self._assess(problem, w, f, self.fast)
 
     def _factor(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """Newton directions by one Cholesky factor a model, in float64."""
         aim = torch.empty_like(gradient)
-        eye = torch.eye(self.Z.shape[1], dtype=self.Z.dtype, device=self.Z.device)
         for row in range(len(gradient)):
-            active = torch.nonzero(weight[row]).flatten()
-            Z = self.Z[active]
-            hessian = torch.addmm(eye, Z.T * weight[row, active], Z)
+            hessian = self.examples.square(weight[row], torch.float64)
+            hessian.diagonal().add_(1)
             factor = torch.linalg.cholesky(hessian)
             aim[row] = -torch.cholesky_solve(gradient[row, :, None], factor)[:, 0]
         return aim
 
-    def _conjugate(self, weight: Tensor, now: PrimalState, tol: float) -> tuple[Tensor, Tensor]:
-        """Newton directions and what they add to ``f``, all models at once."""
-        Z = self.Z32
-        heavy = weight.to(Z.dtype)
-        scale = 1 / (1 + heavy.mean(dim=1, keepdim=True) * self.spectrum)
-        r = -now.gradient.to(Z.dtype)
+    def _conjugate(
+        self, weight: Tensor, now: PrimalState, tol: float, dtype: torch.dtype
+    ) -> Tensor:
+        """Newton directions of all models at once, products with examples in ``dtype``."""
+        heavy = weight.to(dtype)
+        scale = 1 / (1 + weight.mean(dim=1, keepdim=True).to(self.fast) * self.spectrum)
+        r = -now.gradient.to(self.fast)
         begin = r.square().sum(dim=1)
-        goal = torch.maximum(INEXACT * begin, (0.25 * tol * now.primal).to(Z.dtype))
-        x, x_f = torch.zeros_like(r), torch.zeros_like(heavy)
+        goal = torch.maximum(INEXACT * begin, (0.25 * tol * now.primal).to(self.fast))
+        x = torch.zeros_like(r)
         s = ((r @ self.axes) * scale) @ self.axes.T
         p, rho = s.clone(), (r * s).sum(dim=1)
         for _ in range(MAX_CG):
-            p_f, q = self._curve(p, heavy)
+            q = self._curve(p, heavy)
             going = r.square().sum(dim=1) > goal
             rate = torch.where(going, rho / (p * q).sum(dim=1).clamp(min=1e-30), 0)[:, None]
             x.addcmul_(rate, p)
-            x_f.addcmul_(rate, p_f)
             r.addcmul_(rate, q, value=-1)
             if bool((r.square().sum(dim=1) <= goal).all()):
                 break
             s = ((r @ self.axes) * scale) @ self.axes.T
             previous, rho = rho, (r * s).sum(dim=1)
             p.mul_((rho / previous.clamp(min=1e-30))[:, None]).add_(s)
-        return x.double(), x_f.double()
+        return x.double()
 
-    def _curve(self, p: Tensor, heavy: Tensor) -> tuple[Tensor, Tensor]:
-        """``p Z^T``, and the Hessians times ``p``; a block of rows is used twice while it is near."""
-        n = len(self.Z32)
-        block = BLOCK_ROWS if p.device.type == "cpu" else n
-        p_f, q = torch.empty_like(heavy), p.clone()
-        for start in range(0, n, block):
-            rows = slice(start, start + block)
-            Z = self.Z32[rows]
-            part = p @ Z.T
-            p_f[:, rows] = part
-            q.addmm_(part.mul_(heavy[:, rows]), Z)
-        return p_f, q
+    def _curve(self, p: Tensor, heavy: Tensor) -> Tensor:
+        """The Hessians times ``p``; a block of rows is used twice while it is near."""
+        q, narrow = p.clone(), p.to(heavy.dtype)
+        for rows, Z in self.examples.blocks(heavy.dtype):
+            q.add_((narrow @ Z.T).mul_(heavy[:, rows]) @ Z)
+        return q
+
+
+def _rough_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where matrix units compute it several times as fast as float32, else float32."""
+    if device.type == "cuda":
+        has_units = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        # A private name of torch, so it may go; float32 is right without it.
+        is_supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+        has_units = is_supported is not None and bool(is_supported())
+    return torch.bfloat16 if has_units else torch.float32
 
 
 def _line_search(problem: Problem, now: PrimalState, aim: Tensor, aim_f: Tensor) -> Tensor:

@@ -18,10 +18,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from headstart.heads.calibration import Temperature, fit_temperature
 from headstart.heads.folds import stratified_folds
 from headstart.heads.path import Folds, sweep
-from headstart.heads.task import Fit, Normalize, Task, normalize_rows, pick_device
+from headstart.heads.task import Fit, Normalize, Task, decide, pick_device
 from headstart.progress import Progress, silent
 
 DEFAULT_CS = tuple(float(C) for C in np.logspace(-2, 2.5, 10))
+
+# What is taken as it is; anything else is converted to the first.
+FEATURE_DTYPES = (np.float32, np.float64, np.float16)
 
 ClassWeight = dict[Any, float] | str | None
 
@@ -38,7 +41,7 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Task, NDArray[np.float64]]:
         """Check the input and build the task; returns the weights of the examples as well."""
-        data, labels = validate_data(self, X, y, dtype=[np.float32, np.float64])
+        data, labels = validate_data(self, X, y, dtype=FEATURE_DTYPES)
         check_classification_targets(labels)
         self.classes_, member = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
@@ -47,9 +50,8 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             sample_weight, data, dtype=np.float64, ensure_non_negative=True
         )
         factors = _class_factors(self.class_weight, self.classes_, member, weight)
-        rows = normalize_rows(data, self.normalize)
-        n_classes = len(self.classes_)
-        task = Task(rows, member, n_classes, weight, factors, pick_device(self.device))
+        n_classes, device = len(self.classes_), pick_device(self.device)
+        task = Task(data, member, n_classes, weight, factors, device, self.normalize)
         return task, weight
 
     def _keep(self, fit: Fit) -> None:
@@ -77,9 +79,8 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             For two classes, positive where the second is predicted.
         """
         check_is_fitted(self)
-        data = validate_data(self, X, dtype=[np.float32, np.float64], reset=False)
-        rows = normalize_rows(data, self.normalize)
-        scores: NDArray[np.float64] = rows @ self.coef_.T + self.intercept_
+        data = validate_data(self, X, dtype=FEATURE_DTYPES, reset=False)
+        scores = decide(data, self.coef_, self.intercept_, self.normalize)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from headstart.heads.examples import (
+    Examples,
+    Held,
+    Normalize,
+    Streamed,
+    hold,
+    normalize_rows,
+    read_rows,
+    row_blocks,
+    working_dtype,
+)
 from headstart.heads.gram import GramSolver
 from headstart.heads.objective import Problem, Solver
 from headstart.heads.parallel import map_pieces
 from headstart.heads.primal import PrimalSolver
 
-Normalize = Literal["l2", "none"]
+__all__ = ["Fit", "Normalize", "Task", "decide", "normalize_rows", "pick_device", "relative_gap"]
 
 # A product with the Gram matrix costs n^2, one with the features 2 n d; but on the Gram matrix a
 # step touches active examples alone. Measured on scene15 (n = 1,500 and 4,485; d = 80 to 1,280):
@@ -23,25 +33,11 @@ Normalize = Literal["l2", "none"]
 GRAM_ROWS_PER_FEATURE = 14.0
 # Above this many examples the Gram matrix (float64 and float32) passes a gigabyte.
 MOST_GRAM_ROWS = 9_000
+# Above this many numbers features are not copied but read block by block, again for every product
+# with them. Below it the copies (float32 and bfloat16 of float32 features) stay under a gigabyte.
+MOST_HELD_NUMBERS = 2**27
 # Numbers in a work array of models solved together, which bounds memory.
 MOST_NUMBERS = 16_000_000
-
-
-def normalize_rows(X: NDArray[np.floating], normalize: Normalize) -> NDArray[np.floating]:
-    """Features as the linear model sees them.
-
-    ``"l2"`` divides every row by its Euclidean norm, as Razavian et al. (2014, "CNN features
-    off-the-shelf") do before the SVM; rows of zeros stay zero. ``"none"`` returns ``X`` itself.
-    """
-    if normalize == "none":
-        return X
-    if normalize != "l2":
-        raise ValueError(f"normalize must be 'l2' or 'none'; got {normalize!r}")
-    # Scaling by the largest entry first keeps the squares from overflowing.
-    peak = np.abs(X).max(axis=1, keepdims=True)
-    scaled = X / np.where(peak > 0, peak, 1)
-    norm = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return scaled / np.where(norm > 0, norm, 1)
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -67,7 +63,7 @@ class Task:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Features, normalised already.
+        Features of any real dtype; a np.memmap stays on disk if it is large.
     member : ndarray of shape (n_samples,), int
         Class of each example, 0 to ``n_classes - 1``.
     n_classes : int
@@ -79,6 +75,8 @@ class Task:
         applies to a class as the positive one, and the rest counts 1.
     device : torch.device
         Where to compute.
+    normalize : {"l2", "none"}, default="none"
+        Whether rows are brought to unit length; nothing to do where the caller did.
     """
 
     def __init__(
@@ -89,9 +87,8 @@ class Task:
         weight: NDArray[np.float64],
         class_weight: NDArray[np.float64],
         device: torch.device,
+        normalize: Normalize = "none",
     ) -> None:
-        Z = np.ones((X.shape[0], X.shape[1] + 1), dtype=np.float64)
-        Z[:, :-1] = X
         self.n_classes, self.member = n_classes, member
         positive = np.arange(n_classes)[:, None] == member
         rest = np.ones(n_classes)
@@ -100,7 +97,7 @@ class Task:
         self.y = torch.from_numpy(np.where(positive, 1.0, -1.0)).to(device)
         cost = np.where(positive, class_weight[:, None], rest[: len(positive), None]) * weight
         self.unit_cost = torch.from_numpy(cost).to(device)
-        self.solver = _choose(torch.from_numpy(Z).to(device))
+        self.solver = _choose(X, normalize, device)
 
     @property
     def n_models(self) -> int:
@@ -150,8 +147,23 @@ def relative_gap(state: Any) -> NDArray[np.float64]:
     return np.asarray(gap.cpu().numpy())
 
 
-def _choose(Z: Tensor) -> Solver:
-    n_samples, n_features = Z.shape
+def decide(
+    X: NDArray[Any], coef: NDArray[np.float64], intercept: NDArray[np.float64], normalize: Normalize
+) -> NDArray[np.float64]:
+    """Scores, (n_samples, n_models), reading ``X`` block by block."""
+    scores = np.empty((len(X), len(coef)))
+    for rows in row_blocks(len(X)):
+        scores[rows] = read_rows(X, rows, normalize) @ coef.T + intercept
+    return scores
+
+
+def _choose(X: NDArray[Any], normalize: Normalize, device: torch.device) -> Solver:
+    n_samples, n_features = X.shape[0], X.shape[1] + 1
     if n_samples <= min(GRAM_ROWS_PER_FEATURE * n_features, MOST_GRAM_ROWS):
-        return GramSolver(Z)
-    return PrimalSolver(Z)
+        return GramSolver(hold(X, normalize, np.float64).to(device))
+    if X.size > MOST_HELD_NUMBERS:
+        examples: Examples = Streamed(X, normalize, device)
+    else:
+        examples = Held(hold(X, normalize, working_dtype(X)).to(device))
+    # mypy wants Z settable, as the protocol has it; nobody sets it.
+    return cast(Solver, PrimalSolver(examples))

@@ -1,0 +1,168 @@
+"""Examples of a linear problem, read in blocks of rows in the precision that a step needs.
+
+`Held` has them in memory on the device. `Streamed` leaves them where they are, a memory-mapped file
+for one, and converts and normalises a block whenever it is read: for features that memory cannot
+hold twice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Normalize = Literal["l2", "none"]
+
+# Rows of a block: on a CPU what a core's cache holds, so that a block used twice is near. Where a
+# product is fast for its size (matrix units, squares) larger blocks cost less to set up.
+BLOCK_ROWS = 512
+LARGE_BLOCK_ROWS = 4_096
+BLOCK_ROWS_GPU = 16_384
+
+
+def normalize_rows(X: NDArray[np.floating], normalize: Normalize) -> NDArray[np.floating]:
+    """Features as the linear model sees them.
+
+    ``"l2"`` divides every row by its Euclidean norm, as Razavian et al. (2014, "CNN features
+    off-the-shelf") do before the SVM; rows of zeros stay zero. ``"none"`` returns ``X`` itself.
+    """
+    if normalize == "none":
+        return X
+    if normalize != "l2":
+        raise ValueError(f"normalize must be 'l2' or 'none'; got {normalize!r}")
+    # Scaling by the largest entry first keeps the squares from overflowing.
+    peak = np.abs(X).max(axis=1, keepdims=True)
+    scaled = X / np.where(peak > 0, peak, 1)
+    norm = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled / np.where(norm > 0, norm, 1)
+
+
+def read_rows(X: NDArray[Any], rows: slice, normalize: Normalize) -> NDArray[np.floating]:
+    """The rows as the linear model sees them, float32 or, where ``X`` is finer, float64."""
+    return normalize_rows(X[rows].astype(working_dtype(X), copy=False), normalize)
+
+
+def working_dtype(X: NDArray[Any]) -> type[np.floating]:
+    """float32 for what it represents exactly among floating-point features, else float64."""
+    return np.float32 if X.dtype in (np.float16, np.float32) else np.float64
+
+
+def row_blocks(n: int, n_rows: int = BLOCK_ROWS) -> Iterator[slice]:
+    """``n`` rows cut into blocks."""
+    return (slice(start, min(start + n_rows, n)) for start in range(0, n, n_rows))
+
+
+class Examples(ABC):
+    """Features with the constant one as the last column, (n_samples, n_features).
+
+    Attributes
+    ----------
+    shape : tuple of int
+    device : torch.device
+        Where blocks are.
+    """
+
+    shape: tuple[int, int]
+    device: torch.device
+
+    @abstractmethod
+    def read(self, rows: slice, dtype: torch.dtype) -> Tensor:
+        """Some rows, (n_rows, n_features)."""
+
+    def keep(self, dtype: torch.dtype) -> None:  # noqa: B027
+        """Have the examples ready in ``dtype`` where there is memory for it."""
+
+    def blocks(self, dtype: torch.dtype, is_large: bool = False) -> Iterator[tuple[slice, Tensor]]:
+        """All rows in order, in blocks."""
+        n_rows = LARGE_BLOCK_ROWS if is_large or dtype == torch.bfloat16 else BLOCK_ROWS
+        if self.device.type != "cpu":
+            n_rows = BLOCK_ROWS_GPU
+        return ((rows, self.read(rows, dtype)) for rows in row_blocks(self.shape[0], n_rows))
+
+    def decide(self, w: Tensor, dtype: torch.dtype) -> Tensor:
+        """``w Z^T`` computed in ``dtype``, (n_models, n_samples), float64."""
+        f = torch.empty(len(w), self.shape[0], dtype=torch.float64, device=self.device)
+        w = w.to(dtype)
+        for rows, Z in self.blocks(dtype):
+            f[:, rows] = (w @ Z.T).double()
+        return f
+
+    def pull(self, force: Tensor, dtype: torch.dtype) -> Tensor:
+        """``force Z`` computed in ``dtype``, (n_models, n_features), float64."""
+        pulled = torch.zeros(len(force), self.shape[1], dtype=dtype, device=self.device)
+        for rows, Z in self.blocks(dtype):
+            pulled.addmm_(force[:, rows].to(dtype), Z)
+        return pulled.double()
+
+    def square(self, weight: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """``Z^T diag(weight) Z``, (n_features, n_features), in ``dtype``; by default unweighted."""
+        total = torch.zeros(self.shape[1], self.shape[1], dtype=dtype, device=self.device)
+        for rows, block in self.blocks(dtype, is_large=True):
+            if weight is None:
+                total.addmm_(block.T, block)
+                continue
+            active = torch.nonzero(weight[rows]).flatten()
+            Z = block[active]
+            total.addmm_(Z.T * weight[rows][active].to(dtype), Z)
+        return total
+
+
+class Held(Examples):
+    """Examples in memory, (n_samples, n_features), float32 or float64."""
+
+    def __init__(self, Z: Tensor) -> None:
+        self.shape, self.device = (Z.shape[0], Z.shape[1]), Z.device
+        self._copies = {Z.dtype: Z}
+        self._dtype = Z.dtype
+
+    def keep(self, dtype: torch.dtype) -> None:
+        if dtype not in self._copies:
+            self._copies[dtype] = self._copies[self._dtype].to(dtype)
+
+    def read(self, rows: slice, dtype: torch.dtype) -> Tensor:
+        if dtype in self._copies:
+            return self._copies[dtype][rows]
+        return self._copies[self._dtype][rows].to(dtype)
+
+    def square(self, weight: Tensor | None, dtype: torch.dtype) -> Tensor:
+        if weight is not None or dtype not in self._copies:
+            return super().square(weight, dtype)
+        return self._copies[dtype].T @ self._copies[dtype]
+
+
+class Streamed(Examples):
+    """Examples that stay where they are.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features - 1), of any real dtype
+        Features without the constant; a np.memmap for one.
+    normalize : {"l2", "none"}
+        What to do to each row.
+    device : torch.device
+        Where blocks go.
+    """
+
+    def __init__(self, X: NDArray[Any], normalize: Normalize, device: torch.device) -> None:
+        self.shape, self.device = (X.shape[0], X.shape[1] + 1), device
+        self._X, self._normalize = X, normalize
+
+    def read(self, rows: slice, dtype: torch.dtype) -> Tensor:
+        part = read_rows(self._X, rows, self._normalize)
+        Z = torch.ones(len(part), self.shape[1], dtype=dtype)
+        # from_numpy wants a writable array that is its own; a block of a read-only file is not.
+        Z[:, :-1] = torch.from_numpy(np.require(part, requirements=["C", "W"]))
+        return Z.to(self.device)
+
+
+def hold(X: NDArray[Any], normalize: Normalize, dtype: type[np.floating]) -> Tensor:
+    """All rows with the constant one, (n_samples, n_features + 1), filled a block at a time."""
+    Z = np.ones((X.shape[0], X.shape[1] + 1), dtype=dtype)
+    for rows in row_blocks(len(X)):
+        Z[rows, :-1] = read_rows(X, rows, normalize)
+    return torch.from_numpy(Z)
