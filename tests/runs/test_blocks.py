@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from headstart.runs.blocks import Blocks, join, plan_blocks
+from headstart.heads.examples import join_rows
+from headstart.runs.blocks import Blocks, plan_blocks
 
 TAPS = ["stem", "a", "b", "c", "d", "logits"]
 
@@ -35,7 +36,7 @@ def test_blocks__read_like_a_sentence() -> None:
 def test_join__every_block_counts_the_same() -> None:
     rng = np.random.default_rng(0)
     small, large = rng.normal(size=(5, 3)), 1e4 * rng.normal(size=(5, 8))
-    X = join([small.astype(np.float32), large.astype(np.float32)])
+    X = join_rows([small.astype(np.float32), large.astype(np.float32)])
     assert X.shape == (5, 11)
     np.testing.assert_allclose(np.linalg.norm(X[:, :3], axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(X[:, 3:], axis=1), 1, rtol=1e-6)

@@ -82,7 +82,19 @@ def won(table: Path, fit: Callable[..., Run], tmp_path_factory: pytest.TempPathF
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_plan, "EPOCHS", (2, 2))
         patch.setattr(finetuning, "wins", lambda difference: True)
+        patch.setattr(finetuning, "log_loss", lambda P, truth: 0.0)
         return fit(table, tmp_path_factory.mktemp("runs") / "won")
+
+
+@pytest.fixture(scope="module")
+def mean(table: Path, fit: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose model is the mean of the network and the SVM, whatever the validation said."""
+    losses = iter((0.0, 1.0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_plan, "EPOCHS", (2, 2))
+        patch.setattr(finetuning, "wins", lambda difference: True)
+        patch.setattr(finetuning, "log_loss", lambda P, truth: next(losses))
+        return fit(table, tmp_path_factory.mktemp("runs") / "mean")
 
 
 def find(shapes: Path, name: str) -> Path:
@@ -124,10 +136,41 @@ def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
     assert won.metrics["confusion"]["split"] == "test"
 
 
-def test_predict__of_a_loaded_run_equals_the_test_of_the_fit(won: Run, shapes: Path) -> None:
-    with (won.folder / "predictions.csv").open() as file:
+def test_fit__a_mean_that_won_is_the_model(mean: Run, won: Run) -> None:
+    assert mean.metrics["finetuning"]["validation"]["is_mean"]
+    assert mean.sentence.startswith("Mean of the SVM and the fine-tuned network (all layers, 2 ")
+    assert "mean of both" in mean.report().read_text()
+    model = mean.model
+    assert model.is_finetuned
+    assert model.partner is not None
+    assert not model.partner.is_finetuned
+    np.testing.assert_array_equal(model.coef, won.model.coef)
+
+
+def test_mean__is_the_calibrated_geometric_mean(mean: Run) -> None:
+    p, q = np.array([[0.9, 0.1], [0.5, 0.5]]), np.array([[0.4, 0.6], [0.2, 0.8]])
+    raised = np.sqrt(p * q) ** mean.model.mean_scale
+    expected = raised / raised.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(mean.model.mean(p, q), expected, rtol=1e-12)
+
+
+def test_predict__with_a_partner_names_what_cannot_be_read(
+    mean: Run, shapes: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    paths = [shapes / "dots" / "05.png", tmp_path / "broken.png", shapes / "bars" / "05.png"]
+    made = mean.predict(paths)
+    assert [bool(p.error) for p in made] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["won", "mean"])
+def test_predict__of_a_loaded_run_equals_the_test_of_the_fit(
+    name: str, shapes: Path, request: pytest.FixtureRequest
+) -> None:
+    run = request.getfixturevalue(name)
+    with (run.folder / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
-    made = headstart.load(won.folder).predict([find(shapes, row["name"]) for row in rows])
+    made = headstart.load(run.folder).predict([find(shapes, row["name"]) for row in rows])
     for p, row in zip(made, rows, strict=True):
         assert p.label == row["predicted"]
         for label, probability in p.top:
@@ -164,6 +207,7 @@ def test_fit__held_out_labels_never_change_the_network(
 ) -> None:
     """Leakage: test labels swapped, the very same comparison and the very same weights."""
     monkeypatch.setattr(finetuning, "wins", lambda difference: True)
+    monkeypatch.setattr(finetuning, "log_loss", lambda P, truth: 0.0)
     swapped = fit(write_table(tmp_path / "t.csv", shapes, swap=True), tmp_path / "run")
     for name in ("model.json", "head.safetensors"):  # the digest of the weights is in the first
         mine, its = (r.folder / "model" / name for r in (swapped, won))

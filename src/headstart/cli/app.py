@@ -47,9 +47,9 @@ def options(
 
 
 def _register() -> None:
-    from headstart.cli import augment, backbones, doctor, finetune, fit, predict
+    from headstart.cli import augment, backbones, doctor, finetune, fit, lab, predict, transfer
 
-    for module in (fit, predict, finetune, augment, backbones, doctor):
+    for module in (fit, predict, finetune, augment, transfer, lab, backbones, doctor):
         module.register(app)
 
 

@@ -90,7 +90,6 @@ def search(
     """
 
     from headstart.augment import SearchSettings
-    from headstart.augment import search as search_policy
     from headstart.errors import OutputError
     from headstart.files import write_atomically
     from headstart.runs.settings import parse_seconds
@@ -102,14 +101,7 @@ def search(
     )
     with progress_bars(quiet=as_json) as progress:
         records, classes = _training_records(data, n_images, seed, progress)
-        images = _read(records, size_px, progress)
-        found = search_policy(
-            images,
-            _label_numbers(records, classes),
-            n_classes=len(classes),
-            settings=settings,
-            progress=progress,
-        )
+        found = _search(records, classes, settings, progress)
     text = json.dumps(found.to_dict(), indent=1)
     write_atomically(out, f"{text}\n".encode())
     if as_json:
@@ -218,7 +210,6 @@ def _learnt(indexed: Any, budget_s: float, seed: int, progress: Any) -> tuple[An
     import hashlib
 
     from headstart.augment import Policy, SearchSettings
-    from headstart.augment import search as search_policy
     from headstart.data import training_records
     from headstart.features import cache_folder
     from headstart.files import write_atomically
@@ -232,24 +223,21 @@ def _learnt(indexed: Any, budget_s: float, seed: int, progress: Any) -> tuple[An
         facts = json.loads(kept.read_text(encoding="utf-8"))
         return Policy.from_dict(facts["policy"]), float(facts["seconds"])
     chosen, classes = _shuffled(records, 1000, seed), list(indexed.classes)
-    images = _read(chosen, settings.size_px, progress)
-    found = search_policy(
-        images,
-        _label_numbers(chosen, classes),
-        n_classes=len(classes),
-        settings=settings,
-        progress=progress,
-    )
+    found = _search(chosen, classes, settings, progress)
     facts = {"policy": found.policy.to_dict(), "seconds": found.seconds}
     write_atomically(kept, json.dumps(facts).encode())
     return found.policy, found.seconds
 
 
-def _label_numbers(records: list[Record], classes: list[str]) -> Any:
-    """The number of each record's class, int64 (n,)."""
+def _search(records: list[Record], classes: list[str], settings: Any, progress: Any) -> Any:
+    """What a search on these records' images finds."""
     import torch
 
-    return torch.tensor([classes.index(r.label) for r in records])
+    from headstart.augment import search
+
+    labels = torch.tensor([classes.index(r.label) for r in records])
+    images = _read(records, settings.size_px, progress)
+    return search(images, labels, n_classes=len(classes), settings=settings, progress=progress)
 
 
 def _shuffled(records: list[Record], n: int, seed: int) -> list[Record]:

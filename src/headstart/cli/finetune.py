@@ -195,19 +195,13 @@ def _show_curves(found: Mapping[str, Any]) -> None:
     from headstart.cli.curves import learning_curves
     from headstart.finetune import Epoch
     from headstart.finetune.diagnosis import diagnose
+    from headstart.finetune.history import curves_of
 
     row = found["arms"][-1]
     history = [Epoch.from_dict(epoch) for epoch in row["histories"][0]]
     out = console()
     out.print(
-        learning_curves(
-            [e.epoch for e in history],
-            train_loss=[e.train_loss for e in history],
-            val_loss=[e.val_loss for e in history],
-            train_accuracy=[e.train_accuracy for e in history],
-            val_accuracy=[e.val_accuracy for e in history],
-            best=row["best_epochs"][0],
-        ),
+        learning_curves(**curves_of(row["histories"][0]), best=row["best_epochs"][0]),
         markup=False,
         soft_wrap=True,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -89,23 +88,14 @@ def _cell(candidate: Mapping[str, Any]) -> str:
 def finetuning_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Learning curves, what they show, and what came of fine-tuning; nothing where not asked for."""
     from headstart.cli.curves import learning_curves
+    from headstart.finetune.history import curves_of
 
     tuned = metrics.get("finetuning")
     if not tuned:
         return
     history = tuned["history"]
     if history:
-        train_loss, val_loss, train_accuracy, val_accuracy = (
-            [math.nan if epoch[name] is None else epoch[name] for epoch in history]
-            for name in ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
-        )
-        yield from learning_curves(
-            [epoch["epoch"] for epoch in history],
-            train_loss=train_loss,
-            val_loss=val_loss,
-            train_accuracy=train_accuracy,
-            val_accuracy=val_accuracy,
-        ).splitlines()
+        yield from learning_curves(**curves_of(history)).splitlines()
         for finding in tuned["diagnosis"]:
             yield f"curves: {finding['sentence']}"
     yield tuned["sentence"]

@@ -28,11 +28,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from headstart.backbones import Preprocessing
 from headstart.backbones.tapped import TappedModule
 from headstart.errors import InputError, one_line
 
 if TYPE_CHECKING:
-    from headstart.backbones import Backbone, Preprocessing
+    from headstart.backbones import Backbone
+    from headstart.features.store import FeatureKey
 
 logger = logging.getLogger(__name__)
 
@@ -262,24 +264,13 @@ def _padded(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
     return np.concatenate([images, np.zeros((short, *images.shape[1:]), np.uint8)])
 
 
-def converted_engine(
-    *,
-    digest: str,
-    arch: str,
-    taps: Sequence[tuple[str, str]],
-    preprocessing: Preprocessing,
-    precision: str,
-    cache: Path,
-) -> OpenVINOEngine | None:
+def converted_engine(key: FeatureKey, cache: Path) -> OpenVINOEngine | None:
     """The engine of a network that was converted before, without the network itself.
 
     Parameters
     ----------
-    digest, arch, preprocessing
-        Those of the backbone.
-    taps : sequence of (name, module)
-        All of its taps, in order.
-    precision : {"float32", "bfloat16"}
+    key : FeatureKey
+        Of the features that it gives.
     cache : Path
         Where converted networks are kept.
 
@@ -290,11 +281,12 @@ def converted_engine(
     """
     if not importlib.util.find_spec("openvino"):
         return None
-    path = _path_of(digest, arch, taps, preprocessing, cache)
+    preprocessing = Preprocessing.from_dict(key.preprocessing)
+    path = _path_of(key.weights, key.arch, key.taps, preprocessing, cache)
     if not path.exists():
         return None
     try:
-        return OpenVINOEngine(path, preprocessing.size_px, precision)
+        return OpenVINOEngine(path, preprocessing.size_px, key.precision)
     except Exception as error:  # the caller has the network's weights to start from
         logger.warning("OpenVINO cannot run %s (%s)", path, error)
         return None

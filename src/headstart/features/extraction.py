@@ -80,7 +80,6 @@ def feature_key(backbone: Backbone, precision: str) -> FeatureKey:
         arch=backbone.arch,
         taps=tuple((tap.name, tap.module) for tap in backbone.taps),
         preprocessing=backbone.preprocessing.to_dict(),
-        pooling="average",
         precision=precision,
     )
 
@@ -250,14 +249,7 @@ def stream_converted(
     for size in dict.fromkeys(s for _, s in wanted):
         key = keys[size]
         preprocessings.append(Preprocessing.from_dict(key.preprocessing))
-        engine = converted_engine(
-            digest=key.weights,
-            arch=key.arch,
-            taps=key.taps,
-            preprocessing=preprocessings[-1],
-            precision=key.precision,
-            cache=cache or cache_folder(),
-        )
+        engine = converted_engine(key, cache or cache_folder())
         if engine is None:
             return None
         engines[size] = engine

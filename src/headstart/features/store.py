@@ -52,8 +52,8 @@ class FeatureKey:
     arch: str
     taps: tuple[tuple[str, str], ...]
     preprocessing: Mapping[str, Any]
-    pooling: str
     precision: str
+    pooling: str = "average"
 
     def to_dict(self) -> dict[str, Any]:
         """The key as JSON-able values."""

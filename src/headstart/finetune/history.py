@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,3 +47,28 @@ class Epoch:
         """Read what `to_dict` wrote."""
         values: dict[str, Any] = {k: float("nan") if v is None else v for k, v in data.items()}
         return cls(**values)
+
+
+class Curves(TypedDict):
+    """One value an epoch; NaN where nothing was measured."""
+
+    epochs: list[int]
+    train_loss: list[float]
+    val_loss: list[float]
+    train_accuracy: list[float]
+    val_accuracy: list[float]
+
+
+def curves_of(history: Sequence[Mapping[str, Any]]) -> Curves:
+    """Epochs as `Epoch.to_dict` gives them as the columns that learning curves are drawn from."""
+
+    def column(name: str) -> list[float]:
+        return [float("nan") if epoch[name] is None else epoch[name] for epoch in history]
+
+    return Curves(
+        epochs=[epoch["epoch"] for epoch in history],
+        train_loss=column("train_loss"),
+        val_loss=column("val_loss"),
+        train_accuracy=column("train_accuracy"),
+        val_accuracy=column("val_accuracy"),
+    )

@@ -77,11 +77,7 @@ def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> Interval:
     90.0% [82.6%, 94.5%]
     """
     hits = _as_bool("correct", correct)
-    z = _quantile(level)
-    value = float(hits.mean())
-    centre, half = _wilson(np.array(value), np.array(float(hits.size)), z)
-    low, high = float(centre - half), float(centre + half)
-    return Interval(value, min(value, low), max(value, high))
+    return _wilson_interval(float(hits.mean()), hits.size, level)
 
 
 def balanced_accuracy_interval(
@@ -189,9 +185,7 @@ def repeated_accuracy(correct: ArrayLike, level: float = 0.95) -> Interval:
         If ``correct`` is empty or not two-dimensional, or ``level`` lies outside (0, 1).
     """
     hits = _as_table("correct", correct)
-    value = float(hits.mean())
-    centre, half = _wilson(np.array(value), np.array(float(hits.shape[1])), _quantile(level))
-    return Interval(value, min(value, float(centre - half)), max(value, float(centre + half)))
+    return _wilson_interval(float(hits.mean()), hits.shape[1], level)
 
 
 def repeated_difference(
@@ -249,6 +243,13 @@ def mcnemar(wins: int, losses: int) -> float:
     if wins + losses == 0:
         return 1.0
     return float(stats.binomtest(wins, wins + losses).pvalue)
+
+
+def _wilson_interval(value: float, n: int, level: float) -> Interval:
+    """The share `value` of `n` with its interval."""
+    centre, half = _wilson(np.array(value), np.array(float(n)), _quantile(level))
+    low, high = float(centre - half), float(centre + half)
+    return Interval(value, min(value, low), max(value, high))
 
 
 def _wilson(

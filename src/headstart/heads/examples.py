@@ -8,7 +8,7 @@ hold twice.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Normalize = Literal["l2", "none"]
+Normalize = Literal["l2", "power", "none"]
 
 # Rows of a block: on a CPU what a core's cache holds, so that a block used twice is near. Where a
 # product is fast for its size (matrix units, squares) larger blocks cost less to set up.
@@ -29,17 +29,32 @@ def normalize_rows(X: NDArray[np.floating], normalize: Normalize) -> NDArray[np.
     """Features as the linear model sees them.
 
     ``"l2"`` divides every row by its Euclidean norm, as Razavian et al. (2014, "CNN features
-    off-the-shelf") do before the SVM; rows of zeros stay zero. ``"none"`` returns ``X`` itself.
+    off-the-shelf") do before the SVM; rows of zeros stay zero. ``"power"`` takes the square root of
+    every entry first, its sign kept (Perronnin et al. 2010, "Improving the Fisher kernel"), so that
+    a few large activations do not decide alone. ``"none"`` returns ``X`` itself.
     """
     if normalize == "none":
         return X
-    if normalize != "l2":
-        raise ValueError(f"normalize must be 'l2' or 'none'; got {normalize!r}")
+    if normalize == "power":
+        X = np.copysign(np.sqrt(np.abs(X)), X)
+    elif normalize != "l2":
+        raise ValueError(f"normalize must be 'l2', 'power' or 'none'; got {normalize!r}")
     # Scaling by the largest entry first keeps the squares from overflowing.
     peak = np.abs(X).max(axis=1, keepdims=True)
     scaled = X / np.where(peak > 0, peak, 1)
     norm = np.linalg.norm(scaled, axis=1, keepdims=True)
     return scaled / np.where(norm > 0, norm, 1)
+
+
+def join_rows(
+    parts: Sequence[NDArray[np.float32]], normalize: Normalize = "l2"
+) -> NDArray[np.float32]:
+    """Feature arrays (n, d_i) side by side, each row of each normalised first.
+
+    So every layer and resolution counts the same, however large its activations are.
+    """
+    rows = [normalize_rows(part, normalize) for part in parts]
+    return np.hstack(rows).astype(np.float32, copy=False)
 
 
 def read_rows(X: NDArray[Any], rows: slice, normalize: Normalize) -> NDArray[np.floating]:
@@ -142,7 +157,7 @@ class Streamed(Examples):
     ----------
     X : ndarray of shape (n_samples, n_features - 1), of any real dtype
         Features without the constant; a np.memmap for one.
-    normalize : {"l2", "none"}
+    normalize : {"l2", "power", "none"}
         What to do to each row.
     device : torch.device
         Where blocks go.

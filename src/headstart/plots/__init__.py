@@ -13,13 +13,16 @@ from headstart.plots.curves import log_curve
 from headstart.plots.intervals import IntervalRow, interval_plot, small_interval
 from headstart.plots.layermap import layer_map
 from headstart.plots.learning_curves import learning_curves
+from headstart.plots.lines import Line, line_plot
 
 __all__ = [
     "IntervalRow",
+    "Line",
     "confusion_matrix",
     "interval_plot",
     "layer_map",
     "learning_curves",
+    "line_plot",
     "log_curve",
     "small_interval",
     "stacked_bars",

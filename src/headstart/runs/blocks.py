@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads.task import normalize_rows
+from headstart.heads.examples import join_rows
+from headstart.transfer.arms import N_JOINED
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.features import FeatureStore
-
-# Layers before these are too general to help a linear head, and cost it features.
-N_JOINED = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,16 +86,8 @@ def usual_blocks(backbone: Backbone, resolutions: Sequence[int]) -> Blocks:
     return Blocks(taps=(last,), resolutions=(size,))
 
 
-def join(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Feature arrays (n, d_i) side by side, each row of each brought to unit length first.
-
-    So every layer and resolution counts the same, however large its activations are.
-    """
-    return np.hstack([normalize_rows(part, "l2") for part in parts]).astype(np.float32, copy=False)
-
-
 def read_blocks(
     stores: Mapping[int, FeatureStore], digests: Sequence[str], blocks: Blocks
 ) -> NDArray[np.float32]:
     """The features of ``blocks`` from the store, (n, d)."""
-    return join([stores[size].read(digests, tap) for tap, size in blocks.pairs])
+    return join_rows([stores[size].read(digests, tap) for tap, size in blocks.pairs])

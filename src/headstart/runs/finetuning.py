@@ -26,15 +26,17 @@ from headstart.errors import HeadstartError, RunError, one_line
 from headstart.files import write_atomically
 from headstart.finetune import TrainSettings
 from headstart.heads import (
+    Temperature,
     fit_output_layer,
     fit_temperature,
     paired_difference,
 )
 from headstart.progress import Progress
+from headstart.runs.model import mean_scores
 from headstart.runs.outcome import Comparison, Finetuning, wins
 from headstart.runs.refit import Tested
 from headstart.runs.sentence import rough_time
-from headstart.runs.trained_model import best_view, logits_model, score_test
+from headstart.runs.trained_model import best_view, log_loss, logits_model, score_test
 from headstart.runs.training_plan import Plan, plan_training
 
 if TYPE_CHECKING:
@@ -124,7 +126,8 @@ class Attempt:
         first = self._train(plan.settings, ~held_out, val, folder / "fold", "training")
         with self._timed("validation"):
             first, logits = best_view(first, val, self.backbone, self._truth(val))
-        comparison = self._compare(val, logits, held_out)
+        temperature = fit_temperature(logits, self._truth(val))
+        comparison, mean = self._compare(val, temperature.probabilities(logits), held_out)
         told = Finetuning(
             state="lost",
             plan=plan,
@@ -137,9 +140,11 @@ class Attempt:
         )
         if not wins(comparison.difference):
             return told
-        return self._keep(told, first, logits)
+        return self._keep(told, first, temperature, mean)
 
-    def _keep(self, told: Finetuning, first: Trained, logits: NDArray[np.float32]) -> Finetuning:
+    def _keep(
+        self, told: Finetuning, first: Trained, temperature: Temperature, mean: Temperature | None
+    ) -> Finetuning:
         """Train again on all training images if there is time, calibrate, and score the test."""
         assert told.plan is not None
         assert told.comparison is not None
@@ -162,14 +167,16 @@ class Attempt:
             except Exception as error:  # the network of the comparison is as good as was measured
                 reason = f"training again on all images failed: {_words(error)}"
                 logger.warning("%s", reason)
-        temperature = fit_temperature(logits, self._truth(told.comparison.records))
-        model = logits_model(chosen, self.svm_tested.model.classes, temperature)
+        model = logits_model(chosen, self._classes, temperature)
+        if mean is not None:
+            svm = self.svm_tested.model
+            model = dataclasses.replace(model, partner=svm, mean_scale=mean.scale)
         with self._timed("test"):
             tested = score_test(
                 chosen,
                 model,
                 self.test,
-                out_of_fold=self.svm_tested.out_of_fold,
+                svm=self.svm_tested,
                 device=self.settings.device,
                 cache=self.cache,
             )
@@ -191,18 +198,31 @@ class Attempt:
         return np.searchsorted(np.array(self._classes), [r.label for r in records])
 
     def _compare(
-        self, val: Sequence[Record], logits: NDArray[np.float32], held_out: NDArray[np.bool_]
-    ) -> Comparison:
+        self, val: Sequence[Record], network: NDArray[np.float64], held_out: NDArray[np.bool_]
+    ) -> tuple[Comparison, Temperature | None]:
+        """What is offered against the SVM; where it is the mean of both, the mean's temperature.
+
+        `network` are the network's calibrated probabilities, (n_val, K). The log loss decides
+        between the network and the mean: it tells more from as many images than the accuracy does.
+        """
         truth = self._truth(val)
-        finetuned = logits.argmax(axis=1) == truth
+        scores = mean_scores(network, self.svm_tested.out_of_fold[held_out])
+        temperature = fit_temperature(scores, truth)
+        mean = temperature.probabilities(scores)
+        is_mean = log_loss(mean, truth) < log_loss(network, truth)
+        offered = mean if is_mean else network
+        finetuned = offered.argmax(axis=1) == truth
         svm = self.svm.scores.correct[held_out]
-        return Comparison(
+        comparison = Comparison(
             records=tuple(val),
-            probabilities=fit_temperature(logits, truth).probabilities(logits),
+            probabilities=offered,
             finetuned=finetuned,
             svm=svm,
+            alone=network.argmax(axis=1) == truth,
             difference=paired_difference(finetuned, svm),
+            is_mean=is_mean,
         )
+        return comparison, temperature if is_mean else None
 
     def _train(
         self,

@@ -170,7 +170,7 @@ def _answer_finetuned(results: Results, tuned: Finetuning) -> str:
         where = f"{len(results.test):,} test images"
     svm = str(results.chosen.blocks)
     return sentence(
-        chosen=f"Fine-tuned network ({tuned.what})",
+        chosen=tuned.name,
         accuracy=accuracy_interval(here),
         where=where,
         baseline=f"the linear SVM on {svm[:1].lower()}{svm[1:]}",

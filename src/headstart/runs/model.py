@@ -3,6 +3,7 @@
     model/model.json            backbone, digest, taps, resolutions, classes
     model/head.safetensors      coef (K, d), intercept (K,), scale (1,) of the temperature
     model/network.safetensors   of a fine-tuned network: all its weights
+    model/partner/              of a mean of two: the other model, in the same two files
 
 Nothing is pickled. The weights of a frozen backbone stay where they are and are told by their
 digest. A fine-tuned network is a backbone of the run's own whose one tap is its logits; the linear
@@ -23,8 +24,8 @@ from headstart.backbones import Preprocessing
 from headstart.errors import RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.heads import Temperature
-from headstart.heads.task import Normalize, normalize_rows
-from headstart.runs.blocks import Blocks, join
+from headstart.heads.examples import Normalize, join_rows, normalize_rows
+from headstart.runs.blocks import Blocks
 from headstart.runs.folder import SCHEMA, read_json, write_json
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class Model:
         From scores to probabilities.
     normalize : {"l2", "none"}
         Whether each row of features is brought to unit length before the head.
+    partner : Model, optional
+        Another model of the same classes; what both say is averaged: :meth:`mean`.
+    mean_scale : float
+        Temperature of that average.
     folder : Path, optional
         Where it was read from.
     """
@@ -66,6 +71,8 @@ class Model:
     intercept: NDArray[np.float64]
     temperature: Temperature
     normalize: Normalize = "l2"
+    partner: Model | None = None
+    mean_scale: float = 1.0
     folder: Path | None = None
 
     @property
@@ -75,7 +82,7 @@ class Model:
 
     def join(self, parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Features (n, d) of the blocks' parts (n, d_i), side by side as the head was fitted on."""
-        return join(parts) if self.normalize == "l2" else np.hstack(parts)
+        return join_rows(parts) if self.normalize == "l2" else np.hstack(parts)
 
     def scores(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """One-vs-rest scores (n, K) of features (n, d)."""
@@ -85,6 +92,10 @@ class Model:
     def probabilities(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of features (n, d)."""
         return self.temperature.probabilities(self.scores(X))
+
+    def mean(self, own: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Calibrated geometric mean (n, K) of this model's probabilities and of its partner's."""
+        return Temperature(self.mean_scale).probabilities(mean_scores(own, other))
 
     def feature_keys(self) -> dict[int, FeatureKey]:
         """For each resolution, what decides the features; no weights are needed for it.
@@ -103,7 +114,6 @@ class Model:
                 arch=net["arch"],
                 taps=tuple((name, module) for name, module in net["taps"]),
                 preprocessing=own.at(size).to_dict(),
-                pooling="average",
                 precision=self.precision,
             )
             for size in self.blocks.resolutions
@@ -158,8 +168,8 @@ class Model:
         from safetensors.numpy import save
 
         folder.mkdir(parents=True, exist_ok=True)
-        scale = np.array([self.temperature.scale])
-        tensors = {"coef": self.coef, "intercept": self.intercept, "scale": scale}
+        scales = np.array([self.temperature.scale, self.mean_scale])
+        tensors = {"coef": self.coef, "intercept": self.intercept, "scale": scales}
         payload = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
         write_atomically(folder / FILES[0], payload)
         facts = {
@@ -170,8 +180,11 @@ class Model:
             "precision": self.precision,
             "normalize": self.normalize,
             "backbone": self.backbone,
+            "has_partner": self.partner is not None,
         }
         write_json(folder / FILES[1], facts)
+        if self.partner is not None:
+            self.partner.save(folder / PARTNER)
 
     @classmethod
     def read(cls, folder: Path) -> Model:
@@ -202,10 +215,20 @@ class Model:
                 intercept=tensors["intercept"],
                 temperature=Temperature(float(tensors["scale"][0])),
                 normalize=normalize,
+                partner=cls.read(folder / PARTNER) if facts.get("has_partner") else None,
+                mean_scale=float(tensors["scale"][-1]),
                 folder=folder,
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"the model in {folder} is damaged ({error}): fit again") from error
 
 
+def mean_scores(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean log-probabilities (n, K): each model counts by how sure it is."""
+    tiny = np.finfo(np.float64).tiny
+    mean = (np.log(np.maximum(one, tiny)) + np.log(np.maximum(other, tiny))) / 2
+    return np.asarray(mean, dtype=np.float64)
+
+
+PARTNER = "partner"
 FILES = ("head.safetensors", "model.json")

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from headstart.runs.training_plan import Plan
 
 RULE = (
-    "One fold of the cross-validation is held out and the network is trained on the others. It is "
-    "taken where it puts more of the held-out images in the right class than the chosen SVM did, "
+    "One fold of the cross-validation is held out and the network is trained on the others. Alone, "
+    "or as the mean of what it and the SVM say (whichever predicts the held-out images with the "
+    "smaller log loss), it is taken where it puts more of the held-out images in the right class than the chosen SVM did, "
     "which had not seen them either, by more than one standard error of the paired difference, "
     "and McNemar's exact test does not put that down to luck (p of at most 0.32)."
 )
@@ -45,18 +46,22 @@ class Comparison:
     ----------
     records : tuple of Record, length n_val
     probabilities : float64 array (n_val, K)
-        Of the network, calibrated on these very images.
-    finetuned, svm : bool array (n_val,)
-        Whether each was right.
+        Of the network, or of the mean, calibrated on these very images.
+    finetuned, svm, alone : bool array (n_val,)
+        Whether what is offered, the SVM and the network by itself were right.
     difference : PairedDifference
-        Accuracy of the network less that of the SVM.
+        Accuracy of what is offered less that of the SVM.
+    is_mean : bool
+        Whether the mean of the network's and the SVM's probabilities is offered.
     """
 
     records: tuple[Record, ...]
     probabilities: NDArray[np.float64]
     finetuned: NDArray[np.bool_]
     svm: NDArray[np.bool_]
+    alone: NDArray[np.bool_]
     difference: PairedDifference
+    is_mean: bool
 
     def to_dict(self, classes: tuple[str, ...]) -> dict[str, Any]:
         """JSON-able values for ``metrics.json``."""
@@ -68,6 +73,8 @@ class Comparison:
             "finetuned": as_json(accuracy_interval(self.finetuned)),
             "balanced": as_json(balanced_accuracy_interval(y, predicted)),
             "svm": as_json(accuracy_interval(self.svm)),
+            "alone": as_json(accuracy_interval(self.alone)),
+            "is_mean": self.is_mean,
             "difference": {
                 **as_json(d),
                 "standard_error": d.standard_error,
@@ -130,6 +137,13 @@ class Finetuning:
         return f"all layers, {settings.epochs} epochs at {settings.size_px} px"
 
     @property
+    def name(self) -> str:
+        """What is offered: the network, or its mean with the SVM."""
+        is_mean = self.comparison is not None and self.comparison.is_mean
+        what = "Mean of the SVM and the fine-tuned network" if is_mean else "Fine-tuned network"
+        return f"{what} ({self.what})"
+
+    @property
     def sentence(self) -> str:
         """What came of it, in one sentence."""
         if self.state == "skipped":
@@ -139,7 +153,7 @@ class Finetuning:
         c = self.comparison
         d = c.difference
         said = (
-            f"Fine-tuned ({self.what}): {percent(float(c.finetuned.mean()))} of "
+            f"{self.name}: {percent(float(c.finetuned.mean()))} of "
             f"{len(c.records):,} validation images, the SVM {percent(float(c.svm.mean()))}: "
             f"{_points(d.value)} points [{_points(d.low)}, {_points(d.high)}]"
         )
@@ -165,6 +179,7 @@ class Finetuning:
             "reason": self.reason,
             "rule": RULE,
             "what": self.what,
+            "name": self.name,
             "n_train": self.n_fit,
             "full_epochs": self.plan.full_epochs if self.plan else None,
             "settings": settings.to_dict() if settings else None,

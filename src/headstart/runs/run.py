@@ -117,27 +117,16 @@ class Run:
     ) -> Iterator[Prediction]:
         """Like :meth:`predict`, handing predictions out as they are made."""
         from headstart.data import find_images
-        from headstart.features import stream_converted, stream_features
-        from headstart.features.engines import pick_device
+        from headstart.runs.classify import classify
 
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
         found = find_images(listed)
-        names = dict(found)
-        files, wanted = [path for path, _ in found], self.model.blocks.pairs
-        keys = self.model.feature_keys()
-        batches = None
-        if keys and pick_device() == "cpu":
-            batches = stream_converted(files, keys, wanted)
-        if batches is None:
-            batches = stream_features(files, self.backbone, wanted, precision=self.model.precision)
-        for paths_in_order, read, parts, unreadable in batches:
-            P = self.model.probabilities(self.model.join(parts)) if read else np.empty((0, 0))
-            rows = dict(zip(read, P, strict=True))
-            for path in paths_in_order:
-                if path in rows:
-                    yield Prediction(name=names[path], top=self._top(rows[path], top))
-                else:
-                    yield Prediction(name=names[path], error=unreadable[path])
+        names, files = dict(found), [path for path, _ in found]
+        for path, p, reason in classify(self.model, files, backbone=lambda: self.backbone):
+            if p is None:
+                yield Prediction(name=names[path], error=reason)
+            else:
+                yield Prediction(name=names[path], top=self._top(p, top))
 
     def _top(self, p: np.ndarray[Any, Any], n: int) -> tuple[tuple[str, float], ...]:
         order = np.argsort(-p, kind="stable")[:n]

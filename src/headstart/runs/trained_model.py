@@ -14,6 +14,7 @@ from headstart.errors import BackboneError, DataError
 from headstart.finetune.saving import NAME
 from headstart.heads import Temperature, fit_temperature
 from headstart.runs.blocks import Blocks
+from headstart.runs.classify import classify
 from headstart.runs.model import Model
 from headstart.runs.refit import Tested
 
@@ -53,11 +54,15 @@ def best_view(
     for size in dict.fromkeys((own.size_px, _larger(backbone, own.size_px))):
         logits = trained.logits(records, size_px=size)
         P = fit_temperature(logits, truth).probabilities(logits)
-        loss = -np.log(np.clip(P[np.arange(len(truth)), truth], 1e-12, 1)).mean()
-        found.append((float(loss), size, logits))
+        found.append((log_loss(P, truth), size, logits))
     _, size, logits = min(found, key=lambda f: f[:2])
     backbone = dataclasses.replace(trained.backbone, preprocessing=own.at(size))
     return dataclasses.replace(trained, backbone=backbone), logits
+
+
+def log_loss(P: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
+    """Mean of -log of the probability that each true class was given."""
+    return float(-np.log(np.clip(P[np.arange(len(truth)), truth], 1e-12, 1)).mean())
 
 
 def _larger(backbone: Backbone, size_px: int) -> int:
@@ -99,33 +104,27 @@ def score_test(
     model: Model,
     test: Sequence[Record],
     *,
-    out_of_fold: NDArray[np.float64],
+    svm: Tested,
     device: str | None,
     cache: Path,
 ) -> Tested:
     """Score the test images once, by the same means as later predictions are made.
 
-    `out_of_fold` are the SVM's probabilities of the training images: of most of them the network
-    has none from a training that did not see them.
+    `svm` is the linear SVM scored on the same images. The out-of-fold probabilities of the training
+    images stay its: of most of them the network has none from a training that did not see them.
     """
-    from headstart.features import stream_features
-
     rows: dict[Path, NDArray[np.float64]] = {}
     paths = list(dict.fromkeys(r.path for r in test))
-    batches = stream_features(
-        paths,
-        trained.backbone,
-        model.blocks.pairs,
-        precision=model.precision,
-        device=device,
-        cache=cache,
-    )
-    for _, read, parts, unreadable in batches if paths else ():
-        for path, reason in unreadable.items():
+    alone = dataclasses.replace(model, partner=None)
+    found = classify(alone, paths, backbone=lambda: trained.backbone, device=device, cache=cache)
+    for path, p, reason in found:
+        if p is None:
             raise DataError(f"{path} could be read before and cannot be now: {reason}")
-        rows |= dict(zip(read, model.probabilities(model.join(parts)), strict=True))
+        rows[path] = p
     n_classes = len(model.classes)
     P = np.array([rows[r.path] for r in test]).reshape(len(test), n_classes)
+    if model.partner is not None and len(test):
+        P = model.mean(P, svm.probabilities)
     predicted = np.array(model.classes)[P.argmax(axis=1)] if len(test) else np.empty(0, str)
     correct = np.asarray(predicted == np.array([r.label for r in test], dtype=str), dtype=bool)
-    return Tested(model=model, out_of_fold=out_of_fold, probabilities=P, correct=correct)
+    return Tested(model=model, out_of_fold=svm.out_of_fold, probabilities=P, correct=correct)

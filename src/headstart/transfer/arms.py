@@ -14,6 +14,7 @@ from headstart.finetune.settings import REGIMES, TrainSettings
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
 
+# Layers before these are too general to help a linear head, and cost it features.
 N_JOINED = 4
 POLICY_NAMES = ("basic", "mixup", "cutmix", "augmix")
 

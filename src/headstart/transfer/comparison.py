@@ -87,7 +87,6 @@ class Comparison:
         One a seed.
     n_fit, n_val, n_test : int
         Images; `n_val` of one seed.
-    notes : tuple of str
     """
 
     arms: tuple[Arm, ...]
@@ -96,7 +95,6 @@ class Comparison:
     n_fit: int
     n_val: int
     n_test: int
-    notes: tuple[str, ...] = ()
 
     @property
     def reference(self) -> Arm:
@@ -302,8 +300,12 @@ def _sentence(c: Comparison) -> str:
 
 
 def _points(difference: PairedDifference) -> str:
-    low, high = 100 * difference.low, 100 * difference.high
-    return f"{100 * difference.value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return signed_points(difference.value, difference.low, difference.high)
+
+
+def signed_points(value: float, low: float, high: float) -> str:
+    """Shares as points, with their interval: ``+1.2 [+0.5, +1.9]``."""
+    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def _to_dict(c: Comparison) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads import OutputLayer, fit_output_layer, stratified_folds
-from headstart.heads.task import normalize_rows
+from headstart.heads.examples import join_rows
 from headstart.progress import Progress
 
 if TYPE_CHECKING:
@@ -70,16 +70,12 @@ class Fitter:
 
         taps = self._taps(arm.n_layers)
         fitted, seconds = self._svm(split, arm.n_layers)
-        correct = [
-            fitted.svm.predict(self._features(records, taps)) == _labels(records)
-            if records
-            else np.empty(0, dtype=bool)
-            for records in (split.val, self.test)
-        ]
+        seen = [*split.val, *self.test]
+        correct = fitted.svm.predict(self._features(seen, taps)) == _labels(seen)
         n_features = fitted.svm.coef_.shape[1] + 1
         return Outcome(
-            val_correct=correct[0],
-            test_correct=correct[1],
+            val_correct=correct[: len(split.val)],
+            test_correct=correct[len(split.val) :],
             seconds=seconds,
             n_trained_parameters=len(self.classes) * n_features,
             note=f"C = {fitted.path.C:g}; {', '.join(taps)}",
@@ -119,16 +115,13 @@ class Fitter:
         from headstart.transfer.comparison import Outcome
 
         trained, head_s = self.train(arm, split, folder)
-        correct = [
-            np.array(trained.predict(records, progress=self.progress)) == _labels(records)
-            if records
-            else np.empty(0, dtype=bool)
-            for records in (split.val, self.test)
-        ]
+        # In one call, for which the network is converted once.
+        seen = [*split.val, *self.test]
+        correct = np.array(trained.predict(seen, progress=self.progress)) == _labels(seen)
         shutil.rmtree(folder, ignore_errors=True)
         return Outcome(
-            val_correct=correct[0],
-            test_correct=correct[1],
+            val_correct=correct[: len(split.val)],
+            test_correct=correct[len(split.val) :],
             seconds=trained.seconds + head_s,
             n_trained_parameters=trained.n_trained_parameters,
             history=trained.history,
@@ -169,8 +162,7 @@ class Fitter:
             progress=self.progress,
         )
         store, digests = done.stores[self.size_px], [r.digest for r in records]
-        parts = [normalize_rows(store.read(digests, tap), "l2") for tap in taps]
-        return np.hstack(parts).astype(np.float32, copy=False)
+        return join_rows([store.read(digests, tap) for tap in taps])
 
     def _pass_seconds(self, records: Sequence[Record]) -> float:
         """Seconds of one pass of `records` through the network, told by some of them."""

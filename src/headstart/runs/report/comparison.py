@@ -11,10 +11,11 @@ from markupsafe import Markup
 from headstart import plots
 from headstart.files import write_atomically
 from headstart.finetune.diagnosis import diagnose
-from headstart.finetune.history import Epoch
+from headstart.finetune.history import Epoch, curves_of
 from headstart.runs.folder import write_json
 from headstart.runs.report import words
 from headstart.runs.report.page import environment, source
+from headstart.transfer.comparison import signed_points
 
 
 def write_comparison(folder: Path, found: Mapping[str, Any]) -> Path:
@@ -64,16 +65,10 @@ def cells(row: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
         f"{100 * row['val_accuracy']:.1f}",
         f"{100 * test[0]:.1f} [{100 * test[1]:.1f}, {100 * test[2]:.1f}]" if test else "",
         f"{100 * spread[0]:.1f} to {100 * spread[1]:.1f}" if spread else "",
-        "" if is_reference or not gain else signed(gain),
+        "" if is_reference or not gain else signed_points(*gain),
         f"{row['seconds']:,.0f}" if row["seconds"] >= 10 else f"{row['seconds']:.1f}",
         f"{row['n_trained_parameters']:,}",
     ]
-
-
-def signed(gain: Sequence[float]) -> str:
-    """``+1.2 [0.5, 1.9]``, in points."""
-    value, low, high = (100 * v for v in gain)
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def method(found: Mapping[str, Any]) -> str:
@@ -113,16 +108,7 @@ def render(found: Mapping[str, Any]) -> str:
 def _accuracies(found: Mapping[str, Any]) -> Markup | None:
     if not found["n_test"]:
         return None
-    rows = [
-        plots.IntervalRow(
-            label=row["name"],
-            value=100 * row["test"][0],
-            low=100 * row["test"][1],
-            high=100 * row["test"][2],
-            mark="chosen" if row["is_taken"] else "",
-        )
-        for row in found["arms"]
-    ]
+    rows = _interval_rows(found["arms"], "test")
     svg = plots.interval_plot(
         rows,
         name="accuracies",
@@ -137,16 +123,7 @@ def _differences(found: Mapping[str, Any]) -> Markup | None:
     others = [row for row in found["arms"] if row["name"] != found["reference"]]
     if not found["n_test"] or not others:
         return None
-    rows = [
-        plots.IntervalRow(
-            label=row["name"],
-            value=100 * row["difference"][0],
-            low=100 * row["difference"][1],
-            high=100 * row["difference"][2],
-            mark="chosen" if row["is_taken"] else "",
-        )
-        for row in others
-    ]
+    rows = _interval_rows(others, "difference")
     svg = plots.interval_plot(
         rows,
         name="differences",
@@ -158,20 +135,27 @@ def _differences(found: Mapping[str, Any]) -> Markup | None:
     return Markup(svg)
 
 
+def _interval_rows(arms: Sequence[Mapping[str, Any]], field: str) -> list[plots.IntervalRow]:
+    """Value, low and high of every arm, in % or points."""
+    rows = []
+    for arm in arms:
+        value, low, high = (100 * v for v in arm[field])
+        mark = "chosen" if arm["is_taken"] else ""
+        rows.append(
+            plots.IntervalRow(label=arm["name"], value=value, low=low, high=high, mark=mark)
+        )
+    return rows
+
+
 def _training(row: Mapping[str, Any], found: Mapping[str, Any], number: int) -> dict[str, Any]:
     """The learning curves of an arm's first seed, and what they say of every seed."""
     histories = [[Epoch.from_dict(epoch) for epoch in h] for h in row["histories"]]
-    first = histories[0]
     svg = plots.learning_curves(
-        [e.epoch for e in first],
-        train_loss=[e.train_loss for e in first],
-        val_loss=[e.val_loss for e in first],
-        train_accuracy=[e.train_accuracy for e in first],
-        val_accuracy=[e.val_accuracy for e in first],
+        **curves_of(row["histories"][0]),
         best=row["best_epochs"][0],
         name=f"curves-{number}",
         title=f"Learning curves of {row['name']}",
-        description=f"Loss and accuracy in {words.plural(len(first), 'epoch')}",
+        description=f"Loss and accuracy in {words.plural(len(histories[0]), 'epoch')}",
     )
     said = [diagnose(h, n_train=found["n_fit"], n_val=found["n_val"]) for h in histories]
     findings = dict.fromkeys(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from headstart import plots
+from headstart.finetune.history import curves_of
 from headstart.runs.report import story, words
 
 Metrics = Mapping[str, Any]
@@ -145,16 +145,9 @@ def learning(metrics: Metrics) -> str | None:
     if not history:
         return None
 
-    def curve_of(name: str) -> list[float]:
-        return [math.nan if epoch[name] is None else epoch[name] for epoch in history]
-
     last = history[-1]
     return plots.learning_curves(
-        [epoch["epoch"] for epoch in history],
-        train_loss=curve_of("train_loss"),
-        val_loss=curve_of("val_loss"),
-        train_accuracy=curve_of("train_accuracy"),
-        val_accuracy=curve_of("val_accuracy"),
+        **curves_of(history),
         name="figure-learning",
         width=470,
         title="Loss and accuracy over the epochs of the fine-tuning",

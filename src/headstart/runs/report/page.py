@@ -138,6 +138,7 @@ def environment() -> Environment:
             "moment": words.moment,
             "small_interval": figures.small_interval,
             "breakable": _breakable,
+            "base64": _base64,
         }
     )
     templates.globals.update({"plural": words.plural, "mark": story.mark})
@@ -162,6 +163,10 @@ def source(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
-def _data_uri(jpeg: bytes) -> Markup:
+def _base64(content: bytes) -> Markup:
     # Markup, for it needs no escaping and must not be shortened like a name.
-    return Markup("data:image/jpeg;base64," + base64.b64encode(jpeg).decode())
+    return Markup(base64.b64encode(content).decode())
+
+
+def _data_uri(jpeg: bytes) -> Markup:
+    return Markup("data:image/jpeg;base64,") + _base64(jpeg)

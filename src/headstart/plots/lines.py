@@ -1,0 +1,294 @@
+"""Several named lines over one axis, each with its interval where it has one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headstart.plots import svg
+
+_LEFT, _TOP, _FOOT, _ROW = 52.0, 30.0, 46.0, 18.0
+# Colour, dashes and the sign of the points: lines differ in all three, so none is told by colour alone.
+_LOOKS = (
+    ("var(--accent)", None, "circle"),
+    ("var(--wrong)", "6 3", "square"),
+    ("var(--ink)", "2 3", "triangle"),
+    ("var(--muted)", "9 3 2 3", "diamond"),
+    ("var(--blue-4, var(--accent))", "1 3", "square"),
+    ("var(--orange-3, var(--wrong))", "12 4", "triangle"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line.
+
+    Attributes
+    ----------
+    label : str
+    x, y : sequence of float, length n_points
+        ``x`` rising. A ``y`` that is not finite interrupts the line.
+    low, high : sequence of float, length n_points
+        Ends of the intervals; empty: none are drawn.
+    is_faint : bool
+        Something to compare with, such as published values, drawn behind the others.
+    has_points : bool
+        Whether each point is marked; not for curves of hundreds.
+    """
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    is_faint: bool = False
+    has_points: bool = True
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """From values to px."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+    log_x: bool
+    log_y: bool
+
+    def x(self, value: float) -> float:
+        low, high, v = (
+            math.log10(t) if self.log_x else t for t in (self.x_low, self.x_high, value)
+        )
+        return self.left + (v - low) / ((high - low) or 1.0) * (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        low, high, v = (
+            math.log10(t) if self.log_y else t for t in (self.y_low, self.y_high, value)
+        )
+        share = min(max((v - low) / ((high - low) or 1.0), -0.02), 1.02)
+        return self.bottom - share * (self.bottom - self.top)
+
+
+def line_plot(
+    lines: Sequence[Line],
+    *,
+    name: str,
+    title: str,
+    description: str,
+    x_axis: str,
+    y_axis: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    x_ticks: Sequence[tuple[float, str]] = (),
+    y_range: tuple[float, float] | None = None,
+    star: tuple[float, float] | None = None,
+    width: float = 640,
+    height: float = 300,
+) -> str:
+    """Lines with their intervals and a legend under the figure.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        One to six are told apart; more repeat the looks.
+    name, title, description : str
+        Identity in the page, and the words for those who do not see the figure.
+    x_axis, y_axis : str
+        What the axes measure.
+    log_x, log_y : bool
+        Logarithmic axes; what is not above 0 is left out then.
+    x_ticks : sequence of (value, label)
+        Instead of round numbers, such as names of layers.
+    y_range : (low, high), optional
+        Default: what the points and intervals span.
+    star : (x, y), optional
+        A point to mark.
+    width, height : float
+        In px; the legend is added to the height.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+
+    Raises
+    ------
+    ValueError
+        No line has a point that can be drawn.
+    """
+    frame = _frame(lines, log_x, log_y, y_range, width, height)
+    body = [svg.text(y_axis, 2, 14, class_="muted small")]
+    body += _y_axis(frame)
+    body += _x_axis(frame, x_ticks, x_axis)
+    order = sorted(range(len(lines)), key=lambda i: not lines[i].is_faint)
+    for i in order:
+        body += _line(frame, lines[i], i)
+    if star is not None:
+        body.append(svg.mark("chosen", frame.x(star[0]), frame.y(star[1])))
+    legend, rows = _legend(lines, height, width)
+    return svg.figure(name, title, description, width, height + rows * _ROW, *body, *legend)
+
+
+def _drawable(line: Line, log_x: bool, log_y: bool) -> list[int]:
+    """The points that can be drawn."""
+    return [
+        i
+        for i, (x, y) in enumerate(zip(line.x, line.y, strict=True))
+        if math.isfinite(x) and math.isfinite(y) and (x > 0 or not log_x) and (y > 0 or not log_y)
+    ]
+
+
+def _frame(
+    lines: Sequence[Line],
+    log_x: bool,
+    log_y: bool,
+    y_range: tuple[float, float] | None,
+    width: float,
+    height: float,
+) -> _Frame:
+    xs: list[float] = []
+    ys: list[float] = []
+    for line in lines:
+        for i in _drawable(line, log_x, log_y):
+            xs.append(line.x[i])
+            ends = [line.y[i], *(e[i] for e in (line.low, line.high) if len(e))]
+            ys += [v for v in ends if math.isfinite(v) and (v > 0 or not log_y)]
+    if not xs:
+        raise ValueError("line_plot: no line has a point that can be drawn")
+    low, high = (min(ys), max(ys)) if y_range is None else y_range
+    if y_range is None and log_y:
+        low, high = low / 1.15, high * 1.15
+    elif y_range is None:
+        air = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+        low, high = low - air, high + air
+    return _Frame(
+        _LEFT, width - 14, _TOP, height - _FOOT, min(xs), max(xs), low, high, log_x, log_y
+    )
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10 ... inside the range; only powers of ten where it is long."""
+    steps = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [m * 10.0**k for k in powers for m in steps]
+    return [v for v in values if low * 0.999 <= v <= high * 1.001] or [low]
+
+
+def _y_axis(frame: _Frame) -> list[str]:
+    if frame.log_y:
+        values = _log_ticks(frame.y_low, frame.y_high)
+        labels = [f"{v:g}" for v in values]
+    else:
+        values = svg.ticks(frame.y_low, frame.y_high, n=5)
+        labels = svg.tick_labels(values)
+    parts = []
+    for value, label in zip(values, labels, strict=True):
+        y = frame.y(value)
+        parts.append(svg.element("line", x1=frame.left, x2=frame.right, y1=y, y2=y, class_="line"))
+        parts.append(svg.text(label, frame.left - 6, y + 4, class_="muted small", anchor="end"))
+    return parts
+
+
+def _x_axis(frame: _Frame, named: Sequence[tuple[float, str]], axis: str) -> list[str]:
+    if named:
+        places = list(named)
+    elif frame.log_x:
+        places = [(v, f"{v:g}") for v in _log_ticks(frame.x_low, frame.x_high)]
+    else:
+        values = svg.ticks(frame.x_low, frame.x_high, n=8)
+        places = list(zip(values, svg.tick_labels(values), strict=True))
+    parts, last = [], -math.inf
+    for value, label in places:
+        x, half = frame.x(value), svg.text_width(label, size_px=11) / 2
+        parts.append(
+            svg.element("line", x1=x, x2=x, y1=frame.bottom, y2=frame.bottom + 4, class_="axis")
+        )
+        if x - half > last + 4:
+            parts.append(
+                svg.text(label, x, frame.bottom + 17, class_="muted small", anchor="middle")
+            )
+            last = x + half
+    middle = (frame.left + frame.right) / 2
+    parts.append(svg.text(axis, middle, frame.bottom + 36, class_="muted small", anchor="middle"))
+    return parts
+
+
+def _line(frame: _Frame, line: Line, i: int) -> list[str]:
+    colour, dashes, sign = _LOOKS[i % len(_LOOKS)]
+    opacity = 0.5 if line.is_faint else None
+    kept = _drawable(line, frame.log_x, frame.log_y)
+    parts = []
+    if len(line.low) and len(line.high):
+        parts += [_interval(frame, line, k, colour) for k in kept]
+    runs, before = "", -2
+    for k in kept:
+        place = f"{frame.x(line.x[k]):.1f} {frame.y(line.y[k]):.1f}"
+        runs += f"{'L' if k == before + 1 else 'M'}{place}"
+        before = k
+    parts.append(
+        svg.element(
+            "path", d=runs, fill="none", stroke=colour, stroke_width=2, stroke_dasharray=dashes
+        )
+    )
+    if line.has_points:
+        for k in kept:
+            words = svg.tip(f"{line.label}: {line.y[k]:.4g} at {line.x[k]:g}")
+            parts.append(_sign(sign, frame.x(line.x[k]), frame.y(line.y[k]), colour, words))
+    return [svg.element("g", *parts, opacity=opacity)]
+
+
+def _interval(frame: _Frame, line: Line, k: int, colour: str) -> str:
+    x = frame.x(line.x[k])
+    low, high = line.low[k], line.high[k]
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    floor = frame.y_low if frame.log_y else -math.inf
+    return svg.element(
+        "line",
+        x1=x,
+        x2=x,
+        y1=frame.y(max(low, floor)),
+        y2=frame.y(max(high, floor)),
+        stroke=colour,
+        stroke_width=1.4,
+        opacity=0.55,
+    )
+
+
+def _sign(kind: str, x: float, y: float, colour: str, *children: str) -> str:
+    place = f"translate({x:.1f} {y:.1f})"
+    shapes = {
+        "circle": "M-3.4 0a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0-6.8 0Z",
+        "square": "M-3-3H3V3H-3Z",
+        "triangle": "M0-4.2 4 3H-4Z",
+        "diamond": "M0-4.4 4.4 0 0 4.4-4.4 0Z",
+    }
+    return svg.element("path", *children, d=shapes[kind], transform=place, fill=colour)
+
+
+def _legend(lines: Sequence[Line], height: float, width: float) -> tuple[list[str], int]:
+    """What each line is, under the figure in as many rows as that takes."""
+    if len(lines) == 1:
+        return [], 0
+    parts, x, row = [], _LEFT, 0
+    for i, line in enumerate(lines):
+        colour, dashes, sign = _LOOKS[i % len(_LOOKS)]
+        needed = 44 + svg.text_width(line.label, size_px=11)
+        if x + needed > width and x > _LEFT:
+            x, row = _LEFT, row + 1
+        y = height + row * _ROW + 6
+        sample = svg.element(
+            "line", x1=x, x2=x + 26, y1=y, y2=y, stroke=colour, stroke_width=2,
+            stroke_dasharray=dashes,
+        )  # fmt: skip
+        point = _sign(sign, x + 13, y, colour) if line.has_points else ""
+        label = svg.text(line.label, x + 32, y + 4, class_="small")
+        parts.append(svg.element("g", sample, point, label, opacity=0.6 if line.is_faint else None))
+        x += needed
+    return parts, row + 1

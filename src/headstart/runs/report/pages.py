@@ -1,0 +1,160 @@
+"""A page of sections: sentences, figures and tables, as HTML, Markdown and JSON.
+
+What a verb measured becomes sections; here they are written, the same way for every verb.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from headstart import plots
+from headstart.errors import one_line
+from headstart.files import write_atomically
+from headstart.runs.folder import write_json
+from headstart.runs.report.page import environment, source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of text under a header; the first column names the row, the others stand to the right.
+
+    Attributes
+    ----------
+    header : sequence of str, length n_columns
+    rows : sequence of sequences of str, each of length n_columns
+    chosen : int, optional
+        The row to set in bold.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    chosen: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading, then what is there of text, figure, caption and table, in this order.
+
+    Attributes
+    ----------
+    heading : str
+    text : sequence of str
+        Paragraphs.
+    figure : str
+        An ``<svg>`` element of `headstart.plots`; its ``name`` is unique in the page.
+    caption : str
+    table : Table, optional
+    image : bytes
+        A PNG picture, where pixels are to be seen; needs ``caption``, which is its alt text too.
+    """
+
+    heading: str
+    text: Sequence[str] = ()
+    figure: str = ""
+    caption: str = ""
+    table: Table | None = None
+    image: bytes = b""
+
+
+def write_page(
+    folder: Path,
+    name: str,
+    *,
+    title: str,
+    sentence: str,
+    sections: Sequence[Section],
+    found: Mapping[str, Any],
+) -> Path:
+    """Write ``<name>.html``, ``<name>.md`` with its figures as files beside it, and ``<name>.json``.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it does not exist.
+    name : str
+        Stem of the files: letters, digits and hyphens.
+    title : str
+        What the page is about.
+    sentence : str
+        The answer.
+    sections : sequence of Section
+    found : mapping
+        The figures, JSON-able.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    write_json(folder / f"{name}.json", found)
+    for i, section in enumerate(sections):
+        for path, content in _files(name, i, section):
+            write_atomically(folder / path, content)
+    text = _markdown(name, title, sentence, sections)
+    write_atomically(folder / f"{name}.md", text.encode())
+    page = folder / f"{name}.html"
+    write_atomically(page, _html(name, title, sentence, sections).encode())
+    return page
+
+
+def _files(name: str, i: int, section: Section) -> list[tuple[str, bytes]]:
+    """The pictures of a section as files: their names and contents."""
+    files = []
+    if section.figure:
+        files.append((f"{name}-{i}.svg", _alone(section.figure).encode()))
+    if section.image:
+        files.append((f"{name}-{i}.png", section.image))
+    return files
+
+
+def _alone(figure: str) -> str:
+    """The figure with its own style and ground, for where no page gives them."""
+    style = f"<style>{plots.stylesheet()} svg{{background:var(--paper)}}</style>"
+    return re.sub(r"(<svg[^>]*>)", lambda found: found[1] + style, figure, count=1)
+
+
+def _markdown(name: str, title: str, sentence: str, sections: Sequence[Section]) -> str:
+    lines = [f"# {_cell(title)}", "", _cell(sentence), ""]
+    for i, section in enumerate(sections):
+        lines += [f"## {_cell(section.heading)}", ""]
+        for paragraph in section.text:
+            lines += [_cell(paragraph), ""]
+        for path, _ in _files(name, i, section):
+            lines += [f"![{_cell(section.caption or section.heading)}]({path})", ""]
+        if section.caption:
+            lines += [_cell(section.caption), ""]
+        if section.table:
+            lines += [*_pipes(section.table), ""]
+    return "\n".join(lines)
+
+
+def _pipes(table: Table) -> list[str]:
+    rules = ["---", *(["---:"] * (len(table.header) - 1))]
+    rows = [table.header, rules, *table.rows]
+    return ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+
+
+def _cell(content: str) -> str:
+    return one_line(content, limit=4000).replace("|", "\\|")
+
+
+def _html(name: str, title: str, sentence: str, sections: Sequence[Section]) -> str:
+    template = environment().get_template("page.html.j2")
+    return template.render(
+        name=name,
+        title=title,
+        sentence=sentence,
+        sections=[(section, Markup(section.figure)) for section in sections],
+        style=Markup(source("style.css") + plots.stylesheet()),
+    )
