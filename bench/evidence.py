@@ -1,6 +1,6 @@
-"""The tables of docs/evidence/: what fine-tuning, its policies and augmentation bring on real data.
+"""The pages of docs/evidence/: what transfers, and what fine-tuning brings, on real data.
 
-    make evidence                                        everything, an hour or two on two cores
+    make evidence                                        everything, some hours on two cores
     .venv/bin/python bench/evidence.py --only regimes-scene15
 
 Each table is one `headstart` command, named at its top. What a command has finished lies in the cache
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -64,9 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for table in (*TABLES, FIT):
         if asked.only and table.name not in asked.only:
             continue
-        data = ROOT / shlex.split(table.command)[2 if table.command.startswith("aug") else 1]
-        if not data.exists():
-            print(f"{table.name}: left out, there is no {data}")
+        absent = [w for w in shlex.split(table.command) if w.startswith("../shared/")]
+        absent = [w for w in absent if not (ROOT / w).exists()]
+        if absent:
+            print(f"{table.name}: left out, there is no {absent[0]}")
             continue
         print(f"{table.name}: headstart {table.command}", flush=True)
         failed += make(table)
@@ -83,10 +85,18 @@ def make(table: Table) -> int:
         code = subprocess.run(words, cwd=ROOT, check=False).returncode
         if code == 0:
             PAGES.mkdir(parents=True, exist_ok=True)
-            text = fit_page(out) if table is FIT else (out / "comparison.md").read_text()
+            text = fit_page(out) if table is FIT else take_page(out, table.name)
             seconds = time.perf_counter() - started
             (PAGES / f"{table.name}.md").write_text(with_command(text, table, seconds))
     return code
+
+
+def take_page(out: Path, name: str) -> str:
+    """The Markdown page that a command wrote; its pictures are copied beside where it will lie."""
+    [page] = out.glob("*.md")
+    for picture in sorted([*out.glob(f"{page.stem}-*.svg"), *out.glob(f"{page.stem}-*.png")]):
+        shutil.copyfile(picture, PAGES / picture.name.replace(page.stem, name, 1))
+    return page.read_text().replace(f"]({page.stem}-", f"]({name}-")
 
 
 def with_command(text: str, table: Table, seconds: float) -> str:
