@@ -52,6 +52,35 @@ TABLES = (
         command=f"finetune {SCENES} --compare bn --size 128 --epochs 3 --seeds 1",
     ),
     Table(name="augment-textures", command=f"augment trial {TEXTURES} --size 160"),
+    Table(
+        name="profile-scene15", command=f"transfer profile {SCENES} --resolutions 224,320 --whole"
+    ),
+    Table(name="profile-textures", command=f"transfer profile {TEXTURES} --mirror"),
+    Table(name="size-scene15", command=f"transfer size {SCENES} --check"),
+    Table(name="size-textures", command=f"transfer size {TEXTURES}"),
+    Table(
+        name="similarity-scene15",
+        command=f"transfer similarity {SCENES} --reference textures={TEXTURES}",
+    ),
+    Table(name="scores-scene15", command=f"transfer scores {SCENES} --per tap"),
+    Table(name="scores-textures", command=f"transfer scores {TEXTURES} --per tap"),
+    Table(name="layers-digits", command="transfer layers"),
+    Table(
+        name="layers-scene15",
+        command="transfer layers ../shared/data/scene15 --halves --test-size 0.5 --epochs 12",
+    ),
+    Table(
+        name="shift-scene15-noise",
+        command="transfer shift ../shared/data/scene15 --corrupt noise --test-size 0.5 --size 160",
+    ),
+    Table(
+        name="shift-textures-blur",
+        command=f"transfer shift {TEXTURES} --corrupt blur --test-size 0.5",
+    ),
+    Table(name="advice-scene15", command=f"transfer advice {SCENES}"),
+    Table(name="advice-textures", command=f"transfer advice {TEXTURES}"),
+    Table(name="sift-scene15", command=f"baseline sift {SCENES}"),
+    Table(name="sift-textures", command=f"baseline sift {TEXTURES}"),
 )
 FIT = Table(name="fit-budget-scene15", command=f"fit {SCENES} --budget 20m")
 

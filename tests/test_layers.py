@@ -29,10 +29,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "heads": set(),
     "finetune": IMAGES | {"augment", "features"},
     "transfer": TRAINING,
-    "runs": TRAINING | {"transfer", "plots"},
+    "runs": TRAINING | {"transfer", "plots", "convolution", "baselines", "labs"},
     "plots": set(),
     "convolution": IMAGES,
-    "baselines": IMAGES,
+    "baselines": IMAGES | {"features", "heads"},
+    "labs": TRAINING,
     "text": IMAGES | {"heads", "finetune", "runs"},
 }
 FACES = ("cli", "web", "serve")

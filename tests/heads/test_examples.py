@@ -25,7 +25,7 @@ def mapped(clusters: Any, tmp_path: Path) -> tuple[np.memmap[Any, Any], NDArray[
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16])
-@pytest.mark.parametrize("normalize", ["l2", "none"])
+@pytest.mark.parametrize("normalize", ["l2", "power", "none"])
 def test_examples__are_the_same_held_and_streamed(dtype: Any, normalize: Any) -> None:
     rng = np.random.default_rng(0)
     X = (100 * rng.standard_normal((1100, 7))).astype(dtype)

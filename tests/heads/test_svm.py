@@ -153,7 +153,7 @@ def test_linear_svm__refuses_sparse_input_one_class_and_bad_settings(clusters: A
         LinearSVM().fit(X, np.zeros(20))
     with pytest.raises(ValueError, match="C must be above 0; got -1"):
         LinearSVM(-1).fit(X, y)
-    with pytest.raises(ValueError, match="normalize must be 'l2' or 'none'; got 'l1'"):
+    with pytest.raises(ValueError, match="normalize must be 'l2', 'power' or 'none'; got 'l1'"):
         LinearSVM(normalize="l1").fit(X, y)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="class_weight must be"):
         LinearSVM(class_weight="even").fit(X, y)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from headstart.backbones.backbone import Tap
 from headstart.backbones.tracing import first_tensor
@@ -17,11 +20,19 @@ if TYPE_CHECKING:
     from headstart.backbones.backbone import Backbone
 
 
+Pooling = Literal["average", "max", "pyramid"]
+POOLINGS: dict[str, str] = {
+    "average": "the mean over all positions",
+    "max": "the largest over all positions",
+    "pyramid": "the mean over all positions, then over each quarter of the image",
+}
+
+
 class _AllKept(Exception):  # noqa: N818 - a signal, not an error
     """The last tap has been kept; the rest of the network need not run."""
 
 
-def pool(value: Tensor, tap: Tap) -> Tensor:
+def pool(value: Tensor, tap: Tap, pooling: Pooling = "average") -> Tensor:
     """A tap's output as one feature vector an image.
 
     Parameters
@@ -31,18 +42,47 @@ def pool(value: Tensor, tap: Tap) -> Tensor:
         ``(B, d)``, as `tap` says.
     tap : Tap
         Its kind.
+    pooling : {"average", "max", "pyramid"}
+        Over positions, or over patch tokens; a vector stays as it is. ``"pyramid"`` sets the
+        average of the whole and of its four quarters side by side (Lazebnik et al. 2006).
 
     Returns
     -------
     Tensor of shape (B, d), float32
-        The average over positions, or over patch tokens; a vector as it is.
+        ``(B, 5 d)`` for a pyramid.
+
+    Raises
+    ------
+    BackboneError
+        A pyramid is asked of tokens that form no square.
     """
     value = value.float()
-    if tap.kind == "map":
-        return value.mean(dim=(1, 2) if tap.channels_last else (2, 3))
+    if tap.kind == "vector":
+        return value
+    if pooling == "pyramid":
+        return _pyramid(_as_map(value, tap))
     if tap.kind == "tokens":
-        return value[:, tap.n_prefix :].mean(dim=1)
-    return value
+        value = value[:, tap.n_prefix :]
+    positions = 1 if tap.kind == "tokens" else (1, 2) if tap.channels_last else (2, 3)
+    return value.mean(dim=positions) if pooling == "average" else value.amax(dim=positions)
+
+
+def _as_map(value: Tensor, tap: Tap) -> Tensor:
+    """Maps or patch tokens as (B, d, H, W)."""
+    if tap.kind == "map":
+        return value.permute(0, 3, 1, 2) if tap.channels_last else value
+    patches = value[:, tap.n_prefix :]
+    side = math.isqrt(patches.shape[1])
+    if side * side != patches.shape[1]:
+        raise BackboneError(
+            f"tap {tap.name!r} gives {patches.shape[1]} tokens, which form no square: "
+            "take --pooling average or max"
+        )
+    return patches.transpose(1, 2).reshape(len(patches), -1, side, side)
+
+
+def _pyramid(maps: Tensor) -> Tensor:
+    return torch.cat([maps.mean(dim=(2, 3)), adaptive_avg_pool2d(maps, 2).flatten(1)], dim=1)
 
 
 @contextlib.contextmanager
@@ -125,6 +165,8 @@ class TappedModule(nn.Module):
         Its module is shared, not copied.
     taps : sequence of str, optional
         Their names; all by default. Layers after the last one do not run.
+    pooling : {"average", "max", "pyramid"}
+        As for `pool`.
 
     Raises
     ------
@@ -132,8 +174,14 @@ class TappedModule(nn.Module):
         If the backbone has no such tap, or `taps` is empty or holds one twice.
     """
 
-    def __init__(self, backbone: Backbone, taps: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        taps: Sequence[str] | None = None,
+        pooling: Pooling = "average",
+    ) -> None:
         super().__init__()
+        self._pool = partial(pool, pooling=pooling)
         names = [tap.name for tap in backbone.taps] if taps is None else list(taps)
         self.taps = tuple(backbone.tap(name) for name in names)
         if not names or len(set(names)) < len(names):
@@ -156,6 +204,6 @@ class TappedModule(nn.Module):
         # A tracer follows values, not exceptions; what runs past the last tap is dropped by it.
         is_traced = bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
         stop = not (is_traced or torch.compiler.is_compiling())
-        with _keep(self.module, self.taps, pool, stop) as kept, contextlib.suppress(_AllKept):
+        with _keep(self.module, self.taps, self._pool, stop) as kept, contextlib.suppress(_AllKept):
             self.module(images)
         return tuple(kept[tap.name] for tap in self.taps)

@@ -13,7 +13,7 @@ from headstart.errors import BackboneError, one_line
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_BATCH = 2  # tells the batch axis from axes of length one
+BATCH = 2  # tells the batch axis from axes of length one
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) ->
             hooks.callback(child.register_forward_hook(hook).remove)
         try:
             with torch.no_grad():
-                _run_on_meta(module, size_px)
+                run_on_meta(module, size_px)
         except Exception as error:
             reason = one_line(str(error).split("\n")[0] or type(error).__name__, limit=160)
             raise BackboneError(
@@ -67,10 +67,11 @@ def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) ->
     return [call for call in shapes if n_calls[call.module] == 1]
 
 
-def _run_on_meta(module: nn.Module, size_px: int) -> None:
+def run_on_meta(module: nn.Module, size_px: int) -> None:
+    """Pass shapes of two images through `module`; its weights are not read."""
     import torch
 
-    images = torch.empty(_BATCH, 3, size_px, size_px, device="meta")
+    images = torch.empty(BATCH, 3, size_px, size_px, device="meta")
     held: dict[str, Tensor] = dict(module.named_parameters()) | dict(module.named_buffers())
     weights = {name: torch.empty_like(value, device="meta") for name, value in held.items()}
     was_fast = torch.backends.mha.get_fastpath_enabled()
@@ -105,7 +106,7 @@ def first_tensor(output: Any) -> Any:
 def _is_batch(value: Tensor | Any) -> bool:
     import torch
 
-    return isinstance(value, torch.Tensor) and value.ndim >= 2 and value.shape[0] == _BATCH
+    return isinstance(value, torch.Tensor) and value.ndim >= 2 and value.shape[0] == BATCH
 
 
 @contextlib.contextmanager
@@ -118,4 +119,4 @@ def _counter(wanted: bool) -> Iterator[Callable[[], int]]:
 
     with FlopCounterMode(display=False) as counter:
         # It counts a multiplication and an addition as two, for the whole batch.
-        yield lambda: counter.get_total_flops() // (2 * _BATCH)
+        yield lambda: counter.get_total_flops() // (2 * BATCH)

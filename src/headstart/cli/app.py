@@ -47,9 +47,27 @@ def options(
 
 
 def _register() -> None:
-    from headstart.cli import augment, backbones, doctor, finetune, fit, lab, predict, transfer
+    from headstart.cli import (
+        augment,
+        backbones,
+        baseline,
+        compare,
+        complexity,
+        describe,
+        doctor,
+        finetune,
+        fit,
+        kernels,
+        lab,
+        predict,
+        similar,
+        transfer,
+    )
 
-    for module in (fit, predict, finetune, augment, transfer, lab, backbones, doctor):
+    for module in (
+        fit, predict, similar, finetune, augment, transfer, compare, baseline, kernels, describe,
+        complexity, lab, backbones, doctor,
+    ):  # fmt: skip
         module.register(app)
 
 

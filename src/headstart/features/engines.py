@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from headstart.backbones import Preprocessing
-from headstart.backbones.tapped import TappedModule
+from headstart.backbones.tapped import Pooling, TappedModule
 from headstart.errors import InputError, one_line
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class Uint8Module(nn.Module):
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, pooling: Pooling = "average") -> None:
         super().__init__()
-        self.tapped = TappedModule(backbone)
+        self.tapped = TappedModule(backbone, pooling=pooling)
         preprocessing = backbone.preprocessing
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self.register_buffer("scale", (1 / (255 * std)).reshape(1, 3, 1, 1))
@@ -87,6 +87,7 @@ def choose_engine(
     n_images: int,
     precision: str = "float32",
     device: str = "cpu",
+    pooling: Pooling = "average",
     cache: Path,
 ) -> Engine:
     """The fastest engine of this machine for ``n_images`` images.
@@ -100,19 +101,20 @@ def choose_engine(
     precision : {"float32", "bfloat16"}
     device : str, default "cpu"
         A torch device, as :func:`pick_device` gives it.
+    pooling : {"average", "max", "pyramid"}
     cache : Path
         Where converted networks are kept.
     """
     if device == "cpu" and importlib.util.find_spec("openvino"):
-        converted = _converted_path(backbone, cache)
+        converted = _converted_path(backbone, pooling, cache)
         if converted.exists() or n_images >= WORTH_CONVERTING:
             try:
                 if not converted.exists():
-                    _convert(backbone, converted)
+                    _convert(backbone, pooling, converted)
                 return OpenVINOEngine(converted, backbone.preprocessing.size_px, precision)
             except Exception as error:  # any failure of a converter must not stop the job
                 logger.warning("OpenVINO cannot run %s (%s): PyTorch does", backbone.name, error)
-    return TorchEngine(backbone, precision, device)
+    return TorchEngine(backbone, precision, device, pooling)
 
 
 def pick_device(asked: str | None = None) -> str:
@@ -167,14 +169,16 @@ def n_cores() -> int:
 class TorchEngine:
     """The backbone in PyTorch, channels-last, on any device."""
 
-    def __init__(self, backbone: Backbone, precision: str, device: str) -> None:
+    def __init__(
+        self, backbone: Backbone, precision: str, device: str, pooling: Pooling = "average"
+    ) -> None:
         self.name = f"torch {device} {precision}"
         self.device = torch.device(device)
         self.batch_size = 16 if device == "cpu" else 64
         self.n_workers = n_cores()
         self._dtype = getattr(torch, precision)
         self._lock = threading.Lock()
-        module = copy.deepcopy(Uint8Module(backbone))
+        module = copy.deepcopy(Uint8Module(backbone, pooling))
         self._module = module.eval().to(self.device).to(memory_format=torch.channels_last)
 
     def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -282,7 +286,7 @@ def converted_engine(key: FeatureKey, cache: Path) -> OpenVINOEngine | None:
     if not importlib.util.find_spec("openvino"):
         return None
     preprocessing = Preprocessing.from_dict(key.preprocessing)
-    path = _path_of(key.weights, key.arch, key.taps, preprocessing, cache)
+    path = _path_of(key.weights, key.arch, key.taps, preprocessing, key.pooling, cache)
     if not path.exists():
         return None
     try:
@@ -292,9 +296,9 @@ def converted_engine(key: FeatureKey, cache: Path) -> OpenVINOEngine | None:
         return None
 
 
-def _converted_path(backbone: Backbone, cache: Path) -> Path:
+def _converted_path(backbone: Backbone, pooling: Pooling, cache: Path) -> Path:
     taps = [(tap.name, tap.module) for tap in backbone.taps]
-    return _path_of(backbone.digest, backbone.arch, taps, backbone.preprocessing, cache)
+    return _path_of(backbone.digest, backbone.arch, taps, backbone.preprocessing, pooling, cache)
 
 
 def _path_of(
@@ -302,28 +306,31 @@ def _path_of(
     arch: str,
     taps: Sequence[tuple[str, str]],
     preprocessing: Preprocessing,
+    pooling: str,
     cache: Path,
 ) -> Path:
     """Where a network converted at a resolution is kept; the name holds what decides it."""
     ov = _import_openvino()
 
-    parts = (
+    parts = [
         digest,
         arch,
         repr([tuple(tap) for tap in taps]),
         repr(preprocessing),
         ov.__version__,
         torch.__version__,
-    )
+    ]
+    if pooling != "average":
+        parts.append(pooling)
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     return cache / "engines" / name / "model.xml"
 
 
-def _convert(backbone: Backbone, target: Path) -> None:
+def _convert(backbone: Backbone, pooling: Pooling, target: Path) -> None:
     """Trace the tapped backbone and save OpenVINO's form of it in one rename."""
     ov = _import_openvino()
 
-    module = Uint8Module(backbone).eval()
+    module = Uint8Module(backbone, pooling).eval()
     size = backbone.preprocessing.size_px
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():

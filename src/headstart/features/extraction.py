@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones import Preprocessing, at_size
+from headstart.backbones.tapped import POOLINGS, Pooling
 from headstart.errors import DataError, InputError
 from headstart.features.engines import (
     PRECISIONS,
@@ -73,7 +74,9 @@ class Extraction:
         return self.n_forward / self.seconds if self.n_forward else None
 
 
-def feature_key(backbone: Backbone, precision: str) -> FeatureKey:
+def feature_key(
+    backbone: Backbone, precision: str, *, pooling: Pooling = "average", mirrored: bool = False
+) -> FeatureKey:
     """The key under which features of ``backbone``, at its own resolution, are kept."""
     return FeatureKey(
         weights=backbone.digest,
@@ -81,6 +84,8 @@ def feature_key(backbone: Backbone, precision: str) -> FeatureKey:
         taps=tuple((tap.name, tap.module) for tap in backbone.taps),
         preprocessing=backbone.preprocessing.to_dict(),
         precision=precision,
+        pooling=pooling,
+        view="mirrored" if mirrored else "",
     )
 
 
@@ -90,13 +95,15 @@ def extract(
     *,
     resolutions: Sequence[int] | None = None,
     precision: str = "float32",
+    pooling: Pooling = "average",
+    mirrored: bool = False,
     device: str | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Extraction:
     """Pass every image that has no stored features yet through the network, once.
 
-    Each file is decoded once for all resolutions. Features of every tap are averaged over the map
+    Each file is decoded once for all resolutions. Features of every tap are pooled over the map
     and kept as float16 (:mod:`headstart.features.store`). Killed at any moment, a later call
     computes what is missing, at most one shard again, and ends bit-equal to an uninterrupted one.
 
@@ -108,6 +115,11 @@ def extract(
     resolutions : sequence of int, optional
         Crop sizes in pixels; default the backbone's own.
     precision : {"float32", "bfloat16"}
+    pooling : {"average", "max", "pyramid"}
+        Over the map, as :func:`headstart.backbones.pool` does it.
+    mirrored : bool, default False
+        Whether the network is shown each image left for right. These features are kept beside
+        those of the images as they are.
     device : str, optional
         A torch device; default the best one here.
     cache : Path, optional
@@ -121,7 +133,7 @@ def extract(
     Raises
     ------
     InputError
-        The network cannot take a resolution, or the precision is unknown.
+        The network cannot take a resolution, or the precision or pooling is unknown.
     OutputError
         The store's disk is full or read-only.
     """
@@ -129,11 +141,14 @@ def extract(
         raise InputError(
             f"--precision {precision!r} is unknown: choose from {', '.join(PRECISIONS)}"
         )
+    if pooling not in POOLINGS:
+        raise InputError(f"--pooling {pooling!r} is unknown: choose from {', '.join(POOLINGS)}")
     root = cache or cache_folder()
     device = pick_device(device)
     sizes = tuple(dict.fromkeys(resolutions or (backbone.preprocessing.size_px,)))
     ready = {s: at_size(backbone, s) for s in sizes}
-    stores = {s: FeatureStore(feature_key(ready[s], precision), root) for s in sizes}
+    keys = {s: feature_key(ready[s], precision, pooling=pooling, mirrored=mirrored) for s in sizes}
+    stores = {s: FeatureStore(keys[s], root) for s in sizes}
     result = Extraction(stores=stores)
     paths = {r.digest: r.path for r in records}
     missing = {s: stores[s].missing(paths) for s in sizes}
@@ -151,6 +166,7 @@ def extract(
                 n_images=len(digests),
                 precision=precision,
                 device=device,
+                pooling=pooling,
                 cache=root,
             )
             for s in group_sizes
@@ -160,6 +176,7 @@ def extract(
             paths=paths,
             preprocessings=[ready[s].preprocessing for s in group_sizes],
             engines=engines,
+            mirrored=mirrored,
         )
         for shard in _shards(work, digests):
             for size in group_sizes:
@@ -283,6 +300,7 @@ class _Work:
     paths: dict[str, Path]
     preprocessings: Sequence[Preprocessing]
     engines: dict[int, Engine]
+    mirrored: bool = False
 
     @property
     def batch_size(self) -> int:
@@ -329,7 +347,10 @@ def _compute(work: _Work, digests: Sequence[str]) -> _Rows:
         for (size, engine), images in zip(
             work.engines.items(), zip(*pixels, strict=True), strict=True
         ):
-            rows.features[size] = engine(np.stack(images))
+            batch = np.stack(images)
+            if work.mirrored:
+                batch = np.ascontiguousarray(batch[:, :, ::-1])
+            rows.features[size] = engine(batch)
     return rows
 
 

@@ -46,7 +46,10 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureKey:
-    """Everything that decides a feature, besides the image."""
+    """Everything that decides a feature, besides the image.
+
+    ``view`` is ``"mirrored"`` where the network saw the image left for right.
+    """
 
     weights: str
     arch: str
@@ -54,11 +57,14 @@ class FeatureKey:
     preprocessing: Mapping[str, Any]
     precision: str
     pooling: str = "average"
+    view: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The key as JSON-able values."""
         plain = asdict(self)
         plain["taps"] = [list(tap) for tap in self.taps]
+        if not self.view:  # as keys were before there were views, so that their features stay
+            del plain["view"]
         return {"schema": SCHEMA, **plain}
 
     @property

@@ -54,7 +54,7 @@ def leave_one_out(
         Labels of at least two classes.
     C : float > 0, default=1.0
         Cost.
-    normalize : {"l2", "none"}, default="l2"
+    normalize : {"l2", "power", "none"}, default="l2"
         Whether rows are brought to unit length first.
     tol : float, default=1e-8
         Relative duality gap of the model on all examples.

@@ -85,7 +85,7 @@ def cross_validate(
         Costs to try; the result has them in ascending order.
     folds : ndarray of shape (n_samples,), int, or iterable of (train, test) index arrays
         Fold of each example (negative: never held out), or the splits themselves.
-    normalize : {"l2", "none"}, default="l2"
+    normalize : {"l2", "power", "none"}, default="l2"
         Whether rows are brought to unit length first.
     device : str or torch.device, optional
         By default a CUDA device where there is one, else the CPU.

@@ -103,7 +103,7 @@ class LinearSVM(_LinearHead):
     ----------
     C : float > 0, default=1.0
         Cost of the loss.
-    normalize : {"l2", "none"}, default="l2"
+    normalize : {"l2", "power", "none"}, default="l2"
         ``"l2"`` brings rows to unit length first (Razavian et al. 2014).
     class_weight : dict, "balanced" or None, default=None
         Factors of ``C`` by class; ``"balanced"`` takes ``n_samples / (n_classes * count)``. As in
@@ -192,7 +192,7 @@ class LinearSVMPath(_LinearHead):
     cv : int, splitter, iterable of (train, test), or ndarray of shape (n_samples,), default=5
         Number of stratified folds, a scikit-learn splitter, the splits themselves, or the fold of
         each example.
-    normalize : {"l2", "none"}, default="l2"
+    normalize : {"l2", "power", "none"}, default="l2"
         ``"l2"`` brings rows to unit length first (Razavian et al. 2014).
     class_weight : dict, "balanced" or None, default=None
         As in `LinearSVM`.

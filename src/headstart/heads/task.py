@@ -75,7 +75,7 @@ class Task:
         applies to a class as the positive one, and the rest counts 1.
     device : torch.device
         Where to compute.
-    normalize : {"l2", "none"}, default="none"
+    normalize : {"l2", "power", "none"}, default="none"
         Whether rows are brought to unit length; nothing to do where the caller did.
     """
 

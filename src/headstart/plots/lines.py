@@ -279,7 +279,7 @@ def _legend(lines: Sequence[Line], height: float, width: float) -> tuple[list[st
     parts, x, row = [], _LEFT, 0
     for i, line in enumerate(lines):
         colour, dashes, sign = _LOOKS[i % len(_LOOKS)]
-        needed = 44 + svg.text_width(line.label, size_px=11)
+        needed = 56 + svg.text_width(line.label, size_px=11)
         if x + needed > width and x > _LEFT:
             x, row = _LEFT, row + 1
         y = height + row * _ROW + 6

@@ -118,7 +118,8 @@ def ticks(low: float, high: float, *, n: int = 5) -> list[float]:
 
 def tick_labels(values: Sequence[float]) -> list[str]:
     """The ticks as text, all with the same number of decimals, minus signs as minus signs."""
-    step = abs(values[1] - values[0]) if len(values) > 1 else abs(values[0]) or 1.0
+    between = abs(values[1] - values[0]) if len(values) > 1 else 0.0
+    step = between or abs(values[0]) or 1.0  # neighbours may agree up to rounding
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     return [f"{v + 0.0:.{decimals}f}".replace("-", "−") for v in values]
 

@@ -38,8 +38,13 @@ def place(root: Path, identity: Mapping[str, Any], split: Split, arm: Arm) -> Pa
         "fit": [(r.digest, r.label) for r in split.fit],
         "val": [(r.digest, r.label) for r in split.val],
     }
+    return address(root / "comparisons", facts)
+
+
+def address(folder: Path, facts: Mapping[str, Any]) -> Path:
+    """The file in `folder` whose name is a digest of `facts`, which are JSON-able."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-    return root / "comparisons" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
 
 
 def keep(path: Path, outcome: Outcome) -> None:

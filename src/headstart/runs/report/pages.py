@@ -14,8 +14,8 @@ from typing import Any
 from markupsafe import Markup
 
 from headstart import plots
-from headstart.errors import one_line
 from headstart.files import write_atomically
+from headstart.plots.svg import printable
 from headstart.runs.folder import write_json
 from headstart.runs.report.page import environment, source
 
@@ -104,7 +104,7 @@ def write_page(
     text = _markdown(name, title, sentence, sections)
     write_atomically(folder / f"{name}.md", text.encode())
     page = folder / f"{name}.html"
-    write_atomically(page, _html(name, title, sentence, sections).encode())
+    write_atomically(page, render_page(name, title, sentence, sections).encode())
     return page
 
 
@@ -146,10 +146,11 @@ def _pipes(table: Table) -> list[str]:
 
 
 def _cell(content: str) -> str:
-    return one_line(content, limit=4000).replace("|", "\\|")
+    return printable(content).replace("|", "\\|")
 
 
-def _html(name: str, title: str, sentence: str, sections: Sequence[Section]) -> str:
+def render_page(name: str, title: str, sentence: str, sections: Sequence[Section]) -> str:
+    """The page as one self-contained HTML document; `name` is "" where no JSON lies beside it."""
     template = environment().get_template("page.html.j2")
     return template.render(
         name=name,

@@ -1,0 +1,138 @@
+"""The descriptors of images, computed once and kept by digest.
+
+    <cache>/sift/<key>/shard-<digest>.arrow   rows: image digest, descriptors, places
+
+As in the feature store, a shard is written whole or not at all and its name carries the digest of
+its bytes; a kill costs the shard in hand. Shards are mapped into memory, not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from headstart.baselines.settings import SiftSettings
+from headstart.baselines.sift import N_DIMS, dense_sift, opencv
+from headstart.data import read_rgb
+from headstart.files import write_atomically
+from headstart.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from headstart.data import Record
+
+logger = logging.getLogger(__name__)
+
+SHARD_IMAGES = 64
+
+Described = tuple[NDArray[np.uint8], NDArray[np.float32]]
+
+
+class Descriptors:
+    """Dense SIFT of images, by digest.
+
+    Parameters
+    ----------
+    settings : SiftSettings
+        Its grid decides what is kept where.
+    cache : Path
+        The cache folder.
+    """
+
+    def __init__(self, settings: SiftSettings, cache: Path) -> None:
+        self.settings = settings
+        text = json.dumps({"schema": 1, **settings.grid()}, sort_keys=True)
+        self.folder = cache / "sift" / hashlib.sha256(text.encode()).hexdigest()[:32]
+        self._rows: dict[str, tuple[pa.Table, int]] = {}
+        for path in sorted(self.folder.glob("shard-*.arrow")):
+            self._open(path)
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self._rows
+
+    def read(self, digest: str) -> Described:
+        """``descriptors`` uint8 (n, 128) and ``places`` float32 (n, 2) of one image."""
+        table, row = self._rows[digest]
+        found, places = (table.column(name)[row].as_buffer() for name in ("descriptors", "places"))
+        return (
+            np.frombuffer(found, np.uint8).reshape(-1, N_DIMS),
+            np.frombuffer(places, np.float32).reshape(-1, 2),
+        )
+
+    def fill(self, records: Sequence[Record], progress: Progress = silent) -> None:
+        """Describe the images that are missing.
+
+        Raises
+        ------
+        DataError
+            A file cannot be read any more.
+        OutputError
+            The disk is full.
+        InputError
+            OpenCV is not installed.
+        """
+        paths = {r.digest: r.path for r in records if r.digest not in self}
+        if not paths:
+            return
+        opencv()
+        digests = list(paths)
+        progress("dense SIFT", 0, len(digests))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, len(digests), SHARD_IMAGES):
+                part = digests[start : start + SHARD_IMAGES]
+                found = list(pool.map(lambda d: self._describe(paths[d]), part))
+                self._add(part, found)
+                progress("dense SIFT", start + len(part), len(digests))
+
+    def _describe(self, path: Path) -> Described:
+        longest = self.settings.longest_px
+        image = read_rgb(path, at_least=2 * longest).convert("L")
+        if max(image.size) > longest:
+            image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+        return dense_sift(np.asarray(image), self.settings)
+
+    def _add(self, digests: Sequence[str], found: Sequence[Described]) -> None:
+        import pyarrow as pa
+
+        columns: dict[str, Any] = {
+            "digest": pa.array(digests, pa.string()),
+            "descriptors": pa.array([d.tobytes() for d, _ in found], pa.large_binary()),
+            "places": pa.array([p.tobytes() for _, p in found], pa.large_binary()),
+        }
+        batch = pa.record_batch(columns)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        payload = bytes(sink.getvalue().to_pybytes())
+        path = self.folder / f"shard-{hashlib.sha256(payload).hexdigest()}.arrow"
+        write_atomically(path, payload)
+        self._open(path)
+
+    def _open(self, path: Path) -> None:
+        """Map one shard; a damaged one is set aside, its images count as missing."""
+        import pyarrow as pa
+
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest != path.stem.removeprefix("shard-"):
+                raise ValueError("its bytes do not match its name")
+            with pa.memory_map(str(path)) as source:
+                table = pa.ipc.open_file(source).read_all()
+        except (OSError, ValueError) as error:
+            logger.warning("damaged descriptor shard %s (%s): computed anew", path, error)
+            path.rename(path.with_suffix(".damaged"))
+            return
+        for row, image in enumerate(table.column("digest").to_pylist()):
+            self._rows.setdefault(image, (table, row))

@@ -1,0 +1,77 @@
+"""What decides the SIFT baseline, as one frozen value."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from headstart.errors import InputError
+
+N_BINS = 4  # a SIFT descriptor has 4 x 4 cells of 8 directions
+MIN_PATCH_PX = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiftSettings:
+    """Where descriptors are taken, and what is made of them.
+
+    Parameters
+    ----------
+    step_px : int, default 8
+        Distance of neighbouring descriptors (Lazebnik 2006).
+    patches_px : tuple of int, default (16, 24, 32)
+        Sides of the square patches described at every point of the grid.
+    longest_px : int, default 480
+        Images whose longer side is longer are reduced to it first.
+    n_words : tuple of int, default (200, 400)
+        Sizes of the vocabulary to choose from.
+    n_levels : int, default 3
+        Levels of the spatial pyramid: level ``l`` has ``2**l x 2**l`` cells.
+    n_sampled : int, default 100_000
+        Descriptors of the training images that vocabularies are learnt from.
+    n_gaussians, n_components : int, default 64
+        Size of the Fisher vector's mixture, and of the descriptors after PCA.
+    seed : int, default 0
+        Of the sample, of k-means, of the mixture and of the folds.
+    """
+
+    step_px: int = 8
+    patches_px: tuple[int, ...] = (16, 24, 32)
+    longest_px: int = 480
+    n_words: tuple[int, ...] = (200, 400)
+    n_levels: int = 3
+    n_sampled: int = 100_000
+    n_gaussians: int = 64
+    n_components: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least("--step", self.step_px, 1)
+        for patch in self.patches_px or (0,):
+            _at_least("--patches", patch, MIN_PATCH_PX)
+        _at_least("longest_px", self.longest_px, max(self.patches_px))
+        for words in self.n_words or (0,):
+            _at_least("--words", words, 2)
+        _at_least("--levels", self.n_levels, 1)
+        _at_least("--gaussians", self.n_gaussians, 1)
+
+    def grid(self) -> dict[str, Any]:
+        """The part that decides the descriptors, JSON-able."""
+        return {
+            "step_px": self.step_px,
+            "patches_px": list(self.patches_px),
+            "longest_px": self.longest_px,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, JSON-able."""
+        return dataclasses.asdict(self) | {
+            "patches_px": list(self.patches_px),
+            "n_words": list(self.n_words),
+        }
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{name} must be {least} or more; got {value}")

@@ -1,0 +1,151 @@
+"""Visual words: what the descriptors of the training images have in common."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.baselines.descriptors import Descriptors
+from headstart.baselines.sift import root_sift
+from headstart.errors import InputError
+
+Floats = NDArray[np.float32]
+
+_BATCH = 4_096
+# Fewer than this many descriptors a word leave words that stand for a handful of patches.
+PER_WORD = 10
+# A mixture has few parameters; more rows only take longer.
+MIXTURE_ROWS = 40_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """A mixture of Gaussians with diagonal covariances, after PCA.
+
+    Attributes
+    ----------
+    mean : float32 array (128,)
+    axes : float32 array (128, d)
+        A descriptor's coordinates are ``(x - mean) @ axes``; the place in the image follows them.
+    weights : float32 array (K,)
+    means, deviations : float32 array (K, d + 2)
+    """
+
+    mean: Floats
+    axes: Floats
+    weights: Floats
+    means: Floats
+    deviations: Floats
+
+
+def sample_descriptors(
+    store: Descriptors, digests: Sequence[str], n: int, seed: int
+) -> tuple[Floats, Floats]:
+    """RootSIFT of about ``n`` descriptors drawn evenly from the images, and their places.
+
+    Flat patches, whose descriptor is all zero, are left out: they are no word.
+
+    Returns
+    -------
+    descriptors : float32 array (m, 128)
+    places : float32 array (m, 2)
+    """
+    rng = np.random.default_rng(seed)
+    each = -(-n // max(len(digests), 1))
+    found, places = [], []
+    for digest in digests:
+        all_of_it, where = store.read(digest)
+        textured = np.flatnonzero(all_of_it.any(axis=1))
+        rows = rng.permutation(textured)[:each]
+        found.append(all_of_it[rows])
+        places.append(where[rows])
+    order = rng.permutation(sum(map(len, found)))  # so that its first rows are a sample too
+    return root_sift(np.concatenate(found)[order]), np.concatenate(places)[order]
+
+
+def fit_vocabulary(sample: Floats, n_words: int, seed: int) -> Floats:
+    """The words: centres of k-means (Sivic and Zisserman 2003), found in mini-batches.
+
+    Parameters
+    ----------
+    sample : float32 array (n, 128)
+    n_words : int
+    seed : int
+
+    Returns
+    -------
+    float32 array (n_words, 128)
+
+    Raises
+    ------
+    InputError
+        There are fewer than ten descriptors a word.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+
+    _require(len(sample), n_words, f"a vocabulary of {n_words} words", "--words")
+    kmeans = MiniBatchKMeans(
+        n_words, batch_size=_BATCH, n_init=1, max_iter=30, random_state=seed
+    ).fit(sample)
+    return np.asarray(kmeans.cluster_centers_, np.float32)
+
+
+def fit_mixture(
+    sample: Floats, places: Floats, n_gaussians: int, n_components: int, seed: int
+) -> Mixture:
+    """PCA, then Gaussians over its coordinates and the place in the image (Sánchez et al. 2012).
+
+    Parameters
+    ----------
+    sample : float32 array (n, 128)
+    places : float32 array (n, 2)
+    n_gaussians, n_components, seed : int
+
+    Raises
+    ------
+    InputError
+        There are fewer than ten descriptors a Gaussian.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    wanted = f"a mixture of {n_gaussians} Gaussians"
+    _require(len(sample), max(n_gaussians, n_components), wanted, "--gaussians")
+    pca = PCA(n_components, random_state=seed).fit(sample)
+    mean = np.asarray(pca.mean_, np.float32)
+    axes = np.asarray(pca.components_.T, np.float32)
+    points = with_places((sample - mean) @ axes, places)[:MIXTURE_ROWS]
+    mixture = GaussianMixture(
+        n_gaussians, covariance_type="diag", max_iter=20, tol=1e-2, reg_covar=1e-5,
+        init_params="k-means++", random_state=seed,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        # A few rounds are enough: what counts is the encoding, not the likelihood.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixture.fit(points)
+    return Mixture(
+        mean=mean,
+        axes=axes,
+        weights=mixture.weights_.astype(np.float32),
+        means=mixture.means_.astype(np.float32),
+        deviations=np.sqrt(mixture.covariances_).astype(np.float32),
+    )
+
+
+def with_places(coordinates: NDArray[np.floating], places: Floats) -> Floats:
+    """Coordinates with the place beside them, measured from the middle of the image."""
+    return np.hstack([coordinates, places - 0.5]).astype(np.float32, copy=False)
+
+
+def _require(n: int, n_parts: int, wanted: str, option: str) -> None:
+    least = PER_WORD * n_parts
+    if n < least:
+        raise InputError(
+            f"{wanted} needs {least:,} descriptors or more; the training images give {n:,}: "
+            f"take a smaller {option}, a smaller --step, or more images"
+        )

@@ -1,0 +1,116 @@
+"""``headstart compare``: backbones on one's own data, accuracy against what they cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.cli.comparison import default_folder
+from headstart.cli.console import console, progress_bars
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command()(compare)
+
+
+def compare(
+    data: Annotated[
+        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
+    ],
+    backbones: Annotated[
+        str | None,
+        typer.Option(
+            help="Names with commas between; FILE@ARCH for local weights. "
+            "Default: those whose weights are here."
+        ),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Crops in pixels; default each network's own.", min=16)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the split and the folds.", min=0)] = 0,
+    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
+    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default runs/DATA-compare.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """Compare backbones on your images: accuracy, computation, size and speed.
+
+    The last layer of each with a linear SVM is judged by cross-validation on the same folds of the
+    training images; test images are scored once each. The page draws accuracy against
+    multiply-accumulates and names the Pareto front.
+
+    Examples:
+
+        headstart compare photos/ --backbones embedded,resnet18,resnet50,vgg16
+    """
+    from headstart.cli.transfer.scores import named_backbones
+    from headstart.data import index
+    from headstart.features import cache_folder
+    from headstart.runs.report.backbones import backbone_sections
+    from headstart.runs.report.pages import write_page
+    from headstart.transfer.backbones import compare_backbones
+
+    nets = named_backbones(backbones)
+    with progress_bars(quiet=as_json) as progress:
+        indexed = index(
+            data,
+            split=None if split is None else str(split),
+            test_size=test_size,
+            seed=seed,
+            cache=cache_folder(),
+            progress=progress,
+        )
+        measured = compare_backbones(
+            indexed, nets, size_px=size, seed=seed, device=device, progress=progress
+        )
+    found = {"data": indexed.root.name, "seed": seed, **measured.to_dict()}
+    page = write_page(
+        out or default_folder(data, "compare"),
+        "compare",
+        title=f"Backbones on {indexed.root.name}",
+        sentence=measured.sentence,
+        sections=backbone_sections(found),
+        found=found,
+    )
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _show(found, page)
+
+
+def _show(found: Mapping[str, Any], page: Path) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from headstart.errors import one_line
+    from headstart.runs.report.backbones import cells
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption="cv: cross-validation on the training images; MACs: multiply-accumulates of one\n"
+        "image; * the cheapest that the noise cannot tell from the most accurate",
+        caption_justify="left",
+    )
+    table.add_column("backbone")
+    for name in ("cv, %", "test, %", "MACs", "parameters", "images/s"):
+        table.add_column(name, justify="right")
+    for row in found["candidates"]:
+        name, _, cv, test, _, macs, parameters, speed, _ = cells(row)
+        style = "bold" if row["is_chosen"] else None
+        # An opening bracket followed by a figure is no markup to Rich.
+        table.add_row(
+            one_line(name), cv, test.partition(" ")[0], macs, parameters, speed, style=style
+        )
+    out = console()
+    out.print(table)
+    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {page}", markup=False, soft_wrap=True)

@@ -1,0 +1,90 @@
+"""``headstart complexity``: published accuracy over operations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.cli.console import console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command()(complexity)
+
+
+def complexity(
+    networks: Annotated[
+        list[str] | None, typer.Argument(help="Names of torchvision; default the catalogue's.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All networks that torchvision publishes figures of.")
+    ] = False,
+    reference: Annotated[
+        str, typer.Option(help="Network whose accuracy the answer prices.")
+    ] = "vgg16",
+    out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("runs/complexity"),
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """Top-1 accuracy over operations, with the area by parameters: the published figures.
+
+    The figures come with torchvision and are of ImageNet; no network is run and nothing is
+    downloaded.
+
+    Examples:
+
+        headstart complexity
+
+        headstart complexity vgg16 resnet50 efficientnet_b0 --reference resnet50
+
+        headstart complexity --all
+    """
+    from headstart.backbones.published import catalogue_names, front, published_results, source
+    from headstart.errors import InputError
+    from headstart.runs.report.complexity import sentence, write_complexity
+
+    if everything and networks:
+        raise InputError("--all shows every network: leave the names out, or leave out --all")
+    names = networks or (None if everything else catalogue_names())
+    results = published_results(None if names is None else list(dict.fromkeys(names)))
+    found: dict[str, Any] = {
+        "source": source(),
+        "reference": reference,
+        "networks": [r.to_dict() for r in results],
+        "front": [r.to_dict() for r in front(results)],
+    }
+    found["sentence"] = sentence(found)
+    page = write_complexity(out, found)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    _show(found)
+    console().print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    console().print(f"page     {page}", markup=False, soft_wrap=True)
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    best = {r["name"] for r in found["front"]}
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption=f"{found['source']}\n* beaten by none with as few operations",
+        caption_justify="left",
+    )
+    table.add_column("network", no_wrap=True)
+    for name in ("top-1, %", "G MACs", "M params", "px"):
+        table.add_column(name, justify="right")
+    for r in found["networks"]:
+        table.add_row(
+            r["name"] + (" *" if r["name"] in best else ""),
+            f"{r['accuracy']:.1f}",
+            f"{r['giga_macs']:.3g}",
+            f"{r['n_parameters'] / 1e6:.3g}",
+            str(r["size_px"]),
+        )
+    console().print(table)

@@ -1,0 +1,62 @@
+"""``headstart describe``: the table of an architecture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FORMATS = ("text", "markdown", "html", "json")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command()(describe)
+
+
+def describe(
+    backbone: Annotated[str, typer.Argument(help="Name: see `headstart backbones`.")],
+    size: Annotated[
+        int | None, typer.Option(help="Side of the input, px; default the network's own.", min=1)
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="text, markdown, html or json.")
+    ] = "text",
+    out: Annotated[Path | None, typer.Option(help="File to write; default: print.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """The layers of a network: maps, size, kernel, stride, activation, and what each costs.
+
+    No weights are needed: shapes alone pass through the network.
+
+    Examples:
+
+        headstart describe vgg16
+
+        headstart describe resnet50 --format markdown
+
+        headstart describe vit_b_16 --format html --out vit.html
+    """
+    from headstart.backbones.table import describe as table_of
+    from headstart.errors import InputError, did_you_mean
+    from headstart.files import write_atomically
+    from headstart.runs.report import architecture
+
+    chosen = "json" if as_json else format_
+    if chosen not in FORMATS:
+        raise InputError(
+            f"--format must be one of {', '.join(FORMATS)}; got {chosen!r}."
+            f"{did_you_mean(chosen, FORMATS)}"
+        )
+    table = table_of(backbone, size).to_dict()
+    if chosen == "json":
+        written = json.dumps(table, indent=1, ensure_ascii=False)
+    else:
+        written = getattr(architecture, chosen)(table)
+    if out is None:
+        typer.echo(written)
+        return
+    write_atomically(out, f"{written}\n".encode())
+    typer.echo(f"written  {out}", err=True)

@@ -1,0 +1,94 @@
+"""``headstart similar``: which training images look like this one to the network?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.cli.console import console, progress_bars
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command()(similar)
+
+
+def similar(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    k: Annotated[int, typer.Option("--k", help="How many to show.", min=1, max=100)] = 10,
+    data: Annotated[
+        str | None, typer.Option(help="Where the run's images are now, if they moved.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default RUN-similar.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """The training images nearest to a picture, by distance of their features.
+
+    Where the run has test images, it is measured how often the nearest are of the right class:
+    precision at k, and mean average precision.
+
+    Examples:
+
+        headstart similar runs/photos new.jpg
+
+        headstart similar runs/photos new.jpg --k 20 --json
+    """
+    import headstart
+    from headstart.runs.report.pages import write_page
+    from headstart.runs.report.retrieval import retrieval_sections
+    from headstart.runs.retrieval import similar as find_similar
+
+    opened = headstart.load(run)
+    with progress_bars(quiet=as_json) as progress:
+        result = find_similar(opened, image, k=k, data=data, device=device, progress=progress)
+    found = {"run": str(run), **result.to_dict()}
+    folder = out or run.resolve().with_name(f"{run.resolve().name}-similar")
+    page = write_page(
+        folder,
+        "similar",
+        title=f"Training images like {image.name}",
+        sentence=result.sentence,
+        sections=retrieval_sections(result, _accuracy(opened.metrics)),
+        found=found,
+    )
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _show(found, page)
+
+
+def _accuracy(metrics: Mapping[str, Any]) -> float | None:
+    """Of the run's classifier on its test images."""
+    test = metrics.get("test") or {}
+    value = (test.get("accuracy") or {}).get("value")
+    return None if value is None else float(value)
+
+
+def _show(found: Mapping[str, Any], page: Path) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from headstart.errors import one_line
+    from headstart.runs.report.retrieval import neighbour_rows
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("")
+    table.add_column("image", overflow="fold")
+    table.add_column("class")
+    table.add_column("distance", justify="right")
+    for number, row in enumerate(neighbour_rows(found), start=1):
+        table.add_row(str(number), *map(one_line, row))
+    out = console()
+    out.print(table)
+    for note in found["notes"]:
+        out.print(f"note: {note}", markup=False, soft_wrap=True)
+    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {page}", markup=False, soft_wrap=True)

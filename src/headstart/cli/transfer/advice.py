@@ -1,0 +1,171 @@
+"""``headstart transfer advice``: what the textbook rule advises, beside what was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli.comparison import chosen_seeds, default_folder
+from headstart.cli.console import console, progress_bars
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index
+    from headstart.progress import Progress
+    from headstart.transfer import Comparison
+
+REGIMES = ("upper", "all")
+
+
+def advice(
+    data: Annotated[
+        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
+    ],
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Train: fine-tune a few layers, and all of them.")
+    ] = False,
+    distance: Annotated[
+        float | None,
+        typer.Option(help="To the source, if known; default measured, with its references."),
+    ] = None,
+    much: Annotated[
+        float, typer.Option(help="Images a class from which data count as much.", min=1)
+    ] = 100,
+    epochs: Annotated[int, typer.Option(help="Of --measure.", min=1)] = 4,
+    seeds: Annotated[int, typer.Option(help="Of --measure: how many.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
+    size: Annotated[
+        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
+    ] = "embedded",
+    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
+    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default runs/DATA-advice.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """Place your data by size and likeness, and check the rule's advice by measuring.
+
+    Without `--measure` earlier layers are compared with the last one, which takes seconds. With it
+    the network is fine-tuned as well, on the same images, and the winner is set against the rule.
+
+    Examples:
+
+        headstart transfer advice photos/
+
+        headstart transfer advice photos/ --measure --epochs 4 --size 160
+    """
+    from headstart.backbones import load
+    from headstart.data import index
+    from headstart.features import cache_folder
+    from headstart.runs.report.advice import advice_sections
+    from headstart.runs.report.pages import write_page
+    from headstart.transfer.advice import compare_depths, distances, make_rule, to_dict
+    from headstart.transfer.profile import measure_profile
+
+    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    with progress_bars(quiet=as_json) as progress:
+        indexed = index(
+            data,
+            split=None if split is None else str(split),
+            test_size=test_size,
+            seed=seed,
+            cache=cache_folder(),
+            progress=progress,
+        )
+        references: dict[str, float] = {}
+        if distance is None:
+            distance, references = distances(
+                indexed, net, seed=seed, device=device, progress=progress
+            )
+        rule = make_rule(indexed, distance, references, much=much)
+        profile = measure_profile(
+            indexed,
+            net,
+            resolutions=[size or net.preprocessing.size_px],
+            max_blocks=1,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+        comparison = None
+        if measure:
+            comparison = _measure(
+                indexed, net, epochs, chosen_seeds(seed, seeds), size, device, progress
+            )
+    found: dict[str, Any] = {
+        "data": indexed.root.name,
+        "backbone": net.name,
+        "seed": seed,
+        **to_dict(rule, references, compare_depths(profile), comparison),
+    }
+    found["sentence"] = f"{found['rule']} {found['verdict']}"
+    page = write_page(
+        out or default_folder(data, "advice"),
+        "advice",
+        title=f"What to do with {indexed.root.name}",
+        sentence=found["sentence"],
+        sections=advice_sections(found),
+        found=found,
+    )
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _show(found, page)
+
+
+def _measure(
+    indexed: Index,
+    net: Backbone,
+    epochs: int,
+    seeds: tuple[int, ...],
+    size: int | None,
+    device: str | None,
+    progress: Progress,
+) -> Comparison:
+    """The linear SVMs, fine-tuning of a few layers and of all."""
+    from headstart.finetune import TrainSettings
+    from headstart.transfer import compare, regime_arms
+
+    base = TrainSettings(epochs=epochs, normalise=True, seed=seeds[0])
+    return compare(
+        indexed,
+        net,
+        regime_arms(net, base, names=REGIMES),
+        seeds=seeds,
+        size_px=size,
+        device=device,
+        progress=progress,
+    )
+
+
+def _show(found: Mapping[str, Any], page: Path) -> None:
+    out = console()
+    much, far = found["has_much"], found["is_far"]
+    out.print(
+        f"images   {found['n_per_class']:.0f} a class: {'much' if much else 'little'} "
+        f"(much from {found['much']:g}, a convention)",
+        markup=False,
+        soft_wrap=True,
+    )
+    out.print(
+        f"distance {found['distance']:.3f} to the source: {'unlike' if far else 'like'} "
+        f"(unlike from {found['far']:.3f}, a convention)",
+        markup=False,
+        soft_wrap=True,
+    )
+    for line in (found["rule"], found.get("depth_verdict", "")):
+        if line:
+            out.print(line, markup=False, soft_wrap=True)
+    out.print(found["verdict"], style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {page}", markup=False, soft_wrap=True)

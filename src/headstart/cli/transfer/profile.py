@@ -1,0 +1,161 @@
+"""``headstart transfer profile``: which layers at which resolutions, and which side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.cli.comparison import default_folder
+from headstart.cli.console import console, progress_bars
+
+
+def profile(
+    data: Annotated[
+        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
+    ],
+    resolutions: Annotated[
+        str | None,
+        typer.Option(help="Pixels with commas between; default the network's own and 10/7 of it."),
+    ] = None,
+    taps: Annotated[
+        str | None, typer.Option(help="Layers with commas between; default all.")
+    ] = None,
+    normalise: Annotated[str, typer.Option(help="l2, or power: signed square roots first.")] = "l2",
+    pooling: Annotated[
+        str, typer.Option(help="average, max, or pyramid (1x1 + 2x2), over positions.")
+    ] = "average",
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Average features of each image and its mirror image.")
+    ] = False,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole", help="Show the network each image whole too, squashed to a square."
+        ),
+    ] = False,
+    max_blocks: Annotated[
+        int, typer.Option(help="Of the concatenation; 1 leaves it out.", min=1)
+    ] = 6,
+    seed: Annotated[int, typer.Option(help="Of the split and the folds.", min=0)] = 0,
+    backbone: Annotated[
+        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
+    ] = "embedded",
+    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
+    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default runs/DATA-profile.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """Measure what every layer knows of your images, and which layers to set side by side.
+
+    A linear SVM on each layer at each resolution is judged by cross-validation on the training
+    images. Blocks are then added to the best one while that gains more than noise. The test images
+    are scored once for the last layer, the best block and the concatenation.
+
+    Examples:
+
+        headstart transfer profile photos/
+
+        headstart transfer profile photos/ --resolutions 224,320 --mirror --whole
+    """
+    from headstart.backbones import load
+    from headstart.backbones.tapped import POOLINGS
+    from headstart.cli.fit import _numbers
+    from headstart.data import index
+    from headstart.errors import InputError
+    from headstart.features import cache_folder
+    from headstart.runs.report.pages import write_page
+    from headstart.runs.report.profile import profile_sections, profile_sentence
+    from headstart.transfer.feature_blocks import NORMALISATIONS
+    from headstart.transfer.profile import measure_profile
+    from headstart.transfer.profiled import to_dict
+
+    if pooling not in POOLINGS:
+        raise InputError(f"--pooling {pooling!r} is unknown: choose from {', '.join(POOLINGS)}")
+    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    with progress_bars(quiet=as_json) as progress:
+        indexed = index(
+            data,
+            split=None if split is None else str(split),
+            test_size=test_size,
+            seed=seed,
+            cache=cache_folder(),
+            progress=progress,
+        )
+        measured = measure_profile(
+            indexed,
+            net,
+            resolutions=_numbers(resolutions, "--resolutions", int),
+            taps=None if taps is None else [t.strip() for t in taps.split(",")],
+            normalize=normalise,  # type: ignore[arg-type]
+            pooling=pooling,  # type: ignore[arg-type]
+            mirror=mirror,
+            whole=whole,
+            max_blocks=max_blocks,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+    found = {
+        "data": indexed.root.name,
+        "backbone": net.name,
+        "normalize": normalise,
+        "normalize_line": NORMALISATIONS[normalise],
+        "pooling": pooling,
+        "pooling_line": POOLINGS[pooling],
+        "mirror": mirror,
+        "whole": whole,
+        "seed": seed,
+        **to_dict(measured),
+    }
+    found["sentence"] = profile_sentence(found)
+    page = write_page(
+        out or default_folder(data, "profile"),
+        "profile",
+        title=f"Layers of {net.name} on {indexed.root.name}",
+        sentence=found["sentence"],
+        sections=profile_sections(found),
+        found=found,
+    )
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _show(found, page)
+
+
+def _show(found: Mapping[str, Any], page: Path) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from headstart.runs.report.profile import depth_sentence
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption=f"accuracy in %, {found['n_folds']}-fold cross-validation on "
+        f"{found['n_train']:,} training images\n* highest   ~ within one standard error of it",
+        caption_justify="left",
+    )
+    table.add_column("layer")
+    for view in found["views"]:
+        table.add_column(f"{view} px", justify="right")
+    for tap in found["taps"]:
+        row = [c for c in found["cells"] if c["tap"] == tap]
+        marks = ["*" if c["is_best"] else "~" if c["is_tie"] else " " for c in row]
+        cells = [f"{100 * c['cv'][0]:.1f} {m}" for c, m in zip(row, marks, strict=True)]
+        table.add_row(tap, *cells)
+    out = console()
+    out.print(table)
+    joined = found["models"][-1]["blocks"]
+    if len(joined) > 1:
+        out.print(f"blocks   {', '.join(joined)}", markup=False, soft_wrap=True)
+    out.print(depth_sentence(found), markup=False, soft_wrap=True)
+    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {page}", markup=False, soft_wrap=True)

@@ -1,0 +1,137 @@
+"""``headstart transfer shift``: two folders with the same classes, and adaptation between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.cli.comparison import chosen_seeds, default_folder
+from headstart.cli.console import console, progress_bars
+
+
+def shift(
+    source: Annotated[
+        str, typer.Argument(help="Labelled images: folder of class folders or data set name.")
+    ],
+    target: Annotated[
+        str | None, typer.Argument(help="The same classes from elsewhere; or --corrupt.")
+    ] = None,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(help="Make the target of the source: invert, blur, noise, grey or dark."),
+    ] = None,
+    tap: Annotated[
+        str | None, typer.Option(help="Layer; default the last before the logits.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Repeats of DANN.", min=1)] = 3,
+    seed: Annotated[int, typer.Option(help="The first seed, and that of the split.", min=0)] = 0,
+    backbone: Annotated[
+        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
+    ] = "embedded",
+    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="CSV or JSON file of the source's train and test.")
+    ] = None,
+    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default runs/SOURCE-shift.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """Measure what a shift of domain costs, and what unlabelled target images win back.
+
+    A linear SVM on frozen features is trained on the source and tested on held-out images of both.
+    AdaBN, CORAL and DANN then adapt with the target's training images, without labels; the same
+    SVM trained with their labels is the upper bound.
+
+    Examples:
+
+        headstart transfer shift photos/ sketches/
+
+        headstart transfer shift photos/ --corrupt blur
+    """
+    from headstart.backbones import load
+    from headstart.data import index
+    from headstart.errors import InputError
+    from headstart.features import cache_folder
+    from headstart.finetune.network import features_tap
+    from headstart.runs.report.shift import write_shift
+    from headstart.transfer.corruption import corrupted_copy
+    from headstart.transfer.shift import measure_shift
+
+    if (target is None) == (corrupt is None):
+        raise InputError(
+            "give a TARGET folder, or --corrupt to make one of the source; one of them"
+        )
+    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    with progress_bars(quiet=as_json) as progress:
+        here = index(
+            source,
+            split=None if split is None else str(split),
+            test_size=test_size,
+            seed=seed,
+            progress=progress,
+        )
+        if corrupt is not None:
+            there = corrupted_copy(here, corrupt, cache=cache_folder(), progress=progress)
+        else:
+            assert target is not None
+            there = index(target, test_size=test_size, seed=seed, progress=progress)
+        found = measure_shift(
+            here,
+            there,
+            net,
+            size_px=size,
+            tap=tap,
+            seeds=chosen_seeds(seed, seeds),
+            device=device,
+            progress=progress,
+        )
+    figures = {
+        **found.to_dict(),
+        "source_name": here.root.name,
+        "target_name": f"{here.root.name} ({corrupt})" if corrupt else there.root.name,
+        "backbone": net.name,
+        "tap": tap or features_tap(net).name,
+        "size_px": size or net.preprocessing.size_px,
+        "notes": list(dict.fromkeys((*here.notes, *there.notes, *found.notes))),
+    }
+    what = f"shift-{corrupt}" if corrupt else "shift"
+    page = write_shift(out or default_folder(source, what), figures)
+    _show(figures, page, as_json=as_json)
+
+
+def _show(found: Mapping[str, Any], page: Path, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    from rich import box
+    from rich.table import Table
+
+    from headstart.runs.report.shift import cells, source_cells
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption="accuracy on held-out images in %; points against no adaptation, paired",
+        caption_justify="left",
+    )
+    table.add_column("")
+    table.add_column("accuracy", justify="right")
+    table.add_column("points", justify="right")
+    for row in (source_cells(found), *(cells(row) for row in found["methods"])):
+        table.add_row(*row)
+    out = console()
+    out.print(table)
+    for line in found["findings"]:
+        out.print(line, markup=False, soft_wrap=True)
+    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {page}", markup=False, soft_wrap=True)

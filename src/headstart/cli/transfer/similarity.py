@@ -1,0 +1,161 @@
+"""``headstart transfer similarity``: how far are the images from those the network knows?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.cli.comparison import default_folder
+from headstart.cli.console import console, progress_bars
+
+
+def similarity(
+    data: Annotated[
+        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
+    ],
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH: images to compare with; may be given several times."),
+    ] = None,
+    made: Annotated[
+        bool,
+        typer.Option(
+            "--made/--no-made",
+            help="The references that are always there: two photographs, digits, noise.",
+        ),
+    ] = True,
+    n_images: Annotated[int, typer.Option("--images", help="Of each set, at most.", min=2)] = 200,
+    size: Annotated[
+        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the images taken and of the folds.", min=0)] = 0,
+    backbone: Annotated[
+        str, typer.Option(help="Pretrained network with BatchNorm: see `headstart backbones`.")
+    ] = "embedded",
+    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default runs/DATA-similarity.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """How far your images lie from those that the network was trained on, without those images.
+
+    The network's BatchNorm layers keep the statistics of its source. The distance to them is
+    shown among reference sets, layer by layer, and against what transfer really gave on every set
+    that has labels.
+
+    Examples:
+
+        headstart transfer similarity photos/
+
+        headstart transfer similarity photos/ --reference textures=dtd/ --reference cells=cells/
+    """
+    from headstart.backbones import load
+    from headstart.data import index
+    from headstart.features import cache_folder
+    from headstart.runs.report.pages import write_page
+    from headstart.runs.report.similarity import similarity_sections
+    from headstart.transfer.likeness import place
+    from headstart.transfer.references import (
+        indexed_set,
+        made_sets,
+        parse_reference,
+        read_reference,
+    )
+    from headstart.transfer.similarity import source_statistics
+
+    asked = [parse_reference(text) for text in reference or []]
+    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    source_statistics(net)  # a network without them is told before images are read
+    folder, cache = out or default_folder(data, "similarity"), cache_folder()
+    with progress_bars(quiet=as_json) as progress:
+        indexed = index(
+            data,
+            split=None if split is None else str(split),
+            seed=seed,
+            cache=cache,
+            progress=progress,
+        )
+        target = indexed_set(indexed.root.name, indexed, seed=seed)
+        references = [
+            read_reference(name, path, cache=cache, seed=seed, progress=progress)
+            for name, path in asked
+        ]
+        references += made_sets(cache=cache, seed=seed) if made else []
+        _check_names([s.name for s in (target, *references)])
+        likeness = place(
+            net,
+            target,
+            references,
+            n_images=n_images,
+            size_px=size,
+            seed=seed,
+            device=device,
+            cache=cache,
+            progress=progress,
+        )
+    found = {
+        "data": indexed.root.name,
+        "backbone": net.name,
+        "size_px": size or net.preprocessing.size_px,
+        "seed": seed,
+        **likeness.to_dict(),
+    }
+    page = write_page(
+        folder,
+        "similarity",
+        title=f"{indexed.root.name}: how far from the source of {net.name}",
+        sentence=likeness.sentence,
+        sections=similarity_sections(found),
+        found=found,
+    )
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _show(found, page)
+
+
+def _check_names(names: list[str]) -> None:
+    from headstart.errors import InputError
+
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"every set needs a name of its own, the data's included; got {', '.join(names)}"
+        )
+
+
+def _show(found: Mapping[str, Any], page: Path) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from headstart.errors import one_line
+    from headstart.runs.report.similarity import gain_rows, scale_rows
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption="KL, Fréchet: distance to the source, mean over channels, median over layers\n"
+        "features, pixels: accuracy in % of a linear SVM on them\n"
+        "removed: % of the errors on pixels that the features remove",
+        caption_justify="left",
+    )
+    table.add_column("set", no_wrap=True)
+    for column in ("KL", "95 %", "Fréchet", "features", "pixels", "removed"):
+        table.add_column(column, justify="right", no_wrap=True)
+    gains = {row[0]: row for row in gain_rows(found)}
+    for name, _, kl, ends, frechet, _ in scale_rows(found):
+        _, _, features, pixels, _, removed, _ = gains.get(name, [""] * 7)
+        measured = (features.partition(" ")[0], pixels.partition(" ")[0], removed)
+        style = "bold" if name == found["target"] else None
+        table.add_row(one_line(name, limit=18), kl, ends, frechet, *measured, style=style)
+    out = console()
+    out.print(table)
+    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {page}", markup=False, soft_wrap=True)

@@ -1,0 +1,168 @@
+"""``headstart transfer size``: how many images are enough, and what more of them would bring."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli.comparison import chosen_seeds, default_folder
+from headstart.cli.console import console, progress_bars
+
+if TYPE_CHECKING:
+    from headstart.data import Index
+    from headstart.progress import Progress
+    from headstart.transfer.datasize import DataSize
+
+
+def size(
+    data: Annotated[
+        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
+    ],
+    more: Annotated[
+        int, typer.Option(help="Images a class to be added: what would they bring?", min=1)
+    ] = 100,
+    sizes: Annotated[
+        str | None, typer.Option(help="Images a class with commas between; default 1,2,3,5,7,10...")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Foretell the larger sizes from the smaller ones.")
+    ] = False,
+    scratch: Annotated[
+        bool, typer.Option("--scratch", help="Train a compact network from random weights as well.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(help="Of --scratch, at least.", min=1)] = 30,
+    tap: Annotated[
+        str | None, typer.Option(help="Layer; default the last before the logits.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Random orders of the images.", min=2)] = 5,
+    seed: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
+    crops: Annotated[
+        int | None,
+        typer.Option("--size", help="Crops in pixels; default the network's own.", min=16),
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
+    ] = "embedded",
+    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
+    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default runs/DATA-size.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """Tell what more images a class would bring.
+
+    A linear SVM on frozen features is fitted to nested subsets of the training images; a power law
+    through its errors, with an interval, says what more images would do.
+
+    Examples:
+
+        headstart transfer size photos/ --more 100 --check
+
+        headstart transfer size photos/ --scratch
+    """
+    from headstart.backbones import load
+    from headstart.cli.fit import _numbers
+    from headstart.data import index
+    from headstart.features import cache_folder
+    from headstart.runs.report.datasize import datasize_sections, datasize_sentence
+    from headstart.runs.report.pages import write_page
+    from headstart.transfer.datasize import measure_datasize, to_dict
+
+    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    with progress_bars(quiet=as_json) as progress:
+        indexed = index(
+            data,
+            split=None if split is None else str(split),
+            test_size=test_size,
+            seed=seed,
+            cache=cache_folder(),
+            progress=progress,
+        )
+        measured = measure_datasize(
+            indexed,
+            net,
+            tap=tap,
+            size_px=crops,
+            counts=_numbers(sizes, "--sizes", int),
+            seeds=chosen_seeds(seed, seeds),
+            device=device,
+            progress=progress,
+        )
+        found: dict[str, Any] = {
+            "data": indexed.root.name,
+            "backbone": net.name,
+            "seed": seed,
+            "is_checked": check,
+            **to_dict(measured, more),
+        }
+        if scratch:
+            found["scratch"] = _from_scratch(indexed, measured, epochs, seed, device, progress)
+    found["sentence"] = datasize_sentence(found)
+    page = write_page(
+        out or default_folder(data, "size"),
+        "size",
+        title=f"How many images of {indexed.root.name} are enough",
+        sentence=found["sentence"],
+        sections=datasize_sections(found),
+        found=found,
+    )
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _show(found, page)
+
+
+def _from_scratch(
+    indexed: Index,
+    measured: DataSize,
+    epochs: int,
+    seed: int,
+    device: str | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    from headstart.transfer.scratch import scratch_counts, to_dict, train_from_scratch
+
+    points = train_from_scratch(
+        indexed,
+        scratch_counts(measured.counts),
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
+    return to_dict(points, measured, "A compact network")
+
+
+def _show(found: Mapping[str, Any], page: Path) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from headstart.runs.report.datasize import check_sentence, scratch_sentence
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        caption=f"accuracy in %, mean of {found['n_repeats']} orders, {found['n_test']:,} images",
+        caption_justify="left",
+    )
+    for name in ("images a class", "accuracy", "95 %"):
+        table.add_column(name, justify="right")
+    for point in found["points"]:
+        value, low, high = (100 * v for v in point["accuracy"])
+        table.add_row(f"{point['n']}", f"{value:.1f}", f"[{low:.1f}, {high:.1f}]")
+    out = console()
+    # Brackets of an interval are no markup.
+    out.print(table, markup=False)
+    if found["is_checked"]:
+        out.print(check_sentence(found["forecasts"]), markup=False, soft_wrap=True)
+    if found.get("scratch"):
+        out.print(scratch_sentence(found["scratch"]), markup=False, soft_wrap=True)
+    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {page}", markup=False, soft_wrap=True)

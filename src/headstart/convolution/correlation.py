@@ -1,0 +1,152 @@
+"""A kernel over a picture, with stride, padding and dilation, and the size that comes of it.
+
+Networks correlate: the kernel is laid on the picture as it is written. A mathematician's
+convolution turns it by half a turn first, which is the same for a symmetric kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import InputError, did_you_mean
+
+Padding = Literal["zeros", "reflect", "none"]
+PADDINGS: tuple[Padding, ...] = ("zeros", "reflect", "none")
+
+# (stride, padding, dilation): each differs from the first in one thing, but for the last.
+VARIANTS: tuple[tuple[int, Padding, int], ...] = (
+    (1, "zeros", 1),
+    (1, "reflect", 1),
+    (1, "none", 1),
+    (2, "zeros", 1),
+    (4, "zeros", 1),
+    (1, "zeros", 2),
+    (1, "zeros", 4),
+    (1, "none", 4),
+)
+
+Floats = NDArray[np.float32]
+
+
+def correlate(
+    picture: Floats,
+    weights: Sequence[Sequence[float]],
+    *,
+    stride: int = 1,
+    padding: str = "zeros",
+    dilation: int = 1,
+) -> Floats:
+    """Lay a kernel on every place of a picture, multiply and add up: what a network's layer does.
+
+    Parameters
+    ----------
+    picture : float32 array (H, W, C)
+        Each channel is treated alike, and alone.
+    weights : (k, k) floats, k odd
+    stride : int >= 1, default 1
+        Places from one result to the next.
+    padding : {"zeros", "reflect", "none"}, default "zeros"
+        What lies around the picture: zeros, the picture mirrored about its outermost pixels, or
+        nothing, so that the kernel stays inside. With padding and stride 1 the size stays.
+    dilation : int >= 1, default 1
+        Places from one weight to the next.
+
+    Returns
+    -------
+    float32 array (H', W', C)
+        As `output_size` says.
+
+    Raises
+    ------
+    InputError
+        A setting is out of range, or the picture is smaller than the kernel.
+    """
+    import torch
+    from torch.nn import functional
+
+    kernel = torch.tensor(weights, dtype=torch.float32)
+    _check(picture.shape[:2], len(weights), stride, padding, dilation)
+    images = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[:, None]
+    around = padding_px(len(weights), padding, dilation)
+    if around:
+        mode = "reflect" if padding == "reflect" else "constant"
+        images = functional.pad(images, (around,) * 4, mode=mode)
+    out = functional.conv2d(images, kernel[None, None], stride=stride, dilation=dilation)
+    result: Floats = out[:, 0].permute(1, 2, 0).numpy()
+    return result
+
+
+def padding_px(side: int, padding: str, dilation: int = 1) -> int:
+    """Pixels added on each side."""
+    return 0 if padding == "none" else dilation * (side - 1) // 2
+
+
+def output_size(n: int, side: int, *, stride: int, padding: str, dilation: int) -> int:
+    """Pixels that ``n`` become: ``floor((n + 2 p - d (k - 1) - 1) / s) + 1``."""
+    span = dilation * (side - 1)
+    return (n + 2 * padding_px(side, padding, dilation) - span - 1) // stride + 1
+
+
+def formula(n: int, side: int, *, stride: int, padding: str, dilation: int) -> str:
+    """`output_size` with the numbers put in."""
+    p = padding_px(side, padding, dilation)
+    out = output_size(n, side, stride=stride, padding=padding, dilation=dilation)
+    return f"⌊({n} + 2·{p} − {dilation}·({side} − 1) − 1) / {stride}⌋ + 1 = {out}"
+
+
+def explain_size(
+    width: int, height: int, side: int, *, stride: int, padding: str, dilation: int
+) -> str:
+    """The formula with the numbers put in, and what it gives for both sides, as a sentence."""
+    p = padding_px(side, padding, dilation)
+    out_width, out_height = (
+        output_size(n, side, stride=stride, padding=padding, dilation=dilation)
+        for n in (width, height)
+    )
+    numbers = formula(width, side, stride=stride, padding=padding, dilation=dilation)
+    return (
+        f"A {side} × {side} kernel with stride {stride}, {p} px of padding ({padding}) and "
+        f"dilation {dilation} makes {out_width} × {out_height} of {width} × {height} pixels: "
+        f"⌊(n + 2p − d(k − 1) − 1) / s⌋ + 1 = {numbers}."
+    )
+
+
+def fits(width: int, height: int, side: int, dilation: int) -> bool:
+    """Whether a picture is as large as the kernel spans."""
+    return min(width, height) >= dilation * (side - 1) + 1
+
+
+def describe_variant(
+    width: int, height: int, side: int, variant: tuple[int, Padding, int]
+) -> dict[str, Any]:
+    """A variant's settings, the size of its result and the formula, JSON-able."""
+    stride, padding, dilation = variant
+    settings: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
+    return {
+        **settings,
+        "width": output_size(width, side, **settings),
+        "height": output_size(height, side, **settings),
+        "formula": formula(width, side, **settings),
+    }
+
+
+def _check(size: tuple[int, ...], side: int, stride: int, padding: str, dilation: int) -> None:
+    if padding not in PADDINGS:
+        raise InputError(
+            f"--padding must be {', '.join(PADDINGS[:-1])} or {PADDINGS[-1]}; got {padding!r}."
+            f"{did_you_mean(padding, PADDINGS)}"
+        )
+    for option, value in (("--stride", stride), ("--dilation", dilation)):
+        if value < 1:
+            raise InputError(f"{option} must be 1 or more; got {value}")
+    span = dilation * (side - 1) + 1
+    if not fits(size[1], size[0], side, dilation):
+        dilated = f" with dilation {dilation}" if dilation > 1 else ""
+        raise InputError(
+            f"the image is {size[1]} x {size[0]} px, smaller than the kernel, which spans "
+            f"{span} x {span} px{dilated}: take a larger image or a smaller kernel"
+        )

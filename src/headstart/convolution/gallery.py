@@ -1,0 +1,115 @@
+"""Kernels by name, and kernels that a person types."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+from headstart.errors import InputError, one_line
+
+Values = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kernel:
+    """A square kernel of odd side.
+
+    Attributes
+    ----------
+    name : str
+    values : tuple of k tuples of k floats
+    divisor : float, default 1
+        What the values are divided by before use, kept apart so that the kernel prints well.
+    """
+
+    name: str
+    values: Values
+    divisor: float = 1.0
+
+    @property
+    def side(self) -> int:
+        """The number of rows, k."""
+        return len(self.values)
+
+    @property
+    def weights(self) -> Values:
+        """The values over the divisor: what is applied."""
+        return tuple(tuple(v / self.divisor for v in row) for row in self.values)
+
+    @property
+    def keeps_brightness(self) -> bool:
+        """Whether the weights sum to about one, so that a plain area stays as bright as it was."""
+        return abs(sum(map(sum, self.weights)) - 1) < 0.05
+
+    def typed(self) -> str:
+        """The kernel as ``--kernel`` takes it, the divisor before it."""
+        rows = ",".join("[" + ",".join(f"{v:g}" for v in row) + "]" for row in self.values)
+        return (f"1/{self.divisor:g} × " if self.divisor != 1 else "") + f"[{rows}]"
+
+    def rows(self) -> list[str]:
+        """The kernel as lines of text, in columns; the divisor in front of the middle one."""
+        cells = [[f"{v:g}" for v in row] for row in self.values]
+        wide = max(len(cell) for row in cells for cell in row)
+        lines = ["  ".join(cell.rjust(wide) for cell in row) for row in cells]
+        front = f"1/{self.divisor:g} x " if self.divisor != 1 else ""
+        middle = len(lines) // 2
+        return [(front if i == middle else " " * len(front)) + s for i, s in enumerate(lines)]
+
+
+def _kernel(name: str, *values: tuple[float, ...], divisor: float = 1.0) -> Kernel:
+    return Kernel(name=name, values=values, divisor=divisor)
+
+
+EDGES = _kernel("edges, 8 neighbours", (-1, -1, -1), (-1, 8, -1), (-1, -1, -1))
+GALLERY: tuple[Kernel, ...] = (
+    _kernel("identity", (0, 0, 0), (0, 1, 0), (0, 0, 0)),
+    _kernel("edges, diagonal", (1, 0, -1), (0, 0, 0), (-1, 0, 1)),
+    _kernel("edges, 4 neighbours", (0, -1, 0), (-1, 4, -1), (0, -1, 0)),
+    EDGES,
+    _kernel("sharpen", (0, -1, 0), (-1, 5, -1), (0, -1, 0)),
+    _kernel("box blur", (1, 1, 1), (1, 1, 1), (1, 1, 1), divisor=9),
+    _kernel("Gaussian blur", (1, 2, 1), (2, 4, 2), (1, 2, 1), divisor=16),
+    _kernel("emboss", (-2, -1, 0), (-1, 1, 1), (0, 1, 2)),
+    _kernel("Sobel, left to right", (-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),
+    _kernel("Sobel, top to bottom", (-1, -2, -1), (0, 0, 0), (1, 2, 1)),
+)
+
+
+def parse_kernel(text: str) -> Kernel:
+    """A kernel as a person types it: ``"[[0, -1, 0], [-1, 5, -1], [0, -1, 0]]"``.
+
+    Raises
+    ------
+    InputError
+        It is not a list of rows of finite numbers, not square, or its side is even.
+    """
+    example = "such as [[0,-1,0],[-1,5,-1],[0,-1,0]]"
+    try:
+        rows = json.loads(text)
+    except ValueError:
+        rows = None
+    if not isinstance(rows, list) or not rows or not all(isinstance(r, list) and r for r in rows):
+        raise InputError(
+            f"--kernel takes rows of numbers in brackets, {example}; got {one_line(text, limit=80)!r}"
+        )
+    for row in rows:
+        for value in row:
+            if not _is_number(value):
+                raise InputError(
+                    f"--kernel takes finite numbers, {example}; got {one_line(repr(value), limit=40)}"
+                )
+    widths = sorted({len(row) for row in rows})
+    if widths != [len(rows)]:
+        shown = " or ".join(map(str, widths))
+        raise InputError(f"--kernel must be square; got {len(rows)} rows of {shown} numbers")
+    if len(rows) % 2 == 0:
+        raise InputError(
+            f"--kernel must have an odd side, so that it has a middle; got {len(rows)} x {len(rows)}"
+        )
+    return Kernel(name="yours", values=tuple(tuple(float(v) for v in row) for row in rows))
+
+
+def _is_number(value: object) -> bool:
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and abs(float(value)) < 1e30 and math.isfinite(value)  # type: ignore[arg-type]

@@ -1,0 +1,192 @@
+"""Pictures side by side on white sheets, with their kernels or names below.
+
+The letters are plain ASCII: Pillow's own font has no minus sign and no multiplication sign.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from headstart.convolution.correlation import correlate
+from headstart.convolution.filters import FeatureMaps, FirstFilters
+from headstart.convolution.gallery import Kernel
+
+Floats = NDArray[np.float32]
+
+GAP, LINE, SIZE = 14, 16, 13
+INK, FAINT, PAPER = (25, 28, 33), (95, 103, 112), (255, 255, 255)
+# What a result is stretched to where it does not keep brightness: all but the brightest pixels.
+PERCENTILE = 99.5
+MAP_PX = 112
+FILTER_PX = 56
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cell:
+    picture: Image.Image
+    title: str
+    lines: Sequence[str] = ()
+
+
+def kernel_sheet(
+    picture: Floats, kernels: Sequence[Kernel], *, stride: int, padding: str, dilation: int
+) -> bytes:
+    """The picture, then what each kernel makes of it, with the kernel printed below.
+
+    Parameters
+    ----------
+    picture : float32 array (H, W, 3) in [0, 1]
+    kernels : sequence of Kernel
+    stride, padding, dilation
+        As for `correlate`.
+
+    Returns
+    -------
+    bytes
+        A PNG. Results of kernels that keep brightness are clipped to [0, 1]; of others the size is
+        shown, whatever its sign, stretched so that all but the brightest half per cent fits.
+    """
+    cells = [_Cell(picture=_as_image(picture), title="the picture")]
+    for kernel in kernels:
+        result = correlate(
+            picture, kernel.weights, stride=stride, padding=padding, dilation=dilation
+        )
+        shown, factor = _visible(result, kernel.keeps_brightness)
+        note = "" if factor is None else f", |result| x {factor:.2g}"
+        cells.append(_Cell(picture=_as_image(shown), title=kernel.name + note, lines=kernel.rows()))
+    # The kernels of one page are of one kind of side; a large one needs few columns.
+    return _sheet(cells, _columns(picture.shape[1], len(cells)))
+
+
+def variant_sheet(
+    picture: Floats, kernel: Kernel, variants: Sequence[tuple[int, str, int]]
+) -> bytes:
+    """One kernel with several (stride, padding, dilation), each result in its own size, as a PNG."""
+    cells = []
+    for stride, padding, dilation in variants:
+        result = correlate(
+            picture, kernel.weights, stride=stride, padding=padding, dilation=dilation
+        )
+        shown, _ = _visible(result, kernel.keeps_brightness)
+        height, width = result.shape[:2]
+        title = f"stride {stride}, {padding}, dilation {dilation}: {width} x {height}"
+        cells.append(_Cell(picture=_as_image(shown), title=title))
+    return _sheet(cells, _columns(picture.shape[1], len(cells)))
+
+
+def filter_sheet(filters: FirstFilters) -> bytes:
+    """Filters as small colour pictures, each stretched to its own range, grey for zero; a PNG."""
+    reach = np.abs(filters.weights).max(axis=(1, 2, 3), keepdims=True)
+    values = 0.5 + 0.5 * filters.weights / np.where(reach > 0, reach, 1)
+    cells = [
+        _Cell(picture=_enlarged(_as_image(v), FILTER_PX), title=str(i))
+        for i, v in enumerate(values)
+    ]
+    return _sheet(cells, min(len(cells), 12))
+
+
+def map_sheet(found: FeatureMaps) -> bytes:
+    """What the network saw, and the maps, each stretched to its own range; a PNG."""
+    crop = found.crop.resize((MAP_PX, MAP_PX), Image.Resampling.LANCZOS)
+    cells = [_Cell(picture=crop, title="the crop")]
+    for channel, values in zip(found.channels, found.maps, strict=True):
+        low, high = float(values.min()), float(values.max())
+        scaled = (values - low) / (high - low or 1.0)
+        picture = _as_image(np.repeat(scaled[:, :, None], 3, axis=2))
+        cells.append(_Cell(picture=_enlarged(picture, MAP_PX), title=f"map {channel}"))
+    return _sheet(cells, min(len(cells), 6))
+
+
+def _visible(result: Floats, keeps_brightness: bool) -> tuple[Floats, float | None]:
+    """The result in [0, 1], and the factor by which its size was multiplied."""
+    if keeps_brightness:
+        return np.clip(result, 0, 1), None
+    size = np.abs(result)
+    top = float(np.percentile(size, PERCENTILE)) or float(size.max()) or 1.0
+    return np.clip(size / top, 0, 1), 1 / top
+
+
+def _as_image(values: Floats) -> Image.Image:
+    levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(levels))
+
+
+def _enlarged(picture: Image.Image, side: int) -> Image.Image:
+    """A small picture at a whole multiple of its size near ``side``, its pixels as squares."""
+    factor = max(1, round(side / picture.width))
+    size = (picture.width * factor, picture.height * factor)
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def _columns(width: int, n: int) -> int:
+    """As many columns as fit about 1,100 px, at least two."""
+    return max(2, min(n, 1_100 // (width + GAP)))
+
+
+def _sheet(cells: Sequence[_Cell], n_columns: int) -> bytes:
+    plain = ImageFont.load_default(size=SIZE)
+    wide = max(
+        max(c.picture.width for c in cells),
+        math.ceil(max(plain.getlength(c.title) for c in cells)),
+        max(_lines_width(c, plain) for c in cells),
+    )
+    rows = [cells[i : i + n_columns] for i in range(0, len(cells), n_columns)]
+    heights = [
+        max(c.picture.height for c in row) + LINE * (1 + max(len(c.lines) for c in row)) + 8 + GAP
+        for row in rows
+    ]
+    columns = max(len(row) for row in rows)
+    sheet = Image.new("RGB", (GAP + columns * (wide + GAP), GAP + sum(heights)), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    top = GAP
+    for row, height in zip(rows, heights, strict=True):
+        for i, cell in enumerate(row):
+            _put(sheet, pen, cell, GAP + i * (wide + GAP), top, plain)
+        top += height
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _put(
+    sheet: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    cell: _Cell,
+    x: int,
+    y: int,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:
+    sheet.paste(cell.picture, (x, y))
+    below = y + cell.picture.height + 4
+    pen.text((x, below), cell.title, fill=INK, font=font)
+    for n, line in enumerate(cell.lines, start=1):
+        _put_columns(pen, line, x, below + n * LINE, font)
+
+
+def _put_columns(
+    pen: ImageDraw.ImageDraw,
+    line: str,
+    x: int,
+    y: int,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:
+    """A line letter by letter in equal steps: the built-in font's letters differ in width."""
+    step = _step(font)
+    for i, letter in enumerate(line):
+        if letter != " ":
+            pen.text((x + i * step, y), letter, fill=FAINT, font=font)
+
+
+def _lines_width(cell: _Cell, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
+    return max((math.ceil(len(line) * _step(font)) for line in cell.lines), default=0)
+
+
+def _step(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
+    return float(font.getlength("0"))

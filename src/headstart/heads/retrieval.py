@@ -1,0 +1,226 @@
+"""Nearest neighbours among features, and how often they are of the same class.
+
+Letters: ``q`` queries, ``n`` rows of the gallery, ``d`` features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from headstart.heads.accuracy import Interval
+
+__all__ = ["Retrieval", "average_precision", "measure_retrieval", "nearest", "precision_at"]
+
+# Queries whose distances to the whole gallery are held at once.
+BLOCK = 256
+
+
+def nearest(
+    queries: ArrayLike, gallery: ArrayLike, k: int
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The ``k`` rows of the gallery with the smallest Euclidean distance to each query.
+
+    Razavian et al., "CNN features off-the-shelf" (2014), section 4, retrieve by this distance of
+    features of unit length.
+
+    Parameters
+    ----------
+    queries : array-like of shape (q, d), float
+    gallery : array-like of shape (n, d), float
+    k : int >= 1
+        Where the gallery has fewer rows, all are given.
+
+    Returns
+    -------
+    rows : int array (q, min(k, n))
+        Nearest first; of equals, the earlier row.
+    distances : float64 array (q, min(k, n))
+
+    Raises
+    ------
+    ValueError
+        ``k`` is below 1, or the shapes do not fit.
+    """
+    Q, G = _checked(queries, gallery)
+    if k < 1:
+        raise ValueError(f"k must be at least 1; got {k}")
+    rows = np.empty((len(Q), min(k, len(G))), dtype=np.intp)
+    for block, order in _orders(Q, G):
+        rows[block] = order[:, :k]
+    # Anew from the differences: the sorted ones lose what two near rows differ by.
+    distances: NDArray[np.float64] = np.stack(
+        [np.linalg.norm(G[found] - query, axis=1) for found, query in zip(rows, Q, strict=True)]
+    )
+    return rows, distances
+
+
+def precision_at(relevant: ArrayLike, k: int) -> float:
+    """Share of relevant rows among the first ``k``.
+
+    Parameters
+    ----------
+    relevant : array-like of bool, shape (n,)
+        In the order of retrieval.
+    k : int from 1 to n
+
+    Raises
+    ------
+    ValueError
+        ``k`` is outside 1 to n.
+    """
+    hits = np.asarray(relevant, dtype=bool)
+    if not 1 <= k <= hits.size:
+        raise ValueError(f"k must be from 1 to {hits.size}, the rows retrieved; got {k}")
+    return float(hits[:k].mean())
+
+
+def average_precision(relevant: ArrayLike) -> float:
+    """Mean of the precisions at the places of the relevant rows; NaN where none is relevant.
+
+    Parameters
+    ----------
+    relevant : array-like of bool, shape (n,)
+        The whole gallery in the order of retrieval.
+    """
+    places = np.flatnonzero(np.asarray(relevant, dtype=bool))
+    if not places.size:
+        return float("nan")
+    return float((np.arange(1, places.size + 1) / (places + 1)).mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """How good a gallery is at giving images of the query's class.
+
+    Attributes
+    ----------
+    ks : tuple of int
+        Ascending.
+    precision : tuple of Interval
+        Mean precision at each of ``ks`` over the queries.
+    mean_average_precision : Interval
+    by_class : dict of label to float
+        Mean average precision of the queries of each class.
+    n_queries : int
+        Queries that count.
+    n_left_out : int
+        Queries whose class the gallery does not have.
+    n_gallery : int
+    """
+
+    ks: tuple[int, ...]
+    precision: tuple[Interval, ...]
+    mean_average_precision: Interval
+    by_class: dict[str, float]
+    n_queries: int
+    n_left_out: int
+    n_gallery: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "ks": list(self.ks),
+            "precision": [_ends(p) for p in self.precision],
+            "mean_average_precision": _ends(self.mean_average_precision),
+            "by_class": self.by_class,
+            "n_queries": self.n_queries,
+            "n_left_out": self.n_left_out,
+            "n_gallery": self.n_gallery,
+        }
+
+
+def measure_retrieval(
+    queries: ArrayLike,
+    query_labels: ArrayLike,
+    gallery: ArrayLike,
+    gallery_labels: ArrayLike,
+    ks: Sequence[int] = (1, 5, 10),
+) -> Retrieval:
+    """Precision at k and mean average precision; relevant is what has the query's label.
+
+    Parameters
+    ----------
+    queries : array-like of shape (q, d), float
+    query_labels : array-like of shape (q,)
+    gallery : array-like of shape (n, d), float
+    gallery_labels : array-like of shape (n,)
+    ks : sequence of int >= 1
+        Those above n are left out.
+
+    Returns
+    -------
+    Retrieval
+        Its intervals are of the mean over queries: 1.96 standard errors, within 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit, or no query has a relevant row.
+    """
+    Q, G = _checked(queries, gallery)
+    asked, known = np.asarray(query_labels), np.asarray(gallery_labels)
+    if len(asked) != len(Q) or len(known) != len(G):
+        raise ValueError(
+            f"one label a row is needed; got {len(asked)} for {len(Q)} queries and {len(known)} for "
+            f"{len(G)} rows of the gallery"
+        )
+    counted = np.isin(asked, known)
+    if not counted.any():
+        raise ValueError("no query has a row of its label in the gallery")
+    Q, asked = Q[counted], asked[counted]
+    wanted = sorted({k for k in ks if 1 <= k <= len(G)})
+    precisions = np.empty((len(Q), len(wanted)))
+    averages = np.empty(len(Q))
+    for block, order in _orders(Q, G):
+        relevant = known[order] == asked[block, None]
+        hits = np.cumsum(relevant, axis=1)
+        precisions[block] = hits[:, [k - 1 for k in wanted]] / np.array(wanted)
+        at_place = hits / np.arange(1, len(G) + 1)
+        averages[block] = (at_place * relevant).sum(axis=1) / hits[:, -1]
+    return Retrieval(
+        ks=tuple(wanted),
+        precision=tuple(_mean_interval(column) for column in precisions.T),
+        mean_average_precision=_mean_interval(averages),
+        by_class={str(c): float(averages[asked == c].mean()) for c in np.unique(asked)},
+        n_queries=len(Q),
+        n_left_out=int((~counted).sum()),
+        n_gallery=len(G),
+    )
+
+
+def _orders(
+    Q: NDArray[np.float64], G: NDArray[np.float64]
+) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+    """Blocks of queries with the order of the whole gallery for each of them."""
+    squares = (G**2).sum(axis=1)
+    for start in range(0, len(Q), BLOCK):
+        block = slice(start, min(start + BLOCK, len(Q)))
+        # The square of the query's own length changes no order.
+        yield block, np.argsort(squares - 2 * Q[block] @ G.T, axis=1, kind="stable")
+
+
+def _checked(
+    queries: ArrayLike, gallery: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    Q, G = np.asarray(queries, dtype=np.float64), np.asarray(gallery, dtype=np.float64)
+    if Q.ndim != 2 or G.ndim != 2 or Q.shape[1] != G.shape[1] or not Q.size or not G.size:
+        raise ValueError(
+            "queries and gallery must be (rows, features) with as many features, and not empty; "
+            f"got {Q.shape} and {G.shape}"
+        )
+    return Q, G
+
+
+def _mean_interval(values: NDArray[np.float64]) -> Interval:
+    value = float(values.mean())
+    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 1.0
+    return Interval(value, max(0.0, value - half), min(1.0, value + half))
+
+
+def _ends(interval: Interval) -> dict[str, float]:
+    return {"value": interval.value, "low": interval.low, "high": interval.high}

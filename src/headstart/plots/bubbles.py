@@ -1,0 +1,365 @@
+"""Bubbles: one value over another, with a third as the area, such as accuracy over computation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from headstart.plots import svg
+
+_LEFT, _RIGHT, _TOP, _FOOT = 50.0, 18.0, 30.0, 50.0
+_LARGEST, _SMALLEST = 30.0, 3.5  # radii, px
+_TEXT = 11.0
+# A ground of paper behind the letters, so that lines do not run through them.
+_HALO = "paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round"
+
+# Distances, px, at which a label may stand off from a crowd, and what a px costs against px^2 covered.
+_FAR = (22.0, 38.0, 54.0, 70.0)
+_PER_PX_AWAY = 3.0
+
+_Scale = Callable[[float], float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bubble:
+    """One bubble.
+
+    Attributes
+    ----------
+    label : str
+    x : float
+        Above zero where the axis is logarithmic.
+    y : float
+    area : float
+        0 or more; the largest of a figure sets the scale.
+    mark : str
+        ``""``, ``"chosen"``, ``"best"`` or ``"tie"``: the sign in the bubble.
+    low, high : float, optional
+        Ends of the interval of ``y``, drawn as a line through the bubble.
+    is_faint : bool
+        Something to compare with, such as a published value, drawn in grey.
+    """
+
+    label: str
+    x: float
+    y: float
+    area: float
+    mark: str = ""
+    low: float | None = None
+    high: float | None = None
+    is_faint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A rectangle that text or a bubble covers."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlap(self, other: _Box) -> float:
+        """Shared area, px^2."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(width, 0.0) * max(height, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A bubble in px, and where its label is anchored."""
+
+    bubble: Bubble
+    x: float
+    y: float
+    radius: float
+    label_x: float
+    label_y: float
+    anchor: str
+
+
+def bubble_plot(
+    points: Sequence[Bubble],
+    *,
+    x_axis: str,
+    y_axis: str,
+    name: str,
+    title: str,
+    description: str,
+    area_axis: str = "",
+    area_unit: Callable[[float], str] = "{:.3g}".format,
+    front: Sequence[str] = (),
+    log_x: bool = True,
+    width: float = 640,
+    height: float = 420,
+) -> str:
+    """Bubbles with their labels, the larger ones behind the smaller.
+
+    Parameters
+    ----------
+    points : sequence of Bubble
+        At least one.
+    x_axis, y_axis : str
+        What the axes measure, with their units.
+    name, title, description : str
+        Identity in the page, and the words for those who do not see the figure.
+    area_axis : str
+        What the area measures; then a legend of two areas is drawn.
+    area_unit : function of float to str
+        How an area is written in the legend.
+    front : sequence of str
+        Labels of the points to join by a dashed line, such as the Pareto front.
+    log_x : bool, default True
+        Whether ``x`` is on a logarithmic axis.
+    width, height : float
+        In px.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+
+    Raises
+    ------
+    ValueError
+        There is no point, or one that a logarithmic axis cannot show.
+    """
+    if not points:
+        raise ValueError("bubble_plot needs one or more points; got none")
+    if log_x and min(p.x for p in points) <= 0:
+        raise ValueError("bubble_plot with log_x needs every x above 0")
+    largest = max(p.area for p in points) or 1.0
+    x_low, x_high = _x_range([p.x for p in points], log_x)
+    y_low, y_high = _y_range(points)
+    right, bottom = width - _RIGHT, height - _FOOT
+
+    def at_x(value: float) -> float:
+        share = (_log(value, log_x) - x_low) / (x_high - x_low)
+        return _LEFT + share * (right - _LEFT)
+
+    def at_y(value: float) -> float:
+        return bottom - (value - y_low) / (y_high - y_low) * (bottom - _TOP)
+
+    legend = _legend(largest, area_axis, area_unit, right, bottom)
+    taken = [legend[1]] if legend else []
+    placed = _place(points, at_x, at_y, largest, (_LEFT, right, _TOP, bottom), taken)
+    body = [svg.text(y_axis, 2, 14, class_="muted small")]
+    body += _y_lines(y_low, y_high, at_y, right)
+    body += _x_labels(x_low, x_high, at_x, log_x, bottom)
+    body.append(
+        svg.text(x_axis, (_LEFT + right) / 2, height - 8, class_="muted small", anchor="middle")
+    )
+    body += legend[0] if legend else []
+    body += _front([p for p in placed if p.bubble.label in front])
+    for spot in sorted(placed, key=lambda p: -p.radius):
+        body.append(_bubble(spot, at_y, x_axis, y_axis))
+    body += [line for spot in placed for line in _leader(spot)]
+    body += [_label(spot) for spot in placed]
+    return svg.figure(name, title, description, width, height, *body)
+
+
+def _log(value: float, log_x: bool) -> float:
+    return math.log10(value) if log_x else value
+
+
+def _x_range(values: Sequence[float], log_x: bool) -> tuple[float, float]:
+    scaled = [_log(v, log_x) for v in values]
+    low, high = min(scaled), max(scaled)
+    # Room at both ends for half a bubble and for a label.
+    air = 0.14 * (high - low) or (0.5 if log_x else abs(high) or 1.0)
+    return low - air, high + air
+
+
+def _y_range(points: Sequence[Bubble]) -> tuple[float, float]:
+    ends = [end for p in points for end in (p.y, p.low, p.high) if end is not None]
+    air = 0.12 * (max(ends) - min(ends)) or 1.0
+    return min(ends) - air, max(ends) + air
+
+
+def _radius(area: float, largest: float) -> float:
+    return max(_LARGEST * math.sqrt(max(area, 0.0) / largest), _SMALLEST)
+
+
+def _y_lines(low: float, high: float, at_y: _Scale, right: float) -> list[str]:
+    parts = []
+    values = svg.ticks(low, high, n=7)
+    for value, label in zip(values, svg.tick_labels(values), strict=True):
+        y = at_y(value)
+        parts.append(svg.element("line", x1=_LEFT, x2=right, y1=y, y2=y, class_="line"))
+        parts.append(svg.text(label, _LEFT - 6, y + 4, class_="muted small", anchor="end"))
+    return parts
+
+
+def _x_labels(low: float, high: float, at_x: _Scale, log_x: bool, bottom: float) -> list[str]:
+    if log_x:
+        values = _log_ticks(low, high)
+        labels = [f"{v:g}" for v in values]
+    else:
+        values = svg.ticks(low, high, n=7)
+        labels = svg.tick_labels(values)
+    parts = []
+    for value, label in zip(values, labels, strict=True):
+        x = at_x(value)
+        parts.append(svg.element("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, class_="axis"))
+        parts.append(svg.text(label, x, bottom + 19, class_="muted small", anchor="middle"))
+    return parts
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten in the range; powers alone where these are many."""
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    for steps in ((1, 2, 5), (1,)):
+        values = [m * 10.0**k for k in powers for m in steps]
+        values = [v for v in values if low <= math.log10(v) <= high]
+        if len(values) <= 10:
+            break
+    return values
+
+
+def _place(
+    points: Sequence[Bubble],
+    at_x: _Scale,
+    at_y: _Scale,
+    largest: float,
+    frame: tuple[float, float, float, float],
+    taken: list[_Box],
+) -> list[_Placed]:
+    """Each label beside its bubble, where it covers least of what is there already."""
+    circles = [(at_x(p.x), at_y(p.y), _radius(p.area, largest)) for p in points]
+    boxes = taken + [_Box(x - r, y - r, x + r, y + r) for x, y, r in circles]
+    placed = []
+    for bubble, (x, y, r) in zip(points, circles, strict=True):
+        wide = svg.text_width(svg.shorten(bubble.label), size_px=_TEXT)
+        spots = _spots(x, y, r)
+        costs = [
+            _cost(_label_box(*spot, wide), boxes, frame) + far * _PER_PX_AWAY for spot, far in spots
+        ]
+        best = spots[costs.index(min(costs))][0]
+        boxes.append(_label_box(*best, wide))
+        placed.append(_Placed(bubble, x, y, r, *best))
+    return placed
+
+
+def _spots(x: float, y: float, r: float) -> list[tuple[tuple[float, float, str], float]]:
+    """Where a label may be anchored, and how far from its bubble; beside it first."""
+    near = 0.7 * r
+    spots = [
+        (x + r + 4, y + 4, "start"),
+        (x - r - 4, y + 4, "end"),
+        (x, y - r - 5, "middle"),
+        (x, y + r + 12, "middle"),
+        (x + near + 3, y - near - 4, "start"),
+        (x + near + 3, y + near + 11, "start"),
+        (x - near - 3, y - near - 4, "end"),
+        (x - near - 3, y + near + 11, "end"),
+    ]
+    found = [(spot, 0.0) for spot in spots]
+    for far in _FAR:
+        for across, down in ((0.7, -0.7), (0.7, 0.7), (-0.7, -0.7), (-0.7, 0.7), (0, -1), (0, 1)):
+            anchor = "start" if across > 0 else "end" if across < 0 else "middle"
+            place = (x + across * (r + far), y + down * (r + far) + (4 if down < 0 else 8), anchor)
+            found.append((place, far))
+    return found
+
+
+def _label_box(x: float, y: float, anchor: str, wide: float) -> _Box:
+    left = x - wide * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
+    return _Box(left, y - 10, left + wide, y + 3)
+
+
+def _cost(box: _Box, boxes: Sequence[_Box], frame: tuple[float, float, float, float]) -> float:
+    left, right, top, bottom = frame
+    outside = max(left - box.left, 0) + max(box.right - right, 0)
+    outside += max(top - box.top, 0) + max(box.bottom - bottom, 0)
+    return sum(box.overlap(other) for other in boxes) + 1000 * outside
+
+
+def _front(spots: Sequence[_Placed]) -> list[str]:
+    ordered = sorted(spots, key=lambda p: p.x)
+    return [
+        svg.element("line", x1=a.x, y1=a.y, x2=b.x, y2=b.y, class_="axis", stroke_dasharray="4 3")
+        for a, b in pairwise(ordered)
+    ]
+
+
+def _bubble(spot: _Placed, at_y: _Scale, x_axis: str, y_axis: str) -> str:
+    p = spot.bubble
+    colour = "var(--muted)" if p.is_faint else "var(--accent)"
+    written = f"{p.label}: {y_axis} {p.y:.3g}, {x_axis} {p.x:.3g}"
+    parts = [
+        svg.tip(written),
+        svg.element(
+            "circle",
+            cx=spot.x,
+            cy=spot.y,
+            r=spot.radius,
+            style=f"fill:{colour};fill-opacity:.28;stroke:{colour}",
+            stroke_width=1.5,
+        ),
+    ]
+    if p.low is not None and p.high is not None:
+        ends = {"x1": spot.x, "x2": spot.x, "y1": at_y(p.low), "y2": at_y(p.high)}
+        parts.append(svg.element("line", style=f"stroke:{colour}", stroke_width=2, **ends))
+    if p.mark:
+        parts.append(svg.mark(p.mark, spot.x, spot.y))
+    else:
+        dot = f"fill:{colour};stroke:none"
+        parts.append(svg.element("circle", cx=spot.x, cy=spot.y, r=2, style=dot))
+    return svg.element("g", *parts)
+
+
+def _label(spot: _Placed) -> str:
+    p = spot.bubble
+    style = "muted small" if p.is_faint else "small strong" if p.mark else "small"
+    label = svg.text(
+        svg.shorten(p.label), spot.label_x, spot.label_y, class_=style, anchor=spot.anchor
+    )
+    return svg.element("g", label, style=_HALO)
+
+
+def _leader(spot: _Placed) -> list[str]:
+    """A thin line from a bubble to a label that found no place beside it."""
+    across, down = spot.label_x - spot.x, spot.label_y - 4 - spot.y
+    length = math.hypot(across, down)
+    if length < spot.radius + _FAR[0] - 6:
+        return []
+    start = spot.radius / length
+    ends = {
+        "x1": spot.x + start * across,
+        "y1": spot.y + start * down,
+        "x2": spot.label_x,
+        "y2": spot.label_y + (2 if down < 0 else -9),
+    }
+    return [svg.element("line", class_="axis", stroke_width=0.7, **ends)]
+
+
+def _legend(
+    largest: float, axis: str, unit: Callable[[float], str], right: float, bottom: float
+) -> tuple[list[str], _Box] | None:
+    """Two areas with their values at the lower right, where cheap and bad points seldom are."""
+    if not axis:
+        return None
+    rounded = _round_down(largest)
+    sizes = [rounded, _round_down(rounded / 8)]
+    words = [unit(value) for value in sizes]
+    wide = 2 * _LARGEST + 10 + max(svg.text_width(w, size_px=_TEXT) for w in words)
+    wide = max(wide, svg.text_width(axis, size_px=_TEXT))
+    left, y = right - wide, bottom - 10
+    parts = []
+    for value, word in zip(reversed(sizes), reversed(words), strict=True):
+        r = _radius(value, largest)
+        centre = left + _LARGEST
+        parts.append(svg.element("circle", cx=centre, cy=y - r, r=r, class_="axis"))
+        parts.append(svg.text(word, left + 2 * _LARGEST + 8, y - r + 4, class_="muted small"))
+        y -= 2 * r + 5
+    parts.append(svg.text(axis, left, y - 4, class_="muted small"))
+    return parts, _Box(left - 6, y - 18, right, bottom)
+
+
+def _round_down(value: float) -> float:
+    """The largest of 1, 2, 5 times a power of ten that is not above ``value``."""
+    power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
+    return max(m * power for m in (1, 2, 5) if m * power <= value * (1 + 1e-9) or m == 1)

@@ -1,0 +1,240 @@
+"""Contours of a function of two numbers, with a path over them; several panels side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.plots import svg
+
+_LEFT, _TOP, _FOOT, _GAP = 46.0, 40.0, 46.0, 54.0
+Floats = NDArray[np.float64]
+_Point = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One map of contours.
+
+    Attributes
+    ----------
+    label, note : str
+        Above the panel, in one line each.
+    x, y : sequence of float
+        Where ``values`` were taken, rising.
+    values : array (len(y), len(x))
+    levels : sequence of float
+        Contours to draw.
+    path : sequence of (x, y)
+        Joined points, the first one a ring.
+    goal : (x, y), optional
+        A star.
+    """
+
+    label: str
+    note: str = ""
+    x: Sequence[float]
+    y: Sequence[float]
+    values: Floats
+    levels: Sequence[float]
+    path: Sequence[_Point] = ()
+    goal: _Point | None = None
+
+
+def contour_plot(
+    panels: Sequence[Panel],
+    *,
+    name: str,
+    title: str,
+    description: str,
+    x_axis: str,
+    y_axis: str,
+    side: float = 250,
+) -> str:
+    """Panels of contours in a row, each on its own scale.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        One or more.
+    name, title, description : str
+        Identity in the page, and the words for those who do not see the figure.
+    x_axis, y_axis : str
+        What the axes of every panel measure.
+    side : float
+        Of a panel in px.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    body: list[str] = []
+    for i, panel in enumerate(panels):
+        left = _LEFT + i * (side + _GAP)
+        body += _panel(panel, f"{name}-{i}", left, side)
+        middle, foot = left + side / 2, _TOP + side + 34
+        body.append(svg.text(x_axis, middle, foot, class_="muted small", anchor="middle"))
+    turned = f"translate(11 {_TOP + side / 2:.1f}) rotate(-90)"
+    body.append(svg.text(y_axis, 0, 0, class_="muted small", anchor="middle", transform=turned))
+    width = _LEFT + len(panels) * (side + _GAP) - _GAP + 12
+    return svg.figure(name, title, description, width, _TOP + side + _FOOT, *body)
+
+
+def contour(
+    x: Sequence[float], y: Sequence[float], values: Floats, level: float
+) -> list[list[_Point]]:
+    """The lines along which a function has one value, by marching squares.
+
+    Parameters
+    ----------
+    x, y : sequence of float
+    values : array (len(y), len(x))
+        Between its points the function is taken as linear along the edges of the squares.
+    level : float
+
+    Returns
+    -------
+    list of list of (x, y)
+        Each a chain of points; one that closes ends where it began.
+    """
+    links: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
+    inside = values > level
+    for i, j in np.argwhere(_is_crossed(inside)):
+        for one, other in _sides(inside[i : i + 2, j : j + 2], int(i), int(j)):
+            links.setdefault(one, []).append(other)
+            links.setdefault(other, []).append(one)
+    chains = []
+    # Open chains first, from an end; what is left then is closed.
+    for start in sorted(links, key=lambda edge: len(links[edge])):
+        if links[start]:
+            chains.append([_place(edge, x, y, values, level) for edge in _follow(links, start)])
+    return chains
+
+
+def _is_crossed(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Squares whose corners are not all on one side."""
+    n_in = sum(
+        inside[a : inside.shape[0] - 1 + a, b : inside.shape[1] - 1 + b].astype(int)
+        for a in (0, 1)
+        for b in (0, 1)
+    )
+    return (np.asarray(n_in) > 0) & (np.asarray(n_in) < 4)
+
+
+def _sides(
+    corner: NDArray[np.bool_], i: int, j: int
+) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
+    """Pairs of edges (row, column, 0 along x or 1 along y) of a square that a contour joins."""
+    crossed = [
+        edge
+        for edge, is_cut in (
+            ((i, j, 0), corner[0, 0] != corner[0, 1]),
+            ((i, j + 1, 1), corner[0, 1] != corner[1, 1]),
+            ((i + 1, j, 0), corner[1, 0] != corner[1, 1]),
+            ((i, j, 1), corner[0, 0] != corner[1, 0]),
+        )
+        if is_cut
+    ]
+    if len(crossed) == 2:
+        return [(crossed[0], crossed[1])]
+    # A saddle: the two corners of one kind are cut off, which is one of its two readings.
+    return [(crossed[0], crossed[3]), (crossed[1], crossed[2])]
+
+
+def _follow(
+    links: dict[tuple[int, int, int], list[tuple[int, int, int]]], start: tuple[int, int, int]
+) -> list[tuple[int, int, int]]:
+    """Edge after edge, taking the links out on the way."""
+    chain = [start]
+    while links[chain[-1]]:
+        after = links[chain[-1]].pop()
+        links[after].remove(chain[-1])
+        chain.append(after)
+    return chain
+
+
+def _place(
+    edge: tuple[int, int, int],
+    x: Sequence[float],
+    y: Sequence[float],
+    values: Floats,
+    level: float,
+) -> _Point:
+    """Where on an edge the level lies."""
+    i, j, along_y = edge
+    first, last = values[i, j], values[i + along_y, j + 1 - along_y]
+    share = float((level - first) / (last - first))
+    if along_y:
+        return x[j], y[i] + share * (y[i + 1] - y[i])
+    return x[j] + share * (x[j + 1] - x[j]), y[i]
+
+
+def _panel(panel: Panel, name: str, left: float, side: float) -> list[str]:
+    x_low, x_high, y_low, y_high = panel.x[0], panel.x[-1], panel.y[0], panel.y[-1]
+
+    def at(point: _Point) -> _Point:
+        return (
+            left + (point[0] - x_low) / (x_high - x_low) * side,
+            _TOP + side - (point[1] - y_low) / (y_high - y_low) * side,
+        )
+
+    parts = [
+        svg.text(panel.label, left, 14, class_="strong"),
+        svg.text(panel.note, left, 30, class_="muted small"),
+        svg.element("rect", x=left, y=_TOP, width=side, height=side, class_="empty"),
+        svg.element(
+            "clipPath",
+            svg.element("rect", x=left, y=_TOP, width=side, height=side),
+            id=f"{name}-clip",
+        ),
+    ]
+    lines = [
+        svg.element(
+            "path", svg.tip(f"{level:.4g}"), d=_joined(chain, at), class_="axis", opacity=0.7
+        )
+        for level in panel.levels
+        for chain in contour(panel.x, panel.y, panel.values, level)
+    ]
+    if len(panel.path):
+        lines.append(
+            svg.element(
+                "path", d=_joined(panel.path, at), class_="curve", stroke_width=1.8,
+                stroke_linejoin="round",
+            )
+        )  # fmt: skip
+        lines += [_dot(at(point), 2.2) for point in panel.path[1:]]
+    parts.append(svg.element("g", *lines, clip_path=f"url(#{name}-clip)"))
+    if len(panel.path):
+        cx, cy = at(panel.path[0])
+        parts.append(svg.element("circle", cx=cx, cy=cy, r=5, class_="hollow", stroke_width=1.6))
+    if panel.goal is not None:
+        parts.append(svg.mark("chosen", *at(panel.goal)))
+    return parts + _axes(panel, at, left, side)
+
+
+def _dot(place: _Point, radius: float) -> str:
+    return svg.element("circle", cx=place[0], cy=place[1], r=radius, class_="accent")
+
+
+def _joined(points: Sequence[_Point], at: object) -> str:
+    assert callable(at)
+    return "M" + "L".join("{:.1f} {:.1f}".format(*at(point)) for point in points)
+
+
+def _axes(panel: Panel, at: object, left: float, side: float) -> list[str]:
+    """Round numbers below and to the left."""
+    assert callable(at)
+    parts = []
+    xs = svg.ticks(panel.x[0], panel.x[-1], n=5)
+    for value, label in zip(xs, svg.tick_labels(xs), strict=True):
+        x, _ = at((value, panel.y[0]))
+        parts.append(svg.text(label, x, _TOP + side + 17, class_="muted small", anchor="middle"))
+    ys = svg.ticks(panel.y[0], panel.y[-1], n=5)
+    for value, label in zip(ys, svg.tick_labels(ys), strict=True):
+        _, y = at((panel.x[0], value))
+        parts.append(svg.text(label, left - 6, y + 4, class_="muted small", anchor="end"))
+    return parts

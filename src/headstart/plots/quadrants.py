@@ -1,0 +1,169 @@
+"""Four fields of advice over two thresholds, with the reader's own data as a dot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from headstart.plots import svg
+
+_LEFT, _TOP, _FOOT = 56.0, 26.0, 52.0
+_LINE = 15.0
+
+
+def quadrant_plot(
+    point: tuple[float, float],
+    thresholds: tuple[float, float],
+    advice: Mapping[tuple[bool, bool], str],
+    *,
+    label: str,
+    references: Mapping[str, float],
+    x_axis: str,
+    y_axis: str,
+    name: str,
+    title: str,
+    description: str,
+    width: float = 640,
+    height: float = 360,
+) -> str:
+    """Advice by two logarithmic axes.
+
+    Parameters
+    ----------
+    point : (x, y)
+        The data, above 0.
+    thresholds : (x, y)
+        Where the fields meet, above 0.
+    advice : mapping of (is right, is upper) to str
+        What stands in each field; that of the point is set in bold.
+    label : str
+        Beside the dot.
+    references : mapping of str to y
+        Known values of ``y``, ticks at the right.
+    x_axis, y_axis : str
+        What the axes measure.
+    name, title, description : str
+        Identity in the page, and the words for those who do not see the figure.
+    width, height : float
+        In px.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    right, bottom = width - 118.0, height - _FOOT
+    # A decade and a half to each side, so that each field has room for its words.
+    x_low, x_high = _span(thresholds[0], [point[0]])
+    y_low, y_high = _span(thresholds[1], [point[1], *references.values()])
+
+    def at_x(value: float) -> float:
+        return _LEFT + (math.log10(value) - x_low) / (x_high - x_low) * (right - _LEFT)
+
+    def at_y(value: float) -> float:
+        return bottom - (math.log10(value) - y_low) / (y_high - y_low) * (bottom - _TOP)
+
+    middle_x, middle_y = at_x(thresholds[0]), at_y(thresholds[1])
+    here = (point[0] >= thresholds[0], point[1] >= thresholds[1])
+    body = [svg.text(y_axis, 2, 14, class_="muted small")]
+    for (is_right, is_upper), words in advice.items():
+        box = (
+            middle_x if is_right else _LEFT,
+            _TOP if is_upper else middle_y,
+            right if is_right else middle_x,
+            middle_y if is_upper else bottom,
+        )
+        body += _field(box, words, is_here=(is_right, is_upper) == here, avoid=at_y(point[1]))
+    body += _axes(at_x, at_y, (x_low, x_high), (y_low, y_high), right, bottom)
+    body += _references(references, at_y, right)
+    x, y = at_x(point[0]), at_y(point[1])
+    body.append(svg.element("circle", svg.tip(label), cx=x, cy=y, r=7, class_="accent"))
+    is_late = x > (_LEFT + right) / 2
+    body.append(
+        svg.text(
+            svg.shorten(label), x - 12 if is_late else x + 12, y + 4, class_="strong",
+            anchor="end" if is_late else "start",
+        )
+    )  # fmt: skip
+    body.append(
+        svg.text(x_axis, (_LEFT + right) / 2, height - 10, class_="muted small", anchor="middle")
+    )
+    return svg.figure(name, title, description, width, height, *body)
+
+
+_Scale = Callable[[float], float]
+_Box = tuple[float, float, float, float]
+
+
+def _span(threshold: float, values: Sequence[float]) -> tuple[float, float]:
+    """Logarithms of the ends: the threshold in the middle, all values inside."""
+    middle = math.log10(threshold)
+    reach = max([1.0, *(abs(math.log10(v) - middle) + 0.2 for v in values)])
+    return middle - reach, middle + reach
+
+
+def _field(box: _Box, words: str, *, is_here: bool, avoid: float) -> list[str]:
+    """A field with its advice, away from the height of the dot where that lies inside."""
+    x0, y0, x1, y1 = box
+    lines = _wrapped(words, x1 - x0 - 20)
+    middle = (y0 + y1) / 2
+    if is_here and abs(avoid - middle) < _LINE * (len(lines) / 2 + 1.5):
+        middle = (avoid + (y1 if avoid < middle else y0)) / 2
+    top = middle - _LINE * (len(lines) - 1) / 2 + 4
+    look = "blue1" if is_here else "empty"
+    rect = svg.element("rect", x=x0, y=y0, width=x1 - x0, height=y1 - y0, class_=look)
+    style = "on-blue1 strong" if is_here else "muted"
+    return [
+        rect,
+        *(
+            svg.text(line, (x0 + x1) / 2, top + _LINE * i, class_=style, anchor="middle")
+            for i, line in enumerate(lines)
+        ),
+    ]
+
+
+def _wrapped(words: str, width: float) -> list[str]:
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and svg.text_width(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _axes(
+    at_x: _Scale,
+    at_y: _Scale,
+    x_span: tuple[float, float],
+    y_span: tuple[float, float],
+    right: float,
+    bottom: float,
+) -> list[str]:
+    parts = []
+    for value in _decades(*x_span):
+        x = at_x(value)
+        parts.append(svg.element("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, class_="axis"))
+        parts.append(svg.text(f"{value:g}", x, bottom + 19, class_="muted small", anchor="middle"))
+    for value in _decades(*y_span):
+        y = at_y(value)
+        parts.append(svg.element("line", x1=_LEFT - 5, x2=_LEFT, y1=y, y2=y, class_="axis"))
+        parts.append(svg.text(f"{value:g}", _LEFT - 8, y + 4, class_="muted small", anchor="end"))
+    return parts
+
+
+def _decades(low: float, high: float) -> list[float]:
+    return [10.0**k for k in range(math.ceil(low), math.floor(high) + 1)]
+
+
+def _references(references: Mapping[str, float], at_y: _Scale, right: float) -> list[str]:
+    """Ticks with names at the right, the names pushed apart where they would touch."""
+    parts: list[str] = []
+    last = -math.inf
+    for label, value in sorted(references.items(), key=lambda item: -item[1]):
+        y = at_y(value)
+        last = max(y, last + 13)
+        parts.append(svg.element("line", x1=right, x2=right + 6, y1=y, y2=y, class_="axis"))
+        parts.append(svg.text(svg.shorten(label), right + 9, last + 4, class_="muted small"))
+    return parts

@@ -1,0 +1,136 @@
+"""Accuracy over operations as a page: the published figures of a catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headstart.plots.bubbles import Bubble, bubble_plot
+from headstart.runs.report.pages import Section, Table, write_page
+
+NAME = "complexity"
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """Who is on the front, and what the reference's accuracy costs elsewhere."""
+    results, best = found["networks"], found["front"]
+    said = (
+        f"Of {len(results)} networks, {len(best)} are beaten by none with as few operations, from "
+        f"{_figures(best[0])} to {_figures(best[-1])}"
+    )
+    reference = next((r for r in results if r["name"] == found["reference"]), None)
+    if reference is None:
+        return f"{said}."
+    rivals = [r for r in best if r["accuracy"] >= reference["accuracy"]]
+    cheapest = min(rivals, key=lambda r: r["giga_macs"])
+    if cheapest["name"] == reference["name"]:
+        return f"{said}; {reference['name']} is one of them."
+    times = reference["giga_macs"] / cheapest["giga_macs"]
+    share = reference["n_parameters"] / cheapest["n_parameters"]
+    return (
+        f"{said}; {_figures(cheapest)} does at least as well as {_figures(reference)} with "
+        f"{times:.0f} times fewer operations and {share:.0f} times fewer parameters."
+        if times >= 1.5 and share >= 1.5
+        else f"{said}; {_figures(cheapest)} does at least as well as {_figures(reference)}."
+    )
+
+
+def write_complexity(folder: Path, found: Mapping[str, Any]) -> Path:
+    """Write ``complexity.html``, ``.md`` with the figure, and ``.json``.
+
+    Parameters
+    ----------
+    folder : Path
+    found : mapping
+        ``networks`` and ``front`` (lists of `headstart.backbones.published.Published.to_dict`),
+        ``reference``, ``source``, ``sentence``.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    return write_page(
+        folder,
+        NAME,
+        title="Accuracy and what it costs",
+        sentence=found["sentence"],
+        sections=[_figure(found), _table(found)],
+        found=found,
+    )
+
+
+def _figure(found: Mapping[str, Any]) -> Section:
+    best = {r["name"] for r in found["front"]}
+    points = [
+        Bubble(
+            label=r["name"],
+            x=r["giga_macs"],
+            y=r["accuracy"],
+            area=r["n_parameters"],
+            is_faint=r["name"] not in best,
+        )
+        for r in found["networks"]
+    ]
+    svg = bubble_plot(
+        points,
+        x_axis="multiply-accumulates of one image, thousand million",
+        y_axis="top-1 accuracy on ImageNet, %",
+        name=NAME,
+        title="Top-1 accuracy over operations",
+        description="; ".join(_figures(r) for r in found["networks"]),
+        area_axis="parameters",
+        area_unit=lambda area: f"{area / 1e6:.0f} M",
+        front=[r["name"] for r in found["front"]],
+        width=1000,
+        height=680,
+    )
+    return Section(
+        heading="Accuracy over operations",
+        text=[
+            (
+                "The area of a bubble is the number of parameters. The dashed line joins the networks "
+                "that none beats with as few operations; the others are grey. The accuracies are of "
+                "ImageNet, not of your images: headstart compare measures those."
+            ),
+        ],
+        figure=svg,
+        caption=f"Source: {found['source']}. One crop of each network's own size.",
+    )
+
+
+def _table(found: Mapping[str, Any]) -> Section:
+    best = {r["name"] for r in found["front"]}
+    rows = [
+        (
+            r["name"] + (" *" if r["name"] in best else ""),
+            f"{r['accuracy']:.1f}",
+            f"{r['giga_macs']:.3g}",
+            f"{r['n_parameters'] / 1e6:.3g}",
+            str(r["size_px"]),
+            r["weights"],
+        )
+        for r in found["networks"]
+    ]
+    return Section(
+        heading="The figures",
+        text=[
+            (
+                "* beaten by none with as few operations. Weights of one name and another recipe "
+                "differ: most of what separates two ResNet-50s here is how they were trained."
+            )
+        ],
+        table=Table(
+            header=("network", "top-1, %", "G MACs", "M parameters", "px", "weights"), rows=rows
+        ),
+    )
+
+
+def _figures(result: Mapping[str, Any]) -> str:
+    return f"{result['name']} ({result['accuracy']:.1f} % with {result['giga_macs']:.3g} G)"

@@ -1,0 +1,244 @@
+"""The training images of a run that are nearest to a picture, and how far to trust that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data import read_rgb
+from headstart.errors import DataError, RunError, one_line
+from headstart.heads.examples import normalize_rows
+from headstart.heads.retrieval import Retrieval, measure_retrieval, nearest
+from headstart.progress import Progress, silent
+from headstart.runs.blocks import read_blocks
+from headstart.runs.provenance import data_digest
+
+if TYPE_CHECKING:
+    from headstart.data import Index, Record
+    from headstart.runs.run import Run
+
+KS = (1, 2, 5, 10, 20, 50, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A training image near the query."""
+
+    record: Record
+    distance: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "name": self.record.name,
+            "path": str(self.record.path),
+            "label": self.record.label,
+            "distance": self.distance,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similar:
+    """What was found for one picture.
+
+    Attributes
+    ----------
+    query : Path
+    neighbours : tuple of Neighbour
+        Nearest first.
+    measured : Retrieval or None
+        Over the test images as queries; None where the run has none.
+    notes : tuple of str
+        What the person should know besides.
+    """
+
+    query: Path
+    neighbours: tuple[Neighbour, ...]
+    measured: Retrieval | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The answer."""
+        labels = [n.record.label for n in self.neighbours]
+        common = max(dict.fromkeys(labels), key=labels.count)
+        n = len(labels)
+        said = (
+            f"{labels.count(common)} of the {n} nearest training images are of class {common}"
+            if n > 1
+            else f"The nearest training image is of class {common}"
+        )
+        said = one_line(said)
+        if self.measured is None:
+            return f"{said}. There are no test images to measure how often the nearest are right."
+        first, mean = self.measured.precision[0], self.measured.mean_average_precision
+        return (
+            f"{said}. Over {self.measured.n_queries:,} test images the nearest training image is of "
+            f"the same class for {first}; mean average precision {mean}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "query": str(self.query),
+            "neighbours": [n.to_dict() for n in self.neighbours],
+            "measured": None if self.measured is None else self.measured.to_dict(),
+            "notes": list(self.notes),
+            "sentence": self.sentence,
+        }
+
+
+def similar(
+    run: Run,
+    image: Path | str,
+    *,
+    k: int = 10,
+    data: str | None = None,
+    device: str | None = None,
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Similar:
+    """The nearest training images by distance of the features that the run's model takes.
+
+    Parameters
+    ----------
+    run : Run
+    image : Path or str
+        A picture; files with the same bytes are left out of what is found.
+    k : int >= 1
+    data : str, optional
+        Where the run's images are now; default where they were.
+    device, cache, progress
+        As for :func:`headstart.features.extract`.
+
+    Returns
+    -------
+    Similar
+
+    Raises
+    ------
+    DataError
+        The picture cannot be read, or the run's images are gone.
+    RunError
+        None of the run's classes is there any more.
+    """
+    query = Path(image).expanduser()
+    if not query.is_file():
+        raise DataError(f"no such picture: {one_line(str(image))}")
+    read_rgb(query, at_least=64)  # a damaged picture is told before all others are read
+    indexed = _index(run, data, cache, progress)
+    [row], digest = _query_features(run, query, device, cache), _digest(query)
+    records = [r for r in indexed.records if r.split in ("train", "val")]
+    held_out = list(indexed.test)
+    X = _features(run, [*records, *held_out], device, cache, progress)
+    G, Q = X[: len(records)], X[len(records) :]
+    others = [i for i, r in enumerate(records) if r.digest != digest]
+    if not others:
+        raise RunError(f"{indexed.root} has no training image besides the picture itself")
+    [rows], [distances] = nearest(row[None], G[others], k)
+    found = [
+        Neighbour(record=records[others[i]], distance=float(d))
+        for i, d in zip(rows, distances, strict=True)
+    ]
+    measured = None
+    known = {r.label for r in records}
+    if any(r.label in known for r in held_out):
+        measured = measure_retrieval(
+            Q, [r.label for r in held_out], G, [r.label for r in records], KS
+        )
+    notes = _notes(run, indexed, n_same=len(records) - len(others))
+    return Similar(query=query, neighbours=tuple(found), measured=measured, notes=tuple(notes))
+
+
+def _notes(run: Run, indexed: Index, *, n_same: int) -> list[str]:
+    notes = []
+    if n_same:
+        notes.append(
+            f"the picture is itself among the training images ({n_same} "
+            f"{'file' if n_same == 1 else 'files'} with the same bytes): left out of the nearest"
+        )
+    if data_digest(indexed) != run.settings["data"]["digest"]:
+        notes.append("the images are not all those of the fit: some came, went or changed")
+    if run.model.is_finetuned:
+        notes.append("the run's network was fine-tuned: distances are between its class scores")
+    return notes
+
+
+def _index(run: Run, data: str | None, cache: Path | None, progress: Progress) -> Index:
+    from headstart.data import index
+    from headstart.features import cache_folder
+
+    s = run.settings["settings"]
+    try:
+        return index(
+            data or s["data"],
+            split=s["split"],
+            test_size=s["test_size"],
+            seed=s["seed"],
+            image_column=s["image_column"],
+            label_column=s["label_column"],
+            cache=cache or cache_folder(),
+            progress=progress,
+        )
+    except DataError as error:
+        if data is not None:
+            raise
+        raise DataError(f"{error} (give the folder of the run's images with --data)") from error
+
+
+def _features(
+    run: Run,
+    records: Sequence[Record],
+    device: str | None,
+    cache: Path | None,
+    progress: Progress,
+) -> NDArray[np.floating]:
+    """Rows (n, d) of unit length, from the store where they are there."""
+    from headstart.features import extract
+
+    blocks = run.model.blocks
+    done = extract(
+        records,
+        run.backbone,
+        resolutions=blocks.resolutions,
+        precision=run.model.precision,
+        device=device,
+        cache=cache,
+        progress=progress,
+    )
+    if done.unreadable:
+        raise DataError(
+            f"an image of the run changed while it was read: {next(iter(done.unreadable.values()))}"
+        )
+    return normalize_rows(read_blocks(done.stores, [r.digest for r in records], blocks), "l2")
+
+
+def _query_features(
+    run: Run, query: Path, device: str | None, cache: Path | None
+) -> NDArray[np.floating]:
+    from headstart.features import stream_features
+
+    streamed = stream_features(
+        [query],
+        run.backbone,
+        run.model.blocks.pairs,
+        precision=run.model.precision,
+        device=device,
+        cache=cache,
+    )
+    _, _, parts, unreadable = next(iter(streamed))
+    if unreadable:
+        raise DataError(f"{one_line(str(query))}: {next(iter(unreadable.values()))}")
+    return normalize_rows(run.model.join(parts), "l2")
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,308 @@
+"""How far images lie from those that a network was trained on, without those images.
+
+A BatchNorm layer (Ioffe and Szegedy 2015) keeps the running mean and variance of its input over
+the source's images. Other images give other means and variances; the distance between the two
+pairs of Gaussians, channel by channel and layer by layer, says how unlike the source they look to
+the network.
+
+Letters: ``N`` images, ``L`` layers, ``C`` channels of one layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from headstart.errors import BackboneError, InputError
+from headstart.finetune.batchnorm import without_batchnorm
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+
+Array = NDArray[np.float64]
+
+N_RESAMPLES = 100
+MEASURES = ("kl", "frechet")
+"""Symmetric Kullback-Leibler divergence, and squared 2-Wasserstein (Fréchet) distance."""
+
+
+def symmetric_kl(mean: ArrayLike, var: ArrayLike, mean_0: ArrayLike, var_0: ArrayLike) -> Array:
+    """Half the sum of both Kullback-Leibler divergences between two Gaussians.
+
+    ``((v + (m - m0)^2) / v0 + (v0 + (m - m0)^2) / v - 2) / 4``.
+
+    Parameters
+    ----------
+    mean, var, mean_0, var_0 : array-like of one shape, float
+        Means and variances (above zero), one for each channel.
+
+    Returns
+    -------
+    ndarray, float64
+        In nats; 0 for the same Gaussians, and symmetric in them.
+    """
+    m, v, m0, v0 = (np.asarray(a, dtype=np.float64) for a in (mean, var, mean_0, var_0))
+    squared = (m - m0) ** 2
+    divergence: Array = ((v + squared) / v0 + (v0 + squared) / v - 2) / 4
+    return divergence
+
+
+def frechet(mean: ArrayLike, var: ArrayLike, mean_0: ArrayLike, var_0: ArrayLike) -> Array:
+    """Squared 2-Wasserstein distance between two Gaussians: ``(m - m0)^2 + (s - s0)^2``.
+
+    Dowson and Landau, "The Fréchet distance between multivariate normal distributions" (1982), for
+    one dimension.
+
+    Parameters
+    ----------
+    mean, var, mean_0, var_0 : array-like of one shape, float
+        Means and variances, one for each channel.
+
+    Returns
+    -------
+    ndarray, float64
+        In squared units of the mean; symmetric.
+    """
+    m, v, m0, v0 = (np.asarray(a, dtype=np.float64) for a in (mean, var, mean_0, var_0))
+    distance: Array = (m - m0) ** 2 + (np.sqrt(v) - np.sqrt(v0)) ** 2
+    return distance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What one BatchNorm layer keeps of the source's images.
+
+    Attributes
+    ----------
+    layer : str
+        Dotted path within the backbone's module.
+    mean, var : float64 array (C,)
+    eps : float
+        What the layer adds to a variance before it divides by it.
+    """
+
+    layer: str
+    mean: Array
+    var: Array
+    eps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance:
+    """How far a set of images lies from the source.
+
+    Attributes
+    ----------
+    n_images : int
+        `N`.
+    layers : tuple of str, length L
+        In network order.
+    kl, frechet : tuple of float, length L
+        Mean over the channels of a layer. The Fréchet distance is that of the layer's normalised
+        input (in squared standard deviations of the source), so that layers can be set beside
+        each other.
+    kl_error, frechet_error : float
+        Standard error of the median over the layers: of other images of the same kind.
+    """
+
+    n_images: int
+    layers: tuple[str, ...]
+    kl: tuple[float, ...]
+    frechet: tuple[float, ...]
+    kl_error: float
+    frechet_error: float
+
+    @cached_property
+    def medians(self) -> dict[str, tuple[float, float, float]]:
+        """For each of `MEASURES` the median over the layers with the ends of its 95 % interval."""
+        errors = {"kl": self.kl_error, "frechet": self.frechet_error}
+        found = {}
+        for name in MEASURES:
+            value, half = float(np.median(getattr(self, name))), 1.96 * errors[name]
+            found[name] = (value, max(0.0, value - half), value + half)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "n_images": self.n_images,
+            "layers": list(self.layers),
+            "kl": list(self.kl),
+            "frechet": list(self.frechet),
+            "medians": {name: list(ends) for name, ends in self.medians.items()},
+        }
+
+
+def source_statistics(backbone: Backbone) -> tuple[Source, ...]:
+    """The running statistics of every BatchNorm layer.
+
+    Parameters
+    ----------
+    backbone : Backbone
+
+    Returns
+    -------
+    tuple of Source
+        In the order in which the layers stand in the module.
+
+    Raises
+    ------
+    InputError
+        The network has no BatchNorm, or was not trained; the message says which to take.
+    """
+    reason = without_batchnorm(backbone.module)
+    if reason is not None:
+        raise InputError(
+            f"not available: {reason.partition(':')[0]}, so {backbone.name} keeps no statistics of "
+            "its source. Take a backbone with BatchNorm: embedded, resnet18, resnet50, "
+            "mobilenet_v2, vgg16_bn, densenet121, efficientnet_b0, ..."
+        )
+    found = tuple(
+        Source(
+            layer=name,
+            mean=_array(layer.running_mean),
+            var=_array(layer.running_var),
+            eps=float(layer.eps),
+        )
+        for name, layer in _named(backbone.module)
+    )
+    if all(np.all(s.mean == 0) and np.all(s.var == 1) for s in found):
+        raise InputError(
+            f"not available: the BatchNorm layers of {backbone.name} have seen no images (mean 0, "
+            "variance 1): take pretrained weights"
+        )
+    return found
+
+
+def measure_distance(
+    backbone: Backbone,
+    batches: Iterable[Tensor],
+    *,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+) -> Distance:
+    """One pass of images, and how far each layer's input lies from the source's.
+
+    The network runs as at test: each layer normalises with the source's statistics, so a
+    difference low in the network is seen by all layers above it. For the interval, images are
+    drawn anew with replacement (the bootstrap) from the sums that the one pass kept of each.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Not to be run by two threads at once: hooks hang on its layers during the call.
+    batches : iterable of Tensor (B, 3, S, S), float32
+        Normalised as the backbone wants it, on its device.
+    seed : int, default 0
+        Of the resampling.
+    n_resamples : int, default 100
+
+    Returns
+    -------
+    Distance
+
+    Raises
+    ------
+    InputError
+        There are fewer than two images, or the network has no statistics of its source.
+    """
+    sources = source_statistics(backbone)
+    sums = _sums(backbone.module, batches)
+    # A layer that this network's forward does not use has no input, and no say.
+    sources = tuple(s for s in sources if s.layer in sums)
+    n_images = len(next(iter(sums.values()))[0]) if sums else 0
+    if n_images < 2:
+        raise InputError(f"a distance needs two images or more; got {n_images}")
+    whole = _distances(sources, sums, np.full((1, n_images), 1 / n_images))
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(n_images, np.full(n_images, 1 / n_images), n_resamples) / n_images
+    spread = {m: np.median(d, axis=1).std() for m, d in _distances(sources, sums, drawn).items()}
+    return Distance(
+        n_images=n_images,
+        layers=tuple(s.layer for s in sources),
+        kl=tuple(whole["kl"][0].tolist()),
+        frechet=tuple(whole["frechet"][0].tolist()),
+        kl_error=float(spread["kl"]),
+        frechet_error=float(spread["frechet"]),
+    )
+
+
+def _distances(
+    sources: tuple[Source, ...], sums: dict[str, tuple[Array, Array]], weights: Array
+) -> dict[str, Array]:
+    """Each measure (n_weightings, L) for images weighted by rows of `weights` (n_weightings, N)."""
+    found: dict[str, list[Array]] = {name: [] for name in MEASURES}
+    for source in sources:
+        means, squares = sums[source.layer]
+        mean = weights @ means
+        var = np.clip(weights @ squares - mean**2, 0, None)
+        # eps as the layer has it: else a channel that the source hardly used outweighs all others.
+        v, v0 = var + source.eps, source.var + source.eps
+        found["kl"].append(symmetric_kl(mean, v, source.mean, v0).mean(axis=1))
+        scale = np.sqrt(v0)
+        found["frechet"].append(
+            frechet(mean / scale, v / v0, source.mean / scale, np.ones_like(v0)).mean(axis=1)
+        )
+    return {name: np.stack(columns, axis=1) for name, columns in found.items()}
+
+
+@torch.no_grad()
+def _sums(module: nn.Module, batches: Iterable[Tensor]) -> dict[str, tuple[Array, Array]]:
+    """Mean and mean square (N, C) of each image's input of each layer that ran."""
+    kept: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    modes = [(part, part.training) for part in module.modules()]
+    with contextlib.ExitStack() as hooks:
+        for name, layer in _named(module):
+            hooks.callback(layer.register_forward_pre_hook(_note(kept, name)).remove)
+        try:
+            module.eval()
+            for batch in batches:
+                module(batch)
+        finally:
+            for part, training in modes:
+                part.training = training
+    if len({sum(len(m) for m, _ in parts) for parts in kept.values()}) > 1:
+        raise BackboneError(
+            f"not available: {type(module).__name__} runs some BatchNorm layers more than once an "
+            "image, so their inputs cannot be told apart"
+        )
+    return {
+        name: (
+            torch.cat([m for m, _ in parts]).numpy(),
+            torch.cat([s for _, s in parts]).numpy(),
+        )
+        for name, parts in kept.items()
+    }
+
+
+def _note(
+    kept: dict[str, list[tuple[Tensor, Tensor]]], name: str
+) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def note(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+        values = args[0].float().flatten(2) if args[0].ndim > 2 else args[0].float()[:, :, None]
+        variance, mean = torch.var_mean(values, dim=2, correction=0)
+        mean, variance = mean.double().cpu(), variance.double().cpu()
+        kept.setdefault(name, []).append((mean, variance + mean.square()))
+
+    return note
+
+
+def _named(module: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:
+    for name, layer in module.named_modules():
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None:
+            yield name, layer
+
+
+def _array(values: Tensor | None) -> Array:
+    assert values is not None
+    array: Array = values.detach().double().cpu().numpy()
+    return array

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from headstart.labs import Samples
+from headstart.labs import normalise as room  # the module: headstart.labs has no such function
+from headstart.labs.normalise import Bowl, descend_all, normalise_trial, treat, two_features
+
+RNG = np.random.default_rng(0)
+X = RNG.normal([3.0, 10.0], [1.0, 4.0], (200, 2))
+Y = X @ [1.0, -0.5] + RNG.normal(0, 0.1, 200)
+
+
+def test_bowl__condition_number_is_numpys() -> None:
+    for how in room.TREATMENTS:
+        treated = treat(X, how)
+        bowl = Bowl.of(treated, Y)
+        assert bowl.condition_number == pytest.approx(np.linalg.cond(treated) ** 2)
+
+
+def test_bowl__bottom_is_least_squares() -> None:
+    expected, *_ = np.linalg.lstsq(X, Y, rcond=None)
+    np.testing.assert_allclose(Bowl.of(X, Y).bottom, expected)
+
+
+def test_bowl__loss_is_the_mean_square() -> None:
+    w = np.array([0.3, 0.7])
+    assert float(Bowl.of(X, Y).loss(w)) == pytest.approx(np.mean((X @ w - Y) ** 2) / 2)
+
+
+def test_bowl__n_steps_agrees_with_the_path() -> None:
+    bowl = Bowl.of(treat(X, "centred"), Y - Y.mean())
+    n = bowl.n_steps(bowl.best_rate)
+    losses = bowl.loss(bowl.path(bowl.best_rate, n)) - bowl.loss(bowl.bottom)
+    assert losses[n] <= 0.01 * losses[0] < losses[n - 1]
+
+
+def test_bowl__best_rate_is_best_in_the_worst_case() -> None:
+    bowl = Bowl.of(X, Y)
+    curvature = np.linalg.eigvalsh(bowl.hessian)
+
+    def worst(rate: float) -> float:
+        return float(np.abs(1 - rate * curvature).max())
+
+    assert worst(bowl.best_rate) <= min(worst(bowl.best_rate * f) for f in (0.99, 1.01))
+
+
+def test_bowl__a_rate_that_diverges_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not converge"):
+        Bowl.of(X, Y).n_steps(100.0)
+
+
+def test_treat__standardises_and_leaves_constants_at_zero() -> None:
+    features = np.column_stack([X, np.full(200, 7.0)])
+    done = treat(features, "standardised")
+    np.testing.assert_allclose(done.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(done.std(0), [1, 1, 0])
+
+
+def test_two_features__normalising_helps_and_condition_numbers_fall() -> None:
+    found = two_features([0, 1])["treatments"]
+    numbers = [found[how]["condition_number"][0] for how in room.TREATMENTS]
+    steps = [found[how]["steps"][0] for how in room.TREATMENTS]
+    assert numbers == sorted(numbers, reverse=True)
+    assert steps == sorted(steps, reverse=True)
+
+
+def test_descend_all__comes_to_the_loss_of_scikit_learn() -> None:
+    features = treat(X, "standardised")
+    labels = (Y + RNG.normal(0, 2, 200) > np.median(Y)).astype(np.int64)
+    model = LogisticRegression(C=1e6, tol=1e-9).fit(features, labels)
+    best = -np.log(model.predict_proba(features)[np.arange(200), labels]).mean()
+    losses = descend_all(features, labels, 2, [0.01, 1.0, 1e6], target=0.0)
+    assert losses[0] == pytest.approx([math.log(2)] * 3)
+    assert losses[-1, 1] == pytest.approx(best, rel=1e-3)
+    assert losses[-1, 0] > losses[-1, 1]
+
+
+def test_normalise_trial__same_seeds_same_figures(
+    blobs: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MAX_STEPS", 60)
+    first = normalise_trial(blobs, [0, 1])
+    assert first == normalise_trial(blobs, [0, 1])
+    assert first["sentence"].startswith("Standardising two features lowers")
+    assert "blobs" in first["sentence"]
+
+
+def real(raw: list[int], normal: list[int], reached: tuple[int, int] = (3, 3)) -> dict:
+    from headstart.labs.spread import excludes, over_seeds, ratio_over_seeds, triple
+
+    ratio = ratio_over_seeds(raw, normal)
+    return {
+        "name": "d", "unit": "pixels", "n_features": 4, "target": 0.1,
+        "ratio": triple(ratio), "is_beyond_noise": excludes(ratio, 1.0),
+        "treatments": {
+            how: {"steps": triple(over_seeds(steps)), "reached": n, "rates": [1.0] * 3}
+            for how, steps, n in zip(("raw", "standardised"), (raw, normal), reached, strict=True)
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("each", "says"),
+    [
+        (real([100, 110, 90], [10, 11, 9]), "raw values take 10 [10, 10] times"),
+        (real([10, 20, 30], [20, 21, 19]), "the effect did not appear"),
+        (real([10, 11, 9], [100, 110, 90]), "the opposite of the expected"),
+        (real([3000] * 3, [5, 6, 7], (0, 3)), "raw values had not reached the loss of 0.1"),
+        (real([3000] * 3, [3000] * 3, (0, 0)), "neither reached"),
+    ],
+)
+def test_verdict__follows_the_figures(each: dict, says: str) -> None:
+    assert says in room._verdict(each)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from headstart.labs import spread
+
+
+def test_over_seeds__is_students_interval() -> None:
+    values = [1.0, 2.0, 4.0]
+    found = spread.over_seeds(values)
+    error = np.std(values, ddof=1) / math.sqrt(3)
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=error)
+    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+
+
+def test_over_seeds__one_seed_tells_nothing_of_the_spread() -> None:
+    found = spread.over_seeds([0.5])
+    assert spread.triple(found) == [0.5, None, None]
+    assert not spread.excludes(found)
+
+
+def test_over_seeds__needs_a_value() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        spread.over_seeds([])
+
+
+def test_share_over_seeds__stays_between_zero_and_one() -> None:
+    found = spread.share_over_seeds([0.9, 1.0, 1.0])
+    assert found.high == 1
+    assert found.low < 0.9
+
+
+def test_ratio_over_seeds__is_the_geometric_mean() -> None:
+    found = spread.ratio_over_seeds([2.0, 8.0], [1.0, 1.0])
+    assert found.value == pytest.approx(4)
+    assert found.low * found.high == pytest.approx(16)
+
+
+@pytest.mark.parametrize(("values", "is_beyond"), [([1.0, 1.1, 0.9], True), ([-1.0, 1.0], False)])
+def test_excludes__tells_whether_zero_is_inside(values: list[float], is_beyond: bool) -> None:
+    assert spread.excludes(spread.over_seeds(values)) is is_beyond

@@ -1,0 +1,156 @@
+"""Candidates, scores and measured accuracy of a tiny network."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.backbones import Backbone, load
+from headstart.data import Index, training_records
+from headstart.errors import InputError
+from headstart.features import extract
+from headstart.finetune.network import features_tap
+from headstart.heads import accuracy_interval
+from headstart.runs.report.scores import score_sections
+from headstart.transfer.probe import Probe
+from headstart.transfer.ranking import (
+    Candidate,
+    Ranking,
+    _agreements,
+    _rounded,
+    _source_scores,
+    rank,
+)
+from headstart.transfer.scores import leep, logme, nce
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def by_tap(indexed: Index, tiny: Backbone, cache: Path) -> Ranking:
+    return rank(indexed, [tiny], per="tap", size_px=SIZE, cache=cache)
+
+
+def test_rank__scores_are_those_of_the_stored_training_features(
+    indexed: Index, tiny: Backbone, cache: Path
+) -> None:
+    [candidate] = rank(indexed, [tiny], size_px=SIZE, cache=cache).candidates
+    records = training_records(indexed)
+    store = extract(records, tiny, resolutions=[SIZE], cache=cache).stores[SIZE]
+    digests, y = [r.digest for r in records], np.array([r.label for r in records])
+    assert candidate.tap == features_tap(tiny).name
+    assert candidate.scores["LogME"] == pytest.approx(logme(store.read(digests, candidate.tap), y))
+    logits = store.read(digests, tiny.taps[-1].name).astype(float)
+    P = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert candidate.scores["LEEP"] == pytest.approx(leep(P, y))
+    assert candidate.scores["NCE"] == pytest.approx(nce(P.argmax(axis=1), y))
+
+
+def test_rank__one_backbone_is_told_to_be_too_few(
+    indexed: Index, tiny: Backbone, cache: Path
+) -> None:
+    found = rank(indexed, [tiny, tiny], size_px=SIZE, cache=cache)  # the same weights count once
+    assert len(found.candidates) == 1
+    assert found.agreements == ()
+    assert "too few for a rank correlation" in found.sentence
+
+
+def test_rank__taps_are_candidates_with_an_order(by_tap: Ranking, tiny: Backbone) -> None:
+    assert {c.tap for c in by_tap.candidates} == {t.name for t in tiny.taps}
+    accuracies = [c.probe.accuracy.value for c in by_tap.candidates]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert [a.score for a in by_tap.agreements] == ["LogME", "H-score", "shrunk H-score"]
+    for agreement in by_tap.agreements:
+        assert agreement.correlation.n == len(tiny.taps)
+        assert agreement.lost >= 0
+    assert by_tap.candidates[0].name in by_tap.sentence
+
+
+def test_rank__test_labels_change_nothing(
+    by_tap: Ranking, indexed: Index, tiny: Backbone, cache: Path
+) -> None:
+    swapped = {"red": "blue", "blue": "red"}
+    records = tuple(
+        dataclasses.replace(r, label=swapped[r.label]) if r.split == "test" else r
+        for r in indexed.records
+    )
+    again = rank(
+        dataclasses.replace(indexed, records=records), [tiny], per="tap", size_px=SIZE, cache=cache
+    )
+    assert again.to_dict() == by_tap.to_dict()
+
+
+def test_source_scores__not_available_without_a_classifier(
+    indexed: Index, tiny: Backbone, cache: Path
+) -> None:
+    store = extract(indexed.train, tiny, resolutions=[SIZE], cache=cache).stores[SIZE]
+    headless = dataclasses.replace(tiny, taps=tiny.taps[:-1])
+    found = _source_scores(headless, store, [r.digest for r in indexed.train], np.array([]))
+    assert found == {"LEEP": None, "NCE": None}
+
+
+def test_rank__two_backbones_have_names_and_no_correlation(
+    indexed: Index, tiny: Backbone, cache: Path
+) -> None:
+    other = dataclasses.replace(
+        load("timm:test_efficientnet", pretrained=False, seed=1), name="other"
+    )
+    found = rank(indexed, [tiny, other], size_px=SIZE, cache=cache)
+    assert {c.name for c in found.candidates} == {tiny.name, "other"}
+    assert all(a.correlation.kendall is None for a in found.agreements)
+    assert "2 candidates are too few" in found.sentence
+
+
+def candidate(name: str, score: float, share: float) -> Candidate:
+    correct = np.arange(100) < 100 * share
+    probe = Probe(accuracy=accuracy_interval(correct), C=1.0, correct=correct)
+    return Candidate(
+        name=name,
+        backbone=name,
+        tap="t",
+        size_px=8,
+        n_features=2,
+        scores={"LogME": score},
+        probe=probe,
+    )
+
+
+def ranking(*candidates: Candidate) -> Ranking:
+    found = tuple(candidates)
+    return Ranking(
+        candidates=found,
+        agreements=tuple(_agreements(found)),
+        per="backbone",
+        n_images=9,
+        n_classes=3,
+    )
+
+
+def test_sentence__a_score_that_is_right_wrong_or_of_no_use() -> None:
+    shares = (0.9, 0.8, 0.7, 0.6, 0.5)
+    right = ranking(*(candidate(str(s), s, s) for s in shares))
+    assert "LogME puts it first" in right.sentence
+    assert "orders the 5 backbones as measured beyond chance" in right.sentence
+    wrong = ranking(*(candidate(str(s), -s, s) for s in shares))
+    assert "no score puts it first (LogME puts 0.5 first, 40.0 points behind)" in wrong.sentence
+    assert "No score's order agrees" in wrong.sentence
+    three = ranking(*(candidate(str(s), s, s) for s in shares[:3]))
+    assert "once in 3" in three.sentence
+
+
+def test_agreements__a_score_that_is_the_same_for_all_has_no_order() -> None:
+    found = ranking(candidate("a", 9.0, 0.9), candidate("b", 9.0, 0.8))
+    assert found.agreements == ()
+    assert "the scores are the same for all 2 backbones" in found.sentence
+    assert len(score_sections(found.to_dict())) == 2
+    assert _rounded(9.00000000000001) == _rounded(9.0) == 9
+
+
+def test_rank__bad_arguments_are_told(indexed: Index, tiny: Backbone) -> None:
+    with pytest.raises(InputError, match="--per must be backbone or tap"):
+        rank(indexed, [tiny], per="layer")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no backbone to score"):
+        rank(indexed, [])
