@@ -156,6 +156,39 @@ def test_pool__by_hand() -> None:
     assert pool(torch.tensor([[1.0, 2.0]], dtype=torch.float16), vector).dtype == torch.float32
 
 
+def test_pool__max_by_hand() -> None:
+    value = torch.arange(24.0).reshape(1, 2, 3, 4)
+    first = Tap(name="a", module="a", kind="map", n_features=2)
+    assert pool(value, first, "max").tolist() == [[11.0, 23.0]]
+    last = Tap(name="a", module="a", kind="map", n_features=4, channels_last=True)
+    assert pool(value, last, "max").tolist() == [[20.0, 21.0, 22.0, 23.0]]
+    tokens = Tap(name="a", module="a", kind="tokens", n_features=2, n_prefix=1)
+    # The class token is no patch.
+    assert pool(torch.tensor([[[9.0, 9.0], [1.0, 4.0], [3.0, 2.0]]]), tokens, "max").tolist() == [
+        [3, 4]
+    ]
+    vector = Tap(name="a", module="a", kind="vector", n_features=2)
+    assert pool(torch.tensor([[1.0, 2.0]]), vector, "max").tolist() == [[1.0, 2.0]]
+
+
+def test_pool__a_pyramid_is_the_whole_and_its_quarters() -> None:
+    value = torch.arange(16.0).reshape(1, 1, 4, 4)
+    first = Tap(name="a", module="a", kind="map", n_features=1)
+    expected = [[7.5, 2.5, 4.5, 10.5, 12.5]]
+    assert pool(value, first, "pyramid").tolist() == expected
+    last = Tap(name="a", module="a", kind="map", n_features=1, channels_last=True)
+    assert pool(value.permute(0, 2, 3, 1), last, "pyramid").tolist() == expected
+    tokens = Tap(name="a", module="a", kind="tokens", n_features=1, n_prefix=1)
+    patches = torch.cat([torch.tensor([[[99.0]]]), value.reshape(1, 16, 1)], dim=1)
+    assert pool(patches, tokens, "pyramid").tolist() == expected
+
+
+def test_pool__a_pyramid_needs_a_square_of_tokens() -> None:
+    tokens = Tap(name="a", module="a", kind="tokens", n_features=2)
+    with pytest.raises(BackboneError, match="3 tokens, which form no square"):
+        pool(torch.zeros(1, 3, 2), tokens, "pyramid")
+
+
 def test_pool__vit_pooled_tap_is_the_heads_input() -> None:
     backbone = load("timm:vit_tiny_patch16_224", pretrained=False)
     images = torch.randn(1, 3, 224, 224)

@@ -74,7 +74,7 @@ def test_transfer__bad_input_is_one_line(
     fails: Callable[..., str], photos: Path, words: tuple[str, ...], message: str
 ) -> None:
     verb, *options = words
-    assert message in fails("transfer", verb, photos, *options)
+    assert message in fails("--quiet", "transfer", verb, photos, *options)
 
 
 def test_size__answers_and_checks(

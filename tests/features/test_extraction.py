@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from headstart.backbones import Backbone, TappedModule, at_size, load, transform
+from headstart.backbones.tapped import Pooling
 from headstart.data import Record, index, read_rgb
 from headstart.errors import BackboneError, InputError
 from headstart.features import (
@@ -89,6 +90,32 @@ def test_extract__equals_the_plain_network_on_the_reference_transform(
         scale = plain.abs().max().item()
         # two grey levels of decoding and float16 of storage
         np.testing.assert_allclose(stored, plain.numpy(), atol=0.02 * scale, err_msg=tap.name)
+
+
+@pytest.mark.parametrize("pooling", ["max", "pyramid"])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_extract__pools_and_mirrors_as_asked(
+    records: list[Record], small_net: Backbone, tmp_path: Path, pooling: Pooling, mirrored: bool
+) -> None:
+    extraction = extract(
+        records, small_net, resolutions=[96], pooling=pooling, mirrored=mirrored, cache=tmp_path
+    )
+    at = small_net.preprocessing.at(96)
+    images = torch.stack([transform(read_rgb(r.path), at) for r in records])
+    with torch.inference_mode():
+        shown = images.flip(3) if mirrored else images
+        expected = TappedModule(small_net, pooling=pooling)(shown)
+    for tap, plain in zip(small_net.taps, expected, strict=True):
+        stored = extraction.stores[96].read([r.digest for r in records], tap.name)
+        scale = plain.abs().max().item()
+        np.testing.assert_allclose(stored, plain.numpy(), atol=0.02 * scale, err_msg=tap.name)
+    plain_store = extract(records, small_net, resolutions=[96], cache=tmp_path).stores[96]
+    assert plain_store.folder != extraction.stores[96].folder
+
+
+def test_extract__unknown_pooling_is_an_input_error(records: list[Record]) -> None:
+    with pytest.raises(InputError, match="--pooling 'min' is unknown"):
+        extract(records, object(), pooling="min")  # type: ignore[arg-type]
 
 
 def test_extract__leaves_the_backbone_as_it_was(

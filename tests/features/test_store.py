@@ -69,11 +69,17 @@ def test_store__is_another_for_every_part_of_the_key(tmp_path: Path) -> None:
         {"taps": (("a", "features.1"), ("b", "fc"))},
         {"preprocessing": {"size_px": 64}},
         {"pooling": "max"},
+        {"view": "mirrored"},
         {"precision": "bfloat16"},
     ]
     for change in changes:
         other = FeatureStore(dataclasses.replace(KEY, **change), tmp_path)  # type: ignore[arg-type]
         assert other.missing(digests) == digests, change
+
+
+def test_feature_key__without_a_view_is_what_it_was_before_there_were_views() -> None:
+    assert "view" not in KEY.to_dict()
+    assert dataclasses.replace(KEY, view="mirrored").to_dict()["view"] == "mirrored"
 
 
 def test_store__any_arrow_reader_opens_a_shard(tmp_path: Path) -> None:

@@ -10,7 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.heads import LinearSVM, LinearSVMPath, cross_validate, task
-from headstart.heads.examples import Held, Streamed, hold, normalize_rows, read_rows
+from headstart.heads.examples import (
+    Held,
+    Streamed,
+    hold,
+    join_rows,
+    normalize_rows,
+    read_rows,
+)
 from headstart.heads.primal import PrimalSolver
 
 CPU = torch.device("cpu")
@@ -143,3 +150,19 @@ class Peak:
         self._done.set()
         self._thread.join()
         return self._most
+
+
+def test_normalize_rows__power_is_the_signed_square_root_then_unit_length() -> None:
+    X = np.array([[4.0, -9.0], [0.0, 0.0]], dtype=np.float32)
+    expected = np.array([[2.0, -3.0], [0.0, 0.0]]) / np.sqrt(13)
+    np.testing.assert_allclose(normalize_rows(X, "power"), expected, rtol=1e-6)
+    # A large activation counts for less.
+    plain = normalize_rows(X, "l2")
+    assert abs(normalize_rows(X, "power")[0, 1]) < abs(plain[0, 1])
+
+
+def test_join_rows__normalises_each_part_as_asked() -> None:
+    part = np.array([[4.0, -9.0]], dtype=np.float32)
+    joined = join_rows([part, 100 * part], "power")
+    np.testing.assert_allclose(joined[:, :2], joined[:, 2:], rtol=1e-6)
+    assert joined.dtype == np.float32

@@ -41,7 +41,10 @@ def test_pareto_front__leaves_out_what_costs_more_and_knows_less() -> None:
 
 
 def test_sentence__takes_the_cheapest_that_ties() -> None:
-    found = compared(candidate("small", 1, 379), candidate("large", 8, 380))
+    small, large = candidate("small", 1, 379), candidate("large", 8, 380)
+    # They err on different images, so that one image more is no sign of anything.
+    small = dataclasses.replace(small, cv_correct=small.cv_correct[::-1])
+    found = compared(small, large)
     assert found.chosen.name == "small"
     assert "Take small: the noise cannot tell it from large" in found.sentence
     assert "8.0 times" in found.sentence

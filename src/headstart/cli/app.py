@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -46,6 +47,7 @@ def options(
     """Global options; they may stand anywhere on the line."""
 
 
+@functools.cache  # again and again, a program's calls would pile up the same verbs
 def _register() -> None:
     from headstart.cli import (
         augment,

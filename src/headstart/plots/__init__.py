@@ -7,6 +7,7 @@ figures includes ``stylesheet()`` once.
 from __future__ import annotations
 
 from headstart.plots.bars import stacked_bars
+from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.plots.colour import stylesheet
 from headstart.plots.confusion import confusion_matrix
 from headstart.plots.curves import log_curve
@@ -14,16 +15,20 @@ from headstart.plots.intervals import IntervalRow, interval_plot, small_interval
 from headstart.plots.layermap import layer_map
 from headstart.plots.learning_curves import learning_curves
 from headstart.plots.lines import Line, line_plot
+from headstart.plots.quadrants import quadrant_plot
 
 __all__ = [
+    "Bubble",
     "IntervalRow",
     "Line",
+    "bubble_plot",
     "confusion_matrix",
     "interval_plot",
     "layer_map",
     "learning_curves",
     "line_plot",
     "log_curve",
+    "quadrant_plot",
     "small_interval",
     "stacked_bars",
     "stylesheet",
