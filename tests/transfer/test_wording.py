@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from headstart.heads import Interval
-from headstart.transfer.wording import listed, percent, points, triple, unsigned_points
+from headstart.transfer.wording import percent, points, triple, unsigned_points
 
 SOME = Interval(0.012, -0.0004, 0.019)
 
@@ -11,7 +11,3 @@ def test_wording__intervals() -> None:
     assert points(SOME) == "+1.2 [-0.0, +1.9] points"
     assert unsigned_points(SOME) == "1.2 [0.0, 1.9] points"
     assert triple(SOME) == [0.012, -0.0004, 0.019]
-
-
-def test_listed__joins_with_and() -> None:
-    assert [listed(names) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]

@@ -23,6 +23,7 @@ from headstart.labs.spread import (
 )
 from headstart.labs.training import Log, one_thread, train_small
 from headstart.progress import Progress, silent
+from headstart.wording import listed
 
 Parameters = list[nn.Parameter]
 OPTIMIZERS: dict[str, Callable[[Parameters, float], torch.optim.Optimizer]] = {
@@ -209,7 +210,7 @@ def _sentence(found: dict[str, Any]) -> str:
     if not slower:
         return f"{start}, but the seeds' noise cannot tell the six apart: no difference appeared."
     if tied:
-        start += f", which the seeds' noise cannot tell from {_listed(tied)}"
+        start += f", which the seeds' noise cannot tell from {listed(tied)}"
     else:
         low, high = second["behind"][1], second["behind"][2]
         start += (
@@ -218,7 +219,7 @@ def _sentence(found: dict[str, Any]) -> str:
         )
     last = rows[-1]
     if not last["is_beyond_noise"]:
-        return f"{start}; {_listed([r['name'] for r in slower])} take longer. {_accuracy(rows)}"
+        return f"{start}; {listed([r['name'] for r in slower])} take longer. {_accuracy(rows)}"
     return f"{start}; {last['name']} takes {last['steps'][0]:.0f}. {_accuracy(rows)}"
 
 
@@ -235,7 +236,3 @@ def _accuracy(rows: Sequence[dict[str, Any]]) -> str:
     if excludes(gap):
         return f"In validation accuracy {best['name']} is {words} ahead of it."
     return f"In validation accuracy the best, {best['name']}, is within noise of it ({words})."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

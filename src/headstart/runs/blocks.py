@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.heads.examples import join_rows
 from headstart.transfer.arms import N_JOINED
+from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -50,7 +51,7 @@ class Blocks:
     def __str__(self) -> str:
         layers = "Layer " + self.taps[0]
         if len(self.taps) > 1:
-            layers = f"Layers {', '.join(self.taps[:-1])} and {self.taps[-1]} joined"
+            layers = f"Layers {listed(self.taps)} joined"
         return f"{layers} at {' + '.join(map(str, self.resolutions))} px"
 
 

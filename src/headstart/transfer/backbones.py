@@ -21,6 +21,7 @@ from headstart.heads import Interval, PairedDifference, accuracy_interval, paire
 from headstart.progress import Progress, silent
 from headstart.transfer.feature_blocks import Block, BlockReader, View
 from headstart.transfer.profile import judge_block, score, training_folds
+from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -101,7 +102,7 @@ class BackboneComparison:
         names = [f"{c.name} ({_percent(c.cv)})" for c in self.front]
         if len(self.candidates) == 1:
             return f"{names[0]} is the only one."
-        front = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        front = listed(names)
         text = (
             f"No other is as accurate for the multiply-accumulates as {front} "
             f"({'the whole' if len(names) == 1 else 'the'} Pareto front)."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headstart.transfer.wording import listed, percent, points, unsigned_points
+from headstart.transfer.wording import percent, points, unsigned_points
+from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.transfer.generality import Generality

@@ -18,6 +18,7 @@ from headstart.transfer.correlation import RankCorrelation, rank_correlation, to
 from headstart.transfer.probe import linear_probe
 from headstart.transfer.references import N_IMAGES, ImageSet, pixel_rows
 from headstart.transfer.similarity import Distance, measure_distance, source_statistics
+from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -126,9 +127,9 @@ class Likeness:
         farther = [s.name for s in self.sets[i + 1 :]]
         between = []
         if nearer:
-            between.append(f"farther than {_listed(nearer)}")
+            between.append(f"farther than {listed(nearer)}")
         if farther:
-            between.append(f"nearer than {_listed(farther)}")
+            between.append(f"nearer than {listed(farther)}")
         return f"{ends}: {', '.join(between)}." if between else f"{ends}."
 
     @property
@@ -279,7 +280,3 @@ def _gain(
         pixels=linear_probe(pixels, y, groups, seed=seed).accuracy,
         chance=float(counts.max() / counts.sum()),
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

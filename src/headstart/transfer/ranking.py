@@ -15,6 +15,7 @@ from headstart.progress import Progress, silent
 from headstart.transfer.correlation import RankCorrelation, rank_correlation, too_few
 from headstart.transfer.probe import Probe, linear_probe
 from headstart.transfer.scores import h_score, leep, logme, nce, shrunk_h_score
+from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone, Tap
@@ -305,7 +306,7 @@ def _sentence(ranking: Ranking) -> str:
     right = [a.score for a in ranking.agreements if a.first == best.name]
     least = min(ranking.agreements, key=lambda a: a.lost)
     if right:
-        who = f"{_listed(right)} {'put' if len(right) > 1 else 'puts'} it first"
+        who = f"{listed(right)} {'put' if len(right) > 1 else 'puts'} it first"
     else:
         who = (
             f"no score puts it first ({least.score} puts {least.first} first, "
@@ -319,13 +320,9 @@ def _sentence(ranking: Ranking) -> str:
         return f"{measured} and {who}. No score's order agrees with the measured one beyond chance."
     top = telling[0]
     others = [a.score for a in ordered if a not in telling]
-    rest = f" {_listed(others)} {'do' if len(others) > 1 else 'does'} not." if others else ""
+    rest = f" {listed(others)} {'do' if len(others) > 1 else 'does'} not." if others else ""
     return (
-        f"{measured} and {who}. {_listed([a.score for a in telling])} "
+        f"{measured} and {who}. {listed([a.score for a in telling])} "
         f"{'order' if len(telling) > 1 else 'orders'} the {n} {what}s as measured beyond chance, "
         f"{top.score} best (Kendall {top.correlation.kendall:.2f}).{rest}"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headstart.transfer.adaptation import ADAPTED, BOUND, CONTROL, PLAIN
-from headstart.transfer.wording import listed, percent, points, unsigned_points
+from headstart.transfer.wording import percent, points, unsigned_points
+from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.transfer.shift import Shift

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from headstart.heads import Interval
 from headstart.transfer.comparison import signed_points
 
@@ -21,11 +19,6 @@ def points(difference: Interval) -> str:
 def unsigned_points(loss: Interval) -> str:
     """``1.2 [0.5, 1.9] points``: where the words say what is lost."""
     return f"{_tenths(loss.value)} {_ends(loss)} points"
-
-
-def listed(names: Sequence[str]) -> str:
-    """``a, b and c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def triple(interval: Interval) -> list[float]:
