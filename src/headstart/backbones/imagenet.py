@@ -79,15 +79,20 @@ def predict_imagenet(
         from headstart.backbones.loading import load
 
         backbone = load(backbone)
+    check_imagenet(backbone)
+    found: list[list[ClassProbability]] = []
+    for start in range(0, len(paths), _BATCH_SIZE):
+        found += _predict_batch(paths[start : start + _BATCH_SIZE], backbone, top)
+    return found
+
+
+def check_imagenet(backbone: Backbone) -> None:
+    """Raise BackboneError where the backbone was not trained on the 1000 classes."""
     if backbone.taps[-1].n_features != N_CLASSES or backbone.taps[-1].name == "pooled":
         raise BackboneError(
             f"{backbone.name} has no classifier for ImageNet's {N_CLASSES} classes; "
             f"--backbone embedded has one"
         )
-    found: list[list[ClassProbability]] = []
-    for start in range(0, len(paths), _BATCH_SIZE):
-        found += _predict_batch(paths[start : start + _BATCH_SIZE], backbone, top)
-    return found
 
 
 def _predict_batch(

@@ -60,14 +60,14 @@ def pool(value: Tensor, tap: Tap, pooling: Pooling = "average") -> Tensor:
     if tap.kind == "vector":
         return value
     if pooling == "pyramid":
-        return _pyramid(_as_map(value, tap))
+        return _pyramid(as_map(value, tap))
     if tap.kind == "tokens":
         value = value[:, tap.n_prefix :]
     positions = 1 if tap.kind == "tokens" else (1, 2) if tap.channels_last else (2, 3)
     return value.mean(dim=positions) if pooling == "average" else value.amax(dim=positions)
 
 
-def _as_map(value: Tensor, tap: Tap) -> Tensor:
+def as_map(value: Tensor, tap: Tap) -> Tensor:
     """Maps or patch tokens as (B, d, H, W)."""
     if tap.kind == "map":
         return value.permute(0, 3, 1, 2) if tap.channels_last else value

@@ -1,0 +1,246 @@
+"""Where in a picture the evidence for a class lies: activation times gradient, place by place.
+
+A class score that is linear in the average of a layer's maps is a sum over the places of the map;
+each place's term is the sum over channels of the activation times the score's gradient there. This
+is the class activation map of Zhou et al. (2016, "Learning deep features for discriminative
+localization"). For other heads the same product is taken, as HiResCAM does (Draelos and Carin
+2020, "Use HiResCAM instead of Grad-CAM"): unlike Grad-CAM (Selvaraju et al. 2017), which averages
+the gradient over places first, it never shows a place that the score did not use. For a head on
+averages, such as those of EfficientNet and ResNet, the three agree up to scale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from headstart.backbones.backbone import Backbone, Tap
+from headstart.backbones.imagenet import check_imagenet
+from headstart.backbones.preprocessing import normalise, to_uint8
+from headstart.backbones.tapped import as_map, pool
+from headstart.errors import BackboneError
+
+Floats = NDArray[np.float32]
+Score = Callable[[Mapping[str, Tensor]], Tensor]
+
+# Where the last layer with places carries no evidence (a transformer's head that reads the class
+# token alone), the one before is asked, this often.
+MAX_STEPS_BACK = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceMap:
+    """The evidence for one class in one picture.
+
+    Attributes
+    ----------
+    crop : PIL.Image.Image
+        What the network saw of the picture, (S, S).
+    values : float32 array (S, S)
+        For the class where positive, against it where negative. For a linear head on averages they
+        add up to `score` less the head's intercept.
+    score : float
+        Of the class.
+    layers : tuple of str
+        The taps whose places are shown.
+    """
+
+    crop: Image.Image
+    values: Floats
+    score: float
+    layers: tuple[str, ...]
+
+
+def imagenet_evidence(backbone: Backbone, image: Image.Image, index: int) -> EvidenceMap:
+    """The evidence for one of ImageNet's classes.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        With its ImageNet classifier.
+    image : PIL.Image.Image
+        RGB.
+    index : int in [0, 999]
+        Of the class.
+
+    Raises
+    ------
+    BackboneError
+        The backbone has no such classifier, or no layer with places.
+    """
+    check_imagenet(backbone)
+    logits = backbone.taps[-1].name
+    return evidence_map(backbone, image, [logits], lambda values: values[logits][0, index])
+
+
+def evidence_map(
+    backbone: Backbone, image: Image.Image, taps: Sequence[str], score: Score
+) -> EvidenceMap:
+    """The evidence for a score of pooled features.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        At the resolution that the score was fitted on. Not to be run by two threads at once.
+    image : PIL.Image.Image
+        RGB; it is resized and cropped as the network wants it.
+    taps : sequence of str
+        Whose features the score takes. A tap that is a map or patch tokens is shown as it is; for
+        a vector, such as the logits, the last layer with places before it is.
+    score : callable
+        From tap name to pooled features (1, d), averaged over places, to a scalar tensor.
+
+    Returns
+    -------
+    EvidenceMap
+
+    Raises
+    ------
+    BackboneError
+        A tap is unknown, or there is no layer with places to show.
+    """
+    wanted = [backbone.tap(name) for name in taps]
+    crop = to_uint8(image, backbone.preprocessing)
+    pixels = normalise(torch.from_numpy(crop)[None], backbone.preprocessing)
+    for places in _places(backbone, wanted):
+        value, gradients = _differentiate(backbone, pixels, wanted, places, score)
+        maps = [
+            _upsampled(as_map(kept * slope, tap).sum(dim=1), pixels.shape[-1])
+            for tap, (kept, slope) in zip(places, gradients, strict=True)
+        ]
+        total = torch.stack(maps).sum(dim=0).numpy()
+        if total.any():
+            break
+    names = tuple(tap.name for tap in places)
+    return EvidenceMap(crop=Image.fromarray(crop), values=total, score=value, layers=names)
+
+
+def heat_picture(found: EvidenceMap) -> Image.Image:
+    """The evidence for the class over the greyed picture: the brighter and warmer, the more.
+
+    Lightness rises with the evidence, so that it shows without colour too. Evidence against the
+    class is left dark.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB, as large as the crop.
+    """
+    share = np.clip(found.values, 0, None)
+    top = float(share.max())
+    share = (share / top if top > 0 else share)[:, :, None]
+    grey = np.asarray(found.crop.convert("L"), np.float32)[:, :, None] / 255
+    dark = np.repeat(0.45 * grey, 3, axis=2)
+    warm = np.array([1.0, 0.72, 0.2], np.float32) * (0.35 + 0.65 * grey)
+    pixels = dark * (1 - share) + warm * share
+    return Image.fromarray(np.rint(pixels * 255).clip(0, 255).astype(np.uint8))
+
+
+def _places(backbone: Backbone, wanted: Sequence[Tap]) -> Iterator[list[Tap]]:
+    """The taps to show, and should they carry nothing, those with an earlier last layer."""
+    names = {tap.name for tap in wanted if tap.kind != "vector"}
+    if len(names) == len(wanted):
+        yield [tap for tap in backbone.taps if tap.name in names]
+        return
+    order = [tap.name for tap in backbone.taps]
+    first_vector = min(order.index(tap.name) for tap in wanted if tap.kind == "vector")
+    before = [tap for tap in backbone.taps[:first_vector] if _has_places(tap)]
+    if not before:
+        raise BackboneError(f"{backbone.name} has no layer with places before its last ones")
+    for last in before[::-1][:MAX_STEPS_BACK]:
+        yield [tap for tap in backbone.taps if tap.name in names or tap is last]
+
+
+def _has_places(tap: Tap) -> bool:
+    return tap.kind != "vector" and tap.side == "output"
+
+
+def _differentiate(
+    backbone: Backbone,
+    pixels: Tensor,
+    wanted: Sequence[Tap],
+    places: Sequence[Tap],
+    score: Score,
+) -> tuple[float, list[tuple[Tensor, Tensor]]]:
+    """The score, and for each place its activations and the score's gradient there."""
+    kept: dict[str, Tensor] = {}
+    leaves: dict[str, Tensor] = {}
+    with torch.enable_grad(), _cut(backbone, wanted, places, kept, leaves):
+        backbone.module(pixels)
+        pooled = {tap.name: pool(kept[tap.name], tap) for tap in wanted}
+        value = score(pooled)
+        slopes = torch.autograd.grad(value, [leaves[tap.name] for tap in places], allow_unused=True)
+    pairs = [
+        (leaves[tap.name].detach().float(), torch.zeros_like(leaves[tap.name]) if g is None else g)
+        for tap, g in zip(places, slopes, strict=True)
+    ]
+    return float(value.detach()), pairs
+
+
+@contextlib.contextmanager
+def _cut(
+    backbone: Backbone,
+    wanted: Sequence[Tap],
+    places: Sequence[Tap],
+    kept: dict[str, Tensor],
+    leaves: dict[str, Tensor],
+) -> Iterator[None]:
+    """Within the context, a call of the network keeps taps, and begins anew at every place.
+
+    So the gradient at a place is of what the score takes from there, not of what later places,
+    which answer for themselves, made of it.
+    """
+
+    def begin_anew(tap: Tap) -> Callable[..., Tensor]:
+        def hook(_: Any, __: Any, output: Any) -> Tensor:
+            if not isinstance(output, Tensor):
+                raise BackboneError(f"tap {tap.name!r} gives no single tensor: no map can be made")
+            leaf = output.detach().clone().requires_grad_()
+            leaves[tap.name] = leaf
+            kept[tap.name] = leaf
+            return leaf.clone()  # what a later in-place activation may write over
+
+        return hook
+
+    def keep_output(tap: Tap) -> Callable[..., None]:
+        def hook(_: Any, __: Any, output: Any) -> None:
+            kept[tap.name] = output.clone()
+
+        return hook
+
+    def keep_input(tap: Tap) -> Callable[..., None]:
+        def hook(_: Any, args: Any) -> None:
+            kept[tap.name] = args[0].clone()
+
+        return hook
+
+    shown = {tap.name for tap in places}
+    with contextlib.ExitStack() as hooks:
+        for tap in [*places, *(tap for tap in wanted if tap.name not in shown)]:
+            layer = backbone.module.get_submodule(tap.module)
+            if tap.name in shown:
+                handle = layer.register_forward_hook(begin_anew(tap))
+            elif tap.side == "input":
+                handle = layer.register_forward_pre_hook(keep_input(tap))
+            else:
+                handle = layer.register_forward_hook(keep_output(tap))
+            hooks.callback(handle.remove)
+        yield
+
+
+def _upsampled(values: Tensor, side: int) -> Tensor:
+    """A map (1, h, w) as (side, side) with the same sum."""
+    fine = interpolate(values[None].float(), size=(side, side), mode="bilinear")[0, 0]
+    total, now = float(values.sum()), float(fine.sum())
+    scale = values.shape[-1] * values.shape[-2] / (side * side)
+    # Bilinear weights near the edges do not add up exactly; the difference is spread evenly.
+    return fine * scale + (total - now * scale) / (side * side)
