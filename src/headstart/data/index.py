@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from headstart.data.duplicates import find_duplicates
 from headstart.data.factstore import FactStore
 from headstart.data.inspection import Facts, Inspected, inspect_all
 from headstart.data.records import Index, Quarantined, Record
+from headstart.data.sides import name_val_as_test, with_sides
 from headstart.data.sources import Listing, counted, list_folder, missing_path, shown, some
-from headstart.data.split import make_split
 from headstart.data.splitfile import apply_split_file
 from headstart.data.tables import TABLE_SUFFIXES, list_table
 from headstart.errors import DataError
@@ -73,7 +72,7 @@ def index(
     records, facts, quarantine = _read(listing, folder, progress)
     _check_classes(listing, records, quarantine)
     notes = list(listing.notes)
-    records = _name_val_as_test(records, notes)
+    records = name_val_as_test(records, notes)
     duplicates = sum(find_duplicates(records, facts), ())
     result = Index(
         root=listing.root,
@@ -84,7 +83,7 @@ def index(
         ignored=listing.ignored,
         notes=tuple(notes),
     )
-    return _with_sides(result, test_size, seed)
+    return with_sides(result, test_size=test_size, seed=seed)
 
 
 def _list(
@@ -188,46 +187,3 @@ def _check_classes(
     )
     what = f"one class only ({shown(left[0])})" if left else "no usable image"
     raise DataError(f"{shown(listing.root)} has {what}{because}: at least two classes are needed")
-
-
-def _name_val_as_test(records: list[Record], notes: list[str]) -> list[Record]:
-    """Held-out data is the test side, whatever it is called, where there is no other."""
-    splits = {r.split for r in records}
-    if splits != {"train", "val"}:
-        return records
-    notes.append("the data has no test split: its validation split is used as the test split")
-    return [replace(r, split="test") if r.split == "val" else r for r in records]
-
-
-def _with_sides(found: Index, test_size: float, seed: int) -> Index:
-    """Check the split that came with the data, or make one."""
-    splits = {r.split for r in found.records}
-    if splits == {""} or splits == {"train"}:
-        made = make_split(found.records, found.duplicates, test_size=test_size, seed=seed)
-        notes = found.notes
-        if splits == {"train"}:
-            notes += ("the data has training images only: a part of them was split off to test on",)
-        return replace(found.with_split(made), split_made=True, notes=notes)
-    if "train" not in splits:
-        named = ", ".join(sorted(splits))
-        raise DataError(f"{shown(found.root)} has no training images: its split has only {named}")
-    counts = found.counts()
-    untrained = [c for c, n in counts.items() if not n["train"]]
-    if untrained:
-        raise DataError(
-            f"no training images of {counted(len(untrained), 'class')}: {some(untrained)}: add some, "
-            "or remove the class from the other splits"
-        )
-    more = [
-        text
-        for text in (
-            _note("no test images of", [c for c, n in counts.items() if not n["test"]]),
-            _note("one training image only of", [c for c, n in counts.items() if n["train"] == 1]),
-        )
-        if text
-    ]
-    return replace(found, notes=(*found.notes, *more))
-
-
-def _note(what: str, classes: Sequence[str]) -> str:
-    return f"{what} {counted(len(classes), 'class')}: {some(classes)}" if classes else ""

@@ -6,45 +6,60 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Self, TypeVar
 
 SPLITS = ("train", "val", "test")
 """The split names, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class Example:
+    """One labelled thing, image or text: all that splits and folds look at.
+
+    Attributes
+    ----------
+    name
+        What a person is shown; unique in its data set.
+    label
+        Class name; ``""`` where unlabelled.
+    digest
+        SHA-256 of the bytes, 64 hexadecimal digits.
+    split
+        ``"train"``, ``"val"``, ``"test"``, or ``""`` before a split is made.
+    """
+
+    name: str
+    label: str
+    digest: str
+    split: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record(Example):
     """One usable image.
+
+    Its name is the posix path relative to the root of the index. It may hold anything a file name
+    may, newlines and markup too: escape it before showing it.
 
     Attributes
     ----------
     path
         Absolute path of the file.
-    name
-        Posix path relative to the root of the index: what a person is shown. It may hold
-        anything a file name may, newlines and markup too: escape it before showing it.
-    label
-        Class name; ``""`` where unlabelled.
-    digest
-        SHA-256 of the file's bytes, 64 hexadecimal digits.
     width, height
         Pixels, after EXIF rotation.
-    split
-        ``"train"``, ``"val"``, ``"test"``, or ``""`` before a split is made.
     """
 
     path: Path
-    name: str
-    label: str
-    digest: str
     width: int
     height: int
-    split: str
+
+
+R = TypeVar("R", bound=Example)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quarantined:
-    """One file that cannot be used, and why."""
+    """One file or row that cannot be used, and why."""
 
     name: str
     reason: str
@@ -52,7 +67,7 @@ class Quarantined:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DuplicateGroup:
-    """Images that are the same bytes (``exact``) or the same picture (``near``).
+    """Examples that are the same bytes (``exact``) or nearly the same (``near``).
 
     ``names``, ``splits`` and ``labels`` are parallel, sorted by name. A near group lists the exact
     copies of its members too.
@@ -85,23 +100,21 @@ class DuplicateGroup:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Index:
-    """All that is known of a data set without running a network.
+class Examples(Generic[R]):
+    """A labelled data set with its split, whatever its records are.
 
     Attributes
     ----------
     root
-        The folder that record names are relative to.
+        Where it is.
     source
-        ``"folder"``, ``"split folders"``, ``"table"``, ``"split file"``, or a named set's name.
+        Where its labels come from, in words.
     records
-        Usable images sorted by name; this order is the row order of every feature matrix.
+        Those that can be used; this order is the row order of every feature matrix.
     quarantine
-        Files that cannot be used, with the reason, sorted by name.
+        Those that cannot, with the reason, sorted by name.
     duplicates
         Groups of exact and of near duplicates.
-    ignored
-        How many files were passed over because their suffix is not that of an image.
     notes
         Sentences for the person: what was left out, assumed or looks odd.
     split_made
@@ -110,10 +123,9 @@ class Index:
 
     root: Path
     source: str
-    records: tuple[Record, ...]
+    records: tuple[R, ...]
     quarantine: tuple[Quarantined, ...] = ()
     duplicates: tuple[DuplicateGroup, ...] = ()
-    ignored: int = 0
     notes: tuple[str, ...] = ()
     split_made: bool = False
 
@@ -125,27 +137,27 @@ class Index:
         """Class names, sorted."""
         return tuple(sorted({r.label for r in self.records}))
 
-    def of_split(self, split: str) -> tuple[Record, ...]:
+    def of_split(self, split: str) -> tuple[R, ...]:
         """The records of one split, in index order."""
         return tuple(r for r in self.records if r.split == split)
 
     @property
-    def train(self) -> tuple[Record, ...]:
+    def train(self) -> tuple[R, ...]:
         """The training records."""
         return self.of_split("train")
 
     @property
-    def val(self) -> tuple[Record, ...]:
+    def val(self) -> tuple[R, ...]:
         """The validation records; empty unless the data came with some."""
         return self.of_split("val")
 
     @property
-    def test(self) -> tuple[Record, ...]:
+    def test(self) -> tuple[R, ...]:
         """The test records."""
         return self.of_split("test")
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images of each class in each split: ``{class: {"train": n, "val": n, "test": n}}``."""
+        """Examples of each class in each split: ``{class: {"train": n, "val": n, "test": n}}``."""
         n = Counter((r.label, r.split) for r in self.records)
         return {c: {s: n[c, s] for s in SPLITS} for c in self.classes}
 
@@ -165,8 +177,8 @@ class Index:
         """Duplicate groups whose members carry different labels."""
         return tuple(g for g in self.duplicates if g.conflicting)
 
-    def with_split(self, splits: Mapping[str, str]) -> Index:
-        """The same images under another split.
+    def with_split(self, splits: Mapping[str, str]) -> Self:
+        """The same examples under another split.
 
         Parameters
         ----------
@@ -184,9 +196,7 @@ class Index:
         """Plain JSON values for the run folder and the report."""
         return {
             "source": self.source,
-            "n_images": len(self.records),
             "n_quarantined": len(self.quarantine),
-            "n_ignored": self.ignored,
             "split_made": self.split_made,
             "classes": [
                 {"class": c, **{f"n_{s}": n for s, n in by.items()}}
@@ -198,3 +208,24 @@ class Index:
             "near_duplicates": [g.to_dict() for g in self.duplicates if g.kind == "near"],
             "notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Index(Examples[Record]):
+    """All that is known of a data set of images without running a network.
+
+    ``root`` is the folder that record names are relative to; ``source`` is ``"folder"``, ``"split
+    folders"``, ``"table"``, ``"split file"``, or a named set's name; records are sorted by name.
+
+    Attributes
+    ----------
+    ignored
+        How many files were passed over because their suffix is not that of an image.
+    """
+
+    ignored: int = 0
+
+    def data_summary(self) -> dict[str, Any]:
+        """Plain JSON values for the run folder and the report."""
+        known = Examples.data_summary(self)
+        return {"n_images": len(self.records), "n_ignored": self.ignored, **known}

@@ -7,19 +7,20 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from headstart.data.duplicates import merge_groups
-from headstart.data.records import DuplicateGroup, Record
+from headstart.data.records import DuplicateGroup, Example
 from headstart.data.sources import shown
 from headstart.errors import DataError
 
 
 def make_split(
-    records: Sequence[Record],
+    records: Sequence[Example],
     duplicates: Sequence[DuplicateGroup] = (),
     *,
     test_size: float = 0.2,
     seed: int = 0,
+    noun: str = "image",
 ) -> dict[str, str]:
-    """Put every image in ``"train"`` or ``"test"``, stratified, copies kept together.
+    """Put every example in ``"train"`` or ``"test"``, stratified, copies kept together.
 
     The order of files, their names and their dates have no say: groups of duplicates are ordered
     by a hash of the seed and their digests, and taken for the test side while every class they
@@ -28,7 +29,7 @@ def make_split(
     Parameters
     ----------
     records
-        Usable, labelled images.
+        Usable and labelled.
     duplicates
         Exact and near groups by name; a group goes to one side whole.
     test_size
@@ -37,6 +38,8 @@ def make_split(
         duplicates do not fit, more where the only group that can be given is larger.
     seed
         Other seeds give other splits.
+    noun
+        What a record is called in errors.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def make_split(
     if not 0 < test_size < 1:
         raise DataError(f"test_size must lie between 0 and 1, not {test_size!r}; 0.2 is usual")
     groups = _Groups(records, duplicates, seed)
-    _check_classes(records, groups)
+    _check_classes(records, groups, noun)
     sizes = Counter(r.label for r in records)
     target = {c: min(max(round(n * test_size), 1), n - 1) for c, n in sizes.items()}
     tested: Counter[str] = Counter()
@@ -62,7 +65,7 @@ def make_split(
         if all(tested[c] + n <= target[c] for c, n in labels.items()):
             chosen.add(g)
             tested.update(labels)
-    _give_untested_a_group(groups, sizes, tested, chosen)
+    _give_untested_a_group(groups, sizes, tested, chosen, noun)
     return {
         name: "test" if g in chosen else "train" for g in groups.order for name in groups.names[g]
     }
@@ -72,7 +75,7 @@ class _Groups:
     """Merged duplicate groups: their names, label counts, and the seeded order of their ids."""
 
     def __init__(
-        self, records: Sequence[Record], duplicates: Sequence[DuplicateGroup], seed: int
+        self, records: Sequence[Example], duplicates: Sequence[DuplicateGroup], seed: int
     ) -> None:
         of = {r.name: r for r in records}
         copies: dict[str, list[str]] = defaultdict(list)
@@ -93,7 +96,7 @@ class _Groups:
                 self.of_class[label].append(g)
 
 
-def _check_classes(records: Sequence[Record], groups: _Groups) -> None:
+def _check_classes(records: Sequence[Example], groups: _Groups, noun: str) -> None:
     for label, members in sorted(groups.of_class.items()):
         if len(members) > 1:
             continue
@@ -101,8 +104,8 @@ def _check_classes(records: Sequence[Record], groups: _Groups) -> None:
         named, first = shown(label), shown(names[0])
         if len(names) == 1:
             raise DataError(
-                f"class {named} has one image ({first}) and cannot be trained and tested: "
-                "add images to it or remove the class"
+                f"class {named} has one {noun} ({first}) and cannot be trained and tested: "
+                f"add {noun}s to it or remove the class"
             )
         raise DataError(
             f"class {named} has {len(names)} images that are all copies of one picture "
@@ -112,7 +115,7 @@ def _check_classes(records: Sequence[Record], groups: _Groups) -> None:
 
 
 def _give_untested_a_group(
-    groups: _Groups, sizes: Mapping[str, int], tested: Counter[str], chosen: set[int]
+    groups: _Groups, sizes: Mapping[str, int], tested: Counter[str], chosen: set[int], noun: str
 ) -> None:
     """A class whose groups were all too large for its target still gets one on the test side."""
     for label in sorted(sizes):
@@ -125,8 +128,8 @@ def _give_untested_a_group(
         ]
         if not fitting:
             raise DataError(
-                f"class {shown(label)} cannot be on both sides of a split: its images "
-                "are duplicates of images in other classes; give a split of your own"
+                f"class {shown(label)} cannot be on both sides of a split: its {noun}s "
+                f"are duplicates of {noun}s in other classes; give a split of your own"
             )
         best = min(fitting, key=lambda g: sum(groups.labels[g].values()))
         chosen.add(best)

@@ -35,7 +35,7 @@ _IMAGE_NAMES = [
     "picture",
     "photo",
 ]
-_LABEL_NAMES = [
+LABEL_NAMES = [
     "label",
     "class",
     "category",
@@ -47,7 +47,7 @@ _LABEL_NAMES = [
     "species",
     "y",
 ]
-_SPLIT_NAMES = ["split", "set", "subset", "fold", "partition", "phase", "usage"]
+SPLIT_NAMES = ["split", "set", "subset", "fold", "partition", "phase", "usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def read_table(path: Path) -> Table:
         Where it cannot be read, parsed, or has no rows.
     """
     if path.suffix.lower() in (".parquet", ".pq"):
-        table = _read_parquet(path)
+        table = read_parquet(path)
     else:
         table = _read_text(path)
     if not table.rows:
@@ -111,12 +111,12 @@ def find_columns(
                     f"{shown(table.path)} has no header line, so {option} {name!r} is not in it"
                 )
         return _columns_by_looks(table, need_label)
-    split = _find(table, None, _SPLIT_NAMES, "")
+    split = find_column(table, None, SPLIT_NAMES, "")
     # A split file with a header has no labels: the folder of each file is its class.
     label_role = "label" if need_label and split < 0 else ""
     return Columns(
-        image=_find(table, image_column, _IMAGE_NAMES, "image"),
-        label=_find(table, label_column, _LABEL_NAMES, label_role),
+        image=find_column(table, image_column, _IMAGE_NAMES, "image"),
+        label=find_column(table, label_column, LABEL_NAMES, label_role),
         split=split,
     )
 
@@ -207,7 +207,16 @@ def _check_rows(table: Table, images: Sequence[str], labels: Sequence[str]) -> N
     refuse_twice(table, images)
 
 
-def _find(table: Table, asked: str | None, usual: Sequence[str], role: str) -> int:
+def find_column(
+    table: Table, asked: str | None, usual: Sequence[str], role: str, option: str = ""
+) -> int:
+    """Position of a column: by the name asked for, or a usual one; -1 where `role` is "" and there is none.
+
+    Raises
+    ------
+    DataError
+        The name asked for is not there, or none is usual; `option` names a column.
+    """
     names = [h.strip() for h in table.header]
     if asked is not None:
         if asked in names:
@@ -224,7 +233,7 @@ def _find(table: Table, asked: str | None, usual: Sequence[str], role: str) -> i
         return -1
     raise DataError(
         f"{shown(table.path)} has no {role} column that can be told by its name; it has "
-        f"{some(names, n=8)}: name it with --{role}-column"
+        f"{some(names, n=8)}: name it with {option or f'--{role}-column'}"
     )
 
 
@@ -252,7 +261,14 @@ def _columns_by_looks(table: Table, need_label: bool) -> Columns:
     return Columns(image=image, label=others[0] if others else -1, split=split)
 
 
-def _read_parquet(path: Path) -> Table:
+def read_parquet(path: Path) -> Table:
+    """A Parquet file as rows of text; an empty cell gives ``""``.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

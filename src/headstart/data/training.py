@@ -1,4 +1,4 @@
-"""Which images a choice may look at, and which of them belong together."""
+"""Which examples a choice may look at, and which of them belong together."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.records import Index, Record
+from headstart.data.records import Example, Examples, R
 
 
-def training_records(index: Index) -> tuple[Record, ...]:
-    """Training and validation images: selection is by cross-validation, so both train."""
+def training_records(index: Examples[R]) -> tuple[R, ...]:
+    """Training and validation examples: selection is by cross-validation, so both train."""
     return tuple(r for r in index.records if r.split in ("train", "val"))
 
 
-def duplicate_groups(index: Index, records: Sequence[Record]) -> NDArray[np.int64]:
+def duplicate_groups(index: Examples[R], records: Sequence[Example]) -> NDArray[np.int64]:
     """A group number for each record; duplicates share one, so that no fold splits them."""
     of_name: dict[str, int] = {}
     for number, group in enumerate(index.duplicates):

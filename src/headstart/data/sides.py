@@ -1,0 +1,69 @@
+"""The sides of a data set's split: those that it came with, checked, or made here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from headstart.data.records import Examples, R
+from headstart.data.sources import counted, shown, some
+from headstart.data.split import make_split
+from headstart.errors import DataError
+
+S = TypeVar("S", bound=Examples[Any])
+
+
+def name_val_as_test(records: list[R], notes: list[str]) -> list[R]:
+    """Held-out data is the test side, whatever it is called, where there is no other."""
+    splits = {r.split for r in records}
+    if splits != {"train", "val"}:
+        return records
+    notes.append("the data has no test split: its validation split is used as the test split")
+    return [replace(r, split="test") if r.split == "val" else r for r in records]
+
+
+def with_sides(found: S, *, test_size: float, seed: int, noun: str = "image") -> S:
+    """Check the split that came with the data, or make one.
+
+    Raises
+    ------
+    DataError
+        There is no training side, or a class is missing from it.
+    """
+    splits = {r.split for r in found.records}
+    if splits == {""} or splits == {"train"}:
+        made = make_split(
+            found.records, found.duplicates, test_size=test_size, seed=seed, noun=noun
+        )
+        notes = found.notes
+        if splits == {"train"}:
+            notes += (
+                f"the data has training {noun}s only: a part of them was split off to test on",
+            )
+        return replace(found.with_split(made), split_made=True, notes=notes)
+    if "train" not in splits:
+        named = ", ".join(sorted(splits))
+        raise DataError(f"{shown(found.root)} has no training {noun}s: its split has only {named}")
+    counts = found.counts()
+    untrained = [c for c, n in counts.items() if not n["train"]]
+    if untrained:
+        raise DataError(
+            f"no training {noun}s of {counted(len(untrained), 'class')}: {some(untrained)}: add some, "
+            "or remove the class from the other splits"
+        )
+    more = [
+        text
+        for text in (
+            _note(f"no test {noun}s of", [c for c, n in counts.items() if not n["test"]]),
+            _note(
+                f"one training {noun} only of", [c for c, n in counts.items() if n["train"] == 1]
+            ),
+        )
+        if text
+    ]
+    return replace(found, notes=(*found.notes, *more))
+
+
+def _note(what: str, classes: Sequence[str]) -> str:
+    return f"{what} {counted(len(classes), 'class')}: {some(classes)}" if classes else ""
