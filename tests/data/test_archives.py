@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data.archives import download, unpack_zip
+from headstart.data.archives import data_root, download, unpack_zip
 from headstart.errors import DataError
 
 
@@ -74,3 +74,42 @@ def test_unpack_zip__refuses_a_damaged_archive(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot unpack"):
         unpack_zip(archive, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_unpack_zip__refuses_a_bomb_before_it_is_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/0.png", b"\0" * (65 << 20))
+    assert (tmp_path / "a.zip").stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"unpack to 68,157,440, which no pictures do"):
+        unpack_zip(tmp_path / "a.zip", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip"]
+
+
+def test_unpack_zip__a_member_whose_bytes_are_damaged_is_one_line(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", b"abc" * 9000)
+        at = archive.getinfo("a.txt").header_offset + 35
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[at : at + 20] = b"\xff" * 20
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataError, match="cannot unpack") as caught:
+        unpack_zip(tmp_path / "a.zip", tmp_path / "out")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "root"),
+    [
+        (["cats/0.png", "dogs/0.png"], "."),
+        (["photos/cats/0.png", "photos/dogs/0.png", "__MACOSX/x"], "photos"),
+        (["a/b/cats/0.png", "a/b/dogs/0.png", "a/.DS_Store"], "a/b"),
+        (["cats/0.png", "cats/1.png"], "."),
+        (["0.png"], "."),
+        (["photos/cats/0.png", "labels.csv"], "."),
+    ],
+)
+def test_data_root__is_the_folder_that_was_meant(tmp_path: Path, files, root) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert data_root(tmp_path) == tmp_path / root

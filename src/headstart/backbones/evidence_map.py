@@ -114,10 +114,10 @@ def evidence_map(
     for places in _places(backbone, wanted):
         value, gradients = _differentiate(backbone, pixels, wanted, places, score)
         maps = [
-            _upsampled(as_map(kept * slope, tap).sum(dim=1), pixels.shape[-1])
+            resized(as_map(kept * slope, tap).sum(dim=1)[0].numpy(), pixels.shape[-1])
             for tap, (kept, slope) in zip(places, gradients, strict=True)
         ]
-        total = torch.stack(maps).sum(dim=0).numpy()
+        total: Floats = np.stack(maps).sum(axis=0, dtype=np.float32)
         if total.any():
             break
     names = tuple(tap.name for tap in places)
@@ -237,10 +237,12 @@ def _cut(
         yield
 
 
-def _upsampled(values: Tensor, side: int) -> Tensor:
-    """A map (1, h, w) as (side, side) with the same sum."""
-    fine = interpolate(values[None].float(), size=(side, side), mode="bilinear")[0, 0]
-    total, now = float(values.sum()), float(fine.sum())
-    scale = values.shape[-1] * values.shape[-2] / (side * side)
+def resized(values: Floats, side: int) -> Floats:
+    """A map (h, w) as (side, side) with the same sum."""
+    coarse = torch.from_numpy(values)[None, None]
+    fine = interpolate(coarse, size=(side, side), mode="bilinear")[0, 0]
+    scale = coarse.shape[-1] * coarse.shape[-2] / (side * side)
     # Bilinear weights near the edges do not add up exactly; the difference is spread evenly.
-    return fine * scale + (total - now * scale) / (side * side)
+    rest = (float(coarse.sum()) - float(fine.sum()) * scale) / (side * side)
+    result: Floats = (fine * scale + rest).numpy()
+    return result

@@ -9,6 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +19,10 @@ from headstart.progress import Progress, silent
 
 _CHUNK_BYTES = 1 << 20
 _MAX_UNPACKED_BYTES = 8 << 30
+_MAX_MEMBERS = 1_000_000
+# Pictures are compressed already; what grows a hundredfold beyond this size is a bomb.
+_BOMB_RATIO, _BOMB_BYTES = 100, 64 << 20
+_LITTER = frozenset(["__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"])
 
 
 def download(
@@ -86,15 +91,29 @@ def unpack_zip(archive: Path, folder: Path) -> None:
             infos = members.infolist()
             for info in infos:
                 _check_member(info, archive)
-            if sum(info.file_size for info in infos) > _MAX_UNPACKED_BYTES:
-                raise DataError(f"{shown(archive)} unpacks to more than 8 GB: refused")
+            _check_size(infos, archive)
             members.extractall(partial)
         partial.replace(folder)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         reason = one_line(str(error), limit=120)
         raise DataError(f"cannot unpack {shown(archive)}: {reason}; remove it and retry") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def data_root(folder: Path) -> Path:
+    """The folder that the person meant: archives often hold one folder that holds all the rest.
+
+    Goes down while there is one folder alone that holds folders itself; what operating systems
+    leave in archives does not count.
+    """
+    while True:
+        inside = [p for p in folder.iterdir() if p.name not in _LITTER]
+        if len(inside) != 1 or not inside[0].is_dir():
+            return folder
+        if not any(p.is_dir() for p in inside[0].iterdir() if p.name not in _LITTER):
+            return folder
+        folder = inside[0]
 
 
 def _fetch(url: str, write: Callable[[bytes], object], timeout_s: float, progress: Progress) -> str:
@@ -113,10 +132,29 @@ def _fetch(url: str, write: Callable[[bytes], object], timeout_s: float, progres
     return digest.hexdigest()
 
 
+_DAMAGED = (
+    zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error,
+)  # fmt: skip
+
+
+def _check_size(infos: list[zipfile.ZipInfo], archive: Path) -> None:
+    unpacked = sum(info.file_size for info in infos)
+    packed = sum(info.compress_size for info in infos)
+    if unpacked > _MAX_UNPACKED_BYTES:
+        raise DataError(f"{shown(archive)} unpacks to more than 8 GB: refused")
+    if len(infos) > _MAX_MEMBERS:
+        raise DataError(f"{shown(archive)} holds more than {_MAX_MEMBERS:,} files: refused")
+    if unpacked > max(_BOMB_BYTES, _BOMB_RATIO * packed):
+        raise DataError(
+            f"{shown(archive)} holds {packed:,} bytes that unpack to {unpacked:,}, which no pictures "
+            "do: the archive is refused"
+        )
+
+
 def _check_member(info: zipfile.ZipInfo, archive: Path) -> None:
     path = PurePosixPath(info.filename.replace("\\", "/"))
     is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or is_link:
+    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]) or is_link:
         raise DataError(
             f"{shown(archive)} holds {shown(info.filename)}, which would be written outside its "
             "folder: the archive is refused"

@@ -24,7 +24,7 @@ from headstart.runs.blocks import usual_blocks
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import thumbnails
 from headstart.runs.folder import check_output, free_name, staged, write_json
-from headstart.runs.measure import measure
+from headstart.runs.measure import Watch, measure, unwatched
 from headstart.runs.metrics import Results, metrics
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.provenance import provenance
@@ -47,6 +47,7 @@ def fit(
     force: bool = False,
     cache: Path | None = None,
     progress: Progress = silent,
+    watch: Watch = unwatched,
     **settings: Any,
 ) -> Run:
     """Find the best linear classifier on frozen features, and measure how good it is.
@@ -68,6 +69,8 @@ def fit(
     cache : Path, optional
         Where features are kept.
     progress : Progress
+    watch : callable
+        Told of every candidate as it is measured: see :func:`headstart.runs.measure.measure`.
     **settings
         The fields of :class:`headstart.runs.settings.FitSettings`.
 
@@ -90,7 +93,13 @@ def fit(
     chosen = FitSettings(data=str(data), **settings)
     folder = Path(out) if out is not None else free_name(chosen.data)
     check_output(folder, force=force)
-    job = _Job(settings=chosen, out=folder, cache=cache or cache_folder(), progress=progress)
+    job = _Job(
+        settings=chosen,
+        out=folder,
+        cache=cache or cache_folder(),
+        progress=progress,
+        watch=watch,
+    )
     with staged(folder, force=force) as scratch:
         job.run(scratch)
     return Run(folder)
@@ -104,6 +113,7 @@ class _Job:
     out: Path
     cache: Path
     progress: Progress
+    watch: Watch = unwatched
     timings_s: dict[str, float] = field(default_factory=dict)
     precision_reason: str = ""
 
@@ -313,6 +323,7 @@ class _Job:
                 Cs=sorted(s.Cs),
                 cache=self.cache,
                 progress=self.progress,
+                watch=self.watch,
             )
         return train, folds, candidates
 

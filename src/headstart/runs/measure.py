@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.heads import cross_validate
 from headstart.progress import Progress, silent
-from headstart.runs.blocks import plan_blocks, read_blocks
+from headstart.runs.blocks import Blocks, plan_blocks, read_blocks
 from headstart.runs.choose import Candidate
 from headstart.runs.memo import Scores, keep, memo_path, recall, task_digest
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Record
     from headstart.features import FeatureStore
+
+Watch = Callable[[Sequence[Blocks], Sequence[Candidate]], None]
+"""Told what is planned, and which of it is measured so far, in the same order."""
+
+
+def unwatched(planned: Sequence[Blocks], measured: Sequence[Candidate]) -> None:
+    """The default watch: nobody looks."""
 
 
 def measure(
@@ -30,6 +37,7 @@ def measure(
     Cs: Sequence[float],
     cache: Path,
     progress: Progress = silent,
+    watch: Watch = unwatched,
 ) -> list[Candidate]:
     """Cross-validate the linear SVM on every tap x resolution x C, some joined.
 
@@ -46,6 +54,8 @@ def measure(
     cache : Path
         Where results are kept: a candidate that was judged before is not judged again.
     progress : Progress
+    watch : callable
+        Given all planned blocks and the candidates so far, first with none, then after each one.
 
     Returns
     -------
@@ -59,8 +69,9 @@ def measure(
     macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in stores}
     planned = plan_blocks([tap.name for tap in backbone.taps], sorted(stores))
     task = task_digest(digests, [r.label for r in records], folds, Cs)
-    candidates = []
+    candidates: list[Candidate] = []
     progress("cross-validate", 0, len(planned))
+    watch(planned, candidates)
     for blocks in planned:
         kept_at = memo_path(cache, task, stores, blocks)
         scores = recall(kept_at)
@@ -71,6 +82,7 @@ def measure(
         cost = sum(max(macs[s][t] for t in blocks.taps) for s in blocks.resolutions)
         candidates.append(Candidate(blocks=blocks, macs=cost, scores=scores))
         progress("cross-validate", len(candidates), len(planned))
+        watch(planned, candidates)
     return candidates
 
 

@@ -128,31 +128,85 @@ def similar(
         None of the run's classes is there any more.
     """
     query = Path(image).expanduser()
+    check_picture(query, image)  # a damaged picture is told before all others are read
+    gallery = TrainingImages.of(run, data=data, device=device, cache=cache, progress=progress)
+    found, n_same = gallery.nearest(query, k)
+    notes = _notes(run, gallery.index, n_same=n_same)
+    return Similar(query=query, neighbours=found, measured=gallery.measured(), notes=tuple(notes))
+
+
+def check_picture(query: Path, shown: Path | str) -> None:
+    """Raise DataError where there is no picture, or a damaged one."""
     if not query.is_file():
-        raise DataError(f"no such picture: {one_line(str(image))}")
-    read_rgb(query, at_least=64)  # a damaged picture is told before all others are read
-    indexed = _index(run, data, cache, progress)
-    [row], digest = _query_features(run, query, device, cache), _digest(query)
-    records = [r for r in indexed.records if r.split in ("train", "val")]
-    held_out = list(indexed.test)
-    X = _features(run, [*records, *held_out], device, cache, progress)
-    G, Q = X[: len(records)], X[len(records) :]
-    others = [i for i, r in enumerate(records) if r.digest != digest]
-    if not others:
-        raise RunError(f"{indexed.root} has no training image besides the picture itself")
-    [rows], [distances] = nearest(row[None], G[others], k)
-    found = [
-        Neighbour(record=records[others[i]], distance=float(d))
-        for i, d in zip(rows, distances, strict=True)
-    ]
-    measured = None
-    known = {r.label for r in records}
-    if any(r.label in known for r in held_out):
-        measured = measure_retrieval(
-            Q, [r.label for r in held_out], G, [r.label for r in records], KS
+        raise DataError(f"no such picture: {one_line(str(shown))}")
+    read_rgb(query, at_least=64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingImages:
+    """A run's images with their features, read once for any number of queries.
+
+    Attributes
+    ----------
+    run : Run
+    index : Index
+    records, held_out : tuple of Record
+        Training and test images.
+    X : float array (n_records + n_held_out, d)
+        Their features in this order, rows of unit length.
+    device, cache
+        As for :func:`similar`.
+    """
+
+    run: Run
+    index: Index
+    records: tuple[Record, ...]
+    held_out: tuple[Record, ...]
+    X: NDArray[np.floating]
+    device: str | None = None
+    cache: Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        run: Run,
+        *,
+        data: str | None = None,
+        device: str | None = None,
+        cache: Path | None = None,
+        progress: Progress = silent,
+    ) -> TrainingImages:
+        """The images of a run; parameters and errors as of :func:`similar`."""
+        indexed = index_of(run, data, cache, progress)
+        records = tuple(r for r in indexed.records if r.split in ("train", "val"))
+        held_out = tuple(indexed.test)
+        X = _features(run, [*records, *held_out], device, cache, progress)
+        return cls(
+            run=run, index=indexed, records=records, held_out=held_out, X=X,
+            device=device, cache=cache,
+        )  # fmt: skip
+
+    def nearest(self, query: Path, k: int) -> tuple[tuple[Neighbour, ...], int]:
+        """The nearest training images, and how many with the picture's own bytes were left out."""
+        [row], digest = _query_features(self.run, query, self.device, self.cache), _digest(query)
+        others = [i for i, r in enumerate(self.records) if r.digest != digest]
+        if not others:
+            raise RunError(f"{self.index.root} has no training image besides the picture itself")
+        [rows], [distances] = nearest(row[None], self.X[others], k)
+        found = tuple(
+            Neighbour(record=self.records[others[i]], distance=float(d))
+            for i, d in zip(rows, distances, strict=True)
         )
-    notes = _notes(run, indexed, n_same=len(records) - len(others))
-    return Similar(query=query, neighbours=tuple(found), measured=measured, notes=tuple(notes))
+        return found, len(self.records) - len(others)
+
+    def measured(self) -> Retrieval | None:
+        """How good the neighbours of the test images are; None without test images."""
+        known = {r.label for r in self.records}
+        if not any(r.label in known for r in self.held_out):
+            return None
+        G, Q = self.X[: len(self.records)], self.X[len(self.records) :]
+        labels = [r.label for r in self.records]
+        return measure_retrieval(Q, [r.label for r in self.held_out], G, labels, KS)
 
 
 def _notes(run: Run, indexed: Index, *, n_same: int) -> list[str]:
@@ -169,7 +223,16 @@ def _notes(run: Run, indexed: Index, *, n_same: int) -> list[str]:
     return notes
 
 
-def _index(run: Run, data: str | None, cache: Path | None, progress: Progress) -> Index:
+def index_of(
+    run: Run, data: str | None = None, cache: Path | None = None, progress: Progress = silent
+) -> Index:
+    """The images that a run was made from, with the same split.
+
+    Raises
+    ------
+    DataError
+        They are not where they were, and `data` does not say where they are now.
+    """
     from headstart.data import index
     from headstart.features import cache_folder
 
