@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import stratified_folds
+from headstart.heads import repeated_difference, stratified_folds
 from headstart.transfer.greedy import forward_selection
 
 N = 300
@@ -48,6 +48,18 @@ def test_forward_selection__a_copy_of_the_best_gains_nothing() -> None:
     one = block(bits, 3)
     steps = forward_selection([one, one.copy()], y, folds)
     assert [step.is_taken for step in steps] == [True, False]
+
+
+def test_forward_selection__many_small_gains_that_add_up_are_taken() -> None:
+    y, folds, bits = setting()
+    grams = [block(0.45 * bits, seed) for seed in range(6)]
+    steps = forward_selection(grams, y, folds)
+    taken = [step for step in steps if step.is_taken]
+    assert len(taken) >= 2
+    whole = repeated_difference(taken[-1].correct, steps[0].correct)
+    assert whole.low > 0
+    best = max(steps, key=lambda step: step.accuracy)
+    assert best is taken[-1] or repeated_difference(best.correct, taken[-1].correct).is_tie
 
 
 def test_forward_selection__heeds_the_largest_number_of_blocks() -> None:

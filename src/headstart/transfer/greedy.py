@@ -9,7 +9,7 @@ cross-validation has a closed form, so that each is judged on several divisions 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Step:
     gain : PairedDifference, optional
         Over the set without it; None for the first.
     is_taken : bool
-        Whether the gain is above the noise; a step that is not taken is the last.
+        Whether it is part of the set that was chosen.
     """
 
     added: int
@@ -56,7 +56,10 @@ def forward_selection(
     max_blocks: int = 6,
     progress: Progress = silent,
 ) -> list[Step]:
-    """Start from the best block, add the one that gains most, stop when the gain is inside the noise.
+    """Start from the best block, add what gains most; of these sets, the smallest as good as the best.
+
+    Small gains may add up to a large one, so blocks are added as long as there is any gain; then
+    the smallest set is taken that the noise cannot tell from the most accurate.
 
     Parameters
     ----------
@@ -72,8 +75,8 @@ def forward_selection(
     Returns
     -------
     list of Step
-        The first is the best block alone. The last may be the one that was not taken: its gain was
-        within one standard error of zero.
+        The first is the best block alone. Those after the set that was chosen are not taken: all
+        that they bring together is within one standard error of nothing.
     """
     n_most = sum(len(grams) - i for i in range(min(max_blocks, len(grams))))
     n_done = 0
@@ -91,13 +94,22 @@ def forward_selection(
             progress("add blocks", n_done, n_most)
         best = int(np.argmax([correct.mean() for correct in tried]))
         gain = repeated_difference(tried[best], steps[-1].correct) if steps else None
-        is_taken = gain is None or (gain.value > 0 and not gain.is_tie)
-        steps.append(Step(added=left[best], correct=tried[best], gain=gain, is_taken=is_taken))
-        if not is_taken:
+        steps.append(Step(added=left[best], correct=tried[best], gain=gain, is_taken=False))
+        if gain is not None and gain.value <= 0:
             break
         total = total + grams[left.pop(best)]
     progress("add blocks", n_most, n_most)
-    return steps
+    n_taken = _smallest_as_good(steps)
+    return [replace(step, is_taken=i < n_taken) for i, step in enumerate(steps)]
+
+
+def _smallest_as_good(steps: Sequence[Step]) -> int:
+    """Blocks of the smallest set that is within one standard error of the most accurate one."""
+    best = max(steps, key=lambda step: step.accuracy)
+    for i, step in enumerate(steps):
+        if step is best or repeated_difference(best.correct, step.correct).is_tie:
+            return i + 1
+    raise AssertionError("the most accurate set is one of the sets")
 
 
 def _best_ridge(gram: NDArray[np.float32], y: NDArray[np.str_], folds: NDArray[np.int64]) -> float:

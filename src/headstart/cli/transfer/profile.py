@@ -57,7 +57,7 @@ def profile(
     """Measure what every layer knows of your images, and which layers to set side by side.
 
     A linear SVM on each layer at each resolution is judged by cross-validation on the training
-    images. Blocks are then added to the best one while that gains more than noise. The test images
+    images. Blocks are then set beside the best one, as few as the noise allows. The test images
     are scored once for the last layer, the best block and the concatenation.
 
     Examples:

@@ -151,22 +151,17 @@ def _steps(found: Found) -> Section | None:
         ]
         for i, step in enumerate(steps)
     ]
-    stopped = not steps[-1]["is_taken"]
-    end = (
-        "The last one's gain is inside the noise, so it is left out."
-        if stopped
-        else "The largest number of blocks was reached, or none was left."
-    )
     rule = (
         "Starting from the best block, the one is added that gains most in cross-validation, every "
-        "block counting the same."
+        "block counting the same. Of these sets the smallest is taken that the noise (one standard "
+        "error of the paired difference) cannot tell from the most accurate."
     )
     part = ""
     if found["n_selected_on"] < found["n_train"]:
         part = f" Chosen on {found['n_selected_on']:,} of the training images."
     return Section(
         heading="Blocks side by side",
-        text=[f"{rule} {end}{part}"],
+        text=[f"{rule}{part}"],
         table=Table(
             header=["block", "accuracy, %", "gain, points", "taken"],
             rows=rows,
