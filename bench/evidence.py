@@ -53,7 +53,8 @@ TABLES = (
     ),
     Table(name="augment-textures", command=f"augment trial {TEXTURES} --size 160"),
     Table(
-        name="profile-scene15", command=f"transfer profile {SCENES} --resolutions 224,320 --whole"
+        name="profile-scene15",
+        command=f"transfer profile {SCENES} --resolutions 224,320 --whole --mirror",
     ),
     Table(name="profile-textures", command=f"transfer profile {TEXTURES} --mirror"),
     Table(name="size-scene15", command=f"transfer size {SCENES} --check"),
