@@ -29,7 +29,9 @@ def kernels(
     image: Annotated[Path, typer.Argument(help="A picture.")],
     kernel: Annotated[
         str | None,
-        typer.Option(help='Your own instead of the gallery: "[[0,-1,0],[-1,5,-1],[0,-1,0]]".'),
+        typer.Option(
+            help='Your own instead of the gallery, such as "[[0,-1,0], [-1,5,-1], [0,-1,0]]".'
+        ),
     ] = None,
     stride: Annotated[int, typer.Option(help="Pixels from one place to the next.")] = 1,
     padding: Annotated[str, typer.Option(help="Around the picture: zeros, reflect or none.")] = (
@@ -65,17 +67,18 @@ def kernels(
 
         headstart kernels photo.jpg
 
-        headstart kernels photo.jpg --kernel "[[1,0,-1],[2,0,-2],[1,0,-1]]" --stride 2
+        headstart kernels photo.jpg --kernel "[[1,0,-1],[2,0,-2],[1,0,-1]]"
 
         headstart kernels photo.jpg --filters --tap blocks.2
     """
     from headstart.convolution import GALLERY, explain_size, kernel_sheet, parse_kernel
+    from headstart.convolution.sheets import picture_pixels
     from headstart.data import read_rgb
     from headstart.runs.report.kernels import write_kernels
 
     chosen = (parse_kernel(kernel),) if kernel is not None else GALLERY
     whole = read_rgb(image)
-    picture = _pixels(whole, size)
+    picture = picture_pixels(whole, size)
     height, width = picture.shape[:2]
     settings: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
     pictures = {"kernels": kernel_sheet(picture, chosen, **settings)}
@@ -102,16 +105,6 @@ def kernels(
         return
     console().print(found["sentence"], style="bold", markup=False, soft_wrap=True)
     console().print(f"page     {page}", markup=False, soft_wrap=True)
-
-
-def _pixels(whole: Image.Image, longest: int) -> Any:
-    """The picture as float32 (H, W, 3) in [0, 1], reduced where it is larger."""
-    import numpy as np
-    from PIL import Image
-
-    small = whole.copy()
-    small.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    return np.asarray(small, np.float32) / 255
 
 
 def _add_variants(

@@ -32,7 +32,7 @@ FILTER_PX = 56
 class _Cell:
     picture: Image.Image
     title: str
-    lines: Sequence[str] = ()
+    kernel: Sequence[Sequence[str]] = ()
 
 
 def kernel_sheet(
@@ -60,9 +60,34 @@ def kernel_sheet(
         )
         shown, factor = _visible(result, kernel.keeps_brightness)
         note = "" if factor is None else f", |result| x {factor:.2g}"
-        cells.append(_Cell(picture=_as_image(shown), title=kernel.name + note, lines=kernel.rows()))
+        cells.append(
+            _Cell(picture=_as_image(shown), title=kernel.name + note, kernel=kernel.printed())
+        )
     # The kernels of one page are of one kind of side; a large one needs few columns.
     return _sheet(cells, _columns(picture.shape[1], len(cells)))
+
+
+def result_picture(
+    picture: Floats, kernel: Kernel, *, stride: int, padding: str, dilation: int
+) -> tuple[Image.Image, float | None]:
+    """What one kernel makes of a picture, as `kernel_sheet` shows it, in its own size.
+
+    Returns
+    -------
+    (PIL.Image.Image, float or None)
+        And the factor by which the result's size was multiplied; None where brightness is kept.
+    """
+    result = correlate(picture, kernel.weights, stride=stride, padding=padding, dilation=dilation)
+    shown, factor = _visible(result, kernel.keeps_brightness)
+    return _as_image(shown), factor
+
+
+def picture_pixels(whole: Image.Image, longest_px: int) -> Floats:
+    """An RGB picture as float32 (H, W, 3) in [0, 1], reduced where its longer side is longer."""
+    small = whole.copy()
+    small.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
+    pixels: Floats = np.asarray(small, np.float32) / np.float32(255)
+    return pixels
 
 
 def variant_sheet(
@@ -135,11 +160,11 @@ def _sheet(cells: Sequence[_Cell], n_columns: int) -> bytes:
     wide = max(
         max(c.picture.width for c in cells),
         math.ceil(max(plain.getlength(c.title) for c in cells)),
-        max(_lines_width(c, plain) for c in cells),
+        max(sum(_widths(c.kernel, plain)) for c in cells),
     )
     rows = [cells[i : i + n_columns] for i in range(0, len(cells), n_columns)]
     heights = [
-        max(c.picture.height for c in row) + LINE * (1 + max(len(c.lines) for c in row)) + 8 + GAP
+        max(c.picture.height for c in row) + LINE * (1 + max(len(c.kernel) for c in row)) + 8 + GAP
         for row in rows
     ]
     columns = max(len(row) for row in rows)
@@ -166,27 +191,33 @@ def _put(
     sheet.paste(cell.picture, (x, y))
     below = y + cell.picture.height + 4
     pen.text((x, below), cell.title, fill=INK, font=font)
-    for n, line in enumerate(cell.lines, start=1):
-        _put_columns(pen, line, x, below + n * LINE, font)
+    _put_kernel(pen, cell.kernel, x, below + LINE, font)
 
 
-def _put_columns(
+def _put_kernel(
     pen: ImageDraw.ImageDraw,
-    line: str,
+    kernel: Sequence[Sequence[str]],
     x: int,
     y: int,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    """A line letter by letter in equal steps: the built-in font's letters differ in width."""
-    step = _step(font)
-    for i, letter in enumerate(line):
-        if letter != " ":
-            pen.text((x + i * step, y), letter, fill=FAINT, font=font)
+    """The numbers in columns, their ends below each other."""
+    widths = _widths(kernel, font)
+    for row in kernel:
+        right = x
+        for text, wide in zip(row, widths, strict=True):
+            right += wide
+            pen.text((right - font.getlength(text), y), text, fill=FAINT, font=font)
+        y += LINE
 
 
-def _lines_width(cell: _Cell, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
-    return max((math.ceil(len(line) * _step(font)) for line in cell.lines), default=0)
-
-
-def _step(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> float:
-    return float(font.getlength("0"))
+def _widths(
+    kernel: Sequence[Sequence[str]], font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> list[int]:
+    """Pixels of each column, the gap before it included."""
+    columns = list(zip(*kernel, strict=True))
+    gap = math.ceil(font.getlength("00"))
+    return [
+        math.ceil(max(map(font.getlength, column))) + (gap if i else 0)
+        for i, column in enumerate(columns)
+    ]

@@ -1,0 +1,113 @@
+"""Runs side by side as a page: accuracies, paired differences, and what each run was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headstart import plots
+from headstart.runs.report import words
+from headstart.runs.report.pages import Section, Table, render_page
+from headstart.runs.side_by_side import Entry, sentence
+from headstart.transfer.comparison import signed_points
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def comparison_page(entries: Sequence[Entry]) -> str:
+    """The page as one self-contained HTML document."""
+    rows = [entry.to_dict() for entry in entries]
+    return render_page("", "Runs side by side", sentence(rows), comparison_sections(rows))
+
+
+def comparison_sections(rows: Rows) -> list[Section]:
+    """Accuracies, differences where they are fair, and a table."""
+    sections = [_accuracies(rows)]
+    if any(row["difference"] for row in rows):
+        sections.append(_differences(rows))
+    return [*sections, _table(rows)]
+
+
+def _accuracies(rows: Rows) -> Section:
+    shown = [
+        plots.IntervalRow(
+            label=row["name"],
+            value=100 * row["cv"][0],
+            low=100 * row["cv"][1],
+            high=100 * row["cv"][2],
+            second=_percent(row["test"]) if row["test"] else None,
+        )
+        for row in rows
+    ]
+    figure = plots.interval_plot(
+        shown,
+        name="runs-accuracies",
+        title="Accuracy of each run",
+        description="; ".join(f"{r.label} {r.value:.1f} % cross-validated" for r in shown),
+        axis="accuracy, %",
+    )
+    return Section(
+        heading="Accuracy",
+        figure=figure,
+        caption="Dots: cross-validated accuracy of the frozen features with its 95 % interval. "
+        "Hollow squares: accuracy on the run's own test images.",
+    )
+
+
+def _differences(rows: Rows) -> Section:
+    shown = []
+    for row in rows:
+        if row["difference"]:
+            value, low, high = _percent(row["difference"])
+            shown.append(plots.IntervalRow(label=row["name"], value=value, low=low, high=high))
+    figure = plots.interval_plot(
+        shown,
+        name="runs-differences",
+        title=f"Test accuracy against {rows[0]['name']}",
+        description="; ".join(f"{r.label} {r.value:+.1f} points" for r in shown),
+        axis=f"percentage points over {rows[0]['name']}",
+        zero=True,
+    )
+    return Section(
+        heading=f"Against {rows[0]['name']}",
+        figure=figure,
+        caption="Paired differences on the same test images, with their 95 % intervals.",
+    )
+
+
+def _percent(shares: Sequence[float]) -> tuple[float, float, float]:
+    value, low, high = (100 * v for v in shares)
+    return value, low, high
+
+
+def _table(rows: Rows) -> Section:
+    return Section(
+        heading="What each run was",
+        table=Table(
+            header=[
+                "", "data", "backbone", "taken", "training images", "classes",
+                "cross-validation, %", "test, %", f"against {rows[0]['name']}, points", "time",
+            ],
+            rows=[_cells(row) for row in rows],
+        ),
+    )  # fmt: skip
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    return [
+        row["name"],
+        row["data"],
+        row["backbone"],
+        row["chosen"],
+        f"{row['n_train']:,}",
+        f"{row['n_classes']:,}",
+        _bounded(row["cv"]),
+        _bounded(row["test"]) if row["test"] else "no test images",
+        signed_points(*row["difference"]) if row["difference"] else "",
+        words.duration(row["seconds"]) if row["seconds"] is not None else "",
+    ]
+
+
+def _bounded(interval: Sequence[float]) -> str:
+    value, low, high = _percent(interval)
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
