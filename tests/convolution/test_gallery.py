@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.convolution import GALLERY, parse_kernel
+from headstart.convolution import GALLERY, Kernel, parse_kernel
 from headstart.errors import InputError
 
 
@@ -25,15 +25,26 @@ def test_keeps_brightness__where_the_weights_sum_to_one() -> None:
     assert keeping == {"identity", "sharpen", "box blur", "Gaussian blur", "emboss"}
 
 
-def test_rows__print_in_columns_with_the_divisor() -> None:
+def test_printed__has_the_divisor_before_the_middle_row() -> None:
     blur = next(k for k in GALLERY if k.name == "Gaussian blur")
-    assert blur.rows() == ["       1  2  1", "1/16 x 2  4  2", "       1  2  1"]
+    assert blur.printed() == [["", "1", "2", "1"], ["1/16 x", "2", "4", "2"], ["", "1", "2", "1"]]
+    assert GALLERY[0].printed() == [["0", "0", "0"], ["0", "1", "0"], ["0", "0", "0"]]
 
 
 def test_parse_kernel__reads_what_typed_writes() -> None:
     kernel = parse_kernel("[[0, -1, 0], [-1, 5.5, -1], [0, -1, 0]]")
     assert kernel.values == ((0, -1, 0), (-1, 5.5, -1), (0, -1, 0))
     assert parse_kernel(kernel.typed()) == kernel
+
+
+@pytest.mark.parametrize("kernel", GALLERY, ids=lambda k: k.name)
+def test_parse_kernel__reads_every_kernel_as_the_page_writes_it(kernel: Kernel) -> None:
+    assert parse_kernel(kernel.typed()).weights == kernel.weights
+
+
+def test_parse_kernel__takes_a_divisor_with_any_sign() -> None:
+    for text in ("1/9 × [[3]]", "1/9*[[3]]", " 1 / 9 x [[3]]"):
+        assert parse_kernel(text).weights == ((3 / 9,),)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +62,9 @@ def test_parse_kernel__reads_what_typed_writes() -> None:
         ("[[]]", "takes rows of numbers in brackets"),
         ("[1,2,3]", "takes rows of numbers in brackets"),
         ("3", "takes rows of numbers in brackets"),
+        ("1/0 × [[3]]", "divided by zero"),
+        ("1/9 × 3", "takes rows of numbers in brackets"),
+        ("2/9 × [[3]]", "takes rows of numbers in brackets"),
     ],
 )
 def test_parse_kernel__says_in_one_line_what_is_wrong(text: str, said: str) -> None:

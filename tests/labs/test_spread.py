@@ -23,6 +23,11 @@ def test_over_seeds__one_seed_tells_nothing_of_the_spread() -> None:
     assert not spread.excludes(found)
 
 
+def test_over_seeds__keeps_the_ends_within_the_bounds() -> None:
+    found = spread.over_seeds([1.0, 30.0], at_least=0.0, at_most=180.0)
+    assert (found.low, found.high) == (0.0, 180.0)
+
+
 def test_over_seeds__needs_a_value() -> None:
     with pytest.raises(ValueError, match="at least one"):
         spread.over_seeds([])

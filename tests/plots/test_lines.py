@@ -52,6 +52,24 @@ def test_line_plot__higher_is_higher_on_both_kinds_of_axis() -> None:
             assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)
 
 
+def test_line_plot__a_wild_interval_does_not_squash_a_logarithmic_axis() -> None:
+    calm = Line(label="one", x=[1, 2], y=[1, 10])
+    wild = Line(label="one", x=[1, 2], y=[1, 10], low=[1e-9, 9], high=[1e9, 11])
+
+    def height(line: Line) -> float:
+        [path] = [e for e in draw(line, log_y=True).iter(f"{SVG}path") if e.get("fill") == "none"]
+        first, last = (float(p.split()[1]) for p in (path.get("d") or "")[1:].split("L"))
+        return first - last
+
+    assert height(wild) > 0.2 * height(calm)
+    ends = [
+        float(e.get(k) or 0)
+        for e in draw(wild, log_y=True).iter(f"{SVG}line")
+        for k in ("y1", "y2")
+    ]
+    assert min(ends) >= 0
+
+
 def test_line_plot__nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ValueError, match="no line"):
         draw(Line(label="one", x=[0.0], y=[1.0]), log_x=True)

@@ -49,7 +49,10 @@ def answer(data: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     network = judged[-1]
     share = rival.correct.mean()
     if network.kind != "network":
-        return f"{rival.name}: {accuracy_interval(rival.correct)} {on}."
+        whole = accuracy_interval(rival.correct)
+        return (
+            f"{rival.name}: {_percent(rival)} [{100 * whole.low:.1f}, {100 * whole.high:.1f}] {on}."
+        )
     ahead = network.correct.mean() >= share
     better, worse = (network, rival) if ahead else (rival, network)
     paired = paired_difference(better.correct, worse.correct)
@@ -59,10 +62,14 @@ def answer(data: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     chance = f"McNemar p {'< 0.001' if paired.p_value < 0.001 else f'= {paired.p_value:.3f}'}"
     if paired.p_value >= 0.05:
         return (
-            f"{better.name} ({better.correct.mean():.1%}) and {worse.name} "
-            f"({worse.correct.mean():.1%}) cannot be told apart {on}: {between} between them, {chance}."
+            f"{better.name} ({_percent(better)}) against {worse.name} ({_percent(worse)}) {on}: "
+            f"{between} between them, within what chance gives ({chance})."
         )
     return (
-        f"{better.name}: {better.correct.mean():.1%} {on}; {worse.name}: "
-        f"{worse.correct.mean():.1%}, {between} fewer, {chance}."
+        f"{better.name}: {_percent(better)} {on}; {worse.name}: {_percent(worse)}, {between} fewer, "
+        f"{chance}."
     )
+
+
+def _percent(method: Judged) -> str:
+    return f"{100 * method.correct.mean():.1f} %"

@@ -110,8 +110,8 @@ def explain_size(
     numbers = formula(width, side, stride=stride, padding=padding, dilation=dilation)
     return (
         f"A {side} × {side} kernel with stride {stride}, {p} px of padding ({padding}) and "
-        f"dilation {dilation} makes {out_width} × {out_height} of {width} × {height} pixels: "
-        f"⌊(n + 2p − d(k − 1) − 1) / s⌋ + 1 = {numbers}."
+        f"dilation {dilation} makes {out_width} × {out_height} of {width} × {height} pixels; "
+        f"the width is {numbers}."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 
 from headstart.errors import InputError, one_line
@@ -47,14 +48,14 @@ class Kernel:
         rows = ",".join("[" + ",".join(f"{v:g}" for v in row) + "]" for row in self.values)
         return (f"1/{self.divisor:g} × " if self.divisor != 1 else "") + f"[{rows}]"
 
-    def rows(self) -> list[str]:
-        """The kernel as lines of text, in columns; the divisor in front of the middle one."""
+    def printed(self) -> list[list[str]]:
+        """The kernel as rows of cells; where it has a divisor, that in front of the middle row."""
         cells = [[f"{v:g}" for v in row] for row in self.values]
-        wide = max(len(cell) for row in cells for cell in row)
-        lines = ["  ".join(cell.rjust(wide) for cell in row) for row in cells]
-        front = f"1/{self.divisor:g} x " if self.divisor != 1 else ""
-        middle = len(lines) // 2
-        return [(front if i == middle else " " * len(front)) + s for i, s in enumerate(lines)]
+        if self.divisor == 1:
+            return cells
+        middle = len(cells) // 2
+        front = f"1/{self.divisor:g} x"
+        return [[front if i == middle else "", *row] for i, row in enumerate(cells)]
 
 
 def _kernel(name: str, *values: tuple[float, ...], divisor: float = 1.0) -> Kernel:
@@ -79,14 +80,21 @@ GALLERY: tuple[Kernel, ...] = (
 def parse_kernel(text: str) -> Kernel:
     """A kernel as a person types it: ``"[[0, -1, 0], [-1, 5, -1], [0, -1, 0]]"``.
 
+    A divisor may stand before it, as `Kernel.typed` writes it: ``"1/9 × [[1, 1, 1], ...]"``; a star
+    or an x will do for the sign.
+
     Raises
     ------
     InputError
         It is not a list of rows of finite numbers, not square, or its side is even.
     """
     example = "such as [[0,-1,0],[-1,5,-1],[0,-1,0]]"
+    divided = re.fullmatch(r"\s*1\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*[×x*]\s*(\[.*)", text, re.DOTALL)
+    divisor, typed = (float(divided[1]), divided[2]) if divided else (1.0, text)
+    if divisor == 0:
+        raise InputError(f"--kernel is divided by zero: got {one_line(text, limit=80)!r}")
     try:
-        rows = json.loads(text)
+        rows = json.loads(typed)
     except ValueError:
         rows = None
     if not isinstance(rows, list) or not rows or not all(isinstance(r, list) and r for r in rows):
@@ -107,7 +115,8 @@ def parse_kernel(text: str) -> Kernel:
         raise InputError(
             f"--kernel must have an odd side, so that it has a middle; got {len(rows)} x {len(rows)}"
         )
-    return Kernel(name="yours", values=tuple(tuple(float(v) for v in row) for row in rows))
+    values = tuple(tuple(float(v) for v in row) for row in rows)
+    return Kernel(name="yours", values=values, divisor=divisor)
 
 
 def _is_number(value: object) -> bool:

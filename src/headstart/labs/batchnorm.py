@@ -284,7 +284,7 @@ def _compared(measured: dict[str, list[_Measured]], name: str) -> dict[str, Any]
     """One measure of all three, and how many times as large it is as without BatchNorm."""
     values = {kind: [m["mean"][name] for m in measured[kind]] for kind in KINDS}
     return {
-        **{kind: triple(over_seeds(values[kind])) for kind in KINDS},
+        **{kind: triple(over_seeds(values[kind], at_least=0.0)) for kind in KINDS},
         "ratio": _ratio(values["with"], values["without"]),
         "noisy_ratio": _ratio(values["noisy"], values["without"]),
     }
@@ -301,7 +301,7 @@ def _by_layer(measured: dict[str, list[_Measured]]) -> dict[str, Any]:
     return {
         kind: {
             key: [
-                triple(over_seeds([m["by_layer"][key][i] for m in measured[kind]]))
+                triple(over_seeds([m["by_layer"][key][i] for m in measured[kind]], at_least=0.0))
                 for i in range(len(measured[kind][0]["by_layer"][key]))
             ]
             for key in ("shift", "relative_shift", "angle")

@@ -122,7 +122,7 @@ def mixup_row(
             Cell(
                 mix.images(levels)[0],
                 [
-                    f"λ = {weight:.1f}",
+                    f"lambda = {weight:.1f}",
                     *(f"{t:.1f} {n}" for t, n in zip(target, names, strict=True)),
                 ],
             )

@@ -150,10 +150,10 @@ def _descent(bowls: Sequence[Bowl]) -> dict[str, Any]:
     steps = [bowl.n_steps(bowl.best_rate) for bowl in bowls]
     first = bowls[0]
     return {
-        "condition_number": triple(over_seeds([b.condition_number for b in bowls])),
-        "steps": triple(over_seeds(steps)),
+        "condition_number": triple(over_seeds([b.condition_number for b in bowls], at_least=1.0)),
+        "steps": triple(over_seeds(steps, at_least=0.0)),
         "steps_by_seed": steps,
-        "rate": triple(over_seeds([b.best_rate for b in bowls])),
+        "rate": triple(over_seeds([b.best_rate for b in bowls], at_least=0.0)),
         "path": first.path(first.best_rate, min(steps[0], 60)).tolist(),
         "hessian": first.hessian.tolist(),
         "pull": first.pull.tolist(),
@@ -238,7 +238,7 @@ def _speeds(runs: Sequence[tuple[Floats, NDArray[np.int64]]]) -> dict[str, Any]:
             rates.append(RATES[best])
             curves.append(losses[:, best])
         treated[how] = {
-            "steps": triple(over_seeds(steps)),
+            "steps": triple(over_seeds(steps, at_least=0.0)),
             "steps_by_seed": steps,
             "reached": sum(bool(curve[-1] <= target) for curve in curves),
             "rates": rates,

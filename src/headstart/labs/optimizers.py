@@ -159,7 +159,7 @@ def _compared(
         for row in rows:
             own = taken[row["name"]]
             behind = over_seeds(differences(own, taken[quickest]))
-            row["steps"] = triple(over_seeds(own))
+            row["steps"] = triple(over_seeds(own, at_least=0.0))
             row["steps_by_seed"] = own
             row["behind"] = triple(behind)
             row["is_beyond_noise"] = excludes(behind)
@@ -183,7 +183,7 @@ def _row(name: str, logs: list[Log], rate: float) -> dict[str, Any]:
         "curve": {
             key: [_finite(getattr(s, key)) for s in spreads] for key in ("value", "low", "high")
         },
-        "last_loss": triple(over_seeds([log.last.train_loss for log in logs])),
+        "last_loss": triple(over_seeds([log.last.train_loss for log in logs], at_least=0.0)),
         "val_accuracy": triple(share_over_seeds([log.last.val_accuracy for log in logs])),
         "val_by_seed": [log.last.val_accuracy for log in logs],
     }

@@ -11,7 +11,13 @@ from scipy import stats
 from headstart.heads import Interval
 
 
-def over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
+def over_seeds(
+    values: Sequence[float],
+    level: float = 0.95,
+    *,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+) -> Interval:
     """Mean over seeds, with Student's interval for it.
 
     Parameters
@@ -19,6 +25,8 @@ def over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
     values : sequence of float, length n_seeds
         For a comparison, the differences seed by seed: seeds share what is drawn.
     level : float in (0, 1)
+    at_least, at_most : float, optional
+        Bounds of what is measured (a count of steps is not negative): the ends stay inside.
 
     Returns
     -------
@@ -38,13 +46,12 @@ def over_seeds(values: Sequence[float], level: float = 0.95) -> Interval:
         return Interval(mean, -math.inf, math.inf)
     error = float(array.std(ddof=1)) / math.sqrt(array.size)
     half = float(stats.t.ppf(0.5 + level / 2, array.size - 1)) * error
-    return Interval(mean, mean - half, mean + half)
+    return Interval(mean, max(mean - half, at_least), min(mean + half, at_most))
 
 
 def share_over_seeds(shares: Sequence[float]) -> Interval:
     """As `over_seeds` for accuracies: the ends stay in [0, 1]."""
-    found = over_seeds(shares)
-    return Interval(found.value, max(found.low, 0.0), min(found.high, 1.0))
+    return over_seeds(shares, at_least=0.0, at_most=1.0)
 
 
 def ratio_over_seeds(above: Sequence[float], below: Sequence[float]) -> Interval:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from headstart.plots import svg
 
 _LEFT, _TOP, _FOOT, _ROW = 52.0, 30.0, 46.0, 18.0
+# On a logarithmic axis, how many times beyond the values the intervals may stretch it.
+_REACH = 30.0
 # Colour, dashes and the sign of the points: lines differ in all three, so none is told by colour alone.
 _LOOKS = (
     ("var(--accent)", None, "circle"),
@@ -163,6 +165,9 @@ def _frame(
         raise ValueError("line_plot: no line has a point that can be drawn")
     low, high = (min(ys), max(ys)) if y_range is None else y_range
     if y_range is None and log_y:
+        # An interval of two seeds may span ten powers of ten: the lines must stay readable.
+        middles = [v for line in lines for v in line.y if math.isfinite(v) and v > 0]
+        low, high = max(low, min(middles) / _REACH), min(high, max(middles) * _REACH)
         low, high = low / 1.15, high * 1.15
     elif y_range is None:
         air = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
@@ -248,13 +253,13 @@ def _interval(frame: _Frame, line: Line, k: int, colour: str) -> str:
     low, high = line.low[k], line.high[k]
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    floor = frame.y_low if frame.log_y else -math.inf
+    floor, ceiling = (frame.y_low, frame.y_high) if frame.log_y else (-math.inf, math.inf)
     return svg.element(
         "line",
         x1=x,
         x2=x,
-        y1=frame.y(max(low, floor)),
-        y2=frame.y(max(high, floor)),
+        y1=frame.y(min(max(low, floor), ceiling)),
+        y2=frame.y(min(max(high, floor), ceiling)),
         stroke=colour,
         stroke_width=1.4,
         opacity=0.55,
