@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from headstart.heads.calibration import Temperature, fit_temperature
     from headstart.heads.folds import stratified_folds
     from headstart.heads.loo import LeaveOneOut, leave_one_out
-    from headstart.heads.output_layer import OutputLayer, fit_output_layer, one_row_a_class
+    from headstart.heads.output_layer import (
+        OutputLayer,
+        fit_output_layer,
+        fit_rows,
+        one_row_a_class,
+    )
     from headstart.heads.path import PathResult, cross_validate
     from headstart.heads.svm import LinearSVM, LinearSVMPath
 
@@ -40,6 +45,7 @@ _ROOM = {
     "balanced_accuracy_interval": "accuracy",
     "cross_validate": "path",
     "fit_output_layer": "output_layer",
+    "fit_rows": "output_layer",
     "fit_temperature": "calibration",
     "leave_one_out": "loo",
     "mcnemar": "accuracy",
@@ -63,6 +69,7 @@ __all__ = [
     "balanced_accuracy_interval",
     "cross_validate",
     "fit_output_layer",
+    "fit_rows",
     "fit_temperature",
     "leave_one_out",
     "mcnemar",

@@ -16,11 +16,15 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from headstart.heads.objective import Problem, is_stuck, line_minimum, loss
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 MAX_STEPS = 300
 # Newton steps in float32 before the inner systems are solved in float64 as well.
@@ -74,15 +78,20 @@ class GramSolver:
 
     Parameters
     ----------
-    Z : Tensor of shape (n_samples, n_features), float64
-        Features, the constant one included.
+    Z : Tensor or SciPy CSR array of shape (n_samples, n_features), float64
+        Features, the constant one included. Sparse ones stay sparse: only their Gram matrix is full.
+    device : torch.device, optional
+        Of the Gram matrix of sparse features; that of dense ones is where they are.
     """
 
     piece_models = 20
 
-    def __init__(self, Z: Tensor) -> None:
+    def __init__(self, Z: Tensor | csr_array, device: torch.device | None = None) -> None:
         self.Z = Z
-        gram = Z @ Z.T
+        if isinstance(Z, Tensor):
+            gram = Z @ Z.T
+        else:
+            gram = torch.from_numpy((Z @ Z.T).toarray()).to(device)
         self.gram = gram
         self.gram32 = gram.float() if len(gram) > N_SAMPLES_FLOAT64 else gram
         self.norms = gram.diagonal().clamp(min=0).sqrt()
@@ -114,7 +123,9 @@ class GramSolver:
 
     def weights(self, state: GramState) -> Tensor:
         """Weight vectors, (n_models, n_features)."""
-        return state.beta @ self.Z
+        if isinstance(self.Z, Tensor):
+            return state.beta @ self.Z
+        return torch.from_numpy(state.beta.cpu().numpy() @ self.Z).to(state.beta.device)
 
     def solve(
         self, problem: Problem, start: GramState, tol: float, guess: Tensor | None = None

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.heads.calibration import fit_temperature
-from headstart.heads.path import PathResult, cross_validate
+from headstart.heads.path import PathResult, cross_validate, label_columns
 from headstart.heads.svm import LinearSVM
+from headstart.heads.task import Task, pick_device
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +74,40 @@ def fit_output_layer(
 
 def one_row_a_class(svm: LinearSVM) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The weights as (K, d): two classes, which share one row, get ``-w`` and ``w``."""
-    if len(svm.classes_) > 2:
-        return svm.coef_, svm.intercept_
-    return np.vstack([-svm.coef_, svm.coef_]), np.hstack([-svm.intercept_, svm.intercept_])
+    return both_signs(svm.coef_, svm.intercept_)
+
+
+def fit_rows(
+    X: csr_array, y: ArrayLike, C: float, *, tol: float = 1e-5
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`LinearSVM` on sparse features, which scikit-learn's interface of it refuses: weights (K, d).
+
+    Parameters
+    ----------
+    X : sparse array of shape (n_samples, d), float
+        Features; rows are brought to unit length.
+    y : array-like of shape (n_samples,)
+        Labels of K >= 2 classes; the rows of the result are theirs, sorted.
+    C : float > 0
+    tol : float
+        Relative duality gap.
+
+    Returns
+    -------
+    coef : float64 array (K, d)
+    intercept : float64 array (K,)
+    """
+    data, classes, member = label_columns(X, y)
+    ones = np.ones(len(member)), np.ones(len(classes))
+    task = Task(data, member, len(classes), *ones, pick_device(None), "l2")
+    fit = task.fit(C, tol)
+    return both_signs(fit.coef, fit.intercept)
+
+
+def both_signs(
+    coef: NDArray[np.float64], intercept: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One row a class: a single one is that of the second of two."""
+    if len(coef) > 1:
+        return coef, intercept
+    return np.vstack([-coef, coef]), np.hstack([-intercept, intercept])

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 
 from headstart.heads.examples import row_blocks
 from headstart.heads.parallel import map_pieces
+from headstart.heads.sparse import require_finite
 from headstart.heads.task import Normalize, Task, pick_device, relative_gap
 from headstart.progress import Progress, silent
 
@@ -77,7 +79,7 @@ def cross_validate(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features), float
+    X : array-like or sparse array of shape (n_samples, n_features), float
         Features.
     y : array-like of shape (n_samples,)
         Labels of at least two classes.
@@ -125,15 +127,18 @@ def label_columns(
     X: ArrayLike, y: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
     """Checked features, the classes, and the class of each example as a number."""
-    data = np.asarray(X)
+    data: Any = X if issparse(X) else np.asarray(X)
     classes, member = np.unique(np.asarray(y), return_inverse=True)
-    if data.ndim != 2 or len(data) != member.size:
+    if data.ndim != 2 or data.shape[0] != member.size:
         raise ValueError(
             f"X must be (n_samples, n_features) with one row a label; got {data.shape} and "
             f"{member.size} labels"
         )
     if len(classes) < 2:
         raise ValueError(f"y needs at least 2 classes; got 1 class: {classes.tolist()!r}")
+    if issparse(data):
+        require_finite(data)
+        return data, classes, member.reshape(-1)
     for rows in row_blocks(len(data)):
         if not (finite := np.isfinite(data[rows]).all(axis=1)).all():
             row = rows.start + int(finite.argmin())

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from headstart.heads.examples import (
     Examples,
@@ -24,6 +25,7 @@ from headstart.heads.gram import GramSolver
 from headstart.heads.objective import Problem, Solver
 from headstart.heads.parallel import map_pieces
 from headstart.heads.primal import PrimalSolver
+from headstart.heads.sparse import hold_sparse
 
 __all__ = ["Fit", "Normalize", "Task", "decide", "normalize_rows", "pick_device", "relative_gap"]
 
@@ -62,8 +64,9 @@ class Task:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
-        Features of any real dtype; a np.memmap stays on disk if it is large.
+    X : ndarray or sparse array of shape (n_samples, n_features)
+        Features of any real dtype; a np.memmap stays on disk if it is large. Sparse features are
+        solved on their Gram matrix, however many examples there are.
     member : ndarray of shape (n_samples,), int
         Class of each example, 0 to ``n_classes - 1``.
     n_classes : int
@@ -158,6 +161,8 @@ def decide(
 
 
 def _choose(X: NDArray[Any], normalize: Normalize, device: torch.device) -> Solver:
+    if issparse(X):
+        return GramSolver(hold_sparse(X, normalize), device)
     n_samples, n_features = X.shape[0], X.shape[1] + 1
     if n_samples <= min(GRAM_ROWS_PER_FEATURE * n_features, MOST_GRAM_ROWS):
         return GramSolver(hold(X, normalize, np.float64).to(device))

@@ -1,0 +1,98 @@
+"""TF-IDF of words and of characters: the features that a linear SVM had before word vectors.
+
+Term frequencies are ``1 + log(count)``, each times ``log((1 + n) / (1 + df)) + 1``; rows have unit
+length. The terms are learnt from training texts; labels are not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import InputError
+from headstart.text.words import tokenize
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+# What each kind counts.
+KINDS: dict[str, dict[str, Any]] = {
+    "words": {"tokenizer": tokenize, "token_pattern": None, "ngram_range": (1, 2)},
+    # Within words, with a space at their ends.
+    "characters": {"analyzer": "char_wb", "ngram_range": (2, 5)},
+}
+# In many texts a term that only one has tells little, and there are more of these than of others.
+MANY_TEXTS = 1000
+MOST_TERMS = 200_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tfidf:
+    """A learnt list of terms with their weights.
+
+    Attributes
+    ----------
+    kind : {"words", "characters"}
+        Words and pairs of them, or 2 to 5 characters of a word.
+    terms : tuple of str, length d
+    idf : float64 array (d,)
+    """
+
+    kind: str
+    terms: tuple[str, ...]
+    idf: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
+        if self.idf.shape != (len(self.terms),) or not self.terms:
+            raise InputError(f"{len(self.terms)} terms have {self.idf.size} weights")
+
+    @classmethod
+    def learn(cls, texts: Sequence[str], kind: str) -> Tfidf:
+        """The terms of some texts: all, or of 1,000 texts and more those that two of them have.
+
+        At most 200,000, the most frequent first to be kept.
+
+        Raises
+        ------
+        InputError
+            The texts hold no word at all.
+        """
+        min_df = 2 if len(texts) >= MANY_TEXTS else 1
+        made = _vectorizer(kind, min_df=min_df, max_features=MOST_TERMS)
+        try:
+            made.fit(texts)
+        except ValueError:  # an empty vocabulary
+            raise InputError(f"the {len(texts):,} training texts share no {kind}") from None
+        return cls(kind=kind, terms=tuple(made.get_feature_names_out()), idf=made.idf_)
+
+    def transform(self, texts: Sequence[str]) -> csr_array:
+        """Features of texts, (n, d) float64; a row of zeros where a text has none of the terms."""
+        from scipy.sparse import csr_array
+
+        return csr_array(self._made.transform(texts))
+
+    @cached_property
+    def _made(self) -> Any:
+        made = _vectorizer(self.kind, vocabulary=list(self.terms))
+        made.idf_ = self.idf
+        return made
+
+
+def _vectorizer(kind: str, **options: Any) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(sublinear_tf=True, dtype=np.float64, **KINDS[kind], **options)
+
+
+def join_sparse(parts: Sequence[csr_array]) -> csr_array:
+    """Sparse features side by side, each of unit length already, so that each counts the same."""
+    from scipy.sparse import csr_array, hstack
+
+    return parts[0] if len(parts) == 1 else csr_array(hstack(parts))
