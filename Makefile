@@ -33,10 +33,10 @@ lint: $(READY)
 
 test: lint
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -m "not slow and not network"
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m "not slow and not network"
 
 test-all: lint
-	@$(BIN)/python -m pytest -m "not network"
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m "not network"
 
 bench: $(READY)
 	@$(BIN)/python bench/run.py
