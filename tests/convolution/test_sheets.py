@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.convolution import GALLERY, correlate
+from headstart.convolution import GALLERY, correlate, parse_kernel
 from headstart.convolution.sheets import picture_pixels, result_picture
 
 
@@ -27,3 +27,11 @@ def test_picture_pixels__reduces_only_larger_pictures() -> None:
     assert picture_pixels(wide, 1000).shape == (100, 400, 3)
     np.testing.assert_allclose(picture_pixels(wide, 200)[3, 3], (1, 0, 0.2))
     assert wide.size == (400, 100)
+
+
+def test_with_side__keeps_the_middle() -> None:
+    small = parse_kernel("[[1,2,3],[4,5,6],[7,8,9]]")
+    assert small.with_side(5).values[1] == (0, 1, 2, 3, 0)
+    assert small.with_side(5).values[0] == (0,) * 5
+    assert small.with_side(1).values == ((5,),)
+    assert small.with_side(7).with_side(3) == small

@@ -38,6 +38,17 @@ class Kernel:
         """The values over the divisor: what is applied."""
         return tuple(tuple(v / self.divisor for v in row) for row in self.values)
 
+    def with_side(self, side: int) -> Kernel:
+        """The same about the middle: a larger one has zeros around, a smaller one lost its rim."""
+        shift = self.side // 2 - side // 2
+
+        def value(row: int, column: int) -> float:
+            inside = 0 <= row < self.side and 0 <= column < self.side
+            return self.values[row][column] if inside else 0.0
+
+        values = tuple(tuple(value(i + shift, j + shift) for j in range(side)) for i in range(side))
+        return Kernel(name=self.name, values=values, divisor=self.divisor)
+
     @property
     def keeps_brightness(self) -> bool:
         """Whether the weights sum to about one, so that a plain area stays as bright as it was."""

@@ -1,0 +1,60 @@
+"""``headstart web``: the page in the browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.console import console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command()(web)
+
+
+def web(
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.")] = 7860,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; others than the default open it to others.")
+    ] = "127.0.0.1",
+    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the address as JSON when the page answers.")
+    ] = False,
+) -> None:
+    """Serve a page to train, predict and look, on this computer alone.
+
+    Nothing is loaded from the network and nothing is reported anywhere. Ctrl-C stops the server
+    and the jobs that run.
+
+    Examples:
+
+        headstart web
+
+        headstart web --port 8000 --runs work/runs --open
+    """
+    from headstart.web.server import LOCAL, serve
+
+    def ready(url: str) -> None:
+        if as_json:
+            typer.echo(json.dumps({"url": url, "runs": str(runs)}))
+        else:
+            console().print(f"page     {url}", markup=False, soft_wrap=True)
+            console().print("stop     Ctrl-C", markup=False)
+        if open_browser:
+            typer.launch(url)
+
+    if host not in LOCAL:
+        typer.echo(
+            f"headstart: warning: whoever reaches {host} can read this computer's folders of "
+            "pictures and train on them: there is no password",
+            err=True,
+        )
+    serve(host=host, port=port, runs=runs, on_ready=ready)

@@ -1,0 +1,41 @@
+"""How a tab's function answers: what it made, or one clear line of what was wrong."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from headstart.errors import HeadstartError, one_line
+from headstart.web import html
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+
+
+def answered(make: Callable[P, str]) -> Callable[P, str]:
+    """The HTML that ``make`` returns, or the message of its error in its place."""
+
+    @functools.wraps(make)
+    def safe(*args: P.args, **kwargs: P.kwargs) -> str:
+        try:
+            return str(make(*args, **kwargs))
+        except Exception as error:
+            return html.alert(told(error))
+
+    return safe
+
+
+def told(error: Exception) -> str:
+    """An error in one line; one that nobody meant is logged with its traceback."""
+    if isinstance(error, HeadstartError):
+        return str(error)
+    logger.error("unexpected error on the page", exc_info=error)
+    return one_line(f"unexpected {type(error).__name__}: {error} (a bug: please report it)")
+
+
+def quiet() -> dict[str, Any]:
+    """Options of events that need no entry in an interface for programs."""
+    return {"api_visibility": "private", "show_progress": "hidden"}

@@ -1,0 +1,208 @@
+"""Pieces of the page as HTML. Whatever comes from a person or a file is escaped here."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from headstart import plots
+from headstart.plots.svg import printable
+from headstart.runs.report import figures, words
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from headstart.data import Index
+    from headstart.web.jobs import Job
+
+STATES = {
+    "waiting": "waiting",
+    "running": "running",
+    "stopping": "stopping",
+    "stopped": "stopped",
+    "done": "done",
+    "failed": "failed",
+}
+
+
+@functools.cache
+def stylesheet() -> str:
+    """The page's own style, and that of the figures."""
+    own = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    return plots.stylesheet() + own
+
+
+def text(value: object) -> Markup:
+    """Any text, escaped, with what cannot be printed written out."""
+    return escape(printable(str(value)))
+
+
+def alert(message: object) -> str:
+    """What went wrong, in one line."""
+    return Markup('<p class="hs-alert" role="alert"><b>Not done.</b> {}</p>').format(text(message))
+
+
+def note(message: object) -> str:
+    """Something to know."""
+    return Markup('<p class="hs-note">{}</p>').format(text(message))
+
+
+def inline(picture: Image.Image | bytes, alt: str, *, class_: str = "") -> Markup:
+    """A picture within the page."""
+    kind = "png"
+    if not isinstance(picture, bytes):
+        buffer = io.BytesIO()
+        picture.convert("RGB").save(buffer, "JPEG", quality=88)
+        picture, kind = buffer.getvalue(), "jpeg"
+    code = base64.b64encode(picture).decode()
+    return Markup('<img class="{}" src="data:image/{};base64,{}" alt="{}">').format(
+        class_, kind, code, text(alt)
+    )
+
+
+def figure(picture: Markup, caption: str) -> Markup:
+    """A picture with words below it."""
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(picture, text(caption))
+
+
+def frame(source: str, title: str) -> Markup:
+    """A page of this server inside the page."""
+    return Markup('<iframe class="hs-page" title="{}" src="{}"></iframe>').format(
+        text(title), source
+    )
+
+
+def frame_of(document: str, title: str) -> Markup:
+    """A whole HTML document inside the page."""
+    return Markup('<iframe class="hs-page" title="{}" srcdoc="{}"></iframe>').format(
+        text(title), document
+    )
+
+
+def bars(top: Sequence[tuple[str, float]]) -> Markup:
+    """Classes with their probabilities, the likeliest first."""
+    row = Markup(
+        '<tr><th scope="row">{0}</th><td class="number">{1:.1f} %</td>'
+        '<td class="bar"><span style="width:{1:.1f}%"></span></td></tr>'
+    )
+    rows = Markup("").join(row.format(text(label), 100 * p) for label, p in top)
+    head = Markup(
+        '<thead class="hs-sr"><tr><th>class</th><th>probability</th><th>bar</th></tr></thead>'
+    )
+    return Markup('<table class="hs-bars">{}<tbody>{}</tbody></table>').format(head, rows)
+
+
+def job_line(job: Job, n_before: int) -> str:
+    """A job in a list."""
+    state = STATES[job.state]
+    if job.state == "waiting" and n_before:
+        state = f"waiting for {words.plural(n_before, 'job')}"
+    return f"{printable(job.name)} · {state}"
+
+
+def job_view(job: Job, n_before: int) -> str:
+    """What a job is doing, with the layer map as far as it is filled."""
+    head = Markup('<h3>{} <span class="hs-state {}">{}</span></h3>').format(
+        text(job.name), job.state, STATES[job.state]
+    )
+    said: list[str] = [head]
+    if job.state == "waiting" and n_before:
+        said.append(note(f"{words.plural(n_before, 'job')} before it; one runs at a time."))
+    if job.state == "failed":
+        said.append(alert(job.message))
+    if job.state == "stopped":
+        said.append(
+            note("Stopped. What was computed is kept: the same training goes on from there.")
+        )
+    if job.state == "done":
+        answer = Markup('<p class="hs-answer">{}</p>').format(text(job.message))
+        said.append(answer)
+    else:
+        said.append(_stages(job.stages))
+    if job.places and job.state != "done":
+        said.append(partial_map(job))
+    return Markup("").join(map(Markup, said))
+
+
+def _stages(stages: Mapping[str, tuple[int, int]]) -> Markup:
+    row = Markup(
+        '<li><label>{0} <span>{1:,} of {2:,}</span><progress max="{3}" value="{1}"></progress>'
+        "</label></li>"
+    )
+    rows = [row.format(text(s), d, n, max(n, 1)) for s, (d, n) in stages.items()]
+    return Markup('<ul class="hs-stages">{}</ul>').format(Markup("").join(rows))
+
+
+def partial_map(job: Job) -> Markup:
+    """Accuracies of every layer and resolution so far; what is not measured yet is empty."""
+    taps = list(dict.fromkeys(tap for tap, _ in job.places))
+    sizes = list(dict.fromkeys(size for _, size in job.places))
+    values: dict[tuple[str, int | str], float] = {p: 100 * v for p, v in job.cells.items()}
+    done = f"{len(values)} of {len(job.places)}"
+    svg = plots.layer_map(
+        taps,
+        sizes,
+        values,
+        marks={},
+        name=f"partial-{job.id}",
+        title=f"Layer map, {done} measured",
+        description="; ".join(f"{t} at {s} px {v:.1f} %" for (t, s), v in values.items()),
+    )
+    caption = f"Cross-validated accuracy in %, {done} measured so far."
+    return Markup('<figure class="hs-scroll" tabindex="0" role="region" aria-label="Layer map">'
+                  "{}<figcaption>{}</figcaption></figure>").format(Markup(svg), caption)  # fmt: skip
+
+
+def data_view(index: Index) -> str:
+    """What was found in the data: how many, of which classes, and what to mend."""
+    data = {
+        "n_train": len(index.train),
+        "n_val": len(index.val),
+        "n_test": len(index.test),
+        **index.data_summary(),
+    }
+    parts = [f"{data[f'n_{split}']:,} {split}" for split in ("train", "val", "test")]
+    classes = words.plural(len(data["classes"]), "class", "classes")
+    head = Markup("<h3>{}, {}</h3><p>{}</p>").format(
+        words.plural(data["n_images"], "image"), classes, ", ".join(parts)
+    )
+    found = _items(_findings(data)) or note("No damaged files, no duplicates, no uneven classes.")
+    svg = Markup('<div class="hs-scroll" tabindex="0" role="region" aria-label="Images of each'
+                 ' class">{}</div>').format(Markup(figures.sizes({"data": data})))  # fmt: skip
+    return head + Markup(found) + svg
+
+
+def _findings(data: Mapping[str, Any]) -> Iterable[str]:
+    """What to know before training, the gravest first."""
+    for kind in ("exact", "near"):
+        groups = data[f"{kind}_duplicates"]
+        across = [g for g in groups if g["straddles"]]
+        unlike = [g for g in groups if g["conflicting"]]
+        if across:
+            yield f"{kind} duplicates across the split: {len(across)}, such as {_names(across[0])}"
+        if unlike:
+            yield f"{kind} duplicates in two classes: {len(unlike)}, such as {_names(unlike[0])}"
+        if rest := len(groups) - len(across):
+            yield f"{kind} duplicates on one side of the split: {rest}"
+    broken = data["quarantine"]
+    if broken:
+        first = broken[0]
+        yield f"files that cannot be used: {len(broken)}, such as {first['name']}: {first['reason']}"
+    if data["imbalance"] >= 3:
+        yield f"the largest class has {data['imbalance']:.1f} times as many images as the smallest"
+    yield from data["notes"]
+
+
+def _names(group: Mapping[str, Any]) -> str:
+    return " = ".join(group["names"][:3])
+
+
+def _items(lines: Iterable[str]) -> Markup:
+    rows = Markup("").join(Markup("<li>{}</li>").format(text(line)) for line in lines)
+    return Markup('<ul class="hs-findings">{}</ul>').format(rows) if rows else Markup("")

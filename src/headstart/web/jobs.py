@@ -1,0 +1,256 @@
+"""The server's jobs: they have an id, run one after the other, and do not care who looks.
+
+A page that is reloaded, or a second one, finds them by their id. Each runs in a process of its own
+(`headstart.web.worker`), so that it can be stopped at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from headstart.errors import InputError, one_line
+from headstart.runs.folder import free_name
+
+State = Literal["waiting", "running", "stopping", "stopped", "done", "failed"]
+ENDED: frozenset[State] = frozenset(["stopped", "done", "failed"])
+N_KEPT = 50
+PATIENCE_S = 10.0  # after a polite request to stop
+
+
+@dataclass(kw_only=True)
+class Job:
+    """One fit, waiting, under way or ended.
+
+    Attributes
+    ----------
+    id : str
+    data : str
+        What it was asked to read.
+    name : str
+        What to call the run.
+    settings : dict
+        Fields of `FitSettings`.
+    state : str
+    stages : dict of str to (done, total)
+        In the order in which they began.
+    places : list of (tap, resolution)
+        What will be judged, once that is known.
+    cells : dict of (tap, resolution) to float
+        Cross-validated accuracies so far.
+    run : str or None
+        The run folder, when done.
+    message : str
+        The answer, or what went wrong.
+    version : int
+        Grows with every change.
+    """
+
+    id: str
+    data: str
+    name: str
+    settings: dict[str, Any]
+    state: State = "waiting"
+    stages: dict[str, tuple[int, int]] = field(default_factory=dict)
+    places: list[tuple[str, str]] = field(default_factory=list)
+    cells: dict[tuple[str, str], float] = field(default_factory=dict)
+    run: str | None = None
+    message: str = ""
+    version: int = 0
+    began: float = field(default_factory=time.time)
+    ended: float | None = None
+    process: subprocess.Popen[str] | None = field(default=None, repr=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ENDED
+
+    def seconds(self) -> float:
+        """Since it was asked for, up to its end."""
+        return (self.ended or time.time()) - self.began
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        """Take in one event of the worker."""
+        kind = event.get("event")
+        if kind == "progress":
+            self.stages[str(event["stage"])] = (int(event["done"]), int(event["total"]))
+        elif kind == "plan":
+            self.places = [(tap, size) for tap, size in event["places"]]
+        elif kind == "cell":
+            tap, size = event["place"]
+            self.cells[tap, size] = float(event["accuracy"])
+        elif kind == "done":
+            self.run, self.message = str(event["run"]), str(event["sentence"])
+        elif kind == "failed":
+            self.message = str(event["message"])
+        self.version += 1
+
+
+class Jobs:
+    """All jobs of one server.
+
+    Parameters
+    ----------
+    runs : Path
+        Folder in which run folders are made.
+    """
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self._jobs: dict[str, Job] = {}
+        self._stopping: set[str] = set()
+        self._lock = threading.Lock()
+        self._waiting: queue.Queue[Job | None] = queue.Queue()
+        self._runner = threading.Thread(target=self._run_all, name="jobs", daemon=True)
+        self._runner.start()
+
+    def start(self, data: str, *, name: str = "", settings: Mapping[str, Any]) -> Job:
+        """Put a fit at the end of the queue.
+
+        Raises
+        ------
+        InputError
+            A setting is outside its legal set.
+        """
+        from headstart.runs.settings import FitSettings
+
+        FitSettings(data=data, **settings)
+        job = Job(
+            id=secrets.token_hex(4),
+            data=data,
+            name=name or Path(data).name or "run",
+            settings=dict(settings),
+        )
+        with self._lock:
+            self._jobs[job.id] = job
+            for old in [j.id for j in self._jobs.values() if j.has_ended][:-N_KEPT]:
+                del self._jobs[old]
+        self._waiting.put(job)
+        return job
+
+    def get(self, job_id: str) -> Job | None:
+        """The job of that id, if the server knows it."""
+        with self._lock:
+            return self._jobs.get(job_id)
+
+    def listed(self) -> list[Job]:
+        """All jobs, the newest first."""
+        with self._lock:
+            return list(self._jobs.values())[::-1]
+
+    def n_before(self, job: Job) -> int:
+        """How many jobs come before a waiting one."""
+        older = self.listed()[::-1]
+        return sum(not j.has_ended for j in older[: older.index(job)])
+
+    def stop(self, job_id: str) -> Job:
+        """Stop a job, whatever it is doing; one that has ended stays as it is.
+
+        Raises
+        ------
+        InputError
+            The server knows no such job.
+        """
+        job = self.get(job_id)
+        if job is None:
+            raise InputError("that job is not known to this server any more: start it again")
+        with self._lock:
+            if job.state == "waiting":
+                self._end(job, "stopped")
+            elif job.state == "running":
+                job.state = "stopping"
+                self._stopping.add(job.id)
+                job.version += 1
+                if job.process is not None:
+                    threading.Thread(target=_stop, args=(job.process,), daemon=True).start()
+        return job
+
+    def close(self) -> None:
+        """Stop everything; for the end of the server."""
+        self._waiting.put(None)
+        for job in self.listed():
+            if not job.has_ended:
+                self.stop(job.id)
+        self._runner.join(timeout=PATIENCE_S + 2)
+
+    def _run_all(self) -> None:
+        while (job := self._waiting.get()) is not None:
+            try:
+                self._run(job)
+            except Exception as error:  # the queue must go on
+                with self._lock:
+                    job.message = job.message or one_line(f"{type(error).__name__}: {error}")
+                    self._end(job, "failed")
+
+    def _run(self, job: Job) -> None:
+        with self._lock:
+            if job.state != "waiting":
+                return
+            job.state = "running"
+            job.version += 1
+            out = free_name(job.name, parent=self.runs)
+            job.process = process = _spawn()
+        task = {"data": job.data, "out": str(out), "settings": job.settings}
+        code = self._follow(job, process, task)
+        with self._lock:
+            if job.id in self._stopping and job.run is None:
+                self._end(job, "stopped")
+            elif code == 0 and job.run is not None:
+                self._end(job, "done")
+            else:
+                job.message = (
+                    job.message or f"the job ended with code {code}: is there memory left?"
+                )
+                self._end(job, "failed")
+
+    def _follow(self, job: Job, process: subprocess.Popen[str], task: Mapping[str, Any]) -> int:
+        """Hand the task over and take in the events until the process ends."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(OSError), process.stdin as sink:  # where it ended before it began
+            sink.write(json.dumps(task) + "\n")
+        with process.stdout as events:
+            for line in events:
+                with self._lock:
+                    job.note(json.loads(line))
+        return process.wait()
+
+    def _end(self, job: Job, state: State) -> None:
+        job.state, job.ended, job.process = state, time.time(), None
+        job.version += 1
+
+
+def _spawn() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "headstart.web.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+        start_new_session=os.name == "posix",  # the terminal's Ctrl-C is for the server alone
+    )
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ask to stop, so that half-written files are cleared away; insist when that takes long."""
+    if os.name == "posix":
+        process.send_signal(signal.SIGINT)
+    else:
+        process.terminate()
+    try:
+        process.wait(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()

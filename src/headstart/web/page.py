@@ -1,0 +1,70 @@
+"""The page: its tabs, its look, and nothing from the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from headstart.web import tabs
+from headstart.web.answers import quiet
+from headstart.web.jobs import Jobs
+from headstart.web.tabs import augment, convolution
+from headstart.web.tabs.predict import IMAGENET
+from headstart.web.workspace import Workspace
+
+FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
+MONO = ("ui-monospace", "DejaVu Sans Mono", "monospace")
+INTRO = """# Headstart
+A pretrained network, your pictures, and the best classifier that can be had of them, measured."""
+
+
+def build_page(work: Workspace, jobs: Jobs) -> gr.Blocks:
+    """All tabs."""
+    page: gr.Blocks
+    with gr.Blocks(title="Headstart", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        gr.Markdown(INTRO)
+        with gr.Tab("Train"):
+            tabs.train_tab(work, jobs, page)
+        with gr.Tab("Predict") as predicting:
+            model = tabs.predict_tab(work)
+        with gr.Tab("Layers") as layers:
+            run = tabs.layers_tab(work)
+        with gr.Tab("Convolution") as kernels:
+            tabs.convolution_tab()
+        with gr.Tab("Augment") as augmenting:
+            tabs.augment_tab()
+        with gr.Tab("Compare") as comparing:
+            runs = tabs.compare_tab(work)
+
+        def models() -> Any:
+            return gr.Dropdown(choices=[IMAGENET, *work.run_names()])
+
+        def names() -> Any:
+            return gr.Dropdown(choices=work.run_names())
+
+        predicting.select(models, None, model, **quiet())
+        layers.select(names, None, run, **quiet())
+        comparing.select(names, None, runs, **quiet())
+        # Found by their ids in the tabs: shown as soon as the tab is opened.
+        kernels.select(convolution.on_arrival(), None, _component(page, "convolved"), **quiet())
+        augmenting.select(
+            lambda: augment.mix("", 0.7, 0), None, _component(page, "mixed"), **quiet()
+        )
+    return page
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's plain look in the fonts that the computer has."""
+    from gradio.themes.utils import fonts
+
+    return gr.themes.Default(
+        primary_hue="blue",
+        neutral_hue="slate",
+        font=[fonts.Font(name) for name in FONTS],
+        font_mono=[fonts.Font(name) for name in MONO],
+    )
+
+
+def _component(page: gr.Blocks, elem_id: str) -> Any:
+    return next(b for b in page.blocks.values() if getattr(b, "elem_id", None) == elem_id)

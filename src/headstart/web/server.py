@@ -1,0 +1,196 @@
+"""The server of the page: this computer only, nothing from the network, a clear word on the port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from headstart.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+MAX_UPLOAD = "2gb"
+LOCAL = frozenset(["127.0.0.1", "localhost", "::1"])
+# The browser is told to load nothing from anywhere else, whatever the page's parts would like.
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+MISSING = 'headstart web needs the extra "web": pip install "headstart[web]"'
+
+
+def serve(
+    *, host: str, port: int, runs: Path, on_ready: Callable[[str], None], n_upload: str = MAX_UPLOAD
+) -> None:
+    """Serve the page until it is interrupted; jobs that run are stopped then.
+
+    Parameters
+    ----------
+    host : str
+        Address to listen at.
+    port : int
+        0 takes a free one.
+    runs : Path
+        Folder of run folders.
+    on_ready : callable
+        Given the page's address as soon as it answers.
+
+    Raises
+    ------
+    InputError
+        The address or port cannot be had, or Gradio is not installed.
+    """
+    taken = open_port(host, port)
+    temporary = tempfile.mkdtemp(prefix="headstart-web-")
+    try:
+        _quieten(temporary)
+        try:
+            import gradio  # noqa: F401
+            import uvicorn
+        except ImportError as error:
+            raise InputError(MISSING) from error
+        from headstart.web.jobs import Jobs
+
+        jobs = Jobs(runs)
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{taken.getsockname()[1]}/"
+        config = uvicorn.Config(
+            make_app(runs, jobs, host, n_upload),
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+        )
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                on_ready(url)
+
+        try:
+            Server(config).run(sockets=[taken])
+        finally:
+            jobs.close()
+    finally:
+        taken.close()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A socket that listens nowhere yet, bound to the address.
+
+    Raises
+    ------
+    InputError
+        The port is in use, or the address is none of this computer's.
+    """
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port must be from 0 to 65535; got {port}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":  # else a port just left cannot be had for a minute
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+        taken.listen(128)
+    except OSError as error:
+        taken.close()
+        raise InputError(
+            f"cannot listen at {one_line(host)}, port {port} ({error.strerror or error}): choose "
+            "another --port, or --port 0 for a free one"
+        ) from error
+    return taken
+
+
+def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> FastAPI:
+    """The page, the reports of its runs, and what guards them."""
+    import gradio as gr
+    from fastapi import FastAPI, HTTPException
+    from fastapi.responses import FileResponse
+
+    from headstart.errors import RunError
+    from headstart.web import html
+    from headstart.web.page import build_page, theme
+    from headstart.web.workspace import Workspace
+
+    work = Workspace(runs)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/reports/{name}")
+    def report(name: str) -> FileResponse:
+        try:
+            return FileResponse(work.run_folder(name) / "report.html", media_type="text/html")
+        except RunError as error:
+            raise HTTPException(404, str(error)) from None
+
+    mounted: FastAPI = gr.mount_gradio_app(
+        app,
+        build_page(work, jobs),
+        path="/",
+        theme=theme(),
+        css=html.stylesheet(),
+        footer_links=[],
+        run_history=False,
+        max_file_size=n_upload,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        show_error=True,
+    )
+    mounted.add_middleware(Guard, host=host)
+    return mounted
+
+
+class Guard:
+    """Refuses what other pages in the browser would ask of this server.
+
+    A page from elsewhere can send requests to this computer, and with a name that it makes point
+    here (DNS rebinding) even read the answers. So requests must name this computer, and those that
+    say from which page they come must come from this one.
+    """
+
+    def __init__(self, app: Any, host: str) -> None:
+        self.app = app
+        self.hosts = LOCAL if host in LOCAL else None
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        if scope["type"] == "http" and not self._is_ours(headers):
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body", "body": b"not from this page"})
+            return
+
+        async def with_policy(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                policy = (b"content-security-policy", POLICY.encode())
+                message["headers"] = [*message["headers"], policy]
+            await send(message)
+
+        await self.app(scope, receive, with_policy)
+
+    def _is_ours(self, headers: dict[str, str]) -> bool:
+        host = headers.get("host", "")
+        if self.hosts is not None and urlsplit(f"//{host}").hostname not in self.hosts:
+            return False
+        origin = headers.get("origin")
+        return origin is None or urlsplit(origin).netloc == host
+
+
+def _quieten(temporary: str) -> None:
+    """No telemetry, no look-ups, uploads in a folder that goes with the server."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["GRADIO_TEMP_DIR"] = temporary

@@ -1,0 +1,112 @@
+"""Layers: how far each layer of a run carries, and what a layer makes of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from headstart.web import html
+from headstart.web.answers import answered, quiet, told
+from headstart.web.workspace import Workspace, backbones_here
+
+N_MAPS = 23
+
+
+def layers_tab(work: Workspace) -> gr.Dropdown:
+    """Build the tab; the choice of run is given back, for its list grows."""
+    with gr.Row():
+        with gr.Column(scale=1, min_width=300):
+            run = gr.Dropdown(
+                label="Layer map of the run",
+                choices=work.run_names(),
+                value=None,
+                elem_id="map-run",
+            )
+            net = gr.Dropdown(label="Feature maps of", choices=backbones_here(), value="embedded")
+            tap = gr.Dropdown(label="At the layer", choices=[], elem_id="tap")
+            picture = gr.Image(
+                label="Picture", type="filepath", sources=["upload", "webcam", "clipboard"]
+            )
+            go = gr.Button("Show the feature maps", variant="primary", elem_id="show-maps")
+        with gr.Column(scale=2, min_width=320):
+            profile = gr.HTML(
+                html.note("Choose a run to see the accuracy of every layer at every resolution."),
+                elem_id="profile",
+            )
+            maps = gr.HTML(
+                html.note("Choose a picture to see what a layer makes of it."), elem_id="maps"
+            )
+    run.change(_profiler(work), run, profile, api_visibility="private")
+    taps = _taps(work)
+    net.change(taps, net, [tap, maps], **quiet())
+    tap.focus(taps, net, [tap, maps], **quiet())
+    for event in (go.click, picture.input, tap.input):
+        event(
+            _mapper(work), [net, tap, picture], maps,
+            api_visibility="private", concurrency_id="network",
+        )  # fmt: skip
+    return run
+
+
+def _profiler(work: Workspace) -> Callable[[str | None], str]:
+    @answered
+    def profile(name: str | None) -> str:
+        """The map of a run, and the sentence on its choice."""
+        from headstart.runs.report import figures, story
+
+        if not name:
+            return html.note("Choose a run to see the accuracy of every layer and resolution.")
+        metrics = work.run(name).metrics
+        svg = figures.layer_map(metrics)
+        return Markup(
+            '<h3>{}</h3><figure class="hs-scroll" tabindex="0" role="region" '
+            'aria-label="Layer map of {}">{}<figcaption>Cross-validated accuracy in %.'
+            "</figcaption></figure><p>{}</p>"
+        ).format(html.text(name), html.text(name), Markup(svg), html.text(story.choice(metrics)))
+
+    return profile
+
+
+def _taps(work: Workspace) -> Callable[[str], tuple[Any, Any]]:
+    def taps(name: str) -> tuple[Any, Any]:
+        """The layers of a network that have places."""
+        try:
+            names = _mapped(work, name)
+        except Exception as error:
+            return gr.Dropdown(choices=[], value=None), html.alert(told(error))
+        return gr.Dropdown(choices=names), gr.skip()
+
+    return taps
+
+
+def _mapped(work: Workspace, name: str) -> list[str]:
+    return [tap.name for tap in work.network(name).taps if tap.kind != "vector"]
+
+
+def _mapper(work: Workspace) -> Callable[..., str]:
+    @answered
+    def maps(name: str, tap: str | None, picture: str | None) -> str:
+        """The maps that vary most over the picture."""
+        from headstart.convolution import feature_maps, map_sheet
+        from headstart.data import read_rgb
+
+        if picture is None:
+            return html.note("Choose a picture to see what a layer makes of it.")
+        named = tap or _mapped(work, name)[0]
+        with work.network_lock:
+            found = feature_maps(work.network(name), read_rgb(Path(picture)), named, N_MAPS)
+        height, width = found.maps.shape[1:]
+        words = (
+            f"{named} of {name}: the {len(found.maps)} of {found.n_channels} maps that vary most "
+            f"over the picture, {width} × {height} places each; black is each map's least, white "
+            "its most."
+        )
+        return Markup('<div class="hs-sheet">{}</div>').format(
+            html.figure(html.inline(map_sheet(found), f"Feature maps: {words}"), words)
+        )
+
+    return maps

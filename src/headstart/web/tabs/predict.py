@@ -1,0 +1,157 @@
+"""Predict: classes, the nearest training images, and where in the picture the evidence lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from headstart.data import read_rgb
+from headstart.errors import HeadstartError, InputError
+from headstart.web import html
+from headstart.web.answers import answered
+from headstart.web.workspace import Workspace
+
+IMAGENET = "ImageNet's 1,000 classes"
+RANKS = ("the likeliest class", "the second", "the third", "the fourth", "the fifth")
+N_PICTURES = 12
+N_NEAREST = 6
+SHOWN_PX = 480
+NEAR_PX = 208
+
+
+def predict_tab(work: Workspace) -> gr.Dropdown:
+    """Build the tab; the choice of model is given back, for its list grows."""
+    with gr.Row():
+        with gr.Column(scale=1, min_width=300):
+            model = gr.Dropdown(
+                label="Classes of", choices=[IMAGENET, *work.run_names()], value=IMAGENET,
+                elem_id="model",
+            )  # fmt: skip
+            files = gr.File(label="Pictures", file_count="multiple", elem_id="pictures", height=150)
+            with gr.Accordion("Camera", open=False):
+                camera = gr.Image(
+                    label="Take a picture", sources=["webcam", "clipboard"], type="filepath"
+                )
+            rank = gr.Dropdown(label="Show the evidence for", choices=RANKS, value=RANKS[0])
+            go = gr.Button("Predict", variant="primary", elem_id="predict")
+        with gr.Column(scale=2, min_width=320):
+            answer = gr.HTML(
+                html.note("Drop one or more pictures, or take one with the camera."),
+                elem_id="predictions",
+            )
+    predict = _predictor(work)
+    inputs = [model, files, camera, rank]
+    for event in (go.click, files.upload, camera.input, model.input, rank.input):
+        event(predict, inputs, answer, api_visibility="private", concurrency_id="network")
+    return model
+
+
+def _predictor(work: Workspace) -> Callable[..., str]:
+    @answered
+    def predict(model: str, files: Sequence[str] | None, camera: str | None, rank: str) -> str:
+        paths = [Path(p) for p in [*(files or ()), *([camera] if camera else ())]]
+        if not paths:
+            return html.note("Drop one or more pictures, or take one with the camera.")
+        place = RANKS.index(rank)
+        cards = Markup("").join(
+            _card(
+                work,
+                model,
+                path,
+                "the camera's picture" if str(path) == camera else path.name,
+                place,
+            )
+            for path in paths[:N_PICTURES]
+        )
+        rest = len(paths) - N_PICTURES
+        more = html.note(f"{rest} more are left out: headstart predict takes any number.")
+        return Markup('<div class="hs-cards">{}{}</div>').format(
+            cards, Markup(more if rest > 0 else "")
+        )
+
+    return predict
+
+
+def _card(work: Workspace, model: str, path: Path, name: str, rank: int) -> Markup:
+    """All that is said of one picture; a broken one spoils none of the others."""
+    card = Markup('<article class="hs-card"><h3>{}</h3>{}</article>')
+    try:
+        body = Markup("").join(_said(work, model, path, name, rank))
+    except HeadstartError as error:
+        body = Markup(html.alert(str(error).replace(str(path), name)))
+    return card.format(html.text(name), body)
+
+
+def _said(work: Workspace, model: str, path: Path, name: str, rank: int) -> Iterator[Markup]:
+    image = read_rgb(path)
+    with work.network_lock:
+        top, found = _imagenet(work, image, path, rank) if model == IMAGENET else _run(
+            work, model, image, path, rank
+        )  # fmt: skip
+    label = top[min(rank, len(top) - 1)][0]
+    from headstart.backbones.evidence_map import heat_picture
+
+    small = image.copy()
+    small.thumbnail((SHOWN_PX, SHOWN_PX))
+    heat = heat_picture(found)
+    yield Markup('<div class="hs-views">{}{}<div class="hs-said">{}</div></div>').format(
+        html.figure(html.inline(small, f"The picture {name}"), "the picture"),
+        html.figure(
+            html.inline(heat, f"Where the evidence for {label} lies in {name}"),
+            f"evidence for {label}: the brighter, the more (layers {', '.join(found.layers)}, "
+            "the crop that the network sees)",
+        ),
+        html.bars(top),
+    )
+    if model != IMAGENET:
+        yield _nearest(work, model, path)
+
+
+def _imagenet(work: Workspace, image: Any, path: Path, rank: int) -> tuple[list[Any], Any]:
+    from headstart.backbones import predict_imagenet
+    from headstart.backbones.evidence_map import imagenet_evidence
+
+    net = work.network("embedded")
+    [ranked] = predict_imagenet([path], backbone=net, top=len(RANKS))
+    return [(p.label, p.probability) for p in ranked], imagenet_evidence(
+        net, image, ranked[rank].index
+    )
+
+
+def _run(work: Workspace, model: str, image: Any, path: Path, rank: int) -> tuple[list[Any], Any]:
+    from headstart.runs.evidence import run_evidence
+
+    run = work.run(model)
+    [said] = run.predict([path], top=len(RANKS))
+    if not said.top:
+        raise InputError(f"cannot use {path}: {said.error}")
+    label = said.top[min(rank, len(said.top) - 1)][0]
+    return list(said.top), run_evidence(run, image, label)
+
+
+def _nearest(work: Workspace, model: str, path: Path) -> Markup:
+    """The nearest training images; where the run's pictures are gone, a word on it."""
+    head = Markup("<h4>The nearest training images</h4>")
+    try:
+        with work.network_lock:
+            found, n_same = work.training_images(model).nearest(path, N_NEAREST)
+    except HeadstartError as error:
+        return head + Markup(html.note(error))
+    pictures = Markup("").join(
+        html.figure(_thumbnail(n.record.path, n.record.name), f"{n.record.label}, {n.distance:.3f}")
+        for n in found
+    )
+    same = html.note("The picture itself is among the training images, and left out here.")
+    return Markup('{}<div class="hs-near">{}</div>{}').format(
+        head, pictures, Markup(same if n_same else "")
+    )
+
+
+def _thumbnail(path: Path, name: str) -> Markup:
+    image = read_rgb(path, at_least=NEAR_PX)
+    image.thumbnail((NEAR_PX, NEAR_PX))
+    return html.inline(image, f"Training image {name}")

@@ -1,0 +1,236 @@
+"""Train: a folder or a zip, what is in it, a job, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+
+from headstart.errors import InputError
+from headstart.web import html
+from headstart.web.answers import answered, quiet, told
+from headstart.web.jobs import Jobs
+from headstart.web.workspace import Workspace, backbones_here, folders_in
+
+UP = ".. (one up)"
+TICK_S = 1.0
+# The address names the job, so that a reload, or a friend's look, finds it again.
+REMEMBER = """(id) => {
+  if (id) history.replaceState(null, '', '?job=' + encodeURIComponent(id));
+}"""
+
+
+def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
+    """Build the tab."""
+    with gr.Row():
+        with gr.Column(scale=1, min_width=300):
+            folder = gr.Textbox(
+                label="Folder of pictures on this computer",
+                info="With a sub-folder for each class. A table or a data set's name works too.",
+                placeholder="/home/me/photos",
+                elem_id="folder",
+            )
+            inside = gr.Dropdown(
+                label="Open a folder inside it", choices=_folders(str(Path.home())), value=None
+            )
+            archive = gr.File(label="Or drop a zip", file_types=[".zip"], height=110)
+            look = gr.Button("Look at the data", elem_id="look")
+            with gr.Accordion("Settings", open=False):
+                backbone = gr.Dropdown(
+                    label="Pretrained network", choices=backbones_here(), value="embedded",
+                    info="Those whose weights are on this computer.",
+                )  # fmt: skip
+                sizes = gr.Textbox(
+                    label="Resolutions in pixels", placeholder="160,224,320",
+                    info="Empty: the network's own, and one smaller and one larger.",
+                )  # fmt: skip
+                budget = gr.Textbox(
+                    label="Time budget", placeholder="20m",
+                    info="With it, fine-tuning is tried and kept where it wins.",
+                )  # fmt: skip
+                share = gr.Slider(
+                    0.05, 0.5, value=0.2, step=0.05, label="Share held out for the test"
+                )
+                seed = gr.Number(0, precision=0, minimum=0, label="Seed")
+                name = gr.Textbox(label="Name of the run", placeholder="as the folder")
+            start = gr.Button("Start training", variant="primary", elem_id="start")
+            wrong = gr.HTML()
+        with gr.Column(scale=2, min_width=320):
+            found = gr.HTML(html.note("Choose a folder or drop a zip, then look or start."))
+            listed = gr.Radio(
+                choices=[], label="Jobs of this server", visible=False, elem_id="jobs"
+            )
+            view = gr.HTML(elem_id="job")
+            stop = gr.Button("Cancel this job", variant="stop", visible=False, elem_id="cancel")
+    report = gr.HTML(elem_id="report")
+    seen = gr.State({})
+
+    settings = [backbone, sizes, budget, share, seed]
+    inside.input(_opened, [folder, inside], [folder, inside, wrong], **quiet())
+    folder.blur(_choices, folder, inside, **quiet())
+    archive.upload(_unpacker(work), archive, [folder, found], api_visibility="private").success(
+        _look, [folder, share, seed], found, api_visibility="private"
+    )
+    look.click(_look, [folder, share, seed], found, api_visibility="private")
+    start.click(_starter(jobs), [folder, name, *settings], [listed, wrong], **quiet())
+    stop.click(_stopper(jobs), listed, wrong, **quiet())
+    tick = _ticker(work, jobs)
+    listed.change(None, listed, None, js=REMEMBER)
+    listed.change(tick, [listed, seen], [listed, view, stop, report, seen], **quiet())
+    gr.Timer(TICK_S).tick(
+        tick, [listed, seen], [listed, view, stop, report, seen], queue=False, **quiet()
+    )
+    page.load(_arrival(jobs), None, listed, **quiet())
+
+
+def _folders(text: str) -> list[str]:
+    return [UP, *folders_in(Path(text or "~").expanduser())]
+
+
+def _choices(text: str) -> Any:
+    """What can be opened in the folder that was typed; nothing where it cannot be read."""
+    try:
+        return gr.Dropdown(choices=_folders(text), value=None)
+    except InputError:
+        return gr.Dropdown(choices=[UP], value=None)
+
+
+def _opened(text: str, chosen: str) -> tuple[Any, Any, str]:
+    """Go into a folder, or one up."""
+    here = Path(text or "~").expanduser().absolute()
+    there = here.parent if chosen == UP else here / chosen
+    try:
+        return str(there), gr.Dropdown(choices=_folders(str(there)), value=None), ""
+    except InputError as error:
+        return text, gr.Dropdown(value=None), html.alert(error)
+
+
+def _unpacker(work: Workspace) -> Callable[[str | None], tuple[Any, str]]:
+    def unpack(archive: str | None) -> tuple[Any, str]:
+        if archive is None:
+            return gr.skip(), ""
+        try:
+            return str(work.unpack(Path(archive))), html.note("Unpacked.")
+        except Exception as error:
+            return "", html.alert(told(error))
+
+    return unpack
+
+
+@answered
+def _look(folder: str, share: float, seed: int, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
+    """What is in the data."""
+    from headstart.data import index
+    from headstart.features import cache_folder
+
+    if not folder.strip():
+        return html.note("No data yet: choose a folder or drop a zip.")
+
+    def tell(stage: str, done: int, total: int) -> None:
+        progress((done, total), desc=stage)
+
+    data = str(Path(folder.strip()).expanduser())
+    found = index(data, test_size=share, seed=int(seed), cache=cache_folder(), progress=tell)
+    return html.data_view(found)
+
+
+def _starter(jobs: Jobs) -> Callable[..., tuple[Any, str]]:
+    def start(
+        folder: str, name: str, backbone: str, sizes: str, budget: str, share: float, seed: int
+    ) -> tuple[Any, str]:
+        from headstart.runs.settings import parse_seconds
+
+        try:
+            if not folder.strip():
+                raise InputError("there is no data yet: choose a folder or drop a zip")
+            settings: dict[str, Any] = {
+                "backbone": backbone,
+                "resolutions": _numbers(sizes),
+                "budget_s": parse_seconds(budget.strip()) if budget.strip() else None,
+                "test_size": share,
+                "seed": int(seed or 0),
+            }
+            data = str(Path(folder.strip()).expanduser())
+            job = jobs.start(data, name=name.strip(), settings=settings)
+        except Exception as error:
+            return gr.skip(), html.alert(told(error))
+        return gr.Radio(choices=_lines(jobs), value=job.id, visible=True), ""
+
+    return start
+
+
+def _numbers(text: str) -> tuple[int, ...] | None:
+    if not text.strip():
+        return None
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"resolutions are whole numbers with commas between, such as 160,224; got {text!r}"
+        ) from None
+
+
+def _stopper(jobs: Jobs) -> Callable[[str | None], str]:
+    @answered
+    def stop(job_id: str | None) -> str:
+        if job_id:
+            jobs.stop(job_id)
+        return ""
+
+    return stop
+
+
+def _lines(jobs: Jobs) -> list[tuple[str, str]]:
+    return [(html.job_line(job, jobs.n_before(job)), job.id) for job in jobs.listed()]
+
+
+def _ticker(work: Workspace, jobs: Jobs) -> Callable[..., list[Any]]:
+    def tick(job_id: str | None, seen: dict[str, Any]) -> list[Any]:
+        """What changed since this page last looked."""
+        lines, job = _lines(jobs), jobs.get(job_id or "")
+        now = {
+            "lines": lines,
+            "job": None if job is None else [job.id, job.version, jobs.n_before(job)],
+            "report": None if job is None else job.run,
+        }
+        if now == seen:
+            return [gr.skip()] * 5
+        # A choice without its job: the server was started anew.
+        is_gone = job is None and bool(job_id)
+        radio: Any = gr.skip()
+        if lines != seen.get("lines"):
+            radio = gr.update(choices=lines, visible=bool(lines))
+            if is_gone:
+                radio["value"] = None
+        view: Any = gr.skip()
+        if now["job"] != seen.get("job"):
+            view = "" if job is None else html.job_view(job, jobs.n_before(job))
+        page: Any = gr.skip()
+        if now["report"] != seen.get("report"):
+            page = "" if job is None or job.run is None else _report(Path(job.run).name)
+        is_live = job is not None and job.state in ("waiting", "running")
+        return [radio, view, gr.Button(visible=is_live), page, now]
+
+    return tick
+
+
+def _report(name: str) -> str:
+    source = f"/reports/{quote(name, safe='')}"
+    return html.note(f"The run is called {name}: find it under Predict, Layers and Compare.") + str(
+        html.frame(source, f"Report of the run {name}")
+    )
+
+
+def _arrival(jobs: Jobs) -> Callable[[gr.Request], Any]:
+    def arrive(request: gr.Request) -> Any:
+        """The job that the address names; else one that runs, if any."""
+        asked = request.query_params.get("job", "")
+        live = [job.id for job in jobs.listed() if not job.has_ended]
+        chosen = asked if jobs.get(asked) else (live[-1] if live else None)
+        lines = _lines(jobs)
+        return gr.Radio(choices=lines, value=chosen, visible=bool(lines))
+
+    return arrive

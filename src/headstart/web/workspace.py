@@ -1,0 +1,132 @@
+"""What the page works on: the folder of runs, unpacked archives, and networks kept in memory."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.data.archives import data_root, unpack_zip
+from headstart.errors import DataError, RunError, one_line
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.runs.retrieval import TrainingImages
+    from headstart.runs.run import Run
+
+UPLOADS = "uploads"
+N_FOLDERS = 500
+
+
+class Workspace:
+    """One server's runs, and what was read of them.
+
+    Parameters
+    ----------
+    runs : Path
+        Folder of run folders; unpacked archives go into its sub-folder ``uploads``, for a run's
+        pictures are looked for where they were.
+
+    Attributes
+    ----------
+    network_lock : threading.Lock
+        To be held while a network runs: its hooks are no business of two threads at once.
+    """
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs.absolute()
+        self.network_lock = threading.Lock()
+        self.network = functools.lru_cache(maxsize=2)(_load)
+        self._run = functools.lru_cache(maxsize=4)(_open_run)
+        self._images = functools.lru_cache(maxsize=2)(_training_images)
+
+    def run_names(self) -> list[str]:
+        """Folders that hold a finished run, the newest first."""
+        if not self.runs.is_dir():
+            return []
+        found = [f for f in self.runs.iterdir() if (f / "metrics.json").is_file()]
+        found = [f for f in found if (f / "model").is_dir() and not f.name.startswith(".")]
+        return [f.name for f in sorted(found, key=lambda f: -f.stat().st_mtime)]
+
+    def run_folder(self, name: str) -> Path:
+        """The folder of a listed run.
+
+        Raises
+        ------
+        RunError
+            There is no run of that name here.
+        """
+        if name not in self.run_names():
+            raise RunError(f"there is no run {one_line(name)!r} in {one_line(str(self.runs))}")
+        return self.runs / name
+
+    def run(self, name: str) -> Run:
+        """A run, read anew where it was replaced."""
+        folder = self.run_folder(name)
+        return self._run(folder, (folder / "metrics.json").stat().st_mtime_ns)
+
+    def training_images(self, name: str) -> TrainingImages:
+        """A run's images with their features, kept for the next question."""
+        folder = self.run_folder(name)
+        return self._images(folder, (folder / "metrics.json").stat().st_mtime_ns, self._run)
+
+    def unpack(self, archive: Path) -> Path:
+        """The folder of pictures in an uploaded zip; the same bytes are unpacked once.
+
+        Raises
+        ------
+        DataError
+            The archive is damaged, dangerous or too large.
+        """
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
+        stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in archive.stem).strip("-")
+        folder = self.runs / UPLOADS / digest / (stem or "pictures")
+        if not folder.is_dir():
+            unpack_zip(archive, folder)
+        return data_root(folder)
+
+
+def folders_in(path: Path) -> list[str]:
+    """Names of the folders in a folder that a person would look for.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    """
+    try:
+        found = [p.name for p in path.iterdir() if not p.name.startswith(".") and p.is_dir()]
+    except OSError as error:
+        raise DataError(
+            f"cannot look into {one_line(str(path))} ({error.strerror}): give another folder"
+        ) from error
+    return sorted(found, key=str.lower)[:N_FOLDERS]
+
+
+def backbones_here() -> list[str]:
+    """Names of the networks whose weights are on this machine."""
+    from headstart.backbones import catalogue
+
+    return [entry.name for entry in catalogue() if entry.weights_here]
+
+
+def _load(name: str) -> Backbone:
+    from headstart.backbones import load
+
+    return load(name)
+
+
+def _open_run(folder: Path, _: int) -> Run:
+    from headstart.runs.run import Run
+
+    return Run(folder)
+
+
+def _training_images(folder: Path, at: int, opened: Callable[[Path, int], Run]) -> TrainingImages:
+    from headstart.runs.retrieval import TrainingImages
+
+    return TrainingImages.of(opened(folder, at))
