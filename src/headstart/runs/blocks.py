@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headstart.features import FeatureStore
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Blocks:
     """Every tap of ``taps`` at every resolution of ``resolutions``, side by side.
 
@@ -47,6 +47,15 @@ class Blocks:
     def pairs(self) -> tuple[tuple[str, int], ...]:
         """Each ``(tap, resolution)``, in the order of the columns."""
         return tuple((tap, size) for size in self.resolutions for tap in self.taps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Where it stands in the table, and what it joins."""
+        return {
+            "tap": self.tap_label,
+            "resolution": self.resolution_label,
+            "taps": list(self.taps),
+            "resolutions_px": list(self.resolutions),
+        }
 
     def __str__(self) -> str:
         layers = "Layer " + self.taps[0]

@@ -23,9 +23,9 @@ class Candidate:
     Attributes
     ----------
     blocks : Blocks
-        The tap and resolution, or several joined.
+        The tap and resolution, or several joined; of texts what stands in their place.
     macs : int
-        Multiply-accumulates of one image, up to the last tap needed.
+        Multiply-accumulates of one image or text, up to the last tap needed.
     scores : Scores
         Number of features, best C, accuracy of every C, out-of-fold scores (n, K), and whether
         each image was recognised (n,).
@@ -72,7 +72,7 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
     """Apply :data:`RULE`.
 
     The rule is the one-standard-error rule of Breiman et al. (1984, Classification and Regression
-    Trees, section 3.4.3), on paired differences: all candidates are judged on the same images, so
+    Trees, section 3.4.3), on paired differences: all candidates are judged on the same examples, so
     what they get wrong together cancels.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What the scores say of single images: mistakes, suspicious labels, and small pictures of them."""
+"""What the scores say of single images or texts: mistakes, suspicious labels, and small pictures of them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from headstart.data import Record
+    from headstart.data.records import Example
 
 N_SHOWN = 24
 THUMBNAIL_PX = 160
+N_CHARACTERS = 400
 
 
 def mistakes(
-    records: Sequence[Record], P: NDArray[np.float64], classes: Sequence[str]
+    records: Sequence[Example], P: NDArray[np.float64], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Wrong predictions, the most confident first.
 
     Parameters
     ----------
-    records : sequence of Record, length n
+    records : sequence of Example, length n
     P : array (n, K)
         Class probabilities.
     classes : sequence of str, length K
@@ -33,8 +35,7 @@ def mistakes(
     wrong.sort(key=lambda i: -P[i].max())
     return [
         {
-            "name": records[i].name,
-            "digest": records[i].digest,
+            **_shown(records[i]),
             "true": records[i].label,
             "predicted": classes[predicted[i]],
             "probability": float(P[i].max()),
@@ -44,7 +45,7 @@ def mistakes(
 
 
 def suspicious_labels(
-    records: Sequence[Record], P: NDArray[np.float64], classes: Sequence[str]
+    records: Sequence[Example], P: NDArray[np.float64], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Training labels that the out-of-fold probabilities contradict, the most contradicted first.
 
@@ -57,8 +58,7 @@ def suspicious_labels(
     order = [i for i in np.argsort(-margin, kind="stable") if margin[i] > 0.5]
     return [
         {
-            "name": records[i].name,
-            "digest": records[i].digest,
+            **_shown(records[i]),
             "label": records[i].label,
             "suggested": classes[int(P[i].argmax())],
             "probability": float(P[i].max()),
@@ -66,6 +66,16 @@ def suspicious_labels(
         }
         for i in order[:N_SHOWN]
     ]
+
+
+def _shown(record: Example) -> dict[str, str]:
+    """What tells which one it is; of a text, its beginning too."""
+    told = {"name": record.name, "digest": record.digest}
+    text = getattr(record, "text", None)
+    if text is None:
+        return told
+    cut = text if len(text) <= N_CHARACTERS else text[: N_CHARACTERS - 1] + "…"
+    return told | {"text": " ".join(cut.split())}
 
 
 def thumbnails(records: Iterable[Record]) -> dict[str, bytes]:

@@ -27,7 +27,7 @@ from headstart.runs.folder import check_output, free_name, staged, write_json
 from headstart.runs.measure import Watch, measure, unwatched
 from headstart.runs.metrics import Results, metrics
 from headstart.runs.predictions import write_test_predictions
-from headstart.runs.provenance import provenance
+from headstart.runs.provenance import describe_backbone, provenance
 from headstart.runs.report import write_report
 from headstart.runs.run import Run
 from headstart.runs.settings import FitSettings
@@ -105,6 +105,14 @@ def fit(
     return Run(folder)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageResults(Results):
+    """All that a fit found out, with the network and what it gave."""
+
+    backbone: Backbone
+    extraction: Extraction
+
+
 @dataclass(kw_only=True)
 class _Job:
     """One fit under way: its stages in order, and the seconds that each took."""
@@ -140,7 +148,9 @@ class _Job:
         if results.finetuning is not None:
             results.finetuning.discard()
 
-    def _finetune(self, results: Results, folds: NDArray[np.int64], *, ends_at: float) -> Results:
+    def _finetune(
+        self, results: ImageResults, folds: NDArray[np.int64], *, ends_at: float
+    ) -> ImageResults:
         """Try to beat the choice within the budget."""
         from headstart.runs.finetuning import Attempt
 
@@ -170,7 +180,7 @@ class _Job:
         train: tuple[Record, ...],
         folds: NDArray[np.int64],
         candidates: list[Candidate],
-    ) -> Results:
+    ) -> ImageResults:
         """Choose, then fit and score the choice and the two that it is shown beside."""
         from headstart.runs.refit import refit
 
@@ -189,7 +199,7 @@ class _Job:
             )
             for i in shown
         }
-        return Results(
+        return ImageResults(
             settings=self.settings,
             index=index,
             backbone=backbone,
@@ -203,9 +213,9 @@ class _Job:
             tested=tested,
         )
 
-    def _write(self, scratch: Path, results: Results) -> None:
+    def _write(self, scratch: Path, results: ImageResults) -> None:
         """Leave every file of the run in ``scratch``."""
-        figures = metrics(results, self.timings_s)
+        figures = metrics(results, self.timings_s) | {"extraction": self._work(results)}
         engine = results.extraction.engine or "features from the store"
         tuned = results.finetuning
         write_json(
@@ -213,9 +223,9 @@ class _Job:
             provenance(
                 self.settings,
                 results.index,
-                results.backbone,
+                describe_backbone(results.backbone),
                 engine,
-                self.precision_reason,
+                {"chosen": self.settings.precision, "reason": self.precision_reason},
                 tuned.plan.settings.to_dict() if tuned and tuned.plan else None,
             ),
         )
@@ -229,6 +239,18 @@ class _Job:
         shown = {item["digest"] for item in figures["mistakes"] + figures["suspicious"]}
         pictures = thumbnails(r for r in results.index.records if r.digest in shown)
         write_report(scratch, thumbnails=pictures, run_name=str(self.out))
+
+    def _work(self, results: ImageResults) -> dict[str, Any]:
+        """What making the features took, for ``metrics.json``."""
+        done = results.extraction
+        return {
+            "n_forward": done.n_forward,
+            "n_cached": done.n_cached,
+            "images_per_s": done.images_per_s,
+            "seconds": done.seconds,
+            "engine": done.engine,
+            "precision": self.settings.precision,
+        }
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

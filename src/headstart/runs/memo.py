@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,12 @@ def task_digest(
 def memo_path(cache: Path, task: str, stores: Mapping[int, FeatureStore], blocks: Blocks) -> Path:
     """Where the scores of one candidate are kept."""
     keys = [stores[size].key.digest for size in blocks.resolutions]
-    text = json.dumps([SOLVER, task, keys, blocks.pairs])
+    return memo_file(cache, task, [keys, blocks.pairs])
+
+
+def memo_file(cache: Path, task: str, what: Sequence[Any]) -> Path:
+    """The same for features or a training that ``what`` tells, JSON-able."""
+    text = json.dumps([SOLVER, task, *what])
     return cache / "heads" / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
 
 

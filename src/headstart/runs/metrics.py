@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,10 @@ from headstart.runs.outcome import Finetuning, as_json
 from headstart.runs.sentence import sentence
 
 if TYPE_CHECKING:
-    from headstart.backbones import Backbone
-    from headstart.data import Index, Record
-    from headstart.features import Extraction
+    from headstart.data.records import Examples
     from headstart.runs.choose import Candidate, Choice
     from headstart.runs.refit import Tested
-    from headstart.runs.settings import FitSettings
+    from headstart.runs.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +34,9 @@ class Results:
 
     Attributes
     ----------
-    settings, index, backbone, extraction
+    settings, index
         What was asked and what was there.
-    train, test : tuple of Record
+    train, test : tuple of Record or TextRecord
     n_folds : int
     candidates, choice
         What was measured and chosen.
@@ -47,20 +46,30 @@ class Results:
         The choice, the best and the baseline.
     finetuning : Finetuning or None
         What came of it; None where it was not asked for.
+    noun : str
+        What an example is called.
+    usual : str
+        What the baseline is, where it is chosen; else it is called by `baseline_name`.
     """
 
-    settings: FitSettings
-    index: Index
-    backbone: Backbone
-    extraction: Extraction
-    train: tuple[Record, ...]
-    test: tuple[Record, ...]
+    settings: Settings
+    index: Examples[Any]
+    train: tuple[Any, ...]
+    test: tuple[Any, ...]
     n_folds: int
     candidates: Sequence[Candidate]
     choice: Choice
     baseline: int
     tested: Mapping[int, Tested]
     finetuning: Finetuning | None = None
+    noun: str = "image"
+    usual: str = "the usual choice, the last layer at the network's own size"
+
+    @property
+    def baseline_name(self) -> str:
+        """What the choice is compared with."""
+        where = self.candidates[self.baseline].blocks.resolution_label
+        return f"the last layer at {where} px"
 
     @property
     def chosen(self) -> Candidate:
@@ -80,7 +89,7 @@ class Results:
 
     @property
     def judged_on(self) -> str:
-        """Which images the figures speak of: ``test``, ``validation`` or ``cv``."""
+        """Which examples the figures speak of: ``test``, ``validation`` or ``cv``."""
         if self.test:
             return "test"
         return "cv" if self.final is self.svm else "validation"
@@ -96,8 +105,8 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
         "sentence": answer(results),
         "notes": notes(results),
         "chosen": {
-            **_place(chosen),
-            "C": chosen.scores.C,
+            **chosen.blocks.to_dict(),
+            "C": _cost(chosen),
             "n_features": chosen.scores.n_features,
             "macs": chosen.macs,
         },
@@ -125,15 +134,8 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
             "n_train": len(results.index.train),
             "n_val": len(results.index.val),
             "n_test": len(results.index.test),
+            "noun": results.noun,
             **results.index.data_summary(),
-        },
-        "extraction": {
-            "n_forward": results.extraction.n_forward,
-            "n_cached": results.extraction.n_cached,
-            "images_per_s": results.extraction.images_per_s,
-            "seconds": results.extraction.seconds,
-            "engine": results.extraction.engine,
-            "precision": results.settings.precision,
         },
         "timings_s": dict(timings_s),
     }
@@ -147,15 +149,16 @@ def answer(results: Results) -> str:
         return _answer_finetuned(results, results.finetuning)
     if results.test:
         here, there = results.final.correct, results.tested[results.baseline].correct
-        where = f"{len(results.test):,} test images"
+        where = f"{len(results.test):,} test {results.noun}s"
     else:
         here, there = chosen.scores.correct, base.scores.correct
-        where = f"{len(results.train):,} training images, cross-validated"
+        where = f"{len(results.train):,} training {results.noun}s, cross-validated"
     return sentence(
         chosen=str(chosen.blocks),
         accuracy=accuracy_interval(here),
         where=where,
-        baseline=None if own else f"the last layer at {base.blocks.resolution_label} px",
+        baseline=None if own else results.baseline_name,
+        usual=results.usual,
         difference=None if own else paired_difference(here, there),
     )
 
@@ -214,7 +217,7 @@ def _test(results: Results) -> dict[str, Any]:
 
 
 def _unduplicated(results: Results) -> NDArray[np.bool_]:
-    """Which test images have no exact or near copy among the training images."""
+    """Which test examples have no exact or near copy among the training ones."""
     leaked = {
         name
         for group in results.index.straddling
@@ -224,15 +227,9 @@ def _unduplicated(results: Results) -> NDArray[np.bool_]:
     return np.array([r.name not in leaked for r in results.test], dtype=bool)
 
 
-def _place(candidate: Candidate) -> dict[str, Any]:
-    """Where the candidate stands in the table, and what it joins."""
-    blocks = candidate.blocks
-    return {
-        "tap": blocks.tap_label,
-        "resolution": blocks.resolution_label,
-        "taps": list(blocks.taps),
-        "resolutions_px": list(blocks.resolutions),
-    }
+def _cost(candidate: Candidate) -> float | None:
+    """The C of a head; a network has none."""
+    return None if math.isnan(candidate.scores.C) else candidate.scores.C
 
 
 def _candidate(results: Results, i: int) -> dict[str, Any]:
@@ -240,8 +237,8 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
     tested = results.tested.get(i)
     scored = tested is not None and len(results.test) > 0
     return {
-        **_place(c),
-        "C": c.scores.C,
+        **c.blocks.to_dict(),
+        "C": _cost(c),
         "n_features": c.scores.n_features,
         "macs": c.macs,
         "cv": as_json(accuracy_interval(c.scores.correct)),

@@ -15,21 +15,21 @@ from headstart.runs.folder import SCHEMA
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
-    from headstart.data import Index
-    from headstart.runs.settings import FitSettings
+    from headstart.data.records import Examples
+    from headstart.runs.settings import Settings
 
-_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "openvino")
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "openvino")
 
 
 def provenance(
-    settings: FitSettings,
-    index: Index,
-    backbone: Backbone,
+    settings: Settings,
+    index: Examples[Any],
+    backbone: Mapping[str, Any],
     engine: str,
-    precision_reason: str,
+    precision: Mapping[str, str],
     training: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """``run.json``, ready to be written; `training` are the settings of the fine-tuning, if any."""
+    """``run.json``, ready to be written; `backbone` what is kept of it, `training` the settings of the fine-tuning, if any."""
     return {
         "schema": SCHEMA,
         "headstart": headstart.__version__,
@@ -38,30 +38,35 @@ def provenance(
         "seed": settings.seed,
         "settings": settings.to_dict(),
         "training": None if training is None else dict(training),
-        "backbone": {
-            "name": backbone.name,
-            "arch": backbone.arch,
-            "source": backbone.source,
-            "licence": backbone.licence,
-            "digest": backbone.digest,
-            "n_parameters": backbone.n_parameters,
-            "preprocessing": backbone.preprocessing.to_dict(),
-        },
+        "backbone": dict(backbone),
         "data": {"path": settings.data, "digest": data_digest(index)},
         "versions": {"python": platform.python_version(), **package_versions()},
         "device": engine,
-        "precision": {"chosen": settings.precision, "reason": precision_reason},
+        "precision": dict(precision),
         "machine": f"{platform.system()} {platform.machine()}",
     }
 
 
-def data_digest(index: Index) -> str:
-    """SHA-256 over name, label, split and digest of every image: the data that a run saw."""
+def describe_backbone(backbone: Backbone) -> dict[str, Any]:
+    """What ``run.json`` keeps of a network."""
+    return {
+        "name": backbone.name,
+        "arch": backbone.arch,
+        "source": backbone.source,
+        "licence": backbone.licence,
+        "digest": backbone.digest,
+        "n_parameters": backbone.n_parameters,
+        "preprocessing": backbone.preprocessing.to_dict(),
+    }
+
+
+def data_digest(index: Examples[Any]) -> str:
+    """SHA-256 over name, label, split and digest of every example: the data that a run saw."""
     lines = (f"{r.name}\0{r.label}\0{r.split}\0{r.digest}\n" for r in index.records)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def command(settings: FitSettings) -> str:
+def command(settings: Settings) -> str:
     """The command line that repeats the fit."""
     defaults = type(settings)(data="")
     words = ["headstart", "fit", settings.data]

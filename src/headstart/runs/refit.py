@@ -17,6 +17,7 @@ from headstart.runs.model import Model
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Record
+    from headstart.data.records import Example
     from headstart.features import FeatureStore
     from headstart.runs.choose import Candidate
     from headstart.runs.settings import FitSettings
@@ -79,16 +80,20 @@ def refit(
         intercept=intercept,
         temperature=temperature,
     )
-    if not test:
-        empty = np.empty((0, len(classes)))
-        P, correct = empty, np.empty(0, dtype=bool)
-    else:
+    P = np.empty((0, len(classes)))
+    if test:
         P = model.probabilities(read_blocks(stores, [r.digest for r in test], candidate.blocks))
-        predicted = np.array(classes)[P.argmax(axis=1)]
-        correct = predicted == np.array([r.label for r in test])
-    return Tested(
-        model=model,
-        out_of_fold=temperature.probabilities(candidate.scores.decisions),
-        probabilities=P,
-        correct=correct,
-    )
+    out_of_fold = temperature.probabilities(candidate.scores.decisions)
+    return tested(model, out_of_fold, P, test)
+
+
+def tested(
+    model: Model,
+    out_of_fold: NDArray[np.float64],
+    P: NDArray[np.float64],
+    test: Sequence[Example],
+) -> Tested:
+    """What a fitted model says, with which of the test examples it got right."""
+    predicted = np.array(model.classes)[P.argmax(axis=1)] if len(P) else np.empty(0, dtype=str)
+    correct = predicted == np.array([r.label for r in test], dtype=str)
+    return Tested(model=model, out_of_fold=out_of_fold, probabilities=P, correct=correct)

@@ -29,6 +29,7 @@ def sentence(
     where: str,
     baseline: str | None,
     difference: Interval | None,
+    usual: str = "",
 ) -> str:
     """The answer in one sentence.
 
@@ -47,7 +48,7 @@ def sentence(
     """
     said = f"{chosen}: {with_interval(accuracy)} on {where}"
     if baseline is None or difference is None:
-        return said + "; it is the usual choice, the last layer at the network's own size."
+        return f"{said}; it is {usual}."
     points = f"{100 * abs(difference.value):.1f} points"
     if abs(difference.value) < 0.0005:
         return f"{said}; {baseline} does as well."

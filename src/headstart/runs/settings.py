@@ -13,34 +13,22 @@ SIZES_PX = (16, 2048)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitSettings:
-    """What :func:`headstart.fit` was asked for.
+class Settings:
+    """What every fit is asked for, of images or of texts.
 
     Parameters
     ----------
     data : str
         Folder, table or name of a data set.
-    backbone : str, default "embedded"
-    weights, arch : str, optional
-        A local weight file and its architecture.
-    resolutions : tuple of int, optional
-        Crop sizes in pixels; default the backbone's own, about 0.7 and 1.4 times it.
-    split : str, optional
-        A split file.
-    image_column, label_column : str, optional
-        Columns of a table.
     test_size : float in (0, 1), default 0.2
-        Share of the images held out, where the data have no split of their own.
+        Share held out, where the data have no split of their own.
     budget_s : float, optional
-        Seconds that the whole fit should take; resolutions that do not fit are left out, and where
-        time is left, fine-tuning is tried. Without it nothing is fine-tuned.
+        Seconds that the whole fit should take.
     finetune : bool, default True
-        False: no fine-tuning, whatever the budget.
+        False: no network is trained, whatever the budget.
     n_folds : int >= 2, default 5
     Cs : tuple of float > 0
     seed : int >= 0
-    precision : {"auto", "float32", "bfloat16"}, default "auto"
-        Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
     device : str, optional
 
     Raises
@@ -50,6 +38,54 @@ class FitSettings:
     """
 
     data: str
+    test_size: float = 0.2
+    budget_s: float | None = None
+    finetune: bool = True
+    n_folds: int = 5
+    Cs: tuple[float, ...] = DEFAULT_CS
+    seed: int = 0
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        require(0 < self.test_size < 1, "--test-size", "between 0 and 1", self.test_size)
+        require(self.n_folds >= 2, "--folds", "at least 2", self.n_folds)
+        require(self.seed >= 0, "--seed", "0 or more", self.seed)
+        require(bool(self.Cs) and min(self.Cs) > 0, "--C", "one or more numbers above 0", self.Cs)
+        if self.budget_s is not None:
+            require(self.budget_s > 0, "--budget", "more than 0 seconds", self.budget_s)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings(Settings):
+    """What :func:`headstart.fit` was asked for with images.
+
+    With ``budget_s``, resolutions that do not fit are left out, and where time is left, fine-tuning
+    is tried; without it nothing is fine-tuned.
+
+    Parameters
+    ----------
+    backbone : str, default "embedded"
+    weights, arch : str, optional
+        A local weight file and its architecture.
+    resolutions : tuple of int, optional
+        Crop sizes in pixels; default the backbone's own, about 0.7 and 1.4 times it.
+    split : str, optional
+        A split file.
+    image_column, label_column : str, optional
+        Columns of a table.
+    precision : {"auto", "float32", "bfloat16"}, default "auto"
+        Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
+
+    Raises
+    ------
+    InputError
+        A value is outside its legal set.
+    """
+
     backbone: str = "embedded"
     weights: str | None = None
     arch: str | None = None
@@ -57,36 +93,26 @@ class FitSettings:
     split: str | None = None
     image_column: str | None = None
     label_column: str | None = None
-    test_size: float = 0.2
-    budget_s: float | None = None
-    finetune: bool = True
-    n_folds: int = 5
-    Cs: tuple[float, ...] = DEFAULT_CS
-    seed: int = 0
     precision: str = "auto"
-    device: str | None = None
 
     def __post_init__(self) -> None:
-        _require(0 < self.test_size < 1, "--test-size", "between 0 and 1", self.test_size)
-        _require(self.n_folds >= 2, "--folds", "at least 2", self.n_folds)
-        _require(self.seed >= 0, "--seed", "0 or more", self.seed)
-        _require(
+        Settings.__post_init__(self)
+        require(
             self.precision in PRECISIONS, "--precision", " or ".join(PRECISIONS), self.precision
         )
-        _require(bool(self.Cs) and min(self.Cs) > 0, "--C", "one or more numbers above 0", self.Cs)
-        if self.budget_s is not None:
-            _require(self.budget_s > 0, "--budget", "more than 0 seconds", self.budget_s)
         if self.resolutions is not None:
             low, high = SIZES_PX
             good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)
-            _require(good, "--resolutions", f"pixels from {low} to {high}", self.resolutions)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return asdict(self)
+            require(good, "--resolutions", f"pixels from {low} to {high}", self.resolutions)
 
 
-def _require(good: bool, option: str, legal: str, value: object) -> None:
+def require(good: bool, option: str, legal: str, value: object) -> None:
+    """Refuse a value outside its legal set.
+
+    Raises
+    ------
+    InputError
+    """
     if not good:
         raise InputError(f"{option} must be {legal}; got {value}")
 
