@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convolution": IMAGES,
     "baselines": IMAGES | {"features", "heads"},
     "labs": TRAINING,
+    "export": IMAGES | {"features", "heads", "finetune", "runs"},
     "text": IMAGES | {"heads", "finetune", "runs"},
 }
 FACES = ("cli", "web", "serve")

@@ -57,6 +57,7 @@ def _register() -> None:
         complexity,
         describe,
         doctor,
+        export,
         finetune,
         fit,
         kernels,
@@ -68,7 +69,7 @@ def _register() -> None:
 
     for module in (
         fit, predict, similar, finetune, augment, transfer, compare, baseline, kernels, describe,
-        complexity, lab, backbones, doctor,
+        complexity, lab, export, backbones, doctor,
     ):  # fmt: skip
         module.register(app)
 

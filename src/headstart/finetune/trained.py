@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from headstart.finetune.history import Epoch
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from headstart.data import Record
     from headstart.finetune.network import Network
     from headstart.finetune.settings import TrainSettings
@@ -199,11 +201,22 @@ def load_trained(path: Path, *, device: str = "cpu") -> Trained:
     WeightsError
         The file is damaged, of a newer version, or does not fit its architecture.
     """
+    return rebuild(read_weights(path), read_header(path), shown=one_line(str(path)), device=device)
+
+
+def rebuild(
+    state: Mapping[str, Tensor], header: Mapping[str, Any], *, shown: str, device: str = "cpu"
+) -> Trained:
+    """A trained network from its weights and from what `Trained.save` put into the header.
+
+    Raises
+    ------
+    WeightsError
+        The weights do not fit the architecture; `shown` names their file in the message.
+    """
     from headstart.finetune.network import prepare
     from headstart.finetune.settings import TrainSettings
 
-    state = read_weights(path)
-    header = _read_header(path)
     preprocessing = Preprocessing.from_dict(header["preprocessing"])
     backbone = load(header["arch"], pretrained=False)
     if preprocessing.size_px != backbone.preprocessing.size_px:
@@ -218,7 +231,7 @@ def load_trained(path: Path, *, device: str = "cpu") -> Trained:
     plain = dataclasses.replace(settings, regime="all", tap=None, size_px=preprocessing.size_px)
     classes = tuple(header["classes"])
     network = prepare(backbone, len(classes), plain).network
-    fit_weights(network, state, shown=one_line(str(path)), arch=header["arch"])
+    fit_weights(network, state, shown=shown, arch=header["arch"])
     return Trained(
         settings=settings,
         classes=classes,
@@ -233,7 +246,14 @@ def load_trained(path: Path, *, device: str = "cpu") -> Trained:
     )
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> dict[str, Any]:
+    """What `Trained.save` wrote besides the weights.
+
+    Raises
+    ------
+    WeightsError
+        The file has none, or one of a newer version.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,0 +1,148 @@
+"""``headstart export`` and ``headstart push``: a run as a file, and as a repository of a hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.console import console, progress_bars
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    app.command()(export)
+    app.command()(push)
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    to: Annotated[str, typer.Option(help="onnx, torchscript or safetensors.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="The file [default: the run's name with the suffix].")
+    ] = None,
+    takes: Annotated[
+        str,
+        typer.Option(
+            help="pictures (uint8 RGB of any size; resized inside) or tensors (normalised float32)."
+        ),
+    ] = "pictures",
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Pictures to check the file with [default: the run's test images]."),
+    ] = None,
+    n_check: Annotated[int, typer.Option(help="How many pictures to check it with.")] = 32,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object.")] = False,
+) -> None:
+    """Write the classifier as one file that runs elsewhere.
+
+    Network, head and calibration are in the file. It is run beside PyTorch on real pictures, and not
+    kept if it says something else. A model card in Markdown is written next to it.
+
+    Examples:
+
+        headstart export runs/photos --to onnx
+
+        headstart export runs/photos --to torchscript --takes tensors --out photos.pt
+
+        headstart export runs/photos --to safetensors --images new-pictures/ --n-check 100
+    """
+    from headstart.export.facts import check_choices
+
+    check_choices(to, takes)
+    import headstart
+    from headstart.export import export as write_export
+
+    opened = headstart.load(run)
+    with progress_bars(quiet=as_json) as progress:
+        made = write_export(
+            opened,
+            to=to,
+            out=out,
+            takes=takes,
+            images=images,
+            n_check=n_check,
+            force=force,
+            progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(made.to_dict(), indent=1, ensure_ascii=False))
+        return
+    show = console()
+    rows = [
+        ("file", f"{made.path}  {made.n_bytes / 2**20:.1f} MiB"),
+        ("card", str(made.card)),
+        ("input", "; ".join(_shape(given) for given in made.facts["inputs"])),
+        ("output", _shape(made.facts["output"])),
+        ("check", made.check.sentence),
+    ]
+    for name, value in rows:
+        show.print(f"{name:<7} {value}", markup=False, soft_wrap=True)
+
+
+def _shape(given: dict[str, object]) -> str:
+    shape = given["shape"]
+    assert isinstance(shape, list)
+    return f"{given['name']} {given['dtype']} ({', '.join(map(str, shape))})"
+
+
+def push(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    repo: Annotated[str, typer.Option(help="The repository: owner/name.")] = "",
+    public: Annotated[
+        bool, typer.Option("--public", help="Anybody may read it [default: you alone].")
+    ] = False,
+    with_report: Annotated[
+        bool,
+        typer.Option(
+            "--with-report",
+            help="Also the report with its small pictures, and names of files.",
+        ),
+    ] = False,
+    only_write: Annotated[
+        Path | None,
+        typer.Option(help="Upload nothing: write what would be uploaded into this folder."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object.")] = False,
+) -> None:
+    """Upload a run to a repository of the Hugging Face hub, with a model card.
+
+    Pictures, names of files and paths of this machine are left out. The token comes from HF_TOKEN or
+    from `hf auth login`.
+
+    Examples:
+
+        headstart push runs/photos --only-write look-at-it/
+
+        headstart push runs/photos --repo me/photos
+
+        headstart push runs/photos --repo me/photos --public --with-report
+    """
+    from headstart.errors import InputError
+
+    if bool(repo) == (only_write is not None):
+        raise InputError("give either --repo owner/name or --only-write FOLDER")
+    from headstart.export.hub import check_repository
+
+    if repo:
+        check_repository(repo)
+    import headstart
+    from headstart.export import push as upload
+    from headstart.export import stage
+
+    opened = headstart.load(run)
+    if only_write is not None:
+        done = stage(opened, only_write, with_report=with_report)
+    else:
+        done = upload(opened, repo, public=public, with_report=with_report)
+    if as_json:
+        typer.echo(json.dumps(done.to_dict(), indent=1, ensure_ascii=False))
+        return
+    show = console()
+    for name, n_bytes in done.files:
+        show.print(f"{n_bytes:>12,}  {name}", markup=False, soft_wrap=True)
+    where = done.url or f"{only_write} (nothing was uploaded)"
+    show.print(f"written: {where}", markup=False, soft_wrap=True)

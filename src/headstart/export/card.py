@@ -1,0 +1,263 @@
+"""The model card of a run in Markdown: what it is, how good, on what, and what it is not for.
+
+After M. Mitchell et al., "Model cards for model reporting" (FAT* 2019). All numbers are the run's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import one_line
+from headstart.export.facts import source_of
+
+if TYPE_CHECKING:
+    from headstart.export.checking import Check
+    from headstart.runs.run import Run
+
+# Of a class with fewer test images the interval is wider than half the scale.
+FEW = 10
+N_CLASSES_SHOWN = 60
+
+
+def card_text(
+    run: Run,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    check: Check | None = None,
+    file_name: str | None = None,
+    n_bytes: int = 0,
+    front_matter: bool = False,
+) -> str:
+    """The card.
+
+    Parameters
+    ----------
+    run : Run
+    facts : mapping, optional
+        What the exported file says of itself.
+    check : Check, optional
+        How the file was checked.
+    file_name : str, optional
+        Its name.
+    n_bytes : int
+        Its size.
+    front_matter : bool, default False
+        Begin with the block of YAML that a hub repository reads.
+    """
+    metrics, settings = run.metrics, run.settings
+    parts = [_front_matter(run)] if front_matter else []
+    parts += [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence)]
+    if facts is not None and check is not None and file_name is not None:
+        parts += ["## File", _file(facts, check, file_name, n_bytes)]
+    else:
+        parts += ["## Use", _use(run)]
+    parts += ["## Data", _data(metrics, settings)]
+    parts += ["## Measured", _measured(metrics)]
+    parts += ["## Classes", _classes(metrics)]
+    parts += ["## Limits", _limits(run)]
+    parts += ["## Licence", _licence(settings, run)]
+    parts += ["## Where it comes from", _origin(run)]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _front_matter(run: Run) -> str:
+    import json
+
+    licence = str(run.settings["backbone"]["licence"])
+    identifier = licence.lower() if licence.replace("-", "").replace(".", "").isalnum() else "other"
+    lines = [
+        "---",
+        "library_name: headstart",
+        "pipeline_tag: image-classification",
+        f"license: {json.dumps(identifier)}",
+        "tags:",
+        "- image-classification",
+        "- transfer-learning",
+        "- headstart",
+        "---",
+    ]
+    return "\n".join(lines)
+
+
+def _file(facts: Mapping[str, Any], check: Check, name: str, n_bytes: int) -> str:
+    rows = [("input", _shape(given)) for given in facts.get("inputs", ())]
+    rows.append(("output", _shape(facts["output"])))
+    rows.append(("size", f"{n_bytes / 2**20:.1f} MiB"))
+    text = f"`{_plain(name)}`\n\n{_table(('', ''), rows)}\n\n"
+    if facts["inputs"][0]["dtype"] == "uint8":
+        text += (
+            "Pictures are RGB, of one size within a batch, upright (EXIF orientation applied), alpha "
+            "composited over white. Resizing, cropping and normalising are inside the file."
+        )
+    else:
+        view = facts["inputs"][0]["preprocessing"]
+        text += (
+            "Inputs are RGB on the scale where white is 1, the shorter side resized with antialiasing "
+            f"({view['interpolation']}), the centre cut out, minus the mean {_numbers(view['mean'])}, "
+            f"over {_numbers(view['std'])}; the exact numbers of each input are in the file's metadata "
+            "under `headstart`."
+        )
+    return text + f"\n\nChecked when it was written: {check.sentence}."
+
+
+def _use(run: Run) -> str:
+    return (
+        "```python\nimport headstart\n\n"
+        'run = headstart.load("this-folder")\n'
+        'run.predict(["picture.jpg"])[0].label\n```\n\n'
+        "The predictions need the package `headstart`"
+        + (
+            "; the network's weights are in this folder."
+            if run.model.is_finetuned and run.model.partner is None
+            else f" and the weights of `{_plain(run.settings['backbone']['name'])}`, which are found by "
+            "name and told by their digest."
+        )
+    )
+
+
+def _shape(given: Mapping[str, Any]) -> str:
+    shape = ", ".join(map(str, given["shape"]))
+    return f"`{given['name']}`: {given['dtype']} ({shape})"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{v:g}" for v in values) + ")"
+
+
+def _data(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    data = metrics["data"]
+    said = (
+        f"{data['n_images']:,} images of {len(metrics['classes'])} classes: {data['n_train']:,} for "
+        f"training, {data['n_val']:,} for validation, {data['n_test']:,} for the test, which was scored "
+        "once."
+    )
+    if data["split_made"]:
+        said += f" The split is by digest and class, with seed {settings['seed']}."
+    duplicates = len(data["exact_duplicates"]) + len(data["near_duplicates"])
+    rows = [
+        ("files that could not be read", data["n_quarantined"]),
+        ("groups of duplicates", duplicates),
+        ("of them across splits", _n_straddling(data)),
+        ("largest class over smallest", f"{data['imbalance']:.1f}"),
+    ]
+    shown = _table(("", ""), [(name, str(value)) for name, value in rows])
+    return f"{said}\n\n{shown}\n\nWho took the pictures, of what and when, Headstart cannot know: add it here."
+
+
+def _n_straddling(data: Mapping[str, Any]) -> int:
+    groups = [*data["exact_duplicates"], *data["near_duplicates"]]
+    return sum(bool(group.get("straddles")) for group in groups)
+
+
+def _measured(metrics: Mapping[str, Any]) -> str:
+    test, rows = metrics["test"], []
+    if test is not None:
+        rows += [
+            (f"accuracy on {test['n']:,} test images", _interval(test["accuracy"])),
+            ("the same, every class counting alike", _interval(test["balanced_accuracy"])),
+        ]
+        if test["top5"]:
+            rows.append(("true class among the first five", _interval(test["top5"])))
+        if test["accuracy_without_duplicates"]:
+            without = test["accuracy_without_duplicates"]
+            rows.append((f"without {test['n'] - without['n']:,} near copies", _interval(without)))
+        rows.append(("log loss", f"{test['log_loss']:.3f}"))
+    name = f"cross-validated accuracy of the linear SVM ({metrics['selection']['n_folds']} folds)"
+    rows.append((name, _interval(metrics["cv"]["accuracy"])))
+    note = "Brackets are 95 % intervals."
+    if test is None:
+        note += (
+            " There were no test images: the choice was made on what is shown, which flatters it."
+        )
+    return f"{_table(('', 'value'), rows)}\n\n{note}"
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    value, low, high = (100 * found[key] for key in ("value", "low", "high"))
+    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
+
+
+def _classes(metrics: Mapping[str, Any]) -> str:
+    found = metrics["per_class"]
+    rows = [
+        (
+            _plain(c["class"]),
+            f"{c['n_train']:,}",
+            f"{c['n_test']:,}",
+            "" if c["recall"] is None else _interval(c["recall"]),
+            "" if c["precision"] is None else f"{100 * c['precision']:.1f} %",
+        )
+        for c in found[:N_CLASSES_SHOWN]
+    ]
+    header = ("class", "training", "test", "recall", "precision")
+    more = len(found) - len(rows)
+    rest = f"\n\nand {more:,} more classes in metrics.json" if more > 0 else ""
+    split = metrics["confusion"]["split"]
+    where = {"test": "on the test images", "cv": "cross-validated on the training images"}
+    return f"Recall and precision {where.get(split, f'on the {split} images')}.\n\n{_table(header, rows)}{rest}"
+
+
+def _limits(run: Run) -> str:
+    metrics = run.metrics
+    lines = [
+        (
+            "Every picture is given one of the classes above; there is no class for anything else, and "
+            "a high probability is no sign that a picture belongs to one."
+        ),
+        (
+            "The figures hold for pictures like the test images. On others (another camera, place or "
+            "time) they may be far lower; `headstart transfer shift` measures that."
+        ),
+        "Probabilities are calibrated on the run's own images, with one temperature for all classes.",
+    ]
+    few = [c["class"] for c in metrics["per_class"] if c["n_test"] < FEW]
+    if few and metrics["test"] is not None:
+        names = ", ".join(map(_plain, few[:5])) + (" and others" if len(few) > 5 else "")
+        lines.append(f"Fewer than {FEW} test images, so little is known of: {names}.")
+    straddling = _n_straddling(metrics["data"])
+    if straddling:
+        lines.append(
+            f"{straddling} groups of duplicates lie on both sides of the split; see the accuracy without "
+            "them."
+        )
+    lines += [_plain(note) for note in metrics["notes"]]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _licence(settings: Mapping[str, Any], run: Run) -> str:
+    net = settings["backbone"]
+    verb = "were the start of this network" if run.model.is_finetuned else "are part of this model"
+    return (
+        f"The weights of `{_plain(net['name'])}` ({_plain(source_of(settings))}) {verb}; their licence: "
+        f"{_plain(net['licence'])}. What the training images allow, Headstart cannot know: add it here."
+    )
+
+
+def _origin(run: Run) -> str:
+    settings = run.settings
+    rows = [
+        ("made by", f"headstart {settings['headstart']}, {settings['created']}"),
+        ("architecture", f"`{_plain(settings['backbone']['arch'])}`"),
+        ("layers", _plain(str(run.model.blocks))),
+        ("pretrained weights", f"SHA-256 `{settings['backbone']['digest']}`"),
+    ]
+    if run.model.is_finetuned:
+        rows.append(("trained weights", f"SHA-256 `{run.model.backbone['digest']}`"))
+    rows.append(("images, labels and split", f"SHA-256 `{settings['data']['digest']}`"))
+    versions = settings["versions"]
+    rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
+    return _table(("", ""), rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown leaves as it is: names of files and classes may hold anything."""
+    flat = one_line(str(text))
+    for character in "\\|<>*`[]#":
+        flat = flat.replace(character, "\\" + character)
+    return flat

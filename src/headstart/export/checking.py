@@ -1,0 +1,269 @@
+"""An exported file run on real pictures beside PyTorch: the same classes, and how near the numbers."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headstart.backbones import normalise
+from headstart.data import find_images, read_rgb
+from headstart.errors import DataError, HeadstartError, InputError
+from headstart.export.network import Classifier, FromPictures
+from headstart.features.pixels import crops
+from headstart.progress import Progress, silent
+from headstart.runs.classify import classify
+from headstart.runs.retrieval import index_of
+
+if TYPE_CHECKING:
+    from headstart.runs.run import Run
+
+Inputs = tuple[NDArray[Any], ...]
+Runner = Callable[[Inputs], NDArray[np.float32]]
+
+# Between one runtime and another on the same network input, in probability.
+TOLERANCE = 1e-3
+# Where the file also resizes: ONNX Runtime's antialiasing is a grey level or two from torch's, which
+# a network may see. What is allowed is the mean over pictures; one on an edge may differ by more.
+PICTURES_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What the comparison found.
+
+    Attributes
+    ----------
+    runtime : str
+        What ran the file.
+    n_images : int
+    max_difference, mean_difference : float
+        Between the file's probabilities and those of PyTorch on the same input, of each picture's
+        classes the one that differs most: over the pictures the largest, and the mean.
+    n_same_class : int
+        Pictures of which both say the same class.
+    max_difference_to_predict : float
+        The same against ``run.predict``, whose features are rounded to float16, may be computed in
+        bfloat16, and come from a picture that was decoded smaller.
+    n_same_as_predict : int
+    """
+
+    runtime: str
+    n_images: int
+    max_difference: float
+    mean_difference: float
+    n_same_class: int
+    max_difference_to_predict: float
+    n_same_as_predict: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        n = self.n_images
+        return (
+            f"{self.runtime} against PyTorch on {n:,} images: the same class for {self.n_same_class} of "
+            f"{n}, probabilities differ by {self.max_difference:.1e} at most; against "
+            f"headstart predict: {self.n_same_as_predict} of {n}, "
+            f"{self.max_difference_to_predict:.1e}"
+        )
+
+
+def check_file(
+    path: Path,
+    to: str,
+    run: Run,
+    classifier: Classifier,
+    *,
+    takes: str,
+    images: Sequence[Path],
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Check:
+    """Run the file and the network it was made from on the same pictures.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    to : {"onnx", "torchscript", "safetensors"}
+    run : Run
+    classifier : Classifier
+        What the file was made from.
+    takes : {"pictures", "tensors"}
+    images : sequence of Path
+        Those that cannot be read are passed over.
+    cache : Path, optional
+        Of converted networks.
+    progress : Progress
+
+    Raises
+    ------
+    DataError
+        No picture can be read.
+    HeadstartError
+        The file says something else than PyTorch does.
+    """
+    run_file, runtime = RUNNERS[to](path, classifier, takes)
+    reference = classifier if takes == "tensors" else FromPictures(classifier)
+    found, expected, predicted = [], [], []
+    done = classify(run.model, images, backbone=lambda: run.backbone, cache=cache)
+    for i, (image, p, _) in enumerate(done):
+        if p is not None:
+            inputs = _inputs(image, classifier, takes)
+            found.append(run_file(inputs)[0])
+            with torch.inference_mode():
+                batch = [torch.from_numpy(array) for array in inputs]
+                expected.append(reference(*batch)[0].numpy())
+            predicted.append(p)
+        progress("check the file", i + 1, len(images))
+    if not found:
+        raise DataError("no image to check the file with can be read: give others with --images")
+    return _judged(
+        runtime,
+        np.array(found),
+        np.array(expected),
+        np.array(predicted),
+        is_resized=takes == "pictures",
+    )
+
+
+def _judged(
+    runtime: str,
+    found: NDArray[np.float32],
+    expected: NDArray[np.float32],
+    predicted: NDArray[np.float64],
+    *,
+    is_resized: bool,
+) -> Check:
+    """Compare probabilities (n, K)."""
+    difference = np.abs(found - expected).max(axis=1)
+    check = Check(
+        runtime=runtime,
+        n_images=len(found),
+        max_difference=float(difference.max()),
+        mean_difference=float(difference.mean()),
+        n_same_class=_n_same(found, expected),
+        max_difference_to_predict=float(np.abs(found - predicted).max()),
+        n_same_as_predict=_n_same(found, predicted),
+    )
+    far = check.mean_difference if is_resized else check.max_difference
+    # Also where a difference is not a number.
+    if not far <= (PICTURES_TOLERANCE if is_resized else TOLERANCE) or _differ(found, expected):
+        raise HeadstartError(
+            f"the exported file is wrong and was not kept ({check.sentence}): please report it"
+        )
+    return check
+
+
+def _n_same(a: NDArray[Any], b: NDArray[Any]) -> int:
+    return int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
+
+
+def _differ(found: NDArray[Any], expected: NDArray[Any]) -> bool:
+    """Whether the class of a picture differs that PyTorch was sure of.
+
+    Of two classes nearer than what the numbers differ by, either may come first.
+    """
+    first = expected.max(axis=1)
+    theirs = np.take_along_axis(expected, found.argmax(axis=1)[:, None], axis=1)[:, 0]
+    allowed = 2 * np.abs(found - expected).max(axis=1)
+    return bool((first - theirs > np.maximum(allowed, 1e-6)).any())
+
+
+def find_check_images(
+    run: Run, images: str | Path | None, n: int, progress: Progress = silent
+) -> list[Path]:
+    """`n` pictures, evenly spaced over a folder, or over the test images of the run.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    """
+    if images is not None:
+        found = [path for path, _ in find_images([images])]
+    else:
+        try:
+            indexed = index_of(run, progress=progress)
+        except DataError as error:
+            raise DataError(
+                f"{error} (or give any pictures to check the file with: --images FOLDER)"
+            ) from error
+        found = [record.path for record in indexed.test or indexed.records]
+    chosen = np.unique(np.linspace(0, len(found) - 1, num=min(n, len(found))).round().astype(int))
+    return [found[i] for i in chosen]
+
+
+def _inputs(path: Path, classifier: Classifier, takes: str) -> Inputs:
+    """What the file is given of one picture."""
+    if takes == "pictures":
+        return (np.array(read_rgb(path))[None],)
+    cut = crops(path, classifier.views)
+    pairs = zip(cut, classifier.views, strict=True)
+    return tuple(normalise(torch.from_numpy(crop)[None], view).numpy() for crop, view in pairs)
+
+
+def _run_onnx(path: Path, classifier: Classifier, takes: str) -> tuple[Runner, str]:
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+
+    def run_file(inputs: Inputs) -> NDArray[np.float32]:
+        fed = dict(zip(names, inputs, strict=True))
+        return np.asarray(session.run(None, fed)[0])
+
+    return run_file, f"ONNX Runtime {onnxruntime.__version__}"
+
+
+def _run_torchscript(path: Path, classifier: Classifier, takes: str) -> tuple[Runner, str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch would rather see torch.export
+        module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+    return functools.partial(_run_module, module), f"TorchScript {torch.__version__}"
+
+
+def _run_safetensors(path: Path, classifier: Classifier, takes: str) -> tuple[Runner, str]:
+    from headstart.export.bundle import open_classifier
+
+    module: torch.nn.Module = open_classifier(path)
+    if takes == "pictures":
+        assert isinstance(module, Classifier)
+        module = FromPictures(module)
+    return functools.partial(_run_module, module), "the file, opened again,"
+
+
+def _run_module(module: torch.nn.Module, inputs: Inputs) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        found: torch.Tensor = module(*[torch.from_numpy(array) for array in inputs])
+    return found.numpy()
+
+
+RUNNERS: dict[str, Callable[[Path, Classifier, str], tuple[Runner, str]]] = {
+    "onnx": _run_onnx,
+    "torchscript": _run_torchscript,
+    "safetensors": _run_safetensors,
+}
+
+
+def check_count(n: int) -> None:
+    """Raise unless at least one picture is asked for.
+
+    Raises
+    ------
+    InputError
+    """
+    if n < 1:
+        raise InputError(f"--n-check must be at least 1, got {n}")

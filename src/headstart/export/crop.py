@@ -1,0 +1,155 @@
+"""From a whole picture to a network's input, as a graph that any runtime can carry.
+
+The arithmetic is that of :func:`headstart.backbones.preprocessing.resize_and_crop`: the shorter side
+to ``resize_px`` with antialiasing, the centre cut out, black around it where the picture is smaller.
+Here it stands twice more, in torch and in ONNX, because neither can call Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from headstart.backbones import Preprocessing
+
+
+class Crop(nn.Module):
+    """Resize, crop and normalise uint8 pictures in torch.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+    cut : callable
+        :func:`cut_out`, or its compiled form where a tracer must not fix the sizes it sees.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self, preprocessing: Preprocessing, cut: Callable[..., Tensor] | None = None
+    ) -> None:
+        super().__init__()
+        self._cut = cut or cut_out
+        self._sizes = (
+            preprocessing.resize_px,
+            preprocessing.size_px,
+            preprocessing.crop_mode == "squash",
+            preprocessing.interpolation,
+        )
+        scale, shift = constants(preprocessing)
+        self.register_buffer("scale", torch.tensor(scale).reshape(1, 3, 1, 1))
+        self.register_buffer("shift", torch.tensor(shift).reshape(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Network input (n, 3, size_px, size_px), float32, of pictures (n, height, width, 3)."""
+        return self._cut(images, *self._sizes).float() * self.scale + self.shift
+
+
+def cut_out(images: Tensor, resize_px: int, size_px: int, squash: bool, mode: str) -> Tensor:
+    """Centres (n, 3, size_px, size_px) of pictures (n, height, width, 3), uint8.
+
+    TorchScript compiles it; it reads Python's own integers as Python does.
+    """
+    height, width = images.shape[1], images.shape[2]
+    shorter = min(height, width)
+    new_height, new_width = resize_px, resize_px
+    if not squash:
+        new_height, new_width = resize_px * height // shorter, resize_px * width // shorter
+    x = images.permute(0, 3, 1, 2)
+    if new_height != height or new_width != width:
+        x = torch.nn.functional.interpolate(x, [new_height, new_width], mode=mode, antialias=True)
+    border = max(0, size_px - resize_px)
+    if border > 0:
+        x = torch.nn.functional.pad(x, [border, border, border, border])
+    starts: list[int] = []
+    for length in (new_height, new_width):
+        spare = length - size_px
+        half = -((-spare) // 2) if spare < 0 else spare // 2
+        odd = max(spare, 0) % 2  # a half pixel is rounded to the even number, as Python does
+        starts.append(half + odd * (half % 2) + border)
+    top, left = starts[0], starts[1]
+    return x[:, :, top : top + size_px, left : left + size_px]
+
+
+def constants(preprocessing: Preprocessing) -> tuple[list[float], list[float]]:
+    """Factor and addend of each channel, from 0..255 to what the network was trained on."""
+    pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
+    return [1 / (255 * std) for _, std in pairs], [-mean / std for mean, std in pairs]
+
+
+def onnx_text(
+    views: Sequence[Preprocessing], names: Sequence[str], *, opset: int, ir_version: int
+) -> str:
+    """A model in ONNX's textual form: one input ``images``, and one output a view.
+
+    Parameters
+    ----------
+    views : sequence of Preprocessing
+    names : sequence of str
+        Of the outputs.
+    opset, ir_version : int
+        Those of the model that it will be put before; `opset` is at least 18, the first whose
+        Resize knows antialiasing.
+    """
+    outputs = ", ".join(
+        f"float[n, 3, {view.size_px}, {view.size_px}] {name}"
+        for view, name in zip(views, names, strict=True)
+    )
+    steps = "\n".join(_steps(view, name) for view, name in zip(views, names, strict=True))
+    return f"""<ir_version: {ir_version}, opset_import: ["" : {opset}]>
+crop (uint8[n, height, width, 3] images) => ({outputs}) {{
+    pixels = Transpose <perm = [0, 3, 1, 2]> (images)
+    two = Constant <value = int64[1] {{2}}> ()
+    none = Constant <value = int64[1] {{0}}> ()
+    both_axes = Constant <value = int64[2] {{2, 3}}> ()
+    size = Shape <start = 2, end = 4> (pixels)
+    batch_and_channels = Shape <start = 0, end = 2> (pixels)
+    shorter = ReduceMin <keepdims = 1> (size)
+{steps}
+}}"""
+
+
+def _steps(view: Preprocessing, name: str) -> str:
+    """The nodes of one view; every name carries the view's."""
+    scale, shift = (", ".join(f"{v:.9g}" for v in values) for values in constants(view))
+    resize, side = view.resize_px, view.size_px
+    border = max(0, side - resize)
+    mode = {"bilinear": "linear", "bicubic": "cubic"}[view.interpolation]
+    v = name
+    if view.crop_mode == "squash":
+        sized = f"{v}_new = Constant <value = int64[2] {{{resize}, {resize}}}> ()"
+    else:
+        sized = f"""{v}_target = Constant <value = int64[1] {{{resize}}}> ()
+    {v}_long = Mul({v}_target, size)
+    {v}_new = Div({v}_long, shorter)"""
+    padded = f"{v}_padded = Identity({v}_resized)"
+    if border:
+        padded = f"""{v}_pads = Constant <value = int64[8] {{0, 0, {border}, {border}, 0, 0, {border}, {border}}}> ()
+    {v}_padded = Pad({v}_resized, {v}_pads)"""
+    # Div of integers cuts off towards zero, and an odd spare pixel goes to the even side.
+    return f"""    {sized}
+    {v}_sizes = Concat <axis = 0> (batch_and_channels, {v}_new)
+    {v}_resized = Resize <mode = "{mode}", antialias = 1, cubic_coeff_a = -0.5, exclude_outside = {int(mode == "cubic")}, coordinate_transformation_mode = "half_pixel"> (pixels, , , {v}_sizes)
+    {padded}
+    {v}_side = Constant <value = int64[1] {{{side}}}> ()
+    {v}_border = Constant <value = int64[1] {{{border}}}> ()
+    {v}_spare = Sub({v}_new, {v}_side)
+    {v}_half = Div({v}_spare, two)
+    {v}_positive = Max({v}_spare, none)
+    {v}_odd = Mod({v}_positive, two)
+    {v}_half_odd = Mod({v}_half, two)
+    {v}_up = Mul({v}_odd, {v}_half_odd)
+    {v}_start = Add({v}_half, {v}_up)
+    {v}_from = Add({v}_start, {v}_border)
+    {v}_to = Add({v}_from, {v}_side)
+    {v}_cut = Slice({v}_padded, {v}_from, {v}_to, both_axes)
+    {v}_float = Cast <to = 1> ({v}_cut)
+    {v}_scale = Constant <value = float[1, 3, 1, 1] {{{scale}}}> ()
+    {v}_shift = Constant <value = float[1, 3, 1, 1] {{{shift}}}> ()
+    {v}_scaled = Mul({v}_float, {v}_scale)
+    {v} = Add({v}_scaled, {v}_shift)"""

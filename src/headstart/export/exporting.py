@@ -1,0 +1,183 @@
+"""`export`: a run's classifier as one file that runs elsewhere, checked, with its card beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import OutputError, RunError, one_line
+from headstart.export.card import card_text
+from headstart.export.checking import Check, check_count, check_file, find_check_images
+from headstart.export.facts import SUFFIXES, check_choices, facts_of
+from headstart.files import write_atomically
+from headstart.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from headstart.backbones import Backbone
+    from headstart.export.network import Classifier
+    from headstart.runs.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written.
+
+    Attributes
+    ----------
+    path, card : Path
+        The file, and its card in Markdown.
+    n_bytes : int
+        Of the file.
+    check : Check
+    facts : dict
+        What the file says of itself: classes, inputs, output, digests.
+    """
+
+    path: Path
+    card: Path
+    n_bytes: int
+    check: Check
+    facts: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return {
+            "path": str(self.path),
+            "card": str(self.card),
+            "n_bytes": self.n_bytes,
+            "check": self.check.to_dict(),
+            "facts": self.facts,
+        }
+
+
+def export(
+    run: Run,
+    *,
+    to: str = "onnx",
+    out: Path | str | None = None,
+    takes: str = "pictures",
+    images: Path | str | None = None,
+    n_check: int = 32,
+    force: bool = False,
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Exported:
+    """Write backbone, head and calibration of a run as one file, and check it on real pictures.
+
+    Parameters
+    ----------
+    run : Run
+        Also of a fine-tuned network, of a mean of two, and of several taps and resolutions.
+    to : {"onnx", "torchscript", "safetensors"}
+        The last is weights and their description, which Headstart opens again.
+    out : Path or str, optional
+        The file; default the run's name with the format's suffix, in the current folder.
+    takes : {"pictures", "tensors"}
+        ``"pictures"``: RGB of any size, uint8 (n, height, width, 3); resizing, cropping and
+        normalising are in the file. ``"tensors"``: what the network is given, float32
+        (n, 3, side, side), one input a resolution.
+    images : Path or str, optional
+        A folder of pictures to check the file with; default the run's own test images.
+    n_check : int >= 1
+        How many of them.
+    force : bool, default False
+        Whether a file that is there may be replaced.
+    cache : Path, optional
+        Of converted networks.
+    progress : Progress
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    InputError
+        An unknown format, or one whose packages are missing.
+    OutputError
+        The file is there already, or cannot be written.
+    WeightsError, DataError
+        The network's weights or the pictures are gone.
+    HeadstartError
+        The file does not say what PyTorch says; it is not kept.
+    """
+    from headstart.export.network import Classifier, load_backbones
+
+    check_choices(to, takes)
+    check_count(n_check)
+    if to == "onnx":
+        from headstart.export.formats import need_onnx
+
+        need_onnx()
+    path = Path(out) if out is not None else Path(run.folder.resolve().name + SUFFIXES[to])
+    card = path.with_name(path.name + ".md")
+    _check_free(path, card, force=force)
+    _check_images_only(run)
+    chosen = find_check_images(run, images, n_check, progress)
+    progress("export", 0, 1)
+    backbones = load_backbones(run.model)
+    classifier = Classifier(run.model, backbones)
+    facts = facts_of(run, classifier, takes)
+    payload = _payload(to, run, classifier, backbones, facts, takes)
+    progress("export", 1, 1)
+    # The file is run as it lies on the disk, and gets its name only when it has passed.
+    staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    write_atomically(staged, payload)
+    try:
+        check = check_file(
+            staged,
+            to,
+            run,
+            classifier,
+            takes=takes,
+            images=chosen,
+            cache=cache,
+            progress=progress,
+        )
+        text = card_text(run, facts, check=check, file_name=path.name, n_bytes=len(payload))
+        write_atomically(card, text.encode())
+        staged.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            staged.unlink()
+    return Exported(path=path, card=card, n_bytes=len(payload), check=check, facts=facts)
+
+
+def _payload(
+    to: str,
+    run: Run,
+    classifier: Classifier,
+    backbones: Sequence[Backbone],
+    facts: Mapping[str, Any],
+    takes: str,
+) -> bytes:
+    from headstart.export import bundle, formats
+
+    if to == "onnx":
+        return formats.onnx_bytes(classifier, facts, takes=takes)
+    if to == "torchscript":
+        return formats.torchscript_bytes(classifier, facts, takes=takes)
+    return bundle.bundle_bytes(run.model, backbones, facts)
+
+
+def _check_free(path: Path, card: Path, *, force: bool) -> None:
+    """Fail now rather than after the work."""
+    for file in (path, card):
+        shown = one_line(str(file))
+        if file.is_dir():
+            raise OutputError(f"--out {shown} is a folder: give the name of a file")
+        if file.exists() and not force:
+            raise OutputError(f"{shown} exists already: choose another --out, or add --force")
+
+
+def _check_images_only(run: Run) -> None:
+    if "backbone" not in run.settings or "preprocessing" not in run.model.backbone:
+        raise RunError(
+            f"{run.folder} was made by a version that did not keep what an export needs, or is no "
+            "run on images: fit again"
+        )

@@ -1,0 +1,72 @@
+"""What an exported file says of itself, and in which words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import headstart
+from headstart.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from headstart.export.network import Classifier
+    from headstart.runs.run import Run
+
+SCHEMA = 1
+Takes = Literal["pictures", "tensors"]
+SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "safetensors": ".safetensors"}
+OUTPUT = "probabilities"
+
+
+def check_choices(to: str, takes: str) -> None:
+    """Raise for a format or an input that there is not.
+
+    Raises
+    ------
+    InputError
+    """
+    for flag, value, known in (("--to", to, tuple(SUFFIXES)), ("--takes", takes, get_args(Takes))):
+        if value not in known:
+            raise InputError(
+                f"{flag} {one_line(value)} is not known: choose from {', '.join(known)}"
+            )
+
+
+def source_of(settings: Mapping[str, Any]) -> str:
+    """Where the pretrained weights came from; of a local file its name alone."""
+    return re.sub(r"^file .*[/\\]", "file ", str(settings["backbone"]["source"]))
+
+
+def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
+    """JSON-able: classes, inputs, output and where it all comes from."""
+    settings = run.settings
+    net = settings["backbone"]
+    if takes == "pictures":
+        shape = ["n", "height", "width", 3]
+        inputs: list[dict[str, Any]] = [{"name": "images", "dtype": "uint8", "shape": shape}]
+    else:
+        inputs = [
+            {
+                "name": name,
+                "dtype": "float32",
+                "shape": ["n", 3, view.size_px, view.size_px],
+                "preprocessing": view.to_dict(),
+            }
+            for name, view in zip(classifier.inputs, classifier.views, strict=True)
+        ]
+    return {
+        "schema": SCHEMA,
+        "headstart": headstart.__version__,
+        "classes": list(run.model.classes),
+        "inputs": inputs,
+        "output": {"name": OUTPUT, "dtype": "float32", "shape": ["n", len(run.model.classes)]},
+        "sentence": run.sentence,
+        "backbone": {
+            **{key: net[key] for key in ("name", "arch", "licence", "digest")},
+            "source": source_of(settings),
+        },
+        "weights_digest": run.model.backbone["digest"],
+        "is_finetuned": run.model.is_finetuned,
+        "data_digest": settings["data"]["digest"],
+    }

@@ -1,0 +1,149 @@
+"""One file a format: ONNX, TorchScript, and safetensors with what rebuilds the network."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from headstart.errors import InputError
+from headstart.export.crop import Crop, cut_out, onnx_text
+from headstart.export.facts import OUTPUT
+from headstart.export.network import Classifier, FromPictures
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The first operator set whose Resize knows antialiasing: the oldest, so most runtimes read it.
+OPSET = 18
+# A protocol buffer cannot be larger.
+ONNX_LIMIT_BYTES = 2**31 - 1
+EXTRA_FILE = "headstart.json"
+
+
+def onnx_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) -> bytes:
+    """The classifier as an ONNX model, weights inside.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    facts : mapping
+        Kept as JSON under the key ``headstart`` of the model's metadata.
+    takes : {"pictures", "tensors"}
+
+    Raises
+    ------
+    InputError
+        The packages of the extra ``onnx`` are missing, or the model does not fit into one file.
+    """
+    need_onnx()
+    import onnx
+
+    count = torch.export.Dim("n")
+    examples = _examples(classifier)
+    with _quiet():
+        program = torch.onnx.export(
+            classifier,
+            examples,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(classifier.inputs),
+            output_names=[OUTPUT],
+            dynamic_shapes=(tuple({0: count} for _ in examples),),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    if takes == "pictures":
+        model = _after_crop(model, classifier)
+    model.producer_name = "headstart"
+    model.producer_version = facts["headstart"]
+    onnx.helper.set_model_props(model, {"headstart": json.dumps(facts, ensure_ascii=False)})
+    if model.ByteSize() > ONNX_LIMIT_BYTES:
+        raise InputError(
+            f"the network has {model.ByteSize() / 2**30:.1f} GiB of weights and an ONNX file holds "
+            "2 GiB: take --to torchscript or --to safetensors"
+        )
+    onnx.checker.check_model(model)
+    payload: bytes = model.SerializeToString()
+    return payload
+
+
+def need_onnx() -> None:
+    """Raise where the extra is not installed.
+
+    Raises
+    ------
+    InputError
+    """
+    import importlib.util
+
+    wanted = ("onnx", "onnxruntime", "onnxscript")
+    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"--to onnx needs {' and '.join(missing)}: pip install 'headstart[onnx]', or take "
+            "--to torchscript"
+        )
+
+
+def _after_crop(model: Any, classifier: Classifier) -> Any:
+    """The ONNX model behind the nodes that make its inputs from whole pictures."""
+    import onnx.compose
+    import onnx.parser
+
+    names = [f"view_{name}" for name in classifier.inputs]
+    text = onnx_text(classifier.views, names, opset=OPSET, ir_version=model.ir_version)
+    front = onnx.parser.parse_model(text)
+    pairs = list(zip(names, classifier.inputs, strict=True))
+    model = onnx.compose.add_prefix(model, "net/", rename_inputs=False, rename_outputs=False)
+    return onnx.compose.merge_models(front, model, io_map=pairs)
+
+
+def torchscript_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) -> bytes:
+    """The classifier traced and frozen; ``torch.jit.load`` runs it without Headstart.
+
+    The facts are the extra file ``headstart.json`` in the archive.
+    """
+    module: torch.nn.Module = classifier
+    examples: tuple[Tensor, ...] = _examples(classifier)
+    with _quiet(), torch.no_grad():
+        if takes == "pictures":
+            module = FromPictures(classifier)
+            # Compiled, its branches are kept; traced, they would be those of the example.
+            compiled = torch.jit.script(cut_out)
+            module.crops = torch.nn.ModuleList(Crop(view, compiled) for view in classifier.views)
+            module.eval()
+            examples = (torch.zeros(2, 96, 128, 3, dtype=torch.uint8),)
+        traced = torch.jit.trace(module, examples, check_trace=False)  # type: ignore[no-untyped-call]
+        frozen = torch.jit.freeze(traced)
+        buffer = io.BytesIO()
+        extra = {EXTRA_FILE: json.dumps(facts, ensure_ascii=False)}
+        torch.jit.save(frozen, buffer, _extra_files=extra)
+    return buffer.getvalue()
+
+
+def _examples(classifier: Classifier) -> tuple[Tensor, ...]:
+    """Two pictures a view: a batch of one would be taken for a constant."""
+    return tuple(torch.zeros(2, 3, view.size_px, view.size_px) for view in classifier.views)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' own remarks, which are about their code and not about the model."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

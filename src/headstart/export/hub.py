@@ -1,0 +1,204 @@
+"""A run as a repository of a model hub: what is uploaded, and the upload.
+
+What a run knows of pictures stays here unless it is asked for: report.html shows them, and some lists
+hold the names of files. Paths on this machine never leave it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import HeadstartError, InputError, OutputError, one_line
+from headstart.export.card import card_text
+from headstart.export.facts import source_of
+from headstart.files import write_atomically
+from headstart.runs.folder import write_json
+
+if TYPE_CHECKING:
+    from headstart.runs.run import Run
+
+# A hub's rule: owner and name of letters, digits and single . _ - within.
+REPOSITORY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
+SHOWS_PICTURES = ("report.html", "predictions.csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushed:
+    """What was uploaded, and where to.
+
+    Attributes
+    ----------
+    url : str
+        Of the repository; empty where nothing was uploaded.
+    files : tuple of (str, int)
+        Names within the folder, and their bytes.
+    """
+
+    url: str
+    files: tuple[tuple[str, int], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        files = [{"name": name, "n_bytes": n_bytes} for name, n_bytes in self.files]
+        return {"url": self.url, "files": files}
+
+
+def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
+    """Write into `folder` what would be uploaded: model, figures and card.
+
+    Parameters
+    ----------
+    run : Run
+    folder : Path
+        New, or empty.
+    with_report : bool, default False
+        Whether the report (with small pictures of training and test images), the test predictions
+        and the lists of file names go with it.
+
+    Raises
+    ------
+    OutputError
+        The folder holds something, or cannot be written.
+    """
+    shown = one_line(str(folder))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{shown} is there and not empty: choose another folder")
+    try:
+        shutil.copytree(run.folder / "model", folder / "model")
+        for name in SHOWS_PICTURES if with_report else ():
+            if (run.folder / name).is_file():
+                shutil.copyfile(run.folder / name, folder / name)
+    except OSError as error:
+        raise OutputError(f"cannot write {shown} ({error.strerror})") from error
+    for path in (folder / "model").rglob("model.json"):  # a partner's too
+        write_json(path, _without_paths(json.loads(path.read_text("utf-8"))))
+    write_json(folder / "run.json", _portable_settings(run.settings))
+    write_json(folder / "metrics.json", _portable_metrics(run.metrics, with_report=with_report))
+    write_atomically(folder / "README.md", card_text(run, front_matter=True).encode())
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in found]
+    return Pushed(url="", files=tuple(files))
+
+
+def push(run: Run, repository: str, *, public: bool = False, with_report: bool = False) -> Pushed:
+    """Upload a run to a repository of the Hugging Face hub, which is made if it is not there.
+
+    Parameters
+    ----------
+    run : Run
+    repository : str
+        ``owner/name``.
+    public : bool, default False
+        Whether anybody may read it.
+    with_report : bool, default False
+        As for :func:`stage`.
+
+    Raises
+    ------
+    InputError
+        The name is none, there is no token, or the repository is public and was not to be.
+    HeadstartError
+        The hub cannot be reached, or refuses.
+    """
+    check_repository(repository)
+    import huggingface_hub
+    from huggingface_hub import HfApi
+
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        raise InputError("HF_HUB_OFFLINE is set, and a push needs the network: unset it")
+    if not huggingface_hub.get_token():
+        raise InputError(
+            "there is no token of the hub on this machine: make one that may write at "
+            "https://huggingface.co/settings/tokens and set HF_TOKEN, or run `hf auth login`"
+        )
+    api = HfApi(library_name="headstart")
+    with tempfile.TemporaryDirectory(prefix="headstart-push-") as scratch:
+        folder = Path(scratch) / "run"
+        staged = stage(run, folder, with_report=with_report)
+        try:
+            api.create_repo(repository, private=not public, exist_ok=True)
+            is_open = not public and not api.model_info(repository).private
+            if is_open:
+                raise InputError(
+                    f"{repository} is there already and public: add --public, or choose another name"
+                )
+            api.upload_folder(
+                repo_id=repository, folder_path=folder, commit_message="headstart push"
+            )
+        except InputError:
+            raise
+        except Exception as error:  # the client's transport raises errors of its own kinds
+            raise HeadstartError(f"cannot push to {repository}: {_reason(error)}") from error
+    return Pushed(url=f"{api.endpoint}/{repository}", files=staged.files)
+
+
+def check_repository(repository: str) -> None:
+    """Raise unless the name is ``owner/name``.
+
+    Raises
+    ------
+    InputError
+    """
+    parts = repository.split("/")
+    is_name = len(parts) == 2 and all(REPOSITORY.fullmatch(part) for part in parts)
+    if not is_name or "--" in repository or ".." in repository:
+        raise InputError(
+            f"--repo {one_line(repository)} is no name of a repository: give owner/name, of letters, "
+            "digits, '.', '_' and '-'"
+        )
+
+
+def _reason(error: Exception) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == 401:
+        return "the hub does not know the token (401): set another HF_TOKEN"
+    if status == 403:
+        return "the token may not write there (403): give it the right, or choose your own name"
+    text = one_line(str(error).strip().split("\n")[0], limit=160) or type(error).__name__
+    if status is None:
+        return f"the hub cannot be reached ({text}): check the network, and try again"
+    return f"the hub answered {status} ({text})"
+
+
+def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``run.json`` with the last part of the data's path only."""
+    data = PurePath(str(settings["data"]["path"])).name
+    own = dict(settings["settings"])
+    own["data"] = data
+    for name in ("weights", "split"):
+        if own.get(name):
+            own[name] = PurePath(str(own[name])).name
+    command = ["headstart fit", data, "(see settings)"]
+    return {
+        **settings,
+        "settings": own,
+        "data": {**settings["data"], "path": data},
+        "backbone": {**settings["backbone"], "source": source_of(settings)},
+        "command": " ".join(command),
+    }
+
+
+def _portable_metrics(metrics: Mapping[str, Any], *, with_report: bool) -> dict[str, Any]:
+    """``metrics.json`` without paths and, unless the report goes with it, without file names."""
+    data = dict(metrics["data"])
+    data["root"] = PurePath(str(data["root"])).name
+    found = {**metrics, "data": data}
+    if not with_report:
+        found |= {"mistakes": [], "suspicious": []}
+        data |= {"quarantine": [], "exact_duplicates": [], "near_duplicates": [], "notes": []}
+    return found
+
+
+def _without_paths(model: Mapping[str, Any]) -> dict[str, Any]:
+    """``model.json`` with the name alone of a local weight file."""
+    net = dict(model["backbone"])
+    if net.get("weights"):
+        net["weights"] = PurePath(str(net["weights"])).name
+    return {**model, "backbone": net}

@@ -1,0 +1,158 @@
+"""A run's model as one PyTorch module: prepared pictures in, calibrated probabilities out.
+
+What `Model` does with features in NumPy is done here in torch, so that network, head and calibration
+become one graph. Two differences to ``run.predict``, both below what is printed: features are not
+rounded to float16 on the way, and the head computes in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax, normalize
+
+from headstart.backbones import TappedModule, at_size
+from headstart.export.crop import Crop
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone, Preprocessing
+    from headstart.runs.model import Model
+
+
+class Part(nn.Module):
+    """Networks, head and temperature of one model, without its partner.
+
+    Parameters
+    ----------
+    model : Model
+    backbone : Backbone
+        Its network, as `Model.load_backbone` gives it.
+
+    Attributes
+    ----------
+    views : tuple of Preprocessing
+        One a resolution: how the picture is prepared for each input.
+    """
+
+    coef: Tensor
+    intercept: Tensor
+
+    def __init__(self, model: Model, backbone: Backbone) -> None:
+        super().__init__()
+        sizes = model.blocks.resolutions
+        at = [at_size(backbone, size) for size in sizes]
+        self.views = tuple(b.preprocessing for b in at)
+        self.taps = nn.ModuleList(TappedModule(b, model.blocks.taps) for b in at)
+        self.register_buffer("coef", torch.from_numpy(model.coef).float())
+        self.register_buffer("intercept", torch.from_numpy(model.intercept).float())
+        self.scale = model.temperature.scale
+        self.how = model.normalize
+
+    def forward(self, images: Sequence[Tensor]) -> Tensor:
+        """Log-probabilities (n, K) of one normalised batch (n, 3, side, side) a view."""
+        pairs = zip(self.taps, images, strict=True)
+        parts = [features for tapped, batch in pairs for features in tapped(batch)]
+        if self.how == "l2":
+            parts = [normalize(part) for part in parts]
+        rows = torch.cat(parts, dim=1)
+        if self.how == "power":
+            rows = torch.sign(rows) * rows.abs().sqrt()
+        if self.how != "none":
+            rows = normalize(rows)
+        scores = nn.functional.linear(rows, self.coef, self.intercept)
+        return log_softmax(self.scale * scores, dim=1)
+
+
+class Classifier(nn.Module):
+    """The whole model: its own part and its partner's, from prepared pictures.
+
+    Parameters
+    ----------
+    model : Model
+    backbones : sequence of Backbone
+        The model's network, and its partner's if it has one.
+
+    Attributes
+    ----------
+    views : tuple of Preprocessing
+        One for each input, each once: both parts may look at the same.
+    inputs : tuple of str
+        Their names: ``"images_224"``.
+    """
+
+    def __init__(self, model: Model, backbones: Sequence[Backbone]) -> None:
+        super().__init__()
+        parts = [Part(m, b) for m, b in zip(parts_of(model), backbones, strict=True)]
+        self.parts = nn.ModuleList(parts)
+        self.views = tuple(dict.fromkeys(view for part in parts for view in part.views))
+        self.inputs = input_names(self.views)
+        self._reads = [[self.views.index(view) for view in part.views] for part in parts]
+        self.mean_scale = model.mean_scale
+        self.eval().requires_grad_(False)
+
+    def forward(self, *images: Tensor) -> Tensor:
+        """Class probabilities of pictures.
+
+        Parameters
+        ----------
+        *images : Tensor of shape (n, 3, side, side), float32
+            One normalised batch for each of `views`.
+
+        Returns
+        -------
+        Tensor of shape (n, K), float32
+            Rows sum to 1.
+        """
+        logs: list[Tensor] = [
+            part([images[i] for i in reads])
+            for part, reads in zip(self.parts, self._reads, strict=True)
+        ]
+        if len(logs) == 1:
+            return logs[0].exp()
+        return (self.mean_scale * (logs[0] + logs[1]) / 2).softmax(dim=1)
+
+
+class FromPictures(nn.Module):
+    """A `Classifier` behind its own resizing and cropping: whole pictures in."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.crops = nn.ModuleList(Crop(view) for view in classifier.views)
+        self.classifier = classifier
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class probabilities (n, K) of RGB pictures of one size, uint8 (n, height, width, 3)."""
+        found: Tensor = self.classifier(*[crop(images) for crop in self.crops])
+        return found
+
+
+def parts_of(model: Model) -> list[Model]:
+    """The model, and its partner where it has one."""
+    return [model] if model.partner is None else [model, model.partner]
+
+
+def load_backbones(model: Model) -> list[Backbone]:
+    """The networks of `parts_of`, with the weights that the run was made with.
+
+    Raises
+    ------
+    WeightsError
+        They are gone, or are not those of the run.
+    """
+    return [part.load_backbone() for part in parts_of(model)]
+
+
+def input_names(views: Sequence[Preprocessing]) -> tuple[str, ...]:
+    """``images_224`` for each view; a number follows where two views have one size."""
+    names: list[str] = []
+    for view in views:
+        name, number = f"images_{view.size_px}", 1
+        while name in names:
+            number += 1
+            name = f"images_{view.size_px}_{number}"
+        names.append(name)
+    return tuple(names)

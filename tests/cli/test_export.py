@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def test_export__shows_file_card_input_and_check(
+    headstart: Callable, finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, run = finished
+    out = tmp_path / "light.pt"
+    said = headstart("export", run, "--to", "torchscript", "--out", out, "--n-check", "2")
+    assert said.code == 0, said
+    lines = said.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["file", "card", "input", "output", "check"]
+    assert "images uint8 (n, height, width, 3)" in lines[2]
+    assert "the same class for 2 of 2" in lines[4]
+    assert out.is_file()
+    assert (tmp_path / "light.pt.md").read_text().startswith("# run\n")
+
+
+def test_export__json_and_a_default_name(
+    headstart: Callable,
+    finished: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data, run = finished
+    monkeypatch.chdir(tmp_path)
+    words = ("--to", "safetensors", "--images", data / "dark", "--n-check", "2", "--json")
+    found = json.loads(headstart("export", run, *words).out)
+    assert found["path"] == "run.safetensors"
+    assert found["check"]["n_images"] == 2
+    assert found["facts"]["classes"] == ["bright", "dark"]
+
+
+def test_export__bad_input_is_one_line(
+    fails: Callable, finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, run = finished
+    assert "--to pdf is not known" in fails("export", run, "--to", "pdf")
+    assert "no such run folder" in fails("export", tmp_path / "none")
+    for name in ("run.json", "metrics.json"):
+        (tmp_path / name).write_text('{"schema": 99}')
+    assert "newer Headstart (schema 99" in fails("export", tmp_path)
+
+
+def test_push__writes_the_folder_without_uploading(
+    headstart: Callable, fails: Callable, finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, run = finished
+    said = headstart("push", run, "--only-write", tmp_path / "up")
+    assert said.code == 0
+    assert "README.md" in said.out
+    assert "nothing was uploaded" in said.out
+    assert "not empty" in fails("push", run, "--only-write", tmp_path / "up")
+    assert "owner/name" in fails("push", run, "--repo", "photos")
+    assert "give either" in fails("push", run)

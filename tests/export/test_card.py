@@ -1,0 +1,57 @@
+"""The model card says what the run's files say, and no name breaks its Markdown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from headstart.export import card_text, export
+from headstart.runs.run import Run
+
+
+def test_card__has_figures_intervals_digests_and_licence(run: Run) -> None:
+    text = card_text(run)
+    accuracy = run.metrics["test"]["accuracy"]
+    shown = "{value:.1f} % [{low:.1f}, {high:.1f}]".format(
+        **{k: 100 * v for k, v in accuracy.items()}
+    )
+    assert shown in text
+    for digest in (run.settings["backbone"]["digest"], run.settings["data"]["digest"]):
+        assert digest in text
+    assert "not stated (a local file)" in text
+    for heading in ("Use", "Data", "Measured", "Classes", "Limits", "Licence"):
+        assert f"\n## {heading}\n" in text
+    assert "Fewer than 10 test images, so little is known of: dawn, dusk, noon." in text
+    assert text.count("| dawn |") == 1
+
+
+def test_card__no_name_breaks_a_table_or_becomes_markup(run: Run) -> None:
+    other = Run(run.folder)
+    other.metrics = json.loads(json.dumps(run.metrics))
+    other.metrics["per_class"][0]["class"] = "<script>|[x](y)\n# a`"
+    text = card_text(other)
+    assert "<script>" not in text.replace("\\<script\\>", "")
+    [line] = [line for line in text.splitlines() if "script" in line and line.startswith("|")]
+    assert line.replace("\\|", "").count("|") == 6
+
+
+def test_card__without_test_images_says_that_it_flatters(run: Run) -> None:
+    other = Run(run.folder)
+    other.metrics = run.metrics | {"test": None}
+    assert "which flatters it" in card_text(other)
+
+
+def test_card__front_matter_is_what_a_hub_reads(run: Run) -> None:
+    import yaml
+
+    _, block, _ = card_text(run, front_matter=True).split("---\n", 2)
+    facts = yaml.safe_load(block)
+    assert facts["pipeline_tag"] == "image-classification"
+    assert facts["license"] == "other"
+
+
+def test_card__of_a_file_says_how_it_was_checked(run: Run, tmp_path: Path) -> None:
+    made = export(run, to="torchscript", out=tmp_path / "m.pt", n_check=3)
+    text = made.card.read_text()
+    assert "3 images: the same class for 3 of 3" in text
+    assert "`images`: uint8 (n, height, width, 3)" in text

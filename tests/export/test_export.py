@@ -1,0 +1,252 @@
+"""Every kind of run in every format says what ``headstart predict`` says; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+
+import headstart
+from headstart.backbones import Preprocessing
+from headstart.errors import DataError, HeadstartError, InputError, OutputError, WeightsError
+from headstart.export import FromPictures, checking, export, open_classifier
+from headstart.export import __all__ as public
+from headstart.export.bundle import read_facts
+from headstart.export.crop import Crop, cut_out, onnx_text
+from headstart.export.network import Classifier, input_names, load_backbones
+from headstart.features.pixels import resize_and_crop
+from headstart.runs.classify import classify
+from headstart.runs.run import Run
+
+VIEW = Preprocessing(
+    size_px=64, crop_pct=0.875, interpolation="bicubic", mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)
+)
+
+
+def test_public__exists() -> None:
+    assert public == sorted(public)
+    assert all(getattr(headstart.export, name) for name in public)
+
+
+def pictures(photos: Path) -> list[Path]:
+    """One of each shape, of each class."""
+    return sorted(photos.glob("*/[0-2].png"))
+
+
+def told(run: Run, photos: Path, store: Path) -> np.ndarray[Any, Any]:
+    """Probabilities by the run itself."""
+    return np.array([p for _, p, _ in classify(run.model, pictures(photos), cache=store)])
+
+
+def test_classifier__says_what_the_run_says(any_run: Run, photos: Path, store: Path) -> None:
+    module = FromPictures(Classifier(any_run.model, load_backbones(any_run.model)))
+    batches = [torch.from_numpy(np.array(Image.open(p)))[None] for p in pictures(photos)]
+    found = np.array([module(batch)[0].numpy() for batch in batches])
+    expected = told(any_run, photos, store)
+    assert np.ptp(expected, axis=0).max() > 0.01, "the made-up model tells nothing apart"
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("any_run", "takes"),
+    [
+        ("finetuned", "pictures"),
+        pytest.param("mean", "pictures", marks=pytest.mark.slow),
+        pytest.param("joined", "pictures", marks=pytest.mark.slow),
+        pytest.param("mean", "tensors", marks=pytest.mark.slow),
+    ],
+    indirect=["any_run"],
+)
+def test_onnx__is_run_by_onnx_runtime_alone(
+    any_run: Run, photos: Path, store: Path, tmp_path: Path, takes: str
+) -> None:
+    out = tmp_path / "m.onnx"
+    made = export(any_run, out=out, takes=takes, images=photos, n_check=6, cache=store)
+    assert made.check.n_same_class == made.check.n_images == 6
+    assert made.check.max_difference < (0.02 if takes == "pictures" else 1e-4)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "m.onnx.md"]
+    session = onnxruntime.InferenceSession(out)
+    facts = json.loads(session.get_modelmeta().custom_metadata_map["headstart"])
+    assert facts["classes"] == list(any_run.model.classes)
+    assert [i.name for i in session.get_inputs()] == [i["name"] for i in facts["inputs"]]
+    if takes == "tensors":
+        assert all(i.name.startswith("images_") for i in session.get_inputs())
+        return
+    expected = told(any_run, photos, store)
+    read = [np.array(Image.open(p)) for p in pictures(photos)]
+    by_one = [session.run(None, {"images": picture[None]})[0][0] for picture in read]
+    np.testing.assert_allclose(by_one, expected, atol=0.03)
+    same_shape = np.stack(read[::3])
+    np.testing.assert_allclose(session.run(None, {"images": same_shape})[0], by_one[::3], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("any_run", "takes"),
+    [("power", "pictures"), ("mean", "pictures"), ("mean", "tensors")],
+    indirect=["any_run"],
+)
+def test_torchscript__is_run_by_torch_alone(
+    any_run: Run, photos: Path, store: Path, tmp_path: Path, takes: str
+) -> None:
+    out = tmp_path / "m.pt"
+    made = export(
+        any_run, to="torchscript", out=out, takes=takes, images=photos, n_check=6, cache=store
+    )
+    assert made.check.max_difference < 1e-4
+    extra = {"headstart.json": ""}
+    module = torch.jit.load(out, _extra_files=extra)
+    assert json.loads(extra["headstart.json"])["output"]["name"] == "probabilities"
+    if takes == "pictures":
+        batches = [torch.from_numpy(np.array(Image.open(p)))[None] for p in pictures(photos)]
+        found = [module(batch)[0].numpy() for batch in batches]
+        np.testing.assert_allclose(found, told(any_run, photos, store), atol=2e-3)
+
+
+@pytest.mark.parametrize("any_run", ["frozen", "mean"], indirect=True)
+def test_safetensors__opens_without_the_run(
+    any_run: Run, photos: Path, store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.safetensors"
+    made = export(any_run, to="safetensors", out=out, images=photos, n_check=6, cache=store)
+    assert made.check.max_difference == 0
+    module = FromPictures(open_classifier(out))
+    batch = torch.from_numpy(np.array(Image.open(pictures(photos)[0])))[None]
+    np.testing.assert_allclose(module(batch)[0], told(any_run, photos, store)[0], atol=2e-3)
+
+
+def test_safetensors__another_files_weights_are_refused(run: Run, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    out = tmp_path / "m.safetensors"
+    export(run, to="safetensors", out=out, n_check=1)
+    facts, tensors = read_facts(out), load_file(out)
+    name = next(k for k in tensors if k.endswith("weight") and tensors[k].dtype == torch.float32)
+    tensors[name] = tensors[name] + 1
+    save_file(tensors, out, metadata={"headstart": json.dumps(facts)})
+    with pytest.raises(WeightsError, match="are not those it names"):
+        open_classifier(out)
+    save_file(tensors, out, metadata={"headstart": json.dumps({**facts, "schema": 99})})
+    with pytest.raises(WeightsError, match=r"newer Headstart \(schema 99"):
+        open_classifier(out)
+    save_file(tensors, out, metadata={"headstart": json.dumps({**facts, "parts": [{}]})})
+    with pytest.raises(WeightsError, match="damaged"):
+        open_classifier(out)
+    out.write_text("no tensors")
+    with pytest.raises(WeightsError, match="no classifier that Headstart exported"):
+        open_classifier(out)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("crop_mode", ["center", "squash"])
+@pytest.mark.parametrize("pct", [0.875, 1.0, 1.1])
+def test_crop__is_the_extractions_crop(mode: str, crop_mode: str, pct: float) -> None:
+    view = Preprocessing(
+        size_px=64, crop_pct=pct, interpolation=mode, mean=VIEW.mean, std=VIEW.std,
+        crop_mode=crop_mode,
+    )  # fmt: skip
+    text = onnx_text([view], ["x"], opset=18, ir_version=10)
+    session = onnxruntime.InferenceSession(onnx.parser.parse_model(text).SerializeToString())
+    rng = np.random.default_rng(0)
+    for height, width in [(100, 150), (151, 99), (64, 64), (73, 73), (30, 90), (74, 73), (59, 80)]:
+        small = rng.integers(0, 256, (height // 6 + 2, width // 6 + 2, 3), dtype=np.uint8)
+        picture = np.array(Image.fromarray(small).resize((width, height), Image.BICUBIC))
+        expected = resize_and_crop(torch.from_numpy(picture).permute(2, 0, 1), view)
+        by_torch = cut_out(torch.from_numpy(picture)[None], *Crop(view)._sizes)
+        np.testing.assert_array_equal(by_torch[0].permute(1, 2, 0), expected)
+        [normal] = session.run(None, {"images": picture[None]})
+        pixels = 255 * (normal[0].transpose(1, 2, 0) * np.array(view.std) + np.array(view.mean))
+        np.testing.assert_allclose(pixels, expected, atol=2.01)
+
+
+def test_input_names__tell_views_of_one_size_apart() -> None:
+    other = Preprocessing.from_dict(VIEW.to_dict() | {"crop_pct": 1.0})
+    assert input_names([VIEW, other, VIEW.at(96)]) == ("images_64", "images_64_2", "images_96")
+
+
+def test_export__a_file_that_says_something_else_is_not_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = checking.RUNNERS["torchscript"]
+
+    def wrong(*given: Any) -> Any:
+        run_file, runtime = honest(*given)
+        return lambda inputs: run_file(inputs)[:, ::-1], runtime
+
+    monkeypatch.setitem(checking.RUNNERS, "torchscript", wrong)
+    with pytest.raises(HeadstartError, match="was not kept"):
+        export(run, to="torchscript", out=tmp_path / "m.pt", n_check=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_judged__a_near_tie_may_fall_either_way_and_nan_never() -> None:
+    sure, tie = np.array([[0.9, 0.1]]), np.array([[0.50004, 0.49996]])
+    options: Any = {"is_resized": False}
+    near = checking._judged("x", tie[:, ::-1], tie, tie, **options)
+    assert near.n_same_class == 0
+    for found in (sure[:, ::-1], sure + 0.01, sure * np.nan):
+        with pytest.raises(HeadstartError):
+            checking._judged("x", found, sure, sure, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"to": "onxx"}, InputError, "--to onxx is not known: choose from onnx, torchscript"),
+        ({"takes": "images"}, InputError, "--takes images is not known"),
+        ({"n_check": 0}, InputError, "--n-check must be at least 1"),
+        ({"images": "nowhere"}, DataError, "nowhere"),
+    ],
+)
+def test_export__bad_options(
+    run: Run, tmp_path: Path, options: Any, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        export(run, **{"out": tmp_path / "m", **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export__pictures_that_cannot_be_read_are_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(DataError, match="no image to check"):
+        export(run, to="torchscript", out=tmp_path / "m", images=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["text.png"]
+
+
+def test_export__a_file_that_is_there_stays(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "m.pt"
+    out.write_text("mine")
+    with pytest.raises(OutputError, match=r"exists already: choose another --out, or add --force"):
+        export(run, to="torchscript", out=out)
+    assert out.read_text() == "mine"
+    export(run, to="torchscript", out=out, n_check=1, force=True)
+    assert out.stat().st_size > 1000
+    with pytest.raises(OutputError, match="is a folder"):
+        export(run, out=tmp_path)
+
+
+def test_export__images_that_are_gone_are_told(run: Run, tmp_path: Path) -> None:
+    other = Run(run.folder)
+    other.settings = json.loads(json.dumps(run.settings))
+    other.settings["settings"]["data"] = str(tmp_path / "gone")
+    with pytest.raises(DataError, match=r"--images FOLDER"):
+        export(other, out=tmp_path / "m.onnx")
+
+
+def test_export__weights_that_are_gone_are_told(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    model = tmp_path / "run" / "model" / "model.json"
+    facts = json.loads(model.read_text())
+    facts["backbone"]["weights"] = str(tmp_path / "gone.safetensors")
+    model.write_text(json.dumps(facts))
+    with pytest.raises(WeightsError, match="no such weight file"):
+        export(headstart.load(tmp_path / "run"), out=tmp_path / "m.onnx")

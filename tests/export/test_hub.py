@@ -1,0 +1,113 @@
+"""What a push would upload, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+
+import headstart
+import headstart.export
+from headstart.errors import InputError, OutputError
+from headstart.export.hub import check_repository, stage
+from headstart.runs.run import Run
+
+
+def test_stage__is_a_run_that_predicts_the_same(
+    any_run: Run, run: Run, photos: Path, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole"
+    shutil.copytree(run.folder, whole)
+    shutil.rmtree(whole / "model")
+    shutil.copytree(any_run.folder / "model", whole / "model")
+    opened = headstart.load(whole)
+    staged = stage(opened, tmp_path / "up")
+    assert {name for name, _ in staged.files} >= {"README.md", "run.json", "model/model.json"}
+    again = headstart.load(tmp_path / "up")
+    assert again.sentence == opened.sentence
+    for model in (again.model, again.model.partner):
+        if model is not None and model.backbone["weights"]:
+            # A local weight file is told by its digest, and must be given again.
+            place = Path(run.model.backbone["weights"])
+            assert model.backbone["weights"] == place.name
+            model.backbone["weights"] = str(place)
+    images = sorted(photos.glob("*/0.png"))
+    assert again.predict(images) == opened.predict(images)
+
+
+def test_stage__keeps_pictures_names_and_paths_here(run: Run, photos: Path, tmp_path: Path) -> None:
+    other = Run(run.folder)
+    other.metrics = json.loads(json.dumps(run.metrics))
+    other.metrics["mistakes"] = [{"name": "dawn/Anna.png"}]
+    other.metrics["data"]["quarantine"] = [{"name": "dawn/Otto.png", "reason": "damaged"}]
+    stage(other, tmp_path / "up")
+    written = {p: p.read_bytes() for p in (tmp_path / "up").rglob("*") if p.is_file()}
+    assert not {"report.html", "predictions.csv", "log.jsonl"} & {p.name for p in written}
+    for secret in (b"Anna", b"Otto", str(photos.parent).encode(), b"secret-place"):
+        assert [p for p, content in written.items() if secret in content] == []
+    stage(other, tmp_path / "all", with_report=True)
+    assert (tmp_path / "all" / "report.html").is_file()
+    assert "Anna" in (tmp_path / "all" / "metrics.json").read_text()
+
+
+def test_stage__never_over_something(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    for place in (tmp_path, tmp_path / "mine"):
+        with pytest.raises(OutputError, match="is there and not empty"):
+            stage(run, place)
+
+
+@pytest.mark.parametrize(
+    "name", ["photos", "a/b/c", "/b", "a/", "a b/c", "a/..", "../b", "a/b--c", "a/é"]
+)
+def test_check_repository__wrong(name: str) -> None:
+    with pytest.raises(InputError, match="owner/name"):
+        check_repository(name)
+
+
+def test_check_repository__right() -> None:
+    check_repository("me-2/scene_15.v2")
+
+
+COMMAND = "from headstart.cli import main; main()"
+
+
+def push(run: Run, **environment: str) -> tuple[int, str]:
+    """The command in a process of its own, far from any hub."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, "push", str(run.folder), "--repo", "me/light"],
+        env=kept
+        | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stderr
+
+
+def test_push__without_a_token_says_where_to_get_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    with pytest.raises(InputError, match="set HF_TOKEN"):
+        headstart.export.push(run, "me/light")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="unset it"):
+        headstart.export.push(run, "me/light")
+
+
+def test_push__without_a_network_is_one_line(run: Run, tmp_path: Path) -> None:
+    code, said = push(run, HF_HOME=str(tmp_path), HF_TOKEN="hf_none")
+    assert (code, said.count("\n")) == (1, 1), said
+    assert said.startswith("headstart: cannot push to me/light: the hub cannot be reached")
+    assert "hf_none" not in said
