@@ -33,10 +33,10 @@ from headstart.heads import (
 )
 from headstart.progress import Progress
 from headstart.runs.model import mean_scores
-from headstart.runs.outcome import Comparison, Finetuning, wins
+from headstart.runs.outcome import Comparison, Finetuning
 from headstart.runs.refit import Tested
 from headstart.runs.sentence import rough_time
-from headstart.runs.trained_model import best_view, log_loss, logits_model, score_test
+from headstart.runs.trained_model import best_view, logits_model, losses, score_test
 from headstart.runs.training_plan import Plan, plan_training
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Attempt:
             n_trained_parameters=first.n_trained_parameters,
             folder=folder,
         )
-        if not wins(comparison.difference):
+        if not comparison.wins:
             return told
         return self._keep(told, first, temperature, mean)
 
@@ -206,10 +206,11 @@ class Attempt:
         between the network and the mean: it tells more from as many images than the accuracy does.
         """
         truth = self._truth(val)
-        scores = mean_scores(network, self.svm_tested.out_of_fold[held_out])
+        frozen = self.svm_tested.out_of_fold[held_out]
+        scores = mean_scores(network, frozen)
         temperature = fit_temperature(scores, truth)
         mean = temperature.probabilities(scores)
-        is_mean = log_loss(mean, truth) < log_loss(network, truth)
+        is_mean = bool(losses(mean, truth).mean() < losses(network, truth).mean())
         offered = mean if is_mean else network
         finetuned = offered.argmax(axis=1) == truth
         svm = self.svm.scores.correct[held_out]
@@ -220,6 +221,8 @@ class Attempt:
             svm=svm,
             alone=network.argmax(axis=1) == truth,
             difference=paired_difference(finetuned, svm),
+            losses=losses(offered, truth),
+            svm_losses=losses(frozen, truth),
             is_mean=is_mean,
         )
         return comparison, temperature if is_mean else None

@@ -54,15 +54,16 @@ def best_view(
     for size in dict.fromkeys((own.size_px, _larger(backbone, own.size_px))):
         logits = trained.logits(records, size_px=size)
         P = fit_temperature(logits, truth).probabilities(logits)
-        found.append((log_loss(P, truth), size, logits))
+        found.append((float(losses(P, truth).mean()), size, logits))
     _, size, logits = min(found, key=lambda f: f[:2])
     backbone = dataclasses.replace(trained.backbone, preprocessing=own.at(size))
     return dataclasses.replace(trained, backbone=backbone), logits
 
 
-def log_loss(P: NDArray[np.float64], truth: NDArray[np.intp]) -> float:
-    """Mean of -log of the probability that each true class was given."""
-    return float(-np.log(np.clip(P[np.arange(len(truth)), truth], 1e-12, 1)).mean())
+def losses(P: NDArray[np.float64], truth: NDArray[np.intp]) -> NDArray[np.float64]:
+    """-log of the probability that each true class was given, (n,)."""
+    given = P[np.arange(len(truth)), truth]
+    return np.asarray(-np.log(np.clip(given, 1e-12, 1)), dtype=np.float64)
 
 
 def _larger(backbone: Backbone, size_px: int) -> int:
