@@ -137,12 +137,7 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
 
     from headstart.runs.report.profile import depth_sentence
 
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        caption=f"accuracy in %, {found['n_folds']}-fold cross-validation on "
-        f"{found['n_train']:,} training images\n* highest   ~ within one standard error of it",
-        caption_justify="left",
-    )
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("layer")
     for view in found["views"]:
         table.add_column(f"{view} px", justify="right")
@@ -153,6 +148,12 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
         table.add_row(tap, *cells)
     out = console()
     out.print(table)
+    out.print(
+        f"accuracy in %, {found['n_folds']}-fold cross-validation on {found['n_train']:,} training "
+        "images\n* highest   ~ within one standard error of it",
+        markup=False,
+        highlight=False,
+    )
     joined = found["models"][-1]["blocks"]
     if len(joined) > 1:
         out.print(f"blocks   {', '.join(joined)}", markup=False, soft_wrap=True)
