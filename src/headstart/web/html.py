@@ -43,12 +43,12 @@ def text(value: object) -> Markup:
     return escape(printable(str(value)))
 
 
-def alert(message: object) -> str:
+def alert(message: object) -> Markup:
     """What went wrong, in one line."""
     return Markup('<p class="hs-alert" role="alert"><b>Not done.</b> {}</p>').format(text(message))
 
 
-def note(message: object) -> str:
+def note(message: object) -> Markup:
     """Something to know."""
     return Markup('<p class="hs-note">{}</p>').format(text(message))
 
@@ -106,12 +106,12 @@ def job_line(job: Job, n_before: int) -> str:
     return f"{printable(job.name)} · {state}"
 
 
-def job_view(job: Job, n_before: int) -> str:
+def job_view(job: Job, n_before: int) -> Markup:
     """What a job is doing, with the layer map as far as it is filled."""
-    head = Markup('<h3>{} <span class="hs-state {}">{}</span></h3>').format(
+    head = Markup('<h2>{} <span class="hs-state {}">{}</span></h2>').format(
         text(job.name), job.state, STATES[job.state]
     )
-    said: list[str] = [head]
+    said = [head]
     if job.state == "waiting" and n_before:
         said.append(note(f"{words.plural(n_before, 'job')} before it; one runs at a time."))
     if job.state == "failed":
@@ -127,7 +127,7 @@ def job_view(job: Job, n_before: int) -> str:
         said.append(_stages(job.stages))
     if job.places and job.state != "done":
         said.append(partial_map(job))
-    return Markup("").join(map(Markup, said))
+    return Markup("").join(said)
 
 
 def _stages(stages: Mapping[str, tuple[int, int]]) -> Markup:
@@ -155,11 +155,11 @@ def partial_map(job: Job) -> Markup:
         description="; ".join(f"{t} at {s} px {v:.1f} %" for (t, s), v in values.items()),
     )
     caption = f"Cross-validated accuracy in %, {done} measured so far."
-    return Markup('<figure class="hs-scroll" tabindex="0" role="region" aria-label="Layer map">'
-                  "{}<figcaption>{}</figcaption></figure>").format(Markup(svg), caption)  # fmt: skip
+    return Markup('<div class="hs-scroll" tabindex="0" role="region" aria-label="Layer map">'
+                  "<figure>{}<figcaption>{}</figcaption></figure></div>").format(Markup(svg), caption)  # fmt: skip
 
 
-def data_view(index: Index) -> str:
+def data_view(index: Index) -> Markup:
     """What was found in the data: how many, of which classes, and what to mend."""
     data = {
         "n_train": len(index.train),
@@ -167,15 +167,16 @@ def data_view(index: Index) -> str:
         "n_test": len(index.test),
         **index.data_summary(),
     }
-    parts = [f"{data[f'n_{split}']:,} {split}" for split in ("train", "val", "test")]
+    use = {"train": "to train on", "val": "to validate on", "test": "to test on"}
+    parts = [f"{data[f'n_{s}']:,} {said}" for s, said in use.items() if data[f"n_{s}"]]
     classes = words.plural(len(data["classes"]), "class", "classes")
-    head = Markup("<h3>{}, {}</h3><p>{}</p>").format(
+    head = Markup("<h2>{}, {}</h2><p>{}</p>").format(
         words.plural(data["n_images"], "image"), classes, ", ".join(parts)
     )
     found = _items(_findings(data)) or note("No damaged files, no duplicates, no uneven classes.")
     svg = Markup('<div class="hs-scroll" tabindex="0" role="region" aria-label="Images of each'
                  ' class">{}</div>').format(Markup(figures.sizes({"data": data})))  # fmt: skip
-    return head + Markup(found) + svg
+    return head + found + svg
 
 
 def _findings(data: Mapping[str, Any]) -> Iterable[str]:

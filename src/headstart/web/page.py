@@ -15,6 +15,13 @@ from headstart.web.workspace import Workspace
 
 FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 MONO = ("ui-monospace", "DejaVu Sans Mono", "monospace")
+# Gradio names its drop areas otherwise than what is written in them; the written words are better.
+MEND = """() => {
+  const mend = () => document.querySelectorAll('.upload-container[aria-label]')
+    .forEach((area) => area.removeAttribute('aria-label'));
+  new MutationObserver(mend).observe(document.body, {childList: true, subtree: true});
+  mend();
+}"""
 INTRO = """# Headstart
 A pretrained network, your pictures, and the best classifier that can be had of them, measured."""
 
@@ -24,18 +31,19 @@ def build_page(work: Workspace, jobs: Jobs) -> gr.Blocks:
     page: gr.Blocks
     with gr.Blocks(title="Headstart", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown(INTRO)
-        with gr.Tab("Train"):
-            tabs.train_tab(work, jobs, page)
-        with gr.Tab("Predict") as predicting:
-            model = tabs.predict_tab(work)
-        with gr.Tab("Layers") as layers:
-            run = tabs.layers_tab(work)
-        with gr.Tab("Convolution") as kernels:
-            tabs.convolution_tab()
-        with gr.Tab("Augment") as augmenting:
-            tabs.augment_tab()
-        with gr.Tab("Compare") as comparing:
-            runs = tabs.compare_tab(work)
+        with gr.Tabs(overflow_behavior="wrap"):  # on a phone too, all of them are seen
+            with gr.Tab("Train"):
+                tabs.train_tab(work, jobs, page)
+            with gr.Tab("Predict") as predicting:
+                model = tabs.predict_tab(work)
+            with gr.Tab("Layers") as layers:
+                run = tabs.layers_tab(work, layers)
+            with gr.Tab("Convolution") as kernels:
+                tabs.convolution_tab()
+            with gr.Tab("Augment") as augmenting:
+                tabs.augment_tab()
+            with gr.Tab("Compare") as comparing:
+                runs = tabs.compare_tab(work)
 
         def models() -> Any:
             return gr.Dropdown(choices=[IMAGENET, *work.run_names()])
@@ -58,11 +66,32 @@ def theme() -> gr.themes.Base:
     """Gradio's plain look in the fonts that the computer has."""
     from gradio.themes.utils import fonts
 
-    return gr.themes.Default(
+    plain = gr.themes.Default(
         primary_hue="blue",
         neutral_hue="slate",
         font=[fonts.Font(name) for name in FONTS],
         font_mono=[fonts.Font(name) for name in MONO],
+    )
+    # Gradio's own are too faint to read easily (WCAG asks for 4.5 to 1).
+    return plain.set(
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_label_text_color_dark="*neutral_200",
+        block_title_text_color="*neutral_700",
+        block_title_text_color_dark="*neutral_200",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+        button_cancel_background_fill="#b91c1c",
+        button_cancel_background_fill_hover="#991b1b",
+        button_cancel_background_fill_dark="#b91c1c",
+        button_cancel_background_fill_hover_dark="#991b1b",
     )
 
 

@@ -115,7 +115,7 @@ def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> Fa
 
     from headstart.errors import RunError
     from headstart.web import html
-    from headstart.web.page import build_page, theme
+    from headstart.web.page import MEND, build_page, theme
     from headstart.web.workspace import Workspace
 
     work = Workspace(runs)
@@ -134,6 +134,7 @@ def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> Fa
         path="/",
         theme=theme(),
         css=html.stylesheet(),
+        js=MEND,
         footer_links=[],
         run_history=False,
         max_file_size=n_upload,

@@ -16,7 +16,7 @@ from headstart.web.workspace import Workspace, backbones_here
 N_MAPS = 23
 
 
-def layers_tab(work: Workspace) -> gr.Dropdown:
+def layers_tab(work: Workspace, tab: gr.Tab) -> gr.Dropdown:
     """Build the tab; the choice of run is given back, for its list grows."""
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
@@ -43,7 +43,7 @@ def layers_tab(work: Workspace) -> gr.Dropdown:
     run.change(_profiler(work), run, profile, api_visibility="private")
     taps = _taps(work)
     net.change(taps, net, [tap, maps], **quiet())
-    tap.focus(taps, net, [tap, maps], **quiet())
+    tab.select(taps, net, [tap, maps], **quiet())
     for event in (go.click, picture.input, tap.input):
         event(
             _mapper(work), [net, tap, picture], maps,
@@ -63,9 +63,9 @@ def _profiler(work: Workspace) -> Callable[[str | None], str]:
         metrics = work.run(name).metrics
         svg = figures.layer_map(metrics)
         return Markup(
-            '<h3>{}</h3><figure class="hs-scroll" tabindex="0" role="region" '
-            'aria-label="Layer map of {}">{}<figcaption>Cross-validated accuracy in %.'
-            "</figcaption></figure><p>{}</p>"
+            '<h2>{}</h2><div class="hs-scroll" tabindex="0" role="region" '
+            'aria-label="Layer map of {}"><figure>{}<figcaption>Cross-validated accuracy in %.'
+            "</figcaption></figure></div><p>{}</p>"
         ).format(html.text(name), html.text(name), Markup(svg), html.text(story.choice(metrics)))
 
     return profile
@@ -78,7 +78,7 @@ def _taps(work: Workspace) -> Callable[[str], tuple[Any, Any]]:
             names = _mapped(work, name)
         except Exception as error:
             return gr.Dropdown(choices=[], value=None), html.alert(told(error))
-        return gr.Dropdown(choices=names), gr.skip()
+        return gr.Dropdown(choices=names, value=names[0]), gr.skip()
 
     return taps
 

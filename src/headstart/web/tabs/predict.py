@@ -69,20 +69,18 @@ def _predictor(work: Workspace) -> Callable[..., str]:
         )
         rest = len(paths) - N_PICTURES
         more = html.note(f"{rest} more are left out: headstart predict takes any number.")
-        return Markup('<div class="hs-cards">{}{}</div>').format(
-            cards, Markup(more if rest > 0 else "")
-        )
+        return Markup('<div class="hs-cards">{}{}</div>').format(cards, more if rest > 0 else "")
 
     return predict
 
 
 def _card(work: Workspace, model: str, path: Path, name: str, rank: int) -> Markup:
     """All that is said of one picture; a broken one spoils none of the others."""
-    card = Markup('<article class="hs-card"><h3>{}</h3>{}</article>')
+    card = Markup('<article class="hs-card"><h2>{}</h2>{}</article>')
     try:
         body = Markup("").join(_said(work, model, path, name, rank))
     except HeadstartError as error:
-        body = Markup(html.alert(str(error).replace(str(path), name)))
+        body = html.alert(str(error).replace(str(path), name))
     return card.format(html.text(name), body)
 
 
@@ -135,19 +133,19 @@ def _run(work: Workspace, model: str, image: Any, path: Path, rank: int) -> tupl
 
 def _nearest(work: Workspace, model: str, path: Path) -> Markup:
     """The nearest training images; where the run's pictures are gone, a word on it."""
-    head = Markup("<h4>The nearest training images</h4>")
+    head = Markup("<h3>The nearest training images</h3>")
     try:
         with work.network_lock:
             found, n_same = work.training_images(model).nearest(path, N_NEAREST)
     except HeadstartError as error:
-        return head + Markup(html.note(error))
+        return head + html.note(error)
     pictures = Markup("").join(
         html.figure(_thumbnail(n.record.path, n.record.name), f"{n.record.label}, {n.distance:.3f}")
         for n in found
     )
     same = html.note("The picture itself is among the training images, and left out here.")
     return Markup('{}<div class="hs-near">{}</div>{}').format(
-        head, pictures, Markup(same if n_same else "")
+        head, pictures, same if n_same else ""
     )
 
 

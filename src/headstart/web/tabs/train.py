@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
+from markupsafe import Markup
 
 from headstart.errors import InputError
 from headstart.web import html
@@ -217,11 +218,11 @@ def _ticker(work: Workspace, jobs: Jobs) -> Callable[..., list[Any]]:
     return tick
 
 
-def _report(name: str) -> str:
+def _report(name: str) -> Markup:
     source = f"/reports/{quote(name, safe='')}"
-    return html.note(f"The run is called {name}: find it under Predict, Layers and Compare.") + str(
-        html.frame(source, f"Report of the run {name}")
-    )
+    return html.note(
+        f"The run is called {name}: find it under Predict, Layers and Compare."
+    ) + html.frame(source, f"Report of the run {name}")
 
 
 def _arrival(jobs: Jobs) -> Callable[[gr.Request], Any]:

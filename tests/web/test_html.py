@@ -1,0 +1,49 @@
+"""Names are escaped wherever they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from headstart.data import index
+from headstart.web import html
+from headstart.web.jobs import Job
+
+UGLY = "<b>x</b>\n\"'"
+
+
+def test_html__escapes_what_people_and_files_say() -> None:
+    job = Job(id="a1", data="d", name=UGLY, settings={}, state="failed", message=UGLY)
+    job.stages[UGLY] = (1, 0)
+    made = [
+        html.alert(UGLY), html.note(UGLY), html.bars([(UGLY, 0.5)]), html.frame("/x", UGLY),
+        html.frame_of(UGLY, UGLY), html.inline(Image.new("L", (2, 2)), UGLY),
+        html.job_view(job, 0), html.figure(html.text(UGLY), UGLY),
+    ]  # fmt: skip
+    for piece in made:
+        assert "<b>x" not in piece
+        assert "\n\"'" not in piece
+    assert "\n" not in html.job_line(job, 0)
+
+
+def test_job_view__draws_the_map_as_far_as_it_is_filled() -> None:
+    job = Job(id="a1", data="d", name="n", settings={}, state="running")
+    assert "<svg" not in html.job_view(job, 0)
+    job.note({"event": "plan", "places": [["conv1", "64"], ["conv1", "96"]]})
+    job.note({"event": "cell", "place": ["conv1", "64"], "accuracy": 0.875})
+    shown = html.job_view(job, 0)
+    assert "1 of 2 measured" in shown
+    assert "87.5" in shown
+
+
+def test_data_view__names_what_is_to_be_mended(photos: Path, tmp_path: Path) -> None:
+    import shutil
+
+    assert "No damaged files" in html.data_view(index(photos))
+    root = shutil.copytree(photos, tmp_path / "photos")
+    (root / "lying" / "broken.png").write_bytes(b"no picture")
+    shutil.copy(root / "lying" / "0.png", root / "standing" / "same.png")
+    shown = html.data_view(index(root))
+    assert "files that cannot be used: 1, such as lying/broken.png" in shown
+    assert "exact duplicates in two classes: 1" in shown

@@ -1,0 +1,232 @@
+"""The page in a real browser, against a real server: nothing is stood in for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+START = "from headstart.cli.app import main; main()"
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+
+pytest.importorskip("gradio", reason="the extra web is not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if not Path(CHROMIUM).exists():
+    pytest.skip("no Chromium here (Debian: apt install chromium)", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served") / "runs"
+
+
+@pytest.fixture(scope="module")
+def url(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of its own process at a free port."""
+    cache = tmp_path_factory.getbasetemp() / "web-cache"
+    server = subprocess.Popen(
+        [sys.executable, "-c", START, "web", "--port", "0", "--json", "--runs", str(runs)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "HEADSTART_CACHE": str(cache)},
+    )
+    assert server.stdout is not None
+    with server.stdout:
+        line = server.stdout.readline()
+        assert line, "the server did not start"
+        yield json.loads(line)["url"]
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
+    """Open the page; in the end no page may have asked anyone else for anything, or have failed."""
+    outside: list[str] = []
+    contexts = []
+
+    def asked(request: Any) -> None:
+        if not request.url.startswith((url, "data:", "blob:", "about:")):
+            outside.append(request.url)
+
+    def open_page(width: int = 1280, height: int = 900, at: str = "") -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("request", asked)
+        page.on("pageerror", lambda error: outside.append(f"error: {error}"))
+        page.goto(at or url)
+        page.get_by_role("tab", name="Train").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert outside == []
+
+
+@pytest.fixture(scope="module")
+def archive(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("zip") / "stripes.zip"
+    with zipfile.ZipFile(path, "w") as members:
+        for file in sorted(photos.rglob("*.png")):
+            members.write(file, f"stripes/{file.relative_to(photos).as_posix()}")
+    return path
+
+
+def drop(page: Any, path: Path) -> None:
+    page.locator("[role=tabpanel]:visible input[type=file]").first.set_input_files(str(path))
+
+
+def start(page: Any, sizes: str) -> None:
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Resolutions in pixels").fill(sizes)
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("button", name="Start training").click()
+
+
+def grave(page: Any) -> list[str]:
+    """What axe finds that is serious or critical."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{v['id']}: {node['html'][:200]}"
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+        for node in v["nodes"]
+    ]
+
+
+def test_page__a_kernel_is_edited_and_the_result_follows(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.get_by_role("tab", name="Convolution").click()
+    result = page.locator("#convolved img").nth(1)
+    result.wait_for()
+    before = result.get_attribute("src")
+    page.get_by_label("row 2, column 2").fill("9")
+    page.locator('#convolved img[alt*="9,-1"]').wait_for()
+    assert page.get_by_label("The same as text").input_value().startswith("[[-1,-1,-1],[-1,9,")
+    assert result.get_attribute("src") != before
+    page.get_by_label("The same as text").fill("[[1,2],[3,4]]")
+    page.get_by_text("must have an odd side").wait_for()
+    page.get_by_label("The same as text").fill("[[0,0,0],[0,1,0],[0,0,0]]")
+    page.locator('#convolved img[alt*="[0,1,0]"]').wait_for()
+    assert page.get_by_label("row 1, column 1").input_value() == "0"
+    assert grave(page) == []
+
+
+def test_page__bad_archives_and_folders_are_one_clear_line(
+    visit: Callable[..., Any], tmp_path: Path, runs: Path
+) -> None:
+    page = visit()
+    for name, member, size, said in (
+        ("evil", "../evil.png", 10, "outside its folder"),
+        ("bomb", "a/0.png", 65 << 20, "which no pictures do"),
+    ):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as members:
+            members.writestr(member, b"\0" * size)
+        drop(page, tmp_path / f"{name}.zip")
+        page.locator(".hs-alert", has_text=said).wait_for()
+        page.get_by_label("Clear").first.click()
+    (tmp_path / "broken.zip").write_bytes(b"no archive")
+    drop(page, tmp_path / "broken.zip")
+    page.locator(".hs-alert", has_text="cannot unpack").wait_for()
+    assert not list(runs.rglob("evil.png"))
+    page.get_by_label("Folder of pictures on this computer").fill(str(tmp_path / "${1+1} {{7*7}}"))
+    page.get_by_role("button", name="Look at the data").click()
+    page.locator(".hs-alert", has_text="${1+1} {{7*7}}").wait_for()
+    page.get_by_role("tab", name="Predict").click()
+    (tmp_path / "text.png").write_text("no picture")
+    drop(page, tmp_path / "text.png")
+    page.locator(".hs-card .hs-alert").wait_for()
+
+
+@pytest.mark.slow
+def test_page__a_whole_training_from_a_zip(
+    visit: Callable[..., Any], archive: Path, photos: Path
+) -> None:
+    page = visit()
+    drop(page, archive)
+    page.get_by_text("16 images, 2 classes").wait_for()
+    start(page, "48,64")
+    page.locator("#job svg, #report iframe").first.wait_for()
+    page.wait_for_url("**/?job=*")
+    page.reload()  # the job goes on, and the page finds it again
+    report = page.frame_locator("#report iframe")
+    report.get_by_role("heading", level=1).wait_for()
+    assert "test images" in page.locator(".hs-answer").inner_text()
+    assert grave(page) == []
+
+    page.get_by_role("tab", name="Predict").click()
+    drop(page, photos / "lying" / "3.png")
+    page.locator(".hs-card .hs-bars tr").nth(4).wait_for()
+    page.get_by_label("Classes of").click()
+    page.get_by_role("option", name="stripes").click()
+    page.locator(".hs-near img").nth(5).wait_for()
+    assert page.locator(".hs-bars tbody th").first.inner_text() == "lying"
+    page.locator('img[alt^="Where the evidence for lying lies"]').wait_for()
+    assert grave(page) == []
+
+    page.get_by_role("tab", name="Layers").click()
+    page.get_by_label("Layer map of the run").click()
+    page.get_by_role("option", name="stripes").click()
+    page.locator("#profile svg").wait_for()
+    drop(page, photos / "lying" / "3.png")
+    page.locator("#maps img").wait_for()
+    assert grave(page) == []
+
+    page.get_by_role("tab", name="Augment").click()
+    page.get_by_role("button", name="Draw").click()
+    page.locator("#drawn img").wait_for()
+    before = page.locator("#mixed img").get_attribute("alt")
+    page.get_by_label("Mixup").first.fill("0.25")
+    page.locator('#mixed img[alt*="0.25 temple"]').wait_for()
+    assert "0.70 temple" in str(before)
+    assert grave(page) == []
+
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("button", name="Compare").click()
+    page.locator(".hs-alert", has_text="two or more").wait_for()
+    assert grave(page) == []
+
+
+@pytest.mark.slow
+def test_page__two_tabs_do_not_disturb_each_other_and_a_job_is_cancelled(
+    visit: Callable[..., Any], photos: Path
+) -> None:
+    one, two = visit(), visit(390, 844)
+    for page, name in ((one, "first"), (two, "second")):
+        page.get_by_label("Folder of pictures on this computer").fill(str(photos))
+        page.get_by_role("button", name="Settings").click()
+        page.get_by_label("Name of the run").fill(name)
+        page.get_by_role("button", name="Settings").click()
+        start(page, "320,384,448")
+    two.locator("#job", has_text="second").wait_for()
+    assert "first" in one.locator("#job h2").inner_text()
+    two.get_by_role("button", name="Cancel this job").click()
+    two.locator("#job .hs-state.stopped").wait_for()
+    one.get_by_role("button", name="Cancel this job").click()
+    one.locator("#job .hs-state.stopped").wait_for()
+    assert "first" in one.locator("#job h2").inner_text()
+    width = two.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390, "the page is wider than the phone"
+    assert grave(two) == []

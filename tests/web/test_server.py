@@ -1,0 +1,107 @@
+"""The server without a browser: the port, what it refuses, the reports, and what it must not import."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headstart.cli.app import run as command
+from headstart.errors import DataError, InputError, RunError
+from headstart.web.server import POLICY, Guard, open_port
+from headstart.web.workspace import Workspace, folders_in
+
+
+def test_open_port__says_that_a_port_is_in_use() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"port {port} .*choose another --port") as caught:
+            open_port("127.0.0.1", port)
+    assert "\n" not in str(caught.value)
+
+
+def test_open_port__other_bad_input() -> None:
+    with pytest.raises(InputError, match="from 0 to 65535"):
+        open_port("127.0.0.1", 70000)
+    with pytest.raises(InputError, match="cannot listen at"):
+        open_port("192.0.2.1", 0)
+
+
+def test_web__a_port_in_use_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert command(["web", "--port", str(taken.getsockname()[1])]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["web", "--help"]])
+def test_start_up__does_not_import_gradio(words: list[str]) -> None:
+    code = (
+        "import sys, headstart.cli.app as app; "
+        f"app.run({words!r}); "
+        "print([m for m in ('gradio', 'torch', 'fastapi', 'pandas') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:7860"}, 200),
+        ({"host": "localhost:7860", "origin": "http://localhost:7860"}, 200),
+        ({"host": "evil.example:7860"}, 403),
+        ({"host": "127.0.0.1:7860", "origin": "https://evil.example"}, 403),
+        ({"host": "127.0.0.1:7860", "origin": "null"}, 403),
+        ({"host": "127.0.0.1:7860", "origin": "http://127.0.0.1:9999"}, 403),
+        ({}, 403),
+    ],
+)
+def test_guard__lets_this_page_alone_in(headers: dict[str, str], status: int) -> None:
+    import asyncio
+    from typing import Any
+
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
+    }
+    asyncio.run(Guard(app, host="127.0.0.1")(scope, None, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == status
+    if status == 200:
+        assert sent[0]["headers"] == [(b"content-security-policy", POLICY.encode())]
+
+
+def test_workspace__lists_finished_runs_alone(tmp_path: Path) -> None:
+    work = Workspace(tmp_path / "runs")
+    assert work.run_names() == []
+    for name in ("done", ".hidden", "half"):
+        (tmp_path / "runs" / name / "model").mkdir(parents=True)
+        if name != "half":
+            (tmp_path / "runs" / name / "metrics.json").write_text("{}")
+    assert work.run_names() == ["done"]
+    for name in ("../runs/done", ".hidden", "half", "/etc", ""):
+        with pytest.raises(RunError, match="there is no run"):
+            work.run_folder(name)
+
+
+def test_folders_in__shows_folders_and_tells_what_it_cannot_read(tmp_path: Path) -> None:
+    for name in ("b", "A", ".git"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file").write_text("")
+    assert folders_in(tmp_path) == ["A", "b"]
+    with pytest.raises(DataError, match="cannot look into"):
+        folders_in(tmp_path / "file")
