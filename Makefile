@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-all lint bench evidence clean
+.PHONY: help demo test test-all lint bench evidence figures clean
 
 help:
 	@echo "make demo    install, then the whole main job offline: predict, fit, predict, report"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-all  the slow tests too"
 	@echo "make bench   speed against the peers, written to docs/performance.md"
 	@echo "make evidence  tables of accuracies on real data, written to docs/evidence/ (hours; resumable)"
+	@echo "make figures  the figures of the guide, written to docs/figures/ (minutes)"
 	@echo "make clean   remove .venv and what demo made"
 
 # torch and torchvision come as a matching pair from the registry; see docs/dependencies.md.
@@ -43,6 +44,9 @@ bench: $(READY)
 
 evidence: $(READY)
 	@$(BIN)/python bench/evidence.py
+
+figures: $(READY)
+	@$(BIN)/python docs/figures.py
 
 clean:
 	rm -rf $(VENV) demo runs
