@@ -108,7 +108,10 @@ def write_page(
     return page
 
 
-_GROUND = "background:var(--paper);font-family:system-ui,sans-serif"
+_GROUND = (
+    "background:var(--paper);font-family:system-ui,-apple-system,'Segoe UI',Roboto,"
+    "'Liberation Sans',sans-serif"
+)
 
 
 def _files(name: str, i: int, section: Section) -> list[tuple[str, bytes]]:
@@ -123,7 +126,7 @@ def _files(name: str, i: int, section: Section) -> list[tuple[str, bytes]]:
 
 def standalone(figure: str) -> str:
     """A figure with its own style, letters and ground, for where no page gives them."""
-    style = f"<style>{plots.stylesheet()} svg{{{_GROUND}}}</style>"
+    style = f"<style>{plots.stylesheet()} svg.fig{{{_GROUND}}}</style>"
     return re.sub(r"(<svg[^>]*>)", lambda found: found[1] + style, figure, count=1)
 
 
