@@ -106,6 +106,8 @@ def start(page: Any, sizes: str) -> None:
 
 def grave(page: Any) -> list[str]:
     """What axe finds that is serious or critical."""
+    sync_api.expect(page.locator(".progress-text:visible")).to_have_count(0, timeout=30_000)
+    page.wait_for_timeout(1_000)  # what has just come is still fading in
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
@@ -130,7 +132,7 @@ def test_page__a_kernel_is_edited_and_the_result_follows(visit: Callable[..., An
     page.get_by_text("must have an odd side").wait_for()
     page.get_by_label("The same as text").fill("[[0,0,0],[0,1,0],[0,0,0]]")
     page.locator('#convolved img[alt*="[0,1,0]"]').wait_for()
-    assert page.get_by_label("row 1, column 1").input_value() == "0"
+    sync_api.expect(page.get_by_label("row 1, column 1")).to_have_value("0")
     assert grave(page) == []
 
 

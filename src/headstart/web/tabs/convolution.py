@@ -26,6 +26,7 @@ FIRST = "edges, 8 neighbours"
 BUILD = """
 function build() {
   const grid = element.querySelector('.hs-kernel');
+  if (grid.contains(document.activeElement)) return;  // never under the hands of who types
   let rows;
   try { rows = JSON.parse(props.value); } catch (error) { return; }
   grid.style.gridTemplateColumns = `repeat(${rows.length}, auto)`;
@@ -81,7 +82,7 @@ def convolution_tab() -> None:
     gallery.input(_from_gallery, gallery, [grid, typed, divisor, side], **quiet())
     side.input(_resized, [typed, side], [grid, typed], **quiet())
     grid.select(_typed, None, typed, **quiet())
-    typed.input(_from_text, typed, grid, **quiet())
+    typed.change(_from_text, typed, grid, **quiet())
     inputs: list[Any] = [picture, typed, divisor, stride, padding, dilation]
     for component in inputs:
         component.change(

@@ -45,7 +45,7 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
             )
     predict = _predictor(work)
     inputs = [model, files, camera, rank]
-    for event in (go.click, files.upload, camera.input, model.input, rank.input):
+    for event in (go.click, files.upload, camera.input, model.select, rank.select):
         event(predict, inputs, answer, api_visibility="private", concurrency_id="network")
     return model
 

@@ -192,10 +192,10 @@ def _ticker(work: Workspace, jobs: Jobs) -> Callable[..., list[Any]]:
     def tick(job_id: str | None, seen: dict[str, Any]) -> list[Any]:
         """What changed since this page last looked."""
         lines, job = _lines(jobs), jobs.get(job_id or "")
-        now = {
+        now: dict[str, Any] = {
             "lines": lines,
             "job": None if job is None else [job.id, job.version, jobs.n_before(job)],
-            "report": None if job is None else job.run,
+            "report": job.run if job is not None and job.state == "done" else None,
         }
         if now == seen:
             return [gr.skip()] * 5
@@ -211,7 +211,7 @@ def _ticker(work: Workspace, jobs: Jobs) -> Callable[..., list[Any]]:
             view = "" if job is None else html.job_view(job, jobs.n_before(job))
         page: Any = gr.skip()
         if now["report"] != seen.get("report"):
-            page = "" if job is None or job.run is None else _report(Path(job.run).name)
+            page = _report(Path(now["report"]).name) if now["report"] else ""
         is_live = job is not None and job.state in ("waiting", "running")
         return [radio, view, gr.Button(visible=is_live), page, now]
 
