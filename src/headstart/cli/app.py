@@ -63,13 +63,15 @@ def _register() -> None:
         kernels,
         lab,
         predict,
+        serve,
         similar,
         transfer,
+        web,
     )
 
     for module in (
         fit, predict, similar, finetune, augment, transfer, compare, baseline, kernels, describe,
-        complexity, lab, export, backbones, doctor,
+        complexity, lab, export, serve, web, backbones, doctor,
     ):  # fmt: skip
         module.register(app)
 

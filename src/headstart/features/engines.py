@@ -88,6 +88,7 @@ def choose_engine(
     precision: str = "float32",
     device: str = "cpu",
     pooling: Pooling = "average",
+    pads: bool = True,
     cache: Path,
 ) -> Engine:
     """The fastest engine of this machine for ``n_images`` images.
@@ -102,6 +103,9 @@ def choose_engine(
     device : str, default "cpu"
         A torch device, as :func:`pick_device` gives it.
     pooling : {"average", "max", "pyramid"}
+    pads : bool, default True
+        Whether every batch is filled up to one size, which makes features independent of how many
+        images came together; else few images cost no more than they must, as a service wants it.
     cache : Path
         Where converted networks are kept.
     """
@@ -111,10 +115,11 @@ def choose_engine(
             try:
                 if not converted.exists():
                     _convert(backbone, pooling, converted)
-                return OpenVINOEngine(converted, backbone.preprocessing.size_px, precision)
+                size_px = backbone.preprocessing.size_px
+                return OpenVINOEngine(converted, size_px, precision, pads=pads)
             except Exception as error:  # any failure of a converter must not stop the job
                 logger.warning("OpenVINO cannot run %s (%s): PyTorch does", backbone.name, error)
-    return TorchEngine(backbone, precision, device, pooling)
+    return TorchEngine(backbone, precision, device, pooling, pads=pads)
 
 
 def pick_device(asked: str | None = None) -> str:
@@ -170,8 +175,15 @@ class TorchEngine:
     """The backbone in PyTorch, channels-last, on any device."""
 
     def __init__(
-        self, backbone: Backbone, precision: str, device: str, pooling: Pooling = "average"
+        self,
+        backbone: Backbone,
+        precision: str,
+        device: str,
+        pooling: Pooling = "average",
+        *,
+        pads: bool = True,
     ) -> None:
+        self._pads = pads
         self.name = f"torch {device} {precision}"
         self.device = torch.device(device)
         self.batch_size = 16 if device == "cpu" else 64
@@ -184,7 +196,8 @@ class TorchEngine:
     def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Features of every tap, each (B, d) float32."""
         n = len(images)
-        batch = torch.from_numpy(_padded(images, self.batch_size)).to(self.device)
+        whole = _padded(images, self.batch_size) if self._pads else images
+        batch = torch.from_numpy(whole).to(self.device)
         with (
             self._lock,
             torch.inference_mode(),
@@ -197,7 +210,7 @@ class TorchEngine:
 class OpenVINOEngine:
     """The backbone converted for OpenVINO, one stream a core."""
 
-    def __init__(self, converted: Path, size_px: int, precision: str) -> None:
+    def __init__(self, converted: Path, size_px: int, precision: str, *, pads: bool = True) -> None:
         ov = _import_openvino()
 
         self.name = f"openvino cpu {precision}"
@@ -206,7 +219,9 @@ class OpenVINOEngine:
         self.n_workers = n_streams + 1  # one more decodes while the others wait for their stream
         core = ov.Core()
         model = core.read_model(converted)
-        model.reshape([self.batch_size, size_px, size_px, 3])
+        self._pads = pads
+        n_images = self.batch_size if pads else ov.Dimension(1, self.batch_size)
+        model.reshape([n_images, size_px, size_px, 3])
         self._is_bfloat16 = precision == "bfloat16"
         if self._is_bfloat16:
             model = _with_bfloat16_outputs(ov, model)
@@ -227,7 +242,8 @@ class OpenVINOEngine:
             self._local.request = self._compiled.create_infer_request()
         request = self._local.request
         n = len(images)
-        request.infer([_padded(images, self.batch_size)], share_inputs=True)
+        whole = _padded(images, self.batch_size) if self._pads else images
+        request.infer([whole], share_inputs=True)
         outputs = [output.data[:n] for output in request.output_tensors]
         if self._is_bfloat16:
             return [_float32_of_bfloat16(output) for output in outputs]
@@ -268,7 +284,7 @@ def _padded(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
     return np.concatenate([images, np.zeros((short, *images.shape[1:]), np.uint8)])
 
 
-def converted_engine(key: FeatureKey, cache: Path) -> OpenVINOEngine | None:
+def converted_engine(key: FeatureKey, cache: Path, *, pads: bool = True) -> OpenVINOEngine | None:
     """The engine of a network that was converted before, without the network itself.
 
     Parameters
@@ -277,6 +293,8 @@ def converted_engine(key: FeatureKey, cache: Path) -> OpenVINOEngine | None:
         Of the features that it gives.
     cache : Path
         Where converted networks are kept.
+    pads : bool, default True
+        As for :func:`choose_engine`.
 
     Returns
     -------
@@ -290,7 +308,7 @@ def converted_engine(key: FeatureKey, cache: Path) -> OpenVINOEngine | None:
     if not path.exists():
         return None
     try:
-        return OpenVINOEngine(path, preprocessing.size_px, key.precision)
+        return OpenVINOEngine(path, preprocessing.size_px, key.precision, pads=pads)
     except Exception as error:  # the caller has the network's weights to start from
         logger.warning("OpenVINO cannot run %s (%s)", path, error)
         return None

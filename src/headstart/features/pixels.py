@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from headstart.backbones.preprocessing import crop_offset, resized_size
-from headstart.data import read_rgb
+from headstart.data import MAX_PIXELS, read_rgb
 
 if TYPE_CHECKING:
     from headstart.backbones import Preprocessing
@@ -32,15 +32,22 @@ DECODE_MARGIN = 2
 DECODE_PX = 736
 
 
-def crops(path: Path, preprocessings: Sequence[Preprocessing]) -> list[Crop]:
+def crops(
+    source: Path | bytes,
+    preprocessings: Sequence[Preprocessing],
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> list[Crop]:
     """Read an image once and cut it for each preprocessing.
 
     Parameters
     ----------
-    path : Path
-        An image file.
+    source : Path or bytes
+        An image file, or the bytes of one.
     preprocessings : sequence of Preprocessing
         One a resolution.
+    max_pixels : int
+        Larger images are refused before they are decoded.
 
     Returns
     -------
@@ -57,7 +64,7 @@ def crops(path: Path, preprocessings: Sequence[Preprocessing]) -> list[Crop]:
     for preprocessing in preprocessings:
         enough = max(DECODE_PX, DECODE_MARGIN * preprocessing.resize_px)
         if enough not in decoded:
-            image = read_rgb(path, at_least=enough)
+            image = read_rgb(source, max_pixels=max_pixels, at_least=enough)
             decoded[enough] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
         cut.append(resize_and_crop(decoded[enough], preprocessing))
     return cut

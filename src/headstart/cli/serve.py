@@ -1,0 +1,95 @@
+"""``headstart serve``: a run behind HTTP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command()(serve)
+
+
+def serve(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the default is this machine alone.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the token that requests must bring [or HEADSTART_TOKEN]."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name under which browsers may ask; may be given again; * for any."),
+    ] = None,
+    max_mb: Annotated[float, typer.Option(help="Largest request, in MiB.")] = 32.0,
+    max_images: Annotated[int, typer.Option(help="Images in one request.")] = 32,
+    max_megapixels: Annotated[
+        float, typer.Option(help="Largest image; refused before it is decoded.")
+    ] = 50.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds for a whole request, its upload included.")
+    ] = 30.0,
+    max_waiting: Annotated[
+        int, typer.Option(help="Images that may wait; more are refused with status 503.")
+    ] = 256,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps [default: the best].")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Address and classes as one line of JSON when ready.")
+    ] = False,
+) -> None:
+    """Answer predictions over HTTP until Ctrl-C or SIGTERM.
+
+    POST /predict takes a form with several images, or one image as the body. GET /health, /metrics
+    (Prometheus) and /openapi.json say the rest.
+
+    Examples:
+
+        headstart serve runs/photos
+
+        headstart serve runs/photos --port 9000 --max-images 8 --timeout 10
+
+        headstart serve runs/photos --host 0.0.0.0 --token-file token.txt --allow-host photos.example
+    """
+    from headstart.cli.console import is_quiet
+    from headstart.serve.settings import MIB, ServeSettings, read_token
+
+    settings = ServeSettings(
+        host=host,
+        port=port,
+        token=read_token(token_file),
+        allowed_hosts=tuple(allow_host or ()),
+        max_bytes=int(max_mb * MIB) if 0 < max_mb < 1e6 else 0,
+        max_images=max_images,
+        max_pixels=int(max_megapixels * 1e6) if 0 < max_megapixels < 1e6 else 0,
+        timeout_s=timeout,
+        max_waiting=max_waiting,
+    )
+    import headstart
+    from headstart.serve.server import need_packages
+    from headstart.serve.server import serve as run_service
+
+    need_packages()
+    opened = headstart.load(run)
+
+    def ready(url: str) -> None:
+        if not settings.is_loopback and settings.token is None:
+            typer.echo(
+                "headstart: warning: whoever reaches this machine can use the service: give --token-file",
+                err=True,
+            )
+        if as_json:
+            facts = {"url": url, "run": run, "classes": list(opened.model.classes)}
+            print(json.dumps(facts, ensure_ascii=False), flush=True)
+        elif not is_quiet():
+            print(f"serving {run} at {url} (Ctrl-C stops it)", flush=True)
+
+    n = run_service(opened, settings, device=device, on_ready=ready)
+    if not as_json and not is_quiet():
+        print(f"stopped after {n:,} requests", flush=True)

@@ -1,0 +1,158 @@
+"""A run's model held ready: networks set up once, then any number of pictures, a few at a time.
+
+:func:`headstart.runs.classify.classify` sets them up for each call, as a command does that ends. A
+service keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.backbones import Preprocessing, at_size
+from headstart.data import MAX_PIXELS
+from headstart.features import cache_folder
+from headstart.features.engines import (
+    WORTH_CONVERTING,
+    Engine,
+    TorchEngine,
+    choose_engine,
+    converted_engine,
+    pick_device,
+)
+from headstart.features.pixels import Crop, crops
+
+if TYPE_CHECKING:
+    from headstart.runs.model import Model
+
+Cut = tuple[Crop, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """One model without its partner, with an engine for each resolution."""
+
+    model: Model
+    taps: tuple[str, ...]
+    engines: dict[int, Engine]
+    views: dict[int, Preprocessing]
+
+
+class Predictor:
+    """Probabilities of pictures by a run's model, from any thread.
+
+    Parameters
+    ----------
+    model : Model
+        With its partner, if it has one.
+    device : str, optional
+        A torch device; default the best one here.
+    cache : Path, optional
+        Of converted networks; default the cache folder.
+    max_pixels : int
+        Pictures with more are refused before they are decoded.
+
+    Attributes
+    ----------
+    classes : tuple of str, length K
+    batch_size : int
+        How many pictures one call may hold.
+    n_streams : int
+        How many calls run at the same time without waiting for each other.
+    engine : str
+        What runs the network.
+
+    Raises
+    ------
+    WeightsError
+        The weights are gone or changed.
+    InputError
+        There is no such device here.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        device: str | None = None,
+        cache: Path | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        chosen, root = pick_device(device), cache or cache_folder()
+        parts = [model] if model.partner is None else [model, model.partner]
+        self._model, self._max_pixels = model, max_pixels
+        self._parts = [_get_ready(part, chosen, root) for part in parts]
+        self._views = tuple(dict.fromkeys(v for p in self._parts for v in p.views.values()))
+        engines = [engine for part in self._parts for engine in part.engines.values()]
+        self.classes = model.classes
+        self.batch_size = min(engine.batch_size for engine in engines)
+        # Torch's own threads share out one call; a converted network has a stream a core.
+        is_torch = any(isinstance(engine, TorchEngine) for engine in engines)
+        self.n_streams = 1 if is_torch else max(1, engines[0].n_workers - 1)
+        self.engine = engines[0].name
+
+    def cut(self, source: Path | bytes) -> Cut:
+        """What of a picture the networks see; a few hundred kB, whatever its size.
+
+        Raises
+        ------
+        DataError
+            It cannot be read, or is too large.
+        """
+        return tuple(crops(source, self._views, max_pixels=self._max_pixels))
+
+    def probabilities(self, pictures: Sequence[Cut]) -> NDArray[np.float64]:
+        """Calibrated class probabilities (n, K) of n <= `batch_size` pictures.
+
+        They equal those of ``run.predict`` but for the last digits: batches are not filled up.
+        """
+        batches = {
+            view: np.stack([picture[i] for picture in pictures])
+            for i, view in enumerate(self._views)
+        }
+        own, *others = [_run(part, batches) for part in self._parts]
+        return self._model.mean(own, others[0]) if others else own
+
+
+def _get_ready(model: Model, device: str, cache: Path) -> _Ready:
+    engines: dict[int, Engine] = {}
+    keys = model.feature_keys()
+    for size, key in keys.items() if device == "cpu" else ():
+        engine = converted_engine(key, cache, pads=False)
+        if engine is not None:
+            engines[size] = engine
+    if len(engines) == len(model.blocks.resolutions):
+        taps = tuple(name for name, _ in next(iter(keys.values())).taps)
+        views = {s: Preprocessing.from_dict(key.preprocessing) for s, key in keys.items()}
+        return _Ready(model=model, taps=taps, engines=engines, views=views)
+    backbone = model.load_backbone()
+    sized = {size: at_size(backbone, size) for size in model.blocks.resolutions}
+    engines = {
+        size: choose_engine(
+            at,
+            n_images=WORTH_CONVERTING,  # nobody knows how many will come; a service is for many
+            precision=model.precision,
+            device=device,
+            pads=False,
+            cache=cache,
+        )
+        for size, at in sized.items()
+    }
+    taps = tuple(tap.name for tap in backbone.taps)
+    views = {size: at.preprocessing for size, at in sized.items()}
+    return _Ready(model=model, taps=taps, engines=engines, views=views)
+
+
+def _run(part: _Ready, batches: dict[Preprocessing, NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """Probabilities (n, K) by one model."""
+    found = {size: engine(batches[part.views[size]]) for size, engine in part.engines.items()}
+    columns = {tap: i for i, tap in enumerate(part.taps)}
+    features = [found[size][columns[tap]] for tap, size in part.model.blocks.pairs]
+    # Rounded as stored features are, on which the head was fitted.
+    rounded = [X.astype(np.float16).astype(np.float32) for X in features]
+    return part.model.probabilities(part.model.join(rounded))

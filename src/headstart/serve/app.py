@@ -1,0 +1,172 @@
+"""The service's four addresses, and what they answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
+
+import headstart
+from headstart.errors import DataError
+from headstart.features.engines import n_cores
+from headstart.runs.predictor import Cut, Predictor
+from headstart.serve.batching import Batcher
+from headstart.serve.guard import App, Guard
+from headstart.serve.metrics import CONTENT_TYPE, Metrics
+from headstart.serve.settings import ServeSettings
+from headstart.serve.uploads import REQUEST_BODY, Upload, read_uploads
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TOP = 5
+_DESCRIPTION = (
+    "Images in, class probabilities out. An image that cannot be read has its `error` set and the "
+    "others are predicted; status 422 says that none could be read."
+)
+
+
+class Service:
+    """The model, the threads that decode and the threads that run the network.
+
+    Parameters
+    ----------
+    name : str
+        Of the run.
+    predictor : Predictor
+    settings : ServeSettings
+    """
+
+    def __init__(self, name: str, predictor: Predictor, settings: ServeSettings) -> None:
+        self.name, self.predictor, self.settings = name, predictor, settings
+        self.metrics = Metrics()
+        self.n_waiting = 0
+        self._decoders = ThreadPoolExecutor(n_cores(), thread_name_prefix="decode")
+        self._batcher: Batcher[Cut] = Batcher(
+            predictor.probabilities,
+            batch_size=predictor.batch_size,
+            n_workers=predictor.n_streams,
+            on_batch=self.metrics.add_batch,
+        )
+
+    async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
+        """One answer an image, in order; images of all requests share the forward passes.
+
+        Raises
+        ------
+        HTTPException
+            503: too many images wait.
+        """
+        if self.n_waiting + len(uploads) > self.settings.max_waiting:
+            raise HTTPException(
+                503, "too many images are waiting: try again", headers={"Retry-After": "1"}
+            )
+        self.n_waiting += len(uploads)
+        try:
+            return list(await asyncio.gather(*(self._one(upload, top) for upload in uploads)))
+        finally:
+            self.n_waiting -= len(uploads)
+
+    async def _one(self, upload: Upload, top: int) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        try:
+            cut = await loop.run_in_executor(self._decoders, self.predictor.cut, upload.data)
+        except DataError as error:
+            self.metrics.add_image("unreadable")
+            reason = str(error).removeprefix("cannot use the bytes given: ")
+            return {"name": upload.name, "label": None, "top": [], "error": reason}
+        row = await asyncio.wrap_future(self._batcher.submit(cut))
+        self.metrics.add_image("predicted")
+        ranked = self._rank(row, top)
+        return {"name": upload.name, "label": ranked[0]["label"], "top": ranked, "error": None}
+
+    def _rank(self, row: NDArray[np.float64], top: int) -> list[dict[str, Any]]:
+        order = np.argsort(-row, kind="stable")[:top]
+        return [{"label": self.predictor.classes[i], "probability": float(row[i])} for i in order]
+
+    def close(self) -> None:
+        """Finish what was begun, and end the threads."""
+        self._decoders.shutdown(wait=True, cancel_futures=True)
+        self._batcher.close()
+
+
+def make_app(service: Service) -> App:
+    """The service as an ASGI application, guarded.
+
+    Parameters
+    ----------
+    service : Service
+    """
+    # The pages with documentation that FastAPI has load their code from the web: they are left out.
+    app = FastAPI(
+        title=f"Headstart: {service.name}",
+        version=headstart.__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+    )
+
+    @app.post("/predict", openapi_extra={"requestBody": REQUEST_BODY})
+    async def predict(
+        request: Request, top: Annotated[int, Query(ge=1, le=10_000)] = _TOP
+    ) -> JSONResponse:
+        """Classify one image or several."""
+        limits = service.settings
+        uploads = await read_uploads(
+            request, max_images=limits.max_images, max_bytes=limits.max_bytes
+        )
+        found = await service.predict(uploads, top)
+        is_none_read = all(answer["error"] is not None for answer in found)
+        return JSONResponse({"predictions": found}, status_code=422 if is_none_read else 200)
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        """Whether the service lives."""
+        return {"status": "ok", "version": headstart.__version__}
+
+    @app.get("/")
+    async def about() -> dict[str, Any]:
+        """What is served."""
+        return {
+            "run": service.name,
+            "classes": list(service.predictor.classes),
+            "engine": service.predictor.engine,
+            "limits": {
+                "max_bytes": service.settings.max_bytes,
+                "max_images": service.settings.max_images,
+                "max_pixels": service.settings.max_pixels,
+                "timeout_s": service.settings.timeout_s,
+            },
+        }
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> PlainTextResponse:
+        """Counters for Prometheus."""
+        text = service.metrics.text(waiting=service.n_waiting)
+        return PlainTextResponse(text, media_type=CONTENT_TYPE)
+
+    app.add_exception_handler(HTTPException, _say_error)
+    app.add_exception_handler(RequestValidationError, _say_invalid)
+    return Guard(app, service.settings, service.metrics)
+
+
+async def _say_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    text = {404: "there is no such address here: see /openapi.json"}.get(
+        error.status_code, str(error.detail)
+    )
+    return JSONResponse({"error": text}, status_code=error.status_code, headers=error.headers)
+
+
+async def _say_invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    text = f"{first['loc'][-1]}: {first['msg']}"
+    return JSONResponse({"error": text}, status_code=400)

@@ -1,0 +1,106 @@
+"""Micro-batching: pictures of several requests go through the network together.
+
+Nothing waits for company: a free worker takes what is there. While the network is busy, more comes
+together by itself, so batches grow with the load.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+
+class Batcher(Generic[T]):
+    """Threads that run a function on what was submitted, several items in one call.
+
+    Parameters
+    ----------
+    run : callable
+        From a sequence of items to an array with one row each.
+    batch_size : int
+        Most items of one call.
+    n_workers : int
+        Calls at the same time.
+    on_batch : callable, optional
+        Told the number of items of each call.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[T]], NDArray[Any]],
+        *,
+        batch_size: int,
+        n_workers: int,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> None:
+        self._run, self._batch_size, self._n_workers = run, batch_size, n_workers
+        self._on_batch = on_batch or (lambda n: None)
+        self._waiting: deque[tuple[T, Future[NDArray[np.float64]]]] = deque()
+        self._change = threading.Condition()
+        self._is_closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batch-{i}", daemon=True)
+            for i in range(n_workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, item: T) -> Future[NDArray[np.float64]]:
+        """The item's row, later. A future that is cancelled before its turn costs nothing.
+
+        Raises
+        ------
+        RuntimeError
+            The batcher is closed.
+        """
+        future: Future[NDArray[np.float64]] = Future()
+        with self._change:
+            if self._is_closed:
+                raise RuntimeError("the batcher is closed")
+            self._waiting.append((item, future))
+            self._change.notify()
+        return future
+
+    def close(self) -> None:
+        """Finish what waits, then end the threads."""
+        with self._change:
+            self._is_closed = True
+            self._change.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while batch := self._take():
+            self._on_batch(len(batch))
+            try:
+                rows = self._run([item for item, _ in batch])
+            except BaseException as error:  # the one who waits is told; the thread goes on
+                for _, future in batch:
+                    future.set_exception(error)
+            else:
+                for (_, future), row in zip(batch, rows, strict=True):
+                    future.set_result(row)
+
+    def _take(self) -> list[tuple[T, Future[NDArray[np.float64]]]]:
+        """The next items, this worker's share of those waiting; empty when all is over."""
+        with self._change:
+            while True:
+                while not self._waiting and not self._is_closed:
+                    self._change.wait()
+                if not self._waiting:
+                    return []
+                share = math.ceil(len(self._waiting) / self._n_workers)
+                n = min(self._batch_size, share)
+                taken = [self._waiting.popleft() for _ in range(n)]
+                batch = [(i, f) for i, f in taken if f.set_running_or_notify_cancel()]
+                if batch:
+                    return batch

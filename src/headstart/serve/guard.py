@@ -1,0 +1,215 @@
+"""What stands before every request: who asks, how much comes, how long it takes.
+
+It is plain ASGI, so that a body is bounded while it arrives and not once it has been read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from headstart.serve.metrics import Metrics
+from headstart.serve.settings import ServeSettings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+
+# Anybody may ask whether the service lives: the programs that watch it have no token.
+OPEN_PATHS = ("/health",)
+KNOWN_PATHS = ("/", "/predict", "/health", "/metrics", "/openapi.json")
+# All bodies that are held at the same time, in multiples of the largest one allowed.
+HELD_BODIES = 8
+# After a refusal, what a client still sends is read for so long, so that it sees the answer.
+LINGER_S = 0.5
+
+
+class _Refused(BaseException):
+    """No `Exception`, so that it passes the web framework's last net, which would answer 500."""
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers
+
+
+class Guard:
+    """Checks host, origin, token, size and time before and while `app` reads a request.
+
+    Parameters
+    ----------
+    app : ASGI application
+    settings : ServeSettings
+    metrics : Metrics
+    """
+
+    def __init__(self, app: App, settings: ServeSettings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+        is_begun, body = False, _Body(self, receive)
+
+        async def note(message: Message) -> None:
+            nonlocal status, is_begun
+            if message["type"] == "http.response.start":
+                status, is_begun = message["status"], True
+            await send(message)
+
+        self._metrics.begin()
+        try:
+            try:
+                async with asyncio.timeout(self._settings.timeout_s):
+                    self._admit(scope)
+                    await self._app(scope, body.receive, note)
+            except TimeoutError:
+                raise self._late(body) from None
+        except _Refused as refused:
+            if not is_begun:
+                await _refuse(refused, note, body)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            logger.exception("a request failed")
+            if not is_begun:
+                await _refuse(_Refused(500, "the service failed at this request"), note, body)
+        finally:
+            self._held -= body.n_bytes
+            path = scope["path"] if scope["path"] in KNOWN_PATHS else "other"
+            self._metrics.end(path, status, time.perf_counter() - started)
+
+    def take(self, n_bytes: int, so_far: int) -> None:
+        """Account for a piece of a body, or refuse it."""
+        if so_far > self._settings.max_bytes:
+            raise self._too_large()
+        if self._held + n_bytes > HELD_BODIES * self._settings.max_bytes:
+            raise _Refused(503, "too many large requests at once: try again", retry_after="1")
+        self._held += n_bytes
+
+    def _admit(self, scope: Scope) -> None:
+        """Refuse by the headers alone."""
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        host = headers.get("host", "")
+        if not is_known_host(host, self._settings.allowed_hosts):
+            raise _Refused(
+                421, "this host name is not served here: start with --allow-host to serve it"
+            )
+        origin = headers.get("origin")
+        # A page of another site may send a request without seeing the answer.
+        if origin is not None and origin.partition("://")[2] != host:
+            raise _Refused(403, "requests from pages of other sites are refused")
+        if scope["path"] not in OPEN_PATHS:
+            self._check_token(headers.get("authorization", ""))
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._settings.max_bytes:
+            raise self._too_large()
+
+    def _check_token(self, given: str) -> None:
+        if self._settings.token is None:
+            return
+        scheme, _, token = given.partition(" ")
+        # All bytes are compared, so that the time tells nothing of where they differ.
+        is_same = hmac.compare_digest(token.strip().encode(), self._settings.token.encode())
+        if scheme.lower() != "bearer" or not is_same:
+            raise _Refused(
+                401, "a token is needed: Authorization: Bearer TOKEN", www_authenticate="Bearer"
+            )
+
+    def _too_large(self) -> _Refused:
+        limit = self._settings.max_bytes
+        return _Refused(
+            413, f"the request is larger than {limit:,} bytes: send fewer or smaller images"
+        )
+
+    def _late(self, body: _Body) -> _Refused:
+        seconds = f"{self._settings.timeout_s:g} s"
+        if not body.is_whole:
+            return _Refused(408, f"the request did not arrive within {seconds}")
+        return _Refused(503, f"no answer within {seconds}: try again", retry_after="1")
+
+
+class _Body:
+    """A request's body on its way, counted."""
+
+    def __init__(self, guard: Guard, receive: Receive) -> None:
+        self._guard, self._receive = guard, receive
+        self.n_bytes, self.is_whole = 0, False
+
+    async def receive(self) -> Message:
+        """The next piece.
+
+        Raises
+        ------
+        _Refused
+            There is more than is allowed, or it breaks off.
+        """
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and not self.is_whole:
+            raise _Refused(400, "the connection ended before the request did")
+        if message["type"] == "http.request":
+            n = len(message.get("body", b""))
+            self._guard.take(n, self.n_bytes + n)
+            self.n_bytes += n
+            self.is_whole = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read and drop what still comes, for a moment."""
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while not self.is_whole:
+                    message = await self._receive()
+                    self.is_whole = message["type"] != "http.request" or not message.get(
+                        "more_body", False
+                    )
+        except TimeoutError:
+            pass
+
+
+async def _refuse(refused: _Refused, send: Send, body: _Body) -> None:
+    """Answer, and close the connection: what is left of the body is not read."""
+    payload = json.dumps({"error": str(refused)}).encode()
+    headers = {
+        "content-type": "application/json",
+        "content-length": str(len(payload)),
+        "connection": "close",
+        **{name.replace("_", "-"): value for name, value in refused.headers.items()},
+    }
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refused.status, "headers": raw})
+    await send({"type": "http.response.body", "body": payload, "more_body": True})
+    await body.drain()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def is_known_host(host: str, allowed: Iterable[str]) -> bool:
+    """Whether the Host header is an address, ``localhost``, or one of the names allowed.
+
+    A page on the web can make its own name lead to this machine (DNS rebinding), and would then be
+    asked for under that name; it cannot do so with an address.
+    """
+    names = {name.lower() for name in allowed}
+    if "*" in names:
+        return True
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    name = name.strip().lower().removesuffix(".")
+    if name == "localhost" or name in names:
+        return True
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True

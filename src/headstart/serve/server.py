@@ -1,0 +1,214 @@
+"""Starting and stopping the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import math
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from headstart.runs.run import Run
+    from headstart.serve.settings import ServeSettings
+
+# A connection that has not sent its headers after so long, or after the limit of a whole request, is
+# closed.
+HEADERS_S = 10.0
+# Connections at the same time; more are answered with status 503.
+MAX_CONNECTIONS = 512
+
+
+def need_packages() -> None:
+    """Raise where the extra is not installed.
+
+    Raises
+    ------
+    InputError
+    """
+    import importlib.util
+
+    wanted = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
+    missing = [name for module, name in wanted.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise InputError(
+            f"the service needs {' and '.join(missing)}: pip install 'headstart[serve]'"
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises
+    ------
+    InputError
+        The port is in use or not allowed, or the address is not of this machine.
+    """
+    shown = one_line(host)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host {shown} is no address of this machine: try 127.0.0.1") from error
+    sock = socket.socket(family, kind, protocol)
+    try:
+        # A port that a service before this one left a second ago is free; on Windows the option
+        # would allow two at once.
+        if hasattr(signal, "SIGKILL"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise InputError(_why_not(error, shown, port)) from error
+    return sock
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is in use: choose another --port (0 takes a free one)"
+    if error.errno == errno.EACCES:
+        return f"port {port} is not allowed to you: choose a --port above 1023"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"--host {host} is no address of this machine: try 127.0.0.1"
+    return f"cannot listen on {host}, port {port}: {error.strerror}"
+
+
+def serve(
+    run: Run,
+    settings: ServeSettings,
+    *,
+    device: str | None = None,
+    cache: Path | None = None,
+    on_ready: Callable[[str], None] = lambda url: None,
+) -> int:
+    """Serve a run until SIGTERM or Ctrl-C; requests that have begun are answered first.
+
+    Parameters
+    ----------
+    run : Run
+    settings : ServeSettings
+    device, cache
+        As for :class:`headstart.runs.predictor.Predictor`.
+    on_ready : callable
+        Told the address once requests are answered.
+
+    Returns
+    -------
+    int
+        How many requests were answered.
+
+    Raises
+    ------
+    InputError
+        The port is in use, a package is missing, or there is no such device.
+    WeightsError
+        The network's weights are gone or changed.
+    """
+    need_packages()
+    sock = listen(settings.host, settings.port)
+    try:
+        from headstart.runs.predictor import Predictor
+        from headstart.serve.app import Service, make_app
+
+        predictor = Predictor(run.model, device=device, cache=cache, max_pixels=settings.max_pixels)
+        service = Service(run.folder.resolve().name, predictor, settings)
+        try:
+            _run(make_app(service), sock, settings, on_ready)
+        finally:
+            service.close()
+    finally:
+        sock.close()
+    return service.metrics.n_requests
+
+
+def url_of(sock: socket.socket) -> str:
+    """``http://127.0.0.1:8000`` of a listening socket."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _run(
+    app: Any, sock: socket.socket, settings: ServeSettings, on_ready: Callable[[str], None]
+) -> None:
+    """uvicorn with one socket, stopped by signals, quiet but for failures."""
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Protocol(H11Protocol):
+        """Closes connections that never finish their headers; uvicorn waits for ever."""
+
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            is_busy = self.cycle is not None and not self.cycle.response_complete
+            if is_busy:
+                self._stop()
+            elif self._timer is None:
+                limit_s = min(HEADERS_S, settings.timeout_s)
+                self._timer = self.loop.call_later(limit_s, self.transport.close)
+
+        def _stop(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    class Server(uvicorn.Server):
+        """Says when it is ready, and ends with a signal as with any other end."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            on_ready(url_of(sock))
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            if threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            signals = (signal.SIGINT, signal.SIGTERM)
+            before = {number: signal.signal(number, self.handle_exit) for number in signals}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    # It notes each broken form: a client could fill the log.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=int(HEADERS_S),
+        timeout_graceful_shutdown=math.ceil(settings.timeout_s),
+    )
+    Server(config).run(sockets=[sock])

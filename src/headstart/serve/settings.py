@@ -1,0 +1,118 @@
+"""What bounds the service: where it listens, who may ask, and how much."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.errors import InputError, one_line
+
+MIB = 2**20
+TOKEN_VARIABLE = "HEADSTART_TOKEN"
+MIN_TOKEN = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServeSettings:
+    """Settings of the service; each limit refuses, none slows down.
+
+    Parameters
+    ----------
+    host : str
+        Address to listen on; the default is this machine alone.
+    port : int in [0, 65535]
+        0 takes a free one.
+    token : str, optional
+        What a request must bring as ``Authorization: Bearer TOKEN``.
+    allowed_hosts : tuple of str
+        Names under which a browser may ask, besides ``localhost`` and bare addresses; ``"*"`` for any.
+    max_bytes : int
+        Of a request's body.
+    max_images : int
+        In one request.
+    max_pixels : int
+        Of one image, before it is decoded.
+    timeout_s : float
+        For a whole request: to arrive, to wait and to be answered.
+    max_waiting : int
+        Images that may wait for the network; more are refused with status 503.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    max_bytes: int = 32 * MIB
+    max_images: int = 32
+    max_pixels: int = 50_000_000
+    timeout_s: float = 30.0
+    max_waiting: int = 256
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise InputError(f"--port must be from 0 to 65535, got {self.port}")
+        least = {
+            "--max-mb": self.max_bytes / MIB,
+            "--max-images": self.max_images,
+            "--max-megapixels": self.max_pixels / 1e6,
+            "--timeout": self.timeout_s,
+            "--max-waiting": self.max_waiting,
+        }
+        for flag, value in least.items():
+            if not 0 < value < float("inf"):
+                raise InputError(f"{flag} must be above 0, got {value:g}")
+        if self.max_waiting < self.max_images:
+            raise InputError(
+                f"--max-waiting {self.max_waiting} is below --max-images {self.max_images}: a full "
+                "request would never be taken"
+            )
+        if self.token is not None:
+            check_token(self.token)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def check_token(token: str) -> None:
+    """Raise for a token that cannot stand in a header or is easily guessed.
+
+    Raises
+    ------
+    InputError
+    """
+    is_sane = token.isascii() and token.isprintable() and " " not in token
+    if not is_sane or len(token) < MIN_TOKEN:
+        raise InputError(
+            f"the token must be {MIN_TOKEN} or more letters, digits and signs without spaces: "
+            "`openssl rand -hex 32` makes a good one"
+        )
+
+
+def read_token(file: Path | None) -> str | None:
+    """The token in a file, else in the environment variable ``HEADSTART_TOKEN``, else None.
+
+    It is no option of its own: others on the machine see a command line.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or is empty.
+    """
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    shown = one_line(str(file))
+    try:
+        token = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InputError(f"cannot read --token-file {shown}: {reason}") from error
+    if not token:
+        raise InputError(f"--token-file {shown} is empty")
+    return token

@@ -1,0 +1,326 @@
+"""A real server asked by real sockets: right answers, bad input, overload, hanging clients, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import signal
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.runs.run import Run
+
+
+def bomb(side: int = 30_000) -> bytes:
+    """A PNG of some hundred bytes that says it has 900 million pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(100_000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+def counter(server: Any, name: str) -> float:
+    """A value of /metrics."""
+    text = server.ask("GET", "/metrics").body.decode()
+    [line] = [line for line in text.splitlines() if line.startswith(name + " ")]
+    return float(line.split()[1])
+
+
+def test_predict__says_what_the_run_says(
+    server: Any, run: Run, photos: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(store))
+    files = sorted(photos.glob("*/*.png"))
+    answer = server.predict(*files)
+    assert answer.status == 200
+    found = answer.json["predictions"]
+    assert [p["name"] for p in found] == [f.name for f in files]
+    for mine, theirs in zip(found, run.predict(files), strict=True):
+        assert mine["label"] == theirs.label
+        assert mine["error"] is None
+        for (label, p), shown in zip(theirs.top, mine["top"], strict=True):
+            assert shown == {"label": label, "probability": pytest.approx(p, abs=1e-4)}
+
+
+def test_predict__bytes_alone(server: Any, photos: Path) -> None:
+    data = (photos / "dark" / "0.png").read_bytes()
+    by_form = server.predict(photos / "dark" / "0.png").json["predictions"][0]
+    for kind in ("image/png", "application/octet-stream", "image/jpeg; q=1"):
+        [found] = server.ask("POST", "/predict?top=1", data, Content_Type=kind).json["predictions"]
+        assert found["top"] == by_form["top"][:1]
+        assert found["name"] == "image"
+
+
+def test_predict__an_unreadable_file_is_told_and_the_rest_done(server: Any, photos: Path) -> None:
+    good = photos / "dark" / "1.png"
+    answer = server.predict(
+        ("text.png", b"Dear diary"), good, ("bomb.png", bomb()), ("no.jpg", b"")
+    )
+    assert answer.status == 200
+    text, right, large, empty = answer.json["predictions"]
+    assert text["error"] == "not an image: it holds text"
+    assert right["label"] in ("dark", "bright")
+    assert (
+        large["error"] == "too large: 900,000,000 pixels; the limit is 1,000,000: save it smaller"
+    )
+    assert empty["error"] == "empty file (0 bytes)"
+    answer = server.predict(("text.png", b"Dear diary"))
+    assert answer.status == 422
+    assert answer.json["predictions"][0]["label"] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "kind", "status", "says"),
+    [
+        ("POST", "/predict", b"", "image/png", 400, "empty"),
+        ("POST", "/predict", b"{}", "application/json", 415, "multipart/form-data"),
+        ("POST", "/predict", b"nonsense", "multipart/form-data; boundary=x", 400, "form"),
+        ("POST", "/predict", b"nonsense", "multipart/form-data", 400, "form"),
+        ("POST", "/predict?top=0", b"x", "image/png", 400, "top: "),
+        ("GET", "/predict", None, "", 405, "Method"),
+        ("GET", "/../../etc/passwd", None, "", 404, "no such address"),
+        ("GET", "/docs", None, "", 404, "no such address"),
+    ],
+)
+def test_bad_requests__are_told(
+    server: Any, method: str, path: str, body: bytes | None, kind: str, status: int, says: str
+) -> None:
+    answer = server.ask(method, path, body, Content_Type=kind)
+    assert answer.status == status, answer
+    assert says in answer.json["error"]
+
+
+def test_predict__too_many_images(server: Any) -> None:
+    answer = server.predict(*[(f"{i}.png", b"x") for i in range(26)])
+    assert (answer.status, answer.json["error"]) == (413, "a request may hold 25 images at most")
+
+
+def test_predict__a_text_field_is_told(server: Any) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="url"\r\n\r\nhttp://a\r\n--x--\r\n'
+    answer = server.ask("POST", "/predict", body, Content_Type="multipart/form-data; boundary=x")
+    assert (answer.status, "send each image as a file" in answer.json["error"]) == (400, True)
+
+
+def test_predict__two_gigabytes_are_refused_by_their_header(server: Any) -> None:
+    with socket.create_connection(server.address, timeout=10) as sock:
+        head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        sock.sendall(f"{head}Content-Length: {2 * 2**30}\r\n\r\n".encode())
+        started = time.monotonic()
+        answer = read_all(sock)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"larger than 524,288 bytes" in answer
+    assert time.monotonic() - started < 5
+
+
+def test_predict__an_endless_body_is_cut_off(server: Any) -> None:
+    with socket.create_connection(server.address, timeout=10) as sock:
+        head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        sock.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        assert send_until_closed(sock, limit=2**31) < 2**30
+
+
+def send_until_closed(sock: socket.socket, limit: int) -> int:
+    """Send chunks; how many bytes were taken."""
+    sent = 0
+    with contextlib.suppress(OSError):
+        while sent < limit:
+            sock.sendall(b"10000\r\n" + bytes(2**16) + b"\r\n")
+            sent += 2**16
+    return sent
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Until the other side closes."""
+    found = b""
+    while piece := sock.recv(65536):
+        found += piece
+    return found
+
+
+def test_predict__chunked_and_a_little_too_large_sees_the_answer(server: Any) -> None:
+    with socket.create_connection(server.address, timeout=10) as sock:
+        head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        sock.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        for _ in range(10):
+            sock.sendall(b"10000\r\n" + bytes(2**16) + b"\r\n")
+        sock.sendall(b"0\r\n\r\n")
+        assert read_all(sock).startswith(b"HTTP/1.1 413 ")
+
+
+def test_predict__twenty_requests_at_once_share_passes(server: Any, photos: Path) -> None:
+    files = sorted(photos.glob("*/*.png"))
+    expected = {f: server.predict(f).json["predictions"][0] for f in files}
+    before = counter(server, "headstart_batch_images_count")
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda i: server.predict(files[i % 16], files[-1]), range(20)))
+    passes = counter(server, "headstart_batch_images_count") - before
+    for i, answer in enumerate(answers):
+        assert answer.status == 200
+        first, second = answer.json["predictions"]
+        for found, file in ((first, files[i % 16]), (second, files[-1])):
+            assert found["label"] == expected[file]["label"]
+            assert found["top"][0]["probability"] == pytest.approx(
+                expected[file]["top"][0]["probability"], abs=1e-5
+            )
+    assert passes <= 40
+    assert counter(server, "headstart_images_waiting") == 0
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_hanging_clients__do_not_hold_others_up(server: Any, photos: Path, whole: bool) -> None:
+    """Headers without a body, and half of the headers; sixty at once."""
+    head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    text = head + "Content-Length: 1000\r\n\r\nabc" if whole else head
+    socks = [socket.create_connection(server.address, timeout=30) for _ in range(60)]
+    try:
+        for sock in socks:
+            sock.sendall(text.encode())
+        started = time.monotonic()
+        assert server.predict(photos / "dark" / "0.png").status == 200
+        assert time.monotonic() - started < 4
+        answers = [read_all(sock) for sock in socks]
+        assert time.monotonic() - started < 20
+    finally:
+        for sock in socks:
+            sock.close()
+    if whole:
+        assert all(a.startswith(b"HTTP/1.1 408 ") for a in answers)
+        assert b"did not arrive within 5 s" in answers[0]
+    else:
+        assert answers == [b""] * 60
+
+
+def test_client__that_leaves_costs_nothing(server: Any, photos: Path) -> None:
+    data = (photos / "dark" / "0.png").read_bytes()
+    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: {len(data)}\r\n\r\n"
+    for part in (data, data[:50]):
+        with socket.create_connection(server.address) as sock:
+            sock.sendall(head.encode() + part)
+    assert server.predict(photos / "dark" / "0.png").status == 200
+
+
+def test_garbage__is_no_request(server: Any) -> None:
+    with socket.create_connection(server.address, timeout=10) as sock:
+        sock.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert read_all(sock).startswith(b"HTTP/1.1 400 ")
+    assert server.ask("GET", "/health").json["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:80", 200), ("evil.example", 421), ("", 421)],
+)
+def test_host__names_that_are_not_ours_are_refused(server: Any, host: str, status: int) -> None:
+    with socket.create_connection(server.address, timeout=10) as sock:
+        sock.sendall(f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert read_all(sock).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_origin__pages_of_other_sites_are_refused(server: Any, photos: Path) -> None:
+    image = photos / "dark" / "0.png"
+    assert server.predict(image, Origin="https://evil.example").status == 403
+    assert server.predict(image, Origin=server.url).status == 200
+
+
+def test_metrics__are_what_prometheus_reads(server: Any, photos: Path) -> None:
+    server.predict(photos / "dark" / "0.png")
+    answer = server.ask("GET", "/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = answer.body.decode().splitlines()
+    sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.e+]+')
+    for line in lines:
+        assert line.startswith(("# HELP ", "# TYPE ")) or sample.fullmatch(line), line
+    assert 'headstart_requests_total{path="/predict",status="200"}' in answer.body.decode()
+    buckets = [line for line in lines if line.startswith("headstart_predict_seconds_bucket")]
+    values = [int(line.split()[-1]) for line in buckets]
+    assert values == sorted(values)
+    assert counter(server, "headstart_predict_seconds_count") == values[-1] > 0
+    assert counter(server, "process_resident_memory_bytes") > 1e7
+
+
+def test_openapi__names_both_kinds_of_body(server: Any) -> None:
+    paths = server.ask("GET", "/openapi.json").json["paths"]
+    assert {"/predict", "/health", "/metrics"} <= set(paths)
+    content = paths["/predict"]["post"]["requestBody"]["content"]
+    assert set(content) == {"multipart/form-data", "application/octet-stream", "image/*"}
+    about = server.ask("GET", "/").json
+    assert about["classes"] == ["bright", "dark"]
+    assert about["limits"]["max_images"] == 25
+
+
+def test_token__is_asked_for_and_a_signal_lets_requests_end(
+    start: Callable[..., Any],
+    is_ready: Any,
+    ends: Any,
+    run: Run,
+    store: Path,
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret-token-1\n")
+    words = ("--port", 0, "--json", "--token-file", token)
+    with start(run.folder, *words, HEADSTART_CACHE=str(store)) as process:
+        client = is_ready(process)
+        image = photos / "bright" / "0.png"
+        for given in ("", "Bearer", "Bearer secret-token-2", "Basic secret-token-1", "Bearer é"):
+            refused = client.predict(image, Authorization=given.encode().decode("latin-1"))
+            assert refused.status == 401
+            assert refused.headers["www-authenticate"] == "Bearer"
+        assert client.ask("GET", "/metrics").status == 401
+        assert client.ask("GET", "/health").status == 200
+        assert client.predict(image, Authorization="Bearer secret-token-1").status == 200
+        # A request whose body is on its way when the signal comes is answered.
+        data = image.read_bytes()
+        head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        head += f"Authorization: Bearer secret-token-1\r\nContent-Length: {len(data)}\r\n\r\n"
+        with socket.create_connection(client.address, timeout=10) as sock:
+            sock.sendall(head.encode() + data[:100])
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            sock.sendall(data[100:])
+            assert read_all(sock).startswith(b"HTTP/1.1 200 ")
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == ""
+
+
+def test_port_in_use_and_other_bad_starts__are_one_line(
+    server: Any, fails: Callable[..., str], run: Run, tmp_path: Path
+) -> None:
+    port = server.address[1]
+    assert fails("serve", run.folder, "--port", port) == (
+        f"headstart: port {port} of 127.0.0.1 is in use: choose another --port (0 takes a free one)"
+    )
+    assert "from 0 to 65535" in fails("serve", run.folder, "--port", 99999)
+    assert "no address of this machine" in fails("serve", run.folder, "--host", "192.0.2.1")
+    assert "no address of this machine" in fails("serve", run.folder, "--host", "no such.host")
+    assert "--timeout must be above 0" in fails("serve", run.folder, "--timeout", "nan")
+    assert "a full request would never be taken" in fails(
+        "serve", run.folder, "--max-waiting", 3, "--max-images", 4
+    )
+    (tmp_path / "token").write_text("short")
+    assert "8 or more" in fails("serve", run.folder, "--token-file", tmp_path / "token")
+    assert "cannot read --token-file" in fails("serve", run.folder, "--token-file", tmp_path)
+    newer = tmp_path / "newer"
+    shutil.copytree(run.folder, newer)
+    facts = json.loads((newer / "model" / "model.json").read_text())
+    (newer / "model" / "model.json").write_text(json.dumps(facts | {"schema": 99}))
+    assert "written by a newer Headstart (schema 99" in fails("serve", newer)
+    assert "no such run folder" in fails("serve", tmp_path / "none")
