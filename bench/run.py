@@ -40,6 +40,7 @@ BENCHES = (
     "finetune",
     "whole_question",
     "memory",
+    "serve",
     "svm",
 )
 # Benches of many minutes are measured, kept and resumed part by part; a quick run has the first.

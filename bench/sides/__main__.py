@@ -25,6 +25,7 @@ HOMES = {
     "head_ours": "heads",
     "head_plain": "heads",
     "peak_memory": "extraction",
+    "predict_loop": "predicting",
     "small_run": "heads",
     "write_weights": "networks",
 }
