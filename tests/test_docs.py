@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 import headstart
 from headstart.backbones import Entry, catalogue
@@ -25,6 +27,27 @@ from headstart.cli import app as cli
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [*GUIDE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
+GROUPS = {"augment", "baseline", "lab", "predict", "transfer"}
+# Verbs whose commands are run as they stand, each with what makes it small.
+TINY_SIFT = ("--words", "4", "--patches", "16", "--levels", "2", "--gaussians", "4", "--step", "4")
+QUICK: dict[str, tuple[str, ...]] = {
+    "kernels": (),
+    "describe": (),
+    "complexity": (),
+    "predict imagenet": (),
+    "augment preview": ("--size", "32"),
+    "baseline sift": (*TINY_SIFT, "--size", "64"),
+    "baseline pixels": ("--size", "64"),
+    "lab augmentation": ("--seeds", "2", "--size", "32"),
+    "lab normalise": ("--seeds", "2"),
+    **{
+        f"lab {name}": ("--seeds", "2", "--quick")
+        for name in ("optimizers", "dropout", "batchnorm", "overfitting")
+    },
+}
+WITHOUT_FIGURE = {"architectures.md", "imagenet.md", "compare.md", "retrieval.md"}
+# What a page's command means by these names.
+PICTURES = ("cat.jpg", "photo.jpg", "demo/cat.jpg")
 SHELL_ENDS = {"|", ">", ">>", "<", "&&", "||", ";", "&", "2>"}
 
 
@@ -44,6 +67,11 @@ def shell_lines(page: Path) -> Iterator[str]:
     for content in blocks(page, "console"):
         lines = content.replace("\\\n", " ").splitlines()
         yield from (line[2:] for line in lines if line.startswith("$ "))
+
+
+def inline_lines(page: Path) -> Iterator[str]:
+    """The commands that stand in code within the text: ```headstart lab dropout```."""
+    yield from re.findall(r"`(headstart [^`\n]+)`", page.read_text(encoding="utf-8"))
 
 
 def calls(line: str, program: str) -> Iterator[list[str]]:
@@ -70,6 +98,20 @@ def calls_in(pages: list[Path], program: str) -> list[Any]:
         for line in shell_lines(page)
         for words in calls(line, program)
     ]
+
+
+def quick_calls() -> list[Any]:
+    """What pages show of the verbs that need no data but a picture, or a small folder, each once."""
+    found = []
+    for page in [ROOT / "docs" / "lecture.md", *GUIDE]:
+        inline = inline_lines(page) if page.stem in {"lecture", "labs"} else []
+        for line in [*shell_lines(page), *inline]:
+            for words in calls(line, "headstart"):
+                verb = " ".join(words[:2]) if words[0] in GROUPS else words[0]
+                is_known = not {"--backbone", "--weights"} & set(words) or "embedded" in words
+                if verb in QUICK and is_known and words not in [p.values[0] for p in found]:
+                    found.append(pytest.param(words, id=shlex.join(words)))
+    return found
 
 
 def headings(page: Path) -> set[str]:
@@ -104,6 +146,81 @@ def test_commands__parse(words: list[str], command: Any) -> None:
         command.commands[verb].make_context(verb, rest)
     except typer.Exit:
         assert {"--help", "-h"} & set(rest)
+
+
+@pytest.fixture
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder that holds what the pages' commands name, in small."""
+    rng = np.random.default_rng(0)
+    for name in PICTURES:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(path)
+    for label, level in (("dark", 60), ("bright", 190)):
+        for i in range(12):
+            path = tmp_path / "photos" / label / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = rng.normal(level, 25, (48, 48, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", quick_calls())
+def test_commands__of_quick_verbs_really_run(
+    words: list[str], at_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [w for w in words[1:] if re.search(r"/$|\.csv$|^\.\./|^policy.json$", w)]
+    if absent := [w for w in asked if not (at_home / w).exists()]:
+        pytest.skip(f"there is no {' and no '.join(absent)} here")
+    verb = " ".join(words[:2]) if words[0] in GROUPS else words[0]
+    # Of an option given twice the last one counts.
+    code = cli.run([*words, *QUICK[verb]])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert said.out.strip() or said.err.strip()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(words, id=shlex.join(words))
+        for name in ("lecture", "labs")
+        for line in inline_lines(ROOT / "docs" / f"{name}.md")
+        for words in calls(line, "headstart")
+        if len(words) > 1
+    ],
+)
+def test_commands__within_the_text_parse(words: list[str], command: Any) -> None:
+    test_commands__parse(words, command)
+
+
+def test_lecture__leads_to_pages_with_command_figure_and_paper() -> None:
+    lecture = ROOT / "docs" / "lecture.md"
+    rows = re.findall(r"^\| .* \| \[.*\]\((\w[\w-]*\.md)", lecture.read_text("utf-8"), re.MULTILINE)
+    assert len(set(rows)) > 20
+    for name in sorted(set(rows)):
+        page = ROOT / "docs" / name
+        text = page.read_text("utf-8")
+        assert any(calls(line, "headstart") for line in shell_lines(page)), name
+        # Two pages show what a command prints instead of a picture, two what it writes of one's own.
+        if name not in WITHOUT_FIGURE:
+            assert re.search(r"^!\[.+\]\((figures|evidence)/", text, re.MULTILINE), name
+
+
+def test_figures__are_those_that_the_script_makes_and_the_pages_show() -> None:
+    shown = {
+        target
+        for page in GUIDE
+        for target in re.findall(r"\]\(figures/([\w.-]+)\)", page.read_text("utf-8"))
+    }
+    there = {path.name for path in (ROOT / "docs" / "figures").iterdir()}
+    script = (ROOT / "docs" / "figures.py").read_text("utf-8")
+    made = set(re.findall(r'"([\w-]+\.(?:svg|png))"', script)) - set(
+        re.findall(r'"([\w-]+-\d\.(?:svg|png))":', script)
+    )
+    assert shown == there == made
+    assert sum(p.stat().st_size for p in (ROOT / "docs" / "figures").iterdir()) < 2_000_000
 
 
 def test_commands__are_found_at_all() -> None:

@@ -63,7 +63,8 @@ def answer(data: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     if paired.p_value >= 0.05:
         return (
             f"{better.name} ({_percent(better)}) against {worse.name} ({_percent(worse)}) {on}: "
-            f"{between} between them, within what chance gives ({chance})."
+            f"{between} between them, which McNemar's test cannot tell from chance "
+            f"(p = {paired.p_value:.3f})."
         )
     return (
         f"{better.name}: {_percent(better)} {on}; {worse.name}: {_percent(worse)}, {between} fewer, "

@@ -1,0 +1,96 @@
+"""The examples and the notebook run, offline, on small versions of their own data."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+NOTEBOOK = EXAMPLES / "tour.ipynb"
+# What makes each example small, and a pattern of what it prints.
+RUNS: dict[str, tuple[dict[str, Any], str]] = {
+    "predict_imagenet": ({}, r"(?s)(cat|tabby) .*%"),
+    "fit_and_predict": ({"per_class": 8, "resolutions": (64,)}, r"(?s)test images.*95 % confid"),
+    "layer_profile": ({"per_class": 8, "resolutions": (64,)}, r"of the test images: last layer"),
+    "fine_tune": ({"per_class": 5, "epochs": 1}, r"epoch 1: training loss \d"),
+    "kernels": ({}, r"become 113 x 75; by the formula 113"),
+    "sift_vs_cnn": ({"per_class": 20}, r"McNemar"),
+    "augmentation": ({"size_px": 64}, r"(?s)basic.png.*augmix.png.*mixup.png"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _beside_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a script has it: the folder of the script comes first on the path."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+
+
+def example(name: str) -> ModuleType:
+    sys.modules.pop(name, None)
+    return importlib.import_module(name)
+
+
+def code_cells() -> list[str]:
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def test_examples__are_all_run_here() -> None:
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert names == {*RUNS, "demo"}  # demo is `make demo`
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_example__runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small, said = RUNS[name]
+    example(name).main(tmp_path, **small)
+    assert re.search(said, capsys.readouterr().out)
+    for picture in tmp_path.glob("*.png"):
+        with Image.open(picture) as opened:
+            opened.verify()
+
+
+@pytest.mark.slow
+def test_notebook__runs_from_the_first_cell_to_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    first, *others = code_cells()
+    smaller = first.replace("PER_CLASS, SIZES = 40, (96, 160)", "PER_CLASS, SIZES = 20, (64,)")
+    assert smaller != first
+    for cell in (smaller, *others):
+        value = run_cell(cell, names)
+        assert value is None or isinstance(value, Image.Image | list)
+    said = capsys.readouterr().out
+    assert "138,357,544 parameters" in said
+    assert "McNemar" in said
+
+
+def run_cell(cell: str, names: dict[str, Any]) -> Any:
+    """Run a cell as a notebook does: the value of a last expression is its answer."""
+    *body, last = ast.parse(cell).body
+    if not isinstance(last, ast.Expr):
+        body.append(last)
+    exec(compile(ast.Module(body, []), "tour.ipynb", "exec"), names)
+    if not isinstance(last, ast.Expr):
+        return None
+    return eval(compile(ast.Expression(last.value), "tour.ipynb", "eval"), names)
+
+
+def test_notebook__carries_no_outputs() -> None:
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    assert notebook["nbformat"] == 4
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
