@@ -30,6 +30,7 @@ def wait_until(so: Callable[[], Any], seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_jobs__a_fit_runs_while_another_waits_and_can_be_stopped(jobs: Jobs, photos: Path) -> None:
     first = jobs.start(str(photos), settings=SMALL)
     second = jobs.start(str(photos), name="second", settings=SMALL)

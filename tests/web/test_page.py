@@ -67,14 +67,15 @@ def visit(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
         if not request.url.startswith((url, "data:", "blob:", "about:")):
             outside.append(request.url)
 
-    def open_page(width: int = 1280, height: int = 900, at: str = "") -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height})
+    def open_page(width: int = 1280, height: int = 900, scheme: str = "light") -> Any:
+        view = {"width": width, "height": height}
+        context = browser.new_context(viewport=view, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("request", asked)
         page.on("pageerror", lambda error: outside.append(f"error: {error}"))
-        page.goto(at or url)
+        page.goto(url)
         page.get_by_role("tab", name="Train").wait_for()
         return page
 
@@ -133,6 +134,15 @@ def test_page__a_kernel_is_edited_and_the_result_follows(visit: Callable[..., An
     page.get_by_label("The same as text").fill("[[0,0,0],[0,1,0],[0,0,0]]")
     page.locator('#convolved img[alt*="[0,1,0]"]').wait_for()
     sync_api.expect(page.get_by_label("row 1, column 1")).to_have_value("0")
+    assert grave(page) == []
+
+
+def test_page__predicts_in_the_dark_too(visit: Callable[..., Any], photos: Path) -> None:
+    page = visit(scheme="dark")
+    page.get_by_role("tab", name="Predict").click()
+    drop(page, photos / "lying" / "3.png")
+    page.locator(".hs-card .hs-bars tr").nth(5).wait_for()
+    page.locator('img[alt^="Where the evidence for"]').wait_for()
     assert grave(page) == []
 
 
@@ -215,7 +225,7 @@ def test_page__a_whole_training_from_a_zip(
 def test_page__two_tabs_do_not_disturb_each_other_and_a_job_is_cancelled(
     visit: Callable[..., Any], photos: Path
 ) -> None:
-    one, two = visit(), visit(390, 844)
+    one, two = visit(scheme="dark"), visit(390, 844)
     for page, name in ((one, "first"), (two, "second")):
         page.get_by_label("Folder of pictures on this computer").fill(str(photos))
         page.get_by_role("button", name="Settings").click()
@@ -229,6 +239,7 @@ def test_page__two_tabs_do_not_disturb_each_other_and_a_job_is_cancelled(
     one.get_by_role("button", name="Cancel this job").click()
     one.locator("#job .hs-state.stopped").wait_for()
     assert "first" in one.locator("#job h2").inner_text()
+    assert grave(one) == []
     width = two.evaluate("document.documentElement.scrollWidth")
     assert width <= 390, "the page is wider than the phone"
     assert grave(two) == []

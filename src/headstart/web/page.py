@@ -84,6 +84,8 @@ def theme() -> gr.themes.Base:
         body_text_color_subdued_dark="*neutral_300",
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_400",
+        link_text_color_dark="*primary_300",
+        link_text_color_hover_dark="*primary_200",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",

@@ -133,7 +133,7 @@ def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> Fa
         build_page(work, jobs),
         path="/",
         theme=theme(),
-        css=html.stylesheet(),
+        head=f"<style>{html.stylesheet()}</style>",  # `css` would lose the rules for the dark
         js=MEND,
         footer_links=[],
         run_history=False,
