@@ -53,6 +53,16 @@ def test_unknown_verb__is_one_line_with_a_hint(fails: Callable) -> None:
     assert "Did you mean 'fit'" in fails("fot", "x")
 
 
+@pytest.mark.parametrize("group", ["baseline", "lab", "transfer"])
+def test_group_without_a_verb__shows_its_help_and_nothing_else(
+    headstart: Callable, group: str
+) -> None:
+    said = headstart(group)
+    assert said.code == 2
+    assert "Usage" in said.out + said.err
+    assert "headstart:" not in said.err
+
+
 def test_unknown_option__is_one_line(fails: Callable) -> None:
     assert "--resolution" in fails("fit", "x", "--resolution", "3")
 

@@ -26,4 +26,6 @@ def test_complexity__of_some_networks(headstart, tmp_path: Path) -> None:
 def test_complexity__says_bad_input_in_one_line(fails, tmp_path: Path) -> None:
     said = fails("complexity", "resnet5", "--out", tmp_path)
     assert "publishes no figures of 'resnet5'. Did you mean 'resnet50'" in said
+    said = fails("complexity", "--reference", "vgg61", "--out", tmp_path)
+    assert "publishes no figures of 'vgg61'" in said
     assert "leave the names out" in fails("complexity", "vgg16", "--all", "--out", tmp_path)

@@ -212,3 +212,15 @@ def test_draw_gallery__needs_two_images() -> None:
     images, names = sample_photographs(40)
     with pytest.raises(DataError, match="two images at least"):
         draw_gallery(images[:1], names[:1], [0, 1], data="d")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        ([0.1, 7.8e-6, 2314.0], "0.1 [<0.001, 2,314] times"),
+        ([150.0, 0.0013, 1e9], "150 [0.0013, >10,000] times"),
+        ([2.0, None, None], "2 [∞, ∞] times"),
+    ],
+)
+def test_times__has_no_powers_of_ten(ratio: list, said: str) -> None:
+    assert bn_words._times(ratio) == said

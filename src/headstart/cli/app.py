@@ -96,6 +96,8 @@ def run(argv: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail(STOPPED, 130)
     except TyperException as error:
+        if not error.format_message():  # a group without a verb, which has shown its help
+            return 2
         message = f"{error.format_message()} (`headstart --help` lists what there is)"
         return _fail(message, 2, as_json="--json" in argv)
     except HeadstartError as error:

@@ -48,6 +48,7 @@ def complexity(
 
     if everything and networks:
         raise InputError("--all shows every network: leave the names out, or leave out --all")
+    published_results([reference])  # an unknown name is told, not passed over
     names = networks or (None if everything else catalogue_names())
     results = published_results(None if names is None else list(dict.fromkeys(names)))
     found: dict[str, Any] = {

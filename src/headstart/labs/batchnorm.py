@@ -301,7 +301,13 @@ def _by_layer(measured: dict[str, list[_Measured]]) -> dict[str, Any]:
     return {
         kind: {
             key: [
-                triple(over_seeds([m["by_layer"][key][i] for m in measured[kind]], at_least=0.0))
+                triple(
+                    over_seeds(
+                        [m["by_layer"][key][i] for m in measured[kind]],
+                        at_least=0.0,
+                        at_most=180.0 if key == "angle" else math.inf,
+                    )
+                )
                 for i in range(len(measured[kind][0]["by_layer"][key]))
             ]
             for key in ("shift", "relative_shift", "angle")

@@ -129,5 +129,18 @@ def _points(gain: Sequence[float | None]) -> str:
 def _times(ratio: Sequence[float | None]) -> str:
     if ratio[0] is None:
         return "an unknown number of times"
-    value, low, high = (f"{v:.2g}" if v is not None else "∞" for v in ratio)
+    value, low, high = ("∞" if v is None else _plain(v) for v in ratio)
     return f"{value} [{low}, {high}] times"
+
+
+def _plain(ratio: float) -> str:
+    """Two digits, and no powers of ten where few seeds leave an interval wide open."""
+    if ratio < 0.001:
+        return "<0.001"
+    return (
+        f"{ratio:,.0f}"
+        if 100 <= ratio < 10_000
+        else ">10,000"
+        if ratio >= 10_000
+        else f"{ratio:.2g}"
+    )
