@@ -22,12 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from docstrings import write_docstrings
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 PAGES = ROOT / "docs" / "evidence"
 
 SCENES = "../shared/data/scene15 --split ../shared/data/scene15_split.csv"
 TEXTURES = "../shared/data/textures"
+DOCSTRINGS = "bench/results/docstrings.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,10 @@ TABLES = (
     Table(name="advice-scene15", command=f"transfer advice {SCENES}"),
     Table(name="advice-textures", command=f"transfer advice {TEXTURES}"),
     Table(name="sift-scene15", command=f"baseline sift {SCENES}"),
+    Table(
+        name="text-variants",
+        command=f"finetune {DOCSTRINGS} --label package --compare variants",
+    ),
     Table(name="sift-textures", command=f"baseline sift {TEXTURES}"),
 )
 FIT = Table(name="fit-budget-scene15", command=f"fit {SCENES} --budget 20m")
@@ -100,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if absent:
             print(f"{table.name}: left out, there is no {absent[0]}")
             continue
+        if DOCSTRINGS in table.command:
+            write_docstrings(ROOT / DOCSTRINGS)
         print(f"{table.name}: headstart {table.command}", flush=True)
         failed += make(table)
     return int(failed > 0)

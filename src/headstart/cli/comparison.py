@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +45,6 @@ def run_comparison(
     from headstart.runs.report.comparison import write_comparison
     from headstart.transfer import compare
 
-    def tell(arm: Arm, seed: int, outcome: Outcome) -> None:
-        if not (quiet or is_quiet()):
-            share = outcome.val_correct.mean()
-            typer.echo(
-                f"{arm.name}, seed {seed}: validation {share:.1%} in {outcome.seconds:.0f} s",
-                err=True,
-            )
-
     with progress_bars(quiet=quiet) as progress:
         found = compare(
             indexed,
@@ -62,7 +54,7 @@ def run_comparison(
             size_px=size_px,
             device=device,
             progress=progress,
-            on_outcome=tell,
+            on_outcome=told(quiet=quiet),
         )
     figures = {
         "title": title,
@@ -75,6 +67,20 @@ def run_comparison(
     return figures
 
 
+def told(*, quiet: bool) -> Callable[[Arm, int, Outcome], None]:
+    """Says on standard error what each fit reached."""
+
+    def tell(arm: Arm, seed: int, outcome: Outcome) -> None:
+        if not (quiet or is_quiet()):
+            share = outcome.val_correct.mean()
+            typer.echo(
+                f"{arm.name}, seed {seed}: validation {share:.1%} in {outcome.seconds:.0f} s",
+                err=True,
+            )
+
+    return tell
+
+
 def show_comparison(found: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     """The table, the answer, and where the page is."""
     if as_json:
@@ -85,13 +91,13 @@ def show_comparison(found: Mapping[str, Any], folder: Path, *, as_json: bool) ->
 
     from headstart.runs.report.comparison import cells
 
-    n_seeds = len(found["seeds"])
+    n_seeds, nouns = len(found["seeds"]), found.get("noun", "image") + "s"
     table = Table(
         box=box.SIMPLE_HEAD,
         caption=f"accuracy in %, mean of {n_seeds} {'seeds' if n_seeds > 1 else 'seed'}; "
-        f"{found['n_fit']:,} images to fit on,\n{found['n_val']:,} to validate on, "
-        f"{found['n_test']:,} test images; points against {one_line(found['reference'])}\n"
-        "* taken: the quickest that the validation images cannot tell from the best",
+        f"{found['n_fit']:,} {nouns} to fit on,\n{found['n_val']:,} to validate on, "
+        f"{found['n_test']:,} test {nouns}; points against {one_line(found['reference'])}\n"
+        f"* taken: the quickest that the validation {nouns} cannot tell from the best",
         caption_justify="left",
     )
     table.add_column("")

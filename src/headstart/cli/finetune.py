@@ -15,6 +15,7 @@ from headstart.cli.comparison import (
     show_comparison,
 )
 from headstart.cli.console import console, progress_bars
+from headstart.cli.texts import Texts, finetune_texts
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -34,10 +35,14 @@ def register(app: typer.Typer) -> None:
 
 def finetune(
     data: Annotated[
-        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
+        str,
+        typer.Argument(
+            help="Folder of class folders, table of paths or of texts, split file or data set name."
+        ),
     ],
     compare: Annotated[
-        str | None, typer.Option(help="regimes or bn: measure all of them instead of one.")
+        str | None,
+        typer.Option(help="regimes or bn (texts: variants): measure all of them instead of one."),
     ] = None,
     regime: Annotated[
         str, typer.Option(help="scratch, all, lower, upper or output.", rich_help_panel="Training")
@@ -48,7 +53,10 @@ def finetune(
             help="Layer at which lower ends and upper begins.", rich_help_panel="Training"
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, rich_help_panel="Training")] = 6,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Default 6; of texts 10.", rich_help_panel="Training"),
+    ] = None,
     lr: Annotated[
         float | None,
         typer.Option(help="Highest rate of the output layer.", rich_help_panel="Training"),
@@ -66,8 +74,13 @@ def finetune(
         ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Images a step.", rich_help_panel="Training")
-    ] = 32,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Images or texts a step; default 32, of texts 50.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
     bn: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +117,17 @@ def finetune(
     split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
     test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    text: Texts.text = None,
+    label: Texts.label = None,
+    split_column: Texts.split_column = None,
+    embeddings: Texts.embeddings = None,
+    variant: Annotated[
+        str,
+        typer.Option(
+            help="rand, static, non-static or multichannel: what a TextCNN does with word vectors.",
+            rich_help_panel="Texts",
+        ),
+    ] = "non-static",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; default runs/DATA-finetune.")
     ] = None,
@@ -123,15 +147,33 @@ def finetune(
         headstart finetune photos/ --regime all --epochs 8 --augment mixup
 
         headstart finetune photos/ --compare bn --batch-size 8
+
+        headstart finetune reviews.csv --compare variants
     """
     import dataclasses
 
     from headstart.backbones import load
     from headstart.data import index
+    from headstart.data.texts import is_text_table
     from headstart.errors import InputError, did_you_mean
     from headstart.finetune import TrainSettings
     from headstart.transfer import bn_arms, regime_arms
 
+    if is_text_table(data, text_column=text):
+        finetune_texts(
+            data,
+            compare=compare,
+            variant=variant,
+            columns=(text, label, split_column),
+            embeddings=embeddings,
+            training={"epochs": epochs, "lr": lr, "optimizer": optimizer, "batch_size": batch_size},
+            seeds=chosen_seeds(seed, seeds if compare else 1),
+            test_size=test_size,
+            device=device,
+            out=out,
+            as_json=as_json,
+        )
+        return
     if compare is not None and compare not in COMPARED:
         raise InputError(
             f"--compare must be {' or '.join(COMPARED)}; got {compare!r}."
@@ -139,8 +181,8 @@ def finetune(
         )
     given: dict[str, Any] = {"lr": lr, "layer_decay": layer_decay, "optimizer": optimizer, "bn": bn}
     base = TrainSettings(
-        epochs=epochs,
-        batch_size=batch_size,
+        epochs=epochs or 6,
+        batch_size=batch_size or 32,
         augment=augment,
         normalise=not random_head,
         seed=seed,

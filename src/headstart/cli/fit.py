@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli.console import console, progress_bars
+from headstart.cli.texts import Texts
 
 if TYPE_CHECKING:
     from headstart.runs.run import Run
@@ -21,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 def fit(
     data: Annotated[
-        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
+        str,
+        typer.Argument(
+            help="Folder of class folders, table of paths or of texts, split file or data set name."
+        ),
     ],
     backbone: Annotated[
         str, typer.Option(help="Pretrained network: see `headstart backbones`.")
@@ -37,12 +41,16 @@ def fit(
         str | None,
         typer.Option(
             help="Time that the fit should take: 90s, 10m, 1h. With it, fine-tuning is tried where "
-            "it fits, and kept where it wins; without it, nothing is fine-tuned."
+            "it fits, and kept where it wins; without it, nothing is fine-tuned. Of texts: it "
+            "allows for more networks."
         ),
     ] = None,
     finetune: Annotated[
         bool,
-        typer.Option("--finetune/--no-finetune", help="With --budget: try fine-tuning, or not."),
+        typer.Option(
+            "--finetune/--no-finetune",
+            help="With --budget: try fine-tuning, or not. Of texts: train networks, or not.",
+        ),
     ] = True,
     seed: Annotated[int, typer.Option(help="Of the split and of the folds.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Run folder to make; default runs/NAME.")] = None,
@@ -63,9 +71,17 @@ def fit(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best here.")
     ] = None,
+    text: Texts.text = None,
+    label: Texts.label = None,
+    split_column: Texts.split_column = None,
+    embeddings: Texts.embeddings = None,
+    encoder: Texts.encoder = None,
+    epochs: Texts.epochs = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.")] = False,
 ) -> None:
     """Find the best layer and resolution of a pretrained network for your images.
+
+    Or, for a table of labelled texts, the best of TF-IDF, word vectors and TextCNNs.
 
     Every image goes through the network once. Every layer at every resolution is judged by a
     cross-validated linear SVM on the training images; the cheapest one that the noise cannot tell
@@ -83,8 +99,11 @@ def fit(
         headstart fit scene15/ --split split.csv --out runs/scenes
 
         headstart fit photos/ --weights net.safetensors --arch resnet50
+
+        headstart fit reviews.csv --text review --label sentiment
     """
     import headstart
+    from headstart.cli.texts import choose_options
     from headstart.runs.settings import parse_seconds
 
     options: dict[str, Any] = {
@@ -105,6 +124,15 @@ def fit(
     }
     if c is not None:
         options["Cs"] = _numbers(c, "--C", float)
+    texts = {
+        "text": text,
+        "label": label,
+        "split_column": split_column,
+        "embeddings": embeddings,
+        "encoder": encoder,
+        "epochs": epochs,
+    }
+    options = choose_options(data, options, texts)
     with progress_bars(quiet=as_json) as progress:
         run = headstart.fit(data, out=out, force=force, progress=progress, **options)
     if as_json:
@@ -124,17 +152,20 @@ def report(
 
 def show(run: Run) -> None:
     """The findings, the table tap x resolution, and the sentence that matters."""
-    from headstart.cli.tables import data_lines, finetuning_lines, layer_table
+    from headstart.cli.tables import data_lines, finetuning_lines, layer_table, noun
 
     out = console()
     for line in data_lines(run.metrics):
         out.print(line, markup=False, soft_wrap=True)
     out.print(layer_table(run.metrics))
+    if "text" in run.metrics:
+        out.print(run.metrics["text"]["verdict"], markup=False, soft_wrap=True)
     for line in finetuning_lines(run.metrics):
         out.print(line, markup=False, soft_wrap=True)
     out.print(run.sentence, style="bold", markup=False, soft_wrap=True)
     out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
-    out.print(f"predict  headstart predict {run.folder} IMAGES...", markup=False, soft_wrap=True)
+    given = "IMAGES..." if noun(run.metrics) == "image" else '"SOME TEXT"'
+    out.print(f"predict  headstart predict {run.folder} {given}", markup=False, soft_wrap=True)
 
 
 def _numbers(text: str | None, option: str, kind: type[int] | type[float]) -> Any:

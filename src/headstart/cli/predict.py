@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli.console import console
+from headstart.cli.texts import Texts, given_paths, predict_table
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ def predict(
     run: Annotated[
         str, typer.Argument(help="A run folder, or `imagenet` for a backbone's own 1,000 classes.")
     ],
-    paths: Annotated[list[str], typer.Argument(help="Images, folders or patterns.")],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(help="Images, folders or patterns; of a run on texts: texts."),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
     as_csv: Annotated[
@@ -38,8 +42,12 @@ def predict(
         Path | None, typer.Option(help="With `imagenet`: local weights, with --arch.")
     ] = None,
     arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="Table of texts to classify.", rich_help_panel="Texts")
+    ] = None,
+    text: Texts.text = None,
 ) -> None:
-    """Name what is in images.
+    """Name what is in images, or the class of texts.
 
     A file that cannot be read is reported, the rest are predicted, and the exit code is 2.
 
@@ -50,17 +58,25 @@ def predict(
         headstart predict runs/photos new/ --csv > predictions.csv
 
         headstart predict imagenet cat.jpg
+
+        headstart predict runs/reviews "a film to remember"
+
+        headstart predict runs/reviews --texts new.csv --csv > predictions.csv
     """
     from headstart.errors import InputError
 
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other: choose one")
     if run == "imagenet":
-        predictions = _imagenet(paths, top, backbone, weights, arch)
+        predictions = _imagenet(given_paths(paths), top, backbone, weights, arch)
     else:
         import headstart
 
-        predictions = headstart.load(run).iter_predict(list(paths), top=top)
+        opened = headstart.load(run)
+        if texts is not None:
+            predictions = predict_table(opened, texts, text, top)
+        else:
+            predictions = opened.iter_predict(given_paths(paths), top=top)
     failed = _show(predictions, as_json=as_json, as_csv=as_csv)
     if failed:
         typer.echo(f"headstart: files that could not be read: {failed}", err=True)

@@ -16,9 +16,9 @@ N_NAMED = 5
 def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
     """What was found in the data, the bad news by name."""
     data = metrics["data"]
-    held_out = data["n_test"]
+    held_out, nouns = data["n_test"], noun(metrics) + "s"
     yield (
-        f"{data['n_images']:,} images, {len(metrics['classes'])} classes: "
+        f"{data[f'n_{nouns}']:,} {nouns}, {len(metrics['classes'])} classes: "
         f"{data['n_train'] + data['n_val']:,} train, {held_out:,} test"
     )
     if data["imbalance"] >= 3:
@@ -40,6 +40,11 @@ def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"note: {one_line(note)}"
 
 
+def noun(metrics: Mapping[str, Any]) -> str:
+    """What an example is called: ``image``, or ``text``."""
+    return str(metrics["data"].get("noun", "image"))
+
+
 def _group(group: Mapping[str, Any]) -> str:
     pairs = zip(group["names"], group["splits"], strict=True)
     return " = ".join(f"{one_line(name)} ({split})" for name, split in pairs)
@@ -56,6 +61,8 @@ def _listed(title: str, items: list[str]) -> Iterator[str]:
 def layer_table(metrics: Mapping[str, Any]) -> Table:
     """Cross-validated accuracy of every tap (rows) at every resolution (columns).
 
+    Of texts, of every candidate.
+
     ``*`` marks the choice, ``~`` what the noise cannot tell from the best.
     """
     from rich import box
@@ -64,14 +71,14 @@ def layer_table(metrics: Mapping[str, Any]) -> Table:
     n_train, n_folds = metrics["selection"]["n_train"], metrics["selection"]["n_folds"]
     table = Table(
         box=box.SIMPLE_HEAD,
-        caption=f"accuracy in %, {n_folds}-fold cross-validation on {n_train:,} training images\n"
+        caption=f"accuracy in %, {n_folds}-fold cross-validation on {n_train:,} training {noun(metrics)}s\n"
         "* chosen   ~ within one standard error of the best",
         caption_justify="left",
     )
-    table.add_column("layer")
+    table.add_column("layer" if noun(metrics) == "image" else "candidate")
     table.add_column("features", justify="right")
     for size in metrics["resolutions"]:
-        table.add_column(f"{size} px", justify="right")
+        table.add_column(f"{size} px" if size else "accuracy", justify="right")
     cells = {(c["tap"], c["resolution"]): c for c in metrics["candidates"]}
     for tap in metrics["taps"]:
         row = [cells[tap, size] for size in metrics["resolutions"]]

@@ -52,7 +52,7 @@ def fit(
 ) -> Run:
     """Find the best linear classifier on frozen features, and measure how good it is.
 
-    Every image passes through the backbone once; every tap at every resolution is cross-validated
+    A table of texts gets the same by :func:`headstart.runs.text.fit.fit_texts`. Every image passes through the backbone once; every tap at every resolution is cross-validated
     on the training images; the cheapest layer that the noise cannot tell from the best is refitted
     and scored once on the test images. With ``budget_s``, fine-tuning is tried in the time that is
     left, and kept where it beats that classifier on validation.
@@ -72,7 +72,8 @@ def fit(
     watch : callable
         Told of every candidate as it is measured: see :func:`headstart.runs.measure.measure`.
     **settings
-        The fields of :class:`headstart.runs.settings.FitSettings`.
+        The fields of :class:`headstart.runs.settings.FitSettings`, or with a table of texts of
+        :class:`headstart.runs.text.settings.TextSettings`.
 
     Returns
     -------
@@ -88,8 +89,13 @@ def fit(
     >>> run = headstart.fit("photos/", seed=1)                          # doctest: +SKIP
     >>> run.predict(["new.jpg"])[0].label                               # doctest: +SKIP
     """
+    from headstart.data.texts import is_text_table
     from headstart.features import cache_folder
 
+    if is_text_table(str(data), text_column=settings.get("text")):
+        from headstart.runs.text.fit import fit_texts
+
+        return fit_texts(data, out=out, force=force, cache=cache, progress=progress, **settings)
     chosen = FitSettings(data=str(data), **settings)
     folder = Path(out) if out is not None else free_name(chosen.data)
     check_output(folder, force=force)

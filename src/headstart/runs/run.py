@@ -134,11 +134,19 @@ class Run:
 
 
 def load(folder: Path | str) -> Run:
-    """Open a run folder: ``headstart.load("runs/photos")``.
+    """Open a run folder, of images or of texts: ``headstart.load("runs/photos")``.
 
     Raises
     ------
     RunError
         The folder is no run, is damaged, or comes from a newer version.
     """
-    return Run(folder)
+    from headstart.runs.text.model import is_text_model
+
+    path = Path(folder)
+    # Where there is no model, or no run, the error of a run is the better one.
+    if (path / "model" / "model.json").is_file() and is_text_model(path / "model"):
+        from headstart.runs.text.run import TextRun
+
+        return TextRun(path)
+    return Run(path)

@@ -56,11 +56,23 @@ def find_embeddings(
     DataError
         There is no such file or name, it cannot be fetched, or it cannot be read.
     """
+    require_embeddings(name)
     path = Path(name).expanduser()
     if not path.exists():
-        if name not in NAMES or cache is None:
+        if cache is None:
             raise missing_path(path, what="file of word vectors", also=NAMES)
         path = cache / "embeddings" / f"{name}.gz"
         if not path.is_file():
             download(f"{host}/{name}/{name}.gz", path, progress=progress)
     return read_embeddings(path, wanted)
+
+
+def require_embeddings(name: str) -> None:
+    """Refuse what is neither a file nor a published name, before anything long.
+
+    Raises
+    ------
+    DataError
+    """
+    if name not in NAMES and not Path(name).expanduser().exists():
+        raise missing_path(Path(name), what="file of word vectors", also=NAMES)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +30,22 @@ from headstart.transfer.memo import keep, place, recall
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
-    from headstart.data import Index, Record
+    from headstart.data import Index
+    from headstart.data.records import Examples
 
 # A tenth is enough to choose by where there are many; few images need more.
 MANY_IMAGES = 1000
+
+
+class FitsArms(Protocol):
+    """What fits one arm with one seed."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides an outcome beside the arm and the split; JSON-able."""
+
+    def fit(self, arm: Arm, split: Split, folder: Path) -> Outcome:
+        """Fit, and score validation and test; `folder` is for a training's checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +53,8 @@ class Split:
     """Which training images one seed fits on, and which it validates on."""
 
     seed: int
-    fit: tuple[Record, ...]
-    val: tuple[Record, ...]
+    fit: tuple[Any, ...]
+    val: tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +99,8 @@ class Comparison:
         One a seed.
     n_fit, n_val, n_test : int
         Images; `n_val` of one seed.
+    noun : str
+        What one is called where it is no image.
     """
 
     arms: tuple[Arm, ...]
@@ -95,6 +109,7 @@ class Comparison:
     n_fit: int
     n_val: int
     n_test: int
+    noun: str = "image"
 
     @property
     def reference(self) -> Arm:
@@ -201,11 +216,6 @@ def compare(
     from headstart.features import cache_folder
     from headstart.transfer.fitting import Fitter
 
-    names = [arm.name for arm in arms]
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise InputError(f"a comparison needs two or more arms of different names, got {names}")
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(f"a comparison needs one or more different seeds, got {list(seeds)}")
     root = cache or cache_folder()
     fitter = Fitter(
         backbone=backbone,
@@ -216,13 +226,44 @@ def compare(
         device=device,
         progress=progress,
     )
+    return compare_with(
+        fitter, index, arms, seeds=seeds, cache=root, progress=progress, on_outcome=on_outcome
+    )
+
+
+def compare_with(
+    fitter: FitsArms,
+    index: Examples[Any],
+    arms: Sequence[Arm],
+    *,
+    seeds: Sequence[int],
+    cache: Path,
+    progress: Progress = silent,
+    on_outcome: Callable[[Arm, int, Outcome], None] | None = None,
+    noun: str = "image",
+) -> Comparison:
+    """`compare` with whatever fits the arms, be they of images or of texts.
+
+    Parameters
+    ----------
+    fitter : FitsArms
+    index, arms, seeds, cache, progress, on_outcome
+        As in `compare`.
+    noun : str
+        What an example is called.
+    """
+    names = [arm.name for arm in arms]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise InputError(f"a comparison needs two or more arms of different names, got {names}")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f"a comparison needs one or more different seeds, got {list(seeds)}")
     splits = [make_split(index, seed) for seed in seeds]
     found: dict[str, list[Outcome]] = {name: [] for name in names}
     n_done = 0
     progress("compare", n_done, len(arms) * len(splits))
     for split in splits:
         for arm in arms:
-            path = place(root, fitter.identity, split, arm)
+            path = place(cache, fitter.identity, split, arm)
             outcome = recall(path)
             if outcome is None:
                 outcome = fitter.fit(arm, split, path.with_suffix(""))
@@ -239,10 +280,11 @@ def compare(
         n_fit=len(splits[0].fit),
         n_val=len(splits[0].val),
         n_test=len(index.test),
+        noun=noun,
     )
 
 
-def make_split(index: Index, seed: int) -> Split:
+def make_split(index: Examples[Any], seed: int) -> Split:
     """Hold out a tenth of the training images (a fifth of fewer than 1,000), duplicates together.
 
     A split of the data's own with validation images is kept as it is.
@@ -285,17 +327,17 @@ def _sentence(c: Comparison) -> str:
         if gain.value > 0:
             return (
                 f"Take {c.taken}: {runner} is {_points(gain)} points from it on the validation "
-                "images, which the noise cannot tell from nothing."
+                f"{c.noun}s, which the noise cannot tell from nothing."
             )
         return (
-            f"Take {c.taken}: nothing beats it on the validation images; "
+            f"Take {c.taken}: nothing beats it on the validation {c.noun}s; "
             f"{runner} comes next, {_points(gain)} points from it."
         )
     gain = c.val_difference(c.taken, c.reference.name)
-    text = f"Take {c.taken}: {_points(gain)} points over {c.reference.name} on validation images"
+    text = f"Take {c.taken}: {_points(gain)} points over {c.reference.name} on validation {c.noun}s"
     test = c.test_difference(c.taken)
     if test is not None:
-        text += f", {_points(test)} on the test images"
+        text += f", {_points(test)} on the test {c.noun}s"
     return f"{text}, in {c.seconds(c.taken):.0f} s instead of {c.seconds(c.reference.name):.0f} s."
 
 
@@ -336,5 +378,6 @@ def _to_dict(c: Comparison) -> dict[str, Any]:
         "n_fit": c.n_fit,
         "n_val": c.n_val,
         "n_test": c.n_test,
+        "noun": c.noun,
         "arms": rows,
     }

@@ -6,7 +6,7 @@ linear SVM on the last layer, scored on the same test images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from headstart.transfer.powerlaw import MIN_POINTS, CurveFit, fit_curve
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Index, Record
+    from headstart.data.records import Example
 
 STEPS = (1, 2, 3, 5, 7)
 CS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -187,23 +188,56 @@ def measure_datasize(
     X, y = reader.read(block, train), labels_of(train)
     X_test, y_test = reader.read(block, test), labels_of(test)
     chosen = choose_counts(y, counts)
-    orders = [random_order(train, seed) for seed in seeds]
-    subsets = [[take(y, order, k) for k in chosen] for order in orders]
-    C = _best_cost(X, y, subsets[0][-1], seeds[0])
-    correct = np.empty((len(orders), len(chosen), len(test)), dtype=bool)
-    n_done = 0
-    for r, nested in enumerate(subsets):
-        for i, rows in enumerate(nested):
-            svm = LinearSVM(C, normalize="none", tol=TOL).fit(X[rows], y[rows])
-            correct[r, i] = svm.predict(X_test) == y_test
-            n_done += 1
-            progress("learning curve", n_done, len(orders) * len(chosen))
-    n_classes = len(np.unique(y))
+    C = _best_cost(X, y, take(y, random_order(train, seeds[0]), chosen[-1]), seeds[0])
+
+    def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        svm = LinearSVM(C, normalize="none", tol=TOL).fit(X[rows], y[rows])
+        return np.asarray(svm.predict(X_test) == y_test)
+
+    means, correct = learning_curve(train, chosen, seeds, recognise, progress)
     return DataSize(
-        block=block, counts=chosen, means=tuple(len(rows) / n_classes for rows in subsets[0]),
-        correct=correct, C=C, n_classes=n_classes, n_train=len(train),
-        has_own_test=bool(index.test),
+        block=block, counts=chosen, means=means, correct=correct, C=C,
+        n_classes=len(np.unique(y)), n_train=len(train), has_own_test=bool(index.test),
     )  # fmt: skip
+
+
+def learning_curve(
+    train: Sequence[Example],
+    counts: Sequence[int],
+    seeds: Sequence[int],
+    recognise: Callable[[NDArray[np.intp]], NDArray[np.bool_]],
+    progress: Progress = silent,
+) -> tuple[tuple[float, ...], NDArray[np.bool_]]:
+    """Fit on nested subsets of examples in several random orders, and score the same test examples.
+
+    Parameters
+    ----------
+    train : sequence of Example
+    counts : sequence of int
+        Examples a class, ascending.
+    seeds : sequence of int
+        One an order.
+    recognise : callable
+        Given the rows to fit on, whether each test example is recognised, (n_test,).
+    progress : Progress
+        Told of each fit done.
+
+    Returns
+    -------
+    means : tuple of float, length n_counts
+        Examples a class that a subset really had.
+    correct : bool array (n_seeds, n_counts, n_test)
+    """
+    y = np.array([r.label for r in train])
+    subsets = [[take(y, random_order(train, s), k) for k in counts] for s in seeds]
+    correct = []
+    for nested in subsets:
+        for rows in nested:
+            correct.append(recognise(rows))
+            progress("learning curve", len(correct), len(seeds) * len(counts))
+    n_classes = len(np.unique(y))
+    means = tuple(len(rows) / n_classes for rows in subsets[0])
+    return means, np.array(correct).reshape(len(seeds), len(counts), -1)
 
 
 def division(index: Index) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
@@ -260,7 +294,7 @@ def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tu
     return tuple(counts)
 
 
-def random_order(train: Sequence[Record], seed: int) -> NDArray[np.intp]:
+def random_order(train: Sequence[Example], seed: int) -> NDArray[np.intp]:
     """A random order of the images, in which copies of the same bytes come last."""
     order = np.random.default_rng(seed).permutation(len(train))
     seen: set[str] = set()

@@ -74,14 +74,16 @@ def cells(row: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
 def method(found: Mapping[str, Any]) -> str:
     """How it was measured, in two sentences."""
     n_seeds = len(found["seeds"])
-    test = f" The {found['n_test']:,} test images had no part in the choice." * bool(
+    nouns = found.get("noun", "image") + "s"
+    crops = f", crops of {found['size_px']} px" if found["size_px"] else ""
+    test = f" The {found['n_test']:,} test {nouns} had no part in the choice." * bool(
         found["n_test"]
     )
     return (
-        f"{found['data']}, {found['backbone']}, crops of {found['size_px']} px: "
-        f"{found['n_fit']:,} images to fit on and {found['n_val']:,} to validate on, "
-        f"{n_seeds} {'seeds' if n_seeds != 1 else 'seed'}, each with its own validation images. "
-        f"* is taken: the quickest that the validation images cannot tell from the best.{test}"
+        f"{found['data']}, {found['backbone']}{crops}: "
+        f"{found['n_fit']:,} {nouns} to fit on and {found['n_val']:,} to validate on, "
+        f"{n_seeds} {'seeds' if n_seeds != 1 else 'seed'}, each with its own validation {nouns}. "
+        f"* is taken: the quickest that the validation {nouns} cannot tell from the best.{test}"
     )
 
 

@@ -37,16 +37,18 @@ def layer_map(metrics: Metrics) -> str:
     """Tap x resolution; with a single resolution, the taps as a profile with intervals."""
     candidates, taps = metrics["candidates"], metrics["taps"]
     resolutions = metrics["resolutions"]
-    title = "Cross-validated accuracy of every tap and resolution"
+    is_image = story.noun(metrics) == "image"
+    title = f"Cross-validated accuracy of every {'tap and resolution' if is_image else 'candidate'}"
     description = story.choice(metrics)
     if len(resolutions) == 1:
         in_order = sorted(candidates, key=lambda c: taps.index(c["tap"]))
+        where = f" at {resolutions[0]} px" if is_image else ""
         return plots.interval_plot(
             [_row(c, c["cv"], label=c["tap"]) for c in in_order],
             name="figure-map",
-            title=f"{title}, from input to output",
+            title=f"{title}, from input to output" if is_image else title,
             description=description,
-            axis=f"cross-validated accuracy at {resolutions[0]} px, %",
+            axis=f"cross-validated accuracy{where}, %",
         )
     places = {(c["tap"], c["resolution"]): c for c in candidates}
     return plots.layer_map(
@@ -67,7 +69,7 @@ def accuracies(metrics: Metrics) -> str:
         name="figure-accuracies",
         title="Accuracy of the leading candidates",
         description="Dots: cross-validated accuracy with its interval. Hollow squares: accuracy"
-        " on the test images. The same numbers stand in the table of all candidates.",
+        f" on the test {story.noun(metrics)}s. The same numbers stand in the table of all candidates.",
         axis="accuracy, %",
     )
 
@@ -81,7 +83,7 @@ def differences(metrics: Metrics) -> str | None:
         [_row(c, c["difference"]) for c in rows],
         name="figure-differences",
         title="How far the leading candidates are behind the highest",
-        description="Difference in percentage points on the same images, with its interval."
+        description=f"Difference in percentage points on the same {story.noun(metrics)}s, with its interval."
         " A difference within one standard error is a tie.",
         axis="difference to the highest, percentage points",
         zero=True,
@@ -102,7 +104,7 @@ def curve(metrics: Metrics) -> str | None:
         title="Cross-validated accuracy over C",
         description=f"For {story.place(chosen)}; the chosen C is"
         f" {words.plain(metrics['chosen']['C'])}.",
-        x_axis="C (small: simple, large: follows every training image)",
+        x_axis=f"C (small: simple, large: follows every training {story.noun(metrics)})",
         y_axis="accuracy, %",
     )
 
@@ -117,7 +119,7 @@ def confusion(metrics: Metrics) -> str:
         rows,
         name="figure-confusion",
         title=f"Confusion matrix of {len(classes)} classes",
-        description=f"Most frequent: {said}." if said else "No image was put in a wrong class.",
+        description=f"Most frequent: {said}." if said else "Nothing was put in a wrong class.",
     )
 
 
@@ -134,8 +136,8 @@ def sizes(metrics: Metrics) -> str:
         [[c[f"n_{split}"] for split in splits] for c in rows],
         [names[split] for split in splits],
         name="figure-sizes",
-        title="Images in each class",
-        description="Images of each class by split, the largest class first.",
+        title=f"{story.noun(metrics).capitalize()}s in each class",
+        description="Their numbers in each class by split, the largest class first.",
     )
 
 

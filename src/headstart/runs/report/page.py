@@ -6,7 +6,7 @@ import base64
 import functools
 import hashlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def write_report(
     thumbnails: Mapping[str, bytes],
     out: Path | None = None,
     run_name: str | None = None,
+    make: Callable[..., str] | None = None,
 ) -> Path:
     """Write the report of a run; an older report stays whole until the new one is on the disk.
 
@@ -42,6 +43,9 @@ def write_report(
     run_name : str or None
         How the commands on the page name the run folder; as ``run_folder`` by default.
 
+    make : callable, optional
+        Gives the page as `render` does, which is the default.
+
     Returns
     -------
     Path
@@ -56,7 +60,7 @@ def write_report(
     """
     run, metrics = read_json(run_folder, "run.json"), read_json(run_folder, "metrics.json")
     try:
-        html = render(run, metrics, thumbnails, run_name=run_name or str(run_folder))
+        html = (make or render)(run, metrics, thumbnails, run_name=run_name or str(run_folder))
     except (KeyError, UndefinedError, TypeError, IndexError, ValueError) as error:
         raise RunError(
             f"The results in {one_line(str(run_folder))} are incomplete or damaged"
@@ -90,9 +94,22 @@ def render(
     str
         HTML that loads nothing from anywhere: its policy forbids it.
     """
+    return fill("report.html.j2", run, metrics, thumbnails, run_name=run_name)
+
+
+def fill(
+    template: str,
+    run: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    thumbnails: Mapping[str, bytes],
+    *,
+    run_name: str,
+    **more: Any,
+) -> str:
+    """The page of a run by a template: this room's own, or one that extends it and takes `more`."""
     templates = environment()
     script = source("page.js")
-    return templates.get_template("report.html.j2").render(
+    return templates.get_template(template).render(
         run=run,
         m=metrics,
         tuned=metrics.get("finetuning"),
@@ -109,6 +126,7 @@ def render(
         style=Markup(source("style.css") + plots.stylesheet()),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **more,
     )
 
 

@@ -36,9 +36,18 @@ class Confusion:
     total: int
 
 
+def noun(metrics: Metrics) -> str:
+    """What an example is called: ``image``, or ``text``."""
+    return str(metrics["data"].get("noun", "image"))
+
+
 def notices(metrics: Metrics) -> list[Notice]:
     """What a reader must know before trusting the number, gravest first."""
-    found = [*_duplicate_notices(metrics["data"]), *_test_notices(metrics), *_size_notices(metrics)]
+    found = [
+        *_duplicate_notices(metrics["data"], noun(metrics)),
+        *_test_notices(metrics),
+        *_size_notices(metrics),
+    ]
     n_suspicious = len(metrics["suspicious"])
     if n_suspicious:
         text = f"{words.plural(n_suspicious, 'label')} worth a second look"
@@ -53,7 +62,7 @@ def headline(metrics: Metrics) -> dict[str, Any]:
         return {
             "interval": test["accuracy"],
             "balanced": test["balanced_accuracy"],
-            "where": f"of {words.count(test['n'])} test images put in the right class",
+            "where": f"of {words.count(test['n'])} test {noun(metrics)}s put in the right class",
             "is_test": True,
         }
     tuned = metrics.get("finetuning") or {}
@@ -69,7 +78,7 @@ def headline(metrics: Metrics) -> dict[str, Any]:
     return {
         "interval": metrics["cv"]["accuracy"],
         "balanced": metrics["cv"]["balanced_accuracy"],
-        "where": f"of {words.count(n)} training images, each judged by a classifier"
+        "where": f"of {words.count(n)} training {noun(metrics)}s, each judged by a classifier"
         " that had not seen it (cross-validation)",
         "is_test": False,
     }
@@ -103,8 +112,9 @@ def mark(candidate: Metrics) -> str:
 
 
 def place(candidate: Metrics) -> str:
-    """``blocks.6 at 320 px``."""
-    return f"{candidate['tap']} at {candidate['resolution']} px"
+    """``blocks.6 at 320 px``; of texts, the candidate's name."""
+    where = f" at {candidate['resolution']} px" if candidate["resolution"] else ""
+    return f"{candidate['tap']}{where}"
 
 
 def choice(metrics: Metrics) -> str:
@@ -129,7 +139,7 @@ def choice(metrics: Metrics) -> str:
         return f"{first} {second} Of these {place(chosen)} was chosen by the rule below."
     if chosen is best:
         return f"{first} {second} It is also the cheapest of them, so it was chosen."
-    saving = _saving(chosen, best)
+    saving = _saving(chosen, best, noun(metrics))
     return f"{first} {second} Of these {place(chosen)} is the cheapest{saving}, so it was chosen."
 
 
@@ -154,17 +164,17 @@ def duplicates(data: Metrics) -> list[dict[str, Any]]:
     return sorted(groups, key=lambda g: (not g["straddles"], not g["conflicting"]))
 
 
-def _saving(chosen: Metrics, best: Metrics) -> str:
+def _saving(chosen: Metrics, best: Metrics, example: str) -> str:
     mine, its = chosen.get("macs"), best.get("macs")
     if not mine or not its or mine >= its:
         return ""
     return (
-        f" ({words.macs(mine)} multiply-accumulates an image, {100 * mine / its:.0f}"
+        f" ({words.macs(mine)} multiply-accumulates {'an' if example == 'image' else 'a'} {example}, {100 * mine / its:.0f}"
         f"\u00a0% of what the highest needs)"
     )
 
 
-def _duplicate_notices(data: Metrics) -> list[Notice]:
+def _duplicate_notices(data: Metrics, example: str) -> list[Notice]:
     found = []
     for kind, name in (("exact", "identical"), ("near", "nearly identical")):
         groups = data[f"{kind}_duplicates"]
@@ -175,7 +185,9 @@ def _duplicate_notices(data: Metrics) -> list[Notice]:
             (n_conflicting, "with different labels"),
         ):
             if n:
-                groups_of = words.plural(n, f"group of {name} images", f"groups of {name} images")
+                groups_of = words.plural(
+                    n, f"group of {name} {example}s", f"groups of {name} {example}s"
+                )
                 found.append(Notice(text=f"{groups_of} {trouble}", section="data"))
     n_bad = len(data["quarantine"])
     if n_bad:
@@ -196,7 +208,7 @@ def _test_notices(metrics: Metrics) -> list[Notice]:
     half = (test["accuracy"]["high"] - test["accuracy"]["low"]) / 2
     if math.isfinite(half) and half > _WIDE:
         text = (
-            f"Small test set: {words.plural(test['n'], 'image')}"
+            f"Small test set: {words.plural(test['n'], noun(metrics))}"
             f" leave{'s' if test['n'] == 1 else ''} ±{100 * half:.0f} points of doubt"
         )
         return [Notice(text=text, section="classes")]
@@ -208,7 +220,7 @@ def _size_notices(metrics: Metrics) -> list[Notice]:
     imbalance = data.get("imbalance")
     if imbalance and imbalance >= _IMBALANCED:
         text = (
-            f"Uneven classes: the largest has {imbalance:.1f} times the images of the smallest;"
+            f"Uneven classes: the largest has {imbalance:.1f} times the {noun(metrics)}s of the smallest;"
             " read the balanced accuracy"
         )
         found.append(Notice(text=text, section="data"))
@@ -217,7 +229,7 @@ def _size_notices(metrics: Metrics) -> list[Notice]:
         verb = "has" if len(few) == 1 else "have"
         text = (
             f"{words.plural(len(few), 'class', 'classes')} {verb} fewer than"
-            f" {_FEW_TRAINING_IMAGES} training images"
+            f" {_FEW_TRAINING_IMAGES} training {noun(metrics)}s"
         )
         found.append(Notice(text=text, section="data"))
     return found

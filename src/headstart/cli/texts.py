@@ -1,0 +1,188 @@
+"""What the verbs share that take a table of texts: its options, and what they do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli.comparison import default_folder, show_comparison, told
+from headstart.cli.console import progress_bars
+from headstart.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from headstart.runs.run import Prediction, Run
+
+_PANEL = "Texts"
+# Options of images that a table of texts has no use for, as the person types them.
+_FOR_IMAGES = {
+    "backbone": "--backbone",
+    "resolutions": "--resolutions",
+    "split": "--split",
+    "weights": "--weights",
+    "arch": "--arch",
+    "image_column": "--image-column",
+    "precision": "--precision",
+}
+
+
+class Texts:
+    """Options of tables of texts, as types of a verb's parameters."""
+
+    text = Annotated[
+        str | None, typer.Option("--text", help="Column of the texts.", rich_help_panel=_PANEL)
+    ]
+    label = Annotated[
+        str | None, typer.Option("--label", help="Column of their labels.", rich_help_panel=_PANEL)
+    ]
+    split_column = Annotated[
+        str | None,
+        typer.Option(
+            "--split-column", help="Column that says train, val or test.", rich_help_panel=_PANEL
+        ),
+    ]
+    embeddings = Annotated[
+        str | None,
+        typer.Option(
+            "--embeddings",
+            help="Word vectors: a file of word2vec, GloVe or fastText, or a published name such as "
+            "glove-wiki-gigaword-100; default: learnt from the training texts.",
+            rich_help_panel=_PANEL,
+        ),
+    ]
+    encoder = Annotated[
+        str | None,
+        typer.Option(
+            "--encoder", help="Folder of a sentence-transformers encoder.", rich_help_panel=_PANEL
+        ),
+    ]
+    epochs = Annotated[
+        int | None,
+        typer.Option(
+            "--epochs", min=1, help="Of each TextCNN; default 10.", rich_help_panel=_PANEL
+        ),
+    ]
+
+
+def choose_options(
+    data: str, options: Mapping[str, Any], texts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings of a fit of images or of texts, by what the data are.
+
+    Raises
+    ------
+    InputError
+        An option is for the other of the two.
+    """
+    from headstart.data.texts import is_text_table
+    from headstart.runs.settings import FitSettings
+
+    given = {name: value for name, value in texts.items() if value is not None}
+    if not is_text_table(data, text_column=texts["text"]):
+        if given:
+            option = "--" + next(iter(given)).replace("_", "-")
+            raise InputError(
+                f"{option} is for tables of texts, and {data!r} is none: name its text column with --text"
+            )
+        return dict(options)
+    for name, option in _FOR_IMAGES.items():
+        if options[name] != getattr(FitSettings(data=""), name):
+            hint = ": its split is in a column, --split-column" if name == "split" else ""
+            raise InputError(f"{option} is for images, and {data!r} is a table of texts{hint}")
+    shared = {n: v for n, v in options.items() if n not in _FOR_IMAGES and n != "label_column"}
+    if options["label_column"] and not given.get("label"):
+        given["label"] = options["label_column"]
+    return shared | given
+
+
+def given_paths(paths: Sequence[str] | None) -> list[str]:
+    """What was given, at least one.
+
+    Raises
+    ------
+    InputError
+        There is nothing.
+    """
+    if not paths:
+        raise InputError("nothing to predict: give images, texts, or a table with --texts")
+    return list(paths)
+
+
+def predict_table(run: Run, path: Path, column: str | None, top: int) -> Iterator[Prediction]:
+    """Predictions of a table's texts.
+
+    Raises
+    ------
+    InputError
+        The run is one on images.
+    """
+    from headstart.runs.text.run import TextRun
+
+    if not isinstance(run, TextRun):
+        raise InputError(f"--texts is for runs on texts, and {run.folder} is a run on images")
+    return run.predict_table(path, column=column, top=top)
+
+
+def finetune_texts(
+    data: str,
+    *,
+    compare: str | None,
+    variant: str,
+    columns: tuple[str | None, str | None, str | None],
+    embeddings: str | None,
+    training: Mapping[str, Any],
+    seeds: Sequence[int],
+    test_size: float,
+    device: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Train a TextCNN, or all its variants, beside linear SVMs, and show what each reached."""
+    from headstart.data.texts import index_texts
+    from headstart.features import cache_folder
+    from headstart.runs.report.comparison import write_comparison
+    from headstart.runs.text.compare import compare_texts, text_arms
+    from headstart.text.settings import VARIANTS, TextTraining
+
+    if compare not in (None, "variants"):
+        raise InputError(
+            f"--compare must be variants for texts; got {compare!r}."
+            f"{did_you_mean(str(compare), ['variants'])}"
+        )
+    set_up = {name: value for name, value in training.items() if value is not None}
+    base = TextTraining(**set_up, variant=variant, seed=seeds[0])
+    arms = text_arms(base, tuple(VARIANTS) if compare else (variant,))
+    text, label, split_column = columns
+    with progress_bars(quiet=as_json) as progress:
+        index = index_texts(
+            data,
+            text_column=text,
+            label_column=label,
+            split_column=split_column,
+            test_size=test_size,
+            seed=seeds[0],
+            cache=cache_folder(),
+            progress=progress,
+        )
+        found = compare_texts(
+            index,
+            arms,
+            seeds=seeds,
+            embeddings=embeddings,
+            device=device,
+            progress=progress,
+            on_outcome=told(quiet=as_json),
+        )
+    title = "Variants of TextCNN compared" if compare else f"TextCNN {variant} against linear SVMs"
+    figures = {
+        "title": title,
+        "data": index.root.name,
+        "backbone": found.word_vectors,
+        "size_px": None,
+        **found.comparison.to_dict(),
+    }
+    folder = out or default_folder(data, compare or f"finetune-{variant}")
+    write_comparison(folder, figures)
+    show_comparison(figures, folder, as_json=as_json)

@@ -1,0 +1,1 @@
+"""A run on texts: the fit, its model, its report and its predictions."""

@@ -1,0 +1,211 @@
+"""Variants of TextCNN beside linear SVMs: the same texts, seeds and epochs, paired."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.heads import stratified_folds
+from headstart.progress import Progress, silent
+from headstart.runs.text.features import AVERAGE, BOTH, TextBlocks, TextFeatures, network_blocks
+from headstart.runs.text.fit import refit_text
+from headstart.runs.text.measure import Judge
+from headstart.runs.text.model import network_scores
+from headstart.runs.text.settings import TEXT_CS
+from headstart.text.published import require_embeddings
+from headstart.text.settings import VARIANTS, TextTraining, require_variant
+from headstart.transfer.arms import Arm
+from headstart.transfer.comparison import Comparison, Outcome, Split, compare_with
+
+if TYPE_CHECKING:
+    from headstart.data.texts import TextIndex, TextRecord
+
+N_FOLDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextArm(Arm):
+    """One side of a comparison on texts.
+
+    Attributes
+    ----------
+    blocks : TextBlocks
+    training : TextTraining, optional
+        None: a linear SVM.
+    """
+
+    blocks: TextBlocks
+    training: TextTraining | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        plain = {
+            n: getattr(self, n) for n in ("name", "line", "n_layers", "starts_from_svm", "extra_s")
+        }
+        told = self.training and self.training.to_dict()
+        return plain | {"parts": list(self.blocks.parts), "settings": told}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextComparison:
+    """What every arm reached, and where the word vectors are from."""
+
+    comparison: Comparison
+    word_vectors: str
+
+
+def text_arms(base: TextTraining, variants: Sequence[str]) -> tuple[TextArm, ...]:
+    """Two linear SVMs, and a TextCNN of each variant at the same number of epochs.
+
+    Raises
+    ------
+    InputError
+        A name is no variant.
+    """
+    for variant in variants:
+        require_variant(variant)
+    return (
+        TextArm(name="TF-IDF", line="linear SVM on TF-IDF of words and characters", blocks=BOTH),
+        TextArm(
+            name="embedding average", line="linear SVM on the mean word vector", blocks=AVERAGE
+        ),
+        *(
+            TextArm(
+                name=variant,
+                line=VARIANTS[variant],
+                blocks=network_blocks(variant),
+                training=replace(base, variant=variant),
+            )
+            for variant in variants
+        ),
+    )
+
+
+def compare_texts(
+    index: TextIndex,
+    arms: Sequence[TextArm],
+    *,
+    seeds: Sequence[int],
+    embeddings: str | None = None,
+    cache: Path | None = None,
+    device: str | None = None,
+    progress: Progress = silent,
+    on_outcome: Callable[[Arm, int, Outcome], None] | None = None,
+) -> TextComparison:
+    """Fit every arm with every seed; parameters are those of `headstart.transfer.compare`.
+
+    Words, terms and word vectors are learnt from the texts that are fitted on; a file of word
+    vectors may be named by ``embeddings``.
+
+    Raises
+    ------
+    InputError, DataError
+        As `headstart.transfer.compare`, and where the word vectors cannot be read.
+    """
+    from headstart.features import cache_folder
+
+    if embeddings is not None:
+        require_embeddings(embeddings)
+    root = cache or cache_folder()
+    fitter = TextFitter(
+        test=index.test, embeddings=embeddings, cache=root, device=device, progress=progress
+    )
+    found = compare_with(
+        fitter, index, arms, seeds=seeds, cache=root, progress=progress,
+        on_outcome=on_outcome, noun="text",
+    )  # fmt: skip
+    source = "word vectors learnt from the texts fitted on (PPMI and SVD)"
+    if embeddings is not None:
+        source = f"word vectors of {Path(embeddings).name}"
+    return TextComparison(comparison=found, word_vectors=source)
+
+
+@dataclass(kw_only=True)
+class TextFitter:
+    """Fits one arm with one seed, and scores the validation and the test texts."""
+
+    test: Sequence[TextRecord]
+    embeddings: str | None
+    cache: Path
+    device: str | None
+    progress: Progress
+    _judges: dict[int, Judge] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides an outcome beside the arm and the split."""
+        vectors = None
+        if self.embeddings is not None:
+            path = Path(self.embeddings).expanduser()
+            stat = path.stat() if path.is_file() else None
+            vectors = [self.embeddings, stat and [stat.st_size, stat.st_mtime_ns]]
+        return {
+            "texts": 1,
+            "embeddings": vectors,
+            "test": [(r.digest, r.label) for r in self.test],
+        }
+
+    def fit(self, arm: Arm, split: Split, folder: Path) -> Outcome:
+        """Fit one arm; `folder` holds the checkpoint of a training until it is done."""
+        assert isinstance(arm, TextArm)
+        judge = self._judge(split)
+        if arm.training is None:
+            return self._fit_svm(arm, judge, split)
+        settings = replace(arm.training, seed=split.seed)
+        trained = judge.train(settings, val=split.val, folder=folder)
+        seen = (*split.val, *self.test)
+        scores = network_scores(trained, judge.features.vocabulary, [r.text for r in seen])
+        correct = np.array(trained.classes)[scores.argmax(axis=1)] == _labels(seen)
+        shutil.rmtree(folder, ignore_errors=True)
+        return Outcome(
+            val_correct=correct[: len(split.val)],
+            test_correct=correct[len(split.val) :],
+            seconds=trained.seconds,
+            n_trained_parameters=trained.n_trained_parameters,
+            history=trained.history,
+            best_epoch=trained.best_epoch,
+        )
+
+    def _fit_svm(self, arm: TextArm, judge: Judge, split: Split) -> Outcome:
+        started = time.perf_counter()
+        candidate = judge.head(arm.blocks)
+        seen = (*split.val, *self.test)
+        done = refit_text(candidate, judge, seen, TextTraining())
+        return Outcome(
+            val_correct=done.correct[: len(split.val)],
+            test_correct=done.correct[len(split.val) :],
+            seconds=time.perf_counter() - started,
+            n_trained_parameters=done.model.coef.size + done.model.intercept.size,
+            note=f"C = {candidate.scores.C:g}",
+        )
+
+    def _judge(self, split: Split) -> Judge:
+        if split.seed not in self._judges:
+            features = TextFeatures(
+                texts=[r.text for r in split.fit],
+                embeddings=self.embeddings,
+                encoder=None,
+                cache=self.cache,
+                device=self.device,
+                progress=self.progress,
+            )
+            self._judges[split.seed] = Judge(
+                records=split.fit,
+                folds=stratified_folds(_labels(split.fit), n_folds=N_FOLDS, seed=split.seed),
+                Cs=TEXT_CS,
+                features=features,
+                cache=self.cache,
+                progress=self.progress,
+                device=self.device,
+            )
+        return self._judges[split.seed]
+
+
+def _labels(records: Sequence[TextRecord]) -> Any:
+    return np.array([r.label for r in records])

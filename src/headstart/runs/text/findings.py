@@ -1,0 +1,207 @@
+"""What a run on texts shows besides the choice: telling terms, layers, and more texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import DataError
+from headstart.heads import (
+    LinearSVM,
+    accuracy_interval,
+    fit_rows,
+    paired_difference,
+    repeated_accuracy,
+)
+from headstart.heads.sparse import hold_sparse
+from headstart.progress import Progress, silent
+from headstart.runs.outcome import as_json
+from headstart.runs.sentence import percent
+from headstart.runs.text.features import AVERAGE, BOTH, WORDS, TextBlocks
+from headstart.runs.text.model import TextModel
+from headstart.transfer.datasize import choose_counts, learning_curve
+from headstart.transfer.powerlaw import MIN_POINTS, fit_curve
+
+if TYPE_CHECKING:
+    from headstart.data.texts import TextRecord
+    from headstart.runs.choose import Candidate
+    from headstart.runs.text.fit import TextResults
+    from headstart.runs.text.measure import Judge
+
+N_TERMS = 10
+# A learning curve is of at most so many texts, and of so many orders of them.
+MOST_TEXTS = 3000
+CURVE_SEEDS = (0, 1, 2)
+CURVE_TOL = 1e-3
+
+
+def text_findings(
+    results: TextResults, judge: Judge, *, progress: Progress = silent
+) -> dict[str, Any]:
+    """JSON-able values for the entry ``text`` of ``metrics.json``."""
+    known = results.features.known
+    return {
+        "verdict": verdict(results.candidates),
+        "word_vectors": {
+            "source": known.source,
+            "n_words": len(known.words),
+            "n_features": known.n_features,
+            "coverage": known.coverage,
+        },
+        "telling_terms": telling_terms(results, judge),
+        "telling_windows": telling_windows(results),
+        "layers": {
+            "of": results.networks.candidates[0].blocks.taps[0],
+            "rows": [
+                {"name": name, "accuracy": as_json(accuracy_interval(right))}
+                for name, right in results.networks.profile.items()
+            ],
+        }
+        if results.networks.profile
+        else None,
+        "curves": size_curves(results, judge, progress=progress),
+    }
+
+
+def verdict(candidates: Sequence[Candidate]) -> str:
+    """Whether counting words and characters is enough."""
+    counted = [c for c in candidates if _is_tfidf(c)]
+    others = [c for c in candidates if not _is_tfidf(c)]
+    best = max(counted, key=lambda c: c.accuracy)
+    rival = max(others, key=lambda c: c.accuracy)
+    gain = paired_difference(rival.scores.correct, best.scores.correct)
+    low, high = sorted((abs(gain.low), abs(gain.high)))
+    lead = f"{100 * abs(gain.value):.1f} [{100 * low:.1f}, {100 * high:.1f}] points"
+    names = f"{best.blocks.tap_label} ({percent(best.accuracy)})"
+    other = f"{rival.blocks.tap_label} ({percent(rival.accuracy)})"
+    if gain.low <= 0 <= gain.high:
+        return f"No clear winner: {names} and {other} are within the noise, in cross-validation."
+    if gain.value < 0:
+        return f"TF-IDF wins: {names} is {lead} ahead of {other}, in cross-validation."
+    return f"TF-IDF is beaten: {other} is {lead} ahead of {names}, in cross-validation."
+
+
+def _is_tfidf(candidate: Candidate) -> bool:
+    blocks = candidate.blocks
+    assert isinstance(blocks, TextBlocks)
+    return set(blocks.parts) <= {"words", "characters"}
+
+
+def telling_terms(results: TextResults, judge: Judge) -> list[dict[str, Any]]:
+    """Words and pairs that put texts in their class, by the linear SVM on TF-IDF of words.
+
+    The score of a term is what it adds to the class's score, over the mean of all classes, in the
+    training texts of that class more than in all. Terms without a letter or digit are left out.
+    """
+    candidate = next(c for c in results.candidates if c.blocks == WORDS)
+    X = results.features.rows(WORDS, results.features.texts)
+    coef, _ = fit_rows(X, judge.y, candidate.scores.C, tol=CURVE_TOL)
+    coef = coef - coef.mean(axis=0)
+    terms = results.features.tfidf("words").terms
+    is_word = np.array([any(c.isalnum() for c in term) for term in terms])
+    everywhere = np.asarray(X.mean(axis=0)).ravel()
+    found = []
+    for k, label in enumerate(np.unique(judge.y)):
+        own = X[np.flatnonzero(judge.y == label)]
+        score = coef[k] * (np.asarray(own.mean(axis=0)).ravel() - everywhere) * is_word
+        n_texts = np.asarray((own > 0).sum(axis=0)).ravel()
+        best = [int(j) for j in np.argsort(-score, kind="stable")[:N_TERMS] if score[j] > 0]
+        rows = [
+            {"term": terms[j], "score": float(score[j]), "n_texts": int(n_texts[j])} for j in best
+        ]
+        found.append({"class": str(label), "terms": rows})
+    return found
+
+
+def telling_windows(results: TextResults) -> list[dict[str, Any]] | None:
+    """Word sequences that fire the maxima of the network that was refitted, if one was."""
+    from headstart.text.ngrams import telling_ngrams
+
+    for tested in (results.final, *results.tested.values()):
+        model = tested.model
+        if isinstance(model, TextModel) and model.network is not None:
+            trained, vocabulary = model.network
+            rows = [vocabulary.encode(tokens) for tokens in results.features.tokens]
+            told = telling_ngrams(
+                trained.model,
+                rows,
+                vocabulary,
+                trained.classes,
+                most=N_TERMS,
+                max_words=trained.settings.max_words,
+            )
+            return [
+                {
+                    "class": label,
+                    "terms": [
+                        {"term": n.text, "score": n.score / len(rows), "n_texts": n.n_texts}
+                        for n in ngrams
+                    ],
+                }
+                for label, ngrams in told.items()
+            ]
+    return None
+
+
+def size_curves(
+    results: TextResults, judge: Judge, *, progress: Progress = silent
+) -> list[dict[str, Any]]:
+    """Test accuracy against texts a class, of TF-IDF and of averaged word vectors.
+
+    The word vectors and the terms are those of all training texts: they need no label.
+    """
+    if not results.test:
+        return []
+    n_classes = len(np.unique(judge.y))
+    try:
+        all_counts = choose_counts(judge.y)
+    except DataError:  # too few texts for a curve
+        return []
+    counts = [n for n in all_counts if n * n_classes <= MOST_TEXTS]
+    if len(counts) < MIN_POINTS:
+        return []
+    return [
+        _size_curve(c, results.test, judge, counts, progress)
+        for c in results.candidates
+        if c.blocks in (BOTH, AVERAGE)
+    ]
+
+
+def _size_curve(
+    candidate: Candidate,
+    test: Sequence[TextRecord],
+    judge: Judge,
+    counts: Sequence[int],
+    progress: Progress,
+) -> dict[str, Any]:
+    blocks, C = candidate.blocks, candidate.scores.C
+    assert isinstance(blocks, TextBlocks)
+    X = judge.features.rows(blocks, judge.features.texts)
+    X_test = judge.features.rows(blocks, [r.text for r in test])
+    y, truth = judge.y, np.array([r.label for r in test])
+    ones = hold_sparse(X_test, "l2") if hasattr(X_test, "nnz") else None
+
+    def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        if ones is None:
+            said = LinearSVM(C, tol=CURVE_TOL).fit(X[rows], y[rows]).predict(X_test)
+            return np.asarray(said == truth)
+        coef, intercept = fit_rows(X[rows], y[rows], C, tol=CURVE_TOL)
+        scores = ones @ np.hstack([coef, intercept[:, None]]).T
+        return np.asarray(np.unique(y[rows])[scores.argmax(axis=1)] == truth)
+
+    means, correct = learning_curve(judge.records, counts, CURVE_SEEDS, recognise, progress)
+    errors = 1 - correct.mean(axis=2)
+    fit = fit_curve(means, errors, len(test))
+    return {
+        "name": blocks.tap_label,
+        "n_repeats": len(CURVE_SEEDS),
+        "points": [
+            {"n": n, "mean_n": m, "accuracy": as_json(repeated_accuracy(correct[:, i]))}
+            for i, (n, m) in enumerate(zip(counts, means, strict=True))
+        ],
+        "law": {"a": fit.law.a, "b": fit.law.b, "c": fit.law.c},
+        "twice": list(fit.gain(means[-1], means[-1])),
+    }

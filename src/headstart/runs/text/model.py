@@ -1,0 +1,212 @@
+"""The reusable classifier of a run on texts.
+
+    model/model.json              classes, what the features are
+    model/head.safetensors        coef (K, d), intercept (K,), scale
+    model/text.json               terms of TF-IDF, words with a vector
+    model/text.safetensors        idf of each list of terms, vectors
+    model/textcnn.safetensors     of a network: all of it
+
+Nothing is pickled. A network is a model whose one feature is its log-probabilities; the linear head
+on it passes them through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import InputError, RunError, WeightsError, one_line
+from headstart.files import write_atomically
+from headstart.runs.folder import SCHEMA, read_json, write_json
+from headstart.runs.model import Model
+from headstart.runs.text.features import TextBlocks, make_rows
+from headstart.text.embeddings import Embeddings
+from headstart.text.tfidf import Tfidf
+
+if TYPE_CHECKING:
+    from headstart.features import FeatureKey
+    from headstart.text.training import TrainedText
+    from headstart.text.words import Vocabulary
+
+KIND = "text"
+FILES = ("text.safetensors", "text.json")
+# A probability of zero has no logarithm.
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextModel(Model):
+    """A linear head on features of texts, or a TextCNN.
+
+    Attributes
+    ----------
+    tfidf : tuple of Tfidf
+    embeddings : Embeddings, optional
+    encoder : str, optional
+        Folder of the sentence encoder.
+    network : (TrainedText, Vocabulary), optional
+    """
+
+    tfidf: tuple[Tfidf, ...] = ()
+    embeddings: Embeddings | None = None
+    encoder: str | None = None
+    network: tuple[TrainedText, Vocabulary] | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What the features are."""
+        assert isinstance(self.blocks, TextBlocks)
+        return self.blocks.parts
+
+    def of_texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Calibrated class probabilities (n, K) of texts."""
+        if not len(texts):
+            return np.empty((0, len(self.classes)))
+        return self.temperature.probabilities(self.text_scores(texts))
+
+    def text_scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """One-vs-rest scores (n, K), or a network's log-probabilities."""
+        from scipy.sparse import issparse
+        from sklearn.preprocessing import normalize
+
+        if self.network is not None:
+            return network_scores(*self.network, texts)
+        X = make_rows(
+            self.parts,
+            texts,
+            tfidf=self.tfidf,
+            embeddings=self.embeddings,
+            encoder=self.encoder,
+        )
+        if issparse(X):
+            return np.asarray(normalize(X) @ self.coef.T + self.intercept)
+        return self.scores(X)
+
+    def feature_keys(self) -> dict[int, FeatureKey]:
+        """Texts have none."""
+        self._refuse()
+
+    def load_backbone(self) -> NoReturn:
+        """Texts have none.
+
+        Raises
+        ------
+        RunError
+            Always.
+        """
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        where = one_line(str(self.folder.parent)) if self.folder else "the run"
+        raise RunError(f"{where} is a run on texts, and this works on images: give a run on images")
+
+    def save(self, folder: Path) -> None:
+        """Write the model's files into ``folder``."""
+        from safetensors.numpy import save
+
+        super().save(folder)
+        tensors: dict[str, NDArray[Any]] = {
+            f"idf.{i}": made.idf for i, made in enumerate(self.tfidf)
+        }
+        facts: dict[str, Any] = {
+            "schema": SCHEMA,
+            "name": self.blocks.taps[0],
+            "parts": list(self.parts),
+            "tfidf": [{"kind": t.kind, "terms": list(t.terms)} for t in self.tfidf],
+            "encoder": self.encoder,
+            "is_network": self.network is not None,
+            "embeddings": None,
+        }
+        if self.embeddings is not None and self.network is None:
+            tensors["vectors"] = self.embeddings.vectors
+            facts["embeddings"] = {
+                "words": list(self.embeddings.words),
+                "source": self.embeddings.source,
+                "coverage": self.embeddings.coverage,
+            }
+        write_json(folder / FILES[1], facts)
+        if tensors:
+            payload = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
+            write_atomically(folder / FILES[0], payload)
+        if self.network is not None:
+            from headstart.text.saving import save_textcnn
+
+            save_textcnn(folder, *self.network)
+
+
+def is_text_model(folder: Path) -> bool:
+    """Whether the model in ``folder`` is one of texts."""
+    return bool(read_json(folder, "model.json").get("backbone", {}).get("kind") == KIND)
+
+
+def read_text_model(folder: Path) -> TextModel:
+    """Read what :meth:`TextModel.save` wrote.
+
+    Raises
+    ------
+    RunError, WeightsError
+        A file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    head = Model.read(folder)
+    facts = read_json(folder, FILES[1])
+    path = folder / FILES[0]
+    try:
+        needs = bool(facts["tfidf"] or facts["embeddings"])
+        tensors = load_file(path) if needs else {}
+        own = {f: getattr(head, f) for f in ("classes", "precision", "backbone", "coef",
+               "intercept", "temperature", "normalize")}  # fmt: skip
+        network = None
+        if facts["is_network"]:
+            from headstart.text.saving import load_textcnn
+
+            network = load_textcnn(folder)
+        return TextModel(
+            **own,
+            blocks=TextBlocks(
+                taps=(facts["name"],), parts=tuple(facts["parts"]), is_network=facts["is_network"]
+            ),
+            tfidf=tuple(
+                Tfidf(kind=t["kind"], terms=tuple(t["terms"]), idf=tensors[f"idf.{i}"])
+                for i, t in enumerate(facts["tfidf"])
+            ),
+            embeddings=_embeddings(facts["embeddings"], tensors),
+            encoder=facts["encoder"],
+            network=network,
+            folder=folder,
+        )
+    except (RunError, WeightsError):
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, InputError) as error:
+        reason = one_line(str(error), limit=120)
+        raise RunError(f"the model in {folder} is damaged ({reason}): fit again") from error
+
+
+def _embeddings(facts: Any, tensors: dict[str, NDArray[Any]]) -> Embeddings | None:
+    if facts is None:
+        return None
+    if len(facts["words"]) != len(tensors["vectors"]):
+        raise ValueError(f"{len(facts['words'])} words have {len(tensors['vectors'])} vectors")
+    return Embeddings(
+        words=tuple(facts["words"]),
+        vectors=tensors["vectors"],
+        source=facts["source"],
+        coverage=facts["coverage"],
+    )
+
+
+def network_scores(
+    trained: TrainedText, vocabulary: Vocabulary, texts: Sequence[str]
+) -> NDArray[np.float64]:
+    """Log-probabilities (n, K) by a network."""
+    from headstart.text.words import tokenize
+
+    rows = [vocabulary.encode(tokenize(text)) for text in texts]
+    return np.asarray(np.log(np.maximum(trained.proba(rows), SMALLEST)))

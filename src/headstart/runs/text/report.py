@@ -1,0 +1,84 @@
+"""The report of a run on texts: that of images, with texts for pictures and terms for layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from headstart import plots
+from headstart.runs.report.page import fill, write_report
+
+
+def write_text_report(run_folder: Path, *, run_name: str) -> Path:
+    """Write ``report.html`` of a run on texts; see :func:`headstart.runs.report.write_report`."""
+    return write_report(run_folder, thumbnails={}, run_name=run_name, make=render_texts)
+
+
+def render_texts(
+    run: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    thumbnails: Mapping[str, bytes],
+    *,
+    run_name: str = "RUN",
+) -> str:
+    """The page as one self-contained HTML document; reads and writes nothing."""
+    return fill(
+        "text.html.j2",
+        run,
+        metrics,
+        thumbnails,
+        run_name=run_name,
+        layer_plot=_layer_plot(metrics["text"]),
+        size_plot=_size_plot(metrics["text"]),
+    )
+
+
+def _layer_plot(found: Mapping[str, Any]) -> Markup | None:
+    if not found["layers"]:
+        return None
+    rows = [
+        plots.IntervalRow(
+            label=row["name"],
+            value=100 * row["accuracy"]["value"],
+            low=100 * row["accuracy"]["low"],
+            high=100 * row["accuracy"]["high"],
+        )
+        for row in found["layers"]["rows"]
+    ]
+    svg = plots.interval_plot(
+        rows,
+        name="figure-text-layers",
+        title="Accuracy of a linear classifier on each layer",
+        description="; ".join(f"{r.label} {r.value:.1f} %" for r in rows),
+        axis="cross-validated accuracy, %",
+    )
+    return Markup(svg)
+
+
+def _size_plot(found: Mapping[str, Any]) -> Markup | None:
+    if not found["curves"]:
+        return None
+    lines = [
+        plots.Line(
+            label=curve["name"],
+            x=[p["mean_n"] for p in curve["points"]],
+            y=[100 * p["accuracy"]["value"] for p in curve["points"]],
+            low=[100 * p["accuracy"]["low"] for p in curve["points"]],
+            high=[100 * p["accuracy"]["high"] for p in curve["points"]],
+        )
+        for curve in found["curves"]
+    ]
+    svg = plots.line_plot(
+        lines,
+        name="figure-text-sizes",
+        title="Test accuracy against training texts a class",
+        description="; ".join(f"{line.label}: {line.y[-1]:.1f} % with all" for line in lines),
+        x_axis="training texts a class",
+        y_axis="accuracy, %",
+        log_x=True,
+        width=470,
+    )
+    return Markup(svg)

@@ -1,0 +1,44 @@
+"""The settings of a fit of texts: checked when made, kept in run.json, mirrored by the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headstart.runs.settings import Settings, require
+
+# Rows of TF-IDF have unit length and many more terms than there are texts: above 30 nothing moves.
+TEXT_CS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSettings(Settings):
+    """What :func:`headstart.fit` was asked for with a table of texts.
+
+    Parameters
+    ----------
+    text, label, split_column : str, optional
+        Columns, where their names are not among the usual ones.
+    embeddings : str, optional
+        A file of word vectors, or a published name; default: learnt from the training texts.
+    encoder : str, optional
+        Folder of a sentence encoder.
+    epochs : int >= 1, default 10
+        Of each TextCNN.
+
+    Raises
+    ------
+    InputError
+        A value is outside its legal set.
+    """
+
+    Cs: tuple[float, ...] = TEXT_CS
+    text: str | None = None
+    label: str | None = None
+    split_column: str | None = None
+    embeddings: str | None = None
+    encoder: str | None = None
+    epochs: int = 10
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)
+        require(self.epochs >= 1, "--epochs", "1 or more", self.epochs)

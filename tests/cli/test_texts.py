@@ -1,0 +1,113 @@
+"""The verbs on tables of texts: exact words, exit codes, JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("t") / "reviews.csv"
+    with path.open("w", newline="") as file:
+        rows = [
+            (f"a {word} film, number {i}", label)
+            for i in range(20)
+            for word, label in (("good", "pos"), ("bad", "neg"))
+        ]
+        csv.writer(file).writerows([("review", "feeling"), *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("store"))
+
+
+QUICK = ("--label", "feeling", "--folds", "2", "--C", "1", "--no-finetune")
+
+
+def test_fit_predict_report__the_same_verbs_on_texts(
+    headstart, reviews, store, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", store)
+    said = headstart("fit", reviews, *QUICK, "--out", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "40 texts, 2 classes: 32 train, 8 test" in said.out
+    assert "TF-IDF of words" in said.out
+    assert "note: TextCNN not tried: --no-finetune" in said.out
+    assert 'predict "' not in said.out
+    assert f'predict  headstart predict {tmp_path / "run"} "SOME TEXT"' in said.out
+
+    assert "TF-IDF of words" in headstart("report", tmp_path / "run").out
+    said = headstart("predict", tmp_path / "run", "a good film", "a bad film", "--json")
+    assert [p["label"] for p in json.loads(said.out)] == ["pos", "neg"]
+    said = headstart("predict", tmp_path / "run", "--texts", reviews, "--csv")
+    assert said.out.splitlines()[0] == "name,label,probability,error"
+    assert said.out.splitlines()[1].startswith("line 2,pos,")
+    said = headstart("predict", tmp_path / "run", "--texts", reviews, "--text", "revew")
+    assert said.code == 2
+    assert "no column 'revew'" in said.err
+    said = headstart("predict", tmp_path / "run", "")
+    assert said.code == 2
+    said = headstart("predict", tmp_path / "run")
+    assert (said.code, "nothing to predict" in said.err) == (2, True)
+
+
+def test_fit__json_is_the_metrics(headstart, reviews, store, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", store)
+    said = headstart("fit", reviews, *QUICK, "--out", tmp_path / "run", "--json")
+    assert json.loads(said.out)["data"]["noun"] == "text"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--label", "feelin"), "no column 'feelin'"),
+        (("--label", "review"), "name the same column"),
+        (("--resolutions", "64"), "--resolutions is for images"),
+        (
+            ("--split", "s.csv"),
+            "--split is for images, .*: its split is in a column, --split-column",
+        ),
+        (("--embeddings", "none.vec"), "no such file of word vectors"),
+    ],
+)
+def test_fit__bad_options(headstart, reviews, store, tmp_path, monkeypatch, words, told) -> None:
+    import re
+
+    monkeypatch.setenv("HEADSTART_CACHE", store)
+    label = () if "--label" in words else ("--label", "feeling")
+    said = headstart("fit", reviews, *label, *words, "--out", tmp_path / "run")
+    assert said.code == 2
+    assert re.search(told, said.err)
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_fit__options_of_texts_on_images(headstart, tmp_path) -> None:
+    (tmp_path / "photos").mkdir()
+    said = headstart("fit", tmp_path / "photos", "--embeddings", "x.vec")
+    assert said.code == 2
+    assert "--embeddings is for tables of texts" in said.err
+
+
+def test_finetune__compares_variants(headstart, reviews, store, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", store)
+    common = ("--label", "feeling", "--seeds", "1", "--epochs", "2", "--out", tmp_path / "c")
+    said = headstart("finetune", reviews, "--compare", "variants", *common)
+    assert said.code == 0, said.err
+    for name in ("TF-IDF", "rand", "static", "non-static", "multichannel"):
+        assert name in said.out
+    assert "test texts" in said.out
+    assert {p.name for p in (tmp_path / "c").iterdir()} >= {"comparison.html", "comparison.md"}
+    said = headstart("finetune", reviews, "--variant", "static", *common)
+    assert said.code == 0, said.err
+    said = headstart("finetune", reviews, "--compare", "regimes", *common)
+    assert said.code == 2
+    assert "--compare must be variants for texts" in said.err
+    said = headstart("finetune", reviews, "--variant", "sttic", *common)
+    assert said.code == 2
+    assert "Did you mean 'static'" in said.err

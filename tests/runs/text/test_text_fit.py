@@ -1,0 +1,225 @@
+"""A fit of texts, from the table to predictions, by the same rules as one of images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import headstart
+from headstart.data.texts import index_texts
+from headstart.errors import DataError, InputError, RunError
+from headstart.runs.text.fit import fit_texts
+from headstart.runs.text.model import read_text_model
+from headstart.runs.text.run import TextRun
+
+QUICK = {"n_folds": 3, "Cs": (0.3, 3.0), "finetune": False}
+
+
+def test_fit__gives_the_run_folder_of_images(text_run) -> None:
+    names = {p.name for p in text_run.folder.iterdir()}
+    assert {
+        "run.json",
+        "metrics.json",
+        "report.html",
+        "predictions.csv",
+        "log.jsonl",
+        "model",
+    } <= names
+    assert not any(p.suffix in (".pkl", ".pickle", ".joblib") for p in text_run.folder.rglob("*"))
+    assert text_run.settings["command"].startswith("headstart fit ")
+    assert "test texts" in text_run.sentence
+
+
+def test_fit__every_candidate_is_in_the_table_with_its_interval(text_run) -> None:
+    rows = text_run.metrics["candidates"]
+    names = [c["tap"] for c in rows]
+    assert names[:4] == [
+        "TF-IDF of words", "TF-IDF of characters", "TF-IDF of words and characters",
+        "embedding average",
+    ]  # fmt: skip
+    assert {"TextCNN rand", "TextCNN static", "TextCNN non-static", "TextCNN multichannel"} <= set(
+        names
+    )
+    assert all(c["cv"]["low"] <= c["cv"]["value"] <= c["cv"]["high"] for c in rows)
+    assert sum(c["chosen"] for c in rows) == 1
+    assert [c["tap"] for c in rows if c["baseline"]] == ["TF-IDF of words and characters"]
+    assert all((c["C"] is None) == c["tap"].startswith("TextCNN") for c in rows)
+
+
+def test_fit__words_of_the_generator_are_found_telling(text_run) -> None:
+    told = {
+        row["class"]: [t["term"] for t in row["terms"]]
+        for row in text_run.metrics["text"]["telling_terms"]
+    }
+    assert set(told) == {"negative", "positive"}
+    assert {"moving", "bright", "funny", "brilliant", "warm"} & set(told["positive"])
+    assert {"dull", "slow", "tired", "clumsy", "cold"} & set(told["negative"])
+    assert all(any(c.isalnum() for c in term) for terms in told.values() for term in terms)
+
+
+def test_fit__layers_curves_and_verdict_are_there(text_run) -> None:
+    found = text_run.metrics["text"]
+    assert [r["name"] for r in found["layers"]["rows"]] == [
+        "embedding", "width3", "width4", "width5", "penultimate",
+    ]  # fmt: skip
+    assert [c["name"] for c in found["curves"]] == [
+        "TF-IDF of words and characters",
+        "embedding average",
+    ]
+    counts = [p["mean_n"] for p in found["curves"][0]["points"]]
+    assert counts == sorted(counts)
+    assert "cross-validation" in found["verdict"]
+
+
+def test_fit__predictions_are_those_of_the_test_rows(text_run, reviews) -> None:
+    test = index_texts(reviews).test
+    with (text_run.folder / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["name"] for r in rows] == [t.name for t in test]
+    again = text_run.predict([t.text for t in test])
+    assert [p.label for p in again] == [r["predicted"] for r in rows]
+    share = np.mean([r["label"] == r["predicted"] for r in rows])
+    assert share == pytest.approx(text_run.metrics["test"]["accuracy"]["value"])
+    assert share > 0.7
+
+
+def test_fit__a_second_one_gives_the_same_figures(text_run, reviews, text_store, tmp_path) -> None:
+    again = headstart.fit(
+        reviews, out=tmp_path / "again", cache=text_store, n_folds=3, epochs=2, Cs=(0.3, 3.0)
+    )
+    for field in ("sentence", "candidates", "confusion", "text", "suspicious"):
+        assert again.metrics[field] == text_run.metrics[field], field
+
+
+def test_fit__held_out_labels_change_nothing_but_the_count(reviews, tmp_path) -> None:
+    index = index_texts(reviews)
+    turned = {r.name: {"positive": "negative", "negative": "positive"}[r.label] for r in index.test}
+    for name in ("as-is", "turned"):
+        rows = [
+            (r.text, turned.get(r.name, r.label) if name == "turned" else r.label, r.split)
+            for r in index.records
+        ]
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("text", "label", "split"), *rows])
+        fit_texts(tmp_path / f"{name}.csv", out=tmp_path / name, cache=tmp_path / "c", **QUICK)
+    models = [read_text_model(tmp_path / name / "model") for name in ("as-is", "turned")]
+    np.testing.assert_array_equal(models[0].coef, models[1].coef)
+    assert models[0].temperature == models[1].temperature
+
+
+def test_load__opens_a_run_on_texts(text_run) -> None:
+    run = headstart.load(text_run.folder)
+    assert isinstance(run, TextRun)
+    texts = ["the film is not dull", "a brilliant ending"]
+    for one, other in zip(run.predict(texts), text_run.predict(texts), strict=True):
+        assert one == other
+    assert run.predict("  ")[0].error == "the text is empty"
+    assert sum(p for _, p in run.predict(texts)[0].top) == pytest.approx(1)
+
+
+def test_load__what_needs_images_says_so(text_run) -> None:
+    with pytest.raises(RunError, match="is a run on texts, and this works on images"):
+        _ = headstart.load(text_run.folder).backbone
+
+
+@pytest.mark.parametrize("damage", ["text.json", "text.safetensors", "head.safetensors", "terms"])
+def test_load__a_damaged_model_is_told(text_run, tmp_path, damage) -> None:
+    if not text_run.model.tfidf and damage in ("text.safetensors", "terms"):
+        pytest.skip("the chosen model has no terms")
+    copy = shutil.copytree(text_run.folder, tmp_path / "run")
+    path = copy / "model" / ("text.json" if damage == "terms" else damage)
+    if damage == "terms":
+        facts = json.loads(path.read_text())
+        facts["tfidf"][0]["terms"].pop()
+        path.write_text(json.dumps(facts))
+    else:
+        path.write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"damaged|no schema"):
+        headstart.load(copy)
+
+
+def test_predict_table__takes_the_run_s_own_column_or_a_named_one(
+    text_run, reviews, tmp_path
+) -> None:
+    predictions = list(text_run.predict_table(reviews))
+    assert predictions[0].name == "line 2"
+    assert len(predictions) == 120
+    (tmp_path / "new.csv").write_text("id,words\n1,a brilliant film\n2,\n")
+    made = list(text_run.predict_table(tmp_path / "new.csv", column="words"))
+    assert (made[0].error, made[1].error) == (None, "the text is empty")
+    with pytest.raises(DataError, match="no text column"):
+        list(text_run.predict_table(tmp_path / "new.csv"))
+    with pytest.raises(DataError, match="no such table"):
+        list(text_run.predict_table(tmp_path / "none.csv"))
+
+
+def test_fit__word_vectors_of_a_file_are_read_and_named(reviews, tmp_path) -> None:
+    words = sorted(
+        {w for r in index_texts(reviews).records for w in r.text.replace(",", "").split()}
+    )
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{w} {' '.join(f'{v:.4f}' for v in rng.normal(size=12))}" for w in words if not w.isdigit()
+    ]
+    (tmp_path / "glove.txt").write_text("\n".join(lines) + "\n")
+    run = fit_texts(
+        reviews,
+        out=tmp_path / "run",
+        cache=tmp_path / "c",
+        embeddings=str(tmp_path / "glove.txt"),
+        **QUICK,
+    )
+    vectors = run.metrics["text"]["word_vectors"]
+    assert (vectors["source"], vectors["n_features"]) == ("glove.txt", 12)
+    assert "TextCNN not tried: --no-finetune" in run.metrics["notes"]
+
+
+def test_fit__a_budget_too_short_leaves_networks_out_and_says_so(reviews, tmp_path) -> None:
+    run = fit_texts(
+        reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=3, Cs=(1.0,), budget_s=0.01
+    )
+    assert not any(c["tap"].startswith("TextCNN") for c in run.metrics["candidates"])
+    assert "no time is left to train a TextCNN" in run.metrics["notes"]
+
+
+def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monkeypatch) -> None:
+    from headstart.runs.choose import Choice, choose
+
+    def prefer_network(candidates):
+        found = choose(candidates)
+        at = next(i for i, c in enumerate(candidates) if c.blocks.taps[0] == "TextCNN non-static")
+        return Choice(best=found.best, chosen=at, differences=found.differences)
+
+    monkeypatch.setattr("headstart.runs.text.fit.choose", prefer_network)
+    run = fit_texts(
+        reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=2, Cs=(1.0,), epochs=2
+    )
+    assert (run.folder / "model" / "textcnn.safetensors").is_file()
+    assert run.metrics["text"]["telling_windows"]
+    texts = ["the film is not dull", "the plot is cold"]
+    P = run.model.of_texts(texts)
+    assert P.shape == (2, 2)
+    np.testing.assert_allclose(P.sum(axis=1), 1)
+    again = headstart.load(run.folder).model
+    np.testing.assert_allclose(again.of_texts(texts), P, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"resolutions": (32,)}, "resolutions is no setting of a fit of texts"),
+        ({"labell": "x"}, "Did you mean 'label'"),
+        ({"epochs": 0}, "--epochs must be 1 or more"),
+        ({"label": "nothing"}, "no column 'nothing'"),
+        ({"embeddings": "nowhere.vec"}, "no such file of word vectors"),
+        ({"encoder": "nowhere"}, "no such folder of a sentence encoder"),
+    ],
+)
+def test_fit__bad_input(reviews, tmp_path, given, said) -> None:
+    with pytest.raises(InputError, match=said):
+        headstart.fit(reviews, out=tmp_path / "run", cache=tmp_path / "c", **given)
+    assert not (tmp_path / "run").exists()
