@@ -106,7 +106,9 @@ def telling_terms(results: TextResults, judge: Judge) -> list[dict[str, Any]]:
     found = []
     for k, label in enumerate(np.unique(judge.y)):
         own = X[np.flatnonzero(judge.y == label)]
-        score = coef[k] * (np.asarray(own.mean(axis=0)).ravel() - everywhere) * is_word
+        # A term that the class lacks is no sign of it, though two negatives make a plus.
+        surplus = np.maximum(np.asarray(own.mean(axis=0)).ravel() - everywhere, 0)
+        score = np.maximum(coef[k], 0) * surplus * is_word
         n_texts = np.asarray((own > 0).sum(axis=0)).ravel()
         best = [int(j) for j in np.argsort(-score, kind="stable")[:N_TERMS] if score[j] > 0]
         rows = [
