@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING
 
 from headstart.backbones.backbone import Tap
 from headstart.backbones.tracing import Call, trace_calls
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
+
+LOGITS = ("logits", "fc8", "conv10")
+"""What the tap of a network's class scores may be called."""
 
 MAX_TAPS = 19  # with the head's one or two, about twenty
 MAX_STAGES = 24  # VGG-19's table, and the blocks of a large transformer, still fit
@@ -157,6 +160,40 @@ def find_taps(module: nn.Module, size_px: int) -> tuple[Tap, ...]:
             f"choose another backbone: headstart backbones"
         )
     return tuple(taps)
+
+
+def tap_at(module: nn.Module, path: str, size_px: int) -> Tap:
+    """The output of any one submodule as a tap, named by its path.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode.
+    path : str
+        Dotted; ``""`` for the network itself.
+    size_px : int
+        Side of its input.
+
+    Raises
+    ------
+    BackboneError
+        There is no such submodule, or its output is no feature of an image.
+    """
+    known = [name for name, _ in module.named_modules()]
+    name = type(module).__name__
+    if path not in known:
+        raise BackboneError(f"{name} has no layer {path!r}.{did_you_mean(path, known)}")
+    calls = {call.module: call for call in trace_calls(module, size_px)}
+    n_prefix = int(getattr(module, "num_prefix_tokens", 0) or 0)
+    call = calls.get(path)
+    shape = call.output_shape if call else ()
+    found = call and _tap(path or "output", call, n_prefix, _is_channels_last(shape))
+    if not found:
+        raise BackboneError(
+            f"layer {path!r} of {name} gives no features: it is called several times, never, or its "
+            "output is no map, tokens or vector"
+        )
+    return found
 
 
 def _rules(module: nn.Module) -> tuple[Rule, ...]:

@@ -71,8 +71,9 @@ def run_on_meta(module: nn.Module, size_px: int) -> None:
     """Pass shapes of two images through `module`; its weights are not read."""
     import torch
 
-    images = torch.empty(BATCH, 3, size_px, size_px, device="meta")
     held: dict[str, Tensor] = dict(module.named_parameters()) | dict(module.named_buffers())
+    dtype = next((v.dtype for v in held.values() if v.is_floating_point()), torch.float32)
+    images = torch.empty(BATCH, 3, size_px, size_px, dtype=dtype, device="meta")
     weights = {name: torch.empty_like(value, device="meta") for name, value in held.items()}
     was_fast = torch.backends.mha.get_fastpath_enabled()
     # The fused attention of nn.TransformerEncoderLayer calls no submodule and counts no work.

@@ -1,8 +1,14 @@
-"""One-pass extraction of pooled features, and the store that keeps them."""
+"""One-pass extraction of pooled features, and the store that keeps them.
+
+The package can be called: ``headstart.features(model, images)`` are the features of a network of one's
+own (:func:`headstart.features.any_module.features`).
+"""
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,11 +20,13 @@ if TYPE_CHECKING:
         stream_features,
     )
     from headstart.features.store import FeatureKey, FeatureStore, cache_folder
+    from headstart.features.transformer import Features
 
 _HOMES = {
     "Extraction": "extraction",
     "FeatureKey": "store",
     "FeatureStore": "store",
+    "Features": "transformer",
     "cache_folder": "store",
     "extract": "extraction",
     "feature_key": "extraction",
@@ -30,6 +38,7 @@ __all__ = [
     "Extraction",
     "FeatureKey",
     "FeatureStore",
+    "Features",
     "cache_folder",
     "extract",
     "feature_key",
@@ -42,3 +51,15 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _Room(ModuleType):
+    """A package that is also a function, as ``headstart.features`` is the name of both."""
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        from headstart.features.any_module import features
+
+        return features(*given, **options)
+
+
+sys.modules[__name__].__class__ = _Room
