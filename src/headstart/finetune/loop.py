@@ -24,7 +24,7 @@ from headstart.finetune.batches import Batch, Batches, derive_seed, epoch_order
 from headstart.finetune.checkpoints import Checkpoint, Position, save_checkpoint
 from headstart.finetune.folding import Folding
 from headstart.finetune.history import Epoch
-from headstart.finetune.network import HEAD, Network
+from headstart.finetune.network import HEAD
 from headstart.finetune.optimizers import Group, make_optimizer, set_rates
 from headstart.finetune.regimes import Division, set_modes
 from headstart.finetune.schedules import lowest_stage, rate_at
@@ -49,8 +49,8 @@ class Loop:
 
     Attributes
     ----------
-    network : Network
-        Trained in place.
+    network : torch.nn.Module
+        Trained in place; its output layer is its submodule ``head``, as that of `Network` is.
     trained_part : torch.nn.Module
         What batches are given to: the network, or its upper part.
     division : Division
@@ -59,7 +59,7 @@ class Loop:
     policy : Policy
     batches : Batches
     n_images : int
-        Training images.
+        Training images, or whatever else the batches are of.
     has_val : bool
     folding : Folding
     fabric : lightning_fabric.Fabric
@@ -69,9 +69,15 @@ class Loop:
         Where they are written.
     progress : Progress
     on_epoch : function of the history so far, or None
+    order : function of the epoch (from 1) to the indices of its batches, or None
+        The same number in every epoch. Default: `epoch_order`.
+    after_step : function or None
+        Called after each step of the optimizer: a constraint on the weights.
+    is_fused : bool
+        One pass over the weights in each step: the last bits differ, and large tables gain.
     """
 
-    network: Network
+    network: nn.Module
     trained_part: nn.Module
     division: Division
     groups: tuple[Group, ...]
@@ -86,19 +92,27 @@ class Loop:
     folder: Path | None
     progress: Progress
     on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None
+    order: Callable[[int], list[Tensor]] | None = None
+    after_step: Callable[[], None] | None = None
+    is_fused: bool = False
     position: Position = field(default_factory=Position)
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        optimizer = make_optimizer(self.network, self.groups, self.settings)
+        optimizer = make_optimizer(self.network, self.groups, self.settings, is_fused=self.is_fused)
         self._model, self._optimizer = self.fabric.setup(self.trained_part, optimizer)
         self._frozen = [self.network.get_submodule(p) for p in self.division.frozen_modules]
         self._changing = changing_names(self.network, self.division)
         self.start = {k: v.clone() for k, v in self.weights().items()}
         self._ema = Ema(self.network, self.settings.ema_decay) if self.settings.ema_decay else None
         self._written = time.monotonic()
-        n_batches = len(epoch_order(self.n_images, self.settings.batch_size, 0, 1))
-        self.steps_an_epoch = n_batches
+        self.steps_an_epoch = len(self._batches_of(1))
+
+    def _batches_of(self, epoch: int) -> list[Tensor]:
+        """The indices of each batch of an epoch."""
+        if self.order is not None:
+            return self.order(epoch)
+        return epoch_order(self.n_images, self.settings.batch_size, self.settings.seed, epoch)
 
     def weights(self) -> dict[str, Tensor]:
         """The tensors that training may change, by name: not copies."""
@@ -135,7 +149,7 @@ class Loop:
         """The steps of the epoch in hand that are not done yet."""
         position, settings = self.position, self.settings
         lowest = self._set_modes()
-        order = epoch_order(self.n_images, settings.batch_size, settings.seed, position.epoch)
+        order = self._batches_of(position.epoch)
         with self.folding.fold():
             while position.step < len(order):
                 started = time.perf_counter()
@@ -166,7 +180,10 @@ class Loop:
             if self.division.stages.get(name, lowest) < lowest:
                 parameter.requires_grad_(False)
         batchnorm.prepare(
-            self.network, settings.bn_policy, frozen=self._frozen, head=self.network.head
+            self.network,
+            settings.bn_policy,
+            frozen=self._frozen,
+            head=self.network.get_submodule(HEAD),
         )
         return lowest
 
@@ -186,6 +203,8 @@ class Loop:
             norm = nn.utils.clip_grad_norm_(trained, self.settings.clip_norm)
             self._require_finite(float(norm), "gradient")
         self._optimizer.step()
+        if self.after_step is not None:
+            self.after_step()
         if self._ema is not None:
             self._ema.update(self.network)
 
@@ -224,7 +243,7 @@ class Loop:
             return
         position, settings = self.position, self.settings
         if position.epoch == 1 and position.step == 0:
-            cause = "the first step already: the weights, the images or the precision are at fault"
+            cause = "the first step already: the weights, the data or the precision are at fault"
             remedy = "take --precision float32" if settings.precision != "float32" else "check them"
         else:
             cause = f"the learning rate {settings.lr:g} is probably too high"

@@ -76,9 +76,16 @@ def is_decayed(name: str, parameter: torch.Tensor) -> bool:
 
 
 def make_optimizer(
-    network: nn.Module, groups: Iterable[Group], settings: TrainSettings
+    network: nn.Module,
+    groups: Iterable[Group],
+    settings: TrainSettings,
+    *,
+    is_fused: bool = False,
 ) -> torch.optim.Optimizer:
-    """torch's optimizer of the settings' name, with one parameter group for each of `groups`."""
+    """torch's optimizer of the settings' name, with one parameter group for each of `groups`.
+
+    With `is_fused` a step is one pass over the weights, where torch has that (not for RMSprop).
+    """
     parameters = dict(network.named_parameters())
     grouped = [
         {
@@ -88,7 +95,11 @@ def make_optimizer(
         }
         for group in groups
     ]
-    return _MAKERS[settings.optimizer](grouped)
+    optimizer = _MAKERS[settings.optimizer](grouped)
+    if is_fused and "fused" in optimizer.defaults:
+        for group in optimizer.param_groups:
+            group["fused"], group["foreach"] = True, False
+    return optimizer
 
 
 _MAKERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,6 +29,7 @@ from headstart.finetune.batches import (
     labels_of,
 )
 from headstart.finetune.checkpoints import identify, load_checkpoint
+from headstart.finetune.fabric import make_fabric
 from headstart.finetune.folding import find_folding
 from headstart.finetune.history import Epoch
 from headstart.finetune.images import load_pixels
@@ -146,7 +146,7 @@ def train(
         n_images=len(train),
         has_val=bool(val),
         folding=find_folding(prepared.network, _probe(prepared).to(device)),
-        fabric=_make_fabric(torch.device(device), settings.precision),
+        fabric=make_fabric(torch.device(device), settings.precision),
         identity=identity,
         folder=folder,
         progress=progress,
@@ -329,7 +329,7 @@ def _groups(network: nn.Module, division: Division, settings: TrainSettings) -> 
 
 
 def _estimate(
-    network: Network, division: Division, images: PixelBatches, device: torch.device
+    network: nn.Module, division: Division, images: PixelBatches, device: torch.device
 ) -> None:
     """Take the trained layers' statistics over the training images, not augmented."""
     set_modes(network, division)
@@ -341,18 +341,6 @@ def _estimate(
 def _probe(prepared: Prepared) -> torch.Tensor:
     side = prepared.backbone.preprocessing.size_px
     return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-
-
-def _make_fabric(device: torch.device, precision: str) -> Any:
-    # It announces its precision on the standard error, at level INFO.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    from lightning_fabric import Fabric
-
-    kind = {"cuda": "gpu"}.get(device.type, device.type)
-    devices = [device.index or 0] if device.type == "cuda" else 1
-    chosen: Any = {"float32": "32-true", "bf16-mixed": "bf16-mixed"}[precision]
-    return Fabric(accelerator=kind, devices=devices, precision=chosen)
 
 
 def _finish(loop: Loop, images: PixelBatches, device: torch.device) -> None:

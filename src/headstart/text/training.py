@@ -1,0 +1,406 @@
+"""`train_textcnn`: settings, word numbers and labels to a trained TextCNN; and what it predicts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from headstart.augment import parse_policy
+from headstart.backbones.weights import digest_weights
+from headstart.errors import DataError, InputError, one_line
+from headstart.features.engines import pick_device
+from headstart.finetune.checkpoints import load_checkpoint
+from headstart.finetune.fabric import make_fabric
+from headstart.finetune.folding import Folding
+from headstart.finetune.history import Epoch
+from headstart.finetune.loop import Loop
+from headstart.finetune.network import HEAD
+from headstart.finetune.optimizers import make_groups
+from headstart.finetune.regimes import Division, hash_frozen, require_unchanged
+from headstart.progress import Progress, silent
+from headstart.text.batches import TextBatches, TokenRows, even_chunks, one_hot
+from headstart.text.settings import TextTraining
+from headstart.text.textcnn import TextCNN, limit_norms, linear_of
+
+if TYPE_CHECKING:
+    from headstart.text.words import Vocabulary
+
+__all__ = ["TextTraining", "TrainedText", "extract_taps", "predict_proba", "train_textcnn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedText:
+    """A trained TextCNN.
+
+    Attributes
+    ----------
+    model : TextCNN
+        In evaluation mode, on the CPU, without gradients.
+    classes : tuple of str
+        In the order of the logits.
+    history : tuple of Epoch
+    best_epoch : int
+        The epoch whose weights the network has.
+    settings : TextTraining
+    seconds : float
+        Of all epochs.
+    n_trained_parameters : int
+    device : str
+    """
+
+    model: TextCNN
+    classes: tuple[str, ...]
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    settings: TextTraining
+    seconds: float
+    n_trained_parameters: int
+    device: str = "cpu"
+
+    def proba(self, token_rows: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+        """Probabilities (n, K) of texts, read up to the words that training read."""
+        return predict_proba(self.model, token_rows, max_words=self.settings.max_words)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: what was done and how it went, without the weights."""
+        return {
+            "settings": self.settings.to_dict(),
+            "classes": list(self.classes),
+            "history": [epoch.to_dict() for epoch in self.history],
+            "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
+            "n_trained_parameters": self.n_trained_parameters,
+            "device": self.device,
+        }
+
+
+def train_textcnn(
+    token_rows: Sequence[NDArray[np.int64]],
+    y: ArrayLike,
+    vocabulary: Vocabulary,
+    vectors: NDArray[np.float32] | None,
+    settings: TextTraining,
+    *,
+    val_rows: Sequence[NDArray[np.int64]] = (),
+    val_y: ArrayLike = (),
+    classes: Sequence[str] | None = None,
+    folder: Path | None = None,
+    device: str = "cpu",
+    progress: Progress = silent,
+    on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
+) -> TrainedText:
+    """Train a TextCNN, as the settings say.
+
+    Parameters
+    ----------
+    token_rows : sequence of int64 array (L_i,)
+        Word numbers of each training text, as `Vocabulary.encode` gives them.
+    y : array-like of str, of shape (n,)
+        Their labels.
+    vocabulary : Vocabulary
+    vectors : float32 array (V, d), optional
+        A vector for each word of the vocabulary. The variant ``rand`` takes only their length.
+    settings : TextTraining
+    val_rows, val_y
+        Validation texts, by which the best epoch is told; without any the last one is kept.
+    classes : sequence of str, optional
+        The labels, in the order of the logits; default the sorted ones of `y`.
+    folder : Path, optional
+        Where the checkpoint is kept. A run that was stopped there goes on, and ends equal to the
+        last bit on a CPU; one that is done gives its result again.
+    device : str, default "cpu"
+        A torch device, or ``"auto"``. The network is small: a CPU is the default.
+    progress : Progress
+    on_epoch : function, optional
+        Called after each epoch with the history so far.
+
+    Returns
+    -------
+    TrainedText
+
+    Raises
+    ------
+    InputError
+        A setting does not fit, a row has no words' numbers, or the vectors have another shape.
+    DataError
+        Fewer than two classes, a class without training text, or an unknown label.
+    RunError
+        The folder holds a checkpoint of another run, or a damaged one.
+    DivergedError
+        The loss is not finite.
+    """
+    device = pick_device(None if device == "auto" else device)
+    labels, val_labels = _as_labels(y), _as_labels(val_y)
+    known = tuple(sorted(set(labels)) if classes is None else map(str, classes))
+    _check(token_rows, labels, val_rows, val_labels, known, settings)
+    model = _make_model(vocabulary, vectors, settings, len(known))
+    batches = _make_batches(
+        (token_rows, labels), (val_rows, val_labels), known, len(vocabulary), settings
+    )
+    division = divide_textcnn(model)
+    identity = _identity(model, batches, known, settings)
+    checkpoint = load_checkpoint(folder, identity) if folder is not None else None
+    before = hash_frozen(model, division)
+    for_loop = settings.for_loop()
+    loop = Loop(
+        network=model.to(torch.device(device)),
+        trained_part=model,
+        division=division,
+        groups=make_groups(
+            model,
+            division.stages,
+            layer_decay=settings.layer_decay,
+            weight_decay=settings.weight_decay,
+        ),
+        settings=for_loop,
+        policy=parse_policy("none"),
+        batches=batches,
+        n_images=len(batches.train),
+        has_val=bool(len(batches.val)),
+        folding=Folding(),
+        fabric=make_fabric(torch.device(device), for_loop.precision),
+        identity=identity,
+        folder=folder,
+        progress=progress,
+        on_epoch=on_epoch,
+        order=batches.order,
+        after_step=_constraint(model, settings.max_norm),
+        is_fused=True,
+    )
+    if checkpoint is not None:
+        loop.resume(checkpoint)
+    loop.run()
+    if settings.keep == "best" and loop.has_val:
+        loop.set_weights(loop.best)
+    model.to("cpu").eval().requires_grad_(False)
+    require_unchanged(before, hash_frozen(model, division))
+    return _result(model, loop, known, settings, device)
+
+
+def divide_textcnn(model: TextCNN) -> Division:
+    """What the variant trains, in stages: word vectors, maps, output layer.
+
+    Parameters
+    ----------
+    model : TextCNN
+
+    Returns
+    -------
+    Division
+        Stages are counted from the lowest that is trained; the frozen channel is kept.
+    """
+    parts = ("channels.tuned.", "maps.", f"{HEAD}.")
+    names = [name for name, _ in model.named_parameters()]
+    raw = {n: i for i, part in enumerate(parts) for n in names if n.startswith(part)}
+    lowest = min(raw.values())
+    has_static = "static" in model.channels
+    return Division(
+        stages={name: stage - lowest for name, stage in raw.items()},
+        frozen=tuple(name for name in names if name not in raw),
+        frozen_modules=frozenset({"channels.static"} if has_static else ()),
+        cut=None,
+    )
+
+
+def predict_proba(
+    model: TextCNN,
+    token_rows: Sequence[NDArray[np.int64]],
+    *,
+    batch_size: int = 256,
+    max_words: int | None = None,
+) -> NDArray[np.float64]:
+    """Softmax of the logits of texts, in their order.
+
+    Parameters
+    ----------
+    model : TextCNN
+        In evaluation mode.
+    token_rows : sequence of int64 array (L_i,)
+    batch_size : int
+        Texts at once, at most; fewer where they are long.
+    max_words : int, optional
+        What a text has beyond these is not read.
+
+    Returns
+    -------
+    float64 array (n, K)
+        The same for a text whatever the others are, but for rounding.
+
+    Raises
+    ------
+    InputError
+        A row is no array of the vocabulary's word numbers.
+    """
+    n_classes = linear_of(model).out_features
+    found = np.zeros((len(token_rows), n_classes))
+    for indices, tokens in _chunks(model, token_rows, batch_size, max_words):
+        with torch.no_grad():
+            found[indices.numpy()] = model(tokens).double().softmax(1).cpu().numpy()
+    return found
+
+
+def extract_taps(
+    model: TextCNN,
+    token_rows: Sequence[NDArray[np.int64]],
+    *,
+    batch_size: int = 256,
+    max_words: int | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """Features of every layer of a network as it stands, by name: one pass over the texts.
+
+    Parameters are those of `predict_proba`.
+
+    Returns
+    -------
+    dict of str to float32 array (n, n_features)
+        See `TextCNN.taps`.
+    """
+    found: dict[str, NDArray[np.float32]] = {}
+    for indices, tokens in _chunks(model, token_rows, batch_size, max_words):
+        for name, values in model.taps(tokens).items():
+            if name not in found:
+                found[name] = np.zeros((len(token_rows), values.shape[1]), np.float32)
+            found[name][indices.numpy()] = values.cpu().numpy()
+    return found
+
+
+def _chunks(
+    model: TextCNN,
+    token_rows: Sequence[NDArray[np.int64]],
+    batch_size: int,
+    max_words: int | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Indices and padded word numbers, texts of like length together."""
+    rows = TokenRows.of(token_rows, n_words=model.n_words, max_words=max_words)
+    device = linear_of(model).weight.device
+    for chunk in even_chunks(rows):
+        for indices in torch.split(chunk, batch_size):
+            yield indices, rows.padded(indices).to(device)
+
+
+def _as_labels(y: ArrayLike) -> list[str]:
+    return [str(label) for label in np.asarray(y).tolist()]
+
+
+def _check(
+    rows: Sequence[Any],
+    labels: Sequence[str],
+    val_rows: Sequence[Any],
+    val_labels: Sequence[str],
+    classes: Sequence[str],
+    settings: TextTraining,
+) -> None:
+    """As many labels as texts, and every class with training texts."""
+    for what, one, other in (("training", rows, labels), ("validation", val_rows, val_labels)):
+        if len(one) != len(other):
+            raise InputError(f"{len(one)} {what} texts have {len(other)} labels")
+    if len(classes) < 2:
+        raise DataError(f"training needs two classes or more, got {len(classes)}")
+    strange = sorted({*labels, *val_labels} - set(classes))
+    if strange:
+        raise DataError(
+            f"the label {one_line(strange[0])!r} is none of the {len(classes)} classes to be told apart"
+        )
+    missing = sorted(set(classes) - set(labels))
+    if missing:
+        raise DataError(
+            f"class {one_line(missing[0])!r} has no training text: give it some or leave it out"
+        )
+    if settings.patience is not None and not len(val_rows):
+        raise InputError("patience waits for the validation texts to improve, and there are none")
+
+
+def _make_model(
+    vocabulary: Vocabulary,
+    vectors: NDArray[np.float32] | None,
+    settings: TextTraining,
+    n_classes: int,
+) -> TextCNN:
+    shape = np.shape(vectors) if vectors is not None else ()
+    return TextCNN(
+        len(vocabulary),
+        shape[1] if len(shape) == 2 else settings.n_features,
+        n_classes,
+        variant=settings.variant,
+        widths=settings.widths,
+        n_maps=settings.n_maps,
+        dropout=settings.dropout,
+        vectors=vectors,
+        seed=settings.seed,
+    )
+
+
+def _make_batches(
+    train: tuple[Sequence[NDArray[np.int64]], Sequence[str]],
+    val: tuple[Sequence[NDArray[np.int64]], Sequence[str]],
+    classes: Sequence[str],
+    n_words: int,
+    settings: TextTraining,
+) -> TextBatches:
+    numbers = {label: i for i, label in enumerate(classes)}
+    rows, targets = [], []
+    for texts, labels in (train, val):
+        rows.append(TokenRows.of(texts, n_words=n_words, max_words=settings.max_words))
+        targets.append(one_hot([numbers[label] for label in labels], len(classes)))
+    return TextBatches(
+        train=rows[0],
+        val=rows[1],
+        targets=targets[0],
+        val_targets=targets[1],
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+    )
+
+
+def _constraint(model: TextCNN, max_norm: float | None) -> Callable[[], None] | None:
+    if max_norm is None:
+        return None
+    weight = linear_of(model).weight
+    return lambda: limit_norms(weight, max_norm)
+
+
+def _identity(
+    model: TextCNN, batches: TextBatches, classes: Sequence[str], settings: TextTraining
+) -> dict[str, Any]:
+    """What decides a run's result; see `headstart.finetune.checkpoints.identify`."""
+
+    def digest(rows: TokenRows, targets: Tensor) -> str:
+        whole = hashlib.sha256()
+        for value in (rows.words, rows.starts, targets):
+            whole.update(value.numpy().tobytes())
+        return whole.hexdigest()
+
+    return {
+        "architecture": "TextCNN",
+        "weights": digest_weights(model),
+        "settings": settings.to_dict(),
+        "classes": list(classes),
+        "training texts": digest(batches.train, batches.targets),
+        "validation texts": digest(batches.val, batches.val_targets),
+    }
+
+
+def _result(
+    model: TextCNN, loop: Loop, classes: tuple[str, ...], settings: TextTraining, device: str
+) -> TrainedText:
+    history = tuple(loop.position.history)
+    keeps_best = settings.keep == "best" and loop.has_val
+    trained = [p for name, p in model.named_parameters() if name in loop.division.stages]
+    return TrainedText(
+        model=model,
+        classes=classes,
+        history=history,
+        best_epoch=loop.position.best_epoch if keeps_best else len(history),
+        settings=settings,
+        seconds=sum(epoch.seconds for epoch in history),
+        n_trained_parameters=sum(p.numel() for p in trained),
+        device=device,
+    )
