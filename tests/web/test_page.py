@@ -33,12 +33,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of its own process at a free port."""
     cache = tmp_path_factory.getbasetemp() / "web-cache"
+    temporary = tmp_path_factory.mktemp("temporary")
     server = subprocess.Popen(
         [sys.executable, "-c", START, "web", "--port", "0", "--json", "--runs", str(runs)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "HEADSTART_CACHE": str(cache)},
+        env={**os.environ, "HEADSTART_CACHE": str(cache), "TMPDIR": str(temporary)},
     )
     assert server.stdout is not None
     with server.stdout:
@@ -46,7 +47,8 @@ def url(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert line, "the server did not start"
         yield json.loads(line)["url"]
         server.terminate()
-        server.wait(timeout=30)
+        assert server.wait(timeout=30) == 0
+        assert list(temporary.glob("headstart-web-*")) == [], "uploads are left behind"
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,8 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
             members.writestr(member, b"\0" * size)
         drop(page, tmp_path / f"{name}.zip")
         page.locator(".hs-alert", has_text=said).wait_for()
-        page.get_by_label("Clear").first.click()
+        page.reload()
+        page.get_by_role("button", name="Start training").wait_for()
     (tmp_path / "broken.zip").write_bytes(b"no archive")
     drop(page, tmp_path / "broken.zip")
     page.locator(".hs-alert", has_text="cannot unpack").wait_for()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -73,6 +75,8 @@ def serve(
                 on_ready(url)
 
         try:
+            # uvicorn ends well on a signal, then raises it again: this leads through what follows.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             Server(config).run(sockets=[taken])
         finally:
             jobs.close()
