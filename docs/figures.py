@@ -3,8 +3,8 @@
     make figures                                     all, some minutes on two cores
     .venv/bin/python docs/figures.py --only lab-dropout
 
-The commands run where a photograph of a cat (scikit-image's) lies as cat.jpg and the 400 digits of
-`make demo` as digits/, so that nothing is downloaded and anyone gets the same figures.
+The commands run where a photograph of a cat (scikit-image's) lies as cat.jpg, the 400 digits of
+`make demo` as digits/ and docstrings of installed packages as docstrings.csv, so that nothing is downloaded and anyone gets the same figures.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from PIL import Image
 
@@ -107,6 +108,11 @@ COMMANDS = (
         command="finetune digits/ --compare bn --size 64 --epochs 3 --seeds 2",
         files={"comparison.html#accuracies": "batchnorm-policies.svg"},
     ),
+    Made(
+        name="text",
+        command="finetune docstrings.csv --label package --compare variants",
+        files={"comparison.html#accuracies": "text-variants.svg"},
+    ),
 )  # fmt: skip
 
 
@@ -130,14 +136,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_data(work: Path) -> None:
-    """cat.jpg and digits/, as `make demo` has them."""
-    spec = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "demo.py")
-    assert spec is not None
-    assert spec.loader is not None
-    demo = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(demo)
+    """cat.jpg and digits/, as `make demo` has them; docstrings.csv, as `make evidence` has it."""
+    demo = load(ROOT / "examples" / "demo.py")
     demo.write_cat(work / "cat.jpg")
     demo.write_digits(work / "digits")
+    load(ROOT / "bench" / "docstrings.py").write_docstrings(work / "docstrings.csv")
+
+
+def load(path: Path) -> ModuleType:
+    """A script of this repository as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def make(made: Made, work: Path, figures: Path) -> int:
