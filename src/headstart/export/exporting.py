@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import OutputError, RunError, one_line
+from headstart.errors import OutputError, one_line
 from headstart.export.card import card_text
 from headstart.export.checking import Check, check_count, check_file, find_check_images
 from headstart.export.facts import SUFFIXES, check_choices, facts_of
 from headstart.files import write_atomically
 from headstart.progress import Progress, silent
+from headstart.runs.model import need_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,6 +102,8 @@ def export(
         An unknown format, or one whose packages are missing.
     OutputError
         The file is there already, or cannot be written.
+    RunError
+        The run is on texts.
     WeightsError, DataError
         The network's weights or the pictures are gone.
     HeadstartError
@@ -108,6 +111,7 @@ def export(
     """
     from headstart.export.network import Classifier, load_backbones
 
+    need_images(run.model, "headstart export")
     check_choices(to, takes)
     check_count(n_check)
     if to == "onnx":
@@ -117,7 +121,6 @@ def export(
     path = Path(out) if out is not None else Path(run.folder.resolve().name + SUFFIXES[to])
     card = path.with_name(path.name + ".md")
     _check_free(path, card, force=force)
-    _check_images_only(run)
     chosen = find_check_images(run, images, n_check, progress)
     progress("export", 0, 1)
     backbones = load_backbones(run.model)
@@ -173,11 +176,3 @@ def _check_free(path: Path, card: Path, *, force: bool) -> None:
             raise OutputError(f"--out {shown} is a folder: give the name of a file")
         if file.exists() and not force:
             raise OutputError(f"{shown} exists already: choose another --out, or add --force")
-
-
-def _check_images_only(run: Run) -> None:
-    if "backbone" not in run.settings or "preprocessing" not in run.model.backbone:
-        raise RunError(
-            f"{run.folder} was made by a version that did not keep what an export needs, or is no "
-            "run on images: fit again"
-        )

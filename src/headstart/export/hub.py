@@ -20,6 +20,7 @@ from headstart.export.card import card_text
 from headstart.export.facts import source_of
 from headstart.files import write_atomically
 from headstart.runs.folder import write_json
+from headstart.runs.model import need_images
 
 if TYPE_CHECKING:
     from headstart.runs.run import Run
@@ -67,6 +68,7 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
     OutputError
         The folder holds something, or cannot be written.
     """
+    need_images(run.model, "headstart push")
     shown = one_line(str(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{shown} is there and not empty: choose another folder")
@@ -108,6 +110,7 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
         The hub cannot be reached, or refuses.
     """
     check_repository(repository)
+    need_images(run.model, "headstart push")
     import huggingface_hub
     from huggingface_hub import HfApi
 

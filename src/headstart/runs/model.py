@@ -223,6 +223,20 @@ class Model:
             raise RunError(f"the model in {folder} is damaged ({error}): fit again") from error
 
 
+def need_images(model: Model, verb: str) -> None:
+    """Raise where a run's model is not one of images, or does not say how it prepares them.
+
+    Raises
+    ------
+    RunError
+    """
+    model.feature_keys()  # a model of texts refuses here
+    if "preprocessing" not in model.backbone:
+        raise RunError(
+            f"this run was made by a version that did not keep what {verb} needs: fit again"
+        )
+
+
 def mean_scores(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean log-probabilities (n, K): each model counts by how sure it is."""
     tiny = np.finfo(np.float64).tiny

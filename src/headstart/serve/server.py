@@ -115,7 +115,10 @@ def serve(
     WeightsError
         The network's weights are gone or changed.
     """
+    from headstart.runs.model import need_images
+
     need_packages()
+    need_images(run.model, "headstart serve")
     sock = listen(settings.host, settings.port)
     try:
         from headstart.runs.predictor import Predictor
