@@ -7,7 +7,14 @@ import pytest
 import scipy.sparse
 from sklearn.svm import LinearSVC
 
-from headstart.heads import LinearSVM, cross_validate, fit_rows, one_row_a_class, stratified_folds
+from headstart.heads import (
+    LinearSVM,
+    cross_validate,
+    fit_rows,
+    one_row_a_class,
+    sparse,
+    stratified_folds,
+)
 
 
 def _counts(
@@ -62,3 +69,28 @@ def test_cross_validate__refuses_sparse_features_that_are_not_finite_or_do_not_f
         cross_validate(X, y, [1.0], stratified_folds(y))
     with pytest.raises(ValueError, match="one row a label"):
         fit_rows(X[:30], y, 1.0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_cross_validate_large__finds_what_the_gram_matrix_finds(n_classes, monkeypatch) -> None:
+    X, y = _counts(240, 500, n_classes)
+    labels, folds, Cs = y.astype(str), stratified_folds(y), (0.1, 1.0, 3.0)
+    best, accuracy, decisions, correct = sparse.cross_validate_large(X, labels, Cs, folds)
+    exact = cross_validate(X, labels, Cs, folds)
+    np.testing.assert_allclose(accuracy, exact.accuracy, atol=0.01)
+    np.testing.assert_allclose(decisions, exact.decisions[best], atol=0.02)
+    assert correct.mean() == accuracy[best] == accuracy.max()
+    held = fit_rows(X, labels, 1.0)
+    monkeypatch.setattr(sparse, "MOST_SPARSE_ROWS", 100)
+    large = fit_rows(X, labels, 1.0)
+    np.testing.assert_allclose(large[0], held[0], atol=0.02)
+    np.testing.assert_allclose(large[1], held[1], atol=0.02)
+
+
+def test_cross_validate_large__a_class_that_the_other_folds_lack_is_never_predicted() -> None:
+    X, y = _counts(60, 200, 3)
+    labels = y.astype(str)
+    folds = np.where(labels == "2", 0, 1 + np.arange(60) % 2)
+    _, _, decisions, correct = sparse.cross_validate_large(X, labels, (1.0,), folds)
+    assert not correct[labels == "2"].any()
+    assert (decisions[labels == "2"].argmax(axis=1) != 2).all()

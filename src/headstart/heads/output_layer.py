@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.heads import sparse
 from headstart.heads.calibration import fit_temperature
 from headstart.heads.path import PathResult, cross_validate, label_columns
 from headstart.heads.svm import LinearSVM
@@ -90,7 +91,8 @@ def fit_rows(
         Labels of K >= 2 classes; the rows of the result are theirs, sorted.
     C : float > 0
     tol : float
-        Relative duality gap.
+        Relative duality gap. For more examples than a Gram matrix can hold LIBLINEAR is used, which
+        gives no certificate.
 
     Returns
     -------
@@ -98,6 +100,9 @@ def fit_rows(
     intercept : float64 array (K,)
     """
     data, classes, member = label_columns(X, y)
+    if data.shape[0] > sparse.MOST_SPARSE_ROWS:
+        coef, _ = sparse.liblinear(sparse.hold_sparse(data, "l2"), classes[member], C)
+        return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
     ones = np.ones(len(member)), np.ones(len(classes))
     task = Task(data, member, len(classes), *ones, pick_device(None), "l2")
     fit = task.fit(C, tol)

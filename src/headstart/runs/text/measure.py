@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.files import write_atomically
-from headstart.heads import LinearSVM, cross_validate
+from headstart.heads import LinearSVM, cross_validate, sparse
 from headstart.progress import Progress
 from headstart.runs.choose import Candidate
 from headstart.runs.memo import Scores, keep, memo_file, recall, task_digest
@@ -250,6 +250,14 @@ class Judge:
         return memo_file(self.cache, task, ["text", self.features.digest(blocks), *more])
 
     def _score(self, rows: Any) -> Scores:
+        if hasattr(rows, "nnz") and rows.shape[0] > sparse.MOST_SPARSE_ROWS:
+            best, accuracy, decisions, correct = sparse.cross_validate_large(
+                rows, self.y, self.Cs, self.folds
+            )
+            return Scores(
+                n_features=rows.shape[1], C=self.Cs[best], accuracy_by_C=tuple(accuracy.tolist()),
+                decisions=decisions, correct=correct,
+            )  # fmt: skip
         path = cross_validate(rows, self.y, self.Cs, self.folds, tol=TOL)
         return Scores(
             n_features=rows.shape[1],
