@@ -20,7 +20,7 @@ from headstart.data import Index
 from headstart.errors import WeightsError
 from headstart.heads import paired_difference
 from headstart.runs import finetuning, training_plan
-from headstart.runs.outcome import wins
+from headstart.runs.outcome import Comparison, is_better
 from headstart.runs.run import Run
 
 SETTINGS: dict[str, Any] = {
@@ -81,19 +81,19 @@ def won(table: Path, fit: Callable[..., Run], tmp_path_factory: pytest.TempPathF
     """A run whose fine-tuned network was taken, whatever the validation said."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_plan, "EPOCHS", (2, 2))
-        patch.setattr(finetuning, "wins", lambda difference: True)
-        patch.setattr(finetuning, "log_loss", lambda P, truth: 0.0)
+        patch.setattr(Comparison, "wins", property(lambda comparison: True))
+        patch.setattr(finetuning, "losses", lambda P, truth: np.zeros(len(truth)))
         return fit(table, tmp_path_factory.mktemp("runs") / "won")
 
 
 @pytest.fixture(scope="module")
 def mean(table: Path, fit: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose model is the mean of the network and the SVM, whatever the validation said."""
-    losses = iter((0.0, 1.0))
+    losses = iter((0.0, 1.0, 1.0, 1.0))  # mean, network, the offer, SVM
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_plan, "EPOCHS", (2, 2))
-        patch.setattr(finetuning, "wins", lambda difference: True)
-        patch.setattr(finetuning, "log_loss", lambda P, truth: next(losses))
+        patch.setattr(Comparison, "wins", property(lambda comparison: True))
+        patch.setattr(finetuning, "losses", lambda P, truth: np.full(len(truth), next(losses)))
         return fit(table, tmp_path_factory.mktemp("runs") / "mean")
 
 
@@ -106,16 +106,16 @@ def leftovers(cache: Path) -> list[Path]:
     return list((cache / "finetuning").glob("*"))
 
 
-def test_wins__needs_more_than_one_standard_error() -> None:
+def test_is_better__needs_more_than_one_standard_error() -> None:
     b = np.zeros(100, dtype=bool)
     a = b.copy()
-    assert not wins(paired_difference(a, b))
+    assert not is_better(paired_difference(a, b))
     a[:2] = True
     assert not paired_difference(a, b).is_tie
-    assert not wins(paired_difference(a, b))
+    assert not is_better(paired_difference(a, b))
     a[:3] = True
-    assert wins(paired_difference(a, b))
-    assert not wins(paired_difference(b, a))
+    assert is_better(paired_difference(a, b))
+    assert not is_better(paired_difference(b, a))
 
 
 def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
@@ -206,8 +206,8 @@ def test_fit__held_out_labels_never_change_the_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Leakage: test labels swapped, the very same comparison and the very same weights."""
-    monkeypatch.setattr(finetuning, "wins", lambda difference: True)
-    monkeypatch.setattr(finetuning, "log_loss", lambda P, truth: 0.0)
+    monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
+    monkeypatch.setattr(finetuning, "losses", lambda P, truth: np.zeros(len(truth)))
     swapped = fit(write_table(tmp_path / "t.csv", shapes, swap=True), tmp_path / "run")
     for name in ("model.json", "head.safetensors"):  # the digest of the weights is in the first
         mine, its = (r.folder / "model" / name for r in (swapped, won))
@@ -282,7 +282,7 @@ def test_fit__a_failed_second_training_keeps_the_network_of_the_comparison(
         if stage == "fine-tune on all":
             raise MemoryError("no room")
 
-    monkeypatch.setattr(finetuning, "wins", lambda difference: True)
+    monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
     tuned = fit(table, tmp_path / "run", progress=full_disk).metrics["finetuning"]
     assert (tuned["state"], tuned["refitted"]) == ("won", False)
     assert "no room" in tuned["reason"]
@@ -309,7 +309,7 @@ def test_fit__interrupted_goes_on_and_ends_equal(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(finetuning, "wins", lambda difference: True)
+    monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
     with pytest.raises(KeyboardInterrupt):
         fit(table, tmp_path / "run", progress=Stop("fine-tune", 2))
     assert not (tmp_path / "run").exists()
@@ -342,7 +342,7 @@ def test_fit__without_test_images_speaks_of_the_validation_images(
 
     index = headstart.data.index
     monkeypatch.setattr(headstart.data, "index", without_test)
-    monkeypatch.setattr(finetuning, "wins", lambda difference: True)
+    monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
     run = fit(table, tmp_path / "run")
     assert run.metrics["test"] is None
     n_val = run.metrics["finetuning"]["validation"]["n"]

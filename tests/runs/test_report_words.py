@@ -73,7 +73,7 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
 def test_choice__claims_no_more_than_the_numbers_say(
     candidates: list[dict[str, Any]], ending: str
 ) -> None:
-    said = story.choice({"candidates": candidates}).replace("\u00a0", " ")
+    said = story.choice({"candidates": candidates, "data": {}}).replace("\u00a0", " ")
     assert said.startswith("Of 2 candidates, a at 224 px has the highest")
     assert said.endswith(ending)
 

@@ -12,6 +12,7 @@ import pytest
 import headstart
 from headstart.data.texts import index_texts
 from headstart.errors import DataError, InputError, RunError
+from headstart.runs.retrieval import index_of
 from headstart.runs.text.fit import fit_texts
 from headstart.runs.text.model import read_text_model
 from headstart.runs.text.run import TextRun
@@ -131,6 +132,8 @@ def test_load__opens_a_run_on_texts(text_run) -> None:
 def test_load__what_needs_images_says_so(text_run) -> None:
     with pytest.raises(RunError, match="is a run on texts, and this works on images"):
         _ = headstart.load(text_run.folder).backbone
+    with pytest.raises(RunError, match="is a run on texts, and this works on images"):
+        index_of(text_run)
 
 
 @pytest.mark.parametrize("damage", ["text.json", "text.safetensors", "head.safetensors", "terms"])
