@@ -236,6 +236,7 @@ def index_of(
     from headstart.data import index
     from headstart.features import cache_folder
 
+    run.require_images()
     s = run.settings["settings"]
     try:
         return index(

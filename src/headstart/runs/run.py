@@ -92,6 +92,15 @@ class Run:
         """The backbone of the model, loaded when first asked for."""
         return self.model.load_backbone()
 
+    def require_images(self) -> None:
+        """Nothing to do here; a run on texts refuses.
+
+        Raises
+        ------
+        RunError
+            The run is one on texts.
+        """
+
     def report(self) -> Path:
         """The path of the self-contained ``report.html``."""
         return self.folder / "report.html"

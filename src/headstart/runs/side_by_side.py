@@ -17,7 +17,8 @@ from headstart.errors import InputError, RunError, one_line
 from headstart.heads import PairedDifference, paired_difference
 
 if TYPE_CHECKING:
-    from headstart.runs.run import Run
+    from headstart.runs.report.story import place
+from headstart.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +49,8 @@ class Entry:
         return {
             "name": self.name,
             "data": Path(settings["data"]).name or settings["data"],
-            "backbone": settings["backbone"] if not settings.get("arch") else settings["arch"],
-            "chosen": "fine-tuned network"
-            if tuned.get("won")
-            else f"{chosen['tap']} at {chosen['resolution']} px",
+            "backbone": settings.get("arch") or settings.get("backbone") or "texts",
+            "chosen": "fine-tuned network" if tuned.get("won") else place(chosen),
             "n_train": metrics["selection"]["n_train"],
             "n_test": test.get("n", 0),
             "n_classes": len(metrics["classes"]),

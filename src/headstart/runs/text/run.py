@@ -37,6 +37,10 @@ class TextRun(Run):
         self.metrics = read_json(self.folder, "metrics.json")
         self.model = read_text_model(self.folder / "model")
 
+    def require_images(self) -> None:
+        """Refuse: there are none."""
+        self.model.load_backbone()
+
     def iter_predict(
         self, paths: Sequence[Path | str] | Path | str, *, top: int = 5
     ) -> Iterator[Prediction]:
