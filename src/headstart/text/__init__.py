@@ -13,14 +13,10 @@ from headstart.text.words import Vocabulary, tokenize
 
 if TYPE_CHECKING:
     from headstart.text.ngrams import Ngram, telling_ngrams
+    from headstart.text.predicting import extract_taps, predict_proba
     from headstart.text.saving import load_textcnn, save_textcnn
     from headstart.text.textcnn import TextCNN
-    from headstart.text.training import (
-        TrainedText,
-        extract_taps,
-        predict_proba,
-        train_textcnn,
-    )
+    from headstart.text.training import TrainedText, train_textcnn
 
 __all__ = [
     "VARIANTS",
@@ -42,9 +38,9 @@ _HOMES = {
     "Ngram": "ngrams",
     "TextCNN": "textcnn",
     "TrainedText": "training",
-    "extract_taps": "training",
+    "extract_taps": "predicting",
     "load_textcnn": "saving",
-    "predict_proba": "training",
+    "predict_proba": "predicting",
     "save_textcnn": "saving",
     "telling_ngrams": "ngrams",
     "train_textcnn": "training",
