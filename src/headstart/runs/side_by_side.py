@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError, RunError, one_line
 from headstart.heads import PairedDifference, paired_difference
+from headstart.runs.report.story import place
 
 if TYPE_CHECKING:
-    from headstart.runs.report.story import place
-from headstart.runs.run import Run
+    from headstart.runs.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
