@@ -234,7 +234,7 @@ class Judge:
         into: dict[str, NDArray[np.bool_]],
     ) -> None:
         """A linear SVM with C = 1 on every layer of a network, scored on the held-out fold."""
-        from headstart.text.training import extract_taps
+        from headstart.text.predicting import extract_taps
 
         vocabulary, tokens = self.features.vocabulary, self.features.tokens
         rows = [vocabulary.encode(tokens[i]) for i in [*fit, *held]]
