@@ -27,14 +27,14 @@ from headstart.finetune.optimizers import make_groups
 from headstart.finetune.regimes import Division, hash_frozen, require_unchanged
 from headstart.progress import Progress, silent
 from headstart.text.batches import TextBatches, TokenRows, one_hot
-from headstart.text.predicting import predict_proba
+from headstart.text.predicting import extract_taps, predict_proba
 from headstart.text.settings import TextTraining
 from headstart.text.textcnn import TextCNN, limit_norms, linear_of
 
 if TYPE_CHECKING:
     from headstart.text.words import Vocabulary
 
-__all__ = ["TextTraining", "TrainedText", "predict_proba", "train_textcnn"]
+__all__ = ["TextTraining", "TrainedText", "extract_taps", "predict_proba", "train_textcnn"]
 
 
 @dataclass(frozen=True, kw_only=True)
