@@ -120,7 +120,7 @@ def telling_terms(results: TextResults, judge: Judge) -> list[dict[str, Any]]:
 
 def telling_windows(results: TextResults) -> list[dict[str, Any]] | None:
     """Word sequences that fire the maxima of the network that was refitted, if one was."""
-    from headstart.text.ngrams import telling_ngrams
+    from headstart.text import telling_ngrams
 
     for tested in (results.final, *results.tested.values()):
         model = tested.model

@@ -35,7 +35,7 @@ from headstart.text.words import tokenize
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextRecord
-    from headstart.text.training import TrainedText
+    from headstart.text import TrainedText
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Judge:
         folder: Path | None = None,
     ) -> TrainedText:
         """A network trained on the records at `rows`, or on all; `val` tells its best epoch."""
-        from headstart.text.training import train_textcnn
+        from headstart.text import train_textcnn
 
         chosen = np.arange(len(self.records)) if rows is None else rows
         vectors = None if settings.variant == "rand" else self.features.vectors
@@ -234,7 +234,7 @@ class Judge:
         into: dict[str, NDArray[np.bool_]],
     ) -> None:
         """A linear SVM with C = 1 on every layer of a network, scored on the held-out fold."""
-        from headstart.text.predicting import extract_taps
+        from headstart.text import extract_taps
 
         vocabulary, tokens = self.features.vocabulary, self.features.tokens
         rows = [vocabulary.encode(tokens[i]) for i in [*fit, *held]]

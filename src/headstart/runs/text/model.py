@@ -30,7 +30,7 @@ from headstart.text.tfidf import Tfidf
 
 if TYPE_CHECKING:
     from headstart.features import FeatureKey
-    from headstart.text.training import TrainedText
+    from headstart.text import TrainedText
     from headstart.text.words import Vocabulary
 
 KIND = "text"
@@ -134,7 +134,7 @@ class TextModel(Model):
             payload = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
             write_atomically(folder / FILES[0], payload)
         if self.network is not None:
-            from headstart.text.saving import save_textcnn
+            from headstart.text import save_textcnn
 
             save_textcnn(folder, *self.network)
 
@@ -165,7 +165,7 @@ def read_text_model(folder: Path) -> TextModel:
                "intercept", "temperature", "normalize")}  # fmt: skip
         network = None
         if facts["is_network"]:
-            from headstart.text.saving import load_textcnn
+            from headstart.text import load_textcnn
 
             network = load_textcnn(folder)
         return TextModel(
