@@ -38,6 +38,7 @@ BENCHES = (
     "resolutions",
     "frozen_head",
     "finetune",
+    "textcnn",
     "whole_question",
     "memory",
     "serve",

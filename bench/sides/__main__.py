@@ -27,6 +27,11 @@ HOMES = {
     "peak_memory": "extraction",
     "predict_loop": "predicting",
     "small_run": "heads",
+    "textcnn_ours": "texts",
+    "textcnn_plain": "texts",
+    "texthead_ours": "texts",
+    "texthead_plain": "texts",
+    "write_static": "texts",
     "write_weights": "networks",
 }
 
