@@ -1,12 +1,32 @@
-"""Writing files so that a kill or a full disk never leaves half of one."""
+"""Writing files and folders so that a kill, a full disk or another writer never leaves half of one.
+
+All is written under a temporary name beside the final one, ``.<name>.<token>.tmp``, flushed to the
+disk and renamed. While its writer lives, the temporary file is locked; so what a killed process left
+is told from what another one is writing now, on whatever machine or in whatever container, and the
+first write into a folder clears the former away.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import importlib
 import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from headstart.errors import OutputError, one_line
+
+# Elsewhere a file that is open cannot be removed, and needs no lock.
+fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
+_TRIES = 3
+_swept: set[Path] = set()
 
 
 def write_atomically(path: Path, payload: bytes) -> None:
@@ -17,30 +37,188 @@ def write_atomically(path: Path, payload: bytes) -> None:
     OutputError
         The folder is read-only, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _told(path):
+        for n_left in reversed(range(_TRIES)):
+            try:
+                with _written(path) as file:
+                    file.write(payload)
+                return
+            except FileNotFoundError:  # another process has removed the folder, done with it
+                if not n_left:
+                    raise
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that becomes ``path`` when the block ends well, and else vanishes.
+
+    Raises
+    ------
+    OutputError
+        The folder is read-only, or the disk is full.
+    """
+    with _told(path), _written(path) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that becomes ``path`` when the block ends well, and else vanishes.
+
+    Where another process has made ``path`` meanwhile, that one stays.
+
+    Raises
+    ------
+    OutputError
+        The parent is read-only, or the disk is full.
+    """
+    with _told(path):
+        _prepare(path.parent)
+        scratch = _temporary(path)
+        scratch.mkdir()
+        try:
+            with held(scratch):
+                yield scratch
+                for file in (f for f in scratch.rglob("*") if f.is_file()):
+                    _sync(file)
+                try:
+                    scratch.rename(path)
+                except OSError:
+                    if not path.is_dir():
+                        raise
+            sync_folder(path.parent)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Lock a file or folder within the block, if the system can, so that `is_held` is true of it."""
+    handle = _open(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(payload)
+        if handle is not None:
+            _lock(handle)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process writes it: one in `held`. True where that cannot be told."""
+    if fcntl is None:
+        return path.is_dir()
+    try:
+        handle = _open(path)
+    except OSError:
+        return True
+    assert handle is not None
+    try:
+        return not _lock(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder."""
+    with contextlib.suppress(OSError):
+        for left in [f for f in folder.iterdir() if _TEMPORARY.fullmatch(f.name)]:
+            if is_held(left):
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    left.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable; systems without folder handles are left as they are."""
+    if os.name == "posix":
+        _sync(folder)
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """`whole_file` with the system's own errors."""
+    _prepare(path.parent)
+    temporary, handle = _create(path)
+    lock = os.dup(handle) if fcntl is not None else None  # held until the file has its name
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
+        sync_folder(path.parent)
+    finally:
+        if lock is not None:
+            os.close(lock)
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise OutputError(
-            f"cannot write {one_line(str(path))} ({error.strerror}): free some space or choose "
-            "another folder"
-        ) from error
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; systems without folder handles are left as they are."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def _create(path: Path) -> tuple[Path, int]:
+    """A new temporary file and its handle, locked."""
+    while True:
+        temporary = _temporary(path)
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        _lock(handle)
+        # Another process may have taken it for a dead one before it was locked.
+        if temporary.exists():
+            return temporary, handle
+        os.close(handle)
+
+
+def _temporary(path: Path) -> Path:
+    # The name may be as long as a name can be; and processes of two containers share numbers.
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
+
+
+def _prepare(folder: Path) -> None:
+    """Make a folder; the first time, clear it of what killed processes left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder not in _swept:
+        _swept.add(folder)
+        sweep(folder)
+
+
+def _open(path: Path) -> int | None:
+    """A handle that can be locked: network file systems want one for writing, folders have none."""
+    if fcntl is None:
+        return None
+    return os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+
+
+def _lock(handle: int) -> bool:
+    """Whether the lock was to be had."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:  # some network file systems cannot flush a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """The system's errors as one line."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {one_line(str(path))} ({error.strerror or error}): free some space or "
+            "choose another folder"
+        ) from error

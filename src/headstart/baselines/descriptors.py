@@ -8,6 +8,7 @@ its bytes; a kill costs the shard in hand. Shards are mapped into memory, not re
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -24,6 +25,7 @@ from PIL import Image
 from headstart.baselines.settings import SiftSettings
 from headstart.baselines.sift import N_DIMS, dense_sift, opencv
 from headstart.data import read_rgb
+from headstart.errors import StoreError
 from headstart.files import write_atomically
 from headstart.progress import Progress, silent
 
@@ -91,13 +93,13 @@ class Descriptors:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for start in range(0, len(digests), SHARD_IMAGES):
                 part = digests[start : start + SHARD_IMAGES]
-                found = list(pool.map(lambda d: self._describe(paths[d]), part))
+                found = list(pool.map(lambda d: self._describe(paths[d], d), part))
                 self._add(part, found)
                 progress("dense SIFT", start + len(part), len(digests))
 
-    def _describe(self, path: Path) -> Described:
+    def _describe(self, path: Path, digest: str) -> Described:
         longest = self.settings.longest_px
-        image = read_rgb(path, at_least=2 * longest).convert("L")
+        image = read_rgb(path, at_least=2 * longest, digest=digest).convert("L")
         if max(image.size) > longest:
             image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
         return dense_sift(np.asarray(image), self.settings)
@@ -130,9 +132,17 @@ class Descriptors:
                 raise ValueError("its bytes do not match its name")
             with pa.memory_map(str(path)) as source:
                 table = pa.ipc.open_file(source).read_all()
-        except (OSError, ValueError) as error:
+        except FileNotFoundError:  # another run has just set it aside
+            return
+        except OSError as error:  # the shard may be whole: it is left where it is
+            raise StoreError(
+                f"the descriptor shard {path} cannot be read ({error.strerror or error}): make it "
+                "readable, or delete it to have its images described anew"
+            ) from error
+        except ValueError as error:
             logger.warning("damaged descriptor shard %s (%s): computed anew", path, error)
-            path.rename(path.with_suffix(".damaged"))
+            with contextlib.suppress(OSError):  # read-only, or another run was first
+                path.rename(path.with_suffix(".damaged"))
             return
         for row, image in enumerate(table.column("digest").to_pylist()):
             self._rows.setdefault(image, (table, row))

@@ -18,6 +18,7 @@ EXIF orientation is applied; a damaged EXIF block is passed over. Colour profile
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import threading
@@ -94,6 +95,7 @@ def read_rgb(
     *,
     max_pixels: int = MAX_PIXELS,
     at_least: int | tuple[int, int] | None = None,
+    digest: str | None = None,
 ) -> Image.Image:
     """Decode an image file to 8-bit RGB, upright.
 
@@ -109,6 +111,9 @@ def read_rgb(
         smaller than it is, but never below this. Only JPEG makes use of it, decoding at 1/2, 1/4
         or 1/8 of the size, up to ten times faster; the values differ a little from those of a full
         decode followed by a reduction.
+    digest
+        SHA-256 that the bytes must have, in hexadecimal: what is kept under the digest of an image
+        must never be of another one that took its name after it was indexed.
 
     Returns
     -------
@@ -123,6 +128,8 @@ def read_rgb(
     where = "the bytes given" if isinstance(source, bytes) else f"'{one_line(str(source))}'"
     try:
         data = source if isinstance(source, bytes) else read_bytes(Path(source))
+        if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+            raise Undecodable("it was changed after it was indexed: run the command again")
         with opened(data, max_pixels=max_pixels, at_least=at_least) as image:
             return upright(to_rgb(image), orientation(image))
     except Undecodable as reason:

@@ -9,6 +9,7 @@ version is part of the name.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from pathlib import Path
@@ -79,12 +80,14 @@ class FactStore:
 
     def _load(self, folder: Path) -> None:
         files = sorted(folder.glob(f"{_prefix()}*.npy"))
+        whole = []
         for file in files:
             rows = _read(file)
             if rows is not None:
                 self._keep(rows)
-        if len(files) > _MERGE_ABOVE:
-            self._merge(folder, files)
+                whole.append(file)
+        if len(whole) > _MERGE_ABOVE:
+            self._merge(folder, whole)
 
     def _keep(self, rows: NDArray[np.void]) -> None:
         self._rows.append(rows)
@@ -101,7 +104,8 @@ class FactStore:
         merged = _write(folder, rows)
         for file in files if merged is not None else []:
             if file != merged:
-                file.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
 
 def _prefix() -> str:

@@ -16,7 +16,6 @@ import logging
 import os
 import platform
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from torch import nn
 from headstart.backbones import Preprocessing
 from headstart.backbones.tapped import Pooling, TappedModule
 from headstart.errors import InputError, one_line
+from headstart.files import whole_folder
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -355,14 +355,5 @@ def _convert(backbone: Backbone, pooling: Pooling, target: Path) -> None:
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]
         model = ov.convert_model(traced, example_input=example)
-    folder = target.parent
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        staged = Path(scratch) / "staged"
-        staged.mkdir()
-        ov.save_model(model, staged / "model.xml", compress_to_fp16=False)
-        try:
-            staged.rename(folder)
-        except OSError:
-            if not target.exists():  # another run may have been first; anything else is an error
-                raise
+    with whole_folder(target.parent) as scratch:
+        ov.save_model(model, scratch / target.name, compress_to_fp16=False)

@@ -56,7 +56,7 @@ class Extraction:
     n_cached : int
         Images whose features were there already, likewise.
     unreadable : dict of image digest to reason
-        Files that failed to decode here (they passed the index, then changed).
+        Files that are gone, changed or damaged since they were indexed.
     seconds : float
     engine : str
     """
@@ -177,13 +177,13 @@ def extract(
             preprocessings=[ready[s].preprocessing for s in group_sizes],
             engines=engines,
             mirrored=mirrored,
+            checks_digests=True,
         )
+        names = [tap.name for tap in backbone.taps]
         for shard in _shards(work, digests):
-            for size in group_sizes:
-                if shard.digests:
-                    names = [tap.name for tap in backbone.taps]
-                    columns = zip(names, shard.features[size], strict=True)
-                    stores[size].add(shard.digests, dict(columns))
+            for size in group_sizes if shard.digests else ():
+                rows = zip(names, shard.features[size], strict=True)
+                stores[size].add(shard.digests, dict(rows))
             result.unreadable |= shard.unreadable
             result.n_forward += len(shard.digests) * len(group_sizes)
             done = result.n_forward + len(result.unreadable) * len(group_sizes)
@@ -301,6 +301,7 @@ class _Work:
     preprocessings: Sequence[Preprocessing]
     engines: dict[int, Engine]
     mirrored: bool = False
+    checks_digests: bool = False
 
     @property
     def batch_size(self) -> int:
@@ -339,7 +340,8 @@ def _compute(work: _Work, digests: Sequence[str]) -> _Rows:
     pixels: list[list[Crop]] = []
     for digest in digests:
         try:
-            pixels.append(crops(work.paths[digest], work.preprocessings))
+            wanted = digest if work.checks_digests else None
+            pixels.append(crops(work.paths[digest], work.preprocessings, digest=wanted))
             rows.digests.append(digest)
         except DataError as error:
             rows.unreadable[digest] = str(error)
@@ -357,9 +359,9 @@ def _compute(work: _Work, digests: Sequence[str]) -> _Rows:
 def _shards(work: _Work, digests: Sequence[str]) -> Iterator[_Rows]:
     """Rows in the order of ``digests``, SHARD_ROWS images at a time, computed by worker threads."""
     batches: Iterator[list[str]] = (
-        list(digests[start:end])
+        list(digests[start : min(start + work.batch_size, first + SHARD_ROWS)])
         for first in range(0, len(digests), SHARD_ROWS)
-        for start, end in _spans(first, min(first + SHARD_ROWS, len(digests)), work.batch_size)
+        for start in range(first, min(first + SHARD_ROWS, len(digests)), work.batch_size)
     )
     pool = ThreadPoolExecutor(work.n_workers, thread_name_prefix="extract")
     waiting: deque[Future[_Rows]] = deque()
@@ -378,12 +380,6 @@ def _shards(work: _Work, digests: Sequence[str]) -> Iterator[_Rows]:
                 parts = []
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _spans(start: int, end: int, step: int) -> Iterator[tuple[int, int]]:
-    """``(start, start + step), ...`` up to ``end``."""
-    for first in range(start, end, step):
-        yield first, min(first + step, end)
 
 
 def _joined(parts: Sequence[_Rows]) -> _Rows:

@@ -37,6 +37,7 @@ def crops(
     preprocessings: Sequence[Preprocessing],
     *,
     max_pixels: int = MAX_PIXELS,
+    digest: str | None = None,
 ) -> list[Crop]:
     """Read an image once and cut it for each preprocessing.
 
@@ -48,6 +49,8 @@ def crops(
         One a resolution.
     max_pixels : int
         Larger images are refused before they are decoded.
+    digest : str, optional
+        SHA-256 of the bytes that the file had when it was indexed: another file is refused.
 
     Returns
     -------
@@ -57,14 +60,14 @@ def crops(
     Raises
     ------
     DataError
-        The file cannot be read or decoded.
+        The file cannot be read or decoded, or is not the one that was indexed.
     """
     decoded: dict[int, torch.Tensor] = {}
     cut = []
     for preprocessing in preprocessings:
         enough = max(DECODE_PX, DECODE_MARGIN * preprocessing.resize_px)
         if enough not in decoded:
-            image = read_rgb(source, max_pixels=max_pixels, at_least=enough)
+            image = read_rgb(source, max_pixels=max_pixels, at_least=enough, digest=digest)
             decoded[enough] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
         cut.append(resize_and_crop(decoded[enough], preprocessing))
     return cut

@@ -12,6 +12,7 @@ changed in place, so two runs may share a store: at worst both compute the same 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import StoreError
-from headstart.files import write_atomically
+from headstart.files import sweep, write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,6 +101,7 @@ class FeatureStore:
             if not (self.folder / "manifest.json").exists():
                 text = json.dumps(self.key.to_dict(), indent=1, sort_keys=True)
                 write_atomically(self.folder / "manifest.json", text.encode())
+            sweep(self.folder)
             shards = sorted(self.folder.glob("shard-*.arrow"))
         except OSError as error:
             raise StoreError(
@@ -178,9 +180,17 @@ class FeatureStore:
                 raise ValueError("its bytes do not match its name")
             with pa.memory_map(str(path)) as source:
                 table = pa.ipc.open_file(source).read_all()
-        except (OSError, ValueError) as error:
+        except FileNotFoundError:  # another run has just set it aside
+            return
+        except OSError as error:  # the shard may be whole: it is left where it is
+            raise StoreError(
+                f"the feature shard {path} cannot be read ({error.strerror or error}): make it "
+                "readable, or delete it to have its rows computed anew"
+            ) from error
+        except ValueError as error:
             logger.warning("damaged feature shard %s (%s): it is computed anew", path, error)
-            path.rename(path.with_suffix(".damaged"))
+            with contextlib.suppress(OSError):  # read-only, or another run was first
+                path.rename(path.with_suffix(".damaged"))
             return
         number = len(self._tables)
         self._tables.append(table)

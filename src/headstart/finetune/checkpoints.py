@@ -153,9 +153,10 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
         It is damaged, or belongs to a run of something else; the message says of what.
     """
     path = folder / NAME
-    if not path.exists():
+    try:
+        header, tensors = _read(path)
+    except FileNotFoundError:
         return None
-    header, tensors = _read(path)
     found = header["identity"]
     differing = [what for what in identity if found.get(what) != identity[what]]
     if differing:
@@ -172,6 +173,7 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and the tensors; FileNotFoundError where there is no file."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
@@ -180,6 +182,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             header = json.loads((file.metadata() or {})[_HEADER])
         tensors = load_file(path)
         schema = header["schema"]
+    except FileNotFoundError:
+        raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{one_line(str(path))} is damaged or no checkpoint of Headstart: delete it to begin "

@@ -8,10 +8,8 @@ name and renamed when it is whole. Small sets are read into memory, large ones m
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +22,8 @@ from numpy.typing import NDArray
 
 from headstart.errors import OutputError, one_line
 from headstart.features.engines import n_cores
-from headstart.features.pixels import crops
+from headstart.features.pixels import Crop, crops
+from headstart.files import whole_file
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -115,30 +114,24 @@ def _write(
     progress: Progress,
 ) -> None:
     """Decode all images into a file, by threads, and give it its name when it is whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _require_room(path, shape)
-        with temporary.open("wb") as file, ThreadPoolExecutor(n_cores()) as pool:
-            for start in range(0, len(records), _CHUNK):
-                some = records[start : start + _CHUNK]
-                for crop in pool.map(lambda r: crops(r.path, [preprocessing])[0], some):
-                    file.write(crop.tobytes())
-                progress("decode images", start + len(some), len(records))
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {one_line(str(path))} ({error.strerror}): free some space or set "
-            "HEADSTART_CACHE to another folder"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    _require_room(path, shape)
+    with whole_file(path) as file, ThreadPoolExecutor(n_cores()) as pool:
+        for start in range(0, len(records), _CHUNK):
+            some = records[start : start + _CHUNK]
+            for crop in pool.map(lambda r: _square(r, preprocessing), some):
+                file.write(crop.tobytes())
+            progress("decode images", start + len(some), len(records))
+
+
+def _square(record: Record, preprocessing: Preprocessing) -> Crop:
+    [crop] = crops(record.path, [preprocessing], digest=record.digest)
+    return crop
 
 
 def _require_room(path: Path, shape: tuple[int, ...]) -> None:
     needed = int(np.prod(shape, dtype=np.int64))
-    free = shutil.disk_usage(path.parent).free
+    there = next(folder for folder in path.absolute().parents if folder.is_dir())
+    free = shutil.disk_usage(there).free
     if needed > free:
         raise OutputError(
             f"{shape[0]} decoded images of {shape[1]}x{shape[2]} px take {needed / 2**30:.1f} GiB "

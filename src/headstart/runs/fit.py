@@ -107,7 +107,9 @@ def fit(
         watch=watch,
     )
     with staged(folder, force=force) as scratch:
-        job.run(scratch)
+        results = job.run(scratch)
+    if results.finetuning is not None:  # only now that the run is in its place
+        results.finetuning.discard()
     return Run(folder)
 
 
@@ -131,7 +133,7 @@ class _Job:
     timings_s: dict[str, float] = field(default_factory=dict)
     precision_reason: str = ""
 
-    def run(self, scratch: Path) -> None:
+    def run(self, scratch: Path) -> ImageResults:
         """All stages; the run's files are left in ``scratch``."""
         from headstart.backbones.loading import check
 
@@ -151,8 +153,7 @@ class _Job:
                 results = self._finetune(results, folds, ends_at=started + s.budget_s)
         self.timings_s["total"] = time.perf_counter() - started
         self._write(scratch, results)
-        if results.finetuning is not None:
-            results.finetuning.discard()
+        return results
 
     def _finetune(
         self, results: ImageResults, folds: NDArray[np.int64], *, ends_at: float

@@ -10,12 +10,16 @@ RUN/log.jsonl        what happened when
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob
 import json
 import logging
 import os
+import re
+import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,16 +27,21 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import OutputError, RunError, one_line
-from headstart.files import write_atomically
+from headstart.files import held, is_held, sync_folder, write_atomically
 
 SCHEMA = 1
+_PROBE = ".headstart-probe-"
+# What a disk or a folder refuses.
+_DISK = (
+    errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG, errno.EIO,
+)  # fmt: skip
 
 
 def free_name(data: str, *, parent: Path = Path("runs")) -> Path:
-    """``runs/<data>``, or the first of ``runs/<data>-2``, ``-3``... that does not exist."""
+    """``runs/<data>``, or the first of ``runs/<data>-2``, ``-3``... that no run has or makes."""
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem).strip("-.")
     candidate, number = parent / (stem or "run"), 1
-    while candidate.exists():
+    while candidate.exists() or any(not _is_left(p) for p in _beside(candidate, "partial")):
         number += 1
         candidate = parent / f"{stem or 'run'}-{number}"
     return candidate
@@ -46,6 +55,7 @@ def check_output(out: Path, *, force: bool) -> None:
     OutputError
         ``out`` exists without ``force``, is no run folder, or its parent cannot be written.
     """
+    bring_back(out)
     if out.exists():
         if not force:
             raise OutputError(f"{out} exists already: choose another --out, or add --force")
@@ -53,9 +63,12 @@ def check_output(out: Path, *, force: bool) -> None:
             raise OutputError(f"{out} is not a run folder: --force replaces only run folders")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        probe = out.parent / f".headstart-probe-{os.getpid()}"
-        probe.mkdir()
-        probe.rmdir()
+        for left in out.parent.glob(f"{_PROBE}*"):  # of a run that was killed here
+            with contextlib.suppress(OSError):
+                left.rmdir()
+        Path(tempfile.mkdtemp(dir=out.parent, prefix=_PROBE)).rmdir()
+    except FileNotFoundError:  # another run has just removed it: the folder can be written
+        pass
     except OSError as error:
         raise OutputError(
             f"cannot write in {out.parent} ({error.strerror}): choose another --out"
@@ -72,24 +85,53 @@ def staged(out: Path, *, force: bool) -> Iterator[Path]:
         The disk is full or read-only.
     """
     check_output(out, force=force)
-    scratch = out.parent / f".{out.name}.{os.getpid()}.partial"
-    shutil.rmtree(scratch, ignore_errors=True)
-    for left in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
-        if not _is_running(left.name.split(".")[-2]):  # left by a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
-    scratch.mkdir()
+    scratch = _name_beside(out, "partial")
     try:
-        with _JsonLog(scratch / "log.jsonl"):
-            yield scratch
-        _publish(scratch, out)
+        for left in filter(_is_left, _beside(out, "partial")):
+            shutil.rmtree(left, ignore_errors=True)
+        scratch.mkdir()
+        with held(scratch):
+            with _JsonLog(scratch / "log.jsonl"):
+                yield scratch
+            _publish(scratch, out, force=force)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+        if error.errno in _DISK:
             raise OutputError(
                 f"cannot write {out} ({error.strerror}): free some space or choose another --out"
             ) from error
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def bring_back(out: Path) -> None:
+    """Put an older run back that gave way to a newer one which was killed before it took its place.
+
+    Where ``out`` is there, the older one has been replaced, and its remains are removed.
+    """
+    with contextlib.suppress(OSError):
+        for old in filter(_is_left, _beside(out, "old")):
+            if out.exists():
+                _remove(old, out)
+            else:
+                old.rename(out)
+
+
+def _beside(out: Path, kind: str) -> list[Path]:
+    """The folders of this kind that runs to ``out`` have made beside it."""
+    ours = re.compile(rf"\.{re.escape(out.name)}\.([0-9a-f]{{8}}\.)?\d+\.{kind}")
+    found = out.parent.glob(f".{glob.escape(out.name)}.*.{kind}")
+    return sorted(p for p in found if ours.fullmatch(p.name))
+
+
+def _name_beside(out: Path, kind: str) -> Path:
+    # The token, because processes of two containers may have the same number.
+    return out.parent / f".{out.name}.{secrets.token_hex(4)}.{os.getpid()}.{kind}"
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether nobody works in it any more: neither a process of this machine nor another one."""
+    return not _is_running(folder.name.split(".")[-2]) and not is_held(folder)
 
 
 def _is_running(pid: str) -> bool:
@@ -105,15 +147,35 @@ def _is_running(pid: str) -> bool:
     return True
 
 
-def _publish(scratch: Path, out: Path) -> None:
+def _publish(scratch: Path, out: Path, *, force: bool) -> None:
     """Put the finished folder in its place; an older run gives way only now."""
-    if not out.exists():
-        scratch.rename(out)
-        return
-    old = out.parent / f".{out.name}.{os.getpid()}.old"
-    out.rename(old)
-    scratch.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+    old = _name_beside(out, "old")
+    try:
+        if force and out.exists():
+            with held(out):  # until the new one is there, it must not be brought back
+                out.rename(old)
+                scratch.rename(out)
+        else:
+            scratch.rename(out)
+    except OSError as error:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise OutputError(
+                f"{out} was made meanwhile by another run, which is left as it is: choose another "
+                "--out; what was computed is in the cache"
+            ) from error
+        raise
+    sync_folder(out.parent)
+    if old.exists():
+        _remove(old, out)
+
+
+def _remove(old: Path, out: Path) -> None:
+    """Remove an older run; under another name first, so that half of it is never brought back."""
+    left = _name_beside(out, "partial")
+    old.rename(left)
+    shutil.rmtree(left, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

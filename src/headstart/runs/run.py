@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.runs.folder import read_json
+from headstart.runs.folder import bring_back, read_json
 from headstart.runs.model import Model
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ def load(folder: Path | str) -> Run:
     from headstart.runs.text.model import is_text_model
 
     path = Path(folder)
+    if not path.exists():
+        bring_back(path)
     # Where there is no model, or no run, the error of a run is the better one.
     if (path / "model" / "model.json").is_file() and is_text_model(path / "model"):
         from headstart.runs.text.run import TextRun

@@ -7,6 +7,7 @@ test images are scored once an arm and seed, and shown.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -268,6 +269,7 @@ def compare_with(
             if outcome is None:
                 outcome = fitter.fit(arm, split, path.with_suffix(""))
                 keep(path, outcome)
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # checkpoints of it
             found[arm.name].append(outcome)
             n_done += 1
             progress("compare", n_done, len(arms) * len(splits))

@@ -91,7 +91,7 @@ def corrupted_copy(index: Index, kind: str, *, cache: Path, progress: Progress =
 def _copy(record: Record, kind: str, folder: Path) -> Record:
     path = folder / f"{record.digest}.png"
     if not path.exists():
-        image = read_rgb(record.path)
+        image = read_rgb(record.path, digest=record.digest)
         share = MAX_SIDE_PX / min(image.size)
         if share < 1:
             image = ImageOps.scale(image, share, resample=Image.Resampling.BICUBIC)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +58,7 @@ class Fitter:
     def fit(self, arm: Arm, split: Split, folder: Path) -> Outcome:
         """Fit one arm, and score the validation and the test images.
 
-        `folder` holds the checkpoint of a training until it is done.
+        `folder` holds the checkpoint of a training; the caller removes it.
         """
         if arm.settings is None:
             return self._fit_svm(arm, split)
@@ -118,7 +117,6 @@ class Fitter:
         # In one call, for which the network is converted once.
         seen = [*split.val, *self.test]
         correct = np.array(trained.predict(seen, progress=self.progress)) == _labels(seen)
-        shutil.rmtree(folder, ignore_errors=True)
         return Outcome(
             val_correct=correct[: len(split.val)],
             test_correct=correct[len(split.val) :],

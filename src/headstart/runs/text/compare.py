@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -152,7 +151,7 @@ class TextFitter:
         }
 
     def fit(self, arm: Arm, split: Split, folder: Path) -> Outcome:
-        """Fit one arm; `folder` holds the checkpoint of a training until it is done."""
+        """Fit one arm; `folder` holds the checkpoint of a training; the caller removes it."""
         assert isinstance(arm, TextArm)
         judge = self._judge(split)
         if arm.training is None:
@@ -162,7 +161,6 @@ class TextFitter:
         seen = (*split.val, *self.test)
         scores = network_scores(trained, judge.features.vocabulary, [r.text for r in seen])
         correct = np.array(trained.classes)[scores.argmax(axis=1)] == _labels(seen)
-        shutil.rmtree(folder, ignore_errors=True)
         return Outcome(
             val_correct=correct[: len(split.val)],
             test_correct=correct[len(split.val) :],
