@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -9,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import extraction, forward, harness, images, machine, page, results, run
+from bench import extraction, forward, harness, images, machine, page, results, run, textcnn
 from bench import memory as memory_bench
 from bench.frozen_head import compare_accuracy
 from bench.harness import Row, SideError, Skipped, compared, interleaved, seconds_row
 from bench.results import Outcome
 from bench.sides.forward import steady
 from bench.sides.networks import fresh_store
+from bench.sides.texts import read_table
 from bench.whole_question import read_predictions
 
 ROOT = harness.ROOT
@@ -354,3 +357,34 @@ def test_main__quick_leaves_the_page_alone(counted: list[bool], tmp_path: Path) 
 def test_page__of_this_project_can_be_written() -> None:
     text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     assert "x" in page.replace_generated(text, "x")
+
+
+@pytest.mark.parametrize("variant", textcnn.VARIANTS)
+def test_textcnn_plain__computes_what_ours_does(variant: str) -> None:
+    from bench.peers.textcnn_plain import TextCNN as Plain
+
+    from headstart.text import TextCNN
+
+    vectors = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
+    vectors[0] = 0
+    ours = TextCNN(9, 6, 3, variant=variant, vectors=vectors).eval()
+    plain = Plain(torch.from_numpy(vectors), 3, variant).eval()
+    # Both have word vectors, maps by width, and the output layer, in this order.
+    names = list(plain.state_dict())
+    values = list(ours.state_dict().values())
+    plain.load_state_dict(dict(zip(names, values, strict=True)))
+    # Of one length: to the plain network padding is a word like others.
+    tokens = torch.randint(1, 9, (4, 7), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(ours(tokens), plain(tokens))
+
+
+def test_textcnn_table__every_text_has_a_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two small packages: those of the bench take long to read.
+    small = functools.partial(textcnn.write_docstrings, packages=("jinja2", "rich"))
+    monkeypatch.setattr(textcnn, "write_docstrings", small)
+    table = textcnn.write_table(tmp_path / "texts.csv", 10)
+    rows = read_table(table)
+    assert sorted({label for _, label, _ in rows}) == ["jinja2", "rich"]
+    assert [split for *_, split in rows].count("test") == 4 == len(textcnn.labels_of_test(table))

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.finetune.optimizers import is_decayed, make_groups, make_optimizer, set_rates
+from headstart.finetune.optimizers import (
+    Group,
+    is_decayed,
+    make_groups,
+    make_optimizer,
+    set_rates,
+)
 from headstart.finetune.settings import OPTIMIZERS, TrainSettings
 
 
@@ -63,3 +69,20 @@ def test_make_optimizer__momentum_and_nesterov_are_torchs() -> None:
     assert flags["momentum"] == (0.9, False)
     assert flags["nesterov"] == (0.9, True)
     assert isinstance(made["adamw"], torch.optim.AdamW)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_make_optimizer__fused_takes_the_same_steps(name: str) -> None:
+    found = []
+    for is_fused in (False, True):
+        torch.manual_seed(0)
+        layer = nn.Linear(5, 3)
+        group = Group(stage=0, names=("weight", "bias"), factor=1.0, weight_decay=0.1)
+        settings = TrainSettings(optimizer=name, lr=0.05)
+        optimizer = make_optimizer(layer, [group], settings, is_fused=is_fused)
+        for _ in range(5):
+            optimizer.zero_grad()
+            layer(torch.ones(2, 5)).square().sum().backward()
+            optimizer.step()
+        found.append(layer.weight.detach())
+    torch.testing.assert_close(*found)
