@@ -118,7 +118,7 @@ def test_safetensors__opens_without_the_run(
 ) -> None:
     out = tmp_path / "m.safetensors"
     made = export(any_run, to="safetensors", out=out, images=photos, n_check=6, cache=store)
-    assert made.check.max_difference == 0
+    assert made.check.max_difference < 1e-6  # where tensors lie in memory changes the order of sums
     module = FromPictures(open_classifier(out))
     batch = torch.from_numpy(np.array(Image.open(pictures(photos)[0])))[None]
     np.testing.assert_allclose(module(batch)[0], told(any_run, photos, store)[0], atol=2e-3)
