@@ -47,22 +47,31 @@ def test_balanced_accuracy_interval__is_the_mean_of_recalls() -> None:
     assert 0 < found.low < found.value < found.high <= 1
 
 
-def test_balanced_accuracy_interval__is_wilsons_for_one_class() -> None:
-    correct = np.arange(40) < 33
+def test_balanced_accuracy_interval__is_agresti_and_coulls_for_one_class() -> None:
+    correct = np.arange(40) < 31
     found = balanced_accuracy_interval(np.zeros(40), np.where(correct, 0, 1))
-    expected = accuracy_interval(correct)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    share, z = 33 / 44, stats.norm.ppf(0.975)
+    half = z * (share * (1 - share) / 44) ** 0.5
+    expected = (31 / 40, share - half, share + half)
+    assert (found.value, found.low, found.high) == pytest.approx(expected)
 
 
-def test_balanced_accuracy_interval__covers_the_truth_about_as_often_as_it_says() -> None:
+@pytest.mark.parametrize("n", [6, 12, 40])
+@pytest.mark.parametrize(
+    "recalls",
+    [(0.9, 0.95), (0.5, 0.8, 0.99), (1, 0.71, 0.95, 0.87, 0.95, 0.95, 0.79), (0.95,) * 15],
+)
+def test_balanced_accuracy_interval__covers_the_truth_about_as_often_as_it_says(
+    recalls: tuple[float, ...], n: int
+) -> None:
     rng = np.random.default_rng(0)
-    recalls, truth = np.array([0.95, 0.7, 0.85]), np.repeat([0, 1, 2], [40, 15, 25])
-    hits = 0
-    for _ in range(1000):
-        correct = rng.random(80) < recalls[truth]
-        found = balanced_accuracy_interval(truth, np.where(correct, truth, 9))
-        hits += found.low <= recalls.mean() <= found.high
-    assert 0.93 <= hits / 1000 <= 0.985
+    truth = np.repeat(np.arange(len(recalls)), n)
+    covered = []
+    for _ in range(1500):
+        correct = rng.random(len(truth)) < np.repeat(recalls, n)
+        found = balanced_accuracy_interval(truth, np.where(correct, truth, -1))
+        covered.append(found.low <= np.mean(recalls) <= found.high)
+    assert 0.925 <= np.mean(covered) <= 0.99
 
 
 def test_balanced_accuracy_interval__refuses_arrays_that_do_not_match() -> None:
@@ -77,7 +86,9 @@ def test_paired_difference__by_hand() -> None:
     d = a.astype(float) - b.astype(float)
     assert found.value == pytest.approx(0.2)
     assert found.standard_error == pytest.approx(d.std() / np.sqrt(10))
-    assert found.high - found.value == pytest.approx(1.959964 * found.standard_error, rel=1e-6)
+    # Bonett and Price: 4 of 12 and 2 of 12 after one more for each side.
+    half = 1.959964 * np.sqrt((4 / 12 + 2 / 12 - (2 / 12) ** 2) / 12)
+    assert (found.low, found.high) == pytest.approx((2 / 12 - half, 2 / 12 + half), rel=1e-6)
     assert found.p_value == pytest.approx(stats.binomtest(3, 4).pvalue)
     assert found.is_tie == (found.standard_error >= 0.2)
 
@@ -91,6 +102,41 @@ def test_paired_difference__turns_sign_when_the_sides_are_swapped(
     assert one.value == pytest.approx(-two.value)
     assert one.low == pytest.approx(-two.high)
     assert one.p_value == pytest.approx(two.p_value)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60),
+    st.sampled_from([0.3, 0.95, 0.999]),
+)
+def test_paired_difference__holds_its_value_and_lies_in_its_range(
+    pairs: list[tuple[bool, bool]], level: float
+) -> None:
+    for found in (
+        paired_difference(*np.array(pairs).T, level=level),
+        repeated_difference(*np.array(pairs).T[:, None], level=level),
+    ):
+        assert -1 <= found.low <= found.value <= found.high <= 1
+        assert found.low < found.high
+
+
+def test_paired_difference__claims_nothing_of_a_handful_of_disagreements() -> None:
+    """4 to 0 comes up in an eighth of all worlds where both are equally good; 8 to 0 hardly ever."""
+    for n_wins, is_clear in ((4, False), (5, False), (8, True)):
+        a, b = np.ones(80, dtype=bool), np.arange(80) >= n_wins
+        found = paired_difference(a, b)
+        assert (found.low > 0) == is_clear
+        assert (found.p_value <= 0.05) == is_clear
+
+
+def test_paired_difference__weights_stand_for_repeated_examples() -> None:
+    rng = np.random.default_rng(3)
+    a, b, w = rng.random(40) < 0.8, rng.random(40) < 0.7, rng.integers(1, 4, 40)
+    weighted, spelt = (
+        paired_difference(a, b, weights=w),
+        paired_difference(a.repeat(w), b.repeat(w)),
+    )
+    for name in ("value", "low", "high", "standard_error", "p_value"):
+        assert getattr(weighted, name) == pytest.approx(getattr(spelt, name))
 
 
 def test_paired_difference__refuses_other_lengths() -> None:

@@ -151,8 +151,8 @@ def test_comparison__a_clear_winner_is_taken_with_its_gain() -> None:
     )
     assert c.taken == "b"
     assert c.sentence == (
-        "Take b: +30.0 [+21.0, +39.0] points over a on validation images, "
-        "+20.0 [+12.2, +27.8] on the test images, in 9 s instead of 1 s."
+        "Take b: +30.0 [+20.2, +38.7] points over a on validation images, "
+        "+20.0 [+11.4, +27.8] on the test images, in 9 s instead of 1 s."
     )
 
 

@@ -102,7 +102,7 @@ def test_generality__specificity_that_goes_away_again_is_named_by_layer() -> Non
 
 def test_generality__layers_worse_than_random_ones_are_said() -> None:
     last = made(AnB=(0.9, 0.4), random=(0.9, 0.8)).findings[-1]
-    assert last.startswith("Up to high random filters serve B better than A's (-40.0 [")
+    assert last.startswith("Up to high random filters serve B better than A's (−40.0 [")
 
 
 def test_published__are_seven_values_a_kind() -> None:

@@ -349,7 +349,7 @@ def _points(difference: PairedDifference) -> str:
 
 def signed_points(value: float, low: float, high: float) -> str:
     """Shares as points, with their interval: ``+1.2 [+0.5, +1.9]``."""
-    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]".replace("-", "−")
 
 
 def _to_dict(c: Comparison) -> dict[str, Any]:
