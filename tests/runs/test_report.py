@@ -3,165 +3,25 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import re
 import stat
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from headstart.errors import OutputError, RunError
 from headstart.runs.report import render, write_report
 
-SCENES = [
-    "Bedroom", "Coast", "Forest", "Highway", "Industrial", "InsideCity", "Kitchen", "LivingRoom",
-    "Mountain", "Office", "OpenCountry", "Store", "Street", "Suburb", "TallBuilding",
-]  # fmt: skip
-TAPS = ["conv_stem", *(f"blocks.{i}" for i in range(7)), "conv_head", "classifier"]
+sys.path.insert(0, str(Path(__file__).parent))
+
+from examples import SCENES, Json, big, example_run, interval, scenes, thumbnail, tiny
+
 SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"meta", "img", "br", "wbr", "hr", "link", "input"}
-Json = dict[str, Any]
-
-
-def interval(value: float, half: float) -> Json:
-    return {"value": value, "low": max(0.0, value - half), "high": min(1.0, value + half)}
-
-
-def example_candidates(resolutions: list[int], Cs: list[float]) -> list[Json]:
-    """Accuracy that rises with depth and resolution; blocks.6 at the highest is chosen."""
-    found: list[Json] = []
-    for i, tap in enumerate(TAPS):
-        for j, resolution in enumerate(resolutions):
-            value = 0.935 - 0.32 * ((7 - min(i, 7)) / 7) ** 2 - 0.006 * abs(i - 7) * (i > 7)
-            value -= 0.009 * (len(resolutions) - 1 - j) ** 1.5
-            tie = value > 0.926
-            best = i == 7 and j == len(resolutions) - 1
-            difference = {"value": value - 0.935, "low": value - 0.942,
-                          "high": value - (0.925 if tie else 0.928)}  # fmt: skip
-            found += [{
-                "tap": tap, "resolution": resolution, "C": 1.0,
-                "n_features": min(1280, 32 * 2**i),
-                "macs": int(4e7 * (i + 1) * (resolution / 224) ** 2),
-                "cv": interval(value, 0.011),
-                "cv_by_C": [value - 0.012 * abs(k - 2) for k in range(len(Cs))],
-                "difference": {"value": 0.0, "low": 0.0, "high": 0.0} if best else difference,
-                "tie": tie, "chosen": best, "best": best,
-                "test": interval(value - 0.004, 0.009) if value > 0.91 else None,
-            }]  # fmt: skip
-    return found
-
-
-def example_metrics(
-    classes: list[str], *, resolutions: list[int], n_test: int = 40, n_lists: int = 24
-) -> Json:
-    """Metrics of the contract's schema; ``n_test`` images a class, 0 for no test split."""
-    rng = np.random.default_rng(0)
-    n, Cs = len(classes), [0.01, 0.1, 1.0, 10.0, 100.0]
-    per_row = n_test or 100
-    rows = np.zeros((n, n), int)
-    for i in range(n):
-        wrong = rng.integers(0, n, size=max(1, per_row // 12))
-        np.add.at(rows[i], wrong, 1)
-        rows[i, i] += per_row - len(wrong)
-    accuracy = float(np.trace(rows) / rows.sum())
-    names = [f"{classes[i % n]}/image_{i:04d}.jpg" for i in range(n_lists)]
-    candidates = example_candidates(resolutions, Cs)
-    chosen = next(c for c in candidates if c["chosen"])
-    recall = rows.diagonal() / rows.sum(1)
-    half = 0.5 / per_row**0.5
-    group = {"names": ["Coast/a.jpg", "Forest/b.jpg"], "splits": ["train", "test"],
-             "labels": ["Coast", "Forest"], "straddles": True, "conflicting": True}  # fmt: skip
-    return {
-        "schema": 1,
-        "sentence": f"Layer {chosen['tap']} at {chosen['resolution']} px:"
-        f" {100 * (accuracy if n_test else 0.935):.1f} %"
-        f" on {n * per_row:,} {'test' if n_test else 'cross-validated training'} images;"
-        " the last layer is 1.2 behind.",
-        "chosen": {k: chosen[k] for k in ("tap", "resolution", "C", "n_features", "macs")},
-        "selection": {
-            "rule": "The cheapest candidate whose paired difference to the highest cross-validated"
-            " accuracy is inside the noise.",
-            "n_folds": 5, "n_train": 100 * n, "Cs": Cs,
-        },
-        "test": None if not n_test else {
-            "n": n * n_test, "accuracy": interval(accuracy, 0.0089),
-            "balanced_accuracy": interval(accuracy - 0.003, 0.01), "log_loss": 0.2345,
-            "top5": interval(0.991, 0.003) if n > 5 else None,
-            "accuracy_without_duplicates": {**interval(accuracy - 0.001, 0.009), "n": n * n_test - 9},
-        },
-        "cv": {"accuracy": interval(0.935, 0.011), "balanced_accuracy": interval(0.934, 0.012)},
-        "candidates": candidates, "taps": TAPS, "resolutions": resolutions, "classes": classes,
-        "confusion": {"split": "test" if n_test else "cv", "rows": rows.tolist()},
-        "per_class": [
-            {"class": c, "n_train": 100, "n_test": n_test, "recall": interval(float(r), half),
-             "precision": float(r) - 0.01, "f1": float(r) - 0.005}
-            for c, r in zip(classes, recall, strict=True)
-        ],
-        "mistakes": [
-            {"name": name, "digest": f"{i:064x}", "true": classes[i % n],
-             "predicted": classes[(i + 1) % n], "probability": 0.99 - 0.01 * i}
-            for i, name in enumerate(names)
-        ],
-        "suspicious": [
-            {"name": name, "digest": f"{i:064x}", "label": classes[i % n],
-             "suggested": classes[(i + 2) % n], "probability": 0.97 - 0.01 * i, "split": "train"}
-            for i, name in enumerate(names)
-        ],
-        "data": {
-            "root": "photos", "source": "split file", "n_images": n * (100 + n_test),
-            "n_train": 100 * n, "n_val": 0, "n_test": n * n_test,
-            "classes": [{"class": c, "n_train": 100 + 10 * (i % 3 - 1) * (n % 3 == 0), "n_val": 0, "n_test": n_test}
-                        for i, c in enumerate(classes)],
-            "imbalance": 1.15,
-            "quarantine": [{"name": f"Coast/bad{i}.jpg", "reason": "zero bytes"}
-                           for i in range(n_lists)],
-            "exact_duplicates": [group] * (n_lists // 2), "near_duplicates": [group] * (n_lists // 2),
-        },
-        "extraction": {"n_forward": 13455, "n_cached": 0, "images_per_s": 61.2, "seconds": 220.0,
-                       "engine": "openvino f32", "precision": "float32"},
-        "timings_s": {"index": 2.1, "features": 220.0, "cross_validation": 41.0, "refit": 1.2,
-                      "total": 265.0},
-    }  # fmt: skip
-
-
-def example_run() -> Json:
-    return {
-        "schema": 1, "headstart": "0.1.0", "created": "2026-05-09T07:35:25+00:00",
-        "command": "headstart fit photos --backbone embedded --resolutions 160,224,320",
-        "seed": 0, "settings": {"resolutions": [160, 224, 320], "test_size": 0.2, "budget": None},
-        "backbone": {"name": "embedded", "arch": "timm:tf_efficientnet_lite0", "source": "PyPI",
-                     "licence": "Apache-2.0", "digest": "ab" * 32, "n_parameters": 4652008,
-                     "preprocessing": {"size_px": 224, "crop_pct": 0.875, "mean": [0.5] * 3}},
-        "data": {"path": "photos", "digest": "cd" * 32},
-        "versions": {"python": "3.11.7", "torch": "2.15.0"}, "device": "cpu",
-        "machine": "Linux x86_64, 2 cores",
-    }  # fmt: skip
-
-
-def scenes(**changes: Any) -> Json:
-    return example_metrics(SCENES, resolutions=[160, 224, 320]) | changes
-
-
-def tiny() -> Json:
-    return example_metrics(["cat", "dog"], resolutions=[224], n_test=0, n_lists=0)
-
-
-def big() -> Json:
-    names = [f"flower species {i}" for i in range(102)]
-    return example_metrics(names, resolutions=[224, 320], n_test=60)
-
-
-def thumbnail() -> bytes:
-    file = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
-    Image.fromarray(noise).save(file, "JPEG")
-    return file.getvalue()
 
 
 class Page(HTMLParser):

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+Grave = Callable[[Any], list[str]]
 START = "from headstart.cli.app import main; main()"
-AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 pytest.importorskip("gradio", reason="the extra web is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -51,14 +51,6 @@ def url(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert list(temporary.glob("headstart-web-*")) == [], "uploads are left behind"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def visit(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
     """Open the page; in the end no page may have asked anyone else for anything, or have failed."""
@@ -79,6 +71,7 @@ def visit(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: outside.append(f"error: {error}"))
         page.goto(url)
         page.get_by_role("tab", name="Train").wait_for()
+        page.wait_for_timeout(500)
         return page
 
     yield open_page
@@ -96,6 +89,12 @@ def archive(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def turn_to(page: Any, name: str) -> None:
+    """Another tab; its parts answer a moment after they show."""
+    page.get_by_role("tab", name=name).click()
+    page.wait_for_timeout(500)
+
+
 def drop(page: Any, path: Path) -> None:
     page.locator("[role=tabpanel]:visible input[type=file]").first.set_input_files(str(path))
 
@@ -107,23 +106,23 @@ def start(page: Any, sizes: str) -> None:
     page.get_by_role("button", name="Start training").click()
 
 
-def grave(page: Any) -> list[str]:
-    """What axe finds that is serious or critical."""
-    sync_api.expect(page.locator(".progress-text:visible")).to_have_count(0, timeout=30_000)
-    page.wait_for_timeout(1_000)  # what has just come is still fading in
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{v['id']}: {node['html'][:200]}"
-        for v in found["violations"]
-        if v["impact"] in ("serious", "critical")
-        for node in v["nodes"]
-    ]
+@pytest.fixture
+def grave(serious: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+    """What axe finds once everything has come."""
+
+    def check(page: Any) -> list[str]:
+        sync_api.expect(page.locator(".progress-text:visible")).to_have_count(0, timeout=30_000)
+        page.wait_for_timeout(1_000)  # what has just come is still fading in
+        return serious(page)
+
+    return check
 
 
-def test_page__a_kernel_is_edited_and_the_result_follows(visit: Callable[..., Any]) -> None:
+def test_page__a_kernel_is_edited_and_the_result_follows(
+    visit: Callable[..., Any], grave: Grave
+) -> None:
     page = visit()
-    page.get_by_role("tab", name="Convolution").click()
+    turn_to(page, "Convolution")
     result = page.locator("#convolved img").nth(1)
     result.wait_for()
     before = result.get_attribute("src")
@@ -139,9 +138,11 @@ def test_page__a_kernel_is_edited_and_the_result_follows(visit: Callable[..., An
     assert grave(page) == []
 
 
-def test_page__predicts_in_the_dark_too(visit: Callable[..., Any], photos: Path) -> None:
+def test_page__predicts_in_the_dark_too(
+    visit: Callable[..., Any], photos: Path, grave: Grave
+) -> None:
     page = visit(scheme="dark")
-    page.get_by_role("tab", name="Predict").click()
+    turn_to(page, "Predict")
     drop(page, photos / "lying" / "3.png")
     page.locator(".hs-card .hs-bars tr").nth(5).wait_for()
     page.locator('img[alt^="Where the evidence for"]').wait_for()
@@ -162,6 +163,7 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
         page.locator(".hs-alert", has_text=said).wait_for()
         page.reload()
         page.get_by_role("button", name="Start training").wait_for()
+        page.wait_for_timeout(500)
     (tmp_path / "broken.zip").write_bytes(b"no archive")
     drop(page, tmp_path / "broken.zip")
     page.locator(".hs-alert", has_text="cannot unpack").wait_for()
@@ -169,7 +171,7 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
     page.get_by_label("Folder of pictures on this computer").fill(str(tmp_path / "${1+1} {{7*7}}"))
     page.get_by_role("button", name="Look at the data").click()
     page.locator(".hs-alert", has_text="${1+1} {{7*7}}").wait_for()
-    page.get_by_role("tab", name="Predict").click()
+    turn_to(page, "Predict")
     (tmp_path / "text.png").write_text("no picture")
     drop(page, tmp_path / "text.png")
     page.locator(".hs-card .hs-alert").wait_for()
@@ -177,7 +179,7 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
 
 @pytest.mark.slow
 def test_page__a_whole_training_from_a_zip(
-    visit: Callable[..., Any], archive: Path, photos: Path
+    visit: Callable[..., Any], archive: Path, photos: Path, grave: Grave
 ) -> None:
     page = visit()
     drop(page, archive)
@@ -191,7 +193,7 @@ def test_page__a_whole_training_from_a_zip(
     assert "test images" in page.locator(".hs-answer").inner_text()
     assert grave(page) == []
 
-    page.get_by_role("tab", name="Predict").click()
+    turn_to(page, "Predict")
     drop(page, photos / "lying" / "3.png")
     page.locator(".hs-card .hs-bars tr").nth(4).wait_for()
     page.get_by_label("Classes of").click()
@@ -201,7 +203,7 @@ def test_page__a_whole_training_from_a_zip(
     page.locator('img[alt^="Where the evidence for lying lies"]').wait_for()
     assert grave(page) == []
 
-    page.get_by_role("tab", name="Layers").click()
+    turn_to(page, "Layers")
     page.get_by_label("Layer map of the run").click()
     page.get_by_role("option", name="stripes").click()
     page.locator("#profile svg").wait_for()
@@ -209,7 +211,7 @@ def test_page__a_whole_training_from_a_zip(
     page.locator("#maps img").wait_for()
     assert grave(page) == []
 
-    page.get_by_role("tab", name="Augment").click()
+    turn_to(page, "Augment")
     page.get_by_role("button", name="Draw").click()
     page.locator("#drawn img").wait_for()
     before = page.locator("#mixed img").get_attribute("alt")
@@ -218,7 +220,7 @@ def test_page__a_whole_training_from_a_zip(
     assert "0.70 temple" in str(before)
     assert grave(page) == []
 
-    page.get_by_role("tab", name="Compare").click()
+    turn_to(page, "Compare")
     page.get_by_role("button", name="Compare").click()
     page.locator(".hs-alert", has_text="two or more").wait_for()
     assert grave(page) == []
@@ -226,7 +228,7 @@ def test_page__a_whole_training_from_a_zip(
 
 @pytest.mark.slow
 def test_page__two_tabs_do_not_disturb_each_other_and_a_job_is_cancelled(
-    visit: Callable[..., Any], photos: Path
+    visit: Callable[..., Any], photos: Path, grave: Grave
 ) -> None:
     one, two = visit(scheme="dark"), visit(390, 844)
     for page, name in ((one, "first"), (two, "second")):

@@ -63,6 +63,7 @@ def figure(name: str, title: str, description: str, width: float, height: float,
         viewBox=f"0 0 {_value(width)} {_value(height)}",
         width=width,
         height=height,
+        style=f"--wide:{_value(width)}px",
     )
 
 
