@@ -34,6 +34,13 @@ def test_report__says_it_again(headstart: Callable, finished: tuple[Path, Path])
     assert "Layer " in said.out
 
 
+def test_report__json_is_the_metrics(headstart: Callable, finished: tuple[Path, Path]) -> None:
+    said = headstart("report", finished[1], "--json")
+    assert said.code == 0
+    assert said.err == ""
+    assert json.loads(said.out) == json.loads((finished[1] / "metrics.json").read_text())
+
+
 def test_report__of_no_run(fails: Callable, tmp_path: Path) -> None:
     assert "not a run folder" in fails("report", tmp_path)
     assert "no such run folder" in fails("report", tmp_path / "x")

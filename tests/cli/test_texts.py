@@ -94,6 +94,13 @@ def test_fit__options_of_texts_on_images(headstart, tmp_path) -> None:
     assert "--embeddings is for tables of texts" in said.err
 
 
+@pytest.mark.parametrize("verb", [("fit",), ("finetune", "--compare", "variants")])
+def test_table__that_is_not_there(headstart, tmp_path, verb) -> None:
+    said = headstart(verb[0], "nowhere.csv", "--label", "feeling", *verb[1:])
+    assert said.code == 2
+    assert said.err == "headstart: there is no file 'nowhere.csv': check the path\n"
+
+
 def test_finetune__compares_variants(headstart, reviews, store, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("HEADSTART_CACHE", store)
     common = ("--label", "feeling", "--seeds", "1", "--epochs", "2", "--out", tmp_path / "c")

@@ -15,7 +15,7 @@ from headstart.cli.comparison import (
     show_comparison,
 )
 from headstart.cli.console import console, progress_bars
-from headstart.cli.texts import Texts, finetune_texts
+from headstart.cli.texts import Texts, check_table_there, finetune_texts
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -174,6 +174,8 @@ def finetune(
             as_json=as_json,
         )
         return
+    if compare == "variants":
+        check_table_there(data)
     if compare is not None and compare not in COMPARED:
         raise InputError(
             f"--compare must be {' or '.join(COMPARED)}; got {compare!r}."

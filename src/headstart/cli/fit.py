@@ -143,11 +143,21 @@ def fit(
 
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The run's metrics as JSON.")] = False,
 ) -> None:
-    """Print the answer and the table of a run again, and the path of its report."""
+    """Print the answer and the table of a run again, and the path of its report.
+
+    Example:
+
+        headstart report runs/photos
+    """
     import headstart
 
-    show(headstart.load(run))
+    found = headstart.load(run)
+    if as_json:
+        typer.echo((found.folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        show(found)
 
 
 def show(run: Run) -> None:

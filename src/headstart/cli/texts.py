@@ -10,7 +10,7 @@ import typer
 
 from headstart.cli.comparison import default_folder, show_comparison, told
 from headstart.cli.console import progress_bars
-from headstart.errors import InputError, did_you_mean
+from headstart.errors import DataError, InputError, did_you_mean
 
 if TYPE_CHECKING:
     from headstart.runs.run import Prediction, Run
@@ -82,6 +82,7 @@ def choose_options(
     given = {name: value for name, value in texts.items() if value is not None}
     if not is_text_table(data, text_column=texts["text"]):
         if given:
+            check_table_there(data)
             option = "--" + next(iter(given)).replace("_", "-")
             raise InputError(
                 f"{option} is for tables of texts, and {data!r} is none: name its text column with --text"
@@ -95,6 +96,15 @@ def choose_options(
     if options["label_column"] and not given.get("label"):
         given["label"] = options["label_column"]
     return shared | given
+
+
+def check_table_there(data: str) -> None:
+    """A file of a table's name that is not there: what it would hold is not the question then."""
+    from headstart.data.texttables import TEXT_SUFFIXES
+
+    path = Path(data).expanduser()
+    if path.suffix.lower() in TEXT_SUFFIXES and not path.exists():
+        raise DataError(f"there is no file {data!r}: check the path")
 
 
 def given_paths(paths: Sequence[str] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,7 +89,11 @@ def similarity(
             read_reference(name, path, cache=cache, seed=seed, progress=progress)
             for name, path in asked
         ]
-        references += made_sets(cache=cache, seed=seed) if made else []
+        taken = {target.name, *(s.name for s in references)}
+        references += [
+            dataclasses.replace(s, name=f"{s.name} (built in)") if s.name in taken else s
+            for s in (made_sets(cache=cache, seed=seed) if made else [])
+        ]
         _check_names([s.name for s in (target, *references)])
         likeness = place(
             net,

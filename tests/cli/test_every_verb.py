@@ -1,0 +1,131 @@
+"""What holds of every verb: examples in its help, `--json`, 80 columns, no colour where none is wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from headstart.cli.app import _register, app
+
+ESCAPE = "\x1b"
+START = [sys.executable, "-c", "from headstart.cli import main; main()"]
+
+
+def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from walk(inner, (*path, name))
+    else:
+        yield path, command
+
+
+_register()
+VERBS = dict(walk(typer.main.get_command(app)))
+NAMES = [" ".join(path) for path in VERBS]
+
+
+def test_verbs__are_found() -> None:
+    assert len(VERBS) > 25
+    assert {"fit", "transfer profile", "lab dropout"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("path", VERBS, ids=NAMES)
+def test_help__has_an_example_that_names_the_verb_and_its_own_options(
+    path: tuple[str, ...],
+) -> None:
+    command = VERBS[path]
+    help_text = command.help or ""
+    _, colon, examples = help_text.partition("Example")
+    assert colon, "no example"
+    start = "headstart " + " ".join(path)
+    lines = [line.strip() for line in examples.splitlines() if line.strip().startswith(start)]
+    assert lines
+    options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+    used = set(re.findall(r"(?<!\S)--[a-z0-9-]+", " ".join(lines)))
+    assert used <= options
+
+
+@pytest.mark.parametrize("path", VERBS, ids=NAMES)
+def test_verb__has_json(path: tuple[str, ...]) -> None:
+    assert "--json" in {o for p in VERBS[path].params for o in p.opts}
+
+
+@pytest.mark.parametrize("path", VERBS, ids=NAMES)
+def test_help__fits_eighty_columns(
+    path: tuple[str, ...], headstart: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = headstart(*path, "--help")
+    assert said.code == 0
+    assert said.err == ""
+    assert max(map(len, said.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("path", VERBS, ids=NAMES)
+def test_bad_option__is_one_line_and_one_json_object(
+    path: tuple[str, ...], headstart: Callable[..., Any]
+) -> None:
+    said = headstart(*path, "--no-such-option", "--json")
+    assert said.code == 2
+    assert len(said.err.strip().splitlines()) == 1
+    assert json.loads(said.out)["exit_code"] == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pseudo-terminals")
+@pytest.mark.parametrize("wanted", [True, False])
+def test_terminal__has_colours_unless_no_color(wanted: bool) -> None:
+    """On a pseudo-terminal, as a person sees it."""
+    import pty
+
+    master, slave = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+    env.pop("NO_COLOR", None)
+    done = subprocess.Popen(
+        [*START, "fit", "--help"], stdout=slave, stderr=slave, stdin=subprocess.DEVNULL,
+        env=env if wanted else env | {"NO_COLOR": "1"},
+    )  # fmt: skip
+    os.close(slave)
+    written = b""
+    with contextlib.suppress(OSError):  # Linux says so where the other end is closed
+        while data := os.read(master, 65536):
+            written += data
+    os.close(master)
+    assert done.wait() == 0
+    assert b"--budget" in written
+    assert bool(re.search(rb"\x1b\[[\d;]*3[0-7]", written)) == wanted
+
+
+def test_piped__has_no_escape_codes() -> None:
+    done = subprocess.run(
+        [*START, "backbones"], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert ESCAPE not in done.stdout + done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("headstart tra", "transfer"),
+        ("headstart transfer pro", "profile"),
+        ("headstart fit --bud", "--budget"),
+    ],
+)
+def test_completion__in_bash(words: str, expected: str) -> None:
+    env = {
+        **os.environ,
+        "_HEADSTART_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = subprocess.run(START, capture_output=True, text=True, check=True, env=env)
+    assert expected in done.stdout.split()
