@@ -24,12 +24,16 @@ from pathlib import Path
 
 from docstrings import write_docstrings
 
+from headstart.features import cache_folder
+from headstart.transfer.halves import digits_folder
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 PAGES = ROOT / "docs" / "evidence"
 
 SCENES = "../shared/data/scene15 --split ../shared/data/scene15_split.csv"
 TEXTURES = "../shared/data/textures"
+DIGITS = "digits"  # scikit-learn's, written as a folder
 DOCSTRINGS = "bench/results/docstrings.csv"
 
 
@@ -60,11 +64,17 @@ TABLES = (
         command=f"transfer profile {SCENES} --resolutions 224,320 --whole --mirror",
     ),
     Table(name="profile-textures", command=f"transfer profile {TEXTURES} --mirror"),
+    Table(name="profile-digits", command=f"transfer profile {DIGITS} --resolutions 96,160"),
     Table(name="size-scene15", command=f"transfer size {SCENES} --check"),
     Table(name="size-textures", command=f"transfer size {TEXTURES}"),
+    Table(name="size-digits", command=f"transfer size {DIGITS}"),
     Table(
         name="similarity-scene15",
         command=f"transfer similarity {SCENES} --reference textures={TEXTURES}",
+    ),
+    Table(
+        name="similarity-digits",
+        command=f"transfer similarity {DIGITS} --reference textures={TEXTURES}",
     ),
     Table(name="scores-scene15", command=f"transfer scores {SCENES} --per tap"),
     Table(name="scores-textures", command=f"transfer scores {TEXTURES} --per tap"),
@@ -83,6 +93,7 @@ TABLES = (
     ),
     Table(name="advice-scene15", command=f"transfer advice {SCENES}"),
     Table(name="advice-textures", command=f"transfer advice {TEXTURES}"),
+    Table(name="advice-digits", command=f"transfer advice {DIGITS} --size 96"),
     Table(name="sift-scene15", command=f"baseline sift {SCENES}"),
     Table(
         name="text-variants",
@@ -90,12 +101,14 @@ TABLES = (
     ),
     Table(name="sift-textures", command=f"baseline sift {TEXTURES}"),
 )
+# Scripts that make a page of their own: of scale, and of trust in three steps.
+PAGE_MAKERS = ("scale", "statistics_trust", "trust", "trust_page")
 FIT = Table(name="fit-budget-scene15", command=f"fit {SCENES} --budget 20m")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [table.name for table in (*TABLES, FIT)]
+    names = [*(table.name for table in (*TABLES, FIT)), *PAGE_MAKERS]
     parser.add_argument("--only", action="append", choices=names, metavar="NAME")
     asked = parser.parse_args(arguments)
     failed = 0
@@ -111,6 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_docstrings(ROOT / DOCSTRINGS)
         print(f"{table.name}: headstart {table.command}", flush=True)
         failed += make(table)
+    for script in PAGE_MAKERS:
+        if not asked.only or script in asked.only:
+            print(f"bench/{script}.py", flush=True)
+            words = [sys.executable, str(ROOT / "bench" / f"{script}.py")]
+            failed += subprocess.run(words, cwd=ROOT, check=False).returncode
     return int(failed > 0)
 
 
@@ -120,7 +138,7 @@ def make(table: Table) -> int:
     with tempfile.TemporaryDirectory(prefix="headstart-evidence-") as folder:
         out = Path(folder) / table.name
         headstart = Path(sys.executable).with_name("headstart")
-        words = [str(headstart), *shlex.split(table.command), "--out", str(out)]
+        words = [str(headstart), *map(path_of, shlex.split(table.command)), "--out", str(out)]
         code = subprocess.run(words, cwd=ROOT, check=False).returncode
         if code == 0:
             PAGES.mkdir(parents=True, exist_ok=True)
@@ -128,6 +146,11 @@ def make(table: Table) -> int:
             seconds = time.perf_counter() - started
             (PAGES / f"{table.name}.md").write_text(with_command(text, table, seconds))
     return code
+
+
+def path_of(word: str) -> str:
+    """A word of a command, the digits as the folder of them."""
+    return str(digits_folder(cache_folder())) if word == DIGITS else word
 
 
 def take_page(out: Path, name: str) -> str:
@@ -142,6 +165,10 @@ def with_command(text: str, table: Table, seconds: float) -> str:
     """The page with its command under the title."""
     title, _, rest = text.partition("\n")
     command = f"```sh\nheadstart {table.command}\n```"
+    if f" {DIGITS}" in table.command:
+        command += (
+            "\n\n`digits` is scikit-learn's handwritten digits, written as a folder of PNG files."
+        )
     return f"{title}\n\n{command}\n{rest.rstrip()}\n\nThis table took {seconds:,.0f} s, less what was in the cache.\n"
 
 
