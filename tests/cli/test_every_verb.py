@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer
 
-from headstart.cli.app import _register, app
+from headstart.cli.app import PANELS, _register, app
 
 ESCAPE = "\x1b"
 START = [sys.executable, "-c", "from headstart.cli import main; main()"]
@@ -78,6 +78,44 @@ def test_bad_option__is_one_line_and_one_json_object(
     assert said.code == 2
     assert len(said.err.strip().splitlines()) == 1
     assert json.loads(said.out)["exit_code"] == 2
+
+
+def test_help__has_every_verb_in_a_panel_on_one_line(
+    headstart: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = headstart("--help")
+    lines = said.out.splitlines()
+    first = {path[0] for path in VERBS}
+    assert {verb for verbs in PANELS.values() for verb in verbs} == first
+    places = [next(i for i, line in enumerate(lines) if f"─ {p} ─" in line) for p in PANELS]
+    assert places == sorted(places)
+    for (panel, verbs), start in zip(PANELS.items(), places, strict=True):
+        shown = [line.split()[1] for line in lines[start + 1 : start + 1 + len(verbs)]]
+        assert set(shown) == set(verbs), panel
+        assert lines[start + 1 + len(verbs)].startswith("╰"), panel
+
+
+def test_help__a_switch_takes_no_value(headstart: Callable[..., Any]) -> None:
+    said = headstart("fit", "--help")
+    assert "<bool>" not in said.out
+    assert "-h" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "hints"),
+    [
+        (("fti", "x"), ("fit", "`headstart --help`")),
+        (("transfer", "shfit"), ("shift", "`headstart transfer --help`")),
+        (("fit", "x", "--bugdet", "3m"), ("--budget", "`headstart fit --help`")),
+        (("lab", "dropout", "--sede", "1"), ("--seed", "`headstart lab dropout --help`")),
+    ],
+)
+def test_mistyped__is_answered_with_what_was_meant(
+    words: tuple[str, ...], hints: tuple[str, str], fails: Callable[..., str]
+) -> None:
+    said = fails(*words)
+    assert all(hint in said for hint in hints)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no pseudo-terminals")

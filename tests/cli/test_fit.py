@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,28 @@ def test_report__json_is_the_metrics(headstart: Callable, finished: tuple[Path, 
     assert said.code == 0
     assert said.err == ""
     assert json.loads(said.out) == json.loads((finished[1] / "metrics.json").read_text())
+
+
+def test_report__of_several_is_one_page(
+    headstart: Callable, fails: Callable, finished: tuple[Path, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "80")
+    run, other, out = finished[1], tmp_path / "other", tmp_path / "page"
+    shutil.copytree(run, other)
+    said = headstart("report", run, other, "--out", out)
+    assert said.code == 0
+    assert f"{other.name} and {run.name} cannot be told apart" in said.out
+    table = said.out.partition("On the same")[0]
+    assert max(map(len, table.splitlines())) <= 80
+    assert (out / "side-by-side.html").is_file()
+    as_json = headstart("report", run, other, "--out", out, "--json")
+    found = json.loads(as_json.out)
+    assert found == json.loads((out / "side-by-side.json").read_text())
+    assert [row["name"] for row in found["runs"]] == [run.name, other.name]
+    assert found["runs"][1]["difference"][0] == 0
+    assert "different runs" in fails("report", run, run, "--out", out)
+    assert "more than one run" in fails("report", run, "--out", out)
 
 
 def test_report__of_no_run(fails: Callable, tmp_path: Path) -> None:

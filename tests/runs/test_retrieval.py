@@ -46,6 +46,16 @@ def test_similar__without_test_images_nothing_is_measured(
     assert len(retrieval_sections(alone, None)) == 1
 
 
+def test_similar__of_a_mean_of_two_models_says_of_which(
+    run: Run, shapes: Path, store: Path
+) -> None:
+    picture = next((shapes / "dots").iterdir())
+    assert not any("averages" in n for n in similar(run, picture, k=1, cache=store).notes)
+    mean = Run(run.folder)
+    mean.model = dataclasses.replace(run.model, partner=run.model)
+    assert any("averages two models" in n for n in similar(mean, picture, k=1, cache=store).notes)
+
+
 def test_similar__the_images_are_gone(run: Run, shapes: Path, store: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone"):
         similar(run, shapes / "bars" / "00.png", data=str(tmp_path / "gone"), cache=store)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+from typing import Any
 
 import typer
 from typer.exceptions import TyperException
@@ -20,12 +21,21 @@ app = typer.Typer(
     "Start with a folder that has a sub-folder of images for each class:\n\n"
     "    headstart fit photos/\n\n"
     "    headstart predict runs/photos new-pictures/",
+    epilog="`headstart VERB --help` explains a verb and shows examples of it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# What `headstart --help` shows, in this order; a verb that stands nowhere here comes last.
+PANELS = {
+    "Start here": ("fit", "predict", "report", "web"),
+    "Ask more of your data": ("compare", "finetune", "transfer", "augment", "baseline"),
+    "Use a run": ("similar", "export", "push", "serve"),
+    "See how it works": ("kernels", "describe", "complexity", "lab"),
+    "This computer": ("doctor", "backbones"),
+}
 GLOBAL_FLAGS = ("--debug", "--quiet")
 STOPPED = "stopped; what was finished is kept, the same command goes on from there"
 
@@ -74,6 +84,42 @@ def _register() -> None:
         complexity, lab, export, serve, web, backbones, doctor,
     ):  # fmt: skip
         module.register(app)
+    _arrange()
+
+
+def _arrange() -> None:
+    """Put the verbs into their panels."""
+    places = {verb: panel for panel, verbs in PANELS.items() for verb in verbs}
+    order = list(places)
+    for command in app.registered_commands:
+        assert command.callback is not None
+        command.name = command.name or command.callback.__name__
+        command.rich_help_panel = places.get(command.name)
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        name = group.name or group.typer_instance.info.name
+        group.rich_help_panel = places.get(str(name))
+    app.registered_commands.sort(
+        key=lambda c: order.index(str(c.name)) if c.name in places else len(order)
+    )
+
+
+@functools.cache
+def _command() -> Any:
+    """The whole command line, in whose help a switch is not followed by a type."""
+    _register()
+    command = typer.main.get_command(app)
+
+    def tidy(one: Any, parent: Any) -> None:
+        context = one.context_class(one, parent=parent, **one.context_settings)
+        for param in one.get_params(context):  # with --help among them
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        for inner in getattr(one, "commands", {}).values():
+            tidy(inner, context)
+
+    tidy(command, None)
+    return command
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -89,16 +135,17 @@ def run(argv: list[str]) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, force=True)
     logging.getLogger().handlers[0].setFormatter(_PlainFormatter())
     logging.getLogger().handlers[0].setLevel(logging.WARNING)
-    _register()
     try:
-        code = app(words, prog_name="headstart", standalone_mode=False)
+        code = _command()(words, prog_name="headstart", standalone_mode=False)
         return _fail(STOPPED, 130) if code == 130 else code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail(STOPPED, 130)
     except TyperException as error:
         if not error.format_message():  # a group without a verb, which has shown its help
             return 2
-        message = f"{error.format_message()} (`headstart --help` lists what there is)"
+        context = getattr(error, "ctx", None)  # where on the line it went wrong
+        verb = "headstart" if context is None else context.command_path
+        message = f"{error.format_message()} (`{verb} --help` lists what there is)"
         return _fail(message, 2, as_json="--json" in argv)
     except HeadstartError as error:
         if debug:

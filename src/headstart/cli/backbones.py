@@ -26,9 +26,9 @@ def backbones(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
 ) -> None:
-    """List pretrained networks: size, cost, licence, and whether the weights are here.
+    """List pretrained networks: size, cost and licence.
 
-    The list is a choice; with a text to find, all names of torchvision and timm are searched.
+    It says too whether the weights are here. The list is a choice; with a text to find, all names of torchvision and timm are searched.
 
     Examples:
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer(
     name="baseline",
-    help="What came before the networks, on the same split: SIFT, and tiny pixels.",
+    help="Compare with what came before: SIFT, and tiny pixels.",
     no_args_is_help=True,
 )
 

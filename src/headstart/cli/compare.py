@@ -41,9 +41,9 @@ def compare(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
-    """Compare backbones on your images: accuracy, computation, size and speed.
+    """Compare networks on your images: accuracy, size and speed.
 
-    The last layer of each with a linear SVM is judged by cross-validation on the same folds of the
+    Computation is shown too. The last layer of each with a linear SVM is judged by cross-validation on the same folds of the
     training images; test images are scored once each. The page draws accuracy against
     multiply-accumulates and names the Pareto front.
 

@@ -29,9 +29,9 @@ def complexity(
     out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("runs/complexity"),
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
-    """Top-1 accuracy over operations, with the area by parameters: the published figures.
+    """Show published accuracies over operations and parameters.
 
-    The figures come with torchvision and are of ImageNet; no network is run and nothing is
+    Top-1 accuracy over operations, with the area by parameters. The figures come with torchvision and are of ImageNet; no network is run and nothing is
     downloaded.
 
     Examples:

@@ -27,9 +27,10 @@ def describe(
     out: Annotated[Path | None, typer.Option(help="File to write; default: print.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """The layers of a network: maps, size, kernel, stride, activation, and what each costs.
+    """Show the table of a network's layers, with what each costs.
 
-    No weights are needed: shapes alone pass through the network.
+    Maps, size, kernel, stride, activation, parameters and multiply-accumulates of each layer. No
+    weights are needed: shapes alone pass through the network.
 
     Examples:
 

@@ -23,7 +23,9 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Say what runs here, at what speed, and why it was chosen; takes about twenty seconds.
+    """Say what runs networks here, at what speed, and why.
+
+    Every engine that can run the network is timed, which takes about twenty seconds.
 
     Example:
 

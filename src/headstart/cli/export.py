@@ -108,7 +108,7 @@ def push(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object.")] = False,
 ) -> None:
-    """Upload a run to a repository of the Hugging Face hub, with a model card.
+    """Upload a run to the Hugging Face hub, with a model card.
 
     Pictures, names of files and paths of this machine are left out. The token comes from HF_TOKEN or
     from `hf auth login`.

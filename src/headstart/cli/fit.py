@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +80,7 @@ def fit(
     epochs: Texts.epochs = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json.")] = False,
 ) -> None:
-    """Find the best layer and resolution of a pretrained network for your images.
+    """Find the best layer of a pretrained network for your images.
 
     Or, for a table of labelled texts, the best of TF-IDF, word vectors and TextCNNs.
 
@@ -142,32 +143,67 @@ def fit(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="The run's metrics as JSON.")] = False,
+    runs: Annotated[
+        list[Path], typer.Argument(help="A run folder; or several, to set them side by side.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Of several: folder for the page; default side-by-side, by the first."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The metrics as JSON.")] = False,
 ) -> None:
-    """Print the answer and the table of a run again, and the path of its report.
+    """Print the answer of a run again, or set runs side by side.
 
-    Example:
+    The last lines name the report, a page for the browser, and how to predict with the run. Of
+    several runs, one page shows them all: what each reached, and its paired difference to the first
+    wherever both were tested on the same images.
+
+    Examples:
 
         headstart report runs/photos
+
+        headstart report runs/photos runs/larger runs/tuned
     """
     import headstart
+    from headstart.errors import InputError
 
-    found = headstart.load(run)
-    if as_json:
-        typer.echo((found.folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
+    found = [headstart.load(run) for run in runs]
+    if len(found) > 1:
+        _side_by_side(found, out or runs[0].resolve().parent / "side-by-side", as_json=as_json)
+    elif out is not None:
+        raise InputError("--out is the place of a page of several runs: name more than one run")
+    elif as_json:
+        typer.echo((found[0].folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
     else:
-        show(found)
+        show(found[0])
+
+
+def _side_by_side(runs: Sequence[Run], folder: Path, *, as_json: bool) -> None:
+    import json
+
+    from headstart.cli.tables import runs_table
+    from headstart.runs.report.side_by_side import write_comparison
+
+    found, page = write_comparison(runs, folder)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    out = console()
+    out.print(runs_table(found["runs"]))
+    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {page}", markup=False, soft_wrap=True)
 
 
 def show(run: Run) -> None:
     """The findings, the table tap x resolution, and the sentence that matters."""
-    from headstart.cli.tables import data_lines, finetuning_lines, layer_table, noun
+    from headstart.cli.tables import data_lines, finetuning_lines, layer_caption, layer_table, noun
 
     out = console()
     for line in data_lines(run.metrics):
         out.print(line, markup=False, soft_wrap=True)
     out.print(layer_table(run.metrics))
+    for line in layer_caption(run.metrics):
+        out.print(line, style="dim", markup=False, soft_wrap=True)
     if "text" in run.metrics:
         out.print(run.metrics["text"]["verdict"], markup=False, soft_wrap=True)
     for line in finetuning_lines(run.metrics):

@@ -58,9 +58,9 @@ def kernels(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
-    """What kernels make of a picture: edges, blur, sharpening, or a kernel of your own.
+    """Show what convolution kernels make of a picture.
 
-    Stride, padding and dilation are shown beside each other, with the formula for the size. With
+    Edges, blur, sharpening, or a kernel of your own. Stride, padding and dilation are shown beside each other, with the formula for the size. With
     --filters and --tap, what a pretrained network does is shown on the same picture.
 
     Examples:

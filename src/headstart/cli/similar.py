@@ -30,10 +30,10 @@ def similar(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
-    """The training images nearest to a picture, by distance of their features.
+    """Find the training images that are nearest to a picture.
 
-    Where the run has test images, it is measured how often the nearest are of the right class:
-    precision at k, and mean average precision.
+    Nearest by the distance of their features. Where the run has test images, it is measured how
+    often the nearest are of the right class: precision at k, and mean average precision.
 
     Examples:
 

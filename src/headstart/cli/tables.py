@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import one_line
@@ -61,20 +61,12 @@ def _listed(title: str, items: list[str]) -> Iterator[str]:
 def layer_table(metrics: Mapping[str, Any]) -> Table:
     """Cross-validated accuracy of every tap (rows) at every resolution (columns).
 
-    Of texts, of every candidate.
-
-    ``*`` marks the choice, ``~`` what the noise cannot tell from the best.
+    Of texts, of every candidate. What it shows is said by `layer_caption`.
     """
     from rich import box
     from rich.table import Table
 
-    n_train, n_folds = metrics["selection"]["n_train"], metrics["selection"]["n_folds"]
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        caption=f"accuracy in %, {n_folds}-fold cross-validation on {n_train:,} training {noun(metrics)}s\n"
-        "* chosen   ~ within one standard error of the best",
-        caption_justify="left",
-    )
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("layer" if noun(metrics) == "image" else "candidate")
     table.add_column("features", justify="right")
     for size in metrics["resolutions"]:
@@ -83,6 +75,33 @@ def layer_table(metrics: Mapping[str, Any]) -> Table:
     for tap in metrics["taps"]:
         row = [cells[tap, size] for size in metrics["resolutions"]]
         table.add_row(tap, f"{row[0]['n_features']:,}", *map(_cell, row))
+    return table
+
+
+def layer_caption(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """What the cells of `layer_table` are, and its signs."""
+    n_train, n_folds = metrics["selection"]["n_train"], metrics["selection"]["n_folds"]
+    return (
+        f"accuracy in %, {n_folds}-fold cross-validation on {n_train:,} training {noun(metrics)}s",
+        "* chosen   ~ within one standard error of the best",
+    )
+
+
+def runs_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Runs side by side: what each took, reached, and its difference to the first."""
+    from rich import box
+    from rich.table import Table
+
+    from headstart.runs.report.side_by_side import against, bounded
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold")
+    table.add_column("taken", overflow="fold")
+    table.add_column("test, %", justify="right", no_wrap=True)
+    table.add_column("points over the first", justify="right", no_wrap=True)
+    for row in rows:
+        test = bounded(row["test"]) if row["test"] else "no test images"
+        table.add_row(one_line(row["name"]), one_line(row["chosen"]), test, against(row))
     return table
 
 

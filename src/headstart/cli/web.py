@@ -29,9 +29,10 @@ def web(
         bool, typer.Option("--json", help="Print the address as JSON when the page answers.")
     ] = False,
 ) -> None:
-    """Serve a page to train, predict and look, on this computer alone.
+    """Open all of this as a page in the browser.
 
-    Nothing is loaded from the network and nothing is reported anywhere. Ctrl-C stops the server
+    Train, predict, look at layers, kernels and augmentations, compare runs, on this computer alone:
+    nothing is loaded from the network and nothing is reported anywhere. Ctrl-C stops the server
     and the jobs that run.
 
     Examples:

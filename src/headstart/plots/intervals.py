@@ -161,7 +161,7 @@ def _row(row: IntervalRow, y: float, at: _Scale, right: float, *, signed: bool) 
 
 
 def _second(interval: tuple[float, float, float], y: float, at: _Scale) -> list[str]:
-    """The thin line and hollow square of the second interval."""
+    """The thin line and hollow diamond of the second interval."""
     value, low, high = interval
     place = f"translate({at(value):.2f} {y:.2f}) rotate(45)"
     size = {"x": -3.0, "y": -3.0, "width": 6.0, "height": 6.0, "stroke_width": 1.4}

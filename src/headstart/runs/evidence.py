@@ -18,12 +18,22 @@ if TYPE_CHECKING:
     from headstart.runs.run import Run
 
 
+def mean_note(run: Run) -> str:
+    """What to know of evidence and nearest images where a run averages two models; else empty."""
+    if run.model.partner is None:
+        return ""
+    return (
+        "the run averages two models, the fine-tuned network and the SVM on frozen features: this "
+        "is of the fine-tuned network alone"
+    )
+
+
 def run_evidence(run: Run, image: Image.Image, label: str) -> EvidenceMap:
     """The evidence for a class of a run, at all the layers and resolutions that its head takes.
 
     The lengths that rows of features are divided by count as constants. Then the map adds up to
     the class's score less the head's intercept wherever the head takes averages over places. Of
-    a run that averages two models, the first one's evidence is shown.
+    a run that averages two models, the first one's evidence is shown: see :func:`mean_note`.
 
     Parameters
     ----------

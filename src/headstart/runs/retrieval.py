@@ -16,6 +16,7 @@ from headstart.heads.examples import normalize_rows
 from headstart.heads.retrieval import Retrieval, measure_retrieval, nearest
 from headstart.progress import Progress, silent
 from headstart.runs.blocks import read_blocks
+from headstart.runs.evidence import mean_note
 from headstart.runs.provenance import data_digest
 
 if TYPE_CHECKING:
@@ -220,6 +221,8 @@ def _notes(run: Run, indexed: Index, *, n_same: int) -> list[str]:
         notes.append("the images are not all those of the fit: some came, went or changed")
     if run.model.is_finetuned:
         notes.append("the run's network was fine-tuned: distances are between its class scores")
+    if mean := mean_note(run):
+        notes.append(mean)
     return notes
 
 

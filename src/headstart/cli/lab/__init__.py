@@ -9,7 +9,7 @@ import typer
 
 app = typer.Typer(
     name="lab",
-    help="The tricks of training, as experiments of a minute or two.",
+    help="Try the tricks of training, in a minute or two each.",
     no_args_is_help=True,
 )
 

@@ -9,7 +9,7 @@ import typer
 
 app = typer.Typer(
     name="transfer",
-    help="Which layers, which data, how similar, how much more: measured.",
+    help="Measure which layers, how similar, how many more images.",
     no_args_is_help=True,
 )
 

@@ -44,7 +44,7 @@ def layer_map(metrics: Metrics) -> str:
         in_order = sorted(candidates, key=lambda c: taps.index(c["tap"]))
         where = f" at {resolutions[0]} px" if is_image else ""
         return plots.interval_plot(
-            [_row(c, c["cv"], label=c["tap"]) for c in in_order],
+            [_row(c, c["cv"], label=c["tap"], second=c.get("test")) for c in in_order],
             name="figure-map",
             title=f"{title}, from input to output" if is_image else title,
             description=description,
@@ -62,13 +62,18 @@ def layer_map(metrics: Metrics) -> str:
     )
 
 
-def accuracies(metrics: Metrics) -> str:
-    """Cross-validated accuracy of the contenders, with the test accuracy where it is known."""
+def accuracies(metrics: Metrics) -> str | None:
+    """Cross-validated accuracy of the contenders, with the test accuracy where it is known.
+
+    None where the layer map shows the same: with a single resolution.
+    """
+    if len(metrics["resolutions"]) == 1:
+        return None
     return plots.interval_plot(
         [_row(c, c["cv"], second=c.get("test")) for c in _contenders(metrics)],
         name="figure-accuracies",
         title="Accuracy of the leading candidates",
-        description="Dots: cross-validated accuracy with its interval. Hollow squares: accuracy"
+        description="Dots: cross-validated accuracy with its interval. Hollow diamonds: accuracy"
         f" on the test {story.noun(metrics)}s. The same numbers stand in the table of all candidates.",
         axis="accuracy, %",
     )

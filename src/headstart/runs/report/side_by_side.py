@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from headstart import plots
 from headstart.runs.report import words
-from headstart.runs.report.pages import Section, Table, render_page
-from headstart.runs.side_by_side import Entry, sentence
+from headstart.runs.report.pages import Section, Table, render_page, write_page
+from headstart.runs.side_by_side import Entry, sentence, side_by_side
 from headstart.transfer.comparison import signed_points
+
+if TYPE_CHECKING:
+    from headstart.runs.run import Run
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -18,6 +22,41 @@ def comparison_page(entries: Sequence[Entry]) -> str:
     """The page as one self-contained HTML document."""
     rows = [entry.to_dict() for entry in entries]
     return render_page("", "Runs side by side", sentence(rows), comparison_sections(rows))
+
+
+def write_comparison(runs: Sequence[Run], folder: Path) -> tuple[dict[str, Any], Path]:
+    """Set runs side by side and write the page, with its Markdown and JSON, into a folder.
+
+    Parameters
+    ----------
+    runs : sequence of Run, at least 2
+    folder : Path
+        Made where it does not exist.
+
+    Returns
+    -------
+    found : dict
+        ``sentence`` and ``runs``, a row for each run.
+    page : Path
+
+    Raises
+    ------
+    InputError
+        There are fewer than two runs, or one twice.
+    OutputError
+        The folder cannot be written.
+    """
+    rows = [entry.to_dict() for entry in side_by_side(runs)]
+    found: dict[str, Any] = {"sentence": sentence(rows), "runs": rows}
+    page = write_page(
+        folder,
+        "side-by-side",
+        title="Runs side by side",
+        sentence=found["sentence"],
+        sections=comparison_sections(rows),
+        found=found,
+    )
+    return found, page
 
 
 def comparison_sections(rows: Rows) -> list[Section]:
@@ -50,7 +89,7 @@ def _accuracies(rows: Rows) -> Section:
         heading="Accuracy",
         figure=figure,
         caption="Dots: cross-validated accuracy of the frozen features with its 95 % interval. "
-        "Hollow squares: accuracy on the run's own test images.",
+        "Hollow diamonds: accuracy on the run's own test images.",
     )
 
 
@@ -101,13 +140,19 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         row["chosen"],
         f"{row['n_train']:,}",
         f"{row['n_classes']:,}",
-        _bounded(row["cv"]),
-        _bounded(row["test"]) if row["test"] else "no test images",
-        signed_points(*row["difference"]) if row["difference"] else "",
+        bounded(row["cv"]),
+        bounded(row["test"]) if row["test"] else "no test images",
+        against(row),
         words.duration(row["seconds"]) if row["seconds"] is not None else "",
     ]
 
 
-def _bounded(interval: Sequence[float]) -> str:
+def against(row: Mapping[str, Any]) -> str:
+    """The paired difference to the first run in points; empty where none is fair."""
+    return signed_points(*row["difference"]) if row["difference"] else ""
+
+
+def bounded(interval: Sequence[float]) -> str:
+    """An accuracy in % with its interval."""
     value, low, high = _percent(interval)
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"

@@ -92,6 +92,7 @@ def _said(work: Workspace, model: str, path: Path, name: str, rank: int) -> Iter
         )  # fmt: skip
     label = top[min(rank, len(top) - 1)][0]
     from headstart.backbones.evidence_map import heat_picture
+    from headstart.runs.evidence import mean_note
 
     small = image.copy()
     small.thumbnail((SHOWN_PX, SHOWN_PX))
@@ -106,6 +107,8 @@ def _said(work: Workspace, model: str, path: Path, name: str, rank: int) -> Iter
         html.bars(top),
     )
     if model != IMAGENET:
+        if mean := mean_note(work.run(model)):
+            yield html.note(f"Evidence and nearest images: {mean}.")
         yield _nearest(work, model, path)
 
 
