@@ -148,17 +148,18 @@ def most_shards(n_shards: int) -> Actions:
         opened = 0
 
         class Counted(FeatureStore):
-            def _open(self, path: Path) -> None:
+            def _open(self, path: Path) -> bool:
                 nonlocal opened
-                super()._open(path)
+                is_there = super()._open(path)
                 opened += 1
+                return is_there
 
         with tempfile.TemporaryDirectory(prefix="headstart-bench-store-") as folder:
             where = FeatureStore(any_key(), Path(folder)).folder
             row = {"a": np.zeros((1, 4), np.float32)}
             for k in range(n_shards):
-                payload = store_module._encode([f"{k:064x}"], row)
-                name = f"shard-{hashlib.sha256(payload).hexdigest()}.arrow"
+                payload = store_module.shard_bytes(store_module._batch([f"{k:064x}"], row))
+                name = store_module.shard_name(hashlib.sha256(payload).hexdigest())
                 (where / name).write_bytes(payload)
             with stopwatch() as listing:
                 sorted(where.glob("shard-*.arrow"))

@@ -132,6 +132,36 @@ def sweep(folder: Path) -> None:
                     left.unlink()
 
 
+def mark_used(path: Path) -> None:
+    """Date a file or folder now, so that what was not used for long can be told; never fails."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file or a folder so that nobody meets half of it; a link, and not what it leads to.
+
+    A folder first takes a temporary name: if the removal is killed, the next writer clears it away.
+
+    Raises
+    ------
+    OSError
+        It cannot be removed; it is gone already is no error.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+            return
+        doomed = _temporary(path)
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether it has the name of something half-written."""
+    return bool(_TEMPORARY.fullmatch(path.name))
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename durable; systems without folder handles are left as they are."""
     if os.name == "posix":

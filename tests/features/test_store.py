@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from headstart.errors import OutputError, StoreError
 from headstart.features import FeatureKey, FeatureStore, cache_folder
+from headstart.features import store as store_module
 
 KEY = FeatureKey(
     weights="w" * 64,
@@ -34,7 +35,10 @@ def rows(n: int, *, seed: int = 0) -> tuple[list[str], dict[str, np.ndarray]]:
     }
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+# No deadline: every example flushes files to a disk that others may be busy on.
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
+)
 @given(
     values=hnp.arrays(
         np.float32,
@@ -169,3 +173,53 @@ def test_cache_folder__follows_the_environment(
     monkeypatch.delenv("HEADSTART_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert cache_folder() == Path("/somewhere/headstart")
+
+
+def test_store__of_more_shards_than_can_stay_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "KEPT_MAPPED", 2)
+    parts = [rows(3, seed=seed) for seed in range(5)]
+    first = FeatureStore(KEY, tmp_path)
+    for digests, features in parts:
+        first.add(digests, features)
+    digests = [d for ds, _ in parts for d in ds][::-1]
+    expected = np.concatenate([f["b"] for _, f in parts])[::-1].astype(np.float16)
+    for store in (first, FeatureStore(KEY, tmp_path)):
+        np.testing.assert_array_equal(store.read(digests, "b"), expected)
+    merged = {tap: np.concatenate([f[tap] for _, f in parts]) for tap in ("a", "b")}
+    for shard in store.folder.glob("shard-*"):
+        shard.unlink()
+    FeatureStore(KEY, tmp_path).add(digests[::-1], merged)
+    np.testing.assert_array_equal(store.read(digests, "b"), expected)
+    for shard in store.folder.glob("shard-*"):
+        shard.unlink()
+    with pytest.raises(StoreError, match="no features of image"):
+        first.read(digests, "b")
+
+
+def test_store__finds_the_rows_of_shards_that_are_merged_while_it_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FeatureStore(KEY, tmp_path)
+    digests, features = rows(4)
+    for i in range(4):
+        store.add(digests[i : i + 1], {t: f[i : i + 1] for t, f in features.items()})
+    opened = FeatureStore._open
+
+    def merged_meanwhile(self: FeatureStore, path: Path) -> bool:
+        monkeypatch.setattr(FeatureStore, "_open", opened)
+        for shard in self.folder.glob("shard-*"):
+            shard.unlink()
+        store.add(digests, features)
+        return opened(self, path)
+
+    monkeypatch.setattr(FeatureStore, "_open", merged_meanwhile)
+    assert FeatureStore(KEY, tmp_path).missing(digests) == []
+
+
+def test_store__opening_dates_its_last_use(tmp_path: Path) -> None:
+    manifest = FeatureStore(KEY, tmp_path).folder / "manifest.json"
+    os.utime(manifest, (1e9, 1e9))
+    FeatureStore(KEY, tmp_path)
+    assert manifest.stat().st_mtime > 1e9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -48,6 +49,32 @@ def test_load_pixels__decodes_once(
     assert torch.equal(load_pixels(records[:4], PREPROCESSING, cache=tmp_path), first)
     mapped = load_pixels(records[:4], PREPROCESSING, cache=tmp_path, in_memory_bytes=0)
     assert torch.equal(mapped, first)
+
+
+def test_load_pixels__of_a_set_that_changed_decodes_what_is_new(
+    records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Path] = []
+
+    def counted(path: Path, *args: object, **options: object) -> object:
+        decoded.append(path)
+        return crops(path, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(images_module, "crops", counted)
+    cache = tmp_path / "grown"
+    load_pixels(records[:4], PREPROCESSING, cache=cache)
+    assert decoded == [r.path for r in records[:4]]
+    decoded.clear()
+    wider = [records[6], *records[1:5][::-1]]
+    squares = load_pixels(wider, PREPROCESSING, cache=cache)
+    assert sorted(decoded) == sorted(r.path for r in (records[4], records[6]))
+    assert torch.equal(squares, load_pixels(wider, PREPROCESSING, cache=tmp_path / "anew"))
+    decoded.clear()
+    load_pixels(wider[1:3], PREPROCESSING, cache=cache)
+    assert not decoded
+    larger = dataclasses.replace(PREPROCESSING, size_px=30)
+    load_pixels(wider[1:3], larger, cache=cache)
+    assert len(decoded) == 2
 
 
 def test_load_pixels__a_file_cut_short_is_made_anew(records: list[Record], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,18 @@ def test_choose_precision__says_why_and_asks_once(
     monkeypatch.setattr(precision, "_compare", never)
     assert choose_precision(backbone, records, device="cpu", cache=tmp_path) == gate
 
+    used = sorted(records, key=lambda r: r.digest)[:32]
+    relabelled = [dataclasses.replace(used[0], label="another"), *records[1:]]
+    assert choose_precision(backbone, relabelled, device="cpu", cache=tmp_path) == gate
+    gone = {r.digest for r in used[:16]}
+    half = [r for r in records if r.digest not in gone]
+    half += [dataclasses.replace(used[0], digest=f"{i:064x}") for i in range(12)]
+    assert choose_precision(backbone, half, device="cpu", cache=tmp_path) == gate
+    gone = {r.digest for r in used[:17]}
+    less = [r for r in half if r.digest not in gone]
+    with pytest.raises(AssertionError, match="compared twice"):
+        choose_precision(backbone, less, device="cpu", cache=tmp_path)
+
 
 def test_fit__records_the_precision_and_its_reason(
     make_shapes: Callable[..., Path], tmp_path: Path
@@ -81,4 +94,4 @@ def test_fit__records_the_precision_and_its_reason(
     assert run.model.precision == chosen["chosen"]
     assert f"--precision {chosen['chosen']}" in run.settings["command"]
     kept = [json.loads(p.read_text()) for p in (tmp_path / "s" / "precision").glob("*.json")]
-    assert all(Gate(**k).precision == chosen["chosen"] for k in kept)
+    assert all(Gate(**k["gate"]).precision == chosen["chosen"] for k in kept)

@@ -26,7 +26,7 @@ from headstart.baselines.settings import SiftSettings
 from headstart.baselines.sift import N_DIMS, dense_sift, opencv
 from headstart.data import read_rgb
 from headstart.errors import StoreError
-from headstart.files import write_atomically
+from headstart.files import mark_used, write_atomically
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Descriptors:
         text = json.dumps({"schema": 1, **settings.grid()}, sort_keys=True)
         self.folder = cache / "sift" / hashlib.sha256(text.encode()).hexdigest()[:32]
         self._rows: dict[str, tuple[pa.Table, int]] = {}
+        mark_used(self.folder)
         for path in sorted(self.folder.glob("shard-*.arrow")):
             self._open(path)
 

@@ -75,13 +75,14 @@ def _register() -> None:
         predict,
         serve,
         similar,
+        store,
         transfer,
         web,
     )
 
     for module in (
         fit, predict, similar, finetune, augment, transfer, compare, baseline, kernels, describe,
-        complexity, lab, export, serve, web, backbones, doctor,
+        complexity, lab, export, serve, web, backbones, store, doctor,
     ):  # fmt: skip
         module.register(app)
     _arrange()

@@ -21,7 +21,7 @@ from PIL import __version__ as pillow_version
 
 from headstart.data.inspection import THUMB_VALUES, Facts
 from headstart.errors import OutputError
-from headstart.files import write_atomically
+from headstart.files import mark_used, write_atomically
 
 _VERSION = 1  # of the facts: raise it when the hash, the thumbnail or a reason changes
 _MERGE_ABOVE = 16
@@ -79,6 +79,7 @@ class FactStore:
             self._new.clear()
 
     def _load(self, folder: Path) -> None:
+        mark_used(folder)
         files = sorted(folder.glob(f"{_prefix()}*.npy"))
         whole = []
         for file in files:
@@ -106,6 +107,20 @@ class FactStore:
             if file != merged:
                 with contextlib.suppress(OSError):
                     file.unlink()
+
+
+def check_facts(path: Path) -> None:
+    """Compare a file of facts with its name; files of other versions too.
+
+    Raises
+    ------
+    ValueError
+        It is damaged.
+    OSError
+        It cannot be read.
+    """
+    if path.suffix == ".npy" and not path.stem.endswith(_name_hash(path.read_bytes())):
+        raise ValueError("its bytes do not match its name")
 
 
 def _prefix() -> str:

@@ -30,7 +30,7 @@ from torch import nn
 from headstart.backbones import Preprocessing
 from headstart.backbones.tapped import Pooling, TappedModule
 from headstart.errors import InputError, one_line
-from headstart.files import whole_folder
+from headstart.files import mark_used, whole_folder
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -219,6 +219,7 @@ class OpenVINOEngine:
         self.n_workers = n_streams + 1  # one more decodes while the others wait for their stream
         core = ov.Core()
         model = core.read_model(converted)
+        mark_used(converted)
         self._pads = pads
         n_images = self.batch_size if pads else ov.Dimension(1, self.batch_size)
         model.reshape([n_images, size_px, size_px, 3])

@@ -7,7 +7,8 @@ A key is the digest of everything that decides a feature besides the image itsel
 architecture, taps, preprocessing at one resolution, pooling and precision. A shard is written to a
 temporary name, flushed to the disk and renamed; its name carries the SHA-256 of its bytes, so a
 damaged shard is told by reading it, is set aside, and its rows count as missing. Nothing is ever
-changed in place, so two runs may share a store: at worst both compute the same row.
+changed in place, so two runs may share a store: at worst both compute the same row. Opening a store
+dates its manifest, which `headstart store prune` takes for its last use.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import StoreError
-from headstart.files import sweep, write_atomically
+from headstart.files import mark_used, sweep, write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 DIGEST_CHARS = 64
+MANIFEST = "manifest.json"
+SHARDS = "shard-*.arrow"
+# Linux maps 65,530 files a process: of a larger store, the others are mapped while they are read.
+KEPT_MAPPED = 8_000
 
 
 def cache_folder() -> Path:
@@ -95,21 +100,21 @@ class FeatureStore:
         self.key = key
         self.folder = (root or cache_folder()) / "features" / key.digest[:32]
         self._rows: dict[str, tuple[int, int]] = {}
-        self._tables: list[pa.Table] = []
+        self._shards: list[Path] = []
+        self._tables: list[pa.Table | None] = []
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder / "manifest.json").exists():
+            if not (self.folder / MANIFEST).exists():
                 text = json.dumps(self.key.to_dict(), indent=1, sort_keys=True)
-                write_atomically(self.folder / "manifest.json", text.encode())
+                write_atomically(self.folder / MANIFEST, text.encode())
+            mark_used(self.folder / MANIFEST)
             sweep(self.folder)
-            shards = sorted(self.folder.glob("shard-*.arrow"))
+            self._open_all()
         except OSError as error:
             raise StoreError(
                 f"the feature store {self.folder} cannot be used ({error.strerror}): "
                 "set HEADSTART_CACHE to a folder that can be written"
             ) from error
-        for shard in shards:
-            self._open(shard)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -138,9 +143,7 @@ class FeatureStore:
         OutputError
             The disk is full or the folder cannot be written.
         """
-        payload = _encode(digests, features)
-        path = self.folder / f"shard-{hashlib.sha256(payload).hexdigest()}.arrow"
-        write_atomically(path, payload)
+        path = write_shard(self.folder, _batch(digests, features))
         self._open(path)
         return path
 
@@ -152,36 +155,64 @@ class FeatureStore:
         StoreError
             A digest has no row.
         """
+        try:
+            return self._read(digests, tap)
+        except FileNotFoundError:  # a shard that was not kept mapped was merged with others
+            self._rows, self._shards, self._tables = {}, [], []
+            self._open_all()
+        try:
+            return self._read(digests, tap)
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"features were removed from {self.folder} while they were read: run the same "
+                "command again"
+            ) from error
+
+    def _read(self, digests: Sequence[str], tap: str) -> NDArray[np.float32]:
         absent = next((d for d in digests if d not in self._rows), None)
         if absent is not None:
             raise StoreError(f"no features of image {absent[:12]} in {self.folder}: extract first")
         places = np.array([self._rows[d] for d in digests], dtype=np.int64).reshape(-1, 2)
         width = self._width(tap)
         out = np.empty((len(digests), width), dtype=np.float32)
-        for shard in np.unique(places[:, 0]):
-            here = places[:, 0] == shard
-            out[here] = _column(self._tables[shard], tap, width)[places[here, 1]]
+        order = np.argsort(places[:, 0], kind="stable")
+        shards, starts = np.unique(places[order, 0], return_index=True)
+        for shard, start, end in zip(shards, starts, [*starts[1:], len(order)], strict=False):
+            here = order[start:end]
+            out[here] = _column(self._table(shard), tap, width)[places[here, 1]]
         return out
 
+    def _table(self, number: int) -> pa.Table:
+        table = self._tables[number]
+        return map_shard(self._shards[number]) if table is None else table
+
     def _width(self, tap: str) -> int:
-        for table in self._tables:
-            if tap in table.column_names:
-                return int(table.schema.field(tap).type.list_size)
+        for number in range(len(self._tables)):
+            schema = self._table(number).schema
+            if tap in schema.names:
+                return int(schema.field(tap).type.list_size)
         raise StoreError(f"no features of tap {tap!r} in {self.folder}")
 
-    def _open(self, path: Path) -> None:
-        """Check and memory-map one shard; a damaged one is set aside, its rows stay missing."""
-        import pyarrow as pa
+    def _open_all(self) -> None:
+        """Open every shard; where some vanish meanwhile, those that took their place too."""
+        seen: set[Path] = set()
+        while True:
+            shards = [s for s in sorted(self.folder.glob(SHARDS)) if s not in seen]
+            seen.update(shards)
+            n_gone = sum(not self._open(shard) for shard in shards)
+            if not n_gone:
+                return
 
+    def _open(self, path: Path) -> bool:
+        """Check and map one shard; a damaged one is set aside, its rows stay missing.
+
+        False where it is gone: another process has set it aside or merged it with others.
+        """
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest != path.stem.removeprefix("shard-"):
-                raise ValueError("its bytes do not match its name")
-            with pa.memory_map(str(path)) as source:
-                table = pa.ipc.open_file(source).read_all()
-        except FileNotFoundError:  # another run has just set it aside
-            return
+            check_shard(path)
+            table = map_shard(path)
+        except FileNotFoundError:
+            return False
         except OSError as error:  # the shard may be whole: it is left where it is
             raise StoreError(
                 f"the feature shard {path} cannot be read ({error.strerror or error}): make it "
@@ -191,15 +222,78 @@ class FeatureStore:
             logger.warning("damaged feature shard %s (%s): it is computed anew", path, error)
             with contextlib.suppress(OSError):  # read-only, or another run was first
                 path.rename(path.with_suffix(".damaged"))
-            return
+            return True
         number = len(self._tables)
-        self._tables.append(table)
+        self._shards.append(path)
+        self._tables.append(table if number < KEPT_MAPPED else None)
         for row, image in enumerate(table.column("digest").to_pylist()):
             self._rows.setdefault(image, (number, row))
+        return True
 
 
-def _encode(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> bytes:
-    """One record batch as the bytes of an Arrow IPC file."""
+def check_shard(path: Path) -> None:
+    """Read all of a shard and compare its bytes with its name.
+
+    Raises
+    ------
+    ValueError
+        They do not match: the shard is damaged.
+    OSError
+        It cannot be read.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if path.name != shard_name(digest):
+        raise ValueError("its bytes do not match its name")
+
+
+def map_shard(path: Path) -> pa.Table:
+    """A shard's rows, mapped and not read.
+
+    Raises
+    ------
+    ValueError
+        It is no Arrow file.
+    OSError
+        It cannot be read.
+    """
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+def shard_name(digest: str) -> str:
+    """The name of the shard whose bytes have a SHA-256."""
+    return f"shard-{digest}.arrow"
+
+
+def write_shard(folder: Path, batch: pa.RecordBatch) -> Path:
+    """Write rows as one shard, durably, and return its path.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the folder cannot be written.
+    """
+    payload = shard_bytes(batch)
+    path = folder / shard_name(hashlib.sha256(payload).hexdigest())
+    write_atomically(path, payload)
+    return path
+
+
+def shard_bytes(batch: pa.RecordBatch) -> bytes:
+    """Rows as the bytes of an Arrow IPC file."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _batch(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> pa.RecordBatch:
+    """Rows as they are kept: the image's digest and one list of float16 a tap."""
     import pyarrow as pa
 
     columns: dict[str, Any] = {"digest": pa.array(digests, pa.string())}
@@ -213,11 +307,7 @@ def _encode(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]])
             )
         flat = pa.array(halves.reshape(-1), pa.float16())
         columns[tap] = pa.FixedSizeListArray.from_arrays(flat, halves.shape[1])
-    batch = pa.record_batch(columns)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
+    return pa.record_batch(columns)
 
 
 def _column(table: pa.Table, tap: str, width: int) -> NDArray[np.float16]:

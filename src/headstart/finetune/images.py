@@ -1,9 +1,12 @@
 """Images decoded once, a little larger than the crops, and kept as bytes on the disk.
 
-    <cache>/pixels/<key>.u8     uint8 (n, side, side, 3), in the order of the records
+    <cache>/pixels/<preprocessing>-<images>.u8
 
-The key is the digest of the preprocessing and of every image. The file is written under a temporary
-name and renamed when it is whole. Small sets are read into memory, large ones mapped.
+uint8 (n, side, side, 3) in the order of the records, then the n digests of the images, 32 bytes each.
+Both parts of the name are digests. The file is written under a temporary name and renamed when it is
+whole; squares that another file of the same preprocessing has are copied from it, so that a set that
+grew, shrank or changed its order decodes what is new. Small sets are read into memory, large ones
+mapped.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from numpy.typing import NDArray
 from headstart.errors import OutputError, one_line
 from headstart.features.engines import n_cores
 from headstart.features.pixels import Crop, crops
-from headstart.files import whole_file
+from headstart.files import mark_used, whole_file
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 # Below this, a set is read into memory; above it, pages are mapped and the system keeps what fits.
 IN_MEMORY_BYTES = 2 * 2**30
 _CHUNK = 64
+_DIGEST_BYTES = 32
 
 
 def stored_side(preprocessing: Preprocessing) -> int:
@@ -85,22 +89,28 @@ def load_pixels(
     wanted = stored_preprocessing(preprocessing)
     side = wanted.size_px
     shape = (len(records), side, side, 3)
-    path = cache / "pixels" / f"{_key(records, wanted)}.u8"
+    path = cache / "pixels" / f"{_prefix(wanted)}-{_name_of(records)}.u8"
     n_bytes = int(np.prod(shape, dtype=np.int64))
     if not n_bytes:
         return torch.zeros((0, 3, side, side), dtype=torch.uint8)
-    if not path.exists() or path.stat().st_size != n_bytes:
+    if not path.exists() or path.stat().st_size != n_bytes + len(records) * _DIGEST_BYTES:
         _write(path, records, wanted, shape, progress)
+    mark_used(path)
     if n_bytes <= in_memory_bytes:
-        squares: NDArray[np.uint8] = np.fromfile(path, dtype=np.uint8).reshape(shape)
+        squares: NDArray[np.uint8] = np.fromfile(path, np.uint8, count=n_bytes).reshape(shape)
     else:
         # Copy on write: torch wants memory that may be written, and nothing here writes to it.
         squares = np.memmap(path, dtype=np.uint8, mode="c", shape=shape)
     return torch.from_numpy(squares).permute(0, 3, 1, 2)
 
 
-def _key(records: Sequence[Record], preprocessing: Preprocessing) -> str:
-    sha = hashlib.sha256(repr((preprocessing.to_dict(), "squares 1")).encode())
+def _prefix(preprocessing: Preprocessing) -> str:
+    text = repr((preprocessing.to_dict(), "squares 2"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _name_of(records: Sequence[Record]) -> str:
+    sha = hashlib.sha256()
     for record in records:
         sha.update(record.digest.encode())
     return sha.hexdigest()[:32]
@@ -113,14 +123,48 @@ def _write(
     shape: tuple[int, ...],
     progress: Progress,
 ) -> None:
-    """Decode all images into a file, by threads, and give it its name when it is whole."""
+    """Copy or decode all images into a file, and give it its name when it is whole."""
     _require_room(path, shape)
+    known = _known(path, {r.digest for r in records}, shape)
+
+    def square(record: Record) -> Crop:
+        if record.digest in known:
+            squares, row = known[record.digest]
+            kept: Crop = squares[row]
+            return kept
+        return _square(record, preprocessing)
+
     with whole_file(path) as file, ThreadPoolExecutor(n_cores()) as pool:
         for start in range(0, len(records), _CHUNK):
             some = records[start : start + _CHUNK]
-            for crop in pool.map(lambda r: _square(r, preprocessing), some):
+            for crop in pool.map(square, some):
                 file.write(crop.tobytes())
             progress("decode images", start + len(some), len(records))
+        for record in records:
+            file.write(bytes.fromhex(record.digest))
+
+
+def _known(
+    path: Path, wanted: set[str], shape: tuple[int, ...]
+) -> dict[str, tuple[NDArray[np.uint8], int]]:
+    """Where squares of the same preprocessing lie in other files: their array and the row."""
+    known: dict[str, tuple[NDArray[np.uint8], int]] = {}
+    square_bytes = int(np.prod(shape[1:], dtype=np.int64))
+    for other in path.parent.glob(f"{path.name.partition('-')[0]}-*.u8"):
+        try:
+            n, rest = divmod(other.stat().st_size, square_bytes + _DIGEST_BYTES)
+            if rest or not n:
+                continue
+            squares = np.memmap(other, np.uint8, "r", shape=(n, *shape[1:]))
+            digests = np.fromfile(other, f"V{_DIGEST_BYTES}", offset=n * square_bytes)
+        except OSError:  # gone again: it only saves time
+            continue
+        for row, digest in enumerate(digests.tolist()):
+            if (name := digest.hex()) in wanted:
+                known[name] = (squares, row)
+        if len(known) == len(wanted):
+            break
+    return known
 
 
 def _square(record: Record, preprocessing: Preprocessing) -> Crop:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.files import write_atomically
+from headstart.files import mark_used, write_atomically
 
 if TYPE_CHECKING:
     from headstart.features import FeatureStore
@@ -69,6 +69,7 @@ def recall(path: Path) -> Scores | None:
 
     try:
         kept = load(path.read_bytes())
+        mark_used(path)
         return Scores(
             n_features=int(kept["n_features"][0]),
             C=float(kept["C"][0]),

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import DataError
-from headstart.files import write_atomically
+from headstart.files import mark_used, write_atomically
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -71,6 +71,10 @@ def choose_precision(
 ) -> Gate:
     """Compare the precisions on a sample of ``records``, once for each machine and data set.
 
+    A data set that grew or shrank keeps what was found for it, as long as half of the images that it
+    was found on are still among ``records``: otherwise three new images could have every feature
+    computed anew.
+
     Parameters
     ----------
     backbone : Backbone
@@ -91,13 +95,11 @@ def choose_precision(
     if len(sample) < N_IMAGES or len({r.label for r in sample}) < 2:
         return Gate(passed=False, reason=f"fewer than {N_IMAGES} images to compare precisions on")
     kept_at = _kept_at(backbone, sample, where, cache)
-    if kept_at.exists():
-        try:
-            return Gate(**json.loads(kept_at.read_text()))
-        except (ValueError, TypeError):
-            logger.warning("damaged file %s: precisions are compared anew", kept_at)
+    if (known := _recall(kept_at, {r.digest for r in records})) is not None:
+        return known
     gate = _compare(backbone, sample, where, cache)
-    write_atomically(kept_at, json.dumps(asdict(gate)).encode())
+    facts = {"gate": asdict(gate), "sample": [r.digest for r in sample]}
+    write_atomically(kept_at, json.dumps(facts).encode())
     logger.info("precision: %s (%s)", gate.precision, gate.reason)
     return gate
 
@@ -171,9 +173,40 @@ def _timed(
     return np.concatenate(rows), min(seconds)
 
 
+def _recall(kept_at: Path, here: set[str]) -> Gate | None:
+    """What was found on these images before, or on a sample of which half is still here."""
+    found: list[tuple[int, Gate, Path]] = []
+    for path in sorted(kept_at.parent.glob(f"{kept_at.name.partition('-')[0]}-*.json")):
+        try:
+            kept = json.loads(path.read_text())
+            gate, sample = Gate(**kept["gate"]), kept["sample"]
+            n_here = len(here.intersection(sample))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError, KeyError):
+            logger.warning("damaged file %s: it does not count", path)
+            continue
+        if path == kept_at:
+            found = [(len(sample), gate, path)]
+            break
+        if 2 * n_here >= len(sample):
+            found.append((n_here, gate, path))
+    if not found:
+        return None
+    _, gate, path = max(found, key=lambda f: f[0])
+    mark_used(path)
+    return gate
+
+
 def _kept_at(backbone: Backbone, sample: Sequence[Record], device: str, cache: Path) -> Path:
+    """The first part of the name is what the images are compared with, the second the images."""
     from headstart.features.engines import machine_name
 
-    parts = [backbone.digest, device, machine_name(), *(r.digest + r.label for r in sample)]
-    name = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return cache / "precision" / f"{name}.json"
+    names = [
+        hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        for parts in (
+            [backbone.digest, device, machine_name()],
+            [r.digest + r.label for r in sample],
+        )
+    ]
+    return cache / "precision" / f"{'-'.join(names)}.json"

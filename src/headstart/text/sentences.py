@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from headstart.data.sources import missing_path, shown
 from headstart.errors import InputError, WeightsError, one_line
-from headstart.files import write_atomically
+from headstart.files import mark_used, write_atomically
 from headstart.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ def _load(folder: Path, device: str | None) -> Any:
 
 
 def _read_kept(path: Path) -> dict[str, NDArray[np.float32]]:
+    mark_used(path)
     try:
         with np.load(path, allow_pickle=False) as kept:
             return dict(zip(kept["keys"].tolist(), kept["rows"], strict=True))

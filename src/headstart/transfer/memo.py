@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.files import write_atomically
+from headstart.files import mark_used, write_atomically
 from headstart.finetune.history import Epoch
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def recall(path: Path) -> Outcome | None:
 
     if not path.exists():
         return None
+    mark_used(path)
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         return Outcome(

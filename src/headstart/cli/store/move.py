@@ -1,0 +1,51 @@
+"""``headstart store move``: the cache in another folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.console import console, progress_bars
+from headstart.cli.store.showing import Json, size
+from headstart.errors import one_line
+
+
+def move(
+    folder: Annotated[
+        Path, typer.Argument(metavar="NEWFOLDER", help="Missing, empty, or a cache.")
+    ],
+    keep: Annotated[bool, typer.Option("--keep", help="Copy, and remove nothing here.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Move the cache: copy, read back, then remove it here. Stopped midway, call it again.
+
+    Example:
+
+        headstart store move /big/disk/headstart
+    """
+    from headstart.features import cache_folder
+    from headstart.features.moving import move as carry
+
+    root = cache_folder()
+    with progress_bars(quiet=as_json) as progress:
+        done = carry(root, folder, keep=keep, progress=progress)
+    next_step = f"export HEADSTART_CACHE={shlex.quote(str(folder.absolute()))}"
+    if as_json:
+        facts = {
+            "from": str(root), "to": str(folder.absolute()), "n_files": done.n_files,
+            "n_bytes": done.n_bytes, "n_copied": done.n_copied,
+            "stayed": [str(p) for p in done.stayed], "advice": [next_step],
+        }  # fmt: skip
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    out = console()
+    verb = "copied" if keep else "moved"
+    out.print(f"{verb} {done.n_files:,} files, {size(done.n_bytes)}, each read back", markup=False)
+    if done.stayed:
+        out.print(f"{len(done.stayed)} files could not be removed from {one_line(str(root))}", markup=False, soft_wrap=True)  # fmt: skip
+    out.print("Headstart must be told where it is now; put this into your shell's profile:", markup=False)  # fmt: skip
+    out.print(f"  {next_step}", markup=False, soft_wrap=True)
