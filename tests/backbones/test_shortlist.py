@@ -55,13 +55,13 @@ def test_catalogue__sees_weights_in_the_libraries_caches(
     assert after - before == {"vgg16", "timm:resnet18.a1_in1k"}
 
 
-def test_torch_cache__is_where_torch_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def testtorch_cache__is_where_torch_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from headstart.backbones.shortlist import _torch_cache
+    from headstart.backbones.shortlist import torch_cache
 
     for name, value in (("TORCH_HOME", None), ("XDG_CACHE_HOME", str(tmp_path))):
         monkeypatch.delenv(name, raising=False)
         if value:
             monkeypatch.setenv(name, value)
-        assert _torch_cache() == Path(torch.hub.get_dir()) / "checkpoints"
+        assert torch_cache() == Path(torch.hub.get_dir()) / "checkpoints"

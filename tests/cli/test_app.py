@@ -174,3 +174,25 @@ def test_doctor__names_the_engines_and_why(headstart: Callable) -> None:
     assert rates == sorted(rates, reverse=True)
     assert any(t["engine"].startswith("torch") for t in found["engines"])
     assert any("bfloat16" in line for line in found["advice"])
+    [runtime] = [f for f in found["findings"] if f["about"] == "runtime"]
+    assert "images/s" in runtime["says"]
+
+
+def test_doctor__without_speed_marks_each_finding_in_words(
+    headstart: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    said = headstart("doctor", "--no-speed")
+    assert said.code == 0, said
+    assert "images/s" not in said.out
+    assert "ok       store: " in said.out
+    assert said.out.rstrip().splitlines()[-1].startswith("problems: 0, notes: ")
+    assert not (tmp_path / "cache").exists()
+    shard = tmp_path / "cache" / "features" / "0" / "shard-0.arrow"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(b"no arrow")
+    said = headstart("doctor", "--no-speed")
+    assert said.code == 1
+    assert "problem  store: 1 damaged or half-written" in said.out
+    assert "-> headstart store verify names them" in said.out
+    assert json.loads(headstart("doctor", "--no-speed", "--json").out)["engines"] == []

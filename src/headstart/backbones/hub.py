@@ -67,7 +67,7 @@ def _fetch_url(url: str, arch: Architecture) -> Path:
 
     name = Path(urlsplit(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    prefix = _digest_in_name(name)
+    prefix = digest_in_name(name)
     if path.is_file():
         _require_digest(path, prefix)
         return path
@@ -89,7 +89,7 @@ def _fetch_hub(repository: str, names: Sequence[str], arch: Architecture) -> Pat
         cached = try_to_load_from_cache(repository, name)
         if isinstance(cached, str):
             # The hub keeps a large file under its SHA-256, behind a link.
-            _require_digest(Path(cached), _digest_in_blob(Path(cached)))
+            _require_digest(Path(cached), digest_in_blob(Path(cached)))
             return Path(cached)
     place = f"{constants.ENDPOINT}/{repository}"
     if constants.HF_HUB_OFFLINE:
@@ -110,13 +110,13 @@ def _fetch_hub(repository: str, names: Sequence[str], arch: Architecture) -> Pat
     raise _not_downloaded(place, arch, problem) from problem
 
 
-def _digest_in_name(name: str) -> str | None:
+def digest_in_name(name: str) -> str | None:
     """The first digits of the SHA-256 that PyTorch's file names end with."""
     found = re.search(r"-([0-9a-f]{8,})\.", name)
     return found.group(1) if found else None
 
 
-def _digest_in_blob(path: Path) -> str | None:
+def digest_in_blob(path: Path) -> str | None:
     name = path.resolve().name
     return name if re.fullmatch(r"[0-9a-f]{64}", name) else None
 

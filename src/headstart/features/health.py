@@ -1,0 +1,78 @@
+"""A quick look at the cache: what it holds, what is damaged by its form, and whether it can be written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.features.inventory import take_inventory
+from headstart.features.verification import leftovers
+
+_PROBE_BYTES = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What a look at the cache gave.
+
+    Attributes
+    ----------
+    root : Path
+    n_bytes, n_rows, n_shards : int
+    n_damaged : int
+        Shards set aside or without an Arrow file's form; files left half-written.
+    free_bytes : int
+        On its disk.
+    refusal : str
+        Why it cannot be written, in the system's words; empty where it can.
+    """
+
+    root: Path
+    n_bytes: int = 0
+    n_rows: int = 0
+    n_shards: int = 0
+    n_damaged: int = 0
+    free_bytes: int = 0
+    refusal: str = ""
+
+
+def look_at_store(root: Path) -> Health:
+    """Count what is there, and write a small file to the disk and remove it.
+
+    A cache that does not exist is not made: the folder that it would be made in is tried.
+    """
+    there = next(f for f in (root, *root.absolute().parents) if f.exists())
+    refusal = _refusal(there)
+    try:
+        free = shutil.disk_usage(there).free
+        inventory = take_inventory(root)
+        left = leftovers(inventory)
+    except OSError as error:
+        return Health(root=root, refusal=error.strerror or str(error))
+    keys = inventory.features
+    set_aside = sum(d.path.suffix == ".damaged" for d in left)
+    n_damaged = sum(k.n_damaged for k in keys) + len(left) - set_aside
+    return Health(
+        root=root,
+        n_bytes=inventory.n_bytes,
+        n_rows=sum(k.n_rows for k in keys),
+        n_shards=sum(k.n_shards for k in keys),
+        n_damaged=n_damaged,
+        free_bytes=free,
+        refusal=refusal,
+    )
+
+
+def _refusal(folder: Path) -> str:
+    """Rights and free space as figures say less than a write: quotas, read-only disks, root."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * _PROBE_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
