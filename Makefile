@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-all lint bench evidence figures clean
+.PHONY: help demo test test-all lint audit bench evidence figures clean
 
 help:
 	@echo "make demo    install, then the whole main job offline: predict, fit, predict, report"
 	@echo "make test    install, then lint, types and tests (under 10 minutes on 2 cores)"
 	@echo "make test-all  the slow tests too"
+	@echo "make audit   licences and known weaknesses of the dependencies (OFFLINE=1: where they can be looked up)"
 	@echo "make bench   speed against the peers, written to docs/performance.md"
 	@echo "make evidence  tables of accuracies on real data, written to docs/evidence/ (hours; resumable)"
 	@echo "make figures  the figures of the guide, written to docs/figures/ (minutes)"
@@ -38,6 +39,10 @@ test: lint
 
 test-all: lint
 	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m "not network"
+
+audit: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[audit]"
+	@$(BIN)/python docs/audit.py $(if $(OFFLINE),--offline)
 
 bench: $(READY)
 	@$(BIN)/python bench/run.py
