@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import sys
@@ -17,6 +18,7 @@ assert _spec.loader is not None
 audit = importlib.util.module_from_spec(_spec)
 sys.modules["audit"] = audit
 _spec.loader.exec_module(audit)
+installed = functools.cache(lambda: audit.installed(PROJECT))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
@@ -59,7 +61,7 @@ def test_licence_of(metadata: dict[str, str], classifiers: tuple[str, ...], expe
 
 
 def test_installed__every_licence_is_allowed_or_has_a_reason() -> None:
-    packages = audit.installed(PROJECT)
+    packages = installed()
     assert {"numpy", "torch", "sympy", "filelock"} <= {p.name for p in packages}
     assert [f"{p.name}: {p.licence}" for p in packages if p.reason is None] == []
     assert next(p for p in packages if p.name == "numpy").brought_by == ("always",)
@@ -67,7 +69,7 @@ def test_installed__every_licence_is_allowed_or_has_a_reason() -> None:
 
 def test_exceptions__each_has_a_reason_and_none_is_needless() -> None:
     assert all(len(why) > 20 for why in audit.EXCEPTIONS.values())
-    here = {p.name: p for p in audit.installed(PROJECT)}
+    here = {p.name: p for p in installed()}
     needless = [n for n in audit.EXCEPTIONS if n in here and audit.is_allowed(here[n].licence)]
     assert needless == []
     odd = audit.Package(name="odd", version="1", licence="GPL-3.0-only", brought_by=("always",))

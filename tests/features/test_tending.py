@@ -342,6 +342,17 @@ def test_move__brings_every_file_and_its_date(root: Path, tmp_path: Path) -> Non
     check(tmp_path / "new", KEY, range(10))
 
 
+def test_move__leaves_what_another_process_is_writing(root: Path, tmp_path: Path) -> None:
+    from headstart.files import whole_file
+
+    folder = FeatureStore(KEY, root).folder
+    with whole_file(folder / "shard-1.arrow") as file:
+        file.write(b"half")
+        move(root, tmp_path / "new")
+    assert files(root) == {"notes.txt", str((folder / "shard-1.arrow").relative_to(root))}
+    assert not [p for p in files(tmp_path / "new") if "shard-1." in p]
+
+
 def test_move__into_a_cache_copies_what_it_lacks(root: Path, tmp_path: Path) -> None:
     fill(tmp_path / "new", KEY, range(4), range(20, 22))
     done = move(root, tmp_path / "new", keep=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from headstart.errors import InputError, OutputError, one_line
 from headstart.features.inventory import Inventory, files_in, take_inventory
-from headstart.files import whole_file
+from headstart.files import is_temporary, whole_file
 from headstart.progress import Progress, silent
 
 _CHUNK = 8 * 2**20
@@ -102,7 +102,10 @@ def _check(root: Path, target: Path) -> None:
 def _files(inventory: Inventory) -> Iterator[tuple[Path, os.stat_result]]:
     """Every file of the cache, but for what is being written."""
     for item in inventory.items:
-        yield from files_in(item.path)
+        for path, status in files_in(item.path):
+            way = path.relative_to(inventory.root)
+            if not any(is_temporary(Path(part)) for part in way.parts):
+                yield path, status
 
 
 def _require_room(target: Path, root: Path, files: list[tuple[Path, os.stat_result]]) -> None:
