@@ -8,7 +8,7 @@ import typer
 
 app = typer.Typer(
     name="store",
-    help="The features kept on disk: list, verify, prune, merge, move.",
+    help="List, verify, prune, merge or move what is kept on disk.",
     no_args_is_help=True,
 )
 

@@ -11,7 +11,7 @@ from headstart.cli.store.showing import Json, inventory_here
 
 
 def compact(as_json: Json = False) -> None:
-    """Merge many small shards into few; the rows stay as they are.
+    """Merge many small shards into few; the rows stay.
 
     Example:
 

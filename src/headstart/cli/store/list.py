@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def list_(as_json: Json = False) -> None:
-    """Say what the cache holds: features by network and resolution, and all else by kind.
+    """Say what is kept, how much, and when it was last used.
+
+    Features stand by network, resolution, precision and pooling; all else by kind.
 
     Example:
 

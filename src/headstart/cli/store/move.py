@@ -21,7 +21,9 @@ def move(
     keep: Annotated[bool, typer.Option("--keep", help="Copy, and remove nothing here.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Move the cache: copy, read back, then remove it here. Stopped midway, call it again.
+    """Copy the cache to another folder, then remove it here.
+
+    Every file is read back before any is removed. Stopped midway, call it again.
 
     Example:
 

@@ -45,7 +45,9 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove what is not needed, by one rule; it asks first. Downloads stay.
+    """Remove what is not needed, by one rule.
+
+    It shows what goes and asks first. Downloads stay.
 
     Examples:
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def verify(as_json: Json = False) -> None:
-    """Read all that is kept and compare it with its digest; exit code 1 if anything is damaged.
+    """Read all that is kept and name what is damaged.
+
+    Every shard is compared with its digest. Exit code 1 if anything is damaged.
 
     Example:
 
