@@ -21,7 +21,7 @@ import headstart
 from headstart.backbones import Preprocessing, load, pool, tapped_forward, transform
 from headstart.errors import BackboneError, DataError, InputError
 from headstart.features import Features, stream_features
-from headstart.features import extraction as extraction_module
+from headstart.features import passes as passes_module
 from headstart.features.pictures import list_sources
 from headstart.heads import LinearSVM, LinearSVMPath
 
@@ -80,9 +80,9 @@ def test_features__grid_search_computes_each_picture_once(
 ) -> None:
     paths, labels = pictures
     passes = []
-    compute = extraction_module._compute
+    compute = passes_module.compute
     monkeypatch.setattr(
-        extraction_module, "_compute", lambda work, ids: passes.extend(ids) or compute(work, ids)
+        passes_module, "compute", lambda work, ids: passes.extend(ids) or compute(work, ids)
     )
     pipe = make_pipeline(Features(net, size_px=64, cache=tmp_path), LinearSVM(device="cpu"))
     grid = {

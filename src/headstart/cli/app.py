@@ -68,6 +68,7 @@ def _register() -> None:
         describe,
         doctor,
         export,
+        extract,
         finetune,
         fit,
         kernels,
@@ -82,7 +83,7 @@ def _register() -> None:
 
     for module in (
         fit, predict, similar, finetune, augment, transfer, compare, baseline, kernels, describe,
-        complexity, lab, export, serve, web, backbones, store, doctor,
+        complexity, lab, export, serve, web, backbones, extract, store, doctor,
     ):  # fmt: skip
         module.register(app)
     _arrange()

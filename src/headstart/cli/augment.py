@@ -155,6 +155,7 @@ def trial(
         show_comparison,
     )
     from headstart.data import index
+    from headstart.features import cache_folder
     from headstart.finetune import TrainSettings
     from headstart.runs.settings import parse_seconds
     from headstart.transfer import augment_arms
@@ -165,7 +166,11 @@ def trial(
     net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
     with progress_bars(quiet=as_json) as progress:
         indexed = index(
-            data, split=None if split is None else str(split), seed=seed, progress=progress
+            data,
+            split=None if split is None else str(split),
+            seed=seed,
+            cache=cache_folder(),
+            progress=progress,
         )
         compared: dict[str, tuple[Any, float]] = {"basic": ("basic", 0.0)}
         for name, policy in wanted.items():
@@ -253,8 +258,9 @@ def _training_records(
 ) -> tuple[list[Record], list[str]]:
     """A seeded choice of training images, and all classes."""
     from headstart.data import index
+    from headstart.features import cache_folder
 
-    indexed = index(data, progress=progress)
+    indexed = index(data, cache=cache_folder(), progress=progress)
     records = list(indexed.train or indexed.records)
     return _shuffled(records, n_images, seed), list(indexed.classes)
 

@@ -147,6 +147,7 @@ def _compared(
 ) -> dict[str, Any]:
     from headstart.backbones import load
     from headstart.data import index
+    from headstart.features import cache_folder
 
     net = None if backbone == "none" else load(backbone)
     with progress_bars(quiet=quiet) as progress:
@@ -155,6 +156,7 @@ def _compared(
             split=None if split is None else str(split),
             test_size=test_size,
             seed=seed,
+            cache=cache_folder(),
             progress=progress,
         )
         return compare(indexed, net, progress)

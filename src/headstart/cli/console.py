@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from headstart.errors import InputError
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -88,3 +89,20 @@ def count(n: float) -> str:
         if n >= size:
             return f"{n / size:.3g} {unit}"
     return f"{n:.3g}"
+
+
+def parse_numbers(text: str | None, option: str, kind: type[int] | type[float]) -> Any:
+    """``"160,224"`` as a tuple of numbers; None stays None.
+
+    Raises
+    ------
+    InputError
+        A word is no number.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(kind(word) for word in text.split(","))
+    except ValueError as error:
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise InputError(f"{option} takes {wanted} with commas between; got {text!r}") from error

@@ -156,6 +156,7 @@ def finetune(
     from headstart.data import index
     from headstart.data.texts import is_text_table
     from headstart.errors import InputError, did_you_mean
+    from headstart.features import cache_folder
     from headstart.finetune import TrainSettings
     from headstart.transfer import bn_arms, regime_arms
 
@@ -199,6 +200,7 @@ def finetune(
             split=None if split is None else str(split),
             test_size=test_size,
             seed=seed,
+            cache=cache_folder(),
             progress=progress,
         )
     if compare == "regimes":

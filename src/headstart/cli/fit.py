@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, parse_numbers, progress_bars
 from headstart.cli.texts import Texts
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def fit(
 
     options: dict[str, Any] = {
         "backbone": backbone,
-        "resolutions": _numbers(resolutions, "--resolutions", int),
+        "resolutions": parse_numbers(resolutions, "--resolutions", int),
         "split": None if split is None else str(split),
         "test_size": test_size,
         "budget_s": None if budget is None else parse_seconds(budget),
@@ -124,7 +124,7 @@ def fit(
         "device": device,
     }
     if c is not None:
-        options["Cs"] = _numbers(c, "--C", float)
+        options["Cs"] = parse_numbers(c, "--C", float)
     texts = {
         "text": text,
         "label": label,
@@ -212,16 +212,3 @@ def show(run: Run) -> None:
     out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
     given = "IMAGES..." if noun(run.metrics) == "image" else '"SOME TEXT"'
     out.print(f"predict  headstart predict {run.folder} {given}", markup=False, soft_wrap=True)
-
-
-def _numbers(text: str | None, option: str, kind: type[int] | type[float]) -> Any:
-    """``"160,224"`` as a tuple of numbers."""
-    from headstart.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        return tuple(kind(word) for word in text.split(","))
-    except ValueError as error:
-        wanted = "whole numbers" if kind is int else "numbers"
-        raise InputError(f"{option} takes {wanted} with commas between; got {text!r}") from error

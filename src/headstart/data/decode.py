@@ -96,6 +96,7 @@ def read_rgb(
     max_pixels: int = MAX_PIXELS,
     at_least: int | tuple[int, int] | None = None,
     digest: str | None = None,
+    name: str | None = None,
 ) -> Image.Image:
     """Decode an image file to 8-bit RGB, upright.
 
@@ -114,6 +115,8 @@ def read_rgb(
     digest
         SHA-256 that the bytes must have, in hexadecimal: what is kept under the digest of an image
         must never be of another one that took its name after it was indexed.
+    name
+        What errors call the image, if not by its path.
 
     Returns
     -------
@@ -125,7 +128,8 @@ def read_rgb(
     DataError
         With the reason, where the file cannot be read or decoded.
     """
-    where = "the bytes given" if isinstance(source, bytes) else f"'{one_line(str(source))}'"
+    unnamed = "the bytes given" if isinstance(source, bytes) else f"'{one_line(str(source))}'"
+    where = unnamed if name is None else f"'{one_line(name)}'"
     try:
         data = source if isinstance(source, bytes) else read_bytes(Path(source))
         if digest is not None and hashlib.sha256(data).hexdigest() != digest:

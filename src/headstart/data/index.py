@@ -9,11 +9,13 @@ from pathlib import Path
 from headstart.data.duplicates import find_duplicates
 from headstart.data.factstore import FactStore
 from headstart.data.inspection import Facts, Inspected, inspect_all
+from headstart.data.packed import is_packed
 from headstart.data.records import Index, Quarantined, Record
 from headstart.data.sides import name_val_as_test, with_sides
 from headstart.data.sources import Listing, counted, list_folder, missing_path, shown, some
 from headstart.data.splitfile import apply_split_file
 from headstart.data.tables import TABLE_SUFFIXES, list_table
+from headstart.data.unpacking import list_packed
 from headstart.errors import DataError
 from headstart.progress import Progress, silent
 
@@ -35,9 +37,10 @@ def index(
     ----------
     path
         A folder with a folder for each class; the same inside ``train``, ``val`` and ``test``; a
-        CSV, TSV or Parquet table of paths and labels; a split file; or the name of a data set
-        (``"scene15"``, ``"flowers102"``, ...; ``"scene15:/a/local/copy"``). A path that exists
-        wins over a name.
+        CSV, TSV or Parquet table of paths and labels; a split file; Parquet files of image bytes, tar
+        shards or a URL (:mod:`headstart.data.packed`), which are unpacked under `cache`; or the name
+        of a data set (``"scene15"``, ``"flowers102"``, ...; ``"scene15:/a/local/copy"``). A path that
+        exists wins over a name.
     split
         A file of lines ``train,Class/file`` that puts every image on a side.
     test_size
@@ -51,7 +54,7 @@ def index(
         Folder that keeps what was learnt of each file by digest, so that a second index of the
         same images decodes none, and that downloads of named sets go to. None: nothing is kept.
     progress
-        Told of the stages ``"download"`` (bytes) and ``"read images"``.
+        Told of the stages ``"download"`` (bytes), ``"unpack"`` (parts) and ``"read images"``.
 
     Returns
     -------
@@ -93,6 +96,14 @@ def _list(
     label_column: str | None,
     progress: Progress,
 ) -> Listing:
+    if is_packed(path):
+        return list_packed(
+            path,
+            cache=cache,
+            image_column=image_column,
+            label_column=label_column,
+            progress=progress,
+        )
     where = Path(path).expanduser()
     try:
         is_folder, is_file = bool(path) and where.is_dir(), where.is_file()
@@ -128,6 +139,7 @@ def _read(
     store = FactStore(cache / "images" if cache is not None else None)
     records, facts = [], []
     quarantine = [Quarantined(name=n, reason="a link that leads nowhere") for n in listing.missing]
+    quarantine += [Quarantined(name=n, reason=reason) for n, reason in listing.refused.items()]
     items = listing.items
     inspected = _remembered(inspect_all([i.path for i in items], store.get), store)
     for done, (item, seen) in enumerate(zip(items, inspected, strict=True), start=1):

@@ -49,6 +49,7 @@ class Listing:
     ignored: int = 0
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # names of links that lead nowhere
+    refused: dict[str, str] = field(default_factory=dict)  # names and why they have no file
 
 
 def list_folder(root: Path) -> Listing:

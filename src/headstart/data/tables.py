@@ -18,7 +18,7 @@ from headstart.data.sources import SPLIT_WORDS, Listed, Listing, shown, some
 from headstart.errors import DataError, did_you_mean, one_line
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet", ".pq"})
-_IMAGE_NAMES = [
+IMAGE_NAMES = [
     "image",
     "path",
     "file",
@@ -115,7 +115,7 @@ def find_columns(
     # A split file with a header has no labels: the folder of each file is its class.
     label_role = "label" if need_label and split < 0 else ""
     return Columns(
-        image=find_column(table, image_column, _IMAGE_NAMES, "image"),
+        image=find_column(table, image_column, IMAGE_NAMES, "image"),
         label=find_column(table, label_column, LABEL_NAMES, label_role),
         split=split,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.decode import is_image_name
+from headstart.data.imageparquet import holds_images
 from headstart.data.sources import shown
 from headstart.data.tables import TABLE_SUFFIXES, Table, read_parquet
 from headstart.errors import DataError, one_line
@@ -71,11 +72,14 @@ def read_texts(path: Path) -> Table:
 def looks_like_texts(path: Path) -> bool:
     """Whether a table is one of texts rather than of image files; False where it cannot be read.
 
-    Texts have spaces and do not end like an image's name. JSON lines are always texts.
+    Texts have spaces and do not end like an image's name. JSON lines are always texts, and a table
+    with the bytes of images never is.
     """
     if path.suffix.lower() in JSON_SUFFIXES:
         return True
     if path.suffix.lower() not in TEXT_SUFFIXES:
+        return False
+    if path.suffix.lower() in (".parquet", ".pq") and holds_images(path):
         return False
     try:
         rows = _sample(path)

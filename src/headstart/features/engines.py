@@ -90,6 +90,7 @@ def choose_engine(
     pooling: Pooling = "average",
     pads: bool = True,
     cache: Path,
+    n_threads: int | None = None,
 ) -> Engine:
     """The fastest engine of this machine for ``n_images`` images.
 
@@ -108,6 +109,8 @@ def choose_engine(
         images came together; else few images cost no more than they must, as a service wants it.
     cache : Path
         Where converted networks are kept.
+    n_threads : int, optional
+        Threads that decode, and streams on a CPU; default :func:`n_cores`.
     """
     if device == "cpu" and importlib.util.find_spec("openvino"):
         converted = _converted_path(backbone, pooling, cache)
@@ -116,10 +119,10 @@ def choose_engine(
                 if not converted.exists():
                     _convert(backbone, pooling, converted)
                 size_px = backbone.preprocessing.size_px
-                return OpenVINOEngine(converted, size_px, precision, pads=pads)
+                return OpenVINOEngine(converted, size_px, precision, pads=pads, n_threads=n_threads)
             except Exception as error:  # any failure of a converter must not stop the job
                 logger.warning("OpenVINO cannot run %s (%s): PyTorch does", backbone.name, error)
-    return TorchEngine(backbone, precision, device, pooling, pads=pads)
+    return TorchEngine(backbone, precision, device, pooling, pads=pads, n_threads=n_threads)
 
 
 def pick_device(asked: str | None = None) -> str:
@@ -182,12 +185,13 @@ class TorchEngine:
         pooling: Pooling = "average",
         *,
         pads: bool = True,
+        n_threads: int | None = None,
     ) -> None:
         self._pads = pads
         self.name = f"torch {device} {precision}"
         self.device = torch.device(device)
         self.batch_size = 16 if device == "cpu" else 64
-        self.n_workers = n_cores()
+        self.n_workers = n_threads or n_cores()
         self._dtype = getattr(torch, precision)
         self._lock = threading.Lock()
         module = copy.deepcopy(Uint8Module(backbone, pooling))
@@ -210,12 +214,20 @@ class TorchEngine:
 class OpenVINOEngine:
     """The backbone converted for OpenVINO, one stream a core."""
 
-    def __init__(self, converted: Path, size_px: int, precision: str, *, pads: bool = True) -> None:
+    def __init__(
+        self,
+        converted: Path,
+        size_px: int,
+        precision: str,
+        *,
+        pads: bool = True,
+        n_threads: int | None = None,
+    ) -> None:
         ov = _import_openvino()
 
         self.name = f"openvino cpu {precision}"
         self.batch_size = STREAM_BATCH
-        n_streams = n_cores()
+        n_streams = n_threads or n_cores()
         self.n_workers = n_streams + 1  # one more decodes while the others wait for their stream
         core = ov.Core()
         model = core.read_model(converted)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones import Preprocessing, at_size
 from headstart.backbones.tapped import POOLINGS, Pooling
-from headstart.errors import DataError, InputError
+from headstart.errors import InputError
 from headstart.features.engines import (
     PRECISIONS,
     Engine,
@@ -25,7 +22,7 @@ from headstart.features.engines import (
     converted_engine,
     pick_device,
 )
-from headstart.features.pixels import Crop, crops
+from headstart.features.passes import Network, Work, by_need, shards
 from headstart.features.store import FeatureKey, FeatureStore, cache_folder
 from headstart.progress import Progress, silent
 
@@ -137,59 +134,71 @@ def extract(
     OutputError
         The store's disk is full or read-only.
     """
+    check_options(precision, pooling)
+    root = cache or cache_folder()
+    network = at_resolutions(
+        backbone,
+        resolutions,
+        precision=precision,
+        pooling=pooling,
+        mirrored=mirrored,
+        device=pick_device(device),
+        cache=root,
+    )
+    result = Extraction(stores=open_stores(network, root))
+    paths = {r.digest: r.path for r in records}
+    missing = {s: store.missing(paths) for s, store in result.stores.items()}
+    n_waiting = sum(map(len, missing.values()))
+    result.n_cached = len(paths) * len(missing) - n_waiting
+    if not n_waiting:
+        return result
+
+    started = time.perf_counter()
+    progress("extract features", 0, n_waiting)
+    for sizes, digests in by_need(missing).items():
+        engines = network.engines(sizes, len(digests))
+        result.engine = engines[sizes[0]].name
+        for rows in shards(network.work(engines, paths), digests, SHARD_ROWS):
+            for size in sizes if rows.digests else ():
+                result.stores[size].add(rows.digests, network.by_tap(rows, size))
+            result.unreadable |= rows.unreadable
+            result.n_forward += len(rows.digests) * len(sizes)
+            done = result.n_forward + len(result.unreadable) * len(sizes)
+            progress("extract features", done, n_waiting)
+    result.seconds = time.perf_counter() - started
+    return result
+
+
+def check_options(precision: str, pooling: str) -> None:
+    """Refuse what no engine knows.
+
+    Raises
+    ------
+    InputError
+    """
     if precision not in PRECISIONS:
         raise InputError(
             f"--precision {precision!r} is unknown: choose from {', '.join(PRECISIONS)}"
         )
     if pooling not in POOLINGS:
         raise InputError(f"--pooling {pooling!r} is unknown: choose from {', '.join(POOLINGS)}")
-    root = cache or cache_folder()
-    device = pick_device(device)
-    sizes = tuple(dict.fromkeys(resolutions or (backbone.preprocessing.size_px,)))
-    ready = {s: at_size(backbone, s) for s in sizes}
-    keys = {s: feature_key(ready[s], precision, pooling=pooling, mirrored=mirrored) for s in sizes}
-    stores = {s: FeatureStore(keys[s], root) for s in sizes}
-    result = Extraction(stores=stores)
-    paths = {r.digest: r.path for r in records}
-    missing = {s: stores[s].missing(paths) for s in sizes}
-    result.n_cached = len(paths) * len(sizes) - sum(map(len, missing.values()))
-    n_waiting = sum(map(len, missing.values()))
-    if not n_waiting:
-        return result
 
-    started = time.perf_counter()
-    progress("extract features", 0, n_waiting)
-    for group_sizes, digests in _by_need(missing).items():
-        engines = {
-            s: choose_engine(
-                ready[s],
-                n_images=len(digests),
-                precision=precision,
-                device=device,
-                pooling=pooling,
-                cache=root,
-            )
-            for s in group_sizes
-        }
-        result.engine = engines[group_sizes[0]].name
-        work = _Work(
-            paths=paths,
-            preprocessings=[ready[s].preprocessing for s in group_sizes],
-            engines=engines,
-            mirrored=mirrored,
-            checks_digests=True,
+
+def at_resolutions(backbone: Backbone, resolutions: Sequence[int] | None, **how: Any) -> Network:
+    """The network at each resolution once, or at its own; `how` are the other fields of `Network`."""
+    sizes = dict.fromkeys(resolutions or (backbone.preprocessing.size_px,))
+    return Network(ready={s: at_size(backbone, s) for s in sizes}, **how)
+
+
+def open_stores(network: Network, root: Path) -> dict[int, FeatureStore]:
+    """The store of each resolution."""
+    return {
+        size: FeatureStore(
+            feature_key(at, network.precision, pooling=network.pooling, mirrored=network.mirrored),
+            root,
         )
-        names = [tap.name for tap in backbone.taps]
-        for shard in _shards(work, digests):
-            for size in group_sizes if shard.digests else ():
-                rows = zip(names, shard.features[size], strict=True)
-                stores[size].add(shard.digests, dict(rows))
-            result.unreadable |= shard.unreadable
-            result.n_forward += len(shard.digests) * len(group_sizes)
-            done = result.n_forward + len(result.unreadable) * len(group_sizes)
-            progress("extract features", done, n_waiting)
-    result.seconds = time.perf_counter() - started
-    return result
+        for size, at in network.ready.items()
+    }
 
 
 def stream_features(
@@ -282,8 +291,8 @@ def _stream(
 ) -> Iterator[Streamed]:
     columns = {tap: i for i, tap in enumerate(taps)}
     by_id = {str(path): path for path in paths}
-    work = _Work(paths=by_id, preprocessings=preprocessings, engines=engines)
-    for rows in _shards(work, list(by_id)):
+    work = Work(sources=by_id, preprocessings=preprocessings, engines=engines)
+    for rows in shards(work, list(by_id), SHARD_ROWS):
         found = [rows.features[s][columns[t]] for t, s in wanted] if rows.digests else []
         yield (
             [by_id[i] for i in rows.asked],
@@ -291,106 +300,3 @@ def _stream(
             [X.astype(np.float16).astype(np.float32) for X in found],
             {by_id[i]: reason for i, reason in rows.unreadable.items()},
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """What a worker needs to turn digests into features."""
-
-    paths: dict[str, Path]
-    preprocessings: Sequence[Preprocessing]
-    engines: dict[int, Engine]
-    mirrored: bool = False
-    checks_digests: bool = False
-
-    @property
-    def batch_size(self) -> int:
-        return min(e.batch_size for e in self.engines.values())
-
-    @property
-    def n_workers(self) -> int:
-        return max(e.n_workers for e in self.engines.values())
-
-
-@dataclass(kw_only=True)
-class _Rows:
-    """Features of some images: one array (n, d) a tap, for every resolution."""
-
-    asked: list[str] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    features: dict[int, list[NDArray[np.float32]]] = field(default_factory=dict)
-    unreadable: dict[str, str] = field(default_factory=dict)
-
-
-def _by_need(missing: dict[int, list[str]]) -> dict[tuple[int, ...], list[str]]:
-    """Group the images by the resolutions they lack, so that each is decoded once."""
-    needs: dict[str, list[int]] = {}
-    for size, digests in missing.items():
-        for digest in digests:
-            needs.setdefault(digest, []).append(size)
-    groups: dict[tuple[int, ...], list[str]] = {}
-    for digest, sizes in needs.items():
-        groups.setdefault(tuple(sizes), []).append(digest)
-    return groups
-
-
-def _compute(work: _Work, digests: Sequence[str]) -> _Rows:
-    """Decode one batch and run it at every resolution; runs in a worker thread."""
-    rows = _Rows(asked=list(digests))
-    pixels: list[list[Crop]] = []
-    for digest in digests:
-        try:
-            wanted = digest if work.checks_digests else None
-            pixels.append(crops(work.paths[digest], work.preprocessings, digest=wanted))
-            rows.digests.append(digest)
-        except DataError as error:
-            rows.unreadable[digest] = str(error)
-    if rows.digests:
-        for (size, engine), images in zip(
-            work.engines.items(), zip(*pixels, strict=True), strict=True
-        ):
-            batch = np.stack(images)
-            if work.mirrored:
-                batch = np.ascontiguousarray(batch[:, :, ::-1])
-            rows.features[size] = engine(batch)
-    return rows
-
-
-def _shards(work: _Work, digests: Sequence[str]) -> Iterator[_Rows]:
-    """Rows in the order of ``digests``, SHARD_ROWS images at a time, computed by worker threads."""
-    batches: Iterator[list[str]] = (
-        list(digests[start : min(start + work.batch_size, first + SHARD_ROWS)])
-        for first in range(0, len(digests), SHARD_ROWS)
-        for start in range(first, min(first + SHARD_ROWS, len(digests)), work.batch_size)
-    )
-    pool = ThreadPoolExecutor(work.n_workers, thread_name_prefix="extract")
-    waiting: deque[Future[_Rows]] = deque()
-    try:
-        for batch in itertools.islice(batches, 2 * work.n_workers):
-            waiting.append(pool.submit(_compute, work, batch))
-        parts: list[_Rows] = []
-        n_seen = 0
-        while waiting:
-            parts.append(waiting.popleft().result())
-            n_seen += len(parts[-1].asked)
-            for batch in itertools.islice(batches, 1):
-                waiting.append(pool.submit(_compute, work, batch))
-            if n_seen % SHARD_ROWS == 0 or n_seen == len(digests):
-                yield _joined(parts)
-                parts = []
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _joined(parts: Sequence[_Rows]) -> _Rows:
-    """Several batches as one."""
-    whole = _Rows()
-    for part in parts:
-        whole.asked += part.asked
-        whole.digests += part.digests
-        whole.unreadable |= part.unreadable
-    filled = [part for part in parts if part.digests]
-    for size in filled[0].features if filled else ():
-        taps = zip(*(part.features[size] for part in filled), strict=True)
-        whole.features[size] = [np.concatenate(tap) for tap in taps]
-    return whole

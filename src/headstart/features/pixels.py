@@ -38,6 +38,7 @@ def crops(
     *,
     max_pixels: int = MAX_PIXELS,
     digest: str | None = None,
+    name: str | None = None,
 ) -> list[Crop]:
     """Read an image once and cut it for each preprocessing.
 
@@ -51,6 +52,8 @@ def crops(
         Larger images are refused before they are decoded.
     digest : str, optional
         SHA-256 of the bytes that the file had when it was indexed: another file is refused.
+    name : str, optional
+        What errors call the image, if not by its path.
 
     Returns
     -------
@@ -67,7 +70,9 @@ def crops(
     for preprocessing in preprocessings:
         enough = max(DECODE_PX, DECODE_MARGIN * preprocessing.resize_px)
         if enough not in decoded:
-            image = read_rgb(source, max_pixels=max_pixels, at_least=enough, digest=digest)
+            image = read_rgb(
+                source, max_pixels=max_pixels, at_least=enough, digest=digest, name=name
+            )
             decoded[enough] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
         cut.append(resize_and_crop(decoded[enough], preprocessing))
     return cut

@@ -122,6 +122,10 @@ class FeatureStore:
     def __contains__(self, digest: object) -> bool:
         return digest in self._rows
 
+    def digests(self) -> list[str]:
+        """The images that have rows."""
+        return list(self._rows)
+
     def missing(self, digests: Iterable[str]) -> list[str]:
         """The digests that have no row yet, each once, in the order given."""
         return [d for d in dict.fromkeys(digests) if d not in self._rows]
@@ -143,7 +147,17 @@ class FeatureStore:
         OutputError
             The disk is full or the folder cannot be written.
         """
-        path = write_shard(self.folder, _batch(digests, features))
+        return self.write(encode(digests, features))
+
+    def write(self, payload: bytes) -> Path:
+        """Write a shard as :func:`encode` made it, here or on another machine; return its path.
+
+        Raises
+        ------
+        OutputError
+            The disk is full or the folder cannot be written.
+        """
+        path = _write(self.folder, payload)
         self._open(path)
         return path
 
@@ -276,7 +290,21 @@ def write_shard(folder: Path, batch: pa.RecordBatch) -> Path:
     OutputError
         The disk is full or the folder cannot be written.
     """
-    payload = shard_bytes(batch)
+    return _write(folder, shard_bytes(batch))
+
+
+def encode(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """The bytes of a shard; arguments as for `FeatureStore.add`.
+
+    Raises
+    ------
+    StoreError
+        A value is not finite, or is too large for float16.
+    """
+    return shard_bytes(_batch(digests, features))
+
+
+def _write(folder: Path, payload: bytes) -> Path:
     path = folder / shard_name(hashlib.sha256(payload).hexdigest())
     write_atomically(path, payload)
     return path

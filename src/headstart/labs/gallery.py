@@ -221,8 +221,9 @@ def read_photographs(
     from pathlib import Path
 
     from headstart.data import index, read_rgb
+    from headstart.features import cache_folder
 
-    indexed = index(data, seed=seed, progress=progress)
+    indexed = index(data, seed=seed, cache=cache_folder(), progress=progress)
     order = np.random.default_rng(seed).permutation(len(indexed))
     first: dict[str, Any] = {}
     for i in order:

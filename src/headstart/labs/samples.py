@@ -85,8 +85,9 @@ def read_samples(
     if data is None:
         return digits()
     from headstart.data import index, read_rgb
+    from headstart.features import cache_folder
 
-    indexed = index(data, seed=seed, progress=progress)
+    indexed = index(data, seed=seed, cache=cache_folder(), progress=progress)
     if len(indexed) < MIN_IMAGES:
         raise DataError(
             f"an experiment needs {MIN_IMAGES} images; {one_line(os.fspath(data))} has "

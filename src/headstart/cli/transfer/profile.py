@@ -68,7 +68,7 @@ def profile(
     """
     from headstart.backbones import load
     from headstart.backbones.tapped import POOLINGS
-    from headstart.cli.fit import _numbers
+    from headstart.cli.console import parse_numbers
     from headstart.data import index
     from headstart.errors import InputError
     from headstart.features import cache_folder
@@ -93,7 +93,7 @@ def profile(
         measured = measure_profile(
             indexed,
             net,
-            resolutions=_numbers(resolutions, "--resolutions", int),
+            resolutions=parse_numbers(resolutions, "--resolutions", int),
             taps=None if taps is None else [t.strip() for t in taps.split(",")],
             normalize=normalise,  # type: ignore[arg-type]
             pooling=pooling,  # type: ignore[arg-type]

@@ -79,13 +79,16 @@ def shift(
             split=None if split is None else str(split),
             test_size=test_size,
             seed=seed,
+            cache=cache_folder(),
             progress=progress,
         )
         if corrupt is not None:
             there = corrupted_copy(here, corrupt, cache=cache_folder(), progress=progress)
         else:
             assert target is not None
-            there = index(target, test_size=test_size, seed=seed, progress=progress)
+            there = index(
+                target, test_size=test_size, seed=seed, cache=cache_folder(), progress=progress
+            )
         found = measure_shift(
             here,
             there,

@@ -69,7 +69,7 @@ def size(
         headstart transfer size photos/ --scratch
     """
     from headstart.backbones import load
-    from headstart.cli.fit import _numbers
+    from headstart.cli.console import parse_numbers
     from headstart.data import index
     from headstart.features import cache_folder
     from headstart.runs.report.datasize import datasize_sections, datasize_sentence
@@ -91,7 +91,7 @@ def size(
             net,
             tap=tap,
             size_px=crops,
-            counts=_numbers(sizes, "--sizes", int),
+            counts=parse_numbers(sizes, "--sizes", int),
             seeds=chosen_seeds(seed, seeds),
             device=device,
             progress=progress,

@@ -1,0 +1,149 @@
+"""``headstart extract``: features into the store, here or on many machines."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.cli.console import console, parse_numbers, progress_bars
+
+if TYPE_CHECKING:
+    from headstart.runs.extracting import Extracted
+
+N_NAMED = 5
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    app.command()(extract)
+
+
+def extract(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of class folders, table, data set name, Parquet file of image bytes, tar "
+            "shards (shards/*.tar), or a URL of any of the last or of class folders."
+        ),
+    ],
+    backbone: Annotated[
+        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
+    ] = "embedded",
+    resolutions: Annotated[
+        str | None, typer.Option(help="Crop sizes in pixels; default those of `headstart fit`.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="local: this process; ray: workers of a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of a running Ray cluster that this machine is part of, or auto; default: "
+            "one is started on this machine alone."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Of the cluster; default one a GPU, or without GPUs one a machine."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")
+    ] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    image_column: Annotated[
+        str | None, typer.Option(help="Column of a table: paths, or bytes in Parquet.")
+    ] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of a table: labels.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="Arithmetic of the network: auto, float32 or bfloat16.")
+    ] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best there is.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Pass images through a network and keep the features, for fits to come.
+
+    Every image goes through the network once at each resolution, and all its layers are kept in the
+    store that `headstart fit` reads: the fit then makes no forward pass. What is there already is not
+    computed again, and a command that was stopped goes on where it was. With --engine ray the work is
+    shared among the workers of a Ray cluster (extra `ray`), each with the network; a lost worker is
+    replaced.
+
+    Examples:
+
+        headstart extract photos/
+
+        headstart extract photos/ --engine ray --workers 2
+
+        headstart extract 's3://bucket/shards/*.tar' --engine ray --address auto
+    """
+    from headstart.runs.extracting import ExtractSettings, extract_data
+
+    settings = ExtractSettings(
+        data=data,
+        backbone=backbone,
+        weights=None if weights is None else str(weights),
+        arch=arch,
+        resolutions=parse_numbers(resolutions, "--resolutions", int),
+        image_column=image_column,
+        label_column=label_column,
+        precision=precision,
+        device=device,
+        engine=engine,
+        address=address,
+        n_workers=workers,
+    )
+    with progress_bars(quiet=as_json) as progress:
+        done = extract_data(settings, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(done.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        _show(done)
+
+
+def _show(done: Extracted) -> None:
+    from headstart.errors import one_line
+
+    out, made = console(), done.extraction
+
+    def say(text: str) -> None:
+        out.print(text, markup=False, soft_wrap=True)
+
+    if made.images_per_s:
+        speed = f"in {made.seconds:,.0f} s, {made.images_per_s:,.0f} a second"
+        say(f"computed  {made.n_forward:,} passes by {made.engine}, {speed}")
+    else:
+        say("computed  nothing: all features were there")
+    if made.n_forward and made.n_cached:
+        say(f"there     {made.n_cached:,} passes were in the store")
+    if done.unusable:
+        say(f"not usable: {len(done.unusable)}")
+        for name, reason in done.unusable[:N_NAMED]:
+            say(f"  {one_line(name)}: {one_line(reason)}")
+        if len(done.unusable) > N_NAMED:
+            say(f"  and {len(done.unusable) - N_NAMED} more (--json names all)")
+    for size, store in sorted(made.stores.items()):
+        say(f"{size:>4} px   {len(store):,} images in {store.folder}")
+    say(f"fit       {fit_command(done)}")
+
+
+def fit_command(done: Extracted) -> str:
+    """The fit that makes no forward pass now."""
+    s = done.settings
+    words = ["headstart", "fit", s.data]
+    for option, value in (
+        ("--backbone", None if s.backbone == "embedded" or s.weights else s.backbone),
+        ("--weights", s.weights),
+        ("--arch", s.arch),
+        ("--resolutions", s.resolutions and ",".join(map(str, s.resolutions))),
+        ("--image-column", s.image_column),
+        ("--label-column", s.label_column),
+        ("--precision", s.precision),
+    ):
+        words += [option, value] if value else []
+    return shlex.join(words)

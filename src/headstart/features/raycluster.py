@@ -1,0 +1,315 @@
+"""Joining or starting a Ray cluster, and having a worker class answer units on it by Ray Data."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from headstart.errors import HeadstartError, InputError, one_line
+from headstart.features.engines import n_cores
+
+logger = logging.getLogger(__name__)
+
+# How often a unit may lose its worker before the job ends: one of its images may be what kills it.
+RETRIES = 3
+_CONNECT_S = 5.0
+# Answers are handed on one by one, not gathered until they fill Ray Data's usual 128 MiB.
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Which cluster, and how many workers.
+
+    Parameters
+    ----------
+    address : str, optional
+        ``HOST:PORT`` of a running cluster that this machine is part of, or ``auto``; by default one
+        is started on this machine alone.
+    n_workers : int, optional
+        Default one for each GPU, or without GPUs one for each machine.
+    """
+
+    address: str | None = None
+    n_workers: int | None = None
+
+    def check(self) -> None:
+        """See at once whether it can work.
+
+        Raises
+        ------
+        InputError
+            Ray is not installed, a value is wrong, or nothing answers at the address.
+        """
+        if importlib.util.find_spec("ray") is None:
+            raise InputError('--engine ray needs the extra ray: pip install "headstart[ray]"')
+        if self.n_workers is not None and self.n_workers < 1:
+            raise InputError(f"--workers must be 1 or more; got {self.n_workers}")
+        if self.address in (None, "auto"):
+            return
+        address = one_line(str(self.address))
+        host, colon, port = address.rpartition(":")
+        if not colon or not port.isdigit() or "/" in host:
+            raise InputError(f"--address must be HOST:PORT or auto; got {address!r}")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+        except (OSError, OverflowError, ValueError) as error:
+            raise InputError(
+                f"--address {address} cannot be reached ({one_line(str(error), limit=80)}): start a "
+                "cluster with `ray start --head`, or leave --address out"
+            ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """The workers that a cluster has for us.
+
+    Attributes
+    ----------
+    n_workers : int
+    device : str
+    n_cpus, n_gpus : float
+        That each worker reserves.
+    is_local : bool
+        Whether the cluster was started here for this.
+    """
+
+    n_workers: int
+    device: str
+    n_cpus: float
+    n_gpus: float
+    is_local: bool
+
+    @property
+    def n_threads(self) -> int:
+        """CPU threads of a worker."""
+        return max(1, int(self.n_cpus))
+
+    def run(self, worker: type, plan: Any, units: Sequence[str]) -> Iterator[Any]:
+        """Tables of answers, as they come, to units, each a text.
+
+        Parameters
+        ----------
+        worker : class
+            Made once in each process with a reference to `plan`; called with a table of units, it
+            gives rows of answers.
+
+        Raises
+        ------
+        HeadstartError
+            What a worker raised, or that it was lost again and again with the same unit.
+        """
+        import pyarrow as pa
+        import ray
+
+        kept = ray.put(plan)  # held here, so that a worker that is started anew finds it
+        tables = [pa.table({"unit": [unit]}) for unit in units]
+        size = min(self.n_workers, len(tables))
+        with warnings.catch_warnings():
+            # Ray has no other way yet to say how often a unit may be tried again.
+            warnings.filterwarnings("ignore", message=".*ray_remote_args_fn")
+            answers = ray.data.from_arrow(tables).map_batches(
+                worker,
+                fn_constructor_args=(kept,),
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=ray.data.ActorPoolStrategy(size=size),
+                num_cpus=self.n_cpus,
+                num_gpus=self.n_gpus,
+                ray_remote_args_fn=_remote_args,
+            )
+        answers.context.enable_progress_bars = False
+        answers.context.target_max_block_size = _BLOCK_BYTES
+        try:
+            yield from answers.iter_batches(
+                batch_size=None, batch_format="pyarrow", prefetch_batches=0
+            )
+        except Exception as error:
+            raise _told(error) from error
+
+
+@contextlib.contextmanager
+def joined(cluster: Cluster, *, device: str | None) -> Iterator[Crew]:
+    """A crew on a cluster; one that was started for it ends with the block.
+
+    Nothing is reported to Ray's makers, no dashboard is started, and Ray prints nothing.
+
+    Raises
+    ------
+    InputError
+        The cluster cannot be joined, or has no such device.
+    """
+    cluster.check()
+    with _quiet():
+        import ray
+        import ray.data
+
+        ray.data.DataContext.get_current()  # warns of itself when it is first made
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        if ray.is_initialized():  # the caller's own
+            yield _crew(cluster, device, is_local=False)
+            return
+        scratch = None if cluster.address else _scratch()
+        try:
+            try:
+                _init(cluster, scratch)
+            except Exception as error:
+                where = cluster.address or "on this machine"
+                raise InputError(
+                    f"no Ray cluster can be joined at {one_line(where)}: {_first_line(error)}"
+                    if cluster.address
+                    else f"no Ray cluster can be started on this machine: {_first_line(error)}"
+                ) from error
+            yield _crew(cluster, device, is_local=cluster.address is None)
+        finally:
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints what it held back
+                ray.shutdown()
+            if scratch is not None:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _init(cluster: Cluster, scratch: str | None) -> None:
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    with _without_stderr():
+        if cluster.address is not None:
+            ray.init(address=cluster.address, **quiet)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=n_cores(),
+                include_dashboard=False,
+                _temp_dir=scratch,
+                **quiet,
+            )
+
+
+def _crew(cluster: Cluster, device: str | None, *, is_local: bool) -> Crew:
+    """How many workers, and what each reserves, so that all fit on the machines."""
+    nodes = [n["Resources"] for n in _nodes() if n["Alive"] and n["Resources"].get("CPU")]
+    if not nodes:
+        raise InputError("the Ray cluster has no machine with CPUs")
+    n_gpus = int(sum(n.get("GPU", 0) for n in nodes))
+    chosen = device or ("cuda" if n_gpus else "cpu")
+    if chosen.startswith("cuda"):
+        if not n_gpus:
+            raise InputError(f"--device {one_line(chosen)}: the Ray cluster has no GPU")
+        each = min(n["CPU"] // max(1, n["GPU"]) for n in nodes if n.get("GPU"))
+        n_workers = min(cluster.n_workers or n_gpus, n_gpus)
+        # Ray shows each worker its own GPU alone.
+        return Crew(
+            n_workers=n_workers, device="cuda", n_cpus=max(1, each), n_gpus=1, is_local=is_local
+        )
+    smallest, total = min(n["CPU"] for n in nodes), sum(n["CPU"] for n in nodes)
+    n_workers = cluster.n_workers or len(nodes)
+    share = min(smallest, total / n_workers)
+    n_cpus = float(int(share)) if share >= 1 else int(100 * share) / 100
+    return Crew(n_workers=n_workers, device=chosen, n_cpus=n_cpus, n_gpus=0, is_local=is_local)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    import ray
+
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return found
+
+
+def _remote_args() -> dict[str, Any]:
+    """A lost worker is always replaced; a unit that loses it again and again ends the job."""
+    return {"max_restarts": -1, "max_task_retries": RETRIES}
+
+
+def _scratch() -> str:
+    """Ray's own files of this run; the names of its sockets there may not be long."""
+    return tempfile.mkdtemp(prefix="headstart-ray-", dir="/tmp" if os.name == "posix" else None)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray without its reports, its log lines on the terminal and its warnings about itself."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ |= {name: v for name, v in _ENVIRONMENT.items() if name not in os.environ}
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
+            warnings.filterwarnings("ignore", module=r"ray(\.|$)")
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Ray's C++ part says on standard error that it says nothing; Python's own errors are raised."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
+
+
+class _WithoutRay:
+    """Standard output for all threads but Ray's, one of which prints what goes wrong on workers."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        if threading.current_thread().name.startswith("ray_"):
+            if text.strip():
+                logger.debug("Ray: %s", text.strip())
+            return len(text)
+        return self._out.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+
+def _told(error: BaseException) -> HeadstartError:
+    """What went wrong on a worker as one line."""
+    import ray.exceptions as failures
+
+    seen: BaseException | None = error
+    while seen is not None:
+        for one in (seen, getattr(seen, "cause", None)):
+            if type(one).__module__ == "headstart.errors":
+                assert isinstance(one, HeadstartError)
+                return one
+        if isinstance(seen, failures.RayActorError | failures.WorkerCrashedError):
+            return HeadstartError(
+                f"a worker was lost {RETRIES + 1} times with the same images in hand: one of them may "
+                "need more memory than there is, or the machines fail; what is finished is kept, and "
+                "the same command goes on from there"
+            )
+        seen = seen.__cause__ or seen.__context__
+    return HeadstartError(f"the Ray cluster failed: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return one_line(lines[0], limit=200)

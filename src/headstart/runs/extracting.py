@@ -1,0 +1,215 @@
+"""Features without a fit: into the store that `fit` reads, on this machine or on a Ray cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.data import training_records
+from headstart.errors import InputError
+from headstart.progress import Progress, silent
+from headstart.runs.settings import PRECISIONS, SIZES_PX, require
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index
+    from headstart.data.parts import Part
+    from headstart.features import Extraction
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractSettings:
+    """What `extract_data` was asked for.
+
+    Parameters
+    ----------
+    data : str
+        As for :func:`headstart.fit`.
+    backbone, weights, arch, resolutions, image_column, label_column, device
+        As for :class:`headstart.runs.settings.FitSettings`.
+    precision : {"auto", "float32", "bfloat16"}, default "auto"
+        What `fit` would take; of packed images on a cluster, float32.
+    engine : {"local", "ray"}
+    address : str, optional
+        Of a running Ray cluster.
+    n_workers : int >= 1, optional
+        On the cluster.
+
+    Raises
+    ------
+    InputError
+        A value is outside its legal set.
+    """
+
+    data: str
+    backbone: str = "embedded"
+    weights: str | None = None
+    arch: str | None = None
+    resolutions: tuple[int, ...] | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    precision: str = "auto"
+    device: str | None = None
+    engine: str = "local"
+    address: str | None = None
+    n_workers: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.engine in ENGINES, "--engine", " or ".join(ENGINES), self.engine)
+        require(
+            self.precision in PRECISIONS, "--precision", " or ".join(PRECISIONS), self.precision
+        )
+        if self.resolutions is not None:
+            low, high = SIZES_PX
+            good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)
+            require(good, "--resolutions", f"pixels from {low} to {high}", self.resolutions)
+        if self.engine == "local":
+            for option, value in (("--address", self.address), ("--workers", self.n_workers)):
+                if value is not None:
+                    raise InputError(f"{option} is for --engine ray")
+        require(
+            self.n_workers is None or self.n_workers >= 1, "--workers", "1 or more", self.n_workers
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extracted:
+    """What an extraction found and did.
+
+    Attributes
+    ----------
+    settings : ExtractSettings
+        With the precision that was used.
+    extraction : Extraction
+    n_images : int or None
+        In the data; None where only the workers have seen them.
+    unusable : tuple of (name, reason)
+    """
+
+    settings: ExtractSettings
+    extraction: Extraction
+    n_images: int | None
+    unusable: tuple[tuple[str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        done = self.extraction
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "n_images": self.n_images,
+            "n_forward": done.n_forward,
+            "n_cached": done.n_cached,
+            "seconds": done.seconds,
+            "images_per_s": done.images_per_s,
+            "engine": done.engine,
+            "stores": [
+                {"size_px": size, "folder": str(store.folder), "n_images": len(store)}
+                for size, store in sorted(done.stores.items())
+            ],
+            "unusable": [{"name": name, "reason": reason} for name, reason in self.unusable],
+        }
+
+
+def extract_data(
+    settings: ExtractSettings, *, cache: Path | None = None, progress: Progress = silent
+) -> Extracted:
+    """Make the features that a fit of the same data would make, and keep them.
+
+    Parameters
+    ----------
+    settings : ExtractSettings
+    cache : Path, optional
+        Where features are kept.
+    progress : Progress
+
+    Raises
+    ------
+    InputError
+        Anything that was given cannot be used; the message says what and what to do.
+    """
+    from headstart.backbones import load
+    from headstart.backbones.loading import check
+    from headstart.data import index
+    from headstart.data.packed import find_parts, is_packed
+    from headstart.features import cache_folder
+    from headstart.features.raycluster import Cluster
+
+    s, root = settings, cache or cache_folder()
+    check(s.backbone, weights=s.weights, arch=s.arch)
+    if s.engine == "ray":  # before hours may go into the images
+        Cluster(address=s.address, n_workers=s.n_workers).check()
+    if s.engine == "ray" and is_packed(s.data):
+        _refuse_memory(s.data)
+        columns = {"image_column": s.image_column, "label_column": s.label_column}
+        parts = find_parts(s.data, **columns)
+        backbone = load(s.backbone, weights=s.weights, arch=s.arch)
+        if s.precision == "auto":
+            s = dataclasses.replace(s, precision="float32")
+        done = _extract(parts, backbone, s, root, progress)
+        return Extracted(
+            settings=s, extraction=done, n_images=None, unusable=tuple(done.unreadable.items())
+        )
+    indexed = index(
+        s.data,
+        image_column=s.image_column,
+        label_column=s.label_column,
+        cache=root,
+        progress=progress,
+    )
+    backbone = load(s.backbone, weights=s.weights, arch=s.arch)
+    s = dataclasses.replace(s, precision=_precision(s, indexed, backbone, root))
+    done = _extract(indexed, backbone, s, root, progress)
+    names = {r.digest: r.name for r in indexed.records}
+    unusable = [(q.name, q.reason) for q in indexed.quarantine]
+    unusable += [(names[digest], reason) for digest, reason in done.unreadable.items()]
+    return Extracted(settings=s, extraction=done, n_images=len(indexed), unusable=tuple(unusable))
+
+
+def _extract(
+    images: Index | Sequence[Part],
+    backbone: Backbone,
+    s: ExtractSettings,
+    root: Path,
+    progress: Progress,
+) -> Extraction:
+    from headstart.data import Index
+    from headstart.features import extract
+    from headstart.features.cluster import extract_on_cluster
+    from headstart.features.raycluster import Cluster
+    from headstart.runs.budget import plan_resolutions
+
+    how: dict[str, Any] = {
+        "resolutions": plan_resolutions(backbone, s.resolutions),
+        "precision": s.precision,
+        "device": s.device,
+        "cache": root,
+        "progress": progress,
+    }
+    wanted = images.records if isinstance(images, Index) else images
+    if s.engine == "ray":
+        cluster = Cluster(address=s.address, n_workers=s.n_workers)
+        return extract_on_cluster(wanted, backbone, cluster=cluster, **how)
+    assert isinstance(images, Index)  # packed images are unpacked for the local engine
+    return extract(images.records, backbone, **how)
+
+
+def _precision(s: ExtractSettings, indexed: Index, backbone: Backbone, root: Path) -> str:
+    """What `fit` would take for these images."""
+    from headstart.runs.precision import choose_precision
+
+    if s.precision != "auto":
+        return s.precision
+    records = training_records(indexed)
+    return choose_precision(backbone, records, device=s.device, cache=root).precision
+
+
+def _refuse_memory(data: str) -> None:
+    if data.startswith("memory://"):
+        raise InputError(
+            "memory:// lies in this process alone, which no worker can reach: take --engine local"
+        )

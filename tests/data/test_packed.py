@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from headstart.data import index
+from headstart.data.packed import find_parts, is_packed, read_part
+from headstart.data.parts import Part
+from headstart.data.texts import is_text_table
+from headstart.errors import DataError, OutputError
+from packing import Picture, pictures, write_folder, write_parquet, write_shards, write_tar
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Picture]:
+    return pictures(24)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory, made: list[Picture]) -> Path:
+    root = tmp_path_factory.mktemp("packed")
+    write_folder(root / "photos", made)
+    write_shards(root / "shards", made)
+    write_parquet(root / "photos.parquet", made)
+    (root / "many").mkdir()
+    write_parquet(root / "many" / "0.parquet", made[:12])
+    write_parquet(root / "many" / "1.parquet", made[12:])
+    return root
+
+
+def known(made: list[Picture]) -> set[tuple[str, str]]:
+    return {(hashlib.sha256(data).hexdigest(), label) for data, label in made}
+
+
+@pytest.mark.parametrize("prefix", ["", "file://"])
+@pytest.mark.parametrize(
+    "name", ["shards", "shards/*.tar", "photos.parquet", "many", "many/?.parquet"]
+)
+def test_index__of_a_packed_source_is_that_of_the_folder(
+    packed: Path, made: list[Picture], tmp_path: Path, prefix: str, name: str
+) -> None:
+    data = f"{prefix}{packed}/{name}"
+    assert is_packed(data)
+    assert not is_text_table(data)
+    found = index(data, cache=tmp_path)
+    assert {(r.digest, r.label) for r in found.records} == known(made)
+    assert len({r.name for r in found.records}) == 24
+    assert all(r.path.is_relative_to(tmp_path) for r in found.records)
+    # split and duplicates go by digest, so they are those of the folder
+    folder = index(packed / "photos")
+    assert {r.digest for r in found.test} == {r.digest for r in folder.test}
+
+
+@pytest.mark.parametrize("name", ["photos", "shards", "photos.parquet"])
+def test_index__reads_an_object_store(
+    packed: Path, made: list[Picture], tmp_path: Path, name: str
+) -> None:
+    store = fsspec.filesystem("memory")
+    store.put(str(packed / name), f"/bucket/{name}", recursive=True)
+    try:
+        found = index(f"memory://bucket/{name}", cache=tmp_path)
+        assert {(r.digest, r.label) for r in found.records} == known(made)
+    finally:
+        store.rm("/bucket", recursive=True)
+
+
+def test_index__of_a_folder_url_has_its_splits_and_passes_over_hidden_files(
+    made: list[Picture], tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "set" / "train", made[:16])
+    write_folder(tmp_path / "set" / "test", made[16:])
+    write_folder(tmp_path / "set" / "train" / ".trash", made[:2])
+    found = index(f"file://{tmp_path}/set", cache=tmp_path / "cache")
+    assert (len(found.train), len(found.test)) == (16, 8)
+    assert found.classes == ("cat", "dog")
+
+
+def test_index__unpacks_a_part_once(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = index(packed / "shards", cache=tmp_path)
+    monkeypatch.setattr("headstart.data.unpacking.read_part", None)
+    assert index(packed / "shards", cache=tmp_path).records == first.records
+
+
+def test_index__a_part_that_has_changed_is_unpacked_again(
+    made: list[Picture], tmp_path: Path
+) -> None:
+    write_parquet(tmp_path / "p.parquet", made[:12])
+    assert len(index(tmp_path / "p.parquet", cache=tmp_path / "cache")) == 12
+    write_parquet(tmp_path / "p.parquet", made)
+    assert len(index(tmp_path / "p.parquet", cache=tmp_path / "cache")) == 24
+
+
+def test_index__shards_say_their_split(made: list[Picture], tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-00000-of-00001.parquet", made[:16])
+    write_parquet(tmp_path / "validation-00000-of-00001.parquet", made[16:])
+    found = index(tmp_path, cache=tmp_path / "cache")
+    assert (len(found.train), len(found.test)) == (16, 8)
+    write_parquet(tmp_path / "more.parquet", made[:4])
+    with pytest.raises(DataError, match=r"without a split beside others.*'more.parquet/000001'"):
+        index(tmp_path, cache=tmp_path / "cache")
+
+
+def test_index__parquet_has_a_split_column(made: list[Picture], tmp_path: Path) -> None:
+    sides = ["train"] * 16 + ["test"] * 8
+    columns = {"image": [d for d, _ in made], "label": [c for _, c in made], "split": sides}
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    assert len(index(tmp_path / "p.parquet", cache=tmp_path / "cache").test) == 8
+
+
+def test_index__reads_hugging_faces_pictures_and_class_names(
+    made: list[Picture], tmp_path: Path
+) -> None:
+    features = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    table = pa.table(
+        {
+            "image": [{"bytes": data, "path": f"{i}.jpg"} for i, (data, _) in enumerate(made)],
+            "label": [["cat", "dog"].index(label) for _, label in made],
+        }
+    ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, tmp_path / "p.parquet")
+    found = index(tmp_path / "p.parquet", cache=tmp_path / "cache")
+    assert {(r.digest, r.label) for r in found.records} == known(made)
+    assert found.records[0].name == "p.parquet/000001 0.jpg"
+
+
+def test_read_part__joins_row_groups_and_reads_each_row_once(
+    made: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.data.imageparquet.PART_IMAGES", 10)
+    write_parquet(tmp_path / "p.parquet", made, rows=5)
+    parts = find_parts(str(tmp_path / "p.parquet"))
+    assert [(p.groups, p.n_images) for p in parts] == [((0, 2), 10), ((2, 4), 10), ((4, 5), 4)]
+    assert [Part.from_json(p.to_json()) for p in parts] == list(parts)
+    read = [sample for part in parts for sample in read_part(part)]
+    assert [(s.data, s.label) for s in read] == made
+    assert [s.name for s in read] == [f"p.parquet/{i:06d}" for i in range(1, 25)]
+
+
+def test_index__a_bad_image_is_named_and_the_rest_goes_on(
+    made: list[Picture], tmp_path: Path
+) -> None:
+    files = {f"{i:03d}.{s}": d for i, (b, c) in enumerate(made) for s, d in (("jpg", b), ("cls", c.encode()))}  # fmt: skip
+    files |= {"bad.jpg": b"no picture", "bad.cls": b"cat", "alone.jpg": made[0][0]}
+    files |= {
+        "../../evil.jpg": made[1][0] + b"x",
+        "../../evil.txt": b"dog",
+        "notes.txt": b"of ours",
+    }
+    write_tar(tmp_path / "a.tar", files)
+    found = index(tmp_path / "a.tar", cache=tmp_path / "cache")
+    assert len(found) == 25
+    assert {q.name: q.reason for q in found.quarantine} == {
+        "a.tar/alone.jpg": "no label beside it (.cls, .txt or .json)",
+        "a.tar/bad.jpg": "not an image: it holds text",
+    }
+    [evil] = [r for r in found.records if "evil" in r.name]
+    assert evil.path.is_relative_to(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_index__a_damaged_shard_gives_what_is_whole(
+    packed: Path, made: list[Picture], tmp_path: Path, damage: str
+) -> None:
+    write_shards(tmp_path / "s", made)
+    data = (tmp_path / "s" / "001.tar").read_bytes()
+    half = len(data) // 2
+    changed = data[:half] if damage == "cut" else data[:half] + b"\xff" * (len(data) - half)
+    (tmp_path / "s" / "001.tar").write_bytes(changed)
+    found = index(tmp_path / "s", cache=tmp_path / "cache")
+    assert 12 < len(found) < 24
+    assert any("damaged from here on" in q.reason for q in found.quarantine)
+
+
+def bad_parquet(path: Path, **columns: list[object]) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "options", "says"),
+    [
+        (lambda p: bad_parquet(p / "e.parquet", image=pa.array([], pa.binary()), label=[]), {},
+         "'.*e.parquet' has no rows"),
+        (lambda p: bad_parquet(p / "e.parquet", image=[pictures(1)[0][0]], kind=["cat"]), {},
+         r"no label column that can be told by its name; it has 'image', 'kind': .*--label-column"),
+        (lambda p: write_parquet(p / "e.parquet", pictures(4)), {"label_column": "lable"},
+         "no column 'lable'.*Did you mean 'label'"),
+        (lambda p: write_parquet(p / "e.parquet", pictures(4)), {"image_column": "imgae"},
+         "no column of image bytes called 'imgae'.*Did you mean 'image'"),
+        (lambda p: bad_parquet(p / "e.parquet", a=[pictures(1)[0][0]], b=[b"x"], label=["cat"]), {},
+         "2 columns of bytes.*--image-column"),
+        (lambda p: write_tar(p / "e.tar", {"0.jpg": pictures(1)[0][0]}), {},
+         r"'e.tar' has no image with a label \(first: no label beside it"),
+        (lambda p: write_tar(p / "e.tar", {}), {}, "'e.tar' has no image with a label"),
+        (lambda p: p / "e.tar" if (p / "e.tar").write_bytes(b"no archive") else p, {},
+         "has no image with a label .*damaged"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("prefix", ["", "file://"])
+def test_index__bad_packed_data_is_one_line(
+    tmp_path: Path,
+    write: Callable[[Path], Path],
+    options: dict[str, str],
+    says: str,
+    prefix: str,
+) -> None:
+    path = write(tmp_path)
+    with pytest.raises(DataError, match=says) as error:
+        index(f"{prefix}{path}", cache=tmp_path / "cache", **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("nope://bucket/a", "cannot reach 'nope://bucket/a': Protocol not known: nope"),
+        ("memory://nothing", "'memory://nothing' holds no files"),
+        ("file:///nowhere/of/mine", "holds no files: check the path"),
+        ("file:///nowhere/*.tar", "no file is called like 'file:///nowhere/"),
+        ("/nowhere/of/mine/*.tar", "no file is called like '/nowhere"),
+    ],
+)
+def test_index__what_cannot_be_reached_is_one_line(data: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=says.replace("*", r"\*")):
+        index(data, cache=tmp_path)
+
+
+def test_index__a_url_of_loose_images_says_what_is_missing(
+    made: list[Picture], tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(made[0][0])
+    with pytest.raises(DataError, match="holds 1 image in no class folder, and no Parquet"):
+        index(f"file://{tmp_path}", cache=tmp_path / "cache")
+
+
+def test_index__of_packed_data_needs_a_cache(packed: Path) -> None:
+    with pytest.raises(DataError, match="has to be unpacked"):
+        index(packed / "shards")
+
+
+def test_index__nothing_half_unpacked_is_left(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left"):
+        index(packed / "shards", cache=tmp_path)
+    assert not [p for p in (tmp_path / "datasets").rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize("name", ["photos", "photos.tar", "paths.parquet", "texts.csv"])
+def test_is_packed__class_folders_and_tables_are_not(
+    made: list[Picture], tmp_path: Path, name: str
+) -> None:
+    write_folder(tmp_path / "photos", made)
+    write_tar(tmp_path / "photos" / "photos.tar", {"a.jpg": made[0][0]})  # where they came from
+    bad_parquet(tmp_path / "paths.parquet", file=["photos/cat/000.jpg"], label=["cat"])
+    assert not is_packed(str(tmp_path / name))
