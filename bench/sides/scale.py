@@ -158,7 +158,7 @@ def most_shards(n_shards: int) -> Actions:
             where = FeatureStore(any_key(), Path(folder)).folder
             row = {"a": np.zeros((1, 4), np.float32)}
             for k in range(n_shards):
-                payload = store_module.shard_bytes(store_module._batch([f"{k:064x}"], row))
+                payload = store_module.encode([f"{k:064x}"], row)
                 name = store_module.shard_name(hashlib.sha256(payload).hexdigest())
                 (where / name).write_bytes(payload)
             with stopwatch() as listing:

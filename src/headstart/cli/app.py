@@ -34,7 +34,7 @@ PANELS = {
     "Ask more of your data": ("compare", "finetune", "transfer", "augment", "baseline"),
     "Use a run": ("similar", "export", "push", "serve"),
     "See how it works": ("kernels", "describe", "complexity", "lab"),
-    "This computer": ("doctor", "store", "backbones"),
+    "This computer": ("doctor", "store", "backbones", "extract"),
 }
 GLOBAL_FLAGS = ("--debug", "--quiet")
 STOPPED = "stopped; what was finished is kept, the same command goes on from there"

@@ -66,7 +66,7 @@ def extract(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Pass images through a network and keep the features, for fits to come.
+    """Keep a network's features of your images for fits to come.
 
     Every image goes through the network once at each resolution, and all its layers are kept in the
     store that `headstart fit` reads: the fit then makes no forward pass. What is there already is not
