@@ -34,7 +34,7 @@ def test_accuracy_interval__refuses_nothing_and_bad_levels() -> None:
 
 
 def test_interval__reads_as_percentages() -> None:
-    assert str(Interval(0.9, 0.826, 0.945)) == "90.0% [82.6%, 94.5%]"
+    assert str(Interval(0.9, 0.826, 0.945)) == "90.0 % [82.6, 94.5]"
 
 
 def test_balanced_accuracy_interval__is_the_mean_of_recalls() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from headstart.plots import Line, line_plot
-from headstart.runs.report.pages import Section, Table, write_page
+from headstart.runs.report.pages import Section, Table, render_page, write_page
 
 
 def write(folder: Path) -> Path:
@@ -38,9 +38,24 @@ def test_write_page__html_holds_all_and_runs_no_markup_of_the_data(tmp_path: Pat
     assert page.name == "what.html"
     assert "&lt;script&gt;alert(1)" in html
     assert "<script" not in html
-    assert '<tr class="chosen"><th scope="row">x' in html
+    assert '<tr class="chosen"><th scope="row" class="whole">x' in html
     assert "data:image/png;base64,iVBORyBub3Q" in html
     assert "http-equiv" in html
+
+
+def test_table__numbers_stand_to_the_right_and_words_to_the_left() -> None:
+    header = ["run", "class", "accuracy, %", "difference", "nothing", "kernel"]
+    rows = [
+        ["1", "lying", "90.0 [82.6, 94.5]", "", "", "[[1,0],[0,1]]"],
+        ["2", "3 standing", "no test images", "< 0.001", "", "1/9 × [[1]]"],
+        ["3", "sitting", "80.1", "+0.0 [−4.8, +4.8]", "", "[[2]]"],
+    ]
+    table = Table(header=header, rows=rows)
+    assert table.numeric == [False, False, True, True, False, True]
+    page = render_page("", "What", "It is so.", [Section(heading="A", table=table)])
+    assert '<th scope="col">class</th><th scope="col" class="number">accuracy' in page
+    assert "<td>lying</td>" in page
+    assert Table(header=["a", "b"], rows=[]).numeric == [False, False]
 
 
 def test_write_page__markdown_names_pictures_that_are_there(tmp_path: Path) -> None:

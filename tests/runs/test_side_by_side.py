@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import html
+import json
 from pathlib import Path
 
 import pytest
 
 from headstart import fit
 from headstart.errors import InputError, RunError
-from headstart.runs.report.side_by_side import comparison_page
+from headstart.runs.report.side_by_side import comparison_page, write_comparison
 from headstart.runs.run import Run
 from headstart.runs.side_by_side import sentence, side_by_side
 
@@ -34,7 +36,7 @@ def _accuracy(run: Run) -> float:
     return sum(r["label"] == r["predicted"] for r in rows) / len(rows)
 
 
-def test_side_by_side__is_paired_on_the_same_images(run: Run, other: Run) -> None:
+def test_side_by_side__is_paired_on_the_same_images(run: Run, other: Run, tmp_path: Path) -> None:
     first, second = side_by_side([run, other])
     assert first.against is None
     assert second.against is not None
@@ -43,6 +45,10 @@ def test_side_by_side__is_paired_on_the_same_images(run: Run, other: Run) -> Non
     assert [row["name"] for row in rows] == ["shapes", "small"]
     assert rows[1]["test"][0] == pytest.approx(_accuracy(other))
     assert sentence(rows).startswith("On the same ")
+    found, page = write_comparison([run, other], tmp_path)
+    assert found["sentence"] == sentence(rows)
+    assert json.loads((tmp_path / "side-by-side.json").read_text(encoding="utf-8")) == found
+    assert found["sentence"] in html.unescape(page.read_text(encoding="utf-8"))
 
 
 def test_side_by_side__gives_no_difference_of_other_images(run: Run, elsewhere: Run) -> None:

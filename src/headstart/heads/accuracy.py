@@ -27,7 +27,7 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> Interval:
     Examples
     --------
     >>> print(accuracy_interval([True] * 90 + [False] * 10))
-    90.0% [82.6%, 94.5%]
+    90.0 % [82.6, 94.5]
     """
     hits = _as_bool("correct", correct)
     return _wilson_interval(float(hits.mean()), hits.size, level)

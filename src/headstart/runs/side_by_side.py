@@ -101,7 +101,9 @@ def sentence(found: Sequence[Mapping[str, Any]]) -> str:
     for row in compared:
         points = 100 * row["difference"][0]
         if row["is_tie"] or row["difference"][1] <= 0 <= row["difference"][2]:
-            said.append(f"{row['name']} and {first['name']} cannot be told apart by the noise")
+            said.append(
+                f"{row['name']} and {first['name']} cannot be told apart: the difference is within the noise"
+            )
         else:
             side = "above" if points > 0 else "below"
             said.append(f"{row['name']} is {abs(points):.1f} points {side} {first['name']}")

@@ -297,10 +297,10 @@ def _agreements(candidates: Sequence[Candidate]) -> Iterator[Agreement]:
 def _sentence(ranking: Ranking) -> str:
     what = "layer" if ranking.per == "tap" else "backbone"
     best = ranking.candidates[0]
-    measured = f"{best.name} is the most accurate {what} ({best.probe.accuracy.value:.1%})"
+    measured = f"{best.name} is the most accurate {what} ({100 * best.probe.accuracy.value:.1f} %)"
     n = len(ranking.candidates)
     if n == 1:
-        return f"{best.name} reaches {best.probe.accuracy.value:.1%}; {too_few(n)}"
+        return f"{best.name} reaches {100 * best.probe.accuracy.value:.1f} %; {too_few(n)}"
     if not ranking.agreements:
         return f"{measured}; the scores are the same for all {n} {what}s."
     right = [a.score for a in ranking.agreements if a.first == best.name]

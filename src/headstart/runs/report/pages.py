@@ -19,10 +19,12 @@ from headstart.plots.svg import printable
 from headstart.runs.folder import write_json
 from headstart.runs.report.page import environment, source
 
+_NUMBER = re.compile(r"[+\-−≤<>~⌊\[\s]*\d")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of text under a header; the first column names the row, the others stand to the right.
+    """Rows of text under a header; the first column names the row, numbers stand to the right.
 
     Attributes
     ----------
@@ -35,6 +37,14 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     chosen: int | None = None
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Of each column, whether figures stand in it: most of its cells begin with a number."""
+        columns = ([c for c in cells if c] for cells in zip(*self.rows, strict=True))
+        shares = [[bool(_NUMBER.match(cell)) for cell in cells] for cells in columns]
+        found = [i > 0 and 2 * sum(s) >= max(len(s), 1) for i, s in enumerate(shares)]
+        return found or [False] * len(self.header)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +156,7 @@ def _markdown(name: str, title: str, sentence: str, sections: Sequence[Section])
 
 
 def _pipes(table: Table) -> list[str]:
-    rules = ["---", *(["---:"] * (len(table.header) - 1))]
+    rules = ["---:" if numeric else "---" for numeric in table.numeric]
     rows = [table.header, rules, *table.rows]
     return ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
 

@@ -124,7 +124,7 @@ def _table(rows: Rows) -> Section:
         heading="What each run was",
         table=Table(
             header=[
-                "", "data", "backbone", "taken", "training images", "classes",
+                "", "data", "backbone", "taken", "training images",
                 "cross-validation, %", "test, %", f"against {rows[0]['name']}, points", "time",
             ],
             rows=[_cells(row) for row in rows],
@@ -135,11 +135,10 @@ def _table(rows: Rows) -> Section:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
         row["name"],
-        row["data"],
+        f"{row['data']}, {words.plural(row['n_classes'], 'class', 'classes')}",
         row["backbone"],
         row["chosen"],
         f"{row['n_train']:,}",
-        f"{row['n_classes']:,}",
         bounded(row["cv"]),
         bounded(row["test"]) if row["test"] else "no test images",
         against(row),

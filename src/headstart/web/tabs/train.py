@@ -37,7 +37,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
             inside = gr.Dropdown(
                 label="Open a folder inside it", choices=_folders(str(Path.home())), value=None
             )
-            archive = gr.File(label="Or drop a zip", file_types=[".zip"], height=110)
+            archive = gr.File(label="Or drop a zip", file_types=[".zip"], height=140)
             look = gr.Button("Look at the data", elem_id="look")
             with gr.Accordion("Settings", open=False):
                 backbone = gr.Dropdown(
