@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,21 @@ def test_features__grid_search_computes_each_picture_once(
     assert search.best_score_ > 0.8
     assert (search.predict(paths) == np.array(labels)).mean() > 0.8
     assert search.best_estimator_[0].digest_ == net.digest
+
+
+def test_features__the_guides_grid_search_runs_as_it_stands(
+    pictures: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    guide = Path(__file__).parents[2] / "docs" / "features.md"
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", guide.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    [block] = [block for block in blocks if "GridSearchCV" in block]
+    names: dict[str, Any] = {"paths": pictures[0], "labels": pictures[1]}
+    exec(block, names)
+    assert names["search"].best_score_ > 0.8
+    assert "features__tap" in capsys.readouterr().out
 
 
 def test_features__by_name_can_be_cloned_pickled_and_shown(pictures: Any, tmp_path: Path) -> None:
