@@ -67,8 +67,9 @@ def test_classifier__says_what_the_run_says(any_run: Run, photos: Path, store: P
     indirect=["any_run"],
 )
 def test_onnx__is_run_by_onnx_runtime_alone(
-    any_run: Run, photos: Path, store: Path, tmp_path: Path, takes: str
-) -> None:
+    any_run: Run, photos: Path, store: Path, tmp_path: Path, takes: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     out = tmp_path / "m.onnx"
     made = export(any_run, out=out, takes=takes, images=photos, n_check=6, cache=store)
     assert made.check.n_same_class == made.check.n_images == 6
@@ -85,6 +86,11 @@ def test_onnx__is_run_by_onnx_runtime_alone(
     read = [np.array(Image.open(p)) for p in pictures(photos)]
     by_one = [session.run(None, {"images": picture[None]})[0][0] for picture in read]
     np.testing.assert_allclose(by_one, expected, atol=0.03)
+    first = pictures(photos)[0]
+    (tmp_path / "picture.jpg").write_bytes(first.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(made.card.read_text().partition("```python\n")[2].partition("```")[0], {})  # as it stands
+    assert capsys.readouterr().out.strip() == facts["classes"][np.argmax(by_one[0])]
     same_shape = np.stack(read[::3])
     np.testing.assert_allclose(session.run(None, {"images": same_shape})[0], by_one[::3], atol=1e-5)
 

@@ -5,6 +5,7 @@ After M. Mitchell et al., "Model cards for model reporting" (FAT* 2019). All num
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,6 @@ def card_text(
 
 
 def _front_matter(run: Run) -> str:
-    import json
-
     licence = str(run.settings["backbone"]["licence"])
     identifier = licence.lower() if licence.replace("-", "").replace(".", "").isalnum() else "other"
     lines = [
@@ -98,7 +97,20 @@ def _file(facts: Mapping[str, Any], check: Check, name: str, n_bytes: int) -> st
             f"over {_numbers(view['std'])}; the exact numbers of each input are in the file's metadata "
             "under `headstart`."
         )
+    if facts["inputs"][0]["dtype"] == "uint8" and name.endswith(".onnx"):
+        text += f"\n\n{_onnx_use(name)}"
     return text + f"\n\nChecked when it was written: {check.sentence}."
+
+
+def _onnx_use(name: str) -> str:
+    return (
+        "```python\nimport json\n\nimport numpy as np\nimport onnxruntime\nfrom PIL import Image\n\n"
+        f"session = onnxruntime.InferenceSession({json.dumps(name)})\n"
+        'facts = json.loads(session.get_modelmeta().custom_metadata_map["headstart"])\n'
+        'picture = np.array(Image.open("picture.jpg").convert("RGB"))\n'
+        '[probabilities] = session.run(None, {"images": picture[None]})\n'
+        'print(facts["classes"][probabilities[0].argmax()])\n```'
+    )
 
 
 def _use(run: Run) -> str:
