@@ -96,7 +96,7 @@ COMMANDS = (
     Made(
         name="finetune",
         command="finetune digits/ --size 64 --epochs 8",
-        files={"comparison.html#curves-1": "learning-curves.svg"},
+        files={"report.html#figure-learning": "learning-curves.svg"},
     ),
     Made(
         name="regimes",

@@ -89,7 +89,7 @@ def test_debug__shows_the_traceback(headstart: Callable, tmp_path: Path) -> None
 def test_unexpected_failure__is_one_line_and_exit_code_1(
     headstart: Callable, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import headstart.runs.fit as module
+    import headstart.runs.job as module
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("two\nlines")

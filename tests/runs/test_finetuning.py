@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +19,13 @@ import headstart.data
 from headstart.backbones import load
 from headstart.data import Index
 from headstart.errors import WeightsError
+from headstart.finetune import DivergedError, TrainSettings
 from headstart.heads import paired_difference
-from headstart.runs import finetuning, training_plan
+from headstart.runs import finetuning, offer, training_plan
+from headstart.runs.fit import train
 from headstart.runs.outcome import Comparison, is_better
 from headstart.runs.run import Run
+from headstart.runs.training_plan import Asked
 
 SETTINGS: dict[str, Any] = {
     "arch": "timm:test_efficientnet",
@@ -82,18 +86,18 @@ def won(table: Path, fit: Callable[..., Run], tmp_path_factory: pytest.TempPathF
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_plan, "EPOCHS", (2, 2))
         patch.setattr(Comparison, "wins", property(lambda comparison: True))
-        patch.setattr(finetuning, "losses", lambda P, truth: np.zeros(len(truth)))
+        patch.setattr(offer, "losses", lambda P, truth: np.zeros(len(truth)))
         return fit(table, tmp_path_factory.mktemp("runs") / "won")
 
 
 @pytest.fixture(scope="module")
 def mean(table: Path, fit: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose model is the mean of the network and the SVM, whatever the validation said."""
-    losses = iter((0.0, 1.0, 1.0, 1.0))  # mean, network, the offer, SVM
+    losses = itertools.cycle((0.0, 1.0, 1.0, 1.0))  # mean, network, the offer, SVM
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_plan, "EPOCHS", (2, 2))
         patch.setattr(Comparison, "wins", property(lambda comparison: True))
-        patch.setattr(finetuning, "losses", lambda P, truth: np.full(len(truth), next(losses)))
+        patch.setattr(offer, "losses", lambda P, truth: np.full(len(truth), next(losses)))
         return fit(table, tmp_path_factory.mktemp("runs") / "mean")
 
 
@@ -122,7 +126,9 @@ def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
     tuned = won.metrics["finetuning"]
     assert (tuned["state"], tuned["refitted"], tuned["reason"]) == ("won", True, "")
     assert len(tuned["history"]) == 2
-    assert tuned["validation"]["n"] + tuned["n_train"] == won.metrics["selection"]["n_train"]
+    n_train = won.metrics["selection"]["n_train"]
+    assert (tuned["n_judged"], tuned["n_parts"], tuned["validation"]["n"]) == (3, 3, n_train)
+    assert tuned["n_train"] < n_train
     assert tuned["diagnosis"][0]["code"] == "too-short"
     assert won.sentence.startswith("Fine-tuned network (all layers, 2 epochs at 64 px): ")
     assert "the linear SVM on layer" in won.sentence
@@ -207,7 +213,7 @@ def test_fit__held_out_labels_never_change_the_network(
 ) -> None:
     """Leakage: test labels swapped, the very same comparison and the very same weights."""
     monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
-    monkeypatch.setattr(finetuning, "losses", lambda P, truth: np.zeros(len(truth)))
+    monkeypatch.setattr(offer, "losses", lambda P, truth: np.zeros(len(truth)))
     swapped = fit(write_table(tmp_path / "t.csv", shapes, swap=True), tmp_path / "run")
     for name in ("model.json", "head.safetensors"):  # the digest of the weights is in the first
         mine, its = (r.folder / "model" / name for r in (swapped, won))
@@ -286,6 +292,100 @@ def test_fit__a_failed_second_training_keeps_the_network_of_the_comparison(
     tuned = fit(table, tmp_path / "run", progress=full_disk).metrics["finetuning"]
     assert (tuned["state"], tuned["refitted"]) == ("won", False)
     assert "no room" in tuned["reason"]
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_fit__judged_by_halves_needs_the_training_on_all_images(
+    table: Path,
+    fit: Callable[..., Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_full: bool,
+) -> None:
+    def full_disk(stage: str, done: int, total: int) -> None:
+        if is_full and stage == "fine-tune on all":
+            raise MemoryError("no room")
+
+    monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
+    monkeypatch.setattr(training_plan, "_parts_in", lambda *_: 2)
+    run = fit(table, tmp_path / "run", progress=full_disk)
+    tuned, n_train = run.metrics["finetuning"], run.metrics["selection"]["n_train"]
+    assert (tuned["n_judged"], tuned["n_parts"]) == (2, 2)
+    assert tuned["n_train"] == pytest.approx(n_train / 2, abs=2)
+    if is_full:
+        assert (tuned["state"], tuned["validation"]) == ("failed", None)
+        assert "no room" in tuned["reason"]
+        assert not run.model.is_finetuned
+    else:
+        assert (tuned["state"], tuned["refitted"]) == ("won", True)
+        assert tuned["validation"]["n"] == n_train
+
+
+def test_fit__a_part_that_fails_leaves_the_answer_to_the_others(
+    table: Path,
+    fit: Callable[..., Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full_disk(stage: str, done: int, total: int) -> None:
+        if stage == "fine-tune, part 2":
+            raise MemoryError("no room")
+
+    monkeypatch.setattr(Comparison, "is_hopeless", property(lambda comparison: False))
+    tuned = fit(table, tmp_path / "run", progress=full_disk).metrics["finetuning"]
+    assert (tuned["state"], tuned["n_judged"], tuned["n_parts"]) == ("lost", 1, 3)
+
+
+def test_fit__a_hopeless_first_part_is_the_last(
+    table: Path, fit: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Comparison, "is_hopeless", property(lambda comparison: True))
+    tuned = fit(table, tmp_path / "run").metrics["finetuning"]
+    assert (tuned["state"], tuned["n_judged"]) == ("lost", 1)
+
+
+def test_train__leaves_a_run_whose_model_is_the_network(
+    table: Path, weights: Path, store: Path, shapes: Path, tmp_path: Path
+) -> None:
+    epochs: list[int] = []
+    asked = Asked(
+        settings=TrainSettings(regime="upper", tap="blocks.1", epochs=2, batch_size=8, seed=3),
+        starts_from_svm=False,
+    )
+    options = {k: v for k, v in SETTINGS.items() if k not in ("budget_s", "Cs")}
+    run = train(
+        table, asked, out=tmp_path / "run", cache=store, weights=str(weights),
+        on_epoch=lambda history: epochs.append(len(history)), **options,
+    )  # fmt: skip
+    tuned = run.metrics["finetuning"]
+    assert epochs == [1, 2]
+    assert (tuned["state"], tuned["refitted"], tuned["n_judged"]) == ("won", False, 1)
+    assert tuned["rule"].startswith("The training was asked for")
+    assert run.sentence.startswith("Fine-tuned network (layers above blocks.1, 2 epochs at 64 px)")
+    assert run.model.is_finetuned
+    assert run.model.partner is None
+    assert (
+        "--regime upper --tap blocks.1 --epochs 2 --batch-size 8 --random-head"
+        in (run.settings["command"])
+    )
+    assert "The training was asked for" in run.report().read_text()
+    assert leftovers(store) == []
+    made = headstart.load(run.folder).predict(shapes / "dots" / "05.png")
+    assert made[0].label in ("bars", "dots")
+
+
+def test_train__what_goes_wrong_is_an_error(
+    table: Path, weights: Path, store: Path, tmp_path: Path
+) -> None:
+    wild = TrainSettings(epochs=1, lr=1e30, clip_norm=None, optimizer="sgd", seed=3)
+    options = {k: v for k, v in SETTINGS.items() if k not in ("budget_s", "Cs")}
+    with pytest.raises(DivergedError, match="learning rate"):
+        train(
+            table, Asked(settings=wild, starts_from_svm=True), out=tmp_path / "run", cache=store,
+            weights=str(weights), **options,
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+    shutil.rmtree(store / "finetuning")
 
 
 class Stop:

@@ -159,7 +159,7 @@ def test_fit__force_replaces_a_run_but_nothing_else(
 def test_fit__failure_leaves_no_run_and_keeps_the_features(
     shapes: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import headstart.runs.fit as module
+    import headstart.runs.job as module
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

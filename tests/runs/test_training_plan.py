@@ -8,7 +8,7 @@ import pytest
 
 from headstart.backbones import load
 from headstart.data import Record, index
-from headstart.runs.training_plan import BASE, Cost, Plan, plan_training, spread
+from headstart.runs.training_plan import BASE, Cost, Plan, _parts_in, plan_training, spread
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,15 @@ def records(shapes: Path) -> tuple[Record, ...]:
 def plan(records: tuple[Record, ...], left_s: float, sizes: tuple[int, ...] = (96, 64)):
     backbone = load("timm:test_efficientnet", pretrained=False)
     return plan_training(
-        backbone, records, sizes, n_val=6, n_test=6, left_s=left_s, seed=5, device="cpu"
+        backbone,
+        records,
+        sizes,
+        n_val=6,
+        n_test=6,
+        n_folds=5,
+        left_s=left_s,
+        seed=5,
+        device="cpu",
     )
 
 
@@ -31,6 +39,7 @@ def test_plan_training__takes_all_epochs_at_the_first_size_where_there_is_time(
     assert (found.settings.size_px, found.settings.epochs, found.settings.seed) == (96, 20, 5)
     assert found.full_epochs == 20
     assert 0 < found.needs_s < 3600
+    assert found.n_parts == 0
 
 
 def test_plan_training__says_what_it_needs_and_what_is_left(records: tuple[Record, ...]) -> None:
@@ -46,6 +55,20 @@ def test_seconds__count_every_pass() -> None:
     steps = 0.1 * (300 + (60 + 40 + 60) / 3)
     expected = 1.15 * (2.0 + 0.01 * (100 + 40 + 60) + steps)
     assert cost.seconds(3, n_fit=100, n_val=20, n_test=60) == pytest.approx(expected)
+
+
+def test_plan_training__holds_every_image_out_by_as_many_parts_as_fit() -> None:
+    cost = Cost(step_s=0.01, decode_s=0.0, start_s=0.0)
+    # Six epochs of 1,000 images: the folds cost 4 trainings of all, three parts 2, two parts 1;
+    # each with one of all. Scoring the parts costs a third of 6 + 2 passes, of 6 epochs.
+    all_s = 1.15 * 60.0
+    found = {n: cost.seconds_in_parts(6, n, n_train=1000, n_test=0) / all_s for n in (5, 3, 2)}
+    score = (6 + 2) / 3 / 6
+    expected = {n: n + score for n in (5, 3, 2)}
+    assert found == pytest.approx(expected, rel=0.001)
+    left = [5.9, 3.5, 2.5, 1.9]
+    assert [_parts_in(k * all_s, cost, 6, 5, 1000, 0) for k in left] == [0, 3, 2, 0]
+    assert _parts_in(100 * all_s, cost, 6, 2, 1000, 0) == 0
 
 
 @pytest.mark.parametrize("n_epochs", [1, 3, 12])

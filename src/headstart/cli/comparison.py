@@ -55,6 +55,7 @@ def run_comparison(
             device=device,
             progress=progress,
             on_outcome=told(quiet=quiet),
+            on_epoch=progress.on_epoch,
         )
     figures = {
         "title": title,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from headstart.errors import InputError
-from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import TaskID
+
+    from headstart.finetune import Epoch
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -28,59 +29,65 @@ def is_quiet() -> bool:
     return bool(os.environ.get("HEADSTART_QUIET"))
 
 
-@contextmanager
-def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
-    """Bars with count, rate and time left on standard error, one a stage.
+class Shown(Protocol):
+    """Progress as a person sees it, with the learning curves of the training in hand."""
 
-    Where standard error is no terminal, one line a finished stage.
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """As `Progress`."""
+
+    def on_epoch(self, history: tuple[Epoch, ...]) -> None:
+        """Show the epochs so far."""
+
+
+@contextmanager
+def progress_bars(*, quiet: bool = False) -> Iterator[Shown]:
+    """Bars with count, rate and time left on standard error, one a stage; learning curves above them.
+
+    Where standard error is no terminal, one line a finished stage and epoch.
     """
     if quiet or is_quiet():
-        yield silent
+        yield _Quiet()
         return
     if not sys.stderr.isatty():
-        yield _plain_lines()
+        yield _Lines()
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import (
-        Progress as Bars,
-    )
+    from headstart.cli.bars import Bars
 
-    bars = Bars(
-        TextColumn("{task.description:<18}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console(stderr=True),
-    )
-    tasks: dict[str, TaskID] = {}
-
-    def advance(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total, rate="")
-        task = tasks[stage]
-        speed = bars.tasks[task].speed
-        rate = f"{speed:,.0f}/s" if speed else ""
-        bars.update(task, completed=done, total=total, rate=rate)
-
-    with bars:
-        yield advance
+    bars = Bars(console(stderr=True))
+    with bars.shown:
+        yield bars
 
 
-def _plain_lines() -> Progress:
-    finished: set[str] = set()
+class _Quiet:
+    """Says nothing."""
 
-    def advance(stage: str, done: int, total: int) -> None:
-        if done >= total and stage not in finished:
-            finished.add(stage)
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def on_epoch(self, history: tuple[Epoch, ...]) -> None:
+        """Nothing."""
+
+
+class _Lines:
+    """One line a finished stage and epoch, for files and pipes."""
+
+    def __init__(self) -> None:
+        self._finished: set[str] = set()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if done >= total and stage not in self._finished:
+            self._finished.add(stage)
             print(f"{stage}: {total:,} done", file=sys.stderr, flush=True)
 
-    return advance
+    def on_epoch(self, history: tuple[Epoch, ...]) -> None:
+        last = history[-1]
+        val = f", validation {last.val_loss:.3g} and {last.val_accuracy:.1%}"
+        print(
+            f"epoch {last.epoch}: loss {last.train_loss:.3g}, right {last.train_accuracy:.1%}"
+            f"{'' if math.isnan(last.val_loss) else val}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def count(n: float) -> str:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headstart.finetune.rates import RangeTest
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _N_COLUMNS = 32
@@ -46,6 +50,22 @@ def learning_curves(
     lines += _rows("accuracy", in_per_cent, "{:.1f} %", max)
     lines.append(f"{'epoch':<{_MARGIN}}{_axis(epochs, best)}")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def rate_lines(found: RangeTest) -> list[str]:
+    """The curve of a learning-rate range test, and what it suggests."""
+    rates, losses = list(found.rates), list(found.smoothed)
+    means = [sum(losses[a:b]) / (b - a) for a, b in _pieces(len(losses))]
+    spark = _spark(means, min(losses), max(losses))
+    figures = f"{losses[0]:.3g} → {losses[-1]:.3g}  (min {min(losses):.3g})"
+    rise = f"{rates[0]:.0e} → {rates[-1]:.0e}"
+    said = "No rate lowered the loss by more than its noise: none is suggested."
+    if found.suggestion is not None:
+        said = (
+            f"The loss falls fastest at {found.steepest:.1e} and is least at {found.lowest:.1e}: "
+            f"try {found.suggestion:.1g}."
+        )
+    return [f"{'loss':<{_MARGIN}}{spark}  {figures}", f"{'rate':<{_MARGIN}}{rise}", said]
 
 
 def _rows(

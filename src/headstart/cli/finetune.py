@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,10 +19,13 @@ from headstart.cli.texts import Texts, check_table_there, finetune_texts
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
+    from headstart.cli.console import Shown
+    from headstart.data import Index
+    from headstart.finetune import TrainSettings
+    from headstart.transfer import Arm
 
 COMPARED = ("regimes", "bn")
 TITLES = {
-    "": "Fine-tuning against frozen features",
     "regimes": "Regimes compared",
     "bn": "Policies of batch normalisation compared",
 }
@@ -104,6 +107,25 @@ def finetune(
             rich_help_panel="Training",
         ),
     ] = False,
+    further: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting of a training, such as label_smoothing=0, ema_decay=0.98, "
+            "l2_sp=0.01, wise_ft=0.5, gradual_unfreezing=1, dropout=0.2, schedule=one-cycle, "
+            "clip_norm=null, patience=3. May be given several times.",
+            rich_help_panel="Training",
+        ),
+    ] = None,
+    find_rate: Annotated[
+        bool,
+        typer.Option(
+            "--find-rate",
+            help="Only try rising learning rates for a hundred steps, and suggest one.",
+            rich_help_panel="Training",
+        ),
+    ] = False,
     size: Annotated[
         int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
     ] = None,
@@ -131,12 +153,16 @@ def finetune(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; default runs/DATA-finetune.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the run folder (without --compare).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
     """Train the network itself, or compare ways of training it.
 
-    A training is set against the linear SVM on frozen features, and its learning curves are
-    shown with what they say. With `--compare`, every regime (or every policy of batch normalisation) is trained with
+    A training leaves a run folder like that of `headstart fit`, for `headstart predict` and all
+    other verbs: the trained network, its learning curves with what they say, and the linear SVM on
+    frozen features beside it. With `--compare`, every regime (or every policy of batch normalisation) is trained with
     several seeds, beside the linear SVM on frozen features, and the answer says which to take
     and by how much. What is finished is kept: the same command goes on where it was stopped.
 
@@ -144,7 +170,9 @@ def finetune(
 
         headstart finetune photos/ --compare regimes --size 160
 
-        headstart finetune photos/ --regime all --epochs 8 --augment mixup
+        headstart finetune photos/ --regime all --epochs 8 --augment mixup --out runs/tuned
+
+        headstart finetune photos/ --find-rate
 
         headstart finetune photos/ --compare bn --batch-size 8
 
@@ -157,10 +185,12 @@ def finetune(
     from headstart.data.texts import is_text_table
     from headstart.errors import InputError, did_you_mean
     from headstart.features import cache_folder
-    from headstart.finetune import TrainSettings
     from headstart.transfer import bn_arms, regime_arms
 
     if is_text_table(data, text_column=text):
+        if further or find_rate:
+            option = "--set" if further else "--find-rate"
+            raise InputError(f"{option} is for images, and {data!r} is a table of texts")
         finetune_texts(
             data,
             compare=compare,
@@ -182,50 +212,145 @@ def finetune(
             f"--compare must be {' or '.join(COMPARED)}; got {compare!r}."
             f"{did_you_mean(compare, COMPARED)}"
         )
-    given: dict[str, Any] = {"lr": lr, "layer_decay": layer_decay, "optimizer": optimizer, "bn": bn}
-    base = TrainSettings(
-        epochs=epochs or 6,
-        batch_size=batch_size or 32,
-        augment=augment,
-        normalise=not random_head,
-        seed=seed,
-        **{k: v for k, v in given.items() if v is not None},
+    base = _settings(
+        {"epochs": epochs or 6, "batch_size": batch_size, "augment": augment, "seed": seed}
+        | {"lr": lr, "layer_decay": layer_decay, "optimizer": optimizer, "bn": bn}
+        | {"normalise": not random_head},
+        further or (),
     )
     if tap is not None and regime not in ("lower", "upper") and compare != "regimes":
         raise InputError(f"--tap goes with --regime lower or upper; --regime is {regime!r}")
     net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    options: dict[str, Any] = {
+        "split": None if split is None else str(split),
+        "test_size": test_size,
+        "seed": seed,
+    }
+    if compare is None:
+        arm = regime_arms(net, base, tap=tap, names=[regime])[-1]
+        if not find_rate:
+            options |= {"backbone": backbone, "arch": arch, "device": device}
+            options |= {"weights": None if weights is None else str(weights)}
+            options |= {"resolutions": (size or net.preprocessing.size_px,)}
+            _train(data, arm, options, out=out, force=force, as_json=as_json)
+            return
+    elif find_rate:
+        raise InputError("--find-rate and --compare exclude each other: choose one")
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            test_size=test_size,
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
-        )
+        indexed = index(data, cache=cache_folder(), progress=progress, **options)
+        if compare is None:
+            _find_rate(data, indexed, net, arm, size, device, progress, as_json=as_json)
+            return
     if compare == "regimes":
         arms = regime_arms(net, base, tap=tap)
-    elif compare == "bn":
+    else:
         _require_batchnorm(net)
         arms = bn_arms(dataclasses.replace(base, bn=None))
-    else:
-        first, _, arm = regime_arms(net, base, tap=tap, names=[regime])
-        arms = (first, arm)
-    folder = out or default_folder(data, compare or f"finetune-{regime}")
+    folder = out or default_folder(data, compare)
     found = run_comparison(
         indexed,
         net,
         arms,
-        title=TITLES[compare or ""],
-        seeds=chosen_seeds(seed, seeds if compare else 1),
+        title=TITLES[compare],
+        seeds=chosen_seeds(seed, seeds),
         size_px=size,
         device=device,
         folder=folder,
         quiet=as_json,
     )
-    if compare is None and not as_json:
-        _show_curves(found)
     show_comparison(found, folder, as_json=as_json)
+
+
+def _settings(given: Mapping[str, Any], further: Sequence[str]) -> TrainSettings:
+    """The training's settings from the options, and from ``--set NAME=VALUE``."""
+    import dataclasses
+    import json
+
+    from headstart.errors import InputError, did_you_mean
+    from headstart.finetune import TrainSettings
+
+    values = {name: value for name, value in given.items() if value is not None}
+    own = {*given, "regime", "tap", "size_px"}
+    known = [f.name for f in dataclasses.fields(TrainSettings) if f.name not in own]
+    for word in further:
+        name, is_pair, text = word.partition("=")
+        if name not in known or not is_pair:
+            raise InputError(
+                f"--set takes NAME=VALUE; got {word!r}.{did_you_mean(name, known)} The names are "
+                f"{', '.join(known)}"
+            )
+        try:
+            values[name] = json.loads(text)
+        except ValueError:  # a word, such as one-cycle
+            values[name] = text
+    return TrainSettings(**values)
+
+
+def _train(
+    data: str, arm: Arm, options: Mapping[str, Any], *, out: Path | None, force: bool, as_json: bool
+) -> None:
+    """One training, whose run folder is shown as that of a fit."""
+    from headstart.cli.fit import show
+    from headstart.runs.fit import train
+    from headstart.runs.training_plan import Asked
+
+    assert arm.settings is not None
+    asked = Asked(settings=arm.settings, starts_from_svm=arm.starts_from_svm)
+    with progress_bars(quiet=as_json) as progress:
+        run = train(
+            data,
+            asked,
+            out=out,
+            force=force,
+            progress=progress,
+            on_epoch=progress.on_epoch,
+            **options,
+        )
+    if as_json:
+        typer.echo((run.folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        show(run)
+
+
+def _find_rate(
+    data: str,
+    indexed: Index,
+    net: Backbone,
+    arm: Arm,
+    size: int | None,
+    device: str | None,
+    progress: Shown,
+    *,
+    as_json: bool,
+) -> None:
+    """The range test, and the rate that it suggests."""
+    import json
+
+    from headstart.cli.curves import rate_lines
+    from headstart.features import cache_folder
+    from headstart.transfer.comparison import make_split
+    from headstart.transfer.fitting import Fitter
+
+    assert arm.settings is not None
+    fitter = Fitter(
+        backbone=net,
+        classes=indexed.classes,
+        test=(),
+        size_px=size or net.preprocessing.size_px,
+        cache=cache_folder(),
+        device=device,
+        progress=progress,
+    )
+    found = fitter.find_rate(arm, make_split(indexed, arm.settings.seed))
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1))
+        return
+    out = console()
+    for line in rate_lines(found):
+        out.print(line, markup=False, soft_wrap=True)
+    if found.suggestion is not None:
+        command = f"headstart finetune {data} --regime {arm.name} --lr {found.suggestion:.1g}"
+        out.print(f"train    {command}", markup=False, soft_wrap=True)
 
 
 def _require_batchnorm(net: Backbone) -> None:
@@ -234,22 +359,3 @@ def _require_batchnorm(net: Backbone) -> None:
 
     if said := without_batchnorm(net.module):
         raise BackboneError(f"{net.name}: {said}")
-
-
-def _show_curves(found: Mapping[str, Any]) -> None:
-    """The learning curves of the last arm, and what they say."""
-    from headstart.cli.curves import learning_curves
-    from headstart.finetune import Epoch
-    from headstart.finetune.diagnosis import diagnose
-    from headstart.finetune.history import curves_of
-
-    row = found["arms"][-1]
-    history = [Epoch.from_dict(epoch) for epoch in row["histories"][0]]
-    out = console()
-    out.print(
-        learning_curves(**curves_of(row["histories"][0]), best=row["best_epochs"][0]),
-        markup=False,
-        soft_wrap=True,
-    )
-    for finding in diagnose(history, n_train=found["n_fit"], n_val=found["n_val"]):
-        out.print(f"{finding.sentence}: {finding.suggestion}", markup=False, soft_wrap=True)

@@ -135,7 +135,9 @@ def fit(
     }
     options = choose_options(data, options, texts)
     with progress_bars(quiet=as_json) as progress:
-        run = headstart.fit(data, out=out, force=force, progress=progress, **options)
+        run = headstart.fit(
+            data, out=out, force=force, progress=progress, on_epoch=progress.on_epoch, **options
+        )
     if as_json:
         typer.echo((run.folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
     else:

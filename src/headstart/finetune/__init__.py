@@ -14,6 +14,7 @@ from headstart.finetune.settings import REGIMES, TrainSettings
 
 if TYPE_CHECKING:
     from headstart.finetune.loop import DivergedError
+    from headstart.finetune.rate_finding import find_rate
     from headstart.finetune.regimes import FrozenError
     from headstart.finetune.trained import Trained, load_trained
     from headstart.finetune.training import train
@@ -26,6 +27,7 @@ __all__ = [
     "FrozenError",
     "TrainSettings",
     "Trained",
+    "find_rate",
     "load_trained",
     "train",
 ]
@@ -34,6 +36,7 @@ _HOMES = {
     "DivergedError": "loop",
     "FrozenError": "regimes",
     "Trained": "trained",
+    "find_rate": "rate_finding",
     "load_trained": "trained",
     "train": "training",
 }

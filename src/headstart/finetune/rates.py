@@ -59,6 +59,12 @@ class RangeTest:
     lowest: float | None
     suggestion: float | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        arrays = {k: getattr(self, k).tolist() for k in ("rates", "losses", "smoothed")}
+        marks = {k: getattr(self, k) for k in ("stopped", "steepest", "lowest", "suggestion")}
+        return arrays | marks
+
 
 def range_test(
     module: nn.Module,

@@ -1,8 +1,9 @@
 """Fine-tuning within a fit: tried where the time allows, kept only where it wins on validation.
 
-One fold of the SVM's own cross-validation is held out. The network is trained on the others and
-compared with the chosen SVM's out-of-fold predictions on the very same images. Nothing here sees a
-test label before the decision has been made, and nothing that goes wrong here costs the SVM.
+The training images are divided into parts, which are held out in turn while a network is trained on
+the others. What the networks say of the images that they had not seen is compared with what the
+chosen SVM says of the very same images, without which it was fitted too. Nothing here sees a test
+label before the decision has been made, and nothing that goes wrong here costs the SVM.
 """
 
 from __future__ import annotations
@@ -14,48 +15,40 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from headstart.errors import HeadstartError, RunError, one_line
-from headstart.files import write_atomically
-from headstart.finetune import TrainSettings
-from headstart.heads import (
-    Temperature,
-    fit_output_layer,
-    fit_temperature,
-    paired_difference,
-)
+from headstart.errors import DataError, HeadstartError, RunError, one_line
 from headstart.progress import Progress
-from headstart.runs.model import mean_scores
+from headstart.runs.offer import Judged, Offer, make_offer
 from headstart.runs.outcome import Comparison, Finetuning
+from headstart.runs.parts import Head, Parts, divide, first_layer
 from headstart.runs.refit import Tested
 from headstart.runs.sentence import rough_time
-from headstart.runs.trained_model import best_view, logits_model, losses, score_test
-from headstart.runs.training_plan import Plan, plan_training
+from headstart.runs.trained_model import best_view, finite_logits, logits_model, score_test
+from headstart.runs.training_plan import MARGIN, Asked, Plan, plan_training, recall_plan
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Record
     from headstart.features import FeatureStore
-    from headstart.finetune import Trained
+    from headstart.finetune import Epoch, Trained, TrainSettings
     from headstart.runs.choose import Candidate
     from headstart.runs.settings import FitSettings
 
 logger = logging.getLogger(__name__)
 
-HELD_OUT = 0
 # Report, thumbnails and the run's files come after.
 RESERVE_S = 5.0
 # A machine that is slower than it was while it was timed may use up this much of the budget again.
 OVERRUN = 0.25
 
-Head = tuple[NDArray[np.float64], NDArray[np.float64]]
+OnEpoch = Callable[[tuple["Epoch", ...]], None]
 
 
 class _OverBudgetError(HeadstartError):
@@ -74,6 +67,9 @@ class Attempt:
     train, test : tuple of Record
         Labels of `test` are only counted after the decision.
     folds : int array (n_train,)
+        Of the cross-validation.
+    groups : array (n_train,)
+        Duplicates, which are never held out from each other.
     svm : Candidate
         The choice.
     svm_tested : Tested
@@ -83,6 +79,11 @@ class Attempt:
     progress : Progress
     ends_at : float
         When the budget is used up, by ``time.perf_counter``.
+    asked : Asked, optional
+        The training that a person asked for: it is taken whatever comes of it, and what goes wrong
+        is an error.
+    on_epoch : callable, optional
+        Told of the history so far after each epoch of a training.
     """
 
     settings: FitSettings
@@ -91,13 +92,17 @@ class Attempt:
     train: tuple[Record, ...]
     test: tuple[Record, ...]
     folds: NDArray[np.int64]
+    groups: ArrayLike
     svm: Candidate
     svm_tested: Tested
     usual_size: int
     cache: Path
     progress: Progress
     ends_at: float
+    asked: Asked | None = None
+    on_epoch: OnEpoch | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    parts: Parts = field(init=False)
 
     def run(self) -> Finetuning:
         """Try it; whatever goes wrong is a finding, except Ctrl-C, which goes on up."""
@@ -105,6 +110,8 @@ class Attempt:
         try:
             return self._run(folder)
         except Exception as error:  # the SVM is there, and must be written whatever happens here
+            if self.asked is not None:
+                raise
             logger.warning("fine-tuning failed: %s", _words(error))
             logger.debug("fine-tuning failed", exc_info=True)
             return Finetuning(
@@ -112,46 +119,107 @@ class Attempt:
             )
 
     def _run(self, folder: Path) -> Finetuning:
-        held_out = self.folds == HELD_OUT
-        fit = [r for r, out in zip(self.train, held_out, strict=True) if not out]
-        val = [r for r, out in zip(self.train, held_out, strict=True) if out]
-        lacking = sorted(set(self._classes) - {r.label for r in fit})
-        if lacking:
-            where = f"class {one_line(lacking[0])!r} lies in the validation fold alone"
-            return Finetuning(state="skipped", reason=f"{where}: it has too few images")
+        self._divide()
+        if lacking := self.parts.lacking(0):
+            if self.asked is not None:
+                raise DataError(f"no image can be held out for validation: {lacking}")
+            return Finetuning(state="skipped", reason=lacking)
         with self._timed("plan"):
-            plan = self._plan(folder, fit, len(val))
+            plan = self._plan(folder)
         if isinstance(plan, str):
             return Finetuning(state="skipped", reason=plan, seconds=self.seconds)
-        first = self._train(plan.settings, ~held_out, val, folder / "fold", "training")
-        with self._timed("validation"):
-            first, logits = best_view(first, val, self.backbone, self._truth(val))
-        temperature = fit_temperature(logits, self._truth(val))
-        comparison, mean = self._compare(val, temperature.probabilities(logits), held_out)
+        self._divide(plan.n_parts)
+        if lacking := self.parts.lacking(0):
+            return Finetuning(state="skipped", reason=lacking, seconds=self.seconds)
+        judged = [self._judge(plan, folder, 0)]
+        offer = self._offer(judged)
+        while self._may_go_on(offer.comparison, judged):
+            try:
+                judged.append(self._judge(plan, folder, len(judged), like=judged[0]))
+            except Exception as error:  # what is known already is enough to decide by
+                logger.warning("part %d: %s", len(judged) + 1, _words(error))
+                break
+            offer = self._offer(judged)
+        first = judged[0].trained
         told = Finetuning(
             state="lost",
             plan=plan,
             history=first.history,
-            comparison=comparison,
+            comparison=offer.comparison,
             seconds=self.seconds,
-            n_fit=len(fit),
+            n_fit=self.parts.n_fit,
+            n_judged=len(judged),
+            n_parts=self.parts.n_parts,
             n_trained_parameters=first.n_trained_parameters,
+            is_asked=self.asked is not None,
             folder=folder,
         )
-        if not comparison.wins:
-            return told
-        return self._keep(told, first, temperature, mean)
+        return self._keep(told, first, offer) if told.is_asked or offer.comparison.wins else told
 
-    def _keep(
-        self, told: Finetuning, first: Trained, temperature: Temperature, mean: Temperature | None
-    ) -> Finetuning:
+    def _divide(self, n_parts: int = 0) -> None:
+        """Divide the training images; 0: by the cross-validation's folds."""
+        self.parts = divide(
+            self.train,
+            self.svm,
+            self.folds,
+            n_parts,
+            groups=self.groups,
+            stores=self.stores,
+            seed=self.settings.seed,
+        )
+
+    def _judge(self, plan: Plan, folder: Path, part: int, like: Judged | None = None) -> Judged:
+        """Train on all parts but one, and score that one; at the size that the first one chose."""
+        val = self.parts.images([part])
+        rows = self.parts.part != part
+        place, stage = folder / f"part-{part}", "training" if not part else f"training {part + 1}"
+        # Only the first one's curves are shown: the others need no validation epoch by epoch.
+        trained = self._train(plan.settings, rows, val if like is None else [], place, stage)
+        with self._timed("validation" if like is None else f"validation {part + 1}"):
+            if like is None:
+                trained, logits = best_view(trained, val, self.backbone, self._truth(val))
+            else:
+                logits = finite_logits(trained, val, like.size_px)
+        return Judged(trained=trained, logits=logits)
+
+    def _may_go_on(self, comparison: Comparison, judged: Sequence[Judged]) -> bool:
+        """Whether another part is held out: it can change the answer, and there is time for it.
+
+        Time is kept for the training on all images. Clear failure ends it early, which takes no win
+        that is none for one; an early win would: who stops at the first good news finds some.
+        """
+        n_done = len(judged)
+        if self.asked is not None or n_done == self.parts.n_parts:
+            return False
+        if comparison.is_hopeless or self.parts.lacking(n_done):
+            return False
+        one_s = max(self.seconds[s] for s in self.seconds if s.startswith("training"))
+        needs_s = MARGIN * (one_s + self.seconds["validation"] + self._refit_s())
+        return needs_s < self._left_s()
+
+    def _offer(self, judged: Sequence[Judged]) -> Offer:
+        """What all parts so far say together."""
+        parts = range(len(judged))
+        records = self.parts.images(parts)
+        # By the temperature of the model that would be the mean's other half.
+        svm = self.parts.svm(parts, self.svm_tested.model.temperature)
+        logits = np.concatenate([j.logits for j in judged])
+        truth = self._truth(records)
+        return make_offer(records, logits, svm, truth, may_mean=self.asked is None)
+
+    def _refit_s(self) -> float:
+        """Seconds of a training on all images, by the first one."""
+        return self.seconds["training"] * len(self.train) / self.parts.n_fit
+
+    def _keep(self, told: Finetuning, first: Trained, offer: Offer) -> Finetuning:
         """Train again on all training images if there is time, calibrate, and score the test."""
         assert told.plan is not None
-        assert told.comparison is not None
         assert told.folder is not None
         chosen, reason = first, ""
-        needs_s = self.seconds["training"] * len(self.train) / told.n_fit + RESERVE_S
-        if needs_s > self._left_s():
+        needs_s = self._refit_s() + RESERVE_S
+        if self.asked is not None:
+            pass  # one training was asked for
+        elif needs_s > self._left_s():
             reason = (
                 f"no time was left to train again on all images: that needs about "
                 f"{rough_time(needs_s)}"
@@ -164,13 +232,16 @@ class Attempt:
                 at = first.backbone.preprocessing
                 seen = dataclasses.replace(chosen.backbone, preprocessing=at)
                 chosen = dataclasses.replace(chosen, backbone=seen)
-            except Exception as error:  # the network of the comparison is as good as was measured
+            except Exception as error:
                 reason = f"training again on all images failed: {_words(error)}"
                 logger.warning("%s", reason)
-        model = logits_model(chosen, self._classes, temperature)
-        if mean is not None:
+        if reason and told.plan.n_parts:  # of much fewer images than the SVM's
+            return dataclasses.replace(told, state="failed", comparison=None, reason=reason)
+        # The network of the comparison is as good as was measured.
+        model = logits_model(chosen, self._classes, offer.network)
+        if offer.mean is not None:
             svm = self.svm_tested.model
-            model = dataclasses.replace(model, partner=svm, mean_scale=mean.scale)
+            model = dataclasses.replace(model, partner=svm, mean_scale=offer.mean.scale)
         with self._timed("test"):
             tested = score_test(
                 chosen,
@@ -197,36 +268,6 @@ class Attempt:
         """The column of each record's class."""
         return np.searchsorted(np.array(self._classes), [r.label for r in records])
 
-    def _compare(
-        self, val: Sequence[Record], network: NDArray[np.float64], held_out: NDArray[np.bool_]
-    ) -> tuple[Comparison, Temperature | None]:
-        """What is offered against the SVM; where it is the mean of both, the mean's temperature.
-
-        `network` are the network's calibrated probabilities, (n_val, K). The log loss decides
-        between the network and the mean: it tells more from as many images than the accuracy does.
-        """
-        truth = self._truth(val)
-        frozen = self.svm_tested.out_of_fold[held_out]
-        scores = mean_scores(network, frozen)
-        temperature = fit_temperature(scores, truth)
-        mean = temperature.probabilities(scores)
-        is_mean = bool(losses(mean, truth).mean() < losses(network, truth).mean())
-        offered = mean if is_mean else network
-        finetuned = offered.argmax(axis=1) == truth
-        svm = self.svm.scores.correct[held_out]
-        comparison = Comparison(
-            records=tuple(val),
-            probabilities=offered,
-            finetuned=finetuned,
-            svm=svm,
-            alone=network.argmax(axis=1) == truth,
-            difference=paired_difference(finetuned, svm),
-            losses=losses(offered, truth),
-            svm_losses=losses(frozen, truth),
-            is_mean=is_mean,
-        )
-        return comparison, temperature if is_mean else None
-
     def _train(
         self,
         settings: TrainSettings,
@@ -240,7 +281,8 @@ class Attempt:
 
         records = [r for r, taken in zip(self.train, rows, strict=True) if taken]
         with self._timed(stage):
-            head = self._head(settings.size_px or self.usual_size, rows)
+            from_svm = self.asked is None or self.asked.starts_from_svm
+            head = self._head(settings.size_px or self.usual_size, rows) if from_svm else None
 
             def begin() -> Trained:
                 return train(
@@ -254,7 +296,7 @@ class Attempt:
                     cache=self.cache,
                     device=self.settings.device or "auto",
                     progress=self._renamed(stage),
-                    on_epoch=lambda _: self._require_time(),
+                    on_epoch=self._end_epoch,
                 )
 
             try:
@@ -268,48 +310,36 @@ class Attempt:
         return trained
 
     def _head(self, size_px: int, rows: NDArray[np.bool_]) -> Head:
-        """The linear SVM on the last features, scaled so that its softmax fits.
-
-        C and the factor come from cross-validation within `rows`, over the folds that are there.
-        """
+        """The linear SVM on the last features of some of the training images."""
         from headstart.finetune.network import features_tap
 
-        digests = [r.digest for r, taken in zip(self.train, rows, strict=True) if taken]
-        y = np.array([r.label for r, taken in zip(self.train, rows, strict=True) if taken])
-        X = self.stores[size_px].read(digests, features_tap(self.backbone).name)
-        folds = np.unique(self.folds[rows], return_inverse=True)[1]
-        if folds.max() < 1:  # two folds, of which one is held out
-            folds = np.arange(len(y)) % 2
-        layer = fit_output_layer(X, y, sorted(self.settings.Cs), folds)
-        return layer.coef, layer.intercept
+        tap = features_tap(self.backbone).name
+        store, Cs = self.stores[size_px], sorted(self.settings.Cs)
+        return first_layer(self.train, rows, self.folds, store=store, tap=tap, Cs=Cs)
 
-    def _plan(self, folder: Path, fit: Sequence[Record], n_val: int) -> Plan | str:
-        """The plan of an interrupted command like this one, or a new one."""
+    def _plan(self, folder: Path) -> Plan | str:
+        """The training that was asked for, the plan of an interrupted command, or a new one."""
+        if self.asked is not None:
+            size = self.asked.settings.size_px or self.usual_size
+            settings = dataclasses.replace(self.asked.settings, size_px=size)
+            return Plan(settings=settings, full_epochs=settings.epochs)
         kept_at = folder / "plan.json"
-        try:
-            kept = json.loads(kept_at.read_text())
-            kept["settings"] = TrainSettings.from_dict(kept["settings"])
-            plan = Plan(**kept)
-            logger.info("fine-tuning goes on with the plan in %s", kept_at)
-            return plan
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, TypeError, KeyError, HeadstartError) as error:
-            logger.warning("damaged file %s (%s): planned anew", kept_at, error)
+        if (kept := recall_plan(kept_at)) is not None:
+            return kept
         sizes = [self.usual_size, *sorted(s for s in self.stores if s < self.usual_size)[::-1]]
         found = plan_training(
             self.backbone,
-            fit,
+            [r for r, f in zip(self.train, self.folds, strict=True) if f],
             sizes,
-            n_val=n_val,
+            n_val=int((self.folds == 0).sum()),
             n_test=len(self.test),
+            n_folds=int(self.folds.max()) + 1,
             left_s=self._left_s(),
             seed=self.settings.seed,
             device=self.settings.device or "auto",
         )
         if isinstance(found, Plan):
-            text = json.dumps(vars(found) | {"settings": found.settings.to_dict()})
-            write_atomically(kept_at, text.encode())
+            found.keep(kept_at)
         return found
 
     def _folder(self) -> Path:
@@ -324,11 +354,18 @@ class Attempt:
             sorted(self.stores),
             [s.seed, s.budget_s, s.device, s.precision, sorted(s.Cs)],
         ]
+        if self.asked is not None:
+            facts.append([self.asked.settings.to_dict(), self.asked.starts_from_svm])
         text = json.dumps(facts).encode("utf-8", "surrogateescape")
         return self.cache / "finetuning" / hashlib.sha256(text).hexdigest()[:32]
 
     def _left_s(self) -> float:
         return self.ends_at - time.perf_counter() - RESERVE_S
+
+    def _end_epoch(self, history: tuple[Epoch, ...]) -> None:
+        if self.on_epoch is not None:
+            self.on_epoch(history)
+        self._require_time()
 
     def _require_time(self) -> None:
         budget_s = self.settings.budget_s or 0.0
@@ -339,8 +376,9 @@ class Attempt:
             )
 
     def _renamed(self, stage: str) -> Progress:
-        """Bars of its own for each of the two trainings."""
-        name = {"training": "fine-tune", "refit": "fine-tune on all"}[stage]
+        """Bars of its own for each training."""
+        words = {"training": "fine-tune", "refit": "fine-tune on all"}
+        name = words.get(stage) or f"fine-tune, part {stage.split()[-1]}"
         return lambda said, done, total: self.progress(
             name if said == "train" else said, done, total
         )

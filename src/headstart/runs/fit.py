@@ -1,43 +1,24 @@
 """`fit`: index -> features -> cross-validated table -> choice -> refit -> one test -> run folder.
 
-With a budget, fine-tuning is tried before the run is written: `headstart.runs.finetuning`.
+`train` does the same, and takes the network that it was asked to train. The stages are those of
+:mod:`headstart.runs.job`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from headstart.data import duplicate_groups, training_records
-from headstart.errors import DataError
 from headstart.progress import Progress, silent
-from headstart.runs.blocks import usual_blocks
-from headstart.runs.choose import Candidate, choose
-from headstart.runs.findings import thumbnails
-from headstart.runs.folder import check_output, free_name, staged, write_json
-from headstart.runs.measure import Watch, measure, unwatched
-from headstart.runs.metrics import Results, metrics
-from headstart.runs.predictions import write_test_predictions
-from headstart.runs.provenance import describe_backbone, provenance
-from headstart.runs.report import write_report
+from headstart.runs.folder import check_output, free_name, staged
+from headstart.runs.job import Job
+from headstart.runs.measure import Watch, unwatched
 from headstart.runs.run import Run
 from headstart.runs.settings import FitSettings
 
 if TYPE_CHECKING:
-    from headstart.backbones import Backbone
-    from headstart.data import Index, Record
-    from headstart.features import Extraction
-
-logger = logging.getLogger(__name__)
+    from headstart.runs.finetuning import OnEpoch
+    from headstart.runs.training_plan import Asked
 
 
 def fit(
@@ -48,6 +29,7 @@ def fit(
     cache: Path | None = None,
     progress: Progress = silent,
     watch: Watch = unwatched,
+    on_epoch: OnEpoch | None = None,
     **settings: Any,
 ) -> Run:
     """Find the best linear classifier on frozen features, and measure how good it is.
@@ -71,6 +53,8 @@ def fit(
     progress : Progress
     watch : callable
         Told of every candidate as it is measured: see :func:`headstart.runs.measure.measure`.
+    on_epoch : callable, optional
+        Told of the epochs so far after each epoch of a training.
     **settings
         The fields of :class:`headstart.runs.settings.FitSettings`, or with a table of texts of
         :class:`headstart.runs.text.settings.TextSettings`.
@@ -97,279 +81,68 @@ def fit(
 
         return fit_texts(data, out=out, force=force, cache=cache, progress=progress, **settings)
     chosen = FitSettings(data=str(data), **settings)
-    folder = Path(out) if out is not None else free_name(chosen.data)
-    check_output(folder, force=force)
-    job = _Job(
+    job = Job(
         settings=chosen,
-        out=folder,
+        out=Path(out) if out is not None else free_name(chosen.data),
         cache=cache or cache_folder(),
         progress=progress,
         watch=watch,
+        on_epoch=on_epoch,
     )
-    with staged(folder, force=force) as scratch:
+    return _carry_out(job, force=force)
+
+
+def train(
+    data: str | Path,
+    asked: Asked,
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+    cache: Path | None = None,
+    progress: Progress = silent,
+    on_epoch: OnEpoch | None = None,
+    **settings: Any,
+) -> Run:
+    """A fit whose model is the network trained as asked, whatever it reaches; the SVM stands beside it.
+
+    Parameters
+    ----------
+    data, out, force, cache, progress, on_epoch
+        As in :func:`fit`; ``out`` is by default ``runs/<data>-finetune-<regime>``.
+    asked : Asked
+    **settings
+        The fields of :class:`headstart.runs.settings.FitSettings`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        As :func:`fit`, and where the settings of the training do not suit the network or the data.
+    DivergedError
+        The loss is not finite.
+    """
+    from headstart.features import cache_folder
+
+    chosen = FitSettings(data=str(data), **settings)
+    name = free_name(chosen.data, suffix=f"-finetune-{asked.settings.regime}")
+    job = Job(
+        settings=chosen,
+        out=Path(out) if out is not None else name,
+        cache=cache or cache_folder(),
+        progress=progress,
+        on_epoch=on_epoch,
+        asked=asked,
+    )
+    return _carry_out(job, force=force)
+
+
+def _carry_out(job: Job, *, force: bool) -> Run:
+    check_output(job.out, force=force)
+    with staged(job.out, force=force) as scratch:
         results = job.run(scratch)
     if results.finetuning is not None:  # only now that the run is in its place
         results.finetuning.discard()
-    return Run(folder)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageResults(Results):
-    """All that a fit found out, with the network and what it gave."""
-
-    backbone: Backbone
-    extraction: Extraction
-
-
-@dataclass(kw_only=True)
-class _Job:
-    """One fit under way: its stages in order, and the seconds that each took."""
-
-    settings: FitSettings
-    out: Path
-    cache: Path
-    progress: Progress
-    watch: Watch = unwatched
-    timings_s: dict[str, float] = field(default_factory=dict)
-    precision_reason: str = ""
-
-    def run(self, scratch: Path) -> ImageResults:
-        """All stages; the run's files are left in ``scratch``."""
-        from headstart.backbones.loading import check
-
-        started = time.perf_counter()
-        s = self.settings
-        check(s.backbone, weights=s.weights, arch=s.arch)  # before hours may go into the images
-        index = self._index()
-        backbone = self._backbone()
-        self._precision(index, backbone)
-        extraction = self._extract(index, backbone)
-        index = _without(index, extraction.unreadable)
-        train, folds, candidates = self._cross_validate(index, backbone, extraction)
-        with self._timed("refit"):
-            results = self._refit(index, backbone, extraction, train, folds, candidates)
-        if s.budget_s is not None and s.finetune:
-            with self._timed("fine_tuning"):
-                results = self._finetune(results, folds, ends_at=started + s.budget_s)
-        self.timings_s["total"] = time.perf_counter() - started
-        self._write(scratch, results)
-        return results
-
-    def _finetune(
-        self, results: ImageResults, folds: NDArray[np.int64], *, ends_at: float
-    ) -> ImageResults:
-        """Try to beat the choice within the budget."""
-        from headstart.runs.finetuning import Attempt
-
-        stores = results.extraction.stores
-        [usual_size] = usual_blocks(results.backbone, sorted(stores)).resolutions
-        attempt = Attempt(
-            settings=self.settings,
-            backbone=results.backbone,
-            stores=stores,
-            train=results.train,
-            test=results.test,
-            folds=folds,
-            svm=results.chosen,
-            svm_tested=results.final,
-            usual_size=usual_size,
-            cache=self.cache,
-            progress=self.progress,
-            ends_at=ends_at,
-        )
-        return dataclasses.replace(results, finetuning=attempt.run())
-
-    def _refit(
-        self,
-        index: Index,
-        backbone: Backbone,
-        extraction: Extraction,
-        train: tuple[Record, ...],
-        folds: NDArray[np.int64],
-        candidates: list[Candidate],
-    ) -> ImageResults:
-        """Choose, then fit and score the choice and the two that it is shown beside."""
-        from headstart.runs.refit import refit
-
-        choice = choose(candidates)
-        usual = usual_blocks(backbone, sorted(extraction.stores))
-        baseline = next(i for i, c in enumerate(candidates) if c.blocks == usual)
-        shown = dict.fromkeys((choice.chosen, choice.best, baseline))
-        tested = {
-            i: refit(
-                candidates[i],
-                backbone=backbone,
-                settings=self.settings,
-                stores=extraction.stores,
-                train=train,
-                test=index.test,
-            )
-            for i in shown
-        }
-        return ImageResults(
-            settings=self.settings,
-            index=index,
-            backbone=backbone,
-            extraction=extraction,
-            train=train,
-            test=index.test,
-            n_folds=len(np.unique(folds)),
-            candidates=candidates,
-            choice=choice,
-            baseline=baseline,
-            tested=tested,
-        )
-
-    def _write(self, scratch: Path, results: ImageResults) -> None:
-        """Leave every file of the run in ``scratch``."""
-        figures = metrics(results, self.timings_s) | {"extraction": self._work(results)}
-        engine = results.extraction.engine or "features from the store"
-        tuned = results.finetuning
-        write_json(
-            scratch / "run.json",
-            provenance(
-                self.settings,
-                results.index,
-                describe_backbone(results.backbone),
-                engine,
-                {"chosen": self.settings.precision, "reason": self.precision_reason},
-                tuned.plan.settings.to_dict() if tuned and tuned.plan else None,
-            ),
-        )
-        write_json(scratch / "metrics.json", figures)
-        results.final.model.save(scratch / "model")
-        if tuned is not None and tuned.trained is not None:
-            from headstart.finetune.saving import save_network
-
-            save_network(scratch / "model", tuned.trained)
-        write_test_predictions(scratch / "predictions.csv", results)
-        shown = {item["digest"] for item in figures["mistakes"] + figures["suspicious"]}
-        pictures = thumbnails(r for r in results.index.records if r.digest in shown)
-        write_report(scratch, thumbnails=pictures, run_name=str(self.out))
-
-    def _work(self, results: ImageResults) -> dict[str, Any]:
-        """What making the features took, for ``metrics.json``."""
-        done = results.extraction
-        return {
-            "n_forward": done.n_forward,
-            "n_cached": done.n_cached,
-            "images_per_s": done.images_per_s,
-            "seconds": done.seconds,
-            "engine": done.engine,
-            "precision": self.settings.precision,
-        }
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.timings_s[stage] = time.perf_counter() - start
-        logger.info("%s: %.2f s", stage, self.timings_s[stage])
-
-    def _index(self) -> Index:
-        from headstart.data import index
-
-        s = self.settings
-        with self._timed("index"):
-            return index(
-                s.data,
-                split=s.split,
-                test_size=s.test_size,
-                seed=s.seed,
-                image_column=s.image_column,
-                label_column=s.label_column,
-                cache=self.cache,
-                progress=self.progress,
-            )
-
-    def _backbone(self) -> Backbone:
-        from headstart.backbones import load
-
-        s = self.settings
-        with self._timed("load"):
-            return load(s.backbone, weights=s.weights, arch=s.arch)
-
-    def _precision(self, index: Index, backbone: Backbone) -> None:
-        """Replace ``auto`` by the precision that this machine and these images allow."""
-        from headstart.runs.precision import choose_precision
-
-        if self.settings.precision != "auto":
-            self.precision_reason = "asked for"
-            return
-        with self._timed("precision"):
-            gate = choose_precision(
-                backbone,
-                training_records(index),
-                device=self.settings.device,
-                cache=self.cache,
-            )
-        self.precision_reason = gate.reason
-        self.settings = dataclasses.replace(self.settings, precision=gate.precision)
-
-    def _extract(self, index: Index, backbone: Backbone) -> Extraction:
-        from headstart.features import extract
-        from headstart.runs.budget import plan_resolutions, within_budget
-
-        s = self.settings
-        with self._timed("features"):
-            sizes = plan_resolutions(backbone, s.resolutions)
-            if s.budget_s is not None and len(sizes) > 1:
-                sizes = within_budget(
-                    backbone,
-                    sizes,
-                    n_images=len(index),
-                    budget_s=s.budget_s,
-                    precision=s.precision,
-                    device=s.device,
-                    cache=self.cache,
-                )
-            return extract(
-                index.records,
-                backbone,
-                resolutions=sizes,
-                precision=s.precision,
-                device=s.device,
-                cache=self.cache,
-                progress=self.progress,
-            )
-
-    def _cross_validate(
-        self, index: Index, backbone: Backbone, extraction: Extraction
-    ) -> tuple[tuple[Record, ...], NDArray[np.int64], list[Candidate]]:
-        from headstart.heads import stratified_folds
-
-        with self._timed("cross_validation"):
-            train = training_records(index)
-            y = np.array([r.label for r in train])
-            groups = duplicate_groups(index, train)
-            s = self.settings
-            folds = stratified_folds(y, groups, n_folds=s.n_folds, seed=s.seed)
-            candidates = measure(
-                extraction.stores,
-                backbone,
-                train,
-                folds,
-                Cs=sorted(s.Cs),
-                cache=self.cache,
-                progress=self.progress,
-                watch=self.watch,
-            )
-        return train, folds, candidates
-
-
-def _without(index: Index, unreadable: dict[str, str]) -> Index:
-    """The index less the files that failed between indexing and extraction."""
-    if not unreadable:
-        return index
-    from headstart.data import Quarantined
-
-    kept = tuple(r for r in index.records if r.digest not in unreadable)
-    lost = tuple(
-        Quarantined(name=r.name, reason=unreadable[r.digest])
-        for r in index.records
-        if r.digest in unreadable
-    )
-    smaller = dataclasses.replace(index, records=kept, quarantine=index.quarantine + lost)
-    if len({r.label for r in smaller.train}) < 2:
-        raise DataError(f"{index.root}: fewer than two classes are left after unreadable files")
-    return smaller
+    return Run(job.out)

@@ -37,13 +37,14 @@ _DISK = (
 )  # fmt: skip
 
 
-def free_name(data: str, *, parent: Path = Path("runs")) -> Path:
+def free_name(data: str, *, parent: Path = Path("runs"), suffix: str = "") -> Path:
     """``runs/<data>``, or the first of ``runs/<data>-2``, ``-3``... that no run has or makes."""
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem).strip("-.")
-    candidate, number = parent / (stem or "run"), 1
+    stem = f"{stem or 'run'}{suffix}"
+    candidate, number = parent / stem, 1
     while candidate.exists() or any(not _is_left(p) for p in _beside(candidate, "partial")):
         number += 1
-        candidate = parent / f"{stem or 'run'}-{number}"
+        candidate = parent / f"{stem}-{number}"
     return candidate
 
 

@@ -239,9 +239,12 @@ def need_images(model: Model, verb: str) -> None:
 
 def mean_scores(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean log-probabilities (n, K): each model counts by how sure it is."""
-    tiny = np.finfo(np.float64).tiny
-    mean = (np.log(np.maximum(one, tiny)) + np.log(np.maximum(other, tiny))) / 2
-    return np.asarray(mean, dtype=np.float64)
+    return (log_probabilities(one) + log_probabilities(other)) / 2
+
+
+def log_probabilities(P: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithms, finite where a probability has become zero."""
+    return np.asarray(np.log(np.maximum(P, np.finfo(np.float64).tiny)), dtype=np.float64)
 
 
 PARTNER = "partner"

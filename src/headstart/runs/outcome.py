@@ -29,15 +29,27 @@ if TYPE_CHECKING:
     from headstart.runs.training_plan import Plan
 
 RULE = (
-    "One fold of the cross-validation is held out and the network is trained on the others. It is "
-    "offered alone, or as the mean of what it and the SVM say, whichever predicts the held-out "
-    "images with the smaller log loss. That is taken where it puts more of the held-out images in "
-    "the right class than the chosen SVM did, which had not seen them either, by more than one "
-    "standard error of the paired difference, and McNemar's exact test does not put that down to "
-    "luck (p of at most 0.32). Where the two are within one standard error in accuracy, the log "
-    "loss decides, which tells more from as many images: it must be smaller by more than two "
-    "standard errors."
+    "The training images are divided into parts, as many as there is time for, which are held out in "
+    "turn: a network is trained on the others, and so is the chosen SVM. No further part is held out "
+    "where the network is clearly worse. It is offered alone, or as the mean of what it and the SVM "
+    "say, whichever predicts the held-out images with the smaller log loss; all are calibrated on the "
+    "same images. The offer is taken where it puts more of the held-out images in the right class "
+    "than the SVM does, by more than one standard error of the paired difference, and McNemar's "
+    "exact test does not put that down to luck (p of at most 0.32). Where the two are within one "
+    "standard error in accuracy, the log loss decides, which tells more from as many images: it must "
+    "be smaller by more than two standard errors."
 )
+ASKED = (
+    "The training was asked for and is taken. One fold of the cross-validation was held out; where "
+    "the best epoch is kept, it was chosen on these images, which favours the network a little."
+)
+TRAINED_LAYERS = {
+    "scratch": "all layers from scratch",
+    "all": "all layers",
+    "lower": "layers up to {tap}",
+    "upper": "layers above {tap}",
+    "output": "the output layer",
+}
 ONE_STANDARD_ERROR = 0.16
 CLEAR_ERRORS = 2.0
 
@@ -83,6 +95,12 @@ class Comparison:
         """As accurate within one standard error, and clearly the better of the two in log loss."""
         gain, error = self.loss_gain
         return self.difference.is_tie and gain > CLEAR_ERRORS * error
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Less accurate and clearly the worse of the two in log loss: more images won't mend it."""
+        gain, error = self.loss_gain
+        return self.difference.value < 0 and gain < -CLEAR_ERRORS * error
 
     @property
     def wins(self) -> bool:
@@ -137,7 +155,11 @@ class Finetuning:
     seconds : dict of stage to float
     n_fit : int
         Images that it was trained on before the comparison.
+    n_judged, n_parts : int
+        How many of how many parts of the training images were held out in turn.
     n_trained_parameters : int
+    is_asked : bool
+        Whether a person asked for this training: then it is taken, win or not.
     folder : Path or None
         Where its checkpoints are, until the run is written.
     """
@@ -152,7 +174,10 @@ class Finetuning:
     refitted: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
     n_fit: int = 0
+    n_judged: int = 1
+    n_parts: int = 1
     n_trained_parameters: int = 0
+    is_asked: bool = False
     folder: Path | None = None
 
     @property
@@ -166,7 +191,9 @@ class Finetuning:
         if self.plan is None:
             return ""
         settings = self.plan.settings
-        return f"all layers, {settings.epochs} epochs at {settings.size_px} px"
+        layers = TRAINED_LAYERS[settings.regime].format(tap=settings.tap)
+        epochs = f"{settings.epochs} epoch{'s' * (settings.epochs != 1)}"
+        return f"{layers}, {epochs} at {settings.size_px} px"
 
     @property
     def name(self) -> str:
@@ -189,9 +216,12 @@ class Finetuning:
             f"{len(c.records):,} validation images, the SVM {percent(float(c.svm.mean()))}: "
             f"{_points(d.value)} points [{_points(d.low)}, {_points(d.high)}]"
         )
-        if not self.won:
+        if not (self.won or self.is_asked):
             verdict = "That is no clear win" if d.value > 0 else "It does not win"
             return f"{said}. {verdict}, so the SVM is kept."
+        if self.is_asked:
+            verdict = "It wins" if c.wins else "It does not win: `headstart fit` would keep the SVM"
+            return f"{said}. {verdict}."
         again = ", was trained again on all training images" if self.refitted else ""
         if not c.wins_by_loss:
             return f"{said}. It wins{again} and is taken."
@@ -215,10 +245,12 @@ class Finetuning:
             "won": self.won,
             "sentence": self.sentence,
             "reason": self.reason,
-            "rule": RULE,
+            "rule": ASKED if self.is_asked else RULE,
             "what": self.what,
             "name": self.name,
             "n_train": self.n_fit,
+            "n_judged": self.n_judged,
+            "n_parts": self.n_parts,
             "full_epochs": self.plan.full_epochs if self.plan else None,
             "settings": settings.to_dict() if settings else None,
             "n_trained_parameters": self.n_trained_parameters,

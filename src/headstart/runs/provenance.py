@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 import platform
 import shlex
 from collections.abc import Mapping
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data.records import Examples
     from headstart.runs.settings import Settings
+    from headstart.runs.training_plan import Asked
 
+# Of `headstart finetune`: what it trains with where it is not told, and what has an option.
+USUAL_TRAINING: dict[str, Any] = {"epochs": 6}
+TRAINING_OPTIONS = frozenset(
+    {"tap", "epochs", "lr", "layer_decay", "optimizer", "batch_size", "bn", "augment"}
+)
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "openvino")
 
 
@@ -28,13 +35,14 @@ def provenance(
     engine: str,
     precision: Mapping[str, str],
     training: Mapping[str, Any] | None = None,
+    asked: Asked | None = None,
 ) -> dict[str, Any]:
     """``run.json``, ready to be written; `backbone` what is kept of it, `training` the settings of the fine-tuning, if any."""
     return {
         "schema": SCHEMA,
         "headstart": headstart.__version__,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": command(settings),
+        "command": command(settings) if asked is None else training_command(settings, asked),
         "seed": settings.seed,
         "settings": settings.to_dict(),
         "training": None if training is None else dict(training),
@@ -79,6 +87,36 @@ def command(settings: Settings) -> str:
             continue
         text = ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
         words += ["--" + names.get(field, field).replace("_", "-"), text]
+    return shlex.join(words)
+
+
+def training_command(settings: Settings, asked: Asked) -> str:
+    """The command line that repeats a training."""
+    from headstart.finetune import TrainSettings
+
+    given = asked.settings
+    words = shlex.split(command(settings))
+    words[1:2] = ["finetune"]
+    if "--precision" in words:  # which is that of the features
+        at = words.index("--precision")
+        del words[at : at + 2]
+    if "--resolutions" in words:
+        words[words.index("--resolutions")] = "--size"
+    words += ["--regime", given.regime]
+    usual = TrainSettings(regime=given.regime, tap=given.tap).to_dict() | USUAL_TRAINING
+    for field, value in given.to_dict().items():
+        if field in ("regime", "seed", "size_px", "normalise"):
+            continue
+        if field != "tap" and value == usual[field]:
+            continue
+        if value is None and field == "tap":
+            continue
+        if field in TRAINING_OPTIONS:
+            words += [f"--{field.replace('_', '-')}", str(value)]
+        else:
+            words += ["--set", f"{field}={json.dumps(value)}"]
+    if not asked.starts_from_svm and given.regime != "scratch":
+        words.append("--random-head")
     return shlex.join(words)
 
 

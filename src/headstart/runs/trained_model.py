@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import BackboneError, DataError
+from headstart.finetune import DivergedError
 from headstart.finetune.saving import NAME
 from headstart.heads import Temperature, fit_temperature
 from headstart.runs.blocks import Blocks
@@ -52,12 +53,30 @@ def best_view(
     own = trained.backbone.preprocessing
     found = []
     for size in dict.fromkeys((own.size_px, _larger(backbone, own.size_px))):
-        logits = trained.logits(records, size_px=size)
+        logits = finite_logits(trained, records, size)
         P = fit_temperature(logits, truth).probabilities(logits)
         found.append((float(losses(P, truth).mean()), size, logits))
     _, size, logits = min(found, key=lambda f: f[:2])
     backbone = dataclasses.replace(trained.backbone, preprocessing=own.at(size))
     return dataclasses.replace(trained, backbone=backbone), logits
+
+
+def finite_logits(trained: Trained, records: Sequence[Record], size_px: int) -> NDArray[np.float32]:
+    """Logits of images at a size, (n, K).
+
+    Raises
+    ------
+    DivergedError
+        One is not finite: the last step may have thrown the weights far away, unseen by any loss.
+    """
+    logits = trained.logits(records, size_px=size_px)
+    if not np.isfinite(logits).all():
+        lr = trained.settings.lr
+        raise DivergedError(
+            f"the trained network gives values that are not finite: the learning rate {lr:g} is "
+            f"probably too high; try {lr / 10:g}"
+        )
+    return logits
 
 
 def losses(P: NDArray[np.float64], truth: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import math
 import tempfile
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.errors import HeadstartError
+from headstart.files import write_atomically
 from headstart.finetune import TrainSettings
 from headstart.runs.sentence import rough_time
 
@@ -38,6 +41,8 @@ EPOCHS = (6, 20)
 MIN_STEPS = 100
 # Below this share of the epochs it is not worth trying.
 LEAST_SHARE = 0.5
+# Fewer parts are larger: half the images may be too few to learn from where there are few.
+PARTS = (3, 2)
 N_TIMED = (8, 32)
 # Forward without backward, over both.
 FORWARD_SHARE = 1 / 3
@@ -54,13 +59,53 @@ class Plan:
     settings : TrainSettings
     full_epochs : int
         Epochs where time is no matter.
-    needs_s : float
-        Seconds that it should take, from decoding to the scores of the images held out.
+    needs_s : float or None
+        Seconds that it should take, from decoding to the scores of the images held out; None where
+        nobody asked.
+    n_parts : int
+        Into how many parts the training images are divided, to be held out in turn; 0: the folds of
+        the cross-validation, as many as there is time for.
     """
 
     settings: TrainSettings
     full_epochs: int
-    needs_s: float
+    needs_s: float | None = None
+    n_parts: int = 0
+
+    def keep(self, path: Path) -> None:
+        """Write it down, for the same command after an interruption."""
+        text = json.dumps(vars(self) | {"settings": self.settings.to_dict()})
+        write_atomically(path, text.encode())
+
+
+def recall_plan(path: Path) -> Plan | None:
+    """What `Plan.keep` wrote; None where there is nothing, or nothing whole."""
+    try:
+        kept = json.loads(path.read_text())
+        kept["settings"] = TrainSettings.from_dict(kept["settings"])
+        plan = Plan(**kept)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, HeadstartError) as error:
+        logger.warning("damaged file %s (%s): planned anew", path, error)
+        return None
+    logger.info("fine-tuning goes on with the plan in %s", path)
+    return plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A training that a person asked for.
+
+    Attributes
+    ----------
+    settings : TrainSettings
+    starts_from_svm : bool
+        Whether the output layer begins as the linear SVM.
+    """
+
+    settings: TrainSettings
+    starts_from_svm: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +122,12 @@ class Cost:
         steps = self.step_s * (n_epochs * n_fit + FORWARD_SHARE * n_forward)
         return MARGIN * (self.start_s + self.decode_s * (n_fit + 2 * n_val + n_test) + steps)
 
+    def seconds_in_parts(self, n_epochs: int, n_parts: int, *, n_train: int, n_test: int) -> float:
+        """Of a training without each part, and of one on all images."""
+        n_val = math.ceil(n_train / n_parts)
+        one_s = self.seconds(n_epochs, n_fit=n_train - n_val, n_val=n_val, n_test=0)
+        return n_parts * one_s + self.seconds(n_epochs, n_fit=n_train, n_val=0, n_test=n_test)
+
     def epochs_in(self, seconds: float, *, n_fit: int, n_val: int, n_test: int) -> int:
         """How many epochs fit; negative where not even the rest does."""
         rest = self.seconds(0, n_fit=n_fit, n_val=n_val, n_test=n_test)
@@ -91,6 +142,7 @@ def plan_training(
     *,
     n_val: int,
     n_test: int,
+    n_folds: int,
     left_s: float,
     seed: int,
     device: str,
@@ -98,7 +150,9 @@ def plan_training(
     """The largest training that fits, or why there is none.
 
     The sizes are tried in order, each with as many epochs as fit, all of them at most and half of
-    them at least. A few batches are trained on a copy of the network to tell the cost.
+    them at least. A few batches are trained on a copy of the network to tell the cost. Then every
+    training image is held out once if there is time for that: by the folds of the cross-validation,
+    or by fewer and larger parts, which cost less (three parts 2, two parts 1 training of all images).
 
     Parameters
     ----------
@@ -109,6 +163,8 @@ def plan_training(
         Sides of the crops in pixels, the best first.
     n_val, n_test : int
         Images to be scored.
+    n_folds : int
+        Of the cross-validation.
     left_s : float
         Seconds that are left.
     seed : int
@@ -137,13 +193,26 @@ def plan_training(
                 break
         logger.info("fine-tuning at %d px: %.3f s an image and epoch", size, cost.step_s)
         if n_epochs >= least:
-            settings = dataclasses.replace(settings, epochs=n_epochs)
             return Plan(
-                settings=settings, full_epochs=full, needs_s=cost.seconds(n_epochs, **counts)
+                settings=dataclasses.replace(settings, epochs=n_epochs),
+                full_epochs=full,
+                needs_s=cost.seconds(n_epochs, **counts),
+                n_parts=_parts_in(now_s, cost, n_epochs, n_folds, len(fit) + n_val, n_test),
             )
         needs_s = min(needs_s, cost.seconds(least, **counts))
     now_s = max(0.0, left_s - (time.perf_counter() - started))
     return f"needs about {rough_time(needs_s)}, {rough_time(now_s)} are left"
+
+
+def _parts_in(
+    left_s: float, cost: Cost, n_epochs: int, n_folds: int, n_train: int, n_test: int
+) -> int:
+    """The largest number of parts that fits, all held out; 0: the folds, as many as fit."""
+    for n_parts in (n_folds, *(n for n in PARTS if n < n_folds)):
+        needs_s = cost.seconds_in_parts(n_epochs, n_parts, n_train=n_train, n_test=n_test)
+        if needs_s <= left_s:
+            return 0 if n_parts == n_folds else n_parts
+    return 0
 
 
 def measure_cost(

@@ -185,6 +185,7 @@ def compare(
     device: str | None = None,
     progress: Progress = silent,
     on_outcome: Callable[[Arm, int, Outcome], None] | None = None,
+    on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
 ) -> Comparison:
     """Fit every arm with every seed, and measure what each reaches.
 
@@ -206,6 +207,8 @@ def compare(
     progress : Progress
     on_outcome : function, optional
         Called with the arm, the seed and the outcome as each is known.
+    on_epoch : function, optional
+        Called after each epoch of a training with the epochs so far.
 
     Raises
     ------
@@ -226,6 +229,7 @@ def compare(
         cache=root,
         device=device,
         progress=progress,
+        on_epoch=on_epoch,
     )
     return compare_with(
         fitter, index, arms, seeds=seeds, cache=root, progress=progress, on_outcome=on_outcome

@@ -19,7 +19,8 @@ from headstart.progress import Progress
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Record
-    from headstart.finetune import Epoch, Trained
+    from headstart.finetune import Epoch, Trained, TrainSettings
+    from headstart.finetune.rates import RangeTest
     from headstart.transfer.arms import Arm
     from headstart.transfer.comparison import Outcome, Split
 
@@ -40,6 +41,7 @@ class Fitter:
     cache: Path
     device: str | None
     progress: Progress
+    on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None
     _svms: dict[tuple[int, int], tuple[OutputLayer, float]] = field(default_factory=dict)
     _pass_s: float | None = None
 
@@ -90,25 +92,49 @@ class Fitter:
         """Train one arm; also the seconds that the SVM took that it began with."""
         from headstart.finetune import train
 
-        assert arm.settings is not None
-        head, head_s = None, 0.0
-        if arm.starts_from_svm:
-            fitted, head_s = self._svm(split, 1)
-            head = (fitted.coef, fitted.intercept)
+        head, head_s = self._head(arm, split)
         trained = train(
             self.backbone,
             split.fit,
             split.val,
             self.classes,
-            dataclasses.replace(arm.settings, size_px=self.size_px, seed=split.seed),
+            self._settings(arm, split),
             head=head,
             folder=folder,
             cache=self.cache,
             device=self.device or "auto",
             progress=self.progress,
-            on_epoch=on_epoch,
+            on_epoch=on_epoch or self.on_epoch,
         )
         return trained, head_s
+
+    def find_rate(self, arm: Arm, split: Split) -> RangeTest:
+        """The range test of one arm, from where its training would begin."""
+        from headstart.finetune import find_rate
+
+        return find_rate(
+            self.backbone,
+            split.fit,
+            self.classes,
+            self._settings(arm, split),
+            head=self._head(arm, split)[0],
+            cache=self.cache,
+            device=self.device or "auto",
+            progress=self.progress,
+        )
+
+    def _settings(self, arm: Arm, split: Split) -> TrainSettings:
+        assert arm.settings is not None
+        return dataclasses.replace(arm.settings, size_px=self.size_px, seed=split.seed)
+
+    def _head(
+        self, arm: Arm, split: Split
+    ) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]] | None, float]:
+        """The output layer to begin with, and the seconds that it took; None: a random one."""
+        if not arm.starts_from_svm:
+            return None, 0.0
+        fitted, seconds = self._svm(split, 1)
+        return (fitted.coef, fitted.intercept), seconds
 
     def _fit_network(self, arm: Arm, split: Split, folder: Path) -> Outcome:
         from headstart.transfer.comparison import Outcome

@@ -1,0 +1,75 @@
+"""Progress bars on a terminal, and the learning curves of the training in hand above them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from headstart.cli.curves import learning_curves
+
+if TYPE_CHECKING:
+    from headstart.finetune import Epoch
+
+
+class _BarsAndCurves(Progress):
+    """Rich's bars with a text above them."""
+
+    curves = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What is drawn, from top to bottom."""
+        if self.curves:
+            yield Text(self.curves)
+        yield from super().get_renderables()
+
+
+class Bars:
+    """Bars with count, rate and time left, one a stage.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+
+    Attributes
+    ----------
+    shown : rich.progress.Progress
+        The context in which they are drawn.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.shown = _BarsAndCurves(
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Draw the bar of a stage."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self.shown.add_task(stage, total=total, rate="")
+        task = self._tasks[stage]
+        speed = self.shown.tasks[task].speed
+        rate = f"{speed:,.0f}/s" if speed else ""
+        self.shown.update(task, completed=done, total=total, rate=rate)
+
+    def on_epoch(self, history: tuple[Epoch, ...]) -> None:
+        """Draw the curves anew."""
+        from headstart.finetune.history import curves_of
+
+        self.shown.curves = learning_curves(**curves_of([epoch.to_dict() for epoch in history]))
+        self.shown.refresh()

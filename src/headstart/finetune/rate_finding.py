@@ -1,0 +1,109 @@
+"""The learning-rate range test of the very training that settings describe."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from headstart.augment import jensen_shannon
+from headstart.features.engines import pick_device
+from headstart.features.store import cache_folder
+from headstart.finetune import training
+from headstart.finetune.batches import Batch, PixelBatches, epoch_order
+from headstart.finetune.folding import find_folding
+from headstart.finetune.network import prepare
+from headstart.finetune.optimizers import make_optimizer, set_rates
+from headstart.finetune.rates import RangeTest, range_test
+from headstart.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from headstart.backbones import Backbone
+    from headstart.data import Record
+    from headstart.finetune.settings import TrainSettings
+
+N_STEPS = 100
+
+
+def find_rate(
+    backbone: Backbone,
+    records: Sequence[Record],
+    classes: Sequence[str],
+    settings: TrainSettings,
+    *,
+    head: tuple[ArrayLike, ArrayLike] | None = None,
+    n_steps: int = N_STEPS,
+    cache: Path | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> RangeTest:
+    """Train on images at exponentially rising rates, from where `train` would begin.
+
+    Regime, optimizer, augmentation, policy of batch normalisation and the decay of rates from stage
+    to stage are those of the settings; their rate, schedule, clipping and epochs play no part.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Left as it is.
+    records, classes, settings, head, cache, device, progress
+        As for `headstart.finetune.train`; the records are the training images.
+    n_steps : int, at least 10
+
+    Returns
+    -------
+    RangeTest
+        Of the output layer's rate.
+
+    Raises
+    ------
+    InputError, DataError
+        As `headstart.finetune.train`.
+    """
+    policy = training._read_policy(settings)
+    device = pick_device(None if device == "auto" else device)
+    training._check_data(records, (), classes, settings)
+    prepared = prepare(backbone, len(classes), settings, head)
+    division = training._divide(prepared, settings)
+    training._check_batches(prepared, division, settings, len(records))
+    images = training._load_images(
+        prepared, (records, ()), classes, policy, settings, cache or cache_folder(), progress
+    )
+    network = training._place(prepared, settings, division, images, device)
+    groups = training._groups(network, division, settings)
+    optimizer = make_optimizer(network, groups, settings)
+    set_rates(optimizer, groups, settings.lr, 0)
+    training._prepare_norms(prepared, division, settings)
+
+    def loss_of(module: nn.Module, batch: Batch) -> Tensor:
+        logits = module(torch.cat([batch.inputs, *batch.views])).float()
+        own, *others = logits.split(len(batch.targets))
+        loss = F.cross_entropy(own, batch.targets, label_smoothing=settings.label_smoothing)
+        return loss + (policy.consistency or 0.0) * jensen_shannon(own, *others) if others else loss
+
+    with find_folding(network, training._probe(prepared).to(device)).fold():
+        return range_test(
+            network,
+            optimizer,
+            _batches(images, settings, torch.device(device)),
+            loss_of,
+            n_steps=n_steps,
+            progress=progress,
+        )
+
+
+def _batches(
+    images: PixelBatches, settings: TrainSettings, device: torch.device
+) -> Iterator[Batch]:
+    """Those of the first epoch, the second..., without end."""
+    for epoch in itertools.count(1):
+        order = epoch_order(len(images.train), settings.batch_size, settings.seed, epoch)
+        for step, indices in enumerate(order):
+            yield images.train_batch(indices, epoch, step).to(device)

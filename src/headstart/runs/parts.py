@@ -1,0 +1,129 @@
+"""The training images in parts that are held out in turn, and what the SVM says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from headstart.errors import one_line
+from headstart.heads import cross_validate, fit_output_layer, stratified_folds
+from headstart.runs.blocks import read_blocks
+
+if TYPE_CHECKING:
+    from headstart.data import Record
+    from headstart.features import FeatureStore
+    from headstart.heads import Temperature
+    from headstart.runs.choose import Candidate
+
+
+Head = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Training images, each in one part.
+
+    Attributes
+    ----------
+    records : tuple of Record, length n
+    part : int array (n,)
+        From 0.
+    scores : float array (n, K)
+        Of the SVM that was fitted without the image's part.
+    """
+
+    records: tuple[Record, ...]
+    part: NDArray[np.int64]
+    scores: NDArray[np.floating]
+
+    @property
+    def n_parts(self) -> int:
+        """How many there are."""
+        return int(self.part.max()) + 1
+
+    @property
+    def n_fit(self) -> int:
+        """How many images are left without the first part."""
+        return int((self.part != 0).sum())
+
+    def rows(self, parts: Iterable[int]) -> NDArray[np.intp]:
+        """The rows of some parts' images, part by part."""
+        return np.concatenate([np.flatnonzero(self.part == k) for k in parts])
+
+    def images(self, parts: Iterable[int]) -> list[Record]:
+        """The images of some parts, part by part."""
+        return [self.records[i] for i in self.rows(parts)]
+
+    def svm(self, parts: Iterable[int], temperature: Temperature) -> NDArray[np.float64]:
+        """The SVM's probabilities of those images."""
+        return temperature.probabilities(self.scores[self.rows(parts)])
+
+    def lacking(self, part: int) -> str:
+        """Why a part cannot be held out; empty where it can."""
+        left = {r.label for r, p in zip(self.records, self.part, strict=True) if p != part}
+        lacking = sorted({r.label for r in self.records} - left)
+        if not lacking:
+            return ""
+        where = f"class {one_line(lacking[0])!r} lies in the validation fold alone"
+        return f"{where}: it has too few images"
+
+
+def divide(
+    records: tuple[Record, ...],
+    svm: Candidate,
+    folds: NDArray[np.int64],
+    n_parts: int = 0,
+    *,
+    groups: ArrayLike,
+    stores: Mapping[int, FeatureStore],
+    seed: int,
+) -> Parts:
+    """The folds of the cross-validation as parts, or fewer and larger ones.
+
+    Parameters
+    ----------
+    records : tuple of Record, length n
+    svm : Candidate
+        With the scores of its cross-validation.
+    folds : int array (n,)
+    n_parts : int
+        0: the folds. Otherwise SVMs are fitted without each part anew, with the same C. It was
+        chosen with all images, which favours the SVM if anything.
+    groups : array (n,)
+        Duplicates, which stay together.
+    stores : mapping of resolution to FeatureStore
+    seed : int
+    """
+    if not n_parts:
+        return Parts(records=records, part=folds, scores=svm.scores.decisions)
+    y = np.array([r.label for r in records])
+    part = stratified_folds(y, groups, n_parts, seed)
+    X = read_blocks(stores, [r.digest for r in records], svm.blocks)
+    path = cross_validate(X, y, [svm.scores.C], part)
+    return Parts(records=records, part=part, scores=path.decisions[path.best])
+
+
+def first_layer(
+    records: Sequence[Record],
+    rows: NDArray[np.bool_],
+    folds: NDArray[np.int64],
+    *,
+    store: FeatureStore,
+    tap: str,
+    Cs: Sequence[float],
+) -> Head:
+    """The linear SVM on the features of a tap, scaled so that its softmax fits.
+
+    C and the factor come from cross-validation within `rows`, over the folds that are there.
+    """
+    taken = [r for r, is_taken in zip(records, rows, strict=True) if is_taken]
+    y = np.array([r.label for r in taken])
+    within = np.unique(folds[rows], return_inverse=True)[1]
+    if within.max() < 1:  # two folds, of which one is held out
+        within = np.arange(len(y)) % 2
+    layer = fit_output_layer(store.read([r.digest for r in taken], tap), y, Cs, within)
+    return layer.coef, layer.intercept
