@@ -44,14 +44,14 @@ def test_write_page__html_holds_all_and_runs_no_markup_of_the_data(tmp_path: Pat
 
 
 def test_table__numbers_stand_to_the_right_and_words_to_the_left() -> None:
-    header = ["run", "class", "accuracy, %", "difference", "nothing", "kernel"]
+    header = ["run", "class", "accuracy, %", "difference", "nothing", "kernel", "words"]
     rows = [
-        ["1", "lying", "90.0 [82.6, 94.5]", "", "", "[[1,0],[0,1]]"],
-        ["2", "3 standing", "no test images", "< 0.001", "", "1/9 × [[1]]"],
-        ["3", "sitting", "80.1", "+0.0 [−4.8, +4.8]", "", "[[2]]"],
+        ["1", "lying", "90.0 [82.6, 94.5]", "", "", "[[1,0],[0,1]]", "200 words, hard"],
+        ["2", "3 standing men", "no test images", "< 0.001", "", "1/9 × [[1]]", "64 Gaussians"],
+        ["3", "sitting", "1 min 42 s", "+0.0 [−4.8, +4.8]", "", "[[2]]", "16 x 16 pixels"],
     ]
     table = Table(header=header, rows=rows)
-    assert table.numeric == [False, False, True, True, False, True]
+    assert table.numeric == [False, False, True, True, False, True, False]
     page = render_page("", "What", "It is so.", [Section(heading="A", table=table)])
     assert '<th scope="col">class</th><th scope="col" class="number">accuracy' in page
     assert "<td>lying</td>" in page

@@ -75,7 +75,7 @@ def told(*, quiet: bool) -> Callable[[Arm, int, Outcome], None]:
         if not (quiet or is_quiet()):
             share = outcome.val_correct.mean()
             typer.echo(
-                f"{arm.name}, seed {seed}: validation {share:.1%} in {outcome.seconds:.0f} s",
+                f"{arm.name}, seed {seed}: validation {100 * share:.1f} % in {outcome.seconds:.0f} s",
                 err=True,
             )
 

@@ -183,7 +183,8 @@ def _teller(*, quiet: bool) -> Callable[[str, str, int, Outcome], None]:
             share = outcome.test_correct.mean()
             where = f" to {layer}" if layer else ""
             typer.echo(
-                f"{kind}{where}, seed {seed}: {share:.1%} in {outcome.seconds:.0f} s", err=True
+                f"{kind}{where}, seed {seed}: {100 * share:.1f} % in {outcome.seconds:.0f} s",
+                err=True,
             )
 
     return tell

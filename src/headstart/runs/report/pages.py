@@ -22,6 +22,11 @@ from headstart.runs.report.page import environment, source
 _NUMBER = re.compile(r"[+\-−≤<>~⌊\[\s]*\d")
 
 
+def _is_figure(cell: str) -> bool:
+    """Whether it begins with a number and has no more words than a unit: ``1 min 42 s``."""
+    return _NUMBER.match(cell) is not None and sum(c.isalpha() for c in cell) <= 6
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Rows of text under a header; the first column names the row, numbers stand to the right.
@@ -40,9 +45,9 @@ class Table:
 
     @property
     def numeric(self) -> list[bool]:
-        """Of each column, whether figures stand in it: most of its cells begin with a number."""
+        """Of each column, whether figures stand in it: most of its cells are numbers, with a unit or not."""
         columns = ([c for c in cells if c] for cells in zip(*self.rows, strict=True))
-        shares = [[bool(_NUMBER.match(cell)) for cell in cells] for cells in columns]
+        shares = [[_is_figure(cell) for cell in cells] for cells in columns]
         found = [i > 0 and 2 * sum(s) >= max(len(s), 1) for i, s in enumerate(shares)]
         return found or [False] * len(self.header)
 

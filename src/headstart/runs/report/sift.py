@@ -153,7 +153,7 @@ def _tried(found: Mapping[str, Any]) -> Section:
     return Section(
         heading="What was tried on the training images",
         text=["Cross-validated accuracy in %, each with its best C; the best was taken."],
-        table=Table(header=("method", "vocabulary, assignment", "cv"), rows=rows),
+        table=Table(header=("method", "vocabulary, assignment", "cross-validated, %"), rows=rows),
     )
 
 
