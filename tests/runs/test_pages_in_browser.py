@@ -170,4 +170,6 @@ def test_page__on_paper_everything_is_black_on_white_and_nothing_is_cut(
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav.contents").is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.tall')).maxHeight") == "none"
+    assert page.locator("td.spark svg").first.evaluate("e => e.getBoundingClientRect().width") > 100
+    assert not page.locator("details:not([open]) summary").first.is_visible()  # nothing to press
     assert page.pdf(format="A4").startswith(b"%PDF")
