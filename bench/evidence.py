@@ -33,6 +33,7 @@ PAGES = ROOT / "docs" / "evidence"
 
 SCENES = "../shared/data/scene15 --split ../shared/data/scene15_split.csv"
 TEXTURES = "../shared/data/textures"
+WEIGHTS = "../shared/weights"
 DIGITS = "digits"  # scikit-learn's, written as a folder
 DOCSTRINGS = "bench/results/docstrings.csv"
 
@@ -94,6 +95,11 @@ TABLES = (
     Table(name="advice-scene15", command=f"transfer advice {SCENES}"),
     Table(name="advice-textures", command=f"transfer advice {TEXTURES}"),
     Table(name="advice-digits", command=f"transfer advice {DIGITS} --size 96"),
+    Table(
+        name="compare-textures",
+        command=f"compare {TEXTURES} --backbones embedded,{WEIGHTS}/squeezenet1_0.safetensors@"
+        f"squeezenet1_0,{WEIGHTS}/mobilenetv1_075.safetensors@mobilenetv1_075",
+    ),
     Table(name="sift-scene15", command=f"baseline sift {SCENES}"),
     Table(
         name="text-variants",

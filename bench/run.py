@@ -40,6 +40,7 @@ BENCHES = (
     "finetune",
     "textcnn",
     "whole_question",
+    "warm_profile",
     "memory",
     "serve",
     "svm",

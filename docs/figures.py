@@ -42,6 +42,7 @@ class Made:
     name: str
     command: str
     files: Mapping[str, str]
+    before: str = ""  # a command that makes what this one takes
 
 
 COMMANDS = (
@@ -109,6 +110,12 @@ COMMANDS = (
         files={"comparison.html#accuracies": "batchnorm-policies.svg"},
     ),
     Made(
+        name="similar",
+        before="fit digits/ --resolutions 160 --out run",
+        command="similar run digits/3/00.png",
+        files={"similar-0.png": "similar.png", "similar-1.svg": "precision-at-k.svg"},
+    ),
+    Made(
         name="text",
         command="finetune docstrings.csv --label package --compare variants",
         files={"comparison.html#accuracies": "text-variants.svg"},
@@ -156,9 +163,9 @@ def load(path: Path) -> ModuleType:
 def make(made: Made, work: Path, figures: Path) -> int:
     """Run a command in ``work`` and keep its figures; its exit code."""
     out = work / made.name
-    program = str(Path(sys.executable).with_name("headstart"))
-    words = [program, "--quiet", *shlex.split(made.command), "--out", str(out)]
-    code = subprocess.run(words, cwd=work, stdout=subprocess.DEVNULL, check=False).returncode
+    code = call(made.before, work) if made.before else 0
+    if code == 0:
+        code = call(f"{made.command} --out {shlex.quote(str(out))}", work)
     if code == 0:
         figures.mkdir(parents=True, exist_ok=True)
         for source, target in made.files.items():
@@ -167,6 +174,13 @@ def make(made: Made, work: Path, figures: Path) -> int:
             content = inner_figure(content.decode(), name).encode() if name else content
             (figures / target).write_bytes(small(content) if target.endswith("png") else content)
     return code
+
+
+def call(command: str, work: Path) -> int:
+    """Run a `headstart` command; its exit code."""
+    program = str(Path(sys.executable).with_name("headstart"))
+    words = [program, "--quiet", *shlex.split(command)]
+    return subprocess.run(words, cwd=work, stdout=subprocess.DEVNULL, check=False).returncode
 
 
 def inner_figure(page: str, name: str) -> str:

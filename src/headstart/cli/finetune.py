@@ -143,6 +143,7 @@ def finetune(
     label: Texts.label = None,
     split_column: Texts.split_column = None,
     embeddings: Texts.embeddings = None,
+    encoder: Texts.encoder = None,
     variant: Annotated[
         str,
         typer.Option(
@@ -197,6 +198,7 @@ def finetune(
             variant=variant,
             columns=(text, label, split_column),
             embeddings=embeddings,
+            encoder=encoder,
             training={"epochs": epochs, "lr": lr, "optimizer": optimizer, "batch_size": batch_size},
             seeds=chosen_seeds(seed, seeds if compare else 1),
             test_size=test_size,

@@ -55,7 +55,9 @@ class Texts:
     encoder = Annotated[
         str | None,
         typer.Option(
-            "--encoder", help="Folder of a sentence-transformers encoder.", rich_help_panel=_PANEL
+            "--encoder",
+            help="A sentence encoder: folder, installed package, or hub name in the cache.",
+            rich_help_panel=_PANEL,
         ),
     ]
     epochs = Annotated[
@@ -142,6 +144,7 @@ def finetune_texts(
     variant: str,
     columns: tuple[str | None, str | None, str | None],
     embeddings: str | None,
+    encoder: str | None,
     training: Mapping[str, Any],
     seeds: Sequence[int],
     test_size: float,
@@ -163,7 +166,8 @@ def finetune_texts(
         )
     set_up = {name: value for name, value in training.items() if value is not None}
     base = TextTraining(**set_up, variant=variant, seed=seeds[0])
-    arms = text_arms(base, tuple(VARIANTS) if compare else (variant,))
+    variants = tuple(VARIANTS) if compare else (variant,)
+    arms = text_arms(base, variants, encoder=encoder)
     text, label, split_column = columns
     with progress_bars(quiet=as_json) as progress:
         index = index_texts(
@@ -181,6 +185,7 @@ def finetune_texts(
             arms,
             seeds=seeds,
             embeddings=embeddings,
+            encoder=encoder,
             device=device,
             progress=progress,
             on_outcome=told(quiet=as_json),

@@ -95,9 +95,23 @@ class GramSolver:
         self.gram = gram
         self.gram32 = gram.float() if len(gram) > N_SAMPLES_FLOAT64 else gram
         self.norms = gram.diagonal().clamp(min=0).sqrt()
+        # Few features make a product with them, and back, cheaper than one with the Gram matrix.
+        n_samples, n_features = Z.shape
+        self.is_thin = isinstance(Z, Tensor) and 2 * n_features < n_samples
+        self.Z32 = Z.to(self.gram32.dtype) if isinstance(Z, Tensor) and self.is_thin else None
         self.cg_iterations = 8
         self.inexact = INEXACT
         self.rejections = 0
+
+    def product(self, beta: Tensor, dtype: torch.dtype) -> Tensor:
+        """``beta K`` (n_models, n_samples), computed in ``dtype``, or finer for few examples."""
+        rough = dtype == torch.float32
+        if self.Z32 is not None:
+            Z = self.Z32 if rough else self.Z
+            assert isinstance(Z, Tensor)
+            return (beta.to(Z.dtype) @ Z) @ Z.T
+        gram = self.gram32 if rough else self.gram
+        return beta.to(gram.dtype) @ gram
 
     def fork(self) -> GramSolver:
         """A solver for another thread: shares the examples, not what was learnt about speed."""
@@ -190,7 +204,8 @@ class GramSolver:
         if n <= N_SAMPLES_FLOAT64 or self.rejections >= MAX_REJECTIONS:
             return True
         factor = float((5e-5 + 3e-9 * m**2 + 1.3e-11 * m**3).mean())
-        return factor < self.cg_iterations * (1.5e-11 * n * n + 1e-8 * n)
+        width = min(n, 2 * self.Z.shape[1]) if self.is_thin else n
+        return factor < self.cg_iterations * (1.5e-11 * n * width + 1e-8 * n)
 
     def _factor(self, problem: Problem, active: Tensor, dtype: torch.dtype) -> Tensor:
         """Solve the systems of all models by Cholesky factors."""
@@ -207,19 +222,18 @@ class GramSolver:
         self, problem: Problem, active: Tensor, begin: Tensor, enough: Tensor, dtype: torch.dtype
     ) -> Tensor:
         """Conjugate gradients on every model at once, until ``|residual|^2 <= enough``."""
-        gram = self.gram32 if dtype == torch.float32 else self.gram
-        dtype = gram.dtype
+        exactness, dtype = dtype, self.gram32.dtype if dtype == torch.float32 else dtype
         mask = active.to(dtype)
         ridge = _inverse_cost(problem).to(dtype) * mask
         x = begin.to(dtype)
-        r = mask * (problem.y.to(dtype) - x @ gram) - ridge * x
+        r = mask * (problem.y.to(dtype) - self.product(x, exactness)) - ridge * x
         p = r.clone()
         rho = (r * r).sum(dim=1)
         goal = enough.to(dtype)
         self.cg_iterations = 0
         for _ in range(MAX_CG):
             self.cg_iterations += 1
-            q = (p @ gram).mul_(mask).addcmul_(ridge, p)
+            q = self.product(p, exactness).mul_(mask).addcmul_(ridge, p)
             curvature = (p * q).sum(dim=1)
             rate = torch.where(rho > goal, rho / curvature.clamp(min=1e-30), 0.0)[:, None]
             x.addcmul_(rate, p)
@@ -232,12 +246,12 @@ class GramSolver:
 
     def _reach(self, problem: Problem, beta: Tensor, tol: float, dtype: torch.dtype) -> GramState:
         """Assess ``beta`` in ``dtype``, and in float64 what meets the tolerance there."""
-        gram = self.gram32 if dtype == torch.float32 else self.gram
-        state = self._assess(problem, beta, (beta.to(gram.dtype) @ gram).double())
+        state = self._assess(problem, beta, self.product(beta, dtype).double())
         rows = torch.nonzero(state.gap <= tol * state.primal).flatten()
-        if gram.dtype == torch.float32 and rows.numel():
+        if dtype == self.gram32.dtype == torch.float32 and rows.numel():
             sure = beta[rows]
-            state.put(rows, self._assess(problem.take(rows), sure, sure @ self.gram))
+            f = self.product(sure, torch.float64)
+            state.put(rows, self._assess(problem.take(rows), sure, f))
         return state
 
     def _descend(

@@ -39,7 +39,7 @@ def cross_validate_ridge(
     ValueError
         The shapes do not fit, ``ridge`` is not above 0, or there is one class only.
     """
-    products = torch.from_numpy(np.array(gram, dtype=np.float32))
+    products = torch.from_numpy(np.require(gram, dtype=np.float32, requirements=["C", "W"]))
     classes, member = np.unique(np.asarray(y), return_inverse=True)
     divisions, n = np.asarray(folds), member.size
     if products.shape != (n, n) or divisions.ndim != 2 or divisions.shape[1] != n:
@@ -60,16 +60,22 @@ def cross_validate_ridge(
         for fold in np.unique(division):
             rows = np.flatnonzero(division == fold)
             index = torch.from_numpy(rows)
-            residual = torch.linalg.solve(inverse[index][:, index], a[index])
+            residual = _solve(inverse.index_select(0, index).index_select(1, index), a[index])
             scores = target[index] - residual
             repeat[rows] = (scores.argmax(dim=1) == own[index]).numpy()
     return correct
 
 
+def _solve(system: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Of a part of an inverse, which is positive definite up to rounding."""
+    factor, failed = torch.linalg.cholesky_ex(system)
+    return torch.linalg.solve(system, right) if int(failed) else torch.cholesky_solve(right, factor)
+
+
 def _inverse(gram: torch.Tensor, ridge: float) -> torch.Tensor:
     """``(gram + ridge I)^-1``, in float64 where float32 does not do."""
     for dtype in (torch.float32, torch.float64):
-        system = gram.to(dtype)
+        system = gram.to(dtype, copy=True)
         system.diagonal().add_(ridge)
         factor, failed = torch.linalg.cholesky_ex(system)
         if not int(failed):

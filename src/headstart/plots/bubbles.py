@@ -143,7 +143,9 @@ def bubble_plot(
     def at_y(value: float) -> float:
         return bottom - (value - y_low) / (y_high - y_low) * (bottom - _TOP)
 
-    legend = _legend(largest, area_axis, area_unit, right, bottom)
+    legend = _legend(
+        largest, area_axis, area_unit, right, bottom, _covered(points, at_x, at_y, largest)
+    )
     taken = [legend[1]] if legend else []
     placed = _place(points, at_x, at_y, largest, (_LEFT, right, _TOP, bottom), taken)
     body = [svg.text(y_axis, 2, 14, class_="muted small")]
@@ -216,7 +218,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
         values = [v for v in values if low <= math.log10(v) <= high]
         if len(values) <= 10:
             break
-    return values
+    # A narrow range has none or one of them.
+    return values if len(values) > 1 else svg.ticks(10.0**low, 10.0**high, n=5)
 
 
 def _place(
@@ -337,9 +340,14 @@ def _leader(spot: _Placed) -> list[str]:
 
 
 def _legend(
-    largest: float, axis: str, unit: Callable[[float], str], right: float, bottom: float
+    largest: float,
+    axis: str,
+    unit: Callable[[float], str],
+    right: float,
+    bottom: float,
+    covered: Sequence[_Box],
 ) -> tuple[list[str], _Box] | None:
-    """Two areas with their values at the lower right, where cheap and bad points seldom are."""
+    """Two areas with their values in the lower corner, right or left, that covers less."""
     if not axis:
         return None
     rounded = _round_down(largest)
@@ -347,7 +355,13 @@ def _legend(
     words = [unit(value) for value in sizes]
     wide = 2 * _LARGEST + 10 + max(svg.text_width(w, size_px=_TEXT) for w in words)
     wide = max(wide, svg.text_width(axis, size_px=_TEXT))
-    left, y = right - wide, bottom - 10
+    tall = sum(2 * _radius(size, largest) + 5 for size in sizes) + 28
+
+    def cost(left: float) -> float:
+        box = _Box(left - 6, bottom - tall, left + wide, bottom)
+        return sum(box.overlap(other) for other in covered)
+
+    left, y = min((right - wide, _LEFT + 6), key=cost), bottom - 10
     parts = []
     for value, word in zip(reversed(sizes), reversed(words), strict=True):
         r = _radius(value, largest)
@@ -356,7 +370,18 @@ def _legend(
         parts.append(svg.text(word, left + 2 * _LARGEST + 8, y - r + 4, class_="muted small"))
         y -= 2 * r + 5
     parts.append(svg.text(axis, left, y - 4, class_="muted small"))
-    return parts, _Box(left - 6, y - 18, right, bottom)
+    return parts, _Box(left - 6, y - 18, left + wide, bottom)
+
+
+def _covered(points: Sequence[Bubble], at_x: _Scale, at_y: _Scale, largest: float) -> list[_Box]:
+    """What bubbles and their intervals cover."""
+    boxes = []
+    for p in points:
+        x, y, r = at_x(p.x), at_y(p.y), _radius(p.area, largest)
+        boxes.append(_Box(x - r, y - r, x + r, y + r))
+        if p.low is not None and p.high is not None:
+            boxes.append(_Box(x - 2, at_y(p.high), x + 2, at_y(p.low)))
+    return boxes
 
 
 def _round_down(value: float) -> float:

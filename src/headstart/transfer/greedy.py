@@ -8,13 +8,17 @@ cross-validation has a closed form, so that each is judged on several divisions 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from headstart.heads import PairedDifference, repeated_difference
+from headstart.heads.parallel import map_pieces
 from headstart.heads.ridge import cross_validate_ridge
 from headstart.progress import Progress, silent
 
@@ -79,19 +83,21 @@ def forward_selection(
         that they bring together is within one standard error of nothing.
     """
     n_most = sum(len(grams) - i for i in range(min(max_blocks, len(grams))))
-    n_done = 0
+    done = itertools.count(1)
     # Rows keep unit length in every set, so that one ridge suits all sets.
     ridge = _best_ridge(grams[-1], y, folds)
+
+    def judge(total: NDArray[np.float32], n_blocks: np.float32, added: int) -> NDArray[np.bool_]:
+        correct = cross_validate_ridge((total + grams[added]) / n_blocks, y, folds, ridge)
+        progress("add blocks", next(done), n_most)
+        return correct
+
     steps: list[Step] = []
     total = np.zeros_like(grams[0])
     left = list(range(len(grams)))
     while left and len(steps) < max_blocks:
-        tried = []
-        for i in left:
-            mean = (total + grams[i]) / np.float32(len(steps) + 1)
-            tried.append(cross_validate_ridge(mean, y, folds, ridge))
-            n_done += 1
-            progress("add blocks", n_done, n_most)
+        with_each = partial(judge, total, np.float32(len(steps) + 1))
+        tried = map_pieces(with_each, left, torch.device("cpu"))
         best = int(np.argmax([correct.mean() for correct in tried]))
         gain = repeated_difference(tried[best], steps[-1].correct) if steps else None
         steps.append(Step(added=left[best], correct=tried[best], gain=gain, is_taken=False))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -216,6 +218,52 @@ def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monke
     np.testing.assert_allclose(P.sum(axis=1), 1)
     again = headstart.load(run.folder).model
     np.testing.assert_allclose(again.of_texts(texts), P, atol=1e-6)
+
+
+class _Encoder:
+    """Stands in for sentence-transformers: how often each letter of a few occurs."""
+
+    def __init__(self, path: str, **_: object) -> None:
+        pass
+
+    def encode(self, texts: list[str], **_: object) -> np.ndarray:
+        return np.array([[t.count(c) for c in "aeioulmdg"] for t in texts], dtype=np.float32)
+
+
+def test_fit__sentence_encoder(reviews, tmp_path, monkeypatch) -> None:
+    from headstart.runs.choose import Choice, choose
+
+    def prefer_encoder(candidates):
+        found = choose(candidates)
+        at = next(i for i, c in enumerate(candidates) if c.blocks.taps[0] == "sentence encoder")
+        return Choice(best=found.best, chosen=at, differences=found.differences)
+
+    monkeypatch.setattr("headstart.runs.text.fit.choose", prefer_encoder)
+    package = SimpleNamespace(SentenceTransformer=_Encoder)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", package)
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    (encoder / "modules.json").write_text("{}")
+    (encoder / "pytorch_model.bin").write_bytes(bytes(4_000_000))
+    monkeypatch.chdir(tmp_path)
+    run = headstart.fit(
+        reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=2, Cs=(1.0,),
+        encoder="encoder", finetune=False,
+    )  # fmt: skip
+    macs = {c["tap"]: c["macs"] for c in run.metrics["candidates"]}
+    assert macs["sentence encoder"] > 1e6 > macs["TF-IDF of words and characters"]
+    monkeypatch.chdir(tmp_path / "run")  # the encoder was named by a relative path
+    again = headstart.load(run.folder).model
+    texts = ["the film is not dull", "the plot is cold"]
+    np.testing.assert_allclose(again.of_texts(texts), run.model.of_texts(texts), atol=1e-6)
+    (encoder / "modules.json").write_text("{ }")
+    with pytest.raises(RunError, match="is not the one that the run was fitted with"):
+        again.of_texts(texts)
+    (encoder / "modules.json").unlink()
+    (encoder / "pytorch_model.bin").unlink()
+    encoder.rmdir()
+    with pytest.raises(RunError, match=r"needs the sentence encoder in .* which is not there"):
+        again.of_texts(texts)
 
 
 @pytest.mark.parametrize(

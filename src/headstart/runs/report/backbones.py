@@ -37,6 +37,11 @@ def cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def shown_name(row: Mapping[str, Any]) -> str:
+    """The name for a figure, where a file's suffix would only take room."""
+    return str(row["name"]).removesuffix(".safetensors")
+
+
 def method(found: Found) -> str:
     """How it was measured."""
     return (
@@ -63,7 +68,7 @@ def _bubbles(found: Found) -> Section:
     rows = found["candidates"]
     points = [
         Bubble(
-            label=row["name"],
+            label=shown_name(row),
             x=row["macs"] / 1e9,
             y=100 * row["cv"][0],
             low=100 * row["cv"][1],
@@ -84,7 +89,7 @@ def _bubbles(found: Found) -> Section:
         y_axis="cross-validated accuracy, %",
         area_axis="parameters",
         area_unit=short,
-        front=[row["name"] for row in rows if row["is_on_front"]],
+        front=[shown_name(row) for row in rows if row["is_on_front"]],
     )
     return Section(
         heading="Accuracy against computation",
@@ -99,7 +104,7 @@ def _bubbles(found: Found) -> Section:
 def _speeds(found: Found) -> Section:
     rows = [
         plots.IntervalRow(
-            label=f"{row['name']}: {row['images_per_s']:,.0f} images/s",
+            label=f"{shown_name(row)}: {row['images_per_s']:,.0f} images/s",
             value=100 * row["cv"][0],
             low=100 * row["cv"][1],
             high=100 * row["cv"][2],

@@ -12,12 +12,20 @@ import numpy as np
 
 from headstart.heads import stratified_folds
 from headstart.progress import Progress, silent
-from headstart.runs.text.features import AVERAGE, BOTH, TextBlocks, TextFeatures, network_blocks
+from headstart.runs.text.features import (
+    AVERAGE,
+    BOTH,
+    SENTENCES,
+    TextBlocks,
+    TextFeatures,
+    network_blocks,
+)
 from headstart.runs.text.fit import refit_text
 from headstart.runs.text.measure import Judge
 from headstart.runs.text.model import network_scores
 from headstart.runs.text.settings import TEXT_CS
 from headstart.text.published import require_embeddings
+from headstart.text.sentences import encoder_digest, find_encoder
 from headstart.text.settings import VARIANTS, TextTraining, require_variant
 from headstart.transfer.arms import Arm
 from headstart.transfer.comparison import Comparison, Outcome, Split, compare_with
@@ -37,10 +45,13 @@ class TextArm(Arm):
     blocks : TextBlocks
     training : TextTraining, optional
         None: a linear SVM.
+    encoder_digest : str, optional
+        Contents of the sentence encoder.
     """
 
     blocks: TextBlocks
     training: TextTraining | None = None
+    encoder_digest: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -48,7 +59,8 @@ class TextArm(Arm):
             n: getattr(self, n) for n in ("name", "line", "n_layers", "starts_from_svm", "extra_s")
         }
         told = self.training and self.training.to_dict()
-        return plain | {"parts": list(self.blocks.parts), "settings": told}
+        plain |= {"parts": list(self.blocks.parts), "settings": told}
+        return plain | ({"encoder": self.encoder_digest} if self.encoder_digest else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +71,13 @@ class TextComparison:
     word_vectors: str
 
 
-def text_arms(base: TextTraining, variants: Sequence[str]) -> tuple[TextArm, ...]:
-    """Two linear SVMs, and a TextCNN of each variant at the same number of epochs.
+def text_arms(
+    base: TextTraining, variants: Sequence[str], *, encoder: str | None = None
+) -> tuple[TextArm, ...]:
+    """Linear SVMs, and a TextCNN of each variant at the same number of epochs.
+
+    An ``encoder`` adds the linear SVM on it; its contents are part of the arm, so that results of
+    other arms are kept when it changes.
 
     Raises
     ------
@@ -69,11 +86,21 @@ def text_arms(base: TextTraining, variants: Sequence[str]) -> tuple[TextArm, ...
     """
     for variant in variants:
         require_variant(variant)
+    encoded = []
+    if encoder is not None:
+        arm = TextArm(
+            name="sentence encoder",
+            line=f"linear SVM on the frozen sentence encoder {Path(encoder).name}",
+            blocks=SENTENCES,
+            encoder_digest=encoder_digest(find_encoder(encoder)),
+        )
+        encoded.append(arm)
     return (
         TextArm(name="TF-IDF", line="linear SVM on TF-IDF of words and characters", blocks=BOTH),
         TextArm(
             name="embedding average", line="linear SVM on the mean word vector", blocks=AVERAGE
         ),
+        *encoded,
         *(
             TextArm(
                 name=variant,
@@ -92,6 +119,7 @@ def compare_texts(
     *,
     seeds: Sequence[int],
     embeddings: str | None = None,
+    encoder: str | None = None,
     cache: Path | None = None,
     device: str | None = None,
     progress: Progress = silent,
@@ -100,7 +128,7 @@ def compare_texts(
     """Fit every arm with every seed; parameters are those of `headstart.transfer.compare`.
 
     Words, terms and word vectors are learnt from the texts that are fitted on; a file of word
-    vectors may be named by ``embeddings``.
+    vectors may be named by ``embeddings``, a sentence encoder by ``encoder``.
 
     Raises
     ------
@@ -113,8 +141,9 @@ def compare_texts(
         require_embeddings(embeddings)
     root = cache or cache_folder()
     fitter = TextFitter(
-        test=index.test, embeddings=embeddings, cache=root, device=device, progress=progress
-    )
+        test=index.test, embeddings=embeddings, encoder=encoder, cache=root, device=device,
+        progress=progress,
+    )  # fmt: skip
     found = compare_with(
         fitter, index, arms, seeds=seeds, cache=root, progress=progress,
         on_outcome=on_outcome, noun="text",
@@ -131,6 +160,7 @@ class TextFitter:
 
     test: Sequence[TextRecord]
     embeddings: str | None
+    encoder: str | None
     cache: Path
     device: str | None
     progress: Progress
@@ -188,7 +218,7 @@ class TextFitter:
             features = TextFeatures(
                 texts=[r.text for r in split.fit],
                 embeddings=self.embeddings,
-                encoder=None,
+                encoder=self.encoder,
                 cache=self.cache,
                 device=self.device,
                 progress=self.progress,

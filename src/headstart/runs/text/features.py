@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import InputError
 from headstart.heads.examples import join_rows
+from headstart.progress import Progress, silent
 from headstart.runs.blocks import Blocks
 from headstart.text.embeddings import (
     Embeddings,
@@ -22,11 +23,9 @@ from headstart.text.embeddings import (
     vectors_for,
 )
 from headstart.text.published import find_embeddings
+from headstart.text.sentences import encode_sentences, encoder_digest, find_encoder
 from headstart.text.tfidf import Tfidf, join_sparse
 from headstart.text.words import Vocabulary, tokenize
-
-if TYPE_CHECKING:
-    from headstart.progress import Progress
 
 # To be raised when the same texts give other features.
 VERSION = 1
@@ -80,6 +79,7 @@ class TextFeatures:
     embeddings : str, optional
         A file or a published name; default: learnt from the texts.
     encoder : str, optional
+        A folder or a name, as `find_encoder` takes it.
     cache : Path
     progress : Progress
     """
@@ -115,6 +115,16 @@ class TextFeatures:
         """In the order of the vocabulary, unknown words at random."""
         return vectors_for(self.vocabulary, self.known, VECTOR_SEED)
 
+    @cached_property
+    def encoder_folder(self) -> Path | None:
+        """Where the sentence encoder lies."""
+        return None if self.encoder is None else find_encoder(self.encoder)
+
+    @cached_property
+    def encoder_digest(self) -> str | None:
+        """The contents of the sentence encoder."""
+        return None if self.encoder_folder is None else encoder_digest(self.encoder_folder)
+
     def tfidf(self, kind: str) -> Tfidf:
         """The terms of the training texts, learnt when first asked for."""
         if kind not in self._tfidf:
@@ -126,10 +136,8 @@ class TextFeatures:
         told = [str(VERSION), *blocks.parts]
         if blocks.is_network or "average" in blocks.parts:
             told += [*self.known.words, hashlib.sha256(self.known.vectors.tobytes()).hexdigest()]
-        if "sentences" in blocks.parts and self.encoder is not None:
-            from headstart.text.sentences import encoder_digest
-
-            told.append(encoder_digest(Path(self.encoder).expanduser()))
+        if "sentences" in blocks.parts:
+            told.append(self.encoder_digest or "")
         return hashlib.sha256("\0".join(told).encode()).hexdigest()
 
     def rows(self, blocks: TextBlocks, texts: Sequence[str]) -> Any:
@@ -139,9 +147,10 @@ class TextFeatures:
             texts,
             tfidf=[self.tfidf(p) for p in blocks.parts if p in ("words", "characters")],
             embeddings=self.known if "average" in blocks.parts else None,
-            encoder=self.encoder,
+            encoder=self.encoder_folder,
             cache=self.cache,
             device=self.device,
+            progress=self.progress,
         )
 
 
@@ -151,17 +160,17 @@ def make_rows(
     *,
     tfidf: Sequence[Tfidf],
     embeddings: Embeddings | None,
-    encoder: str | None,
+    encoder: Path | None,
     cache: Path | None = None,
     device: str | None = None,
+    progress: Progress = silent,
 ) -> Any:
     """Features of texts, (n, d), of all `parts` side by side: a sparse array, or float32."""
     if tfidf:
         return join_sparse([made.transform(texts) for made in tfidf])
     if embeddings is not None:
         return average_vectors([tokenize(text) for text in texts], embeddings)
-    from headstart.text.sentences import encode_sentences
-
     if encoder is None:
         raise InputError(f"features of {', '.join(parts)} need a sentence encoder: give --encoder")
-    return join_rows([encode_sentences(Path(encoder), texts, cache=cache, device=device)])
+    rows = encode_sentences(encoder, texts, cache=cache, device=device, progress=progress)
+    return join_rows([rows])

@@ -181,6 +181,8 @@ class _TextJob:
         )
         with self._timed("word_vectors"):
             logger.info("word vectors: %s", features.known.source)
+            if features.encoder_folder is not None:
+                logger.info("sentence encoder: %s", features.encoder_folder)
         return Judge(
             records=train,
             folds=folds,
@@ -273,7 +275,7 @@ def refit_text(
     classes, member = np.unique(judge.y, return_inverse=True)
     temperature = fit_temperature(scores.decisions, member)
     features = judge.features
-    has_average = "average" in blocks.parts
+    has_average, has_sentences = "average" in blocks.parts, "sentences" in blocks.parts
     model = TextModel(
         classes=tuple(str(c) for c in classes),
         blocks=blocks,
@@ -283,7 +285,7 @@ def refit_text(
             "name": str(blocks),
             "digest": features.digest(blocks),
             "word vectors": features.known.source if has_average or blocks.is_network else None,
-            "encoder": features.encoder if "sentences" in blocks.parts else None,
+            "encoder": features.encoder if has_sentences else None,
         },
         coef=np.eye(len(classes)),
         intercept=np.zeros(len(classes)),
@@ -301,7 +303,8 @@ def refit_text(
             intercept=intercept,
             tfidf=tuple(features.tfidf(p) for p in blocks.parts if p in ("words", "characters")),
             embeddings=features.known if has_average else None,
-            encoder=features.encoder if "sentences" in blocks.parts else None,
+            encoder=features.encoder_folder if has_sentences else None,
+            encoder_digest=features.encoder_digest if has_sentences else None,
         )
     P = model.of_texts([r.text for r in test])
     return tested(model, temperature.probabilities(scores.decisions), P, test)

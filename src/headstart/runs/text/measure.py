@@ -30,6 +30,7 @@ from headstart.runs.text.features import (
     network_blocks,
 )
 from headstart.runs.text.model import network_scores
+from headstart.text.sentences import encoder_macs
 from headstart.text.settings import TextTraining
 from headstart.text.words import tokenize
 
@@ -106,7 +107,7 @@ class Judge:
         if scores is None:
             scores = self._score(rows)
             keep(kept_at, scores)
-        return Candidate(blocks=blocks, macs=self._macs(rows), scores=scores)
+        return Candidate(blocks=blocks, macs=self._macs(blocks, rows), scores=scores)
 
     def networks(self, base: TextTraining, *, allowance_s: float) -> Networks:
         """TextCNNs of the variants that there is time for, with the layers of the first.
@@ -267,17 +268,24 @@ class Judge:
             correct=path.correct[path.best],
         )
 
-    def _macs(self, rows: Any) -> int:
-        """Of the mean text: each number that is not zero, once a class."""
+    def _macs(self, blocks: TextBlocks, rows: Any) -> int:
+        """Of the mean text: each number that is not zero, once a class; and an encoder's own."""
         n_numbers = float(rows.nnz / rows.shape[0] if hasattr(rows, "nnz") else rows.shape[1])
-        return round(n_numbers * len(np.unique(self.y)))
+        own = 0
+        if "sentences" in blocks.parts and self.features.encoder_folder is not None:
+            own = encoder_macs(self.features.encoder_folder, self._n_words)
+        return own + round(n_numbers * len(np.unique(self.y)))
+
+    @property
+    def _n_words(self) -> float:
+        """Of the mean text."""
+        return float(np.mean([len(tokens) for tokens in self.features.tokens]))
 
     def _network_macs(self, settings: TextTraining) -> int:
         """Of the mean text: every window of every map."""
-        n_words = float(np.mean([len(tokens) for tokens in self.features.tokens]))
         channels = 2 if settings.variant == "multichannel" else 1
         width = self.features.known.n_features * channels
-        return round(n_words * sum(settings.widths)) * width * settings.n_maps
+        return round(self._n_words * sum(settings.widths)) * width * settings.n_maps
 
 
 def as_lists(layers: dict[str, NDArray[np.bool_]]) -> dict[str, list[int]]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.sources import shown
 from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.runs.folder import SCHEMA, read_json, write_json
@@ -47,14 +48,17 @@ class TextModel(Model):
     ----------
     tfidf : tuple of Tfidf
     embeddings : Embeddings, optional
-    encoder : str, optional
+    encoder : Path, optional
         Folder of the sentence encoder.
+    encoder_digest : str, optional
+        Of its contents when the head was fitted.
     network : (TrainedText, Vocabulary), optional
     """
 
     tfidf: tuple[Tfidf, ...] = ()
     embeddings: Embeddings | None = None
-    encoder: str | None = None
+    encoder: Path | None = None
+    encoder_digest: str | None = None
     network: tuple[TrainedText, Vocabulary] | None = None
 
     @property
@@ -81,11 +85,28 @@ class TextModel(Model):
             texts,
             tfidf=self.tfidf,
             embeddings=self.embeddings,
-            encoder=self.encoder,
+            encoder=self._find_encoder(),
         )
         if issparse(X):
             return np.asarray(normalize(X) @ self.coef.T + self.intercept)
         return self.scores(X)
+
+    def _find_encoder(self) -> Path | None:
+        """The folder of the encoder that the head was fitted with; it is not part of the run."""
+        from headstart.text.sentences import encoder_digest
+
+        folder = self.encoder
+        if folder is not None and not folder.is_dir():
+            raise RunError(
+                f"the run needs the sentence encoder in {shown(folder)}, which is not there: "
+                "put it back, or fit again with --encoder"
+            )
+        if folder is not None and self.encoder_digest not in (None, encoder_digest(folder)):
+            raise RunError(
+                f"the sentence encoder in {shown(folder)} is not the one that the run was fitted "
+                "with: put that one back, or fit again"
+            )
+        return folder
 
     def feature_keys(self) -> dict[int, FeatureKey]:
         """Texts have none."""
@@ -118,7 +139,8 @@ class TextModel(Model):
             "name": self.blocks.taps[0],
             "parts": list(self.parts),
             "tfidf": [{"kind": t.kind, "terms": list(t.terms)} for t in self.tfidf],
-            "encoder": self.encoder,
+            "encoder": None if self.encoder is None else str(self.encoder),
+            "encoder_digest": self.encoder_digest,
             "is_network": self.network is not None,
             "embeddings": None,
         }
@@ -178,7 +200,8 @@ def read_text_model(folder: Path) -> TextModel:
                 for i, t in enumerate(facts["tfidf"])
             ),
             embeddings=_embeddings(facts["embeddings"], tensors),
-            encoder=facts["encoder"],
+            encoder=None if facts["encoder"] is None else Path(facts["encoder"]),
+            encoder_digest=facts.get("encoder_digest"),
             network=network,
             folder=folder,
         )

@@ -21,7 +21,7 @@ class TextSettings(Settings):
     embeddings : str, optional
         A file of word vectors, or a published name; default: learnt from the training texts.
     encoder : str, optional
-        Folder of a sentence encoder.
+        Folder of a sentence encoder, an installed package that carries one, or a hub name in the cache.
     epochs : int >= 1, default 10
         Of each TextCNN.
 
