@@ -188,6 +188,7 @@ def test_index_texts__a_missing_file_or_a_folder(tmp_path) -> None:
         ("split.csv", "train,Class/a.jpg\ntest,Class/b.jpg\n", False),
         ("captions.csv", "path,caption\na/1.png,a cat sits\nb.png,a dog runs\n", False),
         ("texts.csv", "t,c\na cat sits,x\na dog runs,y\n", True),
+        ("long.csv", "t,c\na cat sits,x\n" + "word " * 50_000 + ",y\n", True),
         ("words.csv", "t,c\ncat,x\ndog,y\n", False),
         ("empty.csv", "", False),
         ("notes.md", "some text here", False),

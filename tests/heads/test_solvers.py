@@ -124,3 +124,41 @@ def test_gram_solve__survives_duplicates_and_features_of_any_scale() -> None:
     solver = GramSolver(Z)
     state = solver.solve(p, solver.empty(p), 1e-6)
     assert (state.gap <= 1e-6 * state.primal).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gram_product__by_few_features_equals_that_by_the_gram_matrix(dtype: torch.dtype) -> None:
+    Z, p = problem(400, 30, C=1.0)
+    solver = GramSolver(Z)
+    assert solver.is_thin
+    assert not GramSolver(Z[:50]).is_thin
+    beta = p.y * torch.rand(3, 400, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = solver.product(beta, dtype)
+    assert found.dtype == dtype
+    wanted = beta @ (Z @ Z.T)
+    atol = float(wanted.abs().max()) * (1e-5 if dtype == torch.float32 else 1e-12)
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("d", [40, 400])
+@pytest.mark.parametrize("C", [1.0, 100.0])
+def test_gram_solve__never_goes_uphill_at_a_loose_tolerance(
+    d: int, C: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With room to rise, steps went round in a circle at a gap just above the tolerance.
+    Z, p = problem(300, d, C)
+    tol, rises = 1e-3, []
+    descend = GramSolver._descend
+
+    def watched(self: Any, part: Any, now: Any, *rest: Any) -> Any:
+        reached = descend(self, part, now, *rest)
+        open_ = reached.gap > tol * now.primal
+        rises.extend((reached.primal / now.primal - 1)[open_].tolist())
+        return reached
+
+    monkeypatch.setattr(GramSolver, "_descend", watched)
+    solver = GramSolver(torch.nn.functional.normalize(Z, dim=1))
+    found = solver.solve(p, solver.empty(p), tol)
+    assert (found.gap <= tol * found.primal).all()
+    assert rises
+    assert max(rises) < 2e-6

@@ -121,7 +121,10 @@ def parse_kernel(text: str) -> Kernel:
     widths = sorted({len(row) for row in rows})
     if widths != [len(rows)]:
         shown = " or ".join(map(str, widths))
-        raise InputError(f"--kernel must be square; got {len(rows)} rows of {shown} numbers")
+        raise InputError(
+            f"--kernel must be square; got {len(rows)} "
+            f"{'row' if len(rows) == 1 else 'rows'} of {shown} numbers"
+        )
     if len(rows) % 2 == 0:
         raise InputError(
             f"--kernel must have an odd side, so that it has a middle; got {len(rows)} x {len(rows)}"

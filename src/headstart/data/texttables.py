@@ -11,6 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,18 @@ def _sample(path: Path) -> list[Sequence[str]]:
     with path.open("rb") as file:
         text = file.read(SAMPLED_BYTES).decode("utf-8", errors="replace")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text))
-    return [row for row in islice(reader, N_SAMPLED) if row]
+    with _cells_of_any_length(text):
+        return [row for row in islice(reader, N_SAMPLED) if row]
+
+
+@contextmanager
+def _cells_of_any_length(text: str) -> Iterator[None]:
+    """csv has a limit of its own; cells too long are told later, with their column."""
+    limit = csv.field_size_limit(len(text) + 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _decode(path: Path) -> tuple[str, str]:
@@ -141,13 +153,11 @@ def _delimiter(path: Path, text: str) -> str:
 
 def _read_csv(path: Path, text: str, encoding: str) -> Table:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text))
-    limit = csv.field_size_limit(len(text) + 1)  # cells too long are told with their column
     try:
-        numbered = list(_numbered(reader))
+        with _cells_of_any_length(text):
+            numbered = list(_numbered(reader))
     except csv.Error as error:
         raise DataError(f"{shown(path)}, line {reader.line_num}: {error}") from None
-    finally:
-        csv.field_size_limit(limit)
     if not numbered:
         return Table(path, (), (), (), encoding)
     header = tuple(name.strip() for name in numbered[0][1])

@@ -36,6 +36,8 @@ N_SAMPLES_FLOAT64 = 200
 # Tolerances below which float32 is no help.
 FLOAT32_TOL = 1e-7
 MAX_CG = 400
+# Of the objective, in float32.
+MOST_ROUNDING = 1e-6
 # Share of the gap that conjugate gradients may leave to the next step.
 INEXACT = 3e-3
 
@@ -259,11 +261,10 @@ class GramSolver:
     ) -> GramState:
         """Move to ``wanted``, or only part of the way where that would not lower the objective."""
         reached = self._reach(problem, wanted, tol, dtype)
-        # Rounding must not stop a good step near the end; and not-a-number, where float32 was not
-        # enough, has to count as worse.
-        better = (reached.primal <= now.primal * (1 + 0.1 * tol)) | (
-            reached.gap <= tol * now.primal
-        )
+        # Rounding must not stop a good step near the end, but more than rounding may be a circle of
+        # steps that never ends; and not-a-number, where float32 was not enough, has to count as worse.
+        limit = now.primal * (1 + min(0.1 * tol, MOST_ROUNDING))
+        better = (reached.primal <= limit) | (reached.gap <= tol * now.primal)
         worse = torch.nonzero(~better).flatten()
         if worse.numel() == 0:
             return reached

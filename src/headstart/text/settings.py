@@ -127,7 +127,7 @@ def require_variant(variant: str) -> None:
     """
     if variant not in VARIANTS:
         raise InputError(
-            f"variant cannot be {one_line(str(variant))!r}.{did_you_mean(str(variant), VARIANTS)} "
+            f"--variant cannot be {one_line(str(variant))!r}.{did_you_mean(str(variant), VARIANTS)} "
             f"It is one of: {', '.join(VARIANTS)}"
         )
 

@@ -94,6 +94,8 @@ def measure_profile(
     names = _chosen_taps(backbone, taps)
     own = backbone.preprocessing.size_px
     sizes = sorted(set(resolutions or default_resolutions(own)))
+    if sizes[0] < 1:
+        raise InputError(f"--resolutions must be 1 pixel or more; got {sizes[0]}")
     views = tuple(
         View(size_px=size, is_whole=is_whole)
         for is_whole in ((False, True) if whole else (False,))
