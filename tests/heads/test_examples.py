@@ -18,6 +18,7 @@ from headstart.heads.examples import (
     normalize_rows,
     read_rows,
 )
+from headstart.heads.gram import GramSolver
 from headstart.heads.primal import PrimalSolver
 
 CPU = torch.device("cpu")
@@ -166,3 +167,20 @@ def test_join_rows__normalises_each_part_as_asked() -> None:
     joined = join_rows([part, 100 * part], "power")
     np.testing.assert_allclose(joined[:, :2], joined[:, 2:], rtol=1e-6)
     assert joined.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "kind"),
+    [
+        (300, 40, GramSolver),
+        (300, 10, PrimalSolver),
+        (2_000, 160, GramSolver),
+        (2_100, 160, PrimalSolver),
+        (2_100, 220, GramSolver),
+    ],
+)
+def test_task__takes_the_gram_matrix_where_examples_are_few(n: int, d: int, kind: type) -> None:
+    X = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
+    y = np.arange(n) % 2
+    made = task.Task(X, y, 2, np.ones(n), np.ones(2), CPU)
+    assert isinstance(made.solver, kind)

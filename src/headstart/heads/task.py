@@ -31,8 +31,11 @@ __all__ = ["Fit", "Normalize", "Task", "decide", "normalize_rows", "pick_device"
 
 # A product with the Gram matrix costs n^2, one with the features 2 n d; but on the Gram matrix a
 # step touches active examples alone. Measured on scene15 (n = 1,500 and 4,485; d = 80 to 1,280):
-# both cost the same near n = 14 d, and at n = 3.5 d the Gram matrix is 6 times as fast.
+# both cost the same near n = 14 d, and at n = 3.5 d the Gram matrix is 6 times as fast. With more
+# examples what a factor costs grows faster, and features that are alike (those of a TextCNN; n = 3,200,
+# d = 300) need many iterations on it: there the features are 5 times as fast, at n = 10.6 d.
 GRAM_ROWS_PER_FEATURE = 14.0
+MANY_ROWS, GRAM_ROWS_PER_FEATURE_OF_MANY = 2_000, 10.0
 # Above this many examples the Gram matrix (float64 and float32) passes a gigabyte.
 MOST_GRAM_ROWS = 9_000
 # Above this many numbers features are not copied but read block by block, again for every product
@@ -164,7 +167,9 @@ def _choose(X: NDArray[Any], normalize: Normalize, device: torch.device) -> Solv
     if issparse(X):
         return GramSolver(hold_sparse(X, normalize), device)
     n_samples, n_features = X.shape[0], X.shape[1] + 1
-    if n_samples <= min(GRAM_ROWS_PER_FEATURE * n_features, MOST_GRAM_ROWS):
+    is_large = n_samples > MANY_ROWS
+    rows_per_feature = GRAM_ROWS_PER_FEATURE_OF_MANY if is_large else GRAM_ROWS_PER_FEATURE
+    if n_samples <= min(rows_per_feature * n_features, MOST_GRAM_ROWS):
         return GramSolver(hold(X, normalize, np.float64).to(device))
     if X.size > MOST_HELD_NUMBERS:
         examples: Examples = Streamed(X, normalize, device)
