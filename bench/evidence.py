@@ -107,8 +107,8 @@ TABLES = (
     ),
     Table(name="sift-textures", command=f"baseline sift {TEXTURES}"),
 )
-# Scripts that make a page of their own: of scale, and of trust in three steps.
-PAGE_MAKERS = ("scale", "statistics_trust", "trust", "trust_page")
+# Scripts that make a page of their own: of scale, and of trust in four steps.
+PAGE_MAKERS = ("scale", "fuzz", "statistics_trust", "trust", "trust_page")
 FIT = Table(name="fit-budget-scene15", command=f"fit {SCENES} --budget 20m")
 
 

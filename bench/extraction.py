@@ -140,9 +140,9 @@ def row_of(
 def differences(ours: Path, peer: Path) -> dict[str, float]:
     """For each layer, the norm of the difference over the norm of the peer's centred features."""
     found = {}
-    with np.load(ours) as kept:
+    with np.load(ours, allow_pickle=False) as kept:
         for layer in kept.files:
-            theirs = np.load(peer / f"{layer}.npy").astype(np.float64)
+            theirs = np.load(peer / f"{layer}.npy", allow_pickle=False).astype(np.float64)
             centred = np.linalg.norm(theirs - theirs.mean(axis=0))
             found[layer] = float(np.linalg.norm(kept[layer] - theirs) / centred)
     return found

@@ -109,5 +109,8 @@ def installed(precision: str, *, full: bool) -> list[str]:
 
 def difference(ours: Path, peer: Path) -> float:
     """Norm of the difference over the norm of the peer's centred logits."""
-    a, b = np.load(ours).astype(np.float64), np.load(peer).astype(np.float64)
+    a, b = (
+        np.load(ours, allow_pickle=False).astype(np.float64),
+        np.load(peer, allow_pickle=False).astype(np.float64),
+    )
     return float(np.linalg.norm(a - b) / np.linalg.norm(b - b.mean(axis=0)))

@@ -61,10 +61,19 @@ def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 
-def one_line(text: str, *, limit: int = 300) -> str:
-    """``text`` on one line with control characters escaped, for messages and tables.
+def visible(text: str) -> str:
+    """``text`` with every character escaped that would steer a terminal instead of being seen.
 
-    File names may hold newlines and terminal escapes; they must not reach a terminal raw.
+    These are controls (line ends too), marks that turn the direction of writing, bytes that are no
+    UTF-8, and whatever else Python does not call printable. File, class and column names may hold
+    them.
     """
-    flat = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str, *, limit: int = 300) -> str:
+    """`visible`, and not too long for messages and tables."""
+    flat = visible(text)
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"

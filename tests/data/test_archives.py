@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import stat
 import zipfile
 from pathlib import Path
 
@@ -64,8 +66,86 @@ def test_unpack_zip__refuses_links(tmp_path: Path) -> None:
     info.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(info, "/etc")
-    with pytest.raises(DataError, match="outside its folder"):
+    with pytest.raises(DataError, match="a link or a device"):
         unpack_zip(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK])
+def test_unpack_zip__refuses_devices(tmp_path: Path, kind: int) -> None:
+    info = zipfile.ZipInfo("zero")
+    info.external_attr = (kind | 0o666) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "")
+    with pytest.raises(DataError, match="a link or a device"):
+        unpack_zip(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a/x.png", "a/x.png"), ("a/x.png", "A/X.PNG"), ("é.png", "e\u0301.png"), ("a/x", "a\\x")],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_unpack_zip__refuses_names_that_are_one_somewhere(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    with pytest.raises(DataError, match="one file on some computers"):
+        unpack_zip(tmp_path / "a.zip", tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_unpack_zip__a_folder_may_be_named_twice(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("a/", "a/x", "a//"):
+            archive.writestr(name, "")
+    unpack_zip(tmp_path / "a.zip", tmp_path / "out")
+    assert (tmp_path / "out" / "a" / "x").is_file()
+
+
+def overlapping(path: Path, n: int) -> Path:
+    """A bomb without a high ratio of any member: all of them are the same bytes of the file."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0.png", b"\0" * (1 << 20))
+        only = archive.getinfo("0.png")
+        for i in range(1, n):
+            info = copy.copy(only)
+            info.filename = f"{i}.png"
+            archive.filelist.append(info)
+            archive.NameToInfo[info.filename] = info
+    return path
+
+
+def test_unpack_zip__members_that_overlap_are_weighed_by_the_file(tmp_path: Path) -> None:
+    archive = overlapping(tmp_path / "a.zip", 200)
+    with zipfile.ZipFile(archive) as opened:
+        infos = opened.infolist()
+    claimed = sum(i.compress_size for i in infos)
+    unpacked = sum(i.file_size for i in infos)
+    assert archive.stat().st_size < claimed, "else they would not overlap"
+    assert unpacked > 100 * archive.stat().st_size
+    with pytest.raises(DataError, match="which no pictures do"):
+        unpack_zip(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_unpack_zip__a_member_that_lies_of_its_size_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", b"\0" * (80 << 20))
+        archive.getinfo("a.png").file_size = 100
+    with pytest.raises(DataError, match="cannot unpack"):
+        unpack_zip(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_unpack_zip__refuses_too_many_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.data.archives._MAX_MEMBERS", 3)
+    archive = _zip(tmp_path / "a.zip", {f"{i}.png": b"1" for i in range(4)})
+    with pytest.raises(DataError, match="more than 3 files"):
+        unpack_zip(archive, tmp_path / "out")
 
 
 def test_unpack_zip__refuses_a_damaged_archive(tmp_path: Path) -> None:

@@ -239,3 +239,41 @@ def test_read_rgb__gives_an_image_or_a_data_error_for_any_bytes(data: st.DataObj
 )
 def test_is_image_name__goes_by_suffix(name, expected) -> None:
     assert is_image_name(name) is expected
+
+
+def passes(n: int, tail: bytes = b"") -> bytes:
+    """A progressive JPEG of so many passes over 4000 x 4000 pixels, each of 11 bytes."""
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64)).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    at = data.index(b"\xff\xc2") + 5
+    data = data[:at] + (4000).to_bytes(2, "big") * 2 + data[at + 4 :]
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (n - data.count(b"\xff\xda")) + b"\xff\xd9" + tail
+
+
+def test_read_rgb__a_jpeg_of_very_many_passes_is_refused_at_once() -> None:
+    """Each goes over the whole picture: this one would take minutes, a larger one hours."""
+    with pytest.raises(DataError, match="drawn in 30,000 passes, and 200 are the most"):
+        read_rgb(passes(30_000))
+    assert read_rgb(passes(20)).size == (4000, 4000)
+
+
+def test_read_rgb__what_follows_a_jpeg_is_no_pass_of_it() -> None:
+    """As in photographs that carry a film at their end."""
+    assert read_rgb(passes(20, tail=b"\xff\xda" * 300)).size == (4000, 4000)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "F", "I"])
+def test_read_rgb__a_picture_taken_in_strips_is_the_same(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (40, 30, 4), dtype=np.uint8), "RGBA")
+    picture = picture.convert("L").convert(mode) if mode in "FI" else picture.convert(mode)
+    buffer = io.BytesIO()
+    options = {"transparency": 5} if mode == "P" else {}
+    picture.save(buffer, "TIFF" if mode in "FI" else "PNG", **options)
+    whole = read_rgb(buffer.getvalue())
+    monkeypatch.setattr("headstart.data.decode._STRIP_PIXELS", 100)
+    assert read_rgb(buffer.getvalue()).tobytes() == whole.tobytes()

@@ -150,3 +150,34 @@ def test_read_table__refuses_a_field_beyond_reason(folder) -> None:
 )
 def test_clean_name__gives_posix_names(text, name) -> None:
     assert clean_name(text) == name
+
+
+def test_list_table__a_name_longer_than_names_can_be_is_no_file(folder: Path) -> None:
+    path = _write(folder, f"image,label\n{'x' * 5000}.png,cat\n")
+    with pytest.raises(DataError, match="none of the 1 files"):
+        list_table(path)
+
+
+def test_read_table__a_parquet_bomb_is_refused_before_it_is_read(folder: Path) -> None:
+    column = pa.array(["cat"]).dictionary_encode().take(pa.array([0] * 11_000_000, pa.int8()))
+    pq.write_table(pa.table({"label": column}), folder / "a.parquet")
+    assert (folder / "a.parquet").stat().st_size < 1_000_000
+    with pytest.raises(DataError, match=r"11,000,000 cells in .* bytes, which no table"):
+        read_table(folder / "a.parquet")
+
+
+def test_read_table__a_long_word_that_repeats_is_in_memory_once(folder: Path) -> None:
+    words = (
+        pa.array(["x" * 1_000_000, "y"]).dictionary_encode().take(pa.array([0] * 3000, pa.int8()))
+    )
+    pq.write_table(pa.table({"image": words}), folder / "a.parquet")
+    rows = read_table(folder / "a.parquet").rows  # 3 GB, if each cell were a text of its own
+    assert len({id(row[0]) for row in rows}) == 1
+
+
+def test_read_table__columns_of_structures_are_passed_over(folder: Path) -> None:
+    pictures = pa.array([{"bytes": b"x", "path": "a.png"}])
+    data = pa.table({"image": pictures, "path": ["a.png"], "n": [1], "none": pa.nulls(1)})
+    pq.write_table(data, folder / "a.parquet")
+    found = read_table(folder / "a.parquet")
+    assert (found.header, found.rows) == (("path", "n", "none"), (("a.png", "1", ""),))

@@ -259,3 +259,11 @@ def test_list_text_set__says_what_is_missing_or_damaged(tmp_path, monkeypatch) -
     (tmp_path / "TREC_10.label").write_text("")
     with pytest.raises(DataError, match="line 1 is no question of TREC"):
         index_texts(f"trec:{tmp_path}")
+
+
+def test_index_texts__json_nested_beyond_measure_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "label": ' + "[" * 100_000)
+    with pytest.raises(DataError, match="line 1 is not JSON") as caught:
+        index_texts(path)
+    assert "\n" not in str(caught.value)

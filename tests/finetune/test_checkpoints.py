@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from headstart.data import Record
 from headstart.errors import RunError
@@ -101,3 +103,29 @@ def test_load_checkpoint__cut_short_is_told(records: list[Record], tmp_path: Pat
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(RunError, match="damaged"):
         load_checkpoint(tmp_path, identity(records))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"schema": 1}', '{"schema": 1, "identity": 3, "numbers": {}, "position": {}}',
+        '{"schema": 1, "identity": {}, "numbers": {}, "position": {"history": [], "x": 1}}',
+        '{"schema": 1, "identity": {}, "position": {"history": []}}', "[]", "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_load_checkpoint__a_header_of_another_form_is_told(
+    header: str, records: list[Record], tmp_path: Path
+) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / NAME, metadata={"headstart": header})
+    with pytest.raises(RunError, match="damaged or no checkpoint"):
+        load_checkpoint(tmp_path, identity(records))
+
+
+def test_load_checkpoint__a_format_that_would_steer_a_terminal_is_escaped(
+    records: list[Record], tmp_path: Path
+) -> None:
+    header = json.dumps({"schema": "\x1b[31m"})
+    save_file({"a": torch.zeros(1)}, tmp_path / NAME, metadata={"headstart": header})
+    with pytest.raises(RunError, match="has format") as caught:
+        load_checkpoint(tmp_path, identity(records))
+    assert str(caught.value).isprintable()

@@ -90,3 +90,11 @@ def rewrite(path: Path, spoil: str) -> None:
     else:
         header = {"schema": 1}
     save_file(tensors, path, metadata={"headstart": json.dumps(header)})
+
+
+@pytest.mark.parametrize("header", ["[]", "3", '{"schema": "\\u001b[31m"}', "[" * 100_000])
+def test_load_network__a_header_of_another_form_is_one_line(header: str, tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / NAME, metadata={"headstart": header})
+    with pytest.raises(WeightsError) as caught:
+        load_network(tmp_path / NAME, digest="0" * 64)
+    assert str(caught.value).isprintable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,15 @@ from PIL import Image
 
 from headstart import fit
 from headstart.runs.run import Run
+
+
+def without_sums(run: Path) -> Path:
+    """As a run of before there were digests of its files, so that what damages it gets past them."""
+    (run / "SHA256SUMS").unlink()
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (run / "run.json").write_text(json.dumps(facts | {"has_sums": False}), encoding="utf-8")
+    return run
+
 
 SETTINGS = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
 
@@ -32,6 +42,12 @@ def write_shapes(root: Path, *, n: int = 16, classes: tuple[str, ...] = ("bars",
             pixels = np.clip(noisy, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).convert("RGB").save(root / name / f"{i:02d}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def older() -> Callable[[Path], Path]:
+    """``older(run folder)``: the same, as a version without digests made it."""
+    return without_sums
 
 
 @pytest.fixture(scope="session")

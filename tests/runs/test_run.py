@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,10 +76,14 @@ def test_load__opens_what_fit_wrote(run: Run, shapes: Path) -> None:
     ],
 )
 def test_load__damaged_runs_are_one_line(
-    run: Run, tmp_path: Path, name: str, content: bytes | None, said: str
+    run: Run,
+    tmp_path: Path,
+    older: Callable[[Path], Path],
+    name: str,
+    content: bytes | None,
+    said: str,
 ) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(run.folder, copy)
+    copy = older(shutil.copytree(run.folder, tmp_path / "run"))
     if content is None:
         (copy / name).unlink()
     else:
@@ -91,11 +97,130 @@ def test_load__no_such_run_is_one_line(tmp_path: Path) -> None:
         headstart.load(tmp_path / "nothing")
 
 
-def test_predict__other_weights_than_those_of_the_fit_are_refused(
-    run: Run, tmp_path: Path, shapes: Path
+def test_load__a_bit_that_flips_in_any_file_is_one_line(run: Run, tmp_path: Path) -> None:
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    files = sorted(p for p in copy.rglob("*") if p.is_file())
+    assert {"run.json", "metrics.json", "report.html", "predictions.csv", "log.jsonl", "model.json",
+            "head.safetensors", "SHA256SUMS"} == {p.name for p in files}  # fmt: skip
+    rng = random.Random(0)
+    for path in files:
+        whole = path.read_bytes()
+        for place in (0, len(whole) - 1, *rng.sample(range(len(whole)), 6)):
+            bad = bytearray(whole)
+            bad[place] ^= 1 << rng.randrange(8)
+            path.write_bytes(bad)
+            with pytest.raises(RunError) as caught:
+                headstart.load(copy)
+            assert str(caught.value).isprintable()
+            assert str(copy) in str(caught.value)
+        path.write_bytes(whole)
+    assert headstart.load(copy).sentence == run.sentence
+
+
+def test_load__a_file_that_is_missing_or_another_one_is_named(run: Run, tmp_path: Path) -> None:
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    (copy / "notes.txt").write_text("what a person puts beside it is nobody's business")
+    assert headstart.load(copy).sentence == run.sentence
+    (copy / "predictions.csv").unlink()
+    with pytest.raises(
+        RunError, match=r"predictions\.csv cannot be read .*copy the run folder again"
+    ):
+        headstart.load(copy)
+    (copy / "predictions.csv").write_text("name\n")
+    with pytest.raises(RunError, match=r"predictions\.csv was changed after the run was made"):
+        headstart.load(copy)
+    (copy / "SHA256SUMS").unlink()
+    with pytest.raises(RunError, match="SHA256SUMS is missing"):
+        headstart.load(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../x"])
+def test_load__sums_of_files_outside_the_run_are_not_looked_at(
+    run: Run, tmp_path: Path, name: str
 ) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(run.folder, copy)
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    (copy / "SHA256SUMS").write_text(f"{'0' * 64}  {name}\n")
+    with pytest.raises(RunError, match="SHA256SUMS is damaged"):
+        headstart.load(copy)
+
+
+def test_sums__are_what_sha256sum_reads(run: Run) -> None:
+    if (command := shutil.which("sha256sum")) is None:
+        pytest.skip("no sha256sum here")
+    words = [command, "--check", "--strict", "SHA256SUMS"]
+    done = subprocess.run(words, cwd=run.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "model/head.safetensors: OK" in done.stdout
+
+
+def test_load__a_run_of_before_there_were_sums_opens(
+    run: Run, tmp_path: Path, older: Callable[[Path], Path]
+) -> None:
+    copy = older(shutil.copytree(run.folder, tmp_path / "run"))
+    assert headstart.load(copy).sentence == run.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("metrics.json", {"sentence": None}, "sentence is not a text"),
+        ("metrics.json", {"candidates": [{}]}, "candidates.0..tap is missing"),
+        ("metrics.json", {"selection": []}, "selection is not an object"),
+        ("metrics.json", {"taps": [1]}, "taps.0. is not a text"),
+        ("model/model.json", {"taps": [["a"]]}, "taps.0. is not a text"),
+        ("model/model.json", {"taps": ["elsewhere"]}, "are not among the network's"),
+        ("model/model.json", {"resolutions_px": [10**9]}, "resolutions are"),
+        ("model/model.json", {"resolutions_px": ["64"]}, "not a whole number"),
+        ("model/model.json", {"precision": "\x1b[31m"}, "precision is"),
+        ("model/model.json", {"classes": ["one"]}, "classes have coefficients"),
+        ("model/model.json", {"has_partner": True}, "no such run folder"),
+        ("model/model.json", {"backbone": []}, "backbone is not an object"),
+    ],
+)
+def test_load__json_of_another_form_is_one_line(
+    run: Run,
+    tmp_path: Path,
+    older: Callable[[Path], Path],
+    name: str,
+    change: dict[str, Any],
+    said: str,
+) -> None:
+    """What the fuzz tests have found in runs of before there were sums."""
+    copy = older(shutil.copytree(run.folder, tmp_path / "run"))
+    facts = json.loads((copy / name).read_text(encoding="utf-8"))
+    (copy / name).write_text(json.dumps(facts | change), encoding="utf-8")
+    with pytest.raises(RunError, match=said) as caught:
+        headstart.load(copy)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ['{"schema": NaN}', "[" * 100_000, '{"schema": 1, "a": Infinity}'])
+def test_load__what_is_no_json_is_one_line(
+    run: Run, tmp_path: Path, older: Callable[[Path], Path], text: str
+) -> None:
+    copy = older(shutil.copytree(run.folder, tmp_path / "run"))
+    (copy / "metrics.json").write_text(text)
+    with pytest.raises(RunError, match=r"metrics\.json is damaged"):
+        headstart.load(copy)
+
+
+def test_predict__a_head_of_another_width_is_one_line(
+    run: Run, tmp_path: Path, shapes: Path, older: Callable[[Path], Path]
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    copy = older(shutil.copytree(run.folder, tmp_path / "run"))
+    path = copy / "model" / "head.safetensors"
+    tensors = load_file(path)
+    save_file(tensors | {"coef": np.ascontiguousarray(tensors["coef"][:, 1:])}, path)
+    with pytest.raises(RunError, match=r"takes .* features and is given"):
+        headstart.load(copy).predict(shapes / "dots" / "05.png")
+
+
+def test_predict__other_weights_than_those_of_the_fit_are_refused(
+    run: Run, tmp_path: Path, shapes: Path, older: Callable[[Path], Path]
+) -> None:
+    copy = older(shutil.copytree(run.folder, tmp_path / "run"))
     facts = json.loads((copy / "model" / "model.json").read_text())
     facts["backbone"]["digest"] = "0" * 64
     (copy / "model" / "model.json").write_text(json.dumps(facts))

@@ -232,6 +232,29 @@ def test_host__names_that_are_not_ours_are_refused(server: Any, host: str, statu
         assert read_all(sock).startswith(f"HTTP/1.1 {status} ".encode())
 
 
+@pytest.mark.parametrize("length", ["-1", "+5", "9" * 30, "9" * 5000, "0x10", "1_0", "\u0663"])
+def test_length__that_is_none_or_too_large_is_refused_by_the_guard(length: str) -> None:
+    """Whatever stands before the guard lets through."""
+    import asyncio
+
+    from headstart.serve.guard import Guard
+    from headstart.serve.metrics import Metrics
+    from headstart.serve.settings import ServeSettings
+
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-length", length.encode("utf-8"))]
+    scope = {"type": "http", "path": "/predict", "headers": headers}
+    asyncio.run(Guard(None, ServeSettings(), Metrics())(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 413
+
+
 def test_origin__pages_of_other_sites_are_refused(server: Any, photos: Path) -> None:
     image = photos / "dark" / "0.png"
     assert server.predict(image, Origin="https://evil.example").status == 403

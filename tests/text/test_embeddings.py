@@ -200,3 +200,11 @@ def test_average_vectors__unknown_words_do_not_count() -> None:
     )
     rows = average_vectors([["a", "x", "b"], ["x"], [], ["b", "b", "a", "a"]], known)
     assert rows.tolist() == [[2, 4], [0, 0], [0, 0], [2, 4]]
+
+
+def test_read_embeddings__a_damaged_gzip_is_one_line(tmp_path: Path) -> None:
+    data = bytearray(gzip.compress(b"2 2\nfilm 1 2\ngood 3 4\n" * 20))
+    data[12:30] = b"\xff" * 18
+    (tmp_path / "a.gz").write_bytes(data)
+    with pytest.raises(DataError, match="cannot read"):
+        read_embeddings(tmp_path / "a.gz", {"film"})

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headstart.cli.app import run as command
 from headstart.errors import DataError, InputError, RunError
@@ -61,9 +63,18 @@ def test_start_up__does_not_import_gradio(words: list[str]) -> None:
         ({"host": "127.0.0.1:7860", "origin": "null"}, 403),
         ({"host": "127.0.0.1:7860", "origin": "http://127.0.0.1:9999"}, 403),
         ({}, 403),
+        ({"host": "[bad"}, 403),
+        ({"host": "127.0.0.1:7860", "origin": "http://[bad"}, 403),
+        ({"host": "127.0.0.1:7860@evil.example"}, 403),
+        ({"host": "evil.example@127.0.0.1:7860"}, 403),
+        ({"host": "192.168.0.7:7860"}, 403),
+        ({"host": "127.0.0.1", "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403),
+        ({"host": "127.0.0.1", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 200),
+        ({"host": "127.0.0.1", "sec-fetch-site": "same-origin", "sec-fetch-mode": "cors"}, 200),
     ],
 )
-def test_guard__lets_this_page_alone_in(headers: dict[str, str], status: int) -> None:
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_guard__lets_this_page_alone_in(kind: str, headers: dict[str, str], status: int) -> None:
     import asyncio
     from typing import Any
 
@@ -76,13 +87,45 @@ def test_guard__lets_this_page_alone_in(headers: dict[str, str], status: int) ->
         sent.append(message)
 
     scope = {
-        "type": "http",
+        "type": kind,
         "headers": [(k.encode(), v.encode()) for k, v in headers.items()],
     }
     asyncio.run(Guard(app, host="127.0.0.1")(scope, None, send))  # type: ignore[arg-type]
+    if kind == "websocket" and status == 403:
+        assert sent == [{"type": "websocket.close", "code": 1008}]
+        return
     assert sent[0]["status"] == status
     if status == 200:
-        assert sent[0]["headers"] == [(b"content-security-policy", POLICY.encode())]
+        assert dict(sent[0]["headers"]) == {
+            b"content-security-policy": POLICY.encode(),
+            b"x-content-type-options": b"nosniff",
+            b"referrer-policy": b"same-origin",
+        }
+
+
+@pytest.mark.parametrize(
+    ("host", "is_let_in"),
+    [
+        ("192.168.0.7:7860", True),
+        ("[fe80::1]:7860", True),
+        ("localhost:7860", True),
+        (f"{socket.gethostname()}:7860", True),
+        ("evil.example:7860", False),
+        ("", False),
+    ],
+)
+def test_guard__open_to_others_takes_addresses_and_its_own_name(host: str, is_let_in: bool) -> None:
+    """A name that somebody else made point here (DNS rebinding) is none of these."""
+    assert Guard(None, host="0.0.0.0")._is_ours({"host": host}) is is_let_in
+
+
+@given(st.text(), st.text(), st.sampled_from(["127.0.0.1", "0.0.0.0"]))
+def test_guard__takes_any_headers(host: str, origin: str, at: str) -> None:
+    """None makes it fail, and none but this computer's is let in."""
+    guard = Guard(None, host=at)
+    assert guard._is_ours({"host": f"{host}.evil.example"}) is False
+    assert guard._is_ours({"host": "localhost", "origin": f"http://{origin}.evil.example"}) is False
+    assert guard._is_ours({"host": host, "origin": origin}) in (True, False)
 
 
 def test_workspace__lists_finished_runs_alone(tmp_path: Path) -> None:

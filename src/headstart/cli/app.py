@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 import sys
@@ -13,7 +12,8 @@ import typer
 from typer.exceptions import TyperException
 
 import headstart
-from headstart.errors import HeadstartError
+from headstart.cli.console import echo_json
+from headstart.errors import HeadstartError, visible
 
 app = typer.Typer(
     name="headstart",
@@ -165,8 +165,8 @@ def run(argv: list[str]) -> int:
 
 def _fail(message: str, code: int, *, as_json: bool = False) -> int:
     if as_json:
-        typer.echo(json.dumps({"error": message, "exit_code": code}, ensure_ascii=False))
-    typer.echo(f"headstart: {message}", err=True)
+        echo_json({"error": message, "exit_code": code}, indent=None)
+    typer.echo(f"headstart: {visible(message)}", err=True)
     return code
 
 
@@ -174,4 +174,4 @@ class _PlainFormatter(logging.Formatter):
     """Warnings of the library as one line each."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"headstart: {record.levelname.lower()}: {record.getMessage()}"
+        return f"headstart: {record.levelname.lower()}: {visible(record.getMessage())}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from headstart.augment import Found
     from headstart.data import Record
 
+logger = logging.getLogger(__name__)
 app = typer.Typer(no_args_is_help=True, help="Vary training images: look at a policy, learn one.")
 
 MARGIN = 1.15  # images are read larger than the crops, so that there is something to crop
@@ -304,6 +306,7 @@ def _learnt(indexed: Any, budget_s: float, seed: int, progress: Any) -> tuple[An
 
     from headstart.augment import Policy, SearchSettings
     from headstart.data import training_records
+    from headstart.errors import InputError
     from headstart.features import cache_folder
     from headstart.files import write_atomically
 
@@ -313,8 +316,11 @@ def _learnt(indexed: Any, budget_s: float, seed: int, progress: Any) -> tuple[An
     name = hashlib.sha256(asked.encode()).hexdigest()[:32]
     kept = cache_folder() / "policies" / f"{name}.json"
     if kept.exists():
-        facts = json.loads(kept.read_text(encoding="utf-8"))
-        return Policy.from_dict(facts["policy"]), float(facts["seconds"])
+        try:
+            facts = json.loads(kept.read_text(encoding="utf-8"))
+            return Policy.from_dict(facts["policy"]), float(facts["seconds"])
+        except (OSError, ValueError, KeyError, TypeError, InputError) as error:
+            logger.warning("damaged file %s (%s): it is searched anew", kept, error)
     chosen, classes = _shuffled(records, 1000, seed), list(indexed.classes)
     found = _search(chosen, classes, settings, progress)
     facts = {"policy": found.policy.to_dict(), "seconds": found.seconds}

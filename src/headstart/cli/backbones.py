@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.console import console, count
+from headstart.cli.console import console, count, echo_json
 
 if TYPE_CHECKING:
     from headstart.backbones import Entry
@@ -42,7 +42,7 @@ def backbones(
     if find is None:
         if as_json:
             rows = [dataclasses.asdict(e) for e in entries]
-            typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+            echo_json(rows)
         else:
             _show(entries)
         return

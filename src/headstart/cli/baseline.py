@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli.comparison import default_folder
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -171,7 +170,7 @@ def _show(found: Mapping[str, Any], folder: Path, name: str, *, as_json: bool) -
 
     page = write_baseline(folder, name, found)
     if as_json:
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
         return
     table = Table(
         box=box.SIMPLE_HEAD,

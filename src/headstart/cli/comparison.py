@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from headstart.cli.console import console, is_quiet, progress_bars
+from headstart.cli.console import console, echo_json, is_quiet, progress_bars
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def told(*, quiet: bool) -> Callable[[Arm, int, Outcome], None]:
 def show_comparison(found: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     """The table, the answer, and where the page is."""
     if as_json:
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
         return
     from rich import box
     from rich.table import Table

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.console import console
+from headstart.cli.console import console, echo_json
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +59,7 @@ def complexity(
     found["sentence"] = sentence(found)
     page = write_complexity(out, found)
     if as_json:
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
         return
     _show(found)
     console().print(found["sentence"], style="bold", markup=False, soft_wrap=True)

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headstart.errors import InputError
+import typer
+
+from headstart.errors import InputError, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,10 +20,34 @@ if TYPE_CHECKING:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A Rich console; it heeds NO_COLOR and the terminal's width."""
-    from rich.console import Console
+    """A Rich console; it heeds NO_COLOR and the terminal's width.
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    Whatever it is given to show, names that would steer the terminal come out escaped.
+    """
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class Escaping(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                text, style, control = segment
+                yield segment if control else Segment(_visible_lines(text), style)
+
+    return Escaping(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def _visible_lines(text: str) -> str:
+    return text if text.isprintable() else "\n".join(map(visible, text.split("\n")))
+
+
+def echo_json(value: Any, *, indent: int | None = 1) -> None:
+    """Print JSON, in which what would steer a terminal is written as ``\\uXXXX``."""
+    import json
+
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    typer.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def is_quiet() -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +68,7 @@ def export(
             progress=progress,
         )
     if as_json:
-        typer.echo(json.dumps(made.to_dict(), indent=1, ensure_ascii=False))
+        echo_json(made.to_dict())
         return
     show = console()
     rows = [
@@ -139,7 +138,7 @@ def push(
     else:
         done = upload(opened, repo, public=public, with_report=with_report)
     if as_json:
-        typer.echo(json.dumps(done.to_dict(), indent=1, ensure_ascii=False))
+        echo_json(done.to_dict())
         return
     show = console()
     for name, n_bytes in done.files:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.console import console, parse_numbers, progress_bars
+from headstart.cli.console import console, echo_json, parse_numbers, progress_bars
 from headstart.cli.texts import Texts
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def fit(
             data, out=out, force=force, progress=progress, on_epoch=progress.on_epoch, **options
         )
     if as_json:
-        typer.echo((run.folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
+        echo_json(run.metrics)
     else:
         show(run)
 
@@ -175,20 +175,18 @@ def report(
     elif out is not None:
         raise InputError("--out is the place of a page of several runs: name more than one run")
     elif as_json:
-        typer.echo((found[0].folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
+        echo_json(found[0].metrics)
     else:
         show(found[0])
 
 
 def _side_by_side(runs: Sequence[Run], folder: Path, *, as_json: bool) -> None:
-    import json
-
     from headstart.cli.tables import runs_table
     from headstart.runs.report.side_by_side import write_comparison
 
     found, page = write_comparison(runs, folder)
     if as_json:
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
         return
     out = console()
     out.print(runs_table(found["runs"]))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli.comparison import default_folder
-from headstart.cli.console import console
+from headstart.cli.console import console, echo_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +100,7 @@ def kernels(
     folder = out or default_folder(str(image), "kernels")
     page = write_kernels(folder, found, pictures)
     if as_json:
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
         return
     console().print(found["sentence"], style="bold", markup=False, soft_wrap=True)
     console().print(f"page     {page}", markup=False, soft_wrap=True)

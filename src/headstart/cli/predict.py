@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.console import console
+from headstart.cli.console import console, echo_json
 from headstart.cli.texts import Texts, given_paths, predict_table
 from headstart.errors import one_line
 
@@ -90,7 +89,7 @@ def _show(predictions: Iterator[Prediction], *, as_json: bool, as_csv: bool) -> 
     if as_json or as_csv:
         made = list(predictions)
         if as_json:
-            typer.echo(json.dumps([p.to_dict() for p in made], indent=1, ensure_ascii=False))
+            echo_json([p.to_dict() for p in made])
         else:
             typer.echo(predictions_csv(made), nl=False)
         return sum(p.error is not None for p in made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +56,8 @@ def serve(
 
         headstart serve runs/photos --host 0.0.0.0 --token-file token.txt --allow-host photos.example
     """
-    from headstart.cli.console import is_quiet
+    from headstart.cli.console import echo_json, is_quiet
+    from headstart.errors import visible
     from headstart.serve.settings import MIB, ServeSettings, read_token
 
     settings = ServeSettings(
@@ -86,9 +86,9 @@ def serve(
             )
         if as_json:
             facts = {"url": url, "run": run, "classes": list(opened.model.classes)}
-            print(json.dumps(facts, ensure_ascii=False), flush=True)
+            echo_json(facts, indent=None)
         elif not is_quiet():
-            print(f"serving {run} at {url} (Ctrl-C stops it)", flush=True)
+            print(f"serving {visible(run)} at {url} (Ctrl-C stops it)", flush=True)
 
     n = run_service(opened, settings, device=device, on_ready=ready)
     if not as_json and not is_quiet():

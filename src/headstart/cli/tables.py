@@ -36,7 +36,7 @@ def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"{kind} duplicates with different labels",
             [_group(g) for g in groups if g["conflicting"] and not g["straddles"]],
         )
-    for note in [*data.get("notes", ()), *metrics.get("notes", ())]:
+    for note in [*(data.get("notes") or ()), *(metrics.get("notes") or ())]:
         yield f"note: {one_line(note)}"
 
 
@@ -73,8 +73,9 @@ def layer_table(metrics: Mapping[str, Any]) -> Table:
         table.add_column(f"{size} px" if size else "accuracy", justify="right")
     cells = {(c["tap"], c["resolution"]): c for c in metrics["candidates"]}
     for tap in metrics["taps"]:
-        row = [cells[tap, size] for size in metrics["resolutions"]]
-        table.add_row(tap, f"{row[0]['n_features']:,}", *map(_cell, row))
+        row = [cells[tap, size] for size in metrics["resolutions"] if (tap, size) in cells]
+        if row:
+            table.add_row(tap, f"{row[0]['n_features']:,}", *map(_cell, row))
     return table
 
 

@@ -106,7 +106,7 @@ def parse_kernel(text: str) -> Kernel:
         raise InputError(f"--kernel is divided by zero: got {one_line(text, limit=80)!r}")
     try:
         rows = json.loads(typed)
-    except ValueError:
+    except (ValueError, RecursionError):
         rows = None
     if not isinstance(rows, list) or not rows or not all(isinstance(r, list) and r for r in rows):
         raise InputError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
+import unicodedata
 import urllib.error
 import urllib.request
 import zipfile
@@ -82,7 +84,8 @@ def unpack_zip(archive: Path, folder: Path) -> None:
     Raises
     ------
     DataError
-        Where it is damaged, or a member would land outside ``folder`` or is too large.
+        Where it is damaged or unpacks to too much; or where a member would land outside ``folder``,
+        is a link or a device, or has the name of another one.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpack-"))
@@ -91,6 +94,7 @@ def unpack_zip(archive: Path, folder: Path) -> None:
             infos = members.infolist()
             for info in infos:
                 _check_member(info, archive)
+            _check_names(infos, archive)
             _check_size(infos, archive)
             members.extractall(partial)
         partial.replace(folder)
@@ -139,7 +143,7 @@ _DAMAGED = (
 
 def _check_size(infos: list[zipfile.ZipInfo], archive: Path) -> None:
     unpacked = sum(info.file_size for info in infos)
-    packed = sum(info.compress_size for info in infos)
+    packed = archive.stat().st_size  # not the sum of what members claim: they may overlap
     if unpacked > _MAX_UNPACKED_BYTES:
         raise DataError(f"{shown(archive)} unpacks to more than 8 GB: refused")
     if len(infos) > _MAX_MEMBERS:
@@ -153,9 +157,28 @@ def _check_size(infos: list[zipfile.ZipInfo], archive: Path) -> None:
 
 def _check_member(info: zipfile.ZipInfo, archive: Path) -> None:
     path = PurePosixPath(info.filename.replace("\\", "/"))
-    is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
-    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]) or is_link:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
         raise DataError(
             f"{shown(archive)} holds {shown(info.filename)}, which would be written outside its "
             "folder: the archive is refused"
         )
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):  # 0: written on a system without modes
+        raise DataError(
+            f"{shown(archive)} holds {shown(info.filename)}, which is a link or a device and no "
+            "file: the archive is refused"
+        )
+
+
+def _check_names(infos: list[zipfile.ZipInfo], archive: Path) -> None:
+    """Refuse two names that are one on some system: one file would silently replace the other."""
+    known: dict[str, str] = {}
+    for info in infos:
+        name = info.filename.replace("\\", "/").rstrip("/")
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in known and not (info.is_dir() and known[key] == name):
+            raise DataError(
+                f"{shown(archive)} holds {shown(known[key])} and {shown(info.filename)}, which are "
+                "one file on some computers: the archive is refused"
+            )
+        known[key] = name

@@ -23,13 +23,14 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from headstart.errors import DataError, one_line
@@ -39,6 +40,11 @@ MAX_PIXELS = 100_000_000
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Files larger than this are not read into memory."""
+
+MAX_PASSES = 200
+"""Progressive JPEG files with more scans than this are refused; usual ones have about ten."""
+
+_STRIP_PIXELS = 4_000_000
 
 IMAGE_SUFFIXES = frozenset(
     [
@@ -135,7 +141,9 @@ def read_rgb(
         if digest is not None and hashlib.sha256(data).hexdigest() != digest:
             raise Undecodable("it was changed after it was indexed: run the command again")
         with opened(data, max_pixels=max_pixels, at_least=at_least) as image:
-            return upright(to_rgb(image), orientation(image))
+            rgb, turn = to_rgb(image), orientation(image)
+        del image  # before the picture is turned: three of a large one would be in memory
+        return upright(rgb, turn)
     except Undecodable as reason:
         raise DataError(f"cannot use {where}: {reason}") from None
 
@@ -175,6 +183,8 @@ def opened(
                 width, height = image.size
                 if width * height > max_pixels:
                     raise Undecodable(_too_large(width * height, max_pixels, (width, height)))
+                if image.format in ("JPEG", "MPO"):
+                    _check_passes(data)
                 if at_least is not None and image.format == "JPEG":
                     image.draft(None, _stored_size(at_least, orientation(image)))
                 image.load()
@@ -186,6 +196,14 @@ def opened(
         # ZeroDivisionError, MemoryError, ...): to a person all of it is "this file is bad".
         except Exception as error:
             raise Undecodable(_reason(error, data, max_pixels)) from None
+
+
+def _check_passes(data: bytes) -> None:
+    # Each pass goes over the whole picture, be it a dozen bytes: a small file could take hours.
+    if data.count(b"\xff\xda") > MAX_PASSES and (n := _n_passes(data)) > MAX_PASSES:
+        raise Undecodable(
+            f"damaged: it is drawn in {n:,} passes, and {MAX_PASSES} are the most that are taken"
+        )
 
 
 def orientation(image: Image.Image) -> int:
@@ -211,28 +229,74 @@ def upright_size(size: tuple[int, int], exif_orientation: int) -> tuple[int, int
 def to_rgb(image: Image.Image) -> Image.Image:
     """A loaded image as 8-bit RGB by the table at the top of this module."""
     if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep(image)
+        start, factor = _scale_of(image)
+        return _by_strips(image, lambda strip: _from_deep(strip, start, factor))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return _by_strips(image, _over_white)
     if image.mode == "RGB":
         return image.copy()  # the opened file closes with its context
     return image.convert("RGB")
 
 
-def _from_deep(image: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The picture from top to bottom, so that what is computed of a large one is never there whole."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    whole = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        whole.paste(convert(strip), (0, top))
+    return whole
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def _values(image: Image.Image) -> NDArray[np.float32]:
+    return np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+
+
+def _scale_of(image: Image.Image) -> tuple[float, float]:
+    """What is subtracted from the values of a deep image, and what they are multiplied by."""
+    ends = [(float(v.min()), float(v.max())) for v in (_values(s) for _, s in _strips(image))]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
     if image.mode == "F":
         start, span = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high - low)
     elif low >= 0 and high <= 65535:
         start, span = 0.0, next(top for top in (255.0, 4095.0, 65535.0) if high <= top)
     else:
         start, span = low, high - low
-    scaled = (values - start) * (255.0 / span if span > 0 else 0.0)
+    return start, 255.0 / span if span > 0 else 0.0
+
+
+def _from_deep(image: Image.Image, start: float, factor: float) -> Image.Image:
+    with np.errstate(over="ignore", invalid="ignore"):  # values as far apart as float32 has them
+        scaled = np.nan_to_num((_values(image) - start) * factor, nan=0.0)
     grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")
+
+
+def _n_passes(data: bytes) -> int:
+    """How many scans a JPEG file has, up to its end mark; what follows it is no part of the picture."""
+    n, at = 0, 2
+    while 0 <= (at := data.find(b"\xff", at)) < len(data) - 1:
+        mark = data[at + 1]
+        if mark == 0xD9:
+            break
+        if mark == 0xFF:
+            at += 1
+        elif mark in (0x00, 0x01) or 0xD0 <= mark <= 0xD8:  # they stand alone
+            at += 2
+        else:
+            n += mark == 0xDA
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return n
 
 
 def _stored_size(at_least: int | tuple[int, int], exif_orientation: int) -> tuple[int, int]:

@@ -50,6 +50,10 @@ LABEL_NAMES = [
 SPLIT_NAMES = ["split", "set", "subset", "fold", "partition", "phase", "usage"]
 
 
+# A Parquet file may have this many cells, and more if it has as many bytes.
+_MOST_CELLS = 10_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows of text; ``header`` is empty where the file has none; ``places`` is for messages."""
@@ -147,7 +151,7 @@ def list_table(
         Listed(_under(root, image), image, label, split)
         for image, label, split in zip(images, labels, splits, strict=True)
     ]
-    if not any(item.path.exists() for item in items):
+    if not any(map(_is_there, (item.path for item in items))):
         raise DataError(
             f"none of the {len(items)} files that {shown(path)} names exists (first: "
             f"{shown(items[0].path)}): paths are relative to the table's folder; for a split of "
@@ -264,6 +268,8 @@ def _columns_by_looks(table: Table, need_label: bool) -> Columns:
 def read_parquet(path: Path) -> Table:
     """A Parquet file as rows of text; an empty cell gives ``""``.
 
+    Columns of lists or of structures, such as pictures kept as bytes, are passed over.
+
     Raises
     ------
     DataError
@@ -273,14 +279,38 @@ def read_parquet(path: Path) -> Table:
     import pyarrow.parquet as pq
 
     try:
-        data = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        with pq.ParquetFile(path) as file:
+            flat = [f for f in file.schema_arrow if not pa.types.is_nested(f.type)]
+            _check_amount(file.metadata.num_rows, len(flat), path)
+        # As a dictionary: what is there again and again is in memory once.
+        texts = [f.name for f in flat if pa.types.is_string(f.type)]
+        data = pq.read_table(path, columns=[f.name for f in flat], read_dictionary=texts)
+        data.validate(full=True)
+        columns = [[cell for chunk in c.chunks for cell in _cells(chunk)] for c in data.columns]
+    except (OSError, pa.ArrowException, ValueError, OverflowError) as error:
         reason = one_line(str(error), limit=120)
         raise DataError(f"{shown(path)} is no readable Parquet file: {reason}") from None
-    columns = [["" if v is None else str(v) for v in c.to_pylist()] for c in data.columns]
     rows = tuple(zip(*columns, strict=True))
     places = tuple(f"row {i + 1}" for i in range(len(rows)))
     return Table(path, tuple(data.column_names), rows, places, "parquet")
+
+
+def _check_amount(n_rows: int, n_columns: int, path: Path) -> None:
+    """Refuse a small file that holds more cells than can be of use: a bomb."""
+    n_cells, n_bytes = n_rows * n_columns, path.stat().st_size
+    if n_cells > max(_MOST_CELLS, n_bytes):
+        raise DataError(
+            f"{shown(path)} has {n_cells:,} cells in {n_bytes:,} bytes, which no table of different "
+            "rows does: it is refused"
+        )
+
+
+def _cells(chunk: Any) -> list[str]:
+    """A piece of a column as text; of a dictionary, each word is made once."""
+    if hasattr(chunk, "dictionary"):
+        words = ["" if v is None else str(v) for v in chunk.dictionary.to_pylist()]
+        return ["" if i is None else words[i] for i in chunk.indices.to_pylist()]
+    return ["" if v is None else str(v) for v in chunk.to_pylist()]
 
 
 def _read_text(path: Path) -> Table:
@@ -329,6 +359,13 @@ def _decode_text(raw: bytes) -> tuple[str, str]:
 def _parent(name: str) -> str:
     parts = name.split("/")
     return parts[-2] if len(parts) > 1 else ""
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def _under(root: Path, name: str) -> Path:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from headstart.data.texts import TextIndex, TextRecord, make_record
 from headstart.errors import DataError, one_line
 from headstart.progress import Progress, silent
 
+# Of a file in an archive; the published ones are a hundredth of it.
+_MOST_BYTES = 64 << 20
 Reader = Callable[[list[Path]], list[TextRecord]]
 
 
@@ -129,15 +132,20 @@ def _read_mr(paths: list[Path]) -> list[TextRecord]:
             for label, ending in (("positive", "rt-polarity.pos"), ("negative", "rt-polarity.neg")):
                 member = next((m for m in archive if m.name.endswith(ending) and m.isfile()), None)
                 file = None if member is None else archive.extractfile(member)
-                if file is None:
+                if member is None or file is None:
                     raise DataError(
                         f"{shown(paths[0])} lacks {ending}: remove it, so that it is fetched again"
+                    )
+                if member.size > _MOST_BYTES:
+                    raise DataError(
+                        f"{shown(paths[0])}: {ending} has {member.size:,} bytes and the published file "
+                        "under a million: remove the archive, so that it is fetched again"
                     )
                 lines = file.read().decode("cp1252", errors="replace").split("\n")
                 for number, line in enumerate(lines, start=1):
                     if line.strip():
                         records.append(make_record(line, label, f"{label} row {number}"))
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         reason = one_line(str(error), limit=120)
         raise DataError(
             f"cannot read {shown(paths[0])}: {reason}; remove it, so that it is fetched again"

@@ -84,7 +84,7 @@ def looks_like_texts(path: Path) -> bool:
         return False
     try:
         rows = _sample(path)
-    except (DataError, OSError, csv.Error, UnicodeError):
+    except (DataError, OSError, csv.Error, ValueError):
         return False
     columns = list(zip(*rows[1:], strict=False)) or list(zip(*rows, strict=False))
     if any(_share(cells, is_image_name) > 0.5 for cells in columns):
@@ -190,8 +190,9 @@ def _read_jsonl(path: Path, text: str, encoding: str) -> Table:
             continue
         try:
             found = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{shown(path)}, line {number} is not JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            reason = one_line(str(error), limit=120)
+            raise DataError(f"{shown(path)}, line {number} is not JSON: {reason}") from None
         if not isinstance(found, dict):
             raise DataError(
                 f"{shown(path)}, line {number} is no JSON object: expected a line such as "

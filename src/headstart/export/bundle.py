@@ -81,7 +81,9 @@ def read_facts(path: Path | str) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             facts: dict[str, Any] = json.loads((file.metadata() or {})["headstart"])
         schema = int(facts["schema"])
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+    except (
+        SafetensorError, KeyError, ValueError, TypeError, OverflowError, RecursionError, OSError,
+    ) as error:  # fmt: skip
         raise WeightsError(
             f"{shown} is no classifier that Headstart exported: give what "
             "`headstart export RUN --to safetensors` wrote"

@@ -21,6 +21,7 @@ from headstart.export.facts import source_of
 from headstart.files import write_atomically
 from headstart.runs.folder import write_json
 from headstart.runs.model import need_images
+from headstart.runs.sums import write_sums
 
 if TYPE_CHECKING:
     from headstart.runs.run import Run
@@ -83,6 +84,7 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
         write_json(path, _without_paths(json.loads(path.read_text("utf-8"))))
     write_json(folder / "run.json", _portable_settings(run.settings))
     write_json(folder / "metrics.json", _portable_metrics(run.metrics, with_report=with_report))
+    write_sums(folder)  # without the card, which people go on writing
     write_atomically(folder / "README.md", card_text(run, front_matter=True).encode())
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in found]

@@ -155,9 +155,12 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
     path = folder / NAME
     try:
         header, tensors = _read(path)
+        found, numbers = dict(header["identity"]), dict(header["numbers"])
+        position = Position.from_dict(header["position"])
     except FileNotFoundError:
         return None
-    found = header["identity"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path) from error
     differing = [what for what in identity if found.get(what) != identity[what]]
     if differing:
         raise RunError(
@@ -166,9 +169,9 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
         )
     return Checkpoint(
         identity=found,
-        position=Position.from_dict(header["position"]),
+        position=position,
         tensors=tensors,
-        numbers=header["numbers"],
+        numbers=numbers,
     )
 
 
@@ -184,17 +187,20 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         schema = header["schema"]
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{one_line(str(path))} is damaged or no checkpoint of Headstart: delete it to begin "
-            "anew"
-        ) from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path) from error
     if schema != SCHEMA:
         raise RunError(
-            f"{one_line(str(path))} has format {schema} and this Headstart reads {SCHEMA}: update "
-            "Headstart, or delete that file to begin anew"
+            f"{one_line(str(path))} has format {one_line(str(schema), limit=20)} and this Headstart "
+            f"reads {SCHEMA}: update Headstart, or delete that file to begin anew"
         )
     return header, tensors
+
+
+def _damaged(path: Path) -> RunError:
+    return RunError(
+        f"{one_line(str(path))} is damaged or no checkpoint of Headstart: delete it to begin anew"
+    )
 
 
 def _differences(

@@ -258,15 +258,16 @@ def read_header(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {})["headstart"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+            header = json.loads((file.metadata() or {})["headstart"])
+        schema = header["schema"]
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as error:
         raise WeightsError(
             f"{one_line(str(path))} holds no network that Headstart trained: give the file that "
             "a fine-tuning saved"
         ) from error
-    if header.get("schema") != SCHEMA:
+    if schema != SCHEMA:
         raise WeightsError(
-            f"{one_line(str(path))} has format {header.get('schema')} and this Headstart reads "
-            f"{SCHEMA}: update Headstart"
+            f"{one_line(str(path))} has format {one_line(str(schema), limit=20)} and this Headstart "
+            f"reads {SCHEMA}: update Headstart"
         )
-    return header
+    return dict(header)

@@ -6,6 +6,7 @@ RUN/report.html      self-contained
 RUN/model/           head.safetensors + model.json
 RUN/predictions.csv  one row a test image
 RUN/log.jsonl        what happened when
+RUN/SHA256SUMS       digests of all these
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from typing import Any
 
 from headstart.errors import OutputError, RunError, one_line
 from headstart.files import held, is_held, sync_folder, write_atomically
+from headstart.runs.shape import misfit
+from headstart.runs.sums import write_sums
 
 SCHEMA = 1
 _PROBE = ".headstart-probe-"
@@ -94,6 +97,7 @@ def staged(out: Path, *, force: bool) -> Iterator[Path]:
         with held(scratch):
             with _JsonLog(scratch / "log.jsonl"):
                 yield scratch
+            write_sums(scratch)
             _publish(scratch, out, force=force)
     except OSError as error:
         if error.errno in _DISK:
@@ -185,8 +189,15 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, text.encode() + b"\n")
 
 
-def read_json(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
     """Read one JSON file of a run folder.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+    shape : form, optional
+        What it must have: see `headstart.runs.shape.misfit`.
 
     Raises
     ------
@@ -197,19 +208,30 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     if not folder.is_dir():
         raise RunError(f"no such run folder: {one_line(str(folder))}")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
-        raise RunError(f"{folder} is not a run folder: it has no {name}") from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged ({error}): make the run again") from error
+        raise RunError(f"{one_line(str(folder))} is not a run folder: it has no {name}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
     if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
-        raise RunError(f"{path} is damaged (no schema number): make the run again")
+        raise _damaged(path, "no schema number")
     if value["schema"] > SCHEMA:
         raise RunError(
-            f"{path} was written by a newer Headstart (schema {value['schema']}, known {SCHEMA}): "
-            "update headstart"
+            f"{one_line(str(path))} was written by a newer Headstart (schema "
+            f"{one_line(str(value['schema']), limit=20)}, known {SCHEMA}): update headstart"
         )
+    if shape is not None and (wrong := misfit(value, shape)):
+        raise _damaged(path, wrong)
     return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _damaged(path: Path, why: str) -> RunError:
+    reason = one_line(why, limit=120)
+    return RunError(f"{one_line(str(path))} is damaged ({reason}): make the run again")
 
 
 class _JsonLog(logging.Handler):

@@ -12,7 +12,7 @@ head on it passes them through.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -21,12 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones import Preprocessing
-from headstart.errors import RunError, WeightsError, one_line
+from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.heads import Temperature
 from headstart.heads.examples import Normalize, join_rows, normalize_rows
 from headstart.runs.blocks import Blocks
 from headstart.runs.folder import SCHEMA, read_json, write_json
+from headstart.runs.settings import PRECISIONS, SIZES_PX
+from headstart.runs.shape import MODEL
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -86,8 +88,23 @@ class Model:
 
     def scores(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """One-vs-rest scores (n, K) of features (n, d)."""
+        self.need_width(X.shape[1])
         rows = normalize_rows(X, self.normalize).astype(np.float64)
         return rows @ self.coef.T + self.intercept
+
+    def need_width(self, n_features: int) -> None:
+        """Raise where the head is of another number of features.
+
+        Raises
+        ------
+        RunError
+        """
+        if n_features != self.coef.shape[1]:
+            where = one_line(str(self.folder)) if self.folder else "the run"
+            raise RunError(
+                f"the model in {where} takes {self.coef.shape[1]:,} features and is given "
+                f"{n_features:,}: it is damaged; fit again"
+            )
 
     def probabilities(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of features (n, d)."""
@@ -187,6 +204,14 @@ class Model:
             self.partner.save(folder / PARTNER)
 
     @classmethod
+    def _read_partner(cls, folder: Path) -> Model:
+        """A partner, which has none itself."""
+        partner = cls.read(folder / PARTNER)
+        if partner.classes != tuple(read_json(folder, FILES[1])["classes"]):
+            raise ValueError("its partner knows other classes")
+        return partner
+
+    @classmethod
     def read(cls, folder: Path) -> Model:
         """Read what :meth:`save` wrote.
 
@@ -198,12 +223,16 @@ class Model:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        facts = read_json(folder, FILES[1])
+        facts = read_json(folder, FILES[1], MODEL)
         normalize = facts.get("normalize", "l2")  # earlier versions knew no other
         try:
             if normalize not in get_args(Normalize):
                 raise ValueError(f"normalize is {one_line(str(normalize))}")
+            if facts["precision"] not in PRECISIONS[1:]:
+                raise ValueError(f"precision is {one_line(facts['precision'])}")
             tensors = load_file(folder / FILES[0])
+            _check_sizes(facts)
+            _check_head(tensors, len(facts["classes"]))
             return cls(
                 classes=tuple(facts["classes"]),
                 blocks=Blocks(
@@ -215,12 +244,44 @@ class Model:
                 intercept=tensors["intercept"],
                 temperature=Temperature(float(tensors["scale"][0])),
                 normalize=normalize,
-                partner=cls.read(folder / PARTNER) if facts.get("has_partner") else None,
+                partner=cls._read_partner(folder) if facts.get("has_partner") else None,
                 mean_scale=float(tensors["scale"][-1]),
                 folder=folder,
             )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"the model in {folder} is damaged ({error}): fit again") from error
+        except RunError:
+            raise
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, InputError) as error:
+            reason = one_line(str(error), limit=120)
+            raise RunError(
+                f"the model in {one_line(str(folder))} is damaged ({reason}): fit again"
+            ) from error
+
+
+def _check_sizes(facts: Mapping[str, Any]) -> None:
+    """ValueError where resolutions, taps or preprocessing are none that a network can take."""
+    low, high = SIZES_PX
+    if not all(low <= size <= high for size in facts["resolutions_px"]):
+        raise ValueError(f"resolutions are {facts['resolutions_px']}")
+    net = facts["backbone"]
+    if net.get("preprocessing") is not None:
+        Preprocessing.from_dict(net["preprocessing"])
+    if net.get("taps") is not None:
+        known = {name for name, _ in net["taps"]}
+        if not set(facts["taps"]) <= known:
+            raise ValueError(f"its layers {facts['taps']} are not among the network's")
+
+
+def _check_head(tensors: Mapping[str, NDArray[Any]], n_classes: int) -> None:
+    """ValueError where the head is not one of so many classes."""
+    coef, intercept, scale = (tensors[name] for name in ("coef", "intercept", "scale"))
+    fits = coef.ndim == 2 and len(coef) == n_classes and intercept.shape == (n_classes,)
+    if n_classes < 2 or not fits or scale.ndim != 1 or not len(scale):
+        raise ValueError(
+            f"{n_classes} classes have coefficients {coef.shape}, {intercept.shape}, {scale.shape}"
+        )
+    for name, values in (("coef", coef), ("intercept", intercept), ("scale", scale)):
+        if values.dtype.kind != "f" or not np.isfinite(values).all():
+            raise ValueError(f"{name} holds what is no finite number")
 
 
 def need_images(model: Model, verb: str) -> None:

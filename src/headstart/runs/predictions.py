@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.errors import visible
 from headstart.files import write_atomically
 
 if TYPE_CHECKING:
@@ -15,22 +16,27 @@ if TYPE_CHECKING:
     from headstart.runs.run import Prediction
 
 
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """CSV with every text cell made harmless to spreadsheets.
+# The last two are full-width forms, which some spreadsheets take for = and @.
+_STARTS = frozenset("=+-@\t\r\n＝＠")
 
-    A cell that starts with ``= + - @``, a tab or a carriage return would be run as a formula; it
-    gets a leading apostrophe (OWASP, CSV injection).
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """CSV with every text cell made harmless to spreadsheets and terminals.
+
+    A cell that starts with ``= + - @``, a tab or a line end would be run as a formula; it gets a
+    leading apostrophe (OWASP, CSV injection). Characters that would steer a terminal are escaped as
+    in messages, line ends too: a row is a line.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
+    for row in (header, *rows):
         writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
     return buffer.getvalue()
 
 
 def _harmless(cell: str) -> str:
-    return "'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    shown = visible(cell)
+    return "'" + shown if cell[:1] in _STARTS else shown
 
 
 def predictions_csv(predictions: Iterable[Prediction]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import headstart
 from headstart.runs.folder import SCHEMA
+from headstart.runs.sums import HAS_SUMS
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -40,6 +41,7 @@ def provenance(
     """``run.json``, ready to be written; `backbone` what is kept of it, `training` the settings of the fine-tuning, if any."""
     return {
         "schema": SCHEMA,
+        HAS_SUMS: True,
         "headstart": headstart.__version__,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command(settings) if asked is None else training_command(settings, asked),

@@ -12,6 +12,8 @@ import numpy as np
 
 from headstart.runs.folder import bring_back, read_json
 from headstart.runs.model import Model
+from headstart.runs.shape import METRICS
+from headstart.runs.sums import check_sums
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -76,11 +78,15 @@ class Run:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.settings = read_json(self.folder, "run.json")
-        self.metrics = read_json(self.folder, "metrics.json")
-        self.model = Model.read(self.folder / "model")
+        check_sums(self.folder, self.settings)
+        self.metrics = read_json(self.folder, "metrics.json", METRICS)
+        self.model = self._read_model()
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}: {self.sentence})"
+
+    def _read_model(self) -> Model:
+        return Model.read(self.folder / "model")
 
     @property
     def sentence(self) -> str:

@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -32,6 +33,9 @@ KNOWN_PATHS = ("/", "/predict", "/health", "/metrics", "/openapi.json")
 HELD_BODIES = 8
 # After a refusal, what a client still sends is read for so long, so that it sees the answer.
 LINGER_S = 0.5
+
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class _Refused(BaseException):
@@ -67,6 +71,8 @@ class Guard:
             nonlocal status, is_begun
             if message["type"] == "http.response.start":
                 status, is_begun = message["status"], True
+                # An answer holds names that a client sent: it is never to be taken for a page.
+                message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
             await send(message)
 
         self._metrics.begin()
@@ -114,7 +120,7 @@ class Guard:
         if scope["path"] not in OPEN_PATHS:
             self._check_token(headers.get("authorization", ""))
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._settings.max_bytes:
+        if not _LENGTH.fullmatch(length) or int(length) > self._settings.max_bytes:
             raise self._too_large()
 
     def _check_token(self, given: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def read_embeddings(path: Path, wanted: Collection[str]) -> Embeddings:
             for word, vector in _read_words(path, file, needed):
                 into = exact if word in needed else folded
                 into.setdefault(word if word in needed else word.lower(), vector)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {shown(path)}: {one_line(str(error))}") from None
     found = exact | {word: v for word, v in folded.items() if word not in exact}
     if not found:

@@ -103,14 +103,14 @@ def _read_header(path: Path, shown: str) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             header: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
         schema = header["schema"]
-    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError, OSError) as error:
         raise WeightsError(
             f"{shown} holds no text network that Headstart trained: copy the run folder again, or "
             "fit again"
         ) from error
     if schema != SCHEMA:
         raise RunError(
-            f"{shown} has format {one_line(str(schema))} and this Headstart reads {SCHEMA}: update "
+            f"{shown} has format {one_line(str(schema), limit=20)} and this Headstart reads {SCHEMA}: update "
             "Headstart"
         )
     return header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import signal
@@ -24,6 +25,11 @@ LOCAL = frozenset(["127.0.0.1", "localhost", "::1"])
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; "
     "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+PROTECTION = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
 )
 MISSING = 'headstart web needs the extra "web": pip install "headstart[web]"'
 
@@ -161,7 +167,10 @@ class Guard:
 
     def __init__(self, app: Any, host: str) -> None:
         self.app = app
-        self.hosts = LOCAL if host in LOCAL else None
+        self.is_open = host not in LOCAL
+        self.names = LOCAL | (
+            {host.lower(), socket.gethostname().lower()} if self.is_open else set()
+        )
 
     async def __call__(
         self,
@@ -173,25 +182,46 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        if scope["type"] == "http" and not self._is_ours(headers):
+        if not self._is_ours(headers):
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+                return
             await send({"type": "http.response.start", "status": 403, "headers": []})
             await send({"type": "http.response.body", "body": b"not from this page"})
             return
 
         async def with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
-                policy = (b"content-security-policy", POLICY.encode())
-                message["headers"] = [*message["headers"], policy]
+                message["headers"] = [*message["headers"], *PROTECTION]
             await send(message)
 
         await self.app(scope, receive, with_policy)
 
     def _is_ours(self, headers: dict[str, str]) -> bool:
-        host = headers.get("host", "")
-        if self.hosts is not None and urlsplit(f"//{host}").hostname not in self.hosts:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        try:
+            name = urlsplit(f"//{host}").hostname
+            ours = origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # no address at all
             return False
-        origin = headers.get("origin")
-        return origin is None or urlsplit(origin).netloc == host
+        if "@" in host or not self._is_known(name or ""):
+            return False
+        # A picture or a script on another page asks without an origin; a link that is followed may.
+        site, mode = headers.get("sec-fetch-site", ""), headers.get("sec-fetch-mode", "navigate")
+        return ours and not (site == "cross-site" and mode != "navigate")
+
+    def _is_known(self, name: str) -> bool:
+        """Whether a host is this computer by an address or by its own name.
+
+        Open to others, any address will do: no name that somebody else made point here has that form.
+        """
+        if name in self.names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return self.is_open
 
 
 def _quieten(temporary: str) -> None:

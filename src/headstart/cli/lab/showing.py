@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli.comparison import chosen_seeds, default_folder
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +80,7 @@ def present(
         folder, name, title=title, sentence=found["sentence"], sections=sections, found=found
     )
     if as_json:
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
         return
     shown = console()
     table = next((s.table for s in sections if s.table), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from headstart.cli.comparison import chosen_seeds, default_folder
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 
 
 def shift(
@@ -115,7 +114,7 @@ def shift(
 
 def _show(found: Mapping[str, Any], page: Path, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
         return
     from rich import box
     from rich.table import Table

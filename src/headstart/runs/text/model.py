@@ -25,6 +25,7 @@ from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.runs.folder import SCHEMA, read_json, write_json
 from headstart.runs.model import Model
+from headstart.runs.shape import TEXT_MODEL
 from headstart.runs.text.features import TextBlocks, make_rows
 from headstart.text.embeddings import Embeddings
 from headstart.text.tfidf import Tfidf
@@ -88,6 +89,7 @@ class TextModel(Model):
             encoder=self._find_encoder(),
         )
         if issparse(X):
+            self.need_width(X.shape[1])
             return np.asarray(normalize(X) @ self.coef.T + self.intercept)
         return self.scores(X)
 
@@ -163,7 +165,8 @@ class TextModel(Model):
 
 def is_text_model(folder: Path) -> bool:
     """Whether the model in ``folder`` is one of texts."""
-    return bool(read_json(folder, "model.json").get("backbone", {}).get("kind") == KIND)
+    backbone = read_json(folder, "model.json").get("backbone")
+    return isinstance(backbone, dict) and backbone.get("kind") == KIND
 
 
 def read_text_model(folder: Path) -> TextModel:
@@ -178,7 +181,7 @@ def read_text_model(folder: Path) -> TextModel:
     from safetensors.numpy import load_file
 
     head = Model.read(folder)
-    facts = read_json(folder, FILES[1])
+    facts = read_json(folder, FILES[1], TEXT_MODEL)
     path = folder / FILES[0]
     try:
         needs = bool(facts["tfidf"] or facts["embeddings"])
@@ -209,7 +212,9 @@ def read_text_model(folder: Path) -> TextModel:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, InputError) as error:
         reason = one_line(str(error), limit=120)
-        raise RunError(f"the model in {folder} is damaged ({reason}): fit again") from error
+        raise RunError(
+            f"the model in {one_line(str(folder))} is damaged ({reason}): fit again"
+        ) from error
 
 
 def _embeddings(facts: Any, tensors: dict[str, NDArray[Any]]) -> Embeddings | None:

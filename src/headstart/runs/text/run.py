@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from headstart.errors import DataError
-from headstart.runs.folder import read_json
 from headstart.runs.run import Prediction, Run
 from headstart.runs.text.model import TextModel, read_text_model
 
@@ -31,11 +30,8 @@ class TextRun(Run):
 
     model: TextModel
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-        self.settings = read_json(self.folder, "run.json")
-        self.metrics = read_json(self.folder, "metrics.json")
-        self.model = read_text_model(self.folder / "model")
+    def _read_model(self) -> TextModel:
+        return read_text_model(self.folder / "model")
 
     def require_images(self) -> None:
         """Refuse: there are none."""
@@ -75,7 +71,7 @@ class TextRun(Run):
         if not path.is_file():
             raise DataError(f"no such table of texts: {path}. Check the path.")
         table = read_texts(path)
-        own = self.metrics["data"]["text_column"]
+        own = self.metrics["data"].get("text_column")
         asked = column or (own if own in table.header else None)
         at = find_column(table, asked, TEXT_NAMES, "text", "--text")
         yield from self.predict_texts(table.column(at), names=table.places, top=top)

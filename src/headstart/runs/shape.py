@@ -1,0 +1,162 @@
+"""Whether JSON that was read has the form that the reader goes by; a run folder may be anybody's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headstart.errors import one_line
+
+
+@dataclass(frozen=True)
+class Maybe:
+    """A value that may be absent or null."""
+
+    shape: Any
+
+
+TEXT, FLAG, COUNT, NUMBER = "a text", "true or false", "a whole number from 0", "a number"
+
+
+def misfit(value: Any, shape: Any, at: str = "") -> str:
+    """The first place where JSON is not of a form, in words; empty where all of it is.
+
+    Parameters
+    ----------
+    value : JSON value
+    shape : form
+        One of `TEXT`, `FLAG`, `COUNT` and `NUMBER`; ``[form]``, a list of values of a form;
+        ``{name: form}``, an object that has these names at least; or `Maybe`.
+    at : str
+        Where the value stands.
+
+    Examples
+    --------
+    >>> misfit({"a": [1, "x"]}, {"a": [NUMBER]})
+    'a[1] is not a number'
+    """
+    if isinstance(shape, Maybe):
+        return "" if value is None else misfit(value, shape.shape, at)
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{at or 'it'} is not a list"
+        found = (misfit(v, shape[0], f"{at}[{i}]") for i, v in enumerate(value))
+        return next(filter(None, found), "")
+    if isinstance(shape, Mapping):
+        if not isinstance(value, dict):
+            return f"{at or 'it'} is not an object"
+        return next(filter(None, (_member(value, n, s, at) for n, s in shape.items())), "")
+    return "" if _is(value, shape) else f"{at or 'it'} is not {shape}"
+
+
+def _member(value: Mapping[str, Any], name: str, shape: Any, at: str) -> str:
+    where = f"{at}.{name}" if at else name
+    if name not in value:
+        return "" if isinstance(shape, Maybe) else f"{one_line(where)} is missing"
+    return misfit(value[name], shape, where)
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind == TEXT:
+        return isinstance(value, str)
+    if kind == FLAG:
+        return isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) and value >= 0 if kind == COUNT else math.isfinite(value)
+
+
+_DUPLICATES = {"names": [TEXT], "splits": [TEXT], "straddles": FLAG, "conflicting": FLAG}
+_INTERVAL = {"value": NUMBER, "low": NUMBER, "high": NUMBER}
+
+METRICS = {
+    "sentence": TEXT,
+    "classes": [TEXT],
+    "taps": [TEXT],
+    "resolutions": [TEXT],
+    "notes": Maybe([TEXT]),
+    "selection": {"n_train": COUNT, "n_folds": COUNT},
+    "candidates": [
+        {
+            "tap": TEXT,
+            "resolution": TEXT,
+            "n_features": COUNT,
+            "chosen": FLAG,
+            "tie": FLAG,
+            "cv": _INTERVAL,
+        }
+    ],
+    "data": {
+        "n_train": COUNT,
+        "n_val": COUNT,
+        "n_test": COUNT,
+        "noun": Maybe(TEXT),
+        "n_images": Maybe(COUNT),
+        "n_texts": Maybe(COUNT),
+        "text_column": Maybe(TEXT),
+        "imbalance": NUMBER,
+        "quarantine": [{"name": TEXT, "reason": TEXT}],
+        "exact_duplicates": [_DUPLICATES],
+        "near_duplicates": [_DUPLICATES],
+        "notes": Maybe([TEXT]),
+    },
+    "finetuning": Maybe(
+        {
+            "sentence": TEXT,
+            "reason": Maybe(TEXT),
+            "validation": Maybe({}),
+            "diagnosis": [{"sentence": TEXT}],
+            "history": [
+                {
+                    "epoch": COUNT,
+                    "train_loss": Maybe(NUMBER),
+                    "val_loss": Maybe(NUMBER),
+                    "train_accuracy": Maybe(NUMBER),
+                    "val_accuracy": Maybe(NUMBER),
+                }
+            ],
+        }
+    ),
+    "text": Maybe({"verdict": TEXT}),
+}
+"""What the command and the page read of ``metrics.json``; reports check the rest when made."""
+
+MODEL = {
+    "classes": [TEXT],
+    "taps": [TEXT],
+    "resolutions_px": [COUNT],
+    "precision": TEXT,
+    "normalize": Maybe(TEXT),
+    "has_partner": Maybe(FLAG),
+    "backbone": {
+        "name": TEXT,
+        "arch": Maybe(TEXT),
+        "weights": Maybe(TEXT),
+        "digest": TEXT,
+        "finetuned": Maybe(TEXT),
+        "kind": Maybe(TEXT),
+        "taps": Maybe([[TEXT]]),
+        "preprocessing": Maybe(
+            {
+                "size_px": COUNT,
+                "crop_pct": NUMBER,
+                "interpolation": TEXT,
+                "mean": [NUMBER],
+                "std": [NUMBER],
+            }
+        ),
+    },
+}
+"""What is read of ``model/model.json``."""
+
+TEXT_MODEL = {
+    "name": TEXT,
+    "parts": [TEXT],
+    "tfidf": [{"kind": TEXT, "terms": [TEXT]}],
+    "encoder": Maybe(TEXT),
+    "is_network": FLAG,
+    "embeddings": Maybe({"words": [TEXT], "source": TEXT, "coverage": NUMBER}),
+}
+"""What is read of ``model/text.json``."""
