@@ -11,6 +11,8 @@ import numpy as np
 from bench.simulation import Fleet, Outcome, Work, quantiles, simulate
 
 SHARD_ROWS = 512
+# Of each image and class while probabilities are fitted: five arrays of float64.
+SCORE_BYTES = 40
 Points = Mapping[str, Mapping[str, Any]]
 
 
@@ -220,7 +222,7 @@ class Limit:
 
 
 def limits(
-    found: Costs, points: Points, *, memory_bytes: float, free_bytes: float, width: int
+    found: Costs, points: Points, *, memory_bytes: float, free_bytes: float, n_classes: int
 ) -> list[Limit]:
     """What ends at how many images, the first one first.
 
@@ -230,18 +232,18 @@ def limits(
     points : mapping
     memory_bytes, free_bytes : float
         Of this machine: memory, and free space on the disk.
-    width : int
-        Numbers an image of the widest candidate of `fit`.
+    n_classes : int
+        Of the task, for what `fit` keeps of each image and class.
     """
     a, b = duplicates_law(points)
-    each, row = memory_per_image(points), 4 * width
+    each = memory_per_image(points)
     shards, hour, day = points["most_shards"], 3600.0, 86400.0
     out = [
         Limit(
-            what="the features that a head is fitted on, in memory",
-            n_images=memory_bytes / row,
-            why=f"`fit` reads a candidate whole: {width:,} numbers of 4 bytes an image at the widest "
-            f"(arithmetic), into {memory_bytes / 2**30:.0f} GiB",
+            what=f"the scores that a head of {n_classes} classes is calibrated on, in memory",
+            n_images=memory_bytes / (SCORE_BYTES * n_classes),
+            why=f"{SCORE_BYTES} bytes an image and class (arithmetic), into {memory_bytes / 2**30:.0f} "
+            "GiB; features that would take more than half of the free memory are read in blocks",
         ),
         Limit(
             what="index and rows of the store, in the memory of one process",

@@ -42,6 +42,7 @@ BENCHES = (
     "whole_question",
     "warm_profile",
     "memory",
+    "outofcore",
     "serve",
     "svm",
 )

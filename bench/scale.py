@@ -44,8 +44,8 @@ WIDTHS = {
     "conv_stem": 32, "blocks.0": 16, "blocks.1": 24, "blocks.2": 40, "blocks.3": 80, "blocks.4": 112,
     "blocks.5": 192, "blocks.6": 320, "conv_head": 1280, "logits": 1000,
 }  # fmt: skip
-# `fit`'s widest candidate: the last four before the logits, at two resolutions.
-WIDEST = 2 * sum(WIDTHS[t] for t in ("blocks.4", "blocks.5", "blocks.6", "conv_head"))
+# Of the task that the limits are told for.
+N_CLASSES = 100
 N_SHARDS = 24
 # Above what Linux lets a process map by default (65,530).
 MOST_SHARDS = 68_000
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assumed,
         workers=tuple(int(n) for n in asked.workers.split(",")),
         free_bytes=float(kept["free_bytes"]),
-        widest=WIDEST,
+        n_classes=N_CLASSES,
     )
     PAGES.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():

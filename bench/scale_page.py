@@ -39,7 +39,7 @@ def page(
     *,
     workers: Sequence[int],
     free_bytes: float,
-    widest: int,
+    n_classes: int,
 ) -> tuple[str, dict[str, str]]:
     """The page and its figures by file name.
 
@@ -54,13 +54,15 @@ def page(
     workers : sequence of int
         Fleets to project.
     free_bytes : float
-    widest : int
-        Numbers an image of the widest candidate of `fit`.
+    n_classes : int
+        Of the task whose limits are told.
     """
     found = {net: costs(points, net, sizes[net][:-1]) for net in sizes}
     jobs = [project(found[NET], points, n, k, assumed) for n in powers(6, 9) for k in workers]
     memory = float(machine.get("memory_gib") or 0) * 2**30
-    ends = limits(found[NET], points, memory_bytes=memory, free_bytes=free_bytes, width=widest)
+    ends = limits(
+        found[NET], points, memory_bytes=memory, free_bytes=free_bytes, n_classes=n_classes
+    )
     first = ends[0]
     lines = [
         "# Past one machine: costs, simulation, projection",

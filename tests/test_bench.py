@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import extraction, forward, harness, images, machine, page, results, run, textcnn
 from bench import memory as memory_bench
+from bench import outofcore as outofcore_bench
 from bench.frozen_head import compare_accuracy
 from bench.harness import Row, SideError, Skipped, compared, interleaved, seconds_row
 from bench.results import Outcome
@@ -388,3 +389,22 @@ def test_textcnn_table__every_text_has_a_split(
     rows = read_table(table)
     assert sorted({label for _, label, _ in rows}) == ["jinja2", "rich"]
     assert [split for *_, split in rows].count("test") == 4 == len(textcnn.labels_of_test(table))
+
+
+def test_outofcore_rows__compare_seconds_memory_and_answers() -> None:
+    same = {"gap": 1e-6, "accuracy": [0.5, 0.75], "coef": [[1.0, 2.0]]}
+    found: dict[tuple[int, bool], dict[str, Any]] = {
+        (10, True): {"seconds": 1.0, "peak_mib": 20.0, **same},
+        (10, False): {"seconds": 1.0, "peak_mib": 80.0, **same},
+        (40, True): {"seconds": 9.0, "peak_mib": 30.0, **same},
+        (40, False): {"seconds": 3.0, "peak_mib": 300.0, **same},
+    }
+    made = outofcore_bench.rows(found, (10, 40), 100, quick=False)
+    assert [row.ratio for row in made] == [3.0, pytest.approx(0.1), 1.5]
+    assert all(row.ok for row in made)
+    assert made[-1].is_met
+    assert "held 40: 300 MiB" in made[1].note
+    found[40, True]["coef"] = [[1.0, 2.1]]
+    assert not any(row.ok for row in outofcore_bench.rows(found, (10, 40), 100, quick=False))
+    found[40, True] |= {"coef": [[1.0, 2.0]], "gap": 1e-3}
+    assert not any(row.ok for row in outofcore_bench.rows(found, (10, 40), 100, quick=False))

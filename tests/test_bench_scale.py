@@ -187,17 +187,17 @@ def test_project__a_million_images_by_hand() -> None:
 def test_limits__come_in_order_and_by_hand() -> None:
     points = made_up()
     found = costs(points, "embedded", (256, 512))
-    ends = limits(found, points, memory_bytes=2**30, free_bytes=6e9, width=256)
+    ends = limits(found, points, memory_bytes=2**30, free_bytes=6e9, n_classes=100)
     assert [e.n_images for e in ends] == sorted(e.n_images for e in ends)
     by_name = {e.what.split(",")[0]: e.n_images for e in ends}
-    assert by_name["the features that a head is fitted on"] == 2**20
+    assert by_name["the scores that a head of 100 classes is calibrated on"] == 2**30 / 4000
     assert by_name["index and rows of the store"] == pytest.approx(2**19)
     assert by_name["the features of one resolution fill the disk"] == pytest.approx(1e6)
     assert by_name["the search for near duplicates takes a day"] == pytest.approx(
         math.sqrt(86400 / 1e-8)
     )
     assert by_name["a store cannot be opened: too many shards are mapped at once"] == 65000 * 512
-    calm = limits(found, made_up(failed=""), memory_bytes=2**30, free_bytes=6e9, width=256)
+    calm = limits(found, made_up(failed=""), memory_bytes=2**30, free_bytes=6e9, n_classes=100)
     assert len(calm) == len(ends) - 1
 
 
@@ -205,7 +205,7 @@ def test_page__says_what_breaks_first_and_draws_what_was_measured() -> None:
     machine = {"cpu": "a CPU", "cores": 2, "memory_gib": 1.0}
     sizes = {name: what[3] for name, what in scale.NETS.items()}
     text, figures = scale_page.page(
-        made_up(), machine, sizes, Assumed(), workers=(2, 64), free_bytes=1e12, widest=256
+        made_up(), machine, sizes, Assumed(), workers=(2, 64), free_bytes=1e12, n_classes=10
     )
     assert "breaks first at about 520 thousand images: index and rows of the store" in text
     assert "| tiny | 16,000 | 2 |" in text

@@ -31,6 +31,7 @@ HOMES = {
     "predict_loop": "predicting",
     "small_run": "heads",
     "store_cost": "scale",
+    "svm_path": "heads",
     "textcnn_ours": "texts",
     "textcnn_plain": "texts",
     "texthead_ours": "texts",

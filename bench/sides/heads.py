@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,3 +120,53 @@ def small_run(images: str, out: str, cache: str) -> Actions:
         return {"seconds": elapsed()}
 
     return {"measure": measure}
+
+
+def svm_path(features: str, labels: str, n_samples: int, is_streamed: bool) -> Actions:
+    """The path of the linear SVM on the first rows of a file, in memory or in blocks from the disk."""
+    import numpy as np
+
+    from headstart.heads import LinearSVMPath, outofcore
+
+    X = np.load(features, mmap_mode="r")[:n_samples]
+    y = np.load(labels)[:n_samples]
+    outofcore.MOST_HELD_NUMBERS = 0 if is_streamed else 2**62
+
+    def measure() -> dict[str, Any]:
+        head = LinearSVMPath((0.01, 0.1, 1.0), cv=3, calibrate=False)
+        before = own_mib()
+        with peak_own_mib() as peak, stopwatch() as elapsed:
+            head.fit(X, y)
+        return {
+            "seconds": elapsed(),
+            "peak_mib": peak() - before,
+            "gap": float(max(head.gap_.max(), head.cv_gap_.max())),
+            "accuracy": head.cv_accuracy_.tolist(),
+            "coef": head.coef_.tolist(),
+        }
+
+    return {"measure": measure}
+
+
+def own_mib() -> float:
+    """Memory of this process that no file stands behind."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(x.split()[1]) for x in status if x.startswith("RssAnon")) / 1024
+
+
+@contextmanager
+def peak_own_mib() -> Iterator[Callable[[], float]]:
+    """Gives a function that tells the most of it that was seen within the block, every 5 ms."""
+    done, most = threading.Event(), [own_mib()]
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            most.append(max(most.pop(), own_mib()))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield lambda: most[0]
+    finally:
+        done.set()
+        thread.join()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from headstart.heads import LinearSVM, LinearSVMPath, cross_validate, task
+from headstart.heads import LinearSVM, LinearSVMPath, cross_validate, outofcore
 from headstart.heads.examples import (
     Held,
     Streamed,
@@ -19,7 +19,9 @@ from headstart.heads.examples import (
     read_rows,
 )
 from headstart.heads.gram import GramSolver
+from headstart.heads.passes import Labels
 from headstart.heads.primal import PrimalSolver
+from headstart.heads.task import Task
 
 CPU = torch.device("cpu")
 
@@ -56,17 +58,16 @@ def test_examples__are_the_same_held_and_streamed(dtype: Any, normalize: Any) ->
         torch.testing.assert_close(examples.square(None, torch.float64), Z.T @ Z)
 
 
-def test_task__streams_features_above_the_limit_only(
+def test_set_up__streams_features_above_the_limit_only(
     mapped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X, y = mapped
     kinds = []
     for limit in (X.size, X.size - 1):
-        monkeypatch.setattr(task, "MOST_HELD_NUMBERS", limit)
-        made = task.Task(X, y, 5, np.ones(len(y)), np.ones(5), CPU, "l2")
-        assert isinstance(made.solver, PrimalSolver)
-        kinds.append(type(made.solver.examples))
-    assert kinds == [Held, Streamed]
+        monkeypatch.setattr(outofcore, "MOST_HELD_NUMBERS", limit)
+        labels = Labels.of(y, 5, np.ones(len(y)), np.ones(5))
+        kinds.append(type(outofcore.set_up(X, labels, "cpu", "l2")))
+    assert kinds == [Task, outofcore.StreamedTask]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -77,7 +78,7 @@ def test_linear_svm__has_the_same_optimum_and_certificate_streamed(
     np.save(tmp_path / "other.npy", X.astype(dtype))
     X = np.load(tmp_path / "other.npy", mmap_mode="r")
     held = LinearSVM(5.0, tol=1e-8, device="cpu").fit(np.array(X), y)
-    monkeypatch.setattr(task, "MOST_HELD_NUMBERS", 0)
+    monkeypatch.setattr(outofcore, "MOST_HELD_NUMBERS", 0)
     streamed = LinearSVM(5.0, tol=1e-8, device="cpu").fit(X, y)
     assert streamed.gap_.max() <= 1e-8
     np.testing.assert_allclose(streamed.coef_, held.coef_, atol=1e-3)
@@ -90,7 +91,7 @@ def test_cross_validate__agrees_streamed(mapped: Any, monkeypatch: pytest.Monkey
     fold = np.arange(len(y)) // 5 % 3
     held = cross_validate(np.array(X), y, (0.1, 10.0), fold, device="cpu", tol=1e-7)
     path = LinearSVMPath((0.1, 10.0), cv=fold, device="cpu").fit(np.array(X), y)
-    monkeypatch.setattr(task, "MOST_HELD_NUMBERS", 0)
+    monkeypatch.setattr(outofcore, "MOST_HELD_NUMBERS", 0)
     streamed = cross_validate(X, y, (0.1, 10.0), fold, device="cpu", tol=1e-7)
     assert streamed.gap.max() <= 1e-7
     np.testing.assert_allclose(streamed.decisions, held.decisions, atol=1e-3)
@@ -115,7 +116,7 @@ def test_linear_svm__makes_no_whole_copy_of_a_large_file(
     del X
     grown = []
     for limit in (0, 2**27):
-        monkeypatch.setattr(task, "MOST_HELD_NUMBERS", limit)
+        monkeypatch.setattr(outofcore, "MOST_HELD_NUMBERS", limit)
         X = np.load(tmp_path / "X.npy", mmap_mode="r")
         before = own_bytes()
         peak = Peak()
@@ -182,5 +183,5 @@ def test_join_rows__normalises_each_part_as_asked() -> None:
 def test_task__takes_the_gram_matrix_where_examples_are_few(n: int, d: int, kind: type) -> None:
     X = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
     y = np.arange(n) % 2
-    made = task.Task(X, y, 2, np.ones(n), np.ones(2), CPU)
-    assert isinstance(made.solver, kind)
+    made = Task(X, Labels.of(y, 2, np.ones(n), np.ones(2)), [CPU])
+    assert isinstance(made.shards[0].solver, kind)

@@ -19,16 +19,20 @@ def test_cross_validate__scores_held_out_examples_as_liblinear_does(
     X, y = clusters(n, d, n_classes, noise=3.0)
     fold = stratified_folds(y, n_folds=3)
     found = cross_validate(X, y, CS, fold, "none", "cpu", tol=1e-8)
-    assert found.decisions.shape == (3, n, n_classes)
+    assert found.decisions.shape == (n, n_classes)
     assert found.gap.max() <= 1e-8
     for i, C in enumerate(CS):
+        alone = cross_validate(X, y, [C], fold, "none", "cpu", tol=1e-8)
+        assert alone.accuracy == found.accuracy[i]
+        if i == found.best:
+            np.testing.assert_allclose(alone.decisions, found.decisions, atol=2e-3)
         for k in range(3):
             peer = LinearSVC(C=C, dual=False, tol=1e-10, max_iter=100_000)
             peer.fit(X[fold != k].astype(float), y[fold != k])
             expected = peer.decision_function(X[fold == k].astype(float))
             if n_classes == 2:
                 expected = np.stack([-expected, expected], axis=1)
-            np.testing.assert_allclose(found.decisions[i, fold == k], expected, atol=2e-3)
+            np.testing.assert_allclose(alone.decisions[fold == k], expected, atol=2e-3)
     np.testing.assert_allclose(found.accuracy, found.correct.mean(axis=1))
     assert found.Cs[found.best] == found.C
 
@@ -41,9 +45,10 @@ def test_cross_validate__never_lets_a_held_out_label_touch_its_score(
     fold = np.arange(n) % 4
     changed = y.copy()
     changed[fold == 2] = (changed[fold == 2] + 1) % 3
-    one, two = (cross_validate(X, t, CS, fold, device="cpu", tol=1e-9) for t in (y, changed))
-    # Scores of fold 2 come from models that saw the other folds only.
-    np.testing.assert_allclose(one.decisions[:, fold == 2], two.decisions[:, fold == 2], atol=2e-4)
+    for C in CS:
+        one, two = (cross_validate(X, t, [C], fold, device="cpu", tol=1e-9) for t in (y, changed))
+        # Scores of fold 2 come from models that saw the other folds only.
+        np.testing.assert_allclose(one.decisions[fold == 2], two.decisions[fold == 2], atol=2e-4)
     assert np.abs(one.decisions - two.decisions).max() > 0.1
 
 
@@ -55,7 +60,7 @@ def test_cross_validate__never_predicts_a_class_it_did_not_train_on(clusters: An
     found = cross_validate(X, y, CS, fold, device="cpu")
     assert found.classes.tolist() == [0, 1, 2, 7]
     assert np.isfinite(found.decisions).all()
-    assert (found.decisions[:, fold == 1].argmax(axis=2) != 3).all()
+    assert (found.decisions[fold == 1].argmax(axis=1) != 3).all()
 
 
 def test_cross_validate__leaves_out_examples_that_no_fold_holds_out(clusters: Any) -> None:
@@ -64,7 +69,7 @@ def test_cross_validate__leaves_out_examples_that_no_fold_holds_out(clusters: An
     fold[:6] = -1
     found = cross_validate(X, y, CS, fold, device="cpu")
     assert found.tested.sum() == 24
-    assert np.isnan(found.decisions[:, :6]).all()
+    assert np.isnan(found.decisions[:6]).all()
     np.testing.assert_allclose(found.accuracy, found.correct[:, 6:].mean(axis=1))
 
 

@@ -40,6 +40,7 @@ MANIFEST = "manifest.json"
 SHARDS = "shard-*.arrow"
 # Linux maps 65,530 files a process: of a larger store, the others are mapped while they are read.
 KEPT_MAPPED = 8_000
+_REMOVED = "features were removed from {} while they were read: run the same command again"
 
 
 def cache_folder() -> Path:
@@ -78,6 +79,56 @@ class FeatureKey:
         """SHA-256 of the key's canonical JSON."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class StoredRows:
+    """Features of one tap in a store, read from the disk whenever a slice of them is taken.
+
+    Parameters
+    ----------
+    shards : sequence of Path
+    tables : sequence of pa.Table or None
+        The memory-mapped shards; None for those that are mapped while they are read.
+    tap : str
+    width : int
+        Numbers of the tap.
+    places : int32 array (n, 2)
+        Shard and row within it of each image.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Path],
+        tables: Sequence[pa.Table | None],
+        tap: str,
+        width: int,
+        places: NDArray[np.int32],
+    ) -> None:
+        self._shards, self._tables, self._tap, self._places = shards, tables, tap, places
+        self.shape = (len(places), width)
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        """The features of a slice of the images, float32.
+
+        Raises
+        ------
+        StoreError
+            A shard was merged with others or removed since, and was not kept mapped.
+        """
+        shard, row = self._places[rows].T
+        out = np.empty((len(shard), self.shape[1]), dtype=np.float32)
+        for number in np.unique(shard):
+            here, table = shard == number, self._tables[number]
+            try:
+                table = map_shard(self._shards[number]) if table is None else table
+            except FileNotFoundError as error:
+                raise StoreError(_REMOVED.format(self._shards[number].parent)) from error
+            out[here] = _column(table, self._tap, self.shape[1])[row[here]]
+        return out
 
 
 class FeatureStore:
@@ -177,15 +228,10 @@ class FeatureStore:
         try:
             return self._read(digests, tap)
         except FileNotFoundError as error:
-            raise StoreError(
-                f"features were removed from {self.folder} while they were read: run the same "
-                "command again"
-            ) from error
+            raise StoreError(_REMOVED.format(self.folder)) from error
 
     def _read(self, digests: Sequence[str], tap: str) -> NDArray[np.float32]:
-        absent = next((d for d in digests if d not in self._rows), None)
-        if absent is not None:
-            raise StoreError(f"no features of image {absent[:12]} in {self.folder}: extract first")
+        self._require(digests)
         places = np.array([self._rows[d] for d in digests], dtype=np.int64).reshape(-1, 2)
         width = self._width(tap)
         out = np.empty((len(digests), width), dtype=np.float32)
@@ -195,6 +241,25 @@ class FeatureStore:
             here = order[start:end]
             out[here] = _column(self._table(shard), tap, width)[places[here, 1]]
         return out
+
+    def rows(self, digests: Sequence[str], taps: Sequence[str]) -> list[StoredRows]:
+        """What `read` gives of each of ``taps``, to be read a slice at a time.
+
+        Raises
+        ------
+        StoreError
+            A digest has no row.
+        """
+        self._require(digests)
+        where = (number for d in digests for number in self._rows[d])
+        places = np.fromiter(where, dtype=np.int32, count=2 * len(digests)).reshape(-1, 2)
+        shards = self._shards, self._tables
+        return [StoredRows(*shards, tap, self._width(tap), places) for tap in taps]
+
+    def _require(self, digests: Sequence[str]) -> None:
+        absent = next((d for d in digests if d not in self._rows), None)
+        if absent is not None:
+            raise StoreError(f"no features of image {absent[:12]} in {self.folder}: extract first")
 
     def _table(self, number: int) -> pa.Table:
         table = self._tables[number]

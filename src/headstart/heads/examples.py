@@ -1,15 +1,15 @@
 """Examples of a linear problem, read in blocks of rows in the precision that a step needs.
 
-`Held` has them in memory on the device. `Streamed` leaves them where they are, a memory-mapped file
-for one, and converts and normalises a block whenever it is read: for features that memory cannot
-hold twice.
+`Held` has them in memory on the device. `Streamed` leaves them where they are, an array in memory, a
+memory-mapped file or `Rows` of whatever kind, and converts and normalises a block whenever it is
+read: for features that memory cannot hold twice, or not at all.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,34 @@ Normalize = Literal["l2", "power", "none"]
 BLOCK_ROWS = 512
 LARGE_BLOCK_ROWS = 4_096
 BLOCK_ROWS_GPU = 16_384
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Features that come a slice at a time, such as those of a store on disk.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_samples, n_features).
+    dtype : np.dtype
+        Of what a slice gives.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]: ...
+
+
+def is_lazy(X: object) -> bool:
+    """Whether ``X`` is `Rows` that no array in memory or mapped stands behind, nor a sparse one."""
+    return isinstance(X, Rows) and not (hasattr(X, "__array__") or hasattr(X, "tocsr"))
 
 
 def normalize_rows(X: NDArray[np.floating], normalize: Normalize) -> NDArray[np.floating]:
@@ -57,19 +85,19 @@ def join_rows(
     return np.hstack(rows).astype(np.float32, copy=False)
 
 
-def read_rows(X: NDArray[Any], rows: slice, normalize: Normalize) -> NDArray[np.floating]:
+def read_rows(X: NDArray[Any] | Rows, rows: slice, normalize: Normalize) -> NDArray[np.floating]:
     """The rows as the linear model sees them, float32 or, where ``X`` is finer, float64."""
     return normalize_rows(X[rows].astype(working_dtype(X), copy=False), normalize)
 
 
-def working_dtype(X: NDArray[Any]) -> type[np.floating]:
+def working_dtype(X: NDArray[Any] | Rows) -> type[np.floating]:
     """float32 for what it represents exactly among floating-point features, else float64."""
     return np.float32 if X.dtype in (np.float16, np.float32) else np.float64
 
 
-def row_blocks(n: int, n_rows: int = BLOCK_ROWS) -> Iterator[slice]:
-    """``n`` rows cut into blocks."""
-    return (slice(start, min(start + n_rows, n)) for start in range(0, n, n_rows))
+def row_blocks(n: int, n_rows: int = BLOCK_ROWS, *, start: int = 0) -> Iterator[slice]:
+    """The rows from ``start`` up to ``n``, cut into blocks."""
+    return (slice(a, min(a + n_rows, n)) for a in range(start, n, n_rows))
 
 
 class Examples(ABC):
@@ -92,12 +120,15 @@ class Examples(ABC):
     def keep(self, dtype: torch.dtype) -> None:  # noqa: B027
         """Have the examples ready in ``dtype`` where there is memory for it."""
 
-    def blocks(self, dtype: torch.dtype, is_large: bool = False) -> Iterator[tuple[slice, Tensor]]:
-        """All rows in order, in blocks."""
+    def blocks(
+        self, dtype: torch.dtype, is_large: bool = False, rows: slice | None = None
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """All rows in order, or those of a slice, in blocks."""
         n_rows = LARGE_BLOCK_ROWS if is_large or dtype == torch.bfloat16 else BLOCK_ROWS
         if self.device.type != "cpu":
             n_rows = BLOCK_ROWS_GPU
-        return ((rows, self.read(rows, dtype)) for rows in row_blocks(self.shape[0], n_rows))
+        start, stop = (0, self.shape[0]) if rows is None else (rows.start, rows.stop)
+        return ((block, self.read(block, dtype)) for block in row_blocks(stop, n_rows, start=start))
 
     def decide(self, w: Tensor, dtype: torch.dtype) -> Tensor:
         """``w Z^T`` computed in ``dtype``, (n_models, n_samples), float64."""
@@ -155,7 +186,7 @@ class Streamed(Examples):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features - 1), of any real dtype
+    X : ndarray or Rows of shape (n_samples, n_features - 1), of any real dtype
         Features without the constant; a np.memmap for one.
     normalize : {"l2", "power", "none"}
         What to do to each row.
@@ -163,7 +194,7 @@ class Streamed(Examples):
         Where blocks go.
     """
 
-    def __init__(self, X: NDArray[Any], normalize: Normalize, device: torch.device) -> None:
+    def __init__(self, X: NDArray[Any] | Rows, normalize: Normalize, device: torch.device) -> None:
         self.shape, self.device = (X.shape[0], X.shape[1] + 1), device
         self._X, self._normalize = X, normalize
 
@@ -175,9 +206,22 @@ class Streamed(Examples):
         return Z.to(self.device)
 
 
-def hold(X: NDArray[Any], normalize: Normalize, dtype: type[np.floating]) -> Tensor:
+def hold(X: NDArray[Any] | Rows, normalize: Normalize, dtype: type[np.floating]) -> Tensor:
     """All rows with the constant one, (n_samples, n_features + 1), filled a block at a time."""
     Z = np.ones((X.shape[0], X.shape[1] + 1), dtype=dtype)
     for rows in row_blocks(len(X)):
         Z[rows, :-1] = read_rows(X, rows, normalize)
     return torch.from_numpy(Z)
+
+
+def decide(
+    X: NDArray[Any] | Rows,
+    coef: NDArray[np.float64],
+    intercept: NDArray[np.float64],
+    normalize: Normalize,
+) -> NDArray[np.float64]:
+    """Scores, (n_samples, n_models), reading ``X`` block by block."""
+    scores = np.empty((len(X), len(coef)))
+    for rows in row_blocks(len(X)):
+        scores[rows] = read_rows(X, rows, normalize) @ coef.T + intercept
+    return scores

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from headstart.heads.passes import Labels
 from headstart.heads.path import label_columns
 from headstart.heads.task import Normalize, Task, normalize_rows, pick_device
 
@@ -74,19 +75,14 @@ def leave_one_out(
         raise ValueError(f"C must be above 0; got {C!r}")
     data, classes, member = label_columns(X, y)
     n, n_classes = len(member), len(classes)
-    task = Task(
-        normalize_rows(data, normalize),
-        member,
-        n_classes,
-        np.ones(n),
-        np.ones(n_classes),
-        pick_device(device),
-    )
+    labels = Labels.of(member, n_classes, np.ones(n), np.ones(n_classes))
+    task = Task(normalize_rows(data, normalize), labels, [pick_device(device)])
     fit = task.fit(C, tol)
-    w = torch.from_numpy(np.column_stack([fit.coef, fit.intercept])).to(task.y.device)
-    f = w @ task.solver.Z.T
+    [shard] = task.shards
+    w = torch.from_numpy(np.column_stack([fit.coef, fit.intercept])).to(shard.device)
+    f = w @ shard.solver.Z.T
     for model in range(task.n_models):
-        _correct(task.solver.Z, task.y[model], f[model], C)
+        _correct(shard.solver.Z, shard.y[model], f[model], C)
     scores = f.T.cpu().numpy()
     decisions = np.concatenate([-scores, scores], axis=1) if n_classes == 2 else scores
     return LeaveOneOut(decisions=decisions, correct=decisions.argmax(axis=1) == member)

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.heads import sparse
 from headstart.heads.calibration import fit_temperature
+from headstart.heads.outofcore import set_up
+from headstart.heads.passes import Labels
 from headstart.heads.path import PathResult, cross_validate, label_columns
 from headstart.heads.svm import LinearSVM
-from headstart.heads.task import Task, pick_device
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -69,7 +70,7 @@ def fit_output_layer(
     svm = LinearSVM(C=path.C).fit(X, y)
     coef, intercept = one_row_a_class(svm)
     member = np.searchsorted(path.classes, np.asarray(y))
-    scale = fit_temperature(path.decisions[path.best], member).scale
+    scale = fit_temperature(path.decisions, member).scale
     return OutputLayer(coef=scale * coef, intercept=scale * intercept, svm=svm, path=path)
 
 
@@ -103,9 +104,8 @@ def fit_rows(
     if data.shape[0] > sparse.MOST_SPARSE_ROWS:
         coef, _ = sparse.liblinear(sparse.hold_sparse(data, "l2"), classes[member], C)
         return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
-    ones = np.ones(len(member)), np.ones(len(classes))
-    task = Task(data, member, len(classes), *ones, pick_device(None), "l2")
-    fit = task.fit(C, tol)
+    labels = Labels.of(member, len(classes), np.ones(len(member)), np.ones(len(classes)))
+    fit = set_up(data, labels, None, "l2").fit(C, tol)
     return both_signs(fit.coef, fit.intercept)
 
 

@@ -1,4 +1,4 @@
-"""Independent pieces of linear algebra on the cores of one machine.
+"""Independent pieces of linear algebra on the cores and devices of one machine.
 
 One thread a piece, each piece on one core, beats one piece on all cores: the many small steps of
 the solvers need no barriers, and a core that another program holds delays its own piece only.
@@ -6,12 +6,13 @@ the solvers need no barriers, and a core that another program holds delays its o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 
+S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -21,14 +22,41 @@ def map_pieces(work: Callable[[T], R], pieces: Sequence[T], device: torch.device
 
     Which pieces there are must not depend on the number of cores, so that results do not either.
     """
+    return list(each_piece(work, pieces, device))
+
+
+def each_piece(work: Callable[[T], R], pieces: Sequence[T], device: torch.device) -> Iterator[R]:
+    """The same one by one, in order: what was taken is not kept. A stop leaves the rest undone."""
     allowed = torch.get_num_threads()
     n_threads = min(allowed, len(pieces))
     if device.type != "cpu" or n_threads < 2:
-        return [work(piece) for piece in pieces]
+        yield from map(work, pieces)
+        return
+    pool = ThreadPoolExecutor(
+        n_threads, initializer=torch.set_num_threads, initargs=(allowed // n_threads,)
+    )
     try:
-        with ThreadPoolExecutor(
-            n_threads, initializer=torch.set_num_threads, initargs=(allowed // n_threads,)
-        ) as pool:
-            return list(pool.map(work, pieces))
+        yield from pool.map(work, pieces)
     finally:
+        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(allowed)
+
+
+def map_devices(
+    work: Callable[[S, Sequence[T]], Sequence[R]], pieces: Sequence[T], shards: Sequence[S]
+) -> list[R]:
+    """What ``work(shard, its pieces)`` finds for every piece, in order.
+
+    A shard is what one device needs to solve any piece; the shards take the pieces in turn, and each
+    works in a thread of its own.
+    """
+    if len(shards) == 1:
+        return list(work(shards[0], pieces))
+    k, done = len(shards), dict[int, R]()
+
+    def share(j: int) -> None:
+        done.update(zip(range(j, len(pieces), k), work(shards[j], pieces[j::k]), strict=True))
+
+    with ThreadPoolExecutor(k) as pool:
+        list(pool.map(share, range(k)))
+    return [done[i] for i in range(len(pieces))]

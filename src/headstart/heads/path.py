@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
-from headstart.heads.examples import row_blocks
-from headstart.heads.parallel import map_pieces
+from headstart.heads.examples import Rows, is_lazy, row_blocks
+from headstart.heads.outofcore import StreamedTask, set_up
+from headstart.heads.passes import Labels
 from headstart.heads.sparse import require_finite
-from headstart.heads.task import Normalize, Task, pick_device, relative_gap
+from headstart.heads.task import Device, Normalize, Shard, Task, relative_gap
 from headstart.progress import Progress, silent
 
 Folds = NDArray[np.integer] | Iterable[tuple[ArrayLike, ArrayLike]]
@@ -33,8 +33,8 @@ class PathResult:
         Ascending.
     classes : ndarray of shape (n_classes,)
         Labels, in the order of the columns of ``decisions``.
-    decisions : ndarray of shape (n_C, n_samples, n_classes), float32
-        Scores of each example by the models of the fold that held it out. Two classes have the
+    decisions : ndarray of shape (n_samples, n_classes), float32
+        Scores of each example, at the chosen cost, by the models of the fold that held it out. Two classes have the
         columns ``-f`` and ``f``. NaN for an example that no fold held out.
     correct : ndarray of shape (n_C, n_samples), bool
         Whether the highest score was that of the example's own class.
@@ -65,12 +65,12 @@ class PathResult:
 
 
 def cross_validate(
-    X: ArrayLike,
+    X: ArrayLike | Rows,
     y: ArrayLike,
     Cs: Sequence[float],
     folds: Folds,
     normalize: Normalize = "l2",
-    device: str | torch.device | None = None,
+    device: Device = None,
     *,
     tol: float = 1e-5,
     progress: Progress = silent,
@@ -79,7 +79,7 @@ def cross_validate(
 
     Parameters
     ----------
-    X : array-like or sparse array of shape (n_samples, n_features), float
+    X : array-like, Rows or sparse array of shape (n_samples, n_features), float
         Features.
     y : array-like of shape (n_samples,)
         Labels of at least two classes.
@@ -89,8 +89,8 @@ def cross_validate(
         Fold of each example (negative: never held out), or the splits themselves.
     normalize : {"l2", "power", "none"}, default="l2"
         Whether rows are brought to unit length first.
-    device : str or torch.device, optional
-        By default a CUDA device where there is one, else the CPU.
+    device : str, torch.device or sequence of them, optional
+        Over several the models are split. By default all CUDA devices, or else the CPU.
     tol : float, default=1e-5
         Relative duality gap to which every model is solved.
     progress : Progress
@@ -111,25 +111,18 @@ def cross_validate(
     score in that fold, so that it is never predicted there.
     """
     data, classes, member = label_columns(X, y)
-    task = Task(
-        data,
-        member,
-        len(classes),
-        np.ones(len(member)),
-        np.ones(len(classes)),
-        pick_device(device),
-        normalize,
-    )
+    labels = Labels.of(member, len(classes), np.ones(len(member)), np.ones(len(classes)))
+    task = set_up(data, labels, device, normalize)
     return sweep(task, classes, Cs, folds, tol=tol, progress=progress)
 
 
 def label_columns(
-    X: ArrayLike, y: ArrayLike
+    X: ArrayLike | Rows, y: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
     """Checked features, the classes, and the class of each example as a number."""
-    data: Any = X if issparse(X) else np.asarray(X)
+    data: Any = X if issparse(X) or is_lazy(X) else np.asarray(X)
     classes, member = np.unique(np.asarray(y), return_inverse=True)
-    if data.ndim != 2 or data.shape[0] != member.size:
+    if len(data.shape) != 2 or data.shape[0] != member.size:
         raise ValueError(
             f"X must be (n_samples, n_features) with one row a label; got {data.shape} and "
             f"{member.size} labels"
@@ -147,7 +140,7 @@ def label_columns(
 
 
 def sweep(
-    task: Task,
+    task: Task | StreamedTask,
     classes: NDArray[Any],
     Cs: Sequence[float],
     folds: Folds,
@@ -159,42 +152,100 @@ def sweep(
     """`cross_validate` for a task that is set up; ``weight`` says how often an example counts."""
     costs = _check_costs(Cs)
     n = len(task.member)
-    splits = _splits(folds, n)
-    tested = np.zeros(n, dtype=bool)
-    for _, test in splits:
-        tested[test] = True
-    scores = np.full((len(costs), n, task.n_models), np.nan, dtype=np.float32)
-    gap = np.zeros((len(costs), len(splits), task.n_models))
-    pieces = task.pieces(len(splits))
-    done = itertools.count(1)
-
-    def walk(piece: NDArray[np.intp]) -> None:
-        for i, (f, found) in enumerate(_walk(task, costs, splits, piece, tol)):
-            gap[i, piece[:, 0], piece[:, 1]] = found
-            for s in np.unique(piece[:, 0]):
-                rows, test = piece[:, 0] == s, splits[s][1]
-                scores[i, test[:, None], piece[rows, 1]] = f[rows][:, test].T
-            progress("cross-validate", next(done), len(pieces) * len(costs))
-
-    map_pieces(walk, pieces, task.y.device)
-    decisions = _columns(task, splits, scores)
-    member = task.member
-    counts = np.ones(n) if weight is None else weight
-    correct = (decisions.argmax(axis=2) == member) & tested
-    accuracy = correct @ counts / (counts @ tested)
+    judge = _Judge(
+        splits=_splits(folds, n),
+        member=task.member,
+        n_classes=len(classes),
+        counts=np.ones(n) if weight is None else weight,
+    )
+    if isinstance(task, StreamedTask):
+        decisions, correct, gap = _sweep_streamed(task, costs, judge, tol, progress)
+    else:
+        decisions, correct, gap = _sweep_held(task, costs, judge, tol, progress)
+    accuracy = judge.accuracy(correct)
     return PathResult(
-        Cs=costs, classes=classes, decisions=decisions, correct=correct, tested=tested,
+        Cs=costs, classes=classes, decisions=decisions, correct=correct, tested=judge.fold >= 0,
         accuracy=accuracy, best=int(accuracy.argmax()), gap=gap,
     )  # fmt: skip
 
 
+class _Judge:
+    """The splits, and what scores of held-out examples are worth."""
+
+    def __init__(
+        self,
+        *,
+        splits: list[Split],
+        member: NDArray[np.integer],
+        n_classes: int,
+        counts: NDArray[np.float64],
+    ) -> None:
+        self.splits, self.member, self.counts = splits, member, counts
+        self.fold = np.full(len(member), -1)
+        self.unseen = np.zeros((len(splits), n_classes), dtype=bool)
+        for s, (train, test) in enumerate(splits):
+            self.fold[test] = s
+            self.unseen[s] = np.bincount(member[train], minlength=n_classes) == 0
+
+    def accuracy(self, correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Weighted share of ``correct`` (n_C, n_samples) among what was held out, (n_C,)."""
+        return np.asarray(correct @ self.counts / (self.counts @ (self.fold >= 0)))
+
+    def correct(
+        self, columns: NDArray[np.floating], rows: slice = slice(None)
+    ) -> NDArray[np.bool_]:
+        """Whether the highest score is that of an example's own class, (n_rows,)."""
+        return np.asarray((columns.argmax(axis=1) == self.member[rows]) & (self.fold[rows] >= 0))
+
+    def columns(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
+        """One column a class, with classes that a split did not train on out of the running.
+
+        ``scores`` are those of all examples, (n_samples, n_models).
+        """
+        if self.unseen.shape[1] == 2:
+            return np.concatenate([-scores, scores], axis=1)
+        for (_, test), unseen in zip(self.splits, self.unseen, strict=True):
+            if unseen.any() and not unseen.all():
+                lowest = scores[test][:, ~unseen].min() - 1
+                scores[test[:, None], np.flatnonzero(unseen)] = lowest
+        return scores
+
+
+def _sweep_held(
+    task: Task, costs: NDArray[np.float64], judge: _Judge, tol: float, progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+    """Scores at the best cost, what is correct at each, and the gaps."""
+    n, splits = len(task.member), judge.splits
+    scores = np.full((len(costs), n, task.n_models), np.nan, dtype=np.float32)
+    gap = np.zeros((len(costs), len(splits), task.n_models))
+    n_steps = len(task.pieces(len(splits))) * len(costs)
+    done = itertools.count(1)
+
+    def walk(shard: Shard, piece: NDArray[np.intp]) -> None:
+        for i, (f, found) in enumerate(_walk(shard, costs, splits, piece, tol)):
+            gap[i, piece[:, 0], piece[:, 1]] = found
+            for s in np.unique(piece[:, 0]):
+                rows, test = piece[:, 0] == s, splits[s][1]
+                scores[i, test[:, None], piece[rows, 1]] = f[rows][:, test].T
+            progress("cross-validate", next(done), n_steps)
+
+    task.map(walk, len(splits))
+    correct = np.stack([judge.correct(judge.columns(each)) for each in scores])
+    best = int(judge.accuracy(correct).argmax())
+    return judge.columns(scores[best]), correct, gap
+
+
 def _walk(
-    task: Task, costs: NDArray[np.float64], splits: list[Split], piece: NDArray[np.intp], tol: float
+    shard: Shard,
+    costs: NDArray[np.float64],
+    splits: list[Split],
+    piece: NDArray[np.intp],
+    tol: float,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float64]]]:
     """Solve (split, class) pairs along the costs: decision values and relative gaps at each."""
     train = np.stack([splits[s][0] for s in piece[:, 0]])
-    solver = task.solver.fork()
-    unit = task.problem(1.0, piece[:, 1], train)
+    solver = shard.solver.fork()
+    unit = shard.problem(1.0, piece[:, 1], train)
     state = solver.empty(unit)
     before = None
     for i, C in enumerate(costs):
@@ -206,20 +257,34 @@ def _walk(
         yield state.f.float().cpu().numpy(), relative_gap(state)
 
 
-def _columns(
-    task: Task,
-    splits: list[Split],
-    scores: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """One column a class, with classes that a split did not train on out of the running."""
-    if task.n_classes == 2:
-        return np.concatenate([-scores, scores], axis=2)
-    for train, test in splits:
-        seen = np.isin(np.arange(task.n_classes), task.member[train])
-        if not seen.all() and seen.any():
-            lowest = scores[:, test][:, :, seen].min(axis=(1, 2)) - 1
-            scores[:, test[:, None], np.flatnonzero(~seen)] = lowest[:, None, None]
-    return scores
+def _sweep_streamed(
+    task: StreamedTask, costs: NDArray[np.float64], judge: _Judge, tol: float, progress: Progress
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+    """The same, with the scores of one cost in memory and those of the others forgotten."""
+    n, n_splits = len(task.member), len(judge.splits)
+    train = np.stack([mask for mask, _ in judge.splits])
+    correct = np.zeros((len(costs), n), dtype=bool)
+    gap = np.zeros((len(costs), n_splits, task.n_models))
+    scores = np.empty((n, task.n_models), dtype=np.float32)
+    best, best_w = -1.0, None
+    n_steps = n_splits * task.n_models * len(costs)
+    done = itertools.count(1)
+
+    def tell(n_models: int) -> None:
+        progress("cross-validate", [next(done) for _ in range(n_models)][-1], n_steps)
+
+    for i, solved in enumerate(task.along(costs, train, tol, tell)):
+        gap[i] = solved.gap
+        for rows, found in task.held_out(solved.w, judge.fold):
+            scores[rows] = found
+        correct[i] = judge.correct(judge.columns(scores))
+        [accuracy] = judge.accuracy(correct[i : i + 1])
+        if accuracy > best:
+            best, best_w = accuracy, solved.w
+    assert best_w is not None
+    for rows, found in task.held_out(best_w, judge.fold):
+        scores[rows] = found
+    return judge.columns(scores), correct, gap
 
 
 def _check_costs(Cs: Sequence[float]) -> NDArray[np.float64]:

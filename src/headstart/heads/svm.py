@@ -7,18 +7,25 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from headstart.heads.calibration import Temperature, fit_temperature
+from headstart.heads.examples import Rows, decide, is_lazy
 from headstart.heads.folds import stratified_folds
-from headstart.heads.path import Folds, sweep
-from headstart.heads.task import Fit, Normalize, Task, decide, pick_device
+from headstart.heads.outofcore import StreamedTask, set_up
+from headstart.heads.passes import Labels
+from headstart.heads.path import Folds, label_columns, sweep
+from headstart.heads.task import Device, Fit, Normalize, Task
 from headstart.progress import Progress, silent
 
 DEFAULT_CS = tuple(float(C) for C in np.logspace(-2, 2.5, 10))
@@ -35,24 +42,27 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     normalize: Normalize
     class_weight: ClassWeight
     tol: float
-    device: str | torch.device | None
+    device: Device
 
     def _set_up(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
-    ) -> tuple[Task, NDArray[np.float64]]:
+        self, X: ArrayLike | Rows, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Task | StreamedTask, NDArray[np.float64]]:
         """Check the input and build the task; returns the weights of the examples as well."""
-        data, labels = validate_data(self, X, y, dtype=FEATURE_DTYPES)
+        if _is_left(X):
+            data, _, _ = label_columns(X, labels := column_or_1d(y, warn=True))
+            self.n_features_in_ = data.shape[1]
+        else:
+            data, labels = validate_data(self, X, y, dtype=FEATURE_DTYPES)
         check_classification_targets(labels)
         self.classes_, member = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y needs at least 2 classes; got 1 class: {self.classes_.tolist()!r}")
         weight = _check_sample_weight(
-            sample_weight, data, dtype=np.float64, ensure_non_negative=True
+            sample_weight, labels, dtype=np.float64, ensure_non_negative=True
         )
         factors = _class_factors(self.class_weight, self.classes_, member, weight)
-        n_classes, device = len(self.classes_), pick_device(self.device)
-        task = Task(data, member, n_classes, weight, factors, device, self.normalize)
-        return task, weight
+        known = Labels.of(member, len(self.classes_), weight, factors)
+        return set_up(data, known, self.device, self.normalize), weight
 
     def _keep(self, fit: Fit) -> None:
         self.coef_, self.intercept_, self.gap_ = fit.coef, fit.intercept, fit.gap
@@ -65,12 +75,12 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 stacklevel=3,
             )
 
-    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+    def decision_function(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
         """Scores of new examples.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), float
+        X : array-like or Rows of shape (n_samples, n_features), float
             Features, not normalised.
 
         Returns
@@ -79,11 +89,18 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             For two classes, positive where the second is predicted.
         """
         check_is_fitted(self)
-        data = validate_data(self, X, dtype=FEATURE_DTYPES, reset=False)
+        data: Any = X
+        if not _is_left(X):
+            data = validate_data(self, X, dtype=FEATURE_DTYPES, reset=False)
+        elif data.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {data.shape[1]} features, but {type(self).__name__} was fitted on "
+                f"{self.n_features_in_}"
+            )
         scores = decide(data, self.coef_, self.intercept_, self.normalize)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """The class with the highest score, (n_samples,)."""
         scores = self.decision_function(X)
         winner = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
@@ -110,8 +127,8 @@ class LinearSVM(_LinearHead):
         LIBLINEAR, the rest of a one-vs-rest problem keeps factor 1 if there are three classes or more.
     tol : float, default=1e-5
         Relative duality gap to which every model is solved.
-    device : str or torch.device, optional
-        By default a CUDA device where there is one, else the CPU.
+    device : str, torch.device or sequence of them, optional
+        Over several the models are split. By default all CUDA devices, or else the CPU.
 
     Attributes
     ----------
@@ -137,7 +154,7 @@ class LinearSVM(_LinearHead):
         normalize: Normalize = "l2",
         class_weight: ClassWeight = None,
         tol: float = 1e-5,
-        device: str | torch.device | None = None,
+        device: Device = None,
     ) -> None:
         self.C = C
         self.normalize = normalize
@@ -145,12 +162,14 @@ class LinearSVM(_LinearHead):
         self.tol = tol
         self.device = device
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> LinearSVM:
+    def fit(
+        self, X: ArrayLike | Rows, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> LinearSVM:
         """Train.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), float
+        X : array-like or Rows of shape (n_samples, n_features), float
             Features.
         y : array-like of shape (n_samples,)
             Labels of at least two classes.
@@ -171,6 +190,12 @@ class LinearSVM(_LinearHead):
         task, _ = self._set_up(X, y, sample_weight)
         self._keep(task.fit(self.C, self.tol))
         return self
+
+
+def _is_left(X: object) -> bool:
+    """Whether features are to stay where they are: scikit-learn's checks make arrays as large."""
+    is_mapped = isinstance(X, np.memmap) and X.ndim == 2 and X.dtype in FEATURE_DTYPES
+    return is_lazy(X) or is_mapped
 
 
 def _calibrates(estimator: LinearSVMPath) -> bool:
@@ -202,8 +227,8 @@ class LinearSVMPath(_LinearHead):
         Whether to fit probabilities to the out-of-fold scores (`Temperature`).
     tol : float, default=1e-5
         Relative duality gap to which every model is solved.
-    device : str or torch.device, optional
-        By default a CUDA device where there is one, else the CPU.
+    device : str, torch.device or sequence of them, optional
+        Over several the models are split. By default all CUDA devices, or else the CPU.
 
     Attributes
     ----------
@@ -234,7 +259,7 @@ class LinearSVMPath(_LinearHead):
         seed: int = 0,
         calibrate: bool = True,
         tol: float = 1e-5,
-        device: str | torch.device | None = None,
+        device: Device = None,
     ) -> None:
         self.Cs = Cs
         self.cv = cv
@@ -247,7 +272,7 @@ class LinearSVMPath(_LinearHead):
 
     def fit(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Rows,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
@@ -258,7 +283,7 @@ class LinearSVMPath(_LinearHead):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features), float
+        X : array-like or Rows of shape (n_samples, n_features), float
             Features.
         y : array-like of shape (n_samples,)
             Labels of at least two classes.
@@ -285,7 +310,7 @@ class LinearSVMPath(_LinearHead):
         )
         self.C_, self.Cs_ = found.C, found.Cs
         self.cv_accuracy_, self.cv_correct_ = found.accuracy, found.correct
-        self.cv_decisions_, self.cv_gap_ = found.decisions[found.best], found.gap
+        self.cv_decisions_, self.cv_gap_ = found.decisions, found.gap
         # Held-out scores say well enough which examples will be active in the full model.
         scores = np.nan_to_num(self.cv_decisions_[:, -task.n_models :].T)
         self._keep(task.fit(self.C_, self.tol, scores))
@@ -309,7 +334,7 @@ class LinearSVMPath(_LinearHead):
         return fit_temperature(self.cv_decisions_[tested], member[tested], weight[tested])
 
     @available_if(_calibrates)  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+    def predict_proba(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
         """Calibrated probabilities, (n_samples, n_classes); rows sum to 1.
 
         The most probable class is the predicted one.

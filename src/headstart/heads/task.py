@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from torch import Tensor
 
 from headstart.heads.examples import (
-    Examples,
     Held,
     Normalize,
-    Streamed,
+    Rows,
     hold,
     normalize_rows,
-    read_rows,
-    row_blocks,
     working_dtype,
 )
 from headstart.heads.gram import GramSolver
 from headstart.heads.objective import Problem, Solver
-from headstart.heads.parallel import map_pieces
+from headstart.heads.parallel import map_devices, map_pieces
+from headstart.heads.passes import Labels
 from headstart.heads.primal import PrimalSolver
 from headstart.heads.sparse import hold_sparse
 
-__all__ = ["Fit", "Normalize", "Task", "decide", "normalize_rows", "pick_device", "relative_gap"]
+__all__ = ["Fit", "Normalize", "Task", "normalize_rows", "pick_device", "relative_gap"]
+
+R = TypeVar("R")
+
+Device = str | torch.device | Sequence[str | torch.device] | None
 
 # A product with the Gram matrix costs n^2, one with the features 2 n d; but on the Gram matrix a
 # step touches active examples alone. Measured on scene15 (n = 1,500 and 4,485; d = 80 to 1,280):
@@ -38,9 +42,6 @@ GRAM_ROWS_PER_FEATURE = 14.0
 MANY_ROWS, GRAM_ROWS_PER_FEATURE_OF_MANY = 2_000, 10.0
 # Above this many examples the Gram matrix (float64 and float32) passes a gigabyte.
 MOST_GRAM_ROWS = 9_000
-# Above this many numbers features are not copied but read block by block, again for every product
-# with them. Below it the copies (float32 and bfloat16 of float32 features) stay under a gigabyte.
-MOST_HELD_NUMBERS = 2**27
 # Numbers in a work array of models solved together, which bounds memory.
 MOST_NUMBERS = 16_000_000
 
@@ -53,6 +54,20 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
+def pick_devices(device: Device, n_models: int) -> tuple[torch.device, ...]:
+    """The device or devices asked for, or all CUDA devices there are, or the CPU.
+
+    At most one for each of ``n_models``, which are split over them.
+    """
+    if device is None and torch.cuda.is_available():
+        device = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if device is None or isinstance(device, str | torch.device):
+        return (pick_device(device),)
+    if not device:
+        raise ValueError("device must be a device or several of them; got none")
+    return tuple(pick_device(each) for each in device)[:n_models]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
     """A solved set of one-vs-rest models: ``coef`` (n_models, d), ``intercept``, ``gap``."""
@@ -62,86 +77,109 @@ class Fit:
     gap: NDArray[np.float64]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """What one device needs to solve any of a task's models.
+
+    Attributes
+    ----------
+    device : torch.device
+    y, unit_cost : Tensor of shape (n_models, n_samples), float64
+        Targets, and costs at ``C = 1``.
+    solver : Solver
+    """
+
+    device: torch.device
+    y: Tensor
+    unit_cost: Tensor
+    solver: Solver
+
+    def problem(
+        self, C: float, models: NDArray[np.intp], train: NDArray[np.bool_] | None = None
+    ) -> Problem:
+        """The binary problems ``models`` on all examples, or on ``train`` (one row a model)."""
+        rows = torch.from_numpy(models).to(self.device)
+        cost = self.unit_cost[rows] * C
+        if train is not None:
+            cost *= torch.from_numpy(train).to(self.device)
+        return Problem(y=self.y[rows], cost=cost)
+
+
 class Task:
-    """Labelled features, ready to be solved for any costs.
+    """Labelled features held in memory, ready to be solved for any costs.
 
     Parameters
     ----------
-    X : ndarray or sparse array of shape (n_samples, n_features)
-        Features of any real dtype; a np.memmap stays on disk if it is large. Sparse features are
-        solved on their Gram matrix, however many examples there are.
-    member : ndarray of shape (n_samples,), int
-        Class of each example, 0 to ``n_classes - 1``.
-    n_classes : int
-        Two classes make one model (class 1 against class 0), more make one each.
-    weight : ndarray of shape (n_samples,)
-        Weights of the examples.
-    class_weight : ndarray of shape (n_classes,)
-        Factor of the cost of each class, the way LIBLINEAR takes it: with more than two classes it
-        applies to a class as the positive one, and the rest counts 1.
-    device : torch.device
-        Where to compute.
+    X : ndarray, Rows or sparse array of shape (n_samples, n_features)
+        Features of any real dtype. Sparse features are solved on their Gram matrix, however many
+        examples there are.
+    labels : Labels
+        Classes and costs; its splits are of no matter.
+    devices : sequence of torch.device
+        Where to compute: the models are split over them, and each holds all features.
     normalize : {"l2", "power", "none"}, default="none"
         Whether rows are brought to unit length; nothing to do where the caller did.
     """
 
     def __init__(
         self,
-        X: NDArray[np.floating],
-        member: NDArray[np.integer],
-        n_classes: int,
-        weight: NDArray[np.float64],
-        class_weight: NDArray[np.float64],
-        device: torch.device,
+        X: NDArray[np.floating] | Rows,
+        labels: Labels,
+        devices: Sequence[torch.device],
         normalize: Normalize = "none",
     ) -> None:
-        self.n_classes, self.member = n_classes, member
-        positive = np.arange(n_classes)[:, None] == member
-        rest = np.ones(n_classes)
-        if n_classes == 2:
-            positive, rest, class_weight = positive[1:], class_weight[:1], class_weight[1:]
-        self.y = torch.from_numpy(np.where(positive, 1.0, -1.0)).to(device)
-        cost = np.where(positive, class_weight[:, None], rest[: len(positive), None]) * weight
-        self.unit_cost = torch.from_numpy(cost).to(device)
-        self.solver = _choose(X, normalize, device)
+        self.member = labels.member
+        positive = labels.label[:, None] == labels.member
+        y = torch.from_numpy(np.where(positive, 1.0, -1.0))
+        cost = np.where(positive, labels.own[:, None], labels.rest[:, None]) * labels.weight
+        self.shards = [
+            Shard(
+                device=device,
+                y=y.to(device),
+                unit_cost=torch.from_numpy(cost).to(device),
+                solver=_choose(X, normalize, device),
+            )
+            for device in devices
+        ]
 
     @property
     def n_models(self) -> int:
         """Binary models a fit needs."""
-        return self.y.shape[0]
+        return self.shards[0].y.shape[0]
 
     def pieces(self, n_splits: int) -> list[NDArray[np.intp]]:
         """All (split, class) pairs, cut into pieces that are solved together, (n, 2) each."""
         split, model = np.divmod(np.arange(n_splits * self.n_models), self.n_models)
         pairs = np.stack([split, model], axis=1)
-        most = MOST_NUMBERS // self.y.shape[1]
-        if self.y.device.type == "cpu":
-            most = min(most, self.solver.piece_models)
-        return np.array_split(pairs, -(-len(pairs) // max(most, 1)))
+        most = MOST_NUMBERS // len(self.member)
+        if self.shards[0].device.type == "cpu":
+            most = min(most, self.shards[0].solver.piece_models)
+        n_pieces = max(-(-len(pairs) // max(most, 1)), min(len(self.shards), len(pairs)))
+        return np.array_split(pairs, n_pieces)
 
-    def problem(
-        self, C: float, models: NDArray[np.intp], train: NDArray[np.bool_] | None = None
-    ) -> Problem:
-        """The binary problems ``models`` on all examples, or on ``train`` (one row a model)."""
-        rows = torch.from_numpy(models).to(self.y.device)
-        cost = self.unit_cost[rows] * C
-        if train is not None:
-            cost *= torch.from_numpy(train).to(self.y.device)
-        return Problem(y=self.y[rows], cost=cost)
+    def map(self, work: Callable[[Shard, NDArray[np.intp]], R], n_splits: int) -> list[R]:
+        """``work`` of every piece, on the devices and their cores, in order."""
+
+        def share(shard: Shard, mine: Sequence[NDArray[np.intp]]) -> list[R]:
+            return map_pieces(lambda piece: work(shard, piece), mine, shard.device)
+
+        return map_devices(share, self.pieces(n_splits), self.shards)
 
     def fit(self, C: float, tol: float, scores: NDArray[np.floating] | None = None) -> Fit:
         """Train on every example; ``scores`` (n_models, n_samples) may predict the outcome."""
 
-        def solve(piece: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        def solve(
+            shard: Shard, piece: NDArray[np.intp]
+        ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             models = piece[:, 1]
             guess = None
             if scores is not None:
-                guess = torch.from_numpy(scores[models].astype(np.float64)).to(self.y.device)
-            solver, problem = self.solver.fork(), self.problem(C, models)
+                guess = torch.from_numpy(scores[models].astype(np.float64)).to(shard.device)
+            solver, problem = shard.solver.fork(), shard.problem(C, models)
             state = solver.solve(problem, solver.empty(problem), tol, guess)
             return solver.weights(state).cpu().numpy(), relative_gap(state)
 
-        solved = map_pieces(solve, self.pieces(1), self.y.device)
+        solved = self.map(solve, 1)
         w = np.concatenate([w for w, _ in solved])
         gap = np.concatenate([gap for _, gap in solved])
         return Fit(coef=w[:, :-1].copy(), intercept=w[:, -1].copy(), gap=gap)
@@ -153,27 +191,20 @@ def relative_gap(state: Any) -> NDArray[np.float64]:
     return np.asarray(gap.cpu().numpy())
 
 
-def decide(
-    X: NDArray[Any], coef: NDArray[np.float64], intercept: NDArray[np.float64], normalize: Normalize
-) -> NDArray[np.float64]:
-    """Scores, (n_samples, n_models), reading ``X`` block by block."""
-    scores = np.empty((len(X), len(coef)))
-    for rows in row_blocks(len(X)):
-        scores[rows] = read_rows(X, rows, normalize) @ coef.T + intercept
-    return scores
-
-
-def _choose(X: NDArray[Any], normalize: Normalize, device: torch.device) -> Solver:
+def needs_gram(X: Any) -> bool:
+    """Whether the Gram matrix is the shorter way: few examples for the number of features."""
     if issparse(X):
-        return GramSolver(hold_sparse(X, normalize), device)
+        return True
     n_samples, n_features = X.shape[0], X.shape[1] + 1
     is_large = n_samples > MANY_ROWS
     rows_per_feature = GRAM_ROWS_PER_FEATURE_OF_MANY if is_large else GRAM_ROWS_PER_FEATURE
-    if n_samples <= min(rows_per_feature * n_features, MOST_GRAM_ROWS):
+    return bool(n_samples <= min(rows_per_feature * n_features, MOST_GRAM_ROWS))
+
+
+def _choose(X: NDArray[Any] | Rows, normalize: Normalize, device: torch.device) -> Solver:
+    if issparse(X):
+        return GramSolver(hold_sparse(X, normalize), device)
+    if needs_gram(X):
         return GramSolver(hold(X, normalize, np.float64).to(device))
-    if X.size > MOST_HELD_NUMBERS:
-        examples: Examples = Streamed(X, normalize, device)
-    else:
-        examples = Held(hold(X, normalize, working_dtype(X)).to(device))
     # mypy wants Z settable, as the protocol has it; nobody sets it.
-    return cast(Solver, PrimalSolver(examples))
+    return cast(Solver, PrimalSolver(Held(hold(X, normalize, working_dtype(X)).to(device))))

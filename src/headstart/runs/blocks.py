@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads.examples import join_rows
+from headstart.heads.examples import join_rows, row_blocks
 from headstart.transfer.arms import N_JOINED
 from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.features import FeatureStore
+    from headstart.features.store import StoredRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +97,39 @@ def usual_blocks(backbone: Backbone, resolutions: Sequence[int]) -> Blocks:
     return Blocks(taps=(last,), resolutions=(size,))
 
 
+class JoinedRows:
+    """Several features of the same images side by side, read whenever a slice of them is taken.
+
+    Every row of every part is brought to unit length first, as `join_rows` does.
+    """
+
+    def __init__(self, parts: Sequence[StoredRows]) -> None:
+        self._parts = parts
+        self.shape = (len(parts[0]), sum(part.shape[1] for part in parts))
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[np.float32]:
+        """The features of a slice of the images, float32."""
+        return join_rows([part[rows] for part in self._parts])
+
+
+def block_rows(
+    stores: Mapping[int, FeatureStore], digests: Sequence[str], blocks: Blocks
+) -> JoinedRows:
+    """The features of ``blocks``, (n, d), left in the store until they are used."""
+    parts = (stores[size].rows(digests, blocks.taps) for size in blocks.resolutions)
+    return JoinedRows([part for of_size in parts for part in of_size])
+
+
 def read_blocks(
     stores: Mapping[int, FeatureStore], digests: Sequence[str], blocks: Blocks
 ) -> NDArray[np.float32]:
-    """The features of ``blocks`` from the store, (n, d)."""
-    return join_rows([stores[size].read(digests, tap) for tap, size in blocks.pairs])
+    """The same in memory."""
+    rows = block_rows(stores, digests, blocks)
+    X = np.empty(rows.shape, dtype=np.float32)
+    for some in row_blocks(len(X)):
+        X[some] = rows[some]
+    return X

@@ -30,6 +30,7 @@ from headstart.runs.measure import Watch, measure, unwatched
 from headstart.runs.metrics import Results, metrics
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.provenance import describe_backbone, provenance
+from headstart.runs.reading import Reading
 from headstart.runs.report import write_report
 from headstart.runs.settings import FitSettings
 from headstart.transfer.comparison import MANY_IMAGES
@@ -65,6 +66,7 @@ class Job:
     asked: Asked | None = None
     timings_s: dict[str, float] = field(default_factory=dict)
     precision_reason: str = ""
+    reading: Reading = field(default_factory=Reading)
 
     def run(self, scratch: Path) -> ImageResults:
         """All stages; the run's files are left in ``scratch``."""
@@ -140,6 +142,7 @@ class Job:
                 stores=extraction.stores,
                 train=train,
                 test=index.test,
+                reading=self.reading,
             )
             for i in shown
         }
@@ -172,7 +175,8 @@ class Job:
                 {"chosen": self.settings.precision, "reason": self.precision_reason},
                 tuned.plan.settings.to_dict() if tuned and tuned.plan else None,
                 asked=self.asked,
-            ),
+            )
+            | {"features": self.reading.to_dict()},
         )
         write_json(scratch / "metrics.json", figures)
         results.final.model.save(scratch / "model")
@@ -292,6 +296,7 @@ class Job:
                 Cs=sorted(s.Cs),
                 cache=self.cache,
                 progress=self.progress,
+                reading=self.reading,
                 watch=self.watch,
             )
         return train, folds, candidates

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from headstart.heads import cross_validate
 from headstart.progress import Progress, silent
-from headstart.runs.blocks import Blocks, plan_blocks, read_blocks
+from headstart.runs.blocks import Blocks, JoinedRows, plan_blocks
 from headstart.runs.choose import Candidate
 from headstart.runs.memo import Scores, keep, memo_path, recall, task_digest
+from headstart.runs.reading import Reading
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -36,6 +37,7 @@ def measure(
     *,
     Cs: Sequence[float],
     cache: Path,
+    reading: Reading | None = None,
     progress: Progress = silent,
     watch: Watch = unwatched,
 ) -> list[Candidate]:
@@ -53,6 +55,8 @@ def measure(
         Ascending.
     cache : Path
         Where results are kept: a candidate that was judged before is not judged again.
+    reading : Reading, optional
+        Reads the features, and remembers what was too large for the memory.
     progress : Progress
     watch : callable
         Given all planned blocks and the candidates so far, first with none, then after each one.
@@ -64,6 +68,7 @@ def measure(
     """
     from headstart.backbones import at_size, measure_complexity
 
+    reading = reading or Reading()
     y = np.array([r.label for r in records])
     digests = [r.digest for r in records]
     macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in stores}
@@ -76,8 +81,10 @@ def measure(
         kept_at = memo_path(cache, task, stores, blocks)
         scores = recall(kept_at)
         if scores is None:
-            scores = _score(read_blocks(stores, digests, blocks), y, folds, Cs)
+            scores = _score(reading(stores, digests, blocks), y, folds, Cs)
             keep(kept_at, scores)
+            # As it is read back, what is as long as there are images stays on the disk.
+            scores = recall(kept_at) or scores
         # One pass serves all taps of a resolution: its last tap is what it costs.
         cost = sum(max(macs[s][t] for t in blocks.taps) for s in blocks.resolutions)
         candidates.append(Candidate(blocks=blocks, macs=cost, scores=scores))
@@ -87,7 +94,10 @@ def measure(
 
 
 def _score(
-    X: NDArray[np.float32], y: NDArray[np.str_], folds: NDArray[np.int64], Cs: Sequence[float]
+    X: NDArray[np.float32] | JoinedRows,
+    y: NDArray[np.str_],
+    folds: NDArray[np.int64],
+    Cs: Sequence[float],
 ) -> Scores:
     """Cross-validate every C on one feature matrix."""
     path = cross_validate(X, y, Cs, folds)
@@ -95,6 +105,6 @@ def _score(
         n_features=X.shape[1],
         C=path.C,
         accuracy_by_C=tuple(float(a) for a in path.accuracy),
-        decisions=path.decisions[path.best],
+        decisions=path.decisions,
         correct=path.correct[path.best],
     )

@@ -63,25 +63,42 @@ def memo_file(cache: Path, task: str, what: Sequence[Any]) -> Path:
 
 
 def recall(path: Path) -> Scores | None:
-    """The scores kept at ``path``; None where there are none or the file is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    """The scores kept at ``path``; None where there are none or the file is damaged.
+
+    Those of the images stay on the disk, memory-mapped: there are as many candidates as cells in the
+    table.
+    """
+    from safetensors import SafetensorError, safe_open
 
     try:
-        kept = load(path.read_bytes())
         mark_used(path)
-        return Scores(
-            n_features=int(kept["n_features"][0]),
-            C=float(kept["C"][0]),
-            accuracy_by_C=tuple(kept["accuracy_by_C"].tolist()),
-            decisions=kept["decisions"],
-            correct=kept["correct"],
-        )
+        with safe_open(path, framework="np") as kept:
+            return Scores(
+                n_features=int(kept.get_tensor("n_features")[0]),
+                C=float(kept.get_tensor("C")[0]),
+                accuracy_by_C=tuple(kept.get_tensor("accuracy_by_C").tolist()),
+                decisions=_mapped(path, "decisions"),
+                correct=kept.get_tensor("correct"),
+            )
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         logger.warning("damaged file %s (%s): its scores are computed anew", path, error)
         return None
+
+
+def _mapped(path: Path, name: str) -> NDArray[np.float32]:
+    """A float32 tensor of a safetensors file that has been checked, left on the disk.
+
+    The file begins with the length of its header, which tells where each tensor lies after it.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(length))[name]
+    if entry["dtype"] != "F32":
+        raise ValueError(f"{name} is {entry['dtype']}")
+    begin = 8 + length + entry["data_offsets"][0]
+    return np.memmap(path, np.float32, mode="r", offset=begin, shape=tuple(entry["shape"]))
 
 
 def keep(path: Path, scores: Scores) -> None:

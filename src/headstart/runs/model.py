@@ -24,7 +24,7 @@ from headstart.backbones import Preprocessing
 from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.heads import Temperature
-from headstart.heads.examples import Normalize, join_rows, normalize_rows
+from headstart.heads.examples import Normalize, Rows, decide, join_rows
 from headstart.runs.blocks import Blocks
 from headstart.runs.folder import SCHEMA, read_json, write_json
 from headstart.runs.settings import PRECISIONS, SIZES_PX
@@ -86,11 +86,10 @@ class Model:
         """Features (n, d) of the blocks' parts (n, d_i), side by side as the head was fitted on."""
         return join_rows(parts) if self.normalize == "l2" else np.hstack(parts)
 
-    def scores(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    def scores(self, X: NDArray[np.float32] | Rows) -> NDArray[np.float64]:
         """One-vs-rest scores (n, K) of features (n, d)."""
         self.need_width(X.shape[1])
-        rows = normalize_rows(X, self.normalize).astype(np.float64)
-        return rows @ self.coef.T + self.intercept
+        return decide(X, self.coef, self.intercept, self.normalize)
 
     def need_width(self, n_features: int) -> None:
         """Raise where the head is of another number of features.
@@ -106,7 +105,7 @@ class Model:
                 f"{n_features:,}: it is damaged; fit again"
             )
 
-    def probabilities(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    def probabilities(self, X: NDArray[np.float32] | Rows) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of features (n, d)."""
         return self.temperature.probabilities(self.scores(X))
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import one_line
 from headstart.heads import cross_validate, fit_output_layer, stratified_folds
-from headstart.runs.blocks import read_blocks
+from headstart.runs.reading import Reading
 
 if TYPE_CHECKING:
     from headstart.data import Record
@@ -102,9 +102,9 @@ def divide(
         return Parts(records=records, part=folds, scores=svm.scores.decisions)
     y = np.array([r.label for r in records])
     part = stratified_folds(y, groups, n_parts, seed)
-    X = read_blocks(stores, [r.digest for r in records], svm.blocks)
+    X = Reading()(stores, [r.digest for r in records], svm.blocks)
     path = cross_validate(X, y, [svm.scores.C], part)
-    return Parts(records=records, part=part, scores=path.decisions[path.best])
+    return Parts(records=records, part=part, scores=path.decisions)
 
 
 def first_layer(

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads import LinearSVM, fit_temperature, one_row_a_class
-from headstart.runs.blocks import read_blocks
 from headstart.runs.model import Model
+from headstart.runs.reading import Reading
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -51,14 +51,16 @@ def refit(
     stores: Mapping[int, FeatureStore],
     train: Sequence[Record],
     test: Sequence[Record],
+    reading: Reading | None = None,
 ) -> Tested:
     """Fit ``candidate`` on all of ``train`` with its C, calibrate, and score ``test`` once.
 
     The calibration is learnt from out-of-fold scores, so the test labels touch nothing here but
     the count of what was right.
     """
+    reading = reading or Reading()
     y = np.array([r.label for r in train])
-    X = read_blocks(stores, [r.digest for r in train], candidate.blocks)
+    X = reading(stores, [r.digest for r in train], candidate.blocks)
     svm = LinearSVM(C=candidate.scores.C).fit(X, y)
     classes = tuple(str(c) for c in svm.classes_)
     temperature = fit_temperature(candidate.scores.decisions, np.searchsorted(svm.classes_, y))
@@ -82,7 +84,7 @@ def refit(
     )
     P = np.empty((0, len(classes)))
     if test:
-        P = model.probabilities(read_blocks(stores, [r.digest for r in test], candidate.blocks))
+        P = model.probabilities(reading(stores, [r.digest for r in test], candidate.blocks))
     out_of_fold = temperature.probabilities(candidate.scores.decisions)
     return tested(model, out_of_fold, P, test)
 

@@ -264,7 +264,7 @@ class Judge:
             n_features=rows.shape[1],
             C=path.C,
             accuracy_by_C=tuple(float(a) for a in path.accuracy),
-            decisions=path.decisions[path.best],
+            decisions=path.decisions,
             correct=path.correct[path.best],
         )
 

@@ -1,0 +1,293 @@
+"""What the SVM needs of features that do not fit in memory: sums over all rows, a pass for each.
+
+Nothing that is as long as there are examples is made for a model: targets, costs, decision values
+and active sets are formed a block of rows at a time, for all models together, and forgotten. What
+stays of an example is its class, its weight, and which splits train on it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.heads.examples import Streamed
+from headstart.heads.parallel import each_piece
+
+# Sums are formed on this many parts of the rows and joined in order, whatever the number of cores.
+N_SEGMENTS = 16
+LEAST_SEGMENT_ROWS = 2_048
+# Rows of a slice of the sample. Rows next to each other are often of one class: many short slices.
+SAMPLE_SLICE_ROWS = 16
+# Rows of the sample, and rows for each feature; it only preconditions.
+LEAST_SAMPLE_ROWS = 2_048
+SAMPLE_PER_FEATURE = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labels:
+    """What is known of the examples besides their features: a class, one against the rest, a model.
+
+    Attributes
+    ----------
+    member : ndarray of shape (n_samples,), int
+        Class of each example.
+    weight : ndarray of shape (n_samples,), float64
+    label : ndarray of shape (n_models,), int
+        The class that each model tells from the rest.
+    own, rest : ndarray of shape (n_models,), float64
+        Factor of the cost of the model's class, and of the other examples.
+    train : ndarray of shape (n_splits, n_samples), bool
+        Which examples each split trains on.
+    """
+
+    member: NDArray[np.integer]
+    weight: NDArray[np.float64]
+    label: NDArray[np.integer]
+    own: NDArray[np.float64]
+    rest: NDArray[np.float64]
+    train: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        member: NDArray[np.integer],
+        n_classes: int,
+        weight: NDArray[np.float64],
+        class_weight: NDArray[np.float64],
+    ) -> Labels:
+        """The models of a task, on one split that trains on everything.
+
+        Two classes make one model (class 1 against class 0), more make one each. ``class_weight``
+        (n_classes,) is taken as LIBLINEAR does: with more than two classes it applies to a class as
+        the positive one, and the rest counts 1.
+        """
+        label, rest = np.arange(n_classes), np.ones(n_classes)
+        if n_classes == 2:
+            label, rest, class_weight = label[1:], class_weight[:1], class_weight[1:]
+        train = np.ones((1, len(member)), dtype=bool)
+        return cls(
+            member=member, weight=weight, label=label, own=class_weight, rest=rest, train=train
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sums:
+    """Models by their weights, with what a pass at them found; one row a model, float64.
+
+    All but ``w`` is at ``C = 1``: it holds for every ``C``.
+
+    Attributes
+    ----------
+    w : Tensor of shape (n_models, n_features)
+    pulled : Tensor of shape (n_models, n_features)
+        ``sum_i c_i xi_i y_i z_i`` with the slack ``xi_i = max(0, 1 - y_i f_i)``.
+    loss : Tensor of shape (n_models,)
+        ``sum_i c_i xi_i^2``.
+    mass : Tensor of shape (n_models,)
+        ``sum_i c_i xi_i``.
+    active : Tensor of shape (n_models,)
+        ``sum_i c_i`` where ``xi_i > 0``.
+    """
+
+    w: Tensor
+    pulled: Tensor
+    loss: Tensor
+    mass: Tensor
+    active: Tensor
+
+    def take(self, rows: Tensor) -> Sums:
+        """The models at ``rows``."""
+        return Sums(**{name: getattr(self, name)[rows] for name in self.__slots__})
+
+    def put(self, rows: Tensor, part: Sums) -> None:
+        """Replace the models at ``rows``, in place."""
+        for name in self.__slots__:
+            getattr(self, name)[rows] = getattr(part, name)
+
+    def primal(self, C: float) -> Tensor:
+        """The objective, (n_models,)."""
+        return 0.5 * self.w.square().sum(dim=1) + C * self.loss
+
+    def gap(self, C: float) -> Tensor:
+        """A bound on its distance from the optimum, (n_models,).
+
+        ``alpha = 2 C c xi`` is feasible; its best multiple is taken, as `objective.dual_at_slack` does.
+        """
+        linear = 2 * C * self.mass
+        square = 4 * C * C * self.pulled.square().sum(dim=1) + 2 * C * self.loss
+        dual = torch.where(square > 0, 0.5 * linear.square() / square.clamp(min=1e-300), 0.0)
+        return self.primal(C) - dual
+
+    def gradient(self, C: float) -> Tensor:
+        """Of the objective, (n_models, n_features)."""
+        return self.w - 2 * C * self.pulled
+
+
+class Passes:
+    """Passes over streamed examples, all models of a piece at once.
+
+    Parameters
+    ----------
+    examples : Streamed
+    labels : Labels
+
+    Notes
+    -----
+    A piece is an int array (n_models, 2): the split and the model of each of its rows.
+    """
+
+    def __init__(self, examples: Streamed, labels: Labels) -> None:
+        self.examples, self.labels = examples, labels
+        self.device = examples.device
+        n = examples.shape[0]
+        n_segments = max(1, min(N_SEGMENTS, n // LEAST_SEGMENT_ROWS))
+        cuts = np.linspace(0, n, n_segments + 1).astype(int).tolist()
+        self._segments = [slice(a, b) for a, b in itertools.pairwise(cuts)]
+
+    def measure(self, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype) -> Sums:
+        """Everything that one pass at the weights ``w`` (n_models, n_features) tells."""
+        narrow = w.to(dtype)
+
+        def work(segment: slice) -> list[Tensor]:
+            sums = [torch.zeros_like(w), *torch.zeros(3, len(w), dtype=w.dtype, device=w.device)]
+            for Z, positive, cost in self._blocks(segment, piece, dtype):
+                xi = _slack(positive, narrow @ Z.T)
+                force = cost * xi
+                sums[1] += (force * xi).sum(dim=1)
+                sums[2] += force.sum(dim=1)
+                sums[3] += torch.where(xi > 0, cost, 0).sum(dim=1)
+                sums[0] += torch.where(positive, force, -force) @ Z
+            return sums
+
+        pulled, loss, mass, active = self._total(work)
+        return Sums(w=w, pulled=pulled, loss=loss, mass=mass, active=active)
+
+    def curve(self, piece: NDArray[np.intp], w: Tensor, p: Tensor) -> Tensor:
+        """``sum_i c_i z_i (z_i . p)`` over the examples that are active at ``w``, like ``p``.
+
+        Half the Hessian of the loss at ``C = 1``, times ``p``.
+        """
+        both, m = torch.cat([w.to(p.dtype), p]), len(p)
+
+        def work(segment: slice) -> list[Tensor]:
+            q = torch.zeros_like(p)
+            for Z, positive, cost in self._blocks(segment, piece, p.dtype):
+                f = both @ Z.T
+                active = torch.where(positive, f[:m] < 1, f[:m] > -1)
+                q.addmm_(torch.where(active, f[m:].mul_(cost), 0), Z)
+            return [q]
+
+        return self._total(work)[0]
+
+    def hessians(self, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype) -> Tensor:
+        """``sum_i c_i z_i z_i^T`` of each model over its active examples.
+
+        Returns (n_models, n_features, n_features) in ``dtype``. Only here the rows are taken one
+        part after the other, because the sums are too large for one a core.
+        """
+        d, narrow = w.shape[1], w.to(dtype)
+        total = torch.zeros(len(w), d, d, dtype=dtype, device=w.device)
+        whole = slice(0, self.examples.shape[0])
+        for Z, positive, cost in self._blocks(whole, piece, dtype, is_large=True):
+            xi = _slack(positive, narrow @ Z.T)
+            for i in range(len(w)):
+                active = torch.nonzero(xi[i]).flatten()
+                part = Z[active]
+                total[i].addmm_(part.T * cost[i, active], part)
+        return total
+
+    def slopes(self, piece: NDArray[np.intp], w: Tensor, aim: Tensor, rates: Tensor) -> Tensor:
+        """Derivative of the loss at ``C = 1`` along ``aim``, at ``w + rate * aim`` of every rate.
+
+        Returns (n_models, n_rates), float64.
+        """
+        both, m = torch.cat([w, aim]), len(w)
+
+        def work(segment: slice) -> list[Tensor]:
+            found = w.new_zeros(m, len(rates))
+            for Z, positive, cost in self._blocks(segment, piece, w.dtype):
+                f = both @ Z.T
+                toward = torch.where(positive, f[m:], -f[m:])
+                for j, rate in enumerate(rates):
+                    xi = _slack(positive, f[:m] + rate * f[m:])
+                    found[:, j] -= 2 * (cost * xi * toward).sum(dim=1)
+            return [found]
+
+        return self._total(work)[0]
+
+    def held_out(self, W: Tensor, fold: NDArray[np.integer]) -> Iterator[tuple[slice, Tensor]]:
+        """Scores of each example by the models ``W[fold]``, in parts: (n_rows, n_models), float64.
+
+        ``W`` is (n_splits, n_models, n_features); where ``fold`` is negative, scores are NaN.
+        """
+
+        def work(segment: slice) -> tuple[slice, Tensor]:
+            scores = W.new_full((segment.stop - segment.start, W.shape[1]), torch.nan)
+            for rows, Z in self.examples.blocks(torch.float64, rows=segment):
+                here = torch.from_numpy(fold[rows]).to(self.device)
+                part = scores[rows.start - segment.start : rows.stop - segment.start]
+                for s in range(len(W)):
+                    index = torch.nonzero(here == s).flatten()
+                    part[index] = Z[index] @ W[s].T
+            return segment, scores
+
+        return each_piece(work, self._segments, self.device)
+
+    def _blocks(
+        self,
+        segment: slice,
+        piece: NDArray[np.intp],
+        dtype: torch.dtype,
+        is_large: bool = False,
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Blocks of rows: features, which are positive and the costs at ``C = 1`` (n_models, n_rows)."""
+        known, split, model = self.labels, piece[:, 0], piece[:, 1]
+        label, own, rest = (self._there(a[model]) for a in (known.label, known.own, known.rest))
+        is_plain = bool((own == 1).all() and (rest == 1).all())
+        splits, row_of = np.unique(split, return_inverse=True)
+        of_split = self._there(row_of)
+        for rows, Z in self.examples.blocks(dtype, is_large, rows=segment):
+            positive = self._there(known.member[rows]) == label[:, None]
+            weight = known.train[splits, rows] * known.weight[rows]
+            cost = self._there(weight).to(dtype)[of_split]
+            if not is_plain:
+                cost *= torch.where(positive, own[:, None], rest[:, None]).to(dtype)
+            yield Z, positive, cost
+
+    def _there(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def _total(self, work: Callable[[slice], Sequence[Tensor]]) -> Sequence[Tensor]:
+        """What ``work`` finds on every segment, added in order."""
+        found = each_piece(work, self._segments, self.device)
+        totals = next(found)
+        for part in found:
+            for total, more in zip(totals, part, strict=True):
+                total += more
+        return totals
+
+
+def _slack(positive: Tensor, f: Tensor) -> Tensor:
+    """``max(0, 1 - y f)``."""
+    return torch.where(positive, 1 - f, 1 + f).clamp_(min=0)
+
+
+def sample_square(examples: Streamed, dtype: torch.dtype) -> Tensor:
+    """``Z^T Z`` estimated from a few rows of everywhere, (n_features, n_features)."""
+    n, d = examples.shape
+    n_slices = -(-max(SAMPLE_PER_FEATURE * d, LEAST_SAMPLE_ROWS) // SAMPLE_SLICE_ROWS)
+    if n_slices * SAMPLE_SLICE_ROWS >= n:
+        return examples.square(None, dtype)
+    total, n_read = torch.zeros(d, d, dtype=dtype, device=examples.device), 0
+    starts = np.linspace(0, n - SAMPLE_SLICE_ROWS, n_slices).astype(int).tolist()
+    for some in (starts[i : i + 32] for i in range(0, n_slices, 32)):
+        Z = torch.cat([examples.read(slice(a, a + SAMPLE_SLICE_ROWS), dtype) for a in some])
+        total.addmm_(Z.T, Z)
+        n_read += len(Z)
+    return total * (n / n_read)
