@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 
 if TYPE_CHECKING:
     from headstart.augment import Found
@@ -62,7 +62,7 @@ def preview(
     )
     _save(grid, out)
     if as_json:
-        typer.echo(json.dumps({"policy": chosen.to_dict(), "out": str(out)}, indent=1))
+        echo_json({"policy": chosen.to_dict(), "out": str(out)})
     else:
         typer.echo(f"picture  {out}")
 
@@ -107,7 +107,7 @@ def search(
     text = json.dumps(found.to_dict(), indent=1)
     write_atomically(out, f"{text}\n".encode())
     if as_json:
-        typer.echo(text)
+        echo_json(found.to_dict())
     else:
         _show(found, out)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +51,10 @@ def backbones(
 
         hint = did_you_mean(find, known_names())
         raise BackboneError(f"no backbone has {find!r} in its name.{hint}")
-    typer.echo(json.dumps(names, indent=1) if as_json else "\n".join(names))
+    if as_json:
+        echo_json(names)
+    else:
+        typer.echo("\n".join(names))
 
 
 def _show(entries: Sequence[Entry]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.console import console
+from headstart.cli.console import console, echo_json
 
 if TYPE_CHECKING:
     from headstart.features.trial import Trial
@@ -48,7 +47,7 @@ def doctor(
     findings: list[Finding] = found.pop("findings")
     if as_json:
         facts = found | {"findings": [f.to_dict() for f in findings]}
-        typer.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+        echo_json(facts)
     else:
         _show(found, findings)
     if any(f.mark == "problem" for f in findings):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.console import console, parse_numbers, progress_bars
+from headstart.cli.console import console, echo_json, parse_numbers, progress_bars
 
 if TYPE_CHECKING:
     from headstart.runs.extracting import Extracted
@@ -101,7 +100,7 @@ def extract(
     with progress_bars(quiet=as_json) as progress:
         done = extract_data(settings, progress=progress)
     if as_json:
-        typer.echo(json.dumps(done.to_dict(), indent=1, ensure_ascii=False))
+        echo_json(done.to_dict())
     else:
         _show(done)
 

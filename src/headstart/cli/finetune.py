@@ -14,7 +14,7 @@ from headstart.cli.comparison import (
     run_comparison,
     show_comparison,
 )
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 from headstart.cli.texts import Texts, check_table_there, finetune_texts
 
 if TYPE_CHECKING:
@@ -326,7 +326,6 @@ def _find_rate(
     as_json: bool,
 ) -> None:
     """The range test, and the rate that it suggests."""
-    import json
 
     from headstart.cli.curves import rate_lines
     from headstart.features import cache_folder
@@ -345,7 +344,7 @@ def _find_rate(
     )
     found = fitter.find_rate(arm, make_split(indexed, arm.settings.seed))
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=1))
+        echo_json(found.to_dict())
         return
     out = console()
     for line in rate_lines(found):

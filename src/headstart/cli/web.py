@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headstart.cli.console import console
+from headstart.cli.console import console, echo_json
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +44,7 @@ def web(
 
     def ready(url: str) -> None:
         if as_json:
-            typer.echo(json.dumps({"url": url, "runs": str(runs)}))
+            echo_json({"url": url, "runs": str(runs)}, indent=None)
         else:
             console().print(f"page     {url}", markup=False, soft_wrap=True)
             console().print("stop     Ctrl-C", markup=False)

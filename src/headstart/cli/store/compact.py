@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-import typer
-
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 from headstart.cli.store.showing import Json, inventory_here
 
 
@@ -31,7 +27,7 @@ def compact(as_json: Json = False) -> None:
     n_damaged = sum(d.n_damaged for d in done)
     if as_json:
         facts = {"n_before": before, "n_after": after, "n_damaged": n_damaged}
-        typer.echo(json.dumps({"root": str(inventory.root), **facts}, indent=1))
+        echo_json({"root": str(inventory.root), **facts})
         return
     out = console()
     out.print(f"{before:,} shards are {after:,} now" if after < before else f"nothing to merge: {before:,} {'shard' if before == 1 else 'shards'}", markup=False)  # fmt: skip

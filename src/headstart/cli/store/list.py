@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.markup import escape
 
-from headstart.cli.console import console
+from headstart.cli.console import console, echo_json
 from headstart.cli.store.showing import Json, inventory_here, size, under
 from headstart.errors import one_line
 
@@ -33,7 +31,7 @@ def list_(as_json: Json = False) -> None:
 
     inventory = inventory_here()
     if as_json:
-        typer.echo(json.dumps(_as_json(inventory), indent=1))
+        echo_json(_as_json(inventory))
         return
     out = console()
     out.print(

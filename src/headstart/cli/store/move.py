@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 from headstart.cli.store.showing import Json, size
 from headstart.errors import one_line
 
@@ -42,7 +41,7 @@ def move(
             "n_bytes": done.n_bytes, "n_copied": done.n_copied,
             "stayed": [str(p) for p in done.stayed], "advice": [next_step],
         }  # fmt: skip
-        typer.echo(json.dumps(facts, indent=1))
+        echo_json(facts)
         return
     out = console()
     verb = "copied" if keep else "moved"

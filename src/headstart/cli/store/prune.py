@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 from headstart.cli.store.showing import Json, inventory_here, size, under
 from headstart.errors import InputError, OutputError, one_line
 from headstart.progress import Progress
@@ -79,7 +78,7 @@ def prune(
             for g in going
         ]
         failed = [{"path": str(d.path), "reason": d.reason} for d in stayed]
-        typer.echo(json.dumps({"removed" if is_done else "would_remove": facts, "stayed": failed}, indent=1))  # fmt: skip
+        echo_json({"removed" if is_done else "would_remove": facts, "stayed": failed})
     elif is_done:
         console().print(f"removed {size(sum(g.n_bytes for g in going))}", markup=False)
     if stayed:

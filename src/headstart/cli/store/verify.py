@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
-from headstart.cli.console import console, progress_bars
+from headstart.cli.console import console, echo_json, progress_bars
 from headstart.cli.store.showing import Json, inventory_here, size, under
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def verify(as_json: Json = False) -> None:
             for d in found.damaged
         ]
         facts = {"root": str(inventory.root), "n_files": found.n_files, "n_bytes": found.n_bytes}
-        typer.echo(json.dumps(facts | {"damaged": damaged, "advice": mends}, indent=1))
+        echo_json(facts | {"damaged": damaged, "advice": mends})
     else:
         out = console()
         out.print(f"{found.n_files:,} files read, {size(found.n_bytes)}", markup=False)
