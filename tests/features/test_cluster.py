@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import socketserver
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from headstart.backbones import Backbone
 from headstart.data import Record, index
 from headstart.data.packed import find_parts
-from headstart.errors import InputError
+from headstart.errors import InputError, StoreError
 from headstart.features import Extraction, extract
 from headstart.features import cluster as cluster_module
+from headstart.features import raycluster as raycluster_module
 from headstart.features.cluster import _Parts, _Records, extract_on_cluster
 from headstart.features.extraction import at_resolutions, open_stores
 from headstart.features.raycluster import Cluster
@@ -180,6 +186,21 @@ def test_cluster__an_address_that_does_not_answer_is_one_line(address: str, says
     assert "\n" not in str(error.value)
 
 
+def test_cluster__a_port_of_something_else_is_told_at_once() -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), Polite) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(InputError, match="what answers there is no Ray cluster"):
+            Cluster(address=f"127.0.0.1:{server.server_address[1]}").check()
+
+
+class Polite(socketserver.StreamRequestHandler):
+    """Answers as a web server does to what it does not understand."""
+
+    def handle(self) -> None:
+        self.request.recv(100)
+        self.wfile.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
 def test_cluster__without_ray_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r'pip install "headstart\[ray\]"'):
@@ -212,13 +233,20 @@ def mapworkers() -> dict[int, str]:
 
 
 @pytest.fixture
-def no_ray_left() -> Iterator[None]:
+def no_ray_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing of Ray is there when the test ends."""
+    folders: list[str] = []
+    make = raycluster_module._scratch
+    monkeypatch.setattr(
+        raycluster_module, "_scratch", lambda: folders.append(make()) or folders[-1]
+    )
     yield
     import ray
 
     assert not ray.is_initialized()
-    assert not list(Path("/tmp").glob("headstart-ray-*")) or os.environ.get("PYTEST_XDIST_WORKER")
+    assert not mapworkers()
+    assert folders
+    assert not [f for f in folders if Path(f).exists()]
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
@@ -269,3 +297,108 @@ def test_extract_on_cluster__a_worker_killed_midway_ends_with_the_full_equal_set
         kept, small_net, cluster=Cluster(n_workers=2), resolutions=[160], cache=tmp_path / "ray"
     )
     assert (again.n_forward, again.n_cached) == (0, 63)
+
+
+JOB = """
+import signal, sys
+from importlib import import_module
+from pathlib import Path
+from headstart.backbones import load
+from headstart.data import index
+from headstart.features import Cluster, extract_on_cluster
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import_module("headstart.features.cluster").SHARD_ROWS = 4
+result = extract_on_cluster(
+    index(Path(sys.argv[1])).records, load("squeezenet1_1", pretrained=False, seed=0),
+    cluster=Cluster(n_workers=2), resolutions=[160], cache=Path(sys.argv[2]),
+    progress=lambda stage, done, total: print(done, flush=True),
+)
+print("forward", result.n_forward)
+"""
+
+
+def still_there(mark: str) -> list[str]:
+    """What still runs of a job, told by its environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                words = (folder / "cmdline").read_bytes().decode(errors="replace")
+                environment = (folder / "environ").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if f"HEADSTART_TEST_JOB={mark}" in environment:
+                found.append(words)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds what is left in /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_extract_on_cluster__stopped_and_started_again_goes_on_and_leaves_nothing(
+    tmp_path: Path, small_net: Backbone, how: signal.Signals
+) -> None:
+    """Ctrl-C, which a terminal sends to all processes of the job at once, and a kill."""
+    pytest.importorskip("ray")
+    images = write_folder(tmp_path / "images", pictures(96))
+    command = [sys.executable, "-c", JOB, str(images), str(tmp_path / "ray")]
+    mark = f"{os.getpid()}-{how}"
+    env = os.environ | {"HEADSTART_TEST_JOB": mark}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
+    ) as job:
+        assert job.stdout is not None
+        for line in job.stdout:
+            if int(line) >= 8:
+                os.killpg(job.pid, how) if how == signal.SIGINT else job.send_signal(how)
+                break
+        job.stdout.read()
+    assert job.wait() != 0
+    patience = time.monotonic() + 60
+    while (left := still_there(mark)) and time.monotonic() < patience:
+        time.sleep(0.5)
+    assert not left
+    done = sum(len(p) for p in open_digests(small_net, tmp_path / "ray"))
+    assert 8 <= done < 96
+
+    again = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    assert f"forward {96 - done}" in again.stdout
+    records = index(images).records
+    expected = extract(records, small_net, resolutions=[160], cache=tmp_path / "local")
+    found = extract(records, small_net, resolutions=[160], cache=tmp_path / "ray")
+    assert found.n_forward == 0
+    assert_equal(found, expected, [r.digest for r in records])
+
+
+def open_digests(backbone: Backbone, cache: Path) -> list[list[str]]:
+    how = {"precision": "float32", "pooling": "average", "mirrored": False, "device": "cpu"}
+    stores = open_stores(at_resolutions(backbone, [160], cache=cache, **how), cache)
+    return [store.digests() for store in stores.values()]
+
+
+@pytest.mark.slow
+def test_extract_on_cluster__shards_are_read_by_the_workers_and_a_bad_network_is_told(
+    packed: Path, small_net: Backbone, no_ray_left: None
+) -> None:
+    pytest.importorskip("ray")
+    records = index(packed / "photos").records
+    expected = extract(records, small_net, resolutions=[64], cache=packed / "local")
+    parts = find_parts(f"file://{packed}/shards")
+    result = extract_on_cluster(
+        parts, small_net, cluster=Cluster(n_workers=2), resolutions=[64], cache=packed / "ray"
+    )
+    assert result.n_forward == 21
+    for tap, _ in expected.stores[64].key.taps:
+        X, Y = (e.stores[64].read([r.digest for r in records], tap) for e in (result, expected))
+        # OpenVINO against PyTorch, where it is installed: shards do not say how many images they hold
+        np.testing.assert_allclose(X, Y, atol=2e-3 * np.abs(Y).max())
+    broken = dataclasses.replace(small_net, digest="0" * 64)
+    broken.module.get_parameter("classifier.1.weight").fill_(float("nan"))
+    try:
+        with pytest.raises(StoreError, match="are not finite"):
+            extract_on_cluster(
+                records, broken, cluster=Cluster(), resolutions=[64], cache=packed / "ray"
+            )
+    finally:
+        broken.module.get_parameter("classifier.1.weight").normal_(0, 0.01)

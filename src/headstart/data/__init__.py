@@ -7,6 +7,8 @@ from headstart.data.duplicates import feature_pairs
 from headstart.data.find import find_images
 from headstart.data.index import index
 from headstart.data.named import set_names
+from headstart.data.packed import find_parts, is_packed, read_part
+from headstart.data.parts import Part
 from headstart.data.records import SPLITS, DuplicateGroup, Index, Quarantined, Record
 from headstart.data.split import make_split
 from headstart.data.training import duplicate_groups, training_records
@@ -17,13 +19,17 @@ __all__ = [
     "SPLITS",
     "DuplicateGroup",
     "Index",
+    "Part",
     "Quarantined",
     "Record",
     "duplicate_groups",
     "feature_pairs",
     "find_images",
+    "find_parts",
     "index",
+    "is_packed",
     "make_split",
+    "read_part",
     "read_rgb",
     "set_names",
     "training_records",

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.features.cluster import extract_on_cluster
     from headstart.features.extraction import (
         Extraction,
         extract,
@@ -19,28 +20,33 @@ if TYPE_CHECKING:
         stream_converted,
         stream_features,
     )
+    from headstart.features.raycluster import Cluster
     from headstart.features.store import FeatureKey, FeatureStore, cache_folder
     from headstart.features.transformer import Features
 
 _HOMES = {
+    "Cluster": "raycluster",
     "Extraction": "extraction",
     "FeatureKey": "store",
     "FeatureStore": "store",
     "Features": "transformer",
     "cache_folder": "store",
     "extract": "extraction",
+    "extract_on_cluster": "cluster",
     "feature_key": "extraction",
     "stream_converted": "extraction",
     "stream_features": "extraction",
 }
 
 __all__ = [
+    "Cluster",
     "Extraction",
     "FeatureKey",
     "FeatureStore",
     "Features",
     "cache_folder",
     "extract",
+    "extract_on_cluster",
     "feature_key",
     "stream_converted",
     "stream_features",

@@ -64,12 +64,26 @@ class Cluster:
         if not colon or not port.isdigit() or "/" in host:
             raise InputError(f"--address must be HOST:PORT or auto; got {address!r}")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+            _greet(host.strip("[]"), int(port))
         except (OSError, OverflowError, ValueError) as error:
             raise InputError(
                 f"--address {address} cannot be reached ({one_line(str(error), limit=80)}): start a "
                 "cluster with `ray start --head`, or leave --address out"
             ) from None
+
+
+def _greet(host: str, port: int) -> None:
+    """Connect as gRPC does; Ray itself would wait for minutes for something that is no Ray.
+
+    The preface of HTTP/2 with an empty SETTINGS frame is answered by a frame of the same type, 4.
+    """
+    with socket.create_connection((host, port), timeout=_CONNECT_S) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") != "0":
+            return
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+        answer = connection.recv(9)
+        if len(answer) < 4 or answer[3] != 4:
+            raise OSError("what answers there is no Ray cluster")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,5 +325,8 @@ def _told(error: BaseException) -> HeadstartError:
 
 
 def _first_line(error: BaseException) -> str:
+    """Of what is at the bottom of an error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return one_line(lines[0], limit=200)
