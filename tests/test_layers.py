@@ -41,6 +41,7 @@ FACES = ("cli", "web", "serve")
 for _face in FACES:
     MAY_IMPORT[_face] = set(MAY_IMPORT) - set(FACES) | {"headstart"}
 MAY_IMPORT["cli"] |= {"web", "serve"}  # the command starts the other faces
+MAY_IMPORT["__main__"] = {"cli"}  # `python -m headstart` is the command
 # The package itself is the library's face: it hands out what the rooms below make.
 MAY_IMPORT["headstart"] = {"backbones", "data", "features", "runs", "transfer", "text"}
 

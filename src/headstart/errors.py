@@ -23,6 +23,8 @@ class HeadstartError(Exception):
     """Base of all errors raised on purpose; its text is fit to be shown to a person."""
 
     exit_code = 1
+    # Whether every process of a training on several raises it, so that the first one alone tells it.
+    is_shared = False
 
 
 class InputError(HeadstartError):

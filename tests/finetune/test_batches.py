@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headstart.augment import parse_policy
 from headstart.backbones import Preprocessing
 from headstart.finetune.batches import (
     Images,
     PixelBatches,
+    chunks,
     derive_seed,
     epoch_order,
     keep_activations,
+    micro_batches,
 )
+from headstart.finetune.processes import Processes
 from headstart.progress import silent
 
 PREPROCESSING = Preprocessing(
@@ -112,3 +117,35 @@ def test_keep_activations__without_augmentation_are_those_of_the_pixels() -> Non
     assert torch.equal(
         kept.train_batch(indices, 4, 0).inputs, source.train.pixels[:, :, 1, 1].float()
     )
+
+
+@pytest.mark.parametrize("policy", ["none", "basic", "mixup", "cutmix", "augmix", "randaugment"])
+def test_train_batch__rows_are_those_of_the_whole_batch(policy: str) -> None:
+    source, indices, rows = batches(policy), torch.arange(9), torch.tensor([2, 3, 7])
+    whole, some = source.train_batch(indices, 1, 2), source.train_batch(indices, 1, 2, rows)
+    # The order of sums in a picture's look-up may depend on how many there are.
+    assert torch.allclose(some.inputs, whole.inputs[rows], atol=1e-5)
+    assert torch.equal(some.targets, whole.targets[rows])
+    for one, other in zip(some.views, whole.views, strict=True):
+        assert torch.allclose(one, other[rows], atol=1e-5)
+
+
+@given(st.integers(0, 400), st.integers(1, 70), st.integers(1, 5))
+def test_chunks__every_image_comes_once_and_none_alone(n: int, size: int, n_processes: int) -> None:
+    found = [
+        chunk
+        for rank in range(n_processes)
+        for chunk in chunks(n, size, Processes(rank=rank, size=n_processes))
+    ]
+    assert sorted(i for chunk in found for i in range(n)[chunk]) == list(range(n))
+    if size > 1 and n != 1:
+        assert all(chunk.stop - chunk.start > 1 for chunk in found)
+
+
+@given(st.integers(1, 300), st.integers(1, 70))
+def test_micro_batches__cover_the_batch_evenly(n: int, size: int) -> None:
+    parts = micro_batches(n, size)
+    assert [i for start, end in parts for i in range(start, end)] == list(range(n))
+    sizes = [end - start for start, end in parts]
+    assert max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1

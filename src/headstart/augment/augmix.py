@@ -56,6 +56,11 @@ class Chains:
             mixed.addcmul_(steps(images), share[:, chain].view(-1, 1, 1, 1))
         return mixed.clamp_(0, 1)
 
+    def of(self, rows: NDArray[np.int64] | slice) -> Chains:
+        """Of some of the images."""
+        steps = tuple(chain.of(rows) for chain in self.steps)
+        return Chains(steps, self.weights[rows], self.blend[rows])
+
 
 def draw_chains(
     n: int, *, width: int, depth: int, severity: float, alpha: float, rng: np.random.Generator

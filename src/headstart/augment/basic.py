@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.augment.colour import colour_maps, recolour
@@ -32,13 +35,40 @@ def vary(images: Tensor, policy: Policy, size_px: int, rng: np.random.Generator)
     -------
     float32 tensor (B, 3, size_px, size_px) in [0, 1]
     """
-    n = len(images)
+    return draw_variation(len(images), policy, rng)(images, size_px)
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What `vary` draws for a batch of n images.
+
+    Attributes
+    ----------
+    maps : array (n, 2, 3)
+        Of the crops.
+    colour : array (4, n)
+        Brightness, contrast, saturation, hue.
+    """
+
+    maps: Array
+    colour: Array
+
+    def __call__(self, images: Tensor, size_px: int) -> Tensor:
+        """Vary uint8 images (n, 3, R, R)."""
+        cropped = warp(images.float(), self.maps, size_px, reflect=True)
+        return recolour(cropped, *colour_maps(*self.colour), scale=1 / 255)
+
+    def of(self, rows: NDArray[np.int64] | slice) -> Variation:
+        """Of some of the images."""
+        return Variation(self.maps[rows], self.colour[:, rows])
+
+
+def draw_variation(n: int, policy: Policy, rng: np.random.Generator) -> Variation:
+    """A variation of each of n images."""
     maps = crop_maps(n, policy, rng)
-    low, high = 1 - policy.jitter, 1 + policy.jitter
-    brightness, contrast, saturation = rng.uniform(low, high, (3, n))
+    light = rng.uniform(1 - policy.jitter, 1 + policy.jitter, (3, n))
     hue = rng.uniform(-policy.hue, policy.hue, n)
-    cropped = warp(images.float(), maps, size_px, reflect=True)
-    return recolour(cropped, *colour_maps(brightness, contrast, saturation, hue), scale=1 / 255)
+    return Variation(maps, np.concatenate([light, hue[None]]))
 
 
 def crop_maps(n: int, policy: Policy, rng: np.random.Generator) -> Array:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.augment.augmix import Chains, draw_chains
-from headstart.augment.basic import centre_crop, vary
+from headstart.augment.basic import centre_crop, draw_variation
 from headstart.augment.mixing import Mix, draw_cutmix, draw_mixup
 from headstart.augment.policy import Policy
 from headstart.augment.random import numbers
@@ -45,6 +45,7 @@ def augment_batch(
     n_classes: int,
     size_px: int,
     generator: torch.Generator,
+    rows: Tensor | None = None,
 ) -> Augmented:
     """Vary a batch as a policy says.
 
@@ -61,6 +62,8 @@ def augment_batch(
     generator : torch.Generator
         On the CPU, wherever the images are; one number is drawn from it a batch, and the same state
         gives the same batch.
+    rows : int64 tensor (n,), optional
+        Give only these of the batch, each as it is in the whole one.
 
     Returns
     -------
@@ -74,20 +77,28 @@ def augment_batch(
     """
     levels = _checked(images, labels, n_classes, size_px)
     rng = numbers(generator)
+    n = len(levels)
+    own = slice(None) if rows is None else rows.cpu().numpy()
     targets = F.one_hot(labels.to(levels.device), n_classes).float()
     if policy.name == "none":
-        return Augmented(centre_crop(levels, size_px), targets)
-    varied = vary(levels, policy, size_px, rng)
+        return Augmented(centre_crop(levels[own], size_px), targets[own])
+    variation = draw_variation(n, policy, rng)
     if policy.name in ("mixup", "cutmix"):
-        mix = draw_mix(policy, len(levels), size_px, rng)
-        if mix is None:
-            return Augmented(varied, targets)
-        return Augmented(mix.images(varied), mix.targets(targets))
+        mix = draw_mix(policy, n, size_px, rng)
+        if mix is not None:
+            # Of an image and its partner, each is varied once, however often it is met.
+            pairs = np.stack([np.arange(n), mix.partner])[:, own]
+            needed, place = np.unique(pairs, return_inverse=True)
+            first, second = place.reshape(2, -1)
+            varied = variation.of(needed)(levels[needed], size_px)
+            images_mixed = mix.of(own).join(varied[first], varied[second])
+            return Augmented(images_mixed, mix.targets(targets)[own])
+    varied = variation.of(own)(levels[own], size_px)
     if policy.name == "augmix":
-        views = [draw_views(policy, len(levels), rng)(varied) for _ in range(2)]
-        return Augmented(varied, targets, tuple(views))
-    steps = draw_steps(policy, len(levels), rng)
-    return Augmented(varied if steps is None else steps(varied), targets)
+        views = [draw_views(policy, n, rng).of(own)(varied) for _ in range(2)]
+        return Augmented(varied, targets[own], tuple(views))
+    steps = draw_steps(policy, n, rng)
+    return Augmented(varied if steps is None else steps.of(own)(varied), targets[own])
 
 
 def draw_mix(policy: Policy, n: int, size_px: int, rng: np.random.Generator) -> Mix | None:

@@ -32,15 +32,23 @@ class Mix:
 
     def images(self, images: Tensor) -> Tensor:
         """The mixed pictures of float32 images (n, 3, S, S)."""
+        return self.join(images, images[torch.from_numpy(self.partner).to(images.device)])
+
+    def join(self, images: Tensor, others: Tensor) -> Tensor:
+        """The mixed pictures of images and their partners, which may be overwritten."""
         if self.boxes is None:
-            others = images[torch.from_numpy(self.partner).to(images.device)]
             weight = torch.as_tensor(self.weight, dtype=images.dtype, device=images.device)
             return others.lerp_(images, weight.view(-1, 1, 1, 1))
         mixed = images.clone()
         for row, (top, left, bottom, right) in enumerate(self.boxes):
             box = slice(top, bottom), slice(left, right)
-            mixed[row, :, *box] = images[self.partner[row], :, *box]
+            mixed[row, :, *box] = others[row, :, *box]
         return mixed
+
+    def of(self, rows: NDArray[np.int64] | slice) -> Mix:
+        """Of some of the images, for `join`."""
+        boxes = None if self.boxes is None else self.boxes[rows]
+        return Mix(self.partner[rows], self.weight[rows], boxes)
 
     def targets(self, targets: Tensor) -> Tensor:
         """The mixed targets of float32 targets (n, K)."""

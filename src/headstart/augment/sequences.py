@@ -38,6 +38,10 @@ class Steps:
             images = apply_layer(images, list(self.operations[:, step]), self.strengths[:, step])
         return images
 
+    def of(self, rows: NDArray[np.int64] | slice) -> Steps:
+        """Of some of the images."""
+        return Steps(self.operations[rows], self.strengths[rows])
+
     def part(self, row: int, step: int) -> Steps:
         """One step of one image."""
         here = slice(row, row + 1), slice(step, step + 1)

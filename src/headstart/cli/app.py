@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 import headstart
+from headstart.cli import several
 from headstart.cli.console import echo_json
 from headstart.errors import HeadstartError, visible
 
@@ -48,6 +49,7 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Print the version."
     ),
@@ -55,6 +57,10 @@ def options(
     quiet: bool = typer.Option(False, "--quiet", help="No progress, only results."),
 ) -> None:
     """Global options; they may stand anywhere on the line."""
+    from headstart.finetune.processes import from_environment
+
+    if context.invoked_subcommand not in several.IN_SEVERAL:
+        several.require_one(from_environment(), f"headstart {context.invoked_subcommand}")
 
 
 @functools.cache  # again and again, a program's calls would pile up the same verbs
@@ -133,12 +139,14 @@ def run(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
     words = [w for w in argv if w not in GLOBAL_FLAGS]
     debug = "--debug" in argv or bool(os.environ.get("HEADSTART_DEBUG"))
-    os.environ["HEADSTART_QUIET"] = "1" if "--quiet" in argv else ""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, force=True)
+    rank = several.own_rank()
+    os.environ["HEADSTART_QUIET"] = "1" if "--quiet" in argv or rank else ""
+    level = logging.ERROR if rank else logging.WARNING
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=level, force=True)
     logging.getLogger().handlers[0].setFormatter(_PlainFormatter())
-    logging.getLogger().handlers[0].setLevel(logging.WARNING)
+    logging.getLogger().handlers[0].setLevel(level)
     try:
-        code = _command()(words, prog_name="headstart", standalone_mode=False)
+        code = _command()(words, prog_name="headstart", standalone_mode=False, obj=argv)
         return _fail(STOPPED, 130) if code == 130 else code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail(STOPPED, 130)
@@ -152,7 +160,11 @@ def run(argv: list[str]) -> int:
     except HeadstartError as error:
         if debug:
             raise
-        return _fail(str(error), error.exit_code, as_json="--json" in argv)
+        return _fail(
+            str(error), error.exit_code, as_json="--json" in argv, is_own=not error.is_shared
+        )
+    except SystemExit as ended:  # other processes did the work, and told it
+        return ended.code if isinstance(ended.code, int) else 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -160,11 +172,15 @@ def run(argv: list[str]) -> int:
         if debug:
             raise
         text = f"unexpected {type(error).__name__}: {error}".splitlines()[0]
-        return _fail(f"{text} (a bug: please report it with the output of --debug)", 1)
+        return _fail(f"{text} (a bug: please report it with the output of --debug)", 1, is_own=True)
 
 
-def _fail(message: str, code: int, *, as_json: bool = False) -> int:
-    if as_json:
+def _fail(message: str, code: int, *, as_json: bool = False, is_own: bool = False) -> int:
+    """Tell what went wrong; of several processes the first tells it, unless it is another's own."""
+    rank = several.own_rank()
+    if rank and not is_own:
+        return code
+    if as_json and not rank:
         echo_json({"error": message, "exit_code": code}, indent=None)
     typer.echo(f"headstart: {visible(message)}", err=True)
     return code

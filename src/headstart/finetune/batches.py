@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from headstart.augment import Policy, augment_batch
 from headstart.backbones import Preprocessing
 from headstart.finetune.activations import FrozenRunner
+from headstart.finetune.processes import ALONE, Processes
 from headstart.progress import Progress
 
 # Images augmented at once when views are kept, and images validated at once.
@@ -47,12 +48,20 @@ class Batch:
 class Batches(Protocol):
     """Where batches come from."""
 
-    def train_batch(self, indices: Tensor, epoch: int, step: int) -> Batch:
-        """The training images `indices` for one step of one epoch (from 1, and from 0)."""
+    def train_batch(
+        self, indices: Tensor, epoch: int, step: int, rows: Tensor | None = None
+    ) -> Batch:
+        """The training images `indices` for one step of one epoch (from 1, and from 0).
+
+        With `rows`, only these of the batch, which are as they are in the whole one.
+        """
         ...
 
-    def val_batches(self) -> Iterator[Batch]:
-        """All validation images, as they are at test."""
+    def val_batches(self, processes: Processes = ALONE) -> Iterator[Batch]:
+        """All validation images, as they are at test.
+
+        With several processes, those that fall to this one.
+        """
         ...
 
 
@@ -67,6 +76,12 @@ def epoch_order(n_images: int, batch_size: int, seed: int, epoch: int) -> list[T
     generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
     order = torch.randperm(n_images, generator=generator)
     return list(torch.tensor_split(order, -(-n_images // batch_size)))
+
+
+def micro_batches(n: int, size: int) -> list[tuple[int, int]]:
+    """``0 .. n`` in parts of at most `size`, equally large give or take one."""
+    k = -(-n // size)
+    return [(i * n // k, (i + 1) * n // k) for i in range(k)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +112,9 @@ class PixelBatches:
     preprocessing: Preprocessing
     seed: int
 
-    def train_batch(self, indices: Tensor, epoch: int, step: int) -> Batch:
+    def train_batch(
+        self, indices: Tensor, epoch: int, step: int, rows: Tensor | None = None
+    ) -> Batch:
         """Augmented and normalised images."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "vary", epoch, step))
         made = augment_batch(
@@ -107,22 +124,35 @@ class PixelBatches:
             n_classes=self.n_classes,
             size_px=self.preprocessing.size_px,
             generator=generator,
+            rows=rows,
         )
         views = tuple(normalised(view, self.preprocessing) for view in made.views)
         return Batch(normalised(made.images, self.preprocessing), made.targets, views)
 
-    def val_batches(self) -> Iterator[Batch]:
+    def val_batches(self, processes: Processes = ALONE) -> Iterator[Batch]:
         """Centre crops."""
-        yield from self.plain_batches(self.val)
+        yield from self.plain_batches(self.val, processes)
 
-    def plain_batches(self, images: Images) -> Iterator[Batch]:
-        """Any images as they are at test, in order."""
+    def plain_batches(self, images: Images, processes: Processes = ALONE) -> Iterator[Batch]:
+        """Any images as they are at test, in order; see `Batches.val_batches`."""
         size = self.preprocessing.size_px
-        for start in range(0, len(images), _CHUNK):
-            some = slice(start, start + _CHUNK)
+        for some in chunks(len(images), _CHUNK, processes):
             crops = centre(images.pixels[some], size).float().div(255)
             targets = F.one_hot(images.labels[some], self.n_classes).float()
             yield Batch(normalised(crops, self.preprocessing), targets)
+
+
+def chunks(n: int, size: int, processes: Processes = ALONE) -> Iterator[slice]:
+    """``0 .. n`` in pieces of `size`; several processes take them in turn.
+
+    A last one of a single image, which has no statistics, is joined to the one before it.
+    """
+    starts = list(range(0, n, size))
+    if len(starts) > 1 and n - starts[-1] == 1:
+        starts.pop()
+    for number in range(processes.rank, len(starts), processes.size):
+        end = starts[number + 1] if number + 1 < len(starts) else n
+        yield slice(starts[number], end)
 
 
 def centre(pixels: Tensor, size_px: int) -> Tensor:
@@ -154,46 +184,54 @@ class ActivationBatches:
     val_values: Tensor
     val_targets: Tensor
 
-    def train_batch(self, indices: Tensor, epoch: int, step: int) -> Batch:
+    def train_batch(
+        self, indices: Tensor, epoch: int, step: int, rows: Tensor | None = None
+    ) -> Batch:
         """Activations of the epoch's view."""
         view = (epoch - 1) % len(self.values)
-        return Batch(self.values[view, indices].float(), self.targets[view, indices])
+        some = indices if rows is None else indices[rows]
+        return Batch(self.values[view, some].float(), self.targets[view, some])
 
-    def val_batches(self) -> Iterator[Batch]:
+    def val_batches(self, processes: Processes = ALONE) -> Iterator[Batch]:
         """Activations of centre crops."""
-        for start in range(0, len(self.val_values), 4 * _CHUNK):
-            some = slice(start, start + 4 * _CHUNK)
+        for some in chunks(len(self.val_values), 4 * _CHUNK, processes):
             yield Batch(self.val_values[some].float(), self.val_targets[some])
 
 
 def keep_activations(
-    images: PixelBatches, runner: FrozenRunner, n_views: int, progress: Progress
+    images: PixelBatches,
+    runner: FrozenRunner,
+    n_views: int,
+    progress: Progress,
+    processes: Processes = ALONE,
 ) -> ActivationBatches:
     """Pass `n_views` views of each training image, and each validation image, through the runner.
 
-    Augmented pixels are rounded to whole grey levels on the way.
+    Augmented pixels are rounded to whole grey levels on the way. With several processes each passes
+    its part of the chunks, and all are told the rest.
     """
-    n, total = len(images.train), n_views * len(images.train) + len(images.val)
-    size = images.preprocessing.size_px
-    values: Tensor | None = None
-    targets = torch.empty(n_views, n, images.n_classes)
+    n, n_val = len(images.train), len(images.val)
+    total, size = n_views * n + n_val, images.preprocessing.size_px
+    # What one image gives, and what of it is this process's; zeros stand where the others' will.
+    like = runner(centre(images.train.pixels[:1], size))[0]
+    make = torch.zeros if processes.is_several else torch.empty
+    values = make((n_views, n, *like.shape), dtype=like.dtype)
+    val_values = make((n_val, *like.shape), dtype=like.dtype)
+    targets = make(n_views, n, images.n_classes)
     done = 0
     for view in range(n_views):
-        for indices in _chunks(n, images.seed, view):
+        for indices in list(_chunks(n, images.seed, view))[processes.rank :: processes.size]:
             made = _vary(images, indices, view)
-            found = runner((made.inputs * 255).round().to(torch.uint8))
-            if values is None:
-                values = torch.empty((n_views, n, *found.shape[1:]), dtype=found.dtype)
-            values[view, indices], targets[view, indices] = found, made.targets
+            values[view, indices] = runner((made.inputs * 255).round().to(torch.uint8))
+            targets[view, indices] = made.targets
             done += len(indices)
-            progress("frozen part", done, total)
-    parts = []
-    for start in range(0, len(images.val), _CHUNK):
-        parts.append(runner(centre(images.val.pixels[start : start + _CHUNK], size)))
-        done += len(parts[-1])
-        progress("frozen part", done, total)
-    assert values is not None
-    val_values = torch.cat(parts) if parts else values[0, :0]
+            progress("frozen part", done * processes.size, total)
+    for some in chunks(n_val, _CHUNK, processes):
+        val_values[some] = runner(centre(images.val.pixels[some], size))
+        done += some.stop - some.start
+        progress("frozen part", min(done * processes.size, total), total)
+    for part in (values, targets, val_values):
+        processes.gather_rows(part)
     return ActivationBatches(
         values=values,
         targets=targets,

@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.errors import InputError
 from headstart.finetune.bn_policies import POLICIES, policy_of
+from headstart.finetune.processes import ALONE, Processes
 
 __all__ = [
     "POLICIES",
@@ -166,7 +167,11 @@ def finish(
 
 @torch.no_grad()
 def reestimate(
-    module: nn.Module, batches: Iterable[Tensor], *, frozen: Iterable[nn.Module] = ()
+    module: nn.Module,
+    batches: Iterable[Tensor],
+    *,
+    frozen: Iterable[nn.Module] = (),
+    processes: Processes = ALONE,
 ) -> bool:
     """Replace the running statistics of trainable BatchNorm layers by those of given images.
 
@@ -184,9 +189,11 @@ def reestimate(
         Called as ``module(batch)``. Modes and weights are afterwards as before.
     batches : iterable of Tensor of shape (B, ...), float32
         Inputs of `module` on its device, without augmentation; a last batch of one is joined to
-        the one before it. With several processes, each must be given all of them.
+        the one before it.
     frozen : iterable of nn.Module, optional
         As in `prepare`.
+    processes : Processes
+        With several, each is given batches of its own, or none, and the statistics are those of all.
 
     Returns
     -------
@@ -201,26 +208,30 @@ def reestimate(
     layers = _trainable(module, frozen)
     if not layers:
         return False
-    moments = {layer: _Moments() for layer in layers}
+    moments = {layer: _Moments(layer.num_features) for layer in layers}
     with _as_at_test(module, except_for=layers), contextlib.ExitStack() as hooks:
         for layer in layers:
             handle = layer.register_forward_pre_hook(_note(moments[layer]))
             hooks.callback(handle.remove)
+        n_images = 0
         for batch in _without_single(batches):
             module(batch)
+            n_images += len(batch)
+    # Each of those that have any has two at least.
+    if not processes.any(n_images >= 2):
+        raise InputError(f"BatchNorm statistics need two or more training images, got {n_images}")
     for layer, found in moments.items():
+        found.sums = processes.sum(found.sums)
         found.write_to(layer)
     return True
 
 
 class _Moments:
-    """Count, sum and sum of squares a channel; float64 on the CPU, since not all devices have it."""
+    """Batches, count, sum and sum of squares a channel; in float64, on the CPU: not all devices have it."""
 
-    def __init__(self) -> None:
-        self.n_batches = 0
-        self.n = 0
-        self.sum = torch.zeros(0, dtype=torch.float64)
-        self.squares = torch.zeros(0, dtype=torch.float64)
+    def __init__(self, n_channels: int) -> None:
+        self.n_channels = n_channels
+        self.sums = torch.zeros(2 + 2 * n_channels, dtype=torch.float64)
 
     def add(self, values: Tensor) -> None:
         """Take in ``(B, C, ...)``."""
@@ -228,23 +239,20 @@ class _Moments:
         variance, mean = torch.var_mean(values.float(), dim=axes, correction=0)
         variance, mean = variance.double().cpu(), mean.double().cpu()
         n = values.numel() // values.shape[1]
-        if not self.n_batches:
-            self.sum, self.squares = torch.zeros_like(mean), torch.zeros_like(mean)
-        self.n_batches += 1
-        self.n += n
-        self.sum += n * mean
-        self.squares += n * (variance + mean.square())
+        counts = torch.tensor([1, n], dtype=torch.float64)
+        self.sums += torch.cat([counts, n * mean, n * (variance + mean.square())])
 
     def write_to(self, layer: _BatchNorm) -> None:
         """Set the running statistics; the variance is the unbiased one, as torch keeps it."""
-        if not self.n_batches or layer.running_mean is None or layer.running_var is None:
+        n_batches, n = (int(count) for count in self.sums[:2])
+        if not n_batches or layer.running_mean is None or layer.running_var is None:
             return  # a layer that this network's forward does not use keeps what it has
-        mean = self.sum / self.n
-        variance = (self.squares / self.n - mean.square()).clamp_(min=0)
+        mean, squares = (self.sums[2:] / n).view(2, self.n_channels)
+        variance = (squares - mean.square()).clamp_(min=0)
         layer.running_mean.copy_(mean)
-        layer.running_var.copy_(variance * (self.n / max(self.n - 1, 1)))
+        layer.running_var.copy_(variance * (n / max(n - 1, 1)))
         if layer.num_batches_tracked is not None:
-            layer.num_batches_tracked.fill_(self.n_batches)
+            layer.num_batches_tracked.fill_(n_batches)
 
 
 def _note(moments: _Moments) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
@@ -309,7 +317,7 @@ def _without_single(batches: Iterable[Tensor]) -> Iterator[Tensor]:
         if held is not None:
             yield held
         held = batch
-    if held is None or len(held) < 2:
-        n = 0 if held is None else len(held)
-        raise InputError(f"BatchNorm statistics need two or more training images, got {n}")
-    yield held
+    if held is not None and len(held) > 1:
+        yield held
+    elif held is not None:
+        raise InputError("BatchNorm statistics need two or more training images, got 1")

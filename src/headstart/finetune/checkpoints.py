@@ -24,6 +24,7 @@ from headstart.finetune.history import Epoch
 
 if TYPE_CHECKING:
     from headstart.data import Record
+    from headstart.finetune.processes import Processes
 
 NAME = "checkpoint.safetensors"
 SCHEMA = 1
@@ -173,6 +174,42 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
         tensors=tensors,
         numbers=numbers,
     )
+
+
+def find_checkpoint(
+    folder: Path | None, identity: Mapping[str, Any], processes: Processes
+) -> Checkpoint | None:
+    """The checkpoint that all processes go on from, once they agree on what they train.
+
+    Raises
+    ------
+    RunError
+        As `load_checkpoint`; or another process trains something else, or sees another checkpoint.
+    """
+
+    def find() -> Checkpoint | None:
+        return load_checkpoint(folder, identity) if folder is not None else None
+
+    said = [json.loads(text) for text in processes.texts(json.dumps(identity))]
+    for rank, theirs in enumerate(said):
+        if differing := [what for what in identity if theirs[what] != said[0][what]]:
+            error = RunError(
+                f"the processes train different things: {_differences(theirs, said[0], differing)} "
+                f"(there: process {rank}, here: process 0). Start all with the same command, data "
+                "and version"
+            )
+            error.is_shared = True
+            raise error
+    checkpoint = processes.together(find)
+    where = f"{checkpoint.position.epoch}, {checkpoint.position.step}" if checkpoint else "nothing"
+    if len(set(processes.texts(where))) > 1:
+        error = RunError(
+            f"the processes see different checkpoints in {one_line(str(folder))}: with several "
+            "machines it must be a folder that all of them share"
+        )
+        error.is_shared = True
+        raise error
+    return checkpoint
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,21 +1,64 @@
-"""Lightning Fabric as the training loop wants it: one device, one precision, no announcements."""
+"""Lightning Fabric as the training loop wants it: one device a process, no announcements."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any
 
 import torch
+from torch import nn
+
+from headstart.finetune.processes import ALONE, Processes
+
+# The option's name since torch 2.15, or before.
+_NEW = "forward_sync_buffers"
+_HAS_NEW = _NEW in inspect.signature(nn.parallel.DistributedDataParallel).parameters
+_SYNCS_BUFFERS = _NEW if _HAS_NEW else "broadcast_buffers"
 
 
-def make_fabric(device: torch.device, precision: str) -> Any:
-    """A Fabric for one device; `precision` as in `TrainSettings`."""
+def make_fabric(
+    device: torch.device,
+    precision: str,
+    processes: Processes = ALONE,
+    *,
+    leaves_unused: bool = False,
+) -> Any:
+    """A Fabric for this process.
+
+    Parameters
+    ----------
+    device : torch.device
+        Of this process.
+    precision : str
+        As in `TrainSettings`.
+    processes : Processes
+        With several, gradients are averaged by torch's DistributedDataParallel.
+    leaves_unused : bool
+        Some steps give some trained parameters no gradient.
+    """
     # It announces its precision on the standard error, at level INFO.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     from lightning_fabric import Fabric
 
     kind = {"cuda": "gpu"}.get(device.type, device.type)
-    devices = [device.index or 0] if device.type == "cuda" else 1
     chosen: Any = {"float32": "32-true", "bf16-mixed": "bf16-mixed"}[precision]
-    return Fabric(accelerator=kind, devices=devices, precision=chosen)
+    if not processes.is_several:
+        devices = [device.index or 0] if device.type == "cuda" else 1
+        return Fabric(accelerator=kind, devices=devices, precision=chosen)
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    # Statistics are the same in all already, and validation batches need not be as many in each.
+    options: dict[str, Any] = {_SYNCS_BUFFERS: False, "find_unused_parameters": leaves_unused}
+    strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), **options)
+    fabric = Fabric(
+        accelerator=kind,
+        devices=processes.local_size,
+        num_nodes=processes.size // processes.local_size,
+        strategy=strategy,
+        precision=chosen,
+    )
+    fabric.launch()
+    return fabric

@@ -43,7 +43,7 @@ class Folding:
             for pair in folded:
                 # As plain attributes: they hide the class's method and are no part of the state.
                 pair.conv.__dict__["forward"] = _convolve(pair)
-                pair.norm.__dict__["forward"] = _after(pair.norm)
+                pair.norm.__dict__["forward"] = after_norm(pair.norm)
             yield
         finally:
             for pair in folded:
@@ -116,7 +116,7 @@ def _convolve(pair: Pair) -> Callable[[Tensor], Tensor]:
     return forward
 
 
-def _after(norm: nn.BatchNorm2d) -> Callable[[Tensor], Tensor]:
+def after_norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
     """What is left of a normalisation layer: timm's carry dropout and the activation."""
     if isinstance(norm, BatchNormAct2d):
         return lambda x: norm.act(norm.drop(x))

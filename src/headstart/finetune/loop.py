@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,14 +18,23 @@ from headstart.augment import Policy, jensen_shannon
 from headstart.errors import HeadstartError
 from headstart.finetune import batchnorm
 from headstart.finetune.averaging import Ema, l2_sp_penalty
-from headstart.finetune.batches import Batch, Batches, derive_seed, epoch_order
+from headstart.finetune.batches import (
+    Batch,
+    Batches,
+    derive_seed,
+    epoch_order,
+    micro_batches,
+)
 from headstart.finetune.checkpoints import Checkpoint, Position, save_checkpoint
 from headstart.finetune.folding import Folding
 from headstart.finetune.history import Epoch
 from headstart.finetune.network import HEAD
 from headstart.finetune.optimizers import Group, make_optimizer, set_rates
-from headstart.finetune.regimes import Division, set_modes
+from headstart.finetune.processes import ALONE, Processes
+from headstart.finetune.regimes import Division, changing_names, set_modes
 from headstart.finetune.schedules import lowest_stage, rate_at
+from headstart.finetune.stopping import held_interrupt
+from headstart.finetune.syncnorm import synced, with_batch_statistics
 from headstart.progress import Progress
 
 if TYPE_CHECKING:
@@ -75,6 +82,8 @@ class Loop:
         Called after each step of the optimizer: a constraint on the weights.
     is_fused : bool
         One pass over the weights in each step: the last bits differ, and large tables gain.
+    processes : Processes
+        With several, each holds the same network and takes its part of every micro-batch.
     """
 
     network: nn.Module
@@ -95,11 +104,13 @@ class Loop:
     order: Callable[[int], list[Tensor]] | None = None
     after_step: Callable[[], None] | None = None
     is_fused: bool = False
+    processes: Processes = ALONE
     position: Position = field(default_factory=Position)
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         optimizer = make_optimizer(self.network, self.groups, self.settings, is_fused=self.is_fused)
+        set_modes(self.network, self.division)  # which gradients processes exchange
         self._model, self._optimizer = self.fabric.setup(self.trained_part, optimizer)
         self._frozen = [self.network.get_submodule(p) for p in self.division.frozen_modules]
         self._changing = changing_names(self.network, self.division)
@@ -137,12 +148,15 @@ class Loop:
             Ctrl-C; the step in hand is finished and the state written first.
         """
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), _held_interrupt() as is_interrupted:
+        with (
+            torch.random.fork_rng(devices=devices),
+            held_interrupt(may_echo=self.processes.is_several) as is_interrupted,
+        ):
             while not self.position.is_done:
                 self._train_epoch(is_interrupted)
                 self._end_epoch()
                 self._write()
-                if is_interrupted():
+                if self._asked(is_interrupted)[0]:
                     raise KeyboardInterrupt
 
     def _train_epoch(self, is_interrupted: Callable[[], bool]) -> None:
@@ -150,24 +164,28 @@ class Loop:
         position, settings = self.position, self.settings
         lowest = self._set_modes()
         order = self._batches_of(position.epoch)
-        with self.folding.fold():
+        with self.folding.fold(), synced(self.network, self.processes):
             while position.step < len(order):
                 started = time.perf_counter()
-                batch = self.batches.train_batch(
-                    order[position.step], position.epoch, position.step
-                ).to(self.fabric.device)
                 done = (position.epoch - 1) * len(order) + position.step
                 rate = rate_at(done, settings, len(order))
                 set_rates(self._optimizer, self.groups, rate, lowest)
-                self._step(batch)
+                self._step(order[position.step])
                 position.step += 1
                 position.seconds += time.perf_counter() - started
                 self.progress("train", done + 1, settings.epochs * len(order))
-                if is_interrupted() and position.step < len(order):
+                is_stopped, is_due = self._asked(is_interrupted)
+                if is_stopped and position.step < len(order):
                     self._write()
                     raise KeyboardInterrupt
-                if time.monotonic() - self._written > CHECKPOINT_EVERY_S:
+                if is_due:
                     self._write()
+
+    def _asked(self, is_interrupted: Callable[[], bool]) -> tuple[bool, bool]:
+        """Whether to stop, and whether to write: the same in all processes."""
+        is_due = time.monotonic() - self._written > CHECKPOINT_EVERY_S and self.processes.is_first
+        asked = self.processes.sum(torch.tensor([int(is_interrupted()), int(is_due)]))
+        return bool(asked[0]), bool(asked[1])
 
     def _set_modes(self) -> int:
         """Training mode for what the epoch trains; gives its lowest stage."""
@@ -187,13 +205,27 @@ class Loop:
         )
         return lowest
 
-    def _step(self, batch: Batch) -> None:
-        """One step of the optimizer, its gradient summed over micro-batches."""
-        n = len(batch.targets)
-        size = self._micro_batch(n)
+    def _step(self, indices: Tensor) -> None:
+        """One step of the optimizer, its gradient summed over micro-batches and processes."""
+        n, position = len(indices), self.position
+        parts = [self.processes.part(*ends) for ends in micro_batches(n, self._micro_batch(n))]
+        rows = (
+            torch.cat([torch.arange(*ends) for ends in parts]) if self.processes.size > 1 else None
+        )
+        batch = self.batches.train_batch(indices, position.epoch, position.step, rows)
         self._optimizer.zero_grad()
-        for start in range(0, n, size):
-            self._accumulate(batch.part(start, start + size), n, start)
+        sums, done = torch.zeros(2, dtype=torch.float64), 0
+        for start, end in parts:
+            part = batch.part(done, done + end - start).to(self.fabric.device)
+            done += end - start
+            is_last = (start, end) == parts[-1]
+            with self.fabric.no_backward_sync(self._model, enabled=not is_last):
+                sums += self._accumulate(part, n, start)
+        loss, n_right = self.processes.sum(sums).tolist()
+        self._require_finite(loss, "loss")
+        position.loss_sum += loss
+        position.n_right += int(n_right)
+        position.n_seen += n
         if self.settings.l2_sp:
             origin = {k: v for k, v in self.start.items() if not k.startswith(f"{HEAD}.")}
             penalty = l2_sp_penalty(self.network.named_parameters(), origin, self.settings.l2_sp)
@@ -208,8 +240,8 @@ class Loop:
         if self._ema is not None:
             self._ema.update(self.network)
 
-    def _accumulate(self, part: Batch, n: int, start: int) -> None:
-        """Forward and backward of a micro-batch of a step of `n` images."""
+    def _accumulate(self, part: Batch, n: int, start: int) -> Tensor:
+        """Forward and backward of a part of a step of `n` images; its loss and how many it got right."""
         position = self.position
         torch.manual_seed(
             derive_seed(self.settings.seed, "drop", position.epoch, position.step, start)
@@ -220,23 +252,20 @@ class Loop:
         loss = F.cross_entropy(logits, part.targets, label_smoothing=smoothing)
         if others:
             loss = loss + (self.policy.consistency or 0.0) * jensen_shannon(logits, *others)
-        value = float(loss.detach())
-        self._require_finite(value, "loss")
-        self.fabric.backward(loss * (len(part.targets) / n))
-        position.loss_sum += value * len(part.targets)
-        position.n_right += int((logits.argmax(1) == part.targets.argmax(1)).sum())
-        position.n_seen += len(part.targets)
+        # The processes' gradients are averaged, and their sum is wanted.
+        self.fabric.backward(loss * (self.processes.size * len(part.targets) / n))
+        n_right = int((logits.argmax(1) == part.targets.argmax(1)).sum())
+        loss_sum = float(loss.detach()) * len(part.targets)
+        return torch.tensor([loss_sum, n_right], dtype=torch.float64)
 
     def _micro_batch(self, n: int) -> int:
-        """Images that pass through at once."""
+        """Images that pass through at once, in all processes together."""
         if self.settings.micro_batch:
             return min(self.settings.micro_batch, n)
-        uses_batches = any(
-            isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training
-            for m in self.network.modules()
-        )
         on_cpu = self.fabric.device.type == "cpu" and self.trained_part is self.network
-        return min(CPU_MICRO_BATCH, n) if on_cpu and not uses_batches else n
+        if not on_cpu or with_batch_statistics(self.network):
+            return n
+        return min(CPU_MICRO_BATCH * self.processes.size, n)
 
     def _require_finite(self, value: float, what: str) -> None:
         if math.isfinite(value):
@@ -293,14 +322,16 @@ class Loop:
     def _validate(self) -> tuple[float, float]:
         """Mean cross-entropy and accuracy on the validation images; NaN without any."""
         self.network.eval()
-        loss, n_right, n = 0.0, 0, 0
+        loss, n_right, n = 0.0, 0.0, 0.0
         with torch.no_grad(), self.folding.fold():
-            for whole in self.batches.val_batches():
+            for whole in self.batches.val_batches(self.processes):
                 batch = whole.to(self.fabric.device)
                 logits = self._model(batch.inputs).float()
                 loss += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
                 n_right += int((logits.argmax(1) == batch.targets.argmax(1)).sum())
                 n += len(logits)
+        sums = torch.tensor([loss, n_right, n], dtype=torch.float64)
+        loss, n_right, n = self.processes.sum(sums).tolist()
         return (loss / n, n_right / n) if n else (math.nan, math.nan)
 
     @contextlib.contextmanager
@@ -317,9 +348,9 @@ class Loop:
             self.set_weights(own)
 
     def _write(self) -> None:
-        if self.folder is None:
+        if (folder := self.folder) is None:
             return
-        save_checkpoint(self.folder, self.checkpoint())
+        self.processes.on_first(lambda: save_checkpoint(folder, self.checkpoint()))
         self._written = time.monotonic()
 
     def checkpoint(self) -> Checkpoint:
@@ -366,32 +397,3 @@ class Loop:
                 value = torch.empty_like(like, dtype=value.dtype).copy_(value)
             state.setdefault(int(index), {})[key] = value
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
-
-
-def changing_names(network: nn.Module, division: Division) -> list[str]:
-    """The names in the state that training may change: all but what the regime keeps."""
-    from headstart.finetune.regimes import frozen_state
-
-    kept = {name for name, _ in frozen_state(network, division)}
-    return [name for name in network.state_dict() if name not in kept]
-
-
-@contextlib.contextmanager
-def _held_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within the context the first Ctrl-C is noted, so that a step is not torn; a second one acts."""
-    noted: list[bool] = []
-
-    def on_interrupt(number: int, frame: Any) -> None:
-        if noted:
-            raise KeyboardInterrupt
-        noted.append(True)
-
-    # Only the main thread may set a handler; elsewhere nothing arrives.
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield lambda: bool(noted)
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -196,6 +196,12 @@ def frozen_state(network: nn.Module, division: Division) -> Iterator[tuple[str, 
             yield name, buffer
 
 
+def changing_names(network: nn.Module, division: Division) -> list[str]:
+    """The names in the state that training may change: all but what the regime keeps."""
+    kept = {name for name, _ in frozen_state(network, division)}
+    return [name for name in network.state_dict() if name not in kept]
+
+
 def hash_frozen(network: nn.Module, division: Division) -> Mapping[str, str]:
     """SHA-256 of each frozen parameter and buffer, by name."""
     return {

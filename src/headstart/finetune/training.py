@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from torch import nn
 
 from headstart.augment import Policy, parse_policy
 from headstart.backbones.weights import digest_weights
-from headstart.errors import DataError, InputError, one_line
 from headstart.features.engines import pick_device
 from headstart.features.store import cache_folder
 from headstart.finetune import batchnorm
@@ -24,11 +22,11 @@ from headstart.finetune.batches import (
     Batches,
     Images,
     PixelBatches,
-    epoch_order,
     keep_activations,
     labels_of,
 )
-from headstart.finetune.checkpoints import identify, load_checkpoint
+from headstart.finetune.checking import check_batches, check_data, divide_norms
+from headstart.finetune.checkpoints import find_checkpoint, identify
 from headstart.finetune.fabric import make_fabric
 from headstart.finetune.folding import find_folding
 from headstart.finetune.history import Epoch
@@ -36,14 +34,8 @@ from headstart.finetune.images import load_pixels
 from headstart.finetune.loop import Loop
 from headstart.finetune.network import Network, Prepared, prepare
 from headstart.finetune.optimizers import make_groups
-from headstart.finetune.regimes import (
-    Division,
-    divide,
-    hash_frozen,
-    require_unchanged,
-    set_modes,
-    without_untrained,
-)
+from headstart.finetune.processes import Processes, guarded, join, own_device
+from headstart.finetune.regimes import Division, hash_frozen, require_unchanged, set_modes
 from headstart.finetune.trained import Trained, as_backbone
 from headstart.progress import Progress, silent
 
@@ -70,6 +62,9 @@ def train(
     on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
 ) -> Trained:
     """Train a network on images, as the settings say.
+
+    Called in each of several processes that torchrun started, it trains one network in all of them:
+    the same as in one process, up to rounding (docs/finetuning.md).
 
     Parameters
     ----------
@@ -108,57 +103,87 @@ def train(
         The folder holds a checkpoint of another run, or a damaged one.
     DivergedError
         The loss is not finite.
+    LostError
+        Of several processes, another one has ended.
     """
-    policy = _read_policy(settings)
-    device = pick_device(None if device == "auto" else device)
-    _check_data(train, val, classes, settings)
-    prepared = prepare(backbone, len(classes), settings, head)
-    division = _divide(prepared, settings)
-    _check_batches(prepared, division, settings, len(train))
-    identity = identify(
-        arch=prepared.backbone.arch,
-        weights=prepared.backbone.digest,
-        settings=settings.to_dict() | {"augment": policy.to_dict()},
-        classes=classes,
-        train=train,
-        val=val,
-        head=list(prepared.network.head.parameters()),
-    )
-    # Before anything long: a folder of another run is refused at once.
-    checkpoint = load_checkpoint(folder, identity) if folder is not None else None
-    images = _load_images(
-        prepared, (train, val), classes, policy, settings, cache or cache_folder(), progress
-    )
-    before = hash_frozen(prepared.network, division)
-    started = time.perf_counter()
-    part, batches = _choose_part(
-        prepared, division, settings, images, device, cache or cache_folder(), progress
-    )
-    frozen_s = time.perf_counter() - started
-    loop = Loop(
-        network=_place(prepared, settings, division, images, device),
-        trained_part=part,
-        division=division,
-        groups=_groups(prepared.network, division, settings),
-        settings=settings,
-        policy=policy,
-        batches=batches,
-        n_images=len(train),
-        has_val=bool(val),
-        folding=find_folding(prepared.network, _probe(prepared).to(device)),
-        fabric=make_fabric(torch.device(device), settings.precision),
-        identity=identity,
-        folder=folder,
-        progress=progress,
-        on_epoch=on_epoch,
-    )
-    if checkpoint is not None:
-        loop.resume(checkpoint)
-    loop.run()
-    _finish(loop, images, torch.device(device))
+    device = own_device(pick_device(None if device == "auto" else device))
+    processes = join(device)
+    if not processes.is_first:
+        progress, on_epoch = silent, None
+    with guarded(processes):
+        policy, prepared, division = processes.together(
+            lambda: _prepare(backbone, (train, val), classes, settings, head, processes)
+        )
+        # Two machines may fit an SVM, or draw a layer, that differ in the last bit.
+        processes.take_from_first(prepared.network.head.parameters())
+        identity = identify(
+            arch=prepared.backbone.arch,
+            weights=prepared.backbone.digest,
+            settings=settings.to_dict() | {"augment": policy.to_dict()},
+            classes=classes,
+            train=train,
+            val=val,
+            head=list(prepared.network.head.parameters()),
+        )
+        # Before anything long: a folder of another run is refused at once.
+        checkpoint = find_checkpoint(folder, identity, processes)
+        root = cache or cache_folder()
+        images = _load_images(
+            prepared, (train, val), classes, policy, settings, root, progress, processes
+        )
+        before = hash_frozen(prepared.network, division)
+        started = time.perf_counter()
+        part, batches = _choose_part(
+            prepared, division, settings, images, device, root, progress, processes
+        )
+        frozen_s = time.perf_counter() - started
+        loop = Loop(
+            network=_place(prepared, settings, division, images, device, processes),
+            trained_part=part,
+            division=division,
+            groups=_groups(prepared.network, division, settings),
+            settings=settings,
+            policy=policy,
+            batches=batches,
+            n_images=len(train),
+            has_val=bool(val),
+            folding=find_folding(prepared.network, _probe(prepared).to(device)),
+            fabric=make_fabric(
+                torch.device(device),
+                settings.precision,
+                processes,
+                leaves_unused=bool(settings.gradual_unfreezing),
+            ),
+            identity=identity,
+            folder=folder,
+            progress=progress,
+            on_epoch=on_epoch,
+            processes=processes,
+        )
+        if checkpoint is not None:
+            loop.resume(checkpoint)
+        loop.run()
+        _finish(loop, images, torch.device(device))
     prepared.network.to("cpu").eval().requires_grad_(False)
     require_unchanged(before, hash_frozen(prepared.network, division))
     return _result(prepared, loop, tuple(classes), frozen_s, device)
+
+
+def _prepare(
+    backbone: Backbone,
+    sides: tuple[Sequence[Record], Sequence[Record]],
+    classes: Sequence[str],
+    settings: TrainSettings,
+    head: tuple[ArrayLike, ArrayLike] | None,
+    processes: Processes,
+) -> tuple[Policy, Prepared, Division]:
+    """Check all that can be checked before images are read."""
+    policy = _read_policy(settings)
+    check_data(*sides, classes, settings)
+    prepared = prepare(backbone, len(classes), settings, head)
+    division = divide_norms(prepared, settings)
+    check_batches(prepared, division, settings, len(sides[0]), processes)
+    return policy, prepared, division
 
 
 def _result(
@@ -188,12 +213,13 @@ def _place(
     division: Division,
     images: PixelBatches,
     device: str,
+    processes: Processes,
 ) -> Network:
     """The network on its device, channels last, with the statistics that its policy begins with."""
     network = prepared.network.to(torch.device(device))
     network.to(memory_format=torch.channels_last)
     if batchnorm.policy_of(settings.bn_policy).estimated == "before":
-        _estimate(network, division, images, torch.device(device))
+        _estimate(network, division, images, torch.device(device), processes)
     return network.eval()
 
 
@@ -201,60 +227,6 @@ def _read_policy(settings: TrainSettings) -> Policy:
     if isinstance(settings.augment, str):
         return parse_policy(settings.augment)
     return Policy.from_dict(settings.augment)
-
-
-def _check_data(
-    train: Sequence[Record],
-    val: Sequence[Record],
-    classes: Sequence[str],
-    settings: TrainSettings,
-) -> None:
-    """Every class has training images, and every label is a class."""
-    counts = Counter(r.label for r in train)
-    for record in [*train, *val]:
-        if record.label not in classes:
-            raise DataError(
-                f"{one_line(record.name)} has the label {one_line(record.label)!r}, which is none "
-                f"of the {len(classes)} classes to be told apart"
-            )
-    missing = [c for c in classes if not counts[c]]
-    if missing:
-        raise DataError(
-            f"class {one_line(missing[0])!r} has no training image"
-            f"{f' (and {len(missing) - 1} more classes)' if len(missing) > 1 else ''}: give it some "
-            "or leave it out"
-        )
-    if len(classes) < 2:
-        raise DataError(f"training needs two classes or more, got {len(classes)}")
-    if settings.patience is not None and not val:
-        raise InputError("patience waits for the validation images to improve, and there are none")
-
-
-def _divide(prepared: Prepared, settings: TrainSettings) -> Division:
-    """The regime's division, less what the policy of batch normalisation does not train."""
-    division = divide(prepared, settings)
-    _prepare_norms(prepared, division, settings)
-    return without_untrained(prepared.network, division)
-
-
-def _prepare_norms(prepared: Prepared, division: Division, settings: TrainSettings) -> None:
-    """Modes and gradients as in training."""
-    network = prepared.network
-    set_modes(network, division)
-    frozen = [network.get_submodule(path) for path in division.frozen_modules]
-    batchnorm.prepare(network, settings.bn_policy, frozen=frozen, head=network.head)
-
-
-def _check_batches(
-    prepared: Prepared, division: Division, settings: TrainSettings, n_images: int
-) -> None:
-    sizes = [len(b) for b in epoch_order(n_images, settings.batch_size, 0, 1)]
-    size = settings.micro_batch or max(sizes)
-    smallest = min(min(n, n % size or size) for n in sizes)
-    _prepare_norms(prepared, division, settings)
-    network = prepared.network
-    frozen = [network.get_submodule(path) for path in division.frozen_modules]
-    batchnorm.check_batch(network, settings.bn_policy, smallest, frozen=frozen)
 
 
 def _load_images(
@@ -265,12 +237,15 @@ def _load_images(
     settings: TrainSettings,
     cache: Path,
     progress: Progress,
+    processes: Processes,
 ) -> PixelBatches:
     numbers = {label: i for i, label in enumerate(classes)}
     preprocessing = prepared.backbone.preprocessing
 
     def load(records: Sequence[Record]) -> Images:
-        pixels = load_pixels(records, preprocessing, cache=cache, progress=progress)
+        pixels = processes.in_turn(
+            lambda: load_pixels(records, preprocessing, cache=cache, progress=progress)
+        )
         return Images(pixels=pixels, labels=labels_of([numbers[r.label] for r in records]))
 
     return PixelBatches(
@@ -291,6 +266,7 @@ def _choose_part(
     device: str,
     cache: Path,
     progress: Progress,
+    processes: Processes,
 ) -> tuple[nn.Module, Batches]:
     """The part that is trained, and its batches: kept activations where there may be some."""
     network, tap = prepared.network, division.cut
@@ -305,11 +281,18 @@ def _choose_part(
     if upper is None:
         return network, images
     precision = "float32" if settings.precision == "float32" else "bfloat16"
-    runner = FrozenRunner(
-        prepared, tap, n_images=n, device=device, precision=precision, cache=cache
+    runner = processes.in_turn(
+        lambda: FrozenRunner(
+            prepared,
+            tap,
+            n_images=-(-n // processes.size),
+            device=device,
+            precision=precision,
+            cache=cache,
+        )
     )
     try:
-        return upper, keep_activations(images, runner, n_views, progress)
+        return upper, keep_activations(images, runner, n_views, progress, processes)
     finally:
         runner.close()
 
@@ -329,13 +312,18 @@ def _groups(network: nn.Module, division: Division, settings: TrainSettings) -> 
 
 
 def _estimate(
-    network: nn.Module, division: Division, images: PixelBatches, device: torch.device
+    network: nn.Module,
+    division: Division,
+    images: PixelBatches,
+    device: torch.device,
+    processes: Processes,
 ) -> None:
     """Take the trained layers' statistics over the training images, not augmented."""
     set_modes(network, division)
     frozen = [network.get_submodule(path) for path in division.frozen_modules]
-    batches = (batch.to(device).inputs for batch in images.plain_batches(images.train))
-    batchnorm.reestimate(network, batches, frozen=frozen)
+    own = images.plain_batches(images.train, processes)
+    batches = (batch.to(device).inputs for batch in own)
+    batchnorm.reestimate(network, batches, frozen=frozen, processes=processes)
 
 
 def _probe(prepared: Prepared) -> torch.Tensor:
@@ -358,4 +346,4 @@ def _finish(loop: Loop, images: PixelBatches, device: torch.device) -> None:
     loop.set_weights(kept)
     policy = batchnorm.policy_of(settings.bn_policy)
     if policy.estimated == "after" or (is_averaged and policy.uses_batches):
-        _estimate(loop.network, loop.division, images, device)
+        _estimate(loop.network, loop.division, images, device, loop.processes)

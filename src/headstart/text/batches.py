@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from headstart.errors import InputError
 from headstart.finetune.batches import Batch, derive_seed
+from headstart.finetune.processes import ALONE, Processes
 from headstart.text.words import PAD
 
 # Word numbers that pass through at once where nothing is trained: some MiB of responses.
@@ -149,13 +150,16 @@ class TextBatches:
         """The batches of an epoch."""
         return bucketed_order(self.train.lengths, self.batch_size, self.seed, epoch)
 
-    def train_batch(self, indices: Tensor, epoch: int, step: int) -> Batch:
+    def train_batch(
+        self, indices: Tensor, epoch: int, step: int, rows: Tensor | None = None
+    ) -> Batch:
         """Texts, none longer than need be."""
+        indices = indices if rows is None else indices[rows]
         return Batch(self.train.padded(indices), self.targets[indices])
 
-    def val_batches(self) -> Iterator[Batch]:
+    def val_batches(self, processes: Processes = ALONE) -> Iterator[Batch]:
         """All validation texts, the shortest first."""
-        for indices in even_chunks(self.val):
+        for indices in list(even_chunks(self.val))[processes.rank :: processes.size]:
             yield Batch(self.val.padded(indices), self.val_targets[indices])
 
 

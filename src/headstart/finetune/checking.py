@@ -1,0 +1,82 @@
+"""What is checked before training begins, and nothing long has been done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from headstart.errors import DataError, InputError, one_line
+from headstart.finetune import batchnorm
+from headstart.finetune.batches import epoch_order, micro_batches
+from headstart.finetune.regimes import Division, divide, set_modes, without_untrained
+
+if TYPE_CHECKING:
+    from headstart.data import Record
+    from headstart.finetune.network import Prepared
+    from headstart.finetune.processes import Processes
+    from headstart.finetune.settings import TrainSettings
+
+
+def check_data(
+    train: Sequence[Record],
+    val: Sequence[Record],
+    classes: Sequence[str],
+    settings: TrainSettings,
+) -> None:
+    """Every class has training images, and every label is a class."""
+    counts = Counter(r.label for r in train)
+    for record in [*train, *val]:
+        if record.label not in classes:
+            raise DataError(
+                f"{one_line(record.name)} has the label {one_line(record.label)!r}, which is none "
+                f"of the {len(classes)} classes to be told apart"
+            )
+    missing = [c for c in classes if not counts[c]]
+    if missing:
+        raise DataError(
+            f"class {one_line(missing[0])!r} has no training image"
+            f"{f' (and {len(missing) - 1} more classes)' if len(missing) > 1 else ''}: give it some "
+            "or leave it out"
+        )
+    if len(classes) < 2:
+        raise DataError(f"training needs two classes or more, got {len(classes)}")
+    if settings.patience is not None and not val:
+        raise InputError("patience waits for the validation images to improve, and there are none")
+
+
+def divide_norms(prepared: Prepared, settings: TrainSettings) -> Division:
+    """The regime's division, less what the policy of batch normalisation does not train."""
+    division = divide(prepared, settings)
+    _prepare_norms(prepared, division, settings)
+    return without_untrained(prepared.network, division)
+
+
+def _prepare_norms(prepared: Prepared, division: Division, settings: TrainSettings) -> None:
+    """Modes and gradients as in training."""
+    network = prepared.network
+    set_modes(network, division)
+    frozen = [network.get_submodule(path) for path in division.frozen_modules]
+    batchnorm.prepare(network, settings.bn_policy, frozen=frozen, head=network.head)
+
+
+def check_batches(
+    prepared: Prepared,
+    division: Division,
+    settings: TrainSettings,
+    n_images: int,
+    processes: Processes,
+) -> None:
+    """No process without images, and no batch statistics of a single one."""
+    sizes = [len(b) for b in epoch_order(n_images, settings.batch_size, 0, 1)]
+    parts = [ends for n in sizes for ends in micro_batches(n, settings.micro_batch or n)]
+    smallest = min(end - start for start, end in parts)
+    if smallest < processes.size:
+        raise InputError(
+            f"a batch of {smallest} cannot be shared by {processes.size} processes: raise the batch size"
+            f"{' and micro_batch' if settings.micro_batch else ''}, or start fewer processes"
+        )
+    _prepare_norms(prepared, division, settings)
+    network = prepared.network
+    frozen = [network.get_submodule(path) for path in division.frozen_modules]
+    batchnorm.check_batch(network, settings.bn_policy, smallest, frozen=frozen)

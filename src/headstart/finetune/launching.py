@@ -1,0 +1,101 @@
+"""One command in several processes of this machine, as torchrun starts it, without its traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from headstart.features.engines import n_cores
+
+# Those that are left notice by themselves that one has ended, and say so; else they are ended.
+GRACE_S = 10.0
+KILL_S = 30.0
+
+
+def launch(command: Sequence[str], n: int) -> int:
+    """Run a command in `n` processes that find each other by their environment.
+
+    Ctrl-C and SIGTERM are passed on, once each. When one process fails, so do the others.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The program and its arguments.
+    n : int
+
+    Returns
+    -------
+    int
+        The exit code: 0 where all ended well, else the highest; 1 for a process that was killed.
+    """
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "WORLD_SIZE": str(n),
+        "LOCAL_WORLD_SIZE": str(n),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, n_cores() // n)),
+    }
+    started: list[subprocess.Popen[bytes]] = []
+    with _passed_on(started):
+        for rank in range(n):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            # A group of its own: the terminal's Ctrl-C comes to this process alone, and once.
+            started.append(
+                subprocess.Popen(command, env={**os.environ, **shared, **own}, process_group=0)
+            )
+        return _wait(started)
+
+
+def _wait(started: Sequence[subprocess.Popen[bytes]]) -> int:
+    failed_at = None
+    try:
+        while None in (codes := [process.poll() for process in started]):
+            if failed_at is None and any(codes):
+                failed_at = time.monotonic()
+            waited = 0.0 if failed_at is None else time.monotonic() - failed_at
+            if waited > GRACE_S:
+                _signal(started, signal.SIGKILL if waited > KILL_S else signal.SIGTERM)
+            time.sleep(0.05)
+    except BaseException:
+        _signal(started, signal.SIGKILL)
+        raise
+    return max((code if code and code > 0 else int(bool(code))) for code in codes)
+
+
+def _signal(started: Sequence[subprocess.Popen[bytes]], number: int) -> None:
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+
+
+@contextlib.contextmanager
+def _passed_on(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Within the context the signals that end a process go to those that were started."""
+
+    def pass_on(number: int, frame: Any) -> None:
+        _signal(started, number)
+
+    # Only the main thread may set a handler.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
