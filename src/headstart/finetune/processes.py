@@ -161,7 +161,7 @@ class Processes:
         said = self.texts(json.dumps([type(error).__name__, str(error)]) if error else "")
         for rank, text in enumerate(said):
             if text:
-                raise _shared(error if rank == self.rank else None, *json.loads(text))
+                raise shared(error if rank == self.rank else None, *json.loads(text))
         return result
 
 
@@ -169,7 +169,7 @@ ALONE = Processes()
 _joined: Processes | None = None
 
 
-def _shared(error: HeadstartError | None, kind: str, message: str) -> HeadstartError:
+def shared(error: HeadstartError | None, kind: str, message: str) -> HeadstartError:
     """An error that all processes raise, so that the first alone needs to tell it."""
     made = error or getattr(errors, kind, HeadstartError)(message)
     made.is_shared = True

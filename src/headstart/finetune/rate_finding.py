@@ -16,6 +16,7 @@ from headstart.features.engines import pick_device
 from headstart.features.store import cache_folder
 from headstart.finetune import training
 from headstart.finetune.batches import Batch, PixelBatches, epoch_order
+from headstart.finetune.checking import check_batches, check_data, divide_norms, prepare_norms
 from headstart.finetune.folding import find_folding
 from headstart.finetune.network import prepare
 from headstart.finetune.optimizers import make_optimizer, set_rates
@@ -69,10 +70,10 @@ def find_rate(
     """
     policy = training._read_policy(settings)
     device = pick_device(None if device == "auto" else device)
-    training._check_data(records, (), classes, settings)
+    check_data(records, (), classes, settings)
     prepared = prepare(backbone, len(classes), settings, head)
-    division = training._divide(prepared, settings)
-    training._check_batches(prepared, division, settings, len(records))
+    division = divide_norms(prepared, settings)
+    check_batches(prepared, division, settings, len(records))
     images = training._load_images(
         prepared, (records, ()), classes, policy, settings, cache or cache_folder(), progress
     )
@@ -80,7 +81,7 @@ def find_rate(
     groups = training._groups(network, division, settings)
     optimizer = make_optimizer(network, groups, settings)
     set_rates(optimizer, groups, settings.lr, 0)
-    training._prepare_norms(prepared, division, settings)
+    prepare_norms(prepared, division, settings)
 
     def loss_of(module: nn.Module, batch: Batch) -> Tensor:
         logits = module(torch.cat([batch.inputs, *batch.views])).float()

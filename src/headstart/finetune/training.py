@@ -29,12 +29,13 @@ from headstart.finetune.checking import check_batches, check_data, divide_norms
 from headstart.finetune.checkpoints import find_checkpoint, identify
 from headstart.finetune.fabric import make_fabric
 from headstart.finetune.folding import find_folding
+from headstart.finetune.following import ask
 from headstart.finetune.history import Epoch
 from headstart.finetune.images import load_pixels
 from headstart.finetune.loop import Loop
 from headstart.finetune.network import Network, Prepared, prepare
 from headstart.finetune.optimizers import make_groups
-from headstart.finetune.processes import Processes, guarded, join, own_device
+from headstart.finetune.processes import ALONE, Processes, guarded, join, own_device
 from headstart.finetune.regimes import Division, hash_frozen, require_unchanged, set_modes
 from headstart.finetune.trained import Trained, as_backbone
 from headstart.progress import Progress, silent
@@ -106,11 +107,13 @@ def train(
     LostError
         Of several processes, another one has ended.
     """
+    asked_device, root = device, cache or cache_folder()
     device = own_device(pick_device(None if device == "auto" else device))
     processes = join(device)
     if not processes.is_first:
         progress, on_epoch = silent, None
     with guarded(processes):
+        ask(processes, (train, val), classes, settings, folder, root, asked_device)
         policy, prepared, division = processes.together(
             lambda: _prepare(backbone, (train, val), classes, settings, head, processes)
         )
@@ -127,7 +130,6 @@ def train(
         )
         # Before anything long: a folder of another run is refused at once.
         checkpoint = find_checkpoint(folder, identity, processes)
-        root = cache or cache_folder()
         images = _load_images(
             prepared, (train, val), classes, policy, settings, root, progress, processes
         )
@@ -213,7 +215,7 @@ def _place(
     division: Division,
     images: PixelBatches,
     device: str,
-    processes: Processes,
+    processes: Processes = ALONE,
 ) -> Network:
     """The network on its device, channels last, with the statistics that its policy begins with."""
     network = prepared.network.to(torch.device(device))
@@ -237,7 +239,7 @@ def _load_images(
     settings: TrainSettings,
     cache: Path,
     progress: Progress,
-    processes: Processes,
+    processes: Processes = ALONE,
 ) -> PixelBatches:
     numbers = {label: i for i, label in enumerate(classes)}
     preprocessing = prepared.backbone.preprocessing
