@@ -19,7 +19,7 @@ from headstart.finetune.history import Epoch
 from headstart.finetune.network import prepare
 from headstart.finetune.saving import save_network
 from headstart.finetune.trained import Trained, as_backbone
-from headstart.heads import Temperature
+from headstart.heads import Pool, Temperature
 from headstart.runs.blocks import Blocks
 from headstart.runs.model import Model
 from headstart.runs.run import Run
@@ -128,7 +128,7 @@ def any_run(request: pytest.FixtureRequest, run: Run, tmp_path_factory: Any) -> 
         model = finetuned(run, folder)
     elif kind == "mean":
         partner = svm(run, joined, seed=3)
-        model = dataclasses.replace(finetuned(run, folder), partner=partner, mean_scale=1.4)
+        model = dataclasses.replace(finetuned(run, folder), partner=partner, pool=Pool(1.4, 0.3))
     elif kind == "joined":
         model = svm(run, joined)
     elif kind == "power":

@@ -254,5 +254,6 @@ def test_export__weights_that_are_gone_are_told(run: Run, tmp_path: Path) -> Non
     facts = json.loads(model.read_text())
     facts["backbone"]["weights"] = str(tmp_path / "gone.safetensors")
     model.write_text(json.dumps(facts))
+    (tmp_path / "run" / "SHA256SUMS").unlink()  # which tells of the change before
     with pytest.raises(WeightsError, match="no such weight file"):
         export(headstart.load(tmp_path / "run"), out=tmp_path / "m.onnx")

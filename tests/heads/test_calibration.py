@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from headstart.heads import Temperature, fit_temperature
+from headstart.heads import Pool, Temperature, fit_pool, fit_temperature
 
 
 def drawn(n: int, n_classes: int, scale: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -105,3 +105,60 @@ def test_fit_temperature__names_what_is_wrong() -> None:
 def test_temperature__by_hand() -> None:
     p = Temperature(2.0).probabilities([[0.0, np.log(3) / 2]])
     np.testing.assert_allclose(p, [[0.25, 0.75]])
+
+
+def two(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log-probabilities of two models of four classes, and labels that 0.9 and 0.4 of them give."""
+    rng = np.random.default_rng(seed)
+    own, other = (np.log(softmax(2 * rng.standard_normal((n, 4)), axis=1)) for _ in range(2))
+    p = softmax(0.9 * own + 0.4 * other, axis=1)
+    return own, other, (p.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, 3)
+
+
+def test_fit_pool__recovers_what_made_the_labels() -> None:
+    found = fit_pool(*two(20_000))
+    assert found.scale * found.weight == pytest.approx(0.9, rel=0.05)
+    assert found.scale * (1 - found.weight) == pytest.approx(0.4, rel=0.1)
+
+
+def test_fit_pool__minimises_the_log_loss_of_its_targets() -> None:
+    own, other, member = two(150, 1)
+    target = np.full((150, 4), 1 / (152 * 3))
+    target[np.arange(150), member] = 151 / 152
+
+    def plain(a: float, b: float) -> float:
+        return -float((target * np.log(softmax(a * own + b * other, axis=1))).sum())
+
+    found = fit_pool(own, other, member)
+    a, b = found.scale * found.weight, found.scale * (1 - found.weight)
+    best = plain(a, b)
+    for da, db in ((1e-3, 0), (-1e-3, 0), (0, 1e-3), (0, -1e-3), (1e-3, -1e-3)):
+        assert plain(a + da, b + db) > best
+
+
+def test_fit_pool__leaves_out_a_model_that_misleads() -> None:
+    own, _, member = two(500, 2)
+    misleading = np.log(softmax(-3 * np.eye(4)[member], axis=1))
+    found = fit_pool(own, misleading, member)
+    assert found.weight == pytest.approx(1.0)
+    assert found.scale == pytest.approx(fit_temperature(own, member).scale, rel=1e-3)
+
+
+def test_fit_pool__of_twice_the_same_is_its_temperature() -> None:
+    own, _, member = two(300, 3)
+    found = fit_pool(own, own, member)
+    assert found.scale == pytest.approx(fit_temperature(own, member).scale, rel=1e-4)
+
+
+def test_fit_pool__names_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match="one label a row"):
+        fit_pool(np.zeros((3, 2)), np.zeros((3, 2)), [0, 1])
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        fit_pool([[np.nan, 0.0]], [[0.0, 0.0]], [0])
+
+
+def test_pool__by_hand() -> None:
+    p, q = np.array([[0.9, 0.1]]), np.array([[0.5, 0.5]])
+    raised = (p**0.25 * q**0.75) ** 2
+    expected = raised / raised.sum()
+    np.testing.assert_allclose(Pool(2.0, 0.25).probabilities(np.log(p), np.log(q)), expected)

@@ -18,7 +18,7 @@ import headstart
 import headstart.data
 from headstart.backbones import load
 from headstart.data import Index
-from headstart.errors import WeightsError
+from headstart.errors import RunError, WeightsError
 from headstart.finetune import DivergedError, TrainSettings
 from headstart.heads import paired_difference
 from headstart.runs import finetuning, offer, training_plan
@@ -153,9 +153,10 @@ def test_fit__a_mean_that_won_is_the_model(mean: Run, won: Run) -> None:
     np.testing.assert_array_equal(model.coef, won.model.coef)
 
 
-def test_mean__is_the_calibrated_geometric_mean(mean: Run) -> None:
+def test_mean__is_the_calibrated_weighted_geometric_mean(mean: Run) -> None:
     p, q = np.array([[0.9, 0.1], [0.5, 0.5]]), np.array([[0.4, 0.6], [0.2, 0.8]])
-    raised = np.sqrt(p * q) ** mean.model.mean_scale
+    weight = mean.model.pool.weight
+    raised = (p**weight * q ** (1 - weight)) ** mean.model.pool.scale
     expected = raised / raised.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(mean.model.mean(p, q), expected, rtol=1e-12)
 
@@ -189,6 +190,9 @@ def test_predict__a_network_that_was_changed_is_refused(
     copy = tmp_path / "run"
     shutil.copytree(won.folder, copy)
     (copy / "model" / "network.safetensors").unlink()
+    with pytest.raises(RunError, match="network.safetensors cannot be read"):
+        headstart.load(copy).predict(shapes / "dots" / "05.png")
+    (copy / "SHA256SUMS").unlink()  # as of a version that kept none
     with pytest.raises(WeightsError, match="is missing"):
         headstart.load(copy).predict(shapes / "dots" / "05.png")
 

@@ -41,7 +41,7 @@ def test_make_offer__a_network_equal_to_the_svm_gains_nothing() -> None:
     _, svm, truth = sides()
     offer = make_offer((), svm, softmax(svm, axis=1), truth)
     gain, _ = offer.comparison.loss_gain
-    assert gain == pytest.approx(0.0, abs=1e-6)
+    assert gain == pytest.approx(0.0, abs=1e-4)
     assert not offer.comparison.wins
 
 
@@ -55,13 +55,22 @@ def test_make_offer__sharpness_of_either_side_plays_no_part_alone(a: float, b: f
     np.testing.assert_allclose(other.svm_losses, one.svm_losses, atol=1e-5)
 
 
-def test_make_offer__losses_are_the_log_loss_of_calibrated_probabilities() -> None:
+def test_make_offer__each_fifth_is_judged_by_what_the_others_gave() -> None:
     network, svm, truth = sides(2)
     told = make_offer((), network, softmax(svm, axis=1), truth).comparison
     classes = np.arange(K)
     assert told.losses.mean() == pytest.approx(log_loss(truth, told.probabilities, labels=classes))
-    p = fit_temperature(svm, truth).probabilities(svm)
-    assert told.svm_losses.mean() == pytest.approx(log_loss(truth, p, labels=classes), abs=1e-6)
+    own = np.arange(N) % 5 == 3
+    p = fit_temperature(svm[~own], truth[~own]).probabilities(svm[own])
+    expected = -np.log(p[np.arange(own.sum()), truth[own]])
+    np.testing.assert_allclose(told.svm_losses[own], expected, atol=1e-6)
+
+
+def test_make_offer__few_images_are_judged_all_the_same() -> None:
+    network, svm, truth = sides(4)
+    told = make_offer((), network[:3], softmax(svm[:3], axis=1), truth[:3]).comparison
+    assert told.probabilities.shape == (3, K)
+    assert np.isfinite(told.losses).all()
 
 
 def test_comparison__is_hopeless_only_where_both_figures_say_so() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from headstart.errors import DataError
+from headstart.heads import Pool
 from headstart.runs.classify import classify
 from headstart.runs.predictor import Predictor
 from headstart.runs.run import Run
@@ -18,7 +19,7 @@ from headstart.runs.run import Run
 def test_predictor__equals_predict(run: Run, shapes: Path, store: Path, is_mean: bool) -> None:
     model = run.model
     if is_mean:
-        model = dataclasses.replace(model, partner=model, mean_scale=1.7)
+        model = dataclasses.replace(model, partner=model, pool=Pool(1.7, 0.4))
     files = sorted(shapes.glob("dots/0*.png"))[:6]
     expected = np.array([p for _, p, _ in classify(model, files, cache=store)])
     ready = Predictor(model, cache=store)

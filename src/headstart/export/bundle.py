@@ -20,7 +20,7 @@ from headstart.backbones.weights import digest_weights, fit_weights, read_weight
 from headstart.errors import InputError, WeightsError, one_line
 from headstart.export.facts import SCHEMA
 from headstart.export.network import Classifier, parts_of
-from headstart.heads import Temperature
+from headstart.heads import Pool, Temperature
 from headstart.runs.blocks import Blocks
 from headstart.runs.model import Model
 
@@ -41,7 +41,7 @@ def bundle_bytes(model: Model, backbones: Sequence[Backbone], facts: Mapping[str
         state = {f"network.{k}": v for k, v in network.module.state_dict().items()}
         state |= {"coef": torch.from_numpy(own.coef), "intercept": torch.from_numpy(own.intercept)}
         tensors |= {f"parts.{i}.{k}": v.contiguous().clone() for k, v in state.items()}
-    header = {**facts, "parts": parts, "mean_scale": model.mean_scale}
+    header = {**facts, "parts": parts, "mean": [model.pool.scale, model.pool.weight]}
     return save(tensors, metadata={"headstart": json.dumps(header, ensure_ascii=False)})
 
 
@@ -128,9 +128,9 @@ def open_classifier(path: Path | str) -> Classifier:
         ]
         (model, first), others = rebuilt[0], rebuilt[1:]
         if others:
-            model = dataclasses.replace(
-                model, partner=others[0][0], mean_scale=float(facts["mean_scale"])
-            )
+            # Earlier versions kept no weight: both counted alike.
+            pool = Pool(*map(float, facts.get("mean") or [facts["mean_scale"]]))
+            model = dataclasses.replace(model, partner=others[0][0], pool=pool)
         return Classifier(model, [first, *(backbone for _, backbone in others)])
     except WeightsError:
         raise

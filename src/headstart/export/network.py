@@ -90,7 +90,7 @@ class Classifier(nn.Module):
         self.views = tuple(dict.fromkeys(view for part in parts for view in part.views))
         self.inputs = input_names(self.views)
         self._reads = [[self.views.index(view) for view in part.views] for part in parts]
-        self.mean_scale = model.mean_scale
+        self.pool = model.pool
         self.eval().requires_grad_(False)
 
     def forward(self, *images: Tensor) -> Tensor:
@@ -112,7 +112,8 @@ class Classifier(nn.Module):
         ]
         if len(logs) == 1:
             return logs[0].exp()
-        return (self.mean_scale * (logs[0] + logs[1]) / 2).softmax(dim=1)
+        own, other = self.pool.weight, 1 - self.pool.weight
+        return (self.pool.scale * (own * logs[0] + other * logs[1])).softmax(dim=1)
 
 
 class FromPictures(nn.Module):

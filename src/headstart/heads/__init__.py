@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         repeated_accuracy,
         repeated_difference,
     )
-    from headstart.heads.calibration import Temperature, fit_temperature
+    from headstart.heads.calibration import Pool, Temperature, fit_pool, fit_temperature
     from headstart.heads.folds import stratified_folds
     from headstart.heads.loo import LeaveOneOut, leave_one_out
     from headstart.heads.output_layer import (
@@ -40,12 +40,14 @@ _ROOM = {
     "OutputLayer": "output_layer",
     "PairedDifference": "accuracy",
     "PathResult": "path",
+    "Pool": "calibration",
     "Temperature": "calibration",
     "accuracy_interval": "accuracy",
     "balanced_accuracy_interval": "accuracy",
     "cross_validate": "path",
     "fit_output_layer": "output_layer",
     "fit_rows": "output_layer",
+    "fit_pool": "calibration",
     "fit_temperature": "calibration",
     "leave_one_out": "loo",
     "mcnemar": "accuracy",
@@ -64,11 +66,13 @@ __all__ = [
     "OutputLayer",
     "PairedDifference",
     "PathResult",
+    "Pool",
     "Temperature",
     "accuracy_interval",
     "balanced_accuracy_interval",
     "cross_validate",
     "fit_output_layer",
+    "fit_pool",
     "fit_rows",
     "fit_temperature",
     "leave_one_out",

@@ -1,4 +1,4 @@
-"""Probabilities from scores: temperature scaling."""
+"""Probabilities from scores: temperature scaling, and the weighted mean of two models."""
 
 from __future__ import annotations
 
@@ -93,6 +93,83 @@ def fit_temperature(
     if slope(high) <= 0:
         return Temperature(float(np.exp(high)))
     return Temperature(float(np.exp(brentq(slope, low, high, xtol=1e-12))))
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """``softmax(scale * (weight * log P + (1 - weight) * log Q))`` of two models' P and Q.
+
+    The logarithmic opinion pool (Genest and Zidek 1986, "Combining probability distributions"): the
+    geometric mean where the weight is one half. A model counts by its weight and by how sure it is.
+
+    Attributes
+    ----------
+    scale : float > 0
+    weight : float in [0, 1]
+        Of the first model; 1 leaves the other one out.
+    """
+
+    scale: float = 1.0
+    weight: float = 0.5
+
+    def probabilities(self, own: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities (n_samples, n_classes) of two models' log-probabilities of that shape."""
+        first, second = np.asarray(own, dtype=np.float64), np.asarray(other, dtype=np.float64)
+        return _softmax(self.scale * (self.weight * first + (1 - self.weight) * second))
+
+
+def fit_pool(own: ArrayLike, other: ArrayLike, member: ArrayLike) -> Pool:
+    """The scale and weight under which two models together predict the classes best (log loss).
+
+    Parameters
+    ----------
+    own, other : array-like of shape (n_samples, n_classes)
+        Log-probabilities of examples that were held out when the models were trained.
+    member : array-like of shape (n_samples,), int
+        Column of the true class.
+
+    Returns
+    -------
+    Pool
+        Fitted to the targets of :func:`fit_temperature`; the loss is convex in
+        ``scale * weight`` and ``scale * (1 - weight)``, neither of which may be negative.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a value is not finite, or there is no example.
+    """
+    from scipy.optimize import minimize
+
+    both = np.stack([np.asarray(own, dtype=np.float64), np.asarray(other, dtype=np.float64)])
+    k = np.asarray(member)
+    if both.ndim != 3 or both.shape[1] == 0 or k.shape != both.shape[1:2]:
+        raise ValueError(
+            f"both must be (n_samples, n_classes) with one label a row; got {both.shape[1:]} and "
+            f"{k.shape}"
+        )
+    if not np.isfinite(both).all():
+        raise ValueError("log-probabilities hold NaN or infinity")
+    n, n_classes = both.shape[1:]
+    target = np.full((n, n_classes), 1 / ((n + 2) * max(n_classes - 1, 1)))
+    target[np.arange(n), k] = (n + 1) / (n + 2)
+
+    def loss(exponents: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scores = np.tensordot(exponents, both, axes=1)
+        scores -= scores.max(axis=1, keepdims=True)
+        log_p = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        slope = np.tensordot(both, np.exp(log_p) - target, axes=2)
+        return -float((target * log_p).sum()) / n, slope / n
+
+    highest = float(np.exp(LOG_SCALE_BOUNDS[1]))
+    found = minimize(
+        loss, np.array([0.5, 0.5]), jac=True, method="L-BFGS-B", bounds=[(0.0, highest)] * 2,
+        options={"ftol": 1e-13, "gtol": 1e-8},
+    )  # fmt: skip
+    total = float(found.x.sum())
+    if total <= np.exp(LOG_SCALE_BOUNDS[0]):
+        return Pool(scale=float(np.exp(LOG_SCALE_BOUNDS[0])))
+    return Pool(scale=total, weight=float(found.x[0]) / total)
 
 
 def _softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:

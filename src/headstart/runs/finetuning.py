@@ -241,7 +241,7 @@ class Attempt:
         model = logits_model(chosen, self._classes, offer.network)
         if offer.mean is not None:
             svm = self.svm_tested.model
-            model = dataclasses.replace(model, partner=svm, mean_scale=offer.mean.scale)
+            model = dataclasses.replace(model, partner=svm, pool=offer.mean)
         with self._timed("test"):
             tested = score_test(
                 chosen,

@@ -1,7 +1,7 @@
 """The reusable classifier of a run: which backbone, taps and resolutions, and the linear head.
 
     model/model.json            backbone, digest, taps, resolutions, classes
-    model/head.safetensors      coef (K, d), intercept (K,), scale (1,) of the temperature
+    model/head.safetensors      coef (K, d), intercept (K,), scale (3,): temperature, and scale and weight of a mean
     model/network.safetensors   of a fine-tuned network: all its weights
     model/partner/              of a mean of two: the other model, in the same two files
 
@@ -13,7 +13,7 @@ head on it passes them through.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from headstart.backbones import Preprocessing
 from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
-from headstart.heads import Temperature
+from headstart.heads import Pool, Temperature
 from headstart.heads.examples import Normalize, Rows, decide, join_rows
 from headstart.runs.blocks import Blocks
 from headstart.runs.folder import SCHEMA, read_json, write_json
@@ -59,8 +59,8 @@ class Model:
         Whether each row of features is brought to unit length before the head.
     partner : Model, optional
         Another model of the same classes; what both say is averaged: :meth:`mean`.
-    mean_scale : float
-        Temperature of that average.
+    pool : Pool
+        Weight and temperature of that average.
     folder : Path, optional
         Where it was read from.
     """
@@ -74,7 +74,7 @@ class Model:
     temperature: Temperature
     normalize: Normalize = "l2"
     partner: Model | None = None
-    mean_scale: float = 1.0
+    pool: Pool = field(default_factory=Pool)
     folder: Path | None = None
 
     @property
@@ -110,8 +110,8 @@ class Model:
         return self.temperature.probabilities(self.scores(X))
 
     def mean(self, own: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Calibrated geometric mean (n, K) of this model's probabilities and of its partner's."""
-        return Temperature(self.mean_scale).probabilities(mean_scores(own, other))
+        """Weighted geometric mean (n, K) of this model's probabilities and of its partner's."""
+        return self.pool.probabilities(log_probabilities(own), log_probabilities(other))
 
     def feature_keys(self) -> dict[int, FeatureKey]:
         """For each resolution, what decides the features; no weights are needed for it.
@@ -184,7 +184,7 @@ class Model:
         from safetensors.numpy import save
 
         folder.mkdir(parents=True, exist_ok=True)
-        scales = np.array([self.temperature.scale, self.mean_scale])
+        scales = np.array([self.temperature.scale, self.pool.scale, self.pool.weight])
         tensors = {"coef": self.coef, "intercept": self.intercept, "scale": scales}
         payload = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
         write_atomically(folder / FILES[0], payload)
@@ -244,7 +244,8 @@ class Model:
                 temperature=Temperature(float(tensors["scale"][0])),
                 normalize=normalize,
                 partner=cls._read_partner(folder) if facts.get("has_partner") else None,
-                mean_scale=float(tensors["scale"][-1]),
+                # Earlier versions kept no weight: both counted alike; the first of all, no mean.
+                pool=Pool(*map(float, tensors["scale"][1:])),
                 folder=folder,
             )
         except RunError:
@@ -295,11 +296,6 @@ def need_images(model: Model, verb: str) -> None:
         raise RunError(
             f"this run was made by a version that did not keep what {verb} needs: fit again"
         )
-
-
-def mean_scores(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean log-probabilities (n, K): each model counts by how sure it is."""
-    return (log_probabilities(one) + log_probabilities(other)) / 2
 
 
 def log_probabilities(P: NDArray[np.float64]) -> NDArray[np.float64]:

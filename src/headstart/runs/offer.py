@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import Temperature, fit_temperature, paired_difference
-from headstart.runs.model import log_probabilities, mean_scores
+from headstart.heads import Pool, Temperature, fit_pool, fit_temperature, paired_difference
+from headstart.runs.model import log_probabilities
 from headstart.runs.outcome import Comparison
 from headstart.runs.trained_model import losses
 
 if TYPE_CHECKING:
     from headstart.data import Record
     from headstart.finetune import Trained
+
+
+N_CROSSED = 5
+Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +32,14 @@ class Offer:
     comparison : Comparison
     network : Temperature
         From the network's logits to probabilities.
-    mean : Temperature or None
-        From mean log-probabilities to those of the mean; None where the network alone is offered.
+    mean : Pool or None
+        From both sides' probabilities to those of their mean; None where the network alone is
+        offered.
     """
 
     comparison: Comparison
     network: Temperature
-    mean: Temperature | None
+    mean: Pool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +65,9 @@ def make_offer(
 ) -> Offer:
     """Calibrate both sides and their mean, and set the better offer against the SVM.
 
-    All three are calibrated on the same images in the same way: log losses can be compared only so.
-    The log loss decides between the network and the mean; it tells more from as many images than
-    the accuracy does.
+    All three are calibrated in the same way, and what they are judged by is cross-fitted: a fifth of
+    the images by what the others gave. Log losses can be compared only so. The log loss decides
+    between the network and the mean; it tells more from as many images than the accuracy does.
 
     Parameters
     ----------
@@ -81,12 +86,22 @@ def make_offer(
     -------
     Offer
     """
-    of_network = fit_temperature(logits, truth)
-    network = of_network.probabilities(logits)
-    frozen = _calibrated(log_probabilities(svm), truth)
-    scores = mean_scores(network, svm)
-    of_mean = fit_temperature(scores, truth)
-    mean = of_mean.probabilities(scores)
+    frozen_scores = log_probabilities(svm)
+
+    def by_network(fit: Rows, rows: Rows) -> NDArray[np.float64]:
+        return fit_temperature(logits[fit], truth[fit]).probabilities(logits[rows])
+
+    def by_svm(fit: Rows, rows: Rows) -> NDArray[np.float64]:
+        scores = frozen_scores
+        return fit_temperature(scores[fit], truth[fit]).probabilities(scores[rows])
+
+    def by_mean(fit: Rows, rows: Rows) -> NDArray[np.float64]:
+        own = fit_temperature(logits[fit], truth[fit])
+        first, second = (log_probabilities(own.probabilities(logits[r])) for r in (fit, rows))
+        pool = fit_pool(first, frozen_scores[fit], truth[fit])
+        return pool.probabilities(second, frozen_scores[rows])
+
+    network, frozen, mean = (_crossed(by, len(truth)) for by in (by_network, by_svm, by_mean))
     is_mean = may_mean and bool(losses(mean, truth).mean() < losses(network, truth).mean())
     offered = mean if is_mean else network
     finetuned, frozen_right = offered.argmax(axis=1) == truth, svm.argmax(axis=1) == truth
@@ -101,8 +116,21 @@ def make_offer(
         svm_losses=losses(frozen, truth),
         is_mean=is_mean,
     )
-    return Offer(comparison=comparison, network=of_network, mean=of_mean if is_mean else None)
+    of_network = fit_temperature(logits, truth)
+    own = log_probabilities(of_network.probabilities(logits))
+    pool = fit_pool(own, frozen_scores, truth) if is_mean else None
+    return Offer(comparison=comparison, network=of_network, mean=pool)
 
 
-def _calibrated(scores: NDArray[np.float64], truth: NDArray[np.intp]) -> NDArray[np.float64]:
-    return fit_temperature(scores, truth).probabilities(scores)
+def _crossed(predict: Callable[[Rows, Rows], NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+    """What `predict`, fitted on the first rows, says of the second, (n, K): a fifth at a time.
+
+    Too few images to leave some out are judged by what they gave themselves.
+    """
+    every = np.arange(n)
+    if n < 2 * N_CROSSED:
+        return predict(every, every)
+    group = every % N_CROSSED
+    found = [predict(every[group != g], every[group == g]) for g in range(N_CROSSED)]
+    order = np.concatenate([every[group == g] for g in range(N_CROSSED)])
+    return np.concatenate(found)[np.argsort(order)]

@@ -32,8 +32,8 @@ RULE = (
     "The training images are divided into parts, as many as there is time for, which are held out in "
     "turn: a network is trained on the others, and so is the chosen SVM. No further part is held out "
     "where the network is clearly worse. It is offered alone, or as the mean of what it and the SVM "
-    "say, whichever predicts the held-out images with the smaller log loss; all are calibrated on the "
-    "same images. The offer is taken where it puts more of the held-out images in the right class "
+    "say, whichever predicts the held-out images with the smaller log loss; all are calibrated in "
+    "the same way, each fifth of these images by the others. The offer is taken where it puts more of the held-out images in the right class "
     "than the SVM does, by more than one standard error of the paired difference, and McNemar's "
     "exact test does not put that down to luck (p of at most 0.32). Where the two are within one "
     "standard error in accuracy, the log loss decides, which tells more from as many images: it must "
@@ -52,6 +52,8 @@ TRAINED_LAYERS = {
 }
 ONE_STANDARD_ERROR = 0.16
 CLEAR_ERRORS = 2.0
+# Nats. Two fits of the same thing differ by their tolerance, which has no noise.
+LEAST_GAIN = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ class Comparison:
     def wins_by_loss(self) -> bool:
         """As accurate within one standard error, and clearly the better of the two in log loss."""
         gain, error = self.loss_gain
-        return self.difference.is_tie and gain > CLEAR_ERRORS * error
+        return self.difference.is_tie and gain > max(CLEAR_ERRORS * error, LEAST_GAIN)
 
     @property
     def is_hopeless(self) -> bool:
