@@ -25,6 +25,7 @@ from headstart.export.network import Classifier, input_names, load_backbones
 from headstart.features.pixels import resize_and_crop
 from headstart.runs.classify import classify
 from headstart.runs.run import Run
+from headstart.runs.sums import write_sums
 
 VIEW = Preprocessing(
     size_px=64, crop_pct=0.875, interpolation="bicubic", mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)
@@ -254,6 +255,6 @@ def test_export__weights_that_are_gone_are_told(run: Run, tmp_path: Path) -> Non
     facts = json.loads(model.read_text())
     facts["backbone"]["weights"] = str(tmp_path / "gone.safetensors")
     model.write_text(json.dumps(facts))
-    (tmp_path / "run" / "SHA256SUMS").unlink()  # which tells of the change before
+    write_sums(tmp_path / "run")  # the sums notice the change first
     with pytest.raises(WeightsError, match="no such weight file"):
         export(headstart.load(tmp_path / "run"), out=tmp_path / "m.onnx")
