@@ -128,8 +128,8 @@ def svm_path(features: str, labels: str, n_samples: int, is_streamed: bool) -> A
 
     from headstart.heads import LinearSVMPath, outofcore
 
-    X = np.load(features, mmap_mode="r")[:n_samples]
-    y = np.load(labels)[:n_samples]
+    X = np.load(features, mmap_mode="r", allow_pickle=False)[:n_samples]
+    y = np.load(labels, allow_pickle=False)[:n_samples]
     outofcore.MOST_HELD_NUMBERS = 0 if is_streamed else 2**62
 
     def measure() -> dict[str, Any]:

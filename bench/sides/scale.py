@@ -142,9 +142,7 @@ def most_shards(n_shards: int) -> Actions:
 
     def measure() -> dict[str, Any]:
         import hashlib
-        import logging
 
-        logging.disable(logging.WARNING)
         opened = 0
 
         class Counted(FeatureStore):

@@ -159,7 +159,7 @@ class ViewFitter:
         key = json.dumps([facts, [r.digest for r in records]]).encode()
         path = self.cache / "views" / f"{hashlib.sha256(key).hexdigest()[:32]}.npz"
         try:
-            with np.load(path) as file:
+            with np.load(path, allow_pickle=False) as file:
                 return file["X"], float(file["image_s"])
         except (OSError, ValueError, KeyError):  # not there, or damaged
             pass
