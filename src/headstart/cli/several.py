@@ -78,7 +78,8 @@ def follows(n: int, argv: Sequence[str], device: str | None, load: Callable[[], 
     """
     from headstart.finetune.processes import from_environment, join, own_device
 
-    if not from_environment().is_several:
+    here = from_environment()
+    if not here.is_several:
         if n > 1:
             from headstart.finetune.launching import launch
 
@@ -87,7 +88,12 @@ def follows(n: int, argv: Sequence[str], device: str | None, load: Callable[[], 
     from headstart.features.engines import pick_device
     from headstart.finetune.following import follow, lead
 
-    if join(own_device(pick_device(device))).is_first:
+    try:
+        own = own_device(pick_device(device))
+    except InputError as error:
+        error.is_shared = here.local_rank > 0  # one of each machine tells it
+        raise
+    if join(own).is_first:
         lead()
         return False
     follow(load)
