@@ -17,6 +17,7 @@ import headstart.export
 from headstart.errors import InputError, OutputError
 from headstart.export.hub import check_repository, stage
 from headstart.runs.run import Run
+from headstart.runs.sums import write_sums
 
 
 def test_stage__is_a_run_that_predicts_the_same(
@@ -26,6 +27,7 @@ def test_stage__is_a_run_that_predicts_the_same(
     shutil.copytree(run.folder, whole)
     shutil.rmtree(whole / "model")
     shutil.copytree(any_run.folder / "model", whole / "model")
+    write_sums(whole)
     opened = headstart.load(whole)
     staged = stage(opened, tmp_path / "up")
     assert {name for name, _ in staged.files} >= {"README.md", "run.json", "model/model.json"}

@@ -58,7 +58,7 @@ def test_launch__ends_those_that_are_left(monkeypatch: pytest.MonkeyPatch) -> No
 def test_launch__passes_a_signal_on_once(number: signal.Signals, tmp_path: Path) -> None:
     child = (
         "import os, pathlib, signal, sys, time\n"
-        f"def note(*_): print('noted', flush=True); time.sleep(0.3); sys.exit(7)\n"
+        f"def note(*_): os.write(1, b'noted\\n'); time.sleep(0.3); sys.exit(7)\n"
         f"signal.signal({int(number)}, note)\n"
         f"pathlib.Path({str(tmp_path)!r}, os.environ['RANK']).touch()\n"
         "time.sleep(60)\n"

@@ -18,6 +18,7 @@ SETTINGS = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
 
 def test_fit__run_folder_is_complete(run: Run) -> None:
     assert sorted(p.name for p in run.folder.iterdir()) == [
+        "SHA256SUMS",
         "log.jsonl",
         "metrics.json",
         "model",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from headstart.cli.app import run
 from headstart.data import inspection
-from headstart.features import extraction
+from headstart.features import passes
 from headstart.features.engines import OpenVINOEngine, TorchEngine
 
 
@@ -35,7 +35,7 @@ def work(cropped: list[Path], monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             return original(self, images)  # type: ignore[operator]
 
         monkeypatch.setattr(engine, "__call__", forward)
-    for module, name, what in ((inspection, "facts_of", "facts"), (extraction, "crops", "crops")):
+    for module, name, what in ((inspection, "facts_of", "facts"), (passes, "crops", "crops")):
 
         def called(*args: object, of: tuple[object, str], **options: object) -> object:
             original, what = of

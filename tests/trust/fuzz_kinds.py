@@ -42,6 +42,8 @@ class Kind:
         Folder of the seeds, where it is not called like the kind.
     n_long, n_quick : int
         Cases of the long form and of the quick one.
+    n_warm : int, optional
+        Seeds that a process reads whole before its cases; default all.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Kind:
     limit_s: float = 10.0
     n_long: int = 1200
     n_quick: int = 12
+    n_warm: int | None = None
 
 
 def seeds_of(kind: Kind, world: Path) -> list[tuple[str, bytes]]:
@@ -336,6 +339,7 @@ KINDS = {
             mutate=mutation.leave,
             n_long=15,
             n_quick=0,
+            n_warm=0,
             limit_s=30.0,
             **_IMAGES,
         ),
@@ -364,9 +368,16 @@ KINDS = {
             mutate=mutation.mutate_json,
             read=read_image_run,
             n_quick=4,
+            n_warm=1,
             n_long=400,
         ),
-        Kind(name="runs on texts", mutate=mutation.mutate_json, read=read_text_run, n_quick=0),
+        Kind(
+            name="runs on texts",
+            mutate=mutation.mutate_json,
+            read=read_text_run,
+            n_quick=0,
+            n_warm=1,
+        ),
         Kind(
             name="exported classifiers",
             mutate=mutation.mutate_safetensors,

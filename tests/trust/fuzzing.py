@@ -166,15 +166,7 @@ class Fuzzer:
 
     def _warm_up(self, kind: Kind, scratch: Path) -> None:
         """Read what is whole, so that imports count for no case; and it must be taken."""
-        seeds = fuzz_kinds.seeds_of(kind, self.world)
-        n = (
-            0
-            if kind.name == "large images"
-            else 1
-            if kind.name.startswith("runs on")
-            else len(seeds)
-        )
-        for name, data in seeds[:n]:
+        for name, data in fuzz_kinds.seeds_of(kind, self.world)[: kind.n_warm]:
             scratch.mkdir(parents=True)
             if kind.read(self.world, scratch, name, data) == "refused":
                 raise RuntimeError(f"{kind.name}: {name} is whole and refused")

@@ -64,7 +64,7 @@ def bear(world, scratch, name, data):
 fuzzing.HANGS_S = 3.0
 kind = fuzz_kinds.Kind(
     name="made up", mutate=fuzz_kinds.mutation.leave, read=bear, n_quick=0,
-    limit_bytes=40 << 20, limit_s=0.1,
+    limit_bytes=40 << 20, limit_s=0.1, n_warm=1,
 )
 world = Path(sys.argv[1])
 names = ["good", "raise", "two lines", "escape", "grow", "die", "spin", "slow", "good"]
