@@ -207,6 +207,29 @@ def test_openvino__does_not_report_over_the_network() -> None:
     assert said.stdout.strip().endswith("telemetry_stub")
 
 
+LET_GO = """
+import signal, sys, threading
+from pathlib import Path
+from headstart.backbones import at_size, load
+from headstart.features.engines import OpenVINOEngine, choose_engine
+at = at_size(load("timm:test_resnet", pretrained=False), 64)
+held = [choose_engine(at, n_images=10_000, device="cpu", cache=Path(sys.argv[1]))]
+assert isinstance(held[0], OpenVINOEngine)
+thread = threading.Thread(target=held.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGINT, lambda *_: print("heeded", flush=True))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_openvino__a_network_let_go_in_another_thread_leaves_ctrl_c_whole(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    words = [sys.executable, "-c", LET_GO, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heeded\n"), done.stderr
+
+
 RUSH = """
 import sys, threading
 from pathlib import Path

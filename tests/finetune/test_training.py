@@ -166,15 +166,13 @@ except KeyboardInterrupt:
 """
 
 
-# In a process of its own: after tests/cli and tests/features in one process, the kernel of one
-# machine (Linux 6.18 under Firecracker, AMX) raised SIGSEGV itself while it delivered the signal.
 def test_train__interrupted_in_an_epoch_resumes_at_that_step(
     make_images: Any, tmp_path: Path, tiny_resnet: Backbone, cache: Path
 ) -> None:
     folder = tmp_path / "run"
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path / "i"), str(cache), str(folder), "interrupt"],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
         check=False,
     )
     assert ended.returncode == 130
@@ -196,7 +194,7 @@ def test_train__killed_resumes(
     folder = tmp_path / "run"
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path / "i"), str(cache), str(folder)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
     )
     limit = time.monotonic() + 120
     while not (folder / NAME).exists() and process.poll() is None and time.monotonic() < limit:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -152,8 +153,7 @@ def has_bfloat16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device != "cpu" or not importlib.util.find_spec("openvino"):
         return False
-    core = _import_openvino().Core()
-    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def machine_name() -> str:
@@ -229,7 +229,7 @@ class OpenVINOEngine:
         self.batch_size = STREAM_BATCH
         n_streams = n_threads or n_cores()
         self.n_workers = n_streams + 1  # one more decodes while the others wait for their stream
-        core = ov.Core()
+        core = _core()
         model = core.read_model(converted)
         mark_used(converted)
         self._pads = pads
@@ -270,6 +270,17 @@ def _import_openvino() -> Any:
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return importlib.import_module("openvino")
+
+
+@functools.cache
+def _core() -> Any:
+    """OpenVINO's runtime, one for the life of the process.
+
+    Its CPU plugin gives the thread that loads it a signal stack. Were the last network let go in
+    another thread, the plugin would end there and free that stack in use: the next signal, a Ctrl-C
+    say, would kill the process.
+    """
+    return _import_openvino().Core()
 
 
 def _with_bfloat16_outputs(ov: Any, model: Any) -> Any:
