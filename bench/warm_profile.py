@@ -18,7 +18,7 @@ from bench.images import make_images
 
 TITLE = "Layer profile from a warm store"
 PEER = (
-    "None. The whole command, start-up included: `headstart transfer profile` of scene15 (1,500 training "
+    "No peer. The whole command, start-up included: `headstart transfer profile` of scene15 (1,500 training "
     "and 2,985 test images), ten layers at 224 and 320 px, concatenation included."
 )
 SECONDS = 20.0
