@@ -137,8 +137,7 @@ def store_cost(n_shards: int, widths: dict[str, int]) -> Actions:
 
 def most_shards(n_shards: int) -> Actions:
     """Open a store of ``n_shards`` tiny shards, and tell how many it took until it failed."""
-    from headstart.features import FeatureStore
-    from headstart.features import store as store_module
+    from headstart.features import FeatureStore, shards
 
     def measure() -> dict[str, Any]:
         import hashlib
@@ -156,8 +155,8 @@ def most_shards(n_shards: int) -> Actions:
             where = FeatureStore(any_key(), Path(folder)).folder
             row = {"a": np.zeros((1, 4), np.float32)}
             for k in range(n_shards):
-                payload = store_module.encode([f"{k:064x}"], row)
-                name = store_module.shard_name(hashlib.sha256(payload).hexdigest())
+                payload = shards.encode([f"{k:064x}"], row)
+                name = shards.shard_name(hashlib.sha256(payload).hexdigest())
                 (where / name).write_bytes(payload)
             with stopwatch() as listing:
                 sorted(where.glob("shard-*.arrow"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.views import views
 
 if TYPE_CHECKING:
     from headstart.augment import Found
@@ -23,6 +24,7 @@ MARGIN = 1.15  # images are read larger than the crops, so that there is somethi
 
 def register(parent: typer.Typer) -> None:
     """Add the verbs of this file."""
+    app.command()(views)
     parent.add_typer(app, name="augment")
 
 
@@ -191,94 +193,6 @@ def trial(
         quiet=as_json,
     )
     show_comparison(result, folder, as_json=as_json)
-
-
-@app.command()
-def views(
-    data: Annotated[str, typer.Argument(help="Folder, table, split file or data set name.")],
-    n_views: Annotated[
-        int, typer.Option("--views", help="Of each image, the centre crop among them.")
-    ] = 8,
-    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="The first.")] = 0,
-    size: Annotated[
-        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
-    ] = None,
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-views.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
-) -> None:
-    """Augment off-the-shelf features: do jittered views of each image help the linear SVM?
-
-    The network is frozen. Features of the last layer of several crops of each image are pooled, or
-    added as training rows (Razavian 2014), and set against those of the centre crop.
-
-    Example:
-
-        headstart augment views photos/ --views 8
-    """
-    from headstart.backbones import load
-    from headstart.cli.comparison import (
-        chosen_seeds,
-        default_folder,
-        show_comparison,
-        told,
-    )
-    from headstart.data import index, training_records
-    from headstart.features import cache_folder
-    from headstart.runs.report.comparison import write_comparison
-    from headstart.transfer.comparison import compare_with
-    from headstart.transfer.views import ViewFitter, view_arms
-
-    arms = view_arms(n_views)
-    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
-    size_px = size or net.preprocessing.size_px
-    with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
-        )
-        fitter = ViewFitter(
-            backbone=net,
-            classes=indexed.classes,
-            records=training_records(indexed),
-            test=indexed.test,
-            size_px=size_px,
-            n_views=n_views,
-            cache=cache_folder(),
-            device=device,
-            progress=progress,
-        )
-        found = compare_with(
-            fitter,
-            indexed,
-            arms,
-            seeds=chosen_seeds(seed, seeds),
-            cache=cache_folder(),
-            progress=progress,
-            on_outcome=told(quiet=as_json),
-        )
-    figures = {
-        "title": "Views of each image for off-the-shelf features",
-        "data": indexed.root.name,
-        "backbone": net.name,
-        "size_px": size_px,
-        **found.to_dict(),
-    }
-    folder = out or default_folder(data, "views")
-    write_comparison(folder, figures)
-    show_comparison(figures, folder, as_json=as_json)
 
 
 def _policy_names(text: str) -> list[str]:

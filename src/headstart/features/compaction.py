@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.features.inventory import shards_in
-from headstart.features.store import check_shard, map_shard, write_shard
+from headstart.features.shards import check_shard, map_shard, write_shard
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from headstart.features.store import MANIFEST, map_shard
+from headstart.features.shards import map_shard
+from headstart.features.store import MANIFEST
 from headstart.files import is_temporary
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from headstart.errors import InputError, StoreError, one_line
 from headstart.features.compaction import compact
 from headstart.features.inventory import KINDS, Features, Inventory, Item, shards_in
-from headstart.features.store import map_shard
+from headstart.features.shards import map_shard
 from headstart.features.verification import Damage
 from headstart.files import remove_whole
 from headstart.progress import Progress, silent

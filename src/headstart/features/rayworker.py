@@ -26,7 +26,8 @@ from headstart.data.parts import Part, Sample
 from headstart.errors import InputError
 from headstart.features.engines import Engine
 from headstart.features.passes import Network, Rows, by_need, shards
-from headstart.features.store import cache_folder, encode
+from headstart.features.shards import encode
+from headstart.features.store import cache_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import StoreError
+from headstart.features.shards import SHARDS, check_shard, encode, map_shard, place_shard
 from headstart.files import mark_used, sweep, write_atomically
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
-DIGEST_CHARS = 64
 MANIFEST = "manifest.json"
-SHARDS = "shard-*.arrow"
 # Linux maps 65,530 files a process: of a larger store, the others are mapped while they are read.
 KEPT_MAPPED = 8_000
 _REMOVED = "features were removed from {} while they were read: run the same command again"
@@ -208,7 +207,7 @@ class FeatureStore:
         OutputError
             The disk is full or the folder cannot be written.
         """
-        path = _write(self.folder, payload)
+        path = place_shard(self.folder, payload)
         self._open(path)
         return path
 
@@ -308,99 +307,6 @@ class FeatureStore:
         for row, image in enumerate(table.column("digest").to_pylist()):
             self._rows.setdefault(image, (number, row))
         return True
-
-
-def check_shard(path: Path) -> None:
-    """Read all of a shard and compare its bytes with its name.
-
-    Raises
-    ------
-    ValueError
-        They do not match: the shard is damaged.
-    OSError
-        It cannot be read.
-    """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if path.name != shard_name(digest):
-        raise ValueError("its bytes do not match its name")
-
-
-def map_shard(path: Path) -> pa.Table:
-    """A shard's rows, mapped and not read.
-
-    Raises
-    ------
-    ValueError
-        It is no Arrow file.
-    OSError
-        It cannot be read.
-    """
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).read_all()
-
-
-def shard_name(digest: str) -> str:
-    """The name of the shard whose bytes have a SHA-256."""
-    return f"shard-{digest}.arrow"
-
-
-def write_shard(folder: Path, batch: pa.RecordBatch) -> Path:
-    """Write rows as one shard, durably, and return its path.
-
-    Raises
-    ------
-    OutputError
-        The disk is full or the folder cannot be written.
-    """
-    return _write(folder, shard_bytes(batch))
-
-
-def encode(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> bytes:
-    """The bytes of a shard; arguments as for `FeatureStore.add`.
-
-    Raises
-    ------
-    StoreError
-        A value is not finite, or is too large for float16.
-    """
-    return shard_bytes(_batch(digests, features))
-
-
-def _write(folder: Path, payload: bytes) -> Path:
-    path = folder / shard_name(hashlib.sha256(payload).hexdigest())
-    write_atomically(path, payload)
-    return path
-
-
-def shard_bytes(batch: pa.RecordBatch) -> bytes:
-    """Rows as the bytes of an Arrow IPC file."""
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
-
-
-def _batch(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> pa.RecordBatch:
-    """Rows as they are kept: the image's digest and one list of float16 a tap."""
-    import pyarrow as pa
-
-    columns: dict[str, Any] = {"digest": pa.array(digests, pa.string())}
-    for tap, values in features.items():
-        with np.errstate(over="ignore"):
-            halves = np.ascontiguousarray(values, dtype=np.float16)
-        if not np.isfinite(halves).all():
-            raise StoreError(
-                f"features of tap {tap!r} are not finite (or above 65,504): the weights or the "
-                "precision do not suit this network; try --precision float32"
-            )
-        flat = pa.array(halves.reshape(-1), pa.float16())
-        columns[tap] = pa.FixedSizeListArray.from_arrays(flat, halves.shape[1])
-    return pa.record_batch(columns)
 
 
 def _column(table: pa.Table, tap: str, width: int) -> NDArray[np.float16]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from headstart.data.factstore import check_facts
 from headstart.errors import one_line
 from headstart.features.inventory import Inventory, files_in, shards_in
-from headstart.features.store import MANIFEST, FeatureKey, check_shard, map_shard
+from headstart.features.shards import check_shard, map_shard
+from headstart.features.store import MANIFEST, FeatureKey
 from headstart.files import is_held, is_temporary
 from headstart.progress import Progress, silent
 

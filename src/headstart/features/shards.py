@@ -1,0 +1,119 @@
+"""A shard of features: one Arrow IPC file whose name carries the SHA-256 of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import StoreError
+from headstart.files import write_atomically
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHARDS = "shard-*.arrow"
+
+
+def check_shard(path: Path) -> None:
+    """Read all of a shard and compare its bytes with its name.
+
+    Raises
+    ------
+    ValueError
+        They do not match: the shard is damaged.
+    OSError
+        It cannot be read.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if path.name != shard_name(digest):
+        raise ValueError("its bytes do not match its name")
+
+
+def map_shard(path: Path) -> pa.Table:
+    """A shard's rows, mapped and not read.
+
+    Raises
+    ------
+    ValueError
+        It is no Arrow file.
+    OSError
+        It cannot be read.
+    """
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+def shard_name(digest: str) -> str:
+    """The name of the shard whose bytes have a SHA-256."""
+    return f"shard-{digest}.arrow"
+
+
+def write_shard(folder: Path, batch: pa.RecordBatch) -> Path:
+    """Write rows as one shard, durably, and return its path.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the folder cannot be written.
+    """
+    return place_shard(folder, shard_bytes(batch))
+
+
+def encode(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """The bytes of a shard; arguments as for `FeatureStore.add`.
+
+    Raises
+    ------
+    StoreError
+        A value is not finite, or is too large for float16.
+    """
+    return shard_bytes(_batch(digests, features))
+
+
+def place_shard(folder: Path, payload: bytes) -> Path:
+    """Write a shard's bytes under their name, durably, and return its path.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the folder cannot be written.
+    """
+    path = folder / shard_name(hashlib.sha256(payload).hexdigest())
+    write_atomically(path, payload)
+    return path
+
+
+def shard_bytes(batch: pa.RecordBatch) -> bytes:
+    """Rows as the bytes of an Arrow IPC file."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _batch(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> pa.RecordBatch:
+    """Rows as they are kept: the image's digest and one list of float16 a tap."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {"digest": pa.array(digests, pa.string())}
+    for tap, values in features.items():
+        with np.errstate(over="ignore"):
+            halves = np.ascontiguousarray(values, dtype=np.float16)
+        if not np.isfinite(halves).all():
+            raise StoreError(
+                f"features of tap {tap!r} are not finite (or above 65,504): the weights or the "
+                "precision do not suit this network; try --precision float32"
+            )
+        flat = pa.array(halves.reshape(-1), pa.float16())
+        columns[tap] = pa.FixedSizeListArray.from_arrays(flat, halves.shape[1])
+    return pa.record_batch(columns)
