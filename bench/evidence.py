@@ -73,6 +73,7 @@ TABLES = (
         name="similarity-scene15",
         command=f"transfer similarity {SCENES} --reference textures={TEXTURES}",
     ),
+    Table(name="similarity-textures", command=f"transfer similarity {TEXTURES}"),
     Table(
         name="similarity-digits",
         command=f"transfer similarity {DIGITS} --reference textures={TEXTURES}",

@@ -19,7 +19,8 @@ def datasize_sentence(found: Found) -> str:
     last = found["points"][-1]
     text = (
         f"With {found['now']:,.0f} images a class the linear SVM reaches "
-        f"{words.percent(last['accuracy'][0])}; {found['more']:,} more a class would bring "
+        f"{words.percent(last['accuracy'][0])} ({words.percent(then[0] - gain[0])} by the law fitted "
+        f"to all sizes); by that law {found['more']:,} more a class would bring "
         f"{signed_points(*gain)} points"
     )
     if gain[1] < 0.001:
