@@ -210,7 +210,15 @@ def read_weight_file(world: Path, scratch: Path, name: str, data: bytes) -> None
 def read_trained(world: Path, scratch: Path, name: str, data: bytes) -> None:
     from headstart.finetune.saving import load_network
 
-    load_network(_write(scratch, "network.safetensors", data), digest="0" * 64)
+    digest = _digest(world / "seeds" / "trained networks" / name)
+    load_network(_write(scratch, "network.safetensors", data), digest=digest)
+
+
+@functools.cache
+def _digest(network: Path) -> str:
+    from headstart.finetune.trained import load_trained
+
+    return load_trained(network).backbone.digest
 
 
 def read_checkpoint(world: Path, scratch: Path, name: str, data: bytes) -> None:

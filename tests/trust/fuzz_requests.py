@@ -8,6 +8,7 @@ import functools
 import json
 import logging
 import random
+import select
 import socket
 import threading
 from pathlib import Path
@@ -15,6 +16,10 @@ from typing import Any
 
 import mutation
 from mutation import Defect
+
+
+# A whole request is answered sooner.
+WAITS_S = 0.5
 
 
 @functools.cache
@@ -162,6 +167,21 @@ class _Failures(logging.Handler):
 _FAILURES = _Failures()
 
 
+def _answer(sock: socket.socket) -> bytes:
+    """All that the server says; where it waits for more, it is told that no more comes.
+
+    Not before: a server may drop a connection whose other side was closed, answered or not.
+    """
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        if not select.select([sock], [], [], WAITS_S)[0]:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
+        while piece := sock.recv(65536):
+            found += piece
+    return found
+
+
 def read_wire(world: Path, scratch: Path, name: str, data: bytes) -> str:
     """As bytes on a connection of a real server, which must live on."""
     address = _listening(world)
@@ -169,12 +189,7 @@ def read_wire(world: Path, scratch: Path, name: str, data: bytes) -> str:
     with socket.create_connection(address, timeout=20) as sock:
         with contextlib.suppress(OSError):
             sock.sendall(data)
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_WR)
-        found = b""
-        with contextlib.suppress(ConnectionError):
-            while piece := sock.recv(65536):
-                found += piece
+        found = _answer(sock)
     if _FAILURES.seen:
         raise Defect("; ".join(_FAILURES.seen)[:300])
     if found and not found.startswith(b"HTTP/1.1 "):

@@ -159,6 +159,7 @@ class Fuzzer:
         os.environ["HEADSTART_CACHE"] = str(self.world / "cache")
         scratch = self.world / f"scratch-{os.getpid()}"
         self._warm_up(kind, scratch)
+        os.write(into, json.dumps({"is_warm": True}).encode() + b"\n")
         for number in numbers:
             os.write(into, json.dumps({"begins": number}).encode() + b"\n")
             outcome = judge(kind, self.world, scratch, number)
@@ -174,7 +175,7 @@ class Fuzzer:
 
     def _listen(self, kind: Kind, pid: int, pipe: int, numbers: Sequence[int]) -> Iterator[Outcome]:
         """What a process says of its cases; where it dies or hangs, that is the last one's outcome."""
-        at, how, left = numbers[0], "", b""
+        at, how, left, is_warm = numbers[0], "", b"", False
         while True:
             ready, _, _ = select.select([pipe], [], [], HANGS_S)
             if not ready:
@@ -186,7 +187,9 @@ class Fuzzer:
                 break
             *lines, left = (left + piece).split(b"\n")
             for said in map(json.loads, lines):
-                if "begins" in said:
+                if "is_warm" in said:
+                    is_warm = True
+                elif "begins" in said:
                     at = said["begins"]
                 else:
                     yield Outcome(**said)
@@ -199,8 +202,8 @@ class Fuzzer:
         words.unlink(missing_ok=True)
         for left in (self.world / f"scratch-{pid}", self.world / f"copy-{pid}"):
             shutil.rmtree(left, ignore_errors=True)
-        if code and at == numbers[0] and not how and "is whole and refused" in " ".join(said_last):
-            raise RuntimeError(said_last[0])
+        if not is_warm:
+            raise RuntimeError(f"{kind.name}, whole: {how or ' '.join(said_last) or code}")
         if at >= 0 and (code or how):
             detail = how or f"the process ended with {code}: {' '.join(said_last)[:300]}"
             yield Outcome(
