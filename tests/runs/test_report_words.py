@@ -57,8 +57,23 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
             "It is also the cheapest of them, so it was chosen.",
         ),
         (
-            [candidate("a", 0.9, 9, best=True, chosen=True), candidate("b", 0.89, 5, tie=True)],
+            [candidate("a", 0.9, 9, best=True, chosen=True), candidate("b", 0.895, 5, tie=True)],
             "Of these a at 224 px was chosen by the rule below.",
+        ),
+        (
+            [candidate("a", 0.9, 9, best=True, chosen=True), candidate("b", 0.88, 5, tie=True)],
+            "Those that cost less are more than one point behind, so it was chosen.",
+        ),
+        (
+            [
+                candidate("a", 0.9, 9, best=True),
+                candidate("b", 0.88, 5, tie=True),
+                candidate("c", 0.895, 6, tie=True, chosen=True),
+            ],
+            (
+                "Of those at most one point behind c at 224 px is the cheapest (6 multiply-accumulates "
+                "an image, 67 % of what the highest needs), so it was chosen."
+            ),
         ),
         (
             [candidate("a", 0.9, None, best=True, chosen=True), candidate("b", 0.7, None)],
@@ -74,7 +89,8 @@ def test_choice__claims_no_more_than_the_numbers_say(
     candidates: list[dict[str, Any]], ending: str
 ) -> None:
     said = story.choice({"candidates": candidates, "data": {}}).replace("\u00a0", " ")
-    assert said.startswith("Of 2 candidates, a at 224 px has the highest")
+    n = len(candidates)
+    assert said.startswith(f"Of {n} candidates, a at 224 px has the highest")
     assert said.endswith(ending)
 
 

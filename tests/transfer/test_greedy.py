@@ -59,7 +59,7 @@ def test_forward_selection__many_small_gains_that_add_up_are_taken() -> None:
     whole = repeated_difference(taken[-1].correct, steps[0].correct)
     assert whole.low > 0
     best = max(steps, key=lambda step: step.accuracy)
-    assert best is taken[-1] or repeated_difference(best.correct, taken[-1].correct).is_tie
+    assert best is taken[-1] or repeated_difference(taken[-1].correct, best.correct).may_stand_in
 
 
 def test_forward_selection__heeds_the_largest_number_of_blocks() -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import mutation
 from mutation import Defect
 
-
 # A whole request is answered sooner.
 WAITS_S = 0.5
 

@@ -96,7 +96,7 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         caption="cv: cross-validation on the training images; MACs: multiply-accumulates of one\n"
-        "image; * the cheapest that the noise cannot tell from the most accurate",
+        "image; * the cheapest that ties with the most accurate, at most one point behind",
         caption_justify="left",
     )
     table.add_column("backbone")

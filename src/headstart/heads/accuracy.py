@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+# What the cheaper of two that tie may be behind, as a fraction.
+MOST_BEHIND = 0.01
 # Images of the mean recall that each class is counted with where its variance is told.
 N_PULL = 2
 
@@ -53,6 +55,16 @@ class PairedDifference(Interval):
     def is_tie(self) -> bool:
         """Is the difference within one standard error of zero?"""
         return abs(self.value) <= self.standard_error
+
+    @property
+    def may_stand_in(self) -> bool:
+        """May ``a``, being cheaper, stand in for ``b``: a tie, and at most one point behind?
+
+        The point is what a cheaper network is worth, whatever the noise: on 100 examples one
+        standard error is three to five points, of which two are really lost
+        (``bench/statistics_trust.py``).
+        """
+        return self.is_tie and self.value >= -MOST_BEHIND - 1e-9
 
 
 def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> Interval:

@@ -1,4 +1,4 @@
-"""Which layer at which resolution: the cheapest of those that the noise cannot tell from the best."""
+"""Which layer at which resolution: the cheapest of those that may stand in for the best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headstart.runs.memo import Scores
 RULE = (
     "The candidate with the highest cross-validated accuracy is the best. A candidate whose paired "
     "difference to it is within one standard error is a tie, and the cheapest tie "
-    "(multiply-accumulates, then number of features) is chosen."
+    "(multiply-accumulates, then number of features) that is at most one point behind is chosen."
 )
 
 
@@ -73,7 +73,8 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
 
     The rule is the one-standard-error rule of Breiman et al. (1984, Classification and Regression
     Trees, section 3.4.3), on paired differences: all candidates are judged on the same examples, so
-    what they get wrong together cancels.
+    what they get wrong together cancels. A candidate that is more than a point behind is not chosen
+    though it ties: with few examples nearly everything does.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
     )
     top = candidates[best].scores.correct
     differences = tuple(paired_difference(c.scores.correct, top) for c in candidates)
-    among = [i for i, d in enumerate(differences) if d.is_tie]
+    among = [i for i, d in enumerate(differences) if d.may_stand_in]
     chosen = min(among, key=lambda i: candidates[i].cost)
     return Choice(best=best, chosen=chosen, differences=differences)
 

@@ -88,8 +88,8 @@ class BackboneComparison:
 
     @property
     def chosen(self) -> Candidate:
-        """The cheapest that the noise cannot tell from the best."""
-        return next(c for c in self.candidates if c is self.best or self.behind(c).is_tie)
+        """The cheapest that ties with the best and is at most one point behind."""
+        return next(c for c in self.candidates if c is self.best or self.behind(c).may_stand_in)
 
     @property
     def front(self) -> tuple[Candidate, ...]:
@@ -108,10 +108,13 @@ class BackboneComparison:
             f"({'the whole' if len(names) == 1 else 'the'} Pareto front)."
         )
         if self.chosen is self.best:
-            return f"{text} Take {self.best.name}: nothing cheaper comes within the noise of it."
+            return (
+                f"{text} Take {self.best.name}: nothing cheaper ties with it and is at most one point "
+                "behind."
+            )
         return (
-            f"{text} Take {self.chosen.name}: the noise cannot tell it from {self.best.name}, which "
-            f"costs {self.best.macs / self.chosen.macs:.1f} times as much."
+            f"{text} Take {self.chosen.name}: it ties with {self.best.name}, at most one point behind, "
+            f"which costs {self.best.macs / self.chosen.macs:.1f} times as much."
         )
 
     def to_dict(self) -> dict[str, Any]:

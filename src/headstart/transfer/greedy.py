@@ -63,7 +63,7 @@ def forward_selection(
     """Start from the best block, add what gains most; of these sets, the smallest as good as the best.
 
     Small gains may add up to a large one, so blocks are added as long as there is any gain; then
-    the smallest set is taken that the noise cannot tell from the most accurate.
+    the smallest set is taken that ties with the most accurate and is at most one point behind.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def forward_selection(
     -------
     list of Step
         The first is the best block alone. Those after the set that was chosen are not taken: all
-        that they bring together is within one standard error of nothing.
+        that they bring together is within one standard error of nothing, and at most one point.
     """
     n_most = sum(len(grams) - i for i in range(min(max_blocks, len(grams))))
     done = itertools.count(1)
@@ -110,10 +110,10 @@ def forward_selection(
 
 
 def _smallest_as_good(steps: Sequence[Step]) -> int:
-    """Blocks of the smallest set that is within one standard error of the most accurate one."""
+    """Blocks of the smallest set that may stand in for the most accurate one."""
     best = max(steps, key=lambda step: step.accuracy)
     for i, step in enumerate(steps):
-        if step is best or repeated_difference(best.correct, step.correct).is_tie:
+        if step is best or repeated_difference(step.correct, best.correct).may_stand_in:
             return i + 1
     raise AssertionError("the most accurate set is one of the sets")
 

@@ -153,8 +153,8 @@ def _steps(found: Found) -> Section | None:
     ]
     rule = (
         "Starting from the best block, the one is added that gains most in cross-validation, every "
-        "block counting the same. Of these sets the smallest is taken that the noise (one standard "
-        "error of the paired difference) cannot tell from the most accurate."
+        "block counting the same. Of these sets the smallest is taken that ties with the most accurate "
+        "(one standard error of the paired difference) and is at most one point behind."
     )
     part = ""
     if found["n_selected_on"] < found["n_train"]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headstart.heads.accuracy import MOST_BEHIND
 from headstart.runs.report import words
 
 Metrics = Mapping[str, Any]
@@ -135,12 +136,16 @@ def choice(metrics: Metrics) -> str:
         return f"{first} No other candidate comes within the noise of it, so it was chosen."
     others = words.plural(len(tied), "other ties", "others tie")
     second = f"{others} with it: the paired difference is inside the noise."
-    if any((c.get("macs") or 0) < (chosen.get("macs") or 0) for c in [best, *tied]):
+    cheaper = [c for c in [best, *tied] if (c.get("macs") or 0) < (chosen.get("macs") or 0)]
+    if any(best["cv"]["value"] - c["cv"]["value"] <= MOST_BEHIND for c in cheaper):
         return f"{first} {second} Of these {place(chosen)} was chosen by the rule below."
     if chosen is best:
-        return f"{first} {second} It is also the cheapest of them, so it was chosen."
+        why = "Those that cost less are" if cheaper else "It is also the cheapest of them"
+        why += " more than one point behind" if cheaper else ""
+        return f"{first} {second} {why}, so it was chosen."
     saving = _saving(chosen, best, noun(metrics))
-    return f"{first} {second} Of these {place(chosen)} is the cheapest{saving}, so it was chosen."
+    among = "those at most one point behind" if cheaper else "these"
+    return f"{first} {second} Of {among} {place(chosen)} is the cheapest{saving}, so it was chosen."
 
 
 def confusions(classes: Sequence[str], rows: Sequence[Sequence[int]]) -> list[Confusion]:
