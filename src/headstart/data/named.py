@@ -1,4 +1,4 @@
-"""Data sets known by name, through torchvision's own loaders.
+"""Data sets known by name, through torchvision's own loaders, but for scene15 and the CIFAR sets.
 
 Sets that come as image files are indexed where torchvision puts them, under its official split.
 Sets that come as arrays are written out as PNG files once. They are looked for in the folder that
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headstart.data.cifar import CIFARS, read_cifar
 from headstart.data.scene15 import list_scene15
 from headstart.data.sources import Listed, Listing, shown
 from headstart.errors import DataError, one_line
@@ -30,7 +31,7 @@ class NamedSet:
     Attributes
     ----------
     loader
-        Class in ``torchvision.datasets``.
+        Class in ``torchvision.datasets``; ``""`` for the CIFAR sets.
     splits
         Keyword arguments for each of our splits; ``""`` where the set has no split of its own.
     is_array
@@ -53,8 +54,8 @@ _DIGITS = tuple("0123456789")
 NAMED_SETS: dict[str, NamedSet] = {
     "caltech101": NamedSet("Caltech101", {"": {}}),
     "caltech256": NamedSet("Caltech256", {"": {}}),
-    "cifar10": NamedSet("CIFAR10", _TRAIN_FLAG, is_array=True),
-    "cifar100": NamedSet("CIFAR100", _TRAIN_FLAG, is_array=True),
+    "cifar10": NamedSet("", _TRAIN_FLAG, is_array=True),
+    "cifar100": NamedSet("", _TRAIN_FLAG, is_array=True),
     "country211": NamedSet("Country211", _split("train", "test", val="valid")),
     "dtd": NamedSet("DTD", _split("train", "val", "test")),
     "eurosat": NamedSet("EuroSAT", {"": {}}),
@@ -103,7 +104,7 @@ def list_named(text: str, *, cache: Path | None = None, progress: Progress = sil
     cache
         Downloads go to ``datasets`` under it; None: nothing is downloaded.
     progress
-        Told of the stage ``"download"``, in bytes, for ``scene15``.
+        Told of the stage ``"download"``, in bytes, for ``scene15`` and the CIFAR sets.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def list_named(text: str, *, cache: Path | None = None, progress: Progress = sil
         raise DataError(f"{shown(text)}: there is no folder {shown(places[0])}")
     if name == "scene15":
         return list_scene15(places, cache=None if folder else fetched, progress=progress)
-    return _list_torchvision(name, places, None if folder else fetched)
+    return _list_known(name, places, None if folder else fetched, progress)
 
 
 def _resolve(name: str) -> str | None:
@@ -135,40 +136,51 @@ def _places(fetched: Path | None) -> list[Path]:
     return [p for p in (Path(named) if named else None, fetched) if p is not None]
 
 
-def _list_torchvision(name: str, places: list[Path], fetched: Path | None) -> Listing:
+def _list_known(name: str, places: list[Path], fetched: Path | None, progress: Progress) -> Listing:
     for place in places:
         try:
             return _load(name, place, download=False)
         # Loaders say "not here" or "only half here" with whatever their parsing runs into.
         except Exception:
             continue
+    laid_out = "as torchvision lays it out"
+    if name in CIFARS:
+        laid_out = f"as {CIFARS[name].archive} or unpacked (pickles are not read)"
     if fetched is None:
         where = f" in {shown(places[0])}" if places else ""
         raise DataError(
             f"the data set {name!r} is not on this computer{where}: set HEADSTART_DATA to the "
-            "folder that torchvision downloaded it to, or give a cache folder to download to"
+            f"folder that holds it {laid_out}, or give a cache folder to download to"
         )
     try:
         fetched.mkdir(parents=True, exist_ok=True)
-        return _load(name, fetched, download=True)
+        return _load(name, fetched, download=True, progress=progress)
     except Exception as error:  # the network, the disk, a damaged archive: see above
         reason = one_line(str(error), limit=120)
         raise DataError(
             f"cannot download the data set {name!r}: {reason}; check the network, or set "
-            "HEADSTART_DATA to a folder that holds it as torchvision lays it out"
+            f"HEADSTART_DATA to a folder that holds it {laid_out}"
         ) from None
 
 
-def _load(name: str, root: Path, *, download: bool) -> Listing:
-    import torchvision.datasets as loaders
-
+def _load(name: str, root: Path, *, download: bool, progress: Progress = silent) -> Listing:
     known = NAMED_SETS[name]
     items: list[Listed] = []
     base = root.resolve()
     for split, arguments in known.splits.items():
-        data = _open(getattr(loaders, known.loader), base, arguments, download)
+        target = base / f"{name}-png" / split
+        if known.is_array and target.is_dir():
+            items += _pngs(target)
+            continue
+        if name in CIFARS:
+            data: Any = read_cifar(CIFARS[name], base, split, fetch=download, progress=progress)
+        else:
+            import torchvision.datasets as loaders
+
+            data = _open(getattr(loaders, known.loader), base, arguments, download)
         if known.is_array:
-            items += _written_out(known, data, base / f"{name}-png", split)
+            _write_out(known, data, target)
+            items += _pngs(target)
         else:
             items += [
                 Listed(path, path.relative_to(base).as_posix(), label, split)
@@ -182,7 +194,7 @@ def _open(loader: Any, base: Path, arguments: Mapping[str, Any], download: bool)
     with contextlib.redirect_stdout(sys.stderr):  # they print; stdout may be read by a machine
         try:
             return loader(str(base), download=False, **arguments)
-        except Exception:  # as in `_list_torchvision`
+        except Exception:  # as in `_list_known`
             if not download:
                 raise
         return loader(str(base), download=True, **arguments)
@@ -218,20 +230,23 @@ def _class_name(classes: Any, label: int) -> str:
     return str(name[0] if isinstance(name, tuple) else name)
 
 
-def _written_out(known: NamedSet, data: Any, folder: Path, split: str) -> list[Listed]:
-    """An array set's images as files under ``folder/split/class``, written once."""
-    target = folder / split
-    if not target.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder, prefix=".write-"))
-        try:
-            _write_pngs(known, data, partial)
-            partial.replace(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+def _write_out(known: NamedSet, data: Any, target: Path) -> None:
+    """An array set's images as files under ``target/class``, all or none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".write-"))
+    try:
+        _write_pngs(known, data, partial)
+        partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _pngs(folder: Path) -> list[Listed]:
+    """What was written out to ``BASE/NAME-png/SPLIT``."""
+    base = folder.parents[1]
     return [
-        Listed(path, path.relative_to(folder.parent).as_posix(), path.parent.name, split)
-        for path in sorted(target.rglob("*.png"))
+        Listed(path, path.relative_to(base).as_posix(), path.parent.name, folder.name)
+        for path in sorted(folder.rglob("*.png"))
     ]
 
 
