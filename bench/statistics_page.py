@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -198,11 +199,19 @@ def _regret(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
                 ]
             )
         )
-    out += ["", "Split by split: chosen / best in hindsight (plain regret in points)", ""]
+    told = "chosen / best in hindsight (plain regret in points); *joined*: the last four layers"
+    out += ["", f"Split by split: {told}", ""]
     for name, rows in groups:
-        told = "; ".join(f"{r['chosen']} / {r['best']} ({_points(r['plain'])})" for r in rows)
+        told = "; ".join(
+            f"{_short(r['chosen'])} / {_short(r['best'])} ({_points(r['plain'])})" for r in rows
+        )
         out.append(f"- {name}, {rows[0]['n_train']:,}: {told}")
     return out
+
+
+def _short(blocks: str) -> str:
+    """``Layers a, b and c joined at 224 px`` -> ``joined at 224 px``: the last four are all that is."""
+    return re.sub(r"^Layers .* joined", "joined", blocks).removeprefix("Layer ")
 
 
 def _runs(found: Found) -> list[str]:
