@@ -84,7 +84,7 @@ def layer_caption(metrics: Mapping[str, Any]) -> tuple[str, str]:
     n_train, n_folds = metrics["selection"]["n_train"], metrics["selection"]["n_folds"]
     return (
         f"accuracy in %, {n_folds}-fold cross-validation on {n_train:,} training {noun(metrics)}s",
-        "~ ties with the best (one standard error)   * chosen: the cheapest within a point",
+        "* chosen: the cheapest tie within a point   ~ tie: within one standard error",
     )
 
 
