@@ -24,6 +24,8 @@ def headstart(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     def call(*words: object) -> Said:
         code = run([str(w) for w in words])
         captured = capsys.readouterr()
+        # A space between number and unit is shown as one, not as its code.
+        assert r"\xa0" not in captured.out + captured.err
         return Said(code, captured.out, captured.err)
 
     return call

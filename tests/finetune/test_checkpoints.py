@@ -111,11 +111,14 @@ def test_load_checkpoint__cut_short_is_told(records: list[Record], tmp_path: Pat
         '{"schema": 1}', '{"schema": 1, "identity": 3, "numbers": {}, "position": {}}',
         '{"schema": 1, "identity": {}, "numbers": {}, "position": {"history": [], "x": 1}}',
         '{"schema": 1, "identity": {}, "position": {"history": []}}', "[]", "[" * 100_000,
+        '{"schema": 1, "identity": {"settings": 3}, "numbers": {}, "position": POSITION}',
     ],
 )  # fmt: skip
 def test_load_checkpoint__a_header_of_another_form_is_told(
     header: str, records: list[Record], tmp_path: Path
 ) -> None:
+    position = json.dumps(some(records).position.to_dict())
+    header = header.replace("POSITION", position)
     save_file({"a": torch.zeros(1)}, tmp_path / NAME, metadata={"headstart": header})
     with pytest.raises(RunError, match="damaged or no checkpoint"):
         load_checkpoint(tmp_path, identity(records))

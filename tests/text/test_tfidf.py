@@ -57,6 +57,8 @@ def test_tfidf__bad_input() -> None:
         Tfidf(kind="x", terms=("a",), idf=np.ones(1))
     with pytest.raises(InputError, match="1 terms have 2 weights"):
         Tfidf(kind="words", terms=("a",), idf=np.ones(2))
+    with pytest.raises(InputError, match="a term stands twice"):
+        Tfidf(kind="words", terms=("a", "b", "a"), idf=np.ones(3))
 
 
 def test_join_sparse__side_by_side() -> None:

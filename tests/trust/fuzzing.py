@@ -262,6 +262,7 @@ def main() -> int:
             [kind] = kinds
             if asked.keep:
                 asked.keep.write_bytes(fuzz_kinds.damaged(kind, world, asked.case)[1])
+            Fuzzer(world)._warm_up(kind, world / "scratch")
             print(judge(kind, world, world / "scratch", asked.case, debug=True))
             return 0
         fuzzer = Fuzzer(world)

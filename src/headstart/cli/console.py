@@ -39,7 +39,10 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def _visible_lines(text: str) -> str:
-    return text if text.isprintable() else "\n".join(map(visible, text.split("\n")))
+    if text.isprintable():
+        return text
+    # Sentences of the reports keep numbers and units together with it; it steers nothing.
+    return "\n".join(map(visible, text.replace("\u00a0", " ").split("\n")))
 
 
 def echo_json(value: Any, *, indent: int | None = 1) -> None:

@@ -86,8 +86,8 @@ def fit(
 
     Every image goes through the network once. Every layer at every resolution is judged by a
     cross-validated linear SVM on the training images; the cheapest one that the noise cannot tell
-    from the best is taken, and the test images are looked at once. With --budget, fine-tuning is
-    tried in the time that is left, and kept only where it wins on validation.
+    from the best, at most a point behind, is taken, and the test images are looked at once. With
+    --budget, fine-tuning is tried in the time that is left, and kept only where it wins on validation.
 
     Examples:
 

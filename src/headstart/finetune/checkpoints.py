@@ -158,6 +158,8 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
         header, tensors = _read(path)
         found, numbers = dict(header["identity"]), dict(header["numbers"])
         position = Position.from_dict(header["position"])
+        if not isinstance(found.get("settings", {}), dict):
+            raise TypeError("the settings are no settings")
     except FileNotFoundError:
         return None
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -34,10 +34,11 @@ def fit(
 ) -> Run:
     """Find the best linear classifier on frozen features, and measure how good it is.
 
-    A table of texts gets the same by :func:`headstart.runs.text.fit.fit_texts`. Every image passes through the backbone once; every tap at every resolution is cross-validated
-    on the training images; the cheapest layer that the noise cannot tell from the best is refitted
-    and scored once on the test images. With ``budget_s``, fine-tuning is tried in the time that is
-    left, and kept where it beats that classifier on validation.
+    A table of texts gets the same by :func:`headstart.runs.text.fit.fit_texts`. Every image passes
+    through the backbone once; every tap at every resolution is cross-validated on the training
+    images; the cheapest layer that the noise cannot tell from the best, at most a point behind, is
+    refitted and scored once on the test images. With ``budget_s``, fine-tuning is tried in the time
+    that is left, and kept where it beats that classifier on validation.
 
     Parameters
     ----------

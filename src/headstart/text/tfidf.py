@@ -52,6 +52,8 @@ class Tfidf:
             raise InputError(f"kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
         if self.idf.shape != (len(self.terms),) or not self.terms:
             raise InputError(f"{len(self.terms)} terms have {self.idf.size} weights")
+        if len(set(self.terms)) < len(self.terms):
+            raise InputError("a term stands twice among the terms")
 
     @classmethod
     def learn(cls, texts: Sequence[str], kind: str) -> Tfidf:

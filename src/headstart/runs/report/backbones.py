@@ -97,7 +97,7 @@ def _bubbles(found: Found) -> Section:
         figure=figure,
         caption="The area of a bubble is its number of parameters, the line through it the 95 % "
         "interval of the accuracy. The dashed line joins the Pareto front; a star is the cheapest "
-        "that the noise cannot tell from the most accurate (a diamond).",
+        "that ties with the most accurate (a diamond), at most one point behind.",
     )
 
 
@@ -133,8 +133,8 @@ def _table(found: Found) -> Section:
     return Section(
         heading="In figures",
         table=Table(header=HEADER, rows=rows, chosen=chosen),
-        caption="* the cheapest that the noise cannot tell from the most accurate. The choice looks "
-        "at cross-validation on the training images alone.",
+        caption="* the cheapest that ties with the most accurate, at most one point behind. The choice "
+        "looks at cross-validation on the training images alone.",
     )
 
 

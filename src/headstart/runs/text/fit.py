@@ -60,7 +60,8 @@ def fit_texts(
     """Find the best classifier of labelled texts among TF-IDF, word vectors and TextCNNs.
 
     Every candidate is cross-validated on the training texts by the same folds; the cheapest that
-    the noise cannot tell from the best is refitted and scored once on the test texts.
+    the noise cannot tell from the best, at most a point behind, is refitted and scored once on the
+    test texts.
 
     Parameters
     ----------
