@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 from headstart.cli.views import views
 
@@ -30,7 +31,7 @@ def register(parent: typer.Typer) -> None:
 
 @app.command()
 def preview(
-    data: Annotated[str, typer.Argument(help="Folder, table, split file or data set name.")],
+    data: options.Data,
     policy: Annotated[
         str, typer.Option(help="basic, mixup, cutmix:alpha=0.5, ..., or a learnt .json file.")
     ] = "basic",
@@ -71,7 +72,7 @@ def preview(
 
 @app.command()
 def search(
-    data: Annotated[str, typer.Argument(help="Folder, table, split file or data set name.")],
+    data: options.Data,
     out: Annotated[Path, typer.Option(help="File of the policy to write (.json).")],
     budget: Annotated[str, typer.Option(help="Time for the search: 90s, 2m.")] = "2m",
     steps: Annotated[int, typer.Option(help="Gradient steps at most.", min=1)] = 300,
@@ -116,28 +117,22 @@ def search(
 
 @app.command()
 def trial(
-    data: Annotated[str, typer.Argument(help="Folder, table, split file or data set name.")],
+    data: options.Data,
     policies: Annotated[
         str, typer.Option(help="Against basic; learnt is searched for first.")
     ] = "mixup,cutmix,augmix,learnt",
     epochs: Annotated[int, typer.Option(min=1, help="The same for each policy.")] = 6,
     search_budget: Annotated[str, typer.Option(help="Time for the search: 90s, 2m.")] = "2m",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="The first.")] = 0,
-    size: Annotated[
-        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
-    ] = None,
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-augment.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    seed: options.FirstSeed = 0,
+    size: options.Size = None,
+    backbone: options.Backbone = "embedded",
+    weights: options.Weights = None,
+    arch: options.Arch = None,
+    split: options.Split = None,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/DATA-augment")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Fine-tune with each policy and with basic augmentation: does any of them gain?
 
@@ -153,8 +148,6 @@ def trial(
     from headstart.augment import parse_policy
     from headstart.backbones import load
     from headstart.cli.comparison import (
-        chosen_seeds,
-        default_folder,
         run_comparison,
         show_comparison,
     )
@@ -180,13 +173,13 @@ def trial(
         for name, policy in wanted.items():
             found = (policy, 0.0) if policy else _learnt(indexed, budget_s, seed, progress)
             compared[name] = (found[0].to_dict(), found[1])
-    folder = out or default_folder(data, "augment")
+    folder = out or options.default_folder(data, "augment")
     result = run_comparison(
         indexed,
         net,
         augment_arms(TrainSettings(epochs=epochs, normalise=True), compared),
         title="Augmentation policies compared",
-        seeds=chosen_seeds(seed, seeds),
+        seeds=options.chosen_seeds(seed, seeds),
         size_px=size,
         device=device,
         folder=folder,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 if TYPE_CHECKING:
@@ -22,24 +22,12 @@ group = typer.Typer(
     no_args_is_help=True,
 )
 
-Data = Annotated[
-    str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
-]
 Backbone_ = Annotated[
     str,
     typer.Option("--backbone", help="Pretrained network to compare with; none: leave it out."),
 ]
-Size = Annotated[
-    int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
-]
-Split = Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")]
-TestSize = Annotated[float, typer.Option(help="Share held out where there is no split.")]
 Seed = Annotated[int, typer.Option(help="Of split, folds and words.", min=0)]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")]
-Out = Annotated[
-    Path | None, typer.Option(help="Folder for the results; default runs/DATA-baseline.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="The figures as JSON.")]
+Out = Annotated[Path | None, options.results("runs/DATA-baseline")]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,20 +37,20 @@ def register(app: typer.Typer) -> None:
 
 @group.command()
 def sift(
-    data: Data,
+    data: options.Data,
     words: Annotated[str, typer.Option(help="Sizes of the vocabulary to choose from.")] = "200,400",
     step: Annotated[int, typer.Option(help="Pixels between descriptors.")] = 8,
     patches: Annotated[str, typer.Option(help="Sides of the patches in pixels.")] = "16,24,32",
     levels: Annotated[int, typer.Option(help="Levels of the spatial pyramid.")] = 3,
     gaussians: Annotated[int, typer.Option(help="Gaussians of the Fisher vector.")] = 64,
     backbone: Backbone_ = "embedded",
-    size: Size = None,
-    split: Split = None,
-    test_size: TestSize = 0.2,
+    size: options.Size = None,
+    split: options.Split = None,
+    test_size: options.TestSize = 0.2,
     seed: Seed = 0,
-    device: Device = None,
+    device: options.Device = None,
     out: Out = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Dense SIFT as bag of words, spatial pyramid and Fisher vector, against frozen features.
 
@@ -97,22 +85,22 @@ def sift(
             progress=progress,
         )  # fmt: skip
 
-    folder = out or default_folder(data, "baseline")
+    folder = out or options.default_folder(data, "baseline")
     found = _compared(compare, data, backbone, split, test_size, seed, quiet=as_json)
     _show(found, folder, "sift", as_json=as_json)
 
 
 @group.command()
 def pixels(
-    data: Data,
+    data: options.Data,
     backbone: Backbone_ = "embedded",
-    size: Size = None,
-    split: Split = None,
-    test_size: TestSize = 0.2,
+    size: options.Size = None,
+    split: options.Split = None,
+    test_size: options.TestSize = 0.2,
     seed: Seed = 0,
-    device: Device = None,
+    device: options.Device = None,
     out: Out = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """The floor: pictures of 16 x 16 pixels, their nearest neighbours, and nothing learnt.
 
@@ -129,7 +117,7 @@ def pixels(
             progress=progress,
         )  # fmt: skip
 
-    folder = out or default_folder(data, "baseline")
+    folder = out or options.default_folder(data, "baseline")
     found = _compared(compare, data, backbone, split, test_size, seed, quiet=as_json)
     _show(found, folder, "pixels", as_json=as_json)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 
@@ -18,27 +18,15 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    data: Annotated[
-        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
-    ],
-    backbones: Annotated[
-        str | None,
-        typer.Option(
-            help="Names with commas between; FILE@ARCH for local weights. "
-            "Default: those whose weights are here."
-        ),
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Crops in pixels; default each network's own.", min=16)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the split and the folds.", min=0)] = 0,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-compare.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    data: options.Data,
+    backbones: options.Backbones = None,
+    size: options.SizeOfEach = None,
+    seed: options.SplitSeed = 0,
+    split: options.Split = None,
+    test_size: options.TestSize = 0.2,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/DATA-compare")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare networks on your images: accuracy, size and speed.
 
@@ -72,7 +60,7 @@ def compare(
         )
     found = {"data": indexed.root.name, "seed": seed, **measured.to_dict()}
     page = write_page(
-        out or default_folder(data, "compare"),
+        out or options.default_folder(data, "compare"),
         "compare",
         title=f"Backbones on {indexed.root.name}",
         sentence=measured.sentence,

@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from headstart.transfer import Arm, Outcome
 
 
-def default_folder(data: str, what: str) -> Path:
-    """``runs/<data>-<what>``: the same for the same question, which goes on there."""
-    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem).strip("-.")
-    return Path("runs") / f"{stem or 'data'}-{what}"
-
-
-def chosen_seeds(first: int, n: int) -> tuple[int, ...]:
-    """``n`` seeds from the first on."""
-    return tuple(range(first, first + n))
-
-
 def run_comparison(
     indexed: Index,
     net: Backbone,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json
 
 
@@ -26,7 +27,7 @@ def complexity(
         str, typer.Option(help="Network whose accuracy the answer prices.")
     ] = "vgg16",
     out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("runs/complexity"),
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show published accuracies over operations and parameters.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json
 
 if TYPE_CHECKING:
@@ -24,13 +25,11 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, mps; default the best here.")
-    ] = None,
+    device: options.Device = None,
     speed: Annotated[
         bool, typer.Option("--speed/--no-speed", help="Time the engines: about twenty seconds.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: options.AsJsonObject = False,
 ) -> None:
     """Say what runs networks here and why, and what to mend.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 
@@ -17,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
+    run: options.RunFolder,
     to: Annotated[str, typer.Option(help="onnx, torchscript or safetensors.")] = "onnx",
     out: Annotated[
         Path | None, typer.Option(help="The file [default: the run's name with the suffix].")
@@ -34,7 +35,7 @@ def export(
     ] = None,
     n_check: Annotated[int, typer.Option(help="How many pictures to check it with.")] = 32,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object.")] = False,
+    as_json: options.AsJsonObject = False,
 ) -> None:
     """Write the classifier as one file that runs elsewhere.
 
@@ -89,7 +90,7 @@ def _shape(given: dict[str, object]) -> str:
 
 
 def push(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
+    run: options.RunFolder,
     repo: Annotated[str, typer.Option(help="The repository: owner/name.")] = "",
     public: Annotated[
         bool, typer.Option("--public", help="Anybody may read it [default: you alone].")
@@ -105,7 +106,7 @@ def push(
         Path | None,
         typer.Option(help="Upload nothing: write what would be uploaded into this folder."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The result as one JSON object.")] = False,
+    as_json: options.AsJsonObject = False,
 ) -> None:
     """Upload a run to the Hugging Face hub, with a model card.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, parse_numbers, progress_bars
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def extract(
             "shards (shards/*.tar), or a URL of any of the last or of class folders."
         ),
     ],
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
+    backbone: options.Backbone = "embedded",
     resolutions: Annotated[
         str | None, typer.Option(help="Crop sizes in pixels; default those of `headstart fit`.")
     ] = None,
@@ -49,21 +47,15 @@ def extract(
         int | None,
         typer.Option(help="Of the cluster; default one a GPU, or without GPUs one a machine."),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")
-    ] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    weights: options.Weights = None,
+    arch: options.Arch = None,
     image_column: Annotated[
         str | None, typer.Option(help="Column of a table: paths, or bytes in Parquet.")
     ] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of a table: labels.")] = None,
-    precision: Annotated[
-        str, typer.Option(help="Arithmetic of the network: auto, float32 or bfloat16.")
-    ] = "auto",
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best there is.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    label_column: options.LabelColumn = None,
+    precision: options.Precision = "auto",
+    device: options.Device = None,
+    as_json: options.AsJsonObject = False,
 ) -> None:
     """Keep a network's features of your images for fits to come.
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.comparison import (
-    chosen_seeds,
-    default_folder,
     run_comparison,
     show_comparison,
 )
@@ -39,12 +38,7 @@ def register(app: typer.Typer) -> None:
 
 def finetune(
     context: typer.Context,
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Folder of class folders, table of paths or of texts, split file or data set name."
-        ),
-    ],
+    data: options.DataOrTexts,
     compare: Annotated[
         str | None,
         typer.Option(help="regimes or bn (texts: variants): measure all of them instead of one."),
@@ -128,19 +122,15 @@ def finetune(
             rich_help_panel="Training",
         ),
     ] = False,
-    size: Annotated[
-        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
-    ] = None,
+    size: options.Size = None,
     seeds: Annotated[int, typer.Option(help="With --compare: how many.", min=1)] = 3,
-    seed: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
+    seed: options.FirstSeed = 0,
+    backbone: options.Backbone = "embedded",
+    weights: options.Weights = None,
+    arch: options.Arch = None,
+    split: options.Split = None,
+    test_size: options.TestSize = 0.2,
+    device: options.Device = None,
     processes: Annotated[
         int,
         typer.Option(
@@ -160,13 +150,11 @@ def finetune(
             rich_help_panel="Texts",
         ),
     ] = "non-static",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-finetune.")
-    ] = None,
+    out: Annotated[Path | None, options.results("runs/DATA-finetune")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the run folder (without --compare).")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train the network itself, or compare ways of training it.
 
@@ -215,7 +203,7 @@ def finetune(
             embeddings=embeddings,
             encoder=encoder,
             training={"epochs": epochs, "lr": lr, "optimizer": optimizer, "batch_size": batch_size},
-            seeds=chosen_seeds(seed, seeds if compare else 1),
+            seeds=options.chosen_seeds(seed, seeds if compare else 1),
             test_size=test_size,
             device=device,
             out=out,
@@ -238,7 +226,7 @@ def finetune(
     if tap is not None and regime not in ("lower", "upper") and compare != "regimes":
         raise InputError(f"--tap goes with --regime lower or upper; --regime is {regime!r}")
     net = backbone_asked()
-    options: dict[str, Any] = {
+    given: dict[str, Any] = {
         "split": None if split is None else str(split),
         "test_size": test_size,
         "seed": seed,
@@ -246,15 +234,15 @@ def finetune(
     if compare is None:
         arm = regime_arms(net, base, tap=tap, names=[regime])[-1]
         if not find_rate:
-            options |= {"backbone": backbone, "arch": arch, "device": device}
-            options |= {"weights": None if weights is None else str(weights)}
-            options |= {"resolutions": (size or net.preprocessing.size_px,)}
-            _train(data, arm, options, out=out, force=force, as_json=as_json)
+            given |= {"backbone": backbone, "arch": arch, "device": device}
+            given |= {"weights": None if weights is None else str(weights)}
+            given |= {"resolutions": (size or net.preprocessing.size_px,)}
+            _train(data, arm, given, out=out, force=force, as_json=as_json)
             return
     elif find_rate:
         raise InputError("--find-rate and --compare exclude each other: choose one")
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(data, cache=cache_folder(), progress=progress, **options)
+        indexed = index(data, cache=cache_folder(), progress=progress, **given)
         if compare is None:
             _find_rate(data, indexed, net, arm, size, device, progress, as_json=as_json)
             return
@@ -263,13 +251,13 @@ def finetune(
     else:
         _require_batchnorm(net)
         arms = bn_arms(dataclasses.replace(base, bn=None))
-    folder = out or default_folder(data, compare)
+    folder = out or options.default_folder(data, compare)
     found = run_comparison(
         indexed,
         net,
         arms,
         title=TITLES[compare],
-        seeds=chosen_seeds(seed, seeds),
+        seeds=options.chosen_seeds(seed, seeds),
         size_px=size,
         device=device,
         folder=folder,
@@ -304,7 +292,7 @@ def _settings(given: Mapping[str, Any], further: Sequence[str]) -> TrainSettings
 
 
 def _train(
-    data: str, arm: Arm, options: Mapping[str, Any], *, out: Path | None, force: bool, as_json: bool
+    data: str, arm: Arm, given: Mapping[str, Any], *, out: Path | None, force: bool, as_json: bool
 ) -> None:
     """One training, whose run folder is shown as that of a fit."""
     from headstart.cli.fit import show
@@ -321,7 +309,7 @@ def _train(
             force=force,
             progress=progress,
             on_epoch=progress.on_epoch,
-            **options,
+            **given,
         )
     if as_json:
         typer.echo((run.folder / "metrics.json").read_text(encoding="utf-8"), nl=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, parse_numbers, progress_bars
 from headstart.cli.texts import Texts
 
@@ -22,15 +23,8 @@ def register(app: typer.Typer) -> None:
 
 
 def fit(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Folder of class folders, table of paths or of texts, split file or data set name."
-        ),
-    ],
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
+    data: options.DataOrTexts,
+    backbone: options.Backbone = "embedded",
     resolutions: Annotated[
         str | None, typer.Option(help="Crop sizes in pixels, such as 160,224,320.")
     ] = None,
@@ -56,22 +50,16 @@ def fit(
     seed: Annotated[int, typer.Option(help="Of the split and of the folds.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Run folder to make; default runs/NAME.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run folder.")] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")
-    ] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    weights: options.Weights = None,
+    arch: options.Arch = None,
     image_column: Annotated[str | None, typer.Option(help="Column of a table: paths.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of a table: labels.")] = None,
+    label_column: options.LabelColumn = None,
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
     c: Annotated[
         str | None, typer.Option("--C", help="Values of the SVM's C to try, such as 0.1,1,10.")
     ] = None,
-    precision: Annotated[
-        str, typer.Option(help="Arithmetic of the network: auto, float32 or bfloat16.")
-    ] = "auto",
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best here.")
-    ] = None,
+    precision: options.Precision = "auto",
+    device: options.Device = None,
     text: Texts.text = None,
     label: Texts.label = None,
     split_column: Texts.split_column = None,
@@ -107,7 +95,7 @@ def fit(
     from headstart.cli.texts import choose_options
     from headstart.runs.settings import parse_seconds
 
-    options: dict[str, Any] = {
+    given: dict[str, Any] = {
         "backbone": backbone,
         "resolutions": parse_numbers(resolutions, "--resolutions", int),
         "split": None if split is None else str(split),
@@ -124,7 +112,7 @@ def fit(
         "device": device,
     }
     if c is not None:
-        options["Cs"] = parse_numbers(c, "--C", float)
+        given["Cs"] = parse_numbers(c, "--C", float)
     texts = {
         "text": text,
         "label": label,
@@ -133,10 +121,10 @@ def fit(
         "encoder": encoder,
         "epochs": epochs,
     }
-    options = choose_options(data, options, texts)
+    given = choose_options(data, given, texts)
     with progress_bars(quiet=as_json) as progress:
         run = headstart.fit(
-            data, out=out, force=force, progress=progress, on_epoch=progress.on_epoch, **options
+            data, out=out, force=force, progress=progress, on_epoch=progress.on_epoch, **given
         )
     if as_json:
         echo_json(run.metrics)

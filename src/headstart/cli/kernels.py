@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json
 
 if TYPE_CHECKING:
@@ -47,15 +47,11 @@ def kernels(
         str | None, typer.Option(help="Show the network's feature maps at this layer too.")
     ] = None,
     maps: Annotated[int, typer.Option(help="With --tap: how many maps.", min=1, max=256)] = 23,
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the page; default runs/IMAGE-kernels.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    backbone: options.Backbone = "embedded",
+    weights: options.Weights = None,
+    arch: options.Arch = None,
+    out: Annotated[Path | None, options.results("runs/IMAGE-kernels")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show what convolution kernels make of a picture.
 
@@ -97,7 +93,7 @@ def kernels(
             _add_filters(found, pictures, net)
         if tap is not None:
             _add_maps(found, pictures, net, whole, tap, maps)
-    folder = out or default_folder(str(image), "kernels")
+    folder = out or options.default_folder(str(image), "kernels")
     page = write_kernels(folder, found, pictures)
     if as_json:
         echo_json(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json
 from headstart.cli.texts import Texts, given_paths, predict_table
 from headstart.errors import one_line
@@ -40,7 +41,7 @@ def predict(
     weights: Annotated[
         Path | None, typer.Option(help="With `imagenet`: local weights, with --arch.")
     ] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    arch: options.Arch = None,
     texts: Annotated[
         Path | None, typer.Option(help="Table of texts to classify.", rich_help_panel="Texts")
     ] = None,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli import options
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb of this file."""
@@ -14,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
+    run: options.RunFolder,
     host: Annotated[
         str, typer.Option(help="Address to listen on; the default is this machine alone.")
     ] = "127.0.0.1",
@@ -38,7 +40,7 @@ def serve(
     max_waiting: Annotated[
         int, typer.Option(help="Images that may wait; more are refused with status 503.")
     ] = 256,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps [default: the best].")] = None,
+    device: options.Device = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Address and classes as one line of JSON when ready.")
     ] = False,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 
@@ -23,11 +24,9 @@ def similar(
     data: Annotated[
         str | None, typer.Option(help="Where the run's images are now, if they moved.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default RUN-similar.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("RUN-similar")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Find the training images that are nearest to a picture.
 

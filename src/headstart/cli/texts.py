@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import default_folder, show_comparison, told
+from headstart.cli.comparison import show_comparison, told
 from headstart.cli.console import progress_bars
+from headstart.cli.options import default_folder
 from headstart.errors import DataError, InputError, did_you_mean
 
 if TYPE_CHECKING:

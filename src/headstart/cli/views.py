@@ -7,30 +7,25 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import progress_bars
 
 
 def views(
-    data: Annotated[str, typer.Argument(help="Folder, table, split file or data set name.")],
+    data: options.Data,
     n_views: Annotated[
         int, typer.Option("--views", help="Of each image, the centre crop among them.")
     ] = 8,
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="The first.")] = 0,
-    size: Annotated[
-        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
-    ] = None,
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-views.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    seed: options.FirstSeed = 0,
+    size: options.Size = None,
+    backbone: options.Backbone = "embedded",
+    weights: options.Weights = None,
+    arch: options.Arch = None,
+    split: options.Split = None,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/DATA-views")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Augment off-the-shelf features: do jittered views of each image help the linear SVM?
 
@@ -43,8 +38,6 @@ def views(
     """
     from headstart.backbones import load
     from headstart.cli.comparison import (
-        chosen_seeds,
-        default_folder,
         show_comparison,
         told,
     )
@@ -80,7 +73,7 @@ def views(
             fitter,
             indexed,
             arms,
-            seeds=chosen_seeds(seed, seeds),
+            seeds=options.chosen_seeds(seed, seeds),
             cache=cache_folder(),
             progress=progress,
             on_outcome=told(quiet=as_json),
@@ -92,6 +85,6 @@ def views(
         "size_px": size_px,
         **found.to_dict(),
     }
-    folder = out or default_folder(data, "views")
+    folder = out or options.default_folder(data, "views")
     write_comparison(folder, figures)
     show_comparison(figures, folder, as_json=as_json)

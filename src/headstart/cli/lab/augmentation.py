@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import progress_bars
-from headstart.cli.lab.showing import AsJson, Data, First, Out, Seeds, present
+from headstart.cli.lab.showing import Data, Out, Seeds, present
 
 
 def augmentation(
     data: Data = None,
     seeds: Seeds = 20,
-    seed: First = 0,
+    seed: options.FirstSeed = 0,
     size: Annotated[int, typer.Option(min=32, max=320, help="Side of a picture in pixels.")] = 150,
     out: Out = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Basic augmentation, AugMix chain by chain and Mixup with soft labels, as pictures.
 
@@ -28,7 +29,6 @@ def augmentation(
 
         headstart lab augmentation photos/ --size 200
     """
-    from headstart.cli.comparison import chosen_seeds
     from headstart.labs import draw_gallery, read_photographs
     from headstart.labs.gallery import MARGIN
     from headstart.runs.report.labs import augmentation_sections
@@ -40,7 +40,7 @@ def augmentation(
         found, pictures = draw_gallery(
             images,
             names,
-            chosen_seeds(seed, seeds),
+            options.chosen_seeds(seed, seeds),
             data=called,
             size_px=size,
             progress=progress,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headstart.cli.lab.showing import AsJson, Data, First, Out, Quick, Seeds, Size, run_lab
+from headstart.cli import options
+from headstart.cli.lab.showing import Data, Out, Quick, Seeds, Size, run_lab
 
 QUICK = {"rates": (0.03, 0.1), "n_epochs": 3, "n_layers": 2}
 
@@ -10,10 +11,10 @@ QUICK = {"rates": (0.03, 0.1), "n_epochs": 3, "n_layers": 2}
 def batchnorm(
     data: Data = None,
     seeds: Seeds = 4,
-    seed: First = 0,
+    seed: options.FirstSeed = 0,
     size: Size = 16,
     out: Out = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     quick: Quick = False,
 ) -> None:
     """Does BatchNorm work by reducing internal covariate shift?

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headstart.cli.lab.showing import AsJson, Data, First, Out, Quick, Seeds, Size, run_lab
+from headstart.cli import options
+from headstart.cli.lab.showing import Data, Out, Quick, Seeds, Size, run_lab
 
 QUICK = {"rates": (0.0, 0.5), "n_epochs": 3}
 
@@ -10,10 +11,10 @@ QUICK = {"rates": (0.0, 0.5), "n_epochs": 3}
 def dropout(
     data: Data = None,
     seeds: Seeds = 5,
-    seed: First = 0,
+    seed: options.FirstSeed = 0,
     size: Size = 16,
     out: Out = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     quick: Quick = False,
 ) -> None:
     """The gap between training and validation against the dropout rate, with few images.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from headstart.cli.lab.showing import AsJson, Data, First, Out, Seeds, Size, run_lab
+from headstart.cli import options
+from headstart.cli.lab.showing import Data, Out, Seeds, Size, run_lab
 
 
 def normalise(
     data: Data = None,
     seeds: Seeds = 5,
-    seed: First = 0,
+    seed: options.FirstSeed = 0,
     size: Size = 16,
     out: Out = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """What normalising the inputs does to gradient descent.
 

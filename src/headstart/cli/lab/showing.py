@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import chosen_seeds, default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 if TYPE_CHECKING:
@@ -24,15 +24,10 @@ Data = Annotated[
     ),
 ]
 Seeds = Annotated[int, typer.Option(min=2, max=50, help="How many; two give an interval.")]
-First = Annotated[int, typer.Option(min=0, help="The first.")]
 Size = Annotated[
     int, typer.Option(min=8, max=64, help="Side in pixels that images of DATA are resized to.")
 ]
-Out = Annotated[
-    Path | None,
-    typer.Option(help="Folder for the page; default runs/DATA-lab-NAME.", show_default=False),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="The figures as JSON.")]
+Out = Annotated[Path | None, options.results("runs/DATA-lab-NAME")]
 Quick = Annotated[bool, typer.Option("--quick", hidden=True, help="Far too small, for tests.")]
 
 
@@ -58,7 +53,7 @@ def run_lab(
 
     with progress_bars(quiet=as_json) as progress:
         samples = read_samples(data, size_px=size, seed=seed, progress=progress)
-        found = trial(samples, chosen_seeds(seed, seeds), **settings, progress=progress)
+        found = trial(samples, options.chosen_seeds(seed, seeds), **settings, progress=progress)
     present(name, title, found, sections(found), data=data, out=out, as_json=as_json)
 
 
@@ -75,7 +70,7 @@ def present(
     """Write the page; print the first table, the sentence and where the page is, or JSON."""
     from headstart.runs.report.pages import write_page
 
-    folder = out or default_folder(data or "sample", f"lab-{name}")
+    folder = out or options.default_folder(data or "sample", f"lab-{name}")
     page = write_page(
         folder, name, title=title, sentence=found["sentence"], sections=sections, found=found
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
-from headstart.cli.store.showing import Json, inventory_here
+from headstart.cli.store.showing import inventory_here
 
 
-def compact(as_json: Json = False) -> None:
+def compact(as_json: options.AsJsonObject = False) -> None:
     """Merge many small shards into few; the rows stay.
 
     Example:

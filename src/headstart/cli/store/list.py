@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json
-from headstart.cli.store.showing import Json, inventory_here, size, under
+from headstart.cli.store.showing import inventory_here, size, under
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from headstart.features.inventory import Features, Inventory
 
 
-def list_(as_json: Json = False) -> None:
+def list_(as_json: options.AsJsonObject = False) -> None:
     """Say what is kept, how much, and when it was last used.
 
     Features stand by network, resolution, precision and pooling; all else by kind.

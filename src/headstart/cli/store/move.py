@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
-from headstart.cli.store.showing import Json, size
+from headstart.cli.store.showing import size
 from headstart.errors import one_line
 
 
@@ -18,7 +19,7 @@ def move(
         Path, typer.Argument(metavar="NEWFOLDER", help="Missing, empty, or a cache.")
     ],
     keep: Annotated[bool, typer.Option("--keep", help="Copy, and remove nothing here.")] = False,
-    as_json: Json = False,
+    as_json: options.AsJsonObject = False,
 ) -> None:
     """Copy the cache to another folder, then remove it here.
 

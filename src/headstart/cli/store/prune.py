@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
-from headstart.cli.store.showing import Json, inventory_here, size, under
+from headstart.cli.store.showing import inventory_here, size, under
 from headstart.errors import InputError, OutputError, one_line
 from headstart.progress import Progress
 from headstart.wording import listed
@@ -42,7 +43,7 @@ def prune(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    as_json: Json = False,
+    as_json: options.AsJsonObject = False,
 ) -> None:
     """Remove what is not needed, by one rule.
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
     from headstart.features.inventory import Inventory
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 def size(n_bytes: float) -> str:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
-from headstart.cli.store.showing import Json, inventory_here, size, under
+from headstart.cli.store.showing import inventory_here, size, under
 
 if TYPE_CHECKING:
     from headstart.features.verification import Damage
 
 
-def verify(as_json: Json = False) -> None:
+def verify(as_json: options.AsJsonObject = False) -> None:
     """Read all that is kept and name what is damaged.
 
     Every shard is compared with its digest. Exit code 1 if anything is damaged.

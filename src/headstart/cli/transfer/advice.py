@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import chosen_seeds, default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ REGIMES = ("upper", "all")
 
 
 def advice(
-    data: Annotated[
-        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
-    ],
+    data: options.Data,
     measure: Annotated[
         bool, typer.Option("--measure", help="Train: fine-tune a few layers, and all of them.")
     ] = False,
@@ -36,22 +34,16 @@ def advice(
     ] = 100,
     epochs: Annotated[int, typer.Option(help="Of --measure.", min=1)] = 4,
     seeds: Annotated[int, typer.Option(help="Of --measure: how many.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
-    size: Annotated[
-        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
-    ] = None,
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-advice.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    seed: options.FirstSeed = 0,
+    size: options.Size = None,
+    backbone: options.Backbone = "embedded",
+    weights: options.Weights = None,
+    arch: options.Arch = None,
+    split: options.Split = None,
+    test_size: options.TestSize = 0.2,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/DATA-advice")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Place your data by size and likeness, and check the rule's advice by measuring.
 
@@ -100,7 +92,7 @@ def advice(
         comparison = None
         if measure:
             comparison = _measure(
-                indexed, net, epochs, chosen_seeds(seed, seeds), size, device, progress
+                indexed, net, epochs, options.chosen_seeds(seed, seeds), size, device, progress
             )
     found: dict[str, Any] = {
         "data": indexed.root.name,
@@ -110,7 +102,7 @@ def advice(
     }
     found["sentence"] = f"{found['rule']} {found['verdict']}"
     page = write_page(
-        out or default_folder(data, "advice"),
+        out or options.default_folder(data, "advice"),
         "advice",
         title=f"What to do with {indexed.root.name}",
         sentence=found["sentence"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import chosen_seeds, default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, is_quiet, progress_bars
 
 if TYPE_CHECKING:
@@ -53,12 +53,10 @@ def layers(
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many repeats.", min=1)] = 3,
     seed: Annotated[int, typer.Option(help="The first seed, and that of --halves.", min=0)] = 0,
-    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.5,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-layers.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    test_size: options.TestSize = 0.5,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/DATA-layers")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure which layers are general and which specific.
 
@@ -110,7 +108,7 @@ def layers(
             b,
             make,
             settings,
-            seeds=chosen_seeds(seed, seeds),
+            seeds=options.chosen_seeds(seed, seeds),
             most_layers=cuts,
             device=device,
             keeps_checkpoints=backbone != "compact",
@@ -126,7 +124,7 @@ def layers(
         "notes": list(dict.fromkeys((*a.notes, *b.notes))),
         **found.to_dict(),
     }
-    folder = out or default_folder(data or target or "digits", "layers")
+    folder = out or options.default_folder(data or target or "digits", "layers")
     page = write_generality(folder, figures)
     _show(figures, page, as_json=as_json)
 

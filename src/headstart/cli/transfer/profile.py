@@ -8,14 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 
 def profile(
-    data: Annotated[
-        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
-    ],
+    data: options.Data,
     resolutions: Annotated[
         str | None,
         typer.Option(help="Pixels with commas between; default the network's own and 10/7 of it."),
@@ -39,19 +37,15 @@ def profile(
     max_blocks: Annotated[
         int, typer.Option(help="Of the concatenation; 1 leaves it out.", min=1)
     ] = 6,
-    seed: Annotated[int, typer.Option(help="Of the split and the folds.", min=0)] = 0,
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-profile.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    seed: options.SplitSeed = 0,
+    backbone: options.Backbone = "embedded",
+    weights: options.Weights = None,
+    arch: options.Arch = None,
+    split: options.Split = None,
+    test_size: options.TestSize = 0.2,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/DATA-profile")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure what every layer knows of your images, and which layers to set side by side.
 
@@ -117,7 +111,7 @@ def profile(
     }
     found["sentence"] = profile_sentence(found)
     page = write_page(
-        out or default_folder(data, "profile"),
+        out or options.default_folder(data, "profile"),
         "profile",
         title=f"Layers of {net.name} on {indexed.root.name}",
         sentence=found["sentence"],

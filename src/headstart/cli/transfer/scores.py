@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 if TYPE_CHECKING:
@@ -16,29 +16,17 @@ if TYPE_CHECKING:
 
 
 def scores(
-    data: Annotated[
-        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
-    ],
-    backbones: Annotated[
-        str | None,
-        typer.Option(
-            help="Names with commas between; FILE@ARCH for local weights. "
-            "Default: those whose weights are here."
-        ),
-    ] = None,
+    data: options.Data,
+    backbones: options.Backbones = None,
     per: Annotated[
         str, typer.Option(help="backbone, or tap: every layer is a candidate.")
     ] = "backbone",
-    size: Annotated[
-        int | None, typer.Option(help="Crops in pixels; default each network's own.", min=16)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the split and the folds.", min=0)] = 0,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-scores.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    size: options.SizeOfEach = None,
+    seed: options.SplitSeed = 0,
+    split: options.Split = None,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/DATA-scores")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rank backbones by LogME, H-score, LEEP and NCE, and measure whether the order is right.
 
@@ -61,7 +49,7 @@ def scores(
     if per not in PER:
         raise InputError(f"--per must be {' or '.join(PER)}; got {per!r}")
     nets = named_backbones(backbones)
-    folder = out or default_folder(data, "scores")
+    folder = out or options.default_folder(data, "scores")
     with progress_bars(quiet=as_json) as progress:
         indexed = index(
             data,

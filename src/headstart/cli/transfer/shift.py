@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import chosen_seeds, default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 
@@ -23,28 +23,20 @@ def shift(
         str | None,
         typer.Option(help="Make the target of the source: invert, blur, noise, grey or dark."),
     ] = None,
-    tap: Annotated[
-        str | None, typer.Option(help="Layer; default the last before the logits.")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
-    ] = None,
+    tap: options.Tap = None,
+    size: options.Size = None,
     seeds: Annotated[int, typer.Option(help="Repeats of DANN.", min=1)] = 3,
     seed: Annotated[int, typer.Option(help="The first seed, and that of the split.", min=0)] = 0,
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
+    backbone: options.Backbone = "embedded",
+    weights: options.Weights = None,
+    arch: options.Arch = None,
     split: Annotated[
         Path | None, typer.Option(help="CSV or JSON file of the source's train and test.")
     ] = None,
-    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/SOURCE-shift.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    test_size: options.TestSize = 0.2,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/SOURCE-shift")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure what a shift of domain costs, and what unlabelled target images win back.
 
@@ -94,7 +86,7 @@ def shift(
             net,
             size_px=size,
             tap=tap,
-            seeds=chosen_seeds(seed, seeds),
+            seeds=options.chosen_seeds(seed, seeds),
             device=device,
             progress=progress,
         )
@@ -108,7 +100,7 @@ def shift(
         "notes": list(dict.fromkeys((*here.notes, *there.notes, *found.notes))),
     }
     what = f"shift-{corrupt}" if corrupt else "shift"
-    page = write_shift(out or default_folder(source, what), figures)
+    page = write_shift(out or options.default_folder(source, what), figures)
     _show(figures, page, as_json=as_json)
 
 

@@ -9,14 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 
 def similarity(
-    data: Annotated[
-        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
-    ],
+    data: options.Data,
     reference: Annotated[
         list[str] | None,
         typer.Option(help="NAME=PATH: images to compare with; may be given several times."),
@@ -29,21 +27,17 @@ def similarity(
         ),
     ] = True,
     n_images: Annotated[int, typer.Option("--images", help="Of each set, at most.", min=2)] = 200,
-    size: Annotated[
-        int | None, typer.Option(help="Crops in pixels; default the network's own.", min=16)
-    ] = None,
+    size: options.Size = None,
     seed: Annotated[int, typer.Option(help="Of the images taken and of the folds.", min=0)] = 0,
     backbone: Annotated[
         str, typer.Option(help="Pretrained network with BatchNorm: see `headstart backbones`.")
     ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-similarity.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    weights: options.Weights = None,
+    arch: options.Arch = None,
+    split: options.Split = None,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/DATA-similarity")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """How far your images lie from those that the network was trained on, without those images.
 
@@ -74,7 +68,7 @@ def similarity(
     asked = [parse_reference(text) for text in reference or []]
     net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
     source_statistics(net)  # a network without them is told before images are read
-    folder, cache = out or default_folder(data, "similarity"), cache_folder()
+    folder, cache = out or options.default_folder(data, "similarity"), cache_folder()
     with progress_bars(quiet=as_json) as progress:
         indexed = index(
             data,

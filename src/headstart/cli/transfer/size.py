@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.comparison import chosen_seeds, default_folder
+from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def size(
-    data: Annotated[
-        str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
-    ],
+    data: options.Data,
     more: Annotated[
         int, typer.Option(help="Images a class to be added: what would they bring?", min=1)
     ] = 100,
@@ -34,27 +32,18 @@ def size(
         bool, typer.Option("--scratch", help="Train a compact network from random weights as well.")
     ] = False,
     epochs: Annotated[int, typer.Option(help="Of --scratch, at least.", min=1)] = 30,
-    tap: Annotated[
-        str | None, typer.Option(help="Layer; default the last before the logits.")
-    ] = None,
+    tap: options.Tap = None,
     seeds: Annotated[int, typer.Option(help="Random orders of the images.", min=2)] = 5,
-    seed: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
-    crops: Annotated[
-        int | None,
-        typer.Option("--size", help="Crops in pixels; default the network's own.", min=16),
-    ] = None,
-    backbone: Annotated[
-        str, typer.Option(help="Pretrained network: see `headstart backbones`.")
-    ] = "embedded",
-    weights: Annotated[Path | None, typer.Option(help="Local weights, with --arch.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture of --weights.")] = None,
-    split: Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")] = None,
-    test_size: Annotated[float, typer.Option(help="Share held out where there is no split.")] = 0.2,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; default the best.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; default runs/DATA-size.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+    seed: options.FirstSeed = 0,
+    crops: options.Size = None,
+    backbone: options.Backbone = "embedded",
+    weights: options.Weights = None,
+    arch: options.Arch = None,
+    split: options.Split = None,
+    test_size: options.TestSize = 0.2,
+    device: options.Device = None,
+    out: Annotated[Path | None, options.results("runs/DATA-size")] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tell what more images a class would bring.
 
@@ -91,7 +80,7 @@ def size(
             tap=tap,
             size_px=crops,
             counts=parse_numbers(sizes, "--sizes", int),
-            seeds=chosen_seeds(seed, seeds),
+            seeds=options.chosen_seeds(seed, seeds),
             device=device,
             progress=progress,
         )
@@ -106,7 +95,7 @@ def size(
             found["scratch"] = _from_scratch(indexed, measured, epochs, seed, device, progress)
     found["sentence"] = datasize_sentence(found)
     page = write_page(
-        out or default_folder(data, "size"),
+        out or options.default_folder(data, "size"),
         "size",
         title=f"How many images of {indexed.root.name} are enough",
         sentence=found["sentence"],

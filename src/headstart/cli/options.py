@@ -1,0 +1,90 @@
+"""Options that verbs share, as types of their parameters, and what they ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from headstart.data import Index
+    from headstart.progress import Progress
+
+Data = Annotated[
+    str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
+]
+DataOrTexts = Annotated[
+    str,
+    typer.Argument(
+        help="Folder of class folders, table of paths or of texts, split file or data set name."
+    ),
+]
+RunFolder = Annotated[str, typer.Argument(help="A run folder.")]
+
+Backbone = Annotated[str, typer.Option(help="Pretrained network: see `headstart backbones`.")]
+Backbones = Annotated[
+    str | None,
+    typer.Option(
+        help="Names with commas between; FILE@ARCH for local weights. "
+        "Default: those whose weights are here."
+    ),
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")
+]
+Arch = Annotated[str | None, typer.Option(help="Architecture of --weights.")]
+Tap = Annotated[str | None, typer.Option(help="Layer; default the last before the logits.")]
+
+Size = Annotated[
+    int | None, typer.Option("--size", help="Crops in pixels; default the network's own.", min=16)
+]
+SizeOfEach = Annotated[
+    int | None, typer.Option(help="Crops in pixels; default each network's own.", min=16)
+]
+Precision = Annotated[
+    str, typer.Option(help="Arithmetic of the network: auto, float32 or bfloat16.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best.")]
+
+LabelColumn = Annotated[str | None, typer.Option(help="Column of a table: labels.")]
+Split = Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")]
+TestSize = Annotated[float, typer.Option(help="Share held out where there is no split.")]
+SplitSeed = Annotated[int, typer.Option(help="Of the split and the folds.", min=0)]
+FirstSeed = Annotated[int, typer.Option(help="The first seed.", min=0)]
+
+AsJson = Annotated[bool, typer.Option("--json", help="The figures as JSON.")]
+AsJsonObject = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+def results(default: str) -> Any:
+    """The option of a folder for what a verb finds, ``Annotated[Path | None, results("runs/...")]``."""
+    return typer.Option(help=f"Folder for the results; default {default}.")
+
+
+def default_folder(data: str, what: str) -> Path:
+    """``runs/<data>-<what>``: the same for the same question, which goes on there."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem).strip("-.")
+    return Path("runs") / f"{stem or 'data'}-{what}"
+
+
+def chosen_seeds(first: int, n: int) -> tuple[int, ...]:
+    """``n`` seeds from the first on."""
+    return tuple(range(first, first + n))
+
+
+def index_data(
+    data: str,
+    *,
+    split: Path | None = None,
+    test_size: float = 0.2,
+    seed: int = 0,
+    progress: Progress,
+) -> Index:
+    """The images of DATA on the sides that the options put them on, what is known of them kept."""
+    from headstart.data import index
+    from headstart.features import cache_folder
+
+    return index(
+        data, split=split, test_size=test_size, seed=seed, cache=cache_folder(), progress=progress
+    )
