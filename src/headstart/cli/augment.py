@@ -151,8 +151,6 @@ def trial(
         run_comparison,
         show_comparison,
     )
-    from headstart.data import index
-    from headstart.features import cache_folder
     from headstart.finetune import TrainSettings
     from headstart.runs.settings import parse_seconds
     from headstart.transfer import augment_arms
@@ -160,15 +158,9 @@ def trial(
     names = _policy_names(policies)
     budget_s = parse_seconds(search_budget)
     wanted = {name: None if name == "learnt" else parse_policy(name) for name in names}
-    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
-        )
+        indexed = options.index_data(data, split=split, seed=seed, progress=progress)
         compared: dict[str, tuple[Any, float]] = {"basic": ("basic", 0.0)}
         for name, policy in wanted.items():
             found = (policy, 0.0) if policy else _learnt(indexed, budget_s, seed, progress)
@@ -258,10 +250,8 @@ def _training_records(
     data: str, n_images: int, seed: int, progress: Any
 ) -> tuple[list[Record], list[str]]:
     """A seeded choice of training images, and all classes."""
-    from headstart.data import index
-    from headstart.features import cache_folder
 
-    indexed = index(data, cache=cache_folder(), progress=progress)
+    indexed = options.index_data(data, progress=progress)
     records = list(indexed.train or indexed.records)
     return _shuffled(records, n_images, seed), list(indexed.classes)
 

@@ -133,18 +133,11 @@ def _compared(
     quiet: bool,
 ) -> dict[str, Any]:
     from headstart.backbones import load
-    from headstart.data import index
-    from headstart.features import cache_folder
 
     net = None if backbone == "none" else load(backbone)
     with progress_bars(quiet=quiet) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            test_size=test_size,
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
+        indexed = options.index_data(
+            data, split=split, test_size=test_size, seed=seed, progress=progress
         )
         return compare(indexed, net, progress)
 

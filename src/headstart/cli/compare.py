@@ -39,21 +39,14 @@ def compare(
         headstart compare photos/ --backbones embedded,resnet18,resnet50,vgg16
     """
     from headstart.cli.transfer.scores import named_backbones
-    from headstart.data import index
-    from headstart.features import cache_folder
     from headstart.runs.report.backbones import backbone_sections
     from headstart.runs.report.pages import write_page
     from headstart.transfer.backbones import compare_backbones
 
     nets = named_backbones(backbones)
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            test_size=test_size,
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
+        indexed = options.index_data(
+            data, split=split, test_size=test_size, seed=seed, progress=progress
         )
         measured = compare_backbones(
             indexed, nets, size_px=size, seed=seed, device=device, progress=progress

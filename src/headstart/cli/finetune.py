@@ -179,14 +179,12 @@ def finetune(
     import dataclasses
 
     from headstart.backbones import load
-    from headstart.data import index
     from headstart.data.texts import is_text_table
     from headstart.errors import InputError, did_you_mean
-    from headstart.features import cache_folder
     from headstart.transfer import bn_arms, regime_arms
 
     def backbone_asked() -> Backbone:
-        return load(backbone, weights=None if weights is None else str(weights), arch=arch)
+        return load(backbone, weights=weights, arch=arch)
 
     if follows(processes, context.obj, device, backbone_asked):
         return
@@ -242,7 +240,7 @@ def finetune(
     elif find_rate:
         raise InputError("--find-rate and --compare exclude each other: choose one")
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(data, cache=cache_folder(), progress=progress, **given)
+        indexed = options.index_data(data, progress=progress, **given)
         if compare is None:
             _find_rate(data, indexed, net, arm, size, device, progress, as_json=as_json)
             return

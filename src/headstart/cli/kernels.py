@@ -88,7 +88,7 @@ def kernels(
     if filters or tap is not None:
         from headstart.backbones import load
 
-        net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+        net = load(backbone, weights=weights, arch=arch)
         if filters:
             _add_filters(found, pictures, net)
         if tap is not None:

@@ -41,23 +41,17 @@ def views(
         show_comparison,
         told,
     )
-    from headstart.data import index, training_records
+    from headstart.data import training_records
     from headstart.features import cache_folder
     from headstart.runs.report.comparison import write_comparison
     from headstart.transfer.comparison import compare_with
     from headstart.transfer.views import ViewFitter, view_arms
 
     arms = view_arms(n_views)
-    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    net = load(backbone, weights=weights, arch=arch)
     size_px = size or net.preprocessing.size_px
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
-        )
+        indexed = options.index_data(data, split=split, seed=seed, progress=progress)
         fitter = ViewFitter(
             backbone=net,
             classes=indexed.classes,

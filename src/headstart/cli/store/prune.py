@@ -129,13 +129,10 @@ def _plan(
 
 def _digests(data: Sequence[str], progress: Progress) -> set[str]:
     """Of every image of the data, those that could not be read left out."""
-    from headstart.data import index
-    from headstart.features import cache_folder
-
     return {
         record.digest
         for name in data
-        for record in index(name, cache=cache_folder(), progress=progress).records
+        for record in options.index_data(name, progress=progress).records
     }
 
 

@@ -57,22 +57,15 @@ def advice(
         headstart transfer advice photos/ --measure --epochs 4 --size 160
     """
     from headstart.backbones import load
-    from headstart.data import index
-    from headstart.features import cache_folder
     from headstart.runs.report.advice import advice_sections
     from headstart.runs.report.pages import write_page
     from headstart.transfer.advice import compare_depths, distances, make_rule, to_dict
     from headstart.transfer.profile import measure_profile
 
-    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            test_size=test_size,
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
+        indexed = options.index_data(
+            data, split=split, test_size=test_size, seed=seed, progress=progress
         )
         references: dict[str, float] = {}
         if distance is None:

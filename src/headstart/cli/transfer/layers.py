@@ -73,8 +73,6 @@ def layers(
 
         headstart transfer layers --base animals/ --target tools/ --backbone resnet18
     """
-    from headstart.data import index
-    from headstart.features import cache_folder
     from headstart.finetune import TrainSettings
     from headstart.runs.report.generality import write_generality
     from headstart.transfer.generality import measure_generality
@@ -97,9 +95,7 @@ def layers(
     with progress_bars(quiet=as_json) as progress:
 
         def read(path: str) -> Index:
-            return index(
-                path, test_size=test_size, seed=seed, cache=cache_folder(), progress=progress
-            )
+            return options.index_data(path, test_size=test_size, seed=seed, progress=progress)
 
         a, b = _sides(data, base, target, read, seed)
         net = make(seed)

@@ -62,9 +62,7 @@ def profile(
     from headstart.backbones import load
     from headstart.backbones.tapped import POOLINGS
     from headstart.cli.console import parse_numbers
-    from headstart.data import index
     from headstart.errors import InputError
-    from headstart.features import cache_folder
     from headstart.runs.report.pages import write_page
     from headstart.runs.report.profile import profile_sections, profile_sentence
     from headstart.transfer.feature_blocks import NORMALISATIONS
@@ -73,15 +71,10 @@ def profile(
 
     if pooling not in POOLINGS:
         raise InputError(f"--pooling {pooling!r} is unknown: choose from {', '.join(POOLINGS)}")
-    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            test_size=test_size,
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
+        indexed = options.index_data(
+            data, split=split, test_size=test_size, seed=seed, progress=progress
         )
         measured = measure_profile(
             indexed,

@@ -39,9 +39,7 @@ def scores(
 
         headstart transfer scores photos/ --per tap
     """
-    from headstart.data import index
     from headstart.errors import InputError
-    from headstart.features import cache_folder
     from headstart.runs.report.pages import write_page
     from headstart.runs.report.scores import score_sections
     from headstart.transfer.ranking import PER, rank
@@ -51,13 +49,7 @@ def scores(
     nets = named_backbones(backbones)
     folder = out or options.default_folder(data, "scores")
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
-        )
+        indexed = options.index_data(data, split=split, seed=seed, progress=progress)
         ranking = rank(
             indexed,
             nets,

@@ -51,7 +51,6 @@ def shift(
         headstart transfer shift photos/ --corrupt blur
     """
     from headstart.backbones import load
-    from headstart.data import index
     from headstart.errors import InputError
     from headstart.features import cache_folder
     from headstart.finetune.network import features_tap
@@ -63,23 +62,16 @@ def shift(
         raise InputError(
             "give a TARGET folder, or --corrupt to make one of the source; one of them"
         )
-    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
-        here = index(
-            source,
-            split=None if split is None else str(split),
-            test_size=test_size,
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
+        here = options.index_data(
+            source, split=split, test_size=test_size, seed=seed, progress=progress
         )
         if corrupt is not None:
             there = corrupted_copy(here, corrupt, cache=cache_folder(), progress=progress)
         else:
             assert target is not None
-            there = index(
-                target, test_size=test_size, seed=seed, cache=cache_folder(), progress=progress
-            )
+            there = options.index_data(target, test_size=test_size, seed=seed, progress=progress)
         found = measure_shift(
             here,
             there,

@@ -52,7 +52,6 @@ def similarity(
         headstart transfer similarity photos/ --reference textures=dtd/ --reference cells=cells/
     """
     from headstart.backbones import load
-    from headstart.data import index
     from headstart.features import cache_folder
     from headstart.runs.report.pages import write_page
     from headstart.runs.report.similarity import similarity_sections
@@ -66,17 +65,11 @@ def similarity(
     from headstart.transfer.similarity import source_statistics
 
     asked = [parse_reference(text) for text in reference or []]
-    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    net = load(backbone, weights=weights, arch=arch)
     source_statistics(net)  # a network without them is told before images are read
     folder, cache = out or options.default_folder(data, "similarity"), cache_folder()
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            seed=seed,
-            cache=cache,
-            progress=progress,
-        )
+        indexed = options.index_data(data, split=split, seed=seed, progress=progress)
         target = indexed_set(indexed.root.name, indexed, seed=seed)
         references = [
             read_reference(name, path, cache=cache, seed=seed, progress=progress)

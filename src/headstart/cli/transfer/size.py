@@ -58,21 +58,14 @@ def size(
     """
     from headstart.backbones import load
     from headstart.cli.console import parse_numbers
-    from headstart.data import index
-    from headstart.features import cache_folder
     from headstart.runs.report.datasize import datasize_sections, datasize_sentence
     from headstart.runs.report.pages import write_page
     from headstart.transfer.datasize import measure_datasize, to_dict
 
-    net = load(backbone, weights=None if weights is None else str(weights), arch=arch)
+    net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
-        indexed = index(
-            data,
-            split=None if split is None else str(split),
-            test_size=test_size,
-            seed=seed,
-            cache=cache_folder(),
-            progress=progress,
+        indexed = options.index_data(
+            data, split=split, test_size=test_size, seed=seed, progress=progress
         )
         measured = measure_datasize(
             indexed,
