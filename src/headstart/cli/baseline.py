@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer, progress_bars
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from headstart.backbones import Backbone
     from headstart.data import Index
     from headstart.progress import Progress
@@ -87,7 +89,7 @@ def sift(
 
     folder = out or options.default_folder(data, "baseline")
     found = _compared(compare, data, backbone, split, test_size, seed, quiet=as_json)
-    _show(found, folder, "sift", as_json=as_json)
+    _write_and_show(found, folder, "sift", as_json=as_json)
 
 
 @group.command()
@@ -119,7 +121,7 @@ def pixels(
 
     folder = out or options.default_folder(data, "baseline")
     found = _compared(compare, data, backbone, split, test_size, seed, quiet=as_json)
-    _show(found, folder, "pixels", as_json=as_json)
+    _write_and_show(found, folder, "pixels", as_json=as_json)
 
 
 def _compared(
@@ -142,17 +144,18 @@ def _compared(
         return compare(indexed, net, progress)
 
 
-def _show(found: Mapping[str, Any], folder: Path, name: str, *, as_json: bool) -> None:
-    """Write the page; print the table, the sentence and where the page is."""
+def _write_and_show(found: Mapping[str, Any], folder: Path, name: str, *, as_json: bool) -> None:
+    from headstart.runs.report.sift import write_baseline
+
+    answer(found, write_baseline(folder, name, found), _show, as_json=as_json)
+
+
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    from headstart.runs.report.sift import HEADER, cells, write_baseline
+    from headstart.runs.report.sift import HEADER, cells
 
-    page = write_baseline(folder, name, found)
-    if as_json:
-        echo_json(found)
-        return
     table = Table(
         box=box.SIMPLE_HEAD,
         caption=f"accuracy in %; {found['n_train']:,} training images, {found['n_test']:,} test "
@@ -165,10 +168,7 @@ def _show(found: Mapping[str, Any], folder: Path, name: str, *, as_json: bool) -
     for row in found["methods"]:
         of_row = cells(row)
         table.add_row(*(of_row[i] for i in shown))
-    out = console()
     out.print(table)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)
 
 
 def _whole_numbers(text: str, option: str) -> tuple[int, ...]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer_with_page, progress_bars
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +43,6 @@ def compare(
     """
     from headstart.cli.transfer.scores import named_backbones
     from headstart.runs.report.backbones import backbone_sections
-    from headstart.runs.report.pages import write_page
     from headstart.transfer.backbones import compare_backbones
 
     nets = named_backbones(backbones)
@@ -52,21 +54,18 @@ def compare(
             indexed, nets, size_px=size, seed=seed, device=device, progress=progress
         )
     found = {"data": indexed.root.name, "seed": seed, **measured.to_dict()}
-    page = write_page(
+    answer_with_page(
         out or options.default_folder(data, "compare"),
         "compare",
+        found,
+        _show,
         title=f"Backbones on {indexed.root.name}",
-        sentence=measured.sentence,
         sections=backbone_sections(found),
-        found=found,
+        as_json=as_json,
     )
-    if as_json:
-        echo_json(found)
-    else:
-        _show(found, page)
 
 
-def _show(found: Mapping[str, Any], page: Path) -> None:
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -90,7 +89,4 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
         table.add_row(
             one_line(name), cv, test.partition(" ")[0], macs, parameters, speed, style=style
         )
-    out = console()
     out.print(table)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)

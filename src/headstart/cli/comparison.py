@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from headstart.cli.console import console, echo_json, is_quiet, progress_bars
+from headstart.cli.console import answer, is_quiet, progress_bars
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from headstart.backbones import Backbone
     from headstart.data import Index
     from headstart.transfer import Arm, Outcome
@@ -72,9 +74,10 @@ def told(*, quiet: bool) -> Callable[[Arm, int, Outcome], None]:
 
 def show_comparison(found: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     """The table, the answer, and where the page is."""
-    if as_json:
-        echo_json(found)
-        return
+    answer(found, folder / "comparison.html", _table, as_json=as_json)
+
+
+def _table(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -96,7 +99,4 @@ def show_comparison(found: Mapping[str, Any], folder: Path, *, as_json: bool) ->
         name, val, test, _, gain, seconds, _ = cells(row, found)
         style = "bold" if row["is_taken"] else None
         table.add_row(name, val, test, gain, seconds, style=style)
-    out = console()
     out.print(table)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {folder / 'comparison.html'}", markup=False, soft_wrap=True)

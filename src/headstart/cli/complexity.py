@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json
+from headstart.cli.console import answer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def register(app: typer.Typer) -> None:
@@ -58,16 +62,10 @@ def complexity(
         "front": [r.to_dict() for r in front(results)],
     }
     found["sentence"] = sentence(found)
-    page = write_complexity(out, found)
-    if as_json:
-        echo_json(found)
-        return
-    _show(found)
-    console().print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    console().print(f"page     {page}", markup=False, soft_wrap=True)
+    answer(found, write_complexity(out, found), _show, as_json=as_json)
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -88,4 +86,4 @@ def _show(found: dict[str, Any]) -> None:
             f"{r['n_parameters'] / 1e6:.3g}",
             str(r["size_px"]),
         )
-    console().print(table)
+    out.print(table)

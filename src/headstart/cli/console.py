@@ -1,12 +1,13 @@
-"""What the verbs share in showing things: progress bars, tables, numbers."""
+"""What the verbs share in showing things: progress bars, answers, numbers."""
 
 from __future__ import annotations
 
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from headstart.finetune import Epoch
+    from headstart.runs.report.pages import Section
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -51,6 +53,48 @@ def echo_json(value: Any, *, indent: int | None = 1) -> None:
 
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     typer.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+
+
+def answer(
+    found: Mapping[str, Any],
+    page: Path,
+    show: Callable[[Mapping[str, Any], Console], None],
+    *,
+    as_json: bool,
+    sentence: str | None = None,
+) -> None:
+    """Print the figures as JSON; or what `show` prints of them, their sentence, and where the page is.
+
+    `sentence` stands in the place of ``found["sentence"]``, where that says what was shown already.
+    """
+    if as_json:
+        echo_json(found)
+        return
+    out = console()
+    show(found, out)
+    said = found["sentence"] if sentence is None else sentence
+    out.print(said, style="bold", markup=False, soft_wrap=True)
+    out.print(f"page     {page}", markup=False, soft_wrap=True)
+
+
+def answer_with_page(
+    folder: Path,
+    name: str,
+    found: Mapping[str, Any],
+    show: Callable[[Mapping[str, Any], Console], None],
+    *,
+    title: str,
+    sections: Sequence[Section],
+    as_json: bool,
+    sentence: str | None = None,
+) -> None:
+    """Write the page of `found`, whose ``"sentence"`` is its answer; then `answer`."""
+    from headstart.runs.report.pages import write_page
+
+    page = write_page(
+        folder, name, title=title, sentence=found["sentence"], sections=sections, found=found
+    )
+    answer(found, page, show, as_json=as_json, sentence=sentence)
 
 
 def is_quiet() -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, parse_numbers, progress_bars
+from headstart.cli.console import answer, console, echo_json, parse_numbers, progress_bars
 from headstart.cli.texts import Texts
 
 if TYPE_CHECKING:
@@ -173,13 +173,7 @@ def _side_by_side(runs: Sequence[Run], folder: Path, *, as_json: bool) -> None:
     from headstart.runs.report.side_by_side import write_comparison
 
     found, page = write_comparison(runs, folder)
-    if as_json:
-        echo_json(found)
-        return
-    out = console()
-    out.print(runs_table(found["runs"]))
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)
+    answer(found, page, lambda found, out: out.print(runs_table(found["runs"])), as_json=as_json)
 
 
 def show(run: Run) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer_with_page, progress_bars
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +43,6 @@ def similar(
         headstart similar runs/photos new.jpg --k 20 --json
     """
     import headstart
-    from headstart.runs.report.pages import write_page
     from headstart.runs.report.retrieval import retrieval_sections
     from headstart.runs.retrieval import similar as find_similar
 
@@ -49,18 +51,15 @@ def similar(
         result = find_similar(opened, image, k=k, data=data, device=device, progress=progress)
     found = {"run": str(run), **result.to_dict()}
     folder = out or run.resolve().with_name(f"{run.resolve().name}-similar")
-    page = write_page(
+    answer_with_page(
         folder,
         "similar",
+        found,
+        _show,
         title=f"Training images like {image.name}",
-        sentence=result.sentence,
         sections=retrieval_sections(result, _accuracy(opened.metrics)),
-        found=found,
+        as_json=as_json,
     )
-    if as_json:
-        echo_json(found)
-    else:
-        _show(found, page)
 
 
 def _accuracy(metrics: Mapping[str, Any]) -> float | None:
@@ -70,7 +69,7 @@ def _accuracy(metrics: Mapping[str, Any]) -> float | None:
     return None if value is None else float(value)
 
 
-def _show(found: Mapping[str, Any], page: Path) -> None:
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -84,9 +83,6 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
     table.add_column("distance", justify="right")
     for number, row in enumerate(neighbour_rows(found), start=1):
         table.add_row(str(number), *map(one_line, row))
-    out = console()
     out.print(table)
     for note in found["notes"]:
         out.print(f"note: {note}", markup=False, soft_wrap=True)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)

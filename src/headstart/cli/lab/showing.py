@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer_with_page, progress_bars
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,21 +68,21 @@ def present(
     as_json: bool,
 ) -> None:
     """Write the page; print the first table, the sentence and where the page is, or JSON."""
-    from headstart.runs.report.pages import write_page
-
-    folder = out or options.default_folder(data or "sample", f"lab-{name}")
-    page = write_page(
-        folder, name, title=title, sentence=found["sentence"], sections=sections, found=found
-    )
-    if as_json:
-        echo_json(found)
-        return
-    shown = console()
     table = next((s.table for s in sections if s.table), None)
-    if table is not None:
-        _print_table(table, shown)
-    shown.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    shown.print(f"page     {page}", markup=False, soft_wrap=True)
+
+    def show(_: Mapping[str, Any], shown: Console) -> None:
+        if table is not None:
+            _print_table(table, shown)
+
+    answer_with_page(
+        out or options.default_folder(data or "sample", f"lab-{name}"),
+        name,
+        found,
+        show,
+        title=title,
+        sections=sections,
+        as_json=as_json,
+    )
 
 
 def _print_table(table: Table, shown: Console) -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer_with_page, progress_bars
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from headstart.backbones import Backbone
     from headstart.data import Index
     from headstart.progress import Progress
@@ -58,7 +60,6 @@ def advice(
     """
     from headstart.backbones import load
     from headstart.runs.report.advice import advice_sections
-    from headstart.runs.report.pages import write_page
     from headstart.transfer.advice import compare_depths, distances, make_rule, to_dict
     from headstart.transfer.profile import measure_profile
 
@@ -94,18 +95,16 @@ def advice(
         **to_dict(rule, references, compare_depths(profile), comparison),
     }
     found["sentence"] = f"{found['rule']} {found['verdict']}"
-    page = write_page(
+    answer_with_page(
         out or options.default_folder(data, "advice"),
         "advice",
+        found,
+        _show,
         title=f"What to do with {indexed.root.name}",
-        sentence=found["sentence"],
         sections=advice_sections(found),
-        found=found,
+        as_json=as_json,
+        sentence=found["verdict"],
     )
-    if as_json:
-        echo_json(found)
-    else:
-        _show(found, page)
 
 
 def _measure(
@@ -133,8 +132,7 @@ def _measure(
     )
 
 
-def _show(found: Mapping[str, Any], page: Path) -> None:
-    out = console()
+def _show(found: Mapping[str, Any], out: Console) -> None:
     much, far = found["has_much"], found["is_far"]
     out.print(
         f"images   {found['n_per_class']:.0f} a class: {'much' if much else 'little'} "
@@ -151,5 +149,3 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
     for line in (found["rule"], found.get("depth_verdict", "")):
         if line:
             out.print(line, markup=False, soft_wrap=True)
-    out.print(found["verdict"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)

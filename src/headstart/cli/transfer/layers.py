@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, is_quiet, progress_bars
+from headstart.cli.console import answer, is_quiet, progress_bars
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from headstart.backbones import Backbone
     from headstart.data import Index
     from headstart.transfer import Outcome
@@ -122,7 +124,7 @@ def layers(
     }
     folder = out or options.default_folder(data or target or "digits", "layers")
     page = write_generality(folder, figures)
-    _show(figures, page, as_json=as_json)
+    answer(figures, page, _show, as_json=as_json)
 
 
 def _check(data: str | None, halves: bool, base: str | None, target: str | None) -> None:
@@ -189,16 +191,12 @@ def _named(index: Index) -> str:
     return f"{index.root.name} ({names}{more})"
 
 
-def _show(found: Mapping[str, Any], page: Path, *, as_json: bool) -> None:
-    if as_json:
-        echo_json(found)
-        return
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
     from headstart.runs.report.generality import cells
 
-    out = console()
     table = Table(
         box=box.SIMPLE_HEAD,
         caption=f"accuracy on B in %; base B {100 * found['base_b'][0]:.1f}. Points lost: to "
@@ -215,5 +213,3 @@ def _show(found: Mapping[str, Any], page: Path, *, as_json: bool) -> None:
     out.print(table)
     for line in found["findings"]:
         out.print(line, markup=False, soft_wrap=True)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)

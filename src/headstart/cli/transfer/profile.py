@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer_with_page, progress_bars
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def profile(
@@ -63,7 +66,6 @@ def profile(
     from headstart.backbones.tapped import POOLINGS
     from headstart.cli.console import parse_numbers
     from headstart.errors import InputError
-    from headstart.runs.report.pages import write_page
     from headstart.runs.report.profile import profile_sections, profile_sentence
     from headstart.transfer.feature_blocks import NORMALISATIONS
     from headstart.transfer.profile import measure_profile
@@ -103,21 +105,18 @@ def profile(
         **to_dict(measured),
     }
     found["sentence"] = profile_sentence(found)
-    page = write_page(
+    answer_with_page(
         out or options.default_folder(data, "profile"),
         "profile",
+        found,
+        _show,
         title=f"Layers of {net.name} on {indexed.root.name}",
-        sentence=found["sentence"],
         sections=profile_sections(found),
-        found=found,
+        as_json=as_json,
     )
-    if as_json:
-        echo_json(found)
-    else:
-        _show(found, page)
 
 
-def _show(found: Mapping[str, Any], page: Path) -> None:
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -132,7 +131,6 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
         marks = ["*" if c["is_best"] else "~" if c["is_tie"] else " " for c in row]
         cells = [f"{100 * c['cv'][0]:.1f} {m}" for c, m in zip(row, marks, strict=True)]
         table.add_row(tap, *cells)
-    out = console()
     out.print(table)
     out.print(
         f"accuracy in %, {found['n_folds']}-fold cross-validation on {found['n_train']:,} training "
@@ -144,5 +142,3 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
     if len(joined) > 1:
         out.print(f"blocks   {', '.join(joined)}", markup=False, soft_wrap=True)
     out.print(depth_sentence(found), markup=False, soft_wrap=True)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)

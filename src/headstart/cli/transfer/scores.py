@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer_with_page, progress_bars
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from headstart.backbones import Backbone
 
 
@@ -40,7 +42,6 @@ def scores(
         headstart transfer scores photos/ --per tap
     """
     from headstart.errors import InputError
-    from headstart.runs.report.pages import write_page
     from headstart.runs.report.scores import score_sections
     from headstart.transfer.ranking import PER, rank
 
@@ -60,18 +61,15 @@ def scores(
             progress=progress,
         )
     found = {"data": indexed.root.name, "seed": seed, **ranking.to_dict()}
-    page = write_page(
+    answer_with_page(
         folder,
         "scores",
+        found,
+        _show,
         title=f"Transferability scores on {indexed.root.name}",
-        sentence=ranking.sentence,
         sections=score_sections(found),
-        found=found,
+        as_json=as_json,
     )
-    if as_json:
-        echo_json(found)
-    else:
-        _show(found, page)
 
 
 def named_backbones(text: str | None) -> list[Backbone]:
@@ -100,14 +98,13 @@ def _file_and_arch(text: str) -> tuple[str, str | None, str | None]:
     return (file, file, arch) if at else (text, None, None)
 
 
-def _show(found: Mapping[str, Any], page: Path) -> None:
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
     from headstart.errors import one_line
     from headstart.runs.report.scores import agreement_rows, candidate_rows, score_names
 
-    out = console()
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("layer" if found["per"] == "tap" else "backbone")
     shown = [n for n in score_names(found) if n != "H-score"]
@@ -133,5 +130,3 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
         for row in agreement_rows(found):
             table.add_row(*map(one_line, row))
         out.print(table)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer, progress_bars
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def shift(
@@ -93,13 +96,10 @@ def shift(
     }
     what = f"shift-{corrupt}" if corrupt else "shift"
     page = write_shift(out or options.default_folder(source, what), figures)
-    _show(figures, page, as_json=as_json)
+    answer(figures, page, _show, as_json=as_json)
 
 
-def _show(found: Mapping[str, Any], page: Path, *, as_json: bool) -> None:
-    if as_json:
-        echo_json(found)
-        return
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -115,9 +115,6 @@ def _show(found: Mapping[str, Any], page: Path, *, as_json: bool) -> None:
     table.add_column("points", justify="right")
     for row in (source_cells(found), *(cells(row) for row in found["methods"])):
         table.add_row(*row)
-    out = console()
     out.print(table)
     for line in found["findings"]:
         out.print(line, markup=False, soft_wrap=True)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)

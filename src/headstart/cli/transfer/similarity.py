@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer_with_page, progress_bars
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def similarity(
@@ -53,7 +56,6 @@ def similarity(
     """
     from headstart.backbones import load
     from headstart.features import cache_folder
-    from headstart.runs.report.pages import write_page
     from headstart.runs.report.similarity import similarity_sections
     from headstart.transfer.likeness import place
     from headstart.transfer.references import (
@@ -99,18 +101,15 @@ def similarity(
         "seed": seed,
         **likeness.to_dict(),
     }
-    page = write_page(
+    answer_with_page(
         folder,
         "similarity",
+        found,
+        _show,
         title=f"{indexed.root.name}: how far from the source of {net.name}",
-        sentence=likeness.sentence,
         sections=similarity_sections(found),
-        found=found,
+        as_json=as_json,
     )
-    if as_json:
-        echo_json(found)
-    else:
-        _show(found, page)
 
 
 def _check_names(names: list[str]) -> None:
@@ -122,7 +121,7 @@ def _check_names(names: list[str]) -> None:
         )
 
 
-def _show(found: Mapping[str, Any], page: Path) -> None:
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -146,7 +145,4 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
         measured = (features.partition(" ")[0], pixels.partition(" ")[0], removed)
         style = "bold" if name == found["target"] else None
         table.add_row(one_line(name, limit=18), kl, ends, frechet, *measured, style=style)
-    out = console()
     out.print(table)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json, progress_bars
+from headstart.cli.console import answer_with_page, progress_bars
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from headstart.data import Index
     from headstart.progress import Progress
     from headstart.transfer.datasize import DataSize
@@ -59,7 +61,6 @@ def size(
     from headstart.backbones import load
     from headstart.cli.console import parse_numbers
     from headstart.runs.report.datasize import datasize_sections, datasize_sentence
-    from headstart.runs.report.pages import write_page
     from headstart.transfer.datasize import measure_datasize, to_dict
 
     net = load(backbone, weights=weights, arch=arch)
@@ -87,18 +88,15 @@ def size(
         if scratch:
             found["scratch"] = _from_scratch(indexed, measured, epochs, seed, device, progress)
     found["sentence"] = datasize_sentence(found)
-    page = write_page(
+    answer_with_page(
         out or options.default_folder(data, "size"),
         "size",
+        found,
+        _show,
         title=f"How many images of {indexed.root.name} are enough",
-        sentence=found["sentence"],
         sections=datasize_sections(found),
-        found=found,
+        as_json=as_json,
     )
-    if as_json:
-        echo_json(found)
-    else:
-        _show(found, page)
 
 
 def _from_scratch(
@@ -122,7 +120,7 @@ def _from_scratch(
     return to_dict(points, measured, "A compact network")
 
 
-def _show(found: Mapping[str, Any], page: Path) -> None:
+def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -138,12 +136,9 @@ def _show(found: Mapping[str, Any], page: Path) -> None:
     for point in found["points"]:
         value, low, high = (100 * v for v in point["accuracy"])
         table.add_row(f"{point['n']}", f"{value:.1f}", f"[{low:.1f}, {high:.1f}]")
-    out = console()
     # Brackets of an interval are no markup.
     out.print(table, markup=False)
     if found["is_checked"]:
         out.print(check_sentence(found["forecasts"]), markup=False, soft_wrap=True)
     if found.get("scratch"):
         out.print(scratch_sentence(found["scratch"]), markup=False, soft_wrap=True)
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)
