@@ -27,6 +27,20 @@ class IntervalRow:
     mark: str = ""
     second: tuple[float, float, float] | None = None
 
+    @classmethod
+    def of_shares(
+        cls,
+        label: str,
+        shares: Sequence[float],
+        *,
+        mark: str = "",
+        second: Sequence[float] | None = None,
+    ) -> IntervalRow:
+        """A row in %, or of differences in points, from value, low and high as shares of one."""
+        value, low, high = (100 * v for v in shares)
+        below = None if second is None else (100 * second[0], 100 * second[1], 100 * second[2])
+        return cls(label=label, value=value, low=low, high=high, mark=mark, second=below)
+
 
 def interval_plot(
     rows: Sequence[IntervalRow],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from headstart import plots
@@ -56,8 +56,8 @@ def _quadrants(found: Found) -> Section:
 def _depth(found: Found) -> Section:
     depth = found["depth"]
     rows = [
-        _row(f"{depth['early']} (best earlier layer)", depth["early_cv"]),
-        _row(f"{depth['late']} (last layer)", depth["late_cv"]),
+        plots.IntervalRow.of_shares(f"{depth['early']} (best earlier layer)", depth["early_cv"]),
+        plots.IntervalRow.of_shares(f"{depth['late']} (last layer)", depth["late_cv"]),
     ]
     figure = plots.interval_plot(
         rows,
@@ -89,8 +89,3 @@ def _regimes(comparison: Mapping[str, Any], verdict: str) -> Section:
         caption="Accuracies in %, differences in points. * the quickest that the validation images "
         "cannot tell from the best.",
     )
-
-
-def _row(label: str, interval: Sequence[float]) -> plots.IntervalRow:
-    value, low, high = (100 * v for v in interval)
-    return plots.IntervalRow(label=label, value=value, low=low, high=high)

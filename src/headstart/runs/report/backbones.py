@@ -103,11 +103,9 @@ def _bubbles(found: Found) -> Section:
 
 def _speeds(found: Found) -> Section:
     rows = [
-        plots.IntervalRow(
-            label=f"{shown_name(row)}: {row['images_per_s']:,.0f} images/s",
-            value=100 * row["cv"][0],
-            low=100 * row["cv"][1],
-            high=100 * row["cv"][2],
+        plots.IntervalRow.of_shares(
+            f"{shown_name(row)}: {row['images_per_s']:,.0f} images/s",
+            row["cv"],
             mark="chosen" if row["is_chosen"] else "best" if row["is_best"] else "",
         )
         for row in sorted(found["candidates"], key=lambda r: -r["images_per_s"])

@@ -139,14 +139,12 @@ def _differences(found: Mapping[str, Any]) -> Markup | None:
 
 def _interval_rows(arms: Sequence[Mapping[str, Any]], field: str) -> list[plots.IntervalRow]:
     """Value, low and high of every arm, in % or points."""
-    rows = []
-    for arm in arms:
-        value, low, high = (100 * v for v in arm[field])
-        mark = "chosen" if arm["is_taken"] else ""
-        rows.append(
-            plots.IntervalRow(label=arm["name"], value=value, low=low, high=high, mark=mark)
+    return [
+        plots.IntervalRow.of_shares(
+            arm["name"], arm[field], mark="chosen" if arm["is_taken"] else ""
         )
-    return rows
+        for arm in arms
+    ]
 
 
 def _training(row: Mapping[str, Any], found: Mapping[str, Any], number: int) -> dict[str, Any]:

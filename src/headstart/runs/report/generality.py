@@ -134,12 +134,7 @@ def _line(found: Mapping[str, Any], kind: str, base: list[float]) -> Line:
 
 def _drops(found: Mapping[str, Any]) -> Section:
     rows = [
-        plots.IntervalRow(
-            label=f"{part} to {row['layer']}",
-            value=100 * row[field][0],
-            low=100 * row[field][1],
-            high=100 * row[field][2],
-        )
+        plots.IntervalRow.of_shares(f"{part} to {row['layer']}", row[field])
         for field, part in (("co_adaptation", "co-adaptation"), ("specificity", "specificity"))
         for row in found["layers"]
     ]

@@ -102,10 +102,7 @@ def _table(found: Mapping[str, Any]) -> Table:
 def _figure(found: Mapping[str, Any]) -> str:
     named = [("on the source itself", found["source"])]
     named += [(row["name"], row["accuracy"]) for row in found["methods"] if row["accuracy"]]
-    rows = [
-        plots.IntervalRow(label=name, value=100 * v[0], low=100 * v[1], high=100 * v[2])
-        for name, v in named
-    ]
+    rows = [plots.IntervalRow.of_shares(name, shares) for name, shares in named]
     return plots.interval_plot(
         rows,
         name="accuracies",

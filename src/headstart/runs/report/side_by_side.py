@@ -69,13 +69,7 @@ def comparison_sections(rows: Rows) -> list[Section]:
 
 def _accuracies(rows: Rows) -> Section:
     shown = [
-        plots.IntervalRow(
-            label=row["name"],
-            value=100 * row["cv"][0],
-            low=100 * row["cv"][1],
-            high=100 * row["cv"][2],
-            second=_percent(row["test"]) if row["test"] else None,
-        )
+        plots.IntervalRow.of_shares(row["name"], row["cv"], second=row["test"] or None)
         for row in rows
     ]
     figure = plots.interval_plot(
@@ -94,11 +88,11 @@ def _accuracies(rows: Rows) -> Section:
 
 
 def _differences(rows: Rows) -> Section:
-    shown = []
-    for row in rows:
-        if row["difference"]:
-            value, low, high = _percent(row["difference"])
-            shown.append(plots.IntervalRow(label=row["name"], value=value, low=low, high=high))
+    shown = [
+        plots.IntervalRow.of_shares(row["name"], row["difference"])
+        for row in rows
+        if row["difference"]
+    ]
     figure = plots.interval_plot(
         shown,
         name="runs-differences",
@@ -112,11 +106,6 @@ def _differences(rows: Rows) -> Section:
         figure=figure,
         caption="Paired differences on the same test images, with their 95 % intervals.",
     )
-
-
-def _percent(shares: Sequence[float]) -> tuple[float, float, float]:
-    value, low, high = (100 * v for v in shares)
-    return value, low, high
 
 
 def _table(rows: Rows) -> Section:
@@ -153,5 +142,5 @@ def against(row: Mapping[str, Any]) -> str:
 
 def bounded(interval: Sequence[float]) -> str:
     """An accuracy in % with its interval."""
-    value, low, high = _percent(interval)
+    value, low, high = (100 * v for v in interval)
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"

@@ -80,15 +80,7 @@ def _signed(share: float) -> str:
 
 
 def _accuracies(found: Mapping[str, Any]) -> Section:
-    rows = [
-        plots.IntervalRow(
-            label=row["name"],
-            value=100 * row["test"][0],
-            low=100 * row["test"][1],
-            high=100 * row["test"][2],
-        )
-        for row in found["methods"]
-    ]
+    rows = [plots.IntervalRow.of_shares(row["name"], row["test"]) for row in found["methods"]]
     figure = plots.interval_plot(
         rows,
         name="baseline-accuracies",
@@ -107,12 +99,7 @@ def _accuracies(found: Mapping[str, Any]) -> Section:
 
 def _differences(found: Mapping[str, Any]) -> Section:
     rows = [
-        plots.IntervalRow(
-            label=row["name"],
-            value=100 * row["difference"][0],
-            low=100 * row["difference"][1],
-            high=100 * row["difference"][2],
-        )
+        plots.IntervalRow.of_shares(row["name"], row["difference"])
         for row in found["methods"]
         if row["difference"]
     ]

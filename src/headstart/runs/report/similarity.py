@@ -84,13 +84,14 @@ def _target_row(found: Found, sets: Sequence[Found]) -> int | None:
 
 
 def _scale(found: Found) -> Section:
-    rows = []
-    for each in found["sets"]:
-        value, low, high = (100 * v for v in each["distance"]["medians"]["kl"])
-        mark = "chosen" if each["name"] == found["target"] else ""
-        rows.append(
-            plots.IntervalRow(label=each["name"], value=value, low=low, high=high, mark=mark)
+    rows = [
+        plots.IntervalRow.of_shares(
+            each["name"],
+            each["distance"]["medians"]["kl"],
+            mark="chosen" if each["name"] == found["target"] else "",
         )
+        for each in found["sets"]
+    ]
     return Section(
         heading="Where the data lie",
         text=[

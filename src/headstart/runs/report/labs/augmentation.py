@@ -13,10 +13,10 @@ _NAMES = {"basic": "basic", "augmix": "AugMix", "mixup:alpha=1": "Mixup, α = 1"
 
 def augmentation_sections(found: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[Section]:
     """The three pictures, and how far each policy moves a pixel."""
-    rows = []
-    for text, three in found["pixel_change"].items():
-        value, low, high = (100 * (v or 0.0) for v in three)
-        rows.append(plots.IntervalRow(label=_NAMES[text], value=value, low=low, high=high))
+    rows = [
+        plots.IntervalRow.of_shares(_NAMES[text], [v or 0.0 for v in three])
+        for text, three in found["pixel_change"].items()
+    ]
     return [
         Section(
             heading="Basic: crop, mirror, rotate, recolour",
