@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import answer
+from headstart.cli.console import answer_with_page
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +48,7 @@ def complexity(
     """
     from headstart.backbones.published import catalogue_names, front, published_results, source
     from headstart.errors import InputError
-    from headstart.runs.report.complexity import sentence, write_complexity
+    from headstart.runs.report.complexity import complexity_sections, sentence
 
     if everything and networks:
         raise InputError("--all shows every network: leave the names out, or leave out --all")
@@ -62,7 +62,15 @@ def complexity(
         "front": [r.to_dict() for r in front(results)],
     }
     found["sentence"] = sentence(found)
-    answer(found, write_complexity(out, found), _show, as_json=as_json)
+    answer_with_page(
+        out,
+        "complexity",
+        found,
+        _show,
+        title="Accuracy and what it costs",
+        sections=complexity_sections(found),
+        as_json=as_json,
+    )
 
 
 def _show(found: Mapping[str, Any], out: Console) -> None:

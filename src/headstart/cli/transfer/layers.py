@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import answer, is_quiet, progress_bars
+from headstart.cli.console import answer_with_page, is_quiet, progress_bars
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +76,7 @@ def layers(
         headstart transfer layers --base animals/ --target tools/ --backbone resnet18
     """
     from headstart.finetune import TrainSettings
-    from headstart.runs.report.generality import write_generality
+    from headstart.runs.report.generality import generality_sections
     from headstart.transfer.generality import measure_generality
 
     is_digits = data is None and base is None and target is None
@@ -122,9 +122,15 @@ def layers(
         "notes": list(dict.fromkeys((*a.notes, *b.notes))),
         **found.to_dict(),
     }
-    folder = out or options.default_folder(data or target or "digits", "layers")
-    page = write_generality(folder, figures)
-    answer(figures, page, _show, as_json=as_json)
+    answer_with_page(
+        out or options.default_folder(data or target or "digits", "layers"),
+        "layers",
+        figures,
+        _show,
+        title="Which layers transfer",
+        sections=generality_sections(figures),
+        as_json=as_json,
+    )
 
 
 def _check(data: str | None, halves: bool, base: str | None, target: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import answer, progress_bars
+from headstart.cli.console import answer_with_page, progress_bars
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +57,7 @@ def shift(
     from headstart.errors import InputError
     from headstart.features import cache_folder
     from headstart.finetune.network import features_tap
-    from headstart.runs.report.shift import write_shift
+    from headstart.runs.report.shift import shift_sections
     from headstart.transfer.corruption import corrupted_copy
     from headstart.transfer.shift import measure_shift
 
@@ -95,8 +95,15 @@ def shift(
         "notes": list(dict.fromkeys((*here.notes, *there.notes, *found.notes))),
     }
     what = f"shift-{corrupt}" if corrupt else "shift"
-    page = write_shift(out or options.default_folder(source, what), figures)
-    answer(figures, page, _show, as_json=as_json)
+    answer_with_page(
+        out or options.default_folder(source, what),
+        "shift",
+        figures,
+        _show,
+        title="Across a shift of domain",
+        sections=shift_sections(figures),
+        as_json=as_json,
+    )
 
 
 def _show(found: Mapping[str, Any], out: Console) -> None:

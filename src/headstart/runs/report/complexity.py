@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from headstart.plots.bubbles import Bubble, bubble_plot
-from headstart.runs.report.pages import Section, Table, write_page
-
-NAME = "complexity"
+from headstart.runs.report.pages import Section, Table
 
 
 def sentence(found: Mapping[str, Any]) -> str:
@@ -36,34 +33,20 @@ def sentence(found: Mapping[str, Any]) -> str:
     )
 
 
-def write_complexity(folder: Path, found: Mapping[str, Any]) -> Path:
-    """Write ``complexity.html``, ``.md`` with the figure, and ``.json``.
+def complexity_sections(found: Mapping[str, Any]) -> tuple[Section, ...]:
+    """The figure and the table.
 
     Parameters
     ----------
-    folder : Path
     found : mapping
         ``networks`` and ``front`` (lists of `headstart.backbones.published.Published.to_dict`),
-        ``reference``, ``source``, ``sentence``.
+        ``reference`` and ``source``.
 
     Returns
     -------
-    Path
-        The page.
-
-    Raises
-    ------
-    OutputError
-        The folder cannot be written.
+    tuple of Section
     """
-    return write_page(
-        folder,
-        NAME,
-        title="Accuracy and what it costs",
-        sentence=found["sentence"],
-        sections=[_figure(found), _table(found)],
-        found=found,
-    )
+    return _figure(found), _table(found)
 
 
 def _figure(found: Mapping[str, Any]) -> Section:
@@ -82,7 +65,7 @@ def _figure(found: Mapping[str, Any]) -> Section:
         points,
         x_axis="multiply-accumulates of one image, thousand million",
         y_axis="top-1 accuracy on ImageNet, %",
-        name=NAME,
+        name="complexity",
         title="Top-1 accuracy over operations",
         description="; ".join(_figures(r) for r in found["networks"]),
         area_axis="parameters",

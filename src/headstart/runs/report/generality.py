@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from headstart import plots
 from headstart.plots.lines import Line, line_plot
-from headstart.runs.report.pages import Section, Table, write_page
+from headstart.runs.report.pages import Section, Table
 from headstart.transfer.comparison import signed_points
 
-NAME = "layers"
 _WIDTH = 640.0
 
 
-def write_generality(folder: Path, found: Mapping[str, Any]) -> Path:
-    """Write ``layers.html``, ``layers.md`` with its figures, and ``layers.json``.
+def generality_sections(found: Mapping[str, Any]) -> tuple[Section, ...]:
+    """Findings, three figures, the table and how it was measured.
 
     Parameters
     ----------
-    folder : Path
     found : mapping
         `headstart.transfer.generality.Generality.to_dict`, with ``a``, ``b``, ``backbone``,
         ``size_px``, ``settings`` and ``notes`` added.
 
     Returns
     -------
-    Path
-        The page.
+    tuple of Section
     """
-    return write_page(
-        folder,
-        NAME,
-        title="Which layers transfer",
-        sentence=found["sentence"],
-        sections=sections(found),
-        found=found,
-    )
-
-
-def sections(found: Mapping[str, Any]) -> tuple[Section, ...]:
-    """Findings, three figures, the table and how it was measured."""
     return (
         Section(heading="What was found", text=found["findings"]),
         _accuracies(found),

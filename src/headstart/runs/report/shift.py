@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from headstart import plots
-from headstart.runs.report.pages import Section, Table, write_page
+from headstart.runs.report.pages import Section, Table
 from headstart.transfer.comparison import signed_points
 
-NAME = "shift"
 _PLAIN = "no adaptation"
 
 
-def write_shift(folder: Path, found: Mapping[str, Any]) -> Path:
-    """Write ``shift.html``, ``shift.md`` with its figure, and ``shift.json``.
+def shift_sections(found: Mapping[str, Any]) -> tuple[Section, ...]:
+    """Findings, the figure with the table, and how it was measured.
 
     Parameters
     ----------
-    folder : Path
     found : mapping
         `headstart.transfer.shift.Shift.to_dict`, with ``source_name``, ``target_name``,
         ``backbone``, ``tap`` and ``size_px`` added.
 
     Returns
     -------
-    Path
-        The page.
+    tuple of Section
     """
-    return write_page(
-        folder,
-        NAME,
-        title="Across a shift of domain",
-        sentence=found["sentence"],
-        sections=sections(found),
-        found=found,
-    )
-
-
-def sections(found: Mapping[str, Any]) -> tuple[Section, ...]:
-    """Findings, the figure with the table, and how it was measured."""
     return (
         Section(heading="What was found", text=found["findings"]),
         Section(
