@@ -192,10 +192,16 @@ def memory_per_image(points: Points) -> float:
 
 
 def duplicates_law(points: Points) -> tuple[float, float]:
-    """``(a, b)`` of ``seconds = a n^b`` for the search for near duplicates, from all its points."""
+    """``(a, b)`` of ``seconds = a n^b`` for the search for near duplicates, from all its points.
+
+    Never less than linear, through the largest point: where few images seem to cost more each, it is
+    the start that costs.
+    """
     found = _index_points(points)
     logs = np.log([p["n_images"] for p in found]), np.log([p["duplicates_s"] for p in found])
     b, log_a = np.polyfit(*logs, 1)
+    if b < 1:
+        return found[-1]["duplicates_s"] / found[-1]["n_images"], 1.0
     return float(np.exp(log_a)), float(b)
 
 

@@ -201,6 +201,16 @@ def test_limits__come_in_order_and_by_hand() -> None:
     assert len(calm) == len(ends) - 1
 
 
+@pytest.mark.parametrize(("power", "expected"), [(2.0, 2.0), (1.2, 1.2), (0.7, 1.0)])
+def test_duplicates_law__is_never_less_than_linear(power: float, expected: float) -> None:
+    points = made_up()
+    for n in (1000, 4000, 16000):
+        points[f"index:thumbs:{n}"]["duplicates_s"] = 1e-6 * n**power
+    a, b = projection.duplicates_law(points)
+    assert b == pytest.approx(expected)
+    assert a * 16000**b == pytest.approx(1e-6 * 16000**power)
+
+
 def test_page__says_what_breaks_first_and_draws_what_was_measured() -> None:
     machine = {"cpu": "a CPU", "cores": 2, "memory_gib": 1.0}
     sizes = {name: what[3] for name, what in scale.NETS.items()}
