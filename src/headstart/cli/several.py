@@ -59,7 +59,7 @@ def speaking_for_all() -> Iterator[None]:
         yield
         return
     from headstart.finetune.following import led
-    from headstart.finetune.processes import LostError, guarded
+    from headstart.finetune.processes import LostError, guarded, leave
 
     try:
         with guarded(here), led():
@@ -68,6 +68,10 @@ def speaking_for_all() -> Iterator[None]:
         # Whoever started this process may end it now, and it has something to say first.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise
+    except BaseException:
+        leave()
+        raise
+    leave()
 
 
 def follows(n: int, argv: Sequence[str], device: str | None, load: Callable[[], Backbone]) -> bool:

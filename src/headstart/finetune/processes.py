@@ -257,6 +257,21 @@ def join(device: str) -> Processes:
     return _joined
 
 
+def leave() -> None:
+    """Part from the other processes, where they were joined and all is said.
+
+    Threads of a group that are still there when the interpreter ends may end the process by an abort.
+    Not for after a `LostError`: to part from one that is gone may mean to wait for it.
+    """
+    global _joined
+    if _joined is None:
+        return
+    import torch.distributed as dist
+
+    _joined = None
+    dist.destroy_process_group()
+
+
 def own_device(device: str) -> str:
     """The device of this process: with several and ``cuda``, that of its number on its machine.
 
