@@ -134,7 +134,11 @@ def without_images(folder: Path, published: Published) -> None:
 
 @pytest.mark.parametrize(
     ("damage", "words"),
-    [(cut_off, "are cut off"), (without_names, "without a class name"), (without_images, "lacks")],
+    [
+        (cut_off, "are cut off"),
+        (without_names, "without a class name"),
+        (without_images, "must hold"),
+    ],
 )
 def test_read_cifar__a_damaged_copy_is_told_in_one_line(tmp_path, damage, words) -> None:
     published = CIFARS["cifar10"]
@@ -142,12 +146,16 @@ def test_read_cifar__a_damaged_copy_is_told_in_one_line(tmp_path, damage, words)
     with pytest.raises(DataError, match=words) as caught:
         read_cifar(published, tmp_path, "test", fetch=False)
     assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match=words):
+        index(f"cifar10:{tmp_path}")
 
 
 def test_read_cifar__another_archive_than_the_published_is_not_read(tmp_path) -> None:
-    packed(tmp_path, "cifar10")
+    packed(tmp_path / "datasets", "cifar10")
     with pytest.raises(DataError, match="is not the published file"):
-        read_cifar(CIFARS["cifar10"], tmp_path, "test", fetch=False)
+        read_cifar(CIFARS["cifar10"], tmp_path / "datasets", "test", fetch=False)
+    with pytest.raises(DataError, match=r"is not the published file.*remove it and retry"):
+        index("cifar10", cache=tmp_path)
 
 
 def test_index__pickled_cifar_is_not_read(tmp_path, monkeypatch) -> None:

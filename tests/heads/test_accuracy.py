@@ -84,6 +84,19 @@ def test_balanced_accuracy_interval__covers_the_truth_about_as_often_as_it_says(
     assert 0.935 <= np.mean(covered) <= 0.99
 
 
+def test_balanced_accuracy_interval__large_easy_classes_do_not_hide_small_hard_ones() -> None:
+    # Shares of 50 easy classes of 50 images and 50 hard ones of a single image: the least favourable.
+    rng = np.random.default_rng(0)
+    sizes, recalls = np.repeat([50, 1], 50), np.repeat([0.99, 0.5], 50)
+    truth = np.repeat(np.arange(100), sizes)
+    covered = []
+    for _ in range(1000):
+        correct = rng.random(len(truth)) < np.repeat(recalls, sizes)
+        found = balanced_accuracy_interval(truth, np.where(correct, truth, -1))
+        covered.append(found.low <= recalls.mean() <= found.high)
+    assert np.mean(covered) >= 0.88
+
+
 def test_balanced_accuracy_interval__refuses_arrays_that_do_not_match() -> None:
     with pytest.raises(ValueError, match="of one length"):
         balanced_accuracy_interval([0, 1], [0])

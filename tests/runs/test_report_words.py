@@ -14,7 +14,8 @@ from headstart.runs.report import story, words, write_report
 def candidate(tap: str, value: float, macs: int | None, **more: Any) -> dict[str, Any]:
     cv = {"value": value, "low": value - 0.01, "high": value + 0.01}
     flags = {"best": False, "tie": False, "chosen": False}
-    return {"tap": tap, "resolution": 224, "cv": cv, "macs": macs} | flags | more
+    facts = {"tap": tap, "resolution": 224, "cv": cv, "macs": macs, "n_features": 100}
+    return facts | flags | more
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,13 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
         ),
         (
             [candidate("a", 0.9, 9, best=True, chosen=True), candidate("b", 0.88, 5, tie=True)],
+            "Those that cost less are more than one point behind, so it was chosen.",
+        ),
+        (
+            [
+                candidate("a", 0.95, 9, best=True, chosen=True, n_features=1904),
+                candidate("b", 0.93, 9, tie=True, n_features=320),
+            ],
             "Those that cost less are more than one point behind, so it was chosen.",
         ),
         (

@@ -46,7 +46,7 @@ def test_sentence__takes_the_cheapest_that_ties() -> None:
     small = dataclasses.replace(small, cv_correct=small.cv_correct[::-1])
     found = compared(small, large)
     assert found.chosen.name == "small"
-    assert "Take small: it ties with large, at most one point behind" in found.sentence
+    assert "Take small: it ties with large, which costs" in found.sentence
     assert "8.0 times" in found.sentence
 
 

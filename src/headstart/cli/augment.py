@@ -250,7 +250,6 @@ def _training_records(
     data: str, n_images: int, seed: int, progress: Any
 ) -> tuple[list[Record], list[str]]:
     """A seeded choice of training images, and all classes."""
-
     indexed = options.index_data(data, progress=progress)
     records = list(indexed.train or indexed.records)
     return _shuffled(records, n_images, seed), list(indexed.classes)

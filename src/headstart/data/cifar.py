@@ -17,7 +17,7 @@ from PIL import Image
 
 from headstart.data.archives import download
 from headstart.data.sources import shown
-from headstart.errors import DataError
+from headstart.errors import DataError, one_line
 from headstart.progress import Progress, silent
 
 _SIDE_PX = 32
@@ -53,6 +53,10 @@ class Published:
     def archive(self) -> str:
         """Name of the archive."""
         return self.url.rpartition("/")[2]
+
+    def is_in(self, place: Path) -> bool:
+        """Whether a folder holds the archive, or what was in it."""
+        return (place / self.folder).is_dir() or (place / self.archive).is_file()
 
 
 CIFARS = {
@@ -126,7 +130,7 @@ def read_cifar(
         Neither is there, the download failed, or a file is not what it should be.
     """
     archive = place / published.archive
-    if not (place / published.folder).is_dir() and not archive.is_file():
+    if not published.is_in(place):
         if not fetch:
             raise DataError(
                 f"there is no {published.archive} in {shown(place)}, nor what is in it; the version "
@@ -134,7 +138,9 @@ def read_cifar(
             )
         download(published.url, archive, md5=published.md5, progress=progress)
     names, *parts = _read(published, place, (published.names, *published.files[split]))
-    classes = tuple(n for n in (line.strip() for line in names.decode().splitlines()) if n)
+    classes = tuple(
+        n for n in (line.strip() for line in names.decode(errors="replace").splitlines()) if n
+    )
     rows = np.frombuffer(b"".join(parts), dtype=np.uint8)
     width = published.n_label_bytes + _N_VALUES
     if not rows.size or rows.size % width:
@@ -153,7 +159,10 @@ def _read(published: Published, place: Path, files: tuple[str, ...]) -> list[byt
         try:
             return [(folder / name).read_bytes() for name in files]
         except OSError as error:
-            raise DataError(f"{shown(folder)} lacks {Path(error.filename).name}") from None
+            reason = one_line(error.strerror or str(error))
+            raise DataError(
+                f"{shown(folder)} cannot be read whole ({reason}): it must hold {', '.join(files)}"
+            ) from None
     archive = place / published.archive
     with archive.open("rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()

@@ -140,6 +140,9 @@ def _list_known(name: str, places: list[Path], fetched: Path | None, progress: P
     for place in places:
         try:
             return _load(name, place, download=False)
+        except DataError:
+            if _holds(place, name):
+                raise
         # Loaders say "not here" or "only half here" with whatever their parsing runs into.
         except Exception:
             continue
@@ -156,11 +159,18 @@ def _list_known(name: str, places: list[Path], fetched: Path | None, progress: P
         fetched.mkdir(parents=True, exist_ok=True)
         return _load(name, fetched, download=True, progress=progress)
     except Exception as error:  # the network, the disk, a damaged archive: see above
+        if isinstance(error, DataError) and _holds(fetched, name):
+            raise
         reason = one_line(str(error), limit=120)
         raise DataError(
             f"cannot download the data set {name!r}: {reason}; check the network, or set "
             f"HEADSTART_DATA to a folder that holds it {laid_out}"
         ) from None
+
+
+def _holds(place: Path, name: str) -> bool:
+    """Whether a CIFAR set is there, damaged or not."""
+    return name in CIFARS and CIFARS[name].is_in(place)
 
 
 def _load(name: str, root: Path, *, download: bool, progress: Progress = silent) -> Listing:

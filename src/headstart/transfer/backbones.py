@@ -113,8 +113,8 @@ class BackboneComparison:
                 "behind."
             )
         return (
-            f"{text} Take {self.chosen.name}: it ties with {self.best.name}, at most one point behind, "
-            f"which costs {self.best.macs / self.chosen.macs:.1f} times as much."
+            f"{text} Take {self.chosen.name}: it ties with {self.best.name}, which costs "
+            f"{self.best.macs / self.chosen.macs:.1f} times as much, and is at most one point behind."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def choice(metrics: Metrics) -> str:
         return f"{first} No other candidate comes within the noise of it, so it was chosen."
     others = words.plural(len(tied), "other ties", "others tie")
     second = f"{others} with it: the paired difference is inside the noise."
-    cheaper = [c for c in [best, *tied] if (c.get("macs") or 0) < (chosen.get("macs") or 0)]
+    cheaper = [c for c in [best, *tied] if _cost(c) < _cost(chosen)]
     if any(best["cv"]["value"] - c["cv"]["value"] <= MOST_BEHIND for c in cheaper):
         return f"{first} {second} Of these {place(chosen)} was chosen by the rule below."
     if chosen is best:
@@ -146,6 +146,11 @@ def choice(metrics: Metrics) -> str:
     saving = _saving(chosen, best, noun(metrics))
     among = "those at most one point behind" if cheaper else "these"
     return f"{first} {second} Of {among} {place(chosen)} is the cheapest{saving}, so it was chosen."
+
+
+def _cost(candidate: Metrics) -> tuple[int, int]:
+    """What the choice calls cheap."""
+    return candidate.get("macs") or 0, candidate["n_features"]
 
 
 def confusions(classes: Sequence[str], rows: Sequence[Sequence[int]]) -> list[Confusion]:
