@@ -33,7 +33,7 @@ REFUSALS = ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EIO")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials and the scenarios, and write what came of them; 1 where anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=16.0)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     seconds = 60 * asked.minutes

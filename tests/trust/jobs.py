@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -73,9 +74,10 @@ def make_world(world: Path) -> None:
 
 
 def said(work: Callable[[], None]) -> int:
-    """Run library code; its errors are said as the command says them."""
+    """Run library code; its errors and warnings are said as the command says them."""
     from headstart.errors import HeadstartError
 
+    logging.basicConfig(format="headstart: warning: %(message)s", force=True)
     try:
         work()
     except HeadstartError as error:
