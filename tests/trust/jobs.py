@@ -167,18 +167,18 @@ def fitted(box: Path, world: Path) -> dict[str, Any]:
     files = [run.folder / "predictions.csv", *sorted((run.folder / "model").iterdir())]
     return {
         "metrics": timeless(run.metrics),
-        "files": {f.name: _content(f) for f in files if f.suffix != ".json"},
+        "files": {f.name: sha256(f.read_bytes()) for f in files if f.suffix != ".json"},
     }
 
 
-def _content(file: Path) -> str | dict[str, str]:
-    """The digest of a file, or of each tensor in it: the header of a network holds times."""
-    if file.suffix != ".safetensors":
-        return sha256(file.read_bytes())
+def finetuned(box: Path, world: Path) -> dict[str, Any]:
+    """As of a fit, but of the network its tensors: its header holds times."""
     from safetensors.numpy import load_file
 
-    tensors = load_file(file)
-    return {name: sha256(value.tobytes()) for name, value in sorted(tensors.items())}
+    found = fitted(box, world)
+    network = load_file(box / "runs" / "photos" / "model" / "network.safetensors")
+    del found["files"]["network.safetensors"]
+    return found | {"network": {k: sha256(v.tobytes()) for k, v in sorted(network.items())}}
 
 
 def prepare_forced(box: Path, world: Path) -> None:
@@ -293,7 +293,7 @@ JOBS = {
         ),
         Job(name="fit --budget", run=run_budget, result=fitted, out="runs/photos"),
         Job(name="training", run=run_train, result=trained),
-        Job(name="finetune", run=run_finetune, result=fitted, out="runs/photos"),
+        Job(name="finetune", run=run_finetune, result=finetuned, out="runs/photos"),
         Job(name="finetune --compare", run=run_compare, result=compared),
     )
 }

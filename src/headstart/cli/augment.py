@@ -147,10 +147,7 @@ def trial(
     """
     from headstart.augment import parse_policy
     from headstart.backbones import load
-    from headstart.cli.comparison import (
-        run_comparison,
-        show_comparison,
-    )
+    from headstart.cli.comparison import run_comparison, show_comparison
     from headstart.finetune import TrainSettings
     from headstart.runs.settings import parse_seconds
     from headstart.transfer import augment_arms

@@ -37,10 +37,7 @@ def views(
         headstart augment views photos/ --views 8
     """
     from headstart.backbones import load
-    from headstart.cli.comparison import (
-        show_comparison,
-        told,
-    )
+    from headstart.cli.comparison import show_comparison, told
     from headstart.data import training_records
     from headstart.features import cache_folder
     from headstart.runs.report.comparison import write_comparison

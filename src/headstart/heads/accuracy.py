@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-# What the cheaper of two that tie may be behind, as a fraction.
-MOST_BEHIND = 0.01
+# What the cheaper of two that tie may be behind, as a fraction: a point, however differences round.
+MOST_BEHIND = 0.01 + 1e-9
 # Images of the mean recall that each class is counted with where its variance is told.
 N_PULL = 2
 
@@ -64,7 +64,7 @@ class PairedDifference(Interval):
         standard error is three to five points, of which two are really lost
         (``bench/statistics_trust.py``).
         """
-        return self.is_tie and self.value >= -MOST_BEHIND - 1e-9
+        return self.is_tie and self.value >= -MOST_BEHIND
 
 
 def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> Interval:

@@ -140,8 +140,9 @@ def choice(metrics: Metrics) -> str:
     if any(best["cv"]["value"] - c["cv"]["value"] <= MOST_BEHIND for c in cheaper):
         return f"{first} {second} Of these {place(chosen)} was chosen by the rule below."
     if chosen is best:
-        why = "Those that cost less are" if cheaper else "It is also the cheapest of them"
-        why += " more than one point behind" if cheaper else ""
+        why = "It is also the cheapest of them"
+        if cheaper:
+            why = "Those that cost less are more than one point behind"
         return f"{first} {second} {why}, so it was chosen."
     saving = _saving(chosen, best, noun(metrics))
     among = "those at most one point behind" if cheaper else "these"
