@@ -13,7 +13,15 @@ import pytest
 
 from headstart import files
 from headstart.errors import OutputError
-from headstart.files import held, is_held, sweep, whole_file, whole_folder, write_atomically
+from headstart.files import (
+    digest_file,
+    held,
+    is_held,
+    sweep,
+    whole_file,
+    whole_folder,
+    write_atomically,
+)
 
 DIES_WRITING = """
 import os, sys
@@ -179,3 +187,8 @@ def test_whole_folder__that_another_process_has_made_stays(tmp_path: Path) -> No
 def test_sweep__of_a_folder_that_is_not_there(tmp_path: Path) -> None:
     sweep(tmp_path / "nowhere")
     assert names(tmp_path) == []
+
+
+def test_digest_file__is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest_file(tmp_path / "a").startswith("ba7816bf8f01cfea")

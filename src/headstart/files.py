@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import importlib
 import os
 import re
@@ -155,6 +156,12 @@ def remove_whole(path: Path) -> None:
         doomed = _temporary(path)
         path.rename(doomed)
         shutil.rmtree(doomed)
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 (hex) of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_temporary(path: Path) -> bool:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from headstart.backbones.weights import digest_file, digest_weights, fit_weights, read_weights
+from headstart.backbones.weights import digest_weights, fit_weights, read_weights
 from headstart.errors import WeightsError
 
 
@@ -148,8 +148,3 @@ def test_fit_weights__says_which_keys_and_shapes() -> None:
     assert "1 missing (0.bias)" in text
     assert "1 not in the architecture (head.weight)" in text
     assert "3.weight is (5, 4) and should be (2, 4)" in text
-
-
-def test_digest_file__is_sha256(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert digest_file(tmp_path / "a").startswith("ba7816bf8f01cfea")

@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.backbones.weights import digest_file, read_weights
+from headstart.backbones.weights import read_weights
 from headstart.errors import WeightsError, one_line
+from headstart.files import digest_file
 
 if TYPE_CHECKING:
     from torch import Tensor

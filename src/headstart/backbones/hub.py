@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from headstart.backbones.architectures import Architecture, timm_cfg, torchvision_weights
-from headstart.backbones.weights import digest_file
 from headstart.errors import WeightsError, one_line
+from headstart.files import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

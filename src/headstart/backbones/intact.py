@@ -10,7 +10,7 @@ from typing import Literal
 from headstart.backbones import embedded
 from headstart.backbones.hub import HUB_FILES, digest_in_blob, digest_in_name
 from headstart.backbones.shortlist import hub_cache, torch_cache
-from headstart.backbones.weights import digest_file
+from headstart.files import digest_file
 
 _ENDINGS = (".pth", ".pt", ".bin", ".safetensors")
 

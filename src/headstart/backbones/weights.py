@@ -211,9 +211,3 @@ def digest_weights(module: nn.Module) -> str:
         sha.update(f"{key}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
         sha.update(memoryview(value.view(-1).view(torch.uint8).numpy()))
     return sha.hexdigest()
-
-
-def digest_file(path: Path) -> str:
-    """SHA-256 (hex) of the bytes of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

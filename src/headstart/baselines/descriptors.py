@@ -26,7 +26,8 @@ from headstart.baselines.settings import SiftSettings
 from headstart.baselines.sift import N_DIMS, dense_sift, opencv
 from headstart.data import read_rgb
 from headstart.errors import StoreError
-from headstart.files import mark_used, write_atomically
+from headstart.features.shards import SHARDS, check_shard, map_shard, write_shard
+from headstart.files import mark_used
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Descriptors:
         self.folder = cache / "sift" / hashlib.sha256(text.encode()).hexdigest()[:32]
         self._rows: dict[str, tuple[pa.Table, int]] = {}
         mark_used(self.folder)
-        for path in sorted(self.folder.glob("shard-*.arrow")):
+        for path in sorted(self.folder.glob(SHARDS)):
             self._open(path)
 
     def __contains__(self, digest: object) -> bool:
@@ -113,26 +114,13 @@ class Descriptors:
             "descriptors": pa.array([d.tobytes() for d, _ in found], pa.large_binary()),
             "places": pa.array([p.tobytes() for _, p in found], pa.large_binary()),
         }
-        batch = pa.record_batch(columns)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        payload = bytes(sink.getvalue().to_pybytes())
-        path = self.folder / f"shard-{hashlib.sha256(payload).hexdigest()}.arrow"
-        write_atomically(path, payload)
-        self._open(path)
+        self._open(write_shard(self.folder, pa.record_batch(columns)))
 
     def _open(self, path: Path) -> None:
         """Map one shard; a damaged one is set aside, its images count as missing."""
-        import pyarrow as pa
-
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest != path.stem.removeprefix("shard-"):
-                raise ValueError("its bytes do not match its name")
-            with pa.memory_map(str(path)) as source:
-                table = pa.ipc.open_file(source).read_all()
+            check_shard(path)
+            table = map_shard(path)
         except FileNotFoundError:  # another run has just set it aside
             return
         except OSError as error:  # the shard may be whole: it is left where it is

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import StoreError
-from headstart.files import write_atomically
+from headstart.files import digest_file, write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,9 +29,7 @@ def check_shard(path: Path) -> None:
     OSError
         It cannot be read.
     """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if path.name != shard_name(digest):
+    if path.name != shard_name(digest_file(path)):
         raise ValueError("its bytes do not match its name")
 
 

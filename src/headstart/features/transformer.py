@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,6 +19,7 @@ from headstart.data import Record
 from headstart.errors import DataError, InputError, one_line
 from headstart.features.extraction import extract
 from headstart.features.pictures import list_sources
+from headstart.files import digest_file
 
 
 class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -204,8 +204,7 @@ def _as_file(source: Any, path: Path) -> Path:
 
 def _record(path: Path, i: int) -> Record:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = digest_file(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a possible file name"
         raise DataError(f"image {i} of X: cannot read {one_line(str(path))} ({reason})") from error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from headstart.data import read_rgb
 from headstart.errors import DataError, RunError, one_line
+from headstart.files import digest_file
 from headstart.heads.examples import normalize_rows
 from headstart.heads.retrieval import Retrieval, measure_retrieval, nearest
 from headstart.progress import Progress, silent
@@ -189,7 +190,8 @@ class TrainingImages:
 
     def nearest(self, query: Path, k: int) -> tuple[tuple[Neighbour, ...], int]:
         """The nearest training images, and how many with the picture's own bytes were left out."""
-        [row], digest = _query_features(self.run, query, self.device, self.cache), _digest(query)
+        [row] = _query_features(self.run, query, self.device, self.cache)
+        digest = digest_file(query)
         others = [i for i, r in enumerate(self.records) if r.digest != digest]
         if not others:
             raise RunError(f"{self.index.root} has no training image besides the picture itself")
@@ -302,10 +304,3 @@ def _query_features(
     if unreadable:
         raise DataError(f"{one_line(str(query))}: {next(iter(unreadable.values()))}")
     return normalize_rows(run.model.join(parts), "l2")
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,14 +6,13 @@ tells damage, not intent: who can write the files can write it anew.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from headstart.errors import RunError, one_line
-from headstart.files import write_atomically
+from headstart.files import digest_file, write_atomically
 
 NAME = "SHA256SUMS"
 HAS_SUMS = "has_sums"
@@ -31,7 +30,7 @@ def write_sums(folder: Path) -> None:
         The folder is read-only, or the disk is full.
     """
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != NAME)
-    lines = [f"{_digest(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
+    lines = [f"{digest_file(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
     write_atomically(folder / NAME, "".join(lines).encode())
 
 
@@ -61,7 +60,7 @@ def check_sums(folder: Path, run: Mapping[str, Any]) -> None:
         if line is None or not _is_inside(line[2]):
             raise RunError(f"{_shown(folder, NAME)} is damaged: {_REMEDY}")
         try:
-            found = _digest(folder / line[2])
+            found = digest_file(folder / line[2])
         except OSError as error:
             raise RunError(
                 f"{_shown(folder, line[2])} cannot be read ({error.strerror}): {_REMEDY}"
@@ -74,11 +73,6 @@ def check_sums(folder: Path, run: Mapping[str, Any]) -> None:
 
 
 _REMEDY = "copy the run folder again, or fit again"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_inside(name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from headstart.data.archives import data_root, unpack_zip
 from headstart.errors import DataError, RunError, one_line
+from headstart.files import digest_file
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -81,8 +81,7 @@ class Workspace:
         DataError
             The archive is damaged, dangerous or too large.
         """
-        with archive.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:8]
+        digest = digest_file(archive)[:8]
         stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in archive.stem).strip("-")
         folder = self.runs / UPLOADS / digest / (stem or "pictures")
         if not folder.is_dir():
