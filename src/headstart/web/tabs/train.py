@@ -72,9 +72,10 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
     settings = [backbone, sizes, budget, share, seed]
     inside.input(_opened, [folder, inside], [folder, inside, wrong], **quiet())
     folder.blur(_choices, folder, inside, **quiet())
-    archive.upload(_unpacker(work), archive, [folder, found], api_visibility="private").success(
-        _look, [folder, share, seed], found, api_visibility="private"
-    )
+    archive.upload(
+        _unpacker(work), [archive, share, seed], [folder, found], show_progress_on=found,
+        api_visibility="private",
+    )  # fmt: skip
     look.click(_look, [folder, share, seed], found, api_visibility="private")
     start.click(_starter(jobs), [folder, name, *settings], [listed, wrong], **quiet())
     stop.click(_stopper(jobs), listed, wrong, **quiet())
@@ -109,14 +110,21 @@ def _opened(text: str, chosen: str) -> tuple[Any, Any, str]:
         return text, gr.Dropdown(value=None), html.alert(error)
 
 
-def _unpacker(work: Workspace) -> Callable[[str | None], tuple[Any, str]]:
-    def unpack(archive: str | None) -> tuple[Any, str]:
+def _unpacker(work: Workspace) -> Callable[..., tuple[Any, str]]:
+    # One event unpacks and looks: of two, the second's answer would take the place of an error's line.
+    def unpack(
+        archive: str | None,
+        share: float,
+        seed: int,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Any, str]:
         if archive is None:
             return gr.skip(), ""
         try:
-            return str(work.unpack(Path(archive))), html.note("Unpacked.")
+            folder = str(work.unpack(Path(archive)))
         except Exception as error:
             return "", html.alert(told(error))
+        return folder, _look(folder, share, seed, progress)
 
     return unpack
 
