@@ -124,7 +124,7 @@ def extract_on_cluster(
             for answer in Answer.from_table(table):
                 job.take(answer)
             job.tell()
-        job.judge(crew.n_workers)
+        job.judge()
     result.seconds = time.perf_counter() - started
     return result
 
@@ -137,11 +137,12 @@ class _Job:
     progress: Progress
     n_passes: int = 0
     n_units: int = 0
-    workers: set[str] = field(default_factory=set)
+    replacements: set[str] = field(default_factory=set)
 
     def take(self, answer: Answer) -> None:
         """Keep what a worker sent."""
-        self.workers.add(answer.worker)
+        if answer.is_replacement:
+            self.replacements.add(answer.worker)
         if answer.size_px:
             self.result.stores[answer.size_px].write(answer.payload)
             self.result.n_forward += answer.n_rows
@@ -151,13 +152,13 @@ class _Job:
         self.n_passes += answer.n_passes
         self.n_units += answer.n_units
 
-    def judge(self, n_workers: int) -> None:
+    def judge(self) -> None:
         """Tell of lost workers; raise where nothing could be read."""
-        n_lost = len(self.workers) - n_workers
-        if n_lost > 0:
+        # Ray gives a lost worker's units to its replacement, so each that mattered answers.
+        if self.replacements:
             logger.warning(
-                "%d of the workers were lost and replaced; what they had in hand was computed again",
-                n_lost,
+                "workers lost and replaced: %d; what they had in hand was computed again",
+                len(self.replacements),
             )
         if self.result.unreadable and not self.result.n_forward + self.result.n_cached:
             reason = next(iter(self.result.unreadable.values()))

@@ -90,6 +90,8 @@ class Answer:
     ----------
     worker : str
         Machine, process and a token: another one after a restart.
+    is_replacement : bool
+        Whether that worker stands in for one that was lost.
     payload : bytes
         As the store keeps it.
     n_rows : int
@@ -105,6 +107,7 @@ class Answer:
     """
 
     worker: str
+    is_replacement: bool = False
     engine: str = ""
     size_px: int = 0
     payload: bytes = b""
@@ -136,10 +139,12 @@ class Worker:
     """
 
     def __init__(self, plan: Any) -> None:
+        self.is_replacement = False
         if not isinstance(plan, Plan):
             import ray
 
             plan = ray.get(plan)
+            self.is_replacement = bool(ray.get_runtime_context().was_current_actor_reconstructed)
         self.plan: Plan = plan
         network = plan.network
         if plan.has_own_cache:
@@ -213,7 +218,7 @@ class Worker:
         return self._answer(size_px=size, payload=payload, n_rows=n_rows, engine=engine)
 
     def _answer(self, **facts: Any) -> Answer:
-        return Answer(worker=self.name, **facts)
+        return Answer(worker=self.name, is_replacement=self.is_replacement, **facts)
 
     def _ready(self, sizes: Iterable[int]) -> dict[int, Engine]:
         new = [s for s in sizes if s not in self._engines]
