@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import stat
+import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -172,9 +174,36 @@ def test_unpack_zip__a_member_whose_bytes_are_damaged_is_one_line(tmp_path: Path
     data = bytearray((tmp_path / "a.zip").read_bytes())
     data[at : at + 20] = b"\xff" * 20
     (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(DataError, match="cannot unpack") as caught:
+    with pytest.raises(
+        DataError, match=r"cannot unpack.*; put a whole copy in its place"
+    ) as caught:
         unpack_zip(tmp_path / "a.zip", tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="there is no disk here that is always full"
+)
+def test_unpack_zip__a_full_disk_is_no_fault_of_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.txt", b"abc")
+    monkeypatch.setattr(tempfile, "mkdtemp", made_full(tmp_path))
+    with pytest.raises(DataError, match=r"No space left.*; make room, or unpack it by hand"):
+        unpack_zip(tmp_path / "a.zip", tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
+
+
+def made_full(tmp_path: Path) -> Callable[..., str]:
+    """Makes folders in which the file a.txt has no room."""
+
+    def make(**_: object) -> str:
+        (tmp_path / "partial").mkdir()
+        (tmp_path / "partial" / "a.txt").symlink_to("/dev/full")
+        return str(tmp_path / "partial")
+
+    return make
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,13 @@ def download(
         Path(temporary).unlink(missing_ok=True)
 
 
-def unpack_zip(archive: Path, folder: Path) -> None:
+def unpack_zip(archive: Path, folder: Path, *, name: str | None = None) -> None:
     """Unpack a zip into a folder that does not exist yet, whole or not at all.
+
+    Parameters
+    ----------
+    name : str, optional
+        What messages call the archive, where its path says nothing to the person who gave it.
 
     Raises
     ------
@@ -87,20 +92,23 @@ def unpack_zip(archive: Path, folder: Path) -> None:
         Where it is damaged or unpacks to too much; or where a member would land outside ``folder``,
         is a link or a device, or has the name of another one.
     """
+    called = shown(name or archive)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpack-"))
     try:
         with zipfile.ZipFile(archive) as members:
             infos = members.infolist()
             for info in infos:
-                _check_member(info, archive)
-            _check_names(infos, archive)
-            _check_size(infos, archive)
+                _check_member(info, called)
+            _check_names(infos, called)
+            _check_size(infos, archive, called)
             members.extractall(partial)
         partial.replace(folder)
     except _DAMAGED as error:
         reason = one_line(str(error), limit=120)
-        raise DataError(f"cannot unpack {shown(archive)}: {reason}; remove it and retry") from None
+        is_the_disk = isinstance(error, OSError) and error.errno is not None
+        todo = "make room, or unpack it by hand" if is_the_disk else "put a whole copy in its place"
+        raise DataError(f"cannot unpack {called}: {reason}; {todo} and retry") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -141,36 +149,36 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-def _check_size(infos: list[zipfile.ZipInfo], archive: Path) -> None:
+def _check_size(infos: list[zipfile.ZipInfo], archive: Path, called: str) -> None:
     unpacked = sum(info.file_size for info in infos)
     packed = archive.stat().st_size  # not the sum of what members claim: they may overlap
     if unpacked > _MAX_UNPACKED_BYTES:
-        raise DataError(f"{shown(archive)} unpacks to more than 8 GB: refused")
+        raise DataError(f"{called} unpacks to more than 8 GB: refused")
     if len(infos) > _MAX_MEMBERS:
-        raise DataError(f"{shown(archive)} holds more than {_MAX_MEMBERS:,} files: refused")
+        raise DataError(f"{called} holds more than {_MAX_MEMBERS:,} files: refused")
     if unpacked > max(_BOMB_BYTES, _BOMB_RATIO * packed):
         raise DataError(
-            f"{shown(archive)} holds {packed:,} bytes that unpack to {unpacked:,}, which no pictures "
+            f"{called} holds {packed:,} bytes that unpack to {unpacked:,}, which no pictures "
             "do: the archive is refused"
         )
 
 
-def _check_member(info: zipfile.ZipInfo, archive: Path) -> None:
+def _check_member(info: zipfile.ZipInfo, called: str) -> None:
     path = PurePosixPath(info.filename.replace("\\", "/"))
     kind = stat.S_IFMT(info.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
         raise DataError(
-            f"{shown(archive)} holds {shown(info.filename)}, which would be written outside its "
+            f"{called} holds {shown(info.filename)}, which would be written outside its "
             "folder: the archive is refused"
         )
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):  # 0: written on a system without modes
         raise DataError(
-            f"{shown(archive)} holds {shown(info.filename)}, which is a link or a device and no "
+            f"{called} holds {shown(info.filename)}, which is a link or a device and no "
             "file: the archive is refused"
         )
 
 
-def _check_names(infos: list[zipfile.ZipInfo], archive: Path) -> None:
+def _check_names(infos: list[zipfile.ZipInfo], called: str) -> None:
     """Refuse two names that are one on some system: one file would silently replace the other."""
     known: dict[str, str] = {}
     for info in infos:
@@ -178,7 +186,7 @@ def _check_names(infos: list[zipfile.ZipInfo], archive: Path) -> None:
         key = unicodedata.normalize("NFC", name).casefold()
         if key in known and not (info.is_dir() and known[key] == name):
             raise DataError(
-                f"{shown(archive)} holds {shown(known[key])} and {shown(info.filename)}, which are "
+                f"{called} holds {shown(known[key])} and {shown(info.filename)}, which are "
                 "one file on some computers: the archive is refused"
             )
         known[key] = name

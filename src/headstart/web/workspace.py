@@ -85,7 +85,7 @@ class Workspace:
         stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in archive.stem).strip("-")
         folder = self.runs / UPLOADS / digest / (stem or "pictures")
         if not folder.is_dir():
-            unpack_zip(archive, folder)
+            unpack_zip(archive, folder, name=archive.name)
         return data_root(folder)
 
 
