@@ -144,6 +144,24 @@ def test_comparison__a_tie_takes_the_quicker() -> None:
     assert "which the noise cannot tell from nothing" in c.sentence
 
 
+def test_comparison__of_ties_that_take_about_as_long_the_clock_does_not_choose() -> None:
+    right = [1] * 50
+    less, more = [0, 0, 1, *right], [1, 1, 0, *right]
+    for a_s, b_s, taken in (
+        (1.0, 1.9, "b"),  # less than a second apart
+        (1.9, 1.0, "b"),
+        (100.0, 120.0, "b"),  # less than a quarter
+        (120.0, 100.0, "b"),
+        (100.0, 130.0, "a"),
+        (1.0, 2.5, "a"),
+    ):
+        c = two(made("a", less, right, a_s), made("b", more, right, b_s))
+        assert c.taken == taken, (a_s, b_s)
+    for a_s, b_s in ((1.0, 1.1), (1.1, 1.0)):  # as accurate and as quick: the first
+        c = two(made("a", less, right, a_s), made("b", less, right, b_s))
+        assert c.best == c.taken == "a"
+
+
 def test_comparison__a_clear_winner_is_taken_with_its_gain() -> None:
     c = two(
         made("a", [0] * 30 + [1] * 70, [0] * 30 + [1] * 70, 1.0),

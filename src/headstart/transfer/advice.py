@@ -245,9 +245,10 @@ def regime_verdict(rule: Rule, comparison: Comparison) -> str:
     gain = comparison.val_difference(best, advised)
     points = _points(gain)
     if gain.low <= 0 <= gain.high:
+        is_cheaper = comparison.seconds(best) < comparison.seconds(advised)
         return (
             f"Measured: {kind} ({best}) does as well as what the rule advises ({advised}), "
-            f"{points} points on the validation images, and is cheaper."
+            f"{points} points on the validation images{', and is cheaper' * is_cheaper}."
         )
     return (
         f"Measured: {kind} ({best}) beats what the rule advises ({advised}) by {points} points on "

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 # A tenth is enough to choose by where there are many; few images need more.
 MANY_IMAGES = 1000
+# Times nearer than this count as one: the clock of another run would order them otherwise.
+AS_QUICK = 1.25
+AS_QUICK_S = 1.0
 
 
 class FitsArms(Protocol):
@@ -149,14 +152,20 @@ class Comparison:
 
     @property
     def best(self) -> str:
-        """The arm of the highest validation accuracy; of equals, the quickest."""
-        return max(self.outcomes, key=lambda name: (self.val_accuracy(name), -self.seconds(name)))
+        """The arm of the highest validation accuracy; of equals, the first."""
+        return max(self.outcomes, key=self.val_accuracy)
 
     @property
     def taken(self) -> str:
-        """The quickest arm that the validation images cannot tell from the best."""
-        ties = [n for n in self.outcomes if self.val_difference(n, self.best).is_tie]
-        return min([*ties, self.best], key=self.seconds)
+        """The quickest arm that the validation images cannot tell from the best.
+
+        Of several that take about as long (within a quarter, or a second), the most accurate there.
+        """
+        best = self.best
+        ties = [n for n in self.outcomes if n == best or self.val_difference(n, best).is_tie]
+        least = min(map(self.seconds, ties))
+        limit = max(AS_QUICK * least, least + AS_QUICK_S)
+        return max((n for n in ties if self.seconds(n) <= limit), key=self.val_accuracy)
 
     @property
     def sentence(self) -> str:
