@@ -157,6 +157,8 @@ def test_comparison__of_ties_that_take_about_as_long_the_clock_does_not_choose()
     ):
         c = two(made("a", less, right, a_s), made("b", more, right, b_s))
         assert c.taken == taken, (a_s, b_s)
+        said = "points over a on validation images, within the noise, +0.0 "
+        assert (said in c.sentence) == (taken == "b")
     for a_s, b_s in ((1.0, 1.1), (1.1, 1.0)):  # as accurate and as quick: the first
         c = two(made("a", less, right, a_s), made("b", less, right, b_s))
         assert c.best == c.taken == "a"

@@ -350,6 +350,7 @@ def _sentence(c: Comparison) -> str:
         )
     gain = c.val_difference(c.taken, c.reference.name)
     text = f"Take {c.taken}: {_points(gain)} points over {c.reference.name} on validation {c.noun}s"
+    text += ", within the noise" if gain.low <= 0 <= gain.high else ""
     test = c.test_difference(c.taken)
     if test is not None:
         text += f", {_points(test)} on the test {c.noun}s"
