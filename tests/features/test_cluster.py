@@ -276,7 +276,7 @@ def test_extract_on_cluster__a_worker_killed_midway_ends_with_the_full_equal_set
         told.append((done, total))
         if done and not killed:
             for pid in list(mapworkers(busy=True))[-1:]:
-                killed.append(pid)
+                killed.append(done)
                 os.kill(pid, signal.SIGKILL)
 
     result = extract_on_cluster(
@@ -284,6 +284,7 @@ def test_extract_on_cluster__a_worker_killed_midway_ends_with_the_full_equal_set
         cache=tmp_path / "ray", progress=kill,
     )  # fmt: skip
     assert killed
+    assert 0 < killed[0] < 64  # there was work left
     assert told[-1] == (64, 64)
     assert "workers lost and replaced: 1" in caplog.text
     assert set(result.unreadable) == {records[3].digest} == set(expected.unreadable)
