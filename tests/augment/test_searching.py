@@ -62,7 +62,7 @@ def test_search__the_same_seed_gives_the_same_policy() -> None:
 def test_search__keeps_to_its_time() -> None:
     started = time.monotonic()
     result = found(n_steps=10_000, budget_s=1.5)
-    assert time.monotonic() - started < 20  # all steps would take minutes
+    assert time.monotonic() - started < 4
     assert 1 <= len(result.history) < 10_000
 
 
