@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from headstart.data import Index, Record, duplicate_groups, index, make_split
 from headstart.features import cache_folder, extract
 from headstart.heads import LinearSVM, stratified_folds
-from headstart.heads.svm import DEFAULT_CS
+from headstart.heads.costs import COSTS
 from headstart.runs.blocks import read_blocks, usual_blocks
 from headstart.runs.choose import RULE, choose
 from headstart.runs.measure import measure
@@ -249,7 +249,7 @@ def regrets(data: DataSet) -> list[dict[str, Any]]:
     """The choice of `fit` on ten splits, against the best in hindsight; kept seed by seed."""
     found = []
     for share, seed in itertools.product(data.test_shares, range(N_SEEDS)):
-        what = ["regret, paired", *_facts(data), seed, share, list(DEFAULT_CS), RESOLUTIONS, RULE]
+        what = ["regret, paired", *_facts(data), seed, share, list(COSTS), RESOLUTIONS, RULE]
         found.append(kept(what, partial(regret, data, share, seed)))
         print(f"  seed {seed}: {found[-1]['chosen']} {found[-1]['plain']:+.3f}", flush=True)
     return found
@@ -266,7 +266,7 @@ def regret(data: DataSet, test_share: float, seed: int) -> dict[str, Any]:
     y = np.array([r.label for r in train])
     folds = stratified_folds(y, duplicate_groups(images, train), n_folds=5, seed=seed)
     candidates = measure(
-        data.stores, backbone(), train, folds, Cs=sorted(DEFAULT_CS), cache=cache_folder()
+        data.stores, backbone(), train, folds, Cs=sorted(COSTS), cache=cache_folder()
     )
     choice = choose(candidates)
     right = np.stack([right_on(data, c, train, y, test) for c in candidates])

@@ -20,19 +20,20 @@ SHARED_FILES = frozenset({"errors", "files", "progress", "wording"})
 
 # A room, and the rooms that it may import besides itself (the drawing in the design).
 IMAGES = {"data", "backbones"}
-TRAINING = IMAGES | {"augment", "features", "finetune", "heads"}
+TRAINING = IMAGES | {"augment", "features", "finetune", "heads", "probe"}
 MAY_IMPORT: dict[str, set[str]] = {
     "data": set(),
     "backbones": {"data"},
     "augment": IMAGES,
     "features": IMAGES,
     "heads": set(),
+    "probe": {"data", "heads"},
     "finetune": IMAGES | {"augment", "features"},
     "transfer": TRAINING,
     "runs": TRAINING | {"transfer", "plots", "convolution", "baselines", "labs", "text"},
     "plots": set(),
     "convolution": IMAGES,
-    "baselines": IMAGES | {"features", "heads"},
+    "baselines": IMAGES | {"features", "heads", "probe"},
     "labs": TRAINING,
     "export": IMAGES | {"features", "heads", "finetune", "runs"},
     "text": TRAINING,

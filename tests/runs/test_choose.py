@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.probe import Scores
 from headstart.runs.blocks import Blocks
 from headstart.runs.choose import Candidate, choose
-from headstart.runs.memo import Scores
 
 N = 200
 

@@ -13,9 +13,8 @@ from headstart.data import Index, training_records
 from headstart.errors import InputError
 from headstart.features import extract
 from headstart.finetune.network import features_tap
-from headstart.heads import accuracy_interval
+from headstart.probe import Scores
 from headstart.runs.report.scores import score_sections
-from headstart.transfer.probe import Probe
 from headstart.transfer.ranking import (
     Candidate,
     Ranking,
@@ -106,7 +105,13 @@ def test_rank__two_backbones_have_names_and_no_correlation(
 
 def candidate(name: str, score: float, share: float) -> Candidate:
     correct = np.arange(100) < 100 * share
-    probe = Probe(accuracy=accuracy_interval(correct), C=1.0, correct=correct)
+    probe = Scores(
+        n_features=2,
+        C=1.0,
+        accuracy_by_C=(share,),
+        decisions=np.zeros((100, 2), np.float32),
+        correct=correct,
+    )
     return Candidate(
         name=name,
         backbone=name,

@@ -17,9 +17,10 @@ from headstart.baselines.encoding import ASSIGNMENTS, chi2_map
 from headstart.baselines.pixels import fit_neighbours, tiny_images
 from headstart.baselines.settings import SiftSettings
 from headstart.baselines.words import answer, row_of
-from headstart.data import duplicate_groups, training_records
+from headstart.data import training_records
 from headstart.errors import DataError
-from headstart.heads import OutputLayer, fit_output_layer, stratified_folds
+from headstart.heads import OutputLayer
+from headstart.probe import fit_best, training_folds
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from headstart.data import Index, Record
 
 Floats = NDArray[np.float32]
-
-CS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-N_FOLDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +73,11 @@ class _Task:
             )
         self.y = np.array([r.label for r in self.train])
         self.truth = np.array([r.label for r in self.test])
-        groups = duplicate_groups(self.indexed, self.train)
-        self.folds = stratified_folds(self.y, groups, N_FOLDS, self.seed)
+        self.folds = training_folds(self.indexed, self.train, seed=self.seed)
 
     def fit(self, X: Floats) -> OutputLayer:
         """The linear SVM with the C of highest cross-validated accuracy."""
-        return fit_output_layer(X, self.y, CS, self.folds)
+        return fit_best(X, self.y, self.folds)
 
     def describe(self) -> dict[str, Any]:
         """The data, for the page."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.heads import sparse
 from headstart.heads.calibration import fit_temperature
+from headstart.heads.examples import Normalize
 from headstart.heads.outofcore import set_up
 from headstart.heads.passes import Labels
 from headstart.heads.path import PathResult, cross_validate, label_columns
@@ -43,19 +44,29 @@ class OutputLayer:
 
 
 def fit_output_layer(
-    X: ArrayLike, y: ArrayLike, Cs: Sequence[float], folds: NDArray[np.integer]
+    X: ArrayLike,
+    y: ArrayLike,
+    Cs: Sequence[float],
+    folds: NDArray[np.integer],
+    *,
+    normalize: Normalize = "l2",
+    cv_tol: float = 1e-5,
 ) -> OutputLayer:
     """A linear SVM with the best of `Cs`, as the start of an output layer (Kumar et al., ICLR 2022).
 
     Parameters
     ----------
     X : array-like of shape (n_samples, d)
-        Features; rows are brought to unit length.
+        Features.
     y : array-like of shape (n_samples,)
         Labels of K >= 2 classes.
     Cs : sequence of float > 0
     folds : int array (n_samples,)
         The fold that holds each example out.
+    normalize : {"l2", "power", "none"}, default "l2"
+        How rows are normalised first.
+    cv_tol : float, default 1e-5
+        Relative duality gap of the SVMs of cross-validation.
 
     Returns
     -------
@@ -66,8 +77,8 @@ def fit_output_layer(
     ValueError
         As `cross_validate`.
     """
-    path = cross_validate(X, y, Cs, folds)
-    svm = LinearSVM(C=path.C).fit(X, y)
+    path = cross_validate(X, y, Cs, folds, normalize, tol=cv_tol)
+    svm = LinearSVM(C=path.C, normalize=normalize).fit(X, y)
     coef, intercept = one_row_a_class(svm)
     member = np.searchsorted(path.classes, np.asarray(y))
     scale = fit_temperature(path.decisions, member).scale

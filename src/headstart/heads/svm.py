@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from headstart.heads.calibration import Temperature, fit_temperature
+from headstart.heads.costs import COSTS
 from headstart.heads.examples import Rows, decide, is_lazy
 from headstart.heads.folds import stratified_folds
 from headstart.heads.outofcore import StreamedTask, set_up
@@ -27,8 +28,6 @@ from headstart.heads.passes import Labels
 from headstart.heads.path import Folds, label_columns, sweep
 from headstart.heads.task import Device, Fit, Normalize, Task
 from headstart.progress import Progress, silent
-
-DEFAULT_CS = tuple(float(C) for C in np.logspace(-2, 2.5, 10))
 
 # What is taken as it is; anything else is converted to the first.
 FEATURE_DTYPES = (np.float32, np.float64, np.float16)
@@ -251,7 +250,7 @@ class LinearSVMPath(_LinearHead):
 
     def __init__(
         self,
-        Cs: Sequence[float] = DEFAULT_CS,
+        Cs: Sequence[float] = COSTS,
         *,
         cv: int | Folds | Any = 5,
         normalize: Normalize = "l2",

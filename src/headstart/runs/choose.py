@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headstart.heads.accuracy import PairedDifference, paired_difference
+from headstart.probe.judging import Scores
+from headstart.probe.rules import Choice, cheapest_tie
 from headstart.runs.blocks import Blocks
-from headstart.runs.memo import Scores
 
 RULE = (
     "The candidate with the highest cross-validated accuracy is the best. A candidate whose paired "
@@ -46,28 +46,6 @@ class Candidate:
         return (self.macs, self.scores.n_features)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The outcome, parallel to the candidates.
-
-    Attributes
-    ----------
-    best, chosen : int
-        Positions among the candidates.
-    differences : tuple of Interval
-        Accuracy of each candidate minus the best one's, paired, with a 95 % interval.
-    """
-
-    best: int
-    chosen: int
-    differences: tuple[PairedDifference, ...]
-
-    @property
-    def ties(self) -> tuple[bool, ...]:
-        """Whether the noise cannot tell each candidate from the best."""
-        return tuple(d.is_tie for d in self.differences)
-
-
 def choose(candidates: Sequence[Candidate]) -> Choice:
     """Apply :data:`RULE`.
 
@@ -84,16 +62,4 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
     -------
     Choice
     """
-    best = max(
-        range(len(candidates)), key=lambda i: (candidates[i].accuracy, _thrift(candidates[i]))
-    )
-    top = candidates[best].scores.correct
-    differences = tuple(paired_difference(c.scores.correct, top) for c in candidates)
-    among = [i for i, d in enumerate(differences) if d.may_stand_in]
-    chosen = min(among, key=lambda i: candidates[i].cost)
-    return Choice(best=best, chosen=chosen, differences=differences)
-
-
-def _thrift(candidate: Candidate) -> tuple[int, int]:
-    """Larger is cheaper."""
-    return (-candidate.macs, -candidate.scores.n_features)
+    return cheapest_tie([c.scores.correct for c in candidates], [c.cost for c in candidates])

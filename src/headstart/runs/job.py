@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from headstart.data import duplicate_groups, training_records
 from headstart.errors import DataError
+from headstart.probe import training_folds
 from headstart.progress import Progress
 from headstart.runs.blocks import usual_blocks
 from headstart.runs.choose import Candidate, choose
@@ -278,16 +279,12 @@ class Job:
     def _cross_validate(
         self, index: Index, backbone: Backbone, extraction: Extraction
     ) -> tuple[tuple[Record, ...], NDArray[np.int64], list[Candidate]]:
-        from headstart.heads import stratified_folds
-
         with self._timed("cross_validation"):
             train = training_records(index)
-            y = np.array([r.label for r in train])
-            groups = duplicate_groups(index, train)
             s = self.settings
             # More to learn from, where one training is all there is.
             n_folds = 10 if self.asked is not None and len(train) >= MANY_IMAGES else s.n_folds
-            folds = stratified_folds(y, groups, n_folds=n_folds, seed=s.seed)
+            folds = training_folds(index, train, n_folds=n_folds, seed=s.seed)
             candidates = measure(
                 extraction.stores,
                 backbone,

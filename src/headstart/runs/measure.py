@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import cross_validate
+from headstart.probe.judging import judge, recall, scores_path
+from headstart.probe.memo import digest_of
 from headstart.progress import Progress, silent
-from headstart.runs.blocks import Blocks, JoinedRows, plan_blocks
+from headstart.runs.blocks import Blocks, plan_blocks
 from headstart.runs.choose import Candidate
-from headstart.runs.memo import Scores, keep, memo_path, recall, task_digest
 from headstart.runs.reading import Reading
 
 if TYPE_CHECKING:
@@ -73,38 +73,19 @@ def measure(
     digests = [r.digest for r in records]
     macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in stores}
     planned = plan_blocks([tap.name for tap in backbone.taps], sorted(stores))
-    task = task_digest(digests, [r.label for r in records], folds, Cs)
+    task = digest_of([digests, [r.label for r in records], folds.tolist(), list(Cs)])
     candidates: list[Candidate] = []
     progress("cross-validate", 0, len(planned))
     watch(planned, candidates)
     for blocks in planned:
-        kept_at = memo_path(cache, task, stores, blocks)
-        scores = recall(kept_at)
-        if scores is None:
-            scores = _score(reading(stores, digests, blocks), y, folds, Cs)
-            keep(kept_at, scores)
-            # As it is read back, what is as long as there are images stays on the disk.
-            scores = recall(kept_at) or scores
+        keys = [stores[size].key.digest for size in blocks.resolutions]
+        kept_at = scores_path(cache, [task, keys, blocks.pairs])
+        scores = recall(kept_at) or judge(
+            reading(stores, digests, blocks), y, folds, Cs=Cs, kept_at=kept_at
+        )
         # One pass serves all taps of a resolution: its last tap is what it costs.
         cost = sum(max(macs[s][t] for t in blocks.taps) for s in blocks.resolutions)
         candidates.append(Candidate(blocks=blocks, macs=cost, scores=scores))
         progress("cross-validate", len(candidates), len(planned))
         watch(planned, candidates)
     return candidates
-
-
-def _score(
-    X: NDArray[np.float32] | JoinedRows,
-    y: NDArray[np.str_],
-    folds: NDArray[np.int64],
-    Cs: Sequence[float],
-) -> Scores:
-    """Cross-validate every C on one feature matrix."""
-    path = cross_validate(X, y, Cs, folds)
-    return Scores(
-        n_features=X.shape[1],
-        C=path.C,
-        accuracy_by_C=tuple(float(a) for a in path.accuracy),
-        decisions=path.decisions,
-        correct=path.correct[path.best],
-    )

@@ -23,7 +23,8 @@ from headstart.runs.sentence import sentence
 
 if TYPE_CHECKING:
     from headstart.data.records import Examples
-    from headstart.runs.choose import Candidate, Choice
+    from headstart.probe.rules import Choice
+    from headstart.runs.choose import Candidate
     from headstart.runs.refit import Tested
     from headstart.runs.settings import Settings
 

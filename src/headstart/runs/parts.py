@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import one_line
-from headstart.heads import cross_validate, fit_output_layer, stratified_folds
+from headstart.heads import stratified_folds
+from headstart.probe import fit_best, judge
 from headstart.runs.reading import Reading
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def divide(
     y = np.array([r.label for r in records])
     part = stratified_folds(y, groups, n_parts, seed)
     X = Reading()(stores, [r.digest for r in records], svm.blocks)
-    path = cross_validate(X, y, [svm.scores.C], part)
-    return Parts(records=records, part=part, scores=path.decisions)
+    found = judge(X, y, part, Cs=[svm.scores.C])
+    return Parts(records=records, part=part, scores=found.decisions)
 
 
 def first_layer(
@@ -125,5 +126,5 @@ def first_layer(
     within = np.unique(folds[rows], return_inverse=True)[1]
     if within.max() < 1:  # two folds, of which one is held out
         within = np.arange(len(y)) % 2
-    layer = fit_output_layer(store.read([r.digest for r in taken], tap), y, Cs, within)
+    layer = fit_best(store.read([r.digest for r in taken], tap), y, within, Cs=Cs)
     return layer.coef, layer.intercept

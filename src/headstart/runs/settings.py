@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from headstart.errors import InputError
+from headstart.heads.costs import COSTS
 
-DEFAULT_CS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 PRECISIONS = ("auto", "float32", "bfloat16")
 SIZES_PX = (16, 2048)
 
@@ -42,7 +42,7 @@ class Settings:
     budget_s: float | None = None
     finetune: bool = True
     n_folds: int = 5
-    Cs: tuple[float, ...] = DEFAULT_CS
+    Cs: tuple[float, ...] = COSTS
     seed: int = 0
     device: str | None = None
 

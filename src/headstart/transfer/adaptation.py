@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import LinearSVM, cross_validate, stratified_folds
+from headstart.heads import LinearSVM
 from headstart.heads.examples import join_rows
+from headstart.probe import fit_best
 from headstart.progress import Progress
 from headstart.transfer.alignment import Dann, DannSettings, coral
-from headstart.transfer.fitting import CS, N_FOLDS
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -59,6 +59,7 @@ class Methods:
     tap: str
     sides: Sides
     folds: NDArray[np.int64]
+    target_folds: NDArray[np.int64]
     seeds: tuple[int, ...]
     cache: Path
     device: str | None
@@ -114,9 +115,7 @@ class Methods:
     def bound(self) -> NDArray[np.bool_]:
         """The SVM of the labelled target."""
         records = self.sides.target
-        y = labels_of(records)
-        folds = stratified_folds(y, n_folds=N_FOLDS, seed=self.seeds[0])
-        svm = self._svm(self._features(records), y, folds)
+        svm = self._svm(self._features(records), labels_of(records), self.target_folds)
         return self.repeated(self._right(svm, self.sides.target_test))
 
     def repeated(self, correct: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -136,8 +135,7 @@ class Methods:
         y: NDArray[np.str_],
         folds: NDArray[np.int64] | None = None,
     ) -> LinearSVM:
-        path = cross_validate(X, y, CS, self.folds if folds is None else folds)
-        return LinearSVM(C=path.C).fit(X, y)
+        return fit_best(X, y, self.folds if folds is None else folds).svm
 
     def _right(
         self, svm: LinearSVM, records: Sequence[Record], backbone: Backbone | None = None

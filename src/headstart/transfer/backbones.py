@@ -20,7 +20,7 @@ from headstart.errors import InputError
 from headstart.heads import Interval, PairedDifference, accuracy_interval, paired_difference
 from headstart.progress import Progress, silent
 from headstart.transfer.feature_blocks import Block, BlockReader, View
-from headstart.transfer.profile import judge_block, score, training_folds
+from headstart.transfer.profile import judge_block, repeated_folds, score
 from headstart.wording import listed
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def compare_backbones(
     names = [net.name for net in backbones]
     if not names or len(set(names)) < len(names):
         raise InputError(f"--backbones takes one or more different names; got {', '.join(names)}")
-    train, y, folds = training_folds(index, seed)
+    train, y, folds = repeated_folds(index, seed)
     found = []
     for net in backbones:
         found.append(_judge(net, index, train, y, folds[0], size_px, device, cache, progress))

@@ -24,7 +24,10 @@ from headstart.heads import (
     paired_difference,
     repeated_accuracy,
     repeated_difference,
+    stratified_folds,
 )
+from headstart.probe.folds import N_FOLDS, training_folds
+from headstart.probe.rules import quickest_tie
 from headstart.progress import Progress, silent
 from headstart.transfer.arms import Arm
 from headstart.transfer.memo import keep, place, recall
@@ -36,9 +39,6 @@ if TYPE_CHECKING:
 
 # A tenth is enough to choose by where there are many; few images need more.
 MANY_IMAGES = 1000
-# Times nearer than this count as one: the clock of another run would order them otherwise.
-AS_QUICK = 1.25
-AS_QUICK_S = 1.0
 
 
 class FitsArms(Protocol):
@@ -54,11 +54,25 @@ class FitsArms(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Which training images one seed fits on, and which it validates on."""
+    """Which training images one seed fits on, and which it validates on.
+
+    Attributes
+    ----------
+    seed : int
+    fit, val : tuple of Record or TextRecord
+    groups : tuple of int, length n_fit
+        Duplicates share a group, which no fold splits.
+    """
 
     seed: int
     fit: tuple[Any, ...]
     val: tuple[Any, ...]
+    groups: tuple[int, ...]
+
+    def folds(self) -> NDArray[np.int64]:
+        """Folds of `fit` for the cross-validation of a linear SVM, (n_fit,)."""
+        y = np.array([r.label for r in self.fit])
+        return stratified_folds(y, self.groups, n_folds=N_FOLDS, seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +175,8 @@ class Comparison:
 
         Of several that take about as long (within a quarter, or a second), the most accurate there.
         """
-        best = self.best
-        ties = [n for n in self.outcomes if n == best or self.val_difference(n, best).is_tie]
-        least = min(map(self.seconds, ties))
-        limit = max(AS_QUICK * least, least + AS_QUICK_S)
-        return max((n for n in ties if self.seconds(n) <= limit), key=self.val_accuracy)
+        names = list(self.outcomes)
+        return names[quickest_tie([self._val(n) for n in names], [self.seconds(n) for n in names])]
 
     @property
     def sentence(self) -> str:
@@ -310,29 +321,23 @@ def make_split(index: Examples[Any], seed: int) -> Split:
         A class would have no image left to fit on or to validate on.
     """
     from headstart.data import duplicate_groups, training_records
-    from headstart.heads import stratified_folds
 
     records = training_records(index)
     if index.val:
-        split = Split(seed=seed, fit=index.train, val=index.val)
+        fit, val = index.train, index.val
     else:
-        y = np.array([r.label for r in records])
-        n_folds = 10 if len(records) >= MANY_IMAGES else 5
-        groups = duplicate_groups(index, records)
-        folds = stratified_folds(y, groups, n_folds=n_folds, seed=seed)
-        split = Split(
-            seed=seed,
-            fit=tuple(r for r, k in zip(records, folds, strict=True) if k != 0),
-            val=tuple(r for r, k in zip(records, folds, strict=True) if k == 0),
-        )
-    for side, what in ((split.fit, "to fit on"), (split.val, "to validate on")):
+        n_folds = 10 if len(records) >= MANY_IMAGES else N_FOLDS
+        folds = training_folds(index, records, n_folds=n_folds, seed=seed)
+        fit = tuple(r for r, k in zip(records, folds, strict=True) if k != 0)
+        val = tuple(r for r, k in zip(records, folds, strict=True) if k == 0)
+    for side, what in ((fit, "to fit on"), (val, "to validate on")):
         missing = set(index.classes) - {r.label for r in side}
         if missing:
             raise DataError(
                 f"class {min(missing)!r} would have no image {what} once a part is held out: "
                 "give it some more, or leave it out"
             )
-    return split
+    return Split(seed=seed, fit=fit, val=val, groups=tuple(duplicate_groups(index, fit).tolist()))
 
 
 def _sentence(c: Comparison) -> str:

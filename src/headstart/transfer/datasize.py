@@ -18,10 +18,10 @@ from headstart.errors import DataError
 from headstart.heads import (
     Interval,
     LinearSVM,
-    cross_validate,
     repeated_accuracy,
-    stratified_folds,
 )
+from headstart.probe import judge, training_folds
+from headstart.probe.judging import TOLERANCE
 from headstart.progress import Progress, silent
 from headstart.transfer.feature_blocks import Block, BlockReader, View, labels_of
 from headstart.transfer.powerlaw import MIN_POINTS, CurveFit, fit_curve
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from headstart.data.records import Example
 
 STEPS = (1, 2, 3, 5, 7)
-CS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-TOL = 1e-3
 # A forecast is checked where the largest count fitted to is at most this share of the count told.
 CHECK_SHARE = 0.5
 # Below this many images a class accuracies of repeats scatter more than a law can be judged by.
@@ -188,10 +186,11 @@ def measure_datasize(
     X, y = reader.read(block, train), labels_of(train)
     X_test, y_test = reader.read(block, test), labels_of(test)
     chosen = choose_counts(y, counts)
-    C = _best_cost(X, y, take(y, random_order(train, seeds[0]), chosen[-1]), seeds[0])
+    largest = take(y, random_order(train, seeds[0]), chosen[-1])
+    C = _best_cost(index, [train[i] for i in largest], X[largest], seeds[0])
 
     def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        svm = LinearSVM(C, normalize="none", tol=TOL).fit(X[rows], y[rows])
+        svm = LinearSVM(C, normalize="none", tol=TOLERANCE).fit(X[rows], y[rows])
         return np.asarray(svm.predict(X_test) == y_test)
 
     means, correct = learning_curve(train, chosen, seeds, recognise, progress)
@@ -248,12 +247,12 @@ def division(index: Index) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     DataError
         There are too few images of a class.
     """
-    from headstart.data import duplicate_groups, training_records
+    from headstart.data import training_records
 
     train = training_records(index)
     if index.test:
         return train, index.test
-    folds = stratified_folds(labels_of(train), duplicate_groups(index, train), n_folds=5)
+    folds = training_folds(index, train)
     fit = tuple(r for r, k in zip(train, folds, strict=True) if k != 0)
     held_out = tuple(r for r, k in zip(train, folds, strict=True) if k == 0)
     if missing := {r.label for r in train} - {r.label for r in fit}:
@@ -315,14 +314,12 @@ def take(y: NDArray[np.str_], order: NDArray[np.intp], k: int) -> NDArray[np.int
     return np.flatnonzero(rank < k)
 
 
-def _best_cost(
-    X: NDArray[np.float32], y: NDArray[np.str_], rows: NDArray[np.intp], seed: int
-) -> float:
+def _best_cost(index: Index, records: Sequence[Record], X: NDArray[np.float32], seed: int) -> float:
     """The best in cross-validation on a subset; 1 where a class has too few images to tell."""
-    if np.unique(y[rows], return_counts=True)[1].min() < 2:
+    y = labels_of(records)
+    if np.unique(y, return_counts=True)[1].min() < 2:
         return 1.0
-    folds = stratified_folds(y[rows], n_folds=5, seed=seed)
-    return cross_validate(X[rows], y[rows], CS, folds, "none", tol=TOL).C
+    return judge(X, y, training_folds(index, records, seed=seed), normalize="none").C
 
 
 def to_dict(size: DataSize, more: int) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import OutputLayer, fit_output_layer, stratified_folds
+from headstart.features.engines import pick_device
+from headstart.heads import OutputLayer
 from headstart.heads.examples import join_rows
+from headstart.probe import fit_best
 from headstart.progress import Progress
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from headstart.transfer.arms import Arm
     from headstart.transfer.comparison import Outcome, Split
 
-CS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-N_FOLDS = 5
 # Images by which the cost of the frozen features' pass is told, whether or not it is in the store.
 N_TIMED = 64
 
@@ -53,6 +53,7 @@ class Fitter:
             "arch": self.backbone.arch,
             "size_px": self.size_px,
             "preprocessing": self.backbone.preprocessing.to_dict(),
+            "device": pick_device(self.device),
             "classes": list(self.classes),
             "test": [(r.digest, r.label) for r in self.test],
         }
@@ -159,8 +160,7 @@ class Fitter:
         if key not in self._svms:
             X, y = self._features(split.fit, self._taps(n_layers)), _labels(split.fit)
             started = time.perf_counter()
-            folds = stratified_folds(y, n_folds=N_FOLDS, seed=split.seed)
-            fitted = fit_output_layer(X, y, CS, folds)
+            fitted = fit_best(X, y, split.folds())
             seconds = time.perf_counter() - started
             self._svms[key] = fitted, seconds + self._pass_seconds(split.fit)
         return self._svms[key]

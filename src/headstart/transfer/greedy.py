@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from headstart.heads import PairedDifference, repeated_difference
 from headstart.heads.parallel import map_pieces
 from headstart.heads.ridge import cross_validate_ridge
+from headstart.probe.rules import first_tie
 from headstart.progress import Progress, silent
 
 RIDGES = (0.1, 0.3, 1.0)
@@ -105,17 +106,8 @@ def forward_selection(
             break
         total = total + grams[left.pop(best)]
     progress("add blocks", n_most, n_most)
-    n_taken = _smallest_as_good(steps)
+    n_taken = 1 + first_tie([step.correct for step in steps])
     return [replace(step, is_taken=i < n_taken) for i, step in enumerate(steps)]
-
-
-def _smallest_as_good(steps: Sequence[Step]) -> int:
-    """Blocks of the smallest set that may stand in for the most accurate one."""
-    best = max(steps, key=lambda step: step.accuracy)
-    for i, step in enumerate(steps):
-        if step is best or repeated_difference(step.correct, best.correct).may_stand_in:
-            return i + 1
-    raise AssertionError("the most accurate set is one of the sets")
 
 
 def _best_ridge(gram: NDArray[np.float32], y: NDArray[np.str_], folds: NDArray[np.int64]) -> float:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from headstart.heads import Interval
+from headstart.probe import judge, training_folds
+from headstart.probe.folds import require_two_each
 from headstart.progress import Progress, silent
 from headstart.transfer.correlation import RankCorrelation, rank_correlation, too_few
-from headstart.transfer.probe import linear_probe
 from headstart.transfer.references import N_IMAGES, ImageSet, pixel_rows
 from headstart.transfer.similarity import Distance, measure_distance, source_statistics
 from headstart.wording import listed
@@ -258,7 +259,7 @@ def _gain(
     """Frozen features against pixels, on the same images and folds."""
     import random
 
-    from headstart.data import duplicate_groups, training_records
+    from headstart.data import training_records
     from headstart.features import extract
     from headstart.finetune.network import features_tap
 
@@ -268,15 +269,16 @@ def _gain(
     size = net.preprocessing.size_px
     done = extract(records, net, resolutions=[size], device=device, cache=cache, progress=progress)
     records = [r for r in records if r.digest not in done.unreadable]
-    groups = duplicate_groups(indexed, records)
     y = np.array([r.label for r in records])
+    require_two_each(y)
+    folds = training_folds(indexed, records, seed=seed)
     X = done.stores[size].read([r.digest for r in records], features_tap(net).name)
     pixels = pixel_rows([r.path for r in records], PIXELS_PX, net.preprocessing)
     counts = np.unique(y, return_counts=True)[1]
     return Gain(
         n_images=len(records),
         n_classes=len(counts),
-        features=linear_probe(X, y, groups, seed=seed).accuracy,
-        pixels=linear_probe(pixels, y, groups, seed=seed).accuracy,
+        features=judge(X, y, folds).accuracy,
+        pixels=judge(pixels, y, folds).accuracy,
         chance=float(counts.max() / counts.sum()),
     )

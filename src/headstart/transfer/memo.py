@@ -1,10 +1,7 @@
-"""Outcomes kept on the disk by content, so that a comparison goes on where it was stopped."""
+"""Outcomes of a comparison kept on the disk, so that it resumes where it was stopped."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.files import mark_used, write_atomically
+from headstart.features.engines import machine_name, n_cores
 from headstart.finetune.history import Epoch
+from headstart.probe.memo import keep_json, memo_path, recall_json, report_damage
 
 if TYPE_CHECKING:
     from headstart.transfer.arms import Arm
     from headstart.transfer.comparison import Outcome, Split
 
-logger = logging.getLogger(__name__)
-
-# Raise it when training or the SVM changes what it gives.
-_VERSION = 1
+# Rooms whose code decides an outcome.
+CODE = ("augment", "finetune", "heads", "probe", "text")
 
 
 def place(root: Path, identity: Mapping[str, Any], split: Split, arm: Arm) -> Path:
@@ -31,20 +27,23 @@ def place(root: Path, identity: Mapping[str, Any], split: Split, arm: Arm) -> Pa
     for name in ("name", "line", "extra_s"):
         plain.pop(name)
     facts = {
-        "version": _VERSION,
         **identity,
         "arm": plain,
         "seed": split.seed,
         "fit": [(r.digest, r.label) for r in split.fit],
+        "groups": list(split.groups),
         "val": [(r.digest, r.label) for r in split.val],
     }
     return address(root / "comparisons", facts)
 
 
 def address(folder: Path, facts: Mapping[str, Any]) -> Path:
-    """The file in `folder` whose name is a digest of `facts`, which are JSON-able."""
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+    """The file in `folder` that keeps the outcome of `facts`, which are JSON-able.
+
+    An outcome holds a time, so that the machine is one of the facts.
+    """
+    machine = [machine_name(), n_cores()]
+    return memo_path(folder.parent, folder.name, [machine, facts], code=CODE)
 
 
 def keep(path: Path, outcome: Outcome) -> None:
@@ -58,18 +57,17 @@ def keep(path: Path, outcome: Outcome) -> None:
         "best_epoch": outcome.best_epoch,
         "note": outcome.note,
     }
-    write_atomically(path, json.dumps(facts).encode())
+    keep_json(path, facts)
 
 
 def recall(path: Path) -> Outcome | None:
     """Read what `keep` wrote; None where there is nothing, or it is damaged."""
     from headstart.transfer.comparison import Outcome
 
-    if not path.exists():
+    facts = recall_json(path)
+    if facts is None:
         return None
-    mark_used(path)
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
         return Outcome(
             val_correct=_array(facts["val"]),
             test_correct=_array(facts["test"]),
@@ -79,8 +77,8 @@ def recall(path: Path) -> Outcome | None:
             best_epoch=int(facts["best_epoch"]),
             note=str(facts["note"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
-        logger.warning("damaged file %s: it is computed anew", path)
+    except (ValueError, KeyError, TypeError) as error:
+        report_damage(path, error)
         return None
 
 

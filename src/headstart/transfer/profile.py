@@ -15,23 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import InputError
-from headstart.heads import LinearSVM, cross_validate, stratified_folds
+from headstart.heads import LinearSVM
 from headstart.heads.examples import Normalize
+from headstart.probe import judge, training_folds
+from headstart.probe.judging import TOLERANCE
 from headstart.progress import Progress, silent
 from headstart.transfer.feature_blocks import Block, BlockReader, View, labels_of
 from headstart.transfer.greedy import Step, forward_selection
-from headstart.transfer.profiled import N_FOLDS, Cell, Model, Profile
+from headstart.transfer.profiled import Cell, Model, Profile
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.backbones.tapped import Pooling
     from headstart.data import Index, Record
 
-# Coarse: from one to the next, accuracy near its best changes by less than a point.
-MAP_CS = (0.1, 1.0, 10.0, 100.0)
-FINAL_CS = (0.3, 1.0, 3.0, 10.0)
-# A relative duality gap at which, on scene15, no accuracy differed by more than 0.1 points.
-TOL = 1e-3
 # Divisions into folds by which a concatenation is judged.
 N_REPEATS = 3
 # A block this far behind the best is not tried in a concatenation: a convention that saves time.
@@ -101,7 +98,7 @@ def measure_profile(
         for is_whole in ((False, True) if whole else (False,))
         for size in sizes
     )
-    train, y, folds = training_folds(index, seed, N_REPEATS)
+    train, y, folds = repeated_folds(index, seed, N_REPEATS)
     reader = BlockReader(
         backbone=backbone, views=views, normalize=normalize, pooling=pooling,
         mirror=mirror, device=device, cache=cache, progress=progress,
@@ -144,7 +141,7 @@ def usual_block(taps: Sequence[str], views: Sequence[View], own_px: int) -> Bloc
     return Block(tap=(before or list(taps))[-1], view=view)
 
 
-def training_folds(
+def repeated_folds(
     index: Index, seed: int, n_repeats: int = 1
 ) -> tuple[tuple[Record, ...], NDArray[np.str_], NDArray[np.int64]]:
     """Training images, their labels, and their folds (n_repeats, n); duplicates share a fold.
@@ -154,15 +151,14 @@ def training_folds(
     DataError
         There are fewer than two classes.
     """
-    from headstart.data import duplicate_groups, training_records
+    from headstart.data import training_records
     from headstart.errors import DataError
 
     train = training_records(index)
     y = labels_of(train)
     if len(np.unique(y)) < 2:
         raise DataError(f"the training images are of {len(np.unique(y))} class; two are needed")
-    groups = duplicate_groups(index, train)
-    folds = [stratified_folds(y, groups, N_FOLDS, seed + i) for i in range(n_repeats)]
+    folds = [training_folds(index, train, seed=seed + i) for i in range(n_repeats)]
     return train, y, np.array(folds)
 
 
@@ -175,8 +171,8 @@ def judge_block(
 ) -> Cell:
     """Cross-validate the linear SVM on one block."""
     X = reader.read(block, train)
-    path = cross_validate(X, y, MAP_CS, folds, "none", tol=TOL)
-    return Cell(block=block, n_features=X.shape[1], C=path.C, correct=path.correct[path.best])
+    found = judge(X, y, folds, normalize="none")
+    return Cell(block=block, n_features=X.shape[1], C=found.C, correct=found.correct)
 
 
 def score(
@@ -196,11 +192,11 @@ def score(
     if len(blocks) == 1:
         C, cv_correct = known[blocks[0]].C, known[blocks[0]].correct
     else:
-        path = cross_validate(X, y, FINAL_CS, folds, "none", tol=TOL)
-        C, cv_correct = path.C, path.correct[path.best]
+        found = judge(X, y, folds, normalize="none")
+        C, cv_correct = found.C, found.correct
     correct = np.empty(0, dtype=bool)
     if test:
-        svm = LinearSVM(C, normalize="none", tol=TOL).fit(X, y)
+        svm = LinearSVM(C, normalize="none", tol=TOLERANCE).fit(X, y)
         correct = np.asarray(svm.predict(reader.join(blocks, test)) == labels_of(test))
     return Model(
         name=name, blocks=blocks, n_features=X.shape[1], C=C,

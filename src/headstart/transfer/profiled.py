@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads import Interval, PairedDifference, accuracy_interval, paired_difference
+from headstart.probe.folds import N_FOLDS
 from headstart.transfer.feature_blocks import Block, View
 from headstart.transfer.greedy import Step
-
-N_FOLDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +23,7 @@ class Cell:
     block : Block
     n_features : int
     C : float
-        The best of `MAP_CS`.
+        The most accurate of the grid.
     correct : bool array (n_train,)
         Whether each image was recognised by the fold's model that had not seen it.
     """

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import DataError, InputError
+from headstart.probe import Scores, judge, training_folds
+from headstart.probe.folds import require_two_each
 from headstart.progress import Progress, silent
 from headstart.transfer.correlation import RankCorrelation, rank_correlation, too_few
-from headstart.transfer.probe import Probe, linear_probe
 from headstart.transfer.scores import h_score, leep, logme, nce, shrunk_h_score
 from headstart.wording import listed
 
@@ -46,7 +47,7 @@ class Candidate:
     size_px, n_features : int
     scores : mapping of str to float or None
         By the names of `SCORES`; None: not available.
-    probe : Probe
+    probe : Scores
         The linear SVM on the same features.
     """
 
@@ -56,7 +57,7 @@ class Candidate:
     size_px: int
     n_features: int
     scores: Mapping[str, float | None]
-    probe: Probe
+    probe: Scores
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -170,7 +171,7 @@ def rank(
     DataError
         There are too few images or classes.
     """
-    from headstart.data import duplicate_groups, training_records
+    from headstart.data import training_records
 
     if per not in PER:
         raise InputError(f"--per must be {' or '.join(PER)}; got {per!r}")
@@ -178,14 +179,13 @@ def rank(
     if not nets:
         raise InputError("no backbone to score: name one or more with --backbones")
     records = training_records(indexed)
-    groups = duplicate_groups(indexed, records)
     found: list[Candidate] = []
     for net in nets:
         store, kept = _features(net, records, size_px, device, cache, progress)
         lines = [records[i] for i in kept]
-        made = _candidates(
-            net, store, lines, groups[kept], per=per, seed=seed, alone=len(nets) == 1
-        )
+        require_two_each(np.array([r.label for r in lines]))
+        folds = training_folds(indexed, lines, seed=seed)
+        made = _candidates(net, store, lines, folds, per=per, alone=len(nets) == 1)
         total = len(net.taps) if per == "tap" else 1
         for i, candidate in enumerate(made, start=1):
             found.append(candidate)
@@ -223,10 +223,9 @@ def _candidates(
     net: Backbone,
     store: FeatureStore,
     records: Sequence[Record],
-    groups: NDArray[np.int64],
+    folds: NDArray[np.int64],
     *,
     per: Per,
-    seed: int,
     alone: bool,
 ) -> Iterator[Candidate]:
     """The candidates that one backbone gives."""
@@ -253,7 +252,7 @@ def _candidates(
             size_px=int(store.key.preprocessing["size_px"]),
             n_features=X.shape[1],
             scores=scores,
-            probe=linear_probe(X, y, groups, seed=seed),
+            probe=judge(X, y, folds),
         )
 
 

@@ -46,8 +46,6 @@ KINDS: dict[str, str] = {
 }
 """What is trained on B for every n."""
 
-# Raise it when training changes what it gives.
-_VERSION = 1
 # The new layers of a net are not those that its base net began with: a copied layer must not find
 # its old partners.
 _FRESH = 100_003
@@ -129,7 +127,7 @@ class Nets:
 
     def _facts(self, index: Index, settings: TrainSettings) -> dict[str, Any]:
         return {
-            "version": _VERSION,
+            "device": pick_device(self.device),
             "settings": settings.to_dict(),
             "preprocessing": self.make(0).preprocessing.to_dict(),
             "classes": list(index.classes),

@@ -18,8 +18,8 @@ from headstart.heads import (
     accuracy_interval,
     repeated_accuracy,
     repeated_difference,
-    stratified_folds,
 )
+from headstart.probe import training_folds
 from headstart.progress import Progress, silent
 from headstart.transfer.adaptation import (
     ADAPTED,
@@ -30,16 +30,14 @@ from headstart.transfer.adaptation import (
     Methods,
     NotToBeHad,
     Sides,
-    labels_of,
 )
 from headstart.transfer.alignment import DannSettings
-from headstart.transfer.fitting import N_FOLDS
 from headstart.transfer.shift_words import findings, sentence
 from headstart.transfer.wording import triple
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
-    from headstart.data import Index, Record
+    from headstart.data import Index
 
 LEVEL = 0.95
 
@@ -188,7 +186,8 @@ def measure_shift(
         backbone=backbone,
         tap=backbone.tap(tap).name if tap else features_tap(backbone).name,
         sides=sides,
-        folds=_folds(source, sides.source, seeds[0]),
+        folds=training_folds(source, sides.source, seed=seeds[0]),
+        target_folds=training_folds(target, sides.target, seed=seeds[0]),
         seeds=tuple(seeds),
         cache=cache or cache_folder(),
         device=device,
@@ -262,13 +261,6 @@ def _sides(source: Index, target: Index) -> tuple[Sides, tuple[str, ...]]:
         target_test=tested,
     )
     return sides, ((note,) if n_left_out else ())
-
-
-def _folds(index: Index, records: Sequence[Record], seed: int) -> NDArray[np.int64]:
-    from headstart.data import duplicate_groups
-
-    groups = duplicate_groups(index, records)
-    return stratified_folds(labels_of(records), groups, n_folds=N_FOLDS, seed=seed)
 
 
 def _to_dict(s: Shift) -> dict[str, Any]:

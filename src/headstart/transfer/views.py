@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import InputError
+from headstart.features.engines import pick_device
 from headstart.files import write_atomically
-from headstart.heads import fit_output_layer, stratified_folds
 from headstart.heads.examples import normalize_rows
+from headstart.probe import fit_best
 from headstart.progress import Progress
 from headstart.transfer.arms import Arm
-from headstart.transfer.fitting import CS, N_FOLDS
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -109,6 +109,7 @@ class ViewFitter:
             "preprocessing": self.backbone.preprocessing.to_dict(),
             "size_px": self.size_px,
             "n_views": self.n_views,
+            "device": pick_device(self.device),
             "classes": list(self.classes),
             "test": [(r.digest, r.label) for r in self.test],
         }
@@ -121,14 +122,12 @@ class ViewFitter:
         seen = [*split.val, *self.test]
         X, y = self._read(split.fit), np.array([r.label for r in split.fit])
         started = time.perf_counter()
-        folds = stratified_folds(y, n_folds=N_FOLDS, seed=split.seed)
         rows = _rows(X, arm.views)
         per_image = rows.shape[1]
-        fitted = fit_output_layer(
+        fitted = fit_best(
             rows.reshape(-1, rows.shape[2]),
             y.repeat(per_image),
-            CS,
-            folds.repeat(per_image),  # views of one image never come to lie in different folds
+            split.folds().repeat(per_image),  # views of one image share a fold
         )
         seconds = time.perf_counter() - started
         scores = _rows(self._read(seen), arm.views) @ fitted.coef.T + fitted.intercept
@@ -175,7 +174,7 @@ class ViewFitter:
         """Pass every view of every image through the network."""
         from headstart.augment import jittered_views
         from headstart.backbones import at_size
-        from headstart.features.engines import choose_engine, pick_device
+        from headstart.features.engines import choose_engine
         from headstart.finetune.images import load_pixels
         from headstart.finetune.network import features_tap
 

@@ -199,7 +199,8 @@ def test_fit__a_budget_too_short_leaves_networks_out_and_says_so(reviews, tmp_pa
 
 
 def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monkeypatch) -> None:
-    from headstart.runs.choose import Choice, choose
+    from headstart.probe import Choice
+    from headstart.runs.choose import choose
 
     def prefer_network(candidates):
         found = choose(candidates)
@@ -231,7 +232,8 @@ class _Encoder:
 
 
 def test_fit__sentence_encoder(reviews, tmp_path, monkeypatch) -> None:
-    from headstart.runs.choose import Choice, choose
+    from headstart.probe import Choice
+    from headstart.runs.choose import choose
 
     def prefer_encoder(candidates):
         found = choose(candidates)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.heads import stratified_folds
+from headstart.heads.costs import COSTS
 from headstart.progress import Progress, silent
 from headstart.runs.text.features import (
     AVERAGE,
@@ -23,7 +23,6 @@ from headstart.runs.text.features import (
 from headstart.runs.text.fit import refit_text
 from headstart.runs.text.measure import Judge
 from headstart.runs.text.model import network_scores
-from headstart.runs.text.settings import TEXT_CS
 from headstart.text.published import require_embeddings
 from headstart.text.sentences import encoder_digest, find_encoder
 from headstart.text.settings import VARIANTS, TextTraining, require_variant
@@ -32,8 +31,6 @@ from headstart.transfer.comparison import Comparison, Outcome, Split, compare_wi
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextIndex, TextRecord
-
-N_FOLDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +174,7 @@ class TextFitter:
         return {
             "texts": 1,
             "embeddings": vectors,
+            "device": self.device or "cpu",
             "test": [(r.digest, r.label) for r in self.test],
         }
 
@@ -225,8 +223,8 @@ class TextFitter:
             )
             self._judges[split.seed] = Judge(
                 records=split.fit,
-                folds=stratified_folds(_labels(split.fit), n_folds=N_FOLDS, seed=split.seed),
-                Cs=TEXT_CS,
+                folds=split.folds(),
+                Cs=COSTS,
                 features=features,
                 cache=self.cache,
                 progress=self.progress,

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.training import duplicate_groups, training_records
+from headstart.data.training import training_records
 from headstart.errors import InputError, did_you_mean
 from headstart.heads import (
     LinearSVM,
     fit_rows,
     fit_temperature,
     one_row_a_class,
-    stratified_folds,
 )
+from headstart.probe import training_folds
 from headstart.progress import Progress, silent
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.folder import check_output, free_name, staged, write_json
@@ -166,9 +166,8 @@ class _TextJob:
             )
 
     def _folds(self, index: TextIndex, train: tuple[TextRecord, ...]) -> NDArray[np.int64]:
-        y = np.array([r.label for r in train])
-        groups = duplicate_groups(index, train)
-        return stratified_folds(y, groups, n_folds=self.settings.n_folds, seed=self.settings.seed)
+        s = self.settings
+        return training_folds(index, train, n_folds=s.n_folds, seed=s.seed)
 
     def _judge(self, train: tuple[TextRecord, ...], folds: NDArray[np.int64]) -> Judge:
         s = self.settings

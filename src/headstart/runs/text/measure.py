@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.files import write_atomically
-from headstart.heads import LinearSVM, cross_validate, sparse
+from headstart.heads import LinearSVM
+from headstart.probe.judging import TOLERANCE, Scores, judge, keep, recall, scores_path
+from headstart.probe.memo import digest_of
 from headstart.progress import Progress
 from headstart.runs.choose import Candidate
-from headstart.runs.memo import Scores, keep, memo_file, recall, task_digest
 from headstart.runs.sentence import rough_time
 from headstart.runs.text.features import (
     AVERAGE,
@@ -40,12 +41,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Accuracies of a table need no more digits, and the models of cross-validation are not kept.
-TOL = 1e-3
 # What networks may take without a budget, in seconds.
 ALLOWANCE_S = 120.0
 # In the order in which they are tried, with the cost of an epoch against that of the first.
-COSTS = {"non-static": 1.0, "static": 0.6, "multichannel": 1.7, "rand": 1.0}
+VARIANT_COSTS = {"non-static": 1.0, "static": 0.6, "multichannel": 1.7, "rand": 1.0}
 
 
 @dataclass(kw_only=True)
@@ -102,11 +101,7 @@ class Judge:
     def head(self, blocks: TextBlocks) -> Candidate:
         """The linear SVM on one kind of features; one that was judged before is not judged again."""
         rows = self.features.rows(blocks, [r.text for r in self.records])
-        kept_at = self._place(blocks, [])
-        scores = recall(kept_at)
-        if scores is None:
-            scores = self._score(rows)
-            keep(kept_at, scores)
+        scores = judge(rows, self.y, self.folds, Cs=self.Cs, kept_at=self._place(blocks, []))
         return Candidate(blocks=blocks, macs=self._macs(blocks, rows), scores=scores)
 
     def networks(self, base: TextTraining, *, allowance_s: float) -> Networks:
@@ -167,8 +162,8 @@ class Judge:
 
         Those that were judged before are in the cache, and cost nothing.
         """
-        known = [v for v in COSTS if self._is_known(replace(base, variant=v))]
-        if len(known) == len(COSTS):
+        known = [v for v in VARIANT_COSTS if self._is_known(replace(base, variant=v))]
+        if len(known) == len(VARIANT_COSTS):
             return known, ""
         if allowance_s <= 0:
             return known, "no time is left to train a TextCNN"
@@ -178,15 +173,15 @@ class Judge:
         n_trainings = len(np.unique(self.folds)) + 1
         each = one.seconds * base.epochs * n_trainings
         taken, left = [], allowance_s - one.seconds
-        for variant, cost in COSTS.items():
+        for variant, cost in VARIANT_COSTS.items():
             seconds = 0.0 if variant in known else each * cost
             if seconds <= left:
                 taken.append(variant)
                 left -= seconds
-        omitted = [v for v in COSTS if v not in taken]
+        omitted = [v for v in VARIANT_COSTS if v not in taken]
         if not omitted:
             return taken, ""
-        needed = each * sum(COSTS[v] for v in omitted)
+        needed = each * sum(VARIANT_COSTS[v] for v in omitted)
         what = "TextCNN" if not taken else f"TextCNN {', '.join(omitted)}"
         return taken, (
             f"{what} not tried: about {rough_time(needed)} more than the "
@@ -241,32 +236,16 @@ class Judge:
         rows = [vocabulary.encode(tokens[i]) for i in [*fit, *held]]
         taps = extract_taps(trained.model, rows, max_words=trained.settings.max_words)
         for name, X in taps.items():
-            svm = LinearSVM(C=1.0, tol=TOL).fit(X[: len(fit)], self.y[fit])
+            svm = LinearSVM(C=1.0, tol=TOLERANCE).fit(X[: len(fit)], self.y[fit])
             right = into.setdefault(name, np.zeros(len(self.records), dtype=bool))
             right[held] = svm.predict(X[len(fit) :]) == self.y[held]
 
     def _place(self, blocks: TextBlocks, more: Sequence[Any]) -> Path:
         digests, labels = [r.digest for r in self.records], [r.label for r in self.records]
-        task = task_digest(digests, labels, self.folds, self.Cs)
-        return memo_file(self.cache, task, ["text", self.features.digest(blocks), *more])
-
-    def _score(self, rows: Any) -> Scores:
-        if hasattr(rows, "nnz") and rows.shape[0] > sparse.MOST_SPARSE_ROWS:
-            best, accuracy, decisions, correct = sparse.cross_validate_large(
-                rows, self.y, self.Cs, self.folds
-            )
-            return Scores(
-                n_features=rows.shape[1], C=self.Cs[best], accuracy_by_C=tuple(accuracy.tolist()),
-                decisions=decisions, correct=correct,
-            )  # fmt: skip
-        path = cross_validate(rows, self.y, self.Cs, self.folds, tol=TOL)
-        return Scores(
-            n_features=rows.shape[1],
-            C=path.C,
-            accuracy_by_C=tuple(float(a) for a in path.accuracy),
-            decisions=path.decisions,
-            correct=path.correct[path.best],
-        )
+        task = digest_of([digests, labels, self.folds.tolist(), list(self.Cs)])
+        code = ("heads", "probe", *(("text", "finetune") if more else ()))
+        facts = ["text", task, self.features.digest(blocks), *more]
+        return scores_path(self.cache, facts, code=code)
 
     def _macs(self, blocks: TextBlocks, rows: Any) -> int:
         """Of the mean text: each number that is not zero, once a class; and an encoder's own."""

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from headstart.runs.settings import Settings, require
 
-# Rows of TF-IDF have unit length and many more terms than there are texts: above 30 nothing moves.
-TEXT_CS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings(Settings):
@@ -31,7 +28,6 @@ class TextSettings(Settings):
         A value is outside its legal set.
     """
 
-    Cs: tuple[float, ...] = TEXT_CS
     text: str | None = None
     label: str | None = None
     split_column: str | None = None

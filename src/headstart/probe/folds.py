@@ -1,0 +1,60 @@
+"""Folds of the cross-validation: classes balanced, copies together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.records import Example, Examples
+from headstart.data.sources import counted
+from headstart.data.training import duplicate_groups
+from headstart.errors import DataError
+from headstart.heads.folds import stratified_folds
+
+N_FOLDS = 5
+
+
+def training_folds(
+    index: Examples[Any], records: Sequence[Example], *, n_folds: int = N_FOLDS, seed: int = 0
+) -> NDArray[np.int64]:
+    """The fold that holds each record out; duplicates share a fold.
+
+    Parameters
+    ----------
+    index : Examples
+        Knows which records are duplicates of one another.
+    records : sequence of Example, length n
+        Usually the training records of `index`, or a part of them.
+    n_folds : int >= 2, default 5
+    seed : int, default 0
+        Random seed of the shuffle.
+
+    Returns
+    -------
+    int64 array (n,)
+
+    Raises
+    ------
+    ValueError
+        As :func:`headstart.heads.stratified_folds`.
+    """
+    y = np.array([r.label for r in records])
+    return stratified_folds(y, duplicate_groups(index, records), n_folds=n_folds, seed=seed)
+
+
+def require_two_each(y: NDArray[np.str_]) -> None:
+    """Check that labels are of two classes or more, with two examples each on average.
+
+    Raises
+    ------
+    DataError
+    """
+    n_classes = len(np.unique(y))
+    if n_classes < 2 or len(y) < 2 * n_classes:
+        raise DataError(
+            f"cross-validation needs two classes or more with two examples each on average; got "
+            f"{counted(len(y), 'example')} of {counted(n_classes, 'class')}"
+        )

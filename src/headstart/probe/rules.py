@@ -1,0 +1,120 @@
+"""Selection rules: which of several candidates to take, all judged on the same examples.
+
+Each rule has a name and one place; all work on paired differences, so that what two candidates get
+wrong together cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.heads.accuracy import PairedDifference, paired_difference, repeated_difference
+
+Correct = NDArray[np.bool_]
+
+# Times nearer than this count as one: the clock of another run would order them otherwise.
+AS_QUICK = 1.25
+AS_QUICK_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The outcome of a rule, parallel to the candidates.
+
+    Attributes
+    ----------
+    best, chosen : int
+        Positions among the candidates.
+    differences : tuple of PairedDifference
+        Accuracy of each candidate minus that of the best.
+    """
+
+    best: int
+    chosen: int
+    differences: tuple[PairedDifference, ...]
+
+    @property
+    def ties(self) -> tuple[bool, ...]:
+        """Whether each candidate is within one standard error of the best."""
+        return tuple(d.is_tie for d in self.differences)
+
+
+def most_accurate(correct: Sequence[Correct], costs: Sequence[Any] | None = None) -> int:
+    """The candidate that classifies most examples correctly; of equals the cheapest, then the first.
+
+    Parameters
+    ----------
+    correct : sequence of bool array (n,) or (n_repeats, n)
+        Whether each candidate classified each example correctly.
+    costs : sequence of comparable, optional
+        One a candidate.
+    """
+    price = costs if costs is not None else [0] * len(correct)
+    return min(range(len(correct)), key=lambda i: (-float(correct[i].mean()), price[i], i))
+
+
+def cheapest_tie(correct: Sequence[Correct], costs: Sequence[Any]) -> Choice:
+    """The cheapest candidate within one standard error of the best, and at most one point behind.
+
+    The one-standard-error rule of Breiman et al. (1984, Classification and Regression Trees, section
+    3.4.3), on paired differences. The limit of one point is our own: with few examples nearly
+    everything ties.
+
+    Parameters
+    ----------
+    correct : sequence of bool array (n,)
+    costs : sequence of comparable
+        One a candidate.
+
+    Returns
+    -------
+    Choice
+    """
+    best = most_accurate(correct, costs)
+    differences = tuple(paired_difference(c, correct[best]) for c in correct)
+    among = [i for i, d in enumerate(differences) if d.may_stand_in]
+    chosen = min(among, key=lambda i: costs[i])
+    return Choice(best=best, chosen=chosen, differences=differences)
+
+
+def quickest_tie(correct: Sequence[Correct], seconds: Sequence[float]) -> int:
+    """The quickest candidate within one standard error of the best.
+
+    Of those that take about as long as it (within a quarter, or a second), the most accurate: so
+    the clock of one run does not decide.
+
+    Parameters
+    ----------
+    correct : sequence of bool array (n,)
+    seconds : sequence of float
+        One a candidate.
+    """
+    best = most_accurate(correct)
+    tied = [
+        i for i, c in enumerate(correct) if i == best or paired_difference(c, correct[best]).is_tie
+    ]
+    least = min(seconds[i] for i in tied)
+    limit = max(AS_QUICK * least, least + AS_QUICK_S)
+    quick = [i for i in tied if seconds[i] <= limit]
+    return quick[most_accurate([correct[i] for i in quick])]
+
+
+def first_tie(correct: Sequence[Correct]) -> int:
+    """The first candidate within one standard error of the best, and at most one point behind.
+
+    Parameters
+    ----------
+    correct : sequence of bool array (n_repeats, n)
+        In order of size: the same examples, judged by several divisions into folds.
+    """
+    best = most_accurate(correct)
+    return next(
+        i
+        for i, c in enumerate(correct)
+        if i == best or repeated_difference(c, correct[best]).may_stand_in
+    )

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from headstart.heads import LinearSVM, cross_validate, sparse
+from headstart.heads.costs import COSTS
+from headstart.probe import Scores, fit_best, judge, judging
+from headstart.probe.judging import TOLERANCE, keep, recall, scores_path
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "headstart"
+SCORES = Scores(
+    n_features=7,
+    C=0.3,
+    accuracy_by_C=(0.5, 0.75),
+    decisions=np.arange(8, dtype=np.float32).reshape(4, 2),
+    correct=np.array([True, False, True, True]),
+)
+
+
+def problem(n: int = 60, d: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.array(["a", "b", "c"])[np.arange(n) % 3]
+    X = rng.normal(size=(n, d)) + 1.5 * (y[:, None] == np.array(["a", "b", "c"] * (d // 3)))
+    return X.astype(np.float32), y, np.arange(n) // 3 % 5
+
+
+def test_judge__is_the_best_cost_of_the_cross_validation() -> None:
+    X, y, folds = problem()
+    found = judge(X, y, folds)
+    path = cross_validate(X, y, COSTS, folds, tol=TOLERANCE)
+    assert (found.C, found.n_features) == (path.C, 6)
+    assert found.accuracy_by_C == pytest.approx(path.accuracy)
+    np.testing.assert_array_equal(found.correct, path.correct[path.best])
+    np.testing.assert_array_equal(found.correct, path.classes[found.decisions.argmax(axis=1)] == y)
+    assert found.accuracy.low < found.accuracy.value == found.correct.mean() < found.accuracy.high
+
+
+def test_judge__agrees_with_each_fold_fitted_by_hand() -> None:
+    X, y, folds = problem()
+    found = judge(X, y, folds, Cs=[1.0])
+    for fold in range(5):
+        held = folds == fold
+        svm = LinearSVM(C=1.0).fit(X[~held], y[~held])
+        assert (svm.predict(X[held]) == y[held]).tolist() == found.correct[held].tolist()
+
+
+def test_judge__many_sparse_rows_go_to_the_solver_without_a_gram_matrix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, y, folds = problem()
+    held = judge(csr_array(np.abs(X)), y, folds, Cs=[0.3, 3.0])
+    monkeypatch.setattr(sparse, "MOST_SPARSE_ROWS", 10)
+    large = judge(csr_array(np.abs(X)), y, folds, Cs=[0.3, 3.0])
+    assert large.C == held.C
+    np.testing.assert_allclose(large.decisions, held.decisions, atol=0.02)
+
+
+def test_fit_best__refits_on_all_rows_at_the_best_cost() -> None:
+    X, y, folds = problem()
+    layer = fit_best(X, y, folds)
+    assert judge(X, y, folds).C == layer.path.C == layer.svm.C
+    again = LinearSVM(C=layer.path.C).fit(X, y)
+    np.testing.assert_allclose(layer.svm.coef_, again.coef_, atol=1e-3)
+
+
+def test_costs__are_written_down_once() -> None:
+    """There is one grid of C in the package."""
+    grid = re.compile(r"^\s*(\w+_)?C[sS]\b[^=\n]*=\s*[(\[]|\blogspace\(", re.MULTILINE)
+    files = [p for p in SOURCE.rglob("*.py") if grid.search(p.read_text())]
+    assert files == []
+    assert len(COSTS) == 10
+    users = [p for p in SOURCE.rglob("*.py") if re.search(r"^COSTS\b.*=", p.read_text(), re.M)]
+    assert [p.relative_to(SOURCE).as_posix() for p in users] == ["heads/costs.py"]
+
+
+def test_recall__gives_back_what_was_kept(tmp_path: Path) -> None:
+    path = tmp_path / "heads" / "x.safetensors"
+    assert recall(path) is None
+    keep(path, SCORES)
+    again = recall(path)
+    assert again is not None
+    assert (again.n_features, again.C, again.accuracy_by_C) == (7, 0.3, (0.5, 0.75))
+    np.testing.assert_array_equal(again.decisions, SCORES.decisions)
+    np.testing.assert_array_equal(again.correct, SCORES.correct)
+    assert isinstance(again.decisions, np.memmap)
+
+
+@pytest.mark.parametrize("damage", ["short", "other"])
+def test_recall__a_damaged_file_counts_as_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    path = tmp_path / "x.safetensors"
+    keep(path, SCORES)
+    if damage == "short":
+        path.write_bytes(path.read_bytes()[:-3])
+    else:
+        judging.memo.keep_arrays(path, {"decisions": SCORES.decisions})
+    assert recall(path) is None
+    assert "damaged" in caplog.text
+
+
+def test_scores_path__differs_for_all_that_decides_the_scores(tmp_path: Path) -> None:
+    facts = [["d1", "x"], ["d1", "y"], ["d2", "x"]]
+    places = {scores_path(tmp_path, f, code=c) for f in facts for c in (("heads",), ("probe",))}
+    assert len(places) == 6
