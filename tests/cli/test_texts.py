@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
 import pytest
+
+from headstart.errors import DataError
+from headstart.runs.text.run import TextRun
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,82 @@ def test_fit_predict_report__the_same_verbs_on_texts(
     assert said.code == 2
     said = headstart("predict", tmp_path / "run")
     assert (said.code, "nothing to predict" in said.err) == (2, True)
+
+
+@pytest.fixture
+def run(headstart, reviews, store, tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("HEADSTART_CACHE", store)
+    assert headstart("fit", reviews, *QUICK, "--out", tmp_path / "run").code == 0
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "run"
+
+
+def _said(out: str) -> list[tuple[str, str]]:
+    return [(row["name"], row["label"]) for row in csv.DictReader(out.splitlines())]
+
+
+def test_predict__a_file_given_to_a_run_on_texts_is_read(headstart, run, tmp_path) -> None:
+    (tmp_path / "good.txt").write_text("a bad film\n")
+    (tmp_path / "new.csv").write_text("id,review\n1,a good film\n2,a bad film\n")
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n")
+    said = headstart("predict", run, "good.txt", "a good film", "new.csv", "--csv")
+    assert _said(said.out) == [
+        ("good.txt", "neg"),
+        ("a good film", "pos"),
+        ("new.csv, line 2", "pos"),
+        ("new.csv, line 3", "neg"),
+    ]
+    said = headstart("predict", run, "new.csv", "--text", "review", "--csv")
+    assert [label for _, label in _said(said.out)] == ["pos", "neg"]
+    said = headstart("predict", run, "photo.png", "good.txt", "--csv")
+    assert (said.code, _said(said.out)[1]) == (2, ("good.txt", "neg"))
+    assert "not a UTF-8 text" in said.out
+
+
+def test_predict__a_literal_text_that_names_a_file(headstart, run, tmp_path, monkeypatch) -> None:
+    (tmp_path / "bad").write_text("a good film")
+    assert _said(headstart("predict", run, "bad", "--csv").out) == [("bad", "pos")]
+    assert _said(headstart("predict", run, "--literal", "bad", "--csv").out) == [("bad", "neg")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a bad\nfilm"))
+    assert _said(headstart("predict", run, "-", "--csv").out) == [("standard input", "neg")]
+
+
+def test_predict__a_file_that_is_not_there_is_no_text(headstart, run, tmp_path) -> None:
+    (tmp_path / "letter.txt").write_text("a bad film")
+    said = headstart("predict", run, "leter.txt")
+    assert said.code == 2
+    assert "Did you mean 'letter.txt'" in said.err
+    assert "--literal" in said.err
+    said = headstart("predict", run, "x", "--texts", "new.csv")
+    assert (said.code, "--texts and 'x' exclude each other" in said.err) == (2, True)
+
+
+def test_predict__in_python_reads_files_and_takes_literal_texts(run, tmp_path) -> None:
+    import headstart
+
+    (tmp_path / "letter.txt").write_text("a bad film")
+    opened = headstart.load(run)
+    assert isinstance(opened, TextRun)
+    assert [p.label for p in opened.predict([Path("letter.txt"), "a good film"])] == ["neg", "pos"]
+    assert [p.name for p in opened.predict_texts(["letter.txt"])] == ["letter.txt"]
+    with pytest.raises(DataError, match="no such file of text"):
+        opened.predict(Path("gone"))
+
+
+def test_fit__image_column_settles_that_a_table_is_of_images(headstart, tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("id,breed\n1,great dane\n2,golden retriever\n")
+    said = headstart("fit", tmp_path / "t.csv")
+    assert (said.code, "--image-column" in said.err, "--text" in said.err) == (2, True, True)
+    columns = ("--image-column", "id", "--label-column", "breed")
+    said = headstart("fit", tmp_path / "t.csv", *columns)
+    assert (said.code, "no suffix such as .jpg" in said.err) == (2, True)
+
+
+def test_fit__a_spreadsheet_is_to_be_saved_as_csv(headstart, tmp_path) -> None:
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    for more in ((), ("--text", "a")):
+        said = headstart("fit", tmp_path / "t.xlsx", *more)
+        assert (said.code, "save it as CSV" in said.err) == (2, True)
 
 
 def test_fit__json_is_the_metrics(headstart, reviews, store, tmp_path, monkeypatch) -> None:

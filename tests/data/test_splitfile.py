@@ -46,6 +46,14 @@ def test_apply_split_file__reads_the_usual_forms(root, lines) -> None:
     assert _splits(root, "\n".join(lines)) == ["train", "test", "train", "test"]
 
 
+def test_apply_split_file__notes_the_comment_lines(root) -> None:
+    path = root.parent / "split.csv"
+    path.write_text("\n".join(["# mine", *_lines(NAMES), "# train,cat/9.png"]))
+    found = apply_split_file(list_folder(root), path)
+    assert [i.split for i in found.items] == ["train", "test", "train", "test"]
+    assert any("2 comment lines" in note for note in found.notes)
+
+
 def test_apply_split_file__takes_absolute_names(root) -> None:
     text = "\n".join(_lines(NAMES, prefix=f"{root}/"))
     assert _splits(root, text) == ["train", "test", "train", "test"]

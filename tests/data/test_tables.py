@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headstart.data.sources import Listing
 from headstart.data.tables import clean_name, list_table, read_table
 from headstart.errors import DataError
 
@@ -136,13 +137,138 @@ def test_list_table__refuses_bad_tables(folder, text, message) -> None:
 
 
 def test_list_table__refuses_columns_of_a_table_without_header(folder) -> None:
-    with pytest.raises(DataError, match="has no header line, so image_column 'x'"):
+    with pytest.raises(DataError, match="has no header line, so --image-column 'x'"):
         list_table(_write(folder, "cat/1.png,a\n"), image_column="x")
 
 
 def test_read_table__refuses_a_field_beyond_reason(folder) -> None:
-    with pytest.raises(DataError, match="cannot be read as a table"):
+    with pytest.raises(DataError, match="line 2: a quotation mark begins a cell and is not closed"):
         read_table(_write(folder, 'image,label\n"' + "x" * 200_000))
+
+
+def _named_in(listing: Listing, words: str) -> bool:
+    return any(words in note for note in listing.notes)
+
+
+def test_list_table__a_row_whose_first_cell_begins_with_a_hash_is_a_row(tree) -> None:
+    root = tree({"#1.png": 1, "2.png": 2, "3.png": 3})
+    rows = [("#1.png", "a", ""), ("2.png", "b", ""), ("3.png", "b", "")]
+    assert _found(_write(root, "path,label\n#1.png,a\n2.png,b\n3.png,b\n")) == rows
+    assert _found(_write(root, "#1.png,a\n2.png,b\n3.png,b\n")) == rows
+    path = _write(root, "label,path\n#cat,#1.png\ndog,2.png\n#cat,3.png\n")
+    assert [label for _, label, _ in _found(path)] == ["#cat", "dog", "#cat"]
+    assert _named_in(
+        list_table(path), "2 rows whose first cell begins with '#' are used: lines 2, 4"
+    )
+
+
+def test_list_table__comment_lines_are_passed_over_and_counted(folder) -> None:
+    text = '# by "Tom, 2020\n#\nimage,label\n' + "".join(f"{n},{c}\n" for n, c in ROWS)
+    path = _write(folder, text + "# the end\n#dog/9.png,dog\n")
+    assert _found(path) == PLAIN
+    listing = list_table(path)
+    assert _named_in(listing, "4 comment lines")
+    assert _named_in(listing, "lines 1, 2, 7, 8")
+
+
+def test_list_table__a_hash_in_quotes_or_in_a_later_cell_is_no_comment(folder) -> None:
+    text = 'label,image\n"#cat",cat/1.png\n#2,cat/2.png\n"x\n# y",dog/1.png\n'
+    listing = list_table(_write(folder, text))
+    assert [i.label for i in listing.items] == ["#cat", "#2", "x\n# y"]
+    assert not _named_in(listing, "comment")
+
+
+def test_list_table__a_line_that_may_be_a_row_or_a_comment_is_refused(folder) -> None:
+    text = "label,image\ncat,cat/1.png\n#cat,cat/2.png\ndog,dog/1.png\n"
+    with pytest.raises(DataError, match=r"line 3: '#cat' may begin a row or a comment.*quotation"):
+        list_table(_write(folder, text))
+
+
+def test_list_table__a_header_that_begins_with_a_hash_is_the_header(folder) -> None:
+    text = "# note\n# image,label\ncat/1.png,a\ndog/1.png,b\n"
+    assert _found(_write(folder, text), label_column="label") == [
+        ("cat/1.png", "a", ""),
+        ("dog/1.png", "b", ""),
+    ]
+
+
+def test_list_table__rows_without_content_are_counted(folder) -> None:
+    listing = list_table(_write(folder, "image,label\ncat/1.png,a\n,\n\ndog/1.png,b\n,\n"))
+    assert len(listing.items) == 2
+    assert _named_in(listing, "2 rows whose cells are all empty")
+
+
+def test_list_table__refuses_a_separator_too_many(folder) -> None:
+    path = _write(folder, "image,label\ncat/1.png,a,\ncat/2.png,a,b\n")
+    with pytest.raises(DataError, match="line 3 has 3 cells and the header has 2"):
+        list_table(path)
+    path = _write(folder, "cat/1.png,a\ncat/2.png,a,b\ndog/1.png,c\n")
+    with pytest.raises(DataError, match="line 2 has 3 cells and most rows have 2"):
+        list_table(path)
+
+
+@pytest.mark.parametrize("numbers", ["01234", ["0.0", "1.0"]])
+def test_list_table__numbers_of_folds_are_no_split(folder, numbers) -> None:
+    rows = [f"{n},{c},{numbers[i % len(numbers)]}\n" for i, (n, c) in enumerate(ROWS)]
+    path = _write(folder, "image,label,fold\n" + "".join(rows))
+    assert _found(path) == PLAIN
+    assert _named_in(list_table(path), "column 'fold' holds numbers of folds")
+    with pytest.raises(DataError, match=r"unknown split '0.*' in column 'fold'"):
+        list_table(path, split_column="fold")
+
+
+def test_list_table__the_split_column_can_be_named_or_passed_over(folder) -> None:
+    sides = ["train", "test", "train"]
+    rows = [f"{n},{c},{s},x\n" for (n, c), s in zip(ROWS, sides, strict=True)]
+    path = _write(folder, "image,label,side,set\n" + "".join(rows))
+    with pytest.raises(DataError, match=r"unknown split 'x' in column 'set'.*--split-column none"):
+        list_table(path)
+    assert [s for _, _, s in _found(path, split_column="side")] == sides
+    for none in ("none", ""):
+        assert _found(path, split_column=none) == PLAIN
+    with pytest.raises(DataError, match=r"no column 'sid'.*Did you mean 'side'"):
+        list_table(path, split_column="sid")
+
+
+def test_list_table__a_split_file_without_its_split_has_the_folders_as_labels(folder) -> None:
+    for text in (
+        "train,cat/1.png\ntest,dog/1.png\n",
+        "split,file\ntrain,cat/1.png\ntest,dog/1.png\n",
+    ):
+        path = _write(folder, text)
+        expected = [("cat/1.png", "cat", ""), ("dog/1.png", "dog", "")]
+        assert _found(path, split_column="none") == expected
+
+
+def test_list_table__refuses_two_columns_of_one_name(folder) -> None:
+    path = _write(folder, "image,label,label\ncat/1.png,a,b\n")
+    with pytest.raises(DataError, match=r"2 columns called 'label' \(columns 2, 3\)"):
+        list_table(path)
+
+
+def test_list_table__says_which_of_two_label_columns_was_taken(folder) -> None:
+    text = "image,species,class\n" + "".join(f"{n},x,{c}\n" for n, c in ROWS)
+    path = _write(folder, text)
+    assert _named_in(list_table(path), "in column 'class'; 'species' could hold them too")
+    assert not list_table(path, label_column="class").notes
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04\0\0rest", "zip archive or an Excel workbook: save it as CSV"),
+        ("image,label\na,b\n".encode("utf-16-le"), "UTF-16 without its byte order mark"),
+        (b"image,label\na.png,b\nc.p\0ng,d\n", "NUL byte in line 3"),
+    ],
+)
+def test_read_table__says_what_kind_of_binary_file_it_is(folder, content, said) -> None:
+    with pytest.raises(DataError, match=said):
+        read_table(_write(folder, content))
+
+
+def test_list_table__reads_what_excel_writes(folder) -> None:
+    text = "\ufeffsep=;\r\nimage;label\r\n" + "".join(f"{n};{c}\r\n" for n, c in ROWS)
+    assert _found(_write(folder, text)) == PLAIN
 
 
 @pytest.mark.parametrize(

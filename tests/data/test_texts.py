@@ -110,7 +110,7 @@ def test_index_texts__reads_utf_16_by_its_mark_and_says_so(tmp_path) -> None:
 
 BAD = [
     ("text,kind", [("a b", "x")], {}, r"no label column .* name it with --label$"),
-    ("a,label", [("a b", "x")], {}, r"no text column .* name it with --text$"),
+    ("a,label", [("a b", "x")], {}, r"no text column .* name it with --text .*--image-column"),
     ("text,label", [("a b", "x")], {"text_column": "txt"}, "no column 'txt'; .*Did you mean 'text'"),
     ("text,label", [("a b", "x")], {"split_column": "side"}, "no column 'side'"),
     ("text,label", [("a b", "x")], {"label_column": "text"}, "name the same column"),
@@ -134,11 +134,39 @@ def test_index_texts__tells_what_is_wrong_and_where(tmp_path, header, rows, colu
     assert caught.value.exit_code == 2
 
 
-def test_index_texts__a_megabyte_in_one_cell_by_an_open_quotation_mark(tmp_path) -> None:
+def test_index_texts__an_open_quotation_mark_swallows_no_rows(tmp_path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text('text,label\na b,x\n"never closed,y\n' + "c d,x\n" * 200_000)
-    with pytest.raises(DataError, match=r"line 3.*(quotation mark|has 1 cells)"):
+    path.write_text('text,label\na b,x\n"never closed,y\n"nor this,y\n' + "c d,x\n" * 50_000)
+    index = index_texts(path)
+    assert len(index) == 50_003
+    assert index.records[1].text == '"never closed'
+    assert "2 lines with quotation marks that do not enclose a cell (lines 3, 4)" in index.notes[0]
+
+
+def test_index_texts__an_open_quotation_mark_where_the_line_is_no_row_is_named(tmp_path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('text,label\na b,x\n"never, closed,y\n' + "c d,x\n" * 50_000)
+    with pytest.raises(DataError, match="line 3: a quotation mark begins a cell and is not closed"):
         index_texts(path)
+
+
+def test_index_texts__a_text_may_begin_with_a_hash(tmp_path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("text\tlabel\n" + "".join(f"#tag number {i}\t{i % 2}\n" for i in range(8)))
+    assert len(index_texts(path)) == 8
+
+
+def test_index_texts__numbers_of_folds_are_no_split(tmp_path) -> None:
+    rows = [(t, c, str(i % 5)) for i, (t, c) in enumerate(ROWS)]
+    index = index_texts(_csv(tmp_path, *rows, header="text,label,fold"))
+    assert index.split_made
+    assert any("column 'fold' holds numbers of folds" in note for note in index.notes)
+    odd = [(t, c, "A") for t, c in ROWS]
+    with pytest.raises(DataError, match=r"unknown split 'A' in column 'set'.*--split-column none"):
+        index_texts(_csv(tmp_path, *odd, header="text,label,set"))
+    assert index_texts(
+        _csv(tmp_path, *odd, header="text,label,set"), split_column="none"
+    ).split_made
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
@@ -190,6 +218,17 @@ def test_index_texts__a_missing_file_or_a_folder(tmp_path) -> None:
         ("texts.csv", "t,c\na cat sits,x\na dog runs,y\n", True),
         ("long.csv", "t,c\na cat sits,x\n" + "word " * 50_000 + ",y\n", True),
         ("words.csv", "t,c\ncat,x\ndog,y\n", False),
+        ("column.csv", "text,c\ncat,x\ndog,y\n", True),
+        ("chinese.csv", "label,text\n1,很好电影\n0,糟糕演员\n", True),
+        ("urls.csv", "text,label\nhttp://a/b.html,x\nhttp://c/d,y\n", True),
+        ("both.csv", "text,path\na cat,a.png\na dog,b.png\n", False),
+        (
+            "ids.csv",
+            "id,breed\n01,golden retriever\n02,great dane\n03,great dane\n04,great dane\n05,great dane\n",
+            False,
+        ),
+        ("labels.csv", "id,label\n01,golden retriever\n02,great dane\n", False),
+        ("broken.csv", 'text,label\n"a cat, sits,x\na dog runs,y\n', True),
         ("empty.csv", "", False),
         ("notes.md", "some text here", False),
     ],
@@ -198,6 +237,15 @@ def test_is_text_table__is_told_by_the_cells(tmp_path, name, content, expected) 
     (tmp_path / name).write_text(content)
     assert is_text_table(str(tmp_path / name)) is expected
     assert is_text_table(str(tmp_path / name), text_column="t")
+    assert not is_text_table(str(tmp_path / name), image_column="t")
+
+
+def test_is_text_table__ids_of_images_beside_it_are_not_texts(tmp_path) -> None:
+    for i in range(4):
+        (tmp_path / f"image {i}.JPG").touch()
+    rows = "".join(f"image {i},what is on it {i}\n" for i in range(4))
+    (tmp_path / "t.csv").write_text(f"name,text\n{rows}")
+    assert not is_text_table(str(tmp_path / "t.csv"))
 
 
 def test_is_text_table__folders_and_names(tmp_path) -> None:

@@ -53,6 +53,7 @@ def extract(
         str | None, typer.Option(help="Column of a table: paths, or bytes in Parquet.")
     ] = None,
     label_column: options.LabelColumn = None,
+    split_column: options.SplitColumn = None,
     precision: options.Precision = "auto",
     device: options.Device = None,
     as_json: options.AsJsonObject = False,
@@ -83,6 +84,7 @@ def extract(
         resolutions=parse_numbers(resolutions, "--resolutions", int),
         image_column=image_column,
         label_column=label_column,
+        split_column=split_column,
         precision=precision,
         device=device,
         engine=engine,
@@ -134,6 +136,7 @@ def fit_command(done: Extracted) -> str:
         ("--resolutions", s.resolutions and ",".join(map(str, s.resolutions))),
         ("--image-column", s.image_column),
         ("--label-column", s.label_column),
+        ("--split-column", s.split_column),
         ("--precision", s.precision),
     ):
         words += [option, value] if value else []

@@ -129,6 +129,7 @@ def finetune(
     weights: options.Weights = None,
     arch: options.Arch = None,
     split: options.Split = None,
+    split_column: options.SplitColumn = None,
     test_size: options.TestSize = 0.2,
     device: options.Device = None,
     processes: Annotated[
@@ -140,7 +141,6 @@ def finetune(
     ] = 1,
     text: Texts.text = None,
     label: Texts.label = None,
-    split_column: Texts.split_column = None,
     embeddings: Texts.embeddings = None,
     encoder: Texts.encoder = None,
     variant: Annotated[
@@ -226,6 +226,7 @@ def finetune(
     net = backbone_asked()
     given: dict[str, Any] = {
         "split": None if split is None else str(split),
+        "split_column": split_column,
         "test_size": test_size,
         "seed": seed,
     }

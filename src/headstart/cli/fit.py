@@ -54,6 +54,7 @@ def fit(
     arch: options.Arch = None,
     image_column: Annotated[str | None, typer.Option(help="Column of a table: paths.")] = None,
     label_column: options.LabelColumn = None,
+    split_column: options.SplitColumn = None,
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
     c: Annotated[
         str | None, typer.Option("--C", help="Values of the SVM's C to try, such as 0.1,1,10.")
@@ -62,7 +63,6 @@ def fit(
     device: options.Device = None,
     text: Texts.text = None,
     label: Texts.label = None,
-    split_column: Texts.split_column = None,
     embeddings: Texts.embeddings = None,
     encoder: Texts.encoder = None,
     epochs: Texts.epochs = None,
@@ -107,6 +107,7 @@ def fit(
         "arch": arch,
         "image_column": image_column,
         "label_column": label_column,
+        "split_column": split_column,
         "n_folds": folds,
         "precision": precision,
         "device": device,
@@ -116,7 +117,6 @@ def fit(
     texts = {
         "text": text,
         "label": label,
-        "split_column": split_column,
         "embeddings": embeddings,
         "encoder": encoder,
         "epochs": epochs,

@@ -48,6 +48,13 @@ Precision = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best.")]
 
 LabelColumn = Annotated[str | None, typer.Option(help="Column of a table: labels.")]
+SplitColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--split-column",
+        help="Column of a table: train, val or test; none: use no column, and make a split.",
+    ),
+]
 Split = Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")]
 TestSize = Annotated[float, typer.Option(help="Share held out where there is no split.")]
 SplitSeed = Annotated[int, typer.Option(help="Of the split and the folds.", min=0)]
@@ -77,6 +84,7 @@ def index_data(
     data: str,
     *,
     split: Path | None = None,
+    split_column: str | None = None,
     test_size: float = 0.2,
     seed: int = 0,
     progress: Progress,
@@ -86,5 +94,11 @@ def index_data(
     from headstart.features import cache_folder
 
     return index(
-        data, split=split, test_size=test_size, seed=seed, cache=cache_folder(), progress=progress
+        data,
+        split=split,
+        split_column=split_column,
+        test_size=test_size,
+        seed=seed,
+        cache=cache_folder(),
+        progress=progress,
     )

@@ -10,7 +10,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import console, echo_json
-from headstart.cli.texts import Texts, given_paths, predict_table
+from headstart.cli.texts import Texts, given_paths, predict_given, predict_table
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ def predict(
     ],
     paths: Annotated[
         list[str] | None,
-        typer.Argument(help="Images, folders or patterns; of a run on texts: texts."),
+        typer.Argument(
+            help="Images, folders or patterns; of a run on texts: texts, files of text (their content) "
+            "and tables (their text column), or - for standard input."
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
@@ -46,6 +49,14 @@ def predict(
         Path | None, typer.Option(help="Table of texts to classify.", rich_help_panel="Texts")
     ] = None,
     text: Texts.text = None,
+    literal: Annotated[
+        bool,
+        typer.Option(
+            "--literal",
+            help="Take each argument as a text, even where a file has that name.",
+            rich_help_panel="Texts",
+        ),
+    ] = False,
 ) -> None:
     """Name what is in images, or the class of texts.
 
@@ -61,6 +72,8 @@ def predict(
 
         headstart predict runs/reviews "a film to remember"
 
+        headstart predict runs/reviews letter.txt new.csv
+
         headstart predict runs/reviews --texts new.csv --csv > predictions.csv
     """
     from headstart.errors import InputError
@@ -73,10 +86,15 @@ def predict(
         import headstart
 
         opened = headstart.load(run)
+        if texts is not None and (paths or literal):
+            other = "--literal" if literal else repr((paths or [""])[0])
+            raise InputError(f"--texts and {other} exclude each other: give one of them")
         if texts is not None:
             predictions = predict_table(opened, texts, text, top)
         else:
-            predictions = opened.iter_predict(given_paths(paths), top=top)
+            predictions = predict_given(
+                opened, given_paths(paths), top, column=text, literal=literal
+            )
     failed = _show(predictions, as_json=as_json, as_csv=as_csv)
     if failed:
         typer.echo(f"headstart: files that could not be read: {failed}", err=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ from headstart.errors import DataError, InputError, did_you_mean
 
 if TYPE_CHECKING:
     from headstart.runs.run import Prediction, Run
+    from headstart.runs.text.run import TextRun
 
 _PANEL = "Texts"
 # Options of images that a table of texts has no use for, as the person types them.
@@ -37,12 +40,6 @@ class Texts:
     ]
     label = Annotated[
         str | None, typer.Option("--label", help="Column of their labels.", rich_help_panel=_PANEL)
-    ]
-    split_column = Annotated[
-        str | None,
-        typer.Option(
-            "--split-column", help="Column that says train, val or test.", rich_help_panel=_PANEL
-        ),
     ]
     embeddings = Annotated[
         str | None,
@@ -83,7 +80,7 @@ def choose_options(
     from headstart.runs.settings import FitSettings
 
     given = {name: value for name, value in texts.items() if value is not None}
-    if not is_text_table(data, text_column=texts["text"]):
+    if not is_text_table(data, text_column=texts["text"], image_column=options["image_column"]):
         if given:
             check_table_there(data)
             option = "--" + next(iter(given)).replace("_", "-")
@@ -121,6 +118,38 @@ def given_paths(paths: Sequence[str] | None) -> list[str]:
     if not paths:
         raise InputError("nothing to predict: give images, texts, or a table with --texts")
     return list(paths)
+
+
+def predict_given(
+    run: Run, given: Sequence[str], top: int, *, column: str | None, literal: bool
+) -> Iterator[Prediction]:
+    """Predictions of images; of a run on texts, of texts, files of text and standard input (``-``).
+
+    Raises
+    ------
+    InputError
+        `literal` or `column` with a run on images.
+    """
+    from headstart.runs.text.run import TextRun
+
+    if not isinstance(run, TextRun):
+        if literal or column is not None:
+            option = "--literal" if literal else "--text"
+            raise InputError(f"{option} is for runs on texts, and {run.folder} is a run on images")
+        return run.iter_predict(given, top=top)
+    if literal:
+        return run.predict_texts(given, top=top)
+    return _with_standard_input(run, given, top, column)
+
+
+def _with_standard_input(
+    run: TextRun, given: Sequence[str], top: int, column: str | None
+) -> Iterator[Prediction]:
+    for is_stdin, part in groupby(given, lambda text: text == "-"):
+        if is_stdin:
+            yield from run.predict_texts([sys.stdin.read()], names=["standard input"], top=top)
+        else:
+            yield from run.iter_predict(list(part), top=top, column=column)
 
 
 def predict_table(run: Run, path: Path, column: str | None, top: int) -> Iterator[Prediction]:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from headstart.data.decode import Undecodable, opened
 from headstart.data.parts import PART_IMAGES, Part, Sample, open_url
 from headstart.data.sources import SPLIT_WORDS, counted, printable, shown, some
-from headstart.data.tables import IMAGE_NAMES, LABEL_NAMES, SPLIT_NAMES, Table, find_column
+from headstart.data.tables import (
+    IMAGE_NAMES,
+    LABEL_NAMES,
+    Table,
+    find_column,
+    find_split,
+    usual_form,
+)
 from headstart.errors import DataError, did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -38,7 +45,11 @@ def holds_images(path: Path) -> bool:
 
 
 def parquet_parts(
-    whole: Part, *, image_column: str | None, label_column: str | None
+    whole: Part,
+    *,
+    image_column: str | None,
+    label_column: str | None,
+    split_column: str | None = None,
 ) -> Iterator[Part]:
     """The row groups of a file, neighbours joined until they have enough rows.
 
@@ -56,7 +67,7 @@ def parquet_parts(
     except Exception as error:  # each kind of storage has errors of its own
         reason = one_line(str(error), limit=120)
         raise DataError(f"{shown(whole.name)} is no readable Parquet file: {reason}") from None
-    columns = _columns(whole.name, schema, image_column, label_column)
+    columns = _columns(whole.name, schema, image_column, label_column, split_column)
     first, row, n_rows = 0, 0, 0
     for group, size in enumerate(sizes):
         n_rows += size
@@ -89,12 +100,30 @@ def read_parquet_part(part: Part) -> Iterator[Sample]:
                     what = "label" if data else "image"
                     yield Sample(name, reason=f"its {what} is missing")
                 else:
-                    word = SPLIT_WORDS.get(str(side).lower(), part.split)
-                    yield Sample(name, text, word, data)
+                    word, reason = _side(side, split, part)
+                    yield Sample(name, text, word, b"" if reason else data, reason)
+
+
+def _side(value: Any, column: str, part: Part) -> tuple[str, str]:
+    """The split of a row, or why it has none; numbers of folds are none and no fault."""
+    word = "" if value is None else str(value).strip().lower()
+    is_fold = usual_form(column) == "fold" and word.removesuffix(".0").isdecimal()
+    if not word or is_fold:
+        return part.split, ""
+    if word in SPLIT_WORDS:
+        return SPLIT_WORDS[word], ""
+    return "", (
+        f"unknown split {shown(word, 40)} in column {shown(column, 40)}; expected train, val or test "
+        "(--split-column none makes a split)"
+    )
 
 
 def _columns(
-    name: str, schema: pa.Schema, image_column: str | None, label_column: str | None
+    name: str,
+    schema: pa.Schema,
+    image_column: str | None,
+    label_column: str | None,
+    split_column: str | None,
 ) -> tuple[str, str, str]:
     """Image, label and split column."""
     table = Table(Path(name), tuple(schema.names), (), (), "parquet")
@@ -118,7 +147,7 @@ def _columns(
             f"({some(byte_columns)}): name that of the images with --image-column"
         )
     label = schema.names[find_column(table, label_column, LABEL_NAMES, "label")]
-    split = find_column(table, None, SPLIT_NAMES, "")
+    split = find_split(table, split_column)
     return image, label, "" if split < 0 else schema.names[split]
 
 

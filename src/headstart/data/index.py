@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from headstart.data.duplicates import find_duplicates
@@ -14,7 +14,7 @@ from headstart.data.records import Index, Quarantined, Record
 from headstart.data.sides import name_val_as_test, with_sides
 from headstart.data.sources import Listing, counted, list_folder, missing_path, shown, some
 from headstart.data.splitfile import apply_split_file
-from headstart.data.tables import TABLE_SUFFIXES, list_table
+from headstart.data.tables import SPREADSHEETS, TABLE_SUFFIXES, list_table
 from headstart.data.unpacking import list_packed
 from headstart.errors import DataError
 from headstart.progress import Progress, silent
@@ -28,6 +28,7 @@ def index(
     seed: int = 0,
     image_column: str | None = None,
     label_column: str | None = None,
+    split_column: str | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> Index:
@@ -48,8 +49,9 @@ def index(
         with exact and near duplicates kept on one side.
     seed
         Of the split that Headstart makes.
-    image_column, label_column
-        Columns of a table, where their names are not among the usual ones.
+    image_column, label_column, split_column
+        Columns of a table, where their names are not among the usual ones. The split column says
+        train, val or test in each row; ``"none"``: none does, and a split is made.
     cache
         Folder that keeps what was learnt of each file by digest, so that a second index of the
         same images decodes none, and that downloads of named sets go to. None: nothing is kept.
@@ -68,7 +70,16 @@ def index(
         raise nothing: they are in ``quarantine`` with the reason.
     """
     folder = None if cache is None else Path(cache)
-    listing = _list(os.fspath(path), folder, image_column, label_column, progress)
+    listing = _list(
+        os.fspath(path),
+        folder,
+        {
+            "image_column": image_column,
+            "label_column": label_column,
+            "split_column": split_column,
+        },
+        progress,
+    )
     if split is not None:
         listing = _with_split_file(listing, Path(split))
     listing.items.sort(key=lambda item: item.name)
@@ -92,18 +103,11 @@ def index(
 def _list(
     path: str,
     cache: Path | None,
-    image_column: str | None,
-    label_column: str | None,
+    columns: Mapping[str, str | None],
     progress: Progress,
 ) -> Listing:
     if is_packed(path):
-        return list_packed(
-            path,
-            cache=cache,
-            image_column=image_column,
-            label_column=label_column,
-            progress=progress,
-        )
+        return list_packed(path, cache=cache, progress=progress, **columns)
     where = Path(path).expanduser()
     try:
         is_folder, is_file = bool(path) and where.is_dir(), where.is_file()
@@ -112,12 +116,16 @@ def _list(
     if is_folder:
         return list_folder(where.resolve())
     if is_file:
+        if where.suffix.lower() in SPREADSHEETS:
+            raise DataError(
+                f"{shown(where)} is a spreadsheet, which is not read: save it as CSV (UTF-8)"
+            )
         if where.suffix.lower() not in TABLE_SUFFIXES:
             raise DataError(
                 f"{shown(where)} is a file but no table: expected a folder of class folders, or a "
                 ".csv, .tsv, .txt or .parquet file"
             )
-        return list_table(where, image_column=image_column, label_column=label_column)
+        return list_table(where, **columns)
     from headstart.data.named import list_named, names_a_set, set_names
 
     if names_a_set(path):

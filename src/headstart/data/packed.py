@@ -19,17 +19,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from headstart.data.decode import is_image_name
 from headstart.data.imageparquet import holds_images, parquet_parts, read_parquet_part
 from headstart.data.parts import PART_IMAGES, Part, Sample
-from headstart.data.sources import SPLIT_WORDS, counted, printable, shown, walk_images
+from headstart.data.sources import SPLIT_WORDS, counted, printable, shown, some, walk_images
 from headstart.data.tarshards import read_tar
 from headstart.errors import DataError, one_line
 
+# Names that a note gives.
+N_NAMED = 5
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
@@ -52,7 +54,12 @@ def is_packed(data: str) -> bool:
 
 
 def find_parts(
-    data: str, *, image_column: str | None = None, label_column: str | None = None
+    data: str,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[Part, ...]:
     """Cut a source into parts.
 
@@ -61,8 +68,10 @@ def find_parts(
     data
         A URL or path of a Parquet file, a tar shard, a folder of either, a pattern of them
         (``shards/*.tar``), or a URL of a folder of class folders.
-    image_column, label_column
-        Of Parquet files, where they cannot be told.
+    image_column, label_column, split_column
+        Of Parquet files, where they cannot be told; ``split_column="none"``: a split is made.
+    notes
+        Is added what was left out.
 
     Raises
     ------
@@ -79,7 +88,11 @@ def find_parts(
         raise _unreachable(data, error) from None
     packed = [f for f in files if f.lower().endswith((*TAR_SUFFIXES, *PARQUET_SUFFIXES))]
     if not packed:
-        return _folder_parts(fs, root, data, files)
+        in_folders = _folder_parts(fs, root, data, files)
+        used = [f"{root}/{name}" for part in in_folders for name in part.members]
+        _note_left_out(files, root, used, notes)
+        return in_folders
+    _note_left_out(files, root, packed, notes)
     parts: list[Part] = []
     for path in packed:
         url, name, split = fs.unstrip_protocol(path), _below(path, root), _split_of(path, root)
@@ -88,7 +101,12 @@ def find_parts(
             parts.append(Part(kind="tar", url=url, name=name, split=split, version=version))
         else:
             whole = Part(kind="parquet", url=url, name=name, split=split, version=version)
-            parts += parquet_parts(whole, image_column=image_column, label_column=label_column)
+            parts += parquet_parts(
+                whole,
+                image_column=image_column,
+                label_column=label_column,
+                split_column=split_column,
+            )
     if not parts:
         raise DataError(f"{shown(data)} has no rows: expected an image and its label in each")
     _check_labels(parts)
@@ -163,20 +181,42 @@ def _folder_parts(
     url = fs.unstrip_protocol(root)
     parts = []
     for start in range(0, len(labelled), PART_IMAGES):
-        some = labelled[start : start + PART_IMAGES]
-        versions = "".join(_version(files[f]) for f in some)
+        these = labelled[start : start + PART_IMAGES]
+        versions = "".join(_version(files[f]) for f in these)
         parts.append(
             Part(
                 kind="files",
                 url=url,
                 name=PurePosixPath(root).name,
                 version=hashlib.sha256(versions.encode()).hexdigest(),
-                members=tuple(_below(f, root) for f in some),
-                n_images=len(some),
+                members=tuple(_below(f, root) for f in these),
+                n_images=len(these),
                 split_folders=has_splits,
             )
         )
     return tuple(parts)
+
+
+def _note_left_out(
+    files: Iterable[str], root: str, used: Iterable[str], notes: list[str] | None
+) -> None:
+    """Note the files that are not used, by the reason."""
+    if notes is None:
+        return
+    kept, found = set(used), dict[str, list[str]]()
+    for path in files:
+        if path in kept:
+            continue
+        name = _below(path, root)
+        if _is_hidden(name):
+            reason = "hidden"
+        elif is_image_name(name):
+            reason = "an image in no class folder or shard"
+        else:
+            reason = "of another kind"
+        found.setdefault(reason, []).append(printable(name))
+    for reason, names in found.items():
+        notes.append(f"left out {counted(len(names), 'file')} ({reason}): {some(names, n=N_NAMED)}")
 
 
 def _read_files(part: Part) -> Iterator[Sample]:

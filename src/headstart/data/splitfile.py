@@ -68,7 +68,7 @@ def apply_split_file(
             "data to use only what it names"
         )
     items = [replace(item, split=of[key(item.name)]) for item in listing.items]
-    return replace(listing, items=items)
+    return replace(listing, items=items, notes=[*listing.notes, *table.notes])
 
 
 def _relative(name: str, known: dict[str, int], root: Path) -> str:

@@ -1,23 +1,25 @@
 """Reading tables of image paths and labels: CSV in any common encoding, TSV, Parquet.
 
 A table may have a header or none. Text is read as UTF-8 (with or without a mark), UTF-16 where the
-file says so, and Windows-1252 otherwise.
+file says so, and Windows-1252 otherwise. Every line that is not used is noted.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from headstart.data.decode import is_image_name
-from headstart.data.sources import SPLIT_WORDS, Listed, Listing, shown, some
+from headstart.data.delimited import Rows, find_delimiter, numbers, read_rows
+from headstart.data.sources import SPLIT_WORDS, Listed, Listing, counted, shown, some
+from headstart.data.tablenames import find_files, is_there
 from headstart.errors import DataError, did_you_mean, one_line
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet", ".pq"})
+SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"})
 IMAGE_NAMES = [
     "image",
     "path",
@@ -48,21 +50,32 @@ LABEL_NAMES = [
     "y",
 ]
 SPLIT_NAMES = ["split", "set", "subset", "fold", "partition", "phase", "usage"]
+NO_COLUMN = ("", "none")
+"""What takes no column for the split."""
 
 
+# Where a table was taken for the other kind.
+_OTHERWISE = {
+    "image": " (for a table of texts, name their column with --text)",
+    "text": " (for a table of images, name their column with --image-column)",
+}
 # A Parquet file may have this many cells, and more if it has as many bytes.
 _MOST_CELLS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text; ``header`` is empty where the file has none; ``places`` is for messages."""
+    """Rows of text; ``header`` is empty where the file has none; ``places`` is for messages.
+
+    ``notes`` are sentences for the person: which lines were left out, and how others were read.
+    """
 
     path: Path
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     places: tuple[str, ...]
     encoding: str
+    notes: tuple[str, ...] = ()
 
     @property
     def n_columns(self) -> int:
@@ -105,19 +118,28 @@ def find_columns(
     *,
     image_column: str | None = None,
     label_column: str | None = None,
+    split_column: str | None = None,
     need_label: bool = True,
 ) -> Columns:
     """Which column is which: by the name asked for, a usual name, or the looks of the rows."""
     if not table.header:
-        for option, name in (("image_column", image_column), ("label_column", label_column)):
+        named = None if split_column in NO_COLUMN else split_column
+        for option, name in (
+            ("--image-column", image_column),
+            ("--label-column", label_column),
+            ("--split-column", named),
+        ):
             if name is not None:
                 raise DataError(
-                    f"{shown(table.path)} has no header line, so {option} {name!r} is not in it"
+                    f"{shown(table.path)} has no header line, so {option} {name!r} is not in it: add "
+                    "a first line with the names of the columns"
                 )
-        return _columns_by_looks(table, need_label)
-    split = find_column(table, None, SPLIT_NAMES, "")
+        found = _columns_by_looks(table, need_label)
+        return replace(found, split=-1) if split_column in NO_COLUMN else found
+    split = find_split(table, split_column)
     # A split file with a header has no labels: the folder of each file is its class.
-    label_role = "label" if need_label and split < 0 else ""
+    is_split_file = any(usual_form(h) in SPLIT_NAMES for h in table.header)
+    label_role = "label" if need_label and split < 0 and not is_split_file else ""
     return Columns(
         image=find_column(table, image_column, IMAGE_NAMES, "image"),
         label=find_column(table, label_column, LABEL_NAMES, label_role),
@@ -126,11 +148,16 @@ def find_columns(
 
 
 def list_table(
-    path: Path, *, image_column: str | None = None, label_column: str | None = None
+    path: Path,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
 ) -> Listing:
     """The images a table names; relative paths start at the table's own folder.
 
-    A table whose rows are ``train|test,Class/file`` gives the label by the folder of the file.
+    A table whose rows are ``train|test,Class/file`` gives the label by the folder of the file. Names
+    without suffix are looked for beside the table and in its sub-folders.
 
     Raises
     ------
@@ -139,7 +166,9 @@ def list_table(
         rows with a split beside rows without one.
     """
     table = read_table(path)
-    columns = find_columns(table, image_column=image_column, label_column=label_column)
+    columns = find_columns(
+        table, image_column=image_column, label_column=label_column, split_column=split_column
+    )
     images = [clean_name(name) for name in table.column(columns.image)]
     labels = table.column(columns.label) if columns.label >= 0 else [_parent(n) for n in images]
     splits = [""] * len(images)
@@ -147,21 +176,79 @@ def list_table(
         splits = split_words(table, columns.split, images)
     _check_rows(table, images, labels)
     root = path.parent.resolve()
+    notes = [*table.notes, *notes_on_columns(table, columns, label_column, split_column)]
+    files, note = find_files(root, images, table)
+    refuse_twice(table, files)
     items = [
-        Listed(_under(root, image), image, label, split)
-        for image, label, split in zip(images, labels, splits, strict=True)
+        Listed(_under(root, file), file, label, split)
+        for file, label, split in zip(files, labels, splits, strict=True)
     ]
-    if not any(map(_is_there, (item.path for item in items))):
-        raise DataError(
-            f"none of the {len(items)} files that {shown(path)} names exists (first: "
-            f"{shown(items[0].path)}): paths are relative to the table's folder; for a split of "
-            "a folder give the folder as data and this file as split"
-        )
     source = "table" if columns.label >= 0 else "split file"
-    listing = Listing(root, source, items)
-    if table.encoding not in ("utf-8", "parquet"):
-        listing.notes.append(f"{shown(path.name)} is not UTF-8; it was read as {table.encoding}")
-    return listing
+    return Listing(root, source, items, notes=notes + ([note] if note else []))
+
+
+def find_split(table: Table, asked: str | None, option: str = "--split-column") -> int:
+    """Position of the split column; -1 where there is none or it is to be passed over.
+
+    A column called ``fold`` with numbers is one of cross-validation, which is made here: it is passed
+    over, unless asked for.
+
+    Parameters
+    ----------
+    table
+    asked
+        A name, or one of `NO_COLUMN`: no column is taken.
+    option
+        How the person names a column.
+    """
+    names = [h.strip() for h in table.header]
+    if asked is not None and asked not in names and asked.strip().lower() in NO_COLUMN:
+        return -1
+    if asked is not None:
+        return find_column(table, asked, SPLIT_NAMES, "split", option)
+    for name in SPLIT_NAMES:
+        at = find_column(table, None, [name], "")
+        if at >= 0 and not (name == "fold" and _has_fold_numbers(table, at)):
+            return at
+    return -1
+
+
+def notes_on_columns(
+    table: Table,
+    columns: Columns,
+    label: str | None,
+    split: str | None,
+    option: str = "--label-column",
+) -> list[str]:
+    """What was decided on columns that nobody named."""
+    found = []
+    for at, name in enumerate(table.header):
+        is_free = split is None and at not in (columns.split, columns.label)
+        if is_free and usual_form(name) == "fold" and _has_fold_numbers(table, at):
+            found.append(
+                f"column {shown(name, 60)} holds numbers of folds, not train, val or test: it is not "
+                "used"
+            )
+    others = [h for h in table.header if usual_form(h) in LABEL_NAMES]
+    if label is None and columns.label >= 0 and len(others) > 1:
+        taken = table.header[columns.label]
+        rest = [h for h in others if h != taken]
+        if rest:
+            found.append(
+                f"the labels are those in column {shown(taken, 60)}; {some(rest)} could hold them too: "
+                f"{option} names another"
+            )
+    return found
+
+
+def usual_form(name: str) -> str:
+    """A column's name as the lists of usual names have it."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _has_fold_numbers(table: Table, at: int) -> bool:
+    cells = [cell for cell in table.column(at) if cell]
+    return bool(cells) and all(c.removesuffix(".0").lstrip("-").isdecimal() for c in cells)
 
 
 def split_words(table: Table, column: int, images: Sequence[str]) -> list[str]:
@@ -170,9 +257,11 @@ def split_words(table: Table, column: int, images: Sequence[str]) -> list[str]:
     for row, word in enumerate(table.column(column)):
         split = SPLIT_WORDS.get(word.lower())
         if split is None and word:
+            name = f" in column {shown(table.header[column], 60)}" if table.header else ""
             raise DataError(
-                f"{_at(table, row)}: unknown split {shown(word)}; expected train, val or test."
+                f"{_at(table, row)}: unknown split {shown(word)}{name}; expected train, val or test."
                 f"{did_you_mean(word.lower(), SPLIT_WORDS)}"
+                + (" For a split made here, give --split-column none" if name else "")
             )
         if split is None:
             raise DataError(
@@ -224,21 +313,33 @@ def find_column(
     names = [h.strip() for h in table.header]
     if asked is not None:
         if asked in names:
-            return names.index(asked)
+            return _only(table, names, asked)
         raise DataError(
             f"{shown(table.path)} has no column {asked!r}; it has {some(names, n=8)}."
             f"{did_you_mean(asked, names)}"
         )
-    lower = [n.lower().replace(" ", "_").replace("-", "_") for n in names]
+    lower = [usual_form(n) for n in names]
     for name in usual:
         if name in lower:
-            return lower.index(name)
+            return _only(table, names, names[lower.index(name)])
     if not role:
         return -1
     raise DataError(
         f"{shown(table.path)} has no {role} column that can be told by its name; it has "
         f"{some(names, n=8)}: name it with {option or f'--{role}-column'}"
+        f"{_OTHERWISE.get(role, '')}"
     )
+
+
+def _only(table: Table, names: Sequence[str], name: str) -> int:
+    """Position of a name that is there once."""
+    places = [i + 1 for i, n in enumerate(names) if n == name]
+    if len(places) > 1:
+        raise DataError(
+            f"{shown(table.path)} has {len(places)} columns called {shown(name, 60)} (columns "
+            f"{', '.join(map(str, places))}): rename all but one"
+        )
+    return places[0] - 1
 
 
 def _columns_by_looks(table: Table, need_label: bool) -> Columns:
@@ -318,33 +419,147 @@ def _read_text(path: Path) -> Table:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {shown(path)}: {error.strerror}") from None
-    text, encoding = _decode_text(raw)
-    if "\0" in text:
-        raise DataError(f"{shown(path)} is not a text table: it holds binary data")
-    lines = text.splitlines()
-    sample = lines[0] if lines else ""
-    delimiter = max(",\t;|", key=sample.count)
-    try:
-        numbered = list(_rows(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)))
-    except csv.Error as error:
-        raise DataError(f"{shown(path)} cannot be read as a table: {error}") from None
+    text, encoding = decode_text(path, raw)
+    delimiter, text = find_delimiter(path, text, comments=True)
+    rows = read_rows(path, text, delimiter, comments=True)
+    n_noted = len(notes := rows.notes())
+    header, kept = _settle_hashes(path, rows, notes)
+    if encoding != "utf-8":
+        notes.insert(n_noted, f"{shown(path.name)} is not UTF-8; it was read as {encoding}")
+    table = Table(
+        path,
+        header,
+        tuple(rows.rows[i] for i in kept),
+        tuple(f"line {rows.lines[i]}" for i in kept),
+        encoding,
+        tuple(notes),
+    )
+    _refuse_long_rows(table)
+    return table
+
+
+def _settle_hashes(path: Path, rows: Rows, notes: list[str]) -> tuple[tuple[str, ...], list[int]]:
+    """The header, and which rows are rows: of the lines that begin with ``#`` most are comments.
+
+    One is a row where it has the cells of one and nothing speaks for a row that was commented out.
+    """
+    plain = [i for i, line in enumerate(rows.lines) if line not in rows.hashed]
+    hashed = [i for i, line in enumerate(rows.lines) if line in rows.hashed]
+    width = len(rows.rows[plain[0]]) if plain else 0
     header: tuple[str, ...] = ()
-    if numbered and _is_header(numbered[0][1]):
-        header = numbered.pop(0)[1]
-    places = tuple(f"line {line}" for line, _ in numbered)
-    return Table(path, header, tuple(row for _, row in numbered), places, encoding)
+    header_at = -1
+    above = [i for i in hashed if plain and i < plain[0] and len(rows.rows[i]) == width]
+    if above and _names_columns(rows.rows[above[-1]]) and not _names_columns(rows.rows[plain[0]]):
+        header_at = above[-1]
+        hashed.remove(header_at)
+        header = (rows.rows[header_at][0].lstrip("# "), *rows.rows[header_at][1:])
+    elif plain and _is_header(rows.rows[plain[0]]):
+        header_at = plain.pop(0)
+        header = rows.rows[header_at]
+    firsts = {rows.rows[i][0].strip() for i in plain}
+    used: list[int] = []
+    passed: list[int] = []
+    for i in hashed:
+        cells = rows.rows[i]
+        is_row = len(cells) == (width or len(cells)) > 1 and (
+            any(map(is_image_name, cells)) or -1 < header_at < i
+        )
+        chosen = used if is_row and not _is_commented_out(path, rows, i, firsts) else passed
+        chosen.append(i)
+    if passed:
+        first = one_line(",".join(rows.rows[passed[0]]), limit=40)
+        notes.append(
+            f"passed over {counted(len(passed), 'comment line')} that begin{'s' if len(passed) == 1 else ''} "
+            f"with '#': {numbers([rows.lines[i] for i in passed])} (first: {first!r})"
+        )
+    if used:
+        notes.append(
+            f"{counted(len(used), 'row')} whose first cell begins with '#' "
+            f"{'is' if len(used) == 1 else 'are'} used: {numbers([rows.lines[i] for i in used])}"
+        )
+    return header, sorted([*plain, *used])
 
 
-def _rows(reader: Any) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for row in reader:
-        if any(cell.strip() for cell in row) and not row[0].startswith("#"):
-            yield reader.line_num, tuple(row)
+def _is_commented_out(path: Path, rows: Rows, at: int, firsts: set[str]) -> bool:
+    """Whether a line like a row is one that somebody put ``#`` before.
+
+    Raises
+    ------
+    DataError
+        It may be either.
+    """
+    first = rows.rows[at][0].strip()
+    bare = first.lstrip("#").strip()
+    if is_image_name(first):
+        return not is_there(path.parent, clean_name(first))
+    if bare.lower() in SPLIT_WORDS:
+        return True
+    if bare in firsts:
+        raise DataError(
+            f"{shown(path)}, line {rows.lines[at]}: {shown(first, 60)} may begin a row or a comment, "
+            f"because {shown(bare, 60)} begins a row too: put it in quotation marks to use the row, or "
+            "remove the line"
+        )
+    return False
+
+
+def _refuse_long_rows(table: Table) -> None:
+    """Raise where a row has more cells than the header, or than most rows: a separator too many."""
+    widths = Counter(map(len, table.rows))
+    width = len(table.header) or (widths.most_common(1)[0][0] if widths else 0)
+    for row, cells in enumerate(table.rows):
+        if any(cell.strip() for cell in cells[width:]):
+            than = "the header has" if table.header else "most rows have"
+            raise DataError(
+                f"{_at(table, row)} has {counted(len(cells), 'cell')} and {than} {width}: put a cell "
+                'that holds the separator in "..."'
+            )
 
 
 def _is_header(row: Sequence[str]) -> bool:
-    """No cell of a header is the name of an image file or a split word."""
+    """A header has no image's name, and no split word unless beside a usual name of a column."""
     cells = [cell.strip() for cell in row]
-    return not any(is_image_name(c) or c.lower() in SPLIT_WORDS for c in cells)
+    if any(map(is_image_name, cells)):
+        return False
+    return not any(c.lower() in SPLIT_WORDS for c in cells) or _names_columns(cells)
+
+
+def _names_columns(cells: Sequence[str]) -> bool:
+    known = {*IMAGE_NAMES, *LABEL_NAMES, *SPLIT_NAMES}
+    return any(usual_form(cell.lstrip("# ")) in known for cell in cells)
+
+
+def decode_text(path: Path, raw: bytes) -> tuple[str, str]:
+    """The text of a file and its encoding.
+
+    Raises
+    ------
+    DataError
+        It holds binary data.
+    """
+    text, encoding = _decode_text(raw)
+    if "\0" in text:
+        refuse_binary(path, raw, text)
+    return text, encoding
+
+
+def refuse_binary(path: Path, raw: bytes, text: str) -> NoReturn:
+    """Raise: the text of a table holds NUL."""
+    if raw.startswith(b"PK\x03\x04"):
+        raise DataError(
+            f"{shown(path)} is not a text table but a zip archive or an Excel workbook: save it as CSV"
+        )
+    sample = raw[:4096]
+    if len(sample) > 3 and max(sample[::2].count(0), sample[1::2].count(0)) > 0.4 * len(
+        sample[::2]
+    ):
+        raise DataError(
+            f"{shown(path)} looks like UTF-16 without its byte order mark: save it as UTF-8"
+        )
+    line = text.count("\n", 0, text.index("\0")) + 1
+    raise DataError(
+        f"{shown(path)} is not a text table: it holds binary data (a NUL byte in line {line})"
+    )
 
 
 def _decode_text(raw: bytes) -> tuple[str, str]:
@@ -359,13 +574,6 @@ def _decode_text(raw: bytes) -> tuple[str, str]:
 def _parent(name: str) -> str:
     parts = name.split("/")
     return parts[-2] if len(parts) > 1 else ""
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long, a folder that may not be entered
-        return False
 
 
 def _under(root: Path, name: str) -> Path:

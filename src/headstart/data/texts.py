@@ -16,9 +16,12 @@ from headstart.data.sides import name_val_as_test, with_sides
 from headstart.data.sources import counted, missing_path, shown
 from headstart.data.tables import (
     LABEL_NAMES,
-    SPLIT_NAMES,
+    SPREADSHEETS,
+    Columns,
     Table,
     find_column,
+    find_split,
+    notes_on_columns,
     split_words,
 )
 from headstart.data.texttables import TEXT_NAMES, TEXT_SUFFIXES, at, looks_like_texts, read_texts
@@ -73,7 +76,9 @@ class TextIndex(Examples[TextRecord]):
         }
 
 
-def is_text_table(data: str, *, text_column: str | None = None) -> bool:
+def is_text_table(
+    data: str, *, text_column: str | None = None, image_column: str | None = None
+) -> bool:
     """Whether `data` is a table of texts, or a named set of them, rather than images.
 
     A table is told by its cells: see :func:`headstart.data.texttables.looks_like_texts`. A path
@@ -83,13 +88,13 @@ def is_text_table(data: str, *, text_column: str | None = None) -> bool:
     ----------
     data
         As the person gave it.
-    text_column
+    text_column, image_column
         Where one is named, there is nothing to tell.
     """
     from headstart.data.textsets import names_a_text_set
 
-    if text_column is not None:
-        return True
+    if text_column is not None or image_column is not None:
+        return text_column is not None
     path = Path(data).expanduser()
     try:
         if path.exists():
@@ -119,7 +124,7 @@ def index_texts(
         or ``"trec:/a/local/copy"``.
     text_column, label_column, split_column
         Columns, where their names are not among the usual ones. A split column says train, val or
-        test in each row.
+        test in each row; ``"none"``: none does, and a split is made.
     test_size
         Share of each class to test on, in (0, 1), where Headstart makes the split: stratified, and
         with copies of a text on one side.
@@ -192,6 +197,10 @@ def _read(path: Path, text: str | None, label: str | None, split: str | None) ->
         raise DataError(
             f"{shown(path)} is a folder: expected a table of texts (.csv, .tsv, .jsonl or .parquet)"
         )
+    if path.suffix.lower() in SPREADSHEETS:
+        raise DataError(
+            f"{shown(path)} is a spreadsheet, which is not read: save it as CSV (UTF-8)"
+        )
     if path.suffix.lower() not in TEXT_SUFFIXES:
         raise DataError(
             f"{shown(path)} is no table of texts: expected a .csv, .tsv, .jsonl or .parquet file"
@@ -199,12 +208,14 @@ def _read(path: Path, text: str | None, label: str | None, split: str | None) ->
     table = read_texts(path)
     at_text = find_column(table, text, TEXT_NAMES, "text", "--text")
     at_label = find_column(table, label, [*LABEL_NAMES, *MORE_LABEL_NAMES], "label", "--label")
-    at_split = find_column(table, split, SPLIT_NAMES, "split" if split else "", "--split-column")
+    at_split = find_split(table, split)
     if at_text == at_label:
         raise DataError(f"{shown(path)}: --text and --label name the same column: choose two")
     _require_full(table, at_text)
     _require_full(table, at_label)
-    notes = _check_labels(table, at_label)
+    columns = Columns(image=-1, label=at_label, split=at_split)
+    notes = [*table.notes, *notes_on_columns(table, columns, label, split, "--label")]
+    notes += _check_labels(table, at_label)
     if table.encoding == "utf-16":
         notes.append(f"{shown(path.name)} is not UTF-8; it was read as UTF-16, as its mark says")
     splits = [""] * len(table.rows)

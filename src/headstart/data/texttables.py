@@ -1,25 +1,30 @@
 """Reading tables of texts strictly: CSV, TSV, JSON lines and Parquet, in UTF-8.
 
 A wrong letter in a path shows at once; in a text it would only make the classifier worse. So nothing
-is guessed here: bytes that are no UTF-8, a row with too many cells, or a cell of a megabyte, which is
-what a missing quotation mark looks like, end the reading with the line and the column.
+is guessed here: bytes that are not UTF-8, a row with too many cells, or a cell of a megabyte end the
+reading with the line and the column. There are no comment lines: a text may begin with ``#``.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.data.decode import is_image_name
+from headstart.data.delimited import MOST_CHARACTERS, find_delimiter, read_rows
 from headstart.data.imageparquet import holds_images
 from headstart.data.sources import shown
-from headstart.data.tables import TABLE_SUFFIXES, Table, read_parquet
+from headstart.data.tablenames import is_there, with_suffix
+from headstart.data.tables import (
+    LABEL_NAMES,
+    TABLE_SUFFIXES,
+    Table,
+    read_parquet,
+    refuse_binary,
+    usual_form,
+)
 from headstart.errors import DataError, one_line
 
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
@@ -42,10 +47,9 @@ TEXT_NAMES = [
     "document",
     "query",
 ]
-# A novel's chapter fits; an unclosed quotation mark in a table of any size does not.
-MOST_CHARACTERS = 100_000
 # Rows by which a table of texts is told from one of images.
 N_SAMPLED = 200
+N_TRIED = 10
 SAMPLED_BYTES = 1 << 20
 
 
@@ -73,8 +77,9 @@ def read_texts(path: Path) -> Table:
 def looks_like_texts(path: Path) -> bool:
     """Whether a table is one of texts rather than of image files; False where it cannot be read.
 
-    Texts have spaces and do not end like an image's name. JSON lines are always texts, and a table
-    with the bytes of images never is.
+    JSON lines are always texts, and a table with the bytes, names or ids of images never is. Of the
+    others, one with a column called ``text`` or the like is, and one with a column of which most cells
+    have a space and differ: labels may have spaces too, but repeat.
     """
     if path.suffix.lower() in JSON_SUFFIXES:
         return True
@@ -83,13 +88,20 @@ def looks_like_texts(path: Path) -> bool:
     if path.suffix.lower() in (".parquet", ".pq") and holds_images(path):
         return False
     try:
-        rows = _sample(path)
-    except (DataError, OSError, csv.Error, ValueError):
+        header, columns = _sample(path)
+    except (DataError, OSError, ValueError):
         return False
-    columns = list(zip(*rows[1:], strict=False)) or list(zip(*rows, strict=False))
     if any(_share(cells, is_image_name) > 0.5 for cells in columns):
         return False
-    return any(_share(cells, lambda cell: " " in cell.strip()) > 0.5 for cells in columns)
+    if any(_name_images(path.parent, cells[:N_TRIED]) for cells in columns):
+        return False
+    if any(usual_form(name) in TEXT_NAMES for name in header):
+        return True
+    return any(
+        _share(cells, lambda cell: " " in cell.strip()) > 0.5 and len(set(cells)) > 0.5 * len(cells)
+        for name, cells in zip(header, columns, strict=True)
+        if usual_form(name) not in LABEL_NAMES
+    )
 
 
 def at(table: Table, row: int, column: int) -> str:
@@ -101,32 +113,41 @@ def _share(cells: Sequence[str], test: Any) -> float:
     return sum(map(bool, map(test, cells))) / max(len(cells), 1)
 
 
-def _sample(path: Path) -> list[Sequence[str]]:
+def _name_images(folder: Path, cells: Sequence[str]) -> bool:
+    """Whether most cells are names of images beside the table, less their suffix."""
+    names = [cell.strip() for cell in cells if cell.strip()]
+    return _share(names, lambda name: any(is_there(folder, n) for n in with_suffix(name))) > 0.5
+
+
+def _sample(path: Path) -> tuple[Sequence[str], list[list[str]]]:
+    """The header and some cells of each column."""
     if path.suffix.lower() in (".parquet", ".pq"):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            batch = next(pq.ParquetFile(path).iter_batches(batch_size=N_SAMPLED), None)
+            with pq.ParquetFile(path) as file:
+                batch = next(file.iter_batches(batch_size=N_SAMPLED), None)
         except pa.ArrowException as error:
             raise DataError(str(error)) from None
-        columns = [] if batch is None else [list(map(str, c.to_pylist())) for c in batch.columns]
-        return [[], *zip(*columns, strict=True)]
+        if batch is None:
+            return [], []
+        return batch.schema.names, [list(map(str, c.to_pylist())) for c in batch.columns]
     with path.open("rb") as file:
-        text = file.read(SAMPLED_BYTES).decode("utf-8", errors="replace")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text))
-    with _cells_of_any_length(text):
-        return [row for row in islice(reader, N_SAMPLED) if row]
-
-
-@contextmanager
-def _cells_of_any_length(text: str) -> Iterator[None]:
-    """csv has a limit of its own; cells too long are told later, with their column."""
-    limit = csv.field_size_limit(len(text) + 1)
+        raw = file.read(SAMPLED_BYTES)
+    utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = raw.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    if len(raw) == SAMPLED_BYTES and "\n" in text:
+        text = text[: text.rindex("\n")]
+    delimiter, text = find_delimiter(path, text)
     try:
-        yield
-    finally:
-        csv.field_size_limit(limit)
+        rows = read_rows(path, text, delimiter).rows[: N_SAMPLED + 1]
+    except DataError:  # told when it is read in earnest
+        rows = [tuple(line.split(delimiter)) for line in text.splitlines() if line.strip()]
+    width = max(map(len, rows), default=0)
+    body = rows[1 : N_SAMPLED + 1] or rows
+    header = [*(rows[0] if rows else ()), *[""] * width][:width]
+    return header, [[row[i] for row in body if i < len(row)] for i in range(width)]
 
 
 def _decode(path: Path) -> tuple[str, str]:
@@ -140,29 +161,18 @@ def _decode(path: Path) -> tuple[str, str]:
     else:
         text, encoding = raw.decode("utf-8-sig", errors="surrogateescape"), "utf-8"
     if "\0" in text:
-        raise DataError(f"{shown(path)} is not a table of texts: it holds binary data")
+        refuse_binary(path, raw, text)
     return text, encoding
 
 
-def _delimiter(path: Path, text: str) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    first = text.split("\n", 1)[0]
-    return max(",\t;|", key=first.count)
-
-
 def _read_csv(path: Path, text: str, encoding: str) -> Table:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(path, text))
-    try:
-        with _cells_of_any_length(text):
-            numbered = list(_numbered(reader))
-    except csv.Error as error:
-        raise DataError(f"{shown(path)}, line {reader.line_num}: {error}") from None
-    if not numbered:
+    delimiter, text = find_delimiter(path, text)
+    found = read_rows(path, text, delimiter)
+    if not found.rows:
         return Table(path, (), (), (), encoding)
-    header = tuple(name.strip() for name in numbered[0][1])
-    places = tuple(f"line {line}" for line, _ in numbered[1:])
-    table = Table(path, header, tuple(row for _, row in numbered[1:]), places, encoding)
+    header = tuple(name.strip() for name in found.rows[0])
+    places = tuple(f"line {line}" for line in found.lines[1:])
+    table = Table(path, header, tuple(found.rows[1:]), places, encoding, tuple(found.notes()))
     for place, row in zip(places, table.rows, strict=True):
         if len(row) != len(header):
             raise DataError(
@@ -171,15 +181,6 @@ def _read_csv(path: Path, text: str, encoding: str) -> Table:
                 'write a quotation mark in it as ""'
             )
     return table
-
-
-def _numbered(reader: Any) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Rows that are not empty, with the line on which each begins."""
-    line = 1
-    for row in reader:
-        if any(cell.strip() for cell in row):
-            yield line, tuple(row)
-        line = reader.line_num + 1
 
 
 def _read_jsonl(path: Path, text: str, encoding: str) -> Table:

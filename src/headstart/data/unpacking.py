@@ -34,6 +34,7 @@ def list_packed(
     cache: Path | None,
     image_column: str | None = None,
     label_column: str | None = None,
+    split_column: str | None = None,
     progress: Progress = silent,
 ) -> Listing:
     """Unpack a source of :mod:`headstart.data.packed`, each part once, and list its images.
@@ -42,7 +43,7 @@ def list_packed(
 
     Parameters
     ----------
-    data, image_column, label_column
+    data, image_column, label_column, split_column
         As for :func:`headstart.data.packed.find_parts`.
     cache
         Files go to ``datasets/unpacked`` under it.
@@ -58,8 +59,15 @@ def list_packed(
     """
     if cache is None:
         raise DataError(f"{shown(data)} has to be unpacked: give a cache folder to unpack it to")
-    parts = find_parts(data, image_column=image_column, label_column=label_column)
-    listing = Listing(Path(data), "packed images")
+    notes: list[str] = []
+    parts = find_parts(
+        data,
+        image_column=image_column,
+        label_column=label_column,
+        split_column=split_column,
+        notes=notes,
+    )
+    listing = Listing(Path(data), "packed images", notes=notes)
     seen: dict[str, int] = {}
     for done, part in enumerate(parts, start=1):
         folder = cache / "datasets" / "unpacked" / part.digest[:32]

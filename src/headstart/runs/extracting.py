@@ -30,7 +30,7 @@ class ExtractSettings:
     ----------
     data : str
         As for :func:`headstart.fit`.
-    backbone, weights, arch, resolutions, image_column, label_column, device
+    backbone, weights, arch, resolutions, image_column, label_column, split_column, device
         As for :class:`headstart.runs.settings.FitSettings`.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         What `fit` would take; of packed images on a cluster, float32.
@@ -53,6 +53,7 @@ class ExtractSettings:
     resolutions: tuple[int, ...] | None = None
     image_column: str | None = None
     label_column: str | None = None
+    split_column: str | None = None
     precision: str = "auto"
     device: str | None = None
     engine: str = "local"
@@ -145,8 +146,12 @@ def extract_data(
         Cluster(address=s.address, n_workers=s.n_workers).check()
     if s.engine == "ray" and is_packed(s.data):
         _refuse_memory(s.data)
-        columns = {"image_column": s.image_column, "label_column": s.label_column}
-        parts = find_parts(s.data, **columns)
+        parts = find_parts(
+            s.data,
+            image_column=s.image_column,
+            label_column=s.label_column,
+            split_column=s.split_column,
+        )
         backbone = load(s.backbone, weights=s.weights, arch=s.arch)
         if s.precision == "auto":
             s = dataclasses.replace(s, precision="float32")
@@ -158,6 +163,7 @@ def extract_data(
         s.data,
         image_column=s.image_column,
         label_column=s.label_column,
+        split_column=s.split_column,
         cache=root,
         progress=progress,
     )

@@ -77,7 +77,11 @@ def fit(
     from headstart.data.texts import is_text_table
     from headstart.features import cache_folder
 
-    if is_text_table(str(data), text_column=settings.get("text")):
+    if is_text_table(
+        str(data),
+        text_column=settings.get("text"),
+        image_column=settings.get("image_column"),
+    ):
         from headstart.runs.text.fit import fit_texts
 
         return fit_texts(data, out=out, force=force, cache=cache, progress=progress, **settings)

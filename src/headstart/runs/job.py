@@ -221,6 +221,7 @@ class Job:
                 seed=s.seed,
                 image_column=s.image_column,
                 label_column=s.label_column,
+                split_column=s.split_column,
                 cache=self.cache,
                 progress=self.progress,
             )

@@ -251,6 +251,7 @@ def index_of(
             seed=s["seed"],
             image_column=s["image_column"],
             label_column=s["label_column"],
+            split_column=s.get("split_column"),
             cache=cache or cache_folder(),
             progress=progress,
         )

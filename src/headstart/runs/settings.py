@@ -20,6 +20,8 @@ class Settings:
     ----------
     data : str
         Folder, table or name of a data set.
+    split_column : str, optional
+        Column of a table that says train, val or test; ``"none"``: no column does, and a split is made.
     test_size : float in (0, 1), default 0.2
         Share held out, where the data have no split of their own.
     budget_s : float, optional
@@ -38,6 +40,7 @@ class Settings:
     """
 
     data: str
+    split_column: str | None = None
     test_size: float = 0.2
     budget_s: float | None = None
     finetune: bool = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 from headstart.errors import DataError
@@ -15,7 +17,7 @@ N_AT_ONCE = 256
 class TextRun(Run):
     """A run folder of texts, opened; see :class:`headstart.runs.run.Run`.
 
-    It predicts texts where that of images predicts files. What needs images says so.
+    It predicts texts, and files of text, where that of images predicts images. What needs images says so.
 
     Parameters
     ----------
@@ -38,14 +40,52 @@ class TextRun(Run):
         self.model.load_backbone()
 
     def iter_predict(
-        self, paths: Sequence[Path | str] | Path | str, *, top: int = 5
+        self,
+        paths: Sequence[Path | str] | Path | str,
+        *,
+        top: int = 5,
+        column: str | None = None,
     ) -> Iterator[Prediction]:
-        """Classify texts, in order; a prediction's name is its text.
+        """Classify texts and files of text, in order.
 
-        An empty text has its ``error`` set.
+        A file that exists is read, never classified by its name: of a table (``.csv``, ``.tsv``,
+        ``.jsonl``, ``.ndjson``, ``.parquet``) the text column, of any other file its content as one
+        text. A prediction's name is the text, the file, or the file and the row's place. An empty text
+        and a file that is not UTF-8 text have their ``error`` set. :meth:`predict_texts` takes every
+        string for a text.
+
+        Parameters
+        ----------
+        paths : str, Path or a sequence of them
+        top : int
+        column : str, optional
+            Of tables, as in :meth:`predict_table`.
+
+        Raises
+        ------
+        DataError
+            A `Path`, or a string that looks like a file's name, does not exist; or a table cannot be
+            used.
         """
+        from headstart.data.textfiles import is_table_name, names_a_file, read_text_file
+
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
-        yield from self.predict_texts([str(text) for text in listed], top=top)
+        for given, are_files in groupby(listed, names_a_file):
+            if not given:
+                yield from self.predict_texts(list(map(str, are_files)), top=top)
+                continue
+            for file in map(Path, are_files):
+                path = file.expanduser()
+                if is_table_name(path):
+                    for p in self.predict_table(path, column=column, top=top):
+                        yield replace(p, name=f"{file}, {p.name}")
+                    continue
+                try:
+                    text = read_text_file(path)
+                except DataError as error:
+                    yield Prediction(name=str(file), error=str(error))
+                else:
+                    yield from self.predict_texts([text], names=[str(file)], top=top)
 
     def predict_table(
         self, path: Path, *, column: str | None = None, top: int = 5
@@ -79,7 +119,15 @@ class TextRun(Run):
     def predict_texts(
         self, texts: Sequence[str], *, names: Sequence[str] | None = None, top: int = 5
     ) -> Iterator[Prediction]:
-        """Like :meth:`iter_predict`, with names of one's own."""
+        """Classify texts as they are, even where a file has that name.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        names : sequence of str, optional
+            What the predictions are called; default the texts.
+        top : int
+        """
         called = list(texts) if names is None else list(names)
         for start in range(0, len(texts), N_AT_ONCE):
             part = [text.strip() for text in texts[start : start + N_AT_ONCE]]

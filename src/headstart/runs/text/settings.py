@@ -13,7 +13,7 @@ class TextSettings(Settings):
 
     Parameters
     ----------
-    text, label, split_column : str, optional
+    text, label : str, optional
         Columns, where their names are not among the usual ones.
     embeddings : str, optional
         A file of word vectors, or a published name; default: learnt from the training texts.
@@ -30,7 +30,6 @@ class TextSettings(Settings):
 
     text: str | None = None
     label: str | None = None
-    split_column: str | None = None
     embeddings: str | None = None
     encoder: str | None = None
     epochs: int = 10
