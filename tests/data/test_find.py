@@ -22,6 +22,16 @@ def test_find_images__expands_folders_in_natural_order(tree, monkeypatch) -> Non
     assert all(p.is_absolute() and p.is_file() for p, _ in find_images(["set"]))
 
 
+def test_find_images__warns_of_what_it_leaves_out(tree, monkeypatch, caplog) -> None:
+    root = tree({"1.png": 1, "notes.txt": "x", ".2.png": 2})
+    assert len(find_images([root])) == 1
+    assert "left out 1 hidden file: '.2.png'" in caplog.text
+    assert "left out 1 file without the suffix of an image: 'notes.txt'" in caplog.text
+    caplog.clear()
+    assert len(find_images([f"{root}/*"])) == 1
+    assert "left out 1 file without the suffix of an image: 'notes.txt'" in caplog.text
+
+
 def test_find_images__takes_files_as_given_once(tree) -> None:
     root = tree({"b.png": 1, "a.png": 2, "odd.dat": 3})
     found = find_images([root / "b.png", root / "odd.dat", root])

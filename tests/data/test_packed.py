@@ -119,6 +119,33 @@ def test_index__parquet_has_a_split_column(made: list[Picture], tmp_path: Path) 
     assert len(index(tmp_path / "p.parquet", cache=tmp_path / "cache").test) == 8
 
 
+def test_index__parquet_split_words_and_the_column_that_is_passed_over(
+    made: list[Picture], tmp_path: Path
+) -> None:
+    columns = {"image": [d for d, _ in made], "label": [c for _, c in made]}
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table(columns | {"fold": [i % 5 for i in range(24)]}), path)
+    assert index(path, cache=tmp_path / "cache").split_made
+    pq.write_table(pa.table(columns | {"set": ["A"] * 24}), path)
+    with pytest.raises(DataError, match=r"unknown split 'a' in column 'set'.*--split-column none"):
+        index(path, cache=tmp_path / "cache")
+    found = index(path, split_column="none", cache=tmp_path / "cache")
+    assert (len(found), found.split_made) == (24, True)
+
+
+def test_index__of_packed_data_names_the_files_that_are_left_out(
+    made: list[Picture], tmp_path: Path
+) -> None:
+    (tmp_path / "set").mkdir()
+    write_parquet(tmp_path / "set" / "a.parquet", made)
+    for name in ("README.md", "loose.jpg", ".x"):
+        (tmp_path / "set" / name).write_bytes(b"x")
+    notes = " ".join(index(tmp_path / "set", cache=tmp_path / "cache").notes)
+    assert "left out 1 file (of another kind): 'README.md'" in notes
+    assert "left out 1 file (an image in no class folder or shard): 'loose.jpg'" in notes
+    assert "left out 1 file (hidden): '.x'" in notes
+
+
 def test_index__reads_hugging_faces_pictures_and_class_names(
     made: list[Picture], tmp_path: Path
 ) -> None:
@@ -164,6 +191,7 @@ def test_index__a_bad_image_is_named_and_the_rest_goes_on(
     assert {q.name: q.reason for q in found.quarantine} == {
         "a.tar/alone.jpg": "no label beside it (.cls, .txt or .json)",
         "a.tar/bad.jpg": "not an image: it holds text",
+        "a.tar/notes": "no image of that name in the shard",
     }
     [evil] = [r for r in found.records if "evil" in r.name]
     assert evil.path.is_relative_to(tmp_path / "cache")

@@ -29,6 +29,18 @@ def test_list_folder__takes_each_folder_as_a_class(tree) -> None:
     ]
     assert listing.source == "folder"
     assert listing.ignored == 2
+    assert listing.notes == [
+        "left out 1 hidden folder: '.hidden'",
+        "left out 2 files without the suffix of an image: 'Thumbs.db', 'dog/notes.txt'",
+    ]
+
+
+def test_list_folder__names_what_is_left_out_beside_split_folders(tree) -> None:
+    files = {f"{s}/{c}/1.png": 1 for s in ("train", "test") for c in ("cat", "dog")}
+    root = tree(files | {"README.md": "x", "train/cat/.1.png": 2, "train/labels.csv": "x"})
+    notes = " ".join(list_folder(root).notes)
+    assert "1 hidden file: 'train/cat/.1.png'" in notes
+    assert "2 files without the suffix of an image: 'README.md', 'train/labels.csv'" in notes
 
 
 @pytest.mark.parametrize(

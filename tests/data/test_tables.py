@@ -244,6 +244,10 @@ def test_list_table__refuses_two_columns_of_one_name(folder) -> None:
     path = _write(folder, "image,label,label\ncat/1.png,a,b\n")
     with pytest.raises(DataError, match=r"2 columns called 'label' \(columns 2, 3\)"):
         list_table(path)
+    columns = [pa.array([n for n, _ in ROWS]), *[pa.array([c for _, c in ROWS])] * 2]
+    pq.write_table(pa.table(columns, names=["image", "label", "label"]), folder / "t.parquet")
+    with pytest.raises(DataError, match="2 columns called 'label'"):
+        list_table(folder / "t.parquet")
 
 
 def test_list_table__says_which_of_two_label_columns_was_taken(folder) -> None:

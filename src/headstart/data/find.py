@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from headstart.data.decode import is_image_name
-from headstart.data.sources import missing_path, printable, walk_images
+from headstart.data.sources import (
+    N_NAMED,
+    counted,
+    missing_path,
+    printable,
+    shown,
+    some,
+    walk_images,
+)
 from headstart.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str]]:
@@ -21,7 +32,8 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str
     paths
         A file is taken whatever its suffix. A folder gives the images under it, at any depth, in
         natural order (``img2`` before ``img10``). A pattern (``*``, ``?``, ``[ab]``, ``**``) is
-        expanded where no file has that very name.
+        expanded where no file has that very name. What a folder or a pattern has besides images
+        is counted in a warning.
 
     Returns
     -------
@@ -57,13 +69,20 @@ def _expand(text: str) -> list[Path]:
     if not glob.has_magic(text):
         raise missing_path(path)
     matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - patterns may be absolute
-    chosen = [Path(m) for m in sorted(matches, key=natural_key)]
-    return [p for p in chosen if p.is_dir() or is_image_name(p.name)]
+    found = [Path(m) for m in sorted(matches, key=natural_key)]
+    chosen = [p for p in found if p.is_dir() or is_image_name(p.name)]
+    others = [p.name for p in found if p not in set(chosen)]
+    if others:
+        what = f"{counted(len(others), 'file')} without the suffix of an image"
+        logger.warning("%s: left out %s: %s", shown(text), what, some(others, n=N_NAMED))
+    return chosen
 
 
 def _images_at(path: Path) -> list[tuple[Path, str]]:
     if not path.is_dir():
         return [(path.absolute(), printable(path.as_posix()))]
     listing = walk_images(path.absolute())
+    for note in listing.notes:
+        logger.warning("%s: %s", shown(path), note)
     items = sorted(listing.items, key=lambda item: natural_key(item.name))
     return [(item.path, f"{printable(path.as_posix())}/{item.name}") for item in items]

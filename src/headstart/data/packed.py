@@ -26,12 +26,18 @@ from typing import Any
 from headstart.data.decode import is_image_name
 from headstart.data.imageparquet import holds_images, parquet_parts, read_parquet_part
 from headstart.data.parts import PART_IMAGES, Part, Sample
-from headstart.data.sources import SPLIT_WORDS, counted, printable, shown, some, walk_images
+from headstart.data.sources import (
+    N_NAMED,
+    SPLIT_WORDS,
+    counted,
+    printable,
+    shown,
+    some,
+    walk_images,
+)
 from headstart.data.tarshards import read_tar
 from headstart.errors import DataError, one_line
 
-# Names that a note gives.
-N_NAMED = 5
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 

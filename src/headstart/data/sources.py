@@ -2,8 +2,8 @@
 
 Links are followed, to files and to folders; each real folder is walked once for a class, so a loop
 of links ends, and is noted. A link that leads nowhere goes on the quarantine list. Hidden files and
-folders (``.name``) and ``__MACOSX`` are passed over, and so are files whose suffix is not that of
-an image; these are counted.
+folders (``.name``) and ``__MACOSX`` are left out, and so are files whose suffix is not that of an
+image; a note counts and names them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pathlib import Path
 from headstart.data.decode import is_image_name
 from headstart.errors import DataError, did_you_mean, one_line
 
+_OF_KIND = {"file": " without the suffix of an image"}
+# Names that a note on what is left out gives.
+N_NAMED = 5
 SPLIT_WORDS = {
     "train": "train",
     "training": "train",
@@ -107,7 +110,7 @@ class _Walk:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._prefix = os.path.join(root, "")  # noqa: PTH118 - with the separator at its end
-        self.ignored = 0
+        self.left_out: dict[str, str] = {}  # names and what they are
         self.looped: list[str] = []
         self.missing: list[str] = []
 
@@ -129,9 +132,13 @@ class _Walk:
         for entry in found:
             hidden = entry.name.startswith(".") or entry.name == "__MACOSX"
             if _is_folder(entry):
-                folders += [] if hidden else [Path(entry.path)]
+                if hidden:
+                    self.left_out[self.name(entry.path)] = "hidden folder"
+                else:
+                    folders.append(Path(entry.path))
             elif hidden or not is_image_name(entry.name):
-                self.ignored += 1
+                kind = "hidden file" if hidden else "file"
+                self.left_out[self.name(entry.path)] = kind
             elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
                 self.missing.append(self.name(entry.path))
             else:
@@ -139,11 +146,10 @@ class _Walk:
         return folders, files
 
     def subfolders(self, folder: Path) -> list[Path]:
-        """The sub-folders that are not hidden; counts nothing."""
-        before = self.ignored, len(self.missing)
+        """The sub-folders that are not hidden."""
+        n_missing = len(self.missing)
         folders = self.entries(folder)[0]
-        self.ignored = before[0]
-        del self.missing[before[1] :]
+        del self.missing[n_missing:]
         return folders
 
     def images(self, folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
@@ -168,7 +174,22 @@ class _Walk:
                 f"passed over {counted(len(self.looped), 'linked folder')} that lead back to a folder "
                 f"already read: {some(self.looped)}"
             )
+        notes += [
+            f"left out {counted(len(names), kind)}{_OF_KIND.get(kind, '')}: {some(names, n=N_NAMED)}"
+            for kind, names in self._left_out_by_kind().items()
+        ]
         return Listing(self.root, source, items, self.ignored, notes, self.missing)
+
+    @property
+    def ignored(self) -> int:
+        """How many files are left out."""
+        return sum(kind != "hidden folder" for kind in self.left_out.values())
+
+    def _left_out_by_kind(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, kind in self.left_out.items():
+            found.setdefault(kind, []).append(name)
+        return found
 
 
 def _list_classes(walk: _Walk, root: Path, folders: list[Path]) -> Listing:

@@ -313,7 +313,7 @@ def find_column(
     names = [h.strip() for h in table.header]
     if asked is not None:
         if asked in names:
-            return _only(table, names, asked)
+            return _only(table.path, names, asked)
         raise DataError(
             f"{shown(table.path)} has no column {asked!r}; it has {some(names, n=8)}."
             f"{did_you_mean(asked, names)}"
@@ -321,7 +321,7 @@ def find_column(
     lower = [usual_form(n) for n in names]
     for name in usual:
         if name in lower:
-            return _only(table, names, names[lower.index(name)])
+            return _only(table.path, names, names[lower.index(name)])
     if not role:
         return -1
     raise DataError(
@@ -331,12 +331,12 @@ def find_column(
     )
 
 
-def _only(table: Table, names: Sequence[str], name: str) -> int:
+def _only(path: Path, names: Sequence[str], name: str) -> int:
     """Position of a name that is there once."""
     places = [i + 1 for i, n in enumerate(names) if n == name]
     if len(places) > 1:
         raise DataError(
-            f"{shown(table.path)} has {len(places)} columns called {shown(name, 60)} (columns "
+            f"{shown(path)} has {len(places)} columns called {shown(name, 60)} (columns "
             f"{', '.join(map(str, places))}): rename all but one"
         )
     return places[0] - 1
@@ -383,6 +383,7 @@ def read_parquet(path: Path) -> Table:
         with pq.ParquetFile(path) as file:
             flat = [f for f in file.schema_arrow if not pa.types.is_nested(f.type)]
             _check_amount(file.metadata.num_rows, len(flat), path)
+        _refuse_duplicate_names(path, [f.name for f in flat])
         # As a dictionary: what is there again and again is in memory once.
         texts = [f.name for f in flat if pa.types.is_string(f.type)]
         data = pq.read_table(path, columns=[f.name for f in flat], read_dictionary=texts)
@@ -394,6 +395,11 @@ def read_parquet(path: Path) -> Table:
     rows = tuple(zip(*columns, strict=True))
     places = tuple(f"row {i + 1}" for i in range(len(rows)))
     return Table(path, tuple(data.column_names), rows, places, "parquet")
+
+
+def _refuse_duplicate_names(path: Path, names: Sequence[str]) -> None:
+    for name in dict.fromkeys(names):
+        _only(path, names, name)
 
 
 def _check_amount(n_rows: int, n_columns: int, path: Path) -> None:

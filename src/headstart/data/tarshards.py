@@ -40,9 +40,7 @@ def read_tar(part: Part) -> Iterator[Sample]:
             tarfile.open(fileobj=file, mode="r|*", tarinfo=_Checked) as archive,
         ):
             for group in _groups(archive):
-                sample = _sample(group, part)
-                if sample is not None:
-                    yield sample
+                yield _sample(group, part)
     except (tarfile.TarError, EOFError, OSError) as error:
         reason = one_line(str(error), limit=100) or "it ends early"
         yield Sample(printable(part.name), reason=f"damaged from here on ({reason})")
@@ -93,14 +91,12 @@ def _groups(archive: tarfile.TarFile) -> Iterator[_Group]:
         yield group
 
 
-def _sample(group: _Group, part: Part) -> Sample | None:
-    """The image with its label; None where the group has no image."""
+def _sample(group: _Group, part: Part) -> Sample:
+    """The image with its label, or why there is none."""
     suffix = next((s for s in group.files if f".{s.rpartition('.')[2]}" in IMAGE_SUFFIXES), None)
-    if suffix is None and not group.reason:
-        return None
     name = printable(f"{part.name}/{group.key}" + (f".{suffix}" if suffix else ""))
     if suffix is None or group.reason:
-        return Sample(name, reason=group.reason)
+        return Sample(name, reason=group.reason or "no image of that name in the shard")
     label, split = _label(group.files)
     if not label:
         return Sample(name, reason="no label beside it (.cls, .txt or .json)")
