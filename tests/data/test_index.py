@@ -314,3 +314,17 @@ def test_index__reads_the_textures(shared: Path) -> None:
     found = index(textures)
     assert (len(found), len(found.classes), len(found.quarantine)) == (200, 10, 0)
     assert np.isclose(found.imbalance, 1.0)
+
+
+def test_index__names_the_classes_that_a_held_out_side_lacks(tree) -> None:
+    found = index(
+        tree(
+            {
+                "train/cat/1.png": 1, "train/dog/1.png": 2, "train/owl/1.png": 3,
+                "train/cat/2.png": 4, "train/dog/2.png": 5, "train/owl/2.png": 6,
+                "val/cat/1.png": 7, "test/cat/1.png": 8, "test/dog/1.png": 9,
+            }
+        )
+    )  # fmt: skip
+    assert "no test images of 1 class: 'owl'" in found.notes
+    assert "no validation images of 2 classes: 'dog', 'owl'" in found.notes

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headstart.errors import one_line
+
 if TYPE_CHECKING:
     from headstart.data import Index
+    from headstart.data.texts import TextIndex
     from headstart.progress import Progress
 
 Data = Annotated[
@@ -89,11 +92,11 @@ def index_data(
     seed: int = 0,
     progress: Progress,
 ) -> Index:
-    """The images of DATA on the sides that the options put them on, what is known of them kept."""
+    """The images of DATA on the sides that the options put them on; what is odd goes to stderr."""
     from headstart.data import index
     from headstart.features import cache_folder
 
-    return index(
+    found = index(
         data,
         split=split,
         split_column=split_column,
@@ -102,3 +105,14 @@ def index_data(
         cache=cache_folder(),
         progress=progress,
     )
+    show_notes(found)
+    return found
+
+
+def show_notes(index: Index | TextIndex) -> None:
+    """What a person should know of the data, a line each on standard error."""
+    from headstart.cli.console import console
+
+    out = console(stderr=True)
+    for note in index.notes:
+        out.print(f"note: {one_line(note)}", markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ import typer
 
 from headstart.cli.comparison import show_comparison, told
 from headstart.cli.console import progress_bars
-from headstart.cli.options import default_folder
+from headstart.cli.options import default_folder, show_notes
 from headstart.errors import DataError, InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -210,6 +210,7 @@ def finetune_texts(
             cache=cache_folder(),
             progress=progress,
         )
+        show_notes(index)
         found = compare_texts(
             index,
             arms,

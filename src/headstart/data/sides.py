@@ -45,24 +45,38 @@ def with_sides(found: S, *, test_size: float, seed: int, noun: str = "image") ->
     if "train" not in splits:
         named = ", ".join(sorted(splits))
         raise DataError(f"{shown(found.root)} has no training {noun}s: its split has only {named}")
+    return check_sides(found, noun=noun)
+
+
+def check_sides(found: S, *, noun: str = "image") -> S:
+    """Note the classes that a held-out side lacks, and those with one training example.
+
+    Raises
+    ------
+    DataError
+        A class is missing from the training side.
+    """
     counts = found.counts()
     untrained = [c for c, n in counts.items() if not n["train"]]
     if untrained:
+        unusable = ""
+        if lost := found.quarantine:
+            first = f"{shown(lost[0].name)}: {lost[0].reason}"
+            unusable = f" ({counted(len(lost), 'file')} could not be used, first {first})"
         raise DataError(
-            f"no training {noun}s of {counted(len(untrained), 'class')}: {some(untrained)}: add some, "
-            "or remove the class from the other splits"
+            f"no training {noun}s of {counted(len(untrained), 'class')}: {some(untrained)}"
+            f"{unusable}: add some, or remove the class from the other splits"
         )
-    more = [
-        text
-        for text in (
-            _note(f"no test {noun}s of", [c for c, n in counts.items() if not n["test"]]),
-            _note(
-                f"one training {noun} only of", [c for c, n in counts.items() if n["train"] == 1]
-            ),
-        )
-        if text
+    names = {"val": "validation", "test": "test"}
+    there = {r.split for r in found.records}
+    lacking = [
+        _note(f"no {name} {noun}s of", [c for c, n in counts.items() if not n[side]])
+        for side, name in names.items()
+        if side in there
     ]
-    return replace(found, notes=(*found.notes, *more))
+    few = [c for c, n in counts.items() if n["train"] == 1]
+    said = [*lacking, _note(f"one training {noun} only of", few)]
+    return replace(found, notes=tuple(dict.fromkeys((*found.notes, *filter(None, said)))))
 
 
 def _note(what: str, classes: Sequence[str]) -> str:

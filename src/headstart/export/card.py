@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import one_line
 from headstart.export.facts import source_of
+from headstart.runs.report.story import balanced_over
 
 if TYPE_CHECKING:
     from headstart.export.checking import Check
@@ -163,11 +164,11 @@ def _n_straddling(data: Mapping[str, Any]) -> int:
 
 
 def _measured(metrics: Mapping[str, Any]) -> str:
-    test, rows = metrics["test"], []
+    test, rows, over = metrics["test"], [], balanced_over(metrics)
     if test is not None:
         rows += [
             (f"accuracy on {test['n']:,} test images", _interval(test["accuracy"])),
-            ("the same, every class counting alike", _interval(test["balanced_accuracy"])),
+            (f"balanced accuracy{over and f', {over}'}", _interval(test["balanced_accuracy"])),
         ]
         if test["top5"]:
             rows.append(("true class among the first five", _interval(test["top5"])))
@@ -197,8 +198,8 @@ def _classes(metrics: Mapping[str, Any]) -> str:
             _plain(c["class"]),
             f"{c['n_train']:,}",
             f"{c['n_test']:,}",
-            "" if c["recall"] is None else _interval(c["recall"]),
-            "" if c["precision"] is None else f"{100 * c['precision']:.1f} %",
+            "–" if c["recall"] is None else _interval(c["recall"]),
+            "–" if c["precision"] is None else f"{100 * c['precision']:.1f} %",
         )
         for c in found[:N_CLASSES_SHOWN]
     ]

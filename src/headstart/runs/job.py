@@ -305,6 +305,8 @@ def _without(index: Index, unreadable: dict[str, str]) -> Index:
     if not unreadable:
         return index
     from headstart.data import Quarantined
+    from headstart.data.sides import check_sides
+    from headstart.data.sources import counted, some
 
     kept = tuple(r for r in index.records if r.digest not in unreadable)
     lost = tuple(
@@ -315,4 +317,7 @@ def _without(index: Index, unreadable: dict[str, str]) -> Index:
     smaller = dataclasses.replace(index, records=kept, quarantine=index.quarantine + lost)
     if len({r.label for r in smaller.train}) < 2:
         raise DataError(f"{index.root}: fewer than two classes are left after unreadable files")
-    return smaller
+    if gone := sorted(set(index.classes) - set(smaller.classes)):
+        note = f"no usable image is left of {counted(len(gone), 'class')}: {some(gone)}"
+        smaller = dataclasses.replace(smaller, notes=(*smaller.notes, note))
+    return check_sides(smaller)

@@ -285,8 +285,9 @@ def _by_class(
                 "n_train": counts[name]["train"] + counts[name]["val"],
                 "n_test": counts[name]["test"],
                 "recall": as_json(accuracy_interval(hits)) if n_true else None,
-                "precision": float(right / n_said) if n_said else None,
-                "f1": float(2 * right / (n_true + n_said)) if n_true + n_said else None,
+                # Of a class that was not tested, what others were taken for it says nothing.
+                "precision": float(right / n_said) if n_said and n_true else None,
+                "f1": float(2 * right / (n_true + n_said)) if n_true else None,
             }
         )
     confusion = {"split": results.judged_on, "rows": rows.tolist()}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headstart.data.sources import some
 from headstart.heads.accuracy import MOST_BEHIND
 from headstart.runs.report import words
 
@@ -54,6 +55,18 @@ def notices(metrics: Metrics) -> list[Notice]:
         text = f"{words.plural(n_suspicious, 'label')} worth a second look"
         found.append(Notice(text=text, section="labels", is_warning=False))
     return found
+
+
+def untested(metrics: Metrics) -> list[str]:
+    """Classes without an image or text among those that the per-class figures are of."""
+    rows = zip(metrics["classes"], metrics["confusion"]["rows"], strict=True)
+    return [name for name, row in rows if not any(row)]
+
+
+def balanced_over(metrics: Metrics) -> str:
+    """Which classes the balanced accuracy is over: ``2 of 3 classes``; empty where over all."""
+    n, n_untested = len(metrics["classes"]), len(untested(metrics))
+    return f"{words.count(n - n_untested)} of {words.count(n)} classes" if n_untested else ""
 
 
 def headline(metrics: Metrics) -> dict[str, Any]:
@@ -209,6 +222,22 @@ def _duplicate_notices(data: Metrics, example: str) -> list[Notice]:
 
 
 def _test_notices(metrics: Metrics) -> list[Notice]:
+    return [*_untested_notices(metrics), *_size_of_test_notices(metrics)]
+
+
+def _untested_notices(metrics: Metrics) -> list[Notice]:
+    missing = untested(metrics)
+    if not missing:
+        return []
+    side = "test" if metrics["confusion"]["split"] == "test" else "validation"
+    text = (
+        f"No {side} {noun(metrics)}s of {words.plural(len(missing), 'class', 'classes')}:"
+        f" {some(missing)}; no figure here speaks of {'it' if len(missing) == 1 else 'them'}"
+    )
+    return [Notice(text=text, section="classes")]
+
+
+def _size_of_test_notices(metrics: Metrics) -> list[Notice]:
     test = metrics["test"]
     if not test:
         source = "cross-validation"

@@ -1,0 +1,78 @@
+"""The figures of a run where classes are missing from the test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headstart
+from headstart.cli.tables import data_lines
+from headstart.runs.report import story
+from headstart.runs.run import Run
+
+SETTINGS = {"resolutions": (64,), "seed": 3, "Cs": (0.1, 1.0)}
+CLASSES = ("bars", "dots", "rings")
+
+
+@pytest.fixture(scope="module")
+def untested(
+    make_shapes: Callable[..., Path], store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """A run whose test side holds two of the three classes; its validation side too."""
+    root = tmp_path_factory.mktemp("untested") / "shapes"
+    make_shapes(root / "train", n=8, classes=CLASSES)
+    make_shapes(root / "test", n=4, classes=CLASSES[:2])
+    rng = np.random.default_rng(11)
+    for name in CLASSES[:2]:
+        (root / "val" / name).mkdir(parents=True)
+        for i in range(2):
+            pixels = rng.integers(0, 256, (80, 80, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / "val" / name / f"{i}.png")
+    return headstart.fit(root, out=root.parent / "run", cache=store, **SETTINGS)
+
+
+def test_metrics__a_class_without_test_images_is_named(untested: Run) -> None:
+    said = list(data_lines(untested.metrics))
+    assert "note: no test images of 1 class: 'rings'" in said
+    assert "note: no validation images of 1 class: 'rings'" in said
+
+
+def test_metrics__balanced_accuracy_is_over_the_tested_classes(untested: Run) -> None:
+    rows = np.array(untested.metrics["confusion"]["rows"])
+    recalls = [rows[k, k] / rows[k].sum() for k in range(3) if rows[k].sum()]
+    assert len(recalls) == 2
+    assert untested.metrics["test"]["balanced_accuracy"]["value"] == pytest.approx(np.mean(recalls))
+    assert story.balanced_over(untested.metrics) == "2 of 3 classes"
+
+
+def test_metrics__a_class_without_test_images_has_no_figures(untested: Run) -> None:
+    of = {row["class"]: row for row in untested.metrics["per_class"]}
+    assert [of["rings"][name] for name in ("recall", "precision", "f1")] == [None, None, None]
+    assert of["bars"]["recall"] is not None
+
+
+def test_write_report__shows_a_dash_for_a_class_without_test_images(untested: Run) -> None:
+    html = (untested.folder / "report.html").read_text(encoding="utf-8")
+    row = html.split('<th scope="row">rings</th>')[1].split("</tr>")[0]
+    assert row.count("–") == 3
+    assert "None" not in row
+    assert "No test images of 1 class" in html
+    assert "Balanced accuracy, 2 of 3 classes" in html
+
+
+def test_headstart__every_reader_takes_a_run_with_an_untested_class(untested: Run) -> None:
+    from headstart.export import card_text
+    from headstart.runs.side_by_side import side_by_side
+
+    card = card_text(untested)
+    assert "| rings | 8 | 0 | – | – |" in card
+    assert "balanced accuracy, 2 of 3 classes" in card
+    other = untested.folder.parent / "other"
+    shutil.copytree(untested.folder, other)
+    entries = side_by_side([untested, headstart.load(other)])
+    assert [entry.name for entry in entries] == ["run", "other"]
