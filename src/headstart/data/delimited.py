@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from headstart.data.sources import counted, shown
@@ -215,17 +214,18 @@ class _ByLine:
     def _near(self, at: int) -> Iterator[str]:
         """Lines from one on, as many as a cell may hold."""
         n = 0
-        for line in islice(self.physical, at, None):
-            if n > MOST_CHARACTERS:
-                return
-            n += len(line)
-            yield line
+        while at < len(self.physical) and n <= MOST_CHARACTERS:
+            yield self.physical[at]
+            n += len(self.physical[at])
+            at += 1
 
     def _joins_rows(self, at: int, n: int, n_cells: int) -> bool:
         """Whether each of some lines is a row by itself, so that a quotation mark does not quote."""
-        parts = [self._row(line.rstrip("\r\n")) for line in self.physical[at : at + n]]
-        if self.width < 2:
+        lines = self.physical[at : at + n]
+        is_short = any(line.count(self.delimiter) + 1 < self.width for line in lines)
+        if self.width < 2 or (is_short and n_cells == self.width):
             return False
+        parts = [self._row(line.rstrip("\r\n")) for line in lines]
         if n_cells != self.width:
             return parts[0] is not None
         if any(part is None for part in parts):
