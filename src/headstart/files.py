@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -158,6 +159,41 @@ def remove_whole(path: Path) -> None:
         shutil.rmtree(doomed)
 
 
+def require_folder(path: Path) -> None:
+    """Raise unless files can be written to a folder, which need not be there yet; nothing is left.
+
+    Raises
+    ------
+    OutputError
+    """
+    there = next(p for p in (path.absolute(), *path.absolute().parents) if os.path.lexists(p))
+    if not there.is_dir():
+        what = "is a file" if there.is_file() else "is not a folder"
+        raise OutputError(
+            f"cannot write to {one_line(str(path))}: {one_line(str(there))} {what}; choose a folder"
+        )
+    with _told(path):  # rights alone do not tell: a disk may be read-only, or no disk at all
+        Path(tempfile.mkdtemp(dir=there, prefix=".headstart-", suffix=".tmp")).rmdir()
+
+
+def require_file(path: Path) -> None:
+    """Raise unless a file can be written, which may be there already; nothing is left.
+
+    Raises
+    ------
+    OutputError
+    """
+    _refuse_special(path)
+    require_folder(path.parent)
+
+
+def _refuse_special(path: Path) -> None:
+    """What is no file must not give way to one: a folder, or a device such as ``/dev/null``."""
+    if path.exists() and not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not a regular file"
+        raise OutputError(f"cannot write {one_line(str(path))}: it {what}; give the name of a file")
+
+
 def digest_file(path: Path) -> str:
     """SHA-256 (hex) of the bytes of a file."""
     with path.open("rb") as file:
@@ -178,6 +214,7 @@ def sync_folder(folder: Path) -> None:
 @contextlib.contextmanager
 def _written(path: Path) -> Iterator[BinaryIO]:
     """`whole_file` with the system's own errors."""
+    _refuse_special(path)
     _prepare(path.parent)
     temporary, handle = _create(path)
     lock = os.dup(handle) if fcntl is not None else None  # held until the file has its name

@@ -171,8 +171,8 @@ def test_cache_folder__follows_the_environment(
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
     monkeypatch.delenv("HEADSTART_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache_folder() == Path("/somewhere/headstart")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "headstart"
 
 
 def test_store__of_more_shards_than_can_stay_mapped(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from headstart.backbones.architectures import Architecture, timm_cfg, torchvision_weights
 from headstart.errors import WeightsError, one_line
 from headstart.files import digest_file
+from headstart.home import provide_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,7 @@ def hub_place(cfg: Any) -> tuple[str, tuple[str, ...]]:
 def _fetch_url(url: str, arch: Architecture) -> Path:
     import torch
 
+    provide_home()
     name = Path(urlsplit(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     prefix = digest_in_name(name)
@@ -82,6 +84,7 @@ def _fetch_url(url: str, arch: Architecture) -> Path:
 
 
 def _fetch_hub(repository: str, names: Sequence[str], arch: Architecture) -> Path:
+    provide_home()  # the client looks for it when it is imported
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 

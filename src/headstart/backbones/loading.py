@@ -14,6 +14,7 @@ from headstart.backbones.fitting import build_with
 from headstart.backbones.taps import find_taps
 from headstart.backbones.weights import digest_weights, read_weights
 from headstart.errors import BackboneError, WeightsError, one_line
+from headstart.home import expand
 
 if TYPE_CHECKING:
     from torch import nn
@@ -130,9 +131,9 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
             f"(for example --arch resnet50)"
         )
     _resolve(arch)
-    if not Path(weights).exists():
+    if not expand(weights).exists():
         raise WeightsError(f"no such weight file: {shown}")
-    return Path(weights)
+    return expand(weights)
 
 
 def at_size(backbone: Backbone, size_px: int) -> Backbone:

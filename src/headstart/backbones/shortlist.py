@@ -14,6 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from headstart.home import expand, provide_home
+
 # A choice across ages, sizes and kinds of training; `known_names` has all the others.
 SHORTLIST = (
     "embedded",
@@ -128,17 +130,19 @@ def _is_here(row: dict[str, Any]) -> bool:
 
 def torch_cache() -> Path:
     """torch.hub's folder of weight files, without importing torch."""
+    provide_home()
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))  # noqa: PTH118 - may hold ~
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return expand(home) / "hub" / "checkpoints"
 
 
 def hub_cache() -> Path:
     """The Hugging Face hub's folder, without importing its client."""
+    provide_home()
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("HF_HOME", f"{cache}/huggingface")
     hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
-    return Path(hub).expanduser()
+    return expand(hub)
 
 
 def measure_shortlist(names: tuple[str, ...] = SHORTLIST) -> list[dict[str, Any]]:

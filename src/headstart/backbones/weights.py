@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import WeightsError, one_line
+from headstart.home import expand
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,7 +41,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         If the file is missing, damaged, holds more than tensors (it is read with
         ``weights_only=True``: no code in it runs), or holds values that are not finite.
     """
-    path = Path(path)
+    path = expand(path)
     shown = one_line(str(path))
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"

@@ -12,9 +12,10 @@ import typer
 from typer.exceptions import TyperException
 
 import headstart
-from headstart.cli import several
+from headstart.cli import several, streams
 from headstart.cli.console import echo_json
 from headstart.errors import HeadstartError, visible
+from headstart.home import provide_home
 
 app = typer.Typer(
     name="headstart",
@@ -135,6 +136,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
+    streams.make_safe()
+    provide_home()
     words = [w for w in argv if w not in GLOBAL_FLAGS]
     debug = "--debug" in argv or bool(os.environ.get("HEADSTART_DEBUG"))
     rank = several.own_rank()

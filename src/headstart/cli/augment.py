@@ -35,7 +35,7 @@ def preview(
     policy: Annotated[
         str, typer.Option(help="basic, mixup, cutmix:alpha=0.5, ..., or a learnt .json file.")
     ] = "basic",
-    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("augment.png"),
+    out: Annotated[Path, options.file_to_write("Picture to write.")] = Path("augment.png"),
     n_images: Annotated[int, typer.Option("--images", help="Rows.", min=1, max=50)] = 6,
     n_draws: Annotated[int, typer.Option("--draws", help="Draws an image.", min=1, max=20)] = 5,
     size_px: Annotated[int, typer.Option("--size", help="Side in pixels.", min=16, max=512)] = 160,
@@ -73,7 +73,7 @@ def preview(
 @app.command()
 def search(
     data: options.Data,
-    out: Annotated[Path, typer.Option(help="File of the policy to write (.json).")],
+    out: Annotated[Path, options.file_to_write("File of the policy to write (.json).")],
     budget: Annotated[str, typer.Option(help="Time for the search: 90s, 2m.")] = "2m",
     steps: Annotated[int, typer.Option(help="Gradient steps at most.", min=1)] = 300,
     n_images: Annotated[

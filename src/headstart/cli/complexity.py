@@ -30,7 +30,7 @@ def complexity(
     reference: Annotated[
         str, typer.Option(help="Network whose accuracy the answer prices.")
     ] = "vgg16",
-    out: Annotated[Path, typer.Option(help="Folder for the page.")] = Path("runs/complexity"),
+    out: Annotated[Path, options.folder_to_write("Folder for the page.")] = Path("runs/complexity"),
     as_json: options.AsJson = False,
 ) -> None:
     """Show published accuracies over operations and parameters.

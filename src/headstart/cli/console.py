@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from headstart.cli.streams import escape
 from headstart.errors import InputError, visible
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def echo_json(value: Any, *, indent: int | None = 1) -> None:
     import json
 
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    typer.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+    text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    typer.echo(escape(text))
 
 
 def answer(

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli import options
+from headstart.cli.streams import escape
+
 FORMATS = ("text", "markdown", "html", "json")
 
 
@@ -24,7 +27,7 @@ def describe(
     format_: Annotated[
         str, typer.Option("--format", help="text, markdown, html or json.")
     ] = "text",
-    out: Annotated[Path | None, typer.Option(help="File to write; default: print.")] = None,
+    out: Annotated[Path | None, options.file_to_write("File to write; default: print.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Show the table of a network's layers, with what each costs.
@@ -57,7 +60,7 @@ def describe(
     else:
         written = getattr(architecture, chosen)(table)
     if out is None:
-        typer.echo(written)
+        typer.echo(escape(written) if chosen == "json" else written)
         return
     write_atomically(out, f"{written}\n".encode())
     typer.echo(f"written  {out}", err=True)

@@ -56,19 +56,19 @@ def doctor(
 def examine(device: str | None, *, speed: bool = True) -> dict[str, Any]:
     """Everything that ``doctor`` shows; ``findings`` are `Finding`, all else is JSON-able."""
     import headstart
-    from headstart.features import cache_folder
     from headstart.features.engines import has_bfloat16, machine_name, n_cores, pick_device
+    from headstart.home import cache_place
     from headstart.runs import examination
     from headstart.runs.provenance import package_versions
 
-    chosen = pick_device(device)
+    chosen, cache = pick_device(device), cache_place()
     weights = list(examination.examine_weights())
     trials = _trials(chosen) if speed else []
     findings = [
         *examination.examine_machine(chosen),
         *(examination.examine_engines(trials, chosen) if speed else ()),
         *weights,
-        *examination.examine_store(cache_folder()),
+        *examination.examine_store(cache),
         *examination.examine_packages(),
     ]
     return {
@@ -77,7 +77,7 @@ def examine(device: str | None, *, speed: bool = True) -> dict[str, Any]:
         "cores": n_cores(),
         "device": chosen,
         "versions": {"python": platform.python_version(), **package_versions()},
-        "cache": str(cache_folder()),
+        "cache": str(cache),
         "engines": [asdict(t) for t in trials],
         "advice": [_precision_advice(has_bfloat16(chosen))],
         "findings": findings,

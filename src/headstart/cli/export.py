@@ -21,7 +21,7 @@ def export(
     run: options.RunFolder,
     to: Annotated[str, typer.Option(help="onnx, torchscript or safetensors.")] = "onnx",
     out: Annotated[
-        Path | None, typer.Option(help="The file [default: the run's name with the suffix].")
+        Path | None, options.file_to_write("The file [default: the run's name with the suffix].")
     ] = None,
     takes: Annotated[
         str,
@@ -104,7 +104,7 @@ def push(
     ] = False,
     only_write: Annotated[
         Path | None,
-        typer.Option(help="Upload nothing: write what would be uploaded into this folder."),
+        options.folder_to_write("Upload nothing: write what would be uploaded into this folder."),
     ] = None,
     as_json: options.AsJsonObject = False,
 ) -> None:

@@ -311,7 +311,7 @@ def _train(
             **given,
         )
     if as_json:
-        typer.echo((run.folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
+        echo_json(run.metrics)
     else:
         show(run)
 

@@ -48,7 +48,7 @@ def fit(
         ),
     ] = True,
     seed: Annotated[int, typer.Option(help="Of the split and of the folds.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Run folder to make; default runs/NAME.")] = None,
+    out: Annotated[Path | None, options.run_to_make] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run folder.")] = False,
     weights: options.Weights = None,
     arch: options.Arch = None,
@@ -138,7 +138,9 @@ def report(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Of several: folder for the page; default side-by-side, by the first."),
+        options.folder_to_write(
+            "Of several: folder for the page; default side-by-side, by the first."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The metrics as JSON.")] = False,
 ) -> None:

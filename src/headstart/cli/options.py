@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.errors import one_line
+from headstart.errors import InputError, one_line
+from headstart.files import require_file, require_folder
+from headstart.home import expand
 
 if TYPE_CHECKING:
     from headstart.data import Index
@@ -69,7 +71,57 @@ AsJsonObject = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 def results(default: str) -> Any:
     """The option of a folder for what a verb finds, ``Annotated[Path | None, results("runs/...")]``."""
-    return typer.Option(help=f"Folder for the results; default {default}.")
+    return folder_to_write(f"Folder for the results; default {default}.", default)
+
+
+def folder_to_write(text: str, default: str = "") -> Any:
+    """An option of a folder to write to, which is tried before any work is done.
+
+    Where it is not given, the folder around `default` is tried.
+    """
+
+    def check(given: Path | None) -> Path | None:
+        if given is None and default.startswith("runs/"):
+            require_folder(Path("runs"))
+        return given
+
+    return typer.Option(help=text, parser=_writable_folder, callback=check, metavar="PATH")
+
+
+def file_to_write(text: str) -> Any:
+    """An option of a file to write, which is tried before any work is done."""
+    return typer.Option(help=text, parser=_writable_file, metavar="PATH")
+
+
+def place(given: str | Path) -> Path:
+    """A path as given on the command line, ``~`` expanded.
+
+    Raises
+    ------
+    InputError
+        It is empty.
+    """
+    if not str(given).strip():
+        raise InputError("the path to write to is empty: give a name, or leave the option away")
+    return expand(given)
+
+
+run_to_make = typer.Option(
+    help="Run folder to make; default runs/NAME.", parser=place, metavar="PATH"
+)
+"""What is there already is looked at by the fit, which knows of ``--force``."""
+
+
+def _writable_folder(given: str | Path) -> Path:
+    folder = place(given)
+    require_folder(folder)
+    return folder
+
+
+def _writable_file(given: str | Path) -> Path:
+    file = place(given)
+    require_file(file)
+    return file
 
 
 def default_folder(data: str, what: str) -> Path:

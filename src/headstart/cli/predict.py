@@ -10,7 +10,14 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import console, echo_json
-from headstart.cli.texts import Texts, given_paths, predict_given, predict_table
+from headstart.cli.streams import escape
+from headstart.cli.texts import (
+    Texts,
+    give_encoder,
+    given_paths,
+    predict_given,
+    predict_table,
+)
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
@@ -57,6 +64,12 @@ def predict(
             rich_help_panel="Texts",
         ),
     ] = False,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="The sentence encoder of a run that was made elsewhere.", rich_help_panel="Texts"
+        ),
+    ] = None,
 ) -> None:
     """Name what is in images, or the class of texts.
 
@@ -89,6 +102,8 @@ def predict(
         if texts is not None and (paths or literal):
             other = "--literal" if literal else repr((paths or [""])[0])
             raise InputError(f"--texts and {other} exclude each other: give one of them")
+        if encoder is not None:
+            give_encoder(opened, encoder)
         if texts is not None:
             predictions = predict_table(opened, texts, text, top)
         else:
@@ -110,7 +125,7 @@ def _show(predictions: Iterator[Prediction], *, as_json: bool, as_csv: bool) -> 
         if as_json:
             echo_json([p.to_dict() for p in made])
         else:
-            typer.echo(predictions_csv(made), nl=False)
+            typer.echo(escape(predictions_csv(made)), nl=False)
         return sum(p.error is not None for p in made)
     out, failed = console(), 0
     for p in predictions:

@@ -25,7 +25,13 @@ def similar(
     image: Annotated[Path, typer.Argument(help="A picture.")],
     k: Annotated[int, typer.Option("--k", help="How many to show.", min=1, max=100)] = 10,
     data: Annotated[
-        str | None, typer.Option(help="Where the run's images are now, if they moved.")
+        str | None,
+        typer.Option(
+            help="Where the run's images are, if they moved or the run was made elsewhere."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="The split file of a run that was made elsewhere.")
     ] = None,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("RUN-similar")] = None,
@@ -43,14 +49,18 @@ def similar(
         headstart similar runs/photos new.jpg --k 20 --json
     """
     import headstart
+    from headstart.files import require_folder
     from headstart.runs.report.retrieval import retrieval_sections
     from headstart.runs.retrieval import similar as find_similar
 
     opened = headstart.load(run)
+    folder = out or opened.folder.resolve().with_name(f"{opened.folder.resolve().name}-similar")
+    require_folder(folder)  # now, rather than after the work
     with progress_bars(quiet=as_json) as progress:
-        result = find_similar(opened, image, k=k, data=data, device=device, progress=progress)
+        result = find_similar(
+            opened, image, k=k, data=data, split=split, device=device, progress=progress
+        )
     found = {"run": str(run), **result.to_dict()}
-    folder = out or run.resolve().with_name(f"{run.resolve().name}-similar")
     answer_with_page(
         folder,
         "similar",

@@ -14,6 +14,7 @@ from headstart.cli.comparison import show_comparison, told
 from headstart.cli.console import progress_bars
 from headstart.cli.options import default_folder, show_notes
 from headstart.errors import DataError, InputError, did_you_mean
+from headstart.home import expand
 
 if TYPE_CHECKING:
     from headstart.runs.run import Prediction, Run
@@ -102,7 +103,7 @@ def check_table_there(data: str) -> None:
     """A file of a table's name that is not there: what it would hold is not the question then."""
     from headstart.data.texttables import TEXT_SUFFIXES
 
-    path = Path(data).expanduser()
+    path = expand(data)
     if path.suffix.lower() in TEXT_SUFFIXES and not path.exists():
         raise DataError(f"there is no file {data!r}: check the path")
 
@@ -150,6 +151,21 @@ def _with_standard_input(
             yield from run.predict_texts([sys.stdin.read()], names=["standard input"], top=top)
         else:
             yield from run.iter_predict(list(part), top=top, column=column)
+
+
+def give_encoder(run: Run, name: str) -> None:
+    """Say where the sentence encoder of a run is.
+
+    Raises
+    ------
+    InputError
+        The run is one on images.
+    """
+    from headstart.runs.text.run import TextRun
+
+    if not isinstance(run, TextRun):
+        raise InputError(f"--encoder is for runs on texts, and {run.folder} is a run on images")
+    run.give_encoder(name)
 
 
 def predict_table(run: Run, path: Path, column: str | None, top: int) -> Iterator[Prediction]:

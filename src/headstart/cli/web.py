@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli import options
 from headstart.cli.console import console, echo_json
 
 
@@ -20,7 +21,7 @@ def web(
     host: Annotated[
         str, typer.Option(help="Address to listen at; others than the default open it to others.")
     ] = "127.0.0.1",
-    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
+    runs: Annotated[Path, options.folder_to_write("Folder of runs.")] = Path("runs"),
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser.")
     ] = False,

@@ -20,6 +20,7 @@ from headstart.data.sources import (
     walk_images,
 )
 from headstart.errors import DataError
+from headstart.home import expand
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def _expand(text: str) -> list[Path]:
-    path = Path(text).expanduser()
+    path = expand(text)
     if os.path.lexists(path):
         return [path]
     if not glob.has_magic(text):

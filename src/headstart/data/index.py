@@ -17,6 +17,7 @@ from headstart.data.splitfile import apply_split_file
 from headstart.data.tables import SPREADSHEETS, TABLE_SUFFIXES, list_table
 from headstart.data.unpacking import list_packed
 from headstart.errors import DataError
+from headstart.home import expand
 from headstart.progress import Progress, silent
 
 
@@ -81,7 +82,7 @@ def index(
         progress,
     )
     if split is not None:
-        listing = _with_split_file(listing, Path(split))
+        listing = _with_split_file(listing, expand(split))
     listing.items.sort(key=lambda item: item.name)
     records, facts, quarantine = _read(listing, folder, progress)
     _check_classes(listing, records, quarantine)
@@ -108,7 +109,7 @@ def _list(
 ) -> Listing:
     if is_packed(path):
         return list_packed(path, cache=cache, progress=progress, **columns)
-    where = Path(path).expanduser()
+    where = expand(path)
     try:
         is_folder, is_file = bool(path) and where.is_dir(), where.is_file()
     except OSError as error:

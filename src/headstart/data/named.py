@@ -21,6 +21,7 @@ from headstart.data.cifar import CIFARS, read_cifar
 from headstart.data.scene15 import list_scene15
 from headstart.data.sources import Listed, Listing, shown
 from headstart.errors import DataError, one_line
+from headstart.home import expand
 from headstart.progress import Progress, silent
 
 
@@ -116,7 +117,7 @@ def list_named(text: str, *, cache: Path | None = None, progress: Progress = sil
     if name is None:
         raise DataError(f"no data set is called {shown(given)}; known: {', '.join(set_names())}")
     fetched = None if cache is None else cache / "datasets"
-    places = [Path(folder).expanduser()] if folder else _places(fetched)
+    places = [expand(folder)] if folder else _places(fetched)
     if folder and not places[0].is_dir():
         raise DataError(f"{shown(text)}: there is no folder {shown(places[0])}")
     if name == "scene15":
@@ -133,7 +134,7 @@ def _resolve(name: str) -> str | None:
 def _places(fetched: Path | None) -> list[Path]:
     """Where a copy may be already: ``HEADSTART_DATA``, then the cache."""
     named = os.environ.get("HEADSTART_DATA")
-    return [p for p in (Path(named) if named else None, fetched) if p is not None]
+    return [p for p in (expand(named) if named else None, fetched) if p is not None]
 
 
 def _list_known(name: str, places: list[Path], fetched: Path | None, progress: Progress) -> Listing:

@@ -26,6 +26,7 @@ from headstart.data.tables import (
 )
 from headstart.data.texttables import TEXT_NAMES, TEXT_SUFFIXES, at, looks_like_texts, read_texts
 from headstart.errors import DataError
+from headstart.home import expand
 from headstart.progress import Progress, silent
 
 # Whole numbers may name classes; more different ones than this are an amount.
@@ -95,7 +96,7 @@ def is_text_table(
 
     if text_column is not None or image_column is not None:
         return text_column is not None
-    path = Path(data).expanduser()
+    path = expand(data)
     try:
         if path.exists():
             return path.is_file() and looks_like_texts(path)
@@ -146,7 +147,7 @@ def index_texts(
     """
     from headstart.data.textsets import list_text_set, names_a_text_set
 
-    where = Path(path).expanduser()
+    where = expand(path)
     if not where.exists() and names_a_text_set(str(path)):
         found = list_text_set(str(path), cache=cache, progress=progress)
     else:

@@ -23,6 +23,7 @@ from headstart.data.archives import download
 from headstart.data.sources import shown
 from headstart.data.texts import TextIndex, TextRecord, make_record
 from headstart.errors import DataError, one_line
+from headstart.home import expand
 from headstart.progress import Progress, silent
 
 # Of a file in an archive; the published ones are a hundredth of it.
@@ -76,9 +77,9 @@ def list_text_set(
     known = TEXT_SETS[given.lower()]
     fetched = None if cache is None else cache / "datasets" / given.lower()
     home = os.environ.get("HEADSTART_DATA")
-    places = [Path(folder).expanduser()] if folder else []
+    places = [expand(folder)] if folder else []
     if not folder:
-        under = [Path(home) / given.lower(), Path(home)] if home else []
+        under = [expand(home) / given.lower(), expand(home)] if home else []
         places = [*under, *([fetched] if fetched else [])]
     for place in places:
         if all((place / name).is_file() for name in known.files):

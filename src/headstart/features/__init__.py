@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         stream_features,
     )
     from headstart.features.raycluster import Cluster
-    from headstart.features.store import FeatureKey, FeatureStore, cache_folder
+    from headstart.features.store import FeatureKey, FeatureStore
     from headstart.features.transformer import Features
+    from headstart.home import cache_folder
 
 _HOMES = {
     "Cluster": "raycluster",

@@ -28,7 +28,7 @@ from headstart.features.extraction import Extraction, at_resolutions, check_opti
 from headstart.features.passes import by_need
 from headstart.features.raycluster import Cluster, joined
 from headstart.features.rayworker import SHARD_ROWS, Answer, Plan, Unit, Worker, packed_digests
-from headstart.features.store import cache_folder
+from headstart.home import cache_folder
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from headstart.features.engines import (
     pick_device,
 )
 from headstart.features.passes import Network, Work, by_need, shards
-from headstart.features.store import FeatureKey, FeatureStore, cache_folder
+from headstart.features.store import FeatureKey, FeatureStore
+from headstart.home import cache_folder
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def extract(
     device : str, optional
         A torch device; default the best one here.
     cache : Path, optional
-        The store's folder; default :func:`headstart.features.store.cache_folder`.
+        The store's folder; default :func:`headstart.home.cache_folder`.
     progress : Progress
 
     Returns

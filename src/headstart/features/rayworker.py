@@ -27,7 +27,7 @@ from headstart.errors import InputError
 from headstart.features.engines import Engine
 from headstart.features.passes import Network, Rows, by_need, shards
 from headstart.features.shards import encode
-from headstart.features.store import cache_folder
+from headstart.home import cache_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from headstart.errors import StoreError
 from headstart.features.shards import SHARDS, check_shard, encode, map_shard, place_shard
 from headstart.files import mark_used, sweep, write_atomically
+from headstart.home import cache_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,14 +40,6 @@ MANIFEST = "manifest.json"
 # Linux maps 65,530 files a process: of a larger store, the others are mapped while they are read.
 KEPT_MAPPED = 8_000
 _REMOVED = "features were removed from {} while they were read: run the same command again"
-
-
-def cache_folder() -> Path:
-    """Where features are kept: ``$HEADSTART_CACHE``, else the user's cache folder."""
-    if own := os.environ.get("HEADSTART_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "headstart"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from headstart.augment import jensen_shannon
 from headstart.features.engines import pick_device
-from headstart.features.store import cache_folder
 from headstart.finetune import training
 from headstart.finetune.batches import Batch, PixelBatches, epoch_order
 from headstart.finetune.checking import check_batches, check_data, divide_norms, prepare_norms
@@ -21,6 +20,7 @@ from headstart.finetune.folding import find_folding
 from headstart.finetune.network import prepare
 from headstart.finetune.optimizers import make_optimizer, set_rates
 from headstart.finetune.rates import RangeTest, range_test
+from headstart.home import cache_folder
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from torch import nn
 from headstart.augment import Policy, parse_policy
 from headstart.backbones.weights import digest_weights
 from headstart.features.engines import pick_device
-from headstart.features.store import cache_folder
 from headstart.finetune import batchnorm
 from headstart.finetune.activations import FrozenRunner, make_upper, value_bytes
 from headstart.finetune.averaging import interpolate
@@ -38,6 +37,7 @@ from headstart.finetune.optimizers import make_groups
 from headstart.finetune.processes import ALONE, Processes, guarded, join, own_device
 from headstart.finetune.regimes import Division, hash_frozen, require_unchanged, set_modes
 from headstart.finetune.trained import Trained, as_backbone
+from headstart.home import cache_folder
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:

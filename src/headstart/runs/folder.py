@@ -29,10 +29,12 @@ from typing import Any
 
 from headstart.errors import OutputError, RunError, one_line
 from headstart.files import held, is_held, sync_folder, write_atomically
+from headstart.runs.regular import read_regular
 from headstart.runs.shape import misfit
 from headstart.runs.sums import write_sums
 
 SCHEMA = 1
+_TRIES = 3
 _PROBE = ".headstart-probe-"
 # What a disk or a folder refuses.
 _DISK = (
@@ -66,17 +68,26 @@ def check_output(out: Path, *, force: bool) -> None:
         if not out.is_dir() or (any(out.iterdir()) and not (out / "run.json").is_file()):
             raise OutputError(f"{out} is not a run folder: --force replaces only run folders")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for left in out.parent.glob(f"{_PROBE}*"):  # of a run that was killed here
-            with contextlib.suppress(OSError):
-                left.rmdir()
-        Path(tempfile.mkdtemp(dir=out.parent, prefix=_PROBE)).rmdir()
-    except FileNotFoundError:  # another run has just removed it: the folder can be written
-        pass
+        _try_parent(out)
     except OSError as error:
         raise OutputError(
-            f"cannot write in {out.parent} ({error.strerror}): choose another --out"
+            f"cannot write in {one_line(str(out.parent))} ({error.strerror}): choose another --out"
         ) from error
+
+
+def _try_parent(out: Path) -> None:
+    """Make a folder beside ``out`` and remove it."""
+    for n_left in reversed(range(_TRIES)):
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            for left in out.parent.glob(f"{_PROBE}*"):  # of a run that was killed here
+                with contextlib.suppress(OSError):
+                    left.rmdir()
+            Path(tempfile.mkdtemp(dir=out.parent, prefix=_PROBE)).rmdir()
+            return
+        except FileNotFoundError:  # another run has just removed it; or no folder can be made here
+            if not n_left:
+                raise
 
 
 @contextmanager
@@ -208,7 +219,8 @@ def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
     if not folder.is_dir():
         raise RunError(f"no such run folder: {one_line(str(folder))}")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = read_regular(folder, name).decode("utf-8")
+        value = json.loads(content, parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise RunError(f"{one_line(str(folder))} is not a run folder: it has no {name}") from error
     except (OSError, ValueError, RecursionError) as error:

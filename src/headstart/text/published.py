@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headstart.data.archives import download
 from headstart.data.sources import missing_path
+from headstart.home import expand
 from headstart.progress import Progress, silent
 from headstart.text.embeddings import Embeddings, read_embeddings
 
@@ -57,7 +58,7 @@ def find_embeddings(
         There is no such file or name, it cannot be fetched, or it cannot be read.
     """
     require_embeddings(name)
-    path = Path(name).expanduser()
+    path = expand(name)
     if not path.exists():
         if cache is None:
             raise missing_path(path, what="file of word vectors", also=NAMES)
@@ -74,5 +75,5 @@ def require_embeddings(name: str) -> None:
     ------
     DataError
     """
-    if name not in NAMES and not Path(name).expanduser().exists():
+    if name not in NAMES and not expand(name).exists():
         raise missing_path(Path(name), what="file of word vectors", also=NAMES)

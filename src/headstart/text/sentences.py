@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from headstart.data.sources import missing_path, shown
 from headstart.errors import InputError, WeightsError, one_line
 from headstart.files import mark_used, write_atomically
+from headstart.home import expand, provide_home
 from headstart.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def find_encoder(name: str) -> Path:
     DataError
         There is nothing of that name here.
     """
-    folder = Path(name).expanduser()
+    folder = expand(name)
     with contextlib.suppress(OSError):  # a name too long for a path
         if folder.is_dir():
             return folder.resolve()
@@ -148,6 +149,7 @@ def _in_package(name: str) -> Path | None:
 def _in_hub_cache(name: str) -> Path | None:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return None
+    provide_home()  # the client looks for it when it is imported
     from huggingface_hub import snapshot_download
 
     try:

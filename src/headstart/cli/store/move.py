@@ -16,7 +16,10 @@ from headstart.errors import one_line
 
 def move(
     folder: Annotated[
-        Path, typer.Argument(metavar="NEWFOLDER", help="Missing, empty, or a cache.")
+        Path,
+        typer.Argument(
+            metavar="NEWFOLDER", help="Missing, empty, or a cache.", parser=options.place
+        ),
     ],
     keep: Annotated[bool, typer.Option("--keep", help="Copy, and remove nothing here.")] = False,
     as_json: options.AsJsonObject = False,
@@ -29,10 +32,10 @@ def move(
 
         headstart store move /big/disk/headstart
     """
-    from headstart.features import cache_folder
     from headstart.features.moving import move as carry
+    from headstart.home import cache_place
 
-    root = cache_folder()
+    root = cache_place()
     with progress_bars(quiet=as_json) as progress:
         done = carry(root, folder, keep=keep, progress=progress)
     next_step = f"export HEADSTART_CACHE={shlex.quote(str(folder.absolute()))}"

@@ -21,10 +21,10 @@ def size(n_bytes: float) -> str:
 
 def inventory_here() -> Inventory:
     from headstart.errors import StoreError
-    from headstart.features import cache_folder
     from headstart.features.inventory import take_inventory
+    from headstart.home import cache_place
 
-    root = cache_folder().absolute()
+    root = cache_place()
     try:
         return take_inventory(root)
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.heads.costs import COSTS
+from headstart.home import expand
 from headstart.progress import Progress, silent
 from headstart.runs.text.features import (
     AVERAGE,
@@ -168,7 +169,7 @@ class TextFitter:
         """What decides an outcome beside the arm and the split."""
         vectors = None
         if self.embeddings is not None:
-            path = Path(self.embeddings).expanduser()
+            path = expand(self.embeddings)
             stat = path.stat() if path.is_file() else None
             vectors = [self.embeddings, stat and [stat.st_size, stat.st_mtime_ns]]
         return {

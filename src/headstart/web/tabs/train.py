@@ -11,6 +11,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from headstart.errors import InputError
+from headstart.home import expand, home_folder
 from headstart.web import html
 from headstart.web.answers import answered, quiet, told
 from headstart.web.jobs import Jobs
@@ -35,7 +36,9 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
                 elem_id="folder",
             )
             inside = gr.Dropdown(
-                label="Open a folder inside it", choices=_folders(str(Path.home())), value=None
+                label="Open a folder inside it",
+                choices=_folders(str(home_folder() or Path.cwd())),
+                value=None,
             )
             archive = gr.File(label="Or drop a zip", file_types=[".zip"], height=140)
             look = gr.Button("Look at the data", elem_id="look")
@@ -89,7 +92,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
 
 
 def _folders(text: str) -> list[str]:
-    return [UP, *folders_in(Path(text or "~").expanduser())]
+    return [UP, *folders_in(expand(text or "~"))]
 
 
 def _choices(text: str) -> Any:
@@ -102,7 +105,7 @@ def _choices(text: str) -> Any:
 
 def _opened(text: str, chosen: str) -> tuple[Any, Any, str]:
     """Go into a folder, or one up."""
-    here = Path(text or "~").expanduser().absolute()
+    here = expand(text or "~").absolute()
     there = here.parent if chosen == UP else here / chosen
     try:
         return str(there), gr.Dropdown(choices=_folders(str(there)), value=None), ""
@@ -141,7 +144,7 @@ def _look(folder: str, share: float, seed: int, progress: gr.Progress = gr.Progr
     def tell(stage: str, done: int, total: int) -> None:
         progress((done, total), desc=stage)
 
-    data = str(Path(folder.strip()).expanduser())
+    data = str(expand(folder.strip()))
     found = index(data, test_size=share, seed=int(seed), cache=cache_folder(), progress=tell)
     return html.data_view(found)
 
@@ -162,7 +165,7 @@ def _starter(jobs: Jobs) -> Callable[..., tuple[Any, str]]:
                 "test_size": share,
                 "seed": int(seed or 0),
             }
-            data = str(Path(folder.strip()).expanduser())
+            data = str(expand(folder.strip()))
             job = jobs.start(data, name=name.strip(), settings=settings)
         except Exception as error:
             return gr.skip(), html.alert(told(error))
