@@ -253,7 +253,7 @@ def test_index__bad_packed_data_is_one_line(
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ("nope://bucket/a", "cannot reach 'nope://bucket/a': Protocol not known: nope"),
+        ("nope://bucket/a", "cannot reach 'nope://bucket/a': it is not an address of one of"),
         ("memory://nothing", "'memory://nothing' holds no files"),
         ("file:///nowhere/of/mine", "holds no files: check the path"),
         ("file:///nowhere/*.tar", "no file is called like 'file:///nowhere/"),
@@ -298,3 +298,39 @@ def test_is_packed__class_folders_and_tables_are_not(
     write_tar(tmp_path / "photos" / "photos.tar", {"a.jpg": made[0][0]})  # where they came from
     bad_parquet(tmp_path / "paths.parquet", file=["photos/cat/000.jpg"], label=["cat"])
     assert not is_packed(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "reference:///tmp/x.json",
+        "REFERENCE://x",
+        "github://owner:repo@main/x",
+        "git://x",
+        "ssh://host/x",
+        "zip://a.tar::http://127.0.0.1:9/x.zip",
+        "simplecache::s3://bucket/a.tar",
+        "file::reference://x",
+        "filecache://x",
+        "http://127.0.0.1:9/x::reference://y",
+        "dask://x",
+        "jupyter://x",
+    ],
+)
+def test_index__protocols_that_do_more_than_lead_to_files_are_refused(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("it was handed to fsspec")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", opened)
+    with pytest.raises(DataError, match="not an address of one of") as error:
+        index(url, cache=tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_index__a_folder_with_colons_in_its_name_is_no_chain(tmp_path: Path) -> None:
+    folder = tmp_path / "a::reference:"
+    folder.mkdir()
+    with pytest.raises(DataError, match="no images"):
+        index(str(folder), cache=tmp_path / "cache")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -76,7 +77,6 @@ def test_start_up__does_not_import_gradio(words: list[str]) -> None:
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 def test_guard__lets_this_page_alone_in(kind: str, headers: dict[str, str], status: int) -> None:
     import asyncio
-    from typing import Any
 
     sent: list[Any] = []
 
@@ -148,3 +148,52 @@ def test_folders_in__shows_folders_and_tells_what_it_cannot_read(tmp_path: Path)
     assert folders_in(tmp_path) == ["A", "b"]
     with pytest.raises(DataError, match="cannot look into"):
         folders_in(tmp_path / "file")
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Any:
+    """A client of the page, and a run folder of which it may ask the report."""
+    pytest.importorskip("gradio")
+    from fastapi.testclient import TestClient
+
+    from headstart.web.jobs import Jobs
+    from headstart.web.server import make_app
+
+    run = tmp_path / "runs" / "run"
+    (run / "model").mkdir(parents=True)
+    (run / "metrics.json").write_text("{}")
+    (run / "report.html").write_text("<script>parent.document.title = 'mine'</script>")
+    jobs = Jobs(tmp_path / "runs")
+    with TestClient(
+        make_app(tmp_path / "runs", jobs, "127.0.0.1"), base_url="http://127.0.0.1"
+    ) as client:
+        yield client, run
+    jobs.close()
+
+
+def test_reports__are_a_page_of_their_own(reports: Any) -> None:
+    client, _ = reports
+    answer = client.get("/reports/run")
+    assert answer.status_code == 200
+    policies = answer.headers.get_list("content-security-policy")
+    [sandbox] = [p for p in policies if p.startswith("sandbox")]
+    assert "allow-same-origin" not in sandbox
+    assert POLICY in policies
+
+
+def test_reports__never_from_a_link(reports: Any, tmp_path: Path) -> None:
+    client, run = reports
+    (tmp_path / "secret").write_text("secret")
+    for target in (tmp_path / "secret", run / "metrics.json"):
+        (run / "report.html").unlink()
+        (run / "report.html").symlink_to(target)
+        answer = client.get("/reports/run")
+        assert answer.status_code == 404
+        assert "secret" not in answer.text
+    (run / "report.html").unlink()
+    assert client.get("/reports/run").status_code == 404
+    (run / "report.html").write_text("x")
+    (run.parent / "way").symlink_to(run)
+    assert client.get("/reports/way").status_code == 404
+    assert client.get("/reports/..").status_code in (404, 200)
+    assert client.get("/reports/..%2Frun").status_code == 404

@@ -1,8 +1,8 @@
 """Images that do not lie as files in folders here: inside Parquet files and tar shards, or behind a URL.
 
 A source is cut into parts, each small enough to be one worker's task; a part can be read on any
-machine that reaches its URL. `fsspec` reaches them: ``s3://``, ``gs://``, ``file://`` and others, each
-with the package that it asks for.
+machine that reaches its URL. `fsspec` reaches them: ``s3://``, ``gs://``, ``file://`` and the others of
+`headstart.data.parts.PROTOCOLS`, each with the package that it asks for.
 
 =====================  ==========================================================================
 Parquet                a column of image bytes, or of Hugging Face's ``{bytes, path}``, and one of labels
@@ -25,7 +25,7 @@ from typing import Any
 
 from headstart.data.decode import is_image_name
 from headstart.data.imageparquet import holds_images, parquet_parts, read_parquet_part
-from headstart.data.parts import PART_IMAGES, Part, Sample
+from headstart.data.parts import PART_IMAGES, Part, Sample, file_system
 from headstart.data.sources import (
     N_NAMED,
     SPLIT_WORDS,
@@ -37,6 +37,7 @@ from headstart.data.sources import (
 )
 from headstart.data.tarshards import read_tar
 from headstart.errors import DataError, one_line
+from headstart.home import expand
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -46,7 +47,7 @@ def is_packed(data: str) -> bool:
     """Whether `data` names a source of this kind rather than files in folders, a table or a set."""
     if "://" in data:
         return True
-    path = Path(data).expanduser()
+    path = expand(data)
     try:
         if path.is_file():
             if path.name.lower().endswith(PARQUET_SUFFIXES):
@@ -138,11 +139,9 @@ def read_part(part: Part) -> Iterator[Sample]:
 
 def _reach(data: str) -> tuple[Any, str]:
     """The file system of a URL or path, and the path in it."""
-    import fsspec
-
-    where = data if "://" in data else str(Path(data).expanduser().absolute())
+    where = data if "://" in data else str(expand(data).absolute())
     try:
-        fs, root = fsspec.core.url_to_fs(where)
+        fs, root = file_system(where)
     except Exception as error:  # no such protocol, its package is missing, or it asks for a login
         raise _unreachable(data, error) from None
     return fs, root.rstrip("/") or root

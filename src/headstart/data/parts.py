@@ -7,6 +7,21 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+PROTOCOLS = (
+    "file",
+    "http",
+    "https",
+    "hf",
+    "s3",
+    "s3a",
+    "gs",
+    "gcs",
+    "az",
+    "abfs",
+    "abfss",
+    "memory",
+)
+"""Of the URLs that are read."""
 # Images of a folder that make a part, and the fewest rows of one of a Parquet file.
 PART_IMAGES = 512
 
@@ -84,7 +99,31 @@ class Part:
 
 
 def open_url(url: str) -> Any:
-    """A file behind a URL, open for reading."""
+    """A file behind a URL, open for reading; protocols as of `file_system`."""
+    fs, path = file_system(url)
+    return fs.open(path, "rb")
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL or of an absolute path here, and the path in it.
+
+    fsspec knows many more protocols than those that lead to files: some take the address as a
+    program to run, a file to unpack or another address to go on to. Those of `PROTOCOLS` are taken,
+    and no chains of them.
+
+    Raises
+    ------
+    ValueError
+        The protocol is not one of them.
+    """
     import fsspec
 
-    return fsspec.open(url, "rb").open()
+    protocol, is_url, _ = url.partition("://")
+    if not is_url:
+        return fsspec.filesystem("file"), url
+    if protocol.lower() not in PROTOCOLS or "::" in url:
+        raise ValueError(
+            f"it is not an address of one of {', '.join(f'{p}://' for p in PROTOCOLS)}"
+        )
+    found: tuple[Any, str] = fsspec.core.url_to_fs(url)
+    return found

@@ -7,8 +7,10 @@ hold the names of files. Paths on this machine never leave it.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from headstart.export.facts import source_of
 from headstart.files import write_atomically
 from headstart.runs.folder import write_json
 from headstart.runs.model import need_images
+from headstart.runs.regular import open_regular
 from headstart.runs.sums import write_sums
 
 if TYPE_CHECKING:
@@ -74,10 +77,13 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{shown} is there and not empty: choose another folder")
     try:
-        shutil.copytree(run.folder / "model", folder / "model")
-        for name in SHOWS_PICTURES if with_report else ():
-            if (run.folder / name).is_file():
-                shutil.copyfile(run.folder / name, folder / name)
+        model = [p.relative_to(run.folder) for p in (run.folder / "model").rglob("*")]
+        names = [p.as_posix() for p in model if not stat.S_ISDIR((run.folder / p).lstat().st_mode)]
+        shown_too = [n for n in SHOWS_PICTURES if os.path.lexists(run.folder / n)]
+        for name in [*names, *(shown_too if with_report else ())]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with open_regular(run.folder, name) as source, (folder / name).open("xb") as target:
+                shutil.copyfileobj(source, target)
     except OSError as error:
         raise OutputError(f"cannot write {shown} ({error.strerror})") from error
     for path in (folder / "model").rglob("model.json"):  # a partner's too

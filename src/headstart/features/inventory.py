@@ -30,11 +30,14 @@ class Kind:
         What is used and removed together: each folder in it, each file, or all of it.
     is_download : bool
         Fetched over the network: pruning leaves it.
+    is_record : bool
+        What nothing computes again: pruning leaves it.
     """
 
     words: str
     grain: Literal["folder", "file", "whole"]
     is_download: bool = False
+    is_record: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -52,6 +55,7 @@ KINDS: dict[str, Kind] = {
     "sentences": Kind(words="features of texts", grain="folder"),
     "corrupted": Kind(words="corrupted copies of images", grain="folder"),
     "references": Kind(words="reference sets", grain="folder"),
+    "runs": Kind(words="where the data of runs made here is", grain="file", is_record=True),
     "datasets": Kind(words="data sets, downloaded", grain="folder", is_download=True),
     "embeddings": Kind(words="word vectors, downloaded", grain="file", is_download=True),
     "scene_categories": Kind(words="the data set scene15", grain="whole", is_download=True),

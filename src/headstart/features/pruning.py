@@ -104,7 +104,8 @@ def prunable(inventory: Inventory, backbone: str | None) -> list[Item]:
         There are no features of that backbone.
     """
     if backbone is None:
-        return [i for i in inventory.items if not KINDS[i.kind].is_download]
+        stays = {name for name, kind in KINDS.items() if kind.is_download or kind.is_record}
+        return [i for i in inventory.items if i.kind not in stays]
     found: list[Item] = [f for f in inventory.features if f.is_of(backbone)]
     if not found:
         there = ", ".join(sorted({f.arch for f in inventory.features})) or "none"

@@ -9,10 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.home import expand
 from headstart.progress import Progress, silent
 from headstart.runs.folder import check_output, free_name, staged
 from headstart.runs.job import Job
 from headstart.runs.measure import Watch, unwatched
+from headstart.runs.origin import Origin, remember
 from headstart.runs.run import Run
 from headstart.runs.settings import FitSettings
 
@@ -88,7 +90,7 @@ def fit(
     chosen = FitSettings(data=str(data), **settings)
     job = Job(
         settings=chosen,
-        out=Path(out) if out is not None else free_name(chosen.data),
+        out=expand(out) if out is not None else free_name(chosen.data),
         cache=cache or cache_folder(),
         progress=progress,
         watch=watch,
@@ -135,7 +137,7 @@ def train(
     name = free_name(chosen.data, suffix=f"-finetune-{asked.settings.regime}")
     job = Job(
         settings=chosen,
-        out=Path(out) if out is not None else name,
+        out=expand(out) if out is not None else name,
         cache=cache or cache_folder(),
         progress=progress,
         on_epoch=on_epoch,
@@ -148,6 +150,7 @@ def _carry_out(job: Job, *, force: bool) -> Run:
     check_output(job.out, force=force)
     with staged(job.out, force=force) as scratch:
         results = job.run(scratch)
+    remember(job.out, Origin(data=job.settings.data, split=job.settings.split))
     if results.finetuning is not None:  # only now that the run is in its place
         results.finetuning.discard()
     return Run(job.out)

@@ -12,6 +12,7 @@ head on it passes them through.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from headstart.heads import Pool, Temperature
 from headstart.heads.examples import Normalize, Rows, decide, join_rows
 from headstart.runs.blocks import Blocks
 from headstart.runs.folder import SCHEMA, read_json, write_json
+from headstart.runs.regular import read_regular, require_regular
 from headstart.runs.settings import PRECISIONS, SIZES_PX
 from headstart.runs.shape import MODEL
 
@@ -171,6 +173,8 @@ class Model:
             raise WeightsError("the fine-tuned network is in no folder yet: save the model first")
         # The name alone: a run folder reads nothing from outside itself.
         path = self.folder / Path(self.backbone["finetuned"]).name
+        if os.path.lexists(path):  # else the next says what is missing
+            require_regular(self.folder, path.name)
         backbone = load_network(path, digest=self.backbone["digest"])
         if backbone.preprocessing != Preprocessing.from_dict(self.backbone["preprocessing"]):
             raise WeightsError(
@@ -220,7 +224,7 @@ class Model:
             A file is missing or damaged.
         """
         from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors.numpy import load
 
         facts = read_json(folder, FILES[1], MODEL)
         normalize = facts.get("normalize", "l2")  # earlier versions knew no other
@@ -229,7 +233,7 @@ class Model:
                 raise ValueError(f"normalize is {one_line(str(normalize))}")
             if facts["precision"] not in PRECISIONS[1:]:
                 raise ValueError(f"precision is {one_line(facts['precision'])}")
-            tensors = load_file(folder / FILES[0])
+            tensors = load(read_regular(folder, FILES[0]))
             _check_sizes(facts)
             _check_head(tensors, len(facts["classes"]))
             return cls(

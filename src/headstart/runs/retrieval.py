@@ -15,9 +15,11 @@ from headstart.errors import DataError, RunError, one_line
 from headstart.files import digest_file
 from headstart.heads.examples import normalize_rows
 from headstart.heads.retrieval import Retrieval, measure_retrieval, nearest
+from headstart.home import expand
 from headstart.progress import Progress, silent
 from headstart.runs.blocks import read_blocks
 from headstart.runs.evidence import mean_note
+from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ def similar(
     *,
     k: int = 10,
     data: str | None = None,
+    split: str | None = None,
     device: str | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
@@ -114,7 +117,9 @@ def similar(
         A picture; files with the same bytes are left out of what is found.
     k : int >= 1
     data : str, optional
-        Where the run's images are now; default where they were.
+        Where the run's images are now; default where they were, of a run that was made here.
+    split : str, optional
+        The run's split file, where it has one; default as for `data`.
     device, cache, progress
         As for :func:`headstart.features.extract`.
 
@@ -129,9 +134,11 @@ def similar(
     RunError
         None of the run's classes is there any more.
     """
-    query = Path(image).expanduser()
+    query = expand(image)
     check_picture(query, image)  # a damaged picture is told before all others are read
-    gallery = TrainingImages.of(run, data=data, device=device, cache=cache, progress=progress)
+    gallery = TrainingImages.of(
+        run, data=data, split=split, device=device, cache=cache, progress=progress
+    )
     found, n_same = gallery.nearest(query, k)
     notes = _notes(run, gallery.index, n_same=n_same)
     return Similar(query=query, neighbours=found, measured=gallery.measured(), notes=tuple(notes))
@@ -174,12 +181,13 @@ class TrainingImages:
         run: Run,
         *,
         data: str | None = None,
+        split: str | None = None,
         device: str | None = None,
         cache: Path | None = None,
         progress: Progress = silent,
     ) -> TrainingImages:
         """The images of a run; parameters and errors as of :func:`similar`."""
-        indexed = index_of(run, data, cache, progress)
+        indexed = index_of(run, data, cache, progress, split=split)
         records = tuple(r for r in indexed.records if r.split in ("train", "val"))
         held_out = tuple(indexed.test)
         X = _features(run, [*records, *held_out], device, cache, progress)
@@ -229,24 +237,34 @@ def _notes(run: Run, indexed: Index, *, n_same: int) -> list[str]:
 
 
 def index_of(
-    run: Run, data: str | None = None, cache: Path | None = None, progress: Progress = silent
+    run: Run,
+    data: str | None = None,
+    cache: Path | None = None,
+    progress: Progress = silent,
+    *,
+    split: str | None = None,
 ) -> Index:
     """The images that a run was made from, with the same split.
+
+    Of a run that was made elsewhere, only what is given is opened; it is then remembered, if these
+    are the run's images.
 
     Raises
     ------
     DataError
-        They are not where they were, and `data` does not say where they are now.
+        They are not where they were, and `data` does not say where they are now; or the run was made
+        elsewhere and `data` was not given.
     """
     from headstart.data import index
     from headstart.features import cache_folder
 
     run.require_images()
     s = run.settings["settings"]
+    origin = require_origin(run, data=data, split=split)
     try:
-        return index(
-            data or s["data"],
-            split=s["split"],
+        found = index(
+            origin.data or "",
+            split=origin.split,
             test_size=s["test_size"],
             seed=s["seed"],
             image_column=s["image_column"],
@@ -259,6 +277,9 @@ def index_of(
         if data is not None:
             raise
         raise DataError(f"{error} (give the folder of the run's images with --data)") from error
+    if data is not None and data_digest(found) == run.settings["data"]["digest"]:
+        remember(run.folder, origin)
+    return found
 
 
 def _features(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.home import expand
 from headstart.runs.folder import bring_back, read_json
 from headstart.runs.model import Model
-from headstart.runs.shape import METRICS
+from headstart.runs.regular import check_run_folder
+from headstart.runs.shape import METRICS, RUN
 from headstart.runs.sums import check_sums
 
 if TYPE_CHECKING:
@@ -76,8 +79,10 @@ class Run:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-        self.settings = read_json(self.folder, "run.json")
+        self.folder = expand(folder)
+        if self.folder.is_dir():
+            check_run_folder(self.folder)
+        self.settings = read_json(self.folder, "run.json", RUN)
         check_sums(self.folder, self.settings)
         self.metrics = read_json(self.folder, "metrics.json", METRICS)
         self.model = self._read_model()
@@ -158,11 +163,13 @@ def load(folder: Path | str) -> Run:
     """
     from headstart.runs.text.model import is_text_model
 
-    path = Path(folder)
+    path = expand(folder)
     if not path.exists():
         bring_back(path)
+    if path.is_dir():
+        check_run_folder(path)
     # Where there is no model, or no run, the error of a run is the better one.
-    if (path / "model" / "model.json").is_file() and is_text_model(path / "model"):
+    if os.path.lexists(path / "model" / "model.json") and is_text_model(path / "model"):
         from headstart.runs.text.run import TextRun
 
         return TextRun(path)

@@ -71,6 +71,31 @@ def _is(value: Any, kind: str) -> bool:
 _DUPLICATES = {"names": [TEXT], "splits": [TEXT], "straddles": FLAG, "conflicting": FLAG}
 _INTERVAL = {"value": NUMBER, "low": NUMBER, "high": NUMBER}
 
+RUN = {
+    "settings": {
+        "data": TEXT,
+        "split": Maybe(TEXT),
+        "test_size": Maybe(NUMBER),
+        "seed": Maybe(COUNT),
+        "image_column": Maybe(TEXT),
+        "label_column": Maybe(TEXT),
+        "backbone": Maybe(TEXT),
+        "arch": Maybe(TEXT),
+    },
+    "backbone": Maybe(
+        {
+            "name": Maybe(TEXT),
+            "arch": Maybe(TEXT),
+            "source": Maybe(TEXT),
+            "licence": Maybe(TEXT),
+            "digest": Maybe(TEXT),
+        }
+    ),
+    "data": {"path": TEXT, "digest": TEXT},
+    "versions": Maybe({}),
+}
+"""What is read of ``run.json``."""
+
 METRICS = {
     "sentence": TEXT,
     "classes": [TEXT],

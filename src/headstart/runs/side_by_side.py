@@ -8,6 +8,7 @@ is far narrower than those of the two accuracies.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError, RunError, one_line
 from headstart.heads import PairedDifference, paired_difference
+from headstart.runs.regular import read_regular
 from headstart.runs.report.story import place
 
 if TYPE_CHECKING:
@@ -124,8 +126,8 @@ def _judged(run: Run) -> dict[tuple[str, str], bool]:
     """(name, label) of each test image -> whether it was recognised; empty without test images."""
     path = run.folder / "predictions.csv"
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = list(csv.DictReader(file))
+        text = read_regular(run.folder, path.name).decode("utf-8", "surrogateescape")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
         return {(r["name"], r["label"]): r["label"] == r["predicted"] for r in rows}
     except FileNotFoundError:
         return {}

@@ -6,6 +6,7 @@ tells damage, not intent: who can write the files can write it anew.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from typing import Any
 
 from headstart.errors import RunError, one_line
 from headstart.files import digest_file, write_atomically
+from headstart.runs.regular import open_regular, read_regular
 
 NAME = "SHA256SUMS"
 HAS_SUMS = "has_sums"
@@ -48,7 +50,7 @@ def check_sums(folder: Path, run: Mapping[str, Any]) -> None:
     RunError
     """
     try:
-        text = (folder / NAME).read_bytes().decode("utf-8", errors="replace")
+        text = read_regular(folder, NAME).decode("utf-8", errors="replace")
     except FileNotFoundError:
         if run.get(HAS_SUMS):
             raise RunError(f"{_shown(folder, NAME)} is missing: {_REMEDY}") from None
@@ -60,7 +62,8 @@ def check_sums(folder: Path, run: Mapping[str, Any]) -> None:
         if line is None or not _is_inside(line[2]):
             raise RunError(f"{_shown(folder, NAME)} is damaged: {_REMEDY}")
         try:
-            found = digest_file(folder / line[2])
+            with open_regular(folder, line[2]) as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise RunError(
                 f"{_shown(folder, line[2])} cannot be read ({error.strerror}): {_REMEDY}"

@@ -26,6 +26,9 @@ POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; "
     "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
+# A run may be anybody's: its report is a page of its own, which has no part in this one.
+# Its own script runs, and can reach nothing of this server's.
+REPORT_POLICY = "sandbox allow-scripts"
 PROTECTION = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -121,9 +124,10 @@ def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> Fa
     """The page, the reports of its runs, and what guards them."""
     import gradio as gr
     from fastapi import FastAPI, HTTPException
-    from fastapi.responses import FileResponse
+    from fastapi.responses import HTMLResponse
 
     from headstart.errors import RunError
+    from headstart.runs.regular import read_regular
     from headstart.web import html
     from headstart.web.page import MEND, build_page, theme
     from headstart.web.workspace import Workspace
@@ -132,11 +136,17 @@ def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> Fa
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/reports/{name}")
-    def report(name: str) -> FileResponse:
+    def report(name: str) -> HTMLResponse:
         try:
-            return FileResponse(work.run_folder(name) / "report.html", media_type="text/html")
+            folder = work.run_folder(name)
+            if folder.is_symlink():
+                raise RunError(f"{one_line(name)} is a link: its report is not shown here")
+            page = read_regular(folder, "report.html")
         except RunError as error:
             raise HTTPException(404, str(error)) from None
+        except OSError:
+            raise HTTPException(404, f"the run {one_line(name)} has no report") from None
+        return HTMLResponse(page, headers={"content-security-policy": REPORT_POLICY})
 
     mounted: FastAPI = gr.mount_gradio_app(
         app,

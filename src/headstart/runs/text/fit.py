@@ -22,11 +22,13 @@ from headstart.heads import (
     fit_temperature,
     one_row_a_class,
 )
+from headstart.home import expand
 from headstart.probe import training_folds
 from headstart.progress import Progress, silent
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.folder import check_output, free_name, staged, write_json
 from headstart.runs.metrics import Results, metrics
+from headstart.runs.origin import Origin, remember
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.provenance import provenance
 from headstart.runs.refit import Tested, tested
@@ -91,12 +93,15 @@ def fit_texts(
                 f"{did_you_mean(name, known)}"
             )
     chosen = TextSettings(data=str(data), **settings)
-    folder = Path(out) if out is not None else free_name(chosen.data)
+    folder = expand(out) if out is not None else free_name(chosen.data)
     check_output(folder, force=force)
     job = _TextJob(settings=chosen, out=folder, cache=cache or cache_folder(), progress=progress)
     with staged(folder, force=force) as scratch:
         job.run(scratch)
-    return TextRun(folder)
+    run = TextRun(folder)
+    encoder = run.model.encoder
+    remember(folder, Origin(data=chosen.data, encoder=None if encoder is None else str(encoder)))
+    return run
 
 
 @dataclass(frozen=True, kw_only=True)

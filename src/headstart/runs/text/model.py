@@ -12,6 +12,7 @@ on it passes them through.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.runs.folder import SCHEMA, read_json, write_json
 from headstart.runs.model import Model
+from headstart.runs.origin import require_encoder
+from headstart.runs.regular import read_regular, require_regular
 from headstart.runs.shape import TEXT_MODEL
 from headstart.runs.text.features import TextBlocks, make_rows
 from headstart.text.embeddings import Embeddings
@@ -98,6 +101,8 @@ class TextModel(Model):
         from headstart.text.sentences import encoder_digest
 
         folder = self.encoder
+        if folder is not None and self.folder is not None:
+            folder = require_encoder(self.folder.parent, folder)
         if folder is not None and not folder.is_dir():
             raise RunError(
                 f"the run needs the sentence encoder in {shown(folder)}, which is not there: "
@@ -178,20 +183,22 @@ def read_text_model(folder: Path) -> TextModel:
         A file is missing or damaged.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     head = Model.read(folder)
     facts = read_json(folder, FILES[1], TEXT_MODEL)
-    path = folder / FILES[0]
     try:
         needs = bool(facts["tfidf"] or facts["embeddings"])
-        tensors = load_file(path) if needs else {}
+        tensors = load(read_regular(folder, FILES[0])) if needs else {}
         own = {f: getattr(head, f) for f in ("classes", "precision", "backbone", "coef",
                "intercept", "temperature", "normalize")}  # fmt: skip
         network = None
         if facts["is_network"]:
             from headstart.text import load_textcnn
+            from headstart.text.saving import NAME
 
+            if os.path.lexists(folder / NAME):  # else the next says what is missing
+                require_regular(folder, NAME)
             network = load_textcnn(folder)
         return TextModel(
             **own,

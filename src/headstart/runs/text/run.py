@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from headstart.errors import DataError
+from headstart.errors import DataError, RunError, one_line
+from headstart.runs.origin import Origin, known_origin, remember
 from headstart.runs.run import Prediction, Run
 from headstart.runs.text.model import TextModel, read_text_model
 
@@ -38,6 +40,33 @@ class TextRun(Run):
     def require_images(self) -> None:
         """Refuse: there are none."""
         self.model.load_backbone()
+
+    def give_encoder(self, name: str) -> None:
+        """Say where the sentence encoder of a run that was made elsewhere is; it is remembered.
+
+        Parameters
+        ----------
+        name : str
+            As of `headstart.text.sentences.find_encoder`.
+
+        Raises
+        ------
+        DataError, RunError
+            There is none of that name, or the run was fitted with another one, or with none.
+        """
+        from headstart.text.sentences import encoder_digest, find_encoder
+
+        where = one_line(str(self.folder))
+        if self.model.encoder is None:
+            raise RunError(f"{where} has no sentence encoder: leave --encoder away")
+        folder = find_encoder(name)
+        if encoder_digest(folder) != self.model.encoder_digest:
+            raise RunError(
+                f"the sentence encoder in {one_line(str(folder))} is not the one that {where} was "
+                "fitted with: give that one"
+            )
+        known = known_origin(self.folder) or Origin()
+        remember(self.folder, dataclasses.replace(known, encoder=str(folder)))
 
     def iter_predict(
         self,
