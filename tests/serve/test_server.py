@@ -9,9 +9,10 @@ import shutil
 import signal
 import socket
 import struct
+import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -347,3 +348,69 @@ def test_port_in_use_and_other_bad_starts__are_one_line(
     (newer / "model" / "model.json").write_text(json.dumps(facts | {"schema": 99}))
     assert "written by a newer Headstart (schema 99" in fails("serve", newer)
     assert "no such run folder" in fails("serve", tmp_path / "none")
+
+
+@contextlib.contextmanager
+def held_open(address: tuple[str, int], n: int, sent: bytes) -> Iterator[None]:
+    """``n`` connections that have sent something and send nothing more."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(n):
+            one = stack.enter_context(socket.create_connection(address, timeout=30))
+            with contextlib.suppress(OSError):  # the oldest are closed meanwhile
+                one.sendall(sent)
+        yield
+
+
+SLOW = {
+    "nothing": b"",
+    "half a header": b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
+    "half a body": b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+    b"Content-Length: 1000\r\n\r\nabc",
+}
+
+
+@pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW.keys())
+def test_health__answers_beside_hundreds_of_slow_connections(
+    run: Run, store: Path, start: Any, ends: Any, is_ready: Any, photos: Path, sent: bytes
+) -> None:
+    words = ("--port", 0, "--json", "--timeout", 60)
+    with start(run.folder, *words, HEADSTART_CACHE=str(store)) as process:
+        client = is_ready(process)
+        with held_open(client.address, 600, sent):
+            began = time.monotonic()
+            found = [client.ask("GET", "/health").status for _ in range(20)]
+            assert found == [200] * 20
+            # No time-out was waited for: headers have 10 s, and a request a minute.
+            assert time.monotonic() - began < 9
+            answer = client.predict(photos / "dark" / "0.png")
+            assert answer.status == (503 if b"abc" in sent else 200)
+        assert ends(process)[0] == 0
+
+
+def test_health__answers_while_the_queue_is_full(
+    run: Run, store: Path, start: Any, ends: Any, is_ready: Any, photos: Path
+) -> None:
+    words = ("--port", 0, "--json", "--max-waiting", 4, "--max-images", 4)
+    picture = (photos / "dark" / "0.png").read_bytes()
+    with start(run.folder, *words, HEADSTART_CACHE=str(store)) as process:
+        client = is_ready(process)
+        is_over = threading.Event()
+        statuses: list[int] = []
+
+        def press() -> None:
+            while not is_over.is_set():
+                answer = client.ask("POST", "/predict", picture, content_type="image/png")
+                statuses.append(answer.status)
+
+        threads = [threading.Thread(target=press) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        try:
+            healthy = [client.ask("GET", "/health").status for _ in range(40)]
+        finally:
+            is_over.set()
+            for thread in threads:
+                thread.join()
+        assert set(healthy) == {200}
+        assert set(statuses) <= {200, 503}
+        assert ends(process)[0] == 0

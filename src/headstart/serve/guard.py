@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 # Anybody may ask whether the service lives: the programs that watch it have no token.
 OPEN_PATHS = ("/health",)
 KNOWN_PATHS = ("/", "/predict", "/health", "/metrics", "/openapi.json")
+# Requests under way at the same time, those to the open paths apart: fewer than there may be
+# connections.
+MAX_REQUESTS = 384
 # All bodies that are held at the same time, in multiples of the largest one allowed.
 HELD_BODIES = 8
 # After a refusal, what a client still sends is read for so long, so that it sees the answer.
@@ -58,7 +61,7 @@ class Guard:
 
     def __init__(self, app: App, settings: ServeSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
-        self._held = 0
+        self._held = self._n_under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,6 +81,7 @@ class Guard:
         self._metrics.begin()
         try:
             try:
+                self._n_under_way += 1
                 async with asyncio.timeout(self._settings.timeout_s):
                     self._admit(scope)
                     await self._app(scope, body.receive, note)
@@ -94,6 +98,7 @@ class Guard:
                 await _refuse(_Refused(500, "the service failed at this request"), note, body)
         finally:
             self._held -= body.n_bytes
+            self._n_under_way -= 1
             path = scope["path"] if scope["path"] in KNOWN_PATHS else "other"
             self._metrics.end(path, status, time.perf_counter() - started)
 
@@ -119,6 +124,8 @@ class Guard:
             raise _Refused(403, "requests from pages of other sites are refused")
         if scope["path"] not in OPEN_PATHS:
             self._check_token(headers.get("authorization", ""))
+            if self._n_under_way > MAX_REQUESTS:
+                raise _Refused(503, "too many requests at once: try again", retry_after="1")
         length = headers.get("content-length", "0")
         if not _LENGTH.fullmatch(length) or int(length) > self._settings.max_bytes:
             raise self._too_large()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import logging
@@ -19,12 +18,6 @@ from headstart.errors import InputError, one_line
 if TYPE_CHECKING:
     from headstart.runs.run import Run
     from headstart.serve.settings import ServeSettings
-
-# A connection that has not sent its headers after so long, or after the limit of a whole request, is
-# closed.
-HEADERS_S = 10.0
-# Connections at the same time; more are answered with status 503.
-MAX_CONNECTIONS = 512
 
 
 def need_packages() -> None:
@@ -146,37 +139,16 @@ def _run(
 ) -> None:
     """uvicorn with one socket, stopped by signals, quiet but for failures."""
     import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    class Protocol(H11Protocol):
-        """Closes connections that never finish their headers; uvicorn waits for ever."""
+    from headstart.serve.connections import (
+        HEADERS_S,
+        Connections,
+        allowed_connections,
+        protocol_of,
+    )
 
-        _timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._watch()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._watch()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop()
-            super().connection_lost(exc)
-
-        def _watch(self) -> None:
-            is_busy = self.cycle is not None and not self.cycle.response_complete
-            if is_busy:
-                self._stop()
-            elif self._timer is None:
-                limit_s = min(HEADERS_S, settings.timeout_s)
-                self._timer = self.loop.call_later(limit_s, self.transport.close)
-
-        def _stop(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+    headers_s = min(HEADERS_S, settings.timeout_s)
+    protocol = protocol_of(Connections(allowed_connections()), headers_s)
 
     class Server(uvicorn.Server):
         """Says when it is ready, and ends with a signal as with any other end."""
@@ -202,7 +174,7 @@ def _run(
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=protocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -210,7 +182,6 @@ def _run(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=int(HEADERS_S),
         timeout_graceful_shutdown=math.ceil(settings.timeout_s),
     )
