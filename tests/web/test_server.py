@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headstart.cli.app import run as command
 from headstart.errors import DataError, InputError, RunError
-from headstart.web.server import POLICY, Guard, open_port
+from headstart.web.server import POLICY, Guard, open_port, serve_reports
 from headstart.web.workspace import Workspace, folders_in
 
 
@@ -152,23 +152,17 @@ def test_folders_in__shows_folders_and_tells_what_it_cannot_read(tmp_path: Path)
 
 @pytest.fixture
 def reports(tmp_path: Path) -> Any:
-    """A client of the page, and a run folder of which it may ask the report."""
-    pytest.importorskip("gradio")
-    from fastapi.testclient import TestClient
-
-    from headstart.web.jobs import Jobs
-    from headstart.web.server import make_app
-
+    """A client of the guarded reports, and a run folder of which it may ask the report."""
+    fastapi = pytest.importorskip("fastapi")
+    testclient = pytest.importorskip("fastapi.testclient")
     run = tmp_path / "runs" / "run"
     (run / "model").mkdir(parents=True)
     (run / "metrics.json").write_text("{}")
     (run / "report.html").write_text("<script>parent.document.title = 'mine'</script>")
-    jobs = Jobs(tmp_path / "runs")
-    with TestClient(
-        make_app(tmp_path / "runs", jobs, "127.0.0.1"), base_url="http://127.0.0.1"
-    ) as client:
-        yield client, run
-    jobs.close()
+    app = fastapi.FastAPI()
+    serve_reports(app, Workspace(tmp_path / "runs"))
+    app.add_middleware(Guard, host="127.0.0.1")
+    return testclient.TestClient(app, base_url="http://127.0.0.1"), run
 
 
 def test_reports__are_a_page_of_their_own(reports: Any) -> None:

@@ -64,12 +64,17 @@ def open_regular(folder: Path, name: str) -> Iterator[BufferedReader]:
     try:
         handle = _open(folder, parts)
     except OSError as error:
-        # Linux says so of a link that was not to be followed, and BSD the other.
-        if error.errno in (errno.ELOOP, errno.EMLINK) or _is_link(folder, parts):
+        if _is_link(folder, parts):
             raise _refused(folder, name, "a link") from error
+        if error.errno in (errno.ENXIO, errno.EOPNOTSUPP, errno.ENODEV):
+            raise _refused(folder, name, _kind(0)) from error
+        raise
+    try:
+        _check(os.fstat(handle), folder, name)
+    except BaseException:
+        os.close(handle)
         raise
     with os.fdopen(handle, "rb") as file:
-        _check(os.fstat(handle), folder, name)
         yield file
 
 

@@ -19,6 +19,8 @@ from headstart.errors import InputError, one_line
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from headstart.web.workspace import Workspace
+
 MAX_UPLOAD = "2gb"
 LOCAL = frozenset(["127.0.0.1", "localhost", "::1"])
 # The browser is told to load nothing from anywhere else, whatever the page's parts would like.
@@ -123,11 +125,8 @@ def open_port(host: str, port: int) -> socket.socket:
 def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> FastAPI:
     """The page, the reports of its runs, and what guards them."""
     import gradio as gr
-    from fastapi import FastAPI, HTTPException
-    from fastapi.responses import HTMLResponse
+    from fastapi import FastAPI
 
-    from headstart.errors import RunError
-    from headstart.runs.regular import read_regular
     from headstart.web import html
     from headstart.web.page import MEND, build_page, theme
     from headstart.web.workspace import Workspace
@@ -135,19 +134,7 @@ def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> Fa
     work = Workspace(runs)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/reports/{name}")
-    def report(name: str) -> HTMLResponse:
-        try:
-            folder = work.run_folder(name)
-            if folder.is_symlink():
-                raise RunError(f"{one_line(name)} is a link: its report is not shown here")
-            page = read_regular(folder, "report.html")
-        except RunError as error:
-            raise HTTPException(404, str(error)) from None
-        except OSError:
-            raise HTTPException(404, f"the run {one_line(name)} has no report") from None
-        return HTMLResponse(page, headers={"content-security-policy": REPORT_POLICY})
-
+    serve_reports(app, work)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         build_page(work, jobs),
@@ -165,6 +152,28 @@ def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> Fa
     )
     mounted.add_middleware(Guard, host=host)
     return mounted
+
+
+def serve_reports(app: FastAPI, work: Workspace) -> None:
+    """Add ``/reports/NAME``: the report of a run, in a sandbox, and never from a link."""
+    from fastapi import HTTPException
+    from fastapi.responses import HTMLResponse
+
+    from headstart.errors import RunError
+    from headstart.runs.regular import read_regular
+
+    @app.get("/reports/{name}")
+    def report(name: str) -> HTMLResponse:
+        try:
+            folder = work.run_folder(name)
+            if folder.is_symlink():
+                raise RunError(f"{one_line(name)} is a link: its report is not shown here")
+            page = read_regular(folder, "report.html")
+        except RunError as error:
+            raise HTTPException(404, str(error)) from None
+        except OSError:
+            raise HTTPException(404, f"the run {one_line(name)} has no report") from None
+        return HTMLResponse(page, headers={"content-security-policy": REPORT_POLICY})
 
 
 class Guard:
