@@ -24,6 +24,7 @@ from headstart.export.crop import Crop, cut_out, onnx_text
 from headstart.export.network import Classifier, input_names, load_backbones
 from headstart.features.pixels import resize_and_crop
 from headstart.runs.classify import classify
+from headstart.runs.origin import Origin, remember
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
 
@@ -242,10 +243,16 @@ def test_export__a_file_that_is_there_stays(run: Run, tmp_path: Path) -> None:
 
 
 def test_export__images_that_are_gone_are_told(run: Run, tmp_path: Path) -> None:
-    other = Run(run.folder)
-    other.settings = json.loads(json.dumps(run.settings))
-    other.settings["settings"]["data"] = str(tmp_path / "gone")
-    with pytest.raises(DataError, match=r"--images FOLDER"):
+    shutil.copytree(run.folder, tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    facts["settings"]["data"] = str(tmp_path / "gone")
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    write_sums(tmp_path / "run")
+    other = Run(tmp_path / "run")
+    with pytest.raises(DataError, match=r"was not made here.*--images FOLDER"):
+        export(other, out=tmp_path / "m.onnx")
+    remember(other.folder, Origin(data=str(tmp_path / "gone")))
+    with pytest.raises(DataError, match=r"gone.*--images FOLDER"):
         export(other, out=tmp_path / "m.onnx")
 
 

@@ -9,6 +9,7 @@ from headstart.data.delimited import MOST_CHARACTERS
 from headstart.data.sources import missing_path, shown
 from headstart.data.texttables import JSON_SUFFIXES
 from headstart.errors import DataError
+from headstart.home import expand
 
 TABLES = JSON_SUFFIXES | {".csv", ".tsv", ".parquet", ".pq"}
 # Ends of a single word that is a file's name rather than a text; a web address is a text.
@@ -30,7 +31,7 @@ def names_a_file(given: Path | str) -> bool:
     """
     text = str(given)
     try:
-        path = Path(text).expanduser()
+        path = expand(text)
         is_there = bool(text.strip()) and path.exists()
     except (OSError, ValueError, RuntimeError):  # longer than names may be, or a NUL: a text
         return False

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from headstart.errors import DataError, RunError, one_line
+from headstart.home import expand
 from headstart.runs.origin import Origin, known_origin, remember
 from headstart.runs.run import Prediction, Run
 from headstart.runs.text.model import TextModel, read_text_model
@@ -104,7 +105,7 @@ class TextRun(Run):
                 yield from self.predict_texts(list(map(str, are_files)), top=top)
                 continue
             for file in map(Path, are_files):
-                path = file.expanduser()
+                path = expand(file)
                 if is_table_name(path):
                     for p in self.predict_table(path, column=column, top=top):
                         yield replace(p, name=f"{file}, {p.name}")
