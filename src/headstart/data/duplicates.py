@@ -14,12 +14,18 @@ eye, and of the 1.6 million pairs of 8 x 8 handwritten digits of scikit-learn no
 
 Pictures almost without contrast (a clear sky, a blank page) are never called near duplicates:
 there is nothing to tell them apart by.
+
+Photographs of a fixed camera, and the frames of a film, pass all three tests although they are
+different pictures, and links from one to the next make one group of them all. A group that leaves a
+class too little to be split by is looked at again with half the third bound, and again; what remains
+too large then is not a group: its pictures count as separate ones.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +38,10 @@ MAX_RELATIVE_DIFFERENCE = 0.13
 MIN_CONTRAST = 4.0
 """Grey levels out of 255."""
 
+MIN_SWALLOWED = 5
+"""A near group of so many different files that holds half of a class or more is too large."""
+
+_STRICTER = (MAX_RELATIVE_DIFFERENCE / 2, MAX_RELATIVE_DIFFERENCE / 4, MAX_RELATIVE_DIFFERENCE / 8)
 _MAX_SHAPE_RATIO = 1.05
 _HASH_BITS = 63
 _BLOCK_CELLS = 262_144  # values compared at once: 2 MB, which stays in a processor's cache
@@ -42,10 +52,26 @@ Pairs = NDArray[np.intp]
 """``(n_pairs, 2)`` indices, first below second."""
 
 
-def find_duplicates(
-    records: Sequence[Record], facts: Sequence[Facts]
-) -> tuple[tuple[DuplicateGroup, ...], tuple[DuplicateGroup, ...]]:
-    """Exact and near duplicate groups, each sorted by first name.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Duplicates:
+    """What was found, each sorted by first name.
+
+    Attributes
+    ----------
+    exact, near
+        Groups that splits and folds keep together.
+    alike
+        Groups of different pictures so much alike, and so many of a class, that they cannot be kept
+        together, as those of a fixed camera; ``near`` holds the parts of them that can.
+    """
+
+    exact: tuple[DuplicateGroup, ...]
+    near: tuple[DuplicateGroup, ...]
+    alike: tuple[DuplicateGroup, ...]
+
+
+def find_duplicates(records: Sequence[Record], facts: Sequence[Facts]) -> Duplicates:
+    """Exact and near duplicates.
 
     Parameters
     ----------
@@ -58,17 +84,68 @@ def find_duplicates(
     copies = list(by_digest.values())
     exact = [members for members in copies if len(members) > 1]
     unique = [facts[members[0]] for members in copies]
-    near = [
-        sorted(i for u in component for i in copies[u])
-        for component in components(near_pairs(unique), len(unique))
-    ]
-    return _groups(records, exact, "exact"), _groups(records, near, "near")
+    labels = [{records[i].label for i in members} for members in copies]
+    is_too_large = _rule(
+        [labels[u] if _trains(records, m) else set() for u, m in enumerate(copies)]
+    )
+    found = components(near_pairs(unique), len(unique))
+    alike = [group for group in found if is_too_large(group)]
+    near = [group for group in found if not is_too_large(group)]
+    for group in alike:
+        near += _parts(group, unique, is_too_large, _STRICTER)
+
+    def named(groups: Iterable[Sequence[int]]) -> tuple[DuplicateGroup, ...]:
+        return _groups(records, ([i for u in group for i in copies[u]] for group in groups), "near")
+
+    return Duplicates(exact=_groups(records, exact, "exact"), near=named(near), alike=named(alike))
 
 
-def near_pairs(facts: Sequence[Facts]) -> Pairs:
+def _trains(records: Sequence[Record], members: Sequence[int]) -> bool:
+    """Whether a picture is on the training side, or may come to be."""
+    return any(records[i].split in ("", "train") for i in members)
+
+
+def _rule(labels: Sequence[set[str]]) -> Callable[[Sequence[int]], bool]:
+    """Whether a group of different pictures leaves one of its classes too little: see `MIN_SWALLOWED`.
+
+    Parameters
+    ----------
+    labels
+        Classes of each picture; empty for those that are not counted.
+    """
+    sizes = Counter(label for of_one in labels for label in of_one)
+
+    def is_too_large(group: Sequence[int]) -> bool:
+        held = Counter(label for i in group for label in labels[i])
+        return any(
+            n > 1 and (n == sizes[label] or (n >= MIN_SWALLOWED and 2 * n >= sizes[label]))
+            for label, n in held.items()
+        )
+
+    return is_too_large
+
+
+def _parts(
+    group: Sequence[int],
+    facts: Sequence[Facts],
+    is_too_large: Callable[[Sequence[int]], bool],
+    bounds: Sequence[float],
+) -> list[list[int]]:
+    """The groups that stricter bounds leave of one that is too large."""
+    if not bounds:
+        return []
+    pairs = near_pairs([facts[i] for i in group], max_difference=bounds[0])
+    kept: list[list[int]] = []
+    for members in components(pairs, len(group)):
+        part = [group[i] for i in members]
+        kept += _parts(part, facts, is_too_large, bounds[1:]) if is_too_large(part) else [part]
+    return kept
+
+
+def near_pairs(facts: Sequence[Facts], *, max_difference: float = MAX_RELATIVE_DIFFERENCE) -> Pairs:
     """Pairs of pictures that are near duplicates of each other by all three tests.
 
-    The connected components are exact. Where a great many pictures are alike (the frames of a
+    The third bound may be made stricter. The connected components are exact. Where a great many pictures are alike (the frames of a
     film), pairs whose members are joined by others already are not listed.
     """
     n = len(facts)
@@ -86,7 +163,7 @@ def near_pairs(facts: Sequence[Facts]) -> Pairs:
         pairs = pairs[(ratio <= _MAX_SHAPE_RATIO) & (ratio >= 1 / _MAX_SHAPE_RATIO)]
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
             part = found.not_joined(pairs[start : start + _PAIRS_AT_ONCE])
-            found.add(part[_alike(thumbs, contrast, part)])
+            found.add(part[_difference(thumbs, contrast, part) <= max_difference])
     return found.pairs()
 
 
@@ -216,16 +293,18 @@ def _contrasts(thumbs: NDArray[np.uint8]) -> NDArray[np.float64]:
     return found
 
 
-def _alike(
+def _difference(
     thumbs: NDArray[np.uint8], contrast: NDArray[np.float64], pairs: Pairs
-) -> NDArray[np.bool_]:
+) -> NDArray[np.float32]:
+    """Root mean square difference of each pair's normalised thumbnails, ``(n_pairs,)``."""
+
     def normalised(rows: NDArray[np.intp]) -> NDArray[np.float32]:
         pixels = thumbs[rows].reshape(len(rows), thumbs.shape[1] // 3, 3).astype(np.float32)
         centred = pixels - pixels.mean(axis=1, keepdims=True)
         return np.asarray(centred / contrast[rows, None, None], dtype=np.float32)
 
     difference = normalised(pairs[:, 0]) - normalised(pairs[:, 1])
-    return np.asarray(np.sqrt((difference**2).mean(axis=(1, 2))) <= MAX_RELATIVE_DIFFERENCE)
+    return np.asarray(np.sqrt((difference**2).mean(axis=(1, 2))))
 
 
 def _component_of(pairs: Pairs, n: int) -> NDArray[np.intp]:

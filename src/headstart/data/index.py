@@ -11,7 +11,7 @@ from headstart.data.factstore import FactStore
 from headstart.data.inspection import Facts, Inspected, inspect_all
 from headstart.data.packed import is_packed
 from headstart.data.records import Index, Quarantined, Record
-from headstart.data.sides import name_val_as_test, with_sides
+from headstart.data.sides import alike_notes, name_val_as_test, with_sides
 from headstart.data.sources import Listing, counted, list_folder, missing_path, shown, some
 from headstart.data.splitfile import apply_split_file
 from headstart.data.tables import SPREADSHEETS, TABLE_SUFFIXES, list_table
@@ -88,13 +88,14 @@ def index(
     _check_classes(listing, records, quarantine)
     notes = list(listing.notes)
     records = name_val_as_test(records, notes)
-    duplicates = sum(find_duplicates(records, facts), ())
+    found = find_duplicates(records, facts)
+    notes += alike_notes(found.alike, records)
     result = Index(
         root=listing.root,
         source=listing.source,
         records=tuple(records),
         quarantine=tuple(quarantine),
-        duplicates=duplicates,
+        duplicates=found.exact + found.near,
         ignored=listing.ignored,
         notes=tuple(notes),
     )

@@ -118,7 +118,8 @@ class Examples(Generic[R]):
     notes
         Sentences for the person: what was left out, assumed or looks odd.
     split_made
-        Whether Headstart made the split (then no group straddles it).
+        Whether Headstart made the split. Then no group straddles it, but for near duplicates where a
+        note says so.
     """
 
     root: Path

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from headstart.data.records import Examples, R
+from headstart.data.records import DuplicateGroup, Example, Examples, R
 from headstart.data.sources import counted, shown, some
 from headstart.data.split import make_split
 from headstart.errors import DataError
 
 S = TypeVar("S", bound=Examples[Any])
+
+_N_NAMED = 2  # a note has to fit into a line of a terminal's log
 
 
 def name_val_as_test(records: list[R], notes: list[str]) -> list[R]:
@@ -33,10 +36,8 @@ def with_sides(found: S, *, test_size: float, seed: int, noun: str = "image") ->
     """
     splits = {r.split for r in found.records}
     if splits == {""} or splits == {"train"}:
-        made = make_split(
-            found.records, found.duplicates, test_size=test_size, seed=seed, noun=noun
-        )
-        notes = found.notes
+        made, more = _make_sides(found, test_size, seed, noun)
+        notes = (*found.notes, *more)
         if splits == {"train"}:
             notes += (
                 f"the data has training {noun}s only: a part of them was split off to test on",
@@ -77,6 +78,42 @@ def check_sides(found: S, *, noun: str = "image") -> S:
     few = [c for c, n in counts.items() if n["train"] == 1]
     said = [*lacking, _note(f"one training {noun} only of", few)]
     return replace(found, notes=tuple(dict.fromkeys((*found.notes, *filter(None, said)))))
+
+
+def _make_sides(
+    found: Examples[Any], test_size: float, seed: int, noun: str
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """A split, and a note where it could not keep near duplicates together."""
+    groups = found.duplicates
+    try:
+        return make_split(found.records, groups, test_size=test_size, seed=seed, noun=noun), ()
+    except DataError:
+        exact = [group for group in groups if group.kind == "exact"]
+        if len(exact) == len(groups):
+            raise
+        made = make_split(found.records, exact, test_size=test_size, seed=seed, noun=noun)
+    note = (
+        f"near duplicates could not all be kept on one side of the split: a class would have had {noun}s "
+        f"on one side only. The accuracy without such {noun}s is the one to trust"
+    )
+    return made, (note,)
+
+
+def alike_notes(alike: Sequence[DuplicateGroup], records: Sequence[Example]) -> list[str]:
+    """What is to be known of images too much alike and too many to be kept together, or nothing."""
+    if not alike:
+        return []
+    held = Counter(label for group in alike for label in group.labels)
+    sizes = Counter(record.label for record in records)
+    named = [f"{shown(c, 30)}: {held[c]} of {sizes[c]}" for c in sorted(held)[:_N_NAMED]]
+    if len(held) > _N_NAMED:
+        named.append(f"{len(held) - _N_NAMED} more classes")
+    note = (
+        f"{held.total():,} images look almost the same, as from a fixed camera ({', '.join(named)}), and "
+        "count as separate images: the accuracy holds for more of the same scenes and may be lower for "
+        "others; a split with each part, patient or day on one side (--split) would tell"
+    )
+    return [note]
 
 
 def _note(what: str, classes: Sequence[str]) -> str:

@@ -108,8 +108,8 @@ def _check_classes(records: Sequence[Example], groups: _Groups, noun: str) -> No
                 f"add {noun}s to it or remove the class"
             )
         raise DataError(
-            f"class {named} has {len(names)} images that are all copies of one picture "
-            f"({first}, ...) and cannot be trained and tested: add other images, remove the "
+            f"class {named} has {len(names)} {noun}s that are all copies of one {noun} "
+            f"({first}, ...) and cannot be trained and tested: add other {noun}s, remove the "
             "class, or give a split of your own"
         )
 

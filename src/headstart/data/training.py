@@ -20,7 +20,7 @@ def duplicate_groups(index: Examples[R], records: Sequence[Example]) -> NDArray[
     of_name: dict[str, int] = {}
     for number, group in enumerate(index.duplicates):
         for name in group.names:
-            of_name.setdefault(name, number)
+            of_name[name] = number  # near groups come last, and hold the copies of their members
     first_free = len(index.duplicates)
     groups = [of_name.get(r.name, first_free + i) for i, r in enumerate(records)]
     return np.array(groups, dtype=np.int64)
