@@ -20,8 +20,28 @@ _FILTERS = {
 }
 
 
+MAX_ASPECT = 16
+"""An image with a longer side of more than so many times the shorter one is cut before it is resized."""
+
+
+def centre_window(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int, int, int]:
+    """``(left, top, right, bottom)`` of the part of an image that is resized.
+
+    That is the whole image, except where its sides differ by more than a factor of `MAX_ASPECT` and a
+    centre crop follows: then the ends of the longer side, which the crop leaves out anyway, are cut off
+    first. Resized whole, an image of 1,000,000 x 1 pixels would take gigabytes. The same number of
+    pixels is cut off at both ends, so that the crop moves by less than one pixel of the resized image.
+    """
+    width, height = size
+    if preprocessing.crop_mode == "squash":
+        return 0, 0, width, height
+    longest = MAX_ASPECT * min(size)
+    left, top = (max(length - longest, 0) // 2 for length in size)
+    return left, top, width - left, height - top
+
+
 def resized_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
-    """``(width, height)`` to which an image of `size` is resized before the crop."""
+    """``(width, height)`` to which an image of `size`, cut to its window, is resized before the crop."""
     width, height = size
     target = preprocessing.resize_px
     if preprocessing.crop_mode == "squash":
@@ -41,6 +61,9 @@ def crop_offset(length: int, side: int) -> int:
 
 def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     """`image` resized with antialiasing and cropped to ``size_px`` squared."""
+    window = centre_window(image.size, preprocessing)
+    if window != (0, 0, *image.size):
+        image = image.crop(window)
     new_size = resized_size(image.size, preprocessing)
     if new_size != image.size:
         image = image.resize(new_size, _FILTERS[preprocessing.interpolation])
@@ -94,7 +117,7 @@ def transform(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
     """The exact input of the network for `image`.
 
     Equals ``timm.data.create_transform(..., is_training=False)`` and torchvision's
-    ``weights.transforms()`` bit for bit.
+    ``weights.transforms()`` bit for bit, except for an image that `centre_window` cuts.
 
     Parameters
     ----------

@@ -33,10 +33,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from headstart.data.turns import turn
 from headstart.errors import DataError, one_line
 
 MAX_PIXELS = 100_000_000
-"""Images with more pixels than this are refused from their header (300 MB once decoded)."""
+"""Images with more pixels than this are refused from their header (400 MB once decoded)."""
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Files larger than this are not read into memory."""
@@ -76,6 +77,7 @@ IMAGE_SUFFIXES = frozenset(
 # Pillow opens many more kinds; some run other programs (EPS) or have no signature (TGA).
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000", "MPO")
 _ORIENTATION = 0x0112
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -97,19 +99,20 @@ def is_image_name(name: str) -> bool:
 
 
 def read_rgb(
-    source: Path | str | bytes,
+    source: Path | str | bytes | Image.Image,
     *,
     max_pixels: int = MAX_PIXELS,
     at_least: int | tuple[int, int] | None = None,
     digest: str | None = None,
     name: str | None = None,
 ) -> Image.Image:
-    """Decode an image file to 8-bit RGB, upright.
+    """Decode an image to 8-bit RGB, upright.
 
     Parameters
     ----------
     source
-        A path, or the bytes of an image file.
+        A path, the bytes of an image file, or a PIL picture of any mode, which is turned as its EXIF
+        says and converted as a file of it would be.
     max_pixels
         Images with more pixels are refused before they are decoded. Pillow's own limit of
         178,956,970 stands above it.
@@ -127,25 +130,48 @@ def read_rgb(
     Returns
     -------
     PIL.Image.Image
-        Mode ``"RGB"``, loaded.
+        Mode ``"RGB"``, loaded, without metadata.
 
     Raises
     ------
     DataError
         With the reason, where the file cannot be read or decoded.
     """
-    unnamed = "the bytes given" if isinstance(source, bytes) else f"'{one_line(str(source))}'"
-    where = unnamed if name is None else f"'{one_line(name)}'"
+    where = f"'{one_line(str(source))}'" if name is None else f"'{one_line(name)}'"
+    if name is None and not isinstance(source, Path | str):
+        where = "the bytes given" if isinstance(source, bytes) else "the picture given"
     try:
+        if isinstance(source, Image.Image):
+            return _rgb_of(source, max_pixels)
         data = source if isinstance(source, bytes) else read_bytes(Path(source))
         if digest is not None and hashlib.sha256(data).hexdigest() != digest:
             raise Undecodable("it was changed after it was indexed: run the command again")
         with opened(data, max_pixels=max_pixels, at_least=at_least) as image:
-            rgb, turn = to_rgb(image), orientation(image)
+            rgb, exif = to_rgb(image), orientation(image)
         del image  # before the picture is turned: three of a large one would be in memory
-        return upright(rgb, turn)
+        return _finished(rgb, exif)
     except Undecodable as reason:
         raise DataError(f"cannot use {where}: {reason}") from None
+
+
+def _rgb_of(picture: Image.Image, max_pixels: int) -> Image.Image:
+    """A PIL picture, which may be of a file that was opened and not read yet."""
+    if picture.width * picture.height > max_pixels:
+        n_pixels = picture.width * picture.height
+        raise Undecodable(_too_large(n_pixels, max_pixels, picture.size))
+    with _pillow_quiet():
+        try:
+            picture.load()
+            return _finished(to_rgb(picture), orientation(picture))
+        except Exception as error:  # as in `opened`
+            raise Undecodable(_reason(error, b"", max_pixels)) from None
+
+
+def _finished(rgb: Image.Image, exif_orientation: int) -> Image.Image:
+    """Upright, and without the metadata that would have it turned once more."""
+    turned = upright(rgb, exif_orientation)
+    turned.info = {}
+    return turned
 
 
 def read_bytes(path: Path) -> bytes:
@@ -173,29 +199,55 @@ def opened(
     """Open and fully load the first frame of ``data``; every failure becomes `Undecodable`.
 
     The frame is as stored: neither turned nor converted. ``image.info["full_size"]`` is the size
-    in the header, which a scaled decode (``at_least``) does not change.
+    in the header, which a scaled decode (``at_least``) does not change. Large images of several threads
+    wait for each other (:mod:`headstart.data.turns`).
     """
     if not data:
         raise Undecodable("empty file (0 bytes)")
     with _pillow_quiet():
         try:
+            _check_canvas(data, max_pixels)
             with Image.open(io.BytesIO(data), formats=_formats()) as image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise Undecodable(_too_large(width * height, max_pixels, (width, height)))
+                if image.format == "TIFF":
+                    _check_tiles(image, max_pixels)
                 if image.format in ("JPEG", "MPO"):
                     _check_passes(data)
                 if at_least is not None and image.format == "JPEG":
                     image.draft(None, _stored_size(at_least, orientation(image)))
-                image.load()
-                image.info["full_size"] = (width, height)
-                yield image
+                # A progressive JPEG is kept whole, however small the picture made of it.
+                is_scaled = image.format == "JPEG" and "progressive" not in image.info
+                size = image.size if is_scaled else (width, height)
+                with turn(size[0] * size[1], image.format):
+                    image.load()
+                    image.info["full_size"] = (width, height)
+                    yield image
         except Undecodable:
             raise
         # Decoders given damaged bytes raise nearly anything (struct.error, SyntaxError,
         # ZeroDivisionError, MemoryError, ...): to a person all of it is "this file is bad".
         except Exception as error:
             raise Undecodable(_reason(error, data, max_pixels)) from None
+
+
+def _check_canvas(data: bytes, max_pixels: int) -> None:
+    # Pillow makes the decoder of a WebP file, with the memory of two canvases, before it tells the size.
+    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and len(data) >= 30:
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        if width * height > max_pixels:
+            raise Undecodable(_too_large(width * height, max_pixels, (width, height)))
+
+
+def _check_tiles(image: Image.Image, max_pixels: int) -> None:
+    # A tile is decoded whole, however small the image that is cut from it.
+    tags = getattr(image, "tag_v2", {})
+    width, height = (int(tags.get(tag, 0)) for tag in (_TILE_WIDTH, _TILE_LENGTH))
+    if width * height > max_pixels:
+        raise Undecodable(
+            f"its tiles are {_too_large(width * height, max_pixels, (width, height))}"
+        )
 
 
 def _check_passes(data: bytes) -> None:
@@ -224,6 +276,14 @@ def upright(image: Image.Image, exif_orientation: int) -> Image.Image:
 def upright_size(size: tuple[int, int], exif_orientation: int) -> tuple[int, int]:
     """``(width, height)`` after `upright`."""
     return (size[1], size[0]) if exif_orientation >= 5 else size
+
+
+def to_array(rgb: Image.Image) -> NDArray[np.uint8]:
+    """The pixels (height, width, 3) of an RGB picture, with no second copy on the way."""
+    pixels = np.empty((rgb.height, rgb.width, 3), np.uint8)
+    for top, strip in _strips(rgb):
+        pixels[top : top + strip.height] = np.asarray(strip)
+    return pixels
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

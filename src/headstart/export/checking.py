@@ -118,7 +118,7 @@ def check_file(
     reference = classifier if takes == "tensors" else FromPictures(classifier)
     found, expected, predicted = [], [], []
     done = classify(run.model, images, backbone=lambda: run.backbone, cache=cache)
-    for i, (image, p, _) in enumerate(done):
+    for i, (image, (_, p, _)) in enumerate(zip(images, done, strict=True)):
         if p is not None:
             inputs = _inputs(image, classifier, takes)
             found.append(run_file(inputs)[0])

@@ -1,7 +1,8 @@
 """From a whole picture to a network's input, as a graph that any runtime can carry.
 
 The arithmetic is that of :func:`headstart.backbones.preprocessing.resize_and_crop`: the shorter side
-to ``resize_px`` with antialiasing, the centre cut out, black around it where the picture is smaller.
+to ``resize_px`` with antialiasing, the centre cut out, black around it where the picture is smaller. A
+picture whose sides differ by more than a factor of ``MAX_ASPECT`` is cut to its centre before that.
 Here it stands twice more, in torch and in ONNX, because neither can call Python.
 """
 
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from headstart.backbones.preprocessing import MAX_ASPECT
 
 if TYPE_CHECKING:
     from headstart.backbones import Preprocessing
@@ -40,6 +43,7 @@ class Crop(nn.Module):
             preprocessing.size_px,
             preprocessing.crop_mode == "squash",
             preprocessing.interpolation,
+            MAX_ASPECT,
         )
         scale, shift = constants(preprocessing)
         self.register_buffer("scale", torch.tensor(scale).reshape(1, 3, 1, 1))
@@ -50,13 +54,22 @@ class Crop(nn.Module):
         return self._cut(images, *self._sizes).float() * self.scale + self.shift
 
 
-def cut_out(images: Tensor, resize_px: int, size_px: int, squash: bool, mode: str) -> Tensor:
+def cut_out(
+    images: Tensor, resize_px: int, size_px: int, squash: bool, mode: str, max_aspect: int
+) -> Tensor:
     """Centres (n, 3, size_px, size_px) of pictures (n, height, width, 3), uint8.
 
     TorchScript compiles it; it reads Python's own integers as Python does.
     """
     height, width = images.shape[1], images.shape[2]
     shorter = min(height, width)
+    if not squash:
+        ends = [
+            max(height - max_aspect * shorter, 0) // 2,
+            max(width - max_aspect * shorter, 0) // 2,
+        ]
+        images = images[:, ends[0] : height - ends[0], ends[1] : width - ends[1]]
+        height, width = images.shape[1], images.shape[2]
     new_height, new_width = resize_px, resize_px
     if not squash:
         new_height, new_width = resize_px * height // shorter, resize_px * width // shorter
@@ -107,9 +120,17 @@ crop (uint8[n, height, width, 3] images) => ({outputs}) {{
     two = Constant <value = int64[1] {{2}}> ()
     none = Constant <value = int64[1] {{0}}> ()
     both_axes = Constant <value = int64[2] {{2, 3}}> ()
-    size = Shape <start = 2, end = 4> (pixels)
+    whole_size = Shape <start = 2, end = 4> (pixels)
     batch_and_channels = Shape <start = 0, end = 2> (pixels)
-    shorter = ReduceMin <keepdims = 1> (size)
+    shorter = ReduceMin <keepdims = 1> (whole_size)
+    max_aspect = Constant <value = int64[1] {{{MAX_ASPECT}}}> ()
+    longest = Mul(max_aspect, shorter)
+    over = Sub(whole_size, longest)
+    surplus = Max(over, none)
+    ends = Div(surplus, two)
+    ends_to = Sub(whole_size, ends)
+    window = Slice(pixels, ends, ends_to, both_axes)
+    size = Sub(ends_to, ends)
 {steps}
 }}"""
 
@@ -121,6 +142,7 @@ def _steps(view: Preprocessing, name: str) -> str:
     border = max(0, side - resize)
     mode = {"bilinear": "linear", "bicubic": "cubic"}[view.interpolation]
     v = name
+    source = "pixels" if view.crop_mode == "squash" else "window"
     if view.crop_mode == "squash":
         sized = f"{v}_new = Constant <value = int64[2] {{{resize}, {resize}}}> ()"
     else:
@@ -134,7 +156,7 @@ def _steps(view: Preprocessing, name: str) -> str:
     # Div of integers cuts off towards zero, and an odd spare pixel goes to the even side.
     return f"""    {sized}
     {v}_sizes = Concat <axis = 0> (batch_and_channels, {v}_new)
-    {v}_resized = Resize <mode = "{mode}", antialias = 1, cubic_coeff_a = -0.5, exclude_outside = {int(mode == "cubic")}, coordinate_transformation_mode = "half_pixel"> (pixels, , , {v}_sizes)
+    {v}_resized = Resize <mode = "{mode}", antialias = 1, cubic_coeff_a = -0.5, exclude_outside = {int(mode == "cubic")}, coordinate_transformation_mode = "half_pixel"> ({source}, , , {v}_sizes)
     {padded}
     {v}_side = Constant <value = int64[1] {{{side}}}> ()
     {v}_border = Constant <value = int64[1] {{{border}}}> ()
