@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from headstart.backbones import Backbone, imagenet_classes, load, pred, predict_imagenet
 from headstart.errors import BackboneError, DataError
@@ -47,6 +49,20 @@ def test_pred__backbone_without_imagenets_classes(cat: Path) -> None:
     object.__setattr__(backbone, "taps", backbone.taps[:-1])
     with pytest.raises(BackboneError, match="has no classifier for ImageNet's 1000 classes"):
         pred(cat, backbone=backbone)
+
+
+def test_pred__takes_bytes_pictures_and_arrays(cat: Path, embedded: Backbone) -> None:
+    found = pred(cat, backbone=embedded)
+    with Image.open(cat) as image:
+        for same in (cat.read_bytes(), image, np.asarray(image)):
+            assert pred(same, backbone=embedded) == found
+
+
+def test_pred__says_what_it_takes(cat: Path, embedded: Backbone) -> None:
+    with pytest.raises(DataError, match="pred takes one image, got 2"):
+        pred([cat, cat], backbone=embedded)
+    with pytest.raises(DataError, match=r"image 0 must be a uint8 array .* got float64"):
+        pred(np.zeros((8, 8, 3)), backbone=embedded)
 
 
 def test_pred__damaged_image(tmp_path: Path, embedded: Backbone) -> None:

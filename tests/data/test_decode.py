@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import subprocess
+import sys
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +183,81 @@ def test_read_rgb__says_what_the_file_is_instead(data, reason) -> None:
 def test_read_rgb__refuses_a_huge_image_from_its_header(huge_png) -> None:
     with pytest.raises(DataError, match=r"too large: 900,000,000 pixels; the limit is 100,000,000"):
         read_rgb(huge_png)
+
+
+def _tiff_of_one_tile(tile: int, data: bytes) -> bytes:
+    """A grey TIFF of 10 x 10 pixels in one deflated tile of ``tile`` pixels squared."""
+    tags = [(256, 10), (257, 10), (258, 8), (259, 8), (262, 1), (277, 1), (322, tile), (323, tile)]
+    at = 8 + 2 + 12 * (len(tags) + 2) + 4
+    tags += [(324, at), (325, len(data))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    return head + entries + struct.pack("<I", 0) + data
+
+
+def _webp_canvas(side: int) -> bytes:
+    """An animated WebP of 90 bytes with a small frame on a canvas of ``side`` pixels squared."""
+    last = (side - 1).to_bytes(3, "little")
+    body = b"VP8X" + struct.pack("<I", 10) + b"\2\0\0\0" + 2 * last
+    body += b"ANIM" + struct.pack("<I", 6) + bytes(6)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
+def _gif(side: int) -> bytes:
+    screen = struct.pack("<HH", side, side)
+    frame = b"," + bytes(4) + screen + b"\0\2\2\x4c\1\0;"
+    return b"GIF89a" + screen + b"\x80\0\0" + b"\0\0\0\xff\xff\xff" + frame
+
+
+BOMBS = {
+    "GIF": _gif(60_000),
+    "PPM": b"P6 60000 60000 255\n",
+    "WebP": _webp_canvas(60_000),
+    "TIFF": _tiff_of_one_tile(30_000, zlib.compress(bytes(1_000_000))),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_read_rgb__refuses_what_would_be_huge_in_any_format(kind: str) -> None:
+    assert len(BOMBS[kind]) < 2000
+    with pytest.raises(DataError, match=r"too large: .* pixels; the limit is 100,000,000"):
+        read_rgb(BOMBS[kind])
+
+
+def test_read_rgb__takes_a_tiled_tiff() -> None:
+    data = _tiff_of_one_tile(16, zlib.compress(bytes([90]) * 256))
+    assert read_rgb(data).getpixel((3, 3)) == (90, 90, 90)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
+def test_read_rgb__files_that_are_refused_or_thin_take_no_memory(tmp_path: Path, encode) -> None:
+    thin = {"wide": (1_000_000, 1), "tall": (1, 1_000_000)}
+    files = {**BOMBS, **{n: encode(Image.new("L", size, 7)) for n, size in thin.items()}}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    program = (
+        "import re, sys\n"
+        "from pathlib import Path\n"
+        "from headstart.backbones import Preprocessing\n"
+        "from headstart.data.inspection import facts_of\n"
+        "from headstart.errors import DataError\n"
+        "from headstart.features.pixels import crops\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+        "view = Preprocessing(size_px=224, crop_pct=0.875, interpolation='bicubic', mean=(0,) * 3, std=(1,) * 3)\n"
+        "before = peak()\n"
+        "for path in map(Path, sys.argv[1:]):\n"
+        "    facts_of(path.read_bytes())\n"
+        "    try: crops(path, [view])\n"
+        "    except DataError: pass\n"
+        "print((peak() - before) // 1024)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *(str(tmp_path / name) for name in files)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 100, f"{done.stdout} MB"
 
 
 def test_read_rgb__takes_the_limit_given(picture, encode) -> None:

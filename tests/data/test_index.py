@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 import headstart.data
-from headstart.data import index
+from headstart.data import duplicate_groups, index
 from headstart.errors import DataError
 
 
@@ -25,19 +26,25 @@ def test_package__exports_its_public_names() -> None:
         "Index",
         "MAX_PIXELS",
         "Part",
+        "Picture",
         "Quarantined",
         "Record",
         "SPLITS",
+        "Source",
         "duplicate_groups",
         "feature_pairs",
         "find_images",
         "find_parts",
         "index",
+        "is_one_image",
         "is_packed",
+        "list_sources",
         "make_split",
+        "picture_of",
         "read_part",
         "read_rgb",
         "set_names",
+        "to_array",
         "training_records",
     ]
     assert all(hasattr(headstart.data, name) for name in headstart.data.__all__)
@@ -111,6 +118,132 @@ def test_index__keeps_copies_on_one_side(pets: Path, picture, encode) -> None:
         assert found.straddling == ()
         assert groups["dog/0.png", "dog/near.jpg"].kind == "near"
         assert [g.names for g in found.conflicting] == [("cat/wrong.png", "dog/1.png")]
+
+
+def _seen_by_a_fixed_camera(picture, n: int, seed: int, noise: int = 8) -> list[Image.Image]:
+    part = np.asarray(picture(seed, (128, 128)), int)
+    rng = np.random.default_rng(seed)
+    seen = [part + rng.integers(-noise, noise, part.shape) for _ in range(n)]
+    return [Image.fromarray(np.clip(a, 0, 255).astype(np.uint8)) for a in seen]
+
+
+def _write(root: Path, images: Mapping[str, Sequence[Image.Image]], encode) -> None:
+    for label, members in images.items():
+        (root / label).mkdir(parents=True, exist_ok=True)
+        for i, image in enumerate(members):
+            (root / label / f"{i:02d}.png").write_bytes(encode(image))
+
+
+def test_index__photographs_of_a_fixed_camera_are_different_images(
+    tmp_path: Path, picture, encode
+) -> None:
+    of_one_part = _seen_by_a_fixed_camera(picture, 24, seed=1)
+    others = [picture(seed) for seed in range(100, 110)]
+    _write(tmp_path, {"ok": of_one_part[:12], "worn": of_one_part[12:], "else": others}, encode)
+    found = index(tmp_path)
+    counts = found.counts()
+    assert all(counts[c]["test"] == 2 and counts[c]["train"] >= 8 for c in found.classes)
+    [note] = [note for note in found.notes if "fixed camera" in note]
+    assert "24 images" in note
+    assert "'ok': 12 of 12" in note
+    assert "'else'" not in note
+    assert len(note) < 300  # all of it is shown
+    assert found.straddling == ()
+
+
+def test_index__several_parts_of_a_fixed_camera_stay_whole(tmp_path: Path, picture, encode) -> None:
+    seen = [_seen_by_a_fixed_camera(picture, 8, seed=part) for part in range(5)]
+    _write(
+        tmp_path,
+        {"ok": [im for s in seen for im in s[:4]], "worn": [im for s in seen for im in s[4:]]},
+        encode,
+    )
+    found = index(tmp_path, test_size=0.2)
+    assert [len(g.names) for g in found.duplicates] == [8] * 5
+    assert found.straddling == ()
+    assert not any("fixed camera" in note for note in found.notes)
+
+
+def test_index__copies_among_photographs_of_a_fixed_camera_stay_together(
+    tmp_path: Path, picture, encode
+) -> None:
+    seen = _seen_by_a_fixed_camera(picture, 12, seed=3, noise=40)
+    _write(tmp_path, {"ok": seen[:6], "worn": seen[6:]}, encode)
+    for label in ("ok", "worn"):
+        for i in (0, 1):
+            data = (tmp_path / label / f"{i:02d}.png").read_bytes()
+            (tmp_path / label / f"{i:02d} again.png").write_bytes(data)  # exact
+        with Image.open(tmp_path / label / "02.png") as image:
+            (tmp_path / label / "02 small.png").write_bytes(encode(image.resize((96, 96))))
+    for seed in range(5):
+        found = index(tmp_path, seed=seed, test_size=0.4)
+        side = {r.name: r.split for r in found.records}
+        assert any("fixed camera" in note for note in found.notes)
+        for label in ("ok", "worn"):
+            assert side[f"{label}/00.png"] == side[f"{label}/00 again.png"]
+            assert side[f"{label}/02.png"] == side[f"{label}/02 small.png"]
+
+
+def test_index__a_class_of_two_near_copies_is_taken(tmp_path: Path, picture, encode) -> None:
+    _write(tmp_path, {"a": [picture(1), picture(1, (96, 80))]}, encode)
+    _write(tmp_path, {"b": [picture(seed) for seed in range(5, 9)]}, encode)
+    found = index(tmp_path)
+    assert found.counts()["a"] == {"train": 1, "val": 0, "test": 1}
+    assert any("'a': 2 of 2" in note for note in found.notes)
+
+
+def test_index__classes_tied_by_near_copies_are_taken(tmp_path: Path, picture, encode) -> None:
+    small = (96, 80)
+    tied = {
+        "a": [picture(1), picture(2)],
+        "b": [picture(1, small), picture(3)],
+        "c": [picture(2, small), picture(3, small)],
+    }
+    _write(tmp_path, tied, encode)
+    found = index(tmp_path)
+    assert all(n["train"] == n["test"] == 1 for n in found.counts().values())
+    assert found.straddling  # named, as those of a split that came with the data
+    assert any("near duplicates could not" in note for note in found.notes)
+
+
+def test_index__a_class_of_copies_of_one_file_is_refused(tmp_path: Path, picture, encode) -> None:
+    _write(tmp_path, {"a": [picture(1)] * 6, "b": [picture(s) for s in range(5, 9)]}, encode)
+    with pytest.raises(DataError, match=r"class 'a' has 6 images that are all copies"):
+        index(tmp_path)
+
+
+def test_index__a_given_split_of_a_fixed_camera_is_noted(tmp_path: Path, picture, encode) -> None:
+    seen = _seen_by_a_fixed_camera(picture, 24, seed=2)
+    _write(tmp_path / "train", {"ok": seen[:8], "worn": seen[8:16]}, encode)
+    _write(tmp_path / "test", {"ok": seen[16:20], "worn": seen[20:]}, encode)
+    found = index(tmp_path)
+    assert any("24 images look almost the same" in note for note in found.notes)
+    groups = duplicate_groups(found, found.train)
+    assert all(len({g for g, r in zip(groups, found.train, strict=True) if r.label == c}) > 3
+               for c in found.classes)  # fmt: skip
+
+
+def test_duplicate_groups__near_copies_and_exact_ones_of_a_picture_share_a_group(
+    pets: Path, picture, encode
+) -> None:
+    (pets / "cat" / "same.png").write_bytes((pets / "cat" / "0.png").read_bytes())
+    (pets / "cat" / "near.jpg").write_bytes(encode(picture(0).resize((96, 80)), "JPEG"))
+    found = index(pets)
+    groups = dict(
+        zip((r.name for r in found.records), duplicate_groups(found, found.records), strict=True)
+    )
+    assert groups["cat/0.png"] == groups["cat/same.png"] == groups["cat/near.jpg"]
+
+
+def test_index__takes_thin_images_and_leaves_out_huge_ones(tree, encode, huge_png) -> None:
+    root = tree({f"{c}/{i}.png": 10 * i + ord(c) for c in "ab" for i in range(4)})
+    (root / "a" / "wide.png").write_bytes(encode(Image.new("L", (1_000_000, 1), 7)))
+    (root / "a" / "huge.png").write_bytes(huge_png)
+    found = index(root)
+    assert "a/wide.png" in {r.name for r in found.records}
+    [left_out] = found.quarantine
+    assert left_out.name == "a/huge.png"
+    assert "too large" in left_out.reason
 
 
 def test_index__reports_copies_that_straddle_a_given_split(tree) -> None:

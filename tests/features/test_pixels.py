@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from headstart.backbones import Preprocessing, to_uint8
+from headstart.backbones.preprocessing import centre_window, crop_offset, resized_size
 from headstart.data import read_rgb
 from headstart.errors import DataError
 from headstart.features.pixels import crops
@@ -54,6 +55,70 @@ def test_crops__a_large_photo_decoded_small_stays_near_the_reference(tmp_path: P
     apart = difference(path, PREPROCESSING)
     assert apart.mean() < 1
     assert apart.max() <= 6
+
+
+def _between(crop: np.ndarray, whole: np.ndarray, shift: float) -> np.ndarray:
+    """Columns of the picture resized whole, `shift` pixels to the right of its own centre crop."""
+    left = crop_offset(whole.shape[1], crop.shape[1]) + shift
+    at, share = int(np.floor(left)), left - np.floor(left)
+    one = whole[: len(crop), at : at + crop.shape[1]].astype(float)
+    other = whole[: len(crop), at + 1 : at + 1 + crop.shape[1]].astype(float)
+    return (1 - share) * one + share * other
+
+
+@pytest.mark.parametrize("size", [(3000, 40), (2501, 33), (1301, 80), (995, 7), (1777, 100)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_crops__of_a_thin_image_are_those_of_the_whole_one(
+    tmp_path: Path, interpolation: str, size: tuple[int, int]
+) -> None:
+    at = dataclasses.replace(PREPROCESSING, interpolation=interpolation, crop_pct=1.0)
+    y, x = np.mgrid[: size[1], : size[0]]
+    waves = 127 + 60 * np.sin(x * 2 * np.pi / (1.7 * size[1])) + 60 * y / size[1]
+    image = Image.fromarray(np.repeat(waves[..., None], 3, axis=2).astype(np.uint8))
+    path = tmp_path / "wide.png"
+    image.save(path)
+    [crop] = crops(path, [at])
+    assert (
+        np.abs(crop.astype(int) - to_uint8(image, at)).max() <= 1
+    )  # the reference cuts it as well
+    new = resized_size(image.size, at)
+    whole = np.asarray(image.resize(new, getattr(Image.Resampling, interpolation.upper())))
+    apart = [np.abs(_between(crop, whole, s) - crop).max() for s in np.linspace(-1, 1, 41)]
+    assert min(apart) <= 2.5  # of a slope of four grey levels a pixel
+    path_of_tall = tmp_path / "tall.png"
+    image.transpose(Image.Transpose.TRANSPOSE).save(path_of_tall)
+    [tall] = crops(path_of_tall, [at])
+    np.testing.assert_allclose(tall.swapaxes(0, 1).astype(int), crop, atol=1)
+
+
+def test_crops__of_an_ordinary_image_are_those_of_earlier_versions(tmp_path: Path) -> None:
+    """Features are kept for years: what an image of up to 16 : 1 gives must stay."""
+    image = picture(16 * 40, 40)
+    path = tmp_path / "wide.png"
+    image.save(path)
+    [crop] = crops(path, [PREPROCESSING])
+    new = resized_size(image.size, PREPROCESSING)
+    whole = image.resize(new, Image.Resampling.BICUBIC)
+    left, top = crop_offset(new[0], 56), crop_offset(new[1], 56)
+    reference = np.asarray(whole.crop((left, top, left + 56, top + 56)), int)
+    assert np.abs(crop.astype(int) - reference).max() <= 1
+    assert centre_window(image.size, PREPROCESSING) == (0, 0, 640, 40)
+    assert centre_window((642, 40), PREPROCESSING) == (1, 0, 641, 40)
+    assert centre_window((641, 40), PREPROCESSING) == (0, 0, 641, 40)
+    squash = dataclasses.replace(PREPROCESSING, crop_mode="squash")
+    assert centre_window((9000, 1), squash) == (0, 0, 9000, 1)
+
+
+@pytest.mark.parametrize("size", [(200_000, 1), (1, 200_000), (65_500, 300)])
+@pytest.mark.parametrize("crop_mode", ["center", "squash"])
+def test_crops__of_a_very_thin_image_are_quick(
+    tmp_path: Path, size: tuple[int, int], crop_mode: str
+) -> None:
+    path = tmp_path / "thin.png"
+    Image.new("RGB", size, (9, 90, 200)).save(path)
+    at = dataclasses.replace(PREPROCESSING, crop_mode=crop_mode)
+    for crop in (*crops(path, [at]), to_uint8(read_rgb(path), at)):
+        assert np.abs(crop.astype(int) - (9, 90, 200)).max() <= 1
 
 
 def test_crops__turn_a_photo_as_its_exif_says(tmp_path: Path) -> None:

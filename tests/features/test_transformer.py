@@ -23,7 +23,6 @@ from headstart.backbones import Preprocessing, load, pool, tapped_forward, trans
 from headstart.errors import BackboneError, DataError, InputError
 from headstart.features import Features, stream_features
 from headstart.features import passes as passes_module
-from headstart.features.pictures import list_sources
 from headstart.heads import LinearSVM, LinearSVMPath
 
 ARCH = "timm:test_efficientnet"
@@ -151,18 +150,22 @@ def test_features__a_bad_image_is_named(pictures: Any, net: Any, tmp_path: Path)
         step.transform([pictures[0][0], text])
     with pytest.raises(DataError, match=r"image 0 of X: cannot read .*No such file"):
         step.transform([tmp_path / "none.png"])
-    with pytest.raises(DataError, match=r"image 0 must be uint8 of shape .* got float64"):
+    with pytest.raises(DataError, match=r"image 0 must be a uint8 array of shape .* got float64"):
         step.transform([np.zeros((8, 8, 3))])
-    with pytest.raises(DataError, match=r"image 1 must be a path, a PIL image or a uint8 array"):
+    with pytest.raises(DataError, match=r"image 1 must be a path, the bytes .*; got int"):
         step.transform([pictures[0][0], 3])
 
 
-def test_list_sources__one_picture_is_a_list_of_one() -> None:
-    colour = np.zeros((5, 7, 3), np.uint8)
-    assert [s.size for s in list_sources(colour)] == [(7, 5)]
-    assert [s.size for s in list_sources(colour[:, :, 0])] == [(7, 5)]
-    assert len(list_sources(np.zeros((4, 5, 7), np.uint8))) == 4
-    assert list_sources("a.png") == [Path("a.png")]
+def test_features__a_file_its_bytes_and_its_picture_are_one_image(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    picture = Image.fromarray(values).resize((90, 60))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.png"
+    picture.save(path, exif=exif)
+    X = Features(size_px=32).fit_transform([path, path.read_bytes(), Image.open(path)])
+    np.testing.assert_array_equal(X[1], X[0])
+    np.testing.assert_array_equal(X[2], X[0])
 
 
 def test_any_module__of_timm_takes_what_its_classifier_is_given(pictures: Any) -> None:

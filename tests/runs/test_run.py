@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import headstart
 from headstart import fit
@@ -49,6 +50,54 @@ def test_predict__a_bad_file_is_reported_and_the_rest_predicted(run: Run, shapes
 def test_predict__takes_one_path_and_patterns(run: Run, shapes: Path) -> None:
     assert len(run.predict(str(shapes / "dots" / "0*.png"))) == 10
     assert len(run.predict(shapes / "dots" / "01.png", top=1)[0].top) == 1
+
+
+def test_predict__takes_bytes_pictures_arrays_and_mixed_lists(run: Run, shapes: Path) -> None:
+    path = shapes / "dots" / "01.png"
+    [of_file] = run.predict(path)
+    with Image.open(path) as image:
+        kinds = [path.read_bytes(), image, np.asarray(image)]
+        for one in kinds:
+            [alone] = run.predict(one)
+            assert alone.name == "image 0"
+            assert dict(alone.top) == pytest.approx(dict(of_file.top))
+        mixed = run.predict([shapes / "dots" / "0[12].png", *kinds, path, kinds[1]])
+    names = [Path(p.name).name for p in mixed]
+    assert names == ["01.png", "02.png", "image 1", "image 2", "image 3", "image 5"]
+    for p in mixed:
+        if "02" not in p.name:
+            assert dict(p.top) == pytest.approx(dict(of_file.top))
+        [grey] = run.predict(np.asarray(image.convert("L")))
+    assert grey.label in run.model.classes
+
+
+def test_predict__a_picture_that_cannot_be_read_is_reported(run: Run, shapes: Path) -> None:
+    good = (shapes / "dots" / "01.png").read_bytes()
+    bad, fine = run.predict([b"Dear diary", good])
+    assert bad.name == "image 0"
+    assert bad.error == "cannot use 'image 0': not an image: it holds text"
+    assert fine.error is None
+
+
+@pytest.mark.parametrize("wrong", [3, None, [None], np.zeros((9, 9, 3)), np.zeros((9, 9, 4), "u1")])
+def test_predict__says_what_it_takes_and_what_it_got(run: Run, wrong: Any) -> None:
+    with pytest.raises(DataError, match=r"got (int|NoneType|float64)|of shape \(9, 9, 4\)"):
+        run.predict(wrong)
+
+
+def test_predict__a_thin_image_and_a_bomb_hold_nothing_up(
+    run: Run, shapes: Path, tmp_path: Path
+) -> None:
+    Image.new("L", (300_000, 1), 7).save(tmp_path / "wide.png")
+    header = b"P6 60000 60000 255\n"
+    (tmp_path / "bomb.ppm").write_bytes(header)
+    bomb, wide, fine = run.predict(
+        [tmp_path / "bomb.ppm", tmp_path / "wide.png", shapes / "dots" / "01.png"]
+    )
+    assert bomb.error is not None
+    assert "too large" in bomb.error
+    assert wide.error is None
+    assert fine.error is None
 
 
 def test_predict__no_such_path_is_one_line(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from headstart.runs.run import Run
 
@@ -116,6 +118,23 @@ def test_predict__a_text_field_is_told(server: Any) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="url"\r\n\r\nhttp://a\r\n--x--\r\n'
     answer = server.ask("POST", "/predict", body, Content_Type="multipart/form-data; boundary=x")
     assert (answer.status, "send each image as a file" in answer.json["error"]) == (400, True)
+
+
+def test_predict__a_thin_image_of_a_few_bytes_is_taken(server: Any) -> None:
+    held = io.BytesIO()
+    Image.new("L", (1, 1_000_000), 7).save(held, "PNG")
+    start = time.monotonic()
+    answer = server.predict(("tall.png", held.getvalue()))
+    assert answer.status == 200
+    assert answer.json["predictions"][0]["error"] is None
+    assert time.monotonic() - start < 20
+
+
+def test_predict__a_bomb_alone_is_unprocessable(server: Any) -> None:
+    for data in (bomb(), b"P6 60000 60000 255\n"):
+        answer = server.predict(("bomb", data))
+        assert answer.status == 422
+        assert "too large" in answer.json["predictions"][0]["error"]
 
 
 def test_predict__two_gigabytes_are_refused_by_their_header(server: Any) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.backbone import Backbone
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from headstart.data import Source
 
 N_CLASSES = 1000
 _BATCH_SIZE = 16
@@ -36,14 +37,15 @@ def imagenet_classes() -> tuple[str, ...]:
 
 
 def pred(
-    path: str | Path, *, backbone: str | Backbone = "embedded", top: int = 5
+    image: Any, *, backbone: str | Backbone = "embedded", top: int = 5
 ) -> list[ClassProbability]:
-    """What is on the image at `path`, among ImageNet's 1000 classes.
+    """What is on an image, among ImageNet's 1000 classes.
 
     Parameters
     ----------
-    path : str or Path
-        An image file.
+    image : path, bytes, PIL image or array
+        One image: its file, the bytes of its file, a PIL image of any mode, or a uint8 array
+        (height, width, 3) in RGB or (height, width) in grey.
     backbone : str or Backbone, default "embedded"
         A name for `load`, or a loaded backbone with its ImageNet classifier.
     top : int in [1, 1000], default 5
@@ -57,7 +59,7 @@ def pred(
     Raises
     ------
     DataError
-        If the file is not an image that can be read.
+        If it is not an image that can be read, or several.
     BackboneError
         If the backbone was not trained on the 1000 classes.
 
@@ -66,13 +68,23 @@ def pred(
     >>> pred("cat.jpg")[0].label  # doctest: +SKIP
     'Egyptian cat'
     """
-    return predict_imagenet([path], backbone=backbone, top=top)[0]
+    from headstart.data import is_one_image, list_sources
+
+    sources = list_sources(image)
+    if not is_one_image(image):
+        raise DataError(
+            f"pred takes one image, got {len(sources)}: for several, "
+            "headstart.backbones.predict_imagenet"
+        )
+    return predict_imagenet(sources, backbone=backbone, top=top)[0]
 
 
 def predict_imagenet(
-    paths: Sequence[str | Path], *, backbone: str | Backbone = "embedded", top: int = 5
+    images: Any, *, backbone: str | Backbone = "embedded", top: int = 5
 ) -> list[list[ClassProbability]]:
     """`pred` for several images: one list of predictions each, in their order."""
+    from headstart.data import list_sources
+
     if not 1 <= top <= N_CLASSES:
         raise BackboneError(f"top must be from 1 to {N_CLASSES}, got {top}")
     if isinstance(backbone, str):
@@ -80,9 +92,10 @@ def predict_imagenet(
 
         backbone = load(backbone)
     check_imagenet(backbone)
+    sources = list_sources(images)
     found: list[list[ClassProbability]] = []
-    for start in range(0, len(paths), _BATCH_SIZE):
-        found += _predict_batch(paths[start : start + _BATCH_SIZE], backbone, top)
+    for start in range(0, len(sources), _BATCH_SIZE):
+        found += _predict_batch(sources[start : start + _BATCH_SIZE], backbone, top)
     return found
 
 
@@ -96,14 +109,15 @@ def check_imagenet(backbone: Backbone) -> None:
 
 
 def _predict_batch(
-    paths: Sequence[str | Path], backbone: Backbone, top: int
+    sources: Sequence[Source], backbone: Backbone, top: int
 ) -> list[list[ClassProbability]]:
     import torch
 
     from headstart.backbones.preprocessing import transform
-    from headstart.data import read_rgb
+    from headstart.data import picture_of
 
-    images = torch.stack([transform(read_rgb(path), backbone.preprocessing) for path in paths])
+    made = [transform(picture_of(source), backbone.preprocessing) for source in sources]
+    images = torch.stack(made)
     with torch.inference_mode():
         probabilities = backbone.module(images).softmax(dim=1)
     return [_name_top(row, top) for row in probabilities]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from headstart.data.decode import IMAGE_SUFFIXES, MAX_PIXELS, read_rgb
+from headstart.data.decode import IMAGE_SUFFIXES, MAX_PIXELS, read_rgb, to_array
 from headstart.data.duplicates import feature_pairs
 from headstart.data.find import find_images
 from headstart.data.index import index
 from headstart.data.named import set_names
 from headstart.data.packed import find_parts, is_packed, read_part
 from headstart.data.parts import Part
+from headstart.data.pictures import Picture, Source, is_one_image, list_sources, picture_of
 from headstart.data.records import SPLITS, DuplicateGroup, Index, Quarantined, Record
 from headstart.data.split import make_split
 from headstart.data.training import duplicate_groups, training_records
@@ -20,17 +21,23 @@ __all__ = [
     "DuplicateGroup",
     "Index",
     "Part",
+    "Picture",
     "Quarantined",
     "Record",
+    "Source",
     "duplicate_groups",
     "feature_pairs",
     "find_images",
     "find_parts",
     "index",
+    "is_one_image",
     "is_packed",
+    "list_sources",
     "make_split",
+    "picture_of",
     "read_part",
     "read_rgb",
     "set_names",
+    "to_array",
     "training_records",
 ]

@@ -17,8 +17,8 @@ from headstart.backbones import transform as prepare
 from headstart.backbones.preprocessing import from_timm
 from headstart.backbones.tapped import POOLINGS, Pooling
 from headstart.backbones.taps import LOGITS, find_taps, tap_at
+from headstart.data import list_sources, picture_of
 from headstart.errors import BackboneError, DataError, InputError
-from headstart.features.pictures import list_sources, picture_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,7 +42,7 @@ def features(
     model : torch.nn.Module
         From timm, torchvision or anywhere, on any device. It is run in evaluation mode and left as it
         was.
-    images : Tensor, or paths, PIL images or uint8 arrays
+    images : Tensor, or paths, bytes of image files, PIL images or uint8 arrays
         A tensor (n, 3, height, width) is taken as it is: the network's input, prepared.
     layer : str, optional
         A tap's name or the dotted path of a submodule; by default what the classifier is given.

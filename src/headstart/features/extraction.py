@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from headstart.backbones import Preprocessing, at_size
 from headstart.backbones.tapped import POOLINGS, Pooling
+from headstart.data import Picture, Source
 from headstart.errors import InputError
 from headstart.features.engines import (
     PRECISIONS,
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 # Some images of a stream: asked for, read, their features (n, d) for each of those wanted, and why
 # the others could not be read.
-Streamed = tuple[list[Path], list[Path], list[NDArray[np.float32]], dict[Path, str]]
+Streamed = tuple[list[Source], list[Source], list[NDArray[np.float32]], dict[Source, str]]
 
 # A shard is what a kill can cost; a multiple of every engine's batch, so that an extraction that
 # was resumed forms the very same batches.
@@ -203,7 +204,7 @@ def open_stores(network: Network, root: Path) -> dict[int, FeatureStore]:
 
 
 def stream_features(
-    paths: Sequence[Path],
+    sources: Sequence[Source],
     backbone: Backbone,
     wanted: Sequence[tuple[str, int]],
     *,
@@ -218,7 +219,7 @@ def stream_features(
 
     Parameters
     ----------
-    paths : sequence of Path
+    sources : sequence of Path or Picture, each once
     backbone : Backbone
     wanted : sequence of (tap, resolution in pixels)
     precision, device, cache
@@ -226,19 +227,19 @@ def stream_features(
 
     Yields
     ------
-    asked : list of Path
+    asked : list of Path or Picture
         The images of this lot, in order.
-    read : list of Path
+    read : list of Path or Picture
         Those that could be read: the images of the rows.
     parts : list of float32 arrays (len(read), d)
         One for each of ``wanted``; empty if no image could be read.
-    unreadable : dict of Path to reason
+    unreadable : dict of Path or Picture to reason
     """
     ready = {size: at_size(backbone, size) for size in dict.fromkeys(s for _, s in wanted)}
     engines = {
         size: choose_engine(
             at,
-            n_images=len(paths),
+            n_images=len(sources),
             precision=precision,
             device=pick_device(device),
             cache=cache or cache_folder(),
@@ -246,11 +247,11 @@ def stream_features(
         for size, at in ready.items()
     }
     preprocessings = [at.preprocessing for at in ready.values()]
-    yield from _stream(paths, [t.name for t in backbone.taps], wanted, preprocessings, engines)
+    yield from _stream(sources, [t.name for t in backbone.taps], wanted, preprocessings, engines)
 
 
 def stream_converted(
-    paths: Sequence[Path],
+    sources: Sequence[Source],
     keys: Mapping[int, FeatureKey],
     wanted: Sequence[tuple[str, int]],
     *,
@@ -262,7 +263,7 @@ def stream_converted(
 
     Parameters
     ----------
-    paths, wanted, cache
+    sources, wanted, cache
         As for :func:`stream_features`.
     keys : mapping of resolution in pixels to FeatureKey
         As :func:`feature_key` gave them.
@@ -280,19 +281,25 @@ def stream_converted(
         if engine is None:
             return None
         engines[size] = engine
-    return _stream(paths, [name for name, _ in key.taps], wanted, preprocessings, engines)
+    return _stream(sources, [name for name, _ in key.taps], wanted, preprocessings, engines)
 
 
 def _stream(
-    paths: Sequence[Path],
+    sources: Sequence[Source],
     taps: Sequence[str],
     wanted: Sequence[tuple[str, int]],
     preprocessings: Sequence[Preprocessing],
     engines: dict[int, Engine],
 ) -> Iterator[Streamed]:
     columns = {tap: i for i, tap in enumerate(taps)}
-    by_id = {str(path): path for path in paths}
-    work = Work(sources=by_id, preprocessings=preprocessings, engines=engines)
+    by_id = {str(i): source for i, source in enumerate(sources)}
+    held = {i: s for i, s in by_id.items() if isinstance(s, Picture)}
+    work = Work(
+        sources={i: s if isinstance(s, Path) else s.content for i, s in by_id.items()},
+        names={i: picture.name for i, picture in held.items()},
+        preprocessings=preprocessings,
+        engines=engines,
+    )
     for rows in shards(work, list(by_id), SHARD_ROWS):
         found = [rows.features[s][columns[t]] for t, s in wanted] if rows.digests else []
         yield (

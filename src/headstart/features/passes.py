@@ -17,7 +17,7 @@ from headstart.backbones import Preprocessing
 from headstart.backbones.tapped import Pooling
 from headstart.errors import DataError
 from headstart.features.engines import Engine, choose_engine
-from headstart.features.pixels import Crop, crops
+from headstart.features.pixels import Content, Crop, crops
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -66,7 +66,7 @@ class Network:
     def work(
         self,
         engines: Mapping[int, Engine],
-        sources: Mapping[str, Path | bytes],
+        sources: Mapping[str, Content],
         names: Mapping[str, str] | None = None,
     ) -> Work:
         """What is to be done to images by their digests; those given as bytes have names."""
@@ -89,7 +89,7 @@ class Network:
 class Work:
     """What a worker needs to turn images into features; each has a key, such as its digest."""
 
-    sources: Mapping[str, Path | bytes]
+    sources: Mapping[str, Content]
     preprocessings: Sequence[Preprocessing]
     engines: Mapping[int, Engine]
     mirrored: bool = False

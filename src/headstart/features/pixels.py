@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch.nn.functional import interpolate
 
-from headstart.backbones.preprocessing import crop_offset, resized_size
-from headstart.data import MAX_PIXELS, read_rgb
+from headstart.backbones.preprocessing import centre_window, crop_offset, resized_size
+from headstart.data import MAX_PIXELS, read_rgb, to_array
 
 if TYPE_CHECKING:
     from headstart.backbones import Preprocessing
 
 Crop = NDArray[np.uint8]
+Content = Path | bytes | Image.Image
 
 # Large JPEG photographs are decoded at 1/2, 1/4 or 1/8 of their size, never below twice the size
 # they are resized to, where the difference to a full decode is a grey level on average.
@@ -33,7 +35,7 @@ DECODE_PX = 736
 
 
 def crops(
-    source: Path | bytes,
+    source: Content,
     preprocessings: Sequence[Preprocessing],
     *,
     max_pixels: int = MAX_PIXELS,
@@ -44,8 +46,8 @@ def crops(
 
     Parameters
     ----------
-    source : Path or bytes
-        An image file, or the bytes of one.
+    source : Path, bytes or PIL image
+        An image file, the bytes of one, or a picture in memory.
     preprocessings : sequence of Preprocessing
         One a resolution.
     max_pixels : int
@@ -73,7 +75,7 @@ def crops(
             image = read_rgb(
                 source, max_pixels=max_pixels, at_least=enough, digest=digest, name=name
             )
-            decoded[enough] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+            decoded[enough] = torch.from_numpy(to_array(image)).permute(2, 0, 1)
         cut.append(resize_and_crop(decoded[enough], preprocessing))
     return cut
 
@@ -90,6 +92,9 @@ def resize_and_crop(pixels: torch.Tensor, preprocessing: Preprocessing) -> Crop:
     -------
     uint8 array (size_px, size_px, 3)
     """
+    height, width = pixels.shape[1:]
+    left, top, right, bottom = centre_window((width, height), preprocessing)
+    pixels = pixels[:, top:bottom, left:right]
     height, width = pixels.shape[1:]
     new_width, new_height = resized_size((width, height), preprocessing)
     if (new_width, new_height) != (width, height):

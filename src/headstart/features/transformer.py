@@ -15,10 +15,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from headstart.backbones import Backbone, at_size, load
 from headstart.backbones.tapped import POOLINGS, Pooling
 from headstart.backbones.taps import LOGITS
-from headstart.data import Record
+from headstart.data import Record, Source, list_sources, picture_of
 from headstart.errors import DataError, InputError, one_line
 from headstart.features.extraction import extract
-from headstart.features.pictures import list_sources
 from headstart.files import digest_file
 
 
@@ -91,7 +90,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : paths, PIL images or uint8 arrays
+        X : paths, bytes of image files, PIL images or uint8 arrays
         y : ignored
 
         Raises
@@ -114,7 +113,8 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : sequence of length n
-            Paths, PIL images, or uint8 arrays (height, width, 3); also an array (n, height, width, 3).
+            Paths, bytes of image files, PIL images, or uint8 arrays (height, width, 3) or
+            (height, width); also an array (n, height, width, 3). All are prepared as files are.
 
         Returns
         -------
@@ -194,11 +194,14 @@ def _load(name: str, arch: str | None) -> Backbone:
     return load(name, arch=arch) if arch is None else load(weights=name, arch=arch)
 
 
-def _as_file(source: Any, path: Path) -> Path:
+def _as_file(source: Source, path: Path) -> Path:
     """A path as it is; a picture as a file without loss, whose content is its key in the store."""
     if isinstance(source, Path):
         return source
-    source.save(path, compress_level=1)
+    if isinstance(source.content, bytes):
+        path.write_bytes(source.content)
+    else:
+        picture_of(source).save(path, compress_level=1)
     return path
 
 

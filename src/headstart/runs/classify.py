@@ -9,28 +9,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data import Source
+
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.runs.model import Model
 
-Row = tuple[Path, NDArray[np.float64] | None, str]
+Row = tuple[Source, NDArray[np.float64] | None, str]
 
 
 def classify(
     model: Model,
-    paths: Sequence[Path],
+    sources: Sequence[Source],
     *,
     backbone: Callable[[], Backbone] | None = None,
     device: str | None = None,
     cache: Path | None = None,
 ) -> Iterator[Row]:
-    """Path, probabilities (K,) and, where the file cannot be read, None and the reason instead.
+    """Image, probabilities (K,) and, where it cannot be read, None and the reason instead.
 
     Parameters
     ----------
     model : Model
         Where it has a partner, each image passes through both.
-    paths : sequence of Path
+    sources : sequence of Path or Picture, each once
     backbone : callable, optional
         Gives the model's network, where no converted one is kept; default: it is loaded.
     device : str, optional
@@ -42,21 +44,21 @@ def classify(
     WeightsError
         The weights are gone or changed.
     """
-    own = _alone(model, paths, backbone, device, cache)
+    own = _alone(model, sources, backbone, device, cache)
     if model.partner is None:
         yield from own
         return
-    others = _alone(model.partner, paths, None, device, cache)
-    for (path, p, reason), (_, q, other_reason) in zip(own, others, strict=True):
+    others = _alone(model.partner, sources, None, device, cache)
+    for (source, p, reason), (_, q, other_reason) in zip(own, others, strict=True):
         if p is None or q is None:
-            yield path, None, reason or other_reason
+            yield source, None, reason or other_reason
         else:
-            yield path, model.mean(p[None], q[None])[0], ""
+            yield source, model.mean(p[None], q[None])[0], ""
 
 
 def _alone(
     model: Model,
-    paths: Sequence[Path],
+    sources: Sequence[Source],
     backbone: Callable[[], Backbone] | None,
     device: str | None,
     cache: Path | None,
@@ -68,14 +70,14 @@ def _alone(
     wanted, batches = model.blocks.pairs, None
     keys = model.feature_keys()
     if keys and (device or pick_device()) == "cpu":
-        batches = stream_converted(paths, keys, wanted, cache=cache)
+        batches = stream_converted(sources, keys, wanted, cache=cache)
     if batches is None:
         network = (backbone or model.load_backbone)()
         batches = stream_features(
-            paths, network, wanted, precision=model.precision, device=device, cache=cache
+            sources, network, wanted, precision=model.precision, device=device, cache=cache
         )
-    for in_order, read, parts, unreadable in batches if paths else ():
+    for in_order, read, parts, unreadable in batches if sources else ():
         P = model.probabilities(model.join(parts)) if read else np.empty((0, 0))
         rows = dict(zip(read, P, strict=True))
-        for path in in_order:
-            yield path, rows.get(path), unreadable.get(path, "")
+        for source in in_order:
+            yield source, rows.get(source), unreadable.get(source, "")

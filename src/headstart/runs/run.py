@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from headstart.runs.sums import check_sums
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
+    from headstart.data import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Prediction:
     Attributes
     ----------
     name : str
-        The file as it was named by the caller.
+        The file as it was named by the caller; ``"image 3"``, counted from 0, where it is not a file.
     top : tuple of (label, probability)
         Most probable first; empty if the image could not be read.
     error : str or None
@@ -116,41 +117,63 @@ class Run:
         """The path of the self-contained ``report.html``."""
         return self.folder / "report.html"
 
-    def predict(
-        self, paths: Sequence[Path | str] | Path | str, *, top: int = 5
-    ) -> list[Prediction]:
-        """Classify images: files, folders and glob patterns, in order.
+    def predict(self, images: Any, *, top: int = 5) -> list[Prediction]:
+        """Classify images, in order.
 
-        A file that cannot be read has its ``error`` set; the rest are predicted.
+        Parameters
+        ----------
+        images : path, bytes, PIL image, array, or a sequence of these
+            A path is that of a file, or a folder or glob pattern, of which all images are taken, each
+            file once. Bytes are those of an image file. Arrays are uint8, (height, width, 3) in RGB or
+            (height, width) in grey. All are prepared as files are: a PIL image is turned as its EXIF
+            says, and transparency lies over white.
+        top : int >= 1
+            How many classes a prediction names.
+
+        Returns
+        -------
+        list of Prediction
+            An image that cannot be read has its ``error`` set; the rest are predicted.
 
         Raises
         ------
         DataError
-            A path matches nothing, or holds no image.
+            A path matches nothing or holds no image, or an item is of another kind, such as an array
+            of floats.
         WeightsError
             The backbone's weights are gone or changed.
         """
-        return list(self.iter_predict(paths, top=top))
+        return list(self.iter_predict(images, top=top))
 
-    def iter_predict(
-        self, paths: Sequence[Path | str] | Path | str, *, top: int = 5
-    ) -> Iterator[Prediction]:
+    def iter_predict(self, images: Any, *, top: int = 5) -> Iterator[Prediction]:
         """Like :meth:`predict`, handing predictions out as they are made."""
-        from headstart.data import find_images
         from headstart.runs.classify import classify
 
-        listed = [paths] if isinstance(paths, str | Path) else list(paths)
-        found = find_images(listed)
-        names, files = dict(found), [path for path, _ in found]
-        for path, p, reason in classify(self.model, files, backbone=lambda: self.backbone):
+        names = _names_of(images)
+        for source, p, reason in classify(self.model, list(names), backbone=lambda: self.backbone):
             if p is None:
-                yield Prediction(name=names[path], error=reason)
+                yield Prediction(name=names[source], error=reason)
             else:
-                yield Prediction(name=names[path], top=self._top(p, top))
+                yield Prediction(name=names[source], top=self._top(p, top))
 
     def _top(self, p: np.ndarray[Any, Any], n: int) -> tuple[tuple[str, float], ...]:
         order = np.argsort(-p, kind="stable")[:n]
         return tuple((self.model.classes[i], float(p[i])) for i in order)
+
+
+def _names_of(images: Any) -> dict[Source, str]:
+    """The images, in order, with the names that predictions show; folders and patterns expanded."""
+    from headstart.data import find_images, list_sources
+
+    sources = list_sources(images)
+    if all(isinstance(source, Path) for source in sources):
+        return dict(find_images([source for source in sources if isinstance(source, Path)]))
+    names: dict[Source, str] = {}
+    for source in sources:
+        found = find_images([source]) if isinstance(source, Path) else [(source, source.name)]
+        for image, name in found:
+            names.setdefault(image, name)
+    return names
 
 
 def load(folder: Path | str) -> Run:

@@ -137,7 +137,7 @@ def score_test(
     paths = list(dict.fromkeys(r.path for r in test))
     alone = dataclasses.replace(model, partner=None)
     found = classify(alone, paths, backbone=lambda: trained.backbone, device=device, cache=cache)
-    for path, p, reason in found:
+    for path, (_, p, reason) in zip(paths, found, strict=True):
         if p is None:
             raise DataError(f"{path} could be read before and cannot be now: {reason}")
         rows[path] = p

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import headstart
 from headstart.data.texts import index_texts
@@ -129,6 +130,22 @@ def test_load__opens_a_run_on_texts(text_run) -> None:
         assert one == other
     assert run.predict("  ")[0].error == "the text is empty"
     assert sum(p for _, p in run.predict(texts)[0].top) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (b"a film", "bytes"),
+        (Image.new("RGB", (4, 4)), "Image"),
+        (["a film", np.zeros((4, 4, 3), np.uint8)], "ndarray"),
+        (3, "int"),
+    ],
+)
+def test_predict__says_that_it_takes_texts(text_run, given, kind) -> None:
+    with pytest.raises(
+        DataError, match=rf"classifies texts, and text \d is a {kind}: give strings"
+    ):
+        headstart.load(text_run.folder).predict(given)
 
 
 def test_load__what_needs_images_says_so(text_run) -> None:

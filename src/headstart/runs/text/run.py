@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import DataError, RunError, one_line
 from headstart.home import expand
@@ -71,7 +72,7 @@ class TextRun(Run):
 
     def iter_predict(
         self,
-        paths: Sequence[Path | str] | Path | str,
+        images: Any,
         *,
         top: int = 5,
         column: str | None = None,
@@ -86,7 +87,8 @@ class TextRun(Run):
 
         Parameters
         ----------
-        paths : str, Path or a sequence of them
+        images : str, Path or a sequence of them
+            Texts and files, where a run of images takes images.
         top : int
         column : str, optional
             Of tables, as in :meth:`predict_table`.
@@ -94,13 +96,12 @@ class TextRun(Run):
         Raises
         ------
         DataError
-            A `Path`, or a string that looks like a file's name, does not exist; or a table cannot be
-            used.
+            A `Path`, or a string that looks like a file's name, does not exist; a table cannot be
+            used; or an item is neither, but a picture or an array, say.
         """
         from headstart.data.textfiles import is_table_name, names_a_file, read_text_file
 
-        listed = [paths] if isinstance(paths, str | Path) else list(paths)
-        for given, are_files in groupby(listed, names_a_file):
+        for given, are_files in groupby(_texts_of(images), names_a_file):
             if not given:
                 yield from self.predict_texts(list(map(str, are_files)), top=top)
                 continue
@@ -167,3 +168,17 @@ class TextRun(Run):
                     yield Prediction(name=name, error="the text is empty")
                 else:
                     yield Prediction(name=name, top=self._top(p, top))
+
+
+def _texts_of(given: Any) -> list[str | Path]:
+    is_several = isinstance(given, Iterable) and not isinstance(
+        given, str | bytes | bytearray | dict
+    )
+    items = list(given) if is_several else [given]
+    for i, item in enumerate(items):
+        if not isinstance(item, str | Path):
+            raise DataError(
+                f"this run classifies texts, and text {i} is a {type(item).__name__}: give strings, or paths "
+                "of files of text"
+            )
+    return items

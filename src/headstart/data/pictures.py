@@ -1,0 +1,130 @@
+"""What a person calls images (files, bytes, arrays, PIL pictures), one form for all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from headstart.data.decode import read_rgb
+from headstart.errors import DataError
+
+ACCEPTED = (
+    "a path, the bytes of an image file, a PIL image, or a uint8 array (height, width, 3) or "
+    "(height, width)"
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Picture:
+    """An image that is not a file of its own.
+
+    Attributes
+    ----------
+    name
+        What errors call it: ``"image 3"``, counted from 0.
+    content
+        A PIL picture of any mode, or the bytes of an image file.
+    """
+
+    name: str
+    content: bytes | Image.Image
+
+
+Source = Path | Picture
+
+
+def list_sources(images: Any) -> list[Source]:
+    """The images, in order; none is read.
+
+    Parameters
+    ----------
+    images : path, bytes, PIL image, array, or a sequence of these
+        Arrays are uint8: (height, width, 3), (height, width) for grey, or a stack of either.
+
+    Raises
+    ------
+    DataError
+        An item is of another kind, or an array of another shape or type.
+    """
+    if is_one_image(images):
+        return [source_of(images, 0)]
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
+        _check_stack(images)
+        return [source_of(item, i) for i, item in enumerate(images)]
+    if isinstance(images, dict) or not isinstance(images, Iterable):
+        raise DataError(f"images must each be {ACCEPTED}; got {_kind(images)}")
+    return [source_of(item, i) for i, item in enumerate(images)]
+
+
+def is_one_image(images: Any) -> bool:
+    """Whether this is one image rather than several."""
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
+        # Grey pictures side by side are not colours.
+        return images.ndim == 2 or (images.ndim == 3 and images.shape[-1] == 3)
+    return isinstance(
+        images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image | Picture
+    )
+
+
+def source_of(item: Any, i: int) -> Source:
+    """One image; `i` is its place, for errors.
+
+    Raises
+    ------
+    DataError
+        It is of another kind, or an array of another shape or type.
+    """
+    if isinstance(item, np.ndarray) and item.shape in ((), (1,)):
+        item = item.reshape(-1)[0]  # a row of a column of paths
+    if isinstance(item, Picture):
+        return item
+    if isinstance(item, str | os.PathLike):
+        return Path(os.fspath(item))
+    name = f"image {i}"
+    if isinstance(item, bytes | bytearray | memoryview):
+        return Picture(name, bytes(item))
+    if isinstance(item, Image.Image):
+        if 0 in item.size:
+            raise DataError(f"{name} is a PIL image without pixels: {item.width} x {item.height}")
+        return Picture(name, item)
+    if isinstance(item, np.ndarray):
+        is_grey, is_colour = item.ndim == 2, item.ndim == 3 and item.shape[2] == 3
+        if item.dtype != np.uint8 or not (is_grey or is_colour) or 0 in item.shape:
+            raise DataError(
+                f"{name} must be a uint8 array of shape (height, width, 3) or (height, width); got "
+                f"{item.dtype} of shape {item.shape}"
+            )
+        return Picture(name, Image.fromarray(np.ascontiguousarray(item)))
+    raise DataError(f"{name} must be {ACCEPTED}; got {_kind(item)}")
+
+
+def picture_of(source: Source) -> Image.Image:
+    """The picture as `headstart.data.read_rgb` gives it.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    """
+    if isinstance(source, Path):
+        return read_rgb(source)
+    return read_rgb(source.content, name=source.name)
+
+
+def _check_stack(images: np.ndarray[Any, Any]) -> None:
+    """Refuse what looks like one picture in another layout rather than a stack of grey ones."""
+    if images.ndim == 3 and (images.shape[-1] in (1, 2, 4) or images.shape[0] in (3, 4)):
+        raise DataError(
+            f"an array of shape {images.shape} is neither (height, width, 3) nor clearly a stack of grey "
+            "pictures: put the three colours last and leave out alpha, or give a list of pictures"
+        )
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
