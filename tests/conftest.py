@@ -72,3 +72,31 @@ def serious() -> Callable[[Any], list[str]]:
         ]
 
     return check
+
+
+@pytest.fixture(scope="session")
+def layout_faults() -> Callable[[Any], list[str]]:
+    """What is cut off or squeezed on an open page or frame: a wide document, stacked letters."""
+    return lambda page: [str(fault) for fault in page.evaluate(FAULTS)]
+
+
+# A text is stacked where it has three lines or more and no line holds three characters. Figures that
+# are drawn (svg) and text that is not shown are left out.
+FAULTS = """() => {
+  const found = [], root = document.documentElement;
+  if (root.scrollWidth > root.clientWidth)
+    found.push(`the document is ${root.scrollWidth} px wide in a window of ${root.clientWidth}`);
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const range = document.createRange();
+  while (walk.nextNode()) {
+    const text = walk.currentNode.textContent.trim(), parent = walk.currentNode.parentElement;
+    if (text.length < 4 || parent.closest('svg, script, style, .hs-sr') || !parent.checkVisibility()) continue;
+    range.selectNodeContents(walk.currentNode);
+    const box = parent.getBoundingClientRect();
+    if (box.width <= 1 || box.height <= 1) continue;
+    const lines = new Set([...range.getClientRects()].map(r => Math.round(r.top)));
+    if (lines.size >= 3 && text.length / lines.size < 3)
+      found.push(`${lines.size} lines of letters: ${text.slice(0, 60)}`);
+  }
+  return found;
+}"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,11 @@ def write_photos(root: Path, *, n: int = 8) -> Path:
             pixels = np.repeat(grey.clip(0, 255)[:, :, None], 3, axis=2).astype(np.uint8)
             Image.fromarray(pixels).save(root / name / f"{i}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def make_photos() -> Callable[..., Path]:
+    return write_photos
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 Grave = Callable[[Any], list[str]]
@@ -61,17 +62,22 @@ def visit(browser: Any, url: str) -> Iterator[Callable[..., Any]]:
         if not request.url.startswith((url, "data:", "blob:", "about:")):
             outside.append(request.url)
 
-    def open_page(width: int = 1280, height: int = 900, scheme: str = "light") -> Any:
-        view = {"width": width, "height": height}
-        context = browser.new_context(viewport=view, color_scheme=scheme)
+    def open_page(
+        width: int = 1280, height: int = 900, scheme: str = "light", *, is_phone: bool = False
+    ) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            is_mobile=is_phone,
+            has_touch=is_phone,
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("request", asked)
         page.on("pageerror", lambda error: outside.append(f"error: {error}"))
         page.goto(url)
-        page.get_by_role("tab", name="Train").wait_for()
-        page.wait_for_timeout(500)
+        arrived(page)
         return page
 
     yield open_page
@@ -89,6 +95,12 @@ def archive(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def arrived(page: Any) -> None:
+    """Wait until the page answers, as a person does before the first click."""
+    page.get_by_role("button", name="Start training").wait_for()
+    page.wait_for_timeout(500)
+
+
 def turn_to(page: Any, name: str) -> None:
     """Another tab; its parts answer a moment after they show."""
     page.get_by_role("tab", name=name).click()
@@ -99,11 +111,19 @@ def drop(page: Any, path: Path) -> None:
     page.locator("[role=tabpanel]:visible input[type=file]").first.set_input_files(str(path))
 
 
-def start(page: Any, sizes: str) -> None:
-    page.get_by_role("button", name="Settings").click()
-    page.get_by_label("Resolutions in pixels").fill(sizes)
-    page.get_by_role("button", name="Settings").click()
-    page.get_by_role("button", name="Start training").click()
+def folder_field(page: Any) -> Any:
+    return page.get_by_label("Folder of pictures on this computer")
+
+
+def start_button(page: Any) -> Any:
+    return page.get_by_role("button", name="Start training")
+
+
+def answer(page: Any) -> str:
+    """The sentence of the job that is shown, once its report is there too."""
+    heading = page.frame_locator("#report iframe").get_by_role("heading", level=1)
+    heading.wait_for(timeout=300_000)
+    return str(page.locator(".hs-answer").inner_text())
 
 
 @pytest.fixture
@@ -162,8 +182,7 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
         drop(page, tmp_path / f"{name}.zip")
         page.locator(".hs-alert", has_text=said).wait_for()
         page.reload()
-        page.get_by_role("button", name="Start training").wait_for()
-        page.wait_for_timeout(500)
+        arrived(page)
     (tmp_path / "broken.zip").write_bytes(b"no archive")
     drop(page, tmp_path / "broken.zip")
     told = page.locator(".hs-alert", has_text="cannot unpack 'broken.zip'")
@@ -171,7 +190,7 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
     page.wait_for_timeout(1_000)
     assert told.is_visible()  # nothing else has taken its place
     assert not list(runs.rglob("evil.png"))
-    page.get_by_label("Folder of pictures on this computer").fill(str(tmp_path / "${1+1} {{7*7}}"))
+    folder_field(page).fill(str(tmp_path / "${1+1} {{7*7}}"))
     page.get_by_role("button", name="Look at the data").click()
     page.locator(".hs-alert", has_text="${1+1} {{7*7}}").wait_for()
     turn_to(page, "Predict")
@@ -180,20 +199,137 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
     page.locator(".hs-card .hs-alert").wait_for()
 
 
+def test_page__a_first_visit_types_a_folder_starts_and_reads_the_answer(
+    visit: Callable[..., Any], photos: Path
+) -> None:
+    page = visit()
+    folder_field(page).fill(str(photos))
+    start_button(page).click()
+    assert "test images" in answer(page)
+    assert page.locator(".hs-alert").count() == 0
+
+
+def test_page__a_first_visit_on_a_phone_reads_the_answer_too(
+    visit: Callable[..., Any], photos: Path, layout_faults: Callable[[Any], list[str]]
+) -> None:
+    page = visit(390, 844, is_phone=True)
+    folder_field(page).fill(str(photos))
+    start_button(page).tap()
+    assert "test images" in answer(page)
+    assert layout_faults(page) == []
+    report = page.locator("#report iframe").element_handle().content_frame()
+    assert layout_faults(report) == []
+
+
+def test_page__a_careless_visit(
+    visit: Callable[..., Any], make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    page = visit()
+    start_button(page).click()
+    page.locator(".hs-alert", has_text="no data yet").wait_for()
+    folder_field(page).fill(str(tmp_path / "phtos"))
+    start_button(page).click()
+    page.locator("#job .hs-alert", has_text="phtos").wait_for()
+    folder_field(page).fill(str(make_photos(tmp_path / "once", n=150)))
+    start_button(page).dblclick()
+    page.locator("#job h2", has_text="once").wait_for()
+    page.wait_for_url("**/?job=*")
+    page.wait_for_timeout(1_500)
+    assert page.locator("#jobs label", has_text="once").count() == 1
+    page.reload()
+    arrived(page)
+    turn_to(page, "Compare")
+    page.get_by_role("button", name="Compare").click()
+    page.locator(".hs-alert:visible", has_text="two or more").wait_for()
+    turn_to(page, "Train")
+    assert "once" in page.locator("#job h2").inner_text()
+    page.get_by_role("button", name="Cancel this job").click()
+    page.locator("#job .hs-state.stopped").wait_for()
+
+
+def test_page__fields_that_are_cleared_have_their_defaults(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Seed").fill("")
+    page.get_by_label("number input for Share held out").fill("")
+    page.get_by_role("button", name="Look at the data").click()
+    page.locator(".hs-alert", has_text="no data yet").wait_for()
+    page.get_by_label("Seed").fill("-4")
+    start_button(page).click()
+    page.locator(".toast-body", has_text="Seed: must be at least 0; got -4").wait_for()
+    turn_to(page, "Convolution")
+    page.locator("#convolved img").nth(1).wait_for()
+    page.get_by_label("Divided by").fill("")
+    page.get_by_label("number input for Stride").fill("")
+    page.get_by_label("number input for Dilation").fill("2")
+    page.locator("#convolved p", has_text="stride 1, 2 px of padding").wait_for()
+    assert page.locator(".hs-alert:visible").count() == 0
+
+
+def test_page__hostile_names_stay_text(
+    visit: Callable[..., Any], photos: Path, tmp_path: Path
+) -> None:
+    attack = "<img src=x onerror=document.title=1>"
+    root = shutil.copytree(photos, tmp_path / attack)
+    (root / "lying").rename(root / attack)
+    page = visit()
+    page.goto(f"{page.url}?job={attack}")
+    arrived(page)
+    folder_field(page).fill(str(root))
+    page.get_by_role("button", name="Look at the data").click()
+    page.get_by_text("16 images, 2 classes").wait_for()
+    folder_field(page).fill(f"{tmp_path}/none{attack}")
+    page.wait_for_timeout(1_500)  # the choices follow what is typed
+    page.get_by_label("Open a folder inside it").click()
+    page.get_by_role("option", name=".. (one up)").click()
+    sync_api.expect(folder_field(page)).to_have_value(str(tmp_path))
+    folder_field(page).fill("~nobody-here/photos")
+    page.get_by_role("button", name="Look at the data").click()
+    page.locator(".hs-alert", has_text="nobody-here").wait_for()
+    assert page.title() == "Headstart"
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_page__tabs_are_equally_wide_and_nothing_is_cut_or_stacked(
+    visit: Callable[..., Any], layout_faults: Callable[[Any], list[str]], tmp_path: Path
+) -> None:
+    picture = tmp_path / "a_picture_with_a_name_that_is_far_too_long_for_a_phone.png"
+    Image.new("RGB", (64, 64), "orange").save(picture)
+    for width in (390, 1280, 1920):
+        page, widths, faults = visit(width), {}, []
+        for name in ("Train", "Predict", "Layers", "Convolution", "Augment", "Compare"):
+            turn_to(page, name)
+            if name == "Predict":
+                drop(page, picture)
+                page.locator(".hs-card .hs-bars tr").nth(5).wait_for()
+            if name == "Convolution":
+                page.get_by_label("Side of the kernel").click()
+                page.get_by_role("option", name="9").click()
+                page.locator("#kernel input").nth(80).wait_for()
+                grid, picture_field = (
+                    page.locator(place).bounding_box()
+                    for place in ("#kernel", "#convolution-picture")
+                )
+                inputs = page.locator("#kernel input").last.bounding_box()
+                assert inputs["x"] + inputs["width"] <= grid["x"] + grid["width"]
+                is_beside = grid["x"] + grid["width"] <= picture_field["x"]
+                assert is_beside or grid["y"] + grid["height"] <= picture_field["y"]
+            widths[name] = page.evaluate("document.querySelector('main').offsetWidth")
+            faults += [f"{name} at {width} px: {fault}" for fault in layout_faults(page)]
+        assert len(set(widths.values())) == 1, widths
+        assert faults == []
+
+
 @pytest.mark.slow
-def test_page__a_whole_training_from_a_zip(
+def test_page__a_first_visit_drops_a_zip_starts_and_looks_around(
     visit: Callable[..., Any], archive: Path, photos: Path, grave: Grave
 ) -> None:
     page = visit()
     drop(page, archive)
-    page.get_by_text("16 images, 2 classes").wait_for()
-    start(page, "48,64")
-    page.locator("#job svg, #report iframe").first.wait_for()
+    start_button(page).click()
     page.wait_for_url("**/?job=*")
     page.reload()  # the job goes on, and the page finds it again
-    report = page.frame_locator("#report iframe")
-    report.get_by_role("heading", level=1).wait_for()
-    assert "test images" in page.locator(".hs-answer").inner_text()
+    assert "test images" in answer(page)
     assert grave(page) == []
 
     turn_to(page, "Predict")
@@ -231,16 +367,13 @@ def test_page__a_whole_training_from_a_zip(
 
 @pytest.mark.slow
 def test_page__two_tabs_do_not_disturb_each_other_and_a_job_is_cancelled(
-    visit: Callable[..., Any], photos: Path, grave: Grave
+    visit: Callable[..., Any], make_photos: Callable[..., Path], tmp_path: Path, grave: Grave
 ) -> None:
     one, two = visit(scheme="dark"), visit(390, 844)
     for page, name in ((one, "first"), (two, "second")):
-        page.get_by_label("Folder of pictures on this computer").fill(str(photos))
-        page.get_by_role("button", name="Settings").click()
-        page.get_by_label("Name of the run").fill(name)
-        page.get_by_role("button", name="Settings").click()
-        start(page, "320,384,448")
-    two.locator("#job", has_text="second").wait_for()
+        folder_field(page).fill(str(make_photos(tmp_path / name, n=150)))
+        start_button(page).click()
+        page.locator("#job", has_text=name).wait_for()
     assert "first" in one.locator("#job h2").inner_text()
     two.get_by_role("button", name="Cancel this job").click()
     two.locator("#job .hs-state.stopped").wait_for()

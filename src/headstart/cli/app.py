@@ -189,7 +189,11 @@ def _fail(message: str, code: int, *, as_json: bool = False, is_own: bool = Fals
 
 
 class _PlainFormatter(logging.Formatter):
-    """Warnings of the library as one line each."""
+    """Warnings of the library as one line each; below an unexpected error stands its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"headstart: {record.levelname.lower()}: {visible(record.getMessage())}"
+        line = f"headstart: {record.levelname.lower()}: {visible(record.getMessage())}"
+        if not record.exc_info:
+            return line
+        traceback = self.formatException(record.exc_info).splitlines()
+        return "\n".join([line, *map(visible, traceback)])

@@ -23,13 +23,13 @@ def answered(make: Callable[P, str]) -> Callable[P, str]:
         try:
             return str(make(*args, **kwargs))
         except Exception as error:
-            return html.alert(told(error))
+            return html.alert(describe(error))
 
     return safe
 
 
-def told(error: Exception) -> str:
-    """An error in one line; one that nobody meant is logged with its traceback."""
+def describe(error: Exception) -> str:
+    """An error in one line; an unexpected one is logged with its traceback."""
     if isinstance(error, HeadstartError):
         return str(error)
     logger.error("unexpected error on the page", exc_info=error)

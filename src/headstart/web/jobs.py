@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import secrets
@@ -23,6 +24,8 @@ from typing import Any, Literal
 
 from headstart.errors import InputError, one_line
 from headstart.runs.folder import free_name
+
+logger = logging.getLogger(__name__)
 
 State = Literal["waiting", "running", "stopping", "stopped", "done", "failed"]
 ENDED: frozenset[State] = frozenset(["stopped", "done", "failed"])
@@ -131,7 +134,7 @@ class Jobs:
         job = Job(
             id=secrets.token_hex(4),
             data=data,
-            name=name or Path(data).name or "run",
+            name=name or _default_name(data),
             settings=dict(settings),
         )
         with self._lock:
@@ -140,6 +143,12 @@ class Jobs:
                 del self._jobs[old]
         self._waiting.put(job)
         return job
+
+    def find(self, data: str, *, name: str, settings: Mapping[str, Any]) -> Job | None:
+        """The same fit as it waits or runs, if any: a second press of a button asks for no second fit."""
+        same = (data, name or _default_name(data), dict(settings))
+        live = [job for job in self.listed() if job.state in ("waiting", "running")]
+        return next((job for job in live if (job.data, job.name, job.settings) == same), None)
 
     def get(self, job_id: str) -> Job | None:
         """The job of that id, if the server knows it."""
@@ -191,6 +200,7 @@ class Jobs:
             try:
                 self._run(job)
             except Exception as error:  # the queue must go on
+                logger.error("unexpected error of the job %s", job.id, exc_info=error)
                 with self._lock:
                     job.message = job.message or one_line(f"{type(error).__name__}: {error}")
                     self._end(job, "failed")
@@ -233,12 +243,15 @@ class Jobs:
         job.version += 1
 
 
+def _default_name(data: str) -> str:
+    return Path(data).name or "run"
+
+
 def _spawn() -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "headstart.web.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         encoding="utf-8",
         start_new_session=os.name == "posix",  # the terminal's Ctrl-C is for the server alone
     )

@@ -8,6 +8,7 @@ import gradio as gr
 
 from headstart.web import tabs
 from headstart.web.answers import quiet
+from headstart.web.fields import Page
 from headstart.web.jobs import Jobs
 from headstart.web.tabs import augment, convolution
 from headstart.web.tabs.predict import IMAGENET
@@ -29,7 +30,7 @@ A pretrained network, your pictures, and the best classifier that can be had of 
 def build_page(work: Workspace, jobs: Jobs) -> gr.Blocks:
     """All tabs."""
     page: gr.Blocks
-    with gr.Blocks(title="Headstart", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with Page(title="Headstart", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown(INTRO)
         with gr.Tabs(overflow_behavior="wrap"):  # on a phone too, all of them are seen
             with gr.Tab("Train"):

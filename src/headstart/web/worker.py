@@ -8,6 +8,7 @@ A process can be stopped at any moment, gives its memory back, and takes nobody 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from headstart.runs.blocks import Blocks
     from headstart.runs.choose import Candidate
 
+logger = logging.getLogger(__name__)
+
 EVERY_S = 0.2  # between two lines of the same stage
 
 Tell = Callable[[dict[str, Any]], None]
@@ -30,6 +33,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 def main() -> int:
     """Run the fit that standard input describes; 0 done, 1 failed, 130 stopped."""
+    logging.basicConfig(format="headstart: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell may ignore it
     out = _own_stdout()
     lock = threading.Lock()
@@ -65,7 +69,8 @@ def work(task: dict[str, Any], tell: Tell) -> int:
         return 1
     except BrokenPipeError:
         raise
-    except Exception as error:  # the last net: the page shows one line
+    except Exception as error:  # the last net: the page shows one line, the log has the traceback
+        logger.error("unexpected error in a job", exc_info=error)
         text = one_line(f"unexpected {type(error).__name__}: {error}")
         tell({"event": "failed", "message": f"{text} (a bug: please report it)"})
         return 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from headstart.data.archives import data_root, unpack_zip
 from headstart.errors import DataError, RunError, one_line
 from headstart.files import digest_file
+from headstart.home import expand
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -39,6 +40,7 @@ class Workspace:
     def __init__(self, runs: Path) -> None:
         self.runs = runs.absolute()
         self.network_lock = threading.Lock()
+        self._unpack_lock = threading.Lock()
         self.network = functools.lru_cache(maxsize=2)(_load)
         self._run = functools.lru_cache(maxsize=4)(_open_run)
         self._images = functools.lru_cache(maxsize=2)(_training_images)
@@ -84,9 +86,21 @@ class Workspace:
         digest = digest_file(archive)[:8]
         stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in archive.stem).strip("-")
         folder = self.runs / UPLOADS / digest / (stem or "pictures")
-        if not folder.is_dir():
-            unpack_zip(archive, folder, name=archive.name)
+        with self._unpack_lock:
+            if not folder.is_dir():
+                unpack_zip(archive, folder, name=archive.name)
         return data_root(folder)
+
+
+def folder_at(text: str) -> Path:
+    """The folder that was typed, ``~`` written out; the home folder where nothing was.
+
+    Raises
+    ------
+    InputError
+        ``~`` names a home folder that is not known.
+    """
+    return expand(text.strip() or "~").absolute()
 
 
 def folders_in(path: Path) -> list[str]:
@@ -99,9 +113,10 @@ def folders_in(path: Path) -> list[str]:
     """
     try:
         found = [p.name for p in path.iterdir() if not p.name.startswith(".") and p.is_dir()]
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"cannot look into {one_line(str(path))} ({error.strerror}): give another folder"
+            f"cannot look into {one_line(str(path))} ({reason}): give another folder"
         ) from error
     return sorted(found, key=str.lower)[:N_FOLDERS]
 

@@ -29,7 +29,7 @@ function build() {
   if (grid.contains(document.activeElement)) return;  // never under the hands of who types
   let rows;
   try { rows = JSON.parse(props.value); } catch (error) { return; }
-  grid.style.gridTemplateColumns = `repeat(${rows.length}, auto)`;
+  grid.style.gridTemplateColumns = `repeat(${rows.length}, minmax(0, 4.2rem))`;
   grid.replaceChildren(...rows.flatMap((row, i) => row.map((value, j) => {
     const input = document.createElement('input');
     input.type = 'number'; input.step = 'any'; input.required = true; input.value = value;
@@ -76,7 +76,7 @@ def convolution_tab() -> None:
         with gr.Column(scale=2, min_width=320):
             picture = gr.Image(
                 label="Picture (empty: a sample)", type="filepath", height=200,
-                sources=["upload", "webcam", "clipboard"],
+                sources=["upload", "webcam", "clipboard"], elem_id="convolution-picture",
             )  # fmt: skip
             result = gr.HTML(elem_id="convolved")
     gallery.input(_from_gallery, gallery, [grid, typed, divisor, side], **quiet())

@@ -10,7 +10,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from headstart.web import html
-from headstart.web.answers import answered, quiet, told
+from headstart.web.answers import answered, describe, quiet
 from headstart.web.workspace import Workspace, backbones_here
 
 N_MAPS = 23
@@ -77,7 +77,7 @@ def _taps(work: Workspace) -> Callable[[str], tuple[Any, Any]]:
         try:
             names = _mapped(work, name)
         except Exception as error:
-            return gr.Dropdown(choices=[], value=None), html.alert(told(error))
+            return gr.Dropdown(choices=[], value=None), html.alert(describe(error))
         return gr.Dropdown(choices=names, value=names[0]), gr.skip()
 
     return taps

@@ -11,14 +11,15 @@ import gradio as gr
 from markupsafe import Markup
 
 from headstart.errors import InputError
-from headstart.home import expand, home_folder
 from headstart.web import html
-from headstart.web.answers import answered, quiet, told
+from headstart.web.answers import answered, describe, quiet
 from headstart.web.jobs import Jobs
-from headstart.web.workspace import Workspace, backbones_here, folders_in
+from headstart.web.workspace import Workspace, backbones_here, folder_at, folders_in
 
 UP = ".. (one up)"
 TICK_S = 1.0
+NO_DATA = "there is no data yet: type or choose a folder, or drop a zip and wait for its upload"
+UNDER_WAY = "This training is already under way; change a setting or the name to start another."
 # The address names the job, so that a reload, or a friend's look, finds it again.
 REMEMBER = """(id) => {
   if (id) history.replaceState(null, '', '?job=' + encodeURIComponent(id));
@@ -35,11 +36,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
                 placeholder="/home/me/photos",
                 elem_id="folder",
             )
-            inside = gr.Dropdown(
-                label="Open a folder inside it",
-                choices=_folders(str(home_folder() or Path.cwd())),
-                value=None,
-            )
+            inside = gr.Dropdown(label="Open a folder inside it", choices=_folders(""), value=None)
             archive = gr.File(label="Or drop a zip", file_types=[".zip"], height=140)
             look = gr.Button("Look at the data", elem_id="look")
             with gr.Accordion("Settings", open=False):
@@ -73,14 +70,20 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
     seen = gr.State({})
 
     settings = [backbone, sizes, budget, share, seed]
-    inside.input(_opened, [folder, inside], [folder, inside, wrong], **quiet())
-    folder.blur(_choices, folder, inside, **quiet())
+    inside.select(_opened, [folder, inside], [folder, inside, wrong], **quiet())
+    # While it is typed, not when it is left: Gradio fails where the choices of an open list change.
+    folder.change(
+        lambda text: gr.Dropdown(choices=_folders(text), value=None), folder, inside,
+        trigger_mode="always_last", **quiet(),
+    )  # fmt: skip
     archive.upload(
         _unpacker(work), [archive, share, seed], [folder, found], show_progress_on=found,
         api_visibility="private",
     )  # fmt: skip
     look.click(_look, [folder, share, seed], found, api_visibility="private")
-    start.click(_starter(jobs), [folder, name, *settings], [listed, wrong], **quiet())
+    start.click(
+        _starter(work, jobs), [folder, archive, name, *settings], [listed, wrong], **quiet()
+    )
     stop.click(_stopper(jobs), listed, wrong, **quiet())
     tick = _ticker(work, jobs)
     listed.change(None, listed, None, js=REMEMBER)
@@ -92,25 +95,28 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
 
 
 def _folders(text: str) -> list[str]:
-    return [UP, *folders_in(expand(text or "~"))]
-
-
-def _choices(text: str) -> Any:
-    """What can be opened in the folder that was typed; nothing where it cannot be read."""
+    """What can be opened from the folder that was typed; only its parent where it cannot be read."""
     try:
-        return gr.Dropdown(choices=_folders(text), value=None)
+        return [UP, *folders_in(folder_at(text))]
     except InputError:
-        return gr.Dropdown(choices=[UP], value=None)
+        return [UP]
 
 
-def _opened(text: str, chosen: str) -> tuple[Any, Any, str]:
+def _data(text: str) -> str:
+    """What was typed: a folder, a table, an address or a data set's name; ``~`` is written out."""
+    typed = text.strip()
+    return str(folder_at(typed)) if typed.startswith("~") else typed
+
+
+def _opened(text: str, chosen: str | None) -> tuple[Any, Any, str]:
     """Go into a folder, or one up."""
-    here = expand(text or "~").absolute()
-    there = here.parent if chosen == UP else here / chosen
     try:
-        return str(there), gr.Dropdown(choices=_folders(str(there)), value=None), ""
-    except InputError as error:
-        return text, gr.Dropdown(value=None), html.alert(error)
+        here = folder_at(text)
+        there = here.parent if chosen == UP else here / (chosen or "")
+        folders_in(there)
+    except Exception as error:
+        return text, gr.Dropdown(value=None), html.alert(describe(error))
+    return str(there), gr.Dropdown(value=None), ""
 
 
 def _unpacker(work: Workspace) -> Callable[..., tuple[Any, str]]:
@@ -126,7 +132,7 @@ def _unpacker(work: Workspace) -> Callable[..., tuple[Any, str]]:
         try:
             folder = str(work.unpack(Path(archive)))
         except Exception as error:
-            return "", html.alert(told(error))
+            return "", html.alert(describe(error))
         return folder, _look(folder, share, seed, progress)
 
     return unpack
@@ -139,37 +145,50 @@ def _look(folder: str, share: float, seed: int, progress: gr.Progress = gr.Progr
     from headstart.features import cache_folder
 
     if not folder.strip():
-        return html.note("No data yet: choose a folder or drop a zip.")
+        raise InputError(NO_DATA)
 
     def tell(stage: str, done: int, total: int) -> None:
         progress((done, total), desc=stage)
 
-    data = str(expand(folder.strip()))
-    found = index(data, test_size=share, seed=int(seed), cache=cache_folder(), progress=tell)
+    found = index(
+        _data(folder), test_size=share, seed=int(seed), cache=cache_folder(), progress=tell
+    )
     return html.data_view(found)
 
 
-def _starter(jobs: Jobs) -> Callable[..., tuple[Any, str]]:
+def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
     def start(
-        folder: str, name: str, backbone: str, sizes: str, budget: str, share: float, seed: int
+        folder: str,
+        archive: str | None,
+        name: str,
+        backbone: str,
+        sizes: str,
+        budget: str,
+        share: float,
+        seed: int,
     ) -> tuple[Any, str]:
         from headstart.runs.settings import parse_seconds
 
         try:
-            if not folder.strip():
-                raise InputError("there is no data yet: choose a folder or drop a zip")
             settings: dict[str, Any] = {
                 "backbone": backbone,
                 "resolutions": _numbers(sizes),
                 "budget_s": parse_seconds(budget.strip()) if budget.strip() else None,
                 "test_size": share,
-                "seed": int(seed or 0),
+                "seed": int(seed),
             }
-            data = str(expand(folder.strip()))
-            job = jobs.start(data, name=name.strip(), settings=settings)
+            data = _data(folder)
+            if not data and archive is not None:  # started before the zip was looked at
+                data = str(work.unpack(Path(archive)))
+            if not data:
+                raise InputError(NO_DATA)
+            request: dict[str, Any] = {"name": name.strip(), "settings": settings}
+            under_way = jobs.find(data, **request)
+            job = under_way or jobs.start(data, **request)
         except Exception as error:
-            return gr.skip(), html.alert(told(error))
-        return gr.Radio(choices=_lines(jobs), value=job.id, visible=True), ""
+            return gr.skip(), html.alert(describe(error))
+        said = html.note(UNDER_WAY) if under_way else ""
+        return gr.Radio(choices=_lines(jobs), value=job.id, visible=True), said
 
     return start
 
