@@ -18,6 +18,7 @@ _HALO = "paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin
 # Distances, px, at which a label may stand off from a crowd, and what a px costs against px^2 covered.
 _FAR = (22.0, 38.0, 54.0, 70.0)
 _PER_PX_AWAY = 3.0
+_PER_LINE_PX = 8.0  # an interval is thin, but a label that it strikes through is hard to read
 
 _Scale = Callable[[float], float]
 
@@ -147,7 +148,8 @@ def bubble_plot(
         largest, area_axis, area_unit, right, bottom, _covered(points, at_x, at_y, largest)
     )
     taken = [legend[1]] if legend else []
-    placed = _place(points, at_x, at_y, largest, (_LEFT, right, _TOP, bottom), taken)
+    lines = _interval_boxes(points, at_x, at_y)
+    placed = _place(points, at_x, at_y, largest, (_LEFT, right, _TOP, bottom), taken, lines)
     body = [svg.text(y_axis, 2, 14, class_="muted small")]
     body += _y_lines(y_low, y_high, at_y, right)
     body += _x_labels(x_low, x_high, at_x, log_x, bottom)
@@ -229,6 +231,7 @@ def _place(
     largest: float,
     frame: tuple[float, float, float, float],
     taken: list[_Box],
+    lines: Sequence[_Box],
 ) -> list[_Placed]:
     """Each label beside its bubble, where it covers least of what is there already."""
     circles = [(at_x(p.x), at_y(p.y), _radius(p.area, largest)) for p in points]
@@ -238,7 +241,10 @@ def _place(
         wide = svg.text_width(svg.shorten(bubble.label), size_px=_TEXT)
         spots = _spots(x, y, r)
         costs = [
-            _cost(_label_box(*spot, wide), boxes, frame) + far * _PER_PX_AWAY for spot, far in spots
+            _cost(_label_box(*spot, wide), boxes, frame)
+            + _PER_LINE_PX * sum(_label_box(*spot, wide).overlap(line) for line in lines)
+            + far * _PER_PX_AWAY
+            for spot, far in spots
         ]
         best = spots[costs.index(min(costs))][0]
         boxes.append(_label_box(*best, wide))
@@ -362,7 +368,9 @@ def _legend(
         return sum(box.overlap(other) for other in covered)
 
     left, y = min((right - wide, _LEFT + 6), key=cost), bottom - 10
-    parts = []
+    # Paper under the legend, so that grid lines do not run through it.
+    ground = {"x": left - 6, "y": bottom - tall, "width": wide + 6, "height": tall - 2}
+    parts = [svg.element("rect", style="fill:var(--paper)", **ground)]
     for value, word in zip(reversed(sizes), reversed(words), strict=True):
         r = _radius(value, largest)
         centre = left + _LARGEST
@@ -379,9 +387,15 @@ def _covered(points: Sequence[Bubble], at_x: _Scale, at_y: _Scale, largest: floa
     for p in points:
         x, y, r = at_x(p.x), at_y(p.y), _radius(p.area, largest)
         boxes.append(_Box(x - r, y - r, x + r, y + r))
-        if p.low is not None and p.high is not None:
-            boxes.append(_Box(x - 2, at_y(p.high), x + 2, at_y(p.low)))
-    return boxes
+    return boxes + _interval_boxes(points, at_x, at_y)
+
+
+def _interval_boxes(points: Sequence[Bubble], at_x: _Scale, at_y: _Scale) -> list[_Box]:
+    return [
+        _Box(at_x(p.x) - 2, at_y(p.high), at_x(p.x) + 2, at_y(p.low))
+        for p in points
+        if p.low is not None and p.high is not None
+    ]
 
 
 def _round_down(value: float) -> float:

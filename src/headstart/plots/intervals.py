@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from headstart.plots import svg
 
 _ROW = 44
+_WORDS = 19.0  # height of the line of words above an interval
 
 _Scale = Callable[[float], float]
 
@@ -82,12 +83,12 @@ def interval_plot(
         return pad + (value - low) * scale
 
     top, bottom = 8.0, 8.0 + _ROW * len(rows)
-    body = _axis(svg.ticks(low, high), at, top, bottom)
-    if zero:
-        ends = {"x1": at(0), "x2": at(0), "y1": top, "y2": bottom}
-        body.append(svg.element("line", class_="axis", stroke_dasharray="4 3", **ends))
+    places = [at(value) for value in svg.ticks(low, high)]
+    body = _tick_labels(svg.ticks(low, high), at, bottom)
     for i, row in enumerate(rows):
-        body.append(_row(row, top + i * _ROW, at, width - pad, signed=zero))
+        y = top + i * _ROW
+        body += _levels(places, at(0) if zero else None, y + _WORDS, y + _ROW)
+        body.append(_row(row, y, at, width - pad, signed=zero))
     body.append(svg.text(axis, width / 2, bottom + 36, class_="muted small", anchor="middle"))
     return svg.figure(name, title, description, width, bottom + 42, *body)
 
@@ -125,13 +126,23 @@ def _range(rows: Sequence[IntervalRow], *, zero: bool) -> tuple[float, float]:
     return low - air, high + air
 
 
-def _axis(values: Sequence[float], at: _Scale, top: float, bottom: float) -> list[str]:
-    parts = []
-    for value, label in zip(values, svg.tick_labels(values), strict=True):
-        x = at(value)
-        parts.append(svg.element("line", x1=x, x2=x, y1=top, y2=bottom, class_="line"))
-        parts.append(svg.text(label, x, bottom + 17, class_="muted small", anchor="middle"))
+def _levels(places: Sequence[float], zero: float | None, top: float, bottom: float) -> list[str]:
+    """Grid lines and zero beside one interval; they stop at the words, so none runs through them."""
+    ends = {"y1": top, "y2": bottom}
+    parts = [svg.element("line", x1=x, x2=x, class_="line", **ends) for x in places]
+    if zero is not None:
+        dashed = svg.element(
+            "line", x1=zero, x2=zero, class_="axis", stroke_dasharray="4 3", **ends
+        )
+        parts.append(dashed)
     return parts
+
+
+def _tick_labels(values: Sequence[float], at: _Scale, bottom: float) -> list[str]:
+    return [
+        svg.text(label, at(value), bottom + 17, class_="muted small", anchor="middle")
+        for value, label in zip(values, svg.tick_labels(values), strict=True)
+    ]
 
 
 def _written(value: float, *, signed: bool) -> str:
@@ -147,8 +158,6 @@ def _row(row: IntervalRow, y: float, at: _Scale, right: float, *, signed: bool) 
     label_x = 24.0 if row.mark else 10.0
     parts = [
         svg.tip(f"{row.label}: {written}"),
-        # Paper under the words, so that grid lines do not run through them.
-        svg.element("rect", x=0, y=y + 3, width=right + 10, height=15, style="fill:var(--paper)"),
         svg.text(
             svg.shorten(row.label, 30),
             label_x,

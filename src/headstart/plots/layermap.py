@@ -45,7 +45,8 @@ def layer_map(
     """
     left = max(svg.text_width(svg.shorten(tap)) for tap in taps) + 12
     # Room for the legend below, which needs the width of eight swatches.
-    cell = max(72.0, min(120.0, (345 - left) / len(resolutions)))
+    widest = max((svg.text_width(f"{size} px") for size in resolutions), default=0.0)
+    cell = max(72.0, widest + 6, min(120.0, (345 - left) / len(resolutions)))
     top = 42
     best = max(values.values(), default=0.0)
     body = [svg.text("resolution", left, 14, class_="muted small")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from headstart.plots import svg
 
-_LEFT, _TOP, _FOOT, _ROW = 52.0, 30.0, 46.0, 18.0
+_LEFT, _RIGHT, _TOP, _FOOT, _ROW = 52.0, 14.0, 30.0, 46.0, 18.0
 # On a logarithmic axis, how many times beyond the values the intervals may stretch it.
 _REACH = 30.0
 # Colour, dashes and the sign of the points: lines differ in all three, so none is told by colour alone.
@@ -173,7 +173,7 @@ def _frame(
         air = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
         low, high = low - air, high + air
     return _Frame(
-        _LEFT, width - 14, _TOP, height - _FOOT, min(xs), max(xs), low, high, log_x, log_y
+        _LEFT, width - _RIGHT, _TOP, height - _FOOT, min(xs), max(xs), low, high, log_x, log_y
     )
 
 
@@ -214,11 +214,12 @@ def _x_axis(frame: _Frame, named: Sequence[tuple[float, str]], axis: str) -> lis
         parts.append(
             svg.element("line", x1=x, x2=x, y1=frame.bottom, y2=frame.bottom + 4, class_="axis")
         )
-        if x - half > last + 4:
+        centre = min(x, frame.right + _RIGHT - half)  # the last label is not cut off
+        if centre - half > last + 4:
             parts.append(
-                svg.text(label, x, frame.bottom + 17, class_="muted small", anchor="middle")
+                svg.text(label, centre, frame.bottom + 17, class_="muted small", anchor="middle")
             )
-            last = x + half
+            last = centre + half
     middle = (frame.left + frame.right) / 2
     parts.append(svg.text(axis, middle, frame.bottom + 36, class_="muted small", anchor="middle"))
     return parts

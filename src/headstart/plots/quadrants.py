@@ -78,13 +78,8 @@ def quadrant_plot(
     body += _references(references, at_y, right)
     x, y = at_x(point[0]), at_y(point[1])
     body.append(svg.element("circle", svg.tip(label), cx=x, cy=y, r=7, class_="accent"))
-    is_late = x > (_LEFT + right) / 2
-    body.append(
-        svg.text(
-            svg.shorten(label), x - 12 if is_late else x + 12, y + 4, class_="strong",
-            anchor="end" if is_late else "start",
-        )
-    )  # fmt: skip
+    label_x, label_y, anchor = _beside(x, y, svg.shorten(label), (middle_x, middle_y), right)
+    body.append(svg.text(svg.shorten(label), label_x, label_y, class_="strong", anchor=anchor))
     body.append(
         svg.text(x_axis, (_LEFT + right) / 2, height - 10, class_="muted small", anchor="middle")
     )
@@ -93,6 +88,20 @@ def quadrant_plot(
 
 _Scale = Callable[[float], float]
 _Box = tuple[float, float, float, float]
+
+
+def _beside(
+    x: float, y: float, label: str, middle: tuple[float, float], right: float
+) -> tuple[float, float, str]:
+    """Where the dot's label stands so that no border of a field runs through it, and its anchor."""
+    wide = svg.text_width(label)
+    past = [edge for edge in (middle[0], right) if x < edge < x + 16 + wide]
+    before = [edge for edge in (_LEFT, middle[0]) if x - 16 - wide < edge < x]
+    is_left = bool(past) and len(before) < len(past) if past or before else x > (_LEFT + right) / 2
+    place = y + 4
+    if abs(y - middle[1]) < 14:  # the border between the upper and the lower fields
+        place = middle[1] - 12 if y <= middle[1] else middle[1] + 20
+    return (x - 12, place, "end") if is_left else (x + 12, place, "start")
 
 
 def _span(threshold: float, values: Sequence[float]) -> tuple[float, float]:
