@@ -25,12 +25,20 @@ if TYPE_CHECKING:
 def console(*, stderr: bool = False) -> Console:
     """A Rich console; it heeds NO_COLOR and the terminal's width.
 
-    Whatever it is given to show, names that would steer the terminal come out escaped.
+    Whatever it is given to show, names that would steer the terminal come out escaped, and no cell
+    of a table is cut off.
     """
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
+    from rich.table import Table
 
-    class Escaping(Console):
+    from headstart.cli.fitting import fitted
+
+    class Careful(Console):
+        def print(self, *objects: Any, **how: Any) -> None:
+            shown = [fitted(o, self) if isinstance(o, Table) else o for o in objects]
+            super().print(*shown, **how)
+
         def render(
             self, renderable: RenderableType, options: ConsoleOptions | None = None
         ) -> Iterator[Segment]:
@@ -38,7 +46,7 @@ def console(*, stderr: bool = False) -> Console:
                 text, style, control = segment
                 yield segment if control else Segment(_visible_lines(text), style)
 
-    return Escaping(stderr=stderr, highlight=False, soft_wrap=False)
+    return Careful(stderr=stderr, highlight=False, soft_wrap=False)
 
 
 def _visible_lines(text: str) -> str:

@@ -28,8 +28,6 @@ def list_(as_json: options.AsJsonObject = False) -> None:
 
         headstart store list
     """
-    from headstart.features.inventory import KINDS
-
     inventory = inventory_here()
     if as_json:
         echo_json(_as_json(inventory))
@@ -40,9 +38,8 @@ def list_(as_json: options.AsJsonObject = False) -> None:
     )
     if inventory.features:
         out.print(_feature_table(inventory.features))
-    for kind, n_items, n_bytes, last_used in _by_kind(inventory):
-        words = f"{kind + '/':<13} {KINDS[kind].words:<36}"
-        out.print(f"{words} {n_items:>6,} {size(n_bytes):>9}  {_when(last_used)}", markup=False)
+    if kinds := _by_kind(inventory):
+        out.print(_kind_table(kinds))
     for line in _left_alone(inventory):
         out.print(line, markup=False, soft_wrap=True)
 
@@ -53,7 +50,7 @@ def _feature_table(keys: Sequence[Features]) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("network", overflow="fold", min_width=27)
+    table.add_column("network", overflow="fold")
     table.add_column("px", justify="right")
     table.add_column("how")
     for name in ("rows", "size", "last used"):
@@ -70,6 +67,25 @@ def _feature_table(keys: Sequence[Features]) -> Table:
             escape(name), f"{key.size_px or ''}", escape(how), f"{key.n_rows:,}{bad}",
             size(key.n_bytes), _when(key.last_used),
         )  # fmt: skip
+    return table
+
+
+def _kind_table(kinds: Sequence[tuple[str, int, int, float]]) -> Table:
+    """One row a kind of what is not features: items, size, last use."""
+    from rich import box
+    from rich.table import Table
+
+    from headstart.features.inventory import KINDS
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("folder")
+    table.add_column("what it holds")
+    for name in ("files", "size", "last used"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for kind, n_items, n_bytes, last_used in kinds:
+        table.add_row(
+            f"{kind}/", KINDS[kind].words, f"{n_items:,}", size(n_bytes), _when(last_used)
+        )
     return table
 
 

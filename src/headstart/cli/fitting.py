@@ -1,0 +1,102 @@
+"""Tables in terminals that are too narrow for them: no cell is cut off."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Column, Table
+    from rich.text import Text
+
+_FOLDED = 16  # columns that a long name is given at least
+_GAP = "   "
+
+
+def fitted(table: Table, out: Console) -> RenderableType:
+    """The table with its columns narrowed to the terminal, or its rows one below the other.
+
+    Numbers stay whole and text is wrapped between words. Where that is not enough, each row becomes a
+    line with its name and below it its other cells, each after the header of its column.
+    """
+    from rich.measure import Measurement
+
+    widest = [max(map(_width, _lines(column, out)), default=0) for column in table.columns]
+    measured = Measurement.get(out, out.options.update(max_width=100_000, width=100_000), table)
+    if measured.maximum <= out.width:
+        return table
+    between = measured.maximum - sum(widest)
+    least = [_least(column, out) for column in table.columns]
+    spare = out.width - between - sum(least)
+    if spare < 0:
+        return _stacked(table, out)
+    # Names are kept whole first, for other text wraps between words; then what needs little is given it.
+    is_text = [column.overflow != "fold" for column in table.columns]
+    for i in sorted(range(len(widest)), key=lambda i: (is_text[i], widest[i] - least[i])):
+        more = min(widest[i] - least[i], spare)
+        spare -= more
+        column = table.columns[i]
+        column.width, column.no_wrap, column.overflow = least[i] + more, False, "fold"
+    return table
+
+
+def _text(cell: Any, out: Console) -> Text:
+    return out.render_str(cell) if isinstance(cell, str) else cell
+
+
+def _width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _lines(column: Column, out: Console) -> list[str]:
+    cells = (_text(cell, out).plain for cell in (column.header, *column.cells))
+    return [line for cell in cells for line in cell.split("\n")]
+
+
+def _least(column: Column, out: Console) -> int:
+    """The columns that must be there: whole numbers, words of a text, the start of a long name."""
+    header = max(map(_width, _text(column.header, out).plain.split()), default=0)
+    cells = [line for c in column.cells for line in _text(c, out).plain.split("\n")]
+    if column.justify != "right":
+        words = [word for line in cells for word in line.split()]
+        longest = max(map(_width, words), default=0)
+        return max(header, min(longest, _FOLDED) if column.overflow == "fold" else longest)
+    return max(header, max(map(_width, cells), default=0))
+
+
+def _stacked(table: Table, out: Console) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    first, *others = table.columns
+    headers = [" ".join(_text(column.header, out).plain.split()) for column in others]
+    parts: list[RenderableType] = [""]
+    if table.title:
+        parts += [_text(table.title, out), ""]
+    for row, name, *cells in zip(
+        table.rows, first.cells, *(column.cells for column in others), strict=True
+    ):
+        said = [" ".join(_text(cell, out).plain.split()) for cell in cells]
+        pairs = [f"{h}: {s}" if h else s for h, s in zip(headers, said, strict=True) if s]
+        lines = [_text(name, out).plain or "-"]
+        for line in _filled(pairs, out.width - 2):
+            lines += wrap(line, out.width, initial_indent="  ", subsequent_indent="    ")
+        parts.append(Text("\n".join(lines), style=row.style or "", overflow="fold"))
+    parts.append("")
+    if table.caption:
+        parts.append(Text(" ".join(_text(table.caption, out).plain.split()), style="dim"))
+    return Group(*parts)
+
+
+def _filled(pairs: list[str], width: int) -> list[str]:
+    """As many pairs in a line as fit."""
+    lines: list[str] = []
+    for pair in pairs:
+        if lines and _width(lines[-1]) + len(_GAP) + _width(pair) <= width:
+            lines[-1] += _GAP + pair
+        else:
+            lines.append(pair)
+    return lines
