@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headstart import fit, plots
-from headstart.runs.report import render
+from headstart.runs.report import comparison, render
 from headstart.runs.report.pages import Section, Table, render_page
 from headstart.runs.report.side_by_side import comparison_page
 from headstart.runs.run import Run
@@ -18,7 +18,7 @@ from headstart.runs.side_by_side import side_by_side
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from examples import big, example_run, scenes, tiny
+from examples import big, example_run, regimes, scenes, tiny
 
 DESK, PHONE = (1280, 900), (390, 844)
 Pages = dict[str, str]
@@ -61,6 +61,7 @@ def pages(
         "scenes": render(example_run(), scenes(), {}),
         "tiny": render(example_run(), tiny(), {}),
         "big": render(example_run(), big(), {}),
+        "regimes": comparison.render(regimes()),
         "side-by-side": comparison_page(side_by_side([run, small])),
         "wide": wide_page(),
     }
@@ -94,7 +95,7 @@ def visit(browser: Any, pages: dict[str, Path]) -> Iterator[Callable[..., Any]]:
     assert faults == []
 
 
-NAMES = ["run", "scenes", "tiny", "big", "side-by-side", "wide"]
+NAMES = ["run", "scenes", "tiny", "big", "regimes", "side-by-side", "wide"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -117,6 +118,21 @@ def test_page__fits_a_phone(name: str, visit: Callable[..., Any]) -> None:
         .map(e => e.textContent.slice(0, 80))"""
     )
     assert cut == []
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+@pytest.mark.parametrize("name", NAMES)
+def test_page__nothing_is_cut_or_stacked(
+    name: str, width: int, visit: Callable[..., Any], layout_faults: Callable[[Any], list[str]]
+) -> None:
+    page = visit(name, (width, 900))
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert layout_faults(page) == []
+    cut = page.evaluate(
+        """[...document.querySelectorAll('.scroll:has(table):not(.tall)')]
+        .filter(e => e.scrollWidth > e.clientWidth).map(e => e.getAttribute('aria-label'))"""
+    )
+    assert cut == [] or width < 1280 or name == "wide"  # that one has too many columns for any desk
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
