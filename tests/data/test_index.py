@@ -461,3 +461,56 @@ def test_index__names_the_classes_that_a_held_out_side_lacks(tree) -> None:
     )  # fmt: skip
     assert "no test images of 1 class: 'owl'" in found.notes
     assert "no validation images of 2 classes: 'dog', 'owl'" in found.notes
+
+
+def test_index__notes_labels_that_look_the_same_and_merges_them_when_asked(tree) -> None:
+    names = [f"{c}/{i}.png" for c in ("Cat", "cat ", "dog") for i in range(3)] + ["Cat/3.png"]
+    root = tree({name: seed for seed, name in enumerate(names)})
+    found = index(root)
+    assert found.classes == ("Cat", "cat ", "dog")
+    assert any(
+        n.startswith("the labels 'Cat' (4 images) and 'cat ' (3 images)") for n in found.notes
+    )
+    merged = index(root, merge_labels=True)
+    assert merged.classes == ("Cat", "dog")
+    assert len(merged) == len(found)
+    assert any("merged labels" in n and "into 'Cat' (4 images)" in n for n in merged.notes)
+    assert not any(n.startswith("the labels") for n in merged.notes)
+
+
+def test_index__merges_labels_of_a_table(pets: Path) -> None:
+    rows = [f"cat/{i}.png,{label}" for i, label in enumerate(["1", "1.0", "01", "1", "1"])]
+    rows += [f"dog/{i}.png,nan" for i in range(5)]
+    (pets / "table.csv").write_text("path,label\n" + "\n".join(rows))
+    assert index(pets / "table.csv", merge_labels=True).classes == ("1", "nan")
+    assert any("'nan' (5 images)" in n for n in index(pets / "table.csv", merge_labels=True).notes)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "shown"),
+    [("Coast", "coast", "'Coast'"), ("Caf\u00e9", "Cafe\u0301", r"'Cafe\\u0301'")],
+)
+def test_index__names_the_twin_of_a_class_without_training_images(tree, train, test, shown) -> None:
+    names = [f"train/{c}/{i}.png" for c in (train, "bar") for i in range(3)]
+    names += [f"test/{c}/{i}.png" for c in (test, "bar") for i in range(2)]
+    root = tree({name: seed for seed, name in enumerate(names)})
+    with pytest.raises(DataError, match=f"no training images.*{shown}.*--merge-labels"):
+        index(root)
+    found = index(root, merge_labels=True)
+    assert set(found.classes) == {"bar", train}
+    assert (len(found.train), len(found.test)) == (6, 4)
+
+
+def test_index__names_the_twin_of_a_class_with_one_image(tree) -> None:
+    names = [f"{c}/{i}.png" for c in ("cat", "dog") for i in range(3)] + ["Cat/0.png"]
+    with pytest.raises(DataError, match=r"class 'Cat' has one image .*'Cat' and 'cat' differ"):
+        index(tree({name: seed for seed, name in enumerate(names)}))
+
+
+def test_index__reads_the_folders_that_are_asked_for(tree) -> None:
+    names = [f"p{p}/{c}/{i}.png" for p in range(3) for c in ("ill", "well") for i in range(2)]
+    root = tree({name: seed for seed, name in enumerate(names)})
+    with pytest.raises(DataError, match="--classes-from inner"):
+        index(root)
+    assert index(root, classes_from="inner").classes == ("ill", "well")
+    assert index(root, classes_from="outer").classes == ("p0", "p1", "p2")

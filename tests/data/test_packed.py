@@ -334,3 +334,15 @@ def test_index__a_folder_with_colons_in_its_name_is_no_chain(tmp_path: Path) -> 
     folder.mkdir()
     with pytest.raises(DataError, match="no images"):
         index(str(folder), cache=tmp_path / "cache")
+
+
+def test_index__of_a_folder_url_refuses_what_a_folder_does(
+    made: list[Picture], tmp_path: Path
+) -> None:
+    for patient in ("p0", "p1"):
+        write_folder(tmp_path / "set" / patient, made)
+    url = f"file://{tmp_path}/set"
+    with pytest.raises(DataError, match="folders of the same names"):
+        index(url, cache=tmp_path / "cache")
+    found = index(url, classes_from="inner", cache=tmp_path / "cache")
+    assert found.classes == ("cat", "dog")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data.sources import list_folder
+from headstart.data.folders import list_folder
 from headstart.data.splitfile import apply_split_file
 from headstart.errors import DataError
 

@@ -315,3 +315,21 @@ def test_index_texts__json_nested_beyond_measure_is_one_line(tmp_path: Path) -> 
     with pytest.raises(DataError, match="line 1 is not JSON") as caught:
         index_texts(path)
     assert "\n" not in str(caught.value)
+
+
+def test_index_texts__notes_labels_that_look_the_same_and_merges_them_when_asked(tmp_path) -> None:
+    rows = [(text, label.title() if i % 3 == 0 else label) for i, (text, label) in enumerate(ROWS)]
+    path = _csv(tmp_path, *rows)
+    found = index_texts(path)
+    assert found.classes == ("Neg", "Pos", "neg", "pos")
+    assert any(n.startswith("the labels 'Neg' (") and "'pos'" in n for n in found.notes)
+    merged = index_texts(path, merge_labels=True)
+    assert merged.classes == ("neg", "pos")
+    assert any("merged labels that look the same" in n for n in merged.notes)
+
+
+@pytest.mark.parametrize("label", ["nan", "None", "\u200b"])
+def test_index_texts__notes_labels_that_stand_for_nothing(tmp_path, label) -> None:
+    rows = [*ROWS, *((f"a text without a label, {i}", label) for i in range(4))]
+    notes = index_texts(_csv(tmp_path, *rows)).notes
+    assert any("(4 texts)" in n and "missing value" in n for n in notes)

@@ -15,7 +15,7 @@ from headstart.cli.views import views
 
 if TYPE_CHECKING:
     from headstart.augment import Found
-    from headstart.data import Record
+    from headstart.data import Index, Record
 
 logger = logging.getLogger(__name__)
 app = typer.Typer(no_args_is_help=True, help="Vary training images: look at a policy, learn one.")
@@ -40,6 +40,8 @@ def preview(
     n_draws: Annotated[int, typer.Option("--draws", help="Draws an image.", min=1, max=20)] = 5,
     size_px: Annotated[int, typer.Option("--size", help="Side in pixels.", min=16, max=512)] = 160,
     seed: Annotated[int, typer.Option(help="Of the images shown and of the draws.", min=0)] = 0,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     as_json: Annotated[bool, typer.Option("--json", help="The policy and the path.")] = False,
 ) -> None:
     """Write a picture of what a policy does to your images.
@@ -58,7 +60,10 @@ def preview(
     chosen = parse_policy(policy)
     _check_picture(out)
     with progress_bars(quiet=as_json) as progress:
-        records, _ = _training_records(data, n_images, seed, progress)
+        indexed = options.index_data(
+            data, classes_from=classes_from, merge_labels=merge_labels, progress=progress
+        )
+        records, _ = _training_records(indexed, n_images, seed)
         images = _read(records, round(size_px * MARGIN), progress)
     grid = preview_grid(
         chosen, images, [r.label for r in records], n_draws=n_draws, size_px=size_px, seed=seed
@@ -81,6 +86,8 @@ def search(
     ] = 1000,
     size_px: Annotated[int, typer.Option("--size", help="Side in pixels.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the images taken and of the search.", min=0)] = 0,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the policy.")] = False,
 ) -> None:
     """Learn an augmentation policy by gradient (Faster AutoAugment).
@@ -105,7 +112,10 @@ def search(
         budget_s=parse_seconds(budget), n_steps=steps, size_px=size_px, seed=seed
     )
     with progress_bars(quiet=as_json) as progress:
-        records, classes = _training_records(data, n_images, seed, progress)
+        indexed = options.index_data(
+            data, classes_from=classes_from, merge_labels=merge_labels, progress=progress
+        )
+        records, classes = _training_records(indexed, n_images, seed)
         found = _search(records, classes, settings, progress)
     text = json.dumps(found.to_dict(), indent=1)
     write_atomically(out, f"{text}\n".encode())
@@ -130,6 +140,8 @@ def trial(
     weights: options.Weights = None,
     arch: options.Arch = None,
     split: options.Split = None,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/DATA-augment")] = None,
     as_json: options.AsJson = False,
@@ -157,7 +169,14 @@ def trial(
     wanted = {name: None if name == "learnt" else parse_policy(name) for name in names}
     net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
-        indexed = options.index_data(data, split=split, seed=seed, progress=progress)
+        indexed = options.index_data(
+            data,
+            split=split,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
+        )
         compared: dict[str, tuple[Any, float]] = {"basic": ("basic", 0.0)}
         for name, policy in wanted.items():
             found = (policy, 0.0) if policy else _learnt(indexed, budget_s, seed, progress)
@@ -243,11 +262,8 @@ def _shuffled(records: list[Record], n: int, seed: int) -> list[Record]:
     return mixed[:n]
 
 
-def _training_records(
-    data: str, n_images: int, seed: int, progress: Any
-) -> tuple[list[Record], list[str]]:
+def _training_records(indexed: Index, n_images: int, seed: int) -> tuple[list[Record], list[str]]:
     """A seeded choice of training images, and all classes."""
-    indexed = options.index_data(data, progress=progress)
     records = list(indexed.train or indexed.records)
     return _shuffled(records, n_images, seed), list(indexed.classes)
 

@@ -67,6 +67,10 @@ class Bars:
         rate = f"{speed:,.0f}/s" if speed else ""
         self.shown.update(task, completed=done, total=total, rate=rate)
 
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self.shown.console.print(line, markup=False, soft_wrap=True)
+
     def on_epoch(self, history: tuple[Epoch, ...]) -> None:
         """Draw the curves anew."""
         from headstart.finetune.history import curves_of

@@ -49,6 +49,8 @@ def sift(
     size: options.Size = None,
     split: options.Split = None,
     test_size: options.TestSize = 0.2,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     seed: Seed = 0,
     device: options.Device = None,
     out: Out = None,
@@ -88,7 +90,17 @@ def sift(
         )  # fmt: skip
 
     folder = out or options.default_folder(data, "baseline")
-    found = _compared(compare, data, backbone, split, test_size, seed, quiet=as_json)
+    found = _compared(
+        compare,
+        data,
+        backbone,
+        split,
+        test_size,
+        seed,
+        classes_from=classes_from,
+        merge_labels=merge_labels,
+        quiet=as_json,
+    )
     _write_and_show(found, folder, "sift", as_json=as_json)
 
 
@@ -99,6 +111,8 @@ def pixels(
     size: options.Size = None,
     split: options.Split = None,
     test_size: options.TestSize = 0.2,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     seed: Seed = 0,
     device: options.Device = None,
     out: Out = None,
@@ -120,7 +134,17 @@ def pixels(
         )  # fmt: skip
 
     folder = out or options.default_folder(data, "baseline")
-    found = _compared(compare, data, backbone, split, test_size, seed, quiet=as_json)
+    found = _compared(
+        compare,
+        data,
+        backbone,
+        split,
+        test_size,
+        seed,
+        classes_from=classes_from,
+        merge_labels=merge_labels,
+        quiet=as_json,
+    )
     _write_and_show(found, folder, "pixels", as_json=as_json)
 
 
@@ -132,6 +156,8 @@ def _compared(
     test_size: float,
     seed: int,
     *,
+    classes_from: str,
+    merge_labels: bool,
     quiet: bool,
 ) -> dict[str, Any]:
     from headstart.backbones import load
@@ -139,9 +165,16 @@ def _compared(
     net = None if backbone == "none" else load(backbone)
     with progress_bars(quiet=quiet) as progress:
         indexed = options.index_data(
-            data, split=split, test_size=test_size, seed=seed, progress=progress
+            data,
+            split=split,
+            test_size=test_size,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
         )
-        return compare(indexed, net, progress)
+        found = compare(indexed, net, progress)
+        return found | {"classes": list(indexed.classes), "notes": list(indexed.notes)}
 
 
 def _write_and_show(found: Mapping[str, Any], folder: Path, name: str, *, as_json: bool) -> None:

@@ -27,6 +27,8 @@ def compare(
     seed: options.SplitSeed = 0,
     split: options.Split = None,
     test_size: options.TestSize = 0.2,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/DATA-compare")] = None,
     as_json: options.AsJson = False,
@@ -43,12 +45,19 @@ def compare(
     """
     from headstart.cli.transfer.scores import named_backbones
     from headstart.runs.report.backbones import backbone_sections
+    from headstart.runs.report.pages import data_section
     from headstart.transfer.backbones import compare_backbones
 
     nets = named_backbones(backbones)
     with progress_bars(quiet=as_json) as progress:
         indexed = options.index_data(
-            data, split=split, test_size=test_size, seed=seed, progress=progress
+            data,
+            split=split,
+            test_size=test_size,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
         )
         measured = compare_backbones(
             indexed, nets, size_px=size, seed=seed, device=device, progress=progress
@@ -60,7 +69,7 @@ def compare(
         found,
         _show,
         title=f"Backbones on {indexed.root.name}",
-        sections=backbone_sections(found),
+        sections=[*backbone_sections(found), data_section(indexed)],
         as_json=as_json,
     )
 

@@ -50,6 +50,8 @@ def run_comparison(
     figures = {
         "title": title,
         "data": indexed.root.name,
+        "classes": list(indexed.classes),
+        "notes": list(indexed.notes),
         "backbone": net.name,
         "size_px": size_px or net.preprocessing.size_px,
         **found.to_dict(),

@@ -121,6 +121,9 @@ class Shown(Protocol):
     def on_epoch(self, history: tuple[Epoch, ...]) -> None:
         """Show the epochs so far."""
 
+    def say(self, line: str) -> None:
+        """Show a line on the data."""
+
 
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[Shown]:
@@ -150,6 +153,9 @@ class _Quiet:
     def on_epoch(self, history: tuple[Epoch, ...]) -> None:
         """Nothing."""
 
+    def say(self, line: str) -> None:
+        """Nothing."""
+
 
 class _Lines:
     """One line a finished stage and epoch, for files and pipes."""
@@ -161,6 +167,9 @@ class _Lines:
         if done >= total and stage not in self._finished:
             self._finished.add(stage)
             print(f"{stage}: {total:,} done", file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
 
     def on_epoch(self, history: tuple[Epoch, ...]) -> None:
         last = history[-1]

@@ -54,6 +54,8 @@ def extract(
     ] = None,
     label_column: options.LabelColumn = None,
     split_column: options.SplitColumn = None,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     precision: options.Precision = "auto",
     device: options.Device = None,
     as_json: options.AsJsonObject = False,
@@ -85,6 +87,8 @@ def extract(
         image_column=image_column,
         label_column=label_column,
         split_column=split_column,
+        classes_from=classes_from,
+        merge_labels=merge_labels,
         precision=precision,
         device=device,
         engine=engine,
@@ -100,6 +104,7 @@ def extract(
 
 
 def _show(done: Extracted) -> None:
+    from headstart.data.labels import name_classes
     from headstart.errors import one_line
 
     out, made = console(), done.extraction
@@ -107,6 +112,10 @@ def _show(done: Extracted) -> None:
     def say(text: str) -> None:
         out.print(text, markup=False, soft_wrap=True)
 
+    if done.classes:
+        say(f"classes: {name_classes(done.classes)}")
+    for note in done.notes:
+        say(f"note: {one_line(note, limit=600)}")
     if made.images_per_s:
         speed = f"in {made.seconds:,.0f} s, {made.images_per_s:,.0f} a second"
         say(f"computed  {made.n_forward:,} passes by {made.engine}, {speed}")
@@ -137,7 +146,10 @@ def fit_command(done: Extracted) -> str:
         ("--image-column", s.image_column),
         ("--label-column", s.label_column),
         ("--split-column", s.split_column),
+        ("--classes-from", None if s.classes_from == "auto" else s.classes_from),
         ("--precision", s.precision),
     ):
         words += [option, value] if value else []
+    if s.merge_labels:
+        words.append("--merge-labels")
     return shlex.join(words)

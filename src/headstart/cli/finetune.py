@@ -131,6 +131,8 @@ def finetune(
     split: options.Split = None,
     split_column: options.SplitColumn = None,
     test_size: options.TestSize = 0.2,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     processes: Annotated[
         int,
@@ -203,6 +205,7 @@ def finetune(
             training={"epochs": epochs, "lr": lr, "optimizer": optimizer, "batch_size": batch_size},
             seeds=options.chosen_seeds(seed, seeds if compare else 1),
             test_size=test_size,
+            merge_labels=merge_labels,
             device=device,
             out=out,
             as_json=as_json,
@@ -229,6 +232,8 @@ def finetune(
         "split_column": split_column,
         "test_size": test_size,
         "seed": seed,
+        "classes_from": classes_from,
+        "merge_labels": merge_labels,
     }
     if compare is None:
         arm = regime_arms(net, base, tap=tap, names=[regime])[-1]

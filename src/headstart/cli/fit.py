@@ -55,6 +55,8 @@ def fit(
     image_column: Annotated[str | None, typer.Option(help="Column of a table: paths.")] = None,
     label_column: options.LabelColumn = None,
     split_column: options.SplitColumn = None,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
     c: Annotated[
         str | None, typer.Option("--C", help="Values of the SVM's C to try, such as 0.1,1,10.")
@@ -108,6 +110,8 @@ def fit(
         "image_column": image_column,
         "label_column": label_column,
         "split_column": split_column,
+        "classes_from": classes_from,
+        "merge_labels": merge_labels,
         "n_folds": folds,
         "precision": precision,
         "device": device,

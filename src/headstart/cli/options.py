@@ -12,9 +12,9 @@ from headstart.files import require_file, require_folder
 from headstart.home import expand
 
 if TYPE_CHECKING:
+    from headstart.cli.console import Shown
     from headstart.data import Index
     from headstart.data.texts import TextIndex
-    from headstart.progress import Progress
 
 Data = Annotated[
     str, typer.Argument(help="Folder of class folders, table, split file or data set name.")
@@ -52,6 +52,17 @@ Precision = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best.")]
 
+ClassesFrom = Annotated[
+    str,
+    typer.Option(
+        help="Which folders name the classes: outer, inner (those inside these), or auto, which "
+        "refuses a doubtful layout."
+    ),
+]
+MergeLabels = Annotated[
+    bool,
+    typer.Option("--merge-labels", help="Make labels that look the same one class: Cat and cat."),
+]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of a table: labels.")]
 SplitColumn = Annotated[
     str | None,
@@ -142,9 +153,11 @@ def index_data(
     split_column: str | None = None,
     test_size: float = 0.2,
     seed: int = 0,
-    progress: Progress,
+    classes_from: str = "auto",
+    merge_labels: bool = False,
+    progress: Shown,
 ) -> Index:
-    """The images of DATA on the sides that the options put them on; what is odd goes to stderr."""
+    """The images of DATA on the sides that the options put them on; classes and notes are shown."""
     from headstart.data import index
     from headstart.features import cache_folder
 
@@ -154,17 +167,21 @@ def index_data(
         split_column=split_column,
         test_size=test_size,
         seed=seed,
+        classes_from=classes_from,
+        merge_labels=merge_labels,
         cache=cache_folder(),
         progress=progress,
     )
-    show_notes(found)
+    show_data(found, progress)
     return found
 
 
-def show_notes(index: Index | TextIndex) -> None:
-    """What a person should know of the data, a line each on standard error."""
+def show_data(index: Index | TextIndex, progress: Shown) -> None:
+    """Name the classes beside the progress; what a person should know of the data goes to stderr."""
     from headstart.cli.console import console
+    from headstart.data.labels import name_classes
 
+    progress.say(f"classes: {name_classes(index.classes)}")
     out = console(stderr=True)
     for note in index.notes:
-        out.print(f"note: {one_line(note)}", markup=False, soft_wrap=True)
+        out.print(f"note: {one_line(note, limit=600)}", markup=False, soft_wrap=True)

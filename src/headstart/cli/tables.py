@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from headstart.data.labels import name_classes
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         f"{data[f'n_{nouns}']:,} {nouns}, {len(metrics['classes'])} classes: "
         f"{data['n_train'] + data['n_val']:,} train, {held_out:,} test"
     )
+    yield f"classes: {name_classes(metrics['classes'])}"
     if data["imbalance"] >= 3:
         yield f"imbalance: the largest class has {data['imbalance']:.1f} times the smallest"
     yield from _listed(
@@ -37,7 +39,7 @@ def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             [_group(g) for g in groups if g["conflicting"] and not g["straddles"]],
         )
     for note in [*(data.get("notes") or ()), *(metrics.get("notes") or ())]:
-        yield f"note: {one_line(note)}"
+        yield f"note: {one_line(note, limit=600)}"
 
 
 def noun(metrics: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from headstart.cli.comparison import show_comparison, told
 from headstart.cli.console import progress_bars
-from headstart.cli.options import default_folder, show_notes
+from headstart.cli.options import default_folder, show_data
 from headstart.errors import DataError, InputError, did_you_mean
 from headstart.home import expand
 
@@ -29,6 +29,7 @@ _FOR_IMAGES = {
     "weights": "--weights",
     "arch": "--arch",
     "image_column": "--image-column",
+    "classes_from": "--classes-from",
     "precision": "--precision",
 }
 
@@ -194,6 +195,7 @@ def finetune_texts(
     training: Mapping[str, Any],
     seeds: Sequence[int],
     test_size: float,
+    merge_labels: bool,
     device: str | None,
     out: Path | None,
     as_json: bool,
@@ -222,11 +224,12 @@ def finetune_texts(
             label_column=label,
             split_column=split_column,
             test_size=test_size,
+            merge_labels=merge_labels,
             seed=seeds[0],
             cache=cache_folder(),
             progress=progress,
         )
-        show_notes(index)
+        show_data(index, progress)
         found = compare_texts(
             index,
             arms,
@@ -241,6 +244,8 @@ def finetune_texts(
     figures = {
         "title": title,
         "data": index.root.name,
+        "classes": list(index.classes),
+        "notes": list(index.notes),
         "backbone": found.word_vectors,
         "size_px": None,
         **found.comparison.to_dict(),

@@ -23,6 +23,8 @@ def views(
     weights: options.Weights = None,
     arch: options.Arch = None,
     split: options.Split = None,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/DATA-views")] = None,
     as_json: options.AsJson = False,
@@ -48,7 +50,14 @@ def views(
     net = load(backbone, weights=weights, arch=arch)
     size_px = size or net.preprocessing.size_px
     with progress_bars(quiet=as_json) as progress:
-        indexed = options.index_data(data, split=split, seed=seed, progress=progress)
+        indexed = options.index_data(
+            data,
+            split=split,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
+        )
         fitter = ViewFitter(
             backbone=net,
             classes=indexed.classes,
@@ -72,6 +81,8 @@ def views(
     figures = {
         "title": "Views of each image for off-the-shelf features",
         "data": indexed.root.name,
+        "classes": list(indexed.classes),
+        "notes": list(indexed.notes),
         "backbone": net.name,
         "size_px": size_px,
         **found.to_dict(),

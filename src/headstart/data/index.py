@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from headstart.data import labels
 from headstart.data.duplicates import find_duplicates
 from headstart.data.factstore import FactStore
+from headstart.data.folders import list_folder
 from headstart.data.inspection import Facts, Inspected, inspect_all
 from headstart.data.packed import is_packed
 from headstart.data.records import Index, Quarantined, Record
 from headstart.data.sides import alike_notes, name_val_as_test, with_sides
-from headstart.data.sources import Listing, counted, list_folder, missing_path, shown, some
+from headstart.data.sources import Listing, counted, missing_path, shown, some
 from headstart.data.splitfile import apply_split_file
 from headstart.data.tables import SPREADSHEETS, TABLE_SUFFIXES, list_table
 from headstart.data.unpacking import list_packed
@@ -30,6 +32,8 @@ def index(
     image_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    classes_from: str = "auto",
+    merge_labels: bool = False,
     cache: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
 ) -> Index:
@@ -53,6 +57,12 @@ def index(
     image_column, label_column, split_column
         Columns of a table, where their names are not among the usual ones. The split column says
         train, val or test in each row; ``"none"``: none does, and a split is made.
+    classes_from
+        Which folders name the classes, ``"auto"``, ``"outer"`` or ``"inner"``: see
+        :func:`headstart.data.layout.read_layout`.
+    merge_labels
+        Whether labels that look the same (``Cat`` and ``cat``) become one class, under the most
+        frequent spelling; else each is a class of its own, and a note names them.
     cache
         Folder that keeps what was learnt of each file by digest, so that a second index of the
         same images decodes none, and that downloads of named sets go to. None: nothing is kept.
@@ -79,14 +89,18 @@ def index(
             "label_column": label_column,
             "split_column": split_column,
         },
+        classes_from,
         progress,
     )
+    if merge_labels:
+        listing.items, merged = labels.merge_labels(listing.items, "image")
+        listing.notes += merged
     if split is not None:
         listing = _with_split_file(listing, expand(split))
     listing.items.sort(key=lambda item: item.name)
     records, facts, quarantine = _read(listing, folder, progress)
     _check_classes(listing, records, quarantine)
-    notes = list(listing.notes)
+    notes = listing.notes + labels.label_notes([r.label for r in records], "image")
     records = name_val_as_test(records, notes)
     found = find_duplicates(records, facts)
     notes += alike_notes(found.alike, records)
@@ -106,17 +120,20 @@ def _list(
     path: str,
     cache: Path | None,
     columns: Mapping[str, str | None],
+    classes_from: str,
     progress: Progress,
 ) -> Listing:
     if is_packed(path):
-        return list_packed(path, cache=cache, progress=progress, **columns)
+        return list_packed(
+            path, cache=cache, classes_from=classes_from, progress=progress, **columns
+        )
     where = expand(path)
     try:
         is_folder, is_file = bool(path) and where.is_dir(), where.is_file()
     except OSError as error:
         raise DataError(f"cannot read {shown(where)}: {error.strerror}") from None
     if is_folder:
-        return list_folder(where.resolve())
+        return list_folder(where.resolve(), classes_from=classes_from)
     if is_file:
         if where.suffix.lower() in SPREADSHEETS:
             raise DataError(

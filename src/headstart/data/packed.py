@@ -25,6 +25,7 @@ from typing import Any
 
 from headstart.data.decode import is_image_name
 from headstart.data.imageparquet import holds_images, parquet_parts, read_parquet_part
+from headstart.data.layout import read_layout
 from headstart.data.parts import PART_IMAGES, Part, Sample, file_system
 from headstart.data.sources import (
     N_NAMED,
@@ -66,6 +67,7 @@ def find_parts(
     image_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    classes_from: str = "auto",
     notes: list[str] | None = None,
 ) -> tuple[Part, ...]:
     """Cut a source into parts.
@@ -77,6 +79,8 @@ def find_parts(
         (``shards/*.tar``), or a URL of a folder of class folders.
     image_column, label_column, split_column
         Of Parquet files, where they cannot be told; ``split_column="none"``: a split is made.
+    classes_from
+        Of class folders: see :func:`headstart.data.layout.read_layout`.
     notes
         Is added what was left out.
 
@@ -95,7 +99,7 @@ def find_parts(
         raise _unreachable(data, error) from None
     packed = [f for f in files if f.lower().endswith((*TAR_SUFFIXES, *PARQUET_SUFFIXES))]
     if not packed:
-        in_folders = _folder_parts(fs, root, data, files)
+        in_folders = _folder_parts(fs, root, data, files, classes_from, notes)
         used = [f"{root}/{name}" for part in in_folders for name in part.members]
         _note_left_out(files, root, used, notes)
         return in_folders
@@ -168,15 +172,22 @@ def _files(fs: Any, root: str, data: str) -> dict[str, dict[str, Any]]:
 
 
 def _folder_parts(
-    fs: Any, root: str, data: str, files: dict[str, dict[str, Any]]
+    fs: Any,
+    root: str,
+    data: str,
+    files: dict[str, dict[str, Any]],
+    classes_from: str,
+    notes: list[str] | None,
 ) -> tuple[Part, ...]:
     """Parts of a folder of class folders."""
     images = [
         f for f in files if is_image_name(f) and not _is_hidden(_below(f, root)) and f != root
     ]
-    names = [PurePosixPath(_below(f, root)).parts for f in images]
-    has_splits = any(len(n) > 2 and SPLIT_WORDS.get(n[0].lower()) == "train" for n in names)
-    labelled = [f for f in images if _label_of(_below(f, root), has_splits)]
+    layout = read_layout(data, [_below(f, root) for f in images], classes_from)
+    if notes is not None:
+        notes += layout.notes
+    places = zip(images, layout.labels, layout.splits, strict=True)
+    labelled = [(f, printable(label), split) for f, label, split in places if label]
     if not labelled:
         found = f"{counted(len(images), 'image')} in no class folder" if images else "no images"
         raise DataError(
@@ -187,16 +198,17 @@ def _folder_parts(
     parts = []
     for start in range(0, len(labelled), PART_IMAGES):
         these = labelled[start : start + PART_IMAGES]
-        versions = "".join(_version(files[f]) for f in these)
+        versions = "".join(_version(files[f]) for f, _, _ in these)
         parts.append(
             Part(
                 kind="files",
                 url=url,
                 name=PurePosixPath(root).name,
                 version=hashlib.sha256(versions.encode()).hexdigest(),
-                members=tuple(_below(f, root) for f in these),
+                members=tuple(_below(f, root) for f, _, _ in these),
                 n_images=len(these),
-                split_folders=has_splits,
+                labels=tuple(label for _, label, _ in these),
+                splits=tuple(split for _, _, split in these),
             )
         )
     return tuple(parts)
@@ -226,16 +238,15 @@ def _note_left_out(
 
 def _read_files(part: Part) -> Iterator[Sample]:
     fs, root = _reach(part.url)
-    for start in range(0, len(part.members), 64):  # so many at once, where the storage can
-        names = part.members[start : start + 64]
-        got = fs.cat([f"{root}/{name}" for name in names], on_error="return")
+    members = list(zip(part.members, part.labels, part.splits, strict=True))
+    for start in range(0, len(members), 64):  # so many at once, where the storage can
+        these = members[start : start + 64]
+        got = fs.cat([f"{root}/{name}" for name, _, _ in these], on_error="return")
         found = {_below(path, root): data for path, data in got.items()}
-        for name in names:
+        for name, label, split in these:
             data = found.get(name, FileNotFoundError("no such file"))
             if isinstance(data, bytes):
-                word = PurePosixPath(name).parts[0].lower() if part.split_folders else ""
-                label = _label_of(name, part.split_folders)
-                yield Sample(printable(name), label, SPLIT_WORDS.get(word, ""), data)
+                yield Sample(printable(name), label, split, data)
             else:
                 yield Sample(
                     printable(name), reason=f"cannot be read: {one_line(str(data), limit=80)}"
@@ -281,12 +292,6 @@ def _below(path: str, root: str) -> str:
 
 def _is_hidden(name: str) -> bool:
     return any(p.startswith(".") or p == "__MACOSX" for p in PurePosixPath(name).parts)
-
-
-def _label_of(name: str, in_split_folders: bool) -> str:
-    """The class folder of ``class/.../file`` or ``train/class/.../file``."""
-    folders = PurePosixPath(name).parts[1 if in_split_folders else 0 : -1]
-    return printable(folders[0]) if folders else ""
 
 
 def _split_of(path: str, root: str) -> str:

@@ -63,8 +63,8 @@ class Part:
         Image, label and split column; ``""`` where there is none.
     n_images
         -1 where it is not known before it is read.
-    split_folders
-        Of ``"files"``: the class folders lie in ``train``, ``val`` and ``test``.
+    labels, splits
+        Of ``"files"``: one a member.
     """
 
     kind: str
@@ -77,7 +77,8 @@ class Part:
     first_row: int = 0
     columns: tuple[str, str, str] = ("", "", "")
     n_images: int = -1
-    split_folders: bool = False
+    labels: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The part as a line of JSON."""

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from headstart.data.archives import download, unpack_zip
-from headstart.data.sources import Listing, counted, list_folder, shown, some
+from headstart.data.folders import list_folder
+from headstart.data.sources import Listing, counted, shown, some
 from headstart.errors import DataError
 from headstart.progress import Progress, silent
 
@@ -137,7 +138,7 @@ def find_copy(place: Path) -> Path | None:
 
 
 def _list(root: Path) -> Listing:
-    listing = list_folder(root)
+    listing = list_folder(root, classes_from="outer")
     items = [
         replace(item, label=known)
         for item in listing.items

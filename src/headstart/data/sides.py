@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from headstart.data.labels import twin_hint
 from headstart.data.records import DuplicateGroup, Example, Examples, R
 from headstart.data.sources import counted, shown, some
 from headstart.data.split import make_split
@@ -64,9 +65,11 @@ def check_sides(found: S, *, noun: str = "image") -> S:
         if lost := found.quarantine:
             first = f"{shown(lost[0].name)}: {lost[0].reason}"
             unusable = f" ({counted(len(lost), 'file')} could not be used, first {first})"
+        trained = [c for c in counts if c not in untrained]
         raise DataError(
             f"no training {noun}s of {counted(len(untrained), 'class')}: {some(untrained)}"
-            f"{unusable}: add some, or remove the class from the other splits"
+            f"{unusable}: add some, or remove the class from the other splits."
+            f"{twin_hint(untrained, trained)}"
         )
     names = {"val": "validation", "test": "test"}
     there = {r.split for r in found.records}

@@ -1,4 +1,4 @@
-"""Finding the images of a folder-per-class tree, with or without train/val/test sub-folders.
+"""What a source of images gives: a listing of its files. And walking the folders of a tree.
 
 Links are followed, to files and to folders; each real folder is walked once for a class, so a loop
 of links ends, and is noted. A link that leads nowhere goes on the quarantine list. Hidden files and
@@ -55,27 +55,9 @@ class Listing:
     refused: dict[str, str] = field(default_factory=dict)  # names and why they have no file
 
 
-def list_folder(root: Path) -> Listing:
-    """The images of a class folder tree.
-
-    Raises
-    ------
-    DataError
-        Where there are no images, no class folders, one class, or a mixture of split folders and
-        other folders.
-    """
-    walk = _Walk(root)
-    folders = walk.subfolders(root)
-    by_split = {f: SPLIT_WORDS[f.name.lower()] for f in folders if f.name.lower() in SPLIT_WORDS}
-    in_classes = {f: walk.subfolders(f) for f in by_split}
-    if "train" not in {s for f, s in by_split.items() if in_classes[f]}:
-        return _list_classes(walk, root, folders)
-    return _list_splits(walk, folders, by_split, in_classes)
-
-
 def walk_images(root: Path) -> Listing:
     """All images under a folder, at any depth, without labels."""
-    walk = _Walk(root)
+    walk = Walk(root)
     items = [Listed(path, walk.name(path), "") for path in walk.images(root)]
     return walk.listing("folder", items, [])
 
@@ -104,7 +86,7 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-class _Walk:
+class Walk:
     """Walks folders under one root and keeps what it came across."""
 
     def __init__(self, root: Path) -> None:
@@ -192,90 +174,11 @@ class _Walk:
         return found
 
 
-def _list_classes(walk: _Walk, root: Path, folders: list[Path]) -> Listing:
-    loose = walk.entries(root)[1]
-    items: list[Listed] = []
-    empty: list[str] = []
-    for folder in folders:
-        n_before = len(items), len(walk.missing)
-        items += [
-            Listed(path, walk.name(path), walk.name(folder))
-            for path in walk.images(folder, above=[root])
-        ]
-        if (len(items), len(walk.missing)) == n_before:
-            empty.append(walk.name(folder))
-    if not items:
-        _refuse_without_classes(root, loose, walk)
-    notes = []
-    if loose:
-        names = [walk.name(p) for p in loose]
-        notes.append(f"left out {counted(len(loose), 'image')} in no class folder: {some(names)}")
-    if empty:
-        notes.append(
-            f"no class is made of {counted(len(empty), 'folder')} without images: {some(empty)}"
-        )
-    if len({item.label for item in items}) == 1:
-        _refuse_one_class(walk, root, items[0].label)
-    return walk.listing("folder", items, notes)
-
-
-def _list_splits(
-    walk: _Walk,
-    folders: list[Path],
-    by_split: dict[Path, str],
-    in_classes: dict[Path, list[Path]],
-) -> Listing:
-    for other in (f for f in folders if f not in by_split):
-        if next(iter(walk.images(other, above=[walk.root])), None) is not None:
-            raise DataError(
-                f"{shown(walk.root)} has split folders ({some([f.name for f in by_split])}) beside "
-                f"{shown(other.name)}, which holds images too: move it away, or name it train, "
-                "val or test"
-            )
-    items: list[Listed] = []
-    notes: list[str] = []
-    for folder, split in by_split.items():
-        loose = walk.entries(folder)[1]
-        if loose:
-            notes.append(
-                f"left out {counted(len(loose), 'image')} in {shown(folder.name)} but in no class "
-                f"folder: {some([walk.name(p) for p in loose])}"
-            )
-        for class_folder in in_classes[folder]:
-            label = printable(class_folder.name)
-            items += [
-                Listed(path, walk.name(path), label, split)
-                for path in walk.images(class_folder, above=[walk.root, folder])
-            ]
-    return walk.listing("split folders", items, notes)
-
-
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
-
-
-def _refuse_without_classes(root: Path, loose: list[Path], walk: _Walk) -> None:
-    if loose:
-        raise DataError(
-            f"{shown(root)} holds {counted(len(loose), 'image')} but no class folders: put the images of each "
-            "class in a folder of its own, or give a table of paths and labels"
-        )
-    other = f" ({counted(walk.ignored, 'other file')})" if walk.ignored else ""
-    raise DataError(
-        f"{shown(root)} holds no images{other}: expected a folder for each class with images in it"
-    )
-
-
-def _refuse_one_class(walk: _Walk, root: Path, label: str) -> None:
-    deeper = [f.name for f in walk.subfolders(root / label)] if (root / label).is_dir() else []
-    hint = f" Did you mean {shown(root / label)}?" if len(deeper) > 1 else ""
-    raise DataError(
-        f"{shown(root)} has one class only ({shown(label)}): at least two class folders are "
-        f"needed.{hint}"
-    )
 
 
 def missing_path(

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from headstart.data.duplicates import merge_groups
+from headstart.data.labels import twin_hint
 from headstart.data.records import DuplicateGroup, Example
 from headstart.data.sources import shown
 from headstart.errors import DataError
@@ -100,12 +101,13 @@ def _check_classes(records: Sequence[Example], groups: _Groups, noun: str) -> No
     for label, members in sorted(groups.of_class.items()):
         if len(members) > 1:
             continue
+        twin = twin_hint([label], groups.of_class)
         names = sorted(r.name for r in records if r.label == label)
         named, first = shown(label), shown(names[0])
         if len(names) == 1:
             raise DataError(
                 f"class {named} has one {noun} ({first}) and cannot be trained and tested: "
-                f"add {noun}s to it or remove the class"
+                f"add {noun}s to it or remove the class.{twin}"
             )
         raise DataError(
             f"class {named} has {len(names)} {noun}s that are all copies of one {noun} "

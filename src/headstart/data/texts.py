@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from headstart.data import labels
 from headstart.data.records import DuplicateGroup, Example, Examples
 from headstart.data.sides import name_val_as_test, with_sides
 from headstart.data.sources import counted, missing_path, shown
@@ -111,6 +112,7 @@ def index_texts(
     text_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    merge_labels: bool = False,
     test_size: float = 0.2,
     seed: int = 0,
     cache: Path | None = None,
@@ -126,6 +128,8 @@ def index_texts(
     text_column, label_column, split_column
         Columns, where their names are not among the usual ones. A split column says train, val or
         test in each row; ``"none"``: none does, and a split is made.
+    merge_labels
+        As for :func:`headstart.data.index`.
     test_size
         Share of each class to test on, in (0, 1), where Headstart makes the split: stratified, and
         with copies of a text on one side.
@@ -152,8 +156,12 @@ def index_texts(
         found = list_text_set(str(path), cache=cache, progress=progress)
     else:
         found = _read(where, text_column, label_column, split_column)
-    notes = list(found.notes)
-    records = tuple(name_val_as_test(list(found.records), notes))
+    read, notes = list(found.records), list(found.notes)
+    if merge_labels:
+        read, merged = labels.merge_labels(read, "text")
+        notes += merged
+    notes += labels.label_notes([r.label for r in read], "text")
+    records = tuple(name_val_as_test(read, notes))
     _check_classes(found, records)
     named = replace(found, records=records, notes=tuple(notes), duplicates=find_copies(records))
     return with_sides(named, test_size=test_size, seed=seed, noun="text")

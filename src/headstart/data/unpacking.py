@@ -35,6 +35,7 @@ def list_packed(
     image_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    classes_from: str = "auto",
     progress: Progress = silent,
 ) -> Listing:
     """Unpack a source of :mod:`headstart.data.packed`, each part once, and list its images.
@@ -43,7 +44,7 @@ def list_packed(
 
     Parameters
     ----------
-    data, image_column, label_column, split_column
+    data, image_column, label_column, split_column, classes_from
         As for :func:`headstart.data.packed.find_parts`.
     cache
         Files go to ``datasets/unpacked`` under it.
@@ -65,6 +66,7 @@ def list_packed(
         image_column=image_column,
         label_column=label_column,
         split_column=split_column,
+        classes_from=classes_from,
         notes=notes,
     )
     listing = Listing(Path(data), "packed images", notes=notes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.data import training_records
 from headstart.errors import InputError
 from headstart.progress import Progress, silent
-from headstart.runs.settings import PRECISIONS, SIZES_PX, require
+from headstart.runs.settings import PRECISIONS, SIZES_PX, require, require_layout
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -30,7 +30,8 @@ class ExtractSettings:
     ----------
     data : str
         As for :func:`headstart.fit`.
-    backbone, weights, arch, resolutions, image_column, label_column, split_column, device
+    backbone, weights, arch, resolutions, image_column, label_column, split_column, classes_from,
+    merge_labels, device
         As for :class:`headstart.runs.settings.FitSettings`.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         What `fit` would take; of packed images on a cluster, float32.
@@ -54,6 +55,8 @@ class ExtractSettings:
     image_column: str | None = None
     label_column: str | None = None
     split_column: str | None = None
+    classes_from: str = "auto"
+    merge_labels: bool = False
     precision: str = "auto"
     device: str | None = None
     engine: str = "local"
@@ -61,6 +64,7 @@ class ExtractSettings:
     n_workers: int | None = None
 
     def __post_init__(self) -> None:
+        require_layout(self.classes_from)
         require(self.engine in ENGINES, "--engine", " or ".join(ENGINES), self.engine)
         require(
             self.precision in PRECISIONS, "--precision", " or ".join(PRECISIONS), self.precision
@@ -87,6 +91,10 @@ class Extracted:
     settings : ExtractSettings
         With the precision that was used.
     extraction : Extraction
+    classes : tuple of str
+        Their names; empty where only the workers have seen the images.
+    notes : tuple of str
+        On the data.
     n_images : int or None
         In the data; None where only the workers have seen them.
     unusable : tuple of (name, reason)
@@ -96,6 +104,8 @@ class Extracted:
     extraction: Extraction
     n_images: int | None
     unusable: tuple[tuple[str, str], ...]
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -103,6 +113,8 @@ class Extracted:
         return {
             "settings": dataclasses.asdict(self.settings),
             "n_images": self.n_images,
+            "classes": list(self.classes),
+            "notes": list(self.notes),
             "n_forward": done.n_forward,
             "n_cached": done.n_cached,
             "seconds": done.seconds,
@@ -151,6 +163,7 @@ def extract_data(
             image_column=s.image_column,
             label_column=s.label_column,
             split_column=s.split_column,
+            classes_from=s.classes_from,
         )
         backbone = load(s.backbone, weights=s.weights, arch=s.arch)
         if s.precision == "auto":
@@ -164,6 +177,8 @@ def extract_data(
         image_column=s.image_column,
         label_column=s.label_column,
         split_column=s.split_column,
+        classes_from=s.classes_from,
+        merge_labels=s.merge_labels,
         cache=root,
         progress=progress,
     )
@@ -173,7 +188,14 @@ def extract_data(
     names = {r.digest: r.name for r in indexed.records}
     unusable = [(q.name, q.reason) for q in indexed.quarantine]
     unusable += [(names[digest], reason) for digest, reason in done.unreadable.items()]
-    return Extracted(settings=s, extraction=done, n_images=len(indexed), unusable=tuple(unusable))
+    return Extracted(
+        settings=s,
+        extraction=done,
+        n_images=len(indexed),
+        unusable=tuple(unusable),
+        classes=indexed.classes,
+        notes=indexed.notes,
+    )
 
 
 def _extract(

@@ -222,6 +222,8 @@ class Job:
                 image_column=s.image_column,
                 label_column=s.label_column,
                 split_column=s.split_column,
+                classes_from=s.classes_from,
+                merge_labels=s.merge_labels,
                 cache=self.cache,
                 progress=self.progress,
             )

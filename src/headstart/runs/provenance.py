@@ -87,6 +87,9 @@ def command(settings: Settings) -> str:
         if field == "finetune":
             words.append("--no-finetune")
             continue
+        if value is True:
+            words.append("--" + field.replace("_", "-"))
+            continue
         text = ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
         words += ["--" + names.get(field, field).replace("_", "-"), text]
     return shlex.join(words)

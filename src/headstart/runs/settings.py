@@ -28,6 +28,8 @@ class Settings:
         Seconds that the whole fit should take.
     finetune : bool, default True
         False: no network is trained, whatever the budget.
+    merge_labels : bool, default False
+        Whether labels that look the same (``Cat`` and ``cat``) become one class.
     n_folds : int >= 2, default 5
     Cs : tuple of float > 0
     seed : int >= 0
@@ -44,6 +46,7 @@ class Settings:
     test_size: float = 0.2
     budget_s: float | None = None
     finetune: bool = True
+    merge_labels: bool = False
     n_folds: int = 5
     Cs: tuple[float, ...] = COSTS
     seed: int = 0
@@ -80,6 +83,8 @@ class FitSettings(Settings):
         A split file.
     image_column, label_column : str, optional
         Columns of a table.
+    classes_from : {"auto", "outer", "inner"}, default "auto"
+        Which folders name the classes: see :func:`headstart.data.layout.read_layout`.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
 
@@ -96,10 +101,12 @@ class FitSettings(Settings):
     split: str | None = None
     image_column: str | None = None
     label_column: str | None = None
+    classes_from: str = "auto"
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
+        require_layout(self.classes_from)
         require(
             self.precision in PRECISIONS, "--precision", " or ".join(PRECISIONS), self.precision
         )
@@ -107,6 +114,19 @@ class FitSettings(Settings):
             low, high = SIZES_PX
             good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)
             require(good, "--resolutions", f"pixels from {low} to {high}", self.resolutions)
+
+
+def require_layout(classes_from: str) -> None:
+    """Refuse a level of class folders that does not exist.
+
+    Raises
+    ------
+    InputError
+    """
+    from headstart.data.layout import CLASSES_FROM
+
+    legal = " or ".join(CLASSES_FROM)
+    require(classes_from in CLASSES_FROM, "--classes-from", legal, classes_from)
 
 
 def require(good: bool, option: str, legal: str, value: object) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.labels import twin_hint
 from headstart.errors import DataError, InputError, one_line
 from headstart.heads import (
     Interval,
@@ -235,7 +236,7 @@ def _check_classes(source: Index, target: Index) -> None:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise DataError(
                 f"the {name} has no images of {named}{more}, which the {other} has: both folders "
-                "must hold the same classes under the same names"
+                f"must hold the same classes under the same names.{twin_hint(missing, there.classes)}"
             )
     for index, name in ((source, "source"), (target, "target")):
         untested = set(index.classes) - {r.label for r in index.test}

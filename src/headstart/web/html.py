@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from headstart import plots
+from headstart.data.labels import name_classes
 from headstart.plots.svg import printable
 from headstart.runs.report import figures, words
 
@@ -170,8 +171,11 @@ def data_view(index: Index) -> Markup:
     use = {"train": "to train on", "val": "to validate on", "test": "to test on"}
     parts = [f"{data[f'n_{s}']:,} {said}" for s, said in use.items() if data[f"n_{s}"]]
     classes = words.plural(len(data["classes"]), "class", "classes")
-    head = Markup("<h2>{}, {}</h2><p>{}</p>").format(
-        words.plural(data["n_images"], "image"), classes, ", ".join(parts)
+    head = Markup("<h2>{}, {}</h2><p>{}</p><p>Classes: {}.</p>").format(
+        words.plural(data["n_images"], "image"),
+        classes,
+        ", ".join(parts),
+        text(name_classes(index.classes)),
     )
     found = _items(_findings(data)) or note("No damaged files, no duplicates, no uneven classes.")
     svg = Markup('<div class="hs-scroll" tabindex="0" role="region" aria-label="Images of each'

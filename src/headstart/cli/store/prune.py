@@ -20,6 +20,7 @@ from headstart.wording import listed
 N_NAMED = 12
 
 if TYPE_CHECKING:
+    from headstart.cli.console import Shown
     from headstart.features.inventory import Inventory
     from headstart.features.pruning import Going
 
@@ -127,12 +128,12 @@ def _plan(
     return pruning.down_to(items, pruning.parse_bytes(to) if to is not None else 0)
 
 
-def _digests(data: Sequence[str], progress: Progress) -> set[str]:
+def _digests(data: Sequence[str], progress: Shown) -> set[str]:
     """Of every image of the data, those that could not be read left out."""
     return {
         record.digest
         for name in data
-        for record in options.index_data(name, progress=progress).records
+        for record in options.index_data(name, classes_from="outer", progress=progress).records
     }
 
 

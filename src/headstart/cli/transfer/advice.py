@@ -43,6 +43,8 @@ def advice(
     arch: options.Arch = None,
     split: options.Split = None,
     test_size: options.TestSize = 0.2,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/DATA-advice")] = None,
     as_json: options.AsJson = False,
@@ -60,13 +62,20 @@ def advice(
     """
     from headstart.backbones import load
     from headstart.runs.report.advice import advice_sections
+    from headstart.runs.report.pages import data_section
     from headstart.transfer.advice import compare_depths, distances, make_rule, to_dict
     from headstart.transfer.profile import measure_profile
 
     net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
         indexed = options.index_data(
-            data, split=split, test_size=test_size, seed=seed, progress=progress
+            data,
+            split=split,
+            test_size=test_size,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
         )
         references: dict[str, float] = {}
         if distance is None:
@@ -101,7 +110,7 @@ def advice(
         found,
         _show,
         title=f"What to do with {indexed.root.name}",
-        sections=advice_sections(found),
+        sections=[*advice_sections(found), data_section(indexed)],
         as_json=as_json,
         sentence=found["verdict"],
     )

@@ -56,6 +56,8 @@ def layers(
     seeds: Annotated[int, typer.Option(help="How many repeats.", min=1)] = 3,
     seed: Annotated[int, typer.Option(help="The first seed, and that of --halves.", min=0)] = 0,
     test_size: options.TestSize = 0.5,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/DATA-layers")] = None,
     as_json: options.AsJson = False,
@@ -77,6 +79,7 @@ def layers(
     """
     from headstart.finetune import TrainSettings
     from headstart.runs.report.generality import generality_sections
+    from headstart.runs.report.pages import data_section
     from headstart.transfer.generality import measure_generality
 
     is_digits = data is None and base is None and target is None
@@ -97,7 +100,14 @@ def layers(
     with progress_bars(quiet=as_json) as progress:
 
         def read(path: str) -> Index:
-            return options.index_data(path, test_size=test_size, seed=seed, progress=progress)
+            return options.index_data(
+                path,
+                test_size=test_size,
+                seed=seed,
+                classes_from=classes_from,
+                merge_labels=merge_labels,
+                progress=progress,
+            )
 
         a, b = _sides(data, base, target, read, seed)
         net = make(seed)
@@ -128,7 +138,7 @@ def layers(
         figures,
         _show,
         title="Which layers transfer",
-        sections=generality_sections(figures),
+        sections=[*generality_sections(figures), *(data_section(x, notes=()) for x in (a, b))],
         as_json=as_json,
     )
 

@@ -46,6 +46,8 @@ def profile(
     arch: options.Arch = None,
     split: options.Split = None,
     test_size: options.TestSize = 0.2,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/DATA-profile")] = None,
     as_json: options.AsJson = False,
@@ -66,6 +68,7 @@ def profile(
     from headstart.backbones.tapped import POOLINGS
     from headstart.cli.console import parse_numbers
     from headstart.errors import InputError
+    from headstart.runs.report.pages import data_section
     from headstart.runs.report.profile import profile_sections, profile_sentence
     from headstart.transfer.feature_blocks import NORMALISATIONS
     from headstart.transfer.profile import measure_profile
@@ -76,7 +79,13 @@ def profile(
     net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
         indexed = options.index_data(
-            data, split=split, test_size=test_size, seed=seed, progress=progress
+            data,
+            split=split,
+            test_size=test_size,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
         )
         measured = measure_profile(
             indexed,
@@ -111,7 +120,7 @@ def profile(
         found,
         _show,
         title=f"Layers of {net.name} on {indexed.root.name}",
-        sections=profile_sections(found),
+        sections=[*profile_sections(found), data_section(indexed)],
         as_json=as_json,
     )
 

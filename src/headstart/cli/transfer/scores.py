@@ -26,6 +26,8 @@ def scores(
     size: options.SizeOfEach = None,
     seed: options.SplitSeed = 0,
     split: options.Split = None,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/DATA-scores")] = None,
     as_json: options.AsJson = False,
@@ -42,6 +44,7 @@ def scores(
         headstart transfer scores photos/ --per tap
     """
     from headstart.errors import InputError
+    from headstart.runs.report.pages import data_section
     from headstart.runs.report.scores import score_sections
     from headstart.transfer.ranking import PER, rank
 
@@ -50,7 +53,14 @@ def scores(
     nets = named_backbones(backbones)
     folder = out or options.default_folder(data, "scores")
     with progress_bars(quiet=as_json) as progress:
-        indexed = options.index_data(data, split=split, seed=seed, progress=progress)
+        indexed = options.index_data(
+            data,
+            split=split,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
+        )
         ranking = rank(
             indexed,
             nets,
@@ -67,7 +77,7 @@ def scores(
         found,
         _show,
         title=f"Transferability scores on {indexed.root.name}",
-        sections=score_sections(found),
+        sections=[*score_sections(found), data_section(indexed)],
         as_json=as_json,
     )
 

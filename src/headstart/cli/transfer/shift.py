@@ -37,6 +37,8 @@ def shift(
         Path | None, typer.Option(help="CSV or JSON file of the source's train and test.")
     ] = None,
     test_size: options.TestSize = 0.2,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/SOURCE-shift")] = None,
     as_json: options.AsJson = False,
@@ -57,6 +59,7 @@ def shift(
     from headstart.errors import InputError
     from headstart.features import cache_folder
     from headstart.finetune.network import features_tap
+    from headstart.runs.report.pages import data_section
     from headstart.runs.report.shift import shift_sections
     from headstart.transfer.corruption import corrupted_copy
     from headstart.transfer.shift import measure_shift
@@ -68,13 +71,26 @@ def shift(
     net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
         here = options.index_data(
-            source, split=split, test_size=test_size, seed=seed, progress=progress
+            source,
+            split=split,
+            test_size=test_size,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
         )
         if corrupt is not None:
             there = corrupted_copy(here, corrupt, cache=cache_folder(), progress=progress)
         else:
             assert target is not None
-            there = options.index_data(target, test_size=test_size, seed=seed, progress=progress)
+            there = options.index_data(
+                target,
+                test_size=test_size,
+                seed=seed,
+                classes_from=classes_from,
+                merge_labels=merge_labels,
+                progress=progress,
+            )
         found = measure_shift(
             here,
             there,
@@ -101,7 +117,7 @@ def shift(
         figures,
         _show,
         title="Across a shift of domain",
-        sections=shift_sections(figures),
+        sections=[*shift_sections(figures), data_section(here, notes=())],
         as_json=as_json,
     )
 

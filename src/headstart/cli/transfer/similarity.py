@@ -38,6 +38,8 @@ def similarity(
     weights: options.Weights = None,
     arch: options.Arch = None,
     split: options.Split = None,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/DATA-similarity")] = None,
     as_json: options.AsJson = False,
@@ -56,6 +58,7 @@ def similarity(
     """
     from headstart.backbones import load
     from headstart.features import cache_folder
+    from headstart.runs.report.pages import data_section
     from headstart.runs.report.similarity import similarity_sections
     from headstart.transfer.likeness import place
     from headstart.transfer.references import (
@@ -71,7 +74,14 @@ def similarity(
     source_statistics(net)  # a network without them is told before images are read
     folder, cache = out or options.default_folder(data, "similarity"), cache_folder()
     with progress_bars(quiet=as_json) as progress:
-        indexed = options.index_data(data, split=split, seed=seed, progress=progress)
+        indexed = options.index_data(
+            data,
+            split=split,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
+        )
         target = indexed_set(indexed.root.name, indexed, seed=seed)
         references = [
             read_reference(name, path, cache=cache, seed=seed, progress=progress)
@@ -107,7 +117,7 @@ def similarity(
         found,
         _show,
         title=f"{indexed.root.name}: how far from the source of {net.name}",
-        sections=similarity_sections(found),
+        sections=[*similarity_sections(found), data_section(indexed)],
         as_json=as_json,
     )
 

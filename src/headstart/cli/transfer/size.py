@@ -43,6 +43,8 @@ def size(
     arch: options.Arch = None,
     split: options.Split = None,
     test_size: options.TestSize = 0.2,
+    classes_from: options.ClassesFrom = "auto",
+    merge_labels: options.MergeLabels = False,
     device: options.Device = None,
     out: Annotated[Path | None, options.results("runs/DATA-size")] = None,
     as_json: options.AsJson = False,
@@ -61,12 +63,19 @@ def size(
     from headstart.backbones import load
     from headstart.cli.console import parse_numbers
     from headstart.runs.report.datasize import datasize_sections, datasize_sentence
+    from headstart.runs.report.pages import data_section
     from headstart.transfer.datasize import measure_datasize, to_dict
 
     net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
         indexed = options.index_data(
-            data, split=split, test_size=test_size, seed=seed, progress=progress
+            data,
+            split=split,
+            test_size=test_size,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
         )
         measured = measure_datasize(
             indexed,
@@ -94,7 +103,7 @@ def size(
         found,
         _show,
         title=f"How many images of {indexed.root.name} are enough",
-        sections=datasize_sections(found),
+        sections=[*datasize_sections(found), data_section(indexed)],
         as_json=as_json,
     )
 

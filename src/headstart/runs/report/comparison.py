@@ -26,7 +26,8 @@ def write_comparison(folder: Path, found: Mapping[str, Any]) -> Path:
     folder : Path
         Made where it does not exist.
     found : mapping
-        `headstart.transfer.Comparison.to_dict`, with ``title``, ``data`` and ``backbone`` added.
+        `headstart.transfer.Comparison.to_dict`, with ``title``, ``data`` and ``backbone`` added,
+        and ``classes`` and ``notes`` of the data.
 
     Returns
     -------
@@ -48,6 +49,7 @@ def write_comparison(folder: Path, found: Mapping[str, Any]) -> Path:
 def markdown(found: Mapping[str, Any]) -> str:
     """The answer and the table."""
     lines = [f"# {found['title']}", "", found["sentence"], "", method(found), ""]
+    lines += [line for said in _about_data(found) for line in (said, "")]
     header = ["", "validation", "test", "over the seeds", f"against {found['reference']}"]
     header += ["seconds", "trained"]
     lines += ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
@@ -97,6 +99,7 @@ def render(found: Mapping[str, Any]) -> str:
             found=found,
             rows=rows,
             method=method(found),
+            about_data=_about_data(found),
             accuracies=_accuracies(found),
             differences=_differences(found),
             trainings=[
@@ -105,6 +108,13 @@ def render(found: Mapping[str, Any]) -> str:
             style=Markup(source("style.css") + plots.stylesheet()),
         )
     )
+
+
+def _about_data(found: Mapping[str, Any]) -> list[str]:
+    """Nothing in a comparison that was written before classes were kept."""
+    if "classes" not in found:
+        return []
+    return words.about_data(found["classes"], found["notes"])
 
 
 def _accuracies(found: Mapping[str, Any]) -> Markup | None:

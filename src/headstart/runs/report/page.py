@@ -160,7 +160,9 @@ def environment() -> Environment:
             "base64": _base64,
         }
     )
-    templates.globals.update({"plural": words.plural, "mark": story.mark})
+    templates.globals.update(
+        {"plural": words.plural, "mark": story.mark, "about_data": words.about_data}
+    )
     return templates
 
 

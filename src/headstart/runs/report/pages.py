@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -17,7 +17,11 @@ from headstart import plots
 from headstart.files import write_atomically
 from headstart.plots.svg import printable
 from headstart.runs.folder import write_json
+from headstart.runs.report import words
 from headstart.runs.report.page import environment, source
+
+if TYPE_CHECKING:
+    from headstart.data.records import Examples
 
 _NUMBER = re.compile(r"[+\-−≤<>~⌊\[\s]*\d")
 
@@ -75,6 +79,20 @@ class Section:
     caption: str = ""
     table: Table | None = None
     image: bytes = b""
+
+
+def data_section(index: Examples[Any], *, notes: Sequence[str] | None = None) -> Section:
+    """What was taken as the classes of a data set, and the notes on it.
+
+    Parameters
+    ----------
+    index : Examples
+    notes : sequence of str, optional
+        Instead of those of `index`.
+    """
+    said = index.notes if notes is None else notes
+    heading = f"What was found in {index.root.name}"
+    return Section(heading=heading, text=words.about_data(index.classes, said))
 
 
 def write_page(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import plots
+from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table, write_page
 
 HEADER = ("", "features", "cv", "test", "points", "McNemar p")
@@ -152,6 +153,8 @@ def _method(found: Mapping[str, Any]) -> list[str]:
             "by the same folds and, except for the nearest neighbours, by the same linear SVM."
         )
     ]
+    if "classes" in found:
+        text += words.about_data(found["classes"], found["notes"])
     if settings := found.get("settings"):
         sides = ", ".join(map(str, settings["patches_px"]))
         text.append(

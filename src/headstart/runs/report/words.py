@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from headstart.data.labels import name_classes
 
 NOTHING = "–"
 _THIN = "\u00a0"  # a space that no line breaks at
+
+
+def about_data(classes: Sequence[str], notes: Sequence[str] = ()) -> list[str]:
+    """The classes of a data set by name, and the notes on it, a sentence each."""
+    return [
+        f"Classes: {name_classes(classes)}.",
+        *(f"{note[:1].upper()}{note[1:]}." for note in notes),
+    ]
 
 
 def percent(share: float | None) -> str:

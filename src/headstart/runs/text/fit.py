@@ -164,6 +164,7 @@ class _TextJob:
                 text_column=s.text,
                 label_column=s.label,
                 split_column=s.split_column,
+                merge_labels=s.merge_labels,
                 test_size=s.test_size,
                 seed=s.seed,
                 cache=self.cache,

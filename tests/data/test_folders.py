@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data.sources import list_folder
+from headstart.data.folders import list_folder
 from headstart.errors import DataError
 
 STRANGE = ["a b.png", "é.png", "🦊.png", "two\nlines.png", "<script>alert(1).png", "quote'\".PNG"]

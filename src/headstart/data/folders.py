@@ -1,0 +1,88 @@
+"""Listing the images of a folder-per-class tree, with or without train/val/test folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart.data.layout import read_layout, split_folders
+from headstart.data.sources import Listed, Listing, Walk, counted, shown, some
+from headstart.errors import DataError
+
+
+def list_folder(root: Path, *, classes_from: str = "auto") -> Listing:
+    """The images of a class folder tree.
+
+    Parameters
+    ----------
+    root
+        Absolute.
+    classes_from
+        As for :func:`headstart.data.layout.read_layout`.
+
+    Raises
+    ------
+    DataError
+        Where there are no images, no class folders, one class, or folders that may be a split or
+        a patient as well as a class.
+    """
+    walk = Walk(root)
+    folders, loose = walk.entries(root)
+    sides = split_folders([walk.name(folder) for folder in folders])
+    paths: list[Path] = []
+    empty: list[str] = []
+    for folder in folders:
+        n_before = len(paths), len(walk.missing)
+        paths += _images_below(walk, folder, has_classes=walk.name(folder) in sides)
+        if (len(paths), len(walk.missing)) == n_before:
+            empty.append(walk.name(folder))
+    if not paths:
+        _refuse_without_classes(root, loose, walk)
+    names = [walk.name(path) for path in paths]
+    layout = read_layout(root, names, classes_from)
+    found = zip(paths, names, layout.labels, layout.splits, strict=True)
+    items = [Listed(*item) for item in found if item[2]]
+    outside = [walk.name(path) for path in loose]
+    outside += [name for name, label in zip(names, layout.labels, strict=True) if not label]
+    notes = list(layout.notes)
+    if outside:
+        notes.append(
+            f"left out {counted(len(outside), 'image')} in no class folder: {some(outside)}"
+        )
+    if empty:
+        notes.append(
+            f"no class is made of {counted(len(empty), 'folder')} without images: {some(empty)}"
+        )
+    if len(layout.classes) == 1:
+        _refuse_one_class(walk, root, layout.classes[0])
+    return walk.listing(layout.source, items, notes)
+
+
+def _images_below(walk: Walk, folder: Path, *, has_classes: bool) -> list[Path]:
+    """Images of a class folder; of a split folder, where a link may be in two classes."""
+    if not has_classes:
+        return list(walk.images(folder, above=[walk.root]))
+    classes, files = walk.entries(folder)
+    for inside in classes:
+        files += walk.images(inside, above=[walk.root, folder])
+    return files
+
+
+def _refuse_without_classes(root: Path, loose: list[Path], walk: Walk) -> None:
+    if loose:
+        raise DataError(
+            f"{shown(root)} holds {counted(len(loose), 'image')} but no class folders: put the images of each "
+            "class in a folder of its own, or give a table of paths and labels"
+        )
+    other = f" ({counted(walk.ignored, 'other file')})" if walk.ignored else ""
+    raise DataError(
+        f"{shown(root)} holds no images{other}: expected a folder for each class with images in it"
+    )
+
+
+def _refuse_one_class(walk: Walk, root: Path, label: str) -> None:
+    deeper = [f.name for f in walk.subfolders(root / label)] if (root / label).is_dir() else []
+    hint = f" Did you mean {shown(root / label)}?" if len(deeper) > 1 else ""
+    raise DataError(
+        f"{shown(root)} has one class only ({shown(label)}): at least two class folders are "
+        f"needed.{hint}"
+    )
