@@ -266,6 +266,23 @@ def test_page__fields_that_are_cleared_have_their_defaults(visit: Callable[..., 
     assert page.locator(".hs-alert:visible").count() == 0
 
 
+def test_page__takes_the_classes_from_where_it_is_told(
+    visit: Callable[..., Any], make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    for patient in ("p1", "p2"):
+        make_photos(tmp_path / "scans" / patient)
+    page = visit()
+    folder_field(page).fill(str(tmp_path / "scans"))
+    look = page.get_by_role("button", name="Look at the data")
+    look.click()
+    page.locator(".hs-alert", has_text="--classes-from inner").wait_for()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Folders that name the classes").click()
+    page.get_by_role("option", name="inner").click()
+    look.click()
+    page.locator("p", has_text="Classes: 'lying', 'standing'.").wait_for()
+
+
 def test_page__hostile_names_stay_text(
     visit: Callable[..., Any], photos: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import gradio as gr
 from markupsafe import Markup
 
+from headstart.data.layout import CLASSES_FROM
 from headstart.errors import InputError
 from headstart.web import html
 from headstart.web.answers import answered, describe, quiet
@@ -56,6 +57,14 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
                     0.05, 0.5, value=0.2, step=0.05, label="Share held out for the test"
                 )
                 seed = gr.Number(0, precision=0, minimum=0, label="Seed")
+                classes_from = gr.Dropdown(
+                    label="Folders that name the classes (--classes-from)",
+                    choices=list(CLASSES_FROM), value="auto",
+                    info="The outer ones, those inside these, or told by the layout.",
+                )  # fmt: skip
+                merge = gr.Checkbox(
+                    False, label="Make labels that look the same one class (--merge-labels)"
+                )
                 name = gr.Textbox(label="Name of the run", placeholder="as the folder")
             start = gr.Button("Start training", variant="primary", elem_id="start")
             wrong = gr.HTML()
@@ -69,7 +78,8 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
     report = gr.HTML(elem_id="report")
     seen = gr.State({})
 
-    settings = [backbone, sizes, budget, share, seed]
+    reading = [share, seed, classes_from, merge]
+    settings = [backbone, sizes, budget, *reading]
     inside.select(_opened, [folder, inside], [folder, inside, wrong], **quiet())
     # While it is typed, not when it is left: Gradio fails where the choices of an open list change.
     folder.change(
@@ -77,10 +87,10 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
         trigger_mode="always_last", **quiet(),
     )  # fmt: skip
     archive.upload(
-        _unpacker(work), [archive, share, seed], [folder, found], show_progress_on=found,
+        _unpacker(work), [archive, *reading], [folder, found], show_progress_on=found,
         api_visibility="private",
     )  # fmt: skip
-    look.click(_look, [folder, share, seed], found, api_visibility="private")
+    look.click(_look, [folder, *reading], found, api_visibility="private")
     start.click(
         _starter(work, jobs), [folder, archive, name, *settings], [listed, wrong], **quiet()
     )
@@ -125,6 +135,8 @@ def _unpacker(work: Workspace) -> Callable[..., tuple[Any, str]]:
         archive: str | None,
         share: float,
         seed: int,
+        classes_from: str,
+        merge: bool,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[Any, str]:
         if archive is None:
@@ -133,13 +145,20 @@ def _unpacker(work: Workspace) -> Callable[..., tuple[Any, str]]:
             folder = str(work.unpack(Path(archive)))
         except Exception as error:
             return "", html.alert(describe(error))
-        return folder, _look(folder, share, seed, progress)
+        return folder, _look(folder, share, seed, classes_from, merge, progress)
 
     return unpack
 
 
 @answered
-def _look(folder: str, share: float, seed: int, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
+def _look(
+    folder: str,
+    share: float,
+    seed: int,
+    classes_from: str,
+    merge: bool,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008
+) -> str:
     """What is in the data."""
     from headstart.data import index
     from headstart.features import cache_folder
@@ -151,7 +170,13 @@ def _look(folder: str, share: float, seed: int, progress: gr.Progress = gr.Progr
         progress((done, total), desc=stage)
 
     found = index(
-        _data(folder), test_size=share, seed=int(seed), cache=cache_folder(), progress=tell
+        _data(folder),
+        test_size=share,
+        seed=int(seed),
+        classes_from=classes_from,
+        merge_labels=merge,
+        cache=cache_folder(),
+        progress=tell,
     )
     return html.data_view(found)
 
@@ -166,6 +191,8 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
         budget: str,
         share: float,
         seed: int,
+        classes_from: str,
+        merge: bool,
     ) -> tuple[Any, str]:
         from headstart.runs.settings import parse_seconds
 
@@ -176,6 +203,8 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
                 "budget_s": parse_seconds(budget.strip()) if budget.strip() else None,
                 "test_size": share,
                 "seed": int(seed),
+                "classes_from": classes_from,
+                "merge_labels": merge,
             }
             data = _data(folder)
             if not data and archive is not None:  # started before the zip was looked at
