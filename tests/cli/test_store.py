@@ -43,6 +43,19 @@ def test_list__says_what_is_there_in_words(cache: Path, headstart: Callable) -> 
     assert {k["kind"] for k in found["other"]} >= {"heads", "images"}
 
 
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_list__cuts_no_date_and_no_size(
+    columns: str, cache: Path, headstart: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    found = take_inventory(cache)
+    said = headstart("store", "list").out
+    n_kinds = len({item.kind for item in found.items if item.kind != "features"})
+    assert said.count(time.strftime("%Y-%m-%d")) == len(found.features) + n_kinds
+    assert "…" not in said
+    assert all(len(line) <= int(columns) for line in said.splitlines()[1:])
+
+
 def test_list__of_an_empty_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headstart: Callable
 ) -> None:

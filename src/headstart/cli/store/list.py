@@ -49,7 +49,7 @@ def _feature_table(keys: Sequence[Features]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("network", overflow="fold")
     table.add_column("px", justify="right")
     table.add_column("how")
@@ -77,7 +77,7 @@ def _kind_table(kinds: Sequence[tuple[str, int, int, float]]) -> Table:
 
     from headstart.features.inventory import KINDS
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("folder")
     table.add_column("what it holds")
     for name in ("files", "size", "last used"):
