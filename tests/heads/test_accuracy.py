@@ -7,17 +7,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from scipy import stats
 
 from headstart.heads import (
     Interval,
     accuracy_interval,
     balanced_accuracy_interval,
+    is_significant,
     mcnemar,
     paired_difference,
     repeated_accuracy,
     repeated_difference,
+    significance,
 )
+from headstart.heads.accuracy import _sign_flip
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -178,8 +183,55 @@ def test_repeated_difference__of_one_repeat_is_the_paired_difference() -> None:
     a, b = rng.random(200) < 0.8, rng.random(200) < 0.7
     once, repeated = paired_difference(a, b), repeated_difference([a], [b])
     assert repeated.value == pytest.approx(once.value)
-    assert repeated.standard_error == pytest.approx(once.standard_error)
-    assert repeated.low == pytest.approx(once.low)
+    assert repeated == once
+
+
+def test_repeated_difference__the_same_repeat_again_makes_no_difference_significant() -> None:
+    a, b = np.ones(20, dtype=bool), np.arange(20) >= 5
+    found = repeated_difference([a] * 4, [b] * 4)
+    assert found.p_value == pytest.approx(mcnemar(5, 0))
+    assert not is_significant(found)
+
+
+@given(arrays(bool, (2, 3, 25)))
+def test_repeated_difference__its_interval_excludes_zero_exactly_where_p_is_below_5_percent(
+    right: NDArray[np.bool_],
+) -> None:
+    found = repeated_difference(*right)
+    assert is_significant(found) == (found.p_value < 0.05)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=9))
+def test_sign_flip__counts_all_signs(totals: list[int]) -> None:
+    signs = itertools.product([-1, 1], repeat=len(totals))
+    sums = [abs(sum(s * t for s, t in zip(some, totals, strict=True))) for some in signs]
+    expected = np.mean([s >= abs(sum(totals)) for s in sums])
+    assert _sign_flip(np.array(totals)) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n", "disagree", "gain"), [(20, 0.3, 0.1), (80, 0.1, 0.03), (400, 0.05, 0.0)]
+)
+def test_paired_difference__covers_the_truth_at_least_as_often_as_it_says(
+    n: int, disagree: float, gain: float
+) -> None:
+    rng = np.random.default_rng(0)
+    shares = [(disagree + gain) / 2, (disagree - gain) / 2, 1 - disagree]
+    covered = []
+    for _ in range(2000):
+        drawn = rng.choice([1, -1, 0], n, p=shares)
+        found = paired_difference(drawn >= 0, drawn <= 0)
+        covered.append(found.low <= gain <= found.high)
+    assert np.mean(covered) >= 0.945
+
+
+def test_is_significant__of_intervals_triples_and_ratios() -> None:
+    assert is_significant(Interval(0.1, 0.01, 0.2))
+    assert not is_significant((0.1, -0.01, 0.2))
+    assert not is_significant((0.1, None, None))
+    assert is_significant((0.5, 0.4, 0.6), null=1.0)
+    assert not is_significant(Interval(1e-17, 1e-17, 1e-17))
+    assert [significance((v, v, v)) for v in (0.1, 0.0)] == ["significant", "not significant"]
 
 
 def test_repeated_difference__covers_what_both_seeds_and_images_change() -> None:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
         PairedDifference,
         accuracy_interval,
         balanced_accuracy_interval,
+        is_significant,
         mcnemar,
         paired_difference,
         repeated_accuracy,
         repeated_difference,
+        significance,
     )
     from headstart.heads.calibration import Pool, Temperature, fit_pool, fit_temperature
     from headstart.heads.folds import stratified_folds
@@ -49,12 +51,14 @@ _ROOM = {
     "fit_rows": "output_layer",
     "fit_pool": "calibration",
     "fit_temperature": "calibration",
+    "is_significant": "accuracy",
     "leave_one_out": "loo",
     "mcnemar": "accuracy",
     "one_row_a_class": "output_layer",
     "paired_difference": "accuracy",
     "repeated_accuracy": "accuracy",
     "repeated_difference": "accuracy",
+    "significance": "accuracy",
     "stratified_folds": "folds",
 }
 
@@ -75,12 +79,14 @@ __all__ = [
     "fit_pool",
     "fit_rows",
     "fit_temperature",
+    "is_significant",
     "leave_one_out",
     "mcnemar",
     "one_row_a_class",
     "paired_difference",
     "repeated_accuracy",
     "repeated_difference",
+    "significance",
     "stratified_folds",
 ]
 
