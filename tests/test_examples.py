@@ -21,7 +21,7 @@ NOTEBOOK = EXAMPLES / "tour.ipynb"
 RUNS: dict[str, tuple[dict[str, Any], str]] = {
     "predict_imagenet": ({}, r"(?s)(cat|tabby) .*%"),
     "fit_and_predict": ({"per_class": 8, "resolutions": (64,)}, r"(?s)test images.*95 % confid"),
-    "layer_profile": ({"per_class": 8, "resolutions": (64,)}, r"of the test images: last layer"),
+    "layer_profile": ({"per_class": 8, "resolutions": (64,)}, r"of the test images: usual layer"),
     "fine_tune": ({"per_class": 5, "epochs": 1}, r"epoch 1: training loss \d"),
     "kernels": ({}, r"become 113 x 75; by the formula 113"),
     "sift_vs_cnn": ({"per_class": 20}, r"McNemar"),

@@ -1,10 +1,63 @@
-"""Words that every room's sentences are made of."""
+"""Words and numbers that every room's sentences are made of."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+# A headline has at most this many words; further detail goes into a paragraph below it.
+MOST_WORDS = 25
+# A share nearer to zero than this is zero but for rounding.
+_ROUNDING = 1e-12
 
 
 def listed(names: Sequence[str]) -> str:
     """``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def headline(*versions: str) -> str:
+    """The first version of at most `MOST_WORDS` words; the last if all are longer."""
+    return next((v for v in versions if len(v.split()) <= MOST_WORDS), versions[-1])
+
+
+def points(share: float, *, sign: bool = True) -> str:
+    """A difference of shares in percentage points: ``+1.2``, ``−0.4``, ``0.0``.
+
+    One decimal; what is not zero but would round to it has as many as it needs, ``+0.03``, so that
+    the sign of a difference, and of the ends of its interval, can always be read.
+    """
+    if math.isinf(share):
+        return "∞" if share > 0 else "−∞"
+    if abs(share) < _ROUNDING:
+        return "0.0"
+    value = 100 * share
+    n_digits = max(1, math.ceil(-math.log10(abs(value)))) if abs(value) < 0.05 else 1
+    return f"{value:{'+' if sign else ''}.{n_digits}f}".replace("-", "−")
+
+
+def signed_points(value: float, low: float, high: float) -> str:
+    """A difference with its interval: ``+1.2 [+0.5, +1.9]``."""
+    return f"{points(value)} [{points(low)}, {points(high)}]"
+
+
+def unsigned_points(value: float, low: float, high: float) -> str:
+    """The same where the words say which way it goes: ``1.2 [0.5, 1.9]``."""
+    return "{} [{}, {}]".format(*(points(v, sign=False) for v in (value, low, high)))
+
+
+def rough_time(seconds: float) -> str:
+    """``40 s``, ``8 min`` or ``2.5 h``: as exact as an estimate is."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5940 else f"{seconds / 3600:.1f} h"
+
+
+def against_time(seconds: float, other: float) -> str:
+    """``in 2.1 s instead of 40 s``; ``in the same time (2.1 s)`` where both read alike."""
+    mine, its = _measured_time(seconds), _measured_time(other)
+    return f"in the same time ({mine})" if mine == its else f"in {mine} instead of {its}"
+
+
+def _measured_time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 9.95 else rough_time(seconds)

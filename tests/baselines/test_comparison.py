@@ -12,7 +12,7 @@ from headstart.baselines import SiftSettings, compare_pixels, compare_sift, tiny
 from headstart.baselines.comparison import Judged
 from headstart.baselines.descriptors import SHARD_IMAGES, Descriptors
 from headstart.baselines.pixels import fit_neighbours
-from headstart.baselines.words import answer
+from headstart.baselines.words import answer, detail
 from headstart.data import Index
 from headstart.errors import DataError, InputError
 
@@ -148,15 +148,14 @@ def test_answer__says_who_is_better_or_that_none_is() -> None:
     passed_over = _judged("SIFT, b", "sift", [1] * 39 + [0], cv=0.1)
     good = _judged("net, frozen features", "network", [1] * 36 + [0] * 4)
     said = answer(DATA, [bad, passed_over, good])
-    assert said.startswith(
-        "net, frozen features: 90.0 % on the 40 test images of photos; SIFT, a: 25.0 %"
-    )
-    assert "65.0 points" in said
-    assert said.endswith("fewer, McNemar p < 0.001.")
+    assert said.startswith("net, frozen features (90.0 %) is 65.0 points above SIFT, a on the 40")
+    assert said.endswith("(significant).")
+    assert "(p < 0.001)" in detail([bad, passed_over, good], good)
     turned = answer(DATA, [good.__class__(**{**_fields(good), "kind": "sift"}), _as_network(bad)])
-    assert turned.startswith("net, frozen features: 90.0 %")
+    assert turned.startswith("net, frozen features (90.0 %)")
     near = _judged("net", "network", [1] * 11 + [0] * 29)
-    assert "McNemar's test cannot tell from chance (p = " in answer(DATA, [bad, near])
+    assert answer(DATA, [bad, near]).endswith("(not significant).")
+    assert "not significant by McNemar's exact test (p = " in detail([bad, near], near)
     assert "25.0 %" in answer(DATA, [bad])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 from headstart.cli.app import run
+from headstart.wording import MOST_WORDS
 
 
 class Said(NamedTuple):
@@ -26,9 +29,22 @@ def headstart(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
         captured = capsys.readouterr()
         # A space between number and unit is shown as one, not as its code.
         assert r"\xa0" not in captured.out + captured.err
+        for line in captured.out.splitlines():
+            if line.startswith(("page     ", "report   ")):
+                check_headline(Path(line[9:]), captured.out)
         return Said(code, captured.out, captured.err)
 
     return call
+
+
+def check_headline(page: Path, out: str) -> None:
+    """A page that a verb writes begins with one short sentence, the same as in the terminal."""
+    [headline] = re.findall(r"<h1>(.*?)</h1>", page.read_text(encoding="utf-8"), re.DOTALL)
+    said = html.unescape(headline).replace("\u00a0", " ")
+    assert len(said.split()) <= MOST_WORDS, said
+    assert said.endswith(".")
+    assert ". " not in said, said
+    assert said in out.replace("\u00a0", " ")
 
 
 @pytest.fixture

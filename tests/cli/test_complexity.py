@@ -9,7 +9,7 @@ from pathlib import Path
 def test_complexity__draws_the_catalogue(headstart, tmp_path: Path) -> None:
     said = headstart("complexity", "--out", tmp_path)
     assert said.code == 0
-    assert "does at least as well as vgg16" in said.out
+    assert "is at least as accurate as vgg16" in said.out
     page = (tmp_path / "complexity.html").read_text(encoding="utf-8")
     assert "the metadata of its weights" in page
     assert (tmp_path / "complexity-0.svg").is_file()
@@ -20,7 +20,7 @@ def test_complexity__of_some_networks(headstart, tmp_path: Path) -> None:
     found = json.loads(headstart(*words, "--out", tmp_path, "--json").out)
     assert [r["name"] for r in found["networks"]] == ["alexnet", "resnet50", "vgg16"]
     assert [r["name"] for r in found["front"]] == ["alexnet", "resnet50"]
-    assert found["sentence"].endswith("resnet50 is one of them.")
+    assert found["sentence"].endswith("resnet50 among them.")
 
 
 def test_complexity__says_bad_input_in_one_line(fails, tmp_path: Path) -> None:

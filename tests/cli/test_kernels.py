@@ -24,7 +24,7 @@ def test_kernels__writes_a_page_with_the_gallery_and_the_formula(
     out = tmp_path / "page"
     said = headstart("kernels", photo, "--stride", 2, "--padding", "none", "--out", out)
     assert said.code == 0, said
-    assert "makes 39 × 29 of 80 × 60 pixels" in said.out
+    assert "turns 80 × 60 pixels into 39 × 29" in said.out
     assert (out / "kernels-0.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "kernels.html").read_text(encoding="utf-8")
     assert "[[-1,-1,-1],[-1,8,-1],[-1,-1,-1]]" in page

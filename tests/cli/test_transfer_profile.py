@@ -32,7 +32,7 @@ def test_profile__writes_the_page_and_says_the_answer(
     words = ("transfer", "profile", photos, "--resolutions", "32,48", "--mirror", "--whole")
     said = headstart(*words, "--out", out)
     assert said.code == 0, said.err
-    assert "The last layer" in said.out
+    assert "The usual layer, " in said.out
     found = json.loads((out / "profile.json").read_text())
     assert found["views"] == ["32", "48", "whole 32", "whole 48"]
     page = (out / "profile.html").read_text()
@@ -51,7 +51,7 @@ def test_profile__json_is_the_figures(
     found = json.loads(said.out)
     assert found["pooling"] == "pyramid"
     assert [m["name"] for m in found["models"]] == [
-        "last layer",
+        "usual layer",
         "best single block",
         "concatenation",
     ]
@@ -86,7 +86,7 @@ def test_size__answers_and_checks(
         "--out", out,
     )  # fmt: skip
     assert said.code == 0, said.err
-    assert "50 more a class would bring" in said.out
+    assert "50 more images a class would bring" in said.out
     assert "too few images to check" in said.out
     assert "Does the forecast hold?" in (out / "size.md").read_text()
 

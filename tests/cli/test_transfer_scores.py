@@ -29,7 +29,7 @@ def test_scores__ranks_given_backbones_and_writes_the_page(
     found = json.loads(said.out)
     assert {c["name"] for c in found["candidates"]} == {"seed0.safetensors", "seed1.safetensors"}
     assert all(s is not None for c in found["candidates"] for s in c["scores"].values())
-    assert "2 candidates are too few for a rank correlation" in found["sentence"]
+    assert "2 candidates are too few for a rank correlation" in found["detail"]
     page = (out / "scores.html").read_text()
     assert found["candidates"][0]["name"] in page
     # Nine images and more features: an H-score of 1 for both networks, so no order and no figure.
@@ -47,7 +47,7 @@ def test_scores__taps_are_candidates(headstart: Callable, photos: Path, tmp_path
     assert "Kendall" in said.out
     assert "LogME" in said.out
     assert "LEEP" not in said.out
-    assert "most accurate layer" in said.out.replace("\n", " ")
+    assert "the most accurate" in said.out.replace("\n", " ")
 
 
 def test_scores__bad_input_is_one_line(fails: Callable, photos: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_similarity__places_the_data_among_references(
     assert by_name["mine"]["gain"] is None
     assert by_name["photos"]["gain"]["n_classes"] == 2
     assert len(by_name["photos"]["distance"]["layers"]) == 49
-    assert "needs three labelled sets; there is 1" in found["sentence"]
+    assert "needs three labelled sets; there is 1" in found["detail"]
     page = (out / "similarity.html").read_text()
     assert "Where the data lie" in page
     assert "Layer by layer" in page

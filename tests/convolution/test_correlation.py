@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from headstart.convolution import GALLERY, correlate, explain_size, output_size
+from headstart.convolution import GALLERY, correlate, explain_formula, explain_size, output_size
 from headstart.convolution.correlation import VARIANTS, describe_variant, formula
 from headstart.errors import InputError
 
@@ -84,7 +84,8 @@ def test_correlate__refuses_settings_out_of_range(
 
 def test_explain_size__puts_the_numbers_into_the_formula() -> None:
     said = explain_size(224, 100, 7, stride=2, padding="zeros", dilation=1)
-    assert "makes 112 × 50 of 224 × 100 pixels" in said
-    assert said.endswith("⌊(224 + 2·3 − 1·(7 − 1) − 1) / 2⌋ + 1 = 112.")
+    assert "turns 224 × 100 pixels into 112 × 50." in said
+    formula_said = explain_formula(224, 7, stride=2, padding="zeros", dilation=1)
+    assert formula_said.endswith("⌊(224 + 2·3 − 1·(7 − 1) − 1) / 2⌋ + 1 = 112.")
     assert formula(32, 3, stride=1, padding="none", dilation=2).endswith("= 28")
     assert describe_variant(32, 16, 3, (2, "zeros", 1))["height"] == 8

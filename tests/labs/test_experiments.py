@@ -68,7 +68,8 @@ def test_steps_to__lies_on_the_line_in_the_logarithm() -> None:
 
 
 def optimizer_rows(quickest: list[float], next_: list[float]) -> dict:
-    from headstart.labs.spread import differences, excludes, over_seeds, triple
+    from headstart.heads import is_significant
+    from headstart.labs.spread import differences, over_seeds, triple
 
     rows = []
     for name, steps in (("Adam", quickest), ("SGD", next_)):
@@ -76,7 +77,7 @@ def optimizer_rows(quickest: list[float], next_: list[float]) -> dict:
         rows.append(
             {
                 "name": name, "steps": triple(over_seeds(steps)), "behind": triple(behind),
-                "is_beyond_noise": excludes(behind), "val_by_seed": [0.9, 0.91, 0.92],
+                "is_significant": is_significant(behind), "val_by_seed": [0.9, 0.91, 0.92],
                 "val_accuracy": [0.91, 0.9, 0.92],
             }
         )  # fmt: skip
@@ -85,7 +86,10 @@ def optimizer_rows(quickest: list[float], next_: list[float]) -> dict:
 
 @pytest.mark.parametrize(
     ("slower", "says"),
-    [([20.0, 21.0, 22.0], "outside the seeds' noise"), ([5.0, 20.0, 11.0], "cannot tell the six")],
+    [
+        ([20.0, 21.0, 22.0], "the lead over all others is significant"),
+        ([5.0, 20.0, 11.0], "no difference between the two is significant"),
+    ],
 )
 def test_optimizer_sentence__follows_the_figures(slower: list[float], says: str) -> None:
     assert says in opt._sentence(optimizer_rows([10.0, 11.0, 12.0], slower))
@@ -100,7 +104,7 @@ def dropout_values(gap: list[float]) -> dict[str, list[float]]:
     [
         ([0.01, 0.02, 0.01], "narrows the gap"),
         ([0.31, 0.32, 0.30], "widens the gap"),
-        ([0.05, 0.15, 0.11], "The expected effect did not appear"),
+        ([0.05, 0.15, 0.11], "does not change the gap"),
     ],
 )
 def test_dropout_sentence__follows_the_figures(gap: list[float], says: str) -> None:
@@ -118,7 +122,7 @@ GAIN, NONE = [0.1, 0.05, 0.15], [0.0, -0.1, 0.1]
         (LESS, LESS, "falls with BatchNorm, to 0.5 [0.4, 0.6] times"),
         (LESS, SAME, "only as the gradients themselves do"),
         (MORE, MORE, "does not fall with BatchNorm but rises"),
-        (SAME, SAME, "no fall of internal covariate shift"),
+        (SAME, SAME, "does not change significantly"),
         ([None] * 3, LESS, "could not be compared"),
     ],
 )
@@ -152,8 +156,8 @@ def test_batchnorm_smoother__follows_the_figures(variation, beta, says: str) -> 
     [
         (MORE, NONE, 2, "not what lets BatchNorm train at high rates"),
         (MORE, GAIN, 0, "not what makes BatchNorm work"),
-        (MORE, NONE, 0, "the gain is gone"),
-        (LESS, GAIN, 2, "cannot be told whether less shift is the cause"),
+        (MORE, NONE, 0, "there is no significant gain"),
+        (LESS, GAIN, 2, "whether less shift is the cause stays open"),
         ([None] * 3, GAIN, 2, "diverged"),
     ],
 )
@@ -205,7 +209,7 @@ def test_draw_gallery__repeats_and_tells_the_labels() -> None:
     assert first == second
     assert set(pictures) == {"basic", "augmix", "mixup"}
     assert all(content.startswith(b"\x89PNG") for content in pictures.values())
-    assert "0.8 temple and 0.2 flower" in first["sentence"]
+    assert "0.8 temple and 0.2 flower" in first["detail"]
 
 
 def test_draw_gallery__needs_two_images() -> None:

@@ -87,16 +87,17 @@ def test_normalise_trial__same_seeds_same_figures(
     first = normalise_trial(blobs, [0, 1])
     assert first == normalise_trial(blobs, [0, 1])
     assert first["sentence"].startswith("Standardising two features lowers")
-    assert "blobs" in first["sentence"]
+    assert "blobs" in first["detail"]
 
 
 def real(raw: list[int], normal: list[int], reached: tuple[int, int] = (3, 3)) -> dict:
-    from headstart.labs.spread import excludes, over_seeds, ratio_over_seeds, triple
+    from headstart.heads import is_significant
+    from headstart.labs.spread import over_seeds, ratio_over_seeds, triple
 
     ratio = ratio_over_seeds(raw, normal)
     return {
         "name": "d", "unit": "pixels", "n_features": 4, "target": 0.1,
-        "ratio": triple(ratio), "is_beyond_noise": excludes(ratio, 1.0),
+        "ratio": triple(ratio), "is_significant": is_significant(ratio, null=1.0),
         "treatments": {
             how: {"steps": triple(over_seeds(steps)), "reached": n, "rates": [1.0] * 3}
             for how, steps, n in zip(("raw", "standardised"), (raw, normal), reached, strict=True)
@@ -108,8 +109,8 @@ def real(raw: list[int], normal: list[int], reached: tuple[int, int] = (3, 3)) -
     ("each", "says"),
     [
         (real([100, 110, 90], [10, 11, 9]), "raw values take 10 [10, 10] times"),
-        (real([10, 20, 30], [20, 21, 19]), "the effect did not appear"),
-        (real([10, 11, 9], [100, 110, 90]), "the opposite of the expected"),
+        (real([10, 20, 30], [20, 21, 19]), "(not significant)"),
+        (real([10, 11, 9], [100, 110, 90]), "against expectation"),
         (real([3000] * 3, [5, 6, 7], (0, 3)), "raw values had not reached the loss of 0.1"),
         (real([3000] * 3, [3000] * 3, (0, 0)), "neither reached"),
     ],

@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy import stats
 
+from headstart.heads import is_significant
 from headstart.labs import spread
 
 
@@ -20,7 +23,7 @@ def test_over_seeds__is_students_interval() -> None:
 def test_over_seeds__one_seed_tells_nothing_of_the_spread() -> None:
     found = spread.over_seeds([0.5])
     assert spread.triple(found) == [0.5, None, None]
-    assert not spread.excludes(found)
+    assert not is_significant(found)
 
 
 def test_over_seeds__keeps_the_ends_within_the_bounds() -> None:
@@ -45,6 +48,14 @@ def test_ratio_over_seeds__is_the_geometric_mean() -> None:
     assert found.low * found.high == pytest.approx(16)
 
 
-@pytest.mark.parametrize(("values", "is_beyond"), [([1.0, 1.1, 0.9], True), ([-1.0, 1.0], False)])
-def test_excludes__tells_whether_zero_is_inside(values: list[float], is_beyond: bool) -> None:
-    assert spread.excludes(spread.over_seeds(values)) is is_beyond
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=6).filter(lambda v: np.ptp(v) > 1e-3))
+def test_over_seeds__is_significant_exactly_where_the_t_test_is(values: list[float]) -> None:
+    p_value = stats.ttest_1samp(values, 0).pvalue
+    assume(abs(p_value - 0.05) > 1e-9)
+    assert is_significant(spread.over_seeds(values)) == (p_value < 0.05)
+
+
+def test_over_seeds__differences_that_are_zero_but_for_rounding_are_not_significant() -> None:
+    found = spread.over_seeds(spread.differences([0.3, 0.3, 0.3], [0.1 + 0.2] * 3))
+    assert found.value != 0
+    assert not is_significant(found)

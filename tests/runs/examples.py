@@ -69,11 +69,11 @@ def example_metrics(
         "sentence": f"Layer {chosen['tap']} at {chosen['resolution']} px:"
         f" {100 * (accuracy if n_test else 0.935):.1f} %"
         f" on {n * per_row:,} {'test' if n_test else 'cross-validated training'} images;"
-        " the last layer is 1.2 behind.",
+        " the usual layer is 1.2 points lower.",
         "chosen": {k: chosen[k] for k in ("tap", "resolution", "C", "n_features", "macs")},
         "selection": {
             "rule": "The cheapest candidate whose paired difference to the highest cross-validated"
-            " accuracy is inside the noise.",
+            " accuracy is not significant.",
             "n_folds": 5, "n_train": 100 * n, "Cs": Cs,
         },
         "test": None if not n_test else {

@@ -132,7 +132,8 @@ def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
     assert tuned["n_train"] < n_train
     assert tuned["diagnosis"][0]["code"] == "too-short"
     assert won.sentence.startswith("Fine-tuned network (all layers, 2 epochs at 64 px): ")
-    assert "the linear SVM on layer" in won.sentence
+    assert "the SVM" in won.sentence
+    assert won.detail.startswith("The linear SVM on layer")
     assert won.settings["training"]["epochs"] == 2
     assert won.model.is_finetuned
     assert sorted(p.name for p in (won.folder / "model").iterdir()) == [

@@ -1,4 +1,4 @@
-"""When fine-tuning is taken: more accurate beyond the noise, or as accurate and clearly surer."""
+"""When fine-tuning is taken: clearly more accurate, or as accurate and clearly surer."""
 
 from __future__ import annotations
 

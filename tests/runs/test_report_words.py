@@ -28,7 +28,7 @@ def candidate(tap: str, value: float, macs: int | None, **more: Any) -> dict[str
         (words.bounds(None), ""),
         (words.points(-0.004), "−0.4"),
         (words.points(0.004), "+0.4"),
-        (words.points(-0.0004), "0.0"),
+        (words.points(-0.0004), "−0.04"),
         (words.count(13455), "13,455"),
         (words.macs(385_000_000), "385 M"),
         (words.macs(1_240_000_000), "1.2 G"),
@@ -63,14 +63,14 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
         ),
         (
             [candidate("a", 0.9, 9, best=True, chosen=True), candidate("b", 0.88, 5, tie=True)],
-            "Those that cost less are more than one point behind, so it was chosen.",
+            "Those that cost less are more than one point lower, so it was chosen.",
         ),
         (
             [
                 candidate("a", 0.95, 9, best=True, chosen=True, n_features=1904),
                 candidate("b", 0.93, 9, tie=True, n_features=320),
             ],
-            "Those that cost less are more than one point behind, so it was chosen.",
+            "Those that cost less are more than one point lower, so it was chosen.",
         ),
         (
             [
@@ -79,13 +79,13 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
                 candidate("c", 0.895, 6, tie=True, chosen=True),
             ],
             (
-                "Of those at most one point behind c at 224 px is the cheapest (6 multiply-accumulates "
+                "Of those at most one point lower c at 224 px is the cheapest (6 multiply-accumulates "
                 "an image, 67 % of what the highest needs), so it was chosen."
             ),
         ),
         (
             [candidate("a", 0.9, None, best=True, chosen=True), candidate("b", 0.7, None)],
-            "No other candidate comes within the noise of it, so it was chosen.",
+            "No other candidate is within one standard error of it, so it was chosen.",
         ),
         (
             [candidate("a", 0.9, 9, best=True), candidate("b", 0.7, 5, chosen=True)],

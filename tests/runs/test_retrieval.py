@@ -42,7 +42,7 @@ def test_similar__without_test_images_nothing_is_measured(
     found = similar(run, shapes / "bars" / "00.png", k=1, cache=store)
     alone = dataclasses.replace(found, measured=None)
     assert alone.sentence.startswith("The nearest training image is of class bars.")
-    assert "no test images" in alone.sentence
+    assert "no test images" in alone.detail
     assert len(retrieval_sections(alone, None)) == 1
 
 

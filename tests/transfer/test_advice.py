@@ -91,7 +91,7 @@ def test_make_rule__refuses_a_distance_that_is_none(indexed: Index, distance: fl
         (0.1, 350, "as the rule says"),
         (0.1, 450, "against the rule, which keeps earlier layers for unlike data"),
         (1.0, 350, "against the rule, which would have earlier layers"),
-        (0.1, 400, "the noise cannot tell from nothing."),
+        (0.1, 400, "(not significant)."),
         (1.0, 400, "suit unlike data better does not show here"),
     ],
 )
@@ -108,9 +108,9 @@ def test_depth_verdict__one_layer_only() -> None:
 @pytest.mark.parametrize(
     ("arms", "words"),
     [
-        ({"linear SVM": 190, "all": 150}, "wins (linear SVM), as the rule says"),
-        ({"linear SVM": 150, "all": 190}, "rule and measurement disagree"),
-        ({"linear SVM, joined": 190, "linear SVM": 189}, "does as well as what the rule advises"),
+        ({"linear SVM": 190, "all": 150}, "(linear SVM), as the rule says"),
+        ({"linear SVM": 150, "all": 190}, "against the rule: +20.0 ["),
+        ({"linear SVM, joined": 190, "linear SVM": 189}, "(not significant)"),
         ({"lower": 190, "all": 150}, "was not among the arms"),
     ],
 )
@@ -124,7 +124,7 @@ def test_compare_depths__is_of_the_own_view(indexed: Index, tiny: Backbone, cach
     )
     found = compare_depths(profile)
     assert found is not None
-    assert found.late == profile.model("last layer").blocks[0].tap
+    assert found.late == profile.model("usual layer").blocks[0].tap
     names = list(profile.taps)
     assert names.index(found.early) < names.index(found.late)
     figures = to_dict(rule(20, 0.1), {}, found, comparison(**{"linear SVM": 9, "all": 8}))

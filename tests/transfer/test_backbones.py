@@ -46,18 +46,21 @@ def test_sentence__takes_the_cheapest_that_ties() -> None:
     small = dataclasses.replace(small, cv_correct=small.cv_correct[::-1])
     found = compared(small, large)
     assert found.chosen.name == "small"
-    assert "Take small: it ties with large, which costs" in found.sentence
+    assert found.sentence.startswith("Take small: ")
+    assert "large is 0.2 points higher (not significant)" in found.sentence
     assert "8.0 times" in found.sentence
 
 
 def test_sentence__takes_the_best_where_nothing_cheaper_ties() -> None:
     found = compared(candidate("small", 1, 300), candidate("large", 8, 380))
-    assert "small (75.0 %) and large (95.0 %)" in found.sentence
+    assert "small (75.0 %) and large (95.0 %)" in found.detail
     assert "Take large" in found.sentence
 
 
 def test_sentence__one_backbone_is_the_only_one() -> None:
-    assert compared(candidate("small", 1, 300)).sentence == "small (75.0 %) is the only one."
+    found = compared(candidate("small", 1, 300))
+    assert found.sentence.startswith("Take small: 75.0 % [")
+    assert found.detail == "It is the only one."
 
 
 def test_compare_backbones__measures_accuracy_and_cost(

@@ -141,7 +141,8 @@ def test_comparison__a_tie_takes_the_quicker() -> None:
     )
     assert c.best == "b"
     assert c.taken == "a"
-    assert "which the noise cannot tell from nothing" in c.sentence
+    assert "b comes next, +1.9 [" in c.sentence
+    assert "(not significant)" in c.sentence
 
 
 def test_comparison__of_ties_that_take_about_as_long_the_clock_does_not_choose() -> None:
@@ -157,7 +158,7 @@ def test_comparison__of_ties_that_take_about_as_long_the_clock_does_not_choose()
     ):
         c = two(made("a", less, right, a_s), made("b", more, right, b_s))
         assert c.taken == taken, (a_s, b_s)
-        said = "points over a on validation images, within the noise, +0.0 "
+        said = "points against a on the validation images (not significant)"
         assert (said in c.sentence) == (taken == "b")
     for a_s, b_s in ((1.0, 1.1), (1.1, 1.0)):  # as accurate and as quick: the first
         c = two(made("a", less, right, a_s), made("b", less, right, b_s))
@@ -171,9 +172,32 @@ def test_comparison__a_clear_winner_is_taken_with_its_gain() -> None:
     )
     assert c.taken == "b"
     assert c.sentence == (
-        "Take b: +30.0 [+20.2, +38.7] points over a on validation images, "
-        "+20.0 [+11.4, +27.8] on the test images, in 9 s instead of 1 s."
+        "Take b: +30.0 [+20.2, +38.7] points against a on the validation images (significant), "
+        "in 9.0 s instead of 1.0 s."
     )
+    assert c.to_dict()["detail"].startswith(
+        "On the test images: +20.0 [+11.4, +27.8] points (significant)."
+    )
+
+
+def test_comparison__times_that_read_alike_are_the_same_time() -> None:
+    c = two(
+        made("a", [0] * 30 + [1] * 70, [1] * 100, 2.04),
+        made("b", [1] * 100, [1] * 100, 1.96),
+    )
+    assert c.sentence.endswith("in the same time (2.0 s).")
+
+
+def test_comparison__validation_images_that_all_seeds_share_count_once() -> None:
+    """Five of twenty images are not significant, however often the same training is repeated."""
+    a, b = made("a", [0] * 5 + [1] * 15, [], 1.0), made("b", [1] * 20, [], 1.0)
+    for is_shared, said in ((True, "(not significant)"), (False, "(significant)")):
+        c = Comparison(
+            arms=(Arm(name="a", line=""), Arm(name="b", line="")), seeds=(0, 1, 2),
+            outcomes={"a": (a,) * 3, "b": (b,) * 3},
+            n_fit=1, n_val=20, n_test=0, is_val_shared=is_shared,
+        )  # fmt: skip
+        assert said in c.sentence
 
 
 def test_comparison__the_choice_ignores_the_test_images() -> None:

@@ -13,6 +13,7 @@ from headstart.finetune import Epoch, TrainSettings
 from headstart.transfer import Outcome
 from headstart.transfer.compact import compact_backbone
 from headstart.transfer.generality import PUBLISHED, Generality, measure_generality
+from headstart.transfer.generality_words import detail
 from headstart.transfer.halves import split_classes
 from headstart.transfer.selffer import KINDS
 
@@ -65,7 +66,11 @@ def test_generality__findings_name_the_layers_where_effects_show() -> None:
     assert "Specificity shows from high on" in text
     assert "Up to low none shows." in text
     assert "Filters learnt on A beat random ones from low on" in text
-    assert g.sentence.endswith("specificity shows from high on, co-adaptation at high.")
+    assert "(significant)" in g.sentence
+    assert (
+        detail(g)
+        == "Specificity is significant from high on; co-adaptation is significant from high on."
+    )
 
 
 def test_generality__findings_say_that_effects_did_not_appear() -> None:
@@ -74,8 +79,9 @@ def test_generality__findings_say_that_effects_did_not_appear() -> None:
     assert "Co-adaptation did not appear" in text
     assert "Specificity did not appear" in text
     assert "A better start did not show" in text
-    assert "no better here than random ones" in text
-    assert g.sentence.endswith("neither co-adaptation nor specificity shows at any layer.")
+    assert "not significantly better here than random ones" in text
+    assert "(not significant)" in g.sentence
+    assert detail(g) == "Neither co-adaptation nor specificity is significant at any layer."
 
 
 def test_generality__a_gain_and_a_nearly_solved_target_are_said() -> None:
@@ -97,7 +103,10 @@ def test_generality__layers_that_cannot_fit_are_said() -> None:
 
 
 def test_generality__specificity_that_goes_away_again_is_named_by_layer() -> None:
-    assert "specificity shows at low, co-adaptation does not show" in made(AnB=(0.5, 0.9)).sentence
+    assert (
+        detail(made(AnB=(0.5, 0.9)))
+        == "Specificity is significant at low; co-adaptation is not significant."
+    )
 
 
 def test_generality__layers_worse_than_random_ones_are_said() -> None:

@@ -65,7 +65,7 @@ def test_place__says_where_the_target_lies() -> None:
 def test_verdict__agreement_failure_and_too_few() -> None:
     agrees = likeness(placed("a", 0.1, 0.95), placed("b", 0.2, 0.9), placed("c", 0.3, 0.8))
     assert "agrees with what transfer gave" in agrees.verdict
-    assert agrees.verdict.endswith("too few to tell.")
+    assert agrees.verdict.endswith("too few sets.")
     assert "once in 3" in agrees.to_dict()["caution"]
     fails = likeness(*(placed(str(i), i / 10 + 0.1, 0.6 + i / 20) for i in range(6)))
     assert "fails to predict" in fails.verdict
@@ -74,7 +74,7 @@ def test_verdict__agreement_failure_and_too_few() -> None:
     assert right.verdict.endswith("(Kendall −1.00, −1 would be perfect).")
     scores = (0.9, 0.7, 0.8, 0.72, 0.75)
     mixed = likeness(*(placed(str(i), i / 10 + 0.1, a) for i, a in enumerate(scores)))
-    assert mixed.verdict.endswith("no more than chance might do.")
+    assert mixed.verdict.endswith("not significant.")
     alike = likeness(*(placed(str(i), i / 10 + 0.1, 0.9) for i in range(3)))
     assert "all alike" in alike.verdict
 

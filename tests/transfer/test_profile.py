@@ -39,7 +39,7 @@ def test_measure_profile__scores_three_models_on_the_test_images(
     found: Profile, indexed: Index, tiny: Backbone, cache: Path
 ) -> None:
     assert [m.name for m in found.models] == [
-        "last layer",
+        "usual layer",
         "best single block",
         "concatenation",
     ]

@@ -54,7 +54,7 @@ def test_rank__one_backbone_is_told_to_be_too_few(
     found = rank(indexed, [tiny, tiny], size_px=SIZE, cache=cache)  # the same weights count once
     assert len(found.candidates) == 1
     assert found.agreements == ()
-    assert "too few for a rank correlation" in found.sentence
+    assert "too few for a rank correlation" in found.to_dict()["detail"]
 
 
 def test_rank__taps_are_candidates_with_an_order(by_tap: Ranking, tiny: Backbone) -> None:
@@ -100,7 +100,7 @@ def test_rank__two_backbones_have_names_and_no_correlation(
     found = rank(indexed, [tiny, other], size_px=SIZE, cache=cache)
     assert {c.name for c in found.candidates} == {tiny.name, "other"}
     assert all(a.correlation.kendall is None for a in found.agreements)
-    assert "2 candidates are too few" in found.sentence
+    assert "2 candidates are too few" in found.to_dict()["detail"]
 
 
 def candidate(name: str, score: float, share: float) -> Candidate:
@@ -138,12 +138,32 @@ def test_sentence__a_score_that_is_right_wrong_or_of_no_use() -> None:
     shares = (0.9, 0.8, 0.7, 0.6, 0.5)
     right = ranking(*(candidate(str(s), s, s) for s in shares))
     assert "LogME puts it first" in right.sentence
-    assert "orders the 5 backbones as measured beyond chance" in right.sentence
+    assert "LogME orders the 5 backbones significantly as measured" in right.to_dict()["detail"]
     wrong = ranking(*(candidate(str(s), -s, s) for s in shares))
-    assert "no score puts it first (LogME puts 0.5 first, 40.0 points behind)" in wrong.sentence
-    assert "No score's order agrees" in wrong.sentence
+    assert "no score puts it first" in wrong.sentence
+    assert "LogME loses least: what it puts first is 40.0 points less" in wrong.to_dict()["detail"]
+    assert "No score's order agrees" in wrong.to_dict()["detail"]
     three = ranking(*(candidate(str(s), s, s) for s in shares[:3]))
-    assert "once in 3" in three.sentence
+    assert "once in 3" in three.to_dict()["detail"]
+
+
+def test_agreements__scores_that_read_the_same_are_tied_for_first() -> None:
+    """A saturated H-score: equal but for the last digits of a float."""
+    scores = (14.0, 14.0 + 1e-9, 14.0 - 1e-9, 14.0, 3.0)
+    found = ranking(
+        *(candidate(str(i), s, 0.9 - i / 10) for i, s in enumerate(scores)),
+    )
+    [agreement] = found.agreements
+    assert (agreement.first, agreement.tied) == ("0", ("1", "2", "3"))
+    assert agreement.lost == pytest.approx(0.15, abs=0.01)
+    assert "no score puts it first alone" in found.sentence
+    assert "LogME puts 0, 1, 2 and 3 first with the same score." in found.to_dict()["detail"]
+    assert agreement.correlation.kendall == pytest.approx(0.632, abs=1e-3)
+
+
+def test_sentence__candidates_that_are_equally_accurate_share_the_first_place() -> None:
+    found = ranking(*(candidate(str(i), s, s) for i, s in enumerate((0.9, 0.9, 0.7))))
+    assert found.sentence.startswith("2 backbones, 0 among them, are the most accurate")
 
 
 def test_agreements__a_score_that_is_the_same_for_all_has_no_order() -> None:

@@ -16,7 +16,7 @@ from headstart.baselines.encoder import Encoder
 from headstart.baselines.encoding import ASSIGNMENTS, chi2_map
 from headstart.baselines.pixels import fit_neighbours, tiny_images
 from headstart.baselines.settings import SiftSettings
-from headstart.baselines.words import answer, row_of
+from headstart.baselines.words import answer, detail, row_of
 from headstart.data import training_records
 from headstart.errors import DataError
 from headstart.heads import OutputLayer
@@ -178,7 +178,12 @@ def compare_pixels(
 
 def _found(task: _Task, judged: Sequence[Judged]) -> dict[str, Any]:
     rows = [row_of(method, judged[-1]) for method in judged]
-    return {**task.describe(), "methods": rows, "sentence": answer(task.describe(), judged)}
+    return {
+        **task.describe(),
+        "methods": rows,
+        "sentence": answer(task.describe(), judged),
+        "detail": detail(judged, judged[-1]),
+    }
 
 
 def _pixels(task: _Task) -> Judged:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headstart.heads import accuracy_interval, paired_difference
+from headstart.heads import accuracy_interval, paired_difference, significance
+from headstart.wording import headline, points, signed_points
 
 if TYPE_CHECKING:
     from headstart.baselines.comparison import Judged
@@ -41,35 +42,52 @@ def row_of(method: Judged, reference: Judged) -> dict[str, Any]:
 
 
 def answer(data: Mapping[str, Any], judged: Sequence[Judged]) -> str:
-    """Who is better on the test images, by how much, and whether it could be chance."""
+    """Which is better on the test images, by how much, and whether that is significant."""
     on = f"on the {data['n_test']:,} test images of {data['data']}"
-    rivals = [m for m in judged if m.kind == "sift"] or [m for m in judged if m.kind == "pixels"]
-    # Chosen as everything is, on the training images.
-    rival = max(rivals, key=lambda m: m.cv_accuracy)
-    network = judged[-1]
+    rival, network = _rival(judged), judged[-1]
     share = rival.correct.mean()
     if network.kind != "network":
         whole = accuracy_interval(rival.correct)
         return (
             f"{rival.name}: {_percent(rival)} [{100 * whole.low:.1f}, {100 * whole.high:.1f}] {on}."
         )
-    ahead = network.correct.mean() >= share
-    better, worse = (network, rival) if ahead else (rival, network)
+    is_better = network.correct.mean() >= share
+    better, worse = (network, rival) if is_better else (rival, network)
     paired = paired_difference(better.correct, worse.correct)
-    between = f"{100 * paired.value:.1f} points [{100 * paired.low:.1f}, {100 * paired.high:.1f}]".replace(
-        "-", "−"
-    )
-    chance = f"McNemar p {'< 0.001' if paired.p_value < 0.001 else f'= {paired.p_value:.3f}'}"
-    if paired.p_value >= 0.05:
-        return (
-            f"{better.name} ({_percent(better)}) against {worse.name} ({_percent(worse)}) {on}: "
-            f"{between} between them, which McNemar's test cannot tell from chance "
-            f"(p = {paired.p_value:.3f})."
+    if points(paired.value) == "0.0":
+        return headline(
+            f"{better.name} and {worse.name} are equally accurate ({_percent(better)}) {on}.",
+            f"{better.name} and {worse.name} are equally accurate ({_percent(better)}).",
         )
-    return (
-        f"{better.name}: {_percent(better)} {on}; {worse.name}: {_percent(worse)}, {between} fewer, "
-        f"{chance}."
+    said = (
+        f"{better.name} ({_percent(better)}) is {points(paired.value, sign=False)} points above "
+        f"{worse.name}"
     )
+    return headline(
+        f"{said} {on} ({significance(paired)}).",
+        f"{said} on the test images ({significance(paired)}).",
+        f"{said} ({significance(paired)}).",
+    )
+
+
+def detail(judged: Sequence[Judged], reference: Judged) -> str:
+    """The paired difference of the best rival to the network, with its interval and the test."""
+    rival = _rival(judged)
+    if rival is reference or reference.kind != "network":
+        return ""
+    paired = paired_difference(rival.correct, reference.correct)
+    p_value = "p < 0.001" if paired.p_value < 0.001 else f"p = {paired.p_value:.3f}"
+    return (
+        f"{rival.name} less {reference.name}: "
+        f"{signed_points(paired.value, paired.low, paired.high)} points on the same images, "
+        f"{significance(paired)} by McNemar's exact test ({p_value})."
+    )
+
+
+def _rival(judged: Sequence[Judged]) -> Judged:
+    """The method to set against the network, chosen as everything is, on the training images."""
+    rivals = [m for m in judged if m.kind == "sift"] or [m for m in judged if m.kind == "pixels"]
+    return max(rivals, key=lambda m: m.cv_accuracy)
 
 
 def _percent(method: Judged) -> str:

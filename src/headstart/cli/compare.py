@@ -35,7 +35,7 @@ def compare(
 ) -> None:
     """Compare networks on your images: accuracy, size and speed.
 
-    Computation is shown too. The last layer of each with a linear SVM is judged by cross-validation on the same folds of the
+    Computation is shown too. The last layer before the output layer of each, with a linear SVM, is judged by cross-validation on the same folds of the
     training images; test images are scored once each. The page draws accuracy against
     multiply-accumulates and names the Pareto front.
 
@@ -85,7 +85,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         caption="cv: cross-validation on the training images; MACs: multiply-accumulates of one\n"
-        "image; * the cheapest that ties with the most accurate, at most one point behind",
+        "image; * the cheapest within one standard error and one point of the most accurate",
         caption_justify="left",
     )
     table.add_column("backbone")

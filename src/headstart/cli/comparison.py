@@ -91,7 +91,7 @@ def _table(found: Mapping[str, Any], out: Console) -> None:
         caption=f"accuracy in %, mean of {n_seeds} {'seeds' if n_seeds > 1 else 'seed'}; "
         f"{found['n_fit']:,} {nouns} to fit on,\n{found['n_val']:,} to validate on, "
         f"{found['n_test']:,} test {nouns}; points against {one_line(found['reference'])}\n"
-        f"* taken: the quickest that the validation {nouns} cannot tell from the best",
+        f"* taken: the quickest within one standard error of the best in validation",
         caption_justify="left",
     )
     table.add_column("")

@@ -48,7 +48,7 @@ def complexity(
     """
     from headstart.backbones.published import catalogue_names, front, published_results, source
     from headstart.errors import InputError
-    from headstart.runs.report.complexity import complexity_sections, sentence
+    from headstart.runs.report.complexity import complexity_sections, detail, sentence
 
     if everything and networks:
         raise InputError("--all shows every network: leave the names out, or leave out --all")
@@ -62,6 +62,7 @@ def complexity(
         "front": [r.to_dict() for r in front(results)],
     }
     found["sentence"] = sentence(found)
+    found["detail"] = detail(found)
     answer_with_page(
         out,
         "complexity",

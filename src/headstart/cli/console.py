@@ -71,20 +71,25 @@ def answer(
     show: Callable[[Mapping[str, Any], Console], None],
     *,
     as_json: bool,
-    sentence: str | None = None,
 ) -> None:
-    """Print the figures as JSON; or what `show` prints of them, their sentence, and where the page is.
+    """Print the figures as JSON; or what `show` prints of them, their answer, and where the page is.
 
-    `sentence` stands in the place of ``found["sentence"]``, where that says what was shown already.
+    The answer is ``found["sentence"]``, a headline, with ``found["detail"]`` below it if there is one.
     """
     if as_json:
         echo_json(found)
         return
     out = console()
     show(found, out)
-    said = found["sentence"] if sentence is None else sentence
-    out.print(said, style="bold", markup=False, soft_wrap=True)
+    print_answer(found, out)
     out.print(f"page     {page}", markup=False, soft_wrap=True)
+
+
+def print_answer(found: Mapping[str, Any], out: Console) -> None:
+    """The headline in bold, and the detail below it."""
+    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    if found.get("detail"):
+        out.print(found["detail"], markup=False, soft_wrap=True)
 
 
 def answer_with_page(
@@ -96,15 +101,20 @@ def answer_with_page(
     title: str,
     sections: Sequence[Section],
     as_json: bool,
-    sentence: str | None = None,
 ) -> None:
-    """Write the page of `found`, whose ``"sentence"`` is its answer; then `answer`."""
+    """Write the page of `found`, whose ``"sentence"`` is its headline; then `answer`."""
     from headstart.runs.report.pages import write_page
 
     page = write_page(
-        folder, name, title=title, sentence=found["sentence"], sections=sections, found=found
+        folder,
+        name,
+        title=title,
+        sentence=found["sentence"],
+        detail=found.get("detail", ""),
+        sections=sections,
+        found=found,
     )
-    answer(found, page, show, as_json=as_json, sentence=sentence)
+    answer(found, page, show, as_json=as_json)
 
 
 def is_quiet() -> bool:

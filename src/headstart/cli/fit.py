@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import answer, console, echo_json, parse_numbers, progress_bars
+from headstart.cli.console import (
+    answer,
+    console,
+    echo_json,
+    parse_numbers,
+    print_answer,
+    progress_bars,
+)
 from headstart.cli.texts import Texts
 
 if TYPE_CHECKING:
@@ -75,8 +82,8 @@ def fit(
     Or, for a table of labelled texts, the best of TF-IDF, word vectors and TextCNNs.
 
     Every image goes through the network once. Every layer at every resolution is judged by a
-    cross-validated linear SVM on the training images; the cheapest one that the noise cannot tell
-    from the best, at most a point behind, is taken, and the test images are looked at once. With
+    cross-validated linear SVM on the training images; the cheapest one within one standard
+    error of the best, and at most a point lower, is taken, and the test images are looked at once. With
     --budget, fine-tuning is tried in the time that is left, and kept only where it wins on validation.
 
     Examples:
@@ -196,7 +203,7 @@ def show(run: Run) -> None:
         out.print(run.metrics["text"]["verdict"], markup=False, soft_wrap=True)
     for line in finetuning_lines(run.metrics):
         out.print(line, markup=False, soft_wrap=True)
-    out.print(run.sentence, style="bold", markup=False, soft_wrap=True)
+    print_answer(run.metrics, out)
     out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
     given = "IMAGES..." if noun(run.metrics) == "image" else '"SOME TEXT"'
     out.print(f"predict  headstart predict {run.folder} {given}", markup=False, soft_wrap=True)

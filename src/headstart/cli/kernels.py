@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json
+from headstart.cli.console import console, echo_json, print_answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,13 @@ def kernels(
 
         headstart kernels photo.jpg --filters --tap blocks.2
     """
-    from headstart.convolution import GALLERY, explain_size, kernel_sheet, parse_kernel
+    from headstart.convolution import (
+        GALLERY,
+        explain_formula,
+        explain_size,
+        kernel_sheet,
+        parse_kernel,
+    )
     from headstart.convolution.sheets import picture_pixels
     from headstart.data import read_rgb
     from headstart.runs.report.kernels import write_kernels
@@ -82,6 +88,7 @@ def kernels(
         "size_px": [width, height],
         **settings,
         "sentence": explain_size(width, height, chosen[0].side, **settings),
+        "detail": explain_formula(width, chosen[0].side, **settings),
         "kernels": [{"name": k.name, "typed": k.typed(), "weights": k.weights} for k in chosen],
     }
     _add_variants(found, pictures, picture, chosen)
@@ -98,7 +105,7 @@ def kernels(
     if as_json:
         echo_json(found)
         return
-    console().print(found["sentence"], style="bold", markup=False, soft_wrap=True)
+    print_answer(found, console())
     console().print(f"page     {page}", markup=False, soft_wrap=True)
 
 

@@ -6,7 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.convolution.correlation import correlate, explain_size, output_size
+    from headstart.convolution.correlation import (
+        correlate,
+        explain_formula,
+        explain_size,
+        output_size,
+    )
     from headstart.convolution.filters import FeatureMaps, feature_maps, first_filters
     from headstart.convolution.gallery import GALLERY, Kernel, parse_kernel
     from headstart.convolution.sheets import filter_sheet, kernel_sheet, map_sheet, variant_sheet
@@ -16,6 +21,7 @@ _HOMES = {
     "FeatureMaps": "filters",
     "Kernel": "gallery",
     "correlate": "correlation",
+    "explain_formula": "correlation",
     "explain_size": "correlation",
     "feature_maps": "filters",
     "filter_sheet": "sheets",
@@ -32,6 +38,7 @@ __all__ = [
     "FeatureMaps",
     "Kernel",
     "correlate",
+    "explain_formula",
     "explain_size",
     "feature_maps",
     "filter_sheet",

@@ -101,18 +101,22 @@ def formula(n: int, side: int, *, stride: int, padding: str, dilation: int) -> s
 def explain_size(
     width: int, height: int, side: int, *, stride: int, padding: str, dilation: int
 ) -> str:
-    """The formula with the numbers put in, and what it gives for both sides, as a sentence."""
-    p = padding_px(side, padding, dilation)
+    """What becomes of the size, as a headline."""
     out_width, out_height = (
         output_size(n, side, stride=stride, padding=padding, dilation=dilation)
         for n in (width, height)
     )
-    numbers = formula(width, side, stride=stride, padding=padding, dilation=dilation)
     return (
-        f"A {side} × {side} kernel with stride {stride}, {p} px of padding ({padding}) and "
-        f"dilation {dilation} makes {out_width} × {out_height} of {width} × {height} pixels; "
-        f"the width is {numbers}."
+        f"A {side} × {side} kernel (stride {stride}, padding {padding}, dilation {dilation}) turns "
+        f"{width} × {height} pixels into {out_width} × {out_height}."
     )
+
+
+def explain_formula(width: int, side: int, *, stride: int, padding: str, dilation: int) -> str:
+    """The formula with the numbers put in, as a sentence."""
+    p = padding_px(side, padding, dilation)
+    numbers = formula(width, side, stride=stride, padding=padding, dilation=dilation)
+    return f"With {p} px of padding on each side the width is {numbers}."
 
 
 def fits(width: int, height: int, side: int, dilation: int) -> bool:

@@ -2,7 +2,7 @@
 
 Ioffe and Szegedy (2015) hold that BatchNorm works by reducing internal covariate shift; Santurkar
 et al. (2018) that it does not, and makes the loss smoother. Both are measured here, and, as theirs,
-a network with noise behind each BatchNorm: more shift, but still BatchNorm.
+a network with noise after each BatchNorm: more shift, but still BatchNorm.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart.labs.bn_words import (
+    say_answer,
     say_cause,
-    say_rates,
     say_shift,
     say_smoothness,
     say_worth,
@@ -99,8 +99,11 @@ def batchnorm_trial(
     }
     found["cause"] = say_cause(found)
     found["worth"] = say_worth(found)
-    words = (say_rates(found), found["looks"][0]["shift"], found["cause"])
-    return {"sentence": " ".join(words), **found}
+    return {
+        "sentence": say_answer(found),
+        "detail": f"{found['looks'][0]['shift']} {found['cause']}",
+        **found,
+    }
 
 
 _Measured = dict[str, Any]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from headstart.heads import is_significant, significance
+from headstart.wording import signed_points
 
-def say_rates(found: dict[str, Any]) -> str:
-    """Which rates train."""
+
+def say_answer(found: dict[str, Any]) -> str:
+    """The headline: which rates train, and what becomes of internal covariate shift."""
     top = {kind: _highest(found, kind) for kind in ("without", "with")}
     if top["with"] is None or top["without"] is None:
         missing = [kind for kind in top if top[kind] is None]
@@ -19,19 +22,20 @@ def say_rates(found: dict[str, Any]) -> str:
         )
     else:
         first = (
-            f"BatchNorm allowed no higher rate (with {top['with']:g}, without "
-            f"{top['without']:g}): the expected effect did not appear"
+            f"BatchNorm allows no higher rate ({top['with']:g} with, {top['without']:g} without)"
         )
-    return f"{first}."
+    ratio = found["looks"][0]["measures"]["shift"]["ratio"]
+    if ratio[0] is None:
+        return f"{first}; internal covariate shift could not be compared."
+    verb = {-1: "falls", 1: "rises", 0: "does not change significantly"}[_way(ratio)]
+    return f"{first}; internal covariate shift {verb} ({_times(ratio)})."
 
 
 def say_worth(found: dict[str, Any]) -> str:
     """What BatchNorm brings to validation accuracy."""
-    low, high = found["gain"][1:]
-    noise = "beyond" if (low or 0) > 0 or (high or 0) < 0 else "within"
     return (
         "At the best rate of each, BatchNorm changes validation accuracy by "
-        f"{_points(found['gain'])} points, {noise} the noise."
+        f"{_points(found['gain'])} points ({significance(found['gain'])})."
     )
 
 
@@ -62,27 +66,30 @@ def say_shift(look: dict[str, Any]) -> str:
             f"internal covariate shift does not fall with BatchNorm but rises, to {size} ({share})"
         )
     else:
-        verdict = f"no fall of internal covariate shift with BatchNorm appeared: {size} ({share})"
+        verdict = (
+            "internal covariate shift does not change significantly with BatchNorm: it is "
+            f"{size} ({share})"
+        )
     rates = set(look["rates"].values())
     where = f"At a rate of {rates.pop():g}" if len(rates) == 1 else "At the best rate of each"
     return f"{where} {verdict}."
 
 
 def say_cause(found: dict[str, Any]) -> str:
-    """Whether BatchNorm still helps where noise behind it brings the shift back.
+    """Whether BatchNorm still helps where noise after it brings the shift back.
 
     At the best rate of each, and in proportion to the gradients, since these differ most in size.
     """
     look = found["looks"][-1]
     ratio, gain = look["measures"]["relative_shift"]["noisy_ratio"], look["gain"]["noisy"]
     if ratio[0] is None:
-        return "With noise behind BatchNorm a training diverged, so the cause cannot be told."
+        return "With noise after BatchNorm a training diverged, so the cause is not known."
     start = (
-        "With noise behind each BatchNorm the shift, in proportion, is "
+        "With noise after each BatchNorm the shift, in proportion, is "
         f"{_times(ratio)} that without BatchNorm"
     )
     if _way(ratio) <= 0:
-        return f"{start}: not more, so it cannot be told whether less shift is the cause."
+        return f"{start}: not significantly more, so whether less shift is the cause stays open."
     top, plain = _highest(found, "noisy"), _highest(found, "without")
     points = f"{_points(gain)} points of validation accuracy"
     if top is not None and (plain is None or top > plain):
@@ -90,11 +97,11 @@ def say_cause(found: dict[str, Any]) -> str:
             f"{start}, yet it trains at rates up to {top:g} ({points} at the best rate of each): less "
             "shift is not what lets BatchNorm train at high rates."
         )
-    if (gain[1] or 0.0) > 0:
+    if is_significant(gain) and (gain[0] or 0.0) > 0:
         return f"{start}, yet it gains {points}: less shift is not what makes BatchNorm work."
     return (
-        f"{start}, and the gain is gone ({points}): the shift may be the cause, or the noise itself "
-        "does harm."
+        f"{start}, and there is no significant gain ({points}): the shift may be the cause, or the "
+        "noise itself does harm."
     )
 
 
@@ -114,16 +121,19 @@ def say_smoothness(measures: dict[str, Any]) -> str:
 
 
 def _way(ratio: Sequence[float | None]) -> int:
-    """-1 smaller, 1 larger, 0 within the noise (or not known)."""
-    _, low, high = ratio
-    if low is None or high is None or low <= 1 <= high:
+    """-1 smaller, 1 larger, 0 not significantly different (or not known)."""
+    value = ratio[0]
+    if value is None or not is_significant(ratio, null=1.0):
         return 0
-    return -1 if high < 1 else 1
+    return -1 if value < 1 else 1
 
 
 def _points(gain: Sequence[float | None]) -> str:
-    value, low, high = (f"{100 * (v or 0.0):+.1f}".replace("-", "−") for v in gain)
-    return f"{value} [{low}, {high}]"
+    value, low, high = gain
+    unbounded = float("inf")
+    return signed_points(
+        value or 0.0, -unbounded if low is None else low, unbounded if high is None else high
+    )
 
 
 def _times(ratio: Sequence[float | None]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headstart.heads import Interval
+from headstart.heads import Interval, is_significant, significance
 from headstart.labs.networks import perceptron
 from headstart.labs.samples import Samples, draw_task
-from headstart.labs.spread import differences, excludes, over_seeds, share_over_seeds, triple
+from headstart.labs.spread import differences, over_seeds, share_over_seeds, triple
 from headstart.labs.training import Log, adam, one_thread, train_small
 from headstart.progress import Progress, silent
+from headstart.wording import points, signed_points
 
 RATES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
 COMPARED = 0.5
@@ -77,7 +78,7 @@ def dropout_trial(
         "rows": rows,
         "by_seed": {f"{rate:g}": values[rate] for rate in rates},
     }
-    return {"sentence": _sentence(values, n_train), **found}
+    return {"sentence": _sentence(values, n_train), "detail": _detail(values), **found}
 
 
 def _interval(name: str, values: Sequence[float]) -> Interval:
@@ -105,32 +106,27 @@ def _measures(logs: Sequence[Log]) -> dict[str, list[float]]:
 
 
 def _sentence(values: dict[float, dict[str, list[float]]], n_train: int) -> str:
+    """Whether dropout narrows the gap in accuracy."""
     none, some = values[0.0], values[COMPARED]
     gap = over_seeds(differences(some["accuracy_gap"], none["accuracy_gap"]))
+    before, after = (points(over_seeds(v["accuracy_gap"]).value, sign=False) for v in (none, some))
+    verb = "narrows" if gap.value < 0 else "widens"
+    if not is_significant(gap):
+        verb = "does not change"
+    return (
+        f"With {n_train} training images dropout at {COMPARED:g} {verb} the gap between "
+        f"training and validation accuracy: {before} points without, {after} with ({significance(gap)})."
+    )
+
+
+def _detail(values: dict[float, dict[str, list[float]]]) -> str:
+    none, some = values[0.0], values[COMPARED]
     val = over_seeds(differences(some["val_accuracy"], none["val_accuracy"]))
     loss = over_seeds(differences(some["loss_gap"], none["loss_gap"]))
-    before, after = (100 * over_seeds(v["accuracy_gap"]).value for v in (none, some))
-    moved = f"from {before:.1f} to {after:.1f} points"
-    start = f"With {n_train} training images a dropout rate of {COMPARED:g}"
-    if excludes(gap) and gap.value < 0:
-        first = f"{start} narrows the gap between training and validation accuracy {moved}"
-    elif excludes(gap):
-        first = f"{start} widens the gap between training and validation accuracy {moved}"
-    else:
-        first = (
-            f"The expected effect did not appear in accuracy: with {n_train} training images a "
-            f"dropout rate of {COMPARED:g} takes the gap {moved}, within the seeds' noise"
-        )
-    change = f"{_signed(val.value)} [{_signed(val.low)}, {_signed(val.high)}] points"
-    second = f"validation accuracy changes by {change}"
-    second += ", beyond the noise" if excludes(val) else ", within the noise"
-    third = "the gap in loss " + (
-        f"{'narrows' if loss.value < 0 else 'widens'} beyond the noise"
-        if excludes(loss)
-        else "does not change beyond the noise"
+    third = "narrows" if loss.value < 0 else "widens"
+    if not is_significant(loss):
+        third = "does not change"
+    return (
+        f"Validation accuracy changes by {signed_points(val.value, val.low, val.high)} points "
+        f"({significance(val)}); the gap in loss {third} ({significance(loss)})."
     )
-    return f"{first}; {second}; {third}."
-
-
-def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")

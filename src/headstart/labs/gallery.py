@@ -90,7 +90,7 @@ def draw_gallery(
         "soft_labels": targets,
         "pixel_change": {text: triple(over_seeds(moved[text])) for text in POLICIES},
     }
-    return {"sentence": _sentence(found, names), **found}, pictures
+    return {"sentence": _sentence(found), "detail": _detail(found, names), **found}, pictures
 
 
 def mixup_row(
@@ -164,19 +164,28 @@ def _png(picture: Image.Image) -> bytes:
     return payload.getvalue()
 
 
-def _sentence(found: dict[str, Any], names: Sequence[str]) -> str:
-    basic, augmix, mixup = (found["pixel_change"][text] for text in POLICIES)
+def _sentence(found: dict[str, Any]) -> str:
+    basic, augmix, mixup = (
+        f"{100 * (found['pixel_change'][text][0] or 0.0):.0f} %" for text in POLICIES
+    )
+    return (
+        f"Basic augmentation changes a pixel by {basic} of the range on average; AugMix adds "
+        f"{augmix}, Mixup {mixup}."
+    )
 
+
+def _detail(found: dict[str, Any], names: Sequence[str]) -> str:
     def share(three: Sequence[float | None]) -> str:
         value, low, high = (100 * (v or 0.0) for v in three)
-        return f"{value:.0f} [{low:.0f}, {high:.0f}] %"
+        return f"{value:.1f} [{low:.1f}, {high:.1f}] %"
 
+    basic, augmix, mixup = (share(found["pixel_change"][text]) for text in POLICIES)
     labels = found["soft_labels"]
     middle = next((t for t in labels if 0.5 < t[0] < 1), labels[0])
     return (
-        f"Basic augmentation moves a pixel by {share(basic)} of the range; AugMix adds "
-        f"{share(augmix)} and keeps the label; Mixup adds {share(mixup)} and makes the label soft, "
-        f"such as {middle[0]:.1f} {names[0]} and {middle[1]:.1f} {names[1]}."
+        f"With 95 % intervals over the seeds: basic {basic}, AugMix {augmix}, Mixup {mixup}. AugMix "
+        f"keeps the label; Mixup makes it soft, such as {middle[0]:.1f} {names[0]} and "
+        f"{middle[1]:.1f} {names[1]}."
     )
 
 

@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from headstart.heads import is_significant
 from headstart.labs.samples import Samples
-from headstart.labs.spread import excludes, over_seeds, ratio_over_seeds, triple
+from headstart.labs.spread import over_seeds, ratio_over_seeds, triple
 from headstart.labs.training import one_thread
 from headstart.progress import Progress, silent
 
@@ -257,7 +258,7 @@ def _speeds(runs: Sequence[tuple[Floats, NDArray[np.int64]]]) -> dict[str, Any]:
         "target": target,
         "treatments": treated,
         "ratio": triple(ratio),
-        "is_beyond_noise": excludes(ratio, 1.0),
+        "is_significant": is_significant(ratio, null=1.0),
     }
 
 
@@ -295,19 +296,24 @@ def normalise_trial(
             "two_features": two_features(seeds),
             "real_features": real_features(samples, seeds, progress),
         }
-    return {"sentence": _sentence(found), **found}
+    return {"sentence": _sentence(found), "detail": _detail(found), **found}
 
 
 def _sentence(found: dict[str, Any]) -> str:
     plain, normal = (found["two_features"]["treatments"][how] for how in ("raw", "standardised"))
-    first = (
+    before, after = (count(t["steps"][0]) for t in (plain, normal))
+    if plain["steps"][0] <= normal["steps"][0] or before == after:
+        return f"Standardising two features saves gradient descent no steps: {before} before, {after} after."
+    return (
         f"Standardising two features lowers the condition number from "
-        f"{plain['condition_number'][0]:,.0f} to {normal['condition_number'][0]:.1f} and the steps "
-        f"of gradient descent from {plain['steps'][0]:,.0f} to {normal['steps'][0]:.0f}"
+        f"{count(plain['condition_number'][0])} to {count(normal['condition_number'][0])} and the "
+        f"steps of gradient descent from {before} to {after}."
     )
-    if plain["steps"][0] <= normal["steps"][0]:
-        first = "Standardising two features did not save gradient descent any steps"
-    return f"{first}; {' and '.join(_verdict(each) for each in found['real_features'])}."
+
+
+def _detail(found: dict[str, Any]) -> str:
+    said = "; ".join(_verdict(each) for each in found["real_features"])
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def _verdict(each: dict[str, Any]) -> str:
@@ -324,11 +330,11 @@ def _verdict(each: dict[str, Any]) -> str:
         )
     value, low, high = (count(v) for v in each["ratio"])
     times = f"raw values take {value} [{low}, {high}] times the steps of standardised ones"
-    if not each["is_beyond_noise"]:
-        return f"{name} the effect did not appear: {times}"
+    if not each["is_significant"]:
+        return f"{name} {times} (not significant)"
     if each["ratio"][0] < 1:
-        return f"{name} the opposite of the expected was measured: {times}"
-    return f"{name} {times}"
+        return f"{name}, against expectation, {times} (significant)"
+    return f"{name} {times} (significant)"
 
 
 def count(value: float) -> str:

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from headstart.finetune import Epoch
+from headstart.heads import is_significant, significance
 from headstart.labs.networks import perceptron
 from headstart.labs.samples import Samples, Task, draw_task
 from headstart.labs.spread import (
     differences,
-    excludes,
     over_seeds,
     ratio_over_seeds,
     share_over_seeds,
@@ -23,7 +23,7 @@ from headstart.labs.spread import (
 )
 from headstart.labs.training import Log, one_thread, train_small
 from headstart.progress import Progress, silent
-from headstart.wording import listed
+from headstart.wording import listed, points, unsigned_points
 
 Parameters = list[nn.Parameter]
 OPTIMIZERS: dict[str, Callable[[Parameters, float], torch.optim.Optimizer]] = {
@@ -73,7 +73,7 @@ def optimizer_trial(
     n_epochs: int = N_EPOCHS,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Which optimizer is the quickest, and is it beyond the noise of the seeds?
+    """Which optimizer is the quickest, and is its lead significant over the seeds?
 
     The rate of each is the one with the least mean training loss over trainings with `N_TUNING`
     other seeds. In a comparison all start from the same weights and see the same batches.
@@ -123,7 +123,7 @@ def optimizer_trial(
     for row in found["rows"]:
         row["tuning_losses"] = [_finite(v) for v in curve_of_rates[row["name"]]]
         row["is_at_edge"] = row["rate"] in (rates[0], rates[-1])
-    return {"sentence": _sentence(found), **found}
+    return {"sentence": _sentence(found), "detail": _detail(found), **found}
 
 
 def _train(task: Task, name: str, rate: float, n_epochs: int, seed: int) -> Log:
@@ -162,7 +162,7 @@ def _compared(
             row["steps"] = triple(over_seeds(own, at_least=0.0))
             row["steps_by_seed"] = own
             row["behind"] = triple(behind)
-            row["is_beyond_noise"] = excludes(behind)
+            row["is_significant"] = is_significant(behind)
         rows.sort(key=lambda row: row["steps"][0])
     else:
         rows.sort(key=lambda row: row["last_loss"][0] or math.inf)
@@ -197,30 +197,51 @@ def _sentence(found: dict[str, Any]) -> str:
     rows = found["rows"]
     if found["target"] is None:
         return (
-            "No loss was reached by all six optimizers with every seed, so none is called the "
-            f"quickest; {rows[0]['name']} ends lowest."
+            "No training loss was reached by all six optimizers with every seed; "
+            f"{rows[0]['name']} ends with the lowest."
         )
-    first, second = rows[0], rows[1]
-    tied = [row["name"] for row in rows[1:] if not row["is_beyond_noise"]]
-    slower = [row for row in rows[1:] if row["is_beyond_noise"]]
+    first = _first(rows)
+    tied = [row["name"] for row in rows if not (row in first or row["is_significant"])]
     start = (
-        f"{first['name']} is the quickest to a training loss of {found['target']:.2g}, with "
-        f"{first['steps'][0]:.0f} steps"
+        f"{listed([row['name'] for row in first])} need{'s' * (len(first) == 1)} the fewest steps, "
+        f"{_steps(rows[0])}, to a training loss of {found['target']:.2g}"
     )
-    if not slower:
-        return f"{start}, but the seeds' noise cannot tell the six apart: no difference appeared."
+    if len(first) + len(tied) == len(rows):
+        return f"{start}; no difference between the {_COUNTS[len(rows)]} is significant."
     if tied:
-        start += f", which the seeds' noise cannot tell from {listed(tied)}"
-    else:
-        low, high = second["behind"][1], second["behind"][2]
-        start += (
-            f"; {second['name']} takes {second['behind'][0]:.0f} [{low:.0f}, {high:.0f}] more, "
-            "outside the seeds' noise"
-        )
-    last = rows[-1]
-    if not last["is_beyond_noise"]:
-        return f"{start}; {listed([r['name'] for r in slower])} take longer. {_accuracy(rows)}"
-    return f"{start}; {last['name']} takes {last['steps'][0]:.0f}. {_accuracy(rows)}"
+        return f"{start}; the lead over {listed(tied)} is not significant."
+    return f"{start}; the lead over all others is significant."
+
+
+_COUNTS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
+
+
+def _first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The quickest, and those that take as many steps."""
+    return [
+        row
+        for row in rows
+        if row is rows[0] or (_steps(row) == _steps(rows[0]) and not row["is_significant"])
+    ]
+
+
+def _steps(row: dict[str, Any]) -> str:
+    return f"{row['steps'][0]:.0f}"
+
+
+def _detail(found: dict[str, Any]) -> str:
+    rows = found["rows"]
+    if found["target"] is None:
+        return "So none is called the quickest."
+    second = rows[1]
+    value, low, high = (f"{v:.0f}".replace("-", "−") for v in second["behind"])
+    text = (
+        f"{second['name']} takes {value} [{low}, {high}] steps more than {rows[0]['name']} "
+        f"({significance(second['behind'])})"
+    )
+    if len(rows) > 2:
+        text += f", {rows[-1]['name']} takes {_steps(rows[-1])} in all"
+    return f"{text}. {_accuracy(rows)}"
 
 
 def _accuracy(rows: Sequence[dict[str, Any]]) -> str:
@@ -228,11 +249,10 @@ def _accuracy(rows: Sequence[dict[str, Any]]) -> str:
     first = rows[0]
     best = max(rows, key=lambda row: row["val_accuracy"][0])
     gap = over_seeds(differences(best["val_by_seed"], first["val_by_seed"]))
-    if best is first:
-        return "It has the highest validation accuracy as well."
-    words = f"{100 * gap.value:.1f} [{100 * gap.low:.1f}, {100 * gap.high:.1f}] points".replace(
-        "-", "−"
+    if points(gap.value) == "0.0":
+        return f"No other has a higher validation accuracy than {first['name']}."
+    return (
+        f"{best['name']} has the highest validation accuracy, "
+        f"{unsigned_points(gap.value, gap.low, gap.high)} points above {first['name']} "
+        f"({significance(gap)})."
     )
-    if excludes(gap):
-        return f"In validation accuracy {best['name']} is {words} ahead of it."
-    return f"In validation accuracy the best, {best['name']}, is within noise of it ({words})."

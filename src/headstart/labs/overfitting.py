@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from headstart.finetune.diagnosis import diagnose
+from headstart.heads import is_significant, significance
 from headstart.labs.networks import perceptron
 from headstart.labs.samples import Samples, draw_task
-from headstart.labs.spread import differences, excludes, over_seeds, share_over_seeds, triple
+from headstart.labs.spread import differences, over_seeds, share_over_seeds, triple
 from headstart.labs.training import Log, adam, one_thread, train_small
 from headstart.progress import Progress, silent
+from headstart.wording import points
 
 WIDTHS = (2, 8, 32, 128, 512)
 SIZES = (50, 200, 800)
@@ -71,7 +73,7 @@ def overfitting_trial(
         "n_epochs": n_epochs,
         "cells": cells,
     }
-    return {"sentence": _sentence(found), **found}
+    return {"sentence": _sentence(found), "detail": _detail(found), **found}
 
 
 def _there(samples: Samples, sizes: Sequence[int]) -> list[int]:
@@ -121,27 +123,28 @@ def cell(found: dict[str, Any], n: int, width: int) -> dict[str, Any]:
 
 
 def _sentence(found: dict[str, Any]) -> str:
+    """Whether more images close the gap of the widest network."""
     few, many = found["sizes"][0], found["sizes"][-1]
-    narrow, wide = found["widths"][0], found["widths"][-1]
+    wide = found["widths"][-1]
     poor, rich = cell(found, few, wide), cell(found, many, wide)
-    starved = cell(found, many, narrow)
     closed = over_seeds(differences(poor["gap_by_seed"], rich["gap_by_seed"]))
-    gaps = f"{100 * poor['gap'][0]:.1f} points with {few} images"
-    if excludes(closed) and closed.value > 0:
-        first = (
-            f"At width {wide} the gap between training and validation accuracy is {gaps} and "
-            f"{100 * rich['gap'][0]:.1f} with {many}: data close it, beyond the seeds' noise"
-        )
-    else:
-        first = (
-            f"The expected effect of data did not appear: at width {wide} the gap is {gaps} and "
-            f"{100 * rich['gap'][0]:.1f} with {many}, within the seeds' noise"
-        )
-    second = (
-        f"at width {narrow} only {100 * starved['train_accuracy'][0]:.0f} % of {many} training "
-        "images are learnt"
+    verb = "close" if closed.value > 0 else "widen"
+    if not is_significant(closed):
+        verb = "do not close"
+    before, after = (points(c["gap"][0], sign=False) for c in (poor, rich))
+    return (
+        f"At width {wide} more images {verb} the gap between training and validation accuracy: "
+        f"{before} points with {few}, {after} with {many} ({significance(closed)})."
     )
-    return f"{first}; {second}; {_harm(found, few)}."
+
+
+def _detail(found: dict[str, Any]) -> str:
+    few, many, narrow = found["sizes"][0], found["sizes"][-1], found["widths"][0]
+    starved = cell(found, many, narrow)
+    return (
+        f"At width {narrow} the network fits {100 * starved['train_accuracy'][0]:.0f} % of {many} "
+        f"training images. {_harm(found, few)}"
+    )
 
 
 def _harm(found: dict[str, Any], n: int) -> str:
@@ -149,16 +152,14 @@ def _harm(found: dict[str, Any], n: int) -> str:
     row = [cell(found, n, width) for width in found["widths"]]
     best = max(row, key=lambda c: c["val_accuracy"][0])
     widest = row[-1]
-    if best is widest:
-        return (
-            f"with {n} images the widest network is the best on validation images too: the harm of "
-            "too much capacity did not appear"
-        )
     lost = over_seeds(differences(best["val_by_seed"], widest["val_by_seed"]))
-    words = (
-        f"with {n} images width {widest['width']} is {100 * lost.value:.1f} points below width "
-        f"{best['width']} on validation images"
+    if best is widest or points(lost.value) == "0.0":
+        return (
+            f"With {n} images no network has a higher validation accuracy than the widest: too much "
+            "capacity does not harm here."
+        )
+    return (
+        f"With {n} images width {widest['width']} is {points(lost.value, sign=False)} points below "
+        f"width {best['width']} on validation images ({significance(lost)}): too much capacity "
+        f"{'harms' if is_significant(lost) else 'does not harm here, as far as can be told'}."
     )
-    if excludes(lost):
-        return f"{words}, beyond the noise: too much capacity harms"
-    return f"{words}, within the noise: the harm of too much capacity did not appear"

@@ -74,11 +74,6 @@ def differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
     return [x - y for x, y in zip(a, b, strict=True)]
 
 
-def excludes(interval: Interval, value: float = 0.0) -> bool:
-    """Whether the interval lies wholly on one side of ``value``: outside the seeds' noise."""
-    return interval.low > value or interval.high < value
-
-
 def triple(interval: Interval) -> list[float | None]:
     """``[value, low, high]`` for JSON; what is not a finite number becomes None."""
     ends = (interval.value, interval.low, interval.high)

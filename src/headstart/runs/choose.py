@@ -12,7 +12,7 @@ from headstart.runs.blocks import Blocks
 RULE = (
     "The candidate with the highest cross-validated accuracy is the best. A candidate whose paired "
     "difference to it is within one standard error is a tie, and the cheapest tie "
-    "(multiply-accumulates, then number of features) that is at most one point behind is chosen."
+    "(multiply-accumulates, then number of features) that is at most one point lower is chosen."
 )
 
 

@@ -29,9 +29,9 @@ from headstart.runs.offer import Judged, Offer, make_offer
 from headstart.runs.outcome import Comparison, Finetuning
 from headstart.runs.parts import Head, Parts, divide, first_layer
 from headstart.runs.refit import Tested
-from headstart.runs.sentence import rough_time
 from headstart.runs.trained_model import best_view, finite_logits, logits_model, score_test
 from headstart.runs.training_plan import MARGIN, Asked, Plan, plan_training, recall_plan
+from headstart.wording import rough_time
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone

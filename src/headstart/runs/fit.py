@@ -38,7 +38,7 @@ def fit(
 
     A table of texts gets the same by :func:`headstart.runs.text.fit.fit_texts`. Every image passes
     through the backbone once; every tap at every resolution is cross-validated on the training
-    images; the cheapest layer that the noise cannot tell from the best, at most a point behind, is
+    images; the cheapest layer within one standard error of the best, and at most a point lower, is
     refitted and scored once on the test images. With ``budget_s``, fine-tuning is tried in the time
     that is left, and kept where it beats that classifier on validation.
 

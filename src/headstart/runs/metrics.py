@@ -19,7 +19,8 @@ from headstart.runs.choose import RULE
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.folder import SCHEMA
 from headstart.runs.outcome import Finetuning, as_json
-from headstart.runs.sentence import sentence
+from headstart.runs.report import words
+from headstart.runs.sentence import detail, sentence
 
 if TYPE_CHECKING:
     from headstart.data.records import Examples
@@ -50,7 +51,8 @@ class Results:
     noun : str
         What an example is called.
     usual : str
-        What the baseline is, where it is chosen; else it is called by `baseline_name`.
+        What the baseline is, where it is chosen; else it is called by `baseline_name`, or by
+        `baseline_short` where there is little room.
     """
 
     settings: Settings
@@ -64,13 +66,21 @@ class Results:
     tested: Mapping[int, Tested]
     finetuning: Finetuning | None = None
     noun: str = "image"
-    usual: str = "the usual choice, the last layer at the network's own size"
+    usual: str = "the usual layer"
 
     @property
     def baseline_name(self) -> str:
-        """What the choice is compared with."""
-        where = self.candidates[self.baseline].blocks.resolution_label
-        return f"the last layer at {where} px"
+        """What the choice is compared with, with its tap: it need not be the network's output."""
+        blocks = self.candidates[self.baseline].blocks
+        return f"the usual layer, {blocks.tap_label} at {blocks.resolution_label} px,"
+
+    @property
+    def baseline_short(self) -> str | None:
+        """The same by what sets it apart from the choice."""
+        blocks, chosen = self.candidates[self.baseline].blocks, self.chosen.blocks
+        if blocks.tap_label == chosen.tap_label:
+            return f"the usual size, {blocks.resolution_label} px,"
+        return f"the usual layer, {blocks.tap_label},"
 
     @property
     def chosen(self) -> Candidate:
@@ -104,6 +114,7 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "sentence": answer(results),
+        "detail": answer_detail(results),
         "notes": notes(results),
         "chosen": {
             **chosen.blocks.to_dict(),
@@ -144,42 +155,63 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
 
 def answer(results: Results) -> str:
     """The sentence that matters."""
-    chosen, base = results.chosen, results.candidates[results.baseline]
-    own = results.choice.chosen == results.baseline
+    here, there, where = _recognised(results)
+    accuracy, difference = accuracy_interval(here), paired_difference(here, there)
     if results.finetuning is not None and results.finetuning.won:
-        return _answer_finetuned(results, results.finetuning)
-    if results.test:
-        here, there = results.final.correct, results.tested[results.baseline].correct
-        where = f"{len(results.test):,} test {results.noun}s"
-    else:
-        here, there = chosen.scores.correct, base.scores.correct
-        where = f"{len(results.train):,} training {results.noun}s, cross-validated"
+        svm = results.chosen.blocks.tap_label
+        return sentence(
+            chosen=results.finetuning.name,
+            accuracy=accuracy,
+            where=where,
+            baseline=f"the SVM on {svm}",
+            short="the SVM",
+            difference=difference,
+        )
+    own = results.choice.chosen == results.baseline
     return sentence(
-        chosen=str(chosen.blocks),
-        accuracy=accuracy_interval(here),
+        chosen=str(results.chosen.blocks),
+        accuracy=accuracy,
         where=where,
         baseline=None if own else results.baseline_name,
+        short=results.baseline_short,
         usual=results.usual,
-        difference=None if own else paired_difference(here, there),
+        difference=None if own else difference,
     )
 
 
-def _answer_finetuned(results: Results, tuned: Finetuning) -> str:
-    """The same where the fine-tuned network was taken: compared with the SVM."""
-    assert tuned.comparison is not None
-    here, there = tuned.comparison.finetuned, tuned.comparison.svm
-    where = f"{len(here):,} validation images"
+def answer_detail(results: Results) -> str:
+    """What stands below the sentence: the comparison with the baseline in full, if there is one."""
+    here, there, _ = _recognised(results)
+    if results.finetuning is not None and results.finetuning.won:
+        svm = str(results.chosen.blocks)
+        return detail(
+            f"the linear SVM on {svm[:1].lower()}{svm[1:]}", paired_difference(here, there)
+        )
+    if results.choice.chosen == results.baseline:
+        return ""
+    return detail(results.baseline_name, paired_difference(here, there))
+
+
+def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
+    """What the answer and its baseline recognise of the same examples, and which these are."""
+    tuned = results.finetuning
+    if tuned is not None and tuned.won:
+        if results.test:
+            return results.final.correct, results.svm.correct, _counted(results, "test")
+        assert tuned.comparison is not None
+        here, there = tuned.comparison.finetuned, tuned.comparison.svm
+        return here, there, words.plural(len(here), "validation image")
     if results.test:
-        here, there = results.final.correct, results.svm.correct
-        where = f"{len(results.test):,} test images"
-    svm = str(results.chosen.blocks)
-    return sentence(
-        chosen=tuned.name,
-        accuracy=accuracy_interval(here),
-        where=where,
-        baseline=f"the linear SVM on {svm[:1].lower()}{svm[1:]}",
-        difference=paired_difference(here, there),
-    )
+        here, there = results.final.correct, results.tested[results.baseline].correct
+        return here, there, _counted(results, "test")
+    chosen, base = results.chosen, results.candidates[results.baseline]
+    where = f"{_counted(results, 'training')}, cross-validated"
+    return chosen.scores.correct, base.scores.correct, where
+
+
+def _counted(results: Results, split: str) -> str:
+    n = len(results.test if split == "test" else results.train)
+    return words.plural(n, f"{split} {results.noun}")
 
 
 def notes(results: Results) -> list[str]:

@@ -18,8 +18,10 @@ from headstart.heads import (
     PairedDifference,
     accuracy_interval,
     balanced_accuracy_interval,
+    significance,
 )
 from headstart.runs.sentence import percent
+from headstart.wording import signed_points
 
 if TYPE_CHECKING:
     from headstart.data import Record
@@ -216,10 +218,10 @@ class Finetuning:
         said = (
             f"{self.name}: {percent(float(c.finetuned.mean()))} of "
             f"{len(c.records):,} validation images, the SVM {percent(float(c.svm.mean()))}: "
-            f"{_points(d.value)} points [{_points(d.low)}, {_points(d.high)}]"
+            f"{signed_points(d.value, d.low, d.high)} points ({significance(d)})"
         )
         if not (self.won or self.is_asked):
-            verdict = "That is no clear win" if d.value > 0 else "It does not win"
+            verdict = "That is not enough to win" if d.value > 0 else "It does not win"
             return f"{said}. {verdict}, so the SVM is kept."
         if self.is_asked:
             verdict = "It wins" if c.wins else "It does not win: `headstart fit` would keep the SVM"
@@ -229,8 +231,8 @@ class Finetuning:
             return f"{said}. It wins{again} and is taken."
         by = f"{c.losses.mean():.3f} against {c.svm_losses.mean():.3f}"
         return (
-            f"{said}. The noise cannot tell these apart, but its log loss is clearly smaller ({by}): "
-            f"it wins{again} and is taken."
+            f"{said}. The accuracies are within one standard error, but its log loss is smaller by "
+            f"more than two ({by}): it wins{again} and is taken."
         )
 
     def to_dict(self, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -287,12 +289,6 @@ def is_better(difference: PairedDifference) -> bool:
 def as_json(interval: Interval) -> dict[str, float]:
     """An interval as the report reads it."""
     return {"value": interval.value, "low": interval.low, "high": interval.high}
-
-
-def _points(share: float) -> str:
-    """0.012 as ``+1.2``."""
-    rounded = round(100 * share, 1) + 0.0
-    return f"{rounded:+.1f}".replace("-", "−") if rounded else "0.0"
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,20 +70,31 @@ class Similar:
     def sentence(self) -> str:
         """The answer."""
         labels = [n.record.label for n in self.neighbours]
-        common = max(dict.fromkeys(labels), key=labels.count)
+        most = max(map(labels.count, labels))
+        common = [label for label in dict.fromkeys(labels) if labels.count(label) == most]
         n = len(labels)
-        said = (
-            f"{labels.count(common)} of the {n} nearest training images are of class {common}"
-            if n > 1
-            else f"The nearest training image is of class {common}"
-        )
-        said = one_line(said)
+        verb = "is" if most == 1 else "are"
+        if n == 1:
+            said = f"The nearest training image is of class {common[0]}"
+        elif len(common) > 1:
+            said = (
+                f"Of the {n} nearest training images {most} {verb} of each of {len(common)} classes, "
+                f"first {common[0]}"
+            )
+        else:
+            said = f"{most} of the {n} nearest training images {verb} of class {common[0]}"
+        return f"{one_line(said)}."
+
+    @property
+    def detail(self) -> str:
+        """How often the nearest are right, over the test images."""
         if self.measured is None:
-            return f"{said}. There are no test images to measure how often the nearest are right."
+            return "There are no test images to measure how often the nearest are right."
         first, mean = self.measured.precision[0], self.measured.mean_average_precision
+        n = self.measured.n_queries
         return (
-            f"{said}. Over {self.measured.n_queries:,} test images the nearest training image is of "
-            f"the same class for {first}; mean average precision {mean}."
+            f"Over {n:,} test image{'s' * (n != 1)} the nearest training image is of the same class for "
+            f"{first}; mean average precision {mean}."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,6 +105,7 @@ class Similar:
             "measured": None if self.measured is None else self.measured.to_dict(),
             "notes": list(self.notes),
             "sentence": self.sentence,
+            "detail": self.detail,
         }
 
 

@@ -99,6 +99,11 @@ class Run:
         """The answer in one sentence."""
         return str(self.metrics["sentence"])
 
+    @property
+    def detail(self) -> str:
+        """What it was compared with and how sure that is; "" where there is nothing to add."""
+        return str(self.metrics.get("detail") or "")
+
     @cached_property
     def backbone(self) -> Backbone:
         """The backbone of the model, loaded when first asked for."""

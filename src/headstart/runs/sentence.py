@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headstart.heads.accuracy import Interval
+from headstart.heads.accuracy import Interval, PairedDifference, significance
+from headstart.wording import headline, points, unsigned_points
 
 
 def percent(value: float, *, digits: int = 1) -> str:
@@ -15,13 +16,6 @@ def with_interval(interval: Interval) -> str:
     return f"{percent(interval.value)} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def rough_time(seconds: float) -> str:
-    """``40 s``, ``8 min`` or ``2.5 h``: as exact as an estimate is."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5940 else f"{seconds / 3600:.1f} h"
-
-
 def sentence(
     *,
     chosen: str,
@@ -29,9 +23,10 @@ def sentence(
     where: str,
     baseline: str | None,
     difference: Interval | None,
+    short: str | None = None,
     usual: str = "",
 ) -> str:
-    """The answer in one sentence.
+    """The answer as a headline of at most 25 words.
 
     Parameters
     ----------
@@ -42,16 +37,46 @@ def sentence(
     where : str
         What it was measured on: ``"2,985 test images"``.
     baseline : str, optional
-        What it is compared with: ``"the last layer at 224 px"``; None if that is itself.
+        What it is compared with: ``"the usual layer, conv_head at 224 px,"``; None if that is
+        itself.
     difference : Interval, optional
         Accuracy of the choice minus that of the baseline, paired, on the same images.
+    short : str, optional
+        A shorter name of the baseline: ``"the usual layer, conv_head,"``.
+    usual : str
+        What the choice is where it is the baseline: ``"the usual layer"``.
     """
     said = f"{chosen}: {with_interval(accuracy)} on {where}"
     if baseline is None or difference is None:
-        return f"{said}; it is {usual}."
-    points = f"{100 * abs(difference.value):.1f} points"
-    if abs(difference.value) < 0.0005:
-        return f"{said}; {baseline} does as well."
-    side = "behind" if difference.value > 0 else "ahead"
-    noise = difference.low <= 0 <= difference.high
-    return f"{said}; {baseline} is {points} {side}, {'within' if noise else 'beyond'} the noise."
+        return headline(f"{said}; it is {usual}.", f"{said}.")
+    tails = [_compared(name, difference) for name in (baseline, short) if name]
+    return headline(*(f"{said}; {tail}." for tail in tails), f"{said}.")
+
+
+def detail(baseline: str, difference: PairedDifference) -> str:
+    """The comparison with the baseline in full: the paired difference, its interval and the test."""
+    name = f"{baseline[:1].upper()}{baseline[1:]}"
+    if points(difference.value) == "0.0":
+        between = "is as accurate"
+        ends = f" (95 % interval [{points(difference.low)}, {points(difference.high)}] points)"
+    else:
+        side = "lower" if difference.value > 0 else "higher"
+        low, high = sorted((difference.low, difference.high))
+        if difference.value < 0:
+            low, high = -high, -low
+        value = unsigned_points(abs(difference.value), low, high)
+        between, ends = f"is {value} points {side}", ""
+    p_value = "p < 0.001" if difference.p_value < 0.001 else f"p = {difference.p_value:.3f}"
+    return (
+        f"{name} {between} on the same examples{ends}: {significance(difference)} by McNemar's "
+        f"exact test ({p_value})."
+    )
+
+
+def _compared(baseline: str, difference: Interval) -> str:
+    """``the usual layer, conv_head, is 5.0 points lower (not significant)``."""
+    if points(difference.value) == "0.0":
+        return f"{baseline} is as accurate"
+    side = "lower" if difference.value > 0 else "higher"
+    by = points(abs(difference.value), sign=False)
+    return f"{baseline} is {by} points {side} ({significance(difference)})"

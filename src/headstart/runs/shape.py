@@ -98,6 +98,7 @@ RUN = {
 
 METRICS = {
     "sentence": TEXT,
+    "detail": Maybe(TEXT),
     "classes": [TEXT],
     "taps": [TEXT],
     "resolutions": [TEXT],

@@ -15,9 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError, RunError, one_line
-from headstart.heads import PairedDifference, paired_difference
+from headstart.heads import (
+    PairedDifference,
+    is_significant,
+    paired_difference,
+    significance,
+)
 from headstart.runs.regular import read_regular
 from headstart.runs.report.story import place
+from headstart.runs.report.words import plural
+from headstart.wording import headline, listed, points
 
 if TYPE_CHECKING:
     from headstart.runs.run import Run
@@ -61,7 +68,7 @@ class Entry:
             "difference": None
             if difference is None
             else [difference.value, difference.low, difference.high],
-            "is_tie": None if difference is None else difference.is_tie,
+            "is_significant": None if difference is None else is_significant(difference),
             "seconds": metrics["timings_s"].get("total"),
             "sentence": metrics["sentence"],
         }
@@ -95,31 +102,58 @@ def side_by_side(runs: Sequence[Run]) -> list[Entry]:
 
 
 def sentence(found: Sequence[Mapping[str, Any]]) -> str:
-    """What a person should take from the entries, as `Entry.to_dict` gives them."""
+    """The headline for the entries, as `Entry.to_dict` gives them."""
+    first = found[0]
+    compared = [row for row in found if row["difference"] is not None]
+    if not compared:
+        return "The runs were not tested on the same images: a difference cannot be given."
+    on = f"On the same {plural(first['n_test'], 'test image')}"
+    if len(compared) == 1:
+        return headline(
+            *(
+                f"{on}, {_against(compared[0], first['name'] if named else 'the first run')}."
+                for named in (True, False)
+            )
+        )
+    best = max(compared, key=lambda row: row["difference"][0])
+    if best["difference"][0] <= 0:
+        equal = [r["name"] for r in compared if points(r["difference"][0]) == "0.0"]
+        versions = [f"{on}, no run is more accurate than {first['name']}."]
+        if equal:
+            versions.insert(0, f"{versions[0][:-1]}; {listed(equal)} is as accurate.")
+        return headline(*versions, f"{on}, no run is more accurate than the first.")
+    return headline(
+        f"{on}, {_against(best, first['name'])}, the most of {len(compared) + 1} runs.",
+        f"{on}, {_against(best, first['name'])}.",
+        f"{on}, {_against(best, 'the first run')}.",
+    )
+
+
+def detail(found: Sequence[Mapping[str, Any]]) -> str:
+    """Every difference, and which runs cannot be compared."""
     first = found[0]
     compared = [row for row in found if row["difference"] is not None]
     unlike = [row["name"] for row in found[1:] if row["difference"] is None]
     said = []
-    for row in compared:
-        points = 100 * row["difference"][0]
-        if row["is_tie"] or row["difference"][1] <= 0 <= row["difference"][2]:
-            said.append(
-                f"{row['name']} and {first['name']} cannot be told apart: the difference is within the noise"
-            )
-        else:
-            side = "above" if points > 0 else "below"
-            said.append(f"{row['name']} is {abs(points):.1f} points {side} {first['name']}")
-    text = "; ".join(said)
-    if compared:
-        text = f"On the same {first['n_test']:,} test images {text}."
-    if unlike:
-        rest = ", ".join(unlike)
+    if len(compared) > 1:
+        said = [f"{'; '.join(_against(row, first['name']) for row in compared)}."]
+    if compared and unlike:
         many = "were" if len(unlike) > 1 else "was"
-        text += (
-            f" {rest} {many} not tested on the same images as {first['name']}: look at the "
-            "intervals, a difference cannot be given."
+        said.append(
+            f"{', '.join(unlike)} {many} not tested on the same images as {first['name']}: compare "
+            "the intervals, a difference cannot be given."
         )
-    return one_line(text.strip(), limit=1000)
+    return one_line(" ".join(said), limit=1000)
+
+
+def _against(row: Mapping[str, Any], other: str) -> str:
+    """``B is 2.1 points above A (significant)``."""
+    difference = row["difference"]
+    if points(difference[0]) == "0.0":
+        return f"{one_line(row['name'])} is as accurate as {one_line(other)}"
+    side = "above" if difference[0] > 0 else "below"
+    by = points(abs(difference[0]), sign=False)
+    return f"{one_line(row['name'])} is {by} points {side} {one_line(other)} ({significance(difference)})"
 
 
 def _judged(run: Run) -> dict[tuple[str, str], bool]:

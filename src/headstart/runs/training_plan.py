@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from headstart.errors import HeadstartError
 from headstart.files import write_atomically
 from headstart.finetune import TrainSettings
-from headstart.runs.sentence import rough_time
+from headstart.wording import rough_time
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone

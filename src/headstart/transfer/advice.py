@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError
-from headstart.heads import Interval, PairedDifference, paired_difference
+from headstart.heads import (
+    Interval,
+    PairedDifference,
+    is_significant,
+    paired_difference,
+    significance,
+)
 from headstart.progress import Progress, silent
-from headstart.transfer.comparison import signed_points
+from headstart.wording import headline, signed_points
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -30,7 +36,7 @@ MUCH = 100.0
 LIKE, UNLIKE = 0.07, 1.2
 
 ADVICE: dict[tuple[bool, bool], str] = {
-    (False, False): "a linear classifier on the last layer",
+    (False, False): "a linear classifier on the penultimate layer",
     (True, False): "fine-tune a few layers, or all",
     (False, True): "a linear SVM on activations of earlier layers",
     (True, True): "fine-tune all layers, with care",
@@ -39,7 +45,7 @@ ADVICE: dict[tuple[bool, bool], str] = {
 
 # What each arm of a comparison does, in the rule's terms.
 _KIND_OF_ARM = {
-    "linear SVM": "a linear classifier on the last layer",
+    "linear SVM": "a linear classifier on the penultimate layer",
     "linear SVM, joined": "a linear SVM that sees earlier layers too",
     "output": "a new output layer, trained",
     "upper": "fine-tuning of a few layers",
@@ -85,6 +91,13 @@ class Rule:
         return ADVICE[self.quadrant]
 
     @property
+    def headline(self) -> str:
+        """The advice, and why."""
+        much, far = self.quadrant
+        why = f"{'much' if much else 'little'} data, {'unlike' if far else 'like'} the source"
+        return f"The rule advises: {self.advice} ({why})."
+
+    @property
     def sentence(self) -> str:
         """Place and advice."""
         much, far = self.quadrant
@@ -118,8 +131,8 @@ class EarlyLate:
 
     @property
     def is_earlier_better(self) -> bool | None:
-        """None where the noise cannot tell."""
-        if self.gain.is_tie:
+        """None where the difference is not significant."""
+        if not is_significant(self.gain):
             return None
         return self.gain.value > 0
 
@@ -194,9 +207,9 @@ def distances(
 
 
 def compare_depths(profile: Profile) -> EarlyLate | None:
-    """The best layer before the last against the last; None where there is one layer only."""
-    view = profile.model("last layer").blocks[0].view
-    late = profile.model("last layer").blocks[0].tap
+    """The best earlier layer against the penultimate one; None where there is one layer only."""
+    view = profile.model("usual layer").blocks[0].view
+    late = profile.model("usual layer").blocks[0].tap
     row = {c.block.tap: c for c in profile.cells if c.block.view == view}
     before = [tap for tap in profile.taps[: profile.taps.index(late)] if tap in row]
     if not before:
@@ -217,19 +230,19 @@ def depth_verdict(rule: Rule, found: EarlyLate | None) -> str:
         return "One layer only: there is no earlier one to measure."
     _, far = rule.quadrant
     points = _points(found.gain)
-    measured = f"a linear SVM on {found.early} is {points} points from one on {found.late}"
+    measured = (
+        f"{points} points with {found.early} rather than {found.late} ({significance(found.gain)})"
+    )
     better = found.is_earlier_better
     if better is None:
-        verdict = "which the noise cannot tell from nothing"
-        if far:
-            verdict += ": that earlier layers suit unlike data better does not show here"
+        verdict = ": that earlier layers suit unlike data better does not show here" * far
     elif better == far:
-        verdict = "as the rule says"
+        verdict = ", as the rule says"
     elif better:
-        verdict = "against the rule, which keeps earlier layers for unlike data"
+        verdict = ", against the rule, which keeps earlier layers for unlike data"
     else:
-        verdict = "against the rule, which would have earlier layers suit unlike data better"
-    return f"Measured by cross-validation: {measured}, {verdict}."
+        verdict = ", against the rule, which would have earlier layers suit unlike data better"
+    return f"Measured by cross-validation: {measured}{verdict}."
 
 
 def regime_verdict(rule: Rule, comparison: Comparison) -> str:
@@ -238,22 +251,23 @@ def regime_verdict(rule: Rule, comparison: Comparison) -> str:
     best = comparison.taken
     kind = _KIND_OF_ARM.get(best, best)
     if best in asked:
-        return f"Measured: {kind} wins ({best}), as the rule says."
+        return f"Measured: take {kind} ({best}), as the rule says."
     if not asked:
-        return f"Measured: {kind} wins ({best}); what the rule advises was not among the arms."
+        return f"Measured: take {kind} ({best}); what the rule advises was not among the arms."
     advised = max(asked, key=comparison.val_accuracy)
-    gain = comparison.val_difference(best, advised)
+    gain = comparison.val_statement(best, advised)
     points = _points(gain)
-    if gain.low <= 0 <= gain.high:
-        is_cheaper = comparison.seconds(best) < comparison.seconds(advised)
+    if is_significant(gain):
         return (
-            f"Measured: {kind} ({best}) does as well as what the rule advises ({advised}), "
-            f"{points} points on the validation images{', and is cheaper' * is_cheaper}."
+            f"Measured: take {best}, against the rule: {points} points over {advised} on the "
+            "validation images (significant)."
         )
-    return (
-        f"Measured: {kind} ({best}) beats what the rule advises ({advised}) by {points} points on "
-        "the validation images: rule and measurement disagree; trust the measurement."
+    is_cheaper = comparison.seconds(best) < comparison.seconds(advised)
+    text = (
+        f"Measured: take {best}, {points} points against the rule's {advised} on the validation "
+        "images (not significant)"
     )
+    return headline(f"{text}{', and cheaper' * is_cheaper}.", f"{text}.")
 
 
 def to_dict(
@@ -272,6 +286,8 @@ def to_dict(
         "is_far": rule.quadrant[1],
         "advice": rule.advice,
         "rule": rule.sentence,
+        "sentence": rule.headline,
+        "detail": f"{rule.sentence} {depth_verdict(rule, depth)}",
         "references": dict(references),
         "depth": None,
         "verdict": depth_verdict(rule, depth),
@@ -286,7 +302,7 @@ def to_dict(
         }
     if comparison is not None:
         found["comparison"] = comparison.to_dict()
-        found["verdict"] = regime_verdict(rule, comparison)
+        found["verdict"] = found["sentence"] = regime_verdict(rule, comparison)
         found["depth_verdict"] = depth_verdict(rule, depth)
     return found
 

@@ -52,7 +52,7 @@ class Arm:
         return plain | {"settings": self.settings and self.settings.to_dict()}
 
 
-SVM = Arm(name="linear SVM", line="on frozen features of the last layer")
+SVM = Arm(name="linear SVM", line="on frozen features of the penultimate layer")
 SVM_JOINED = Arm(
     name="linear SVM, joined",
     line=f"on frozen features of the last {N_JOINED} layers, side by side",

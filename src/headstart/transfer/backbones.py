@@ -17,11 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import InputError
-from headstart.heads import Interval, PairedDifference, accuracy_interval, paired_difference
+from headstart.heads import (
+    Interval,
+    PairedDifference,
+    accuracy_interval,
+    paired_difference,
+    significance,
+)
 from headstart.progress import Progress, silent
 from headstart.transfer.feature_blocks import Block, BlockReader, View
 from headstart.transfer.profile import judge_block, repeated_folds, score
-from headstart.wording import listed
+from headstart.transfer.wording import percent
+from headstart.wording import headline, listed, points
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -98,23 +105,38 @@ class BackboneComparison:
 
     @property
     def sentence(self) -> str:
-        """The front by name, and which to take."""
+        """The headline: which to take, how accurate it is, and what the most accurate would cost."""
+        chosen, best = self.chosen, self.best
+        text = f"Take {chosen.name}: {percent(chosen.cv)} in cross-validation"
+        if len(self.candidates) == 1:
+            return f"{text}."
+        if chosen is best:
+            return headline(f"{text}, the most accurate of {len(self.candidates)}.", f"{text}.")
+        behind = self.behind(chosen)
+        if points(behind.value) == "0.0":
+            rest = f"; {best.name} is as accurate"
+        else:
+            rest = f"; {best.name} is {points(-behind.value, sign=False)} points higher ({significance(behind)})"
+        times = f"{best.macs / chosen.macs:.1f}"
+        cost = "" if times == "1.0" else f" and computes {times} times as much"
+        return headline(f"{text}{rest}{cost}.", f"{text}{rest}.", f"{text}.")
+
+    @property
+    def detail(self) -> str:
+        """The rule, and the front by name."""
         names = [f"{c.name} ({_percent(c.cv)})" for c in self.front]
         if len(self.candidates) == 1:
-            return f"{names[0]} is the only one."
-        front = listed(names)
-        text = (
-            f"No other is as accurate for the multiply-accumulates as {front} "
-            f"({'the whole' if len(names) == 1 else 'the'} Pareto front)."
+            return "It is the only one."
+        rule = (
+            f"{self.chosen.name} is the cheapest within one standard error of {self.best.name}, the "
+            "most accurate, and at most one point lower."
         )
         if self.chosen is self.best:
-            return (
-                f"{text} Take {self.best.name}: nothing cheaper ties with it and is at most one point "
-                "behind."
-            )
+            rule = "Nothing cheaper is within one standard error of it and at most one point lower."
+        is_whole = "the whole" if len(names) == 1 else "the"
         return (
-            f"{text} Take {self.chosen.name}: it ties with {self.best.name}, which costs "
-            f"{self.best.macs / self.chosen.macs:.1f} times as much, and is at most one point behind."
+            f"{rule} No other is as accurate for the multiply-accumulates as {listed(names)} "
+            f"({is_whole} Pareto front)."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,6 +145,7 @@ class BackboneComparison:
             "n_train": self.n_train,
             "n_test": self.n_test,
             "sentence": self.sentence,
+            "detail": self.detail,
             "candidates": [
                 {
                     "name": c.name,

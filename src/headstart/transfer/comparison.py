@@ -24,6 +24,7 @@ from headstart.heads import (
     paired_difference,
     repeated_accuracy,
     repeated_difference,
+    significance,
     stratified_folds,
 )
 from headstart.probe.folds import N_FOLDS, training_folds
@@ -31,6 +32,7 @@ from headstart.probe.rules import quickest_tie
 from headstart.progress import Progress, silent
 from headstart.transfer.arms import Arm
 from headstart.transfer.memo import keep, place, recall
+from headstart.wording import against_time, headline, points, signed_points
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -118,7 +120,9 @@ class Comparison:
     n_fit, n_val, n_test : int
         Images; `n_val` of one seed.
     noun : str
-        What one is called where it is no image.
+        What one is called where it is not an image.
+    is_val_shared : bool
+        Whether all seeds have the same validation images.
     """
 
     arms: tuple[Arm, ...]
@@ -128,6 +132,7 @@ class Comparison:
     n_val: int
     n_test: int
     noun: str = "image"
+    is_val_shared: bool = False
 
     @property
     def reference(self) -> Arm:
@@ -141,6 +146,17 @@ class Comparison:
     def val_difference(self, name: str, other: str) -> PairedDifference:
         """Validation accuracy of an arm less that of another, over all seeds."""
         return paired_difference(self._val(name), self._val(other))
+
+    def val_statement(self, name: str, other: str) -> PairedDifference:
+        """The same, for what is said of it: seeds that share their validation images count once.
+
+        Where the data bring validation images of their own, every seed has the same ones, and each
+        counts once in the interval and the test.
+        """
+        if not self.is_val_shared:
+            return self.val_difference(name, other)
+        a, b = (np.array([o.val_correct for o in self.outcomes[n]]) for n in (name, other))
+        return repeated_difference(a, b)
 
     def test_accuracy(self, name: str) -> Interval | None:
         """Mean over the seeds, with a 95 % interval; None without test images."""
@@ -171,7 +187,7 @@ class Comparison:
 
     @property
     def taken(self) -> str:
-        """The quickest arm that the validation images cannot tell from the best.
+        """The quickest arm within one standard error of the best on the validation images.
 
         Of several that take about as long (within a quarter, or a second), the most accurate there.
         """
@@ -307,6 +323,7 @@ def compare_with(
         n_val=len(splits[0].val),
         n_test=len(index.test),
         noun=noun,
+        is_val_shared=bool(index.val),
     )
 
 
@@ -341,34 +358,39 @@ def make_split(index: Examples[Any], seed: int) -> Split:
 
 
 def _sentence(c: Comparison) -> str:
+    on = f"on the validation {c.noun}s"
     if c.taken == c.reference.name:
         runner = max((n for n in c.outcomes if n != c.taken), key=c.val_accuracy)
-        gain = c.val_difference(runner, c.taken)
-        if gain.value > 0:
-            return (
-                f"Take {c.taken}: {runner} is {_points(gain)} points from it on the validation "
-                f"{c.noun}s, which the noise cannot tell from nothing."
-            )
+        gain = c.val_statement(runner, c.taken)
+        if points(gain.value) == "0.0":
+            return f"Take {c.taken}: {runner}, the next, is as accurate {on}."
         return (
-            f"Take {c.taken}: nothing beats it on the validation {c.noun}s; "
-            f"{runner} comes next, {_points(gain)} points from it."
+            f"Take {c.taken}: {runner} comes next, {_points(gain)} points from it {on} "
+            f"({significance(gain)})."
         )
-    gain = c.val_difference(c.taken, c.reference.name)
-    text = f"Take {c.taken}: {_points(gain)} points over {c.reference.name} on validation {c.noun}s"
-    text += ", within the noise" if gain.low <= 0 <= gain.high else ""
+    gain = c.val_statement(c.taken, c.reference.name)
+    text = (
+        f"Take {c.taken}: {_points(gain)} points against {c.reference.name} {on} "
+        f"({significance(gain)})"
+    )
+    time = against_time(c.seconds(c.taken), c.seconds(c.reference.name))
+    return headline(f"{text}, {time}.", f"{text}.")
+
+
+def _detail(c: Comparison) -> str:
+    """The test difference and the times, where something else than the reference is taken."""
+    if c.taken == c.reference.name:
+        return ""
+    time = against_time(c.seconds(c.taken), c.seconds(c.reference.name))
     test = c.test_difference(c.taken)
+    on_test = ""
     if test is not None:
-        text += f", {_points(test)} on the test {c.noun}s"
-    return f"{text}, in {c.seconds(c.taken):.0f} s instead of {c.seconds(c.reference.name):.0f} s."
+        on_test = f"On the test {c.noun}s: {_points(test)} points ({significance(test)}). "
+    return f"{on_test}A fit with {c.taken} is done {time}."
 
 
 def _points(difference: PairedDifference) -> str:
     return signed_points(difference.value, difference.low, difference.high)
-
-
-def signed_points(value: float, low: float, high: float) -> str:
-    """Shares as points, with their interval: ``+1.2 [+0.5, +1.9]``."""
-    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]".replace("-", "−")
 
 
 def _to_dict(c: Comparison) -> dict[str, Any]:
@@ -393,6 +415,7 @@ def _to_dict(c: Comparison) -> dict[str, Any]:
         )
     return {
         "sentence": c.sentence,
+        "detail": _detail(c),
         "reference": c.reference.name,
         "taken": c.taken,
         "seeds": list(c.seeds),

@@ -27,7 +27,7 @@ from headstart.heads import (
 )
 from headstart.progress import Progress, silent
 from headstart.transfer.comparison import Outcome
-from headstart.transfer.generality_words import findings, sentence
+from headstart.transfer.generality_words import detail, findings, sentence
 from headstart.transfer.halves import require_disjoint
 from headstart.transfer.selffer import KINDS, Nets, cut_points
 from headstart.transfer.wording import triple
@@ -245,6 +245,7 @@ def _to_dict(g: Generality) -> dict[str, Any]:
     ]
     return {
         "sentence": g.sentence,
+        "detail": detail(g),
         "findings": list(g.findings),
         "kinds": dict(KINDS),
         "layers": rows,

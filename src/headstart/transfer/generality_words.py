@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headstart.heads import Interval, is_significant, significance
 from headstart.transfer.wording import percent, points, unsigned_points
 from headstart.wording import listed
 
@@ -30,8 +31,8 @@ def _base(g: Generality) -> str:
 
 def _co_adaptation(g: Generality) -> str:
     drops = {n: g.co_adaptation(n) for n in g.layers}
-    clear = [n for n in g.layers if drops[n].low > 0]
-    better = [n for n in g.layers if drops[n].high < 0]
+    clear = [n for n in g.layers if _is_gain(drops[n])]
+    better = [n for n in g.layers if _is_loss(drops[n])]
     worst = max(g.layers, key=lambda n: drops[n].value)
     also = (
         f" Cut after {listed(better)}, BnB even beats base B, a sign that base B had not reached its "
@@ -41,8 +42,8 @@ def _co_adaptation(g: Generality) -> str:
     )
     if not clear:
         return (
-            "Co-adaptation did not appear: with B's own layers frozen and the rest trained anew (BnB), no "
-            f"layer loses more than the noise; the most is {unsigned_points(drops[worst])}, up to {worst}.{also}"
+            "Co-adaptation did not appear: with B's own layers frozen and the rest trained again (BnB), no "
+            f"loss is significant; the largest is {unsigned_points(drops[worst])}, up to {worst}.{also}"
         )
     return (
         f"Co-adaptation appears up to {listed(clear)}: frozen layers that are separated from those "
@@ -52,14 +53,14 @@ def _co_adaptation(g: Generality) -> str:
 
 def _specificity(g: Generality) -> str:
     drops = {n: g.specificity(n) for n in g.layers}
-    clear = [n for n in g.layers if drops[n].low > 0]
+    clear = [n for n in g.layers if _is_gain(drops[n])]
     worst = max(g.layers, key=lambda n: drops[n].value)
-    better = [n for n in g.layers if drops[n].high < 0]
+    better = [n for n in g.layers if _is_loss(drops[n])]
     also = f" Up to {listed(better)} A's layers serve B better than B's own." if better else ""
     if not clear:
         return (
-            "Specificity did not appear: layers learnt on A serve B as well as B's own within the "
-            f"noise; the most that they cost is {unsigned_points(drops[worst])}, up to {worst}.{also}"
+            "Specificity did not appear: layers learnt on A cost nothing significant against B's own; "
+            f"the most is {unsigned_points(drops[worst])}, up to {worst}.{also}"
         )
     first = g.layers.index(clear[0])
     before = f" Up to {g.layers[first - 1]} none shows." if first else ""
@@ -86,28 +87,28 @@ def _unfitted(g: Generality) -> str:
 
 def _trained_on(g: Generality) -> str:
     gains = {n: g.over_base("AnB+", n) for n in g.layers}
-    clear = [n for n in g.layers if gains[n].low > 0]
+    clear = [n for n in g.layers if _is_gain(gains[n])]
     best = max(g.layers, key=lambda n: gains[n].value)
     own = g.over_own(best)
     if not clear:
         return (
-            "A better start did not show: with A's layers trained on (AnB+) no net beats base B by more "
-            f"than the noise; the most is {points(gains[best])}, from {best}."
+            "A better start did not show: with A's layers trained on (AnB+) no net beats base B "
+            f"significantly; the most is {points(gains[best])}, from {best}."
         )
     text = (
         f"Layers from A that are trained on (AnB+) beat base B from {listed(clear)}, most by "
         f"{points(gains[best])} from {best}. Against B's own layers trained on for as long (BnB+) that "
         f"is {points(own)}"
     )
-    if own.low > 0:
-        return f"{text}: A itself helps."
-    return f"{text}: a gain of longer training, then, and not of A, as far as can be told."
+    if _is_gain(own):
+        return f"{text} (significant): A itself helps."
+    return f"{text} ({significance(own)}): a gain of longer training, then, rather than of A."
 
 
 def _random(g: Generality) -> str:
     gains = {n: g.over_random(n) for n in g.layers}
-    first = next((n for n in g.layers if gains[n].low > 0), None)
-    worse = [n for n in g.layers if gains[n].high < 0]
+    first = next((n for n in g.layers if _is_gain(gains[n])), None)
+    worse = [n for n in g.layers if _is_loss(gains[n])]
     last = g.layers[-1]
     cost = points(g.over_base("random", last))
     parts = []
@@ -116,7 +117,7 @@ def _random(g: Generality) -> str:
             f"Filters learnt on A beat random ones from {first} on ({points(gains[first])})"
         )
     elif not worse:
-        parts.append("Filters learnt on A are no better here than random ones, within the noise")
+        parts.append("Filters learnt on A are not significantly better here than random ones")
     if worse:
         parts.append(
             f"up to {listed(worse)} random filters serve B better than A's "
@@ -128,19 +129,34 @@ def _random(g: Generality) -> str:
 
 
 def sentence(g: Generality) -> str:
-    """The answer."""
-    co = [n for n in g.layers if g.co_adaptation(n).low > 0]
-    specific = [n for n in g.layers if g.specificity(n).low > 0]
+    """The headline: what copying all layers costs, and whether that is significant."""
     last = g.layers[-1]
-    text = (
-        f"With all layers up to {last} from A and frozen, accuracy on B changes by "
-        f"{points(g.over_base('AnB', last))}"
+    change = g.over_base("AnB", last)
+    return (
+        f"With all layers up to {last} copied from A and frozen, accuracy on B changes by "
+        f"{points(change)} ({significance(change)})."
     )
+
+
+def detail(g: Generality) -> str:
+    """Where co-adaptation and specificity show."""
+    co = [n for n in g.layers if _is_gain(g.co_adaptation(n))]
+    specific = [n for n in g.layers if _is_gain(g.specificity(n))]
     if not co and not specific:
-        return f"{text}; neither co-adaptation nor specificity shows at any layer."
-    if not specific:
-        return f"{text}; co-adaptation shows ({listed(co)}), specificity does not."
-    return f"{text}; specificity shows {_where(g, specific)}, co-adaptation {f'at {listed(co)}' if co else 'does not show'}."
+        return "Neither co-adaptation nor specificity is significant at any layer."
+    parts = [
+        f"{name} is significant {_where(g, found)}" if found else f"{name} is not significant"
+        for name, found in (("Specificity", specific), ("co-adaptation", co))
+    ]
+    return f"{'; '.join(parts)}."
+
+
+def _is_gain(difference: Interval) -> bool:
+    return is_significant(difference) and difference.value > 0
+
+
+def _is_loss(difference: Interval) -> bool:
+    return is_significant(difference) and difference.value < 0
 
 
 def _where(g: Generality, clear: list[str]) -> str:

@@ -19,7 +19,7 @@ from headstart.progress import Progress, silent
 from headstart.transfer.correlation import RankCorrelation, rank_correlation, too_few
 from headstart.transfer.references import N_IMAGES, ImageSet, pixel_rows
 from headstart.transfer.similarity import Distance, measure_distance, source_statistics
-from headstart.wording import listed
+from headstart.wording import headline, listed
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -149,7 +149,7 @@ class Likeness:
             direction = "agrees with"
         elif found.kendall > -0.2:
             direction = "fails to predict"
-        sure = "too few to tell" if too_few(found.n) else "no more than chance might do"
+        sure = "too few sets" if too_few(found.n) else "not significant"
         return (
             f"Over {found.n} labelled sets the distance {direction} what transfer gave (Kendall "
             f"{found.kendall:.2f}, −1 would be perfect){'' if found.is_telling else f': {sure}'}."
@@ -158,6 +158,17 @@ class Likeness:
     @property
     def sentence(self) -> str:
         """The answer."""
+        i = next(i for i, s in enumerate(self.sets) if s.name == self.target)
+        value, low, high = self.sets[i].distance.medians["kl"]
+        lies = f"{self.target} lies {value:.3f} [{low:.3f}, {high:.3f}] from the source"
+        near = [f"farther than {s.name}" for s in self.sets[max(i - 1, 0) : i]]
+        far = [f"nearer than {s.name}" for s in self.sets[i + 1 : i + 2]]
+        between = " and ".join(near + far)
+        return headline(f"{lies}, {between}." if between else f"{lies}.", f"{lies}.")
+
+    @property
+    def detail(self) -> str:
+        """All that lie nearer and farther, and whether the distance predicts transfer."""
         return f"{self.place} {self.verdict}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -171,6 +182,7 @@ class Likeness:
             "verdict": self.verdict,
             "caution": too_few(self.by_errors.n) if self.by_errors.n else "",
             "sentence": self.sentence,
+            "detail": self.detail,
         }
 
 

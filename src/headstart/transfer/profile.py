@@ -113,7 +113,7 @@ def measure_profile(
     best = max(cells, key=lambda c: c.accuracy.value)
     steps, n_selected_on = _concatenate(reader, cells, best, train, y, folds, max_blocks, progress)
     chosen = {
-        "last layer": (usual_block(names, views, own),),
+        "usual layer": (usual_block(names, views, own),),
         "best single block": (best.block,),
         "concatenation": tuple(block for block, step in steps if step.is_taken),
     }

@@ -46,7 +46,7 @@ class Model:
     Attributes
     ----------
     name : str
-        ``"last layer"``, ``"best single block"`` or ``"concatenation"``.
+        ``"usual layer"``, ``"best single block"`` or ``"concatenation"``.
     blocks : tuple of Block
     n_features : int
     C : float
@@ -151,6 +151,7 @@ def to_dict(profile: Profile) -> dict[str, Any]:
                 "cv": interval(c.accuracy),
                 "is_best": c is best,
                 "is_tie": c is not best and p.behind(c).is_tie,
+                "behind": interval(p.behind(c)),
             }
             for c in p.cells
         ],
@@ -171,7 +172,8 @@ def to_dict(profile: Profile) -> dict[str, Any]:
                 "C": m.C,
                 "cv": interval(m.cv),
                 "test": interval(m.test),
-                "test_gain": interval(p.test_difference(m.name, "last layer")),
+                "test_gain": interval(p.test_difference(m.name, "usual layer")),
+                "cv_gain": interval(p.cv_difference(m.name, "usual layer")),
             }
             for m in p.models
         ],

@@ -16,7 +16,8 @@ from headstart.probe.folds import require_two_each
 from headstart.progress import Progress, silent
 from headstart.transfer.correlation import RankCorrelation, rank_correlation, too_few
 from headstart.transfer.scores import h_score, leep, logme, nce, shrunk_h_score
-from headstart.wording import listed
+from headstart.transfer.wording import percent
+from headstart.wording import listed, points
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone, Tap
@@ -33,6 +34,9 @@ SCORES: dict[str, str] = {
     "LEEP": "likelihood of the labels by way of the source classes (Nguyen 2020)",
     "NCE": "entropy of the labels given the source labels, negative (Tran 2019)",
 }
+
+# Decimals of a score where it is shown; scores that read the same are tied.
+N_DIGITS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +88,20 @@ class Agreement:
     correlation : RankCorrelation
         Between score and accuracy.
     first : str
-        The candidate that the score puts first.
+        The candidate that the score puts first; of several tied ones, the most accurate.
+    tied : tuple of str
+        Other candidates whose score reads the same as the first's, so that the score does not
+        choose between them.
     lost : float
-        Accuracy of the best candidate less that of `first`.
+        Accuracy of the best candidate less that of `first`; where others are tied with it, less
+        the mean of theirs.
     """
 
     score: str
     correlation: RankCorrelation
     first: str
     lost: float
+    tied: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -100,6 +109,7 @@ class Agreement:
             "score": self.score,
             **self.correlation.to_dict(),
             "first": self.first,
+            "tied": list(self.tied),
             "lost": self.lost,
         }
 
@@ -128,6 +138,7 @@ class Ranking:
             "candidates": [c.to_dict() for c in self.candidates],
             "agreements": [a.to_dict() for a in self.agreements],
             "sentence": self.sentence,
+            "detail": _detail(self),
         }
 
 
@@ -281,47 +292,87 @@ def _agreements(candidates: Sequence[Candidate]) -> Iterator[Agreement]:
     for score in SCORES:
         scored = [(c, c.scores.get(score)) for c in candidates]
         have = [(c, s) for c, s in scored if s is not None]
-        if len({s for _, s in have}) < 2:
+        if len({_shown(s) for _, s in have}) < 2:
             continue
         accuracies = [c.probe.accuracy.value for c, _ in have]
-        first = max(have, key=lambda pair: pair[1])[0]
+        top = _shown(max(s for _, s in have))
+        first, *tied = [c for c, s in have if _shown(s) == top]
+        reached = [c.probe.accuracy.value for c in (first, *tied)]
         yield Agreement(
             score=score,
-            correlation=rank_correlation([s for _, s in have], accuracies),
+            # Rounded, since scores that are equal but for the last digits have no order.
+            correlation=rank_correlation([round(s, 6) for _, s in have], accuracies),
             first=first.name,
-            lost=max(accuracies) - first.probe.accuracy.value,
+            tied=tuple(c.name for c in tied),
+            lost=max(accuracies) - sum(reached) / len(reached),
         )
+
+
+def _shown(score: float) -> float:
+    """A score as exact as it is shown."""
+    return round(score, N_DIGITS)
 
 
 def _sentence(ranking: Ranking) -> str:
-    what = "layer" if ranking.per == "tap" else "backbone"
-    best = ranking.candidates[0]
-    measured = f"{best.name} is the most accurate {what} ({100 * best.probe.accuracy.value:.1f} %)"
-    n = len(ranking.candidates)
+    """The headline: the most accurate candidate, and which scores put it first."""
+    what = _what(ranking)
+    best, n = ranking.candidates[0], len(ranking.candidates)
+    share = percent(best.probe.accuracy)
     if n == 1:
-        return f"{best.name} reaches {100 * best.probe.accuracy.value:.1f} %; {too_few(n)}"
+        return f"{best.name} reaches {share} in cross-validation."
+    equal = [c.name for c in ranking.candidates if _accuracy(c) == _accuracy(best)]
+    measured = f"{best.name} is the most accurate {what}, {share}"
+    if len(equal) > 1:
+        measured = f"{len(equal)} {what}s, {best.name} among them, are the most accurate, {share}"
     if not ranking.agreements:
         return f"{measured}; the scores are the same for all {n} {what}s."
-    right = [a.score for a in ranking.agreements if a.first == best.name]
-    least = min(ranking.agreements, key=lambda a: a.lost)
-    if right:
-        who = f"{listed(right)} {'put' if len(right) > 1 else 'puts'} it first"
-    else:
-        who = (
-            f"no score puts it first ({least.score} puts {least.first} first, "
-            f"{100 * least.lost:.1f} points behind)"
+    alone = [a.score for a in ranking.agreements if a.first in equal and not a.tied]
+    if alone:
+        it = "it" if len(equal) == 1 else "one of them"
+        return f"{measured}; {listed(alone)} put{'s' * (len(alone) == 1)} {it} first."
+    shared = [a.score for a in ranking.agreements if a.first in equal]
+    if shared:
+        return f"{measured}; no score puts it first alone, {listed(shared)} tied with others."
+    return f"{measured}; no score puts it first."
+
+
+def _detail(ranking: Ranking) -> str:
+    """Ties at the top of a score, and which scores order the candidates as measured."""
+    n, what = len(ranking.candidates), _what(ranking)
+    said = [
+        f"{a.score} puts {listed([a.first, *a.tied])} first with the same score."
+        for a in ranking.agreements
+        if a.tied
+    ]
+    if ranking.agreements and ranking.candidates[0].name not in {
+        a.first for a in ranking.agreements
+    }:
+        least = min(ranking.agreements, key=lambda a: a.lost)
+        said.append(
+            f"{least.score} loses least: what it puts first is {points(least.lost, sign=False)} "
+            "points less accurate."
         )
     if few := too_few(n):
-        return f"{measured} and {who}. {few}"
+        return " ".join([*said, few])
+    if not ranking.agreements:
+        return ""
     ordered = sorted(ranking.agreements, key=lambda a: -(a.correlation.kendall or -2))
     telling = [a for a in ordered if a.correlation.is_telling and (a.correlation.kendall or 0) > 0]
     if not telling:
-        return f"{measured} and {who}. No score's order agrees with the measured one beyond chance."
+        return " ".join([*said, "No score's order agrees significantly with the measured one."])
     top = telling[0]
     others = [a.score for a in ordered if a not in telling]
-    rest = f" {listed(others)} {'do' if len(others) > 1 else 'does'} not." if others else ""
-    return (
-        f"{measured} and {who}. {listed([a.score for a in telling])} "
-        f"{'order' if len(telling) > 1 else 'orders'} the {n} {what}s as measured beyond chance, "
-        f"{top.score} best (Kendall {top.correlation.kendall:.2f}).{rest}"
+    rest = f"; {listed(others)} {'do' if len(others) > 1 else 'does'} not" if others else ""
+    said.append(
+        f"{listed([a.score for a in telling])} order{'s' * (len(telling) == 1)} the {n} {what}s "
+        f"significantly as measured, {top.score} best (Kendall {top.correlation.kendall:.2f}){rest}."
     )
+    return " ".join(said)
+
+
+def _what(ranking: Ranking) -> str:
+    return "layer" if ranking.per == "tap" else "backbone"
+
+
+def _accuracy(candidate: Candidate) -> str:
+    return f"{100 * candidate.probe.accuracy.value:.1f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headstart.heads import is_significant, significance
 from headstart.transfer.adaptation import ADAPTED, BOUND, CONTROL, PLAIN
 from headstart.transfer.wording import percent, points, unsigned_points
 from headstart.wording import listed
@@ -20,42 +21,48 @@ def findings(s: Shift) -> tuple[str, ...]:
 def _cost(s: Shift) -> str:
     cost, here, there = s.cost, s.source, s.accuracy(PLAIN)
     both = f"{percent(here)} on the source's held-out images, {percent(there)} on the target's"
-    if cost.low > 0:
-        return f"The shift costs {unsigned_points(cost)}: {both}."
-    if cost.high < 0:
-        return f"The target is easier than the source: {both}."
-    return f"The shift costs nothing that can be told from the noise: {both}."
+    if not is_significant(cost):
+        return f"The shift costs nothing significant, {points(cost)}: {both}."
+    if cost.value > 0:
+        return f"The shift costs {unsigned_points(cost)} (significant): {both}."
+    return f"The target is significantly easier than the source: {both}."
 
 
 def _method(s: Shift, name: str) -> str:
     if name not in s.correct:
         return f"{name} is not available: {s.absent[name]}."
     gain = s.gain(name)
-    if gain.low > 0:
-        said = f"{name} gains {points(gain)} over no adaptation"
-    elif gain.high < 0:
-        said = f"{name} harms: {points(gain)} against no adaptation"
+    if not is_significant(gain):
+        said = f"{name} changes accuracy by {points(gain)} (not significant)"
+    elif gain.value > 0:
+        said = f"{name} gains {points(gain)} over no adaptation (significant)"
     else:
-        said = f"{name}: no gain that can be told from the noise, {points(gain)}"
+        said = f"{name} harms: {points(gain)} against no adaptation (significant)"
     if name == "DANN":
-        said += f"; its adversary alone brings {points(s.gain('DANN', CONTROL))}"
+        adversary = s.gain("DANN", CONTROL)
+        said += f"; its adversary alone brings {points(adversary)} ({significance(adversary)})"
     if name == "AdaBN" and (at_home := s.adabn_at_home) is not None:
         said += (
-            "; on the source itself, where nothing has shifted, statistics taken anew bring "
-            f"{points(at_home)}"
+            "; on the source itself, where nothing has shifted, re-estimated statistics bring "
+            f"{points(at_home)} ({significance(at_home)})"
         )
     return f"{said}."
 
 
 def _bound(s: Shift) -> str:
     room = s.gain(BOUND)
-    if room.low <= 0 and s.cost.low > 0:
+    is_costly = is_significant(s.cost) and s.cost.value > 0
+    is_gain = is_significant(room) and room.value > 0
+    if not is_gain and is_costly:
         return (
-            f"Labels of the target's {s.n_train[1]:,} training images would bring {points(room)}: not "
-            "even they win back from these features what the shift costs, as far as can be told."
+            f"Labels of the target's {s.n_train[1]:,} training images would bring {points(room)} "
+            f"({significance(room)}): not even they win back from these features what the shift costs."
         )
-    if room.low <= 0:
-        return f"Labels of the target would bring {points(room)}: there is little or nothing to adapt to."
+    if not is_gain:
+        return (
+            f"Labels of the target would bring {points(room)} ({significance(room)}): there is little "
+            "or nothing to adapt to."
+        )
     best = max((n for n in ADAPTED if n in s.correct), key=lambda n: s.gain(n).value)
     share = max(s.gain(best).value, 0.0) / room.value
     return (
@@ -65,20 +72,20 @@ def _bound(s: Shift) -> str:
 
 
 def sentence(s: Shift) -> str:
-    """The answer."""
+    """The headline: what the shift costs, and whether an adaptation wins it back."""
     gains = {n: s.gain(n) for n in ADAPTED if n in s.correct}
-    clear = [n for n in gains if gains[n].low > 0]
-    if s.cost.high < 0:
+    clear = [n for n in gains if is_significant(gains[n]) and gains[n].value > 0]
+    if not is_significant(s.cost):
+        start = "The shift costs nothing significant"
+    elif s.cost.value < 0:
         start = "The target is no harder than the source"
-    elif s.cost.low <= 0:
-        start = "The shift costs nothing that can be told from the noise"
     else:
         start = f"The shift costs {unsigned_points(s.cost)}"
     if not clear:
-        harmed = [n for n in gains if gains[n].high < 0]
-        tail = f"; {listed(harmed)} {'harms' if len(harmed) == 1 else 'harm'}" if harmed else ""
-        return f"{start}; no gain from adaptation without labels{tail}."
+        harmed = [n for n in gains if is_significant(gains[n]) and gains[n].value < 0]
+        tail = f"; {listed(harmed)} harm{'s' * (len(harmed) == 1)}" if harmed else ""
+        return f"{start}; no adaptation without labels gains significantly{tail}."
     best = max(clear, key=lambda n: gains[n].value)
     rest = [n for n in clear if n != best]
     also = f", and {listed(rest)} too" if rest else ""
-    return f"{start}; {best} wins back {points(gains[best])} without a label{also}."
+    return f"{start}; {best} wins back {unsigned_points(gains[best])} without labels{also}."

@@ -103,7 +103,6 @@ def advice(
         "seed": seed,
         **to_dict(rule, references, compare_depths(profile), comparison),
     }
-    found["sentence"] = f"{found['rule']} {found['verdict']}"
     answer_with_page(
         out or options.default_folder(data, "advice"),
         "advice",
@@ -112,7 +111,6 @@ def advice(
         title=f"What to do with {indexed.root.name}",
         sections=[*advice_sections(found), data_section(indexed)],
         as_json=as_json,
-        sentence=found["verdict"],
     )
 
 
@@ -155,6 +153,3 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
-    for line in (found["rule"], found.get("depth_verdict", "")):
-        if line:
-            out.print(line, markup=False, soft_wrap=True)

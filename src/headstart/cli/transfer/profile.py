@@ -55,8 +55,8 @@ def profile(
     """Measure what every layer knows of your images, and which layers to set side by side.
 
     A linear SVM on each layer at each resolution is judged by cross-validation on the training
-    images. Blocks are then set beside the best one, as few as the noise allows. The test images
-    are scored once for the last layer, the best block and the concatenation.
+    images. Blocks are then set beside the best one, as few as are within one standard error of
+    the most accurate set. The test images are scored once for the usual layer (before the logits), the best block and the concatenation.
 
     Examples:
 
@@ -69,7 +69,11 @@ def profile(
     from headstart.cli.console import parse_numbers
     from headstart.errors import InputError
     from headstart.runs.report.pages import data_section
-    from headstart.runs.report.profile import profile_sections, profile_sentence
+    from headstart.runs.report.profile import (
+        profile_detail,
+        profile_sections,
+        profile_sentence,
+    )
     from headstart.transfer.feature_blocks import NORMALISATIONS
     from headstart.transfer.profile import measure_profile
     from headstart.transfer.profiled import to_dict
@@ -114,6 +118,7 @@ def profile(
         **to_dict(measured),
     }
     found["sentence"] = profile_sentence(found)
+    found["detail"] = profile_detail(found)
     answer_with_page(
         out or options.default_folder(data, "profile"),
         "profile",
@@ -147,7 +152,4 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
         markup=False,
         highlight=False,
     )
-    joined = found["models"][-1]["blocks"]
-    if len(joined) > 1:
-        out.print(f"blocks   {', '.join(joined)}", markup=False, soft_wrap=True)
     out.print(depth_sentence(found), markup=False, soft_wrap=True)

@@ -62,7 +62,11 @@ def size(
     """
     from headstart.backbones import load
     from headstart.cli.console import parse_numbers
-    from headstart.runs.report.datasize import datasize_sections, datasize_sentence
+    from headstart.runs.report.datasize import (
+        datasize_detail,
+        datasize_sections,
+        datasize_sentence,
+    )
     from headstart.runs.report.pages import data_section
     from headstart.transfer.datasize import measure_datasize, to_dict
 
@@ -97,6 +101,7 @@ def size(
         if scratch:
             found["scratch"] = _from_scratch(indexed, measured, epochs, seed, device, progress)
     found["sentence"] = datasize_sentence(found)
+    found["detail"] = datasize_detail(found)
     answer_with_page(
         out or options.default_folder(data, "size"),
         "size",

@@ -10,7 +10,7 @@ from headstart.plots.quadrants import quadrant_plot
 from headstart.runs.report.comparison import cells
 from headstart.runs.report.pages import Section, Table
 from headstart.transfer.advice import ADVICE
-from headstart.transfer.comparison import signed_points
+from headstart.wording import signed_points
 
 Found = Mapping[str, Any]
 
@@ -57,7 +57,7 @@ def _depth(found: Found) -> Section:
     depth = found["depth"]
     rows = [
         plots.IntervalRow.of_shares(f"{depth['early']} (best earlier layer)", depth["early_cv"]),
-        plots.IntervalRow.of_shares(f"{depth['late']} (last layer)", depth["late_cv"]),
+        plots.IntervalRow.of_shares(f"{depth['late']} (penultimate layer)", depth["late_cv"]),
     ]
     figure = plots.interval_plot(
         rows,
@@ -86,6 +86,6 @@ def _regimes(comparison: Mapping[str, Any], verdict: str) -> Section:
             rows=rows,
             chosen=next(i for i, row in enumerate(comparison["arms"]) if row["is_taken"]),
         ),
-        caption="Accuracies in %, differences in points. * the quickest that the validation images "
-        "cannot tell from the best.",
+        caption="Accuracies in %, differences in points. * the quickest within one standard error of "
+        "the best on the validation images.",
     )

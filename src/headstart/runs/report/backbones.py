@@ -8,7 +8,7 @@ from typing import Any
 from headstart import plots
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.runs.report.pages import Section, Table
-from headstart.transfer.comparison import signed_points
+from headstart.wording import signed_points
 
 Found = Mapping[str, Any]
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -45,13 +45,13 @@ def shown_name(row: Mapping[str, Any]) -> str:
 def method(found: Found) -> str:
     """How it was measured."""
     return (
-        f"The last layer of each network with a linear SVM, on {found['n_train']:,} training images "
+        f"The last layer before the output layer of each network with a linear SVM, on {found['n_train']:,} training images "
         f"of {found['data']}."
     )
 
 
 HEADER = (
-    "backbone", "px", "cross-validation, %", "test, %", "behind the best, points",
+    "backbone", "px", "cross-validation, %", "test, %", "against the best, points",
     "multiply-accumulates", "parameters", "images/s", "on the front",
 )  # fmt: skip
 
@@ -97,7 +97,7 @@ def _bubbles(found: Found) -> Section:
         figure=figure,
         caption="The area of a bubble is its number of parameters, the line through it the 95 % "
         "interval of the accuracy. The dashed line joins the Pareto front; a star is the cheapest "
-        "that ties with the most accurate (a diamond), at most one point behind.",
+        "within one standard error of the most accurate (a diamond), and at most one point lower.",
     )
 
 
@@ -131,7 +131,7 @@ def _table(found: Found) -> Section:
     return Section(
         heading="In figures",
         table=Table(header=HEADER, rows=rows, chosen=chosen),
-        caption="* the cheapest that ties with the most accurate, at most one point behind. The choice "
+        caption="* the cheapest within one standard error of the most accurate, and at most one point lower. The choice "
         "looks at cross-validation on the training images alone.",
     )
 

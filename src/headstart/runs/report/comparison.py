@@ -15,7 +15,7 @@ from headstart.finetune.history import Epoch, curves_of
 from headstart.runs.folder import write_json
 from headstart.runs.report import words
 from headstart.runs.report.page import environment, source
-from headstart.transfer.comparison import signed_points
+from headstart.wording import points, signed_points
 
 
 def write_comparison(folder: Path, found: Mapping[str, Any]) -> Path:
@@ -48,7 +48,9 @@ def write_comparison(folder: Path, found: Mapping[str, Any]) -> Path:
 
 def markdown(found: Mapping[str, Any]) -> str:
     """The answer and the table."""
-    lines = [f"# {found['title']}", "", found["sentence"], "", method(found), ""]
+    lines = [f"# {found['title']}", "", found["sentence"], ""]
+    lines += [found["detail"], ""] if found.get("detail") else []
+    lines += [method(found), ""]
     lines += [line for said in _about_data(found) for line in (said, "")]
     header = ["", "validation", "test", "over the seeds", f"against {found['reference']}"]
     header += ["seconds", "trained"]
@@ -85,7 +87,7 @@ def method(found: Mapping[str, Any]) -> str:
         f"{found['data']}, {found['backbone']}{crops}: "
         f"{found['n_fit']:,} {nouns} to fit on and {found['n_val']:,} to validate on, "
         f"{n_seeds} {'seeds' if n_seeds != 1 else 'seed'}, each with its own validation {nouns}. "
-        f"* is taken: the quickest that the validation {nouns} cannot tell from the best.{test}"
+        f"* is taken: the quickest within one standard error of the best on the validation {nouns}.{test}"
     )
 
 
@@ -140,7 +142,7 @@ def _differences(found: Mapping[str, Any]) -> Markup | None:
         rows,
         name="differences",
         title=f"Test accuracy against {found['reference']}",
-        description="; ".join(f"{r.label} {r.value:+.1f} points" for r in rows),
+        description="; ".join(f"{r.label} {points(r.value / 100)} points" for r in rows),
         axis=f"points over {found['reference']}",
         zero=True,
     )

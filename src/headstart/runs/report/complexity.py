@@ -10,27 +10,39 @@ from headstart.runs.report.pages import Section, Table
 
 
 def sentence(found: Mapping[str, Any]) -> str:
-    """Who is on the front, and what the reference's accuracy costs elsewhere."""
+    """The headline: which network does what the reference does at less cost."""
     results, best = found["networks"], found["front"]
-    said = (
-        f"Of {len(results)} networks, {len(best)} are beaten by none with as few operations, from "
-        f"{_figures(best[0])} to {_figures(best[-1])}"
-    )
+    front = f"{len(best)} of {len(results)} networks are on the Pareto front"
     reference = next((r for r in results if r["name"] == found["reference"]), None)
     if reference is None:
-        return f"{said}."
+        return f"{front} of accuracy and operations."
     rivals = [r for r in best if r["accuracy"] >= reference["accuracy"]]
     cheapest = min(rivals, key=lambda r: r["giga_macs"])
     if cheapest["name"] == reference["name"]:
-        return f"{said}; {reference['name']} is one of them."
-    times = reference["giga_macs"] / cheapest["giga_macs"]
-    share = reference["n_parameters"] / cheapest["n_parameters"]
-    return (
-        f"{said}; {_figures(cheapest)} does at least as well as {_figures(reference)} with "
-        f"{times:.0f} times fewer operations and {share:.0f} times fewer parameters."
-        if times >= 1.5 and share >= 1.5
-        else f"{said}; {_figures(cheapest)} does at least as well as {_figures(reference)}."
+        return f"{front} of accuracy and operations, {reference['name']} among them."
+    times = f"{reference['giga_macs'] / cheapest['giga_macs']:.1f}"
+    share = f"{reference['n_parameters'] / cheapest['n_parameters']:.1f}"
+    said = f"{cheapest['name']} is at least as accurate as {reference['name']}"
+    if float(times) <= 1.0 or float(share) <= 1.0:
+        return f"{said} with no more operations."
+    return f"{said} with {times} times fewer operations and {share} times fewer parameters."
+
+
+def detail(found: Mapping[str, Any]) -> str:
+    """The ends of the front, and the two networks of the headline in figures."""
+    results, best = found["networks"], found["front"]
+    text = (
+        f"Of {len(results)} networks, {len(best)} are beaten by none with as few operations, from "
+        f"{_figures(best[0])} to {_figures(best[-1])}."
     )
+    reference = next((r for r in results if r["name"] == found["reference"]), None)
+    if reference is None:
+        return text
+    rivals = [r for r in best if r["accuracy"] >= reference["accuracy"]]
+    cheapest = min(rivals, key=lambda r: r["giga_macs"])
+    if cheapest["name"] == reference["name"]:
+        return text
+    return f"{text} {_figures(cheapest)} against {_figures(reference)}."
 
 
 def complexity_sections(found: Mapping[str, Any]) -> tuple[Section, ...]:

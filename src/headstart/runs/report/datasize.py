@@ -8,34 +8,39 @@ from typing import Any
 from headstart import plots
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
-from headstart.transfer.comparison import signed_points
+from headstart.wording import signed_points
 
 Found = Mapping[str, Any]
 
 
 def datasize_sentence(found: Found) -> str:
     """What that many more images a class would bring."""
+    gain = found["gain"]
+    return (
+        f"{found['more']:,} more images a class would bring {signed_points(*gain)} points, by the "
+        f"power law fitted to all sizes{', perhaps nothing' if gain[1] < 0.001 else ''}."
+    )
+
+
+def datasize_detail(found: Found) -> str:
+    """What is reached now, and what a measurement would then show."""
     gain, then = found["gain"], found["accuracy_then"]
     last = found["points"][-1]
-    text = (
+    return (
         f"With {found['now']:,.0f} images a class the linear SVM reaches "
-        f"{words.percent(last['accuracy'][0])} ({words.percent(then[0] - gain[0])} by the law fitted "
-        f"to all sizes); by that law {found['more']:,} more a class would bring "
-        f"{signed_points(*gain)} points"
+        f"{words.percent(last['accuracy'][0])} ({words.percent(then[0] - gain[0])} by the law). With "
+        f"{found['more']:,} more a measurement would show {_bounded(then)} %."
     )
-    if gain[1] < 0.001:
-        text += ", perhaps nothing"
-    return f"{text}: a measurement would then show {_bounded(then)} %."
 
 
 def check_sentence(forecasts: Sequence[Mapping[str, Any]]) -> str:
-    """Whether the law foretold what was measured."""
+    """Whether the law predicted what was measured."""
     if not forecasts:
         return "There are too few images to check the forecast on images held back."
     inside = sum(f["is_inside"] for f in forecasts)
     last = forecasts[-1]
     told = (
-        f"From at most {last['fitted_to']} images a class {_bounded(last['told'])} % is foretold "
+        f"From at most {last['fitted_to']} images a class {_bounded(last['told'])} % is predicted "
         f"for {last['n']}; measured: {100 * last['measured']:.1f} %, "
         f"{'inside' if last['is_inside'] else 'outside'} the interval."
     )

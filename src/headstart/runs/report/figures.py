@@ -87,7 +87,7 @@ def differences(metrics: Metrics) -> str | None:
     return plots.interval_plot(
         [_row(c, c["difference"]) for c in rows],
         name="figure-differences",
-        title="How far the leading candidates are behind the highest",
+        title="How much lower than the highest the leading candidates are",
         description=f"Difference in percentage points on the same {story.noun(metrics)}s, with its interval."
         " A difference within one standard error is a tie.",
         axis="difference to the highest, percentage points",

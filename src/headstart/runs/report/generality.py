@@ -8,7 +8,7 @@ from typing import Any
 from headstart import plots
 from headstart.plots.lines import Line, line_plot
 from headstart.runs.report.pages import Section, Table
-from headstart.transfer.comparison import signed_points
+from headstart.wording import points, signed_points
 
 _WIDTH = 640.0
 
@@ -126,7 +126,7 @@ def _drops(found: Mapping[str, Any]) -> Section:
         rows,
         name="drops",
         title="The drop taken apart",
-        description="; ".join(f"{r.label} {r.value:+.1f} points" for r in rows),
+        description="; ".join(f"{r.label} {points(r.value / 100)} points" for r in rows),
         axis="points of accuracy lost on B",
         zero=True,
         width=480,

@@ -41,6 +41,7 @@ def write_kernels(folder: Path, found: Mapping[str, Any], pictures: Mapping[str,
         "kernels",
         title=f"Convolution: {found['image']}",
         sentence=found["sentence"],
+        detail=found["detail"],
         sections=sections,
         found=found,
     )

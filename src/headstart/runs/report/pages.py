@@ -103,6 +103,7 @@ def write_page(
     sentence: str,
     sections: Sequence[Section],
     found: Mapping[str, Any],
+    detail: str = "",
 ) -> Path:
     """Write ``<name>.html``, ``<name>.md`` with its figures as files beside it, and ``<name>.json``.
 
@@ -115,10 +116,12 @@ def write_page(
     title : str
         What the page is about.
     sentence : str
-        The answer.
+        The headline: the answer in at most 25 words.
     sections : sequence of Section
     found : mapping
         The figures, JSON-able.
+    detail : str, optional
+        A paragraph below the headline.
 
     Returns
     -------
@@ -134,10 +137,10 @@ def write_page(
     for i, section in enumerate(sections):
         for path, content in _files(name, i, section):
             write_atomically(folder / path, content)
-    text = _markdown(name, title, sentence, sections)
+    text = _markdown(name, title, sentence, sections, detail)
     write_atomically(folder / f"{name}.md", text.encode())
     page = folder / f"{name}.html"
-    write_atomically(page, render_page(name, title, sentence, sections).encode())
+    write_atomically(page, render_page(name, title, sentence, sections, detail).encode())
     return page
 
 
@@ -163,8 +166,11 @@ def standalone(figure: str) -> str:
     return re.sub(r"(<svg[^>]*>)", lambda found: found[1] + style, figure, count=1)
 
 
-def _markdown(name: str, title: str, sentence: str, sections: Sequence[Section]) -> str:
+def _markdown(
+    name: str, title: str, sentence: str, sections: Sequence[Section], detail: str
+) -> str:
     lines = [f"# {_cell(title)}", "", _cell(sentence), ""]
+    lines += [_cell(detail), ""] if detail else []
     for i, section in enumerate(sections):
         lines += [f"## {_cell(section.heading)}", ""]
         for paragraph in section.text:
@@ -188,13 +194,16 @@ def _cell(content: str) -> str:
     return printable(content).replace("|", "\\|")
 
 
-def render_page(name: str, title: str, sentence: str, sections: Sequence[Section]) -> str:
+def render_page(
+    name: str, title: str, sentence: str, sections: Sequence[Section], detail: str = ""
+) -> str:
     """The page as one self-contained HTML document; `name` is "" where no JSON lies beside it."""
     template = environment().get_template("page.html.j2")
     return template.render(
         name=name,
         title=title,
         sentence=sentence,
+        detail=detail,
         sections=[(section, Markup(section.figure)) for section in sections],
         style=Markup(source("style.css") + plots.stylesheet()),
     )

@@ -6,32 +6,48 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart import plots
+from headstart.heads import is_significant, significance
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
-from headstart.transfer.comparison import signed_points
+from headstart.wording import headline, points, signed_points
 
 Found = Mapping[str, Any]
 
 
 def profile_sentence(found: Found) -> str:
-    """The answer: what the last layer, the best block and the concatenation reach."""
-    last, best, joined = found["models"]
+    """The headline: which blocks to take, how accurate they are, and against the usual layer."""
+    usual, _, joined = found["models"]
     split = "test" if found["n_test"] else "cv"
     where = "on the test images" if found["n_test"] else "in cross-validation"
+    n = len(joined["blocks"])
+    taken = f"Take {joined['blocks'][0]}" if n == 1 else f"Take {n} blocks side by side"
+    text = f"{taken}: {_value(joined[split])} {where}"
+    if joined["blocks"] == usual["blocks"]:
+        return f"{text}; it is the usual layer."
+    gain = joined[f"{split}_gain"]
+    if points(gain[0]) == "0.0":
+        return f"{text}, as accurate as the usual layer."
+    return headline(
+        f"{text}, {signed_points(*gain)} points against the usual layer, "
+        f"{usual['blocks'][0]} ({significance(gain)}).",
+        f"{text}, {points(gain[0])} points against the usual layer ({significance(gain)}).",
+    )
+
+
+def profile_detail(found: Found) -> str:
+    """What the usual layer, the best block and the concatenation reach."""
+    usual, best, joined = found["models"]
+    split = "test" if found["n_test"] else "cv"
     text = (
-        f"The last layer ({last['blocks'][0]}) reaches {_value(last[split])} {where}; the best "
-        f"single block ({best['blocks'][0]}) {_value(best[split])}"
+        f"The usual layer, {usual['blocks'][0]}, reaches {_value(usual[split])}; the best single "
+        f"block, {best['blocks'][0]}, {_value(best[split])}"
     )
     n = len(joined["blocks"])
     if n == 1:
-        return f"{text}; setting a second block beside it gains nothing above the noise."
-    text += f"; {n} blocks side by side {_value(joined[split])}"
-    if not found["n_test"]:
-        return f"{text}."
-    gain = joined["test_gain"]
-    told = "which the noise cannot tell from nothing" if gain[1] <= 0 <= gain[2] else ""
-    told = told or ("a real gain" if gain[0] > 0 else "a real loss")
-    return f"{text}: {signed_points(*gain)} points over the last layer, {told}."
+        return f"{text}. No larger set of blocks is better by more than one standard error or one point."
+    return (
+        f"{text}; {n} blocks side by side ({', '.join(joined['blocks'])}) {_value(joined[split])}."
+    )
 
 
 def profile_sections(found: Found) -> list[Section]:
@@ -53,14 +69,17 @@ def depth_sentence(found: Found) -> str:
     )
     if best["tap"] == taps[-1]:
         return f"{text}, the last: no layer is too specific for this task."
-    behind = best["cv"][0] - last["cv"][0]
-    if last["is_tie"]:
+    difference = last["behind"]
+    lower = points(abs(difference[0]), sign=False)
+    if points(difference[0]) == "0.0":
+        return f"{text}; {taps[-1]} is as accurate: no layer is too specific for this task."
+    if not is_significant(difference):
         return (
-            f"{text}; {taps[-1]} is {100 * behind:.1f} points behind, inside the noise: that late "
-            "layers are too specific does not show here."
+            f"{text}; {taps[-1]} is {lower} points lower (not significant): that late layers are too "
+            "specific does not show here."
         )
     return (
-        f"{text}, and falls by {100 * behind:.1f} points to {taps[-1]}: the last layers are more "
+        f"{text}, and falls by {lower} points (significant) to {taps[-1]}: the last layers are more "
         "specific to the network's own task than this one needs."
     )
 
@@ -154,7 +173,7 @@ def _steps(found: Found) -> Section | None:
     rule = (
         "Starting from the best block, the one is added that gains most in cross-validation, every "
         "block counting the same. Of these sets the smallest is taken that ties with the most accurate "
-        "(one standard error of the paired difference) and is at most one point behind."
+        "(one standard error of the paired difference) and is at most one point lower."
     )
     part = ""
     if found["n_selected_on"] < found["n_train"]:
@@ -197,7 +216,7 @@ def _models(found: Found) -> Section:
         table=Table(
             header=[
                 "", "blocks", "features", "C", "cross-validation, %", "test, %",
-                "against the last layer, points",
+                "against the usual layer, points",
             ],
             rows=rows,
         ),

@@ -8,6 +8,7 @@ from typing import Any
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
+from headstart.transfer.ranking import N_DIGITS
 
 Found = Mapping[str, Any]
 
@@ -59,16 +60,24 @@ def agreement_rows(found: Found) -> list[list[str]]:
             words.decimal(a["kendall"], 2),
             words.decimal(a["spearman"], 2),
             _probability(a["p_value"]),
-            a["first"],
+            _first(a),
             words.bare_percent(a["lost"]),
         ]
         for a in found["agreements"]
     ]
 
 
+def _first(agreement: Mapping[str, Any]) -> str:
+    """The candidate that the score puts first, and how many are tied with it."""
+    n = len(agreement["tied"])
+    return (
+        f"{agreement['first']}, tied with {words.plural(n, 'other')}" if n else agreement["first"]
+    )
+
+
 def _score(value: float | None) -> str:
     # + 0.0 after rounding turns a minus zero into zero.
-    return "not available" if value is None else words.decimal(round(value, 3) + 0.0)
+    return "not available" if value is None else words.decimal(round(value, N_DIGITS) + 0.0)
 
 
 def _probability(value: float | None) -> str:
@@ -122,9 +131,9 @@ def _agreement(found: Found) -> Section:
         text=[
             (
                 "Kendall's tau and Spearman's rho between score and accuracy: 1 for the same order, 0 "
-                "for none, −1 for the opposite. p: how often chance alone agrees or disagrees as much. "
-                "Points lost: how far the candidate that the score puts first stays behind the most "
-                "accurate one, in percentage points."
+                "for none, −1 for the opposite. p: how often chance alone agrees or disagrees as much; below 0.05 it is significant. "
+                "Points lost: by how much the candidate that the score puts first is less accurate "
+                "than the most accurate one, in percentage points; the mean of those tied for first."
                 + (found["per"] == "tap")
                 * (" Layers of one network resemble their neighbours, so p is too hopeful.")
             ),
@@ -135,7 +144,7 @@ def _agreement(found: Found) -> Section:
 
 
 def _alike(found: Found) -> str:
-    """Which scores cannot tell the candidates apart, as a sentence; empty where all can."""
+    """Which scores are the same for all candidates, as a sentence; empty where none is."""
     have = [
         name
         for name in score_names(found)

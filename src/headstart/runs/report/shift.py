@@ -7,7 +7,7 @@ from typing import Any
 
 from headstart import plots
 from headstart.runs.report.pages import Section, Table
-from headstart.transfer.comparison import signed_points
+from headstart.wording import signed_points
 
 _PLAIN = "no adaptation"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from headstart import plots
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table, render_page, write_page
-from headstart.runs.side_by_side import Entry, sentence, side_by_side
-from headstart.transfer.comparison import signed_points
+from headstart.runs.side_by_side import Entry, detail, sentence, side_by_side
+from headstart.wording import points, signed_points
 
 if TYPE_CHECKING:
     from headstart.runs.run import Run
@@ -21,7 +21,9 @@ Rows = Sequence[Mapping[str, Any]]
 def comparison_page(entries: Sequence[Entry]) -> str:
     """The page as one self-contained HTML document."""
     rows = [entry.to_dict() for entry in entries]
-    return render_page("", "Runs side by side", sentence(rows), comparison_sections(rows))
+    return render_page(
+        "", "Runs side by side", sentence(rows), comparison_sections(rows), detail(rows)
+    )
 
 
 def write_comparison(runs: Sequence[Run], folder: Path) -> tuple[dict[str, Any], Path]:
@@ -36,7 +38,7 @@ def write_comparison(runs: Sequence[Run], folder: Path) -> tuple[dict[str, Any],
     Returns
     -------
     found : dict
-        ``sentence`` and ``runs``, a row for each run.
+        ``sentence``, ``detail`` and ``runs``, a row for each run.
     page : Path
 
     Raises
@@ -47,12 +49,17 @@ def write_comparison(runs: Sequence[Run], folder: Path) -> tuple[dict[str, Any],
         The folder cannot be written.
     """
     rows = [entry.to_dict() for entry in side_by_side(runs)]
-    found: dict[str, Any] = {"sentence": sentence(rows), "runs": rows}
+    found: dict[str, Any] = {
+        "sentence": sentence(rows),
+        "detail": detail(rows),
+        "runs": rows,
+    }
     page = write_page(
         folder,
         "side-by-side",
         title="Runs side by side",
         sentence=found["sentence"],
+        detail=found["detail"],
         sections=comparison_sections(rows),
         found=found,
     )
@@ -97,7 +104,7 @@ def _differences(rows: Rows) -> Section:
         shown,
         name="runs-differences",
         title=f"Test accuracy against {rows[0]['name']}",
-        description="; ".join(f"{r.label} {r.value:+.1f} points" for r in shown),
+        description="; ".join(f"{r.label} {points(r.value / 100)} points" for r in shown),
         axis=f"percentage points over {rows[0]['name']}",
         zero=True,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from headstart import plots
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table, write_page
+from headstart.wording import points, signed_points
 
 HEADER = ("", "features", "cv", "test", "points", "McNemar p")
 TITLES = {
@@ -42,6 +43,7 @@ def write_baseline(folder: Path, name: str, found: Mapping[str, Any]) -> Path:
         name,
         title=TITLES[name],
         sentence=found["sentence"],
+        detail=found.get("detail", ""),
         sections=sections(found),
         found=found,
     )
@@ -61,23 +63,16 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
 def cells(row: Mapping[str, Any]) -> list[str]:
     """A method as the texts of a table's row."""
     value, low, high = (100 * v for v in row["test"])
-    points = ""
-    if row["difference"]:
-        gain, least, most = (_signed(v) for v in row["difference"])
-        points = f"{gain} [{least}, {most}]"
+    difference = signed_points(*row["difference"]) if row["difference"] else ""
     p = row["p_value"]
     return [
         row["name"],
         f"{row['n_features']:,}",
         f"{100 * row['cv_accuracy']:.1f}",
         f"{value:.1f} [{low:.1f}, {high:.1f}]",
-        points,
+        difference,
         "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
     ]
-
-
-def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def _accuracies(found: Mapping[str, Any]) -> Section:
@@ -109,7 +104,7 @@ def _differences(found: Mapping[str, Any]) -> Section:
         rows,
         name="baseline-differences",
         title=f"Test accuracy against {last}",
-        description="; ".join(f"{r.label} {r.value:+.1f} points" for r in rows),
+        description="; ".join(f"{r.label} {points(r.value / 100)} points" for r in rows),
         axis=f"points over {last}",
         zero=True,
         width=520,

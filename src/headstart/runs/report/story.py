@@ -138,27 +138,29 @@ def choice(metrics: Metrics) -> str:
     best = next((c for c in order if c["best"]), order[0])
     chosen = next((c for c in order if c["chosen"]), best)
     tied = [c for c in candidates if c["tie"] and not c["best"]]
+    equal = [c for c in candidates if c is not best and c["cv"]["value"] == best["cv"]["value"]]
+    shared = f", as have {words.plural(len(equal), 'other')}" if equal else ""
     first = (
         f"Of {words.plural(len(candidates), 'candidate')}, {place(best)} has the highest"
-        f" cross-validated accuracy: {words.percent(best['cv']['value'])}"
+        f" cross-validated accuracy{shared}: {words.percent(best['cv']['value'])}"
         f" {words.bounds(best['cv'])}."
     )
     if chosen is not best and chosen not in tied:
         return f"{first} {place(chosen)} was chosen by the rule below."
     if not tied:
-        return f"{first} No other candidate comes within the noise of it, so it was chosen."
+        return f"{first} No other candidate is within one standard error of it, so it was chosen."
     others = words.plural(len(tied), "other ties", "others tie")
-    second = f"{others} with it: the paired difference is inside the noise."
+    second = f"{others} with it: the paired difference is within one standard error."
     cheaper = [c for c in [best, *tied] if _cost(c) < _cost(chosen)]
     if any(best["cv"]["value"] - c["cv"]["value"] <= MOST_BEHIND for c in cheaper):
         return f"{first} {second} Of these {place(chosen)} was chosen by the rule below."
     if chosen is best:
         why = "It is also the cheapest of them"
         if cheaper:
-            why = "Those that cost less are more than one point behind"
+            why = "Those that cost less are more than one point lower"
         return f"{first} {second} {why}, so it was chosen."
     saving = _saving(chosen, best, noun(metrics))
-    among = "those at most one point behind" if cheaper else "these"
+    among = "those at most one point lower" if cheaper else "these"
     return f"{first} {second} Of {among} {place(chosen)} is the cheapest{saving}, so it was chosen."
 
 

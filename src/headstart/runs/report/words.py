@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart import wording
 from headstart.data.labels import name_classes
 
 NOTHING = "–"
@@ -41,9 +42,7 @@ def points(difference: float | None) -> str:
     """A difference of shares in percentage points with its sign: ``−0.4``."""
     if _absent(difference):
         return NOTHING
-    # + 0.0 after rounding turns a minus zero into zero.
-    rounded = round(100 * _number(difference), 1) + 0.0
-    return f"{rounded:+.1f}".replace("-", "−") if rounded else "0.0"
+    return wording.points(_number(difference))
 
 
 def point_bounds(interval: Mapping[str, Any] | None) -> str:

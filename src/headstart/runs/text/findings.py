@@ -13,17 +13,18 @@ from headstart.heads import (
     LinearSVM,
     accuracy_interval,
     fit_rows,
+    is_significant,
     paired_difference,
     repeated_accuracy,
 )
 from headstart.heads.sparse import hold_sparse
 from headstart.progress import Progress, silent
 from headstart.runs.outcome import as_json
-from headstart.runs.sentence import percent
 from headstart.runs.text.features import AVERAGE, BOTH, WORDS, TextBlocks
 from headstart.runs.text.model import TextModel
 from headstart.transfer.datasize import choose_counts, learning_curve
 from headstart.transfer.powerlaw import MIN_POINTS, fit_curve
+from headstart.wording import points, signed_points
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextRecord
@@ -73,15 +74,23 @@ def verdict(candidates: Sequence[Candidate]) -> str:
     best = max(counted, key=lambda c: c.accuracy)
     rival = max(others, key=lambda c: c.accuracy)
     gain = paired_difference(rival.scores.correct, best.scores.correct)
-    low, high = sorted((abs(gain.low), abs(gain.high)))
-    lead = f"{100 * abs(gain.value):.1f} [{100 * low:.1f}, {100 * high:.1f}] points"
-    names = f"{best.blocks.tap_label} ({percent(best.accuracy)})"
-    other = f"{rival.blocks.tap_label} ({percent(rival.accuracy)})"
-    if gain.low <= 0 <= gain.high:
-        return f"No clear winner: {names} and {other} are within the noise, in cross-validation."
+    counts, other = best.blocks.tap_label, rival.blocks.tap_label
+    against = f"{signed_points(gain.value, gain.low, gain.high)} points"
+    if points(gain.value) == "0.0":
+        return f"TF-IDF ({counts}) and {other} are equally accurate in cross-validation."
+    if not is_significant(gain):
+        verb = "does not beat" if gain.value > 0 else "does not differ significantly from"
+        return (
+            f"{_first(other)} {verb} TF-IDF ({counts}) in cross-validation: {against} "
+            "(not significant)."
+        )
     if gain.value < 0:
-        return f"TF-IDF wins: {names} is {lead} ahead of {other}, in cross-validation."
-    return f"TF-IDF is beaten: {other} is {lead} ahead of {names}, in cross-validation."
+        return f"TF-IDF ({counts}) beats {other} in cross-validation: {points(-gain.value)} points (significant)."
+    return f"{_first(other)} beats TF-IDF ({counts}) in cross-validation: {against} (significant)."
+
+
+def _first(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _is_tfidf(candidate: Candidate) -> bool:

@@ -19,7 +19,6 @@ from headstart.probe.judging import TOLERANCE, Scores, judge, keep, recall, scor
 from headstart.probe.memo import digest_of
 from headstart.progress import Progress
 from headstart.runs.choose import Candidate
-from headstart.runs.sentence import rough_time
 from headstart.runs.text.features import (
     AVERAGE,
     BOTH,
@@ -34,6 +33,7 @@ from headstart.runs.text.model import network_scores
 from headstart.text.sentences import encoder_macs
 from headstart.text.settings import TextTraining
 from headstart.text.words import tokenize
+from headstart.wording import rough_time
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextRecord

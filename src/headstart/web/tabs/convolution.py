@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from markupsafe import Markup
 
-from headstart.convolution import GALLERY, explain_size, parse_kernel
+from headstart.convolution import GALLERY, explain_formula, explain_size, parse_kernel
 from headstart.convolution.correlation import PADDINGS
 from headstart.errors import InputError
 from headstart.web import html
@@ -145,7 +145,10 @@ def _convolve(
     settings: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
     shown, factor = result_picture(pixels, kernel, **settings)
     height, width = pixels.shape[:2]
-    size = explain_size(width, height, kernel.side, **settings)
+    size = (
+        f"{explain_size(width, height, kernel.side, **settings)} "
+        f"{explain_formula(width, kernel.side, **settings)}"
+    )
     told = "the result, clipped to what can be shown"
     if factor is not None:
         told = f"the size of the result, whatever its sign, times {factor:.2g}"

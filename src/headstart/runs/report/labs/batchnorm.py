@@ -106,7 +106,7 @@ def _smoothness(look: Mapping[str, Any], found: Mapping[str, Any]) -> Section:
                 "gradient: its largest distance from the gradient there. Curvature met: that distance over "
                 "the distance gone. Internal covariate shift of a layer: how far its gradient moves when "
                 "the layers below it take their step (definition 2.1 of Santurkar et al. 2018). "
-                "Noise: every channel behind a BatchNorm is shifted and scaled anew at random at each step, "
+                "Noise: every channel after a BatchNorm is shifted and scaled at random, again at each step, "
                 "which undoes the equal means and deviations; its curvature is that of the noise."
             ),
         ),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from headstart import plots
 from headstart.runs.report import words
+from headstart.wording import points
 
 Three = Sequence[float | None]
 
@@ -24,7 +25,8 @@ def percent(three: Three) -> str:
 
 def signed_points(three: Three) -> str:
     """A difference of shares with its interval, in points."""
-    return interval(three, "+.1f", 100)
+    value, low, high = (words.NOTHING if v is None else points(v) for v in three)
+    return f"{value} [{low}, {high}]"
 
 
 def whole(three: Three) -> str:

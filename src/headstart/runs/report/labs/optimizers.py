@@ -75,8 +75,8 @@ def _table(found: Mapping[str, Any]) -> Table:
     for i, row in enumerate(found["rows"]):
         cell = [row["name"], f"{row['rate']:.2g}{' (edge)' if row['is_at_edge'] else ''}"]
         if found["target"] is not None:
-            noise = "" if not i or row["is_beyond_noise"] else " ~"
-            cell += [cells.whole(row["steps"]), f"{cells.whole(row['behind'])}{noise}" if i else ""]
+            tie = "" if not i or row["is_significant"] else " ~"
+            cell += [cells.whole(row["steps"]), f"{cells.whole(row['behind'])}{tie}" if i else ""]
         cell += [cells.interval(row["last_loss"], ".2g"), cells.percent(row["val_accuracy"])]
         rows.append(cell)
     return Table(header=header, rows=rows, chosen=0 if found["target"] is not None else None)
@@ -99,7 +99,7 @@ def _rates(found: Mapping[str, Any]) -> Section:
             (
                 f"The rate with the least training loss, averaged over the epochs of {n_tuning} trainings "
                 "with seeds that are not among those above. The grid is the same for all, in half decades. "
-                "~ in the table: within the noise of the first. Where a best rate is called the edge, the "
+                "~ in the table: not significantly slower than the first. Where a best rate is called the edge, the "
                 "grid may have missed a better one."
             ),
         ),

@@ -1,0 +1,168 @@
+"""Headlines of the longest kind: one sentence of at most 25 words, whatever was measured.
+
+The pages that verbs write are checked where the verbs are tested (`tests/cli/conftest.py`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from headstart.heads import Interval, paired_difference
+from headstart.labs import batchnorm, bn_words
+from headstart.labs.gallery import POLICIES
+from headstart.labs.gallery import _sentence as gallery_sentence
+from headstart.labs.optimizers import OPTIMIZERS
+from headstart.labs.optimizers import _sentence as optimizer_sentence
+from headstart.runs.blocks import Blocks
+from headstart.runs.report.complexity import sentence as complexity_sentence
+from headstart.runs.report.datasize import datasize_sentence
+from headstart.runs.report.profile import profile_sentence
+from headstart.runs.sentence import sentence
+from headstart.runs.side_by_side import sentence as runs_sentence
+from headstart.transfer.advice import ADVICE, Rule
+from headstart.transfer.arms import Arm
+from headstart.transfer.backbones import BackboneComparison, Candidate
+from headstart.transfer.comparison import Comparison, Outcome
+from headstart.transfer.feature_blocks import Block, View
+from headstart.wording import MOST_WORDS
+
+RIGHT = np.arange(40) < 30
+DIFFERENCE = paired_difference(np.arange(40) < 34, RIGHT)
+TRIPLE = [0.1, -0.012, 0.212]
+
+
+def check(said: str) -> None:
+    assert len(said.split()) <= MOST_WORDS, said
+    assert said.count(". ") == 0
+    assert said.endswith(".")
+
+
+@pytest.mark.parametrize("taps", [("blocks.4",), ("blocks.4", "blocks.5", "blocks.6", "conv_head")])
+@pytest.mark.parametrize("sizes", [(224,), (224, 320)])
+@pytest.mark.parametrize("where", ["80 test images", "2,985 training images, cross-validated"])
+def test_sentence__of_a_run(taps: tuple[str, ...], sizes: tuple[int, ...], where: str) -> None:
+    said = sentence(
+        chosen=str(Blocks(taps=taps, resolutions=sizes)),
+        accuracy=Interval(0.975, 0.913, 0.993),
+        where=where,
+        baseline="the usual layer, conv_head at 224 px,",
+        short="the usual layer, conv_head,",
+        difference=DIFFERENCE,
+    )
+    check(said)
+    assert "97.5 % [91.3, 99.3]" in said
+
+
+def test_sentence__of_a_run_whose_fine_tuned_network_won() -> None:
+    check(
+        sentence(
+            chosen="Mean of the SVM and the fine-tuned network (layers above blocks.5, 12 epochs at 224 px)",
+            accuracy=Interval(0.975, 0.913, 0.993),
+            where="2,985 test images",
+            baseline="the SVM on last 4 joined",
+            short="the SVM",
+            difference=DIFFERENCE,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "b"), ("a", "b", "c", "d"), ("my first run of the day",) * 3]
+)
+def test_sentence__of_runs_side_by_side(names: tuple[str, ...]) -> None:
+    rows = [
+        {"name": name, "n_test": 1, "difference": TRIPLE if i else None}
+        for i, name in enumerate(names)
+    ]
+    said = runs_sentence(rows)
+    check(said)
+    assert "1 test image," in said
+
+
+def test_sentence__of_a_comparison_of_trainings() -> None:
+    names = ("linear SVM", "linear SVM, joined")
+    done = Outcome(val_correct=RIGHT, test_correct=RIGHT, seconds=500.0, n_trained_parameters=1)
+    better = Outcome(
+        val_correct=np.arange(40) < 39, test_correct=RIGHT, seconds=5.0, n_trained_parameters=1
+    )
+    found = Comparison(
+        arms=tuple(Arm(name=n, line="") for n in names), seeds=(0,),
+        outcomes={names[0]: (done,), names[1]: (better,)}, n_fit=9, n_val=40, n_test=40,
+    )  # fmt: skip
+    check(found.sentence)
+    assert found.sentence.startswith("Take linear SVM, joined: ")
+
+
+def test_sentence__of_backbones() -> None:
+    rows = [
+        Candidate(
+            name=f"timm:some_network_{i}.weights_of_it", block=Block(tap="t", view=View(size_px=32)),
+            C=1.0, n_parameters=1, macs=10**i, images_per_s=1.0,
+            cv_correct=np.arange(400) < 380 + i % 2, test_correct=RIGHT[:0],
+        )
+        for i in range(5)
+    ]  # fmt: skip
+    check(BackboneComparison(candidates=tuple(rows), n_train=400, n_test=0).sentence)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("n_test", [0, 80])
+def test_sentence__of_a_profile(n: int, n_test: int) -> None:
+    joined = {
+        "blocks": [f"blocks.{i} at 224 px" for i in range(n)], "cv": TRIPLE, "test": TRIPLE,
+        "cv_gain": TRIPLE, "test_gain": TRIPLE,
+    }  # fmt: skip
+    usual = {**joined, "blocks": ["conv_head at 224 px, whole image"]}
+    check(profile_sentence({"models": [usual, joined, joined], "n_test": n_test}))
+
+
+def test_sentence__of_more_images() -> None:
+    check(datasize_sentence({"more": 1000, "gain": [0.01, 0.0, 0.02]}))
+
+
+@pytest.mark.parametrize("quadrant", ADVICE)
+def test_headline__of_the_rule(quadrant: tuple[bool, bool]) -> None:
+    much, far = quadrant
+    rule = Rule(n_per_class=400 if much else 20, distance=1.0 if far else 0.1, much=100, far=0.3)
+    check(rule.headline)
+
+
+def test_sentence__of_published_accuracies() -> None:
+    one = {"name": "a", "accuracy": 80.0, "giga_macs": 1.0, "n_parameters": 1e6}
+    two = {"name": "b", "accuracy": 80.0, "giga_macs": 4.0, "n_parameters": 9e6}
+    for reference in ("a", "b", "c"):
+        found = {"networks": [one, two], "front": [one], "reference": reference}
+        check(complexity_sentence(found))
+
+
+@pytest.mark.parametrize("top", [(0.3, 3.0), (3.0, 3.0), (None, 3.0), (None, None)])
+@pytest.mark.parametrize(
+    "ratio", [[0.5, 0.4, 0.6], [1.0, 0.8, 1.2], [150.0, 7e-6, 1e9], [None] * 3]
+)
+def test_sentence__of_the_lab_on_batch_normalisation(
+    top: tuple[float | None, float | None], ratio: list[float | None]
+) -> None:
+    grid = {
+        kind: [{"rate": rate or 1.0, "n_trained": 3 if rate else 0}]
+        for kind, rate in zip(batchnorm.KINDS, top, strict=False)
+    }
+    look = {"measures": {"shift": {"ratio": ratio}}}
+    check(bn_words.say_answer({"seeds": [0, 1, 2], "grid": grid, "looks": [look]}))
+
+
+@pytest.mark.parametrize("n_tied", range(6))
+def test_sentence__of_the_lab_on_optimizers(n_tied: int) -> None:
+    rows = [
+        {
+            "name": name, "steps": [100.0 + i, 90.0, 120.0], "behind": [float(i), 0.0, 1.0],
+            "is_significant": i > n_tied, "val_by_seed": [0.9, 0.8],
+            "val_accuracy": [0.9, 0.8, 1.0],
+        }
+        for i, name in enumerate(OPTIMIZERS)
+    ]  # fmt: skip
+    check(optimizer_sentence({"rows": rows, "target": 0.046}))
+
+
+def test_sentence__of_the_lab_on_augmentation() -> None:
+    check(gallery_sentence({"pixel_change": {p: [0.1, 0.0, 0.2] for p in POLICIES}}))

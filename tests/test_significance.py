@@ -1,0 +1,264 @@
+"""One rule for every statement about a difference: on the same outcomes no two pages disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from headstart.baselines import words as baseline_words
+from headstart.baselines.comparison import Judged
+from headstart.finetune.history import Epoch
+from headstart.heads import accuracy_interval, is_significant, mcnemar, paired_difference
+from headstart.probe.judging import Scores
+from headstart.runs.choose import Candidate
+from headstart.runs.outcome import Comparison as Validation
+from headstart.runs.outcome import Finetuning
+from headstart.runs.report.profile import depth_sentence, profile_sentence
+from headstart.runs.sentence import detail, sentence
+from headstart.runs.side_by_side import detail as all_runs
+from headstart.runs.side_by_side import sentence as runs_sentence
+from headstart.runs.text.features import AVERAGE, WORDS
+from headstart.runs.text.findings import verdict
+from headstart.transfer import backbones, generality
+from headstart.transfer.adaptation import LINES
+from headstart.transfer.advice import EarlyLate, Rule, depth_verdict, regime_verdict
+from headstart.transfer.arms import Arm
+from headstart.transfer.comparison import Comparison, Outcome
+from headstart.transfer.feature_blocks import Block, View
+from headstart.transfer.generality_words import sentence as generality_sentence
+from headstart.transfer.shift import Shift
+from headstart.wording import points
+
+Right = NDArray[np.bool_]
+
+
+def outcomes(wins: int, losses: int, n: int) -> tuple[Right, Right]:
+    """Of n images the first alone recognises `wins`, the second alone `losses`, both the rest."""
+    first, second = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
+    second[:wins] = False
+    first[wins : wins + losses] = False
+    return first, second
+
+
+def triple(a: Right, b: Right) -> list[float]:
+    found = paired_difference(a, b)
+    return [found.value, found.low, found.high]
+
+
+def shares(right: Right) -> list[float]:
+    found = accuracy_interval(right)
+    return [found.value, found.low, found.high]
+
+
+def fit_page(a: Right, b: Right) -> str:
+    return sentence(
+        chosen="Layer blocks.4 at 224 px", accuracy=accuracy_interval(a), where="some test images",
+        baseline="the usual layer, conv_head at 224 px,", short="the usual layer, conv_head,",
+        difference=paired_difference(a, b),
+    )  # fmt: skip
+
+
+def fit_detail(a: Right, b: Right) -> str:
+    return detail("the usual layer, conv_head at 224 px,", paired_difference(a, b))
+
+
+def runs_page(a: Right, b: Right) -> str:
+    rows = [
+        {"name": "one", "n_test": len(a), "difference": None},
+        {"name": "two", "n_test": len(a), "difference": triple(a, b)},
+    ]
+    return runs_sentence(rows)
+
+
+def many_runs(a: Right, b: Right) -> str:
+    rows = [
+        {"name": "one", "n_test": len(a), "difference": None},
+        {"name": "two", "n_test": len(a), "difference": triple(a, b)},
+        {"name": "three", "n_test": len(a), "difference": triple(a, b)},
+    ]
+    return all_runs(rows)
+
+
+def baseline_page(a: Right, b: Right) -> str:
+    rival, network = (
+        Judged(name=name, kind=kind, detail="", n_features=1, cv_accuracy=0.5, correct=right)
+        for name, kind, right in (("SIFT", "sift", b), ("net", "network", a))
+    )
+    return baseline_words.answer({"n_test": len(a), "data": "photos"}, [rival, network])
+
+
+def text_page(a: Right, b: Right) -> str:
+    found = [
+        Candidate(
+            blocks=blocks,  # type: ignore[arg-type]
+            macs=1,
+            scores=Scores(
+                n_features=1,
+                C=1.0,
+                accuracy_by_C=(0.5,),
+                decisions=np.zeros((len(a), 2), dtype=np.float32),
+                correct=right,
+            ),
+        )
+        for blocks, right in ((AVERAGE, a), (WORDS, b))
+    ]
+    return verdict(found)
+
+
+def outcome(right: Right, seconds: float = 1.0) -> Outcome:
+    return Outcome(
+        val_correct=right, test_correct=right, seconds=seconds, n_trained_parameters=1,
+        history=(
+            Epoch(
+                epoch=1, train_loss=0.0, train_accuracy=1.0, val_loss=0.0, val_accuracy=1.0, lr=0.1,
+                seconds=1.0,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def arms(a: Right, b: Right) -> Comparison:
+    return Comparison(
+        arms=(Arm(name="linear SVM", line=""), Arm(name="all", line="")), seeds=(0,),
+        outcomes={"linear SVM": (outcome(b),), "all": (outcome(a),)},
+        n_fit=9, n_val=len(a), n_test=len(a),
+    )  # fmt: skip
+
+
+def comparison_page(a: Right, b: Right) -> str:
+    return arms(a, b).sentence
+
+
+def comparison_detail(a: Right, b: Right) -> str:
+    found = arms(a, b)
+    return str(found.to_dict()["detail"]) if found.taken == "all" else found.sentence
+
+
+def advice_page(a: Right, b: Right) -> str:
+    found = arms(a, b)
+    rule = Rule(n_per_class=9, distance=0.1, much=100, far=0.3)
+    return regime_verdict(rule, found) if found.taken == "all" else found.sentence
+
+
+def depth_page(a: Right, b: Right) -> str:
+    found = EarlyLate(
+        early="early", late="late", early_accuracy=accuracy_interval(a),
+        late_accuracy=accuracy_interval(b), gain=paired_difference(a, b),
+    )  # fmt: skip
+    return depth_verdict(Rule(n_per_class=9, distance=0.1, much=100, far=0.3), found)
+
+
+def compare_page(a: Right, b: Right) -> str:
+    """`compare` speaks of a difference where the one that it takes is not the most accurate."""
+    small, large = (
+        backbones.Candidate(
+            name=name, block=Block(tap="t", view=View(size_px=32)), C=1.0, n_parameters=1, macs=macs,
+            images_per_s=1.0, cv_correct=right, test_correct=right[:0],
+        )
+        for name, macs, right in (("small", 1, b), ("large", 8, a))
+    )  # fmt: skip
+    found = backbones.BackboneComparison(candidates=(small, large), n_train=len(a), n_test=0)
+    return found.sentence if found.chosen is not found.best else fit_page(a, b)
+
+
+def profile_page(a: Right, b: Right) -> str:
+    models = [
+        {"blocks": ["late at 224 px"], "cv": shares(b), "cv_gain": [0.0, 0.0, 0.0]},
+        {"blocks": ["early at 224 px"], "cv": shares(a), "cv_gain": triple(a, b)},
+        {"blocks": ["early at 224 px"], "cv": shares(a), "cv_gain": triple(a, b)},
+    ]
+    return profile_sentence({"models": models, "n_test": 0})
+
+
+def depth_of_profile(a: Right, b: Right) -> str:
+    cells = [
+        {"tap": tap, "view": "224", "cv": shares(right), "is_best": tap == "early", "behind": behind}
+        for tap, right, behind in (
+            ("early", a, [0.0, 0.0, 0.0]), ("late", b, triple(b, a)),
+        )
+    ]  # fmt: skip
+    return depth_sentence({"cells": cells, "taps": ["early", "late"]})
+
+
+def generality_page(a: Right, b: Right) -> str:
+    nets = {(kind, "only"): (outcome(a),) for kind in generality.KINDS}
+    found = generality.Generality(
+        layers=("only",), seeds=(0,), base_a=(outcome(b),), base_b=(outcome(b),), nets=nets,
+        n_train=(9, 9), n_test=len(a),
+    )  # fmt: skip
+    return generality_sentence(found)
+
+
+def shift_page(a: Right, b: Right) -> str:
+    """AdaBN on the source: the one figure of that page whose interval is of one difference alone."""
+    found = Shift(
+        source_correct=b, correct=dict.fromkeys(LINES, b[None]), absent={}, seeds=(0,),
+        n_train=(9, 9), source_adabn=a,
+    )  # fmt: skip
+    return next(text for text in found.findings if "AdaBN" in text).rpartition("; ")[2]
+
+
+def finetuning_page(a: Right, b: Right) -> str:
+    n = len(a)
+    found = Validation(
+        records=(), probabilities=np.empty((n, 2)), finetuned=a, svm=b, alone=a,
+        difference=paired_difference(a, b), losses=np.zeros(n), svm_losses=np.zeros(n),
+        is_mean=False,
+    )  # fmt: skip
+    return Finetuning(state="lost", comparison=found).sentence
+
+
+PAGES: list[Callable[[Right, Right], str]] = [
+    fit_page, fit_detail, runs_page, many_runs, baseline_page, text_page, comparison_page,
+    comparison_detail, advice_page, depth_page, compare_page, profile_page, depth_of_profile,
+    generality_page, shift_page, finetuning_page,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.__name__)
+@pytest.mark.parametrize(
+    ("wins", "losses", "n"),
+    [(5, 0, 20), (6, 0, 20), (5, 0, 80), (6, 0, 2985), (8, 1, 40), (7, 1, 40), (30, 14, 500)],
+)
+def test_pages__say_of_one_difference_what_the_exact_test_says(
+    page: Callable[[Right, Right], str], wins: int, losses: int, n: int
+) -> None:
+    said = page(*outcomes(wins, losses, n))
+    expected = "significant" if mcnemar(wins, losses) < 0.05 else "not significant"
+    assert ("not significant" if "not significant" in said else "significant") == expected, said
+    assert "significant" in said
+    assert "noise" not in said
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.__name__)
+def test_pages__equal_accuracies_are_not_better_or_worse(
+    page: Callable[[Right, Right], str],
+) -> None:
+    said = page(*outcomes(3, 3, 40))
+    for wrong in (" 0.0 points", "+0.0", "−0.0", "-0.0", " significant", "(significant"):
+        assert wrong not in said.replace("not significant", "").replace(" 0.0 [", "")
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 400))
+@settings(max_examples=300)
+def test_paired_difference__its_interval_excludes_zero_exactly_where_the_exact_test_rejects(
+    wins: int, losses: int, agreeing: int
+) -> None:
+    if wins + losses + agreeing == 0:
+        return
+    found = paired_difference(*outcomes(wins, losses, wins + losses + agreeing))
+    assert is_significant(found) == (mcnemar(wins, losses) < 0.05)
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(1, 60))
+def test_points__what_is_shown_excludes_zero_where_the_interval_does(
+    wins: int, losses: int, agreeing: int
+) -> None:
+    found = paired_difference(*outcomes(wins, losses, wins + losses + agreeing))
+    low, high = points(found.low), points(found.high)
+    assert (low.startswith("+") or high.startswith("−")) == is_significant(found)
