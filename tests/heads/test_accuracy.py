@@ -15,6 +15,7 @@ from headstart.heads import (
     Interval,
     accuracy_interval,
     balanced_accuracy_interval,
+    balanced_recall,
     is_significant,
     mcnemar,
     paired_difference,
@@ -256,3 +257,16 @@ def test_repeated_accuracy__is_as_wide_as_that_of_one_repeat() -> None:
 def test_repeated_accuracy__refuses_other_shapes(bad: list[object]) -> None:
     with pytest.raises(ValueError, match="two-dimensional and not empty"):
         repeated_accuracy(bad)
+
+
+def test_balanced_recall__of_one_model_is_its_balanced_accuracy() -> None:
+    truth = np.array(["a", "a", "a", "b"])
+    said = np.array(["a", "a", "b", "b"])
+    assert balanced_recall(truth, said == truth) == balanced_accuracy_interval(truth, said)
+
+
+def test_balanced_recall__of_several_is_the_mean() -> None:
+    truth = np.array(["a", "a", "b"])
+    right = np.array([[True, True, False], [True, False, True]])
+    each = [balanced_recall(truth, r).value for r in right]
+    assert balanced_recall(truth, right.mean(axis=0)).value == pytest.approx(np.mean(each))

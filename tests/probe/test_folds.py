@@ -9,7 +9,7 @@ from PIL import Image
 
 from headstart.data import index, training_records
 from headstart.errors import DataError
-from headstart.probe import training_folds
+from headstart.probe import judgeable, training_folds
 from headstart.probe.folds import require_two_each
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "headstart"
@@ -55,3 +55,17 @@ def test_require_two_each__too_few_examples_are_refused(y: list[str]) -> None:
 
 def test_require_two_each__two_of_each_of_two_classes_will_do() -> None:
     require_two_each(np.array(["a", "a", "b", "b"]))
+
+
+def test_judgeable__wants_the_class_in_another_fold() -> None:
+    y = np.array(["a", "a", "b", "c", "c"])
+    folds = np.array([0, 1, 0, 2, 2])
+    assert judgeable(y, folds).tolist() == [True, True, False, False, False]
+
+
+def test_judgeable__is_where_a_split_trains_on_the_class() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        y, folds = rng.integers(0, 6, 15).astype(str), rng.integers(0, 4, 15)
+        plain = [bool(((y == k) & (folds != f)).any()) for k, f in zip(y, folds, strict=True)]
+        assert judgeable(y, folds).tolist() == plain

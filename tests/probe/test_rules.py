@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.heads import paired_difference
-from headstart.probe.rules import cheapest_tie, first_tie, most_accurate, quickest_tie
+from headstart.probe.rules import (
+    cheapest_tie,
+    first_tie,
+    most_accurate,
+    quickest_tie,
+    usual_unless_beaten,
+)
 
 N = 200
 
@@ -55,3 +61,19 @@ def test_rules__take_only_what_ties(table: list[tuple[int, int]]) -> None:
         first_tie([c[None] for c in correct]),
     ):
         assert paired_difference(correct[taken], best).is_tie
+
+
+def test_usual_unless_beaten__follows_mcnemar() -> None:
+    usual = np.zeros(20, dtype=bool)
+    for n_better in range(12):
+        better = np.arange(20) < n_better
+        choice = usual_unless_beaten([usual, better], [9, 1], 0)
+        is_significant = paired_difference(better, usual).p_value <= 0.05
+        assert choice.chosen == int(is_significant)
+        assert choice.is_default == (not is_significant)
+
+
+def test_usual_unless_beaten__of_equals_the_usual_is_the_best() -> None:
+    choice = usual_unless_beaten([right(5), right(5), right(4)], [1, 9, 2], 1)
+    assert (choice.best, choice.chosen) == (1, 1)
+    assert [d.value for d in choice.differences] == [0, 0, -1 / N]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.probe import Scores
+from headstart.probe import Choice, Scores
+from headstart.runs import choose as rules
 from headstart.runs.blocks import Blocks
-from headstart.runs.choose import Candidate, choose
+from headstart.runs.choose import Candidate, has_few
 
 N = 200
 
@@ -23,7 +26,18 @@ def candidate(n_right: int, *, macs: int = 1, n_features: int = 1, shift: int = 
             decisions=np.zeros((N, 2), np.float32),
             correct=correct,
         ),
+        judged=np.ones(N, dtype=bool),
     )
+
+
+def choose(candidates: list[Candidate]) -> Choice:
+    """Of two classes with many examples; the first candidate is the usual one."""
+    return rules.choose(candidates, ["a", "b"] * (N // 2), 0)
+
+
+def choose_of_few(candidates: list[Candidate]) -> Choice:
+    """Of classes with four examples each; the first candidate is the usual one."""
+    return rules.choose(candidates, [str(i // 4) for i in range(N)], 0)
 
 
 def test_choose__a_clear_winner_is_taken_whatever_it_costs() -> None:
@@ -73,3 +87,32 @@ def test_choose__takes_the_cheapest_tie_that_is_at_most_one_point_behind(
     for c, tie in zip(candidates, choice.ties, strict=True):
         if tie and n_best - round(N * c.accuracy) <= N * 0.01:
             assert candidates[choice.chosen].cost <= c.cost
+
+
+def test_choose__of_few_keeps_the_usual_unless_another_is_significantly_better() -> None:
+    luckier = [candidate(150, macs=9), candidate(153, macs=1, shift=20)]
+    assert choose(luckier).chosen == 1
+    kept = choose_of_few(luckier)
+    assert (kept.best, kept.chosen, kept.is_default) == (1, 0, True)
+    better = choose_of_few([candidate(150, macs=9), candidate(190, macs=1)])
+    assert (better.best, better.chosen, better.is_default) == (1, 1, False)
+
+
+def test_choose__of_few_takes_the_usual_where_nothing_was_recognised() -> None:
+    none = [candidate(0, macs=9), candidate(0, macs=1), candidate(0, macs=2)]
+    choice = choose_of_few(none)
+    assert (choice.best, choice.chosen) == (0, 0)
+
+
+def test_has_few__looks_at_half_of_the_classes() -> None:
+    assert has_few(["a"] * 4 + ["b"] * 4)
+    assert has_few(["a"] * 1 + ["b"] * 80)
+    assert not has_few(["a"] * 5 + ["b"] * 5)
+    assert not has_few(["a"] * 1 + ["b"] * 80 + ["c"] * 80)
+
+
+def test_candidate__accuracy_is_of_what_could_be_judged() -> None:
+    whole = candidate(100)
+    judged = np.arange(N) < 125
+    assert dataclasses.replace(whole, judged=judged).accuracy == 100 / 125
+    assert dataclasses.replace(whole, judged=np.zeros(N, dtype=bool)).accuracy == 100 / N

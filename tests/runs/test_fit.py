@@ -65,16 +65,6 @@ def test_fit__table_has_every_tap_at_every_resolution_and_one_choice(run: Run) -
     assert chosen["macs"] == min(c["macs"] for c in ties)
 
 
-def test_fit__a_C_at_the_end_of_those_tried_is_noted(
-    shapes: Path, store: Path, tmp_path: Path, run: Run
-) -> None:
-    edge = headstart.fit(
-        shapes, out=tmp_path / "run", cache=store, resolutions=(64,), Cs=(1e-4, 1e-3)
-    )
-    assert edge.metrics["chosen"]["C"] in (1e-4, 1e-3)
-    assert "widen them with --C" in edge.metrics["notes"][0]
-
-
 def test_fit__findings_name_bad_files_and_duplicates(run: Run) -> None:
     data = run.metrics["data"]
     [bad] = data["quarantine"]

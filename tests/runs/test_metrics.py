@@ -12,6 +12,8 @@ from PIL import Image
 
 import headstart
 from headstart.cli.tables import data_lines
+from headstart.probe import Scores
+from headstart.runs.metrics import cost_notes
 from headstart.runs.report import story
 from headstart.runs.run import Run
 
@@ -71,8 +73,27 @@ def test_headstart__every_reader_takes_a_run_with_an_untested_class(untested: Ru
 
     card = card_text(untested)
     assert "| rings | 8 | 0 | – | – |" in card
-    assert "balanced accuracy, 2 of 3 classes" in card
+    assert "balanced accuracy on 8 test images, 2 of 3 classes" in card
     other = untested.folder.parent / "other"
     shutil.copytree(untested.folder, other)
     entries = side_by_side([untested, headstart.load(other)])
     assert [entry.name for entry in entries] == ["run", "other"]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "side"),
+    [((0.9, 0.5, 0.5), "smallest"), ((0.5, 0.6, 0.7), "largest"), ((0.5, 0.7, 0.6), None),
+     ((0.9, 0.9, 0.5), None), ((0.7, 0.7, 0.7), None)],
+)  # fmt: skip
+def test_cost_notes__an_end_is_noted_where_accuracy_still_rises(
+    accuracy: tuple[float, ...], side: str | None
+) -> None:
+    scores = Scores(
+        n_features=1,
+        C=(0.1, 1.0, 10.0)[int(np.argmax(accuracy))],
+        accuracy_by_C=accuracy,
+        decisions=np.zeros((1, 2), np.float32),
+        correct=np.ones(1, dtype=bool),
+    )
+    said = cost_notes((10.0, 0.1, 1.0), scores)
+    assert [f"the {side} of those tried" in note for note in said] == [True] * (side is not None)

@@ -96,7 +96,8 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
 def test_choice__claims_no_more_than_the_numbers_say(
     candidates: list[dict[str, Any]], ending: str
 ) -> None:
-    said = story.choice({"candidates": candidates, "data": {}}).replace("\u00a0", " ")
+    metrics = {"candidates": candidates, "data": {}, "selection": {}}
+    said = story.choice(metrics).replace("\u00a0", " ")
     n = len(candidates)
     assert said.startswith(f"Of {n} candidates, a at 224 px has the highest")
     assert said.endswith(ending)
@@ -135,3 +136,21 @@ def test_write_report__foreign_run_folder(tmp_path: Path, content: str | None, s
     with pytest.raises(RunError, match=said):
         write_report(tmp_path, thumbnails={})
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        (
+            {"n_judged": 0},
+            "cross-validation cannot judge any of 2 candidates: b at 224 px, the usual",
+        ),
+        ({"n_judged": 9, "is_default": True}, "not significantly better than b at 224 px"),
+    ],
+)
+def test_choice__says_when_cross_validation_did_not_decide(
+    selection: dict[str, Any], said: str
+) -> None:
+    rows = [candidate("a", 0.9, 1, best=True), candidate("b", 0.8, 2, chosen=True)]
+    found = story.choice({"candidates": rows, "data": {}, "selection": selection})
+    assert said in found.replace("\u00a0", " ")

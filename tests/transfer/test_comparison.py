@@ -57,12 +57,41 @@ def test_make_split__keeps_duplicates_together_and_covers_all(indexed: Index) ->
     assert make_split(indexed, 0) != make_split(indexed, 1)
 
 
-def test_make_split__a_class_of_one_image_is_told(indexed: Index) -> None:
+def test_make_split__the_only_image_of_a_class_is_fitted_on(indexed: Index) -> None:
     few = [r for r in indexed.train if r.label == "blue"][:1]
     rest = [r for r in indexed.train if r.label == "red"]
     small = dataclasses.replace(indexed, records=(*few, *rest), duplicates=())
-    with pytest.raises(DataError, match="class 'blue' would have no image"):
+    for seed in range(5):
+        split = make_split(small, seed)
+        assert few[0] in split.fit
+        assert split.val
+
+
+def test_make_split__validation_images_may_lack_a_class(indexed: Index) -> None:
+    val = [r for r in indexed.train if r.label == "red"][:2]
+    moved = {r.name: "val" for r in val}
+    own = dataclasses.replace(indexed, duplicates=()).with_split(moved)
+    assert {r.label for r in make_split(own, 0).val} == {"red"}
+
+
+def test_make_split__refuses_one_image_a_class(indexed: Index) -> None:
+    lone = [next(r for r in indexed.train if r.label == c) for c in ("red", "blue")]
+    small = dataclasses.replace(indexed, records=tuple(lone), duplicates=())
+    with pytest.raises(DataError, match="no example can be held out"):
         make_split(small, 0)
+
+
+def test_comparison__uneven_classes_are_answered_with_balanced_accuracy() -> None:
+    always_a = made("a", [1, 1, 1, 1], [1, 1, 1, 0], 1.0)
+    right = made("b", [1, 1, 1, 1], [1, 1, 1, 0], 9.0)
+    even = dataclasses.replace(two(always_a, right), test_labels=("a", "a", "a", "b"))
+    uneven = dataclasses.replace(even, is_uneven=True)
+    balanced = uneven.test_balanced("a")
+    assert balanced is not None
+    assert balanced.value == pytest.approx(0.5)
+    assert f"balanced accuracy on the test images is {balanced}" in uneven.sentence
+    assert "balanced" not in even.sentence
+    assert uneven.to_dict()["arms"][0]["test_balanced"][0] == pytest.approx(0.5)
 
 
 def test_compare__every_arm_has_every_seed(found: Comparison, indexed: Index) -> None:

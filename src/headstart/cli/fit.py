@@ -191,7 +191,14 @@ def _side_by_side(runs: Sequence[Run], folder: Path, *, as_json: bool) -> None:
 
 def show(run: Run) -> None:
     """The findings, the table tap x resolution, and the sentence that matters."""
-    from headstart.cli.tables import data_lines, finetuning_lines, layer_caption, layer_table, noun
+    from headstart.cli.tables import (
+        accuracy_line,
+        data_lines,
+        finetuning_lines,
+        layer_caption,
+        layer_table,
+        noun,
+    )
 
     out = console()
     for line in data_lines(run.metrics):
@@ -203,6 +210,7 @@ def show(run: Run) -> None:
         out.print(run.metrics["text"]["verdict"], markup=False, soft_wrap=True)
     for line in finetuning_lines(run.metrics):
         out.print(line, markup=False, soft_wrap=True)
+    out.print(accuracy_line(run.metrics), markup=False, soft_wrap=True)
     print_answer(run.metrics, out)
     out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
     given = "IMAGES..." if noun(run.metrics) == "image" else '"SOME TEXT"'

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.data.labels import name_classes
+from headstart.data.records import UNEVEN
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         f"{data['n_train'] + data['n_val']:,} train, {held_out:,} test"
     )
     yield f"classes: {name_classes(metrics['classes'])}"
-    if data["imbalance"] >= 3:
+    if data["imbalance"] >= UNEVEN:
         yield f"imbalance: the largest class has {data['imbalance']:.1f} times the smallest"
     yield from _listed(
         "not usable", [f"{one_line(q['name'])}: {q['reason']}" for q in data["quarantine"]]
@@ -74,20 +75,54 @@ def layer_table(metrics: Mapping[str, Any]) -> Table:
     for size in metrics["resolutions"]:
         table.add_column(f"{size} px" if size else "accuracy", justify="right")
     cells = {(c["tap"], c["resolution"]): c for c in metrics["candidates"]}
+    is_known = n_judged(metrics) > 0
     for tap in metrics["taps"]:
         row = [cells[tap, size] for size in metrics["resolutions"] if (tap, size) in cells]
         if row:
-            table.add_row(tap, f"{row[0]['n_features']:,}", *map(_cell, row))
+            cells_of_row = [_cell(c, is_known=is_known) for c in row]
+            table.add_row(tap, f"{row[0]['n_features']:,}", *cells_of_row)
     return table
 
 
 def layer_caption(metrics: Mapping[str, Any]) -> tuple[str, str]:
     """What the cells of `layer_table` are, and its signs."""
     n_train, n_folds = metrics["selection"]["n_train"], metrics["selection"]["n_folds"]
+    examples = f"training {noun(metrics)}s"
+    if not n_judged(metrics):
+        return f"no accuracies: {n_train:,} {examples} are too few to cross-validate", "* chosen"
+    some = f"{n_judged(metrics):,} of " if n_judged(metrics) < n_train else ""
+    is_default = metrics["selection"].get("is_default")
+    how = "the usual candidate" if is_default else "the cheapest tie within a point"
     return (
-        f"accuracy in %, {n_folds}-fold cross-validation on {n_train:,} training {noun(metrics)}s",
-        "* chosen: the cheapest tie within a point   ~ tie: within one standard error",
+        f"accuracy in %, {n_folds}-fold cross-validation on {some}{n_train:,} {examples}",
+        f"* chosen: {how}   ~ tie: within one standard error",
     )
+
+
+def n_judged(metrics: Mapping[str, Any]) -> int:
+    """How many training examples cross-validation could judge."""
+    selection = metrics["selection"]
+    found = selection.get("n_judged")
+    return int(selection["n_train"] if found is None else found)
+
+
+def accuracy_line(metrics: Mapping[str, Any]) -> str:
+    """Accuracy and balanced accuracy, of what the sentence speaks of, the leading one first."""
+    from headstart.runs.report.story import balanced_over, headline
+
+    head = headline(metrics)
+    over = balanced_over(metrics)
+    of = {"Balanced accuracy": f", {over}" if over else ""}
+    first, second = (
+        f"{head[name].lower()} {_percent(head[value])}{of.get(head[name], '')}"
+        for name, value in (("name", "interval"), ("other_name", "other"))
+    )
+    return f"{first}; {second}"
+
+
+def _percent(interval: Mapping[str, float]) -> str:
+    value, low, high = (100 * interval[key] for key in ("value", "low", "high"))
+    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def runs_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -108,9 +143,10 @@ def runs_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _cell(candidate: Mapping[str, Any]) -> str:
-    mark = "*" if candidate["chosen"] else "~" if candidate["tie"] else " "
-    text = f"{100 * candidate['cv']['value']:.1f} {mark}"
+def _cell(candidate: Mapping[str, Any], *, is_known: bool) -> str:
+    tie = "~" if candidate["tie"] and is_known else " "
+    mark = "*" if candidate["chosen"] else tie
+    text = f"{100 * candidate['cv']['value']:.1f} {mark}" if is_known else f"– {mark}"
     return f"[bold]{text}[/bold]" if candidate["chosen"] else text
 
 

@@ -11,6 +11,9 @@ from typing import Any, Generic, Literal, Self, TypeVar
 SPLITS = ("train", "val", "test")
 """The split names, in the order in which they are shown."""
 
+# Largest class over the smallest, from which classes count as uneven and balanced accuracy leads.
+UNEVEN = 3.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
@@ -167,6 +170,16 @@ class Examples(Generic[R]):
         """Largest class of the training split over its smallest, >= 1 (1: balanced)."""
         sizes = Counter(r.label for r in self.train or self.records).values()
         return max(sizes) / min(sizes) if sizes else 1.0
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether the largest class has :data:`UNEVEN` times the examples of the smallest or more.
+
+        On the training side, or among the classes of the test side.
+        """
+        tested = Counter(r.label for r in self.test).values()
+        of_test = max(tested) / min(tested) if tested else 1.0
+        return max(self.imbalance, of_test) >= UNEVEN
 
     @property
     def straddling(self) -> tuple[DuplicateGroup, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import one_line
 from headstart.export.facts import source_of
-from headstart.runs.report.story import balanced_over
+from headstart.runs.report.story import balanced_over, is_judged
 
 if TYPE_CHECKING:
     from headstart.export.checking import Check
@@ -166,10 +166,15 @@ def _n_straddling(data: Mapping[str, Any]) -> int:
 def _measured(metrics: Mapping[str, Any]) -> str:
     test, rows, over = metrics["test"], [], balanced_over(metrics)
     if test is not None:
-        rows += [
-            (f"accuracy on {test['n']:,} test images", _interval(test["accuracy"])),
-            (f"balanced accuracy{over and f', {over}'}", _interval(test["balanced_accuracy"])),
+        where = f" on {test['n']:,} test images"
+        both = [
+            (f"accuracy{where}", _interval(test["accuracy"])),
+            (
+                f"balanced accuracy{where}{over and f', {over}'}",
+                _interval(test["balanced_accuracy"]),
+            ),
         ]
+        rows += both[::-1] if metrics.get("leads") == "balanced_accuracy" else both
         if test["top5"]:
             rows.append(("true class among the first five", _interval(test["top5"])))
         if test["accuracy_without_duplicates"]:
@@ -177,7 +182,8 @@ def _measured(metrics: Mapping[str, Any]) -> str:
             rows.append((f"without {test['n'] - without['n']:,} near copies", _interval(without)))
         rows.append(("log loss", f"{test['log_loss']:.3f}"))
     name = f"cross-validated accuracy of the linear SVM ({metrics['selection']['n_folds']} folds)"
-    rows.append((name, _interval(metrics["cv"]["accuracy"])))
+    if is_judged(metrics):
+        rows.append((name, _interval(metrics["cv"]["accuracy"])))
     note = "Brackets are 95 % intervals."
     if test is None:
         note += (

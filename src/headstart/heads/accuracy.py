@@ -182,10 +182,24 @@ def balanced_accuracy_interval(
             f"y_true and y_pred must be of one length and not empty; got {truth.shape} and "
             f"{predicted.shape}"
         )
+    return balanced_recall(truth, truth == predicted, level)
+
+
+def balanced_recall(y_true: ArrayLike, correct: ArrayLike, level: float = 0.95) -> Interval:
+    """The same from whether each example was classified correctly, or how often by several models.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels.
+    correct : array-like of shape (n_samples,), bool or float in [0, 1]
+    level : float in (0, 1), default=0.95
+        Coverage.
+    """
     z = _quantile(level)
-    classes, member = np.unique(truth, return_inverse=True)
+    classes, member = np.unique(np.asarray(y_true), return_inverse=True)
     n = np.bincount(member).astype(float)
-    hits = np.bincount(member, weights=truth == predicted)
+    hits = np.bincount(member, weights=np.asarray(correct, dtype=float))
     value = float((hits / n).mean())
     more = 2 / classes.size
     counted = n + 2 * more

@@ -10,9 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.probe.folds import training_folds
+    from headstart.probe.folds import judgeable, training_folds
     from headstart.probe.judging import Scores, fit_best, judge
-    from headstart.probe.rules import Choice, cheapest_tie, first_tie, most_accurate, quickest_tie
+    from headstart.probe.rules import (
+        Choice,
+        cheapest_tie,
+        first_tie,
+        most_accurate,
+        quickest_tie,
+        usual_unless_beaten,
+    )
 
 _HOMES = {
     "Choice": "rules",
@@ -21,9 +28,11 @@ _HOMES = {
     "first_tie": "rules",
     "fit_best": "judging",
     "judge": "judging",
+    "judgeable": "folds",
     "most_accurate": "rules",
     "quickest_tie": "rules",
     "training_folds": "folds",
+    "usual_unless_beaten": "rules",
 }
 
 __all__ = [
@@ -33,9 +42,11 @@ __all__ = [
     "first_tie",
     "fit_best",
     "judge",
+    "judgeable",
     "most_accurate",
     "quickest_tie",
     "training_folds",
+    "usual_unless_beaten",
 ]
 
 

@@ -45,6 +45,28 @@ def training_folds(
     return stratified_folds(y, duplicate_groups(index, records), n_folds=n_folds, seed=seed)
 
 
+def judgeable(y: NDArray[np.str_], folds: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which examples cross-validation can judge: their class is also among the other folds.
+
+    The only example of a class is never classified correctly by a model that has not seen it, which
+    tells nothing of the features.
+
+    Parameters
+    ----------
+    y : array (n,)
+        Labels.
+    folds : int array (n,)
+
+    Returns
+    -------
+    bool array (n,)
+    """
+    pairs = np.unique(np.stack([np.unique(y, return_inverse=True)[1], folds]), axis=1)
+    n_folds_of_class = np.bincount(pairs[0])
+    known: NDArray[np.bool_] = n_folds_of_class[np.unique(y, return_inverse=True)[1]] > 1
+    return known
+
+
 def require_two_each(y: NDArray[np.str_]) -> None:
     """Check that labels are of two classes or more, with two examples each on average.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from headstart.heads.examples import Normalize, Rows
 from headstart.heads.output_layer import OutputLayer, fit_output_layer
 from headstart.heads.path import cross_validate
 from headstart.probe import memo
+from headstart.probe.folds import judgeable
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -35,7 +37,8 @@ class Scores:
     C : float
         The most accurate cost, the smallest of equals; NaN for a network, which has none.
     accuracy_by_C : tuple of float
-        Accuracy at every cost tried.
+        Accuracy at every cost tried. Where no example can be judged (:func:`judgeable`), that is
+        only the one nearest to 1.
     decisions : float32 array (n, K)
         Out-of-fold scores at `C`.
     correct : bool array (n,)
@@ -162,6 +165,8 @@ def _judge(
     Cs: Sequence[float],
     normalize: Normalize,
 ) -> Scores:
+    if not judgeable(y, folds).any():
+        Cs = sorted(Cs, key=lambda C: abs(math.log(C)))[:1]
     if hasattr(X, "nnz") and X.shape[0] > sparse.MOST_SPARSE_ROWS:
         best, accuracy, decisions, correct = sparse.cross_validate_large(X, y, Cs, folds)
         C = Cs[best]

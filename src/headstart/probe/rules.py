@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads.accuracy import PairedDifference, paired_difference, repeated_difference
+from headstart.heads.accuracy import (
+    PairedDifference,
+    is_significant,
+    paired_difference,
+    repeated_difference,
+)
 
 Correct = NDArray[np.bool_]
 
@@ -32,11 +37,14 @@ class Choice:
         Positions among the candidates.
     differences : tuple of PairedDifference
         Accuracy of each candidate minus that of the best.
+    is_default : bool
+        Whether the usual candidate was chosen because cross-validation could not decide.
     """
 
     best: int
     chosen: int
     differences: tuple[PairedDifference, ...]
+    is_default: bool = False
 
     @property
     def ties(self) -> tuple[bool, ...]:
@@ -80,6 +88,32 @@ def cheapest_tie(correct: Sequence[Correct], costs: Sequence[Any]) -> Choice:
     among = [i for i, d in enumerate(differences) if d.may_stand_in]
     chosen = min(among, key=lambda i: costs[i])
     return Choice(best=best, chosen=chosen, differences=differences)
+
+
+def usual_unless_beaten(correct: Sequence[Correct], costs: Sequence[Any], usual: int) -> Choice:
+    """The usual candidate, unless the best is significantly more accurate; then `cheapest_tie`.
+
+    For few examples a class, where the most accurate of many candidates in cross-validation is mostly
+    a lucky one (``bench/few_images.py``).
+
+    Parameters
+    ----------
+    correct : sequence of bool array (n,)
+    costs : sequence of comparable
+        One a candidate.
+    usual : int
+        Position of the usual candidate. Of equals it is the best.
+
+    Returns
+    -------
+    Choice
+    """
+    choice = cheapest_tie(correct, costs)
+    if is_significant(choice.differences[usual]):
+        return choice
+    best = usual if correct[usual].sum() == correct[choice.best].sum() else choice.best
+    differences = tuple(paired_difference(c, correct[best]) for c in correct)
+    return Choice(best=best, chosen=usual, differences=differences, is_default=True)
 
 
 def quickest_tie(correct: Sequence[Correct], seconds: Sequence[float]) -> int:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from headstart.probe.judging import Scores
-from headstart.probe.rules import Choice, cheapest_tie
+from headstart.probe.rules import Choice, cheapest_tie, usual_unless_beaten
 from headstart.runs.blocks import Blocks
+
+# Examples of a class below which it has few.
+FEW = 5
 
 RULE = (
     "The candidate with the highest cross-validated accuracy is the best. A candidate whose paired "
     "difference to it is within one standard error is a tie, and the cheapest tie "
     "(multiply-accumulates, then number of features) that is at most one point lower is chosen."
+)
+RULE_OF_FEW = (
+    f"Half of the classes or more have fewer than {FEW} training examples. Cross-validation of so few "
+    "mostly finds a lucky candidate, so the usual one is chosen, unless the candidate with the highest "
+    "cross-validated accuracy is significantly better (McNemar's exact test at the 5 % level)."
 )
 
 
@@ -29,16 +41,24 @@ class Candidate:
     scores : Scores
         Number of features, best C, accuracy of every C, out-of-fold scores (n, K), and whether
         each image was recognised (n,).
+    judged : bool array (n,)
+        Which images cross-validation could judge (:func:`headstart.probe.judgeable`).
     """
 
     blocks: Blocks
     macs: int
     scores: Scores
+    judged: NDArray[np.bool_]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each image that was judged was recognised; of all images where none was."""
+        return self.scores.correct[self.judged] if self.judged.any() else self.scores.correct
 
     @property
     def accuracy(self) -> float:
-        """Cross-validated accuracy."""
-        return float(self.scores.correct.mean())
+        """Cross-validated accuracy of the images that were judged."""
+        return float(self.correct.mean())
 
     @property
     def cost(self) -> tuple[int, int]:
@@ -46,8 +66,14 @@ class Candidate:
         return (self.macs, self.scores.n_features)
 
 
-def choose(candidates: Sequence[Candidate]) -> Choice:
-    """Apply :data:`RULE`.
+def has_few(labels: Sequence[str]) -> bool:
+    """Whether half of the classes or more have fewer than :data:`FEW` examples."""
+    sizes = Counter(labels).values()
+    return 2 * sum(n < FEW for n in sizes) >= len(sizes)
+
+
+def choose(candidates: Sequence[Candidate], labels: Sequence[str], usual: int) -> Choice:
+    """Apply :data:`RULE`, or :data:`RULE_OF_FEW` where the classes have few examples.
 
     The rule is the one-standard-error rule of Breiman et al. (1984, Classification and Regression
     Trees, section 3.4.3), on paired differences: all candidates are judged on the same examples, so
@@ -57,9 +83,16 @@ def choose(candidates: Sequence[Candidate]) -> Choice:
     Parameters
     ----------
     candidates : sequence of Candidate, at least one
+    labels : sequence of str
+        Of the training examples.
+    usual : int
+        Position of the usual candidate.
 
     Returns
     -------
     Choice
     """
-    return cheapest_tie([c.scores.correct for c in candidates], [c.cost for c in candidates])
+    correct, costs = [c.correct for c in candidates], [c.cost for c in candidates]
+    if has_few(labels):
+        return usual_unless_beaten(correct, costs, usual)
+    return cheapest_tie(correct, costs)

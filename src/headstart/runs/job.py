@@ -131,9 +131,9 @@ class Job:
         """Choose, then fit and score the choice and the two that it is shown beside."""
         from headstart.runs.refit import refit
 
-        choice = choose(candidates)
         usual = usual_blocks(backbone, sorted(extraction.stores))
         baseline = next(i for i, c in enumerate(candidates) if c.blocks == usual)
+        choice = choose(candidates, [r.label for r in train], baseline)
         shown = dict.fromkeys((choice.chosen, choice.best, baseline))
         tested = {
             i: refit(

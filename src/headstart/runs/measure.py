@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.probe.folds import judgeable
 from headstart.probe.judging import judge, recall, scores_path
 from headstart.probe.memo import digest_of
 from headstart.progress import Progress, silent
@@ -74,6 +75,7 @@ def measure(
     macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in stores}
     planned = plan_blocks([tap.name for tap in backbone.taps], sorted(stores))
     task = digest_of([digests, [r.label for r in records], folds.tolist(), list(Cs)])
+    judged = judgeable(y, folds)
     candidates: list[Candidate] = []
     progress("cross-validate", 0, len(planned))
     watch(planned, candidates)
@@ -85,7 +87,7 @@ def measure(
         )
         # One pass serves all taps of a resolution: its last tap is what it costs.
         cost = sum(max(macs[s][t] for t in blocks.taps) for s in blocks.resolutions)
-        candidates.append(Candidate(blocks=blocks, macs=cost, scores=scores))
+        candidates.append(Candidate(blocks=blocks, macs=cost, scores=scores, judged=judged))
         progress("cross-validate", len(candidates), len(planned))
         watch(planned, candidates)
     return candidates

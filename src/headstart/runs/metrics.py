@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.sources import counted, some
 from headstart.heads import (
+    Interval,
     accuracy_interval,
     balanced_accuracy_interval,
     paired_difference,
 )
-from headstart.runs.choose import RULE
+from headstart.runs.choose import FEW, RULE, RULE_OF_FEW, has_few
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.folder import SCHEMA
 from headstart.runs.outcome import Finetuning, as_json
@@ -24,10 +26,15 @@ from headstart.runs.sentence import detail, sentence
 
 if TYPE_CHECKING:
     from headstart.data.records import Examples
+    from headstart.probe.judging import Scores
     from headstart.probe.rules import Choice
     from headstart.runs.choose import Candidate
     from headstart.runs.refit import Tested
     from headstart.runs.settings import Settings
+
+# An accuracy of which nothing is known.
+UNKNOWN = Interval(0.0, 0.0, 1.0)
+UNDECIDED = ", as cross-validation cannot decide"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +106,16 @@ class Results:
         return tuned.tested if tuned is not None and tuned.tested is not None else self.svm
 
     @property
+    def judged(self) -> NDArray[np.bool_]:
+        """Which training examples cross-validation could judge, (n_train,)."""
+        return self.chosen.judged
+
+    @property
+    def has_few(self) -> bool:
+        """Whether the classes have too few training examples for the usual rule."""
+        return has_few([r.label for r in self.train])
+
+    @property
     def judged_on(self) -> str:
         """Which examples the figures speak of: ``test``, ``validation`` or ``cv``."""
         if self.test:
@@ -109,12 +126,13 @@ class Results:
 def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
     """``metrics.json``, ready to be written."""
     chosen, classes = results.chosen, results.final.model.classes
-    y_train = np.array([r.label for r in results.train])
-    predicted = np.array(classes)[chosen.scores.decisions.argmax(axis=1)]
+    judged = results.judged
+    suspects = [r for r, is_judged in zip(results.train, judged, strict=True) if is_judged]
     return {
         "schema": SCHEMA,
         "sentence": answer(results),
         "detail": answer_detail(results),
+        "leads": "accuracy" if _leading(results) is None else "balanced_accuracy",
         "notes": notes(results),
         "chosen": {
             **chosen.blocks.to_dict(),
@@ -123,24 +141,30 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
             "macs": chosen.macs,
         },
         "selection": {
-            "rule": RULE,
+            "rule": RULE_OF_FEW if results.has_few else RULE,
             "n_folds": results.n_folds,
             "n_train": len(results.train),
+            "n_judged": int(results.judged.sum()),
+            "is_default": results.choice.is_default,
             "Cs": sorted(results.settings.Cs),
         },
         "test": _test(results) if results.test else None,
         "cv": {
-            "accuracy": as_json(accuracy_interval(chosen.scores.correct)),
-            "balanced_accuracy": as_json(balanced_accuracy_interval(y_train, predicted)),
+            "accuracy": as_json(_cross_validated(chosen)),
+            "balanced_accuracy": as_json(
+                balanced_accuracy_interval(*_cross_validated_classes(results))
+                if judged.any()
+                else UNKNOWN
+            ),
         },
         "candidates": [_candidate(results, i) for i in range(len(results.candidates))],
         "taps": list(dict.fromkeys(c.blocks.tap_label for c in results.candidates)),
         "resolutions": list(dict.fromkeys(c.blocks.resolution_label for c in results.candidates)),
         "classes": list(classes),
-        **_by_class(results, *_judged(results, y_train, predicted)),
+        **_by_class(results, *_judged(results)),
         "finetuning": results.finetuning.to_dict(classes) if results.finetuning else None,
         "mistakes": mistakes(results.test, results.final.probabilities, classes),
-        "suspicious": suspicious_labels(results.train, results.final.out_of_fold, classes),
+        "suspicious": suspicious_labels(suspects, results.final.out_of_fold[judged], classes),
         "data": {
             "root": str(results.index.root),
             "n_train": len(results.index.train),
@@ -166,6 +190,7 @@ def answer(results: Results) -> str:
             baseline=f"the SVM on {svm}",
             short="the SVM",
             difference=difference,
+            balanced=_leading(results),
         )
     own = results.choice.chosen == results.baseline
     return sentence(
@@ -174,22 +199,24 @@ def answer(results: Results) -> str:
         where=where,
         baseline=None if own else results.baseline_name,
         short=results.baseline_short,
-        usual=results.usual,
+        usual=f"{results.usual}{UNDECIDED if results.choice.is_default else ''}",
         difference=None if own else difference,
+        balanced=_leading(results),
     )
 
 
 def answer_detail(results: Results) -> str:
     """What stands below the sentence: the comparison with the baseline in full, if there is one."""
     here, there, _ = _recognised(results)
+    of = "" if _leading(results) is None else " in accuracy"
     if results.finetuning is not None and results.finetuning.won:
         svm = str(results.chosen.blocks)
         return detail(
-            f"the linear SVM on {svm[:1].lower()}{svm[1:]}", paired_difference(here, there)
+            f"the linear SVM on {svm[:1].lower()}{svm[1:]}", paired_difference(here, there), of=of
         )
     if results.choice.chosen == results.baseline:
         return ""
-    return detail(results.baseline_name, paired_difference(here, there))
+    return detail(results.baseline_name, paired_difference(here, there), of=of)
 
 
 def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
@@ -206,21 +233,64 @@ def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_],
         return here, there, _counted(results, "test")
     chosen, base = results.chosen, results.candidates[results.baseline]
     where = f"{_counted(results, 'training')}, cross-validated"
-    return chosen.scores.correct, base.scores.correct, where
+    return chosen.correct, base.correct, where
 
 
 def _counted(results: Results, split: str) -> str:
-    n = len(results.test if split == "test" else results.train)
+    n = len(results.test) if split == "test" else len(results.chosen.correct)
     return words.plural(n, f"{split} {results.noun}")
+
+
+def _leading(results: Results) -> Interval | None:
+    """Balanced accuracy where it leads: the training classes are uneven, or those judged on."""
+    truth, predicted = _judged(results)
+    if len(truth) == 0 or not results.index.is_uneven:
+        return None
+    return balanced_accuracy_interval(truth, predicted)
 
 
 def notes(results: Results) -> list[str]:
     """What a person should know about the choice itself."""
-    Cs, chosen = sorted(results.settings.Cs), results.chosen.scores.C
-    if len(Cs) > 1 and chosen in (Cs[0], Cs[-1]):
-        side = "smallest" if chosen == Cs[0] else "largest"
-        return [f"the chosen C = {chosen:g} is the {side} of those tried: widen them with --C"]
-    return []
+    return [*_few_notes(results), *cost_notes(results.settings.Cs, results.chosen.scores)]
+
+
+def _few_notes(results: Results) -> list[str]:
+    """What cross-validation could not judge, and what was done about it."""
+    noun, n, n_judged = results.noun, len(results.train), int(results.judged.sum())
+    if not n_judged:
+        said = f"cross-validation cannot judge: no class has two training {noun}s that can be separated"
+        return [f"{said}; the usual candidate is taken, and its probabilities are not calibrated"]
+    found = []
+    if n_judged < n:
+        lone = np.unique(
+            [r.label for r, j in zip(results.train, results.judged, strict=True) if not j]
+        )
+        found.append(
+            f"cross-validation judges {n_judged:,} of {n:,} training {noun}s: there is no second "
+            f"one of {counted(len(lone), 'class')}: {some(list(lone))}"
+        )
+    if results.choice.is_default:
+        found.append(
+            f"half of the classes or more have fewer than {FEW} training {noun}s, too few for "
+            "cross-validation to decide: the usual candidate is taken, as none is significantly better"
+        )
+    return found
+
+
+def cost_notes(tried: Sequence[float], scores: Scores) -> list[str]:
+    """Whether the chosen C lies at an end of those tried, and accuracy still rises there."""
+    ordered, accuracy = sorted(tried), scores.accuracy_by_C
+    if len(ordered) < 2 or len(accuracy) < len(ordered):
+        return []
+    side = {0: "smallest", len(ordered) - 1: "largest"}.get(ordered.index(scores.C))
+    if side is None or (side == "smallest" and accuracy[0] == accuracy[1]):
+        return []
+    return [f"the chosen C = {scores.C:g} is the {side} of those tried: widen them with --C"]
+
+
+def _cross_validated(candidate: Candidate) -> Interval:
+    """Accuracy of the examples that could be judged; anything from 0 to 1 where none could."""
+    return accuracy_interval(candidate.correct) if candidate.judged.any() else UNKNOWN
 
 
 def _test(results: Results) -> dict[str, Any]:
@@ -274,7 +344,7 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
         "C": _cost(c),
         "n_features": c.scores.n_features,
         "macs": c.macs,
-        "cv": as_json(accuracy_interval(c.scores.correct)),
+        "cv": as_json(_cross_validated(c)),
         "cv_by_C": list(c.scores.accuracy_by_C),
         "difference": as_json(choice.differences[i]),
         "tie": choice.ties[i],
@@ -285,9 +355,16 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
     }
 
 
-def _judged(
-    results: Results, y_train: NDArray[np.str_], predicted_train: NDArray[np.str_]
-) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+def _cross_validated_classes(results: Results) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """True and predicted classes of the training examples that could be judged."""
+    truth = np.array([r.label for r in results.train])
+    predicted = np.array(results.final.model.classes)[
+        results.chosen.scores.decisions.argmax(axis=1)
+    ]
+    return truth[results.judged], predicted[results.judged]
+
+
+def _judged(results: Results) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     """True and predicted classes: of the test images, else of those that the model had not seen."""
     classes, tuned = np.array(results.final.model.classes), results.finetuning
     if results.judged_on == "test":
@@ -296,7 +373,7 @@ def _judged(
     if results.judged_on == "validation" and tuned is not None and tuned.comparison is not None:
         truth = np.array([r.label for r in tuned.comparison.records])
         return truth, classes[tuned.comparison.probabilities.argmax(axis=1)]
-    return y_train, predicted_train
+    return _cross_validated_classes(results)
 
 
 def _by_class(

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import one_line
 from headstart.heads import stratified_folds
-from headstart.probe import fit_best, judge
+from headstart.probe import fit_best, judge, judgeable
 from headstart.runs.reading import Reading
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Parts:
     ----------
     records : tuple of Record, length n
     part : int array (n,)
-        From 0.
+        From 0; -1 for the only image of a class, which is never held out.
     scores : float array (n, K)
         Of the SVM that was fitted without the image's part.
     """
@@ -65,6 +65,8 @@ class Parts:
 
     def lacking(self, part: int) -> str:
         """Why a part cannot be held out; empty where it can."""
+        if not (self.part == part).any():
+            return "every class has too few training images"
         left = {r.label for r, p in zip(self.records, self.part, strict=True) if p != part}
         lacking = sorted({r.label for r in self.records} - left)
         if not lacking:
@@ -100,12 +102,21 @@ def divide(
     seed : int
     """
     if not n_parts:
-        return Parts(records=records, part=folds, scores=svm.scores.decisions)
+        part = _but(svm.judged, folds)
+        return Parts(records=records, part=part, scores=svm.scores.decisions)
     y = np.array([r.label for r in records])
     part = stratified_folds(y, groups, n_parts, seed)
     X = Reading()(stores, [r.digest for r in records], svm.blocks)
     found = judge(X, y, part, Cs=[svm.scores.C])
+    part = _but(judgeable(y, part), part)
     return Parts(records=records, part=part, scores=found.decisions)
+
+
+def _but(judged: NDArray[np.bool_], part: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The parts, counted from 0 again, without the images that cannot be judged."""
+    found = np.full(len(part), -1)
+    found[judged] = np.unique(part[judged], return_inverse=True)[1]
+    return found
 
 
 def first_layer(

@@ -25,6 +25,7 @@ def sentence(
     difference: Interval | None,
     short: str | None = None,
     usual: str = "",
+    balanced: Interval | None = None,
 ) -> str:
     """The answer as a headline of at most 25 words.
 
@@ -45,16 +46,32 @@ def sentence(
         A shorter name of the baseline: ``"the usual layer, conv_head,"``.
     usual : str
         What the choice is where it is the baseline: ``"the usual layer"``.
+    balanced : Interval, optional
+        Balanced accuracy, which leads where it is given: the classes are uneven.
     """
     said = f"{chosen}: {with_interval(accuracy)} on {where}"
+    shortest = f"{said}."
+    if balanced is not None:
+        lead = f"{chosen}: balanced accuracy {with_interval(balanced)}"
+        said = f"{lead}, accuracy {with_interval(accuracy)} on {where}"
+        shortest = f"{lead} on {where}."
     if baseline is None or difference is None:
-        return headline(f"{said}; it is {usual}.", f"{said}.")
-    tails = [_compared(name, difference) for name in (baseline, short) if name]
-    return headline(*(f"{said}; {tail}." for tail in tails), f"{said}.")
+        return headline(f"{said}; it is {usual}.", f"{said}.", shortest)
+    of = "" if balanced is None else " in accuracy"
+    tails = [_compared(name, difference, of) for name in (baseline, short) if name]
+    return headline(*(f"{said}; {tail}." for tail in tails), f"{said}.", shortest)
 
 
-def detail(baseline: str, difference: PairedDifference) -> str:
-    """The comparison with the baseline in full: the paired difference, its interval and the test."""
+def detail(baseline: str, difference: PairedDifference, *, of: str = "") -> str:
+    """The comparison with the baseline in full: the paired difference, its interval and the test.
+
+    Parameters
+    ----------
+    baseline : str
+    difference : PairedDifference
+    of : str
+        Of what, where the sentence begins with something else: ``" in accuracy"``.
+    """
     name = f"{baseline[:1].upper()}{baseline[1:]}"
     if points(difference.value) == "0.0":
         between = "is as accurate"
@@ -65,7 +82,7 @@ def detail(baseline: str, difference: PairedDifference) -> str:
         if difference.value < 0:
             low, high = -high, -low
         value = unsigned_points(abs(difference.value), low, high)
-        between, ends = f"is {value} points {side}", ""
+        between, ends = f"is {value} points {side}{of}", ""
     p_value = "p < 0.001" if difference.p_value < 0.001 else f"p = {difference.p_value:.3f}"
     return (
         f"{name} {between} on the same examples{ends}: {significance(difference)} by McNemar's "
@@ -73,10 +90,10 @@ def detail(baseline: str, difference: PairedDifference) -> str:
     )
 
 
-def _compared(baseline: str, difference: Interval) -> str:
+def _compared(baseline: str, difference: Interval, of: str) -> str:
     """``the usual layer, conv_head, is 5.0 points lower (not significant)``."""
     if points(difference.value) == "0.0":
         return f"{baseline} is as accurate"
     side = "lower" if difference.value > 0 else "higher"
     by = points(abs(difference.value), sign=False)
-    return f"{baseline} is {by} points {side} ({significance(difference)})"
+    return f"{baseline} is {by} points {side}{of} ({significance(difference)})"

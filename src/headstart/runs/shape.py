@@ -99,11 +99,20 @@ RUN = {
 METRICS = {
     "sentence": TEXT,
     "detail": Maybe(TEXT),
+    "leads": Maybe(TEXT),
     "classes": [TEXT],
     "taps": [TEXT],
     "resolutions": [TEXT],
     "notes": Maybe([TEXT]),
-    "selection": {"n_train": COUNT, "n_folds": COUNT},
+    "test": Maybe({"n": COUNT, "accuracy": _INTERVAL, "balanced_accuracy": _INTERVAL}),
+    "cv": {"accuracy": _INTERVAL, "balanced_accuracy": _INTERVAL},
+    "confusion": {"split": TEXT, "rows": [[COUNT]]},
+    "selection": {
+        "n_train": COUNT,
+        "n_folds": COUNT,
+        "n_judged": Maybe(COUNT),
+        "is_default": Maybe(FLAG),
+    },
     "candidates": [
         {
             "tap": TEXT,
@@ -132,7 +141,8 @@ METRICS = {
         {
             "sentence": TEXT,
             "reason": Maybe(TEXT),
-            "validation": Maybe({}),
+            "won": Maybe(FLAG),
+            "validation": Maybe({"n": COUNT, "finetuned": _INTERVAL, "balanced": _INTERVAL}),
             "diagnosis": [{"sentence": TEXT}],
             "history": [
                 {

@@ -21,13 +21,14 @@ from headstart.finetune.history import Epoch
 from headstart.heads import (
     Interval,
     PairedDifference,
+    balanced_recall,
     paired_difference,
     repeated_accuracy,
     repeated_difference,
     significance,
     stratified_folds,
 )
-from headstart.probe.folds import N_FOLDS, training_folds
+from headstart.probe.folds import N_FOLDS, judgeable, training_folds
 from headstart.probe.rules import quickest_tie
 from headstart.progress import Progress, silent
 from headstart.transfer.arms import Arm
@@ -123,6 +124,9 @@ class Comparison:
         What one is called where it is not an image.
     is_val_shared : bool
         Whether all seeds have the same validation images.
+    test_labels : tuple of str, length n_test
+    is_uneven : bool
+        Whether the largest class has three times the examples of the smallest, or more.
     """
 
     arms: tuple[Arm, ...]
@@ -133,6 +137,8 @@ class Comparison:
     n_test: int
     noun: str = "image"
     is_val_shared: bool = False
+    test_labels: tuple[str, ...] = ()
+    is_uneven: bool = False
 
     @property
     def reference(self) -> Arm:
@@ -161,6 +167,12 @@ class Comparison:
     def test_accuracy(self, name: str) -> Interval | None:
         """Mean over the seeds, with a 95 % interval; None without test images."""
         return repeated_accuracy(self._test(name)) if self.n_test else None
+
+    def test_balanced(self, name: str) -> Interval | None:
+        """Balanced accuracy, mean over the seeds, with its interval; None without test images."""
+        if not self.test_labels:
+            return None
+        return balanced_recall(self.test_labels, self._test(name).mean(axis=0))
 
     def test_difference(self, name: str) -> PairedDifference | None:
         """Test accuracy less that of the reference, paired; None without test images."""
@@ -324,6 +336,8 @@ def compare_with(
         n_test=len(index.test),
         noun=noun,
         is_val_shared=bool(index.val),
+        test_labels=tuple(r.label for r in index.test),
+        is_uneven=index.is_uneven,
     )
 
 
@@ -345,15 +359,14 @@ def make_split(index: Examples[Any], seed: int) -> Split:
     else:
         n_folds = 10 if len(records) >= MANY_IMAGES else N_FOLDS
         folds = training_folds(index, records, n_folds=n_folds, seed=seed)
-        fit = tuple(r for r, k in zip(records, folds, strict=True) if k != 0)
-        val = tuple(r for r, k in zip(records, folds, strict=True) if k == 0)
-    for side, what in ((fit, "to fit on"), (val, "to validate on")):
-        missing = set(index.classes) - {r.label for r in side}
-        if missing:
-            raise DataError(
-                f"class {min(missing)!r} would have no image {what} once a part is held out: "
-                "give it some more, or leave it out"
-            )
+        # The only image of a class stays with those that are fitted on.
+        held = (folds == 0) & judgeable(np.array([r.label for r in records]), folds)
+        fit = tuple(r for r, is_held in zip(records, held, strict=True) if not is_held)
+        val = tuple(r for r, is_held in zip(records, held, strict=True) if is_held)
+    if not val:
+        raise DataError(
+            "no example can be held out to validate on: every class has too few training examples"
+        )
     return Split(seed=seed, fit=fit, val=val, groups=tuple(duplicate_groups(index, fit).tolist()))
 
 
@@ -378,7 +391,18 @@ def _sentence(c: Comparison) -> str:
 
 
 def _detail(c: Comparison) -> str:
-    """The test difference and the times, where something else than the reference is taken."""
+    """Balanced accuracy of uneven classes; the test difference and the times, if any are to be told."""
+    balanced, plain = c.test_balanced(c.taken), c.test_accuracy(c.taken)
+    uneven = ""
+    if c.is_uneven and balanced is not None:
+        uneven = (
+            f"The classes are uneven: the balanced accuracy of {c.taken} on the test {c.noun}s is "
+            f"{balanced}, its accuracy {plain}. "
+        )
+    return (uneven + _against_reference(c)).strip()
+
+
+def _against_reference(c: Comparison) -> str:
     if c.taken == c.reference.name:
         return ""
     time = against_time(c.seconds(c.taken), c.seconds(c.reference.name))
@@ -398,11 +422,13 @@ def _to_dict(c: Comparison) -> dict[str, Any]:
     for arm in c.arms:
         done = c.outcomes[arm.name]
         test, gain = c.test_accuracy(arm.name), c.test_difference(arm.name)
+        balanced = c.test_balanced(arm.name)
         rows.append(
             {
                 **arm.to_dict(),
                 "val_accuracy": c.val_accuracy(arm.name),
                 "test": test and [test.value, test.low, test.high],
+                "test_balanced": balanced and [balanced.value, balanced.low, balanced.high],
                 "test_range": c.test_range(arm.name),
                 "difference": gain and [gain.value, gain.low, gain.high],
                 "seconds": c.seconds(arm.name),

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from headstart import plots
 from headstart.data.labels import name_classes
+from headstart.data.records import UNEVEN
 from headstart.plots.svg import printable
 from headstart.runs.report import figures, words
 
@@ -199,7 +200,7 @@ def _findings(data: Mapping[str, Any]) -> Iterable[str]:
     if broken:
         first = broken[0]
         yield f"files that cannot be used: {len(broken)}, such as {first['name']}: {first['reason']}"
-    if data["imbalance"] >= 3:
+    if data["imbalance"] >= UNEVEN:
         yield f"the largest class has {data['imbalance']:.1f} times as many images as the smallest"
     yield from data["notes"]
 

@@ -16,6 +16,7 @@ Metrics = Mapping[str, Any]
 N_CONTENDERS = 12
 # Classes shown in the bar figure; a longer list is cut to its largest and smallest.
 N_BARS = 24
+_OF_CROSS_VALIDATION = {"map", "accuracies", "differences", "curve"}
 
 
 def figures(metrics: Metrics) -> dict[str, Markup]:
@@ -29,6 +30,8 @@ def figures(metrics: Metrics) -> dict[str, Markup]:
         "sizes": sizes,
         "learning": learning,
     }
+    if not story.is_judged(metrics):
+        makers = {n: m for n, m in makers.items() if n not in _OF_CROSS_VALIDATION}
     drawn = {name: make(metrics) for name, make in makers.items()}
     return {name: Markup(svg) for name, svg in drawn.items() if svg is not None}
 

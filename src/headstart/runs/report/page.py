@@ -114,6 +114,7 @@ def fill(
         m=metrics,
         tuned=metrics.get("finetuning"),
         head=story.headline(metrics),
+        is_judged=story.is_judged(metrics),
         balanced_over=story.balanced_over(metrics),
         notices=story.notices(metrics),
         choice=story.choice(metrics),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headstart.data.records import UNEVEN
 from headstart.data.sources import some
 from headstart.heads.accuracy import MOST_BEHIND
 from headstart.runs.report import words
@@ -15,7 +16,6 @@ Metrics = Mapping[str, Any]
 
 # Half width of the test interval, as a share, above which the test set is called small.
 _WIDE = 0.04
-_IMBALANCED = 3.0
 _FEW_TRAINING_IMAGES = 10
 
 
@@ -59,7 +59,7 @@ def notices(metrics: Metrics) -> list[Notice]:
 
 def untested(metrics: Metrics) -> list[str]:
     """Classes without an image or text among those that the per-class figures are of."""
-    rows = zip(metrics["classes"], metrics["confusion"]["rows"], strict=True)
+    rows = zip(metrics["classes"], metrics["confusion"]["rows"], strict=False)
     return [name for name, row in rows if not any(row)]
 
 
@@ -70,32 +70,49 @@ def balanced_over(metrics: Metrics) -> str:
 
 
 def headline(metrics: Metrics) -> dict[str, Any]:
-    """The big number: test accuracy, or cross-validated where no test split was kept."""
+    """The big number: test accuracy, or cross-validated where no test split was kept.
+
+    Where the classes are uneven, balanced accuracy leads, and accuracy stands beside it.
+    """
+    found = _accuracies(metrics)
+    leads = metrics.get("leads") == "balanced_accuracy"
+    shares = [("Accuracy", found["accuracy"]), ("Balanced accuracy", found["balanced"])]
+    (name, interval), (other_name, other) = shares[::-1] if leads else shares
+    return {**found, "name": name, "interval": interval, "other_name": other_name, "other": other}
+
+
+def _accuracies(metrics: Metrics) -> dict[str, Any]:
     test = metrics["test"]
     if test:
         return {
-            "interval": test["accuracy"],
+            "accuracy": test["accuracy"],
             "balanced": test["balanced_accuracy"],
             "where": f"of {words.count(test['n'])} test {noun(metrics)}s put in the right class",
             "is_test": True,
         }
     tuned = metrics.get("finetuning") or {}
-    if tuned.get("won"):
+    if tuned.get("won") and tuned["validation"]:
         v = tuned["validation"]
         return {
-            "interval": v["finetuned"],
+            "accuracy": v["finetuned"],
             "balanced": v["balanced"],
             "where": f"of {words.count(v['n'])} validation images, which the network had not seen",
             "is_test": False,
         }
     n = metrics["selection"]["n_train"]
     return {
-        "interval": metrics["cv"]["accuracy"],
+        "accuracy": metrics["cv"]["accuracy"],
         "balanced": metrics["cv"]["balanced_accuracy"],
         "where": f"of {words.count(n)} training {noun(metrics)}s, each judged by a classifier"
         " that had not seen it (cross-validation)",
         "is_test": False,
     }
+
+
+def is_judged(metrics: Metrics) -> bool:
+    """Whether cross-validation could judge any training example."""
+    n_judged: int | None = metrics["selection"].get("n_judged")
+    return n_judged != 0
 
 
 def ranked(candidates: Sequence[Metrics]) -> list[Metrics]:
@@ -137,6 +154,12 @@ def choice(metrics: Metrics) -> str:
     order = ranked(candidates)
     best = next((c for c in order if c["best"]), order[0])
     chosen = next((c for c in order if c["chosen"]), best)
+    if not is_judged(metrics):
+        return (
+            f"No class has two training {noun(metrics)}s that can be separated, so cross-validation"
+            f" cannot judge any of {words.plural(len(candidates), 'candidate')}: {place(chosen)},"
+            " the usual one, was chosen."
+        )
     tied = [c for c in candidates if c["tie"] and not c["best"]]
     equal = [c for c in candidates if c is not best and c["cv"]["value"] == best["cv"]["value"]]
     shared = f", as have {words.plural(len(equal), 'other')}" if equal else ""
@@ -145,6 +168,13 @@ def choice(metrics: Metrics) -> str:
         f" cross-validated accuracy{shared}: {words.percent(best['cv']['value'])}"
         f" {words.bounds(best['cv'])}."
     )
+    if metrics["selection"].get("is_default"):
+        return (
+            f"{first} On so few training {noun(metrics)}s that is not significantly better than"
+            f" {place(chosen)}, the usual candidate, which was chosen."
+            if chosen is not best
+            else f"{first} It is the usual candidate, which was chosen."
+        )
     if chosen is not best and chosen not in tied:
         return f"{first} {place(chosen)} was chosen by the rule below."
     if not tied:
@@ -260,7 +290,7 @@ def _size_of_test_notices(metrics: Metrics) -> list[Notice]:
 def _size_notices(metrics: Metrics) -> list[Notice]:
     data, found = metrics["data"], []
     imbalance = data.get("imbalance")
-    if imbalance and imbalance >= _IMBALANCED:
+    if imbalance and imbalance >= UNEVEN:
         text = (
             f"Uneven classes: the largest has {imbalance:.1f} times the {noun(metrics)}s of the smallest;"
             " read the balanced accuracy"

@@ -69,11 +69,13 @@ def text_findings(
 
 def verdict(candidates: Sequence[Candidate]) -> str:
     """Whether counting words and characters is enough."""
+    if not candidates[0].judged.any():
+        return "The training texts are too few to compare the candidates by cross-validation."
     counted = [c for c in candidates if _is_tfidf(c)]
     others = [c for c in candidates if not _is_tfidf(c)]
     best = max(counted, key=lambda c: c.accuracy)
     rival = max(others, key=lambda c: c.accuracy)
-    gain = paired_difference(rival.scores.correct, best.scores.correct)
+    gain = paired_difference(rival.correct, best.correct)
     counts, other = best.blocks.tap_label, rival.blocks.tap_label
     against = f"{signed_points(gain.value, gain.low, gain.high)} points"
     if points(gain.value) == "0.0":

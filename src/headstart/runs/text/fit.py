@@ -19,7 +19,6 @@ from headstart.errors import InputError, did_you_mean
 from headstart.heads import (
     LinearSVM,
     fit_rows,
-    fit_temperature,
     one_row_a_class,
 )
 from headstart.home import expand
@@ -31,7 +30,7 @@ from headstart.runs.metrics import Results, metrics
 from headstart.runs.origin import Origin, remember
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.provenance import provenance
-from headstart.runs.refit import Tested, tested
+from headstart.runs.refit import Tested, calibrate, tested
 from headstart.runs.text.features import BOTH, TextBlocks, TextFeatures
 from headstart.runs.text.findings import text_findings
 from headstart.runs.text.measure import ALLOWANCE_S, Judge, Networks
@@ -223,8 +222,8 @@ class _TextJob:
         networks: Networks,
     ) -> TextResults:
         """Choose, then fit and score the choice and the two that it is shown beside."""
-        choice = choose(candidates)
         baseline = next(i for i, c in enumerate(candidates) if c.blocks == BOTH)
+        choice = choose(candidates, [r.label for r in judge.records], baseline)
         shown = dict.fromkeys((choice.chosen, choice.best, baseline))
         base = TextTraining(epochs=self.settings.epochs, seed=self.settings.seed)
         return TextResults(
@@ -284,7 +283,7 @@ def refit_text(
     blocks, scores = candidate.blocks, candidate.scores
     assert isinstance(blocks, TextBlocks)
     classes, member = np.unique(judge.y, return_inverse=True)
-    temperature = fit_temperature(scores.decisions, member)
+    temperature = calibrate(candidate, member)
     features = judge.features
     has_average, has_sentences = "average" in blocks.parts, "sentences" in blocks.parts
     model = TextModel(

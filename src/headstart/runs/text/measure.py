@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from headstart.files import write_atomically
 from headstart.heads import LinearSVM
+from headstart.probe.folds import judgeable
 from headstart.probe.judging import TOLERANCE, Scores, judge, keep, recall, scores_path
 from headstart.probe.memo import digest_of
 from headstart.progress import Progress
@@ -102,7 +103,11 @@ class Judge:
         """The linear SVM on one kind of features; one that was judged before is not judged again."""
         rows = self.features.rows(blocks, [r.text for r in self.records])
         scores = judge(rows, self.y, self.folds, Cs=self.Cs, kept_at=self._place(blocks, []))
-        return Candidate(blocks=blocks, macs=self._macs(blocks, rows), scores=scores)
+        return self._candidate(blocks, self._macs(blocks, rows), scores)
+
+    def _candidate(self, blocks: TextBlocks, macs: int, scores: Scores) -> Candidate:
+        judged = judgeable(self.y, self.folds)
+        return Candidate(blocks=blocks, macs=macs, scores=scores, judged=judged)
 
     def networks(self, base: TextTraining, *, allowance_s: float) -> Networks:
         """TextCNNs of the variants that there is time for, with the layers of the first.
@@ -125,9 +130,7 @@ class Judge:
                 keep(kept_at, scores)
                 write_atomically(layers_at, json.dumps(as_lists(layers)).encode())
             found.profile = found.profile or layers
-            found.candidates.append(
-                Candidate(blocks=blocks, macs=self._network_macs(settings), scores=scores)
-            )
+            found.candidates.append(self._candidate(blocks, self._network_macs(settings), scores))
         found.seconds = time.perf_counter() - started
         return found
 
