@@ -1,15 +1,20 @@
 # Two commands do all set-up: `make demo` and `make test`. Each makes .venv where it is missing.
 PYTHON ?= python3
 VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
 BIN := $(VENV)/bin
+endif
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-all lint audit bench evidence figures clean
+.PHONY: help demo test test-all coverage lint audit bench evidence figures clean
 
 help:
 	@echo "make demo    install, then the whole main job offline: predict, fit, predict, report"
 	@echo "make test    install, then lint, types and tests (under 10 minutes on 2 cores)"
 	@echo "make test-all  the slow tests too"
+	@echo "make coverage  the tests of make test again, with the share of lines that they run"
 	@echo "make audit   licences and known weaknesses of the dependencies (OFFLINE=1: where they can be looked up)"
 	@echo "make bench   speed against the peers, written to docs/performance.md"
 	@echo "make evidence  tables of accuracies on real data, written to docs/evidence/ (hours; resumable)"
@@ -40,9 +45,13 @@ test: lint
 test-all: lint
 	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m "not network"
 
+coverage: $(READY)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m "not slow and not network" \
+		--cov=headstart --cov-report=term:skip-covered
+
 audit: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[audit]"
-	@$(BIN)/python docs/audit.py $(if $(OFFLINE),--offline)
+	@$(BIN)/python tools/audit.py $(if $(OFFLINE),--offline)
 
 bench: $(READY)
 	@$(BIN)/python bench/run.py
@@ -51,7 +60,7 @@ evidence: $(READY)
 	@$(BIN)/python bench/evidence.py
 
 figures: $(READY)
-	@$(BIN)/python docs/figures.py
+	@$(BIN)/python tools/figures.py
 
 clean:
 	rm -rf $(VENV) demo runs

@@ -1,4 +1,4 @@
-"""The licence list and the reading of pip-audit's report (docs/audit.py)."""
+"""The licence list and the reading of pip-audit's report (tools/audit.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-_spec = importlib.util.spec_from_file_location("audit", ROOT / "docs" / "audit.py")
+_spec = importlib.util.spec_from_file_location("audit", ROOT / "tools" / "audit.py")
 assert _spec is not None
 assert _spec.loader is not None
 audit = importlib.util.module_from_spec(_spec)

@@ -215,7 +215,7 @@ def test_figures__are_those_that_the_script_makes_and_the_pages_show() -> None:
         for target in re.findall(r"\]\(figures/([\w.-]+)\)", page.read_text("utf-8"))
     }
     there = {path.name for path in (ROOT / "docs" / "figures").iterdir()}
-    script = (ROOT / "docs" / "figures.py").read_text("utf-8")
+    script = (ROOT / "tools" / "figures.py").read_text("utf-8")
     made = set(re.findall(r'"([\w-]+\.(?:svg|png))"', script)) - set(
         re.findall(r'"([\w-]+-\d\.(?:svg|png))":', script)
     )

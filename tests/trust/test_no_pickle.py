@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("src", "bench", "examples", "docs")
+FOLDERS = ("src", "bench", "examples", "tools")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 # Modules that build objects from files, run text, or write temporary files under guessable names.
@@ -42,7 +42,7 @@ ALLOWED = {
         "the bytes that this very export has made a moment ago; no command opens such a file that "
         "somebody else made"
     ),
-    ("docs/figures.py", "exec_module"): "a script of this repository, by a path that is written there",
+    ("tools/figures.py", "exec_module"): "a script of this repository, by a path that is written there",
 }  # fmt: skip
 # `pickle` is imported for the name of an exception that ``torch.load(weights_only=True)`` raises.
 ALLOWED_NAMES = {("src/headstart/backbones/weights.py", "pickle"): {"UnpicklingError"}}

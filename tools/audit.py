@@ -232,7 +232,7 @@ def main() -> int:
     bad = [p for p in packages if p.reason is None]
     for p in bad:
         print(
-            f"licence   {p.name} {p.version}: {p.licence} is not allowed, and docs/audit.py has no reason"
+            f"licence   {p.name} {p.version}: {p.licence} is not allowed, and tools/audit.py has no reason"
         )
     print(
         f"licences: {len(packages)} packages, {len(bad)} not allowed; written to {PAGE.relative_to(ROOT)}"

@@ -1,7 +1,7 @@
 """The figures of the guide, each made by the command that its page shows.
 
     make figures                                     all, some minutes on two cores
-    .venv/bin/python docs/figures.py --only lab-dropout
+    .venv/bin/python tools/figures.py --only lab-dropout
 
 The commands run where a photograph of a cat (scikit-image's) lies as cat.jpg, the 400 digits of
 `make demo` as digits/ and docstrings of installed packages as docstrings.csv, so that nothing is downloaded and anyone gets the same figures.
