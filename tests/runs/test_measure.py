@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import headstart
 from headstart import fit
-from headstart.probe import judging
+from headstart.cli.tables import layer_table
+from headstart.probe import judging, screening
 from headstart.runs.blocks import Blocks
 from headstart.runs.choose import Candidate
 from headstart.runs.run import Run
@@ -47,3 +49,40 @@ def test_fit__a_second_run_solves_nothing(
     second = headstart.fit(data, out=tmp_path / "2", cache=tmp_path / "s", resolutions=(64,))
     assert len(solved) == len(first.metrics["candidates"])
     assert second.metrics["candidates"] == first.metrics["candidates"]
+
+
+def _noisy(root: Path) -> Path:
+    """Two classes that differ in a faint gradient, so that the layers differ."""
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(-20, 20, 64)
+    for name, sign in (("left", 1), ("right", -1)):
+        (root / name).mkdir(parents=True)
+        for i in range(40):
+            grey = 128 + sign * ramp + rng.normal(0, 60, (64, 64))
+            Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+def test_fit__with_many_examples_and_classes_screens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = _noisy(tmp_path / "data")
+    same = {"cache": tmp_path / "store", "resolutions": (64,), "seed": 1}
+    exact = headstart.fit(data, out=tmp_path / "exact", exact=True, **same).metrics
+    small = headstart.fit(data, out=tmp_path / "small", **same).metrics
+    assert not any(c["screened"] for c in exact["candidates"] + small["candidates"])
+    monkeypatch.setattr(screening, "SMALL", 0)
+    run = headstart.fit(data, out=tmp_path / "screened", **same)
+    found = run.metrics
+    assert [c["tap"] for c in found["candidates"]] == [c["tap"] for c in exact["candidates"]]
+    out = [c for c in found["candidates"] if c["screened"]]
+    assert out
+    assert not any(c["chosen"] or c["best"] or c["tie"] or c["baseline"] for c in out)
+    judged = {c["tap"]: c["cv"] for c in found["candidates"] if not c["screened"]}
+    assert judged == {c["tap"]: c["cv"] for c in exact["candidates"] if c["tap"] in judged}
+    assert any(f"{len(out)} of " in note and "`exact=True`" in note for note in found["notes"])
+    cells = [cell for column in layer_table(found).columns for cell in column.cells]
+    assert sum(str(cell).startswith("(") for cell in cells) == len(out)
+    assert run.report().read_text(encoding="utf-8").count("ruled out by ridge")
+    again = headstart.fit(data, out=tmp_path / "again", **same)
+    assert again.metrics["candidates"] == found["candidates"]

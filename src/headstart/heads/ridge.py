@@ -9,9 +9,25 @@ concatenation costs an addition of Gram matrices instead of a product.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+
+from headstart.heads.examples import (
+    LARGE_BLOCK_ROWS,
+    Normalize,
+    Rows,
+    is_lazy,
+    read_rows,
+    row_blocks,
+)
+
+# Weights of the squared norm, for rows of unit length.
+RIDGES = (0.03, 0.3, 1.0)
 
 
 def cross_validate_ridge(
@@ -81,3 +97,145 @@ def _inverse(gram: torch.Tensor, ridge: float) -> torch.Tensor:
         if not int(failed):
             return torch.cholesky_inverse(factor).float()
     raise ValueError("gram is no Gram matrix: with its ridge it is not positive definite")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RidgePath:
+    """Held-out predictions of a ridge classifier at several strengths.
+
+    Attributes
+    ----------
+    ridges : tuple of float
+        Ascending.
+    accuracy : float64 array (n_ridges,)
+    best : int
+        Position of the most accurate strength; of equals the strongest.
+    correct : bool array (n_samples,)
+        Whether each example is classified correctly at the best strength by the model of the fold
+        that held it out.
+    """
+
+    ridges: tuple[float, ...]
+    accuracy: NDArray[np.float64]
+    best: int
+    correct: NDArray[np.bool_]
+
+
+def sweep_ridge(
+    X: ArrayLike | Rows,
+    y: ArrayLike,
+    folds: ArrayLike,
+    *,
+    ridges: Sequence[float] = RIDGES,
+    normalize: Normalize = "l2",
+) -> RidgePath:
+    """Cross-validate a ridge classifier exactly, at every strength.
+
+    Targets are +1 for an example's own class and -1 for the others (Suykens and Vandewalle 1999).
+    With more examples than features, the products of features are summed once per fold, and a fold
+    is left out by subtraction; with fewer, the folds are left out of one inverse of the Gram matrix
+    (:func:`cross_validate_ridge`). The features are read in blocks, twice; memory does not grow with
+    the number of examples in the first form.
+
+    Parameters
+    ----------
+    X : array-like or Rows of shape (n_samples, n_features), float
+    y : array-like of shape (n_samples,)
+        Labels of at least two classes.
+    folds : array-like of shape (n_samples,), int
+        The fold that holds each example out.
+    ridges : sequence of float > 0
+        Weights of the squared norm.
+    normalize : {"l2", "power", "none"}, default "l2"
+        How rows are normalised first.
+
+    Returns
+    -------
+    RidgePath
+
+    Raises
+    ------
+    ValueError
+        There is one class or one fold only, or a strength is not above 0.
+    """
+    data: Any = X if is_lazy(X) else np.asarray(X)
+    classes, member = np.unique(np.asarray(y), return_inverse=True)
+    fold_of = np.unique(np.asarray(folds), return_inverse=True)[1]
+    strengths = tuple(sorted(ridges))
+    if len(classes) < 2:
+        raise ValueError(f"y needs at least 2 classes; got 1 class: {classes.tolist()!r}")
+    if fold_of.max() < 1:
+        raise ValueError("folds must hold at least 2 folds; got 1")
+    if not strengths or not strengths[0] > 0:
+        raise ValueError(f"ridges must be above 0; got {ridges!r}")
+    n, d = data.shape
+    if n <= d:
+        Z = read_rows(data, slice(0, n), normalize).astype(np.float32, copy=False)
+        gram = Z @ Z.T
+        correct = np.stack(
+            [cross_validate_ridge(gram, member, fold_of[None], r)[0] for r in strengths]
+        )
+    else:
+        correct = _sweep_features(data, member, fold_of, len(classes), strengths, normalize)
+    accuracy = correct.mean(axis=1)
+    best = len(strengths) - 1 - int(accuracy[::-1].argmax())
+    return RidgePath(ridges=strengths, accuracy=accuracy, best=best, correct=correct[best])
+
+
+def _sweep_features(
+    X: Any,
+    member: NDArray[np.intp],
+    fold_of: NDArray[np.intp],
+    n_classes: int,
+    ridges: Sequence[float],
+    normalize: Normalize,
+) -> NDArray[np.bool_]:
+    """Whether each example is classified correctly at each strength, (n_ridges, n_samples)."""
+    n, d = X.shape
+    n_folds = int(fold_of.max()) + 1
+    square = torch.zeros(n_folds, d + 1, d + 1, dtype=torch.float64)
+    sums = torch.zeros(n_folds, n_classes, d + 1, dtype=torch.float64)
+    own = torch.from_numpy(member)
+
+    def pieces() -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+        """Rows of one fold within a block: the fold, their numbers, and the rows."""
+        for rows in row_blocks(n, LARGE_BLOCK_ROWS):
+            Z = torch.from_numpy(read_rows(X, rows, normalize).astype(np.float32, copy=False))
+            Z = torch.cat([Z, torch.ones(len(Z), 1)], dim=1)
+            for fold in np.unique(fold_of[rows]):
+                here = torch.from_numpy(np.flatnonzero(fold_of[rows] == fold))
+                yield int(fold), here + rows.start, Z[here]
+
+    for fold, numbers, Z in pieces():
+        square[fold] += Z.T @ Z
+        sums[fold].index_add_(0, own[numbers], Z.double())
+    weights = [_fold_weights(square, sums, fold, ridges) for fold in range(n_folds)]
+    correct = np.zeros((len(ridges), n), dtype=bool)
+    for fold, numbers, Z in pieces():
+        for i, W in enumerate(weights[fold]):
+            correct[i, numbers.numpy()] = ((Z @ W).argmax(dim=1) == own[numbers]).numpy()
+    return correct
+
+
+def _fold_weights(
+    square: torch.Tensor, sums: torch.Tensor, fold: int, ridges: Sequence[float]
+) -> list[torch.Tensor]:
+    """Weights (d + 1, K) fitted without one fold, at each strength.
+
+    A class that the other folds lack is never predicted.
+    """
+    left = square.sum(dim=0) - square[fold]
+    of_class = sums.sum(dim=0) - sums[fold]
+    # Targets of +1 and -1: twice the sum of the class less the sum of all.
+    right = (2 * of_class - of_class.sum(dim=0)).T
+    # The constant feature counts the examples of each class.
+    absent = of_class[:, -1] < 0.5
+    found = []
+    for ridge in ridges:
+        system = left.clone()
+        system.diagonal().add_(ridge)
+        W = torch.cholesky_solve(right, torch.linalg.cholesky(system))
+        W[:, absent] = 0
+        W[-1, absent] = -torch.inf
+        found.append(W.float())
+    return found

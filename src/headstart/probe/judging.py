@@ -43,6 +43,8 @@ class Scores:
         Out-of-fold scores at `C`.
     correct : bool array (n,)
         Whether each example was classified correctly at `C`.
+    is_screened : bool
+        Whether these are the scores of a ridge classifier, which ruled the features out.
     """
 
     n_features: int
@@ -50,6 +52,7 @@ class Scores:
     accuracy_by_C: tuple[float, ...]
     decisions: NDArray[np.float32]
     correct: NDArray[np.bool_]
+    is_screened: bool = False
 
     @property
     def accuracy(self) -> Interval:
@@ -138,6 +141,7 @@ def recall(path: Path) -> Scores | None:
             accuracy_by_C=tuple(kept["accuracy_by_C"].tolist()),
             decisions=kept["decisions"],
             correct=kept["correct"],
+            is_screened=bool(kept["is_screened"][0]),
         )
     except KeyError as error:
         memo.report_damage(path, error)
@@ -154,6 +158,7 @@ def keep(path: Path, scores: Scores) -> None:
             "accuracy_by_C": np.array(scores.accuracy_by_C),
             "decisions": scores.decisions,
             "correct": scores.correct,
+            "is_screened": np.array([scores.is_screened]),
         },
     )
 

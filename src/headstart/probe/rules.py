@@ -66,7 +66,9 @@ def most_accurate(correct: Sequence[Correct], costs: Sequence[Any] | None = None
     return min(range(len(correct)), key=lambda i: (-float(correct[i].mean()), price[i], i))
 
 
-def cheapest_tie(correct: Sequence[Correct], costs: Sequence[Any]) -> Choice:
+def cheapest_tie(
+    correct: Sequence[Correct], costs: Sequence[Any], screened: Sequence[bool] | None = None
+) -> Choice:
     """The cheapest candidate within one standard error of the best, and at most one point behind.
 
     The one-standard-error rule of Breiman et al. (1984, Classification and Regression Trees, section
@@ -78,19 +80,28 @@ def cheapest_tie(correct: Sequence[Correct], costs: Sequence[Any]) -> Choice:
     correct : sequence of bool array (n,)
     costs : sequence of comparable
         One a candidate.
+    screened : sequence of bool, optional
+        Candidates that screening ruled out, which are neither the best nor chosen.
 
     Returns
     -------
     Choice
     """
-    best = most_accurate(correct, costs)
+    out = screened if screened is not None else [False] * len(correct)
+    judged = [i for i, is_out in enumerate(out) if not is_out]
+    best = judged[most_accurate([correct[i] for i in judged], [costs[i] for i in judged])]
     differences = tuple(paired_difference(c, correct[best]) for c in correct)
-    among = [i for i, d in enumerate(differences) if d.may_stand_in]
+    among = [i for i in judged if differences[i].may_stand_in]
     chosen = min(among, key=lambda i: costs[i])
     return Choice(best=best, chosen=chosen, differences=differences)
 
 
-def usual_unless_beaten(correct: Sequence[Correct], costs: Sequence[Any], usual: int) -> Choice:
+def usual_unless_beaten(
+    correct: Sequence[Correct],
+    costs: Sequence[Any],
+    usual: int,
+    screened: Sequence[bool] | None = None,
+) -> Choice:
     """The usual candidate, unless the best is significantly more accurate; then `cheapest_tie`.
 
     For few examples a class, where the most accurate of many candidates in cross-validation is mostly
@@ -103,12 +114,14 @@ def usual_unless_beaten(correct: Sequence[Correct], costs: Sequence[Any], usual:
         One a candidate.
     usual : int
         Position of the usual candidate. Of equals it is the best.
+    screened : sequence of bool, optional
+        As for `cheapest_tie`.
 
     Returns
     -------
     Choice
     """
-    choice = cheapest_tie(correct, costs)
+    choice = cheapest_tie(correct, costs, screened)
     if is_significant(choice.differences[usual]):
         return choice
     best = usual if correct[usual].sum() == correct[choice.best].sum() else choice.best

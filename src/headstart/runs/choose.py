@@ -93,6 +93,7 @@ def choose(candidates: Sequence[Candidate], labels: Sequence[str], usual: int) -
     Choice
     """
     correct, costs = [c.correct for c in candidates], [c.cost for c in candidates]
+    screened = [c.scores.is_screened for c in candidates]
     if has_few(labels):
-        return usual_unless_beaten(correct, costs, usual)
-    return cheapest_tie(correct, costs)
+        return usual_unless_beaten(correct, costs, usual, screened)
+    return cheapest_tie(correct, costs, screened)

@@ -294,6 +294,7 @@ class Job:
                 train,
                 folds,
                 Cs=sorted(s.Cs),
+                exact=s.exact,
                 cache=self.cache,
                 progress=self.progress,
                 reading=self.reading,

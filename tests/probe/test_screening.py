@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headstart.heads.ridge import RIDGES
+from headstart.probe import judge
+from headstart.probe.judging import recall
+from headstart.probe.screening import finalists, screen
+
+
+def problem(n: int = 150, d: int = 8, K: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % K
+    X = rng.normal(size=(n, d)) + 0.8 * rng.normal(size=(K, d))[y]
+    return X.astype(np.float32), np.array(list("abcdefgh"))[y], np.arange(n) // K % 5
+
+
+def test_screen__is_the_best_ridge_fitted_without_each_fold() -> None:
+    X, y, folds = problem()
+    found = screen(X, y, folds)
+    Z = np.column_stack([X / np.linalg.norm(X, axis=1, keepdims=True), np.ones(len(X))])
+    Y = np.where(y[:, None] == np.unique(y), 1.0, -1.0)
+    by_strength = []
+    for ridge in RIDGES:
+        correct = np.empty(len(y), dtype=bool)
+        for fold in range(5):
+            out = folds == fold
+            A = Z[~out]
+            W = np.linalg.solve(A.T @ A + ridge * np.eye(A.shape[1]), A.T @ Y[~out])
+            correct[out] = np.unique(y)[(Z[out] @ W).argmax(axis=1)] == y[out]
+        by_strength.append(correct)
+    assert found.correct.tolist() == max(reversed(by_strength), key=np.mean).tolist()
+    assert found.is_screened
+    assert np.isnan(found.C)
+
+
+def test_screen__more_features_than_examples_give_the_same() -> None:
+    X, y, folds = problem(n=60, d=6)
+    wide = np.hstack([X, np.zeros((60, 100), np.float32)])  # the same products
+    assert screen(X, y, folds).correct.tolist() == screen(wide, y, folds).correct.tolist()
+
+
+def test_screen__knows_nothing_of_a_held_out_label() -> None:
+    X, y, folds = problem()
+    before = screen(X, y, folds, normalize="none").correct
+    changed = y.copy()
+    out = np.flatnonzero(folds == 0)
+    changed[out] = np.roll(np.array(["a", "b", "c"]), 1)[np.searchsorted(["a", "b", "c"], y[out])]
+    after = screen(X, changed, folds, normalize="none").correct
+    assert (before[out] & after[out]).mean() < 0.1
+
+
+def test_screen__a_class_that_is_in_one_fold_alone_is_never_predicted() -> None:
+    X, y, folds = problem()
+    y = np.where((folds == 0) & (y == "a"), "z", y)
+    found = screen(X, y, folds)
+    assert not found.correct[y == "z"].any()
+
+
+def test_screen__is_kept(tmp_path: Path) -> None:
+    X, y, folds = problem()
+    path = tmp_path / "x.safetensors"
+    found = screen(X, y, folds, kept_at=path)
+    again = recall(path)
+    assert again is not None
+    assert again.is_screened
+    np.testing.assert_array_equal(again.correct, found.correct)
+    assert recall(tmp_path / "y.safetensors") is None
+    judge(X, y, folds, kept_at=tmp_path / "y.safetensors")
+    assert not recall(tmp_path / "y.safetensors").is_screened  # type: ignore[union-attr]
+
+
+def test_finalists__are_those_near_the_best_and_the_usual_one() -> None:
+    def right(n: int, shift: int = 0) -> np.ndarray:
+        return np.roll(np.arange(1000) < n, shift)
+
+    correct = [right(300), right(900), right(895), right(897, 40), right(500), right(860)]
+    assert finalists(correct, always=[4]) == [1, 2, 3, 4]
