@@ -44,7 +44,7 @@ for _face in FACES:
 MAY_IMPORT["cli"] |= {"web", "serve"}  # the command starts the other faces
 MAY_IMPORT["__main__"] = {"cli"}  # `python -m headstart` is the command
 # The package itself is the library's face: it hands out what the rooms below make.
-MAY_IMPORT["headstart"] = {"backbones", "data", "features", "runs", "transfer", "text"}
+MAY_IMPORT["headstart"] = {"backbones", "data", "features", "heads", "runs", "transfer", "text"}
 
 # `heads` sees arrays, never images or networks; `plots` knows nothing of torch.
 NEVER = {

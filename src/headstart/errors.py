@@ -9,14 +9,22 @@
     │   └── RunError             a run folder that is damaged, foreign or too new
     └── StoreError               the feature store cannot be used
 
-A message is one line and says what is wrong, where, and what to do about it. Faces print the
-message and return ``exit_code``; only ``--debug`` shows a traceback.
+A message is one line and says what is wrong, where, the value received, and what to do. It names
+parameters by :func:`argument`, so that each face can show them as its user typed them: Python
+its name, the command its flag, the page its field (:func:`worded`). Faces print the message and return
+``exit_code``; a traceback is shown only where it is asked for.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+
+_ARGUMENT = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")
+
+Namer = Callable[[str, str | None], str]
+"""Shows a parameter, given its name and its value as Python writes it (None: the name alone)."""
 
 
 class HeadstartError(Exception):
@@ -55,6 +63,24 @@ class RunError(InputError):
 
 class StoreError(HeadstartError):
     """The feature store cannot be read or written."""
+
+
+def argument(name: str, *value: object) -> str:
+    """A parameter within a text, in backticks, with a value where one is meant.
+
+    Examples
+    --------
+    >>> f"{argument('test_size')} must be between 0 and 1; got 2"
+    '`test_size` must be between 0 and 1; got 2'
+    >>> f"try {argument('backbone', 'embedded')}"
+    "try `backbone='embedded'`"
+    """
+    return f"`{name}={value[0]!r}`" if value else f"`{name}`"
+
+
+def worded(text: str, name: Namer) -> str:
+    """`text` with every parameter in backticks shown as `name` shows it."""
+    return _ARGUMENT.sub(lambda found: name(found[1], found[2]), text)
 
 
 def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:

@@ -22,8 +22,8 @@ def test_fetch_published__no_network_is_one_line_that_says_what_to_do(name: str)
     assert "\n" not in text
     assert name in text
     assert "there is no network" in text
-    assert "--weights FILE --arch" in text
-    assert "--backbone embedded" in text
+    assert "`weights='FILE'` `arch=" in text
+    assert "`backbone='embedded'`" in text
 
 
 @pytest.mark.usefixtures("no_network")

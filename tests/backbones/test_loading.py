@@ -46,12 +46,12 @@ def test_load__a_file_as_the_name(tmp_path: Path) -> None:
 
 
 def test_load__weights_without_arch(tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match=r"--weights .*w\.pth needs --arch NAME"):
+    with pytest.raises(BackboneError, match=r"`weights` .*w\.pth needs `arch` NAME"):
         load(weights=tmp_path / "w.pth")
 
 
 def test_load__arch_without_weights() -> None:
-    with pytest.raises(BackboneError, match="--arch vgg16 says what a weight file holds"):
+    with pytest.raises(BackboneError, match="`arch` vgg16 says what a weight file holds"):
         load("resnet18", arch="vgg16")
 
 

@@ -130,7 +130,7 @@ def test_read_weights__refuses_what_is_no_state_dict(tmp_path: Path, saved: obje
 
 
 def test_read_weights__missing_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="does not exist; --weights needs a file"):
+    with pytest.raises(WeightsError, match="does not exist; `weights` needs a file"):
         read_weights(tmp_path / "none.pth")
     with pytest.raises(WeightsError, match="is a folder"):
         read_weights(tmp_path)

@@ -73,11 +73,11 @@ def test_root_sift__is_the_root_of_shares() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"step_px": 0}, "--step must be 1 or more; got 0"),
-        ({"patches_px": (16, 4)}, "--patches must be 8 or more; got 4"),
-        ({"n_words": (1,)}, "--words must be 2 or more; got 1"),
-        ({"n_levels": 0}, "--levels must be 1 or more; got 0"),
-        ({"n_gaussians": 0}, "--gaussians must be 1 or more; got 0"),
+        ({"step_px": 0}, "`step_px` must be 1 or more; got 0"),
+        ({"patches_px": (16, 4)}, "`patches_px` must be 8 or more; got 4"),
+        ({"n_words": (1,)}, "`n_words` must be 2 or more; got 1"),
+        ({"n_levels": 0}, "`n_levels` must be 1 or more; got 0"),
+        ({"n_gaussians": 0}, "`n_gaussians` must be 1 or more; got 0"),
     ],
 )
 def test_sift_settings__say_what_is_out_of_range(fields: dict, said: str) -> None:

@@ -70,9 +70,9 @@ def test_correlate__refuses_a_picture_smaller_than_the_kernel() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"stride": 0}, "--stride must be 1 or more; got 0"),
-        ({"dilation": -1}, "--dilation must be 1 or more; got -1"),
-        ({"padding": "zero"}, "--padding must be zeros, reflect or none; got 'zero'"),
+        ({"stride": 0}, "`stride` must be 1 or more; got 0"),
+        ({"dilation": -1}, "`dilation` must be 1 or more; got -1"),
+        ({"padding": "zero"}, "`padding` must be zeros, reflect or none; got 'zero'"),
     ],
 )
 def test_correlate__refuses_settings_out_of_range(

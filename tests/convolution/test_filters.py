@@ -74,7 +74,7 @@ def test_feature_maps__of_tokens_lie_on_the_grid_of_patches(image: Image.Image) 
 
 def test_feature_maps__refuse_a_vector(image: Image.Image) -> None:
     resnet = load("resnet18", pretrained=False)
-    said = r"--tap logits gives a vector, which is no map; resnet18 has maps at: conv1, layer1\.0"
+    said = r"`tap` logits gives a vector, which is no map; resnet18 has maps at: conv1, layer1\.0"
     with pytest.raises(InputError, match=said):
         feature_maps(resnet, image, "logits", 3)
 

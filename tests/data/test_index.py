@@ -494,7 +494,7 @@ def test_index__names_the_twin_of_a_class_without_training_images(tree, train, t
     names = [f"train/{c}/{i}.png" for c in (train, "bar") for i in range(3)]
     names += [f"test/{c}/{i}.png" for c in (test, "bar") for i in range(2)]
     root = tree({name: seed for seed, name in enumerate(names)})
-    with pytest.raises(DataError, match=f"no training images.*{shown}.*--merge-labels"):
+    with pytest.raises(DataError, match=f"no training images.*{shown}.*`merge_labels=True`"):
         index(root)
     found = index(root, merge_labels=True)
     assert set(found.classes) == {"bar", train}
@@ -510,7 +510,7 @@ def test_index__names_the_twin_of_a_class_with_one_image(tree) -> None:
 def test_index__reads_the_folders_that_are_asked_for(tree) -> None:
     names = [f"p{p}/{c}/{i}.png" for p in range(3) for c in ("ill", "well") for i in range(2)]
     root = tree({name: seed for seed, name in enumerate(names)})
-    with pytest.raises(DataError, match="--classes-from inner"):
+    with pytest.raises(DataError, match="`classes_from='inner'`"):
         index(root)
     assert index(root, classes_from="inner").classes == ("ill", "well")
     assert index(root, classes_from="outer").classes == ("p0", "p1", "p2")

@@ -191,7 +191,7 @@ def test_read_layout__leaves_out_what_lies_above_the_inner_folders() -> None:
 
 
 def test_read_layout__refuses_inner_folders_that_are_not_there() -> None:
-    with pytest.raises(DataError, match="--classes-from inner needs folders"):
+    with pytest.raises(DataError, match="`classes_from='inner'` needs folders"):
         _read(_files("cat", "dog"), "inner")
 
 

@@ -127,7 +127,9 @@ def test_index__parquet_split_words_and_the_column_that_is_passed_over(
     pq.write_table(pa.table(columns | {"fold": [i % 5 for i in range(24)]}), path)
     assert index(path, cache=tmp_path / "cache").split_made
     pq.write_table(pa.table(columns | {"set": ["A"] * 24}), path)
-    with pytest.raises(DataError, match=r"unknown split 'a' in column 'set'.*--split-column none"):
+    with pytest.raises(
+        DataError, match=r"unknown split 'a' in column 'set'.*`split_column='none'`"
+    ):
         index(path, cache=tmp_path / "cache")
     found = index(path, split_column="none", cache=tmp_path / "cache")
     assert (len(found), found.split_made) == (24, True)
@@ -222,7 +224,7 @@ def bad_parquet(path: Path, **columns: list[object]) -> Path:
         (lambda p: bad_parquet(p / "e.parquet", image=pa.array([], pa.binary()), label=[]), {},
          "'.*e.parquet' has no rows"),
         (lambda p: bad_parquet(p / "e.parquet", image=[pictures(1)[0][0]], kind=["cat"]), {},
-         r"no label column that can be told by its name; it has 'image', 'kind': .*--label-column"),
+         r"no label column that can be told by its name; it has 'image', 'kind': .*`label_column`"),
         (lambda p: write_parquet(p / "e.parquet", pictures(4)), {"label_column": "lable"},
          "no column 'lable'.*Did you mean 'label'"),
         (lambda p: write_parquet(p / "e.parquet", pictures(4)), {"image_column": "imgae"},

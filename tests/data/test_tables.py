@@ -45,7 +45,7 @@ def test_list_table__finds_the_columns(folder, header, delimiter) -> None:
 def test_list_table__takes_the_columns_named(folder) -> None:
     path = _write(folder, "id,where,kind\n" + "".join(f"{n},{n},{c}\n" for n, c in ROWS))
     assert _found(path, image_column="where", label_column="kind") == PLAIN
-    with pytest.raises(DataError, match=r"no label column .* name it with --label-column"):
+    with pytest.raises(DataError, match=r"no label column .* name it with `label_column`"):
         list_table(path, image_column="where")
     with pytest.raises(DataError, match=r"no column 'wher'.*Did you mean 'where'"):
         list_table(path, image_column="wher")
@@ -137,7 +137,7 @@ def test_list_table__refuses_bad_tables(folder, text, message) -> None:
 
 
 def test_list_table__refuses_columns_of_a_table_without_header(folder) -> None:
-    with pytest.raises(DataError, match="has no header line, so --image-column 'x'"):
+    with pytest.raises(DataError, match="has no header line, so `image_column` 'x'"):
         list_table(_write(folder, "cat/1.png,a\n"), image_column="x")
 
 
@@ -221,7 +221,9 @@ def test_list_table__the_split_column_can_be_named_or_passed_over(folder) -> Non
     sides = ["train", "test", "train"]
     rows = [f"{n},{c},{s},x\n" for (n, c), s in zip(ROWS, sides, strict=True)]
     path = _write(folder, "image,label,side,set\n" + "".join(rows))
-    with pytest.raises(DataError, match=r"unknown split 'x' in column 'set'.*--split-column none"):
+    with pytest.raises(
+        DataError, match=r"unknown split 'x' in column 'set'.*`split_column='none'`"
+    ):
         list_table(path)
     assert [s for _, _, s in _found(path, split_column="side")] == sides
     for none in ("none", ""):

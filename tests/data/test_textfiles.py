@@ -43,7 +43,7 @@ def test_names_a_file__what_exists_is_a_file_whatever_it_is_called(tmp_path, mon
 )
 def test_names_a_file__a_file_that_is_not_there_is_no_text(tmp_path, monkeypatch, given) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"no such file of text.*--literal"):
+    with pytest.raises(DataError, match=r"no such file of text.*`literal=True`"):
         names_a_file(given)
 
 

@@ -109,8 +109,8 @@ def test_index_texts__reads_utf_16_by_its_mark_and_says_so(tmp_path) -> None:
 
 
 BAD = [
-    ("text,kind", [("a b", "x")], {}, r"no label column .* name it with --label$"),
-    ("a,label", [("a b", "x")], {}, r"no text column .* name it with --text .*--image-column"),
+    ("text,kind", [("a b", "x")], {}, r"no label column .* name it with `label`$"),
+    ("a,label", [("a b", "x")], {}, r"no text column .* name it with `text` .*`image_column`"),
     ("text,label", [("a b", "x")], {"text_column": "txt"}, "no column 'txt'; .*Did you mean 'text'"),
     ("text,label", [("a b", "x")], {"split_column": "side"}, "no column 'side'"),
     ("text,label", [("a b", "x")], {"label_column": "text"}, "name the same column"),
@@ -162,7 +162,9 @@ def test_index_texts__numbers_of_folds_are_no_split(tmp_path) -> None:
     assert index.split_made
     assert any("column 'fold' holds numbers of folds" in note for note in index.notes)
     odd = [(t, c, "A") for t, c in ROWS]
-    with pytest.raises(DataError, match=r"unknown split 'A' in column 'set'.*--split-column none"):
+    with pytest.raises(
+        DataError, match=r"unknown split 'A' in column 'set'.*`split_column='none'`"
+    ):
         index_texts(_csv(tmp_path, *odd, header="text,label,set"))
     assert index_texts(
         _csv(tmp_path, *odd, header="text,label,set"), split_column="none"

@@ -212,9 +212,9 @@ def test_judged__a_near_tie_may_fall_either_way_and_nan_never() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"to": "onxx"}, InputError, "--to onxx is not known: choose from onnx, torchscript"),
-        ({"takes": "images"}, InputError, "--takes images is not known"),
-        ({"n_check": 0}, InputError, "--n-check must be at least 1"),
+        ({"to": "onxx"}, InputError, "`to` onxx is not known: choose from onnx, torchscript"),
+        ({"takes": "images"}, InputError, "`takes` images is not known"),
+        ({"n_check": 0}, InputError, "`n_check` must be at least 1"),
         ({"images": "nowhere"}, DataError, "nowhere"),
     ],
 )
@@ -236,7 +236,9 @@ def test_export__pictures_that_cannot_be_read_are_told(run: Run, tmp_path: Path)
 def test_export__a_file_that_is_there_stays(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "m.pt"
     out.write_text("mine")
-    with pytest.raises(OutputError, match=r"exists already: choose another --out, or add --force"):
+    with pytest.raises(
+        OutputError, match=r"exists already: choose another `out`, or add `force=True`"
+    ):
         export(run, to="torchscript", out=out)
     assert out.read_text() == "mine"
     export(run, to="torchscript", out=out, n_check=1, force=True)
@@ -252,10 +254,10 @@ def test_export__images_that_are_gone_are_told(run: Run, tmp_path: Path) -> None
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
     write_sums(tmp_path / "run")
     other = Run(tmp_path / "run")
-    with pytest.raises(DataError, match=r"was not made here.*--images FOLDER"):
+    with pytest.raises(DataError, match=r"was not made here.*`images='FOLDER'`"):
         export(other, out=tmp_path / "m.onnx")
     remember(other.folder, Origin(data=str(tmp_path / "gone")))
-    with pytest.raises(DataError, match=r"gone.*--images FOLDER"):
+    with pytest.raises(DataError, match=r"gone.*`images='FOLDER'`"):
         export(other, out=tmp_path / "m.onnx")
 
 

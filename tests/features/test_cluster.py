@@ -173,7 +173,7 @@ def test_ahead__raises_what_its_source_raises() -> None:
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("127.0.0.1:1", r"--address 127.0.0.1:1 cannot be reached \(.*refused\): start a cluster"),
+        ("127.0.0.1:1", r"`address` 127.0.0.1:1 cannot be reached \(.*refused\): start a cluster"),
         ("no.such.host.invalid:6379", "cannot be reached"),
         ("127.0.0.1:99999", "cannot be reached"),
         ("ray://127.0.0.1:10001", "must be HOST:PORT or auto; got 'ray://127.0.0.1:10001'"),

@@ -114,7 +114,7 @@ def test_extract__pools_and_mirrors_as_asked(
 
 
 def test_extract__unknown_pooling_is_an_input_error(records: list[Record]) -> None:
-    with pytest.raises(InputError, match="--pooling 'min' is unknown"):
+    with pytest.raises(InputError, match="`pooling` 'min' is unknown"):
         extract(records, object(), pooling="min")  # type: ignore[arg-type]
 
 
@@ -388,7 +388,7 @@ def test_extract__killed_and_resumed_ends_bit_equal(
 def test_extract__unknown_device_is_an_input_error(
     records: list[Record], small_net: Backbone, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="--device warp9 cannot be used here"):
+    with pytest.raises(InputError, match="`device` warp9 cannot be used here"):
         extract(records, small_net, device="warp9", cache=tmp_path)
 
 

@@ -422,5 +422,5 @@ def test_parse__anything_else_is_one_line(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "-3d", "3 fortnights", "nan", "1e9d"])
 def test_parse_age__refuses(text: str) -> None:
-    with pytest.raises(InputError, match="--older-than must be an age such as 30d"):
+    with pytest.raises(InputError, match="`older_than` must be an age such as 30d"):
         parse_age(text)

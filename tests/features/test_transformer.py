@@ -172,7 +172,7 @@ def test_any_module__of_timm_takes_what_its_classifier_is_given(pictures: Any) -
     paths = pictures[0][:3]
     model = timm.create_model("test_efficientnet", num_classes=7)
     model.train()
-    found = headstart.features(model, paths, batch_size=2)
+    found = headstart.extract_features(model, paths, batch_size=2)
     assert model.training
     assert model.bn1.training
     model.eval()
@@ -181,7 +181,9 @@ def test_any_module__of_timm_takes_what_its_classifier_is_given(pictures: Any) -
     with torch.no_grad():
         expected = model.forward_head(model.forward_features(batch), pre_logits=True)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(headstart.features(model, batch), found, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        headstart.extract_features(model, batch), found, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_any_module__of_torchvision_with_its_transform(pictures: Any) -> None:
@@ -189,13 +191,15 @@ def test_any_module__of_torchvision_with_its_transform(pictures: Any) -> None:
     weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
     model = torchvision.models.resnet18(weights=None).eval()
     with pytest.raises(InputError, match=r"ResNet is not known: give transform=weights.transforms"):
-        headstart.features(model, paths)
-    found = headstart.features(model, paths, layer="layer2.1", transform=weights.transforms())
+        headstart.extract_features(model, paths)
+    found = headstart.extract_features(
+        model, paths, layer="layer2.1", transform=weights.transforms()
+    )
     batch = torch.stack([weights.transforms()(Image.open(p).convert("RGB")) for p in paths])
     body = nn.Sequential(*list(model.children())[:6])
     with torch.no_grad():
         np.testing.assert_allclose(found, body(batch).mean((2, 3)), rtol=1e-4, atol=1e-5)
-    assert headstart.features(model, batch).shape == (2, 512)
+    assert headstart.extract_features(model, batch).shape == (2, 512)
 
 
 def test_any_module__of_ones_own() -> None:
@@ -204,17 +208,17 @@ def test_any_module__of_ones_own() -> None:
     images = torch.randn(5, 3, 20, 20)
     with torch.no_grad():
         expected = trunk(images).mean((2, 3))
-    np.testing.assert_allclose(headstart.features(trunk, images), expected, atol=1e-5)
-    by_max = headstart.features(trunk, images, layer="1", pooling="max")
+    np.testing.assert_allclose(headstart.extract_features(trunk, images), expected, atol=1e-5)
+    by_max = headstart.extract_features(trunk, images, layer="1", pooling="max")
     with torch.no_grad():
         np.testing.assert_allclose(by_max, trunk[:2](images).amax((2, 3)), atol=1e-5)
-    half = headstart.features(trunk.to(torch.bfloat16), images)
+    half = headstart.extract_features(trunk.to(torch.bfloat16), images)
     np.testing.assert_allclose(half, expected, atol=0.05)
     square = Preprocessing(
         size_px=20, crop_pct=1, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1)
     )
     picture = np.full((40, 30, 3), 255, np.uint8)
-    assert headstart.features(trunk.float(), [picture], transform=square).shape == (1, 5)
+    assert headstart.extract_features(trunk.float(), [picture], transform=square).shape == (1, 5)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +237,7 @@ def test_any_module__wrong_input(
     model: Any, images: Any, options: Any, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
-        headstart.features(model, images, **options)
+        headstart.extract_features(model, images, **options)
 
 
 def test_package__is_callable_and_still_a_package(net: Any) -> None:
@@ -242,6 +246,6 @@ def test_package__is_callable_and_still_a_package(net: Any) -> None:
     assert headstart.features.Features is headstart.Features
     batch = torch.zeros(1, 3, 64, 64)
     tap = net.taps[0]
-    found = headstart.features(net.module, batch, layer=tap.name)
+    found = headstart.extract_features(net.module, batch, layer=tap.name)
     expected = pool(tapped_forward(net, batch, [tap.name])[tap.name], tap)
     np.testing.assert_allclose(found, expected, rtol=1e-5)

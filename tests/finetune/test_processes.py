@@ -89,7 +89,7 @@ def test_own_device__one_device_is_not_for_several(
     for name, value in SECOND.items():
         monkeypatch.setenv(name, value)
     assert own_device("cpu") == "cpu"
-    with pytest.raises(InputError, match=f"--device {device} is one device, and there are 2") as e:
+    with pytest.raises(InputError, match=f"`device` {device} is one device, and there are 2") as e:
         own_device(device)
     assert e.value.is_shared  # the first of its machine tells it
 

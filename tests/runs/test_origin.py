@@ -70,7 +70,7 @@ def test_similar__does_not_open_the_data_of_a_stranger(
         raise AssertionError("it was opened")
 
     monkeypatch.setattr(headstart.data, "index", opened)
-    with pytest.raises(DataError, match="--data") as caught:
+    with pytest.raises(DataError, match="`data`") as caught:
         similar(stranger(data=data), shapes / "bars" / "00.png", cache=store)
     assert str(caught.value).isprintable()
 
@@ -91,7 +91,7 @@ def test_similar__other_data_than_the_runs_is_not_remembered(
     run = stranger()
     picture = other / "bars" / "00.png"
     similar(run, picture, k=1, data=str(other), cache=store)
-    with pytest.raises(DataError, match="--data"):
+    with pytest.raises(DataError, match="`data`"):
         similar(run, picture, k=1, cache=store)
 
 
@@ -99,14 +99,14 @@ def test_similar__does_not_open_the_split_file_of_a_stranger(
     stranger: Callable[..., Run], shapes: Path, store: Path
 ) -> None:
     run = stranger(split="/dev/zero")
-    with pytest.raises(DataError, match="--split"):
+    with pytest.raises(DataError, match="`split`"):
         similar(run, shapes / "bars" / "00.png", data=str(shapes), cache=store)
 
 
 def test_encoder__of_a_stranger_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     evil = tmp_path / "encoder"
-    with pytest.raises(RunError, match="--encoder"):
+    with pytest.raises(RunError, match="`encoder`"):
         require_encoder(tmp_path, evil)
     # A run of one's own whose model names another encoder than it was fitted with.
     (tmp_path / "own").mkdir()

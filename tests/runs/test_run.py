@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from PIL import Image
 
 import headstart
@@ -308,3 +309,50 @@ def test_model__scores_are_the_linear_form_of_unit_rows(run: Run) -> None:
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     np.testing.assert_allclose(model.scores(X), unit @ model.coef.T + model.intercept, rtol=1e-5)
     np.testing.assert_allclose(model.probabilities(X).sum(axis=1), 1)
+
+
+def test_predict_proba__agrees_with_predict_and_has_columns_as_classes(
+    run: Run, shapes: Path
+) -> None:
+    files = sorted(shapes.rglob("*.png"))[:5]
+    P = run.predict_proba(files)
+    assert P.shape == (5, len(run.classes_))
+    np.testing.assert_allclose(P.sum(axis=1), 1, atol=1e-6)
+    assert list(run.classes_[P.argmax(axis=1)]) == [p.label for p in run.predict(files)]
+
+
+def test_score__is_the_share_that_predict_gets_right(run: Run, shapes: Path) -> None:
+    files = sorted(shapes.rglob("*.png"))[:8]
+    y = [path.parent.name for path in files]
+    right = [p.label == label for p, label in zip(run.predict(files), y, strict=True)]
+    assert run.score(files, y) == pytest.approx(np.mean(right))
+    with pytest.raises(DataError, match="one class an image: got 7 for 8"):
+        run.score(files, y[:-1])
+
+
+def test_predict_proba__names_an_image_that_cannot_be_read(run: Run, shapes: Path) -> None:
+    with pytest.raises(DataError, match="cannot be classified"):
+        run.predict_proba([sorted(shapes.rglob("*.png"))[0], b"no image"])
+
+
+def test_run__its_figures_are_those_of_the_predictions(run: Run) -> None:
+    told = run.test_predictions()
+    right = [p.predicted == p.label for p in told]
+    assert run.accuracy.value == pytest.approx(np.mean(right))
+    assert run.accuracy.low <= run.accuracy.value <= run.accuracy.high
+    assert run.confusion_matrix.sum() == len(told)
+    assert np.trace(run.confusion_matrix) == sum(right)
+    mistakes = run.mistakes()
+    assert len(mistakes) == len(told) - sum(right)
+    assert [m.probability for m in mistakes] == sorted(
+        (m.probability for m in mistakes), reverse=True
+    )
+    frame = run.to_dataframe()
+    assert list(frame.columns) == ["name", "label", "predicted", "probability", "correct"]
+    assert frame["correct"].tolist() == right
+
+
+def test_run__in_a_notebook_it_shows_the_sentence(run: Run) -> None:
+    shown = run._repr_html_()
+    assert "<script" not in shown
+    assert escape(run.sentence) in shown

@@ -80,7 +80,7 @@ def test_make_rule__unlike_begins_between_photographs_and_digits(indexed: Index)
 
 @pytest.mark.parametrize("distance", [0.0, -1.0, math.inf])
 def test_make_rule__refuses_a_distance_that_is_none(indexed: Index, distance: float) -> None:
-    with pytest.raises(InputError, match="--distance must be above 0"):
+    with pytest.raises(InputError, match="`distance` must be above 0"):
         make_rule(indexed, distance, {})
 
 

@@ -83,5 +83,5 @@ def test_compare_backbones__measures_accuracy_and_cost(
 def test_compare_backbones__refuses_one_name_twice_and_none(
     twice: bool, indexed: Index, tiny: Backbone
 ) -> None:
-    with pytest.raises(InputError, match="--backbones takes one or more different names"):
+    with pytest.raises(InputError, match="`backbones` takes one or more different names"):
         compare_backbones(indexed, [tiny, dataclasses.replace(tiny)] if twice else [])

@@ -26,5 +26,5 @@ def test_compact_backbone__seed_decides_the_weights() -> None:
 
 
 def test_compact_backbone__refuses_images_too_small() -> None:
-    with pytest.raises(InputError, match="16 px or more; --size is 8"):
+    with pytest.raises(InputError, match="16 px or more; `size_px` is 8"):
         compact_backbone(8)

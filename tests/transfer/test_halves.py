@@ -52,7 +52,7 @@ def test_split_classes__an_image_of_both_halves_is_in_neither() -> None:
 
 def test_split_classes__needs_four_classes() -> None:
     three = dataclasses.replace(FOUR, records=FOUR.records[:9])
-    with pytest.raises(DataError, match=r"--halves needs 4 classes or more.*x has 3"):
+    with pytest.raises(DataError, match=r"`halves` needs 4 classes or more.*x has 3"):
         split_classes(three)
 
 

@@ -85,9 +85,9 @@ def test_measure_profile__one_block_at_most_on_request(
     ("options", "error", "words"),
     [
         ({"taps": ["nothing"]}, BackboneError, "has no tap 'nothing'"),
-        ({"taps": []}, InputError, "--taps names no layer"),
-        ({"normalize": "l1"}, InputError, "--normalise 'l1' is unknown"),
-        ({"pooling": "min"}, InputError, "--pooling 'min' is unknown"),
+        ({"taps": []}, InputError, "`taps` names no layer"),
+        ({"normalize": "l1"}, InputError, "`normalize` 'l1' is unknown"),
+        ({"pooling": "min"}, InputError, "`pooling` 'min' is unknown"),
     ],
 )
 def test_measure_profile__says_what_is_wrong(

@@ -175,7 +175,7 @@ def test_agreements__a_score_that_is_the_same_for_all_has_no_order() -> None:
 
 
 def test_rank__bad_arguments_are_told(indexed: Index, tiny: Backbone) -> None:
-    with pytest.raises(InputError, match="--per must be backbone or tap"):
+    with pytest.raises(InputError, match="`per` must be backbone or tap"):
         rank(indexed, [tiny], per="layer")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no backbone to score"):
         rank(indexed, [])

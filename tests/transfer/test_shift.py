@@ -150,5 +150,5 @@ def test_measure_shift__a_missing_class_is_named(indexed: Index, tiny: Backbone)
         measure_shift(indexed, red, tiny)
     with pytest.raises(DataError, match="the source has no images of 'blue', which the target has"):
         measure_shift(red, indexed, tiny)
-    with pytest.raises(InputError, match="--seeds must be one or more different seeds"):
+    with pytest.raises(InputError, match="`seeds` must be one or more different seeds"):
         measure_shift(indexed, indexed, tiny, seeds=())

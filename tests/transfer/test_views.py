@@ -70,5 +70,5 @@ def test_views__are_compared_and_kept(fitter: ViewFitter, indexed: Index, cache:
 
 @pytest.mark.parametrize("n", [0, 1, 65])
 def test_view_arms__refuses(n: int) -> None:
-    with pytest.raises(InputError, match="--views must be from 2 to 64"):
+    with pytest.raises(InputError, match="`n_views` must be from 2 to 64"):
         view_arms(n)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from headstart.backbones.loading import at_size, load
     from headstart.backbones.preprocessing import normalise, to_uint8, transform
-    from headstart.backbones.shortlist import Entry, catalogue
+    from headstart.backbones.shortlist import Entry, catalogue, list_backbones
     from headstart.backbones.tapped import TappedModule, pool, tapped_forward
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "catalogue",
     "imagenet_classes",
     "known_names",
+    "list_backbones",
     "load",
     "measure_complexity",
     "normalise",
@@ -49,7 +50,7 @@ __all__ = [
 
 _NAMES_OF = {
     "architectures": ("known_names",),
-    "shortlist": ("Entry", "catalogue"),
+    "shortlist": ("Entry", "catalogue", "list_backbones"),
     "complexity": ("Complexity", "measure_complexity"),
     "imagenet": ("ClassProbability", "imagenet_classes", "pred", "predict_imagenet"),
     "loading": ("at_size", "load"),

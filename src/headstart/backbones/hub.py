@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from headstart.backbones.architectures import Architecture, timm_cfg, torchvision_weights
-from headstart.errors import WeightsError, one_line
+from headstart.errors import WeightsError, argument, one_line
 from headstart.files import digest_file
 from headstart.home import provide_home
 
@@ -53,7 +53,7 @@ def fetch_published(arch: Architecture) -> tuple[Path, str]:
         return _fetch_url(cfg.url, arch), cfg.url
     raise WeightsError(
         f"no weights are published for {arch.full_name}: give a local file with "
-        f"--weights FILE --arch {arch.full_name}, or choose from headstart backbones"
+        f"{argument('weights', 'FILE')} {argument('arch', arch.full_name)}, or choose from headstart backbones"
     )
 
 
@@ -160,7 +160,7 @@ def _no_network(url: str, arch: Architecture, reason: str) -> WeightsError:
     return WeightsError(
         f"the weights of {arch.full_name} are not on this machine and {urlsplit(url).hostname} "
         f"cannot be reached: there is no network ({one_line(reason, limit=80)}). Give a local file "
-        f"with --weights FILE --arch {arch.full_name}, or take --backbone embedded"
+        f"with {argument('weights', 'FILE')} {argument('arch', arch.full_name)}, or take {argument('backbone', 'embedded')}"
     )
 
 
@@ -168,5 +168,5 @@ def _not_downloaded(url: str, arch: Architecture, error: Exception) -> WeightsEr
     return WeightsError(
         f"the weights of {arch.full_name} could not be downloaded from {one_line(url)} "
         f"({one_line(str(error), limit=120)}). Try again, give a local file with "
-        f"--weights FILE --arch {arch.full_name}, or take --backbone embedded"
+        f"{argument('weights', 'FILE')} {argument('arch', arch.full_name)}, or take {argument('backbone', 'embedded')}"
     )

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.backbone import Backbone
-from headstart.errors import BackboneError, DataError
+from headstart.errors import BackboneError, DataError, argument
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +104,7 @@ def check_imagenet(backbone: Backbone) -> None:
     if backbone.taps[-1].n_features != N_CLASSES or backbone.taps[-1].name == "pooled":
         raise BackboneError(
             f"{backbone.name} has no classifier for ImageNet's {N_CLASSES} classes; "
-            f"--backbone embedded has one"
+            f"{argument('backbone', 'embedded')} has one"
         )
 
 

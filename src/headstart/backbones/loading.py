@@ -13,7 +13,7 @@ from headstart.backbones.backbone import Backbone, Preprocessing
 from headstart.backbones.fitting import build_with
 from headstart.backbones.taps import find_taps
 from headstart.backbones.weights import digest_weights, read_weights
-from headstart.errors import BackboneError, WeightsError, one_line
+from headstart.errors import BackboneError, WeightsError, argument, one_line
 from headstart.home import expand
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
     if weights is None:
         if arch is not None:
             raise BackboneError(
-                f"--arch {one_line(arch)} says what a weight file holds: give the file with "
-                f"--weights, or the name alone with --backbone"
+                f"{argument('arch')} {one_line(arch)} says what a weight file holds: give the file with "
+                f"{argument('weights')}, or the name alone with {argument('backbone')}"
             )
         if name != "embedded":
             _resolve(name)
@@ -127,8 +127,8 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
     shown = one_line(str(weights))
     if arch is None:
         raise BackboneError(
-            f"--weights {shown} needs --arch NAME, the architecture of the weights in it "
-            f"(for example --arch resnet50)"
+            f"{argument('weights')} {shown} needs {argument('arch')} NAME, the architecture of the weights in it "
+            f"(for example {argument('arch', 'resnet50')})"
         )
     _resolve(arch)
     if not expand(weights).exists():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from headstart.errors import BackboneError, did_you_mean, one_line
+from headstart.errors import BackboneError, argument, did_you_mean, one_line
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ def published_results(names: Sequence[str] | None = None) -> list[Published]:
         if name not in known:
             raise BackboneError(
                 f"torchvision publishes no figures of {one_line(name, limit=80)!r}."
-                f"{did_you_mean(name, known)} headstart complexity --all shows all that there are"
+                f"{did_you_mean(name, known)} {argument('all', True)} shows all that there are"
             )
     found = [_published(name, models.get_model_weights(name).DEFAULT) for name in names or known]
     return sorted(found, key=lambda p: (p.giga_macs, p.name))

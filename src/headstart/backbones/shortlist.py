@@ -117,6 +117,33 @@ def catalogue() -> list[Entry]:
     ]
 
 
+def list_backbones(text: str = "") -> list[str]:
+    """Names of pretrained networks that :func:`headstart.load_backbone` takes.
+
+    Parameters
+    ----------
+    text : str, default ""
+        Part of the name, in any case. Empty: the shortlist, without what torchvision and timm
+        have besides.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> headstart.list_backbones()[0]
+    'embedded'
+    >>> headstart.list_backbones("convnext_tiny")[0]     # doctest: +SKIP
+    'convnext_tiny'
+    """
+    from headstart.backbones.architectures import known_names
+
+    if not text:
+        return [entry.name for entry in catalogue()]
+    return [name for name in known_names() if text.lower() in name.lower()]
+
+
 def _is_here(row: dict[str, Any]) -> bool:
     """Whether one of the row's weight files is in the cache that its library would look in."""
     if row["source"] == "PyPI":

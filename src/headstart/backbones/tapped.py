@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from headstart.backbones.backbone import Tap
 from headstart.backbones.tracing import first_tensor
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, argument
 
 if TYPE_CHECKING:
     from headstart.backbones.backbone import Backbone
@@ -76,7 +76,7 @@ def as_map(value: Tensor, tap: Tap) -> Tensor:
     if side * side != patches.shape[1]:
         raise BackboneError(
             f"tap {tap.name!r} gives {patches.shape[1]} tokens, which form no square: "
-            "take --pooling average or max"
+            f"take {argument('pooling')} average or max"
         )
     return patches.transpose(1, 2).reshape(len(patches), -1, side, side)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import WeightsError, one_line
+from headstart.errors import WeightsError, argument, one_line
 from headstart.home import expand
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     shown = one_line(str(path))
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise WeightsError(f"the weight file {shown} {what}; --weights needs a file")
+        raise WeightsError(f"the weight file {shown} {what}; {argument('weights')} needs a file")
     try:
         with path.open("rb") as file:
             head = file.read(9)
@@ -165,7 +165,7 @@ def fit_weights(module: nn.Module, state: Mapping[str, Tensor], *, shown: str, a
     if problem:
         raise WeightsError(
             f"the weights in {shown} do not fit {arch}: {problem}. "
-            f"Check --arch; headstart backbones lists architectures"
+            f"Check {argument('arch')}; headstart backbones lists architectures"
         )
     module.load_state_dict(dict(state), strict=False)
 

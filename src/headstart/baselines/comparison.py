@@ -18,7 +18,7 @@ from headstart.baselines.pixels import fit_neighbours, tiny_images
 from headstart.baselines.settings import SiftSettings
 from headstart.baselines.words import answer, detail, row_of
 from headstart.data import training_records
-from headstart.errors import DataError
+from headstart.errors import DataError, argument
 from headstart.heads import OutputLayer
 from headstart.probe import fit_best, training_folds
 from headstart.progress import Progress, silent
@@ -68,8 +68,8 @@ class _Task:
         self.test: tuple[Record, ...] = self.indexed.test
         if not self.test:
             raise DataError(
-                f"{self.indexed.root.name} has no test images: name some with --split, or let "
-                "Headstart hold some out with --test-size"
+                f"{self.indexed.root.name} has no test images: name some with {argument('split')}, or let "
+                f"Headstart hold some out with {argument('test_size')}"
             )
         self.y = np.array([r.label for r in self.train])
         self.truth = np.array([r.label for r in self.test])

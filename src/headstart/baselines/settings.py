@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 
 N_BINS = 4  # a SIFT descriptor has 4 x 4 cells of 8 directions
 MIN_PATCH_PX = 8
@@ -47,14 +47,14 @@ class SiftSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least("--step", self.step_px, 1)
+        _at_least(argument("step_px"), self.step_px, 1)
         for patch in self.patches_px or (0,):
-            _at_least("--patches", patch, MIN_PATCH_PX)
+            _at_least(argument("patches_px"), patch, MIN_PATCH_PX)
         _at_least("longest_px", self.longest_px, max(self.patches_px))
         for words in self.n_words or (0,):
-            _at_least("--words", words, 2)
-        _at_least("--levels", self.n_levels, 1)
-        _at_least("--gaussians", self.n_gaussians, 1)
+            _at_least(argument("n_words"), words, 2)
+        _at_least(argument("n_levels"), self.n_levels, 1)
+        _at_least(argument("n_gaussians"), self.n_gaussians, 1)
 
     def grid(self) -> dict[str, Any]:
         """The part that decides the descriptors, JSON-able."""

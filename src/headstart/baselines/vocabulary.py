@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.baselines.descriptors import Descriptors
 from headstart.baselines.sift import root_sift
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 
 Floats = NDArray[np.float32]
 
@@ -87,7 +87,7 @@ def fit_vocabulary(sample: Floats, n_words: int, seed: int) -> Floats:
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    _require(len(sample), n_words, f"a vocabulary of {n_words} words", "--words")
+    _require(len(sample), n_words, f"a vocabulary of {n_words} words", argument("n_words"))
     kmeans = MiniBatchKMeans(
         n_words, batch_size=_BATCH, n_init=1, max_iter=30, random_state=seed
     ).fit(sample)
@@ -115,7 +115,7 @@ def fit_mixture(
     from sklearn.mixture import GaussianMixture
 
     wanted = f"a mixture of {n_gaussians} Gaussians"
-    _require(len(sample), max(n_gaussians, n_components), wanted, "--gaussians")
+    _require(len(sample), max(n_gaussians, n_components), wanted, argument("n_gaussians"))
     pca = PCA(n_components, random_state=seed).fit(sample)
     mean = np.asarray(pca.mean_, np.float32)
     axes = np.asarray(pca.components_.T, np.float32)
@@ -147,5 +147,5 @@ def _require(n: int, n_parts: int, wanted: str, option: str) -> None:
     if n < least:
         raise InputError(
             f"{wanted} needs {least:,} descriptors or more; the training images give {n:,}: "
-            f"take a smaller {option}, a smaller --step, or more images"
+            f"take a smaller {option}, a smaller {argument('step_px')}, or more images"
         )

@@ -14,7 +14,8 @@ from typer.exceptions import TyperException
 import headstart
 from headstart.cli import several, streams
 from headstart.cli.console import echo_json
-from headstart.errors import HeadstartError, visible
+from headstart.cli.flags import as_flag
+from headstart.errors import HeadstartError, visible, worded
 from headstart.home import provide_home
 
 app = typer.Typer(
@@ -163,7 +164,10 @@ def run(argv: list[str]) -> int:
         if debug:
             raise
         return _fail(
-            str(error), error.exit_code, as_json="--json" in argv, is_own=not error.is_shared
+            worded(str(error), as_flag),
+            error.exit_code,
+            as_json="--json" in argv,
+            is_own=not error.is_shared,
         )
     except SystemExit as ended:  # other processes did the work, and told it
         return ended.code if isinstance(ended.code, int) else 1

@@ -35,7 +35,7 @@ def backbones(
 
         headstart backbones convnext
     """
-    from headstart.backbones import catalogue, known_names
+    from headstart.backbones import catalogue, list_backbones
 
     entries = catalogue()
     if find is None:
@@ -45,8 +45,9 @@ def backbones(
         else:
             _show(entries)
         return
-    names = [name for name in known_names() if find.lower() in name.lower()]
+    names = list_backbones(find)
     if not names:
+        from headstart.backbones import known_names
         from headstart.errors import BackboneError, did_you_mean
 
         hint = did_you_mean(find, known_names())

@@ -9,6 +9,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import console, echo_json, parse_numbers, progress_bars
+from headstart.cli.flags import note_line
 
 if TYPE_CHECKING:
     from headstart.runs.extracting import Extracted
@@ -115,7 +116,7 @@ def _show(done: Extracted) -> None:
     if done.classes:
         say(f"classes: {name_classes(done.classes)}")
     for note in done.notes:
-        say(f"note: {one_line(note, limit=600)}")
+        say(note_line(note))
     if made.images_per_s:
         speed = f"in {made.seconds:,.0f} s, {made.images_per_s:,.0f} a second"
         say(f"computed  {made.n_forward:,} passes by {made.engine}, {speed}")

@@ -68,6 +68,12 @@ def fit(
     c: Annotated[
         str | None, typer.Option("--C", help="Values of the SVM's C to try, such as 0.1,1,10.")
     ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="Judge every layer by SVMs, also with many images and classes."
+        ),
+    ] = False,
     precision: options.Precision = "auto",
     device: options.Device = None,
     text: Texts.text = None,
@@ -120,6 +126,7 @@ def fit(
         "classes_from": classes_from,
         "merge_labels": merge_labels,
         "n_folds": folds,
+        "exact": exact,
         "precision": precision,
         "device": device,
     }

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.errors import InputError, one_line
+from headstart.cli.flags import note_line
+from headstart.errors import InputError
 from headstart.files import require_file, require_folder
 from headstart.home import expand
 
@@ -184,4 +185,4 @@ def show_data(index: Index | TextIndex, progress: Shown) -> None:
     progress.say(f"classes: {name_classes(index.classes)}")
     out = console(stderr=True)
     for note in index.notes:
-        out.print(f"note: {one_line(note, limit=600)}", markup=False, soft_wrap=True)
+        out.print(note_line(note), markup=False, soft_wrap=True)

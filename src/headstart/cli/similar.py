@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import answer_with_page, progress_bars
+from headstart.cli.flags import note_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,4 +96,4 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
         table.add_row(str(number), *map(one_line, row))
     out.print(table)
     for note in found["notes"]:
-        out.print(f"note: {note}", markup=False, soft_wrap=True)
+        out.print(note_line(note), markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from headstart.cli.flags import note_line
 from headstart.data.labels import name_classes
 from headstart.data.records import UNEVEN
 from headstart.errors import one_line
@@ -40,7 +41,7 @@ def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             [_group(g) for g in groups if g["conflicting"] and not g["straddles"]],
         )
     for note in [*(data.get("notes") or ()), *(metrics.get("notes") or ())]:
-        yield f"note: {one_line(note, limit=600)}"
+        yield note_line(note)
 
 
 def noun(metrics: Mapping[str, Any]) -> str:
@@ -146,7 +147,10 @@ def runs_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _cell(candidate: Mapping[str, Any], *, is_known: bool) -> str:
     tie = "~" if candidate["tie"] and is_known else " "
     mark = "*" if candidate["chosen"] else tie
-    text = f"{100 * candidate['cv']['value']:.1f} {mark}" if is_known else f"– {mark}"
+    value = f"{100 * candidate['cv']['value']:.1f}"
+    if candidate.get("screened"):
+        return f"({value})"
+    text = f"{value} {mark}" if is_known else f"– {mark}"
     return f"[bold]{text}[/bold]" if candidate["chosen"] else text
 
 
@@ -165,4 +169,4 @@ def finetuning_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             yield f"curves: {finding['sentence']}"
     yield tuned["sentence"]
     if tuned["reason"] and tuned["validation"]:
-        yield f"note: {one_line(tuned['reason'])}"
+        yield note_line(tuned["reason"])

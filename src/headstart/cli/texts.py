@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PANEL = "Texts"
 # Options of images that a table of texts has no use for, as the person types them.
 _FOR_IMAGES = {
+    "exact": "--exact",
     "backbone": "--backbone",
     "resolutions": "--resolutions",
     "split": "--split",

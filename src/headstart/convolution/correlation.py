@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import InputError, did_you_mean
+from headstart.errors import InputError, argument, did_you_mean
 
 Padding = Literal["zeros", "reflect", "none"]
 PADDINGS: tuple[Padding, ...] = ("zeros", "reflect", "none")
@@ -141,10 +141,10 @@ def describe_variant(
 def _check(size: tuple[int, ...], side: int, stride: int, padding: str, dilation: int) -> None:
     if padding not in PADDINGS:
         raise InputError(
-            f"--padding must be {', '.join(PADDINGS[:-1])} or {PADDINGS[-1]}; got {padding!r}."
+            f"{argument('padding')} must be {', '.join(PADDINGS[:-1])} or {PADDINGS[-1]}; got {padding!r}."
             f"{did_you_mean(padding, PADDINGS)}"
         )
-    for option, value in (("--stride", stride), ("--dilation", dilation)):
+    for option, value in ((argument("stride"), stride), (argument("dilation"), dilation)):
         if value < 1:
             raise InputError(f"{option} must be 1 or more; got {value}")
     span = dilation * (side - 1) + 1

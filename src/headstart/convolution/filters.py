@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import BackboneError, InputError
+from headstart.errors import BackboneError, InputError, argument
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -105,7 +105,7 @@ def feature_maps(backbone: Backbone, image: Image.Image, tap: str, n_maps: int) 
     if named.kind == "vector":
         maps = [t.name for t in backbone.taps if t.kind != "vector"]
         raise InputError(
-            f"--tap {tap} gives a vector, which is no map; {backbone.name} has maps at: "
+            f"{argument('tap')} {tap} gives a vector, which is no map; {backbone.name} has maps at: "
             f"{', '.join(maps) or 'no tap'}"
         )
     crop = to_uint8(image, backbone.preprocessing)

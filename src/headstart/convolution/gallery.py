@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from headstart.errors import InputError, one_line
+from headstart.errors import InputError, argument, one_line
 
 Values = tuple[tuple[float, ...], ...]
 
@@ -103,31 +103,33 @@ def parse_kernel(text: str) -> Kernel:
     divided = re.fullmatch(r"\s*1\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*[×x*]\s*(\[.*)", text, re.DOTALL)
     divisor, typed = (float(divided[1]), divided[2]) if divided else (1.0, text)
     if divisor == 0:
-        raise InputError(f"--kernel is divided by zero: got {one_line(text, limit=80)!r}")
+        raise InputError(
+            f"{argument('kernel')} is divided by zero: got {one_line(text, limit=80)!r}"
+        )
     try:
         rows = json.loads(typed)
     except (ValueError, RecursionError):
         rows = None
     if not isinstance(rows, list) or not rows or not all(isinstance(r, list) and r for r in rows):
         raise InputError(
-            f"--kernel takes rows of numbers in brackets, {example}; got {one_line(text, limit=80)!r}"
+            f"{argument('kernel')} takes rows of numbers in brackets, {example}; got {one_line(text, limit=80)!r}"
         )
     for row in rows:
         for value in row:
             if not _is_number(value):
                 raise InputError(
-                    f"--kernel takes finite numbers, {example}; got {one_line(repr(value), limit=40)}"
+                    f"{argument('kernel')} takes finite numbers, {example}; got {one_line(repr(value), limit=40)}"
                 )
     widths = sorted({len(row) for row in rows})
     if widths != [len(rows)]:
         shown = " or ".join(map(str, widths))
         raise InputError(
-            f"--kernel must be square; got {len(rows)} "
+            f"{argument('kernel')} must be square; got {len(rows)} "
             f"{'row' if len(rows) == 1 else 'rows'} of {shown} numbers"
         )
     if len(rows) % 2 == 0:
         raise InputError(
-            f"--kernel must have an odd side, so that it has a middle; got {len(rows)} x {len(rows)}"
+            f"{argument('kernel')} must have an odd side, so that it has a middle; got {len(rows)} x {len(rows)}"
         )
     values = tuple(tuple(float(v) for v in row) for row in rows)
     return Kernel(name="yours", values=values, divisor=divisor)

@@ -19,7 +19,7 @@ from headstart.data.tables import (
     find_split,
     usual_form,
 )
-from headstart.errors import DataError, did_you_mean, one_line
+from headstart.errors import DataError, argument, did_you_mean, one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,7 +114,7 @@ def _side(value: Any, column: str, part: Part) -> tuple[str, str]:
         return SPLIT_WORDS[word], ""
     return "", (
         f"unknown split {shown(word, 40)} in column {shown(column, 40)}; expected train, val or test "
-        "(--split-column none makes a split)"
+        f"({argument('split_column', 'none')} makes a split)"
     )
 
 
@@ -144,7 +144,7 @@ def _columns(
     if image_column is None and not usual and len(byte_columns) > 1:
         raise DataError(
             f"{shown(name)} has {counted(len(byte_columns), 'column')} of bytes "
-            f"({some(byte_columns)}): name that of the images with --image-column"
+            f"({some(byte_columns)}): name that of the images with {argument('image_column')}"
         )
     label = schema.names[find_column(table, label_column, LABEL_NAMES, "label")]
     split = find_split(table, split_column)

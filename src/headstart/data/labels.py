@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from headstart.data.duplicates import merge_groups
 from headstart.data.sources import counted, shown
+from headstart.errors import argument
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ MISSING = frozenset(
 )
 """What programs and people write where there is no label, as `label_key` gives it."""
 
-MERGE_HINT = "--merge-labels (merge_labels=True in Python)"
+MERGE_HINT = argument("merge_labels", True)
 N_GROUPS = 3
 ALPHABETS = "letters of another alphabet"
 _NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})(e[+-]?\d{1,3})?", re.ASCII)

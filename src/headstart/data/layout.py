@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from headstart.data.labels import label_key
 from headstart.data.sources import SPLIT_WORDS, shown, some
-from headstart.errors import DataError
+from headstart.errors import DataError, argument
 
 CLASSES_FROM = ("auto", "outer", "inner")
 """Which folders name the classes: told by the layout, the outermost, or those inside these."""
@@ -238,7 +238,9 @@ def _refuse_splits(tree: _Tree, splits: dict[str, str]) -> None:
     if len(set(splits.values())) < 2 and not (has_train and others):
         return
     named = some(list(splits), n=_N_NAMED)
-    way_through = "if these folders are the classes, say so with --classes-from outer"
+    way_through = (
+        f"if these folders are the classes, say so with {argument('classes_from', 'outer')}"
+    )
     if others:
         raise DataError(
             f"{shown(tree.root)} has split folders ({named}) beside {some(others)}, which "
@@ -289,7 +291,7 @@ def _by_inner(tree: _Tree, outer: Layout) -> Layout:
     inside = [_inside(path) for path in outer.paths]
     if not any(inside):
         raise DataError(
-            f"{shown(tree.root)}: --classes-from inner needs folders with images inside "
+            f"{shown(tree.root)}: {argument('classes_from', 'inner')} needs folders with images inside "
             f"{some(outer.classes)}, and there are none: leave the option out"
         )
     found = Layout([[name] if name else [] for name in inside], outer.splits, outer.source)
@@ -330,7 +332,7 @@ def _refuse_nested(tree: _Tree, found: Layout) -> None:
             raise DataError(
                 f"{shown(tree.root)}: the folder {shown(path[0])} would be a class, and holds a "
                 f"folder {shown(again)}, which is a class beside it: move {shown(path[0])} away if "
-                "it is a copy or a part of the data; if it is a class, give --classes-from outer"
+                f"it is a copy or a part of the data; if it is a class, give {argument('classes_from', 'outer')}"
             )
 
 
@@ -352,8 +354,8 @@ def _refuse_repeated(tree: _Tree, found: Layout) -> None:
     outer, inner = found.classes, sorted(spelling[key] for key in repeated)
     raise DataError(
         f"{shown(tree.root)}: the folders {some(outer)} hold folders of the same names "
-        f"({some(inner)}), and either could be the classes: give --classes-from inner for classes "
-        f"such as {shown(inner[0])}, or --classes-from outer for classes such as {shown(outer[0])}"
+        f"({some(inner)}), and either could be the classes: give {argument('classes_from', 'inner')} for classes "
+        f"such as {shown(inner[0])}, or {argument('classes_from', 'outer')} for classes such as {shown(outer[0])}"
     )
 
 

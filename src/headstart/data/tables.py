@@ -16,7 +16,7 @@ from headstart.data.decode import is_image_name
 from headstart.data.delimited import Rows, find_delimiter, numbers, read_rows
 from headstart.data.sources import SPLIT_WORDS, Listed, Listing, counted, shown, some
 from headstart.data.tablenames import find_files, is_there
-from headstart.errors import DataError, did_you_mean, one_line
+from headstart.errors import DataError, argument, did_you_mean, one_line
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet", ".pq"})
 SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"})
@@ -56,8 +56,8 @@ NO_COLUMN = ("", "none")
 
 # Where a table was taken for the other kind.
 _OTHERWISE = {
-    "image": " (for a table of texts, name their column with --text)",
-    "text": " (for a table of images, name their column with --image-column)",
+    "image": f" (for a table of texts, name their column with {argument('text')})",
+    "text": f" (for a table of images, name their column with {argument('image_column')})",
 }
 # A Parquet file may have this many cells, and more if it has as many bytes.
 _MOST_CELLS = 10_000_000
@@ -125,9 +125,9 @@ def find_columns(
     if not table.header:
         named = None if split_column in NO_COLUMN else split_column
         for option, name in (
-            ("--image-column", image_column),
-            ("--label-column", label_column),
-            ("--split-column", named),
+            (argument("image_column"), image_column),
+            (argument("label_column"), label_column),
+            (argument("split_column"), named),
         ):
             if name is not None:
                 raise DataError(
@@ -187,7 +187,7 @@ def list_table(
     return Listing(root, source, items, notes=notes + ([note] if note else []))
 
 
-def find_split(table: Table, asked: str | None, option: str = "--split-column") -> int:
+def find_split(table: Table, asked: str | None, option: str = argument("split_column")) -> int:
     """Position of the split column; -1 where there is none or it is to be passed over.
 
     A column called ``fold`` with numbers is one of cross-validation, which is made here: it is passed
@@ -218,7 +218,7 @@ def notes_on_columns(
     columns: Columns,
     label: str | None,
     split: str | None,
-    option: str = "--label-column",
+    option: str = argument("label_column"),
 ) -> list[str]:
     """What was decided on columns that nobody named."""
     found = []
@@ -261,7 +261,11 @@ def split_words(table: Table, column: int, images: Sequence[str]) -> list[str]:
             raise DataError(
                 f"{_at(table, row)}: unknown split {shown(word)}{name}; expected train, val or test."
                 f"{did_you_mean(word.lower(), SPLIT_WORDS)}"
-                + (" For a split made here, give --split-column none" if name else "")
+                + (
+                    f" For a split made here, give {argument('split_column', 'none')}"
+                    if name
+                    else ""
+                )
             )
         if split is None:
             raise DataError(

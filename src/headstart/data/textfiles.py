@@ -8,7 +8,7 @@ from pathlib import Path
 from headstart.data.delimited import MOST_CHARACTERS
 from headstart.data.sources import missing_path, shown
 from headstart.data.texttables import JSON_SUFFIXES
-from headstart.errors import DataError
+from headstart.errors import DataError, argument
 from headstart.home import expand
 
 TABLES = JSON_SUFFIXES | {".csv", ".tsv", ".parquet", ".pq"}
@@ -39,7 +39,7 @@ def names_a_file(given: Path | str) -> bool:
         if isinstance(given, str) and "/" not in given:
             raise DataError(
                 f"{shown(text)} is a folder, and a run on texts takes texts and files: name the files in "
-                "it, or give --literal to classify the word itself"
+                f"it, or give {argument('literal', True)} to classify the word itself"
             )
         raise DataError(
             f"{shown(text)} is a folder, and a run on texts takes texts and files: name the files in it"
@@ -52,7 +52,9 @@ def names_a_file(given: Path | str) -> bool:
         or _LIKE_A_PATH.fullmatch(text.strip())
     ):
         reason = missing_path(path, what="file of text")
-        raise DataError(f"{reason} To classify the words themselves, give --literal")
+        raise DataError(
+            f"{reason} To classify the words themselves, give {argument('literal', True)}"
+        )
     return False
 
 

@@ -26,7 +26,7 @@ from headstart.data.tables import (
     split_words,
 )
 from headstart.data.texttables import TEXT_NAMES, TEXT_SUFFIXES, at, looks_like_texts, read_texts
-from headstart.errors import DataError
+from headstart.errors import DataError, argument
 from headstart.home import expand
 from headstart.progress import Progress, silent
 
@@ -215,15 +215,19 @@ def _read(path: Path, text: str | None, label: str | None, split: str | None) ->
             f"{shown(path)} is no table of texts: expected a .csv, .tsv, .jsonl or .parquet file"
         )
     table = read_texts(path)
-    at_text = find_column(table, text, TEXT_NAMES, "text", "--text")
-    at_label = find_column(table, label, [*LABEL_NAMES, *MORE_LABEL_NAMES], "label", "--label")
+    at_text = find_column(table, text, TEXT_NAMES, "text", argument("text"))
+    at_label = find_column(
+        table, label, [*LABEL_NAMES, *MORE_LABEL_NAMES], "label", argument("label")
+    )
     at_split = find_split(table, split)
     if at_text == at_label:
-        raise DataError(f"{shown(path)}: --text and --label name the same column: choose two")
+        raise DataError(
+            f"{shown(path)}: {argument('text')} and {argument('label')} name the same column: choose two"
+        )
     _require_full(table, at_text)
     _require_full(table, at_label)
     columns = Columns(image=-1, label=at_label, split=at_split)
-    notes = [*table.notes, *notes_on_columns(table, columns, label, split, "--label")]
+    notes = [*table.notes, *notes_on_columns(table, columns, label, split, argument("label"))]
     notes += _check_labels(table, at_label)
     if table.encoding == "utf-16":
         notes.append(f"{shown(path.name)} is not UTF-8; it was read as UTF-16, as its mark says")
@@ -288,5 +292,5 @@ def _check_classes(found: TextIndex, records: Sequence[TextRecord]) -> None:
         raise DataError(
             f"{shown(found.root)}, column {shown(found.label_column, 60)} has {len(counts):,} "
             f"different labels in {len(records):,} rows (first: "
-            f"{shown(records[0].label, 60)}): name the column of the classes with --label"
+            f"{shown(records[0].label, 60)}): name the column of the classes with {argument('label')}"
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from headstart.backbones import normalise
 from headstart.data import find_images, read_rgb
-from headstart.errors import DataError, HeadstartError, InputError
+from headstart.errors import DataError, HeadstartError, InputError, argument
 from headstart.export.network import Classifier, FromPictures
 from headstart.features.pixels import crops
 from headstart.progress import Progress, silent
@@ -128,7 +128,9 @@ def check_file(
             predicted.append(p)
         progress("check the file", i + 1, len(images))
     if not found:
-        raise DataError("no image to check the file with can be read: give others with --images")
+        raise DataError(
+            f"no image to check the file with can be read: give others with {argument('images')}"
+        )
     return _judged(
         runtime,
         np.array(found),
@@ -198,7 +200,7 @@ def find_check_images(
             indexed = index_of(run, progress=progress)
         except DataError as error:
             raise DataError(
-                f"{error} (or give any pictures to check the file with: --images FOLDER)"
+                f"{error} (or give any pictures to check the file with: {argument('images', 'FOLDER')})"
             ) from error
         found = [record.path for record in indexed.test or indexed.records]
     chosen = np.unique(np.linspace(0, len(found) - 1, num=min(n, len(found))).round().astype(int))
@@ -266,4 +268,4 @@ def check_count(n: int) -> None:
     InputError
     """
     if n < 1:
-        raise InputError(f"--n-check must be at least 1, got {n}")
+        raise InputError(f"{argument('n_check')} must be at least 1, got {n}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import OutputError, one_line
+from headstart.errors import OutputError, argument, one_line
 from headstart.export.card import card_text
 from headstart.export.checking import Check, check_count, check_file, find_check_images
 from headstart.export.facts import SUFFIXES, check_choices, facts_of
@@ -173,6 +173,8 @@ def _check_free(path: Path, card: Path, *, force: bool) -> None:
     for file in (path, card):
         shown = one_line(str(file))
         if file.is_dir():
-            raise OutputError(f"--out {shown} is a folder: give the name of a file")
+            raise OutputError(f"{argument('out')} {shown} is a folder: give the name of a file")
         if file.exists() and not force:
-            raise OutputError(f"{shown} exists already: choose another --out, or add --force")
+            raise OutputError(
+                f"{shown} exists already: choose another {argument('out')}, or add {argument('force', True)}"
+            )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import headstart
-from headstart.errors import InputError, one_line
+from headstart.errors import InputError, argument, one_line
 
 if TYPE_CHECKING:
     from headstart.export.network import Classifier
@@ -26,7 +26,10 @@ def check_choices(to: str, takes: str) -> None:
     ------
     InputError
     """
-    for flag, value, known in (("--to", to, tuple(SUFFIXES)), ("--takes", takes, get_args(Takes))):
+    for flag, value, known in (
+        (argument("to"), to, tuple(SUFFIXES)),
+        (argument("takes"), takes, get_args(Takes)),
+    ):
         if value not in known:
             raise InputError(
                 f"{flag} {one_line(value)} is not known: choose from {', '.join(known)}"

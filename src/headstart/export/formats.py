@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.export.crop import Crop, cut_out, onnx_text
 from headstart.export.facts import OUTPUT
 from headstart.export.network import Classifier, FromPictures
@@ -69,7 +69,7 @@ def onnx_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) 
     if model.ByteSize() > ONNX_LIMIT_BYTES:
         raise InputError(
             f"the network has {model.ByteSize() / 2**30:.1f} GiB of weights and an ONNX file holds "
-            "2 GiB: take --to torchscript or --to safetensors"
+            f"2 GiB: take {argument('to', 'torchscript')} or {argument('to', 'safetensors')}"
         )
     onnx.checker.check_model(model)
     payload: bytes = model.SerializeToString()
@@ -89,8 +89,8 @@ def need_onnx() -> None:
     missing = [name for name in wanted if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"--to onnx needs {' and '.join(missing)}: pip install 'headstart[onnx]', or take "
-            "--to torchscript"
+            f"{argument('to', 'onnx')} needs {' and '.join(missing)}: pip install 'headstart[onnx]', or take "
+            f"{argument('to', 'torchscript')}"
         )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import HeadstartError, InputError, OutputError, one_line
+from headstart.errors import HeadstartError, InputError, OutputError, argument, one_line
 from headstart.export.card import card_text
 from headstart.export.facts import source_of
 from headstart.files import write_atomically
@@ -138,7 +138,7 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
             is_open = not public and not api.model_info(repository).private
             if is_open:
                 raise InputError(
-                    f"{repository} is there already and public: add --public, or choose another name"
+                    f"{repository} is there already and public: add {argument('public', True)}, or choose another name"
                 )
             api.upload_folder(
                 repo_id=repository, folder_path=folder, commit_message="headstart push"
@@ -161,7 +161,7 @@ def check_repository(repository: str) -> None:
     is_name = len(parts) == 2 and all(REPOSITORY.fullmatch(part) for part in parts)
     if not is_name or "--" in repository or ".." in repository:
         raise InputError(
-            f"--repo {one_line(repository)} is no name of a repository: give owner/name, of letters, "
+            f"{argument('repo')} {one_line(repository)} is no name of a repository: give owner/name, of letters, "
             "digits, '.', '_' and '-'"
         )
 

@@ -1,17 +1,12 @@
-"""One-pass extraction of pooled features, and the store that keeps them.
-
-The package can be called: ``headstart.features(model, images)`` are the features of a network of one's
-own (:func:`headstart.features.any_module.features`).
-"""
+"""One-pass extraction of pooled features, and the store that keeps them."""
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headstart.features.any_network import extract_features
     from headstart.features.cluster import extract_on_cluster
     from headstart.features.extraction import (
         Extraction,
@@ -33,6 +28,7 @@ _HOMES = {
     "Features": "transformer",
     "cache_folder": "store",
     "extract": "extraction",
+    "extract_features": "any_network",
     "extract_on_cluster": "cluster",
     "feature_key": "extraction",
     "stream_converted": "extraction",
@@ -47,6 +43,7 @@ __all__ = [
     "Features",
     "cache_folder",
     "extract",
+    "extract_features",
     "extract_on_cluster",
     "feature_key",
     "stream_converted",
@@ -58,15 +55,3 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-class _Room(ModuleType):
-    """A package that is also a function, as ``headstart.features`` is the name of both."""
-
-    def __call__(self, *given: Any, **options: Any) -> Any:
-        from headstart.features.any_module import features
-
-        return features(*given, **options)
-
-
-sys.modules[__name__].__class__ = _Room

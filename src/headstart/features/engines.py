@@ -30,7 +30,7 @@ from torch import nn
 
 from headstart.backbones import Preprocessing
 from headstart.backbones.tapped import Pooling, TappedModule
-from headstart.errors import InputError, one_line
+from headstart.errors import InputError, argument, one_line
 from headstart.files import mark_used, whole_folder
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def pick_device(asked: str | None = None) -> str:
         torch.empty(1, device=asked)
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError...
         raise InputError(
-            f"--device {one_line(asked)} cannot be used here: this machine has {pick_device()}"
+            f"{argument('device')} {one_line(asked)} cannot be used here: this machine has {pick_device()}"
         ) from error
     return asked
 

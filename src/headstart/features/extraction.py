@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headstart.backbones import Preprocessing, at_size
 from headstart.backbones.tapped import POOLINGS, Pooling
 from headstart.data import Picture, Source
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.features.engines import (
     PRECISIONS,
     Engine,
@@ -180,10 +180,12 @@ def check_options(precision: str, pooling: str) -> None:
     """
     if precision not in PRECISIONS:
         raise InputError(
-            f"--precision {precision!r} is unknown: choose from {', '.join(PRECISIONS)}"
+            f"{argument('precision')} {precision!r} is unknown: choose from {', '.join(PRECISIONS)}"
         )
     if pooling not in POOLINGS:
-        raise InputError(f"--pooling {pooling!r} is unknown: choose from {', '.join(POOLINGS)}")
+        raise InputError(
+            f"{argument('pooling')} {pooling!r} is unknown: choose from {', '.join(POOLINGS)}"
+        )
 
 
 def at_resolutions(backbone: Backbone, resolutions: Sequence[int] | None, **how: Any) -> Network:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.errors import InputError, StoreError, one_line
+from headstart.errors import InputError, StoreError, argument, one_line
 from headstart.features.compaction import compact
 from headstart.features.inventory import KINDS, Features, Inventory, Item, shards_in
 from headstart.features.shards import map_shard
@@ -110,7 +110,7 @@ def prunable(inventory: Inventory, backbone: str | None) -> list[Item]:
     if not found:
         there = ", ".join(sorted({f.arch for f in inventory.features})) or "none"
         raise InputError(
-            f"--backbone {one_line(backbone)}: the store has no features of it; it has: {there}"
+            f"{argument('backbone')} {one_line(backbone)}: the store has no features of it; it has: {there}"
         )
     return found
 
@@ -177,7 +177,7 @@ def parse_age(text: str) -> float:
     days = _parsed(text, _DAYS)
     if days is None:
         raise InputError(
-            f"--older-than must be an age such as 30d, 12h or 1y; got {one_line(text)!r}"
+            f"{argument('older_than')} must be an age such as 30d, 12h or 1y; got {one_line(text)!r}"
         )
     return days * 86400
 
@@ -197,7 +197,9 @@ def parse_bytes(text: str) -> int:
     """
     size = _parsed(re.sub(r"i?b$", "", text.strip(), flags=re.IGNORECASE), _BYTES)
     if size is None:
-        raise InputError(f"--to must be a size such as 5GB or 800MB; got {one_line(text)!r}")
+        raise InputError(
+            f"{argument('to')} must be a size such as 5GB or 800MB; got {one_line(text)!r}"
+        )
     return int(size)
 
 

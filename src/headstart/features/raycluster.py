@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from headstart.errors import HeadstartError, InputError, one_line
+from headstart.errors import HeadstartError, InputError, argument, one_line
 from headstart.features.engines import n_cores
 
 logger = logging.getLogger(__name__)
@@ -54,21 +54,23 @@ class Cluster:
             Ray is not installed, a value is wrong, or nothing answers at the address.
         """
         if importlib.util.find_spec("ray") is None:
-            raise InputError('--engine ray needs the extra ray: pip install "headstart[ray]"')
+            raise InputError(
+                f"{argument('engine', 'ray')} needs the extra ray: pip install 'headstart[ray]'"
+            )
         if self.n_workers is not None and self.n_workers < 1:
-            raise InputError(f"--workers must be 1 or more; got {self.n_workers}")
+            raise InputError(f"{argument('n_workers')} must be 1 or more; got {self.n_workers}")
         if self.address in (None, "auto"):
             return
         address = one_line(str(self.address))
         host, colon, port = address.rpartition(":")
         if not colon or not port.isdigit() or "/" in host:
-            raise InputError(f"--address must be HOST:PORT or auto; got {address!r}")
+            raise InputError(f"{argument('address')} must be HOST:PORT or auto; got {address!r}")
         try:
             _greet(host.strip("[]"), int(port))
         except (OSError, OverflowError, ValueError) as error:
             raise InputError(
-                f"--address {address} cannot be reached ({one_line(str(error), limit=80)}): start a "
-                "cluster with `ray start --head`, or leave --address out"
+                f"{argument('address')} {address} cannot be reached ({one_line(str(error), limit=80)}): start a "
+                f"cluster with `ray start --head`, or leave {argument('address')} out"
             ) from None
 
 
@@ -220,7 +222,7 @@ def _crew(cluster: Cluster, device: str | None, *, is_local: bool) -> Crew:
     chosen = device or ("cuda" if n_gpus else "cpu")
     if chosen.startswith("cuda"):
         if not n_gpus:
-            raise InputError(f"--device {one_line(chosen)}: the Ray cluster has no GPU")
+            raise InputError(f"{argument('device')} {one_line(chosen)}: the Ray cluster has no GPU")
         each = min(n["CPU"] // max(1, n["GPU"]) for n in nodes if n.get("GPU"))
         n_workers = min(cluster.n_workers or n_gpus, n_gpus)
         # Ray shows each worker its own GPU alone.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import StoreError
+from headstart.errors import StoreError, argument
 from headstart.files import digest_file, write_atomically
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _batch(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) 
         if not np.isfinite(halves).all():
             raise StoreError(
                 f"features of tap {tap!r} are not finite (or above 65,504): the weights or the "
-                "precision do not suit this network; try --precision float32"
+                f"precision do not suit this network; try {argument('precision', 'float32')}"
             )
         flat = pa.array(halves.reshape(-1), pa.float16())
         columns[tap] = pa.FixedSizeListArray.from_arrays(flat, halves.shape[1])

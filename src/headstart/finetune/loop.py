@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart.augment import Policy, jensen_shannon
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, argument
 from headstart.finetune import batchnorm
 from headstart.finetune.averaging import Ema, l2_sp_penalty
 from headstart.finetune.batches import (
@@ -273,7 +273,11 @@ class Loop:
         position, settings = self.position, self.settings
         if position.epoch == 1 and position.step == 0:
             cause = "the first step already: the weights, the data or the precision are at fault"
-            remedy = "take --precision float32" if settings.precision != "float32" else "check them"
+            remedy = (
+                f"take {argument('precision', 'float32')}"
+                if settings.precision != "float32"
+                else "check them"
+            )
         else:
             cause = f"the learning rate {settings.lr:g} is probably too high"
             remedy = f"try {settings.lr / 10:g}"

@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headstart import errors
-from headstart.errors import HeadstartError, InputError, one_line
+from headstart.errors import HeadstartError, InputError, argument, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -292,11 +292,11 @@ def own_device(device: str) -> str:
     if device == "cuda":
         text = (
             f"{here.local_size} processes on this machine need as many GPUs, and it has {n}: start "
-            "as many as there are GPUs, or add --device cpu"
+            f"as many as there are GPUs, or add {argument('device', 'cpu')}"
         )
     else:
         text = (
-            f"--device {one_line(device)} is one device, and there are {here.local_size} processes "
+            f"{argument('device')} {one_line(device)} is one device, and there are {here.local_size} processes "
             "on this machine: leave it out, or give cuda or cpu"
         )
     error = InputError(text)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.progress import Progress, silent
 
 Floats = NDArray[np.float64]
@@ -134,7 +134,7 @@ def range_test(
     if stopped == "out of batches" and len(losses) < MIN_STEPS:
         raise InputError(
             f"a range test needs {MIN_STEPS} or more batches, got {len(losses)}: "
-            "take a smaller --batch-size"
+            f"take a smaller {argument('batch_size')}"
         )
     return _judge(rates[: len(losses)], np.array(losses), stopped)
 

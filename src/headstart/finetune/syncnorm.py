@@ -16,7 +16,7 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.finetune.folding import after_norm
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def synced(network: nn.Module, processes: Processes) -> Iterator[None]:
         if type(layer) not in _KNOWN:
             raise InputError(
                 f"BatchNorm layers of the class {type(layer).__name__} cannot take their statistics "
-                "over several processes: take --bn source, or one process"
+                f"over several processes: take {argument('bn', 'source')}, or one process"
             )
     try:
         for layer in layers:

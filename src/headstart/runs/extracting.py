@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.data import training_records
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.progress import Progress, silent
 from headstart.runs.settings import PRECISIONS, SIZES_PX, require, require_layout
 
@@ -65,20 +65,29 @@ class ExtractSettings:
 
     def __post_init__(self) -> None:
         require_layout(self.classes_from)
-        require(self.engine in ENGINES, "--engine", " or ".join(ENGINES), self.engine)
+        require(self.engine in ENGINES, argument("engine"), " or ".join(ENGINES), self.engine)
         require(
-            self.precision in PRECISIONS, "--precision", " or ".join(PRECISIONS), self.precision
+            self.precision in PRECISIONS,
+            argument("precision"),
+            " or ".join(PRECISIONS),
+            self.precision,
         )
         if self.resolutions is not None:
             low, high = SIZES_PX
             good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)
-            require(good, "--resolutions", f"pixels from {low} to {high}", self.resolutions)
+            require(good, argument("resolutions"), f"pixels from {low} to {high}", self.resolutions)
         if self.engine == "local":
-            for option, value in (("--address", self.address), ("--workers", self.n_workers)):
+            for option, value in (
+                (argument("address"), self.address),
+                (argument("n_workers"), self.n_workers),
+            ):
                 if value is not None:
-                    raise InputError(f"{option} is for --engine ray")
+                    raise InputError(f"{option} is for {argument('engine', 'ray')}")
         require(
-            self.n_workers is None or self.n_workers >= 1, "--workers", "1 or more", self.n_workers
+            self.n_workers is None or self.n_workers >= 1,
+            argument("n_workers"),
+            "1 or more",
+            self.n_workers,
         )
 
 
@@ -239,5 +248,5 @@ def _precision(s: ExtractSettings, indexed: Index, backbone: Backbone, root: Pat
 def _refuse_memory(data: str) -> None:
     if data.startswith("memory://"):
         raise InputError(
-            "memory:// lies in this process alone, which no worker can reach: take --engine local"
+            f"memory:// lies in this process alone, which no worker can reach: take {argument('engine', 'local')}"
         )

@@ -16,13 +16,15 @@ from headstart.runs.job import Job
 from headstart.runs.measure import Watch, unwatched
 from headstart.runs.origin import Origin, remember
 from headstart.runs.run import Run
-from headstart.runs.settings import FitSettings
+from headstart.runs.settings import FitSettings, settings_from, with_fields
+from headstart.runs.text.settings import TextSettings
 
 if TYPE_CHECKING:
     from headstart.runs.finetuning import OnEpoch
     from headstart.runs.training_plan import Asked
 
 
+@with_fields(FitSettings, TextSettings)
 def fit(
     data: str | Path,
     *,
@@ -87,7 +89,7 @@ def fit(
         from headstart.runs.text.fit import fit_texts
 
         return fit_texts(data, out=out, force=force, cache=cache, progress=progress, **settings)
-    chosen = FitSettings(data=str(data), **settings)
+    chosen = settings_from(FitSettings, str(data), settings)
     job = Job(
         settings=chosen,
         out=expand(out) if out is not None else free_name(chosen.data),
@@ -99,6 +101,7 @@ def fit(
     return _carry_out(job, force=force)
 
 
+@with_fields(FitSettings)
 def train(
     data: str | Path,
     asked: Asked,
@@ -133,7 +136,7 @@ def train(
     """
     from headstart.features import cache_folder
 
-    chosen = FitSettings(data=str(data), **settings)
+    chosen = settings_from(FitSettings, str(data), settings)
     name = free_name(chosen.data, suffix=f"-finetune-{asked.settings.regime}")
     job = Job(
         settings=chosen,

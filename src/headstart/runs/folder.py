@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import OutputError, RunError, one_line
+from headstart.errors import OutputError, RunError, argument, one_line
 from headstart.files import held, is_held, sync_folder, write_atomically
 from headstart.runs.regular import read_regular
 from headstart.runs.shape import misfit
@@ -64,14 +64,18 @@ def check_output(out: Path, *, force: bool) -> None:
     bring_back(out)
     if out.exists():
         if not force:
-            raise OutputError(f"{out} exists already: choose another --out, or add --force")
+            raise OutputError(
+                f"{out} exists already: choose another {argument('out')}, or add {argument('force', True)}"
+            )
         if not out.is_dir() or (any(out.iterdir()) and not (out / "run.json").is_file()):
-            raise OutputError(f"{out} is not a run folder: --force replaces only run folders")
+            raise OutputError(
+                f"{out} is not a run folder: {argument('force', True)} replaces only run folders"
+            )
     try:
         _try_parent(out)
     except OSError as error:
         raise OutputError(
-            f"cannot write in {one_line(str(out.parent))} ({error.strerror}): choose another --out"
+            f"cannot write in {one_line(str(out.parent))} ({error.strerror}): choose another {argument('out')}"
         ) from error
 
 
@@ -113,7 +117,7 @@ def staged(out: Path, *, force: bool) -> Iterator[Path]:
     except OSError as error:
         if error.errno in _DISK:
             raise OutputError(
-                f"cannot write {out} ({error.strerror}): free some space or choose another --out"
+                f"cannot write {out} ({error.strerror}): free some space or choose another {argument('out')}"
             ) from error
         raise
     finally:
@@ -179,7 +183,7 @@ def _publish(scratch: Path, out: Path, *, force: bool) -> None:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise OutputError(
                 f"{out} was made meanwhile by another run, which is left as it is: choose another "
-                "--out; what was computed is in the cache"
+                f"{argument('out')}; what was computed is in the cache"
             ) from error
         raise
     sync_folder(out.parent)

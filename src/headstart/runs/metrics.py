@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.sources import counted, some
+from headstart.errors import argument
 from headstart.heads import (
     Interval,
     accuracy_interval,
@@ -251,7 +252,21 @@ def _leading(results: Results) -> Interval | None:
 
 def notes(results: Results) -> list[str]:
     """What a person should know about the choice itself."""
-    return [*_few_notes(results), *cost_notes(results.settings.Cs, results.chosen.scores)]
+    return [
+        *_few_notes(results),
+        *_screening_notes(results),
+        *cost_notes(results.settings.Cs, results.chosen.scores),
+    ]
+
+
+def _screening_notes(results: Results) -> list[str]:
+    """How many candidates were judged by ridge classifiers alone."""
+    n = sum(c.scores.is_screened for c in results.candidates)
+    if not n:
+        return []
+    said = f"{n} of {len(results.candidates)} candidates were ruled out by ridge classifiers"
+    remedy = f"{argument('exact', True)} judges all by SVMs"
+    return [f"{said}, whose accuracies are in brackets: {remedy}"]
 
 
 def _few_notes(results: Results) -> list[str]:
@@ -285,7 +300,9 @@ def cost_notes(tried: Sequence[float], scores: Scores) -> list[str]:
     side = {0: "smallest", len(ordered) - 1: "largest"}.get(ordered.index(scores.C))
     if side is None or (side == "smallest" and accuracy[0] == accuracy[1]):
         return []
-    return [f"the chosen C = {scores.C:g} is the {side} of those tried: widen them with --C"]
+    return [
+        f"the chosen C = {scores.C:g} is the {side} of those tried: widen them with {argument('Cs')}"
+    ]
 
 
 def _cross_validated(candidate: Candidate) -> Interval:
@@ -347,7 +364,8 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
         "cv": as_json(_cross_validated(c)),
         "cv_by_C": list(c.scores.accuracy_by_C),
         "difference": as_json(choice.differences[i]),
-        "tie": choice.ties[i],
+        "tie": choice.ties[i] and not c.scores.is_screened,
+        "screened": c.scores.is_screened,
         "chosen": i == choice.chosen,
         "best": i == choice.best,
         "baseline": i == results.baseline,

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import DataError, HeadstartError, RunError, one_line
+from headstart.errors import DataError, HeadstartError, RunError, argument, one_line
 from headstart.files import mark_used, write_atomically
 from headstart.home import cache_folder, expand
 from headstart.runs.regular import read_regular
@@ -92,7 +92,7 @@ def require_origin(run: Run, *, data: str | None = None, split: str | None = Non
         raise DataError(
             f"{one_line(str(run.folder))} was not made here, so its data is not opened unasked; it "
             f"names {one_line(said['data'], limit=120)}: say once where its data is with headstart similar "
-            "RUN IMAGE --data FOLDER"
+            f"RUN IMAGE --data FOLDER"
         )
     if split is None and known is not None:
         split = known.split
@@ -100,7 +100,7 @@ def require_origin(run: Run, *, data: str | None = None, split: str | None = Non
         raise DataError(
             f"{one_line(str(run.folder))} was not made here, so its split file is not opened "
             f"unasked; it names {one_line(str(said['split']), limit=120)}: give the split file with "
-            "--split"
+            f"{argument('split')}"
         )
     return Origin(data=data, split=split)
 
@@ -118,7 +118,7 @@ def require_encoder(folder: Path, named: Path) -> Path:
         raise RunError(
             f"{one_line(str(folder))} was not made here, and the sentence encoder that it names, "
             f"{one_line(str(named), limit=120)}, is not opened unasked, because one can run code: "
-            "give its folder once with headstart predict --encoder"
+            f"give its folder once with headstart predict {argument('encoder')}"
         )
     return Path(known.encoder)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import visible
+from headstart.errors import RunError, visible
 from headstart.files import write_atomically
 
 if TYPE_CHECKING:
@@ -18,6 +19,58 @@ if TYPE_CHECKING:
 
 # The last two are full-width forms, which some spreadsheets take for = and @.
 _STARTS = frozenset("=+-@\t\r\n＝＠")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestPrediction:
+    """What a model said of one test example.
+
+    Attributes
+    ----------
+    name, label, predicted : str
+        The example, its class, and the most probable class.
+    probability : float
+        Of `predicted`.
+    """
+
+    __test__ = False  # pytest takes the name for a test's
+
+    name: str
+    label: str
+    predicted: str
+    probability: float
+
+
+def read_test_predictions(folder: Path) -> list[TestPrediction]:
+    """What `write_test_predictions` wrote in a run folder.
+
+    Raises
+    ------
+    RunError
+        ``predictions.csv`` is missing or damaged.
+    """
+    from headstart.runs.regular import read_regular
+
+    try:
+        text = read_regular(folder, "predictions.csv").decode("utf-8", "surrogateescape")
+        header, *rows = csv.reader(io.StringIO(text))
+        classes = [_as_written(cell)[2:-1] for cell in header[3:]]
+        return [
+            TestPrediction(
+                name=_as_written(name),
+                label=_as_written(label),
+                predicted=_as_written(predicted),
+                probability=float(values[classes.index(_as_written(predicted))]),
+            )
+            for name, label, predicted, *values in rows
+        ]
+    except (OSError, ValueError, IndexError, csv.Error) as error:
+        raise RunError(f"{folder / 'predictions.csv'} is damaged ({error}): fit again") from error
+
+
+def _as_written(cell: str) -> str:
+    """A cell before `_harmless` put an apostrophe in front."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in _STARTS else cell
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import read_rgb
-from headstart.errors import DataError, RunError, one_line
+from headstart.errors import DataError, RunError, argument, one_line
 from headstart.files import digest_file
 from headstart.heads.examples import normalize_rows
 from headstart.heads.retrieval import Retrieval, measure_retrieval, nearest
@@ -290,7 +290,9 @@ def index_of(
     except DataError as error:
         if data is not None:
             raise
-        raise DataError(f"{error} (give the folder of the run's images with --data)") from error
+        raise DataError(
+            f"{error} (give the folder of the run's images with {argument('data')})"
+        ) from error
     if data is not None and data_digest(found) == run.settings["data"]["digest"]:
         remember(run.folder, origin)
     return found

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from headstart.errors import DataError, InputError
 from headstart.home import expand
 from headstart.runs.folder import bring_back, read_json
 from headstart.runs.model import Model
+from headstart.runs.predictions import TestPrediction, read_test_predictions
 from headstart.runs.regular import check_run_folder
 from headstart.runs.shape import METRICS, RUN
 from headstart.runs.sums import check_sums
@@ -21,6 +24,11 @@ from headstart.runs.sums import check_sums
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Source
+    from headstart.heads import Interval
+
+
+# Rows of the table of mistakes in a notebook.
+N_MISTAKES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +117,63 @@ class Run:
         """The backbone of the model, loaded when first asked for."""
         return self.model.load_backbone()
 
+    def _repr_html_(self) -> str:
+        """The answer, the accuracy and the table of mistakes, for a notebook."""
+        from markupsafe import escape
+
+        rows = "".join(
+            f"<tr><td>{escape(m.name)}</td><td>{escape(m.label)}</td>"
+            f"<td>{escape(m.predicted)}</td><td>{m.probability:.2f}</td></tr>"
+            for m in self.mistakes()[:N_MISTAKES]
+        )
+        head = "<tr><th>mistake</th><th>class</th><th>predicted</th><th>probability</th></tr>"
+        table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>" if rows else ""
+        return f"<p><b>{escape(self.sentence)}</b></p><p>{escape(self.folder)}</p>{table}"
+
+    @property
+    def classes_(self) -> NDArray[np.str_]:
+        """The classes, in the order of the columns of :meth:`predict_proba`, (K,)."""
+        return np.array(self.model.classes)
+
+    @property
+    def accuracy(self) -> Interval:
+        """Accuracy on the test split with a 95 % interval; cross-validated where there is none."""
+        from headstart.heads import Interval
+
+        found = (self.metrics["test"] or self.metrics["cv"])["accuracy"]
+        return Interval(found["value"], found["low"], found["high"])
+
+    @property
+    def confusion_matrix(self) -> NDArray[np.int64]:
+        """Counts of the examples that `accuracy` is of, (K, K): true classes by predicted classes."""
+        return np.array(self.metrics["confusion"]["rows"], dtype=np.int64)
+
+    def test_predictions(self) -> list[TestPrediction]:
+        """What the model said of every test example, in the order of ``predictions.csv``."""
+        return read_test_predictions(self.folder)
+
+    def mistakes(self) -> list[TestPrediction]:
+        """The test examples that were classified wrongly, the surest first."""
+        wrong = [p for p in self.test_predictions() if p.predicted != p.label]
+        return sorted(wrong, key=lambda p: -p.probability)
+
+    def to_dataframe(self) -> Any:
+        """The test examples as a `pandas.DataFrame`: name, label, predicted, probability, correct.
+
+        Raises
+        ------
+        InputError
+            pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise InputError("a data frame needs pandas: pip install pandas") from error
+        columns = ("name", "label", "predicted", "probability")
+        rows = [[getattr(p, c) for c in columns] for p in self.test_predictions()]
+        frame = pd.DataFrame(rows, columns=list(columns))
+        return frame.assign(correct=frame["label"] == frame["predicted"])
+
     def require_images(self) -> None:
         """Nothing to do here; a run on texts refuses.
 
@@ -160,6 +225,41 @@ class Run:
                 yield Prediction(name=names[source], error=reason)
             else:
                 yield Prediction(name=names[source], top=self._top(p, top))
+
+    def predict_proba(self, images: Any) -> NDArray[np.float64]:
+        """Calibrated class probabilities, (n, K), with columns as in `classes_`.
+
+        Parameters
+        ----------
+        images : as for :meth:`predict`
+
+        Raises
+        ------
+        DataError
+            As for :meth:`predict`, and where one of them cannot be read.
+        """
+        column = {label: k for k, label in enumerate(self.model.classes)}
+        found = self.predict(images, top=len(column))
+        P = np.zeros((len(found), len(column)))
+        for row, prediction in zip(P, found, strict=True):
+            if prediction.error is not None:
+                raise DataError(f"{prediction.name} cannot be classified: {prediction.error}")
+            for label, probability in prediction.top:
+                row[column[label]] = probability
+        return P
+
+    def score(self, images: Any, y: Sequence[str]) -> float:
+        """The share of images that are given their class in `y`.
+
+        Raises
+        ------
+        DataError
+            As for :meth:`predict_proba`, and where the numbers of images and of classes differ.
+        """
+        predicted = self.classes_[self.predict_proba(images).argmax(axis=1)]
+        if len(predicted) != len(y):
+            raise DataError(f"y must have one class an image: got {len(y)} for {len(predicted)}")
+        return float((predicted == np.asarray(y)).mean())
 
     def _top(self, p: np.ndarray[Any, Any], n: int) -> tuple[tuple[str, float], ...]:
         order = np.argsort(-p, kind="stable")[:n]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, TypeVar
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument, did_you_mean
 from headstart.heads.costs import COSTS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 SIZES_PX = (16, 2048)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound="Settings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,8 @@ class Settings:
         A value is outside its legal set.
     """
 
+    examples: ClassVar[str] = "examples"
+
     data: str
     split_column: str | None = None
     test_size: float = 0.2
@@ -53,12 +61,17 @@ class Settings:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        require(0 < self.test_size < 1, "--test-size", "between 0 and 1", self.test_size)
-        require(self.n_folds >= 2, "--folds", "at least 2", self.n_folds)
-        require(self.seed >= 0, "--seed", "0 or more", self.seed)
-        require(bool(self.Cs) and min(self.Cs) > 0, "--C", "one or more numbers above 0", self.Cs)
+        require(0 < self.test_size < 1, argument("test_size"), "between 0 and 1", self.test_size)
+        require(self.n_folds >= 2, argument("n_folds"), "at least 2", self.n_folds)
+        require(self.seed >= 0, argument("seed"), "0 or more", self.seed)
+        require(
+            bool(self.Cs) and min(self.Cs) > 0,
+            argument("Cs"),
+            "one or more numbers above 0",
+            self.Cs,
+        )
         if self.budget_s is not None:
-            require(self.budget_s > 0, "--budget", "more than 0 seconds", self.budget_s)
+            require(self.budget_s > 0, argument("budget_s"), "more than 0 seconds", self.budget_s)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -85,6 +98,8 @@ class FitSettings(Settings):
         Columns of a table.
     classes_from : {"auto", "outer", "inner"}, default "auto"
         Which folders name the classes: see :func:`headstart.data.layout.read_layout`.
+    exact : bool, default False
+        Judge every candidate by SVMs, also where there are many examples and classes.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
 
@@ -94,6 +109,8 @@ class FitSettings(Settings):
         A value is outside its legal set.
     """
 
+    examples: ClassVar[str] = "images"
+
     backbone: str = "embedded"
     weights: str | None = None
     arch: str | None = None
@@ -102,18 +119,22 @@ class FitSettings(Settings):
     image_column: str | None = None
     label_column: str | None = None
     classes_from: str = "auto"
+    exact: bool = False
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
         require_layout(self.classes_from)
         require(
-            self.precision in PRECISIONS, "--precision", " or ".join(PRECISIONS), self.precision
+            self.precision in PRECISIONS,
+            argument("precision"),
+            " or ".join(PRECISIONS),
+            self.precision,
         )
         if self.resolutions is not None:
             low, high = SIZES_PX
             good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)
-            require(good, "--resolutions", f"pixels from {low} to {high}", self.resolutions)
+            require(good, argument("resolutions"), f"pixels from {low} to {high}", self.resolutions)
 
 
 def require_layout(classes_from: str) -> None:
@@ -126,7 +147,50 @@ def require_layout(classes_from: str) -> None:
     from headstart.data.layout import CLASSES_FROM
 
     legal = " or ".join(CLASSES_FROM)
-    require(classes_from in CLASSES_FROM, "--classes-from", legal, classes_from)
+    require(classes_from in CLASSES_FROM, argument("classes_from"), legal, classes_from)
+
+
+def settings_from(kind: type[S], data: str, given: Mapping[str, Any]) -> S:
+    """Settings of a kind from the keyword arguments of a call.
+
+    Raises
+    ------
+    InputError
+        A name is not one of its fields, or a value is outside its legal set.
+    """
+    legal = [f.name for f in fields(kind) if f.name != "data"]
+    for name in given:
+        if name not in legal:
+            close = did_you_mean(name, legal)
+            raise InputError(
+                f"fit has no parameter {name!r} for {kind.examples}.{close} "
+                f"It takes {', '.join(legal)}"
+            )
+    return kind(data=data, **given)
+
+
+def with_fields(*kinds: type[Settings]) -> Callable[[F], F]:
+    """Show the fields of settings as keyword parameters of a function that takes ``**settings``.
+
+    So that ``help``, notebooks and editors complete them, and each is written once.
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        found: dict[str, inspect.Parameter] = {p.name: p for p in own}
+        for field in (f for kind in kinds for f in fields(kind)):
+            shown = inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY,
+                default=field.default, annotation=field.type,
+            )  # fmt: skip
+            found.setdefault(field.name, shown)
+        function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=list(found.values())
+        )
+        return function
+
+    return decorate
 
 
 def require(good: bool, option: str, legal: str, value: object) -> None:
@@ -155,5 +219,7 @@ def parse_seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < float("inf"):
-        raise InputError(f"--budget must be a time such as 90s, 10m or 1.5h; got {text!r}")
+        raise InputError(
+            f"{argument('budget_s')} must be a time such as 90s, 10m or 1.5h; got {text!r}"
+        )
     return seconds

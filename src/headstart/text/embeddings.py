@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.sources import missing_path, shown
-from headstart.errors import DataError, one_line
+from headstart.errors import DataError, argument, one_line
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -161,7 +161,7 @@ def learn_embeddings(
     if len(known) < 3:
         raise DataError(
             f"word vectors cannot be learnt: {len(known)} words occur {min_count} times or more in "
-            f"the {len(token_lists):,} training texts; give more texts, or a file with --embeddings"
+            f"the {len(token_lists):,} training texts; give more texts, or a file with {argument('embeddings')}"
         )
     numbers = {word: i for i, word in enumerate(known)}
     ids = [np.array([numbers.get(t, -1) for t in tokens], dtype=np.int64) for tokens in token_lists]

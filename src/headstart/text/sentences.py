@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.sources import missing_path, shown
-from headstart.errors import InputError, WeightsError, one_line
+from headstart.errors import InputError, WeightsError, argument, one_line
 from headstart.files import mark_used, write_atomically
 from headstart.home import expand, provide_home
 from headstart.progress import Progress, silent
@@ -166,7 +166,7 @@ def _load(folder: Path, device: str | None) -> Any:
     except ImportError:
         raise InputError(
             "sentence encoders need the package sentence-transformers: pip install "
-            "sentence-transformers, or leave --encoder out"
+            f"sentence-transformers, or leave {argument('encoder')} out"
         ) from None
     if not (folder / _MARK).is_file():  # without it a new encoder would be made up
         raise WeightsError(f"{shown(folder)} holds no sentence encoder: there is no {_MARK}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from headstart.errors import InputError, did_you_mean, one_line
+from headstart.errors import InputError, argument, did_you_mean, one_line
 from headstart.finetune.settings import TrainSettings
 
 VARIANTS: dict[str, str] = {
@@ -127,7 +127,7 @@ def require_variant(variant: str) -> None:
     """
     if variant not in VARIANTS:
         raise InputError(
-            f"--variant cannot be {one_line(str(variant))!r}.{did_you_mean(str(variant), VARIANTS)} "
+            f"{argument('variant')} cannot be {one_line(str(variant))!r}.{did_you_mean(str(variant), VARIANTS)} "
             f"It is one of: {', '.join(VARIANTS)}"
         )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.heads import (
     Interval,
     PairedDifference,
@@ -162,7 +162,7 @@ def make_rule(
 
     if not (distance > 0 and math.isfinite(distance)):
         raise InputError(
-            "--distance must be above 0, as `headstart transfer similarity` gives it; "
+            f"{argument('distance')} must be above 0, as `headstart transfer similarity` gives it; "
             f"got {distance}"
         )
     like, unlike = references.get("photographs", LIKE), references.get("digits", UNLIKE)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.heads import (
     Interval,
     PairedDifference,
@@ -207,7 +207,9 @@ def compare_backbones(
     """
     names = [net.name for net in backbones]
     if not names or len(set(names)) < len(names):
-        raise InputError(f"--backbones takes one or more different names; got {', '.join(names)}")
+        raise InputError(
+            f"{argument('backbones')} takes one or more different names; got {', '.join(names)}"
+        )
     train, y, folds = repeated_folds(index, seed)
     found = []
     for net in backbones:

@@ -9,7 +9,7 @@ from torch import nn
 
 from headstart.backbones import Backbone, Preprocessing, Tap
 from headstart.backbones.weights import digest_weights
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 
 NAME = "compact"
 # Channels of each stage, side of its filters, stride, and whether maps are halved after it.
@@ -46,7 +46,7 @@ def compact_backbone(size_px: int = 32, *, seed: int = 0) -> Backbone:
     """
     if size_px < MIN_SIZE_PX:
         raise InputError(
-            f"the compact network needs images of {MIN_SIZE_PX} px or more; --size is {size_px}"
+            f"the compact network needs images of {MIN_SIZE_PX} px or more; {argument('size_px')} is {size_px}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import DataError
+from headstart.errors import DataError, argument
 from headstart.heads import (
     Interval,
     LinearSVM,
@@ -279,7 +279,7 @@ def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tu
         counts = sorted(set(asked))
         if counts and (counts[0] < 1 or counts[-1] > sizes.max()):
             raise DataError(
-                f"--sizes must lie between 1 and {sizes.max()}, the images of the largest class; "
+                f"{argument('sizes')} must lie between 1 and {sizes.max()}, the images of the largest class; "
                 f"got {counts}"
             )
     else:

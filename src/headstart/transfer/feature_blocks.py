@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.heads.examples import Normalize, normalize_rows
 from headstart.progress import Progress, silent
 
@@ -88,7 +88,7 @@ class BlockReader:
     def __post_init__(self) -> None:
         if self.normalize not in NORMALISATIONS:
             raise InputError(
-                f"--normalise {self.normalize!r} is unknown: choose from "
+                f"{argument('normalize')} {self.normalize!r} is unknown: choose from "
                 f"{', '.join(NORMALISATIONS)}"
             )
 

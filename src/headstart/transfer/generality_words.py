@@ -36,7 +36,7 @@ def _co_adaptation(g: Generality) -> str:
     worst = max(g.layers, key=lambda n: drops[n].value)
     also = (
         f" Cut after {listed(better)}, BnB even beats base B, a sign that base B had not reached its "
-        "best in --epochs, which can hide co-adaptation."
+        "best within the epochs given, which can hide co-adaptation."
         if better
         else ""
     )
@@ -81,7 +81,7 @@ def _unfitted(g: Generality) -> str:
         f"Cut after {listed(found)}, AnB does not fit B's training images either "
         f"({100 * g.train_accuracy('AnB', worst):.0f} % of them after {worst}, base B "
         f"{100 * own:.0f} %): what the new layers are given is not enough, or they would need longer "
-        "training than --epochs allows."
+        "training than the epochs given allow."
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from headstart.data import Index
-from headstart.errors import DataError, InputError, did_you_mean, one_line
+from headstart.errors import DataError, InputError, argument, did_you_mean, one_line
 
 # Of A and of B: a network cannot be trained on one class.
 MIN_CLASSES = 2
@@ -77,8 +77,8 @@ def split_classes(
     names = list(index.classes)
     if len(names) < 2 * MIN_CLASSES:
         raise DataError(
-            f"--halves needs {2 * MIN_CLASSES} classes or more, two for each half; "
-            f"{one_line(index.root.name)} has {len(names)}: give --base and --target instead"
+            f"{argument('halves')} needs {2 * MIN_CLASSES} classes or more, two for each half; "
+            f"{one_line(index.root.name)} has {len(names)}: give {argument('base')} and {argument('target')} instead"
         )
     if first is None:
         chosen = set(random.Random(seed).sample(names, -(-len(names) // 2)))
@@ -106,7 +106,7 @@ def require_disjoint(base: Index, target: Index) -> None:
         other = next(r for r in target.records if r.digest == first.digest)
         raise DataError(
             f"A and B overlap: {len(shared)} images are in both (first: {one_line(first.name)} of A "
-            f"is {one_line(other.name)} of B): give folders with different classes, or one with --halves"
+            f"is {one_line(other.name)} of B): give folders with different classes, or one with {argument('halves')}"
         )
 
 

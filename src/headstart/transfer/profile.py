@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.heads import LinearSVM
 from headstart.heads.examples import Normalize
 from headstart.probe import judge, training_folds
@@ -92,7 +92,7 @@ def measure_profile(
     own = backbone.preprocessing.size_px
     sizes = sorted(set(resolutions or default_resolutions(own)))
     if sizes[0] < 1:
-        raise InputError(f"--resolutions must be 1 pixel or more; got {sizes[0]}")
+        raise InputError(f"{argument('resolutions')} must be 1 pixel or more; got {sizes[0]}")
     views = tuple(
         View(size_px=size, is_whole=is_whole)
         for is_whole in ((False, True) if whole else (False,))
@@ -210,7 +210,7 @@ def _chosen_taps(backbone: Backbone, taps: Sequence[str] | None) -> tuple[str, .
         return tuple(tap.name for tap in backbone.taps)
     asked = {backbone.tap(name).name for name in taps}
     if not asked:
-        raise InputError("--taps names no layer: leave it out for all of them")
+        raise InputError(f"{argument('taps')} names no layer: leave it out for all of them")
     return tuple(tap.name for tap in backbone.taps if tap.name in asked)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import DataError, InputError
+from headstart.errors import DataError, InputError, argument
 from headstart.probe import Scores, judge, training_folds
 from headstart.probe.folds import require_two_each
 from headstart.progress import Progress, silent
@@ -185,10 +185,10 @@ def rank(
     from headstart.data import training_records
 
     if per not in PER:
-        raise InputError(f"--per must be {' or '.join(PER)}; got {per!r}")
+        raise InputError(f"{argument('per')} must be {' or '.join(PER)}; got {per!r}")
     nets = list({net.digest: net for net in reversed(backbones)}.values())[::-1]
     if not nets:
-        raise InputError("no backbone to score: name one or more with --backbones")
+        raise InputError(f"no backbone to score: name one or more with {argument('backbones')}")
     records = training_records(indexed)
     found: list[Candidate] = []
     for net in nets:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data import find_images, index, read_rgb
-from headstart.errors import DataError, InputError, one_line
+from headstart.errors import DataError, InputError, argument, one_line
 from headstart.files import write_atomically
 from headstart.progress import Progress, silent
 
@@ -112,7 +112,9 @@ def parse_reference(text: str) -> tuple[str, str]:
     """
     name, equals, path = text.partition("=")
     if not (name.strip() and equals and path.strip()):
-        raise InputError(f"--reference takes NAME=PATH, such as textures=dtd/; got {text!r}")
+        raise InputError(
+            f"{argument('reference')} takes NAME=PATH, such as textures=dtd/; got {text!r}"
+        )
     return one_line(name.strip(), limit=40), path.strip()
 
 

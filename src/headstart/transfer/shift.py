@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.labels import twin_hint
-from headstart.errors import DataError, InputError, one_line
+from headstart.errors import DataError, InputError, argument, one_line
 from headstart.heads import (
     Interval,
     PairedDifference,
@@ -178,7 +178,9 @@ def measure_shift(
     from headstart.finetune.network import features_tap
 
     if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds must be one or more different seeds, got {list(seeds)}")
+        raise InputError(
+            f"{argument('seeds')} must be one or more different seeds, got {list(seeds)}"
+        )
     _check_classes(source, target)
     if size_px is not None:
         backbone = at_size(backbone, size_px)

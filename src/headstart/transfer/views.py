@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.features.engines import pick_device
 from headstart.files import write_atomically
 from headstart.heads.examples import normalize_rows
@@ -61,7 +61,7 @@ def view_arms(n_views: int) -> tuple[ViewArm, ...]:
         There are not 2 to 64 views.
     """
     if not 2 <= n_views <= MOST_VIEWS:
-        raise InputError(f"--views must be from 2 to {MOST_VIEWS}; got {n_views}")
+        raise InputError(f"{argument('n_views')} must be from 2 to {MOST_VIEWS}; got {n_views}")
     lines = {
         CENTRE: "the linear SVM on features of the centre crop",
         POOLED: f"on the mean of the features of {n_views} jittered views",

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from headstart.errors import HeadstartError, one_line
+from headstart.errors import HeadstartError, one_line, worded
 from headstart.web import html
 
 logger = logging.getLogger(__name__)
@@ -31,9 +31,29 @@ def answered(make: Callable[P, str]) -> Callable[P, str]:
 def describe(error: Exception) -> str:
     """An error in one line; an unexpected one is logged with its traceback."""
     if isinstance(error, HeadstartError):
-        return str(error)
+        return worded(str(error), as_field)
     logger.error("unexpected error on the page", exc_info=error)
     return one_line(f"unexpected {type(error).__name__}: {error} (a bug: please report it)")
+
+
+# Where the label of a field is not the parameter's name with spaces.
+FIELDS = {
+    "backbone": "Pretrained network",
+    "budget_s": "Time budget",
+    "data": "Folder of pictures on this computer",
+    "seed": "Seed",
+    "kernel": "The same as text",
+    "out": "Name of the run",
+    "resolutions": "Resolutions in pixels",
+    "tap": "At the layer",
+    "test_size": "Share held out for the test",
+}
+
+
+def as_field(name: str, value: str | None) -> str:
+    """A parameter of the library as the page shows it: the label of its field, in quotes."""
+    label = f"“{FIELDS[name]}”" if name in FIELDS else f"`{name}`"
+    return label if value is None else f"{label} {value}"
 
 
 def quiet() -> dict[str, Any]:

@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from headstart.errors import HeadstartError, one_line
+from headstart.errors import HeadstartError, one_line, worded
 from headstart.progress import Progress
+from headstart.web.answers import as_field
 
 if TYPE_CHECKING:
     from headstart.runs.blocks import Blocks
@@ -65,7 +66,7 @@ def work(task: dict[str, Any], tell: Tell) -> int:
         tell({"event": "stopped"})
         return 130
     except HeadstartError as error:
-        tell({"event": "failed", "message": str(error)})
+        tell({"event": "failed", "message": worded(str(error), as_field)})
         return 1
     except BrokenPipeError:
         raise

@@ -38,5 +38,5 @@ def test_compare_texts__measures_every_variant_with_every_seed(reviews, tmp_path
 
 
 def test_text_arms__bad_variant() -> None:
-    with pytest.raises(InputError, match="--variant cannot be 'sttic'"):
+    with pytest.raises(InputError, match="`variant` cannot be 'sttic'"):
         text_arms(TextTraining(), ("sttic",))

@@ -204,7 +204,7 @@ def test_fit__word_vectors_of_a_file_are_read_and_named(reviews, tmp_path) -> No
     )
     vectors = run.metrics["text"]["word_vectors"]
     assert (vectors["source"], vectors["n_features"]) == ("glove.txt", 12)
-    assert "TextCNN not tried: --no-finetune" in run.metrics["notes"]
+    assert "TextCNN not tried: `finetune=False`" in run.metrics["notes"]
 
 
 def test_fit__a_budget_too_short_leaves_networks_out_and_says_so(reviews, tmp_path) -> None:
@@ -288,9 +288,9 @@ def test_fit__sentence_encoder(reviews, tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"resolutions": (32,)}, "resolutions is no setting of a fit of texts"),
+        ({"resolutions": (32,)}, "fit has no parameter 'resolutions' for texts"),
         ({"labell": "x"}, "Did you mean 'label'"),
-        ({"epochs": 0}, "--epochs must be 1 or more"),
+        ({"epochs": 0}, "`epochs` must be 1 or more"),
         ({"label": "nothing"}, "no column 'nothing'"),
         ({"embeddings": "nowhere.vec"}, "no such file of word vectors"),
         ({"encoder": "nowhere"}, "no such folder of a sentence encoder"),

@@ -56,7 +56,7 @@ def method(found: Mapping[str, Any]) -> list[str]:
     intervals = (
         "Accuracies carry 95 % intervals. Differences are paired over seeds and test images, and "
         f"their intervals hold for all {len(found['layers'])} layers together with 95 % (Bonferroni). "
-        "Few seeds estimate the spread between seeds poorly: more (--seeds) make it surer."
+        "Few seeds estimate the spread between seeds poorly: more `seeds` make it surer."
     )
     return [data, frozen, intervals, *found["notes"]]
 

@@ -66,7 +66,7 @@ def _kernels(found: Mapping[str, Any], picture: bytes) -> Section:
         image=picture,
         caption=f"{found['image']} and what comes of it, each kernel printed below its result.",
         table=Table(
-            header=("kernel", "as --kernel takes it"),
+            header=("kernel", "as text"),
             rows=[(k["name"], k["typed"]) for k in found["kernels"]],
         ),
     )

@@ -121,7 +121,7 @@ def _agreement(found: Found) -> Section:
     if len(found["candidates"]) < 2:
         return Section(
             heading="Do the scores predict the order?",
-            text=["One candidate has no order. `--per tap` takes the layers as candidates."],
+            text=["One candidate has no order. `per='tap'` takes the layers as candidates."],
         )
     text = [_alike(found)] if _alike(found) else []
     if not found["agreements"]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.heads.examples import join_rows
 from headstart.progress import Progress, silent
 from headstart.runs.blocks import Blocks
@@ -171,6 +171,8 @@ def make_rows(
     if embeddings is not None:
         return average_vectors([tokenize(text) for text in texts], embeddings)
     if encoder is None:
-        raise InputError(f"features of {', '.join(parts)} need a sentence encoder: give --encoder")
+        raise InputError(
+            f"features of {', '.join(parts)} need a sentence encoder: give {argument('encoder')}"
+        )
     rows = encode_sentences(encoder, texts, cache=cache, device=device, progress=progress)
     return join_rows([rows])

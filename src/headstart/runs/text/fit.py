@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.training import training_records
-from headstart.errors import InputError, did_you_mean
+from headstart.errors import argument
 from headstart.heads import (
     LinearSVM,
     fit_rows,
@@ -31,6 +31,7 @@ from headstart.runs.origin import Origin, remember
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.provenance import provenance
 from headstart.runs.refit import Tested, calibrate, tested
+from headstart.runs.settings import settings_from
 from headstart.runs.text.features import BOTH, TextBlocks, TextFeatures
 from headstart.runs.text.findings import text_findings
 from headstart.runs.text.measure import ALLOWANCE_S, Judge, Networks
@@ -84,14 +85,7 @@ def fit_texts(
     """
     from headstart.features import cache_folder
 
-    known = [f.name for f in dataclasses.fields(TextSettings)]
-    for name in settings:
-        if name not in known:
-            raise InputError(
-                f"{name} is no setting of a fit of texts: {data} is a table of texts."
-                f"{did_you_mean(name, known)}"
-            )
-    chosen = TextSettings(data=str(data), **settings)
+    chosen = settings_from(TextSettings, str(data), settings)
     folder = expand(out) if out is not None else free_name(chosen.data)
     check_output(folder, force=force)
     job = _TextJob(settings=chosen, out=folder, cache=cache or cache_folder(), progress=progress)
@@ -206,7 +200,7 @@ class _TextJob:
     def _networks(self, judge: Judge, started: float) -> Networks:
         s = self.settings
         if not s.finetune:
-            return Networks(note="TextCNN not tried: --no-finetune")
+            return Networks(note=f"TextCNN not tried: {argument('finetune', False)}")
         allowance = ALLOWANCE_S
         if s.budget_s is not None:
             spent = time.perf_counter() - started

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.errors import argument
 from headstart.files import write_atomically
 from headstart.heads import LinearSVM
 from headstart.probe.folds import judgeable
@@ -188,7 +189,7 @@ class Judge:
         what = "TextCNN" if not taken else f"TextCNN {', '.join(omitted)}"
         return taken, (
             f"{what} not tried: about {rough_time(needed)} more than the "
-            f"{rough_time(allowance_s)} allowed; --budget gives more"
+            f"{rough_time(allowance_s)} allowed; {argument('budget_s')} gives more"
         )
 
     def _network_place(self, settings: TextTraining) -> Path:

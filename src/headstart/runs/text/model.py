@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.sources import shown
-from headstart.errors import InputError, RunError, WeightsError, one_line
+from headstart.errors import InputError, RunError, WeightsError, argument, one_line
 from headstart.files import write_atomically
 from headstart.runs.folder import SCHEMA, read_json, write_json
 from headstart.runs.model import Model
@@ -106,7 +106,7 @@ class TextModel(Model):
         if folder is not None and not folder.is_dir():
             raise RunError(
                 f"the run needs the sentence encoder in {shown(folder)}, which is not there: "
-                "put it back, or fit again with --encoder"
+                f"put it back, or fit again with {argument('encoder')}"
             )
         if folder is not None and self.encoder_digest not in (None, encoder_digest(folder)):
             raise RunError(

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import DataError, RunError, one_line
+from headstart.errors import DataError, RunError, argument, one_line
 from headstart.home import expand
 from headstart.runs.origin import Origin, known_origin, remember
 from headstart.runs.run import Prediction, Run
@@ -60,7 +60,7 @@ class TextRun(Run):
 
         where = one_line(str(self.folder))
         if self.model.encoder is None:
-            raise RunError(f"{where} has no sentence encoder: leave --encoder away")
+            raise RunError(f"{where} has no sentence encoder: leave {argument('encoder')} away")
         folder = find_encoder(name)
         if encoder_digest(folder) != self.model.encoder_digest:
             raise RunError(
@@ -144,7 +144,7 @@ class TextRun(Run):
         table = read_texts(path)
         own = self.metrics["data"].get("text_column")
         asked = column or (own if own in table.header else None)
-        at = find_column(table, asked, TEXT_NAMES, "text", "--text")
+        at = find_column(table, asked, TEXT_NAMES, "text", argument("text"))
         yield from self.predict_texts(table.column(at), names=table.places, top=top)
 
     def predict_texts(

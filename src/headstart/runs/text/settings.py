@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from headstart.errors import argument
 from headstart.runs.settings import Settings, require
 
 
@@ -28,6 +30,8 @@ class TextSettings(Settings):
         A value is outside its legal set.
     """
 
+    examples: ClassVar[str] = "texts"
+
     text: str | None = None
     label: str | None = None
     embeddings: str | None = None
@@ -36,4 +40,4 @@ class TextSettings(Settings):
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
-        require(self.epochs >= 1, "--epochs", "1 or more", self.epochs)
+        require(self.epochs >= 1, argument("epochs"), "1 or more", self.epochs)

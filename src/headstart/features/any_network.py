@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Transform = Preprocessing | Callable[["Image.Image"], Tensor]
 
 
-def features(
+def extract_features(
     model: nn.Module,
     images: Any,
     *,
@@ -35,7 +35,7 @@ def features(
     pooling: Pooling = "average",
     batch_size: int = 32,
 ) -> NDArray[np.float32]:
-    """Pooled features of images by a network of one's own: ``headstart.features(model, images)``.
+    """Pooled features of images by a network of one's own: ``headstart.extract_features(model, images)``.
 
     Parameters
     ----------

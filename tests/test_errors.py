@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from headstart.cli.app import run
+from headstart.cli.flags import as_flag, known_flags
+from headstart.errors import argument, worded
+from headstart.web.answers import as_field
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "headstart"
+FACES = {"cli", "web", "serve"}
+FLAG = re.compile(r"--[a-z][a-z-]+( .*)?", re.DOTALL)
+
+
+def test_worded__shows_arguments_as_each_face_writes_them() -> None:
+    text = (
+        f"{argument('test_size')} must be between 0 and 1; got 2: leave it out, or add "
+        f"{argument('force', True)} and {argument('finetune', False)}, or take "
+        f"{argument('backbone', 'embedded')} and {argument('n_folds')}"
+    )
+    assert text == (
+        "`test_size` must be between 0 and 1; got 2: leave it out, or add `force=True` and "
+        "`finetune=False`, or take `backbone='embedded'` and `n_folds`"
+    )
+    assert worded(text, as_flag) == (
+        "--test-size must be between 0 and 1; got 2: leave it out, or add --force and "
+        "--no-finetune, or take --backbone embedded and --folds"
+    )
+    assert worded(text, as_field).startswith("“Share held out for the test” must be between")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "--x", "100 % = 1", "a{b}c", "`my file`", "`headstart export RUN --to onnx`", "`zzz`"],
+)
+def test_worded__leaves_other_text_alone(text: str) -> None:
+    assert worded(text, as_flag) == text == worded(text, as_field)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["fit", "x", "--test-size", "2"], "--test-size must be between 0 and 1; got 2"),
+        (["fit", "x", "--folds", "1"], "--folds must be at least 2; got 1"),
+        (["kernels", "x.jpg", "--kernel", "[[1, 2]]"], "--kernel must be square"),
+    ],
+)
+def test_command__names_the_flag_where_the_library_names_the_parameter(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def named_arguments() -> set[str]:
+    """Every parameter that an error of the package names."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "argument":
+                [first, *_] = node.args
+                if isinstance(first, ast.Constant):
+                    found.add(str(first.value))
+    return found
+
+
+def test_argument__every_name_is_an_option_of_the_command() -> None:
+    assert len(named_arguments()) > 40
+    assert {n for n in named_arguments() if as_flag(n, None) not in known_flags()} == set()
+
+
+def test_library__names_no_flag_in_a_text() -> None:
+    """Flag names exist in the faces only; commands of other programs are quoted with backticks."""
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        room = path.relative_to(SOURCE).parts[0]
+        # The command that repeats a run is one of the facts that a run folder keeps.
+        if room in FACES or path.name == "provenance.py":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documented = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and FLAG.fullmatch(text) and id(node) not in documented:
+                found.append(f"{path.relative_to(SOURCE)}:{node.lineno}: {text[:40]}")
+    assert found == []
