@@ -7,6 +7,7 @@ import pytest
 from headstart.wording import (
     MOST_WORDS,
     against_time,
+    counted,
     headline,
     listed,
     points,
@@ -17,6 +18,11 @@ from headstart.wording import (
 
 def test_listed__joins_with_and() -> None:
     assert [listed(names) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+
+
+def test_counted__one_has_no_plural() -> None:
+    words = [counted(n, noun) for n, noun in ((1, "image"), (2000, "test text"), (2, "class"))]
+    assert words == ["1 image", "2,000 test texts", "2 classes"]
 
 
 def test_headline__is_the_first_version_that_is_short_enough() -> None:

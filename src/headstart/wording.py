@@ -16,6 +16,12 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def counted(n: int, noun: str) -> str:
+    """``1 image``, ``2 images``, ``3 classes``."""
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{n:,} {noun if n == 1 else plural}"
+
+
 def headline(*versions: str) -> str:
     """The first version of at most `MOST_WORDS` words; the last if all are longer."""
     return next((v for v in versions if len(v.split()) <= MOST_WORDS), versions[-1])

@@ -53,5 +53,5 @@ def test_card__front_matter_is_what_a_hub_reads(run: Run) -> None:
 def test_card__of_a_file_says_how_it_was_checked(run: Run, tmp_path: Path) -> None:
     made = export(run, to="torchscript", out=tmp_path / "m.pt", n_check=3)
     text = made.card.read_text()
-    assert "3 images: the same class for 3 of 3" in text
+    assert "gives the class of PyTorch for 3 of 3 images" in text
     assert "`images`: uint8 (n, height, width, 3)" in text

@@ -62,6 +62,12 @@ def test_place__says_where_the_target_lies() -> None:
     assert "needs three labelled sets; there are 0" in found.verdict
 
 
+def test_place__distances_that_read_the_same_are_equal() -> None:
+    found = likeness(placed("mine", 0.5), placed("near", 0.4998), placed("far", 0.5003))
+    assert found.sentence.endswith("from the source, as far as near.")
+    assert found.place.endswith("as far as near and far.")
+
+
 def test_verdict__agreement_failure_and_too_few() -> None:
     agrees = likeness(placed("a", 0.1, 0.95), placed("b", 0.2, 0.9), placed("c", 0.3, 0.8))
     assert "agrees with what transfer gave" in agrees.verdict

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.heads import accuracy_interval, paired_difference, significance
-from headstart.wording import headline, points, signed_points
+from headstart.wording import counted, headline, points, signed_points
 
 if TYPE_CHECKING:
     from headstart.baselines.comparison import Judged
@@ -43,7 +43,7 @@ def row_of(method: Judged, reference: Judged) -> dict[str, Any]:
 
 def answer(data: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     """Which is better on the test images, by how much, and whether that is significant."""
-    on = f"on the {data['n_test']:,} test images of {data['data']}"
+    on = f"on the {counted(data['n_test'], 'test image')} of {data['data']}"
     rival, network = _rival(judged), judged[-1]
     share = rival.correct.mean()
     if network.kind != "network":

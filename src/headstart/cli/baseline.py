@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import answer, progress_bars
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -191,7 +192,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
 
     table = Table(
         box=box.SIMPLE_HEAD,
-        caption=f"accuracy in %; {found['n_train']:,} training images, {found['n_test']:,} test "
+        caption=f"accuracy in %; {counted(found['n_train'], 'training image')}, {found['n_test']:,} test "
         "images scored once;\npoints against the last row, with 95 % intervals",
         caption_justify="left",
     )

@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli.console import answer, is_quiet, progress_bars
 from headstart.errors import one_line
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,12 +86,12 @@ def _table(found: Mapping[str, Any], out: Console) -> None:
 
     from headstart.runs.report.comparison import cells
 
-    n_seeds, nouns = len(found["seeds"]), found.get("noun", "image") + "s"
+    n_seeds, noun = len(found["seeds"]), found.get("noun", "image")
     table = Table(
         box=box.SIMPLE_HEAD,
         caption=f"accuracy in %, mean of {n_seeds} {'seeds' if n_seeds > 1 else 'seed'}; "
-        f"{found['n_fit']:,} {nouns} to fit on,\n{found['n_val']:,} to validate on, "
-        f"{found['n_test']:,} test {nouns}; points against {one_line(found['reference'])}\n"
+        f"{counted(found['n_fit'], noun)} to fit on,\n{found['n_val']:,} to validate on, "
+        f"{counted(found['n_test'], f'test {noun}')}; points against {one_line(found['reference'])}\n"
         f"* taken: the quickest within one standard error of the best in validation",
         caption_justify="left",
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from headstart.data.decode import is_image_name
 from headstart.errors import DataError, did_you_mean, one_line
+from headstart.wording import counted as counted
 
 _OF_KIND = {"file": " without the suffix of an image"}
 # Names that a note on what is left out gives.
@@ -65,12 +66,6 @@ def walk_images(root: Path) -> Listing:
 def shown(path: Path | str, limit: int = 120) -> str:
     """A path or name quoted for a message."""
     return f"'{one_line(str(path), limit=limit)}'"
-
-
-def counted(n: int, noun: str) -> str:
-    """``1 image``, ``2 images``, ``3 classes``."""
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{n:,} {noun if n == 1 else plural}"
 
 
 def some(names: Sequence[str], *, n: int = 3) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import one_line
 from headstart.export.facts import source_of
 from headstart.runs.report.story import balanced_over, is_judged
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.export.checking import Check
@@ -50,6 +51,8 @@ def card_text(
     metrics, settings = run.metrics, run.settings
     parts = [_front_matter(run)] if front_matter else []
     parts += [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence)]
+    if run.detail:
+        parts.append(_plain(run.detail))
     if facts is not None and check is not None and file_name is not None:
         parts += ["## File", _file(facts, check, file_name, n_bytes)]
     else:
@@ -141,7 +144,7 @@ def _numbers(values: Sequence[float]) -> str:
 def _data(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     data = metrics["data"]
     said = (
-        f"{data['n_images']:,} images of {len(metrics['classes'])} classes: {data['n_train']:,} for "
+        f"{counted(data['n_images'], 'image')} of {len(metrics['classes'])} classes: {data['n_train']:,} for "
         f"training, {data['n_val']:,} for validation, {data['n_test']:,} for the test, which was scored "
         "once."
     )
@@ -166,7 +169,7 @@ def _n_straddling(data: Mapping[str, Any]) -> int:
 def _measured(metrics: Mapping[str, Any]) -> str:
     test, rows, over = metrics["test"], [], balanced_over(metrics)
     if test is not None:
-        where = f" on {test['n']:,} test images"
+        where = f" on {counted(test['n'], 'test image')}"
         both = [
             (f"accuracy{where}", _interval(test["accuracy"])),
             (

@@ -21,6 +21,7 @@ from headstart.features.pixels import crops
 from headstart.progress import Progress, silent
 from headstart.runs.classify import classify
 from headstart.runs.retrieval import index_of
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.runs.run import Run
@@ -72,10 +73,9 @@ class Check:
         """The result in words."""
         n = self.n_images
         return (
-            f"{self.runtime} against PyTorch on {n:,} images: the same class for {self.n_same_class} of "
-            f"{n}, probabilities differ by {self.max_difference:.1e} at most; against "
-            f"headstart predict: {self.n_same_as_predict} of {n}, "
-            f"{self.max_difference_to_predict:.1e}"
+            f"{self.runtime} gives the class of PyTorch for {self.n_same_class} of {counted(n, 'image')}, "
+            f"probabilities within {self.max_difference:.1e}; that of headstart predict for "
+            f"{self.n_same_as_predict}, within {self.max_difference_to_predict:.1e}"
         )
 
 

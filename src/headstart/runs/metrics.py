@@ -22,8 +22,8 @@ from headstart.runs.choose import FEW, RULE, RULE_OF_FEW, has_few
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.folder import SCHEMA
 from headstart.runs.outcome import Finetuning, as_json
-from headstart.runs.report import words
 from headstart.runs.sentence import detail, sentence
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.data.records import Examples
@@ -228,7 +228,7 @@ def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_],
             return results.final.correct, results.svm.correct, _counted(results, "test")
         assert tuned.comparison is not None
         here, there = tuned.comparison.finetuned, tuned.comparison.svm
-        return here, there, words.plural(len(here), "validation image")
+        return here, there, counted(len(here), "validation image")
     if results.test:
         here, there = results.final.correct, results.tested[results.baseline].correct
         return here, there, _counted(results, "test")
@@ -239,7 +239,7 @@ def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_],
 
 def _counted(results: Results, split: str) -> str:
     n = len(results.test) if split == "test" else len(results.chosen.correct)
-    return words.plural(n, f"{split} {results.noun}")
+    return counted(n, f"{split} {results.noun}")
 
 
 def _leading(results: Results) -> Interval | None:

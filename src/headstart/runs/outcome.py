@@ -21,7 +21,7 @@ from headstart.heads import (
     significance,
 )
 from headstart.runs.sentence import percent
-from headstart.wording import signed_points
+from headstart.wording import counted, signed_points
 
 if TYPE_CHECKING:
     from headstart.data import Record
@@ -217,7 +217,7 @@ class Finetuning:
         d = c.difference
         said = (
             f"{self.name}: {percent(float(c.finetuned.mean()))} of "
-            f"{len(c.records):,} validation images, the SVM {percent(float(c.svm.mean()))}: "
+            f"{counted(len(c.records), 'validation image')}, the SVM {percent(float(c.svm.mean()))}: "
             f"{signed_points(d.value, d.low, d.high)} points ({significance(d)})"
         )
         if not (self.won or self.is_asked):

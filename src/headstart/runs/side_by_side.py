@@ -23,8 +23,7 @@ from headstart.heads import (
 )
 from headstart.runs.regular import read_regular
 from headstart.runs.report.story import place
-from headstart.runs.report.words import plural
-from headstart.wording import headline, listed, points
+from headstart.wording import counted, headline, listed, points
 
 if TYPE_CHECKING:
     from headstart.runs.run import Run
@@ -107,7 +106,7 @@ def sentence(found: Sequence[Mapping[str, Any]]) -> str:
     compared = [row for row in found if row["difference"] is not None]
     if not compared:
         return "The runs were not tested on the same images: a difference cannot be given."
-    on = f"On the same {plural(first['n_test'], 'test image')}"
+    on = f"On the same {counted(first['n_test'], 'test image')}"
     if len(compared) == 1:
         return headline(
             *(

@@ -120,18 +120,35 @@ class Likeness:
 
     @property
     def place(self) -> str:
-        """Where the target lies, as a sentence."""
-        i = next(i for i, s in enumerate(self.sets) if s.name == self.target)
-        value, low, high = self.sets[i].distance.medians["kl"]
-        ends = f"{self.target} lies {value:.3f} [{low:.3f}, {high:.3f}] from the source"
-        nearer = [s.name for s in self.sets[:i]]
-        farther = [s.name for s in self.sets[i + 1 :]]
-        between = []
-        if nearer:
-            between.append(f"farther than {listed(nearer)}")
-        if farther:
-            between.append(f"nearer than {listed(farther)}")
-        return f"{ends}: {', '.join(between)}." if between else f"{ends}."
+        """Where the target lies among all sets, as a sentence."""
+        nearer, equal, farther = self._around()
+        between = [
+            f"{words} {listed(names)}"
+            for words, names in (
+                ("farther than", nearer), ("as far as", equal), ("nearer than", farther),
+            )
+            if names
+        ]  # fmt: skip
+        return f"{self._lies}: {', '.join(between)}." if between else f"{self._lies}."
+
+    @property
+    def _lies(self) -> str:
+        value, low, high = self._of_target.distance.medians["kl"]
+        return f"{self.target} lies {value:.3f} [{low:.3f}, {high:.3f}] from the source"
+
+    @property
+    def _of_target(self) -> Placed:
+        return next(s for s in self.sets if s.name == self.target)
+
+    def _around(self) -> tuple[list[str], list[str], list[str]]:
+        """The sets that lie nearer than the target, as far (as it reads), and farther; near to far."""
+        own = round(self._of_target.kl, 3)
+        others = [s for s in self.sets if s.name != self.target]
+        return (
+            [s.name for s in others if round(s.kl, 3) < own],
+            [s.name for s in others if round(s.kl, 3) == own],
+            [s.name for s in others if round(s.kl, 3) > own],
+        )
 
     @property
     def verdict(self) -> str:
@@ -158,13 +175,15 @@ class Likeness:
     @property
     def sentence(self) -> str:
         """The answer."""
-        i = next(i for i, s in enumerate(self.sets) if s.name == self.target)
-        value, low, high = self.sets[i].distance.medians["kl"]
-        lies = f"{self.target} lies {value:.3f} [{low:.3f}, {high:.3f}] from the source"
-        near = [f"farther than {s.name}" for s in self.sets[max(i - 1, 0) : i]]
-        far = [f"nearer than {s.name}" for s in self.sets[i + 1 : i + 2]]
-        between = " and ".join(near + far)
-        return headline(f"{lies}, {between}." if between else f"{lies}.", f"{lies}.")
+        nearer, equal, farther = self._around()
+        between = [
+            *(f"farther than {name}" for name in nearer[-1:]),
+            *(f"as far as {name}" for name in equal[:1]),
+            *(f"nearer than {name}" for name in farther[:1]),
+        ]
+        if not between:
+            return f"{self._lies}."
+        return headline(f"{self._lies}, {listed(between)}.", f"{self._lies}.")
 
     @property
     def detail(self) -> str:

@@ -16,6 +16,7 @@ from headstart.data import find_images, index, read_rgb
 from headstart.errors import DataError, InputError, argument, one_line
 from headstart.files import write_atomically
 from headstart.progress import Progress, silent
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.backbones import Preprocessing
@@ -97,7 +98,7 @@ def indexed_set(name: str, indexed: Index, *, seed: int = 0, note: str = "") -> 
     return ImageSet(
         name=name,
         crops=lambda p, n: _read(_chosen(records, n, seed), p),
-        note=note or f"{len(records):,} images",
+        note=note or f"{counted(len(records), 'image')}",
         indexed=indexed if is_labelled else None,
     )
 
@@ -135,7 +136,7 @@ def read_reference(
     return ImageSet(
         name=name,
         crops=lambda p, n: _read_files(_chosen(found, n, seed), p),
-        note=f"{len(found):,} images without labels",
+        note=f"{counted(len(found), 'image')} without labels",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headstart.heads import is_significant, significance
 from headstart.transfer.adaptation import ADAPTED, BOUND, CONTROL, PLAIN
 from headstart.transfer.wording import percent, points, unsigned_points
-from headstart.wording import listed
+from headstart.wording import counted, listed
 
 if TYPE_CHECKING:
     from headstart.transfer.shift import Shift
@@ -55,7 +55,7 @@ def _bound(s: Shift) -> str:
     is_gain = is_significant(room) and room.value > 0
     if not is_gain and is_costly:
         return (
-            f"Labels of the target's {s.n_train[1]:,} training images would bring {points(room)} "
+            f"Labels of the target's {counted(s.n_train[1], 'training image')} would bring {points(room)} "
             f"({significance(room)}): not even they win back from these features what the shift costs."
         )
     if not is_gain:
@@ -66,7 +66,7 @@ def _bound(s: Shift) -> str:
     best = max((n for n in ADAPTED if n in s.correct), key=lambda n: s.gain(n).value)
     share = max(s.gain(best).value, 0.0) / room.value
     return (
-        f"Labels of the target's {s.n_train[1]:,} training images would bring {points(room)}; the "
+        f"Labels of the target's {counted(s.n_train[1], 'training image')} would bring {points(room)}; the "
         f"best of the adaptations wins back {100 * share:.0f} % of that."
     )
 

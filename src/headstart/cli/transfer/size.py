@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import answer_with_page, progress_bars
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,7 +143,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
 
     table = Table(
         box=box.SIMPLE_HEAD,
-        caption=f"accuracy in %, mean of {found['n_repeats']} orders, {found['n_test']:,} images",
+        caption=f"accuracy in %, mean of {found['n_repeats']} orders, {counted(found['n_test'], 'image')}",
         caption_justify="left",
     )
     for name in ("images a class", "accuracy", "95 %"):

@@ -8,7 +8,7 @@ from typing import Any
 from headstart import plots
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import signed_points
+from headstart.wording import counted, signed_points
 
 Found = Mapping[str, Any]
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -45,7 +45,7 @@ def shown_name(row: Mapping[str, Any]) -> str:
 def method(found: Found) -> str:
     """How it was measured."""
     return (
-        f"The last layer before the output layer of each network with a linear SVM, on {found['n_train']:,} training images "
+        f"The last layer before the output layer of each network with a linear SVM, on {counted(found['n_train'], 'training image')} "
         f"of {found['data']}."
     )
 

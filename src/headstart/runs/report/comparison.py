@@ -15,7 +15,7 @@ from headstart.finetune.history import Epoch, curves_of
 from headstart.runs.folder import write_json
 from headstart.runs.report import words
 from headstart.runs.report.page import environment, source
-from headstart.wording import points, signed_points
+from headstart.wording import counted, points, signed_points
 
 
 def write_comparison(folder: Path, found: Mapping[str, Any]) -> Path:
@@ -78,14 +78,15 @@ def cells(row: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
 def method(found: Mapping[str, Any]) -> str:
     """How it was measured, in two sentences."""
     n_seeds = len(found["seeds"])
-    nouns = found.get("noun", "image") + "s"
+    noun = found.get("noun", "image")
+    nouns = f"{noun}s"
     crops = f", crops of {found['size_px']} px" if found["size_px"] else ""
-    test = f" The {found['n_test']:,} test {nouns} had no part in the choice." * bool(
+    test = f" The {counted(found['n_test'], f'test {noun}')} had no part in the choice." * bool(
         found["n_test"]
     )
     return (
         f"{found['data']}, {found['backbone']}{crops}: "
-        f"{found['n_fit']:,} {nouns} to fit on and {found['n_val']:,} to validate on, "
+        f"{counted(found['n_fit'], noun)} to fit on and {found['n_val']:,} to validate on, "
         f"{n_seeds} {'seeds' if n_seeds != 1 else 'seed'}, each with its own validation {nouns}. "
         f"* is taken: the quickest within one standard error of the best on the validation {nouns}.{test}"
     )

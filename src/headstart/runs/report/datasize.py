@@ -8,7 +8,7 @@ from typing import Any
 from headstart import plots
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import signed_points
+from headstart.wording import counted, signed_points
 
 Found = Mapping[str, Any]
 
@@ -80,14 +80,14 @@ def datasize_sections(found: Found) -> list[Section]:
 def method(found: Found) -> str:
     """How it was measured."""
     scored = (
-        f"{found['n_test']:,} test images"
+        f"{counted(found['n_test'], 'test image')}"
         if found["has_own_test"]
-        else f"{found['n_test']:,} images held out of the training images"
+        else f"{counted(found['n_test'], 'image')} held out of the training images"
     )
     return (
         f"{found['data']}, {found['backbone']}, features of {found['tap']} at "
         f"{found['size_px']} px: the SVM (C = {found['C']:g}) on nested random subsets of the "
-        f"{found['n_train']:,} training images in {found['n_repeats']} orders, "
+        f"{counted(found['n_train'], 'training image')} in {found['n_repeats']} orders, "
         f"scored on {scored}."
     )
 

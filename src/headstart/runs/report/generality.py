@@ -8,7 +8,7 @@ from typing import Any
 from headstart import plots
 from headstart.plots.lines import Line, line_plot
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import points, signed_points
+from headstart.wording import counted, points, signed_points
 
 _WIDTH = 640.0
 
@@ -41,8 +41,8 @@ def method(found: Mapping[str, Any]) -> list[str]:
     settings, n_seeds = found["settings"], len(found["seeds"])
     n_a, n_b = found["n_train"]
     data = (
-        f"A: {found['a']}, {n_a:,} training images. B: {found['b']}, {n_b:,} training and "
-        f"{found['n_test']:,} test images. {found['backbone']} from random weights, images of "
+        f"A: {found['a']}, {counted(n_a, 'training image')}. B: {found['b']}, {n_b:,} training and "
+        f"{counted(found['n_test'], 'test image')}. {found['backbone']} from random weights, images of "
         f"{found['size_px']} px, {settings['epochs']} epochs of {settings['optimizer']} at "
         f"{settings['lr']:g}, augmentation {settings['augment']}, "
         f"{n_seeds} {'seeds' if n_seeds > 1 else 'seed'}. All nets of a seed are trained alike; the "

@@ -9,7 +9,7 @@ from headstart import plots
 from headstart.heads import is_significant, significance
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import headline, points, signed_points
+from headstart.wording import counted, headline, points, signed_points
 
 Found = Mapping[str, Any]
 
@@ -110,7 +110,7 @@ def _map(found: Found) -> Section:
         text=[method(found)],
         figure=figure,
         caption=f"Cross-validated accuracy in % ({found['n_folds']} folds of "
-        f"{found['n_train']:,} training images). 95 % intervals reach up to "
+        f"{counted(found['n_train'], 'training image')}). 95 % intervals reach up to "
         f"{100 * half:.1f} points to each side; a tie is a paired difference to the highest within "
         "one standard error.",
     )
@@ -207,7 +207,7 @@ def _models(found: Found) -> Section:
     text = [f"The concatenation holds {', '.join(joined['blocks'])}."]
     if found["n_test"]:
         text.append(
-            f"The {found['n_test']:,} test images had no part in any choice and were scored once "
+            f"The {counted(found['n_test'], 'test image')} had no part in any choice and were scored once "
             "for each of the three. Differences are paired."
         )
     return Section(

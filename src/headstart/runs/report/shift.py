@@ -7,7 +7,7 @@ from typing import Any
 
 from headstart import plots
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import signed_points
+from headstart.wording import counted, signed_points
 
 _PLAIN = "no adaptation"
 
@@ -45,7 +45,7 @@ def method(found: Mapping[str, Any]) -> list[str]:
     n_seeds = len(found["seeds"])
     data = (
         f"Source: {found['source_name']}, {n_source:,} training and {n_source_test:,} held-out images. "
-        f"Target: {found['target_name']}, {n_target:,} training images, whose labels only the last "
+        f"Target: {found['target_name']}, {counted(n_target, 'training image')}, whose labels only the last "
         f"line uses, and {n_target_test:,} held-out images, which no method sees. {found['backbone']}, "
         f"layer {found['tap']}, {found['size_px']} px, frozen."
     )

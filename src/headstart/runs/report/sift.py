@@ -9,7 +9,7 @@ from typing import Any
 from headstart import plots
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table, write_page
-from headstart.wording import points, signed_points
+from headstart.wording import counted, points, signed_points
 
 HEADER = ("", "features", "cv", "test", "points", "McNemar p")
 TITLES = {
@@ -88,7 +88,7 @@ def _accuracies(found: Mapping[str, Any]) -> Section:
     return Section(
         heading="On the test images",
         figure=figure,
-        caption=f"Accuracy on {found['n_test']:,} test images with 95 % intervals (Wilson).",
+        caption=f"Accuracy on {counted(found['n_test'], 'test image')} with 95 % intervals (Wilson).",
         table=Table(header=HEADER, rows=[cells(row) for row in found["methods"]]),
     )
 
@@ -143,8 +143,8 @@ def _tried(found: Mapping[str, Any]) -> Section:
 def _method(found: Mapping[str, Any]) -> list[str]:
     text = [
         (
-            f"{found['data']}: {found['n_classes']} classes, {found['n_train']:,} training images, "
-            f"{found['n_test']:,} test images that had no part in any choice. Every method is judged "
+            f"{found['data']}: {found['n_classes']} classes, {counted(found['n_train'], 'training image')}, "
+            f"{counted(found['n_test'], 'test image')} that had no part in any choice. Every method is judged "
             "by the same folds and, except for the nearest neighbours, by the same linear SVM."
         )
     ]

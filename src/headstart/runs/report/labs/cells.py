@@ -62,5 +62,7 @@ def _number(value: float | None, form: str, times: float) -> str:
     if round(scaled, 12) == 0:
         scaled = 0.0
     text = f"{scaled:{form}}"
+    if not any(c in "123456789" for c in text):
+        text = text.lstrip("+-")
     # Thousands by comma, where the general form would turn to powers of ten.
     return (f"{scaled:,.0f}" if "e+" in text else text).replace("-", "−")
