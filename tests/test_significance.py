@@ -97,6 +97,7 @@ def text_page(a: Right, b: Right) -> str:
         Candidate(
             blocks=blocks,  # type: ignore[arg-type]
             macs=1,
+            judged=np.ones(len(a), dtype=bool),
             scores=Scores(
                 n_features=1,
                 C=1.0,

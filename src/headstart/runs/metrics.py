@@ -23,7 +23,6 @@ from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.folder import SCHEMA
 from headstart.runs.outcome import Finetuning, as_json
 from headstart.runs.sentence import detail, sentence
-from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.data.records import Examples
