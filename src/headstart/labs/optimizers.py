@@ -20,6 +20,7 @@ from headstart.labs.spread import (
     ratio_over_seeds,
     share_over_seeds,
     triple,
+    written,
 )
 from headstart.labs.training import Log, one_thread, train_small
 from headstart.progress import Progress, silent
@@ -234,9 +235,10 @@ def _detail(found: dict[str, Any]) -> str:
     if found["target"] is None:
         return "So none is called the quickest."
     second = rows[1]
-    value, low, high = (f"{v:.0f}".replace("-", "−") for v in second["behind"])
+    # As in the table: whole numbers would hide on which side of zero a small interval lies.
+    form = ".1f" if max(abs(v or 0.0) for v in second["behind"]) < 20 else ".0f"
     text = (
-        f"{second['name']} takes {value} [{low}, {high}] steps more than {rows[0]['name']} "
+        f"{second['name']} takes {written(second['behind'], form)} steps more than {rows[0]['name']} "
         f"({significance(second['behind'])})"
     )
     if len(rows) > 2:
