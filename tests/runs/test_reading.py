@@ -13,7 +13,9 @@ import pytest
 from headstart import fit
 from headstart.features import FeatureKey, FeatureStore
 from headstart.heads import task
-from headstart.runs import measure, reading
+from headstart.probe import judge
+from headstart.probe.screening import screen
+from headstart.runs import reading
 from headstart.runs.blocks import Blocks, JoinedRows, block_rows, read_blocks
 from headstart.runs.reading import Reading, free_bytes
 from headstart.runs.run import Run
@@ -98,10 +100,12 @@ def test_score__is_the_same_from_the_store(
     names = np.array(["ash", "beech", "cedar"][:n_classes])
     y = names[np.argmax(X[:, :n_classes] + 0.2 * X[:, 8 : 8 + n_classes], axis=1)]
     folds = np.arange(1100) % 4
-    whole, streamed = (measure._score(each, y, folds, (0.1, 10.0)) for each in (X, rows))
+    whole, streamed = (judge(each, y, folds, Cs=(0.1, 10.0)) for each in (X, rows))
     assert whole.accuracy_by_C == pytest.approx(streamed.accuracy_by_C, abs=0.002)
     assert (whole.C, whole.n_features) == (streamed.C, streamed.n_features)
     np.testing.assert_allclose(whole.decisions, streamed.decisions, atol=0.02)
+    screened = [screen(each, y, folds).correct for each in (X, rows)]
+    assert screened[0].tolist() == screened[1].tolist()
 
 
 def test_fit__answers_the_same_from_the_store_and_says_so(
