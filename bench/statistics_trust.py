@@ -268,11 +268,11 @@ def regret(data: DataSet, test_share: float, seed: int) -> dict[str, Any]:
     candidates = measure(
         data.stores, backbone(), train, folds, Cs=sorted(COSTS), cache=cache_folder()
     )
-    choice = choose(candidates)
     right = np.stack([right_on(data, c, train, y, test) for c in candidates])
     accuracy = right.mean(axis=1)
     usual = usual_blocks(backbone(), RESOLUTIONS)
     base = next(i for i, c in enumerate(candidates) if c.blocks == usual)
+    choice = choose(candidates, list(y), base)
     tied = [i for i, is_tie in enumerate(choice.ties) if is_tie]
     any_tie = min(tied, key=lambda i: candidates[i].cost)
 

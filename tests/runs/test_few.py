@@ -53,6 +53,7 @@ def test_fit__one_image_a_class_takes_the_usual_layer_and_says_why(lone: Run) ->
     assert chosen(lone)["baseline"]
     assert lone.metrics["selection"]["n_judged"] == 0
     assert "cross-validation cannot decide" in lone.sentence
+    assert "cross-validation cannot tell the candidates apart" in lone.metrics["detail"]
     said = "\n".join(data_lines(lone.metrics))
     assert "cross-validation cannot judge" in said
     assert "widen them" not in said

@@ -89,8 +89,9 @@ def test_comparison__uneven_classes_are_answered_with_balanced_accuracy() -> Non
     balanced = uneven.test_balanced("a")
     assert balanced is not None
     assert balanced.value == pytest.approx(0.5)
-    assert f"balanced accuracy on the test images is {balanced}" in uneven.sentence
-    assert "balanced" not in even.sentence
+    said = uneven.to_dict()["detail"]
+    assert f"the balanced accuracy of a on the test images is {balanced}" in said
+    assert "balanced" not in even.to_dict()["detail"]
     assert uneven.to_dict()["arms"][0]["test_balanced"][0] == pytest.approx(0.5)
 
 

@@ -214,6 +214,11 @@ def answer_detail(results: Results) -> str:
         return detail(
             f"the linear SVM on {svm[:1].lower()}{svm[1:]}", paired_difference(here, there), of=of
         )
+    if results.choice.is_default:
+        return (
+            f"With so few training {results.noun}s cross-validation cannot tell the candidates apart, "
+            "so the usual one is taken."
+        )
     if results.choice.chosen == results.baseline:
         return ""
     return detail(results.baseline_name, paired_difference(here, there), of=of)
