@@ -25,6 +25,7 @@ def main(folder: Path, per_class: int = 40) -> None:
         value, low, high = method["test"]
         print(f"{value:6.1%} [{low:.1%}, {high:.1%}]  {method['name']}")
     print(found["sentence"])
+    print(found["detail"])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ def test_all__is_what_the_room_promises() -> None:
     assert headstart.backbones.__all__ == sorted(
         [
             *("Backbone", "Complexity", "Entry", "ClassProbability", "Preprocessing", "Tap"),
-            *("TappedModule", "at_size", "catalogue", "imagenet_classes", "known_names", "load"),
+            *("TappedModule", "at_size", "catalogue", "imagenet_classes", "known_names"),
+            *("list_backbones", "load"),
             *("measure_complexity", "normalise", "pool", "pred", "predict_imagenet"),
             *("tapped_forward", "to_uint8", "transform"),
         ]

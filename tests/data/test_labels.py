@@ -102,7 +102,7 @@ def test_spelled__shows_what_is_not_seen() -> None:
 def test_label_notes__names_twins_with_their_numbers() -> None:
     [note] = label_notes(["Cat"] * 3 + ["cat", "dog"], "image")
     assert note.startswith("the labels 'Cat' (3 images) and 'cat' (1 image) differ in case only")
-    assert "--merge-labels" in note
+    assert "`merge_labels=True`" in note
     assert label_notes(["cat", "dog"], "image") == []
 
 

@@ -70,7 +70,7 @@ def test_read_layout__passes_over_a_folder_that_wraps_the_classes(wrapper) -> No
 def test_read_layout__refuses_a_split_without_class_folders(train, test) -> None:
     with pytest.raises(DataError, match="named like a split") as caught:
         _read(_files(train, test))
-    assert "--classes-from outer" in str(caught.value)
+    assert "`classes_from='outer'`" in str(caught.value)
     assert "table" in str(caught.value)
 
 
@@ -154,8 +154,8 @@ def test_read_layout__notes_classes_named_like_a_copy_of_the_data() -> None:
 def test_read_layout__refuses_folders_that_each_hold_the_same_folders(names) -> None:
     with pytest.raises(DataError, match="folders of the same names") as caught:
         _read(names)
-    assert "--classes-from inner" in str(caught.value)
-    assert "--classes-from outer" in str(caught.value)
+    assert "`classes_from='inner'`" in str(caught.value)
+    assert "`classes_from='outer'`" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def bad_parquet(path: Path, **columns: list[object]) -> Path:
         (lambda p: write_parquet(p / "e.parquet", pictures(4)), {"image_column": "imgae"},
          "no column of image bytes called 'imgae'.*Did you mean 'image'"),
         (lambda p: bad_parquet(p / "e.parquet", a=[pictures(1)[0][0]], b=[b"x"], label=["cat"]), {},
-         "2 columns of bytes.*--image-column"),
+         "2 columns of bytes.*`image_column`"),
         (lambda p: write_tar(p / "e.tar", {"0.jpg": pictures(1)[0][0]}), {},
          r"'e.tar' has no image with a label \(first: no label beside it"),
         (lambda p: write_tar(p / "e.tar", {}), {}, "'e.tar' has no image with a label"),

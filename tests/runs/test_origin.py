@@ -70,7 +70,7 @@ def test_similar__does_not_open_the_data_of_a_stranger(
         raise AssertionError("it was opened")
 
     monkeypatch.setattr(headstart.data, "index", opened)
-    with pytest.raises(DataError, match="`data`") as caught:
+    with pytest.raises(DataError, match="--data") as caught:
         similar(stranger(data=data), shapes / "bars" / "00.png", cache=store)
     assert str(caught.value).isprintable()
 
@@ -91,7 +91,7 @@ def test_similar__other_data_than_the_runs_is_not_remembered(
     run = stranger()
     picture = other / "bars" / "00.png"
     similar(run, picture, k=1, data=str(other), cache=store)
-    with pytest.raises(DataError, match="`data`"):
+    with pytest.raises(DataError, match="--data"):
         similar(run, picture, k=1, cache=store)
 
 

@@ -54,7 +54,7 @@ def test_jobs__a_fit_runs_while_another_waits_and_can_be_stopped(jobs: Jobs, pho
 
 
 def test_jobs__bad_input_is_told_at_once_or_as_one_line(jobs: Jobs, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--test-size must be"):
+    with pytest.raises(InputError, match="`test_size` must be"):
         jobs.start("x", settings={"test_size": 2.0})
     with pytest.raises(InputError, match="not known"):
         jobs.stop("nothing")

@@ -262,7 +262,7 @@ def test_page__fields_that_are_cleared_have_their_defaults(visit: Callable[..., 
     page.get_by_label("Divided by").fill("")
     page.get_by_label("number input for Stride").fill("")
     page.get_by_label("number input for Dilation").fill("2")
-    page.locator("#convolved p", has_text="stride 1, 2 px of padding").wait_for()
+    page.locator("#convolved p", has_text="With 2 px of padding").wait_for()
     assert page.locator(".hs-alert:visible").count() == 0
 
 
@@ -275,7 +275,7 @@ def test_page__takes_the_classes_from_where_it_is_told(
     folder_field(page).fill(str(tmp_path / "scans"))
     look = page.get_by_role("button", name="Look at the data")
     look.click()
-    page.locator(".hs-alert", has_text="--classes-from inner").wait_for()
+    page.locator(".hs-alert", has_text="“Folders that name the classes” inner").wait_for()
     page.get_by_role("button", name="Settings").click()
     page.get_by_label("Folders that name the classes").click()
     page.get_by_role("option", name="inner").click()

@@ -330,7 +330,7 @@ def find_column(
         return -1
     raise DataError(
         f"{shown(table.path)} has no {role} column that can be told by its name; it has "
-        f"{some(names, n=8)}: name it with {option or f'--{role}-column'}"
+        f"{some(names, n=8)}: name it with {option or argument(f'{role}_column')}"
         f"{_OTHERWISE.get(role, '')}"
     )
 

@@ -54,9 +54,8 @@ class Cluster:
             Ray is not installed, a value is wrong, or nothing answers at the address.
         """
         if importlib.util.find_spec("ray") is None:
-            raise InputError(
-                f"{argument('engine', 'ray')} needs the extra ray: pip install 'headstart[ray]'"
-            )
+            needed = argument("engine", "ray")
+            raise InputError(f'{needed} needs the extra ray: pip install "headstart[ray]"')
         if self.n_workers is not None and self.n_workers < 1:
             raise InputError(f"{argument('n_workers')} must be 1 or more; got {self.n_workers}")
         if self.address in (None, "auto"):

@@ -40,9 +40,11 @@ def describe(error: Exception) -> str:
 FIELDS = {
     "backbone": "Pretrained network",
     "budget_s": "Time budget",
+    "classes_from": "Folders that name the classes",
     "data": "Folder of pictures on this computer",
     "seed": "Seed",
     "kernel": "The same as text",
+    "merge_labels": "Make labels that look the same one class",
     "out": "Name of the run",
     "resolutions": "Resolutions in pixels",
     "tap": "At the layer",
@@ -53,7 +55,10 @@ FIELDS = {
 def as_field(name: str, value: str | None) -> str:
     """A parameter of the library as the page shows it: the label of its field, in quotes."""
     label = f"“{FIELDS[name]}”" if name in FIELDS else f"`{name}`"
-    return label if value is None else f"{label} {value}"
+    if value is None or (value == "True" and name in FIELDS):
+        return label
+    given = value.strip("'\"")
+    return f"{label} {given}" if name in FIELDS else f"`{name}={value}`"
 
 
 def quiet() -> dict[str, Any]:

@@ -58,13 +58,11 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
                 )
                 seed = gr.Number(0, precision=0, minimum=0, label="Seed")
                 classes_from = gr.Dropdown(
-                    label="Folders that name the classes (--classes-from)",
+                    label="Folders that name the classes",
                     choices=list(CLASSES_FROM), value="auto",
                     info="The outer ones, those inside these, or told by the layout.",
                 )  # fmt: skip
-                merge = gr.Checkbox(
-                    False, label="Make labels that look the same one class (--merge-labels)"
-                )
+                merge = gr.Checkbox(False, label="Make labels that look the same one class")
                 name = gr.Textbox(label="Name of the run", placeholder="as the folder")
             start = gr.Button("Start training", variant="primary", elem_id="start")
             wrong = gr.HTML()
