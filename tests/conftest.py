@@ -29,13 +29,6 @@ def _cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["HEADSTART_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache_after_the_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The same for what the next module makes, whatever this one did to the environment."""
-    yield
-    os.environ["HEADSTART_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
-
-
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the person's own feature store."""

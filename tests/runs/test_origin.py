@@ -125,7 +125,10 @@ def test_remember__nothing_where_the_cache_cannot_be_written(
 
 
 @pytest.mark.parametrize("kept", ["", "[]", "3", '{"data": "x", "other": 1}', "{"])
-def test_known_origin__a_damaged_record_counts_as_none(kept: str, tmp_path: Path) -> None:
+def test_known_origin__a_damaged_record_counts_as_none(
+    kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))  # all its records are damaged
     (tmp_path / "run.json").write_text("{}")
     remember(tmp_path, Origin(data="x"))
     for record in (cache_folder() / "runs").iterdir():
