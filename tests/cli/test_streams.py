@@ -47,7 +47,7 @@ def command(*words: object, **environment: str) -> subprocess.CompletedProcess[b
 ENCODINGS = [
     {"PYTHONIOENCODING": "ascii"},
     {"PYTHONIOENCODING": "cp1252"},
-    {"PYTHONIOENCODING": "cp437:strict"},
+    pytest.param({"PYTHONIOENCODING": "cp437:strict"}, marks=pytest.mark.slow),
     {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
 ]
 

@@ -221,6 +221,7 @@ def test_page__a_first_visit_on_a_phone_reads_the_answer_too(
     assert layout_faults(report) == []
 
 
+@pytest.mark.slow
 def test_page__a_careless_visit(
     visit: Callable[..., Any], make_photos: Callable[..., Path], tmp_path: Path
 ) -> None:
