@@ -45,7 +45,7 @@ def known_flags() -> frozenset[str]:
 def as_flag(name: str, value: str | None) -> str:
     """``--test-size``, ``--backbone embedded``, ``--force`` or ``--no-finetune``.
 
-    What is no option of the command stays as it is.
+    What is not an option of the command stays as it is.
 
     Parameters
     ----------

@@ -163,6 +163,11 @@ def keep(path: Path, scores: Scores) -> None:
     )
 
 
+def width(X: Any) -> int:
+    """The number of features of an array, of sparse rows, or of rows that stay in a store."""
+    return int(X.shape[1] if hasattr(X, "shape") else np.shape(X)[1])
+
+
 def _judge(
     X: Any,
     y: NDArray[Any],
@@ -179,9 +184,8 @@ def _judge(
         path = cross_validate(X, y, Cs, folds, normalize, tol=TOLERANCE)
         C, accuracy, decisions = path.C, path.accuracy, path.decisions
         correct = path.correct[path.best]
-    shape = X.shape if hasattr(X, "shape") else np.shape(X)
     return Scores(
-        n_features=int(shape[1]),
+        n_features=width(X),
         C=C,
         accuracy_by_C=tuple(float(a) for a in accuracy),
         decisions=decisions,

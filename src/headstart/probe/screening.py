@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.heads.accuracy import paired_difference
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.ridge import sweep_ridge
-from headstart.probe.judging import Scores, keep, recall
+from headstart.probe.judging import Scores, keep, recall, width
 
 # Examples times classes up to which all candidates are judged by SVMs, which then takes seconds.
 SMALL = 40_000
@@ -44,9 +44,8 @@ def screen(
     if kept_at is not None and (known := recall(kept_at)) is not None:
         return known
     path = sweep_ridge(X, y, folds, normalize=normalize)
-    shape = X.shape if hasattr(X, "shape") else np.shape(X)
     found = Scores(
-        n_features=int(shape[1]),
+        n_features=width(X),
         C=float("nan"),
         accuracy_by_C=(),
         decisions=np.zeros((0, 0), dtype=np.float32),

@@ -92,7 +92,7 @@ def require_origin(run: Run, *, data: str | None = None, split: str | None = Non
         raise DataError(
             f"{one_line(str(run.folder))} was not made here, so its data is not opened unasked; it "
             f"names {one_line(said['data'], limit=120)}: say once where its data is with headstart similar "
-            f"RUN IMAGE --data FOLDER"
+            "RUN IMAGE --data FOLDER"
         )
     if split is None and known is not None:
         split = known.split
