@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.heads.accuracy import (
-        Interval,
         PairedDifference,
         accuracy_interval,
         balanced_accuracy_interval,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     )
     from headstart.heads.path import PathResult, cross_validate
     from headstart.heads.svm import LinearSVM, LinearSVMPath
+    from headstart.results import Interval
 
 _ROOM = {
     "Interval": "accuracy",

@@ -9,11 +9,12 @@ Nothing here draws random numbers; the same arrays always give the same interval
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, stats
+
+from headstart.results import Difference, Interval
 
 # What the cheaper of two that tie may be behind, as a fraction: a point, however differences round.
 MOST_BEHIND = 0.01 + 1e-9
@@ -23,26 +24,7 @@ N_PULL = 2
 ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A value and the ends of its confidence interval.
-
-    Attributes
-    ----------
-    value, low, high : float
-        ``low <= value <= high``, as fractions (0.93 is 93 %).
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
-
-@dataclass(frozen=True, slots=True)
-class PairedDifference(Interval):
+class PairedDifference(Difference, frozen=True):
     """Accuracy of ``a`` less accuracy of ``b`` on the same examples.
 
     Attributes

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.heads.accuracy import Interval
+from headstart.results import Interval
 
 __all__ = ["Retrieval", "average_precision", "measure_retrieval", "nearest", "precision_at"]
 

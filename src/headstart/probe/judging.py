@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.heads import sparse
-from headstart.heads.accuracy import Interval, accuracy_interval
+from headstart.heads.accuracy import accuracy_interval
 from headstart.heads.costs import COSTS
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.output_layer import OutputLayer, fit_output_layer
 from headstart.heads.path import cross_validate
 from headstart.probe import memo
 from headstart.probe.folds import judgeable
+from headstart.results import Interval
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

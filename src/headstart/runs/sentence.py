@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headstart.heads.accuracy import Interval, PairedDifference, significance
+from headstart.heads.accuracy import PairedDifference, significance
+from headstart.results import Interval
 from headstart.wording import headline, points, unsigned_points
 
 

@@ -1,0 +1,170 @@
+"""Typed results: the base of every result that is written, shown or read back, and its JSON.
+
+A result is a class with typed fields (:mod:`msgspec`). Encoding, decoding, validation and the JSON
+schema follow from them, so readers use attributes rather than strings:
+
+>>> class Gain(Result, frozen=True, kw_only=True, tag="gain"):
+...     gain: Difference
+>>> text = encode(Gain(gain=Difference(0.012, 0.005, 0.019)))
+>>> str(decode(text, Gain).gain)
+'+1.2 [+0.5, +1.9]'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from headstart.errors import InputError, one_line
+from headstart.files import write_atomically
+from headstart.wording import signed_points
+
+SCHEMA = 1
+# Larger files are not results.
+MAX_BYTES = 256 * 2**20
+
+R = TypeVar("R", bound="Result")
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A share with its confidence interval; it prints as ``93.0 % [91.2, 94.4]``.
+
+    Attributes
+    ----------
+    value, low, high : float
+        ``low <= value <= high``, as fractions (0.93 is 93 %).
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        value, low, high = self.percent
+        return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
+
+    def __iter__(self) -> Iterator[float]:
+        """Unpack as ``value, low, high``."""
+        return iter((self.value, self.low, self.high))
+
+    @property
+    def percent(self) -> tuple[float, float, float]:
+        """Value and ends in percent, for figures."""
+        return 100 * self.value, 100 * self.low, 100 * self.high
+
+
+class Difference(Interval, frozen=True):
+    """A difference of two shares; it prints in percentage points, as ``+1.2 [+0.5, +1.9]``."""
+
+    def __str__(self) -> str:
+        return signed_points(self.value, self.low, self.high)
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """Base of the results that are written to a file of their own.
+
+    A subclass declares its fields and the ``tag`` that tells its files from others.
+
+    Attributes
+    ----------
+    schema : int
+        Version of the form of the file.
+    sentence : str
+        The answer, in at most 25 words.
+    detail : str
+        A paragraph below it.
+    """
+
+    schema: int = SCHEMA
+    sentence: str = ""
+    detail: str = ""
+
+
+def encode(result: msgspec.Struct) -> str:
+    """Indented JSON, arrays as lists, numbers that are not finite as null."""
+    return msgspec.json.format(msgspec.json.encode(result, enc_hook=_plain), indent=1).decode()
+
+
+def decode(text: str | bytes, kind: type[R], where: str = "the result") -> R:
+    """The result in a JSON text, checked against its type.
+
+    Parameters
+    ----------
+    text : str or bytes
+    kind : subclass of Result
+    where : str
+        Names the source in errors.
+
+    Raises
+    ------
+    InputError
+        The text is damaged, holds another kind of result, or was written by a newer version.
+    """
+    name = one_line(where)
+    try:
+        found = msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        known = type(kind.__struct_config__.tag) is str and kind.__struct_config__.tag
+        reason = one_line(str(error), limit=160)
+        raise InputError(
+            f"{name} is not a result of kind {known or kind.__name__!r}, or it is damaged "
+            f"({reason}): run the experiment again"
+        ) from error
+    if found.schema > SCHEMA:
+        raise InputError(
+            f"{name} was written by a newer Headstart (schema {found.schema}, known {SCHEMA}): "
+            "update headstart"
+        )
+    return found
+
+
+def write(path: Path, result: Result) -> None:
+    """Write a result as JSON; the file holds either its old bytes or all the new ones.
+
+    Raises
+    ------
+    OutputError
+        The folder is read-only, or the disk is full.
+    """
+    write_atomically(path, f"{encode(result)}\n".encode())
+
+
+def read(path: Path, kind: type[R]) -> R:
+    """Read a result that :func:`write` wrote.
+
+    Raises
+    ------
+    InputError
+        As `decode`, and where the file cannot be read.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{one_line(str(path))} is too large for a result: give its JSON file")
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {one_line(str(path))} ({error.strerror})") from error
+    return decode(text, kind, str(path))
+
+
+def json_schema(*kinds: type[Result]) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of files of these kinds."""
+    (_, *_), definitions = msgspec.json.schema_components(kinds)
+    references = [{"$ref": f"#/$defs/{kind.__name__}"} for kind in kinds]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Results of Headstart",
+        "oneOf": references,
+        "$defs": definitions,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays as Python values, paths as text."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"a result cannot hold a {type(value).__name__}")
