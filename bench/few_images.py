@@ -28,7 +28,7 @@ from headstart.data import index
 from headstart.features import cache_folder, extract
 from headstart.heads import paired_difference, stratified_folds
 from headstart.heads.accuracy import MOST_BEHIND
-from headstart.runs.blocks import plan_blocks, read_blocks, usual_blocks
+from headstart.sources.blocks import plan_blocks, read_blocks, usual_blocks
 
 SETS = (
     "scene15",

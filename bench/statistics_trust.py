@@ -35,10 +35,10 @@ from headstart.data import Index, Record, duplicate_groups, index, make_split
 from headstart.features import cache_folder, extract
 from headstart.heads import LinearSVM, stratified_folds
 from headstart.heads.costs import COSTS
-from headstart.runs.blocks import read_blocks, usual_blocks
 from headstart.runs.choose import RULE, choose
 from headstart.runs.measure import measure
 from headstart.runs.outcome import is_better
+from headstart.sources.blocks import read_blocks, usual_blocks
 
 TITLE = "Statistical trust"
 OUT = ROOT / "bench" / "results" / "trust-statistics.json"

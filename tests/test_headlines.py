@@ -14,12 +14,12 @@ from headstart.labs.gallery import POLICIES
 from headstart.labs.gallery import _sentence as gallery_sentence
 from headstart.labs.optimizers import OPTIMIZERS
 from headstart.labs.optimizers import _sentence as optimizer_sentence
-from headstart.runs.blocks import Blocks
 from headstart.runs.report.complexity import sentence as complexity_sentence
 from headstart.runs.report.datasize import datasize_sentence
 from headstart.runs.report.profile import profile_sentence
 from headstart.runs.sentence import sentence
 from headstart.runs.side_by_side import sentence as runs_sentence
+from headstart.sources.blocks import Blocks
 from headstart.transfer.advice import ADVICE, Rule
 from headstart.transfer.arms import Arm
 from headstart.transfer.backbones import BackboneComparison, Candidate

@@ -29,13 +29,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "heads": set(),
     "probe": {"data", "heads"},
     "finetune": IMAGES | {"augment", "features"},
-    "transfer": TRAINING,
-    "runs": TRAINING | {"transfer", "plots", "convolution", "baselines", "labs", "text"},
+    "sources": IMAGES | {"features", "heads", "text"},
+    "transfer": TRAINING | {"sources"},
+    "runs": TRAINING | {"transfer", "plots", "convolution", "baselines", "labs", "text", "sources"},
     "plots": set(),
     "convolution": IMAGES,
     "baselines": IMAGES | {"features", "heads", "probe"},
     "labs": TRAINING,
-    "export": IMAGES | {"features", "heads", "finetune", "runs"},
+    "export": IMAGES | {"features", "heads", "finetune", "runs", "sources"},
     "text": TRAINING,
 }
 FACES = ("cli", "web", "serve")

@@ -20,10 +20,10 @@ from headstart.finetune.network import prepare
 from headstart.finetune.saving import save_network
 from headstart.finetune.trained import Trained, as_backbone
 from headstart.heads import Pool, Temperature
-from headstart.runs.blocks import Blocks
 from headstart.runs.model import Model
 from headstart.runs.run import Run
 from headstart.runs.trained_model import logits_model
+from headstart.sources.blocks import Blocks
 
 ARCH = "timm:test_efficientnet"
 EPOCH = Epoch(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from headstart.probe import Choice, Scores
 from headstart.runs import choose as rules
-from headstart.runs.blocks import Blocks
 from headstart.runs.choose import Candidate, has_few
+from headstart.sources.blocks import Blocks
 
 N = 200
 

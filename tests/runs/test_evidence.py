@@ -11,9 +11,9 @@ import pytest
 from headstart.backbones import at_size, normalise, pool, tapped_forward, to_uint8
 from headstart.data import read_rgb
 from headstart.errors import RunError
-from headstart.runs.blocks import Blocks
 from headstart.runs.evidence import run_evidence
 from headstart.runs.run import Run
+from headstart.sources.blocks import Blocks
 
 
 def _score(run: Run, path: Path, label: str) -> float:

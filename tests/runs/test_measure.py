@@ -13,9 +13,9 @@ import headstart
 from headstart import fit
 from headstart.cli.tables import layer_table
 from headstart.probe import judging, screening
-from headstart.runs.blocks import Blocks
 from headstart.runs.choose import Candidate
 from headstart.runs.run import Run
+from headstart.sources.blocks import Blocks
 
 
 def test_watch__is_told_of_the_plan_and_of_every_candidate(

@@ -63,7 +63,7 @@ def test_divide__holds_every_image_out_once(
 def test_divide__scores_of_a_part_are_those_of_an_svm_without_it(
     indexed: Index, stores: dict[int, FeatureStore], store: Path
 ) -> None:
-    from headstart.runs.blocks import read_blocks
+    from headstart.sources.blocks import read_blocks
 
     parts, candidate = cut(indexed, stores, store, 2)
     X = read_blocks(stores, [r.digest for r in parts.records], candidate.blocks)

@@ -13,10 +13,10 @@ from headstart.data import index
 from headstart.errors import DataError
 from headstart.features import extract
 from headstart.heads.examples import normalize_rows
-from headstart.runs.blocks import read_blocks
 from headstart.runs.report.retrieval import contact_sheet, retrieval_sections
 from headstart.runs.retrieval import similar
 from headstart.runs.run import Run
+from headstart.sources.blocks import read_blocks
 
 
 def test_similar__distances_are_of_the_models_features(run: Run, shapes: Path, store: Path) -> None:

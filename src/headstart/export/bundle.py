@@ -21,8 +21,8 @@ from headstart.errors import InputError, WeightsError, one_line
 from headstart.export.facts import SCHEMA
 from headstart.export.network import Classifier, parts_of
 from headstart.heads import Pool, Temperature
-from headstart.runs.blocks import Blocks
 from headstart.runs.model import Model
+from headstart.sources.blocks import Blocks
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.probe.judging import Scores
 from headstart.probe.rules import Choice, cheapest_tie, usual_unless_beaten
-from headstart.runs.blocks import Blocks
+from headstart.sources.blocks import Blocks
 
 # Examples of a class below which it has few.
 FEW = 5

@@ -23,7 +23,6 @@ from headstart.data import duplicate_groups, training_records
 from headstart.errors import DataError
 from headstart.probe import training_folds
 from headstart.progress import Progress
-from headstart.runs.blocks import usual_blocks
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import thumbnails
 from headstart.runs.folder import write_json
@@ -31,9 +30,10 @@ from headstart.runs.measure import Watch, measure, unwatched
 from headstart.runs.metrics import Results, metrics
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.provenance import describe_backbone, provenance
-from headstart.runs.reading import Reading
 from headstart.runs.report import write_report
 from headstart.runs.settings import FitSettings
+from headstart.sources.blocks import usual_blocks
+from headstart.sources.reading import Reading
 from headstart.transfer.comparison import MANY_IMAGES
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from headstart.probe.judging import Scores, judge, recall, scores_path
 from headstart.probe.memo import digest_of
 from headstart.probe.screening import finalists, is_small, screen
 from headstart.progress import Progress, silent
-from headstart.runs.blocks import Blocks, plan_blocks, usual_blocks
 from headstart.runs.choose import Candidate
-from headstart.runs.reading import Reading
+from headstart.sources.blocks import Blocks, plan_blocks, usual_blocks
+from headstart.sources.reading import Reading
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -73,7 +73,7 @@ def measure(
     Returns
     -------
     list of Candidate
-        In the order of :func:`headstart.runs.blocks.plan_blocks`.
+        In the order of :func:`headstart.sources.blocks.plan_blocks`.
     """
     from headstart.backbones import at_size, measure_complexity
 

@@ -26,11 +26,11 @@ from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.heads import Pool, Temperature
 from headstart.heads.examples import Normalize, Rows, decide, join_rows
-from headstart.runs.blocks import Blocks
 from headstart.runs.folder import SCHEMA, read_json, write_json
 from headstart.runs.regular import read_regular, require_regular
 from headstart.runs.settings import PRECISIONS, SIZES_PX
 from headstart.runs.shape import MODEL
+from headstart.sources.blocks import Blocks
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.errors import one_line
 from headstart.heads import stratified_folds
 from headstart.probe import fit_best, judge, judgeable
-from headstart.runs.reading import Reading
+from headstart.sources.reading import Reading
 
 if TYPE_CHECKING:
     from headstart.data import Record

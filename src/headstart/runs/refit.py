@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from headstart.heads import LinearSVM, Temperature, fit_temperature, one_row_a_class
 from headstart.runs.model import Model
-from headstart.runs.reading import Reading
+from headstart.sources.reading import Reading
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone

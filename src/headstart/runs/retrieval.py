@@ -17,10 +17,10 @@ from headstart.heads.examples import normalize_rows
 from headstart.heads.retrieval import Retrieval, measure_retrieval, nearest
 from headstart.home import expand
 from headstart.progress import Progress, silent
-from headstart.runs.blocks import read_blocks
 from headstart.runs.evidence import mean_note
 from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
+from headstart.sources.blocks import read_blocks
 
 if TYPE_CHECKING:
     from headstart.data import Index, Record

@@ -14,10 +14,10 @@ from headstart.errors import BackboneError, DataError
 from headstart.finetune import DivergedError
 from headstart.finetune.saving import NAME
 from headstart.heads import Temperature, fit_temperature
-from headstart.runs.blocks import Blocks
 from headstart.runs.classify import classify
 from headstart.runs.model import Model
 from headstart.runs.refit import Tested
+from headstart.sources.blocks import Blocks
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import InputError
 from headstart.finetune.bn_policies import POLICIES
 from headstart.finetune.settings import REGIMES, TrainSettings
+from headstart.sources.blocks import N_JOINED
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
 
-# Layers before these are too general to help a linear head, and cost it features.
-N_JOINED = 4
 POLICY_NAMES = ("basic", "mixup", "cutmix", "augmix")
 
 

@@ -22,8 +22,8 @@ from headstart.progress import Progress
 from headstart.web.answers import as_field
 
 if TYPE_CHECKING:
-    from headstart.runs.blocks import Blocks
     from headstart.runs.choose import Candidate
+    from headstart.sources.blocks import Blocks
 
 logger = logging.getLogger(__name__)
 

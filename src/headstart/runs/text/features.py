@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headstart.errors import InputError, argument
 from headstart.heads.examples import join_rows
 from headstart.progress import Progress, silent
-from headstart.runs.blocks import Blocks
+from headstart.sources.blocks import Blocks
 from headstart.text.embeddings import (
     Embeddings,
     average_vectors,

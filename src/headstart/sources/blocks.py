@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.examples import join_rows, row_blocks
-from headstart.transfer.arms import N_JOINED
 from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.features import FeatureStore
     from headstart.features.store import StoredRows
+
+# Layers before these are too general to help a linear head, and cost it features.
+N_JOINED = 4
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headstart import fit
 from headstart.features import FeatureKey, FeatureStore
 from headstart.heads import task
 from headstart.probe import judge
 from headstart.probe.screening import screen
-from headstart.runs import reading
-from headstart.runs.blocks import Blocks, JoinedRows, block_rows, read_blocks
-from headstart.runs.reading import Reading, free_bytes
-from headstart.runs.run import Run
+from headstart.sources import reading
+from headstart.sources.blocks import Blocks, JoinedRows, block_rows, read_blocks
+from headstart.sources.reading import Reading, free_bytes
 
 BOTH = Blocks(taps=("a", "b"), resolutions=(32, 64))
 
@@ -106,31 +103,3 @@ def test_score__is_the_same_from_the_store(
     np.testing.assert_allclose(whole.decisions, streamed.decisions, atol=0.02)
     screened = [screen(each, y, folds).correct for each in (X, rows)]
     assert screened[0].tolist() == screened[1].tolist()
-
-
-def test_fit__answers_the_same_from_the_store_and_says_so(
-    run: Run, shapes: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A machine with next to no memory; so few images need none, but are read as if they did."""
-    read = JoinedRows.__getitem__
-    slices: list[slice] = []
-    monkeypatch.setattr(
-        JoinedRows, "__getitem__", lambda self, some: (slices.append(some), read(self, some))[1]
-    )
-    monkeypatch.setattr(reading, "read_blocks", None)
-    monkeypatch.setattr(reading, "free_bytes", lambda: 1000)
-    (tmp_path / "cache").mkdir()  # the same features, but no answers of the last run
-    (tmp_path / "cache" / "features").symlink_to(store / "features")
-    again = fit(
-        shapes, out=tmp_path / "run", cache=tmp_path / "cache", resolutions=(64, 96), seed=3,
-        Cs=(0.1, 1.0, 10.0),
-    )  # fmt: skip
-    assert slices
-    assert again.metrics["candidates"] == run.metrics["candidates"]
-    assert again.metrics["test"] == run.metrics["test"]
-    told = json.loads((again.folder / "run.json").read_text())["features"]
-    assert told["read"] == "in blocks"
-    assert len(told["in_blocks"]) == len(again.metrics["candidates"])
-    assert "features are read in blocks" in (again.folder / "log.jsonl").read_text()
-    usual = json.loads((run.folder / "run.json").read_text())["features"]
-    assert usual == {"read": "whole", "in_blocks": {}}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.runs.blocks import Blocks, JoinedRows, block_rows, read_blocks
+from headstart.sources.blocks import Blocks, JoinedRows, block_rows, read_blocks
 
 if TYPE_CHECKING:
     from headstart.features import FeatureStore

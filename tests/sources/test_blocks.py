@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.heads.examples import join_rows
-from headstart.runs.blocks import Blocks, plan_blocks
+from headstart.sources.blocks import Blocks, plan_blocks
 
 TAPS = ["stem", "a", "b", "c", "d", "logits"]
 
