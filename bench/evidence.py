@@ -24,8 +24,8 @@ from pathlib import Path
 
 from docstrings import write_docstrings
 
+from headstart.experiments.layers.halves import digits_folder
 from headstart.features import cache_folder
-from headstart.transfer.halves import digits_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

@@ -85,7 +85,7 @@ class DataSet:
     def folder(self) -> Path:
         """Where its images are; made, for the digits."""
         if self.name == "digits":
-            from headstart.transfer.halves import digits_folder
+            from headstart.experiments.layers.halves import digits_folder
 
             return digits_folder(cache_folder())
         return SHARED / "data" / self.name

@@ -11,7 +11,7 @@ from demo import write_digits
 
 from headstart.backbones import load
 from headstart.data import index
-from headstart.transfer import measure_profile
+from headstart.experiments.profile.measure import measure_profile
 
 
 def main(folder: Path, per_class: int = 40, resolutions: tuple[int, ...] = (96, 160)) -> None:

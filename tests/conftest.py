@@ -7,9 +7,13 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index
 
 # A shell's background job ignores Ctrl-C, and hands that on to the commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -100,3 +104,39 @@ FAULTS = """() => {
   }
   return found;
 }"""
+
+
+@pytest.fixture(scope="session")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """Reddish and bluish noise, 20 and 8 images a class, with one duplicate to train on."""
+    import numpy as np
+    from PIL import Image
+
+    from headstart.data import index
+
+    root = tmp_path_factory.mktemp("data") / "colours"
+    rng = np.random.default_rng(0)
+    for side, n in (("train", 20), ("test", 8)):
+        for channel, name in ((0, "blue"), (2, "red")):
+            (root / side / name).mkdir(parents=True)
+            for i in range(n):
+                small = rng.integers(0, 256, size=(6, 6, 3), dtype=np.uint8)
+                small[..., channel] //= 2
+                Image.fromarray(small).resize((48, 40)).save(root / side / name / f"{i:02d}.png")
+    red = root / "train" / "red"
+    (red / "copy.png").write_bytes((red / "00.png").read_bytes())
+    return index(root)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Backbone:
+    """A small EfficientNet with BatchNorm and random weights."""
+    from headstart.backbones import load
+
+    return load("timm:test_efficientnet", pretrained=False)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests of the room."""
+    return tmp_path_factory.mktemp("cache")

@@ -8,6 +8,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from headstart.comparison.arms import Arm
+from headstart.comparison.comparing import Comparison, Outcome
+from headstart.experiments.advice.measure import ADVICE, Rule
+from headstart.experiments.backbones.measure import BackboneComparison, Candidate
+from headstart.experiments.features import Block, View
+from headstart.experiments.profile.page import profile_sentence
+from headstart.experiments.size.page import datasize_sentence
 from headstart.heads import Interval, paired_difference
 from headstart.labs import batchnorm, bn_words
 from headstart.labs.gallery import POLICIES
@@ -15,16 +22,9 @@ from headstart.labs.gallery import _sentence as gallery_sentence
 from headstart.labs.optimizers import OPTIMIZERS
 from headstart.labs.optimizers import _sentence as optimizer_sentence
 from headstart.runs.report.complexity import sentence as complexity_sentence
-from headstart.runs.report.datasize import datasize_sentence
-from headstart.runs.report.profile import profile_sentence
 from headstart.runs.sentence import sentence
 from headstart.runs.side_by_side import sentence as runs_sentence
 from headstart.sources.blocks import Blocks
-from headstart.transfer.advice import ADVICE, Rule
-from headstart.transfer.arms import Arm
-from headstart.transfer.backbones import BackboneComparison, Candidate
-from headstart.transfer.comparison import Comparison, Outcome
-from headstart.transfer.feature_blocks import Block, View
 from headstart.wording import MOST_WORDS
 
 RIGHT = np.arange(40) < 30

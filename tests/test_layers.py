@@ -30,8 +30,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "probe": {"data", "heads"},
     "finetune": IMAGES | {"augment", "features"},
     "sources": IMAGES | {"features", "heads", "text"},
-    "transfer": TRAINING | {"sources"},
-    "runs": TRAINING | {"transfer", "plots", "convolution", "baselines", "labs", "text", "sources"},
+    "comparison": TRAINING | {"sources"},
+    "runs": TRAINING
+    | {"comparison", "plots", "convolution", "baselines", "labs", "text", "sources"},
+    "experiments": TRAINING | {"comparison", "runs", "plots", "sources"},
     "plots": set(),
     "convolution": IMAGES,
     "baselines": IMAGES | {"features", "heads", "probe"},
@@ -45,7 +47,9 @@ for _face in FACES:
 MAY_IMPORT["cli"] |= {"web", "serve"}  # the command starts the other faces
 MAY_IMPORT["__main__"] = {"cli"}  # `python -m headstart` is the command
 # The package itself is the library's face: it hands out what the rooms below make.
-MAY_IMPORT["headstart"] = {"backbones", "data", "features", "heads", "runs", "transfer", "text"}
+MAY_IMPORT["headstart"] = {
+    "backbones", "comparison", "data", "experiments", "features", "heads", "runs", "text",
+}  # fmt: skip
 
 # `heads` sees arrays, never images or networks; `plots` knows nothing of torch.
 NEVER = {

@@ -12,26 +12,27 @@ from numpy.typing import NDArray
 
 from headstart.baselines import words as baseline_words
 from headstart.baselines.comparison import Judged
+from headstart.comparison.arms import Arm
+from headstart.comparison.comparing import Comparison, Outcome
+from headstart.experiments.advice.measure import EarlyLate, Rule, depth_verdict, regime_verdict
+from headstart.experiments.backbones import measure as backbones
+from headstart.experiments.features import Block, View
+from headstart.experiments.layers import measure as generality
+from headstart.experiments.layers.generality_words import sentence as generality_sentence
+from headstart.experiments.profile.page import depth_sentence, profile_sentence
+from headstart.experiments.shift.adaptation import LINES
+from headstart.experiments.shift.measure import Shift
 from headstart.finetune.history import Epoch
 from headstart.heads import accuracy_interval, is_significant, mcnemar, paired_difference
 from headstart.probe.judging import Scores
 from headstart.runs.choose import Candidate
 from headstart.runs.outcome import Comparison as Validation
 from headstart.runs.outcome import Finetuning
-from headstart.runs.report.profile import depth_sentence, profile_sentence
 from headstart.runs.sentence import detail, sentence
 from headstart.runs.side_by_side import detail as all_runs
 from headstart.runs.side_by_side import sentence as runs_sentence
 from headstart.runs.text.features import AVERAGE, WORDS
 from headstart.runs.text.findings import verdict
-from headstart.transfer import backbones, generality
-from headstart.transfer.adaptation import LINES
-from headstart.transfer.advice import EarlyLate, Rule, depth_verdict, regime_verdict
-from headstart.transfer.arms import Arm
-from headstart.transfer.comparison import Comparison, Outcome
-from headstart.transfer.feature_blocks import Block, View
-from headstart.transfer.generality_words import sentence as generality_sentence
-from headstart.transfer.shift import Shift
 from headstart.wording import points
 
 Right = NDArray[np.bool_]

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from headstart.backbones.imagenet import pred as predict_imagenet
     from headstart.backbones.loading import load as load_backbone
     from headstart.backbones.shortlist import list_backbones
+    from headstart.comparison.comparing import compare
     from headstart.features.any_network import extract_features
     from headstart.features.transformer import Features
     from headstart.heads.svm import LinearSVM, LinearSVMPath
     from headstart.runs.fit import fit
     from headstart.runs.run import Run
     from headstart.runs.run import load as load_run
-    from headstart.transfer.comparison import compare
 
     load = load_run
 
@@ -37,7 +37,7 @@ _HOMES = {
     "LinearSVM": ("headstart.heads.svm",),
     "LinearSVMPath": ("headstart.heads.svm",),
     "Run": ("headstart.runs.run",),
-    "compare": ("headstart.transfer.comparison",),
+    "compare": ("headstart.comparison.comparing",),
     "extract_features": ("headstart.features.any_network",),
     "fit": ("headstart.runs.fit",),
     "list_backbones": ("headstart.backbones.shortlist",),

@@ -160,9 +160,9 @@ def trial(
     from headstart.augment import parse_policy
     from headstart.backbones import load
     from headstart.cli.comparison import run_comparison, show_comparison
+    from headstart.comparison.arms import augment_arms
     from headstart.finetune import TrainSettings
     from headstart.runs.settings import parse_seconds
-    from headstart.transfer import augment_arms
 
     names = _policy_names(policies)
     budget_s = parse_seconds(search_budget)

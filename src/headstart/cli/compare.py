@@ -44,9 +44,9 @@ def compare(
         headstart compare photos/ --backbones embedded,resnet18,resnet50,vgg16
     """
     from headstart.cli.transfer.scores import named_backbones
-    from headstart.runs.report.backbones import backbone_sections
+    from headstart.experiments.backbones.measure import compare_backbones
+    from headstart.experiments.backbones.page import backbone_sections
     from headstart.runs.report.pages import data_section
-    from headstart.transfer.backbones import compare_backbones
 
     nets = named_backbones(backbones)
     with progress_bars(quiet=as_json) as progress:
@@ -79,7 +79,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich.table import Table
 
     from headstart.errors import one_line
-    from headstart.runs.report.backbones import cells
+    from headstart.experiments.backbones.page import cells
 
     table = Table(
         box=box.SIMPLE_HEAD,

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from headstart.backbones import Backbone
+    from headstart.comparison.arms import Arm
+    from headstart.comparison.comparing import Outcome
     from headstart.data import Index
-    from headstart.transfer import Arm, Outcome
 
 
 def run_comparison(
@@ -33,8 +34,8 @@ def run_comparison(
     quiet: bool,
 ) -> dict[str, Any]:
     """Compare, write the page, and give the figures."""
+    from headstart.comparison.comparing import compare
     from headstart.runs.report.comparison import write_comparison
-    from headstart.transfer import compare
 
     with progress_bars(quiet=quiet) as progress:
         found = compare(

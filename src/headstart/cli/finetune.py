@@ -20,9 +20,9 @@ from headstart.cli.texts import Texts, check_table_there, finetune_texts
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.cli.console import Shown
+    from headstart.comparison.arms import Arm
     from headstart.data import Index
     from headstart.finetune import TrainSettings
-    from headstart.transfer import Arm
 
 COMPARED = ("regimes", "bn")
 TITLES = {
@@ -181,9 +181,9 @@ def finetune(
     import dataclasses
 
     from headstart.backbones import load
+    from headstart.comparison.arms import bn_arms, regime_arms
     from headstart.data.texts import is_text_table
     from headstart.errors import InputError, did_you_mean
-    from headstart.transfer import bn_arms, regime_arms
 
     def backbone_asked() -> Backbone:
         return load(backbone, weights=weights, arch=arch)
@@ -335,9 +335,9 @@ def _find_rate(
     """The range test, and the rate that it suggests."""
 
     from headstart.cli.curves import rate_lines
+    from headstart.comparison.comparing import make_split
+    from headstart.comparison.fitting import Fitter
     from headstart.features import cache_folder
-    from headstart.transfer.comparison import make_split
-    from headstart.transfer.fitting import Fitter
 
     assert arm.settings is not None
     fitter = Fitter(

@@ -40,11 +40,11 @@ def views(
     """
     from headstart.backbones import load
     from headstart.cli.comparison import show_comparison, told
+    from headstart.comparison.comparing import compare_with
+    from headstart.comparison.views import ViewFitter, view_arms
     from headstart.data import training_records
     from headstart.features import cache_folder
     from headstart.runs.report.comparison import write_comparison
-    from headstart.transfer.comparison import compare_with
-    from headstart.transfer.views import ViewFitter, view_arms
 
     arms = view_arms(n_views)
     net = load(backbone, weights=weights, arch=arch)

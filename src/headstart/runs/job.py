@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import duplicate_groups, training_records
 from headstart.errors import DataError
 from headstart.probe import training_folds
@@ -34,7 +35,6 @@ from headstart.runs.report import write_report
 from headstart.runs.settings import FitSettings
 from headstart.sources.blocks import usual_blocks
 from headstart.sources.reading import Reading
-from headstart.transfer.comparison import MANY_IMAGES
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone

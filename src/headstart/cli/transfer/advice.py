@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from headstart.backbones import Backbone
+    from headstart.comparison.comparing import Comparison
     from headstart.data import Index
     from headstart.progress import Progress
-    from headstart.transfer import Comparison
 
 REGIMES = ("upper", "all")
 
@@ -61,10 +61,10 @@ def advice(
         headstart transfer advice photos/ --measure --epochs 4 --size 160
     """
     from headstart.backbones import load
-    from headstart.runs.report.advice import advice_sections
+    from headstart.experiments.advice.measure import compare_depths, distances, make_rule, to_dict
+    from headstart.experiments.advice.page import advice_sections
+    from headstart.experiments.profile.measure import measure_profile
     from headstart.runs.report.pages import data_section
-    from headstart.transfer.advice import compare_depths, distances, make_rule, to_dict
-    from headstart.transfer.profile import measure_profile
 
     net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
@@ -124,8 +124,9 @@ def _measure(
     progress: Progress,
 ) -> Comparison:
     """The linear SVMs, fine-tuning of a few layers and of all."""
+    from headstart.comparison.arms import regime_arms
+    from headstart.comparison.comparing import compare
     from headstart.finetune import TrainSettings
-    from headstart.transfer import compare, regime_arms
 
     base = TrainSettings(epochs=epochs, normalise=True, seed=seeds[0])
     return compare(

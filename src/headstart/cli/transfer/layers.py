@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from headstart.backbones import Backbone
+    from headstart.comparison.comparing import Outcome
     from headstart.data import Index
-    from headstart.transfer import Outcome
 
 COMPACT_SIZE_PX = 32
 DIGITS_A = ("0", "1", "2", "3", "4")
@@ -77,10 +77,10 @@ def layers(
 
         headstart transfer layers --base animals/ --target tools/ --backbone resnet18
     """
+    from headstart.experiments.layers.measure import measure_generality
+    from headstart.experiments.layers.page import generality_sections
     from headstart.finetune import TrainSettings
-    from headstart.runs.report.generality import generality_sections
     from headstart.runs.report.pages import data_section
-    from headstart.transfer.generality import measure_generality
 
     is_digits = data is None and base is None and target is None
     settings = TrainSettings(
@@ -163,8 +163,8 @@ def _sides(
     read: Callable[[str], Index],
     seed: int,
 ) -> tuple[Index, Index]:
+    from headstart.experiments.layers.halves import digits_folder, split_classes
     from headstart.features import cache_folder
-    from headstart.transfer.halves import digits_folder, split_classes
 
     if base is not None and target is not None:
         return read(base), read(target)
@@ -176,7 +176,7 @@ def _sides(
 def _maker(backbone: str, size: int | None) -> Callable[[int], Backbone]:
     """The architecture by seed."""
     from headstart.backbones import at_size, load
-    from headstart.transfer.compact import NAME, compact_backbone
+    from headstart.experiments.compact import NAME, compact_backbone
 
     if backbone == NAME:
         return lambda seed: compact_backbone(size or COMPACT_SIZE_PX, seed=seed)
@@ -211,7 +211,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    from headstart.runs.report.generality import cells
+    from headstart.experiments.layers.page import cells
 
     table = Table(
         box=box.SIMPLE_HEAD,

@@ -68,15 +68,15 @@ def profile(
     from headstart.backbones.tapped import POOLINGS
     from headstart.cli.console import parse_numbers
     from headstart.errors import InputError
-    from headstart.runs.report.pages import data_section
-    from headstart.runs.report.profile import (
+    from headstart.experiments.features import NORMALISATIONS
+    from headstart.experiments.profile.measure import measure_profile
+    from headstart.experiments.profile.page import (
         profile_detail,
         profile_sections,
         profile_sentence,
     )
-    from headstart.transfer.feature_blocks import NORMALISATIONS
-    from headstart.transfer.profile import measure_profile
-    from headstart.transfer.profiled import to_dict
+    from headstart.experiments.profile.profiled import to_dict
+    from headstart.runs.report.pages import data_section
 
     if pooling not in POOLINGS:
         raise InputError(f"--pooling {pooling!r} is unknown: choose from {', '.join(POOLINGS)}")
@@ -134,7 +134,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    from headstart.runs.report.profile import depth_sentence
+    from headstart.experiments.profile.page import depth_sentence
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("layer")

@@ -44,9 +44,9 @@ def scores(
         headstart transfer scores photos/ --per tap
     """
     from headstart.errors import InputError
+    from headstart.experiments.scores.measure import PER, rank
+    from headstart.experiments.scores.page import score_sections
     from headstart.runs.report.pages import data_section
-    from headstart.runs.report.scores import score_sections
-    from headstart.transfer.ranking import PER, rank
 
     if per not in PER:
         raise InputError(f"--per must be {' or '.join(PER)}; got {per!r}")
@@ -113,7 +113,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich.table import Table
 
     from headstart.errors import one_line
-    from headstart.runs.report.scores import agreement_rows, candidate_rows, score_names
+    from headstart.experiments.scores.page import agreement_rows, candidate_rows, score_names
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("layer" if found["per"] == "tap" else "backbone")

@@ -57,12 +57,12 @@ def shift(
     """
     from headstart.backbones import load
     from headstart.errors import InputError
+    from headstart.experiments.shift.corruption import corrupted_copy
+    from headstart.experiments.shift.measure import measure_shift
+    from headstart.experiments.shift.page import shift_sections
     from headstart.features import cache_folder
     from headstart.finetune.network import features_tap
     from headstart.runs.report.pages import data_section
-    from headstart.runs.report.shift import shift_sections
-    from headstart.transfer.corruption import corrupted_copy
-    from headstart.transfer.shift import measure_shift
 
     if (target is None) == (corrupt is None):
         raise InputError(
@@ -126,7 +126,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    from headstart.runs.report.shift import cells, source_cells
+    from headstart.experiments.shift.page import cells, source_cells
 
     table = Table(
         box=box.SIMPLE_HEAD,

@@ -57,17 +57,17 @@ def similarity(
         headstart transfer similarity photos/ --reference textures=dtd/ --reference cells=cells/
     """
     from headstart.backbones import load
-    from headstart.features import cache_folder
-    from headstart.runs.report.pages import data_section
-    from headstart.runs.report.similarity import similarity_sections
-    from headstart.transfer.likeness import place
-    from headstart.transfer.references import (
+    from headstart.experiments.similarity.distance import source_statistics
+    from headstart.experiments.similarity.measure import place
+    from headstart.experiments.similarity.page import similarity_sections
+    from headstart.experiments.similarity.references import (
         indexed_set,
         made_sets,
         parse_reference,
         read_reference,
     )
-    from headstart.transfer.similarity import source_statistics
+    from headstart.features import cache_folder
+    from headstart.runs.report.pages import data_section
 
     asked = [parse_reference(text) for text in reference or []]
     net = load(backbone, weights=weights, arch=arch)
@@ -136,7 +136,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich.table import Table
 
     from headstart.errors import one_line
-    from headstart.runs.report.similarity import gain_rows, scale_rows
+    from headstart.experiments.similarity.page import gain_rows, scale_rows
 
     table = Table(
         box=box.SIMPLE_HEAD,

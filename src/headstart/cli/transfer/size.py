@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from headstart.data import Index
+    from headstart.experiments.size.measure import DataSize
     from headstart.progress import Progress
-    from headstart.transfer.datasize import DataSize
 
 
 def size(
@@ -63,13 +63,13 @@ def size(
     """
     from headstart.backbones import load
     from headstart.cli.console import parse_numbers
-    from headstart.runs.report.datasize import (
+    from headstart.experiments.size.measure import measure_datasize, to_dict
+    from headstart.experiments.size.page import (
         datasize_detail,
         datasize_sections,
         datasize_sentence,
     )
     from headstart.runs.report.pages import data_section
-    from headstart.transfer.datasize import measure_datasize, to_dict
 
     net = load(backbone, weights=weights, arch=arch)
     with progress_bars(quiet=as_json) as progress:
@@ -122,7 +122,7 @@ def _from_scratch(
     device: str | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    from headstart.transfer.scratch import scratch_counts, to_dict, train_from_scratch
+    from headstart.experiments.size.scratch import scratch_counts, to_dict, train_from_scratch
 
     points = train_from_scratch(
         indexed,
@@ -139,7 +139,7 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    from headstart.runs.report.datasize import check_sentence, scratch_sentence
+    from headstart.experiments.size.page import check_sentence, scratch_sentence
 
     table = Table(
         box=box.SIMPLE_HEAD,

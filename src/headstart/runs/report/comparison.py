@@ -26,7 +26,7 @@ def write_comparison(folder: Path, found: Mapping[str, Any]) -> Path:
     folder : Path
         Made where it does not exist.
     found : mapping
-        `headstart.transfer.Comparison.to_dict`, with ``title``, ``data`` and ``backbone`` added,
+        `headstart.comparison.comparing.Comparison.to_dict`, with ``title``, ``data`` and ``backbone`` added,
         and ``classes`` and ``notes`` of the data.
 
     Returns

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.comparison.arms import Arm
+from headstart.comparison.comparing import Comparison, Outcome, Split, compare_with
 from headstart.heads.costs import COSTS
 from headstart.home import expand
 from headstart.progress import Progress, silent
@@ -27,8 +29,6 @@ from headstart.runs.text.model import network_scores
 from headstart.text.published import require_embeddings
 from headstart.text.sentences import encoder_digest, find_encoder
 from headstart.text.settings import VARIANTS, TextTraining, require_variant
-from headstart.transfer.arms import Arm
-from headstart.transfer.comparison import Comparison, Outcome, Split, compare_with
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextIndex, TextRecord
@@ -123,7 +123,7 @@ def compare_texts(
     progress: Progress = silent,
     on_outcome: Callable[[Arm, int, Outcome], None] | None = None,
 ) -> TextComparison:
-    """Fit every arm with every seed; parameters are those of `headstart.transfer.compare`.
+    """Fit every arm with every seed; parameters are those of `headstart.comparison.comparing.compare`.
 
     Words, terms and word vectors are learnt from the texts that are fitted on; a file of word
     vectors may be named by ``embeddings``, a sentence encoder by ``encoder``.
@@ -131,7 +131,7 @@ def compare_texts(
     Raises
     ------
     InputError, DataError
-        As `headstart.transfer.compare`, and where the word vectors cannot be read.
+        As `headstart.comparison.comparing.compare`, and where the word vectors cannot be read.
     """
     from headstart.features import cache_folder
 

@@ -18,12 +18,12 @@ from headstart.heads import (
     repeated_accuracy,
 )
 from headstart.heads.sparse import hold_sparse
+from headstart.probe.learning_curve import choose_counts, learning_curve
+from headstart.probe.powerlaw import MIN_POINTS, fit_curve
 from headstart.progress import Progress, silent
 from headstart.runs.outcome import as_json
 from headstart.runs.text.features import AVERAGE, BOTH, WORDS, TextBlocks
 from headstart.runs.text.model import TextModel
-from headstart.transfer.datasize import choose_counts, learning_curve
-from headstart.transfer.powerlaw import MIN_POINTS, fit_curve
 from headstart.wording import points, signed_points
 
 if TYPE_CHECKING:

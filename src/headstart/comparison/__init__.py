@@ -1,0 +1,1 @@
+"""Trainings and linear SVMs compared fairly: the same images, seeds and epochs, paired differences."""

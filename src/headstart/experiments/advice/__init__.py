@@ -1,0 +1,1 @@
+"""What the textbook rule advises, beside what was measured."""

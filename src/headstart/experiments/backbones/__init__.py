@@ -1,0 +1,1 @@
+"""Backbones compared on one's own data: accuracy against cost."""

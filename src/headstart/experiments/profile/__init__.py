@@ -1,0 +1,1 @@
+"""Which layers at which resolutions suit the data, and which side by side."""

@@ -1,0 +1,1 @@
+"""Do transferability scores rank backbones or layers as their measured accuracy does?"""

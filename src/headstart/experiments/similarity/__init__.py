@@ -1,0 +1,1 @@
+"""How far the images lie from those that a network was trained on."""

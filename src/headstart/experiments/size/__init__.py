@@ -1,0 +1,1 @@
+"""How many images are enough: accuracy against images per class, and what more would bring."""

@@ -1,0 +1,108 @@
+"""Learning curves: fits on nested random subsets of the examples, scored on the same test examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import DataError, argument
+from headstart.probe.powerlaw import MIN_POINTS
+from headstart.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from headstart.data.records import Example
+
+STEPS = (1, 2, 3, 5, 7)
+
+
+def learning_curve(
+    train: Sequence[Example],
+    counts: Sequence[int],
+    seeds: Sequence[int],
+    recognise: Callable[[NDArray[np.intp]], NDArray[np.bool_]],
+    progress: Progress = silent,
+) -> tuple[tuple[float, ...], NDArray[np.bool_]]:
+    """Fit on nested subsets of examples in several random orders, and score the same test examples.
+
+    Parameters
+    ----------
+    train : sequence of Example
+    counts : sequence of int
+        Examples a class, ascending.
+    seeds : sequence of int
+        One an order.
+    recognise : callable
+        Given the rows to fit on, whether each test example is recognised, (n_test,).
+    progress : Progress
+        Told of each fit done.
+
+    Returns
+    -------
+    means : tuple of float, length n_counts
+        Examples a class that a subset really had.
+    correct : bool array (n_seeds, n_counts, n_test)
+    """
+    y = np.array([r.label for r in train])
+    subsets = [[take(y, random_order(train, s), k) for k in counts] for s in seeds]
+    correct = []
+    for nested in subsets:
+        for rows in nested:
+            correct.append(recognise(rows))
+            progress("learning curve", len(correct), len(seeds) * len(counts))
+    n_classes = len(np.unique(y))
+    means = tuple(len(rows) / n_classes for rows in subsets[0])
+    return means, np.array(correct).reshape(len(seeds), len(counts), -1)
+
+
+def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Images a class: those asked for, else 1, 2, 3, 5, 7, 10, ... and all of a median class.
+
+    Raises
+    ------
+    DataError
+        A count is more than any class has, or there would be too few counts for a curve.
+    """
+    sizes = np.unique(y, return_counts=True)[1]
+    most = int(np.median(sizes))
+    if len(sizes) < 2:
+        raise DataError("a learning curve needs images of two classes or more; got 1")
+    if asked is not None:
+        counts = sorted(set(asked))
+        if counts and (counts[0] < 1 or counts[-1] > sizes.max()):
+            raise DataError(
+                f"{argument('sizes')} must lie between 1 and {sizes.max()}, the images of the largest class; "
+                f"got {counts}"
+            )
+    else:
+        grid = [step * 10**k for k in range(6) for step in STEPS]
+        counts = sorted({*(n for n in grid if n <= most), most})
+    if len(counts) < MIN_POINTS:
+        raise DataError(
+            f"a learning curve needs {MIN_POINTS} different numbers of images a class; "
+            f"got {counts} of classes with {most} in the median: give it more images"
+        )
+    return tuple(counts)
+
+
+def random_order(train: Sequence[Example], seed: int) -> NDArray[np.intp]:
+    """A random order of the images, in which copies of the same bytes come last."""
+    order = np.random.default_rng(seed).permutation(len(train))
+    seen: set[str] = set()
+    first: list[np.intp] = []
+    copies: list[np.intp] = []
+    for i in order:
+        (copies if train[i].digest in seen else first).append(i)
+        seen.add(train[i].digest)
+    return np.array([*first, *copies], dtype=np.intp)
+
+
+def take(y: NDArray[np.str_], order: NDArray[np.intp], k: int) -> NDArray[np.intp]:
+    """The first `k` images of each class in that order, or all of a class that has fewer."""
+    rank = np.empty(len(y), dtype=np.intp)
+    for label in np.unique(y):
+        rows = order[y[order] == label]
+        rank[rows] = np.arange(len(rows))
+    return np.flatnonzero(rank < k)

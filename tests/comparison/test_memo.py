@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.comparison.arms import SVM, SVM_JOINED
+from headstart.comparison.comparing import Outcome, make_split
+from headstart.comparison.memo import keep, place, recall
+from headstart.data import Index
+from headstart.finetune import Epoch
+
+EPOCH = Epoch(
+    epoch=1,
+    train_loss=0.5,
+    train_accuracy=0.8,
+    val_loss=float("nan"),
+    val_accuracy=float("nan"),
+    lr=1e-3,
+    seconds=2.0,
+)
+
+
+def test_recall__gives_what_was_kept(tmp_path: Path) -> None:
+    outcome = Outcome(
+        val_correct=np.array([True, False]),
+        test_correct=np.empty(0, dtype=bool),
+        seconds=1.5,
+        n_trained_parameters=7,
+        history=(EPOCH,),
+        best_epoch=1,
+        note="C = 3",
+    )
+    path = tmp_path / "deep" / "outcome.json"
+    assert recall(path) is None
+    keep(path, outcome)
+    again = recall(path)
+    assert again is not None
+    np.testing.assert_array_equal(again.val_correct, outcome.val_correct)
+    assert again.test_correct.shape == (0,)
+    assert again.history[0].to_dict() == EPOCH.to_dict()
+    assert (again.seconds, again.n_trained_parameters, again.note) == (1.5, 7, "C = 3")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"val": "01"}', '{"val": "2", "test": ""}'])
+def test_recall__a_damaged_file_counts_as_missing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "outcome.json"
+    path.write_text(text)
+    assert recall(path) is None
+
+
+def test_place__differs_where_the_outcome_would(indexed: Index, tmp_path: Path) -> None:
+    splits = [make_split(indexed, seed) for seed in (0, 1)]
+    places = {
+        place(tmp_path, identity, split, arm)
+        for identity in ({"weights": "a"}, {"weights": "b"})
+        for split in splits
+        for arm in (SVM, SVM_JOINED)
+    }
+    assert len(places) == 8

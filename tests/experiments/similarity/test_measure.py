@@ -1,0 +1,125 @@
+"""Sets on the scale, in words and numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from headstart.backbones import Backbone, load
+from headstart.data import Index
+from headstart.experiments.correlation import rank_correlation
+from headstart.experiments.similarity.distance import Distance
+from headstart.experiments.similarity.measure import Gain, Likeness, Placed, place
+from headstart.experiments.similarity.references import ImageSet, indexed_set
+from headstart.heads import Interval
+
+
+def placed(name: str, kl: float, features: float | None = None) -> Placed:
+    distance = Distance(
+        n_images=10, layers=("a", "b", "c"), kl=(0.0, kl, 9.0), frechet=(1.0, 1.0, 1.0),
+        kl_error=0.01, frechet_error=0.1,
+    )  # fmt: skip
+    gain = None
+    if features is not None:
+        ends = Interval(features, features - 0.01, features + 0.01)
+        gain = Gain(
+            n_images=9, n_classes=3, features=ends, pixels=Interval(0.5, 0.4, 0.6), chance=0.2
+        )
+    return Placed(name=name, note="", distance=distance, gain=gain)
+
+
+def likeness(*sets: Placed) -> Likeness:
+    known = [(s.kl, s.gain.errors_removed) for s in sets if s.gain]
+    found = rank_correlation([a for a, _ in known], [b for _, b in known])
+    return Likeness(target=sets[0].name, sets=tuple(sorted(sets, key=lambda s: s.kl)),
+                    by_errors=found, by_chance=found)  # fmt: skip
+
+
+def test_gain__normalisations_by_hand() -> None:
+    gain = placed("x", 1.0, 0.9).gain
+    assert gain is not None
+    assert gain.errors_removed == pytest.approx(0.8)  # 0.1 of 0.5 are left
+    assert gain.above_chance == pytest.approx(0.7 / 0.8)
+
+
+def test_distance__median_and_interval() -> None:
+    value, low, high = placed("x", 0.5).distance.medians["kl"]
+    assert value == 0.5
+    assert (low, high) == pytest.approx((0.5 - 0.0196, 0.5 + 0.0196))
+
+
+def test_place__says_where_the_target_lies() -> None:
+    found = likeness(placed("mine", 0.5), placed("near", 0.1), placed("far", 2.0))
+    assert (
+        found.place
+        == "mine lies 0.500 [0.480, 0.520] from the source: farther than near, nearer than far."
+    )
+    assert "needs three labelled sets; there are 0" in found.verdict
+
+
+def test_place__distances_that_read_the_same_are_equal() -> None:
+    found = likeness(placed("mine", 0.5), placed("near", 0.4998), placed("far", 0.5003))
+    assert found.sentence.endswith("from the source, as far as near.")
+    assert found.place.endswith("as far as near and far.")
+
+
+def test_verdict__agreement_failure_and_too_few() -> None:
+    agrees = likeness(placed("a", 0.1, 0.95), placed("b", 0.2, 0.9), placed("c", 0.3, 0.8))
+    assert "agrees with what transfer gave" in agrees.verdict
+    assert agrees.verdict.endswith("too few sets.")
+    assert "once in 3" in agrees.to_dict()["caution"]
+    fails = likeness(*(placed(str(i), i / 10 + 0.1, 0.6 + i / 20) for i in range(6)))
+    assert "fails to predict" in fails.verdict
+    assert fails.to_dict()["caution"] == ""
+    right = likeness(*(placed(str(i), i / 10 + 0.1, 0.9 - i / 20) for i in range(6)))
+    assert right.verdict.endswith("(Kendall −1.00, −1 would be perfect).")
+    scores = (0.9, 0.7, 0.8, 0.72, 0.75)
+    mixed = likeness(*(placed(str(i), i / 10 + 0.1, a) for i, a in enumerate(scores)))
+    assert mixed.verdict.endswith("not significant.")
+    alike = likeness(*(placed(str(i), i / 10 + 0.1, 0.9) for i in range(3)))
+    assert "all alike" in alike.verdict
+
+
+@pytest.fixture(scope="module")
+def net() -> Backbone:
+    backbone = load("timm:test_efficientnet", pretrained=False)
+    for layer in backbone.module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.add_(0.1)
+    return dataclasses.replace(backbone, digest="1" * 64)
+
+
+def grey(n_levels: int) -> ImageSet:
+    def crops(preprocessing, n):  # type: ignore[no-untyped-def]
+        rng = np.random.default_rng(0)
+        side = preprocessing.size_px
+        for _ in range(n):
+            yield rng.integers(0, n_levels, (side, side, 3), dtype=np.uint8)
+
+    return ImageSet(name=f"grey {n_levels}", crops=crops, note="made")
+
+
+def test_place__measures_all_sets_and_labelled_ones_twice(
+    net: Backbone, indexed: Index, cache: Path
+) -> None:
+    target = indexed_set("colours", indexed)
+    found = place(net, target, [grey(2), grey(255)], n_images=8, size_px=32, cache=cache)
+    assert found.target == "colours"
+    assert {s.name for s in found.sets} == {"colours", "grey 2", "grey 255"}
+    kls = [s.kl for s in found.sets]
+    assert kls == sorted(kls)
+    by_name = {s.name: s for s in found.sets}
+    assert by_name["grey 2"].gain is None
+    gain = by_name["colours"].gain
+    assert gain is not None
+    assert gain.n_classes == 2
+    # Reddish and bluish noise: pixels alone tell them apart.
+    assert gain.pixels.value > 0.9
+    assert by_name["colours"].distance.n_images == 8
+    assert found.to_dict()["sets"][0]["distance"]["medians"]["kl"][0] == kls[0]
+    assert torch.isfinite(torch.tensor(kls)).all()
