@@ -8,15 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.augment import parse_policy, preview_grid
-from headstart.labs import read_photographs
+from headstart.course.labs import augmentation
 
 
 def main(folder: Path, size_px: int = 160) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    images, names, _ = read_photographs(None, 2 * size_px, seed=0)
+    photographs = augmentation.read(None, size_px=2 * size_px, seed=0)
     for text in ("basic", "augmix", "mixup:alpha=1"):
         policy = parse_policy(text)
-        picture = preview_grid(policy, images, names, size_px=size_px, seed=0)
+        picture = preview_grid(
+            policy, photographs.images, photographs.classes, size_px=size_px, seed=0
+        )
         path = folder / f"{policy.name}.png"
         picture.save(path)
         print(f"written {path}, {picture.width} x {picture.height} px")

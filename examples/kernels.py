@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from demo import write_cat
 
-from headstart.convolution import GALLERY, correlate, kernel_sheet, output_size, parse_kernel
+from headstart.course.kernels import GALLERY, correlate, kernel_sheet, output_size, parse_kernel
 from headstart.data import read_rgb
 
 

@@ -10,18 +10,14 @@ import pytest
 
 from headstart.comparison.arms import Arm
 from headstart.comparison.comparing import Comparison, Outcome
+from headstart.course.complexity import Published
+from headstart.course.complexity import sentence as complexity_sentence
 from headstart.experiments.advice.measure import ADVICE, Rule
 from headstart.experiments.backbones.measure import BackboneComparison, Candidate
 from headstart.experiments.features import Block, View
 from headstart.experiments.profile.page import profile_sentence
 from headstart.experiments.size.page import datasize_sentence
 from headstart.heads import Interval, paired_difference
-from headstart.labs import batchnorm, bn_words
-from headstart.labs.gallery import POLICIES
-from headstart.labs.gallery import _sentence as gallery_sentence
-from headstart.labs.optimizers import OPTIMIZERS
-from headstart.labs.optimizers import _sentence as optimizer_sentence
-from headstart.runs.report.complexity import sentence as complexity_sentence
 from headstart.runs.sentence import sentence
 from headstart.runs.side_by_side import sentence as runs_sentence
 from headstart.sources.blocks import Blocks
@@ -129,40 +125,17 @@ def test_headline__of_the_rule(quadrant: tuple[bool, bool]) -> None:
 
 
 def test_sentence__of_published_accuracies() -> None:
-    one = {"name": "a", "accuracy": 80.0, "giga_macs": 1.0, "n_parameters": 1e6}
-    two = {"name": "b", "accuracy": 80.0, "giga_macs": 4.0, "n_parameters": 9e6}
+    def network(name: str, giga_macs: float, n_parameters: int) -> Published:
+        return Published(
+            name=name,
+            weights="W",
+            accuracy=80.0,
+            giga_macs=giga_macs,
+            n_parameters=n_parameters,
+            size_px=224,
+            recipe="",
+        )
+
+    one, two = network("a", 1.0, 10**6), network("b", 4.0, 9 * 10**6)
     for reference in ("a", "b", "c"):
-        found = {"networks": [one, two], "front": [one], "reference": reference}
-        check(complexity_sentence(found))
-
-
-@pytest.mark.parametrize("top", [(0.3, 3.0), (3.0, 3.0), (None, 3.0), (None, None)])
-@pytest.mark.parametrize(
-    "ratio", [[0.5, 0.4, 0.6], [1.0, 0.8, 1.2], [150.0, 7e-6, 1e9], [None] * 3]
-)
-def test_sentence__of_the_lab_on_batch_normalisation(
-    top: tuple[float | None, float | None], ratio: list[float | None]
-) -> None:
-    grid = {
-        kind: [{"rate": rate or 1.0, "n_trained": 3 if rate else 0}]
-        for kind, rate in zip(batchnorm.KINDS, top, strict=False)
-    }
-    look = {"measures": {"shift": {"ratio": ratio}}}
-    check(bn_words.say_answer({"seeds": [0, 1, 2], "grid": grid, "looks": [look]}))
-
-
-@pytest.mark.parametrize("n_tied", range(6))
-def test_sentence__of_the_lab_on_optimizers(n_tied: int) -> None:
-    rows = [
-        {
-            "name": name, "steps": [100.0 + i, 90.0, 120.0], "behind": [float(i), 0.0, 1.0],
-            "is_significant": i > n_tied, "val_by_seed": [0.9, 0.8],
-            "val_accuracy": [0.9, 0.8, 1.0],
-        }
-        for i, name in enumerate(OPTIMIZERS)
-    ]  # fmt: skip
-    check(optimizer_sentence({"rows": rows, "target": 0.046}))
-
-
-def test_sentence__of_the_lab_on_augmentation() -> None:
-    check(gallery_sentence({"pixel_change": {p: [0.1, 0.0, 0.2] for p in POLICIES}}))
+        check(complexity_sentence([one, two], [one], reference)[0])

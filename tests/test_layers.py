@@ -31,13 +31,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "finetune": IMAGES | {"augment", "features"},
     "sources": IMAGES | {"features", "heads", "text"},
     "comparison": TRAINING | {"sources"},
-    "runs": TRAINING
-    | {"comparison", "plots", "convolution", "baselines", "labs", "text", "sources"},
+    "runs": TRAINING | {"comparison", "plots", "baselines", "text", "sources"},
     "experiments": TRAINING | {"comparison", "runs", "plots", "sources"},
     "plots": set(),
-    "convolution": IMAGES,
     "baselines": IMAGES | {"features", "heads", "probe"},
-    "labs": TRAINING,
+    "course": TRAINING | {"runs", "plots"},  # the lecture: only the faces import it
     "export": IMAGES | {"features", "heads", "finetune", "runs", "sources"},
     "text": TRAINING,
 }

@@ -39,7 +39,7 @@ def write_photos(root: Path) -> Path:
 def test_lab_normalise__of_own_images_as_json(
     headstart: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart.labs.normalise.MAX_STEPS", 40)
+    monkeypatch.setattr("headstart.course.labs.normalise.descent.MAX_STEPS", 40)
     data = write_photos(tmp_path / "lamps")
     out = tmp_path / "out"
     said = headstart("lab", "normalise", data, "--seeds", 2, "--size", 8, "--out", out, "--json")

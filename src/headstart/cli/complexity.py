@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +13,8 @@ from headstart.cli.console import answer_with_page
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from headstart.course.complexity import ComplexityResult
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb of this file."""
@@ -22,21 +23,22 @@ def register(app: typer.Typer) -> None:
 
 def complexity(
     networks: Annotated[
-        list[str] | None, typer.Argument(help="Names of torchvision; default the catalogue's.")
+        list[str] | None,
+        typer.Argument(help="Names in torchvision; default: those in the catalogue."),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All networks that torchvision publishes figures of.")
+        bool, typer.Option("--all", help="Show all networks with figures in torchvision.")
     ] = False,
     reference: Annotated[
-        str, typer.Option(help="Network whose accuracy the answer prices.")
+        str, typer.Option(help="Network to which the headline compares.")
     ] = "vgg16",
     out: Annotated[Path, options.folder_to_write("Folder for the page.")] = Path("runs/complexity"),
     as_json: options.AsJson = False,
 ) -> None:
     """Show published accuracies over operations and parameters.
 
-    Top-1 accuracy over operations, with the area by parameters. The figures come with torchvision and are of ImageNet; no network is run and nothing is
-    downloaded.
+    Top-1 accuracy on ImageNet over operations; areas show parameters. The figures come with
+    torchvision: no network is run and nothing is downloaded.
 
     Examples:
 
@@ -46,53 +48,37 @@ def complexity(
 
         headstart complexity --all
     """
-    from headstart.backbones.published import catalogue_names, front, published_results, source
+    from headstart.course.complexity import catalogue_names, measure, page
     from headstart.errors import InputError
-    from headstart.runs.report.complexity import complexity_sections, detail, sentence
 
     if everything and networks:
         raise InputError("--all shows every network: leave the names out, or leave out --all")
-    published_results([reference])  # an unknown name is told, not passed over
     names = networks or (None if everything else catalogue_names())
-    results = published_results(None if names is None else list(dict.fromkeys(names)))
-    found: dict[str, Any] = {
-        "source": source(),
-        "reference": reference,
-        "networks": [r.to_dict() for r in results],
-        "front": [r.to_dict() for r in front(results)],
-    }
-    found["sentence"] = sentence(found)
-    found["detail"] = detail(found)
+    found = measure(None if names is None else list(dict.fromkeys(names)), reference=reference)
     answer_with_page(
         out,
         "complexity",
         found,
-        _show,
+        lambda _, shown: _show(found, shown),
         title="Accuracy and what it costs",
-        sections=complexity_sections(found),
+        sections=page(found),
         as_json=as_json,
     )
 
 
-def _show(found: Mapping[str, Any], out: Console) -> None:
+def _show(found: ComplexityResult, out: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    best = {r["name"] for r in found["front"]}
+    best = {r.name for r in found.front}
     table = Table(
         box=box.SIMPLE_HEAD,
-        caption=f"{found['source']}\n* beaten by none with as few operations",
+        caption=f"{found.source}\n* no other is as accurate with as few operations",
         caption_justify="left",
     )
     table.add_column("network", no_wrap=True)
     for name in ("top-1, %", "G MACs", "M params", "px"):
         table.add_column(name, justify="right")
-    for r in found["networks"]:
-        table.add_row(
-            r["name"] + (" *" if r["name"] in best else ""),
-            f"{r['accuracy']:.1f}",
-            f"{r['giga_macs']:.3g}",
-            f"{r['n_parameters'] / 1e6:.3g}",
-            str(r["size_px"]),
-        )
+    for r in found.networks:
+        table.add_row(*r.cells(is_on_front=r.name in best))
     out.print(table)

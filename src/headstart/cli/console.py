@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from headstart.finetune import Epoch
+    from headstart.results import Result
     from headstart.runs.report.pages import Section
 
 
@@ -58,8 +60,6 @@ def _visible_lines(text: str) -> str:
 
 def echo_json(value: Any, *, indent: int | None = 1) -> None:
     """Print JSON, in which what would steer a terminal is written as ``\\uXXXX``."""
-    import json
-
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     typer.echo(escape(text))
@@ -95,7 +95,7 @@ def print_answer(found: Mapping[str, Any], out: Console) -> None:
 def answer_with_page(
     folder: Path,
     name: str,
-    found: Mapping[str, Any],
+    found: Mapping[str, Any] | Result,
     show: Callable[[Mapping[str, Any], Console], None],
     *,
     title: str,
@@ -103,8 +103,12 @@ def answer_with_page(
     as_json: bool,
 ) -> None:
     """Write the page of `found`, whose ``"sentence"`` is its headline; then `answer`."""
+    from headstart.results import Result, encode
     from headstart.runs.report.pages import write_page
 
+    if isinstance(found, Result):
+        found = json.loads(encode(found))
+    assert isinstance(found, Mapping)
     page = write_page(
         folder,
         name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -30,10 +29,10 @@ def describe(
     out: Annotated[Path | None, options.file_to_write("File to write; default: print.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Show the table of a network's layers, with what each costs.
+    """Show the table of a network's layers and their costs.
 
     Maps, size, kernel, stride, activation, parameters and multiply-accumulates of each layer. No
-    weights are needed: shapes alone pass through the network.
+    weights are needed, since only shapes are propagated.
 
     Examples:
 
@@ -43,10 +42,11 @@ def describe(
 
         headstart describe vit_b_16 --format html --out vit.html
     """
-    from headstart.backbones.table import describe as table_of
+    from headstart.course.architecture import page
+    from headstart.course.architecture.table import describe as table_of
     from headstart.errors import InputError, did_you_mean
     from headstart.files import write_atomically
-    from headstart.runs.report import architecture
+    from headstart.results import encode
 
     chosen = "json" if as_json else format_
     if chosen not in FORMATS:
@@ -54,11 +54,8 @@ def describe(
             f"--format must be one of {', '.join(FORMATS)}; got {chosen!r}."
             f"{did_you_mean(chosen, FORMATS)}"
         )
-    table = table_of(backbone, size).to_dict()
-    if chosen == "json":
-        written = json.dumps(table, indent=1, ensure_ascii=False)
-    else:
-        written = getattr(architecture, chosen)(table)
+    table = table_of(backbone, size)
+    written = encode(table) if chosen == "json" else getattr(page, chosen)(table)
     if out is None:
         typer.echo(escape(written) if chosen == "json" else written)
         return

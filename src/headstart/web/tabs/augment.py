@@ -49,12 +49,11 @@ def augment_tab() -> None:
         )  # fmt: skip
 
 
-def _pictures(data: str, side_px: int, seed: int) -> tuple[Any, list[str]]:
-    from headstart.labs import read_photographs
-    from headstart.labs.gallery import MARGIN
+def _pictures(data: str, side_px: int, seed: int) -> tuple[Any, tuple[str, ...]]:
+    from headstart.course.labs.augmentation import read
 
-    images, names, _ = read_photographs(data.strip() or None, round(side_px * MARGIN), seed=seed)
-    return images, names
+    found = read(data.strip() or None, size_px=side_px, seed=seed)
+    return found.images, found.classes
 
 
 @answered
@@ -74,13 +73,15 @@ def _draw(data: str, policy: str, options: str, n_draws: int, seed: int) -> str:
 @answered
 def mix(data: str, weight: float, seed: int) -> str:
     """The first two pictures, and their blend between them."""
-    from headstart.labs.gallery import mixup_row
+    from headstart.course.labs.augmentation import mixup_row, mixup_target
 
     images, names = _pictures(data, MIXED_PX, 0)
     if len(images) < 2:
         raise InputError("Mixup takes two pictures of different classes: give another folder")
-    sheet, targets = mixup_row(images[:2], names[:2], [1.0, weight, 0.0], size_px=MIXED_PX)
-    said = " and ".join(f"{t:.2f} {n}" for t, n in zip(targets[1], names[:2], strict=True))
+    sheet = mixup_row(images[:2], names[:2], [1.0, weight, 0.0], size_px=MIXED_PX)
+    said = " and ".join(
+        f"{t:.2f} {n}" for t, n in zip(mixup_target(weight), names[:2], strict=True)
+    )
     return _sheet(sheet, f"In the middle the blend; it is trained on the label {said}.")
 
 

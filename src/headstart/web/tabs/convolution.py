@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from markupsafe import Markup
 
-from headstart.convolution import GALLERY, explain_formula, explain_size, parse_kernel
-from headstart.convolution.correlation import PADDINGS
+from headstart.course.kernels import GALLERY, explain_formula, explain_size, parse_kernel
+from headstart.course.kernels.correlation import PADDINGS
 from headstart.errors import InputError
 from headstart.web import html
 from headstart.web.answers import answered, quiet
 
 if TYPE_CHECKING:
-    from headstart.convolution import Kernel
+    from headstart.course.kernels import Kernel
 
 LONGEST_PX = 420
 SIDES = (3, 5, 7, 9)
@@ -134,7 +134,7 @@ def _convolve(
     picture: str | None, typed: str, divisor: float | None, stride: int, padding: str, dilation: int
 ) -> str:
     """The picture, the result beside it, and the formula for its size."""
-    from headstart.convolution.sheets import picture_pixels, result_picture
+    from headstart.course.kernels.sheets import picture_pixels, result_picture
 
     kernel = parse_kernel(typed)
     if not divisor:
@@ -174,7 +174,7 @@ def _read(picture: str) -> Any:
 def _sample() -> Any:
     """The temple of scikit-learn's two photographs."""
     from headstart.augment.contact import as_image
-    from headstart.labs.gallery import sample_photographs
+    from headstart.course.labs.augmentation import sample_photographs
 
     images, _ = sample_photographs(LONGEST_PX)
     return as_image(images[0].float() / 255)

@@ -91,7 +91,7 @@ def _mapper(work: Workspace) -> Callable[..., str]:
     @answered
     def maps(name: str, tap: str | None, picture: str | None) -> str:
         """The maps that vary most over the picture."""
-        from headstart.convolution import feature_maps, map_sheet
+        from headstart.course.kernels import feature_maps, map_sheet
         from headstart.data import read_rgb
 
         if picture is None:

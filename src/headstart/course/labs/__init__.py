@@ -1,0 +1,93 @@
+"""The tricks of training, each as an experiment of about a minute.
+
+Each lab is a module or folder of this package, with a function ``measure`` that returns a typed
+result with a ``sentence``, and a function ``page`` that turns the result into a page:
+
+>>> from headstart.course.labs import dropout
+>>> from headstart.course.labs.samples import read_samples
+>>> found = dropout.measure(read_samples(), seeds=range(5))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """A lab as the command line offers it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the command and of the module in this package.
+    title : str
+        Title of the page.
+    help : str
+        Its first line is the summary.
+    n_seeds : int
+        Default number of seeds.
+    quick : mapping
+        Settings of `measure` that are far too small, for tests; empty: there are none.
+    """
+
+    name: str
+    title: str
+    help: str
+    n_seeds: int = 5
+    quick: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def module(self) -> Any:
+        """The module with ``measure`` and ``page``; importing it imports torch."""
+        return import_module(f"{__name__}.{self.name}")
+
+
+LABS = (
+    Lab(
+        name="normalise",
+        title="Input normalisation",
+        help="Show what normalising the inputs does to gradient descent.\n\n"
+        "First the loss of a model with two weights as contours, with the path of gradient descent; "
+        "then the steps that descent needs on real features: 13 measurements of wines, and the pixels "
+        "of images.",
+    ),
+    Lab(
+        name="optimizers",
+        title="Optimizers from one start",
+        help="Compare six optimizers on one task from one start.\n\n"
+        "SGD, momentum, Nesterov, RMSprop, Adam and AdamW, each at its best rate of the same grid.",
+        quick={"rates": (0.01, 0.1), "n_epochs": 3},
+    ),
+    Lab(
+        name="dropout",
+        title="Dropout and the gap",
+        help="Plot the gap between training and validation against the dropout rate, with few images.",
+        quick={"rates": (0.0, 0.5), "n_epochs": 3},
+    ),
+    Lab(
+        name="batchnorm",
+        title="BatchNorm, measured",
+        help="Measure whether BatchNorm works by reducing internal covariate shift.\n\n"
+        "A network with and without it at several rates; how smooth its loss is, and how far the step "
+        "of lower layers moves the gradients of higher ones.",
+        n_seeds=4,
+        quick={"rates": (0.03, 0.1), "n_epochs": 3, "n_layers": 2},
+    ),
+    Lab(
+        name="overfitting",
+        title="Capacity against data",
+        help="Show how wide a network may be for how many images, and diagnose its learning curves.",
+        quick={"widths": (2, 16), "sizes": (30, 60), "n_epochs": 5},
+    ),
+    Lab(
+        name="augmentation",
+        title="Augmentation in pictures",
+        help="Show basic augmentation, AugMix chain by chain and Mixup with soft labels.\n\n"
+        "Without DATA, on the two photographs that come with scikit-learn.",
+        n_seeds=20,
+    ),
+)

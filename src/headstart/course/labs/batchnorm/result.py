@@ -1,0 +1,88 @@
+"""What ``lab batchnorm`` measures."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headstart.results import Difference, Interval, Result
+
+KINDS = ("without", "with", "noisy")
+"""Networks without BatchNorm, with it, and with it and noise."""
+
+MEASURES = ("variation", "predictiveness", "beta", "shift", "relative_shift", "angle")
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of network at one learning rate; how many seeds trained and how many diverged."""
+
+    rate: float
+    train_accuracy: Interval
+    val_accuracy: Interval
+    n_trained: int
+    n_diverged: int
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One measure: by kind, and as ratios to the network without BatchNorm."""
+
+    values: dict[str, Interval]
+    ratio: Interval
+    noisy_ratio: Interval
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was measured at one choice of rates.
+
+    Attributes
+    ----------
+    rates : dict of kind to float
+    gain : dict of kind to Difference
+        Validation accuracy minus that without BatchNorm.
+    measures : dict of `MEASURES` to Comparison
+    steps : list of int, length n_steps
+    variation : dict of kind to list of n_steps Interval
+        Variation of the loss at each of `steps`.
+    angle_by_layer : dict of kind to list of Interval
+        From the second layer to the last.
+    """
+
+    rates: dict[str, float]
+    gain: dict[str, Difference]
+    measures: dict[str, Comparison]
+    steps: list[int]
+    variation: dict[str, list[Interval]]
+    angle_by_layer: dict[str, list[Interval]]
+
+
+class BatchnormResult(Result, frozen=True, kw_only=True, tag="lab-batchnorm"):
+    """What `headstart.course.labs.batchnorm.measure` returns.
+
+    Attributes
+    ----------
+    grid : dict of kind to list of Cell
+        One per rate.
+    gain : Difference
+        Validation accuracy with BatchNorm minus that without, at the best rate of each.
+    looks : list of Look
+        At the rate that is best without BatchNorm, then at the best rate of each.
+    cause, worth : str
+        Sentences.
+    """
+
+    data: str
+    n_train: int
+    n_layers: int
+    seeds: list[int]
+    rates: list[float]
+    best_rates: dict[str, float]
+    step_lengths: list[float]
+    grid: dict[str, list[Cell]]
+    gain: Difference
+    looks: list[Look]
+    cause: str = ""
+    worth: str = ""
+
+    def highest(self, kind: str) -> float | None:
+        """The highest rate at which every seed trains."""
+        kept = [c.rate for c in self.grid[kind] if c.n_trained == len(self.seeds)]
+        return max(kept, default=None)
