@@ -16,8 +16,12 @@ from headstart.experiments.advice.measure import ADVICE, Rule
 from headstart.experiments.backbones.measure import BackboneComparison, Candidate
 from headstart.experiments.features import Block, View
 from headstart.experiments.profile.page import profile_sentence
-from headstart.experiments.size.page import datasize_sentence
+from headstart.experiments.size import page as size_page
+from headstart.experiments.size.result import SizeResult
+from headstart.experiments.size.settings import Settings as SizeSettings
 from headstart.heads import Interval, paired_difference
+from headstart.probe.powerlaw import PowerLaw
+from headstart.results import Difference
 from headstart.runs.sentence import sentence
 from headstart.runs.side_by_side import sentence as runs_sentence
 from headstart.sources.blocks import Blocks
@@ -114,7 +118,13 @@ def test_sentence__of_a_profile(n: int, n_test: int) -> None:
 
 
 def test_sentence__of_more_images() -> None:
-    check(datasize_sentence({"more": 1000, "gain": [0.01, 0.0, 0.02]}))
+    found = SizeResult(
+        settings=SizeSettings(data="photos", more=1000), datasets=(), data="photos", backbone="b",
+        tap="t", size_px=224, C=1.0, n_repeats=5, n_train=9, n_test=9, n_classes=3,
+        has_own_test=True, points=(), law=PowerLaw(a=0.0, b=1.0, c=0.5), curve=(), now=3.0,
+        accuracy_then=Interval(0.9, 0.8, 1.0), gain=Difference(0.01, 0.0, 0.02), forecasts=(),
+    )  # fmt: skip
+    check(size_page.sentence(found))
 
 
 @pytest.mark.parametrize("quadrant", ADVICE)

@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison": TRAINING | {"sources"},
     "runs": TRAINING | {"comparison", "plots", "baselines", "text", "sources"},
     "experiments": TRAINING | {"comparison", "runs", "plots", "sources"},
+    "transfer": {"experiments"},  # its functions
     "plots": set(),
     "baselines": IMAGES | {"features", "heads", "probe"},
     "course": TRAINING | {"runs", "plots"},  # the lecture: only the faces import it
@@ -46,7 +47,7 @@ MAY_IMPORT["cli"] |= {"web", "serve"}  # the command starts the other faces
 MAY_IMPORT["__main__"] = {"cli"}  # `python -m headstart` is the command
 # The package itself is the library's face: it hands out what the rooms below make.
 MAY_IMPORT["headstart"] = {
-    "backbones", "comparison", "data", "experiments", "features", "heads", "runs", "text",
+    "backbones", "comparison", "data", "features", "heads", "runs", "text", "transfer",
 }  # fmt: skip
 
 # `heads` sees arrays, never images or networks; `plots` knows nothing of torch.

@@ -4,6 +4,7 @@
 >>> run = headstart.fit("photos/")                  # doctest: +SKIP
 >>> run.predict(["new.jpg"])[0].label               # doctest: +SKIP
 >>> headstart.predict_imagenet("cat.jpg")           # doctest: +SKIP
+>>> headstart.transfer.size("photos/").gain         # doctest: +SKIP
 
 Nothing heavy is imported before it is asked for.
 """
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from headstart import errors
+    from headstart import errors, transfer
     from headstart.backbones.imagenet import pred
     from headstart.backbones.imagenet import pred as predict_imagenet
     from headstart.backbones.loading import load as load_backbone
@@ -47,7 +48,7 @@ _HOMES = {
     "pred": ("headstart.backbones.imagenet",),
     "predict_imagenet": ("headstart.backbones.imagenet", "pred"),
 }
-_MODULES = ("errors", "features")
+_MODULES = ("errors", "features", "transfer")
 
 __all__ = [
     "Features",
@@ -65,6 +66,7 @@ __all__ = [
     "load_run",
     "pred",
     "predict_imagenet",
+    "transfer",
 ]
 
 

@@ -151,12 +151,11 @@ def read(path: Path, kind: type[R]) -> R:
 
 def json_schema(*kinds: type[Result]) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of files of these kinds."""
-    (_, *_), definitions = msgspec.json.schema_components(kinds)
-    references = [{"$ref": f"#/$defs/{kind.__name__}"} for kind in kinds]
+    references, definitions = msgspec.json.schema_components(kinds)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Results of Headstart",
-        "oneOf": references,
+        "oneOf": list(references),
         "$defs": definitions,
     }
 

@@ -57,7 +57,7 @@ def test_fit_curve__gain_is_what_the_law_says() -> None:
     value, low, high = fit.gain(50, 100)
     assert value == pytest.approx(float(law.error(50) - law.error(150)), abs=0.003)
     assert low <= value <= high
-    assert fit.gain(50, 1000)[0] > value
+    assert fit.gain(50, 1000).value > value
 
 
 def test_fit_curve__fewer_test_images_widen_the_interval() -> None:

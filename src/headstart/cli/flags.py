@@ -14,6 +14,7 @@ FLAGS = {
     "budget_s": "--budget",
     "n_folds": "--folds",
     "n_gaussians": "--gaussians",
+    "n_images": "--images",
     "n_levels": "--levels",
     "n_views": "--views",
     "n_words": "--words",
@@ -23,6 +24,11 @@ FLAGS = {
     "size_px": "--size",
     "step_px": "--step",
 }
+
+
+def flag_of(name: str) -> str:
+    """The option of a parameter, ``--test-size``."""
+    return FLAGS.get(name, "--" + name.replace("_", "-"))
 
 
 @functools.cache
@@ -54,7 +60,7 @@ def as_flag(name: str, value: str | None) -> str:
     value : str, optional
         As Python writes it.
     """
-    flag = FLAGS.get(name, "--" + name.replace("_", "-"))
+    flag = flag_of(name)
     if flag not in known_flags():
         return f"`{name}`" if value is None else f"`{name}={value}`"
     if value is None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.results import Difference, Interval
+
 Array = NDArray[np.float64]
 
 EXPONENTS = np.geomspace(0.05, 2.0, 75)
@@ -76,13 +78,13 @@ class CurveFit:
         noise = rng.standard_normal(drawn.size) * np.sqrt(held_out + chosen + misfit)
         return np.asarray(np.clip(drawn + noise, 0.0, 1.0))
 
-    def accuracy(self, n: float, level: float = 0.95) -> tuple[float, float, float]:
+    def accuracy(self, n: float, level: float = 0.95) -> Interval:
         """Accuracy expected with `n` images a class, and the interval of a measurement."""
         low, high = _ends(1 - self.errors(n), level)
         value = 1 - float(self.law.error(n))
-        return value, min(low, value), max(high, value)
+        return Interval(value, min(low, value), max(high, value))
 
-    def gain(self, n: float, more: float, level: float = 0.95) -> tuple[float, float, float]:
+    def gain(self, n: float, more: float, level: float = 0.95) -> Difference:
         """What `more` images a class besides `n` bring, with its interval.
 
         That of the law itself: the noise of a measurement is left out, for both ends share it.
@@ -90,7 +92,7 @@ class CurveFit:
         value = float(self.law.error(n) - self.law.error(n + more))
         drawn = np.array([float(law.error(n) - law.error(n + more)) for law in self.draws])
         low, high = _ends(drawn, level)
-        return value, min(low, value), max(high, value)
+        return Difference(value, min(low, value), max(high, value))
 
 
 def fit_power_law(n: ArrayLike, error: ArrayLike, variance: ArrayLike) -> PowerLaw:

@@ -9,25 +9,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from headstart import transfer
 from headstart.backbones import Backbone
 from headstart.data import Index
-from headstart.errors import DataError
-from headstart.experiments.features import Block, View, labels_of
+from headstart.errors import DataError, InputError
+from headstart.experiments.features import labels_of
 from headstart.experiments.size import scratch
-from headstart.experiments.size.measure import (
-    DataSize,
-    division,
-    measure_datasize,
-    to_dict,
-)
-from headstart.experiments.size.scratch import equal_count, scratch_counts, train_from_scratch
+from headstart.experiments.size.measure import Curve, division
+from headstart.experiments.size.result import SizeResult
+from headstart.experiments.size.scratch import equal_count, scratch_counts
 from headstart.probe.learning_curve import choose_counts, random_order, take
 from headstart.probe.powerlaw import PowerLaw
 
 COUNTS = (1, 2, 3, 5, 7, 10, 20, 30, 50, 100)
 
 
-def curve(law: PowerLaw, *, n_test: int = 2000, n_repeats: int = 4, seed: int = 0) -> DataSize:
+def curve(law: PowerLaw, *, n_test: int = 2000, n_repeats: int = 4, seed: int = 0) -> Curve:
     """Test images of different difficulty, recognised by that law."""
     rng = np.random.default_rng(seed)
     hardness = (np.arange(n_test) + 0.5) / n_test
@@ -35,11 +32,7 @@ def curve(law: PowerLaw, *, n_test: int = 2000, n_repeats: int = 4, seed: int = 
     for r in range(n_repeats):
         noisy = law.error(COUNTS) * (1 + 0.02 * rng.normal(size=len(COUNTS)))
         correct[r] = hardness < 1 - noisy[:, None]
-    return DataSize(
-        block=Block(tap="t", view=View(size_px=32)), counts=COUNTS,
-        means=tuple(map(float, COUNTS)), correct=correct, C=1.0, n_classes=10, n_train=1000,
-        has_own_test=True,
-    )  # fmt: skip
+    return Curve(counts=COUNTS, means=tuple(map(float, COUNTS)), correct=correct)
 
 
 def test_forecasts__hold_where_the_law_holds() -> None:
@@ -47,40 +40,69 @@ def test_forecasts__hold_where_the_law_holds() -> None:
     assert [f.n for f in found] == [10, 20, 30, 50, 100]
     assert all(f.fitted_to <= f.n / 2 for f in found)
     assert all(f.is_inside for f in found)
-    assert found[-1].told[2] - found[-1].told[1] < 0.06
+    assert found[-1].predicted.high - found[-1].predicted.low < 0.06
 
 
 def test_forecasts__fail_where_the_law_breaks() -> None:
     size = curve(PowerLaw(a=0.05, b=0.4, c=0.5))
     broken = size.correct.copy()
-    broken[:, -1] = np.arange(size.n_test) < 0.6 * size.n_test
+    broken[:, -1] = np.arange(broken.shape[2]) < 0.6 * broken.shape[2]
     last = dataclasses.replace(size, correct=broken).forecasts()[-1]
     assert not last.is_inside
     assert last.measured == pytest.approx(0.6)
 
 
-def test_to_dict__answers_what_more_would_bring() -> None:
+def test_fit__answers_what_more_would_bring() -> None:
     law = PowerLaw(a=0.05, b=0.4, c=0.5)
-    figures = to_dict(curve(law), 100)
     expected = float(law.error(100) - law.error(200))
-    value, low, high = figures["gain"]
-    assert value == pytest.approx(expected, abs=0.006)
-    assert low <= expected <= high
-    assert figures["now"] == 100
-    assert figures["curve"][-1]["n"] == 400
+    gain = curve(law).fit().gain(100, 100)
+    assert gain.value == pytest.approx(expected, abs=0.006)
+    assert gain.low <= expected <= gain.high
 
 
-def test_measure_datasize__subsets_are_nested_and_the_last_is_everything(
-    indexed: Index, tiny: Backbone, cache: Path
+@pytest.fixture(scope="module")
+def found(indexed: Index, tiny: Backbone, cache: Path) -> SizeResult:
+    result: SizeResult = transfer.size(
+        indexed, backbone=tiny, size_px=32, seeds=2, cache=cache, device="cpu",
+        tap=tiny.taps[1].name, check=True,
+    )  # fmt: skip
+    return result
+
+
+def test_size__subsets_are_nested_and_the_last_is_everything(
+    found: SizeResult, indexed: Index, tiny: Backbone
 ) -> None:
-    found = measure_datasize(
-        indexed, tiny, size_px=32, seeds=(0, 1), cache=cache, device="cpu", tap=tiny.taps[1].name
-    )
-    assert found.counts == (1, 2, 3, 5, 7, 10, 20)
-    assert found.correct.shape == (2, 7, len(indexed.test))
+    assert [p.n for p in found.points] == [1, 2, 3, 5, 7, 10, 20]
+    assert (found.n_test, found.n_repeats) == (len(indexed.test), 2)
+    assert found.tap == tiny.taps[1].name
     # Both orders end with all the images of the smaller class.
-    assert found.means[-1] == pytest.approx(20, abs=0.5)
-    assert found.errors[:, -1].mean() <= found.errors[:, 0].mean()
+    assert found.now == found.points[-1].mean_n == pytest.approx(20, abs=0.5)
+    assert found.points[-1].accuracy.value >= found.points[0].accuracy.value
+    assert found.curve[-1].n == found.now + found.settings.more
+
+
+def test_size__the_page_follows_from_the_result_that_was_read_back(
+    found: SizeResult, tmp_path: Path
+) -> None:
+    from headstart import results
+
+    results.write(tmp_path / "size.json", found)
+    again = results.read(tmp_path / "size.json", SizeResult)
+    assert again == found
+    assert again.sections() == found.sections()
+    assert str(found.gain) in found.sentence
+
+
+def test_size__shows_itself_in_a_notebook(found: SizeResult) -> None:
+    assert "<svg" in found.plot()
+    assert found.plot() in found._repr_html_()
+    with pytest.raises(IndexError):
+        found.plot(9)
+
+
+def test_size__an_unknown_count_is_refused(indexed: Index, tiny: Backbone, cache: Path) -> None:
+    with pytest.raises(InputError, match="`sizes` must lie between 1 and"):
+        transfer.size(indexed, backbone=tiny, size_px=32, sizes=(1, 2, 500), cache=cache)
 
 
 def test_take__is_nested_and_balanced() -> None:
@@ -138,14 +160,18 @@ def test_division__holds_a_fifth_out_where_there_are_no_test_images(indexed: Ind
     assert set(labels_of(held_out)) == {"red", "blue"}
 
 
-def test_train_from_scratch__is_on_the_subsets_of_the_curve(
-    indexed: Index, cache: Path, monkeypatch: pytest.MonkeyPatch
+def test_size__trains_from_scratch_on_the_subsets_of_the_curve(
+    indexed: Index, tiny: Backbone, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scratch, "MIN_STEPS", 2)
-    (point,) = train_from_scratch(indexed, [2], size_px=16, epochs=1, cache=cache, device="cpu")
-    assert point.n == 2
-    assert point.correct.shape == (len(indexed.test),)
-    assert point.seconds > 0
+    monkeypatch.setattr(scratch, "SIZE_PX", 16)
+    found = transfer.size(
+        indexed, backbone=tiny, size_px=32, seeds=2, sizes=(1, 2, 3), scratch=True, epochs=1,
+        cache=cache, device="cpu",
+    )  # fmt: skip
+    assert {p.n for p in found.scratch} <= {1, 2, 3}
+    assert all(p.seconds > 0 for p in found.scratch)
+    assert any("from scratch" in s.heading for s in found.sections())
 
 
 def test_scratch_counts__are_all_a_third_and_a_tenth() -> None:
@@ -153,8 +179,8 @@ def test_scratch_counts__are_all_a_third_and_a_tenth() -> None:
 
 
 def test_equal_count__reads_the_curve_backwards() -> None:
-    size = curve(PowerLaw(a=0.0, b=0.5, c=0.5))
-    at_10 = size.accuracy(COUNTS.index(10)).value
-    assert equal_count(size, at_10) == pytest.approx(10, rel=0.02)
-    assert equal_count(size, 0.01) == 1
-    assert equal_count(size, 0.999) is None
+    points = curve(PowerLaw(a=0.0, b=0.5, c=0.5)).points()
+    at_10 = points[COUNTS.index(10)].accuracy.value
+    assert equal_count(points, at_10) == pytest.approx(10, rel=0.02)
+    assert equal_count(points, 0.01) == 1
+    assert equal_count(points, 0.999) is None

@@ -7,6 +7,9 @@ from importlib.util import find_spec
 
 import typer
 
+from headstart.cli.experiments import verb
+from headstart.experiments.experiment import TRANSFER
+
 app = typer.Typer(
     name="transfer",
     help="Measure which layers, how similar, how many more images.",
@@ -15,7 +18,9 @@ app = typer.Typer(
 
 VERBS = ("profile", "layers", "similarity", "scores", "size", "advice", "shift")
 for _verb in VERBS:
-    if find_spec(f"{__name__}.{_verb}"):
+    if _verb in TRANSFER:
+        app.command(name=_verb)(verb(_verb))
+    elif find_spec(f"{__name__}.{_verb}"):
         app.command(name=_verb)(getattr(import_module(f"{__name__}.{_verb}"), _verb))
 
 

@@ -1,206 +1,183 @@
-"""Accuracy against images a class as sections: the curve, the forecast, its check, from scratch."""
+"""Accuracy against images per class: the curve, the forecast, its check, training from scratch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from headstart import plots
+from headstart.experiments.size.result import CurvePoint, Point, ScratchPoint, SizeResult
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import counted, signed_points
+from headstart.wording import counted
 
-Found = Mapping[str, Any]
+NETWORK = "A compact network"
 
 
-def datasize_sentence(found: Found) -> str:
-    """What that many more images a class would bring."""
-    gain = found["gain"]
+def title(r: SizeResult) -> str:
+    """The question."""
+    return f"How many images of {r.data} are enough"
+
+
+def sentence(r: SizeResult) -> str:
+    """What that many more images per class would bring."""
+    nothing = ", perhaps nothing" if r.gain.low < 0.001 else ""
     return (
-        f"{found['more']:,} more images a class would bring {signed_points(*gain)} points, by the "
-        f"power law fitted to all sizes{', perhaps nothing' if gain[1] < 0.001 else ''}."
+        f"{r.settings.more:,} more images a class would bring {r.gain} points, by the power law "
+        f"fitted to all sizes{nothing}."
     )
 
 
-def datasize_detail(found: Found) -> str:
+def detail(r: SizeResult) -> str:
     """What is reached now, and what a measurement would then show."""
-    gain, then = found["gain"], found["accuracy_then"]
-    last = found["points"][-1]
+    by_law = words.percent(r.accuracy_then.value - r.gain.value)
     return (
-        f"With {found['now']:,.0f} images a class the linear SVM reaches "
-        f"{words.percent(last['accuracy'][0])} ({words.percent(then[0] - gain[0])} by the law). With "
-        f"{found['more']:,} more a measurement would show {_bounded(then)} %."
+        f"With {r.now:,.0f} images a class the linear SVM reaches "
+        f"{words.percent(r.points[-1].accuracy.value)} ({by_law} by the law). With "
+        f"{r.settings.more:,} more a measurement would show {r.accuracy_then}."
     )
 
 
-def check_sentence(forecasts: Sequence[Mapping[str, Any]]) -> str:
+def sections(r: SizeResult) -> list[Section]:
+    """Curve, figures, and where asked for the check of the forecast and training from scratch."""
+    found = [_curve(r), _points(r)]
+    if r.settings.check:
+        found.append(_check(r))
+    if r.scratch:
+        found.append(_scratch(r))
+    return found
+
+
+def brief(r: SizeResult) -> list[Section]:
+    """What the terminal shows."""
+    text = [check_sentence(r)] if r.settings.check else []
+    text += [scratch_sentence(r)] if r.scratch else []
+    caption = f"mean of {r.n_repeats} orders, {counted(r.n_test, 'image')}"
+    return [Section(heading="", table=_points(r).table, caption=caption, text=text)]
+
+
+def check_sentence(r: SizeResult) -> str:
     """Whether the law predicted what was measured."""
-    if not forecasts:
+    if not r.forecasts:
         return "There are too few images to check the forecast on images held back."
-    inside = sum(f["is_inside"] for f in forecasts)
-    last = forecasts[-1]
-    told = (
-        f"From at most {last['fitted_to']} images a class {_bounded(last['told'])} % is predicted "
-        f"for {last['n']}; measured: {100 * last['measured']:.1f} %, "
-        f"{'inside' if last['is_inside'] else 'outside'} the interval."
-    )
-    n = len(forecasts)
-    if n == 1:
-        return told
-    return f"{told} In all, {inside} of {n} forecasts of at least twice as many images hold."
-
-
-def scratch_sentence(scratch: Mapping[str, Any]) -> str:
-    """How many images pretrained features need for what training from nothing reaches."""
-    last = scratch["points"][-1]
+    last, n = r.forecasts[-1], len(r.forecasts)
     text = (
-        f"{scratch['name']}, trained from random weights on {last['n']} images a class, reaches "
-        f"{words.percent(last['accuracy'][0])}"
+        f"From at most {last.fitted_to} images a class {last.predicted} is predicted for {last.n}; "
+        f"measured: {words.percent(last.measured)}, "
+        f"{'inside' if last.is_inside else 'outside'} the interval."
     )
-    if last["equal_n"] is None:
+    if n == 1:
+        return text
+    inside = sum(f.is_inside for f in r.forecasts)
+    return f"{text} In all, {inside} of {n} forecasts of at least twice as many images hold."
+
+
+def scratch_sentence(r: SizeResult) -> str:
+    """How many images pretrained features need for what training from random weights reaches."""
+    last = r.scratch[-1]
+    text = (
+        f"{NETWORK}, trained from random weights on {last.n} images a class, reaches "
+        f"{words.percent(last.accuracy.value)}"
+    )
+    if last.equal_n is None:
         return f"{text}, which the frozen features do not reach: pretraining does not help here."
-    if last["equal_n"] >= last["n"]:
-        return f"{text}; the frozen features need as many images: no head start shows here."
+    if last.equal_n >= last.n:
+        return f"{text}; the frozen features need as many images: pretraining saves none here."
     return (
-        f"{text}; the frozen features get there with {last['equal_n']:.1f} images a class, "
-        f"{last['n'] / last['equal_n']:.0f} times fewer."
+        f"{text}; the frozen features get there with {last.equal_n:.1f} images a class, "
+        f"{last.n / last.equal_n:.0f} times fewer."
     )
 
 
-def datasize_sections(found: Found) -> list[Section]:
-    """Curve, forecast, check, and training from scratch where it was done."""
-    sections = [_curve(found), _points(found)]
-    if found.get("is_checked"):
-        sections.append(_check(found))
-    if found.get("scratch"):
-        sections.append(_scratch(found["scratch"]))
-    return sections
-
-
-def method(found: Found) -> str:
+def method(r: SizeResult) -> str:
     """How it was measured."""
-    scored = (
-        f"{counted(found['n_test'], 'test image')}"
-        if found["has_own_test"]
-        else f"{counted(found['n_test'], 'image')} held out of the training images"
-    )
+    scored = counted(r.n_test, "test image")
+    if not r.has_own_test:
+        scored = f"{counted(r.n_test, 'image')} held out of the training images"
     return (
-        f"{found['data']}, {found['backbone']}, features of {found['tap']} at "
-        f"{found['size_px']} px: the SVM (C = {found['C']:g}) on nested random subsets of the "
-        f"{counted(found['n_train'], 'training image')} in {found['n_repeats']} orders, "
-        f"scored on {scored}."
+        f"{r.data}, {r.backbone}, features of {r.tap} at {r.size_px} px: the SVM (C = {r.C:g}) on "
+        f"nested random subsets of the {counted(r.n_train, 'training image')} in {r.n_repeats} "
+        f"orders, scored on {scored}."
     )
 
 
-def _curve(found: Found) -> Section:
-    points, law = found["points"], found["law"]
+def _curve(r: SizeResult) -> Section:
+    law = "power law, with the interval of a measurement"
     lines = [
-        plots.Line(
-            label="measured",
-            x=[p["mean_n"] for p in points],
-            y=[100 * p["accuracy"][0] for p in points],
-            low=[100 * p["accuracy"][1] for p in points],
-            high=[100 * p["accuracy"][2] for p in points],
-        ),
-        plots.Line(
-            label="power law, with the interval of a measurement",
-            x=[p["n"] for p in found["curve"]],
-            y=[100 * p["accuracy"][0] for p in found["curve"]],
-            low=[100 * p["accuracy"][1] for p in found["curve"]],
-            high=[100 * p["accuracy"][2] for p in found["curve"]],
-            has_points=False,
-            is_faint=True,
-        ),
+        _line("measured", r.points),
+        _line(law, r.curve, has_points=False, is_faint=True),
     ]
-    if scratch := found.get("scratch"):
-        lines.append(
-            plots.Line(
-                label=f"{scratch['name']}, from random weights",
-                x=[p["n"] for p in scratch["points"]],
-                y=[100 * p["accuracy"][0] for p in scratch["points"]],
-                low=[100 * p["accuracy"][1] for p in scratch["points"]],
-                high=[100 * p["accuracy"][2] for p in scratch["points"]],
-            )
-        )
+    if r.scratch:
+        lines.append(_line(f"{NETWORK}, from random weights", r.scratch))
     figure = plots.line_plot(
         lines,
         name="datasize-curve",
         title="Accuracy against images a class",
-        description="; ".join(f"{p['n']}: {100 * p['accuracy'][0]:.1f} %" for p in points),
+        description="; ".join(f"{p.n}: {100 * p.accuracy.value:.1f} %" for p in r.points),
         x_axis="training images a class",
         y_axis="accuracy, %",
         log_x=True,
     )
-    ceiling = (
-        "no ceiling shows yet"
-        if law["a"] < 0.001
-        else f"{100 * law['a']:.1f} % would stay wrong with any number of images"
-    )
+    ceiling = "no ceiling shows yet"
+    if r.law.a >= 0.001:
+        ceiling = f"{100 * r.law.a:.1f} % would stay wrong with any number of images"
     return Section(
         heading="Accuracy against images a class",
-        text=[method(found)],
+        text=[method(r)],
         figure=figure,
-        caption=f"The law: error = {law['a']:.3f} + {law['b']:.3f} n^-{law['c']:.2f}; by it, "
+        caption=f"The law: error = {r.law.a:.3f} + {r.law.b:.3f} n^-{r.law.c:.2f}; by it, "
         f"{ceiling}. Intervals are of 95 %: of the test images for what was measured; for the law, "
-        "of repeats and points drawn anew, with the noise of a measurement.",
+        "of repeats and points resampled, with the noise of a measurement.",
     )
 
 
-def _points(found: Found) -> Section:
-    rows = [
-        [
-            f"{p['n']}",
-            _bounded(p["accuracy"]),
-            f"{100 * p['lowest']:.1f} to {100 * p['highest']:.1f}",
-        ]
-        for p in found["points"]
-    ]
-    return Section(
-        heading="In figures",
-        table=Table(header=["images a class", "accuracy, %", "over the orders"], rows=rows),
-    )
+def _line(
+    label: str, points: tuple[Point | CurvePoint | ScratchPoint, ...], **how: bool
+) -> plots.Line:
+    y, low, high = zip(*(p.accuracy.percent for p in points), strict=True)
+    x = [p.mean_n if isinstance(p, Point) else p.n for p in points]
+    return plots.Line(label=label, x=x, y=y, low=low, high=high, **how)
 
 
-def _check(found: Found) -> Section:
+def _points(r: SizeResult) -> Section:
+    rows = [
+        [f"{p.n}", str(p.accuracy), f"{100 * p.lowest:.1f} to {100 * p.highest:.1f}"]
+        for p in r.points
+    ]
+    header = ["images a class", "accuracy", "over the orders, %"]
+    return Section(heading="In figures", table=Table(header=header, rows=rows))
+
+
+def _check(r: SizeResult) -> Section:
     rows = [
         [
-            f"{f['n']}",
-            f"at most {f['fitted_to']}",
-            _bounded(f["told"]),
-            f"{100 * f['measured']:.1f}",
-            "yes" if f["is_inside"] else "no",
+            f"{f.n}",
+            f"at most {f.fitted_to}",
+            str(f.predicted),
+            f"{100 * f.measured:.1f}",
+            "yes" if f.is_inside else "no",
         ]
-        for f in found["forecasts"]
+        for f in r.forecasts
     ]
-    header = ["images a class", "fitted to", "foretold, %", "measured, %", "inside"]
+    header = ["images a class", "fitted to", "predicted", "measured, %", "inside"]
     return Section(
         heading="Does the forecast hold?",
-        text=[check_sentence(found["forecasts"])],
+        text=[check_sentence(r)],
         table=Table(header=header, rows=rows) if rows else None,
     )
 
 
-def _scratch(scratch: Mapping[str, Any]) -> Section:
+def _scratch(r: SizeResult) -> Section:
     rows = [
         [
-            f"{p['n']}",
-            _bounded(p["accuracy"]),
-            f"{p['seconds']:,.0f}",
-            "–" if p["equal_n"] is None else f"{p['equal_n']:.1f}",
+            f"{p.n}",
+            str(p.accuracy),
+            f"{p.seconds:,.0f}",
+            "–" if p.equal_n is None else f"{p.equal_n:.1f}",
         ]
-        for p in scratch["points"]
+        for p in r.scratch
     ]
+    header = ["images a class", "from scratch", "seconds", "images a class with transfer"]
     return Section(
         heading="Against training from scratch",
-        text=[scratch_sentence(scratch)],
-        table=Table(
-            header=["images a class", "from scratch, %", "seconds", "images a class with transfer"],
-            rows=rows,
-        ),
+        text=[scratch_sentence(r)],
+        table=Table(header=header, rows=rows),
         caption="The last column: with how many images a class the frozen features are as good.",
     )
-
-
-def _bounded(interval: Sequence[float]) -> str:
-    value, low, high = (100 * v for v in interval)
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"

@@ -91,8 +91,13 @@ def data_section(index: Examples[Any], *, notes: Sequence[str] | None = None) ->
         Instead of those of `index`.
     """
     said = index.notes if notes is None else notes
-    heading = f"What was found in {index.root.name}"
-    return Section(heading=heading, text=words.about_data(index.classes, said))
+    return facts_section(index.root.name, index.classes, said)
+
+
+def facts_section(name: str, classes: Sequence[str], notes: Sequence[str] = ()) -> Section:
+    """The same from the name of a data set, its classes and the notes on it."""
+    heading = f"What was found in {name}"
+    return Section(heading=heading, text=words.about_data(classes, notes))
 
 
 def write_page(

@@ -1,0 +1,276 @@
+"""What an experiment is: settings, a measurement and a page, found by the name of its folder."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headstart.experiments.settings import Settings, options
+from headstart.progress import Progress, silent
+from headstart.results import Result
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index
+    from headstart.runs.report.pages import Section
+
+TRANSFER = ("size",)
+"""The experiments of ``headstart transfer``; each is a folder beside this file."""
+
+
+class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken as the classes of a data set, and the notes on it."""
+
+    name: str
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, index: Index) -> DataFacts:
+        """Of an index."""
+        return cls(name=index.root.name, classes=index.classes, notes=tuple(index.notes))
+
+
+class ExperimentResult(Result, frozen=True, kw_only=True):
+    """Base of the results of experiments: they know their page.
+
+    Attributes
+    ----------
+    settings : Settings
+    datasets : tuple of DataFacts
+    """
+
+    settings: Settings
+
+    datasets: tuple[DataFacts, ...]
+
+    @property
+    def title(self) -> str:
+        """The title of the page."""
+        return str(_of(self).page.title(self))
+
+    def sections(self) -> list[Section]:
+        """The page below the sentence: texts, figures and tables, then the data."""
+        from headstart.runs.report.pages import facts_section
+
+        about_data = [facts_section(d.name, d.classes, d.notes) for d in self.datasets]
+        return [*_of(self).page.sections(self), *about_data]
+
+    def plot(self, number: int = 0) -> Figure:
+        """One of the figures of the page, which a notebook shows.
+
+        Parameters
+        ----------
+        number : int, default 0
+
+        Raises
+        ------
+        IndexError
+            The page has fewer figures.
+        """
+        return [Figure(s.figure) for s in self.sections() if s.figure][number]
+
+    def _repr_html_(self) -> str:
+        from markupsafe import escape
+
+        answer = f"<p><b>{escape(self.sentence)}</b></p><p>{escape(self.detail)}</p>"
+        figures = [Figure(s.figure) for s in self.sections() if s.figure][:1]
+        return answer + "".join(f._repr_html_() for f in figures)
+
+
+class Figure(str):
+    """An SVG figure; a notebook shows it, and ``Path("figure.svg").write_text(figure)`` keeps it."""
+
+    def __new__(cls, svg: str) -> Figure:
+        """The figure of a page with its own style."""
+        from headstart.runs.report.pages import standalone
+
+        return super().__new__(cls, standalone(svg))
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+@dataclass(kw_only=True)
+class Inputs:
+    """What the settings name, read when a measurement asks for it.
+
+    Attributes
+    ----------
+    settings : Settings
+    given : mapping of field to Index or Backbone
+        What a caller has read already; the setting of that name is then only a name.
+    cache : Path, optional
+        Default: the cache folder of Headstart.
+    progress : Progress
+    on_index : callable
+        Called with each index that was read.
+    """
+
+    settings: Any
+    given: Mapping[str, Any] = field(default_factory=dict)
+    cache: Path | None = None
+    progress: Progress = silent
+    on_index: Callable[[Index], None] = lambda _: None
+
+    def index(self, name: str = "data", *, split: str | None = None) -> Index:
+        """The images that a setting names, split and labelled as the settings say."""
+        from headstart.data import index
+        from headstart.features import cache_folder
+
+        if name in self.given:
+            found: Index = self.given[name]
+            return found
+        s = self.settings
+        found = index(
+            getattr(s, name),
+            split=Path(split) if split else None,
+            test_size=s.test_size,
+            seed=s.seed,
+            classes_from=s.classes_from,
+            merge_labels=s.merge_labels,
+            cache=self.cache or cache_folder(),
+            progress=self.progress,
+        )
+        self.on_index(found)
+        return found
+
+    def backbone(self) -> Backbone:
+        """The network that the settings name."""
+        from headstart.backbones import load
+
+        if "backbone" in self.given:
+            net: Backbone = self.given["backbone"]
+            return net
+        s = self.settings
+        return load(s.backbone, weights=s.weights, arch=s.arch)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One folder: ``settings.py``, ``measure.py`` and ``page.py``.
+
+    Attributes
+    ----------
+    name : str
+        Of the folder, the verb and the Python function.
+    """
+
+    name: str
+
+    @property
+    def settings(self) -> type[Settings]:
+        """The class of its settings, whose docstring is the help of the verb."""
+        kind: type[Settings] = self._part("settings").Settings
+        return kind
+
+    @property
+    def page(self) -> ModuleType:
+        """``title``, ``sentence``, ``detail``, ``sections`` and ``brief`` of a result."""
+        return self._part("page")
+
+    def run(self, settings: Settings, inputs: Inputs) -> ExperimentResult:
+        """Measure, and put the answer into words."""
+        found = self._part("measure").measure(settings, inputs)
+        answered: ExperimentResult = msgspec.structs.replace(
+            found, sentence=self.page.sentence(found), detail=self.page.detail(found)
+        )
+        return answered
+
+    def _part(self, name: str) -> ModuleType:
+        return import_module(f"headstart.experiments.{self.name}.{name}")
+
+
+@functools.cache
+def function(name: str) -> Callable[..., ExperimentResult]:
+    """The experiment as a function whose keyword parameters are its settings.
+
+    Where the settings name data or a network, an `Index` or a `Backbone` may be given as well.
+    """
+    experiment = Experiment(name)
+    arguments = [o.name for o in options(experiment.settings) if o.is_argument]
+
+    def run(*args: Any, **given: Any) -> ExperimentResult:
+        if len(args) > len(arguments):
+            raise TypeError(f"{name}() takes {len(arguments)} positional arguments: {arguments}")
+        more = {k: given.pop(k) for k in ("cache", "progress") if k in given}
+        return call(experiment, dict(zip(arguments, args, strict=False)) | given, **more)
+
+    run.__name__ = run.__qualname__ = name
+    run.__doc__ = _documentation(experiment)
+    run.__signature__ = _signature(experiment)  # type: ignore[attr-defined]
+    return run
+
+
+def call(
+    experiment: Experiment,
+    given: Mapping[str, Any],
+    *,
+    cache: Path | None = None,
+    progress: Progress = silent,
+    on_index: Callable[[Index], None] = lambda _: None,
+) -> ExperimentResult:
+    """Run an experiment with options, in which objects may stand for their names.
+
+    Raises
+    ------
+    InputError
+        A name is not one of its settings, or a value is outside its legal set.
+    """
+    read = {k: v for k, v in given.items() if hasattr(v, "root") or hasattr(v, "taps")}
+    names = {k: str(getattr(v, "root", None) or getattr(v, "name", "")) for k, v in read.items()}
+    settings = experiment.settings.from_options({**given, **names})
+    inputs = Inputs(
+        settings=settings, given=read, cache=cache, progress=progress, on_index=on_index
+    )
+    return experiment.run(settings, inputs)
+
+
+def _signature(experiment: Experiment) -> inspect.Signature:
+    kinds = {True: inspect.Parameter.POSITIONAL_OR_KEYWORD, False: inspect.Parameter.KEYWORD_ONLY}
+    parameters = [
+        inspect.Parameter(
+            o.name,
+            kinds[o.is_argument],
+            annotation=o.type,
+            default=inspect.Parameter.empty if o.default is MISSING else o.default,
+        )
+        for o in options(experiment.settings)
+    ]
+    for name, kind, default in (("cache", Path | None, None), ("progress", Progress, silent)):
+        parameters.append(
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
+            )
+        )
+    return inspect.Signature(parameters, return_annotation=ExperimentResult)
+
+
+def _documentation(experiment: Experiment) -> str:
+    """The help of the verb, with the parameters in NumPy form."""
+    text = inspect.cleandoc(experiment.settings.__doc__ or "").partition("\nExamples:")[0].rstrip()
+    lines = [text, "", "Parameters", "----------"]
+    for option in options(experiment.settings):
+        shown = inspect.formatannotation(option.type)
+        default = "" if option.default is MISSING else f", default {option.default!r}"
+        lines += [f"{option.name} : {shown}{default}", f"    {option.help}"]
+    return "\n".join(lines)
+
+
+def _of(result: Result) -> Experiment:
+    return Experiment(str(type(result).__struct_config__.tag))
+
+
+def result_types() -> tuple[type[Result], ...]:
+    """The types of all results, for the JSON schema."""
+    for name in TRANSFER:
+        import_module(f"headstart.experiments.{name}.result")
+    return tuple(sorted(ExperimentResult.__subclasses__(), key=lambda kind: kind.__name__))

@@ -1,0 +1,213 @@
+"""Settings of the experiments: declared once with their help, checked on creation, read by every face.
+
+A field is declared as ``more: Annotated[Positive, about("Images per class to add.")] = 100``. The
+command line, the page and the Python function take its name, type, default and help from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
+from msgspec import inspect as types
+
+from headstart.errors import InputError, argument, did_you_mean
+
+
+def about(text: str, *, panel: str = "", is_argument: bool = False) -> Meta:
+    """The help of a field, the panel that it is shown in, and whether it is a positional argument."""
+    return Meta(description=text, extra={"panel": panel, "is_argument": is_argument})
+
+
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Pixels = Annotated[int, Meta(ge=16)]
+
+Tap = Annotated[str | None, about("Layer; default: the last before the logits.")]
+Crops = Annotated[Pixels | None, about("Crop size in pixels; default: the network's own.")]
+FirstSeed = Annotated[Natural, about("The first seed.")]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field as the faces see it.
+
+    Attributes
+    ----------
+    name : str
+    type : type
+        Without its constraints; an optional one is a union with None.
+    default : object
+        `dataclasses.MISSING` for a field that must be given.
+    help, panel : str
+    is_argument : bool
+        Whether the command line takes it by position.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+    panel: str
+    is_argument: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of the settings of an experiment; every field is checked against its declared type.
+
+    Raises
+    ------
+    InputError
+        A value is outside its legal set.
+    """
+
+    def __post_init__(self) -> None:
+        for name, declared in _declared(type(self)).items():
+            object.__setattr__(self, name, _checked(name, declared, getattr(self, name)))
+
+    @classmethod
+    def from_options(cls, given: dict[str, Any]) -> Any:
+        """Settings from keyword arguments; an unknown name is answered with the legal ones.
+
+        Raises
+        ------
+        InputError
+        """
+        legal = [f.name for f in dataclasses.fields(cls)]
+        for name in given:
+            if name not in legal:
+                raise InputError(
+                    f"there is no parameter {name!r}.{did_you_mean(name, legal)} "
+                    f"It takes {', '.join(legal)}"
+                )
+        for option in options(cls):
+            if option.default is dataclasses.MISSING and option.name not in given:
+                raise InputError(f"{argument(option.name)} is missing: {option.help}")
+        return cls(**given)
+
+    @property
+    def folder(self) -> tuple[str, str]:
+        """What the default folder of the results is named after: the data, and the question."""
+        return str(getattr(self, "data", "")), type(self).__module__.split(".")[-2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnImages(Settings):
+    """Settings of an experiment on one set of labelled images."""
+
+    data: Annotated[
+        str,
+        about("Folder of class folders, table, split file or data set name.", is_argument=True),
+    ]
+    split: Annotated[str | None, about("CSV or JSON file of train and test.")] = None
+    test_size: Annotated[Share, about("Share held out where there is no split.")] = 0.2
+    seed: Annotated[Natural, about("Random seed for the split and the folds.")] = 0
+    classes_from: Annotated[
+        Literal["auto", "outer", "inner"],
+        about(
+            "Which folders name the classes: outer, inner (those inside these), or auto, which "
+            "refuses an ambiguous layout."
+        ),
+    ] = "auto"
+    merge_labels: Annotated[
+        bool, about("Make labels that look the same one class: Cat and cat.")
+    ] = False
+    device: Annotated[str | None, about("cpu, cuda, cuda:1, mps; default: the best.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithBackbone(Settings):
+    """Settings of an experiment with one pretrained network."""
+
+    backbone: Annotated[str, about("Pretrained network: see `headstart backbones`.")] = "embedded"
+    weights: Annotated[str | None, about("Local weights: .safetensors or .pth, with `arch`.")] = (
+        None
+    )
+    arch: Annotated[str | None, about("Architecture of the local weights.")] = None
+
+
+def options(kind: type[Settings]) -> list[Option]:
+    """The fields of settings in the order of the help: arguments, own fields, then inherited ones."""
+    bare = get_type_hints(kind)
+    own = [name for c in kind.__mro__ for name in vars(c).get("__annotations__", {})]
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    found = []
+    for name in sorted(fields, key=own.index):
+        declared = _declared(kind)[name]
+        metas = [m for m in getattr(declared, "__metadata__", ()) if m.description]
+        extra = metas[-1].extra or {} if metas else {}
+        found.append(
+            Option(
+                name=name,
+                type=bare[name],
+                default=fields[name].default,
+                help=metas[-1].description if metas else "",
+                panel=extra.get("panel", ""),
+                is_argument=extra.get("is_argument", False),
+            )
+        )
+    return sorted(found, key=lambda o: not o.is_argument)
+
+
+def _declared(kind: type[Settings]) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def _checked(name: str, declared: Any, value: Any) -> Any:
+    """The value as its declared type.
+
+    Raises
+    ------
+    InputError
+    """
+    plain = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if hasattr(plain, "tolist"):  # NumPy's numbers
+        plain = plain.tolist()
+    info = types.type_info(declared)
+    try:
+        found = msgspec.convert(plain, declared)
+        if isinstance(found, float) and not math.isfinite(found):
+            raise msgspec.ValidationError
+    except msgspec.ValidationError:
+        close = ""
+        inner = _alternatives(info)[0]
+        if isinstance(inner, types.LiteralType) and isinstance(plain, str):
+            close = did_you_mean(plain, [str(v) for v in inner.values])
+        message = f"{argument(name)} must be {_legal(info)}; got {value!r}"
+        raise InputError(f"{message}.{close}" if close else message) from None
+    return found
+
+
+def _alternatives(info: types.Type) -> list[types.Type]:
+    if isinstance(info, types.Metadata):
+        return _alternatives(info.type)
+    if isinstance(info, types.UnionType):
+        return [t for t in info.types if not isinstance(t, types.NoneType)]
+    return [info]
+
+
+def _legal(info: types.Type) -> str:
+    """The legal set in words: ``a whole number of at least 1``."""
+    one = _alternatives(info)[0]
+    if isinstance(one, types.LiteralType):
+        *most, last = map(str, one.values)
+        return f"{', '.join(most)} or {last}" if most else last
+    if isinstance(one, types.VarTupleType):
+        return f"a list, each {_legal(one.item_type)}"
+    if isinstance(one, types.IntType | types.FloatType):
+        noun = "a whole number" if isinstance(one, types.IntType) else "a number"
+        if one.gt is not None and one.lt is not None:
+            return f"{noun} between {one.gt:g} and {one.lt:g}"
+        if one.ge is not None:
+            return f"{noun} of at least {one.ge:g}"
+        return noun if one.gt is None else f"{noun} above {one.gt:g}"
+    if isinstance(one, types.BoolType):
+        return "true or false"
+    return "a text"

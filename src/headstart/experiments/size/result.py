@@ -1,0 +1,115 @@
+"""What `transfer size` found."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from headstart.experiments.experiment import ExperimentResult
+from headstart.experiments.size.settings import Settings
+from headstart.probe.powerlaw import PowerLaw
+from headstart.results import Difference, Interval
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """The SVMs fitted to one number of images per class.
+
+    Attributes
+    ----------
+    n : int
+        Images per class; a class with fewer gives all it has.
+    mean_n : float
+        Images per class that a subset really had, on average over the classes.
+    accuracy : Interval
+        Mean of the repeats.
+    lowest, highest : float
+        Over the repeats.
+    """
+
+    n: int
+    mean_n: float
+    accuracy: Interval
+    lowest: float
+    highest: float
+
+
+class CurvePoint(Struct, frozen=True, kw_only=True):
+    """What the power law predicts of a measurement with `n` images per class."""
+
+    n: float
+    accuracy: Interval
+
+
+class Forecast(Struct, frozen=True, kw_only=True):
+    """The accuracy with `n` images per class, predicted from at most `fitted_to`, and measured."""
+
+    n: int
+    fitted_to: int
+    predicted: Interval
+    measured: float
+    is_inside: bool
+
+
+class ScratchPoint(Struct, frozen=True, kw_only=True):
+    """A network trained from random weights on `n` images per class.
+
+    Attributes
+    ----------
+    n : int
+    accuracy : Interval
+    seconds : float
+    equal_n : float, optional
+        Images per class with which frozen features are as accurate; None where they never are.
+    """
+
+    n: int
+    accuracy: Interval
+    seconds: float
+    equal_n: float | None
+
+
+class SizeResult(ExperimentResult, frozen=True, kw_only=True, tag="size"):
+    """Accuracy against images per class, and what more images would bring.
+
+    Attributes
+    ----------
+    settings : Settings
+    data, backbone, tap : str
+    size_px : int
+    C : float
+        Of all SVMs: the best in cross-validation on the largest subset of the first repeat.
+    n_repeats, n_train, n_test, n_classes : int
+    has_own_test : bool
+        Whether the test images were given; otherwise they are a fifth of the training images.
+    points : tuple of Point
+    law : PowerLaw
+    curve : tuple of CurvePoint
+    now : float
+        Images per class of the largest subset.
+    accuracy_then : Interval
+        What a measurement with ``settings.more`` images per class besides would show.
+    gain : Difference
+        What they would bring, by the law.
+    forecasts : tuple of Forecast
+    scratch : tuple of ScratchPoint
+        Empty where no network was trained.
+    """
+
+    settings: Settings
+    data: str
+    backbone: str
+    tap: str
+    size_px: int
+    C: float
+    n_repeats: int
+    n_train: int
+    n_test: int
+    n_classes: int
+    has_own_test: bool
+    points: tuple[Point, ...]
+    law: PowerLaw
+    curve: tuple[CurvePoint, ...]
+    now: float
+    accuracy_then: Interval
+    gain: Difference
+    forecasts: tuple[Forecast, ...]
+    scratch: tuple[ScratchPoint, ...] = ()

@@ -1,0 +1,46 @@
+"""What `transfer size` can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from headstart.experiments.settings import (
+    Crops,
+    FirstSeed,
+    OnImages,
+    Positive,
+    Tap,
+    WithBackbone,
+    about,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(OnImages, WithBackbone):
+    """Predict what more images per class would bring.
+
+    A linear SVM on frozen features is fitted to nested subsets of the training images; a power law
+    through its errors, with an interval, says what more images would do.
+
+    Examples:
+
+        headstart transfer size photos/ --more 100 --check
+
+        headstart transfer size photos/ --scratch
+    """
+
+    more: Annotated[Positive, about("Images per class to add: what would they bring?")] = 100
+    sizes: Annotated[
+        tuple[int, ...] | None,
+        about("Images per class to train on; default: 1,2,3,5,7,10..."),
+    ] = None
+    check: Annotated[bool, about("Predict the larger sizes from the smaller ones.")] = False
+    scratch: Annotated[bool, about("Train a compact network from random weights as well.")] = False
+    epochs: Annotated[Positive, about("Minimum epochs for `scratch`.")] = 30
+    tap: Tap = None
+    seeds: Annotated[Annotated[int, Meta(ge=2)], about("Random orders of the images.")] = 5
+    seed: FirstSeed = 0
+    size_px: Crops = None

@@ -1,0 +1,67 @@
+"""What is derived from an experiment's settings, and that every experiment has all its parts."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import headstart
+from headstart import results
+from headstart.errors import InputError
+from headstart.experiments.experiment import TRANSFER, Experiment, result_types
+from headstart.experiments.settings import options
+
+SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "results.schema.json"
+
+
+@pytest.mark.parametrize("name", TRANSFER)
+def test_experiment__is_a_folder_with_settings_measurement_result_and_page(name: str) -> None:
+    experiment = Experiment(name)
+    assert f"headstart transfer {name}" in (experiment.settings.__doc__ or "")
+    assert all(option.help for option in options(experiment.settings))
+    for part in ("title", "sentence", "detail", "sections", "brief"):
+        assert callable(getattr(experiment.page, part))
+    assert importlib.util.find_spec(f"headstart.experiments.{name}.measure")
+
+
+@pytest.mark.parametrize("name", TRANSFER)
+def test_function__has_the_settings_as_keyword_parameters(name: str) -> None:
+    run = getattr(headstart.transfer, name)
+    shown = inspect.signature(run).parameters
+    asked = {f.name for f in fields(Experiment(name).settings)}
+    assert set(shown) == asked | {"cache", "progress"}
+    assert all(f"{option} : " in run.__doc__ for option in asked)
+    assert "headstart transfer" not in run.__doc__
+
+
+def test_function__refuses_unknown_parameters() -> None:
+    with pytest.raises(InputError, match=r"no parameter 'mroe'\. Did you mean 'more'"):
+        headstart.transfer.size("x", mroe=1)
+    with pytest.raises(TypeError, match="positional"):
+        headstart.transfer.size("x", 1)
+
+
+def test_transfer__an_unknown_name_says_so() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'unknown'"):
+        _ = headstart.transfer.unknown
+
+
+def test_transfer__importing_it_does_not_import_torch() -> None:
+    code = "import sys, headstart; headstart.transfer.size; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_result_types__each_has_the_name_of_its_folder_and_the_schema_in_the_docs_is_theirs() -> (
+    None
+):
+    kinds = result_types()
+    assert {str(kind.__struct_config__.tag) for kind in kinds} == set(TRANSFER)
+    written = json.loads(SCHEMA.read_text("utf-8"))
+    assert written == json.loads(json.dumps(results.json_schema(*kinds))), "run tools/schema.py"

@@ -1,0 +1,14 @@
+"""Write the JSON Schema of all results to docs/results.schema.json: ``python tools/schema.py``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from headstart.experiments.experiment import result_types
+from headstart.results import json_schema
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.schema.json"
+
+if __name__ == "__main__":
+    PAGE.write_text(json.dumps(json_schema(*result_types()), indent=1) + "\n", encoding="utf-8")
