@@ -36,9 +36,10 @@ from headstart.features import cache_folder, extract
 from headstart.heads import LinearSVM, stratified_folds
 from headstart.heads.costs import COSTS
 from headstart.runs.choose import RULE, choose
-from headstart.runs.measure import measure
+from headstart.runs.measure import Task, measure
 from headstart.runs.outcome import is_better
 from headstart.sources.blocks import read_blocks, usual_blocks
+from headstart.sources.image import ImageSource
 
 TITLE = "Statistical trust"
 OUT = ROOT / "bench" / "results" / "trust-statistics.json"
@@ -265,9 +266,9 @@ def regret(data: DataSet, test_share: float, seed: int) -> dict[str, Any]:
     )
     y = np.array([r.label for r in train])
     folds = stratified_folds(y, duplicate_groups(images, train), n_folds=5, seed=seed)
-    candidates = measure(
-        data.stores, backbone(), train, folds, Cs=sorted(COSTS), cache=cache_folder()
-    )
+    source = ImageSource(backbone=backbone(), stores=data.stores)
+    task = Task(source=source, records=train, folds=folds, Cs=sorted(COSTS), cache=cache_folder())
+    candidates = measure(task)
     right = np.stack([right_on(data, c, train, y, test) for c in candidates])
     accuracy = right.mean(axis=1)
     usual = usual_blocks(backbone(), RESOLUTIONS)

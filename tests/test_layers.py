@@ -197,7 +197,7 @@ def test_violations__finds_an_arrow_that_points_back_up(module: str, code: str) 
         ("headstart.runs.provenance", "import headstart\nheadstart.__version__"),
         ("headstart.runs.provenance", "from headstart import __version__"),
         ("headstart.cli.fit", "import headstart\nheadstart.fit"),
-        ("headstart.runs.text.fit", "from headstart.text import tokenize"),
+        ("headstart.runs.texts", "from headstart.text import tokenize"),
         ("headstart.heads.svm", "import torch, numpy"),
     ],
 )

@@ -31,8 +31,8 @@ from headstart.runs.outcome import Finetuning
 from headstart.runs.sentence import detail, sentence
 from headstart.runs.side_by_side import detail as all_runs
 from headstart.runs.side_by_side import sentence as runs_sentence
-from headstart.runs.text.features import AVERAGE, WORDS
-from headstart.runs.text.findings import verdict
+from headstart.runs.text_findings import verdict
+from headstart.sources.text import AVERAGE, WORDS
 from headstart.wording import points
 
 Right = NDArray[np.bool_]

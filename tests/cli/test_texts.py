@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from headstart.errors import DataError
-from headstart.runs.text.run import TextRun
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +113,7 @@ def test_predict__in_python_reads_files_and_takes_literal_texts(run, tmp_path) -
 
     (tmp_path / "letter.txt").write_text("a bad film")
     opened = headstart.load(run)
-    assert isinstance(opened, TextRun)
+    assert opened.is_texts
     assert [p.label for p in opened.predict([Path("letter.txt"), "a good film"])] == ["neg", "pos"]
     assert [p.name for p in opened.predict_texts(["letter.txt"])] == ["letter.txt"]
     with pytest.raises(DataError, match="no such file of text"):

@@ -14,8 +14,9 @@ from headstart.features import FeatureStore, extract
 from headstart.finetune.network import features_tap
 from headstart.heads import LinearSVM, stratified_folds
 from headstart.runs.choose import Candidate
-from headstart.runs.measure import measure
+from headstart.runs.measure import Task, measure
 from headstart.runs.parts import Parts, divide, first_layer
+from headstart.sources.image import ImageSource
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,9 @@ def cut(indexed: Index, stores: dict[int, FeatureStore], cache: Path, n: int):
     groups = duplicate_groups(indexed, train)
     folds = stratified_folds(np.array([r.label for r in train]), groups, 4, 0)
     net = load("timm:test_efficientnet", pretrained=False)
-    candidate: Candidate = measure(stores, net, train, folds, Cs=[0.1, 1.0], cache=cache)[-1]
+    source = ImageSource(backbone=net, stores=stores)
+    task = Task(source=source, records=train, folds=folds, Cs=[0.1, 1.0], cache=cache)
+    candidate: Candidate = measure(task)[-1]
     return divide(train, candidate, folds, n, groups=groups, stores=stores, seed=0), candidate
 
 

@@ -244,7 +244,7 @@ def read_exported(world: Path, scratch: Path, name: str, data: bytes) -> None:
 
 
 def read_text_network(world: Path, scratch: Path, name: str, data: bytes) -> None:
-    from headstart.runs.text.model import network_scores
+    from headstart.sources.text import network_scores
     from headstart.text import load_textcnn
 
     _write(scratch, "textcnn.safetensors", data)

@@ -21,7 +21,7 @@ from headstart.cli.texts import (
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
-    from headstart.runs.run import Prediction
+    from headstart.runs.predictions import Prediction
 
 
 def register(app: typer.Typer) -> None:
@@ -150,7 +150,7 @@ def _imagenet(
     from headstart.backbones import load, predict_imagenet
     from headstart.data import find_images
     from headstart.errors import DataError
-    from headstart.runs.run import Prediction
+    from headstart.runs.predictions import Prediction
 
     net = load(backbone, weights=weights, arch=arch)
     for path, name in find_images(paths):

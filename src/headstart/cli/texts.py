@@ -17,8 +17,8 @@ from headstart.errors import DataError, InputError, did_you_mean
 from headstart.home import expand
 
 if TYPE_CHECKING:
-    from headstart.runs.run import Prediction, Run
-    from headstart.runs.text.run import TextRun
+    from headstart.runs.predictions import Prediction
+from headstart.runs.run import Run
 
 _PANEL = "Texts"
 # Options of images that a table of texts has no use for, as the person types them.
@@ -133,9 +133,7 @@ def predict_given(
     InputError
         `literal` or `column` with a run on images.
     """
-    from headstart.runs.text.run import TextRun
-
-    if not isinstance(run, TextRun):
+    if not run.is_texts:
         if literal or column is not None:
             option = "--literal" if literal else "--text"
             raise InputError(f"{option} is for runs on texts, and {run.folder} is a run on images")
@@ -146,7 +144,7 @@ def predict_given(
 
 
 def _with_standard_input(
-    run: TextRun, given: Sequence[str], top: int, column: str | None
+    run: Run, given: Sequence[str], top: int, column: str | None
 ) -> Iterator[Prediction]:
     for is_stdin, part in groupby(given, lambda text: text == "-"):
         if is_stdin:
@@ -163,9 +161,7 @@ def give_encoder(run: Run, name: str) -> None:
     InputError
         The run is one on images.
     """
-    from headstart.runs.text.run import TextRun
-
-    if not isinstance(run, TextRun):
+    if not run.is_texts:
         raise InputError(f"--encoder is for runs on texts, and {run.folder} is a run on images")
     run.give_encoder(name)
 
@@ -178,9 +174,7 @@ def predict_table(run: Run, path: Path, column: str | None, top: int) -> Iterato
     InputError
         The run is one on images.
     """
-    from headstart.runs.text.run import TextRun
-
-    if not isinstance(run, TextRun):
+    if not run.is_texts:
         raise InputError(f"--texts is for runs on texts, and {run.folder} is a run on images")
     return run.predict_table(path, column=column, top=top)
 
@@ -204,8 +198,8 @@ def finetune_texts(
     """Train a TextCNN, or all its variants, beside linear SVMs, and show what each reached."""
     from headstart.data.texts import index_texts
     from headstart.features import cache_folder
+    from headstart.runs.compare_texts import compare_texts, text_arms
     from headstart.runs.report.comparison import write_comparison
-    from headstart.runs.text.compare import compare_texts, text_arms
     from headstart.text.settings import VARIANTS, TextTraining
 
     if compare not in (None, "variants"):

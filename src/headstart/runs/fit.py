@@ -1,7 +1,7 @@
 """`fit`: index -> features -> cross-validated table -> choice -> refit -> one test -> run folder.
 
 `train` does the same, and takes the network that it was asked to train. The stages are those of
-:mod:`headstart.runs.job`.
+:mod:`headstart.runs.job`, of images and of texts.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from headstart.home import expand
 from headstart.progress import Progress, silent
 from headstart.runs.folder import check_output, free_name, staged
-from headstart.runs.job import Job
 from headstart.runs.measure import Watch, unwatched
-from headstart.runs.origin import Origin, remember
+from headstart.runs.origin import remember
 from headstart.runs.run import Run
-from headstart.runs.settings import FitSettings, settings_from, with_fields
-from headstart.runs.text.settings import TextSettings
+from headstart.runs.settings import FitSettings, TextSettings, settings_from, with_fields
 
 if TYPE_CHECKING:
     from headstart.runs.finetuning import OnEpoch
+    from headstart.runs.images import Images
+    from headstart.runs.texts import Texts
     from headstart.runs.training_plan import Asked
 
 
@@ -38,17 +38,19 @@ def fit(
 ) -> Run:
     """Find the best linear classifier on frozen features, and measure how good it is.
 
-    A table of texts gets the same by :func:`headstart.runs.text.fit.fit_texts`. Every image passes
-    through the backbone once; every tap at every resolution is cross-validated on the training
-    images; the cheapest layer within one standard error of the best, and at most a point lower, is
-    refitted and scored once on the test images. With ``budget_s``, fine-tuning is tried in the time
-    that is left, and kept where it beats that classifier on validation.
+    Every image passes through the backbone once; every tap at every resolution is cross-validated on
+    the training images; the cheapest layer within one standard error of the best, and at most a point
+    lower, is refitted and scored once on the test images. With ``budget_s``, fine-tuning is tried in
+    the time that is left, and kept where it beats that classifier on validation.
+
+    Of a table of labelled texts, the candidates are TF-IDF, word vectors, a sentence encoder and
+    TextCNNs, as far as ``budget_s`` allows for these; all else is the same.
 
     Parameters
     ----------
     data : str or Path
         A folder with a folder for each class, with train/val/test folders, a table, or the name of
-        a data set: see :func:`headstart.data.index`.
+        a data set: see :func:`headstart.data.index` and :func:`headstart.data.texts.index_texts`.
     out : str or Path, optional
         The run folder to make; default ``runs/<data>``.
     force : bool
@@ -62,7 +64,7 @@ def fit(
         Told of the epochs so far after each epoch of a training.
     **settings
         The fields of :class:`headstart.runs.settings.FitSettings`, or with a table of texts of
-        :class:`headstart.runs.text.settings.TextSettings`.
+        :class:`headstart.runs.settings.TextSettings`.
 
     Returns
     -------
@@ -86,19 +88,22 @@ def fit(
         text_column=settings.get("text"),
         image_column=settings.get("image_column"),
     ):
-        from headstart.runs.text.fit import fit_texts
+        from headstart.runs.texts import Texts
 
-        return fit_texts(data, out=out, force=force, cache=cache, progress=progress, **settings)
-    chosen = settings_from(FitSettings, str(data), settings)
-    job = Job(
-        settings=chosen,
-        out=expand(out) if out is not None else free_name(chosen.data),
-        cache=cache or cache_folder(),
-        progress=progress,
-        watch=watch,
-        on_epoch=on_epoch,
-    )
-    return _carry_out(job, force=force)
+        texts = settings_from(TextSettings, str(data), settings)
+        kind: Images | Texts = Texts(
+            settings=texts, cache=cache or cache_folder(), progress=progress
+        )
+    else:
+        from headstart.runs.images import Images
+
+        kind = Images(
+            settings=settings_from(FitSettings, str(data), settings),
+            cache=cache or cache_folder(),
+            progress=progress,
+            on_epoch=on_epoch,
+        )
+    return _carry_out(kind, expand(out) if out is not None else free_name(str(data)), force, watch)
 
 
 @with_fields(FitSettings)
@@ -135,25 +140,26 @@ def train(
         The loss is not finite.
     """
     from headstart.features import cache_folder
+    from headstart.runs.images import Images
 
-    chosen = settings_from(FitSettings, str(data), settings)
-    name = free_name(chosen.data, suffix=f"-finetune-{asked.settings.regime}")
-    job = Job(
-        settings=chosen,
-        out=expand(out) if out is not None else name,
+    kind = Images(
+        settings=settings_from(FitSettings, str(data), settings),
         cache=cache or cache_folder(),
         progress=progress,
         on_epoch=on_epoch,
         asked=asked,
     )
-    return _carry_out(job, force=force)
+    name = free_name(str(data), suffix=f"-finetune-{asked.settings.regime}")
+    return _carry_out(kind, expand(out) if out is not None else name, force)
 
 
-def _carry_out(job: Job, *, force: bool) -> Run:
-    check_output(job.out, force=force)
-    with staged(job.out, force=force) as scratch:
-        results = job.run(scratch)
-    remember(job.out, Origin(data=job.settings.data, split=job.settings.split))
+def _carry_out(kind: Images | Texts, out: Path, force: bool, watch: Watch = unwatched) -> Run:
+    from headstart.runs.job import Job
+
+    check_output(out, force=force)
+    with staged(out, force=force) as scratch:
+        results = Job(kind=kind, out=out, watch=watch).run(scratch)
+    remember(out, kind.origin(results))
     if results.finetuning is not None:  # only now that the run is in its place
         results.finetuning.discard()
-    return Run(job.out)
+    return Run(out)

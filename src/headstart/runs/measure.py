@@ -1,27 +1,25 @@
-"""Every tap at every resolution, judged by cross-validation on the training images."""
+"""Every candidate of a source, judged by cross-validation on the training examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.records import Example
 from headstart.probe.folds import judgeable
 from headstart.probe.judging import Scores, judge, recall, scores_path
 from headstart.probe.memo import digest_of
 from headstart.probe.screening import finalists, is_small, screen
 from headstart.progress import Progress, silent
 from headstart.runs.choose import Candidate
-from headstart.sources.blocks import Blocks, plan_blocks, usual_blocks
-from headstart.sources.reading import Reading
-
-if TYPE_CHECKING:
-    from headstart.backbones import Backbone
-    from headstart.data import Record
-    from headstart.features import FeatureStore
+from headstart.sources import Source
+from headstart.sources.blocks import Blocks
 
 Watch = Callable[[Sequence[Blocks], Sequence[Candidate]], None]
 """Told what is planned, and which of it is measured so far, in the same order."""
@@ -31,40 +29,96 @@ def unwatched(planned: Sequence[Blocks], measured: Sequence[Candidate]) -> None:
     """The default watch: nobody looks."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What all candidates share: training examples, folds, costs, and where results are kept.
+
+    Parameters
+    ----------
+    source : Source
+    records : sequence of Example, length n
+        Training examples.
+    folds : int array (n,)
+        The fold that holds each example out.
+    Cs : sequence of float
+        Ascending.
+    cache : Path
+        A candidate that was judged before is not judged again.
+    """
+
+    source: Source
+    records: Sequence[Example]
+    folds: NDArray[np.int64]
+    Cs: Sequence[float]
+    cache: Path
+
+    @cached_property
+    def y(self) -> NDArray[np.str_]:
+        """Labels, (n,)."""
+        return np.array([r.label for r in self.records])
+
+    @cached_property
+    def n_classes(self) -> int:
+        """How many classes there are."""
+        return len(np.unique(self.y))
+
+    @cached_property
+    def judged(self) -> NDArray[np.bool_]:
+        """Which examples cross-validation can judge, (n,)."""
+        return judgeable(self.y, self.folds)
+
+    def judge(self, blocks: Blocks) -> Candidate:
+        """The linear SVM on one kind of features, at every cost."""
+        path = self.kept_at(blocks)
+        scores = recall(path) or judge(
+            self._rows(blocks), self.y, self.folds, Cs=self.Cs, kept_at=path
+        )
+        return self.candidate(blocks, self._macs(blocks), scores)
+
+    def screen(self, blocks: Blocks) -> Candidate:
+        """A ridge classifier on one kind of features."""
+        path = self.kept_at(blocks, "ridge")
+        scores = recall(path) or screen(self._rows(blocks), self.y, self.folds, kept_at=path)
+        return self.candidate(blocks, self._macs(blocks), scores)
+
+    def candidate(self, blocks: Blocks, macs: int, scores: Scores) -> Candidate:
+        """A candidate with its scores."""
+        return Candidate(blocks=blocks, macs=macs, scores=scores, judged=self.judged)
+
+    def kept_at(self, blocks: Blocks, *more: Any, code: Sequence[str] = ("heads", "probe")) -> Path:
+        """The file that keeps a candidate's scores; `code` are the rooms that decide them."""
+        facts = [self._digest, self.source.identity(blocks), *more]
+        return scores_path(self.cache, facts, code=code)
+
+    def _rows(self, blocks: Blocks) -> Any:
+        return self.source.rows(blocks, self.records)
+
+    def _macs(self, blocks: Blocks) -> int:
+        return self.source.macs(blocks, self.n_classes)
+
+    @cached_property
+    def _digest(self) -> str:
+        digests, labels = [r.digest for r in self.records], [r.label for r in self.records]
+        return digest_of([digests, labels, self.folds.tolist(), list(self.Cs)])
+
+
 def measure(
-    stores: Mapping[int, FeatureStore],
-    backbone: Backbone,
-    records: Sequence[Record],
-    folds: NDArray[np.int64],
+    task: Task,
     *,
-    Cs: Sequence[float],
-    cache: Path,
     exact: bool = False,
-    reading: Reading | None = None,
     progress: Progress = silent,
     watch: Watch = unwatched,
 ) -> list[Candidate]:
-    """Cross-validate the linear SVM on every tap x resolution x C, some joined.
+    """Cross-validate the linear SVM on every candidate of the source, at every C.
 
     Of many examples and classes, all candidates are first judged by ridge classifiers, and SVMs are
     fitted for those alone that may be the best (:mod:`headstart.probe.screening`).
 
     Parameters
     ----------
-    stores : mapping of resolution to FeatureStore
-    backbone : Backbone
-    records : sequence of Record, length n
-        Training images.
-    folds : int array (n,)
-        The fold that holds each image out.
-    Cs : sequence of float
-        Ascending.
-    cache : Path
-        Where results are kept: a candidate that was judged before is not judged again.
+    task : Task
     exact : bool, default False
         Judge every candidate by SVMs, however long it takes.
-    reading : Reading, optional
-        Reads the features, and remembers what was too large for the memory.
     progress : Progress
     watch : callable
         Given all planned blocks and the candidates so far, the newest last: first with none, then
@@ -73,51 +127,26 @@ def measure(
     Returns
     -------
     list of Candidate
-        In the order of :func:`headstart.sources.blocks.plan_blocks`.
+        In the order of ``task.source.candidates()``.
     """
-    from headstart.backbones import at_size, measure_complexity
-
-    reading = reading or Reading()
-    y = np.array([r.label for r in records])
-    digests = [r.digest for r in records]
-    macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in stores}
-    planned = plan_blocks([tap.name for tap in backbone.taps], sorted(stores))
-    task = digest_of([digests, [r.label for r in records], folds.tolist(), list(Cs)])
-    judged = judgeable(y, folds)
-    # One pass serves all taps of a resolution: its last tap is what it costs.
-    cost = {b: sum(max(macs[s][t] for t in b.taps) for s in b.resolutions) for b in planned}
-
-    def kept_at(blocks: Blocks, *more: str) -> Path:
-        keys = [stores[size].key.digest for size in blocks.resolutions]
-        return scores_path(cache, [task, keys, blocks.pairs, *more])
-
-    def candidate(blocks: Blocks, scores: Scores) -> Candidate:
-        return Candidate(blocks=blocks, macs=cost[blocks], scores=scores, judged=judged)
-
+    planned = task.source.candidates()
     found: dict[Blocks, Candidate] = {}
     watch(planned, [])
     chosen = list(planned)
-    if not exact and not is_small(len(records), len(np.unique(y))):
+    if not exact and not is_small(len(task.records), task.n_classes):
         progress("screen", 0, len(planned))
         for blocks in planned:
-            path = kept_at(blocks, "ridge")
-            scores = recall(path) or screen(
-                reading(stores, digests, blocks), y, folds, kept_at=path
-            )
-            found[blocks] = candidate(blocks, scores)
+            found[blocks] = task.screen(blocks)
             progress("screen", len(found), len(planned))
             watch(planned, list(found.values()))
-        usual = planned.index(usual_blocks(backbone, sorted(stores)))
+        usual = planned.index(task.source.usual)
         left = finalists([found[b].scores.correct for b in planned], always=[usual])
         chosen = [planned[i] for i in left]
     progress("cross-validate", 0, len(chosen))
     for n_done, blocks in enumerate(chosen, start=1):
-        path = kept_at(blocks)
-        scores = recall(path) or judge(
-            reading(stores, digests, blocks), y, folds, Cs=Cs, kept_at=path
-        )
+        judged = task.judge(blocks)
         found.pop(blocks, None)
-        found[blocks] = candidate(blocks, scores)  # the newest is the last
+        found[blocks] = judged  # the newest is the last
         progress("cross-validate", n_done, len(chosen))
         watch(planned, list(found.values()))
     return [found[blocks] for blocks in planned]

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from headstart.probe.judging import Scores
     from headstart.probe.rules import Choice
     from headstart.runs.choose import Candidate
+    from headstart.runs.networks import Networks
     from headstart.runs.refit import Tested
     from headstart.runs.settings import Settings
+    from headstart.sources import Source
 
 # An accuracy of which nothing is known.
 UNKNOWN = Interval(0.0, 0.0, 1.0)
@@ -53,17 +55,16 @@ class Results:
         Position of the usual choice among the candidates.
     tested : mapping of candidate position to Tested
         The choice, the best and the baseline.
+    source : Source
+    networks : Networks
+        What came of networks that were tried as candidates.
     finetuning : Finetuning or None
         What came of it; None where it was not asked for.
-    noun : str
-        What an example is called.
-    usual : str
-        What the baseline is, where it is chosen; else it is called by `baseline_name`, or by
-        `baseline_short` where there is little room.
     """
 
     settings: Settings
     index: Examples[Any]
+    source: Source
     train: tuple[Any, ...]
     test: tuple[Any, ...]
     n_folds: int
@@ -71,23 +72,19 @@ class Results:
     choice: Choice
     baseline: int
     tested: Mapping[int, Tested]
+    networks: Networks
     finetuning: Finetuning | None = None
-    noun: str = "image"
-    usual: str = "the usual layer"
 
     @property
-    def baseline_name(self) -> str:
-        """What the choice is compared with, with its tap: it need not be the network's output."""
-        blocks = self.candidates[self.baseline].blocks
-        return f"the usual layer, {blocks.tap_label} at {blocks.resolution_label} px,"
+    def noun(self) -> str:
+        """What an example is called."""
+        return self.source.noun
 
     @property
-    def baseline_short(self) -> str | None:
-        """The same by what sets it apart from the choice."""
-        blocks, chosen = self.candidates[self.baseline].blocks, self.chosen.blocks
-        if blocks.tap_label == chosen.tap_label:
-            return f"the usual size, {blocks.resolution_label} px,"
-        return f"the usual layer, {blocks.tap_label},"
+    def compared(self) -> tuple[str, str]:
+        """What the choice is compared with, in full, and where there is little room."""
+        usual = self.candidates[self.baseline].blocks
+        return self.source.compared(usual, self.chosen.blocks)
 
     @property
     def chosen(self) -> Candidate:
@@ -197,9 +194,9 @@ def answer(results: Results) -> str:
         chosen=str(results.chosen.blocks),
         accuracy=accuracy,
         where=where,
-        baseline=None if own else results.baseline_name,
-        short=results.baseline_short,
-        usual=f"{results.usual}{UNDECIDED if results.choice.is_default else ''}",
+        baseline=None if own else results.compared[0],
+        short=results.compared[1],
+        usual=f"{results.source.usual_name}{UNDECIDED if results.choice.is_default else ''}",
         difference=None if own else difference,
         balanced=_leading(results),
     )
@@ -221,7 +218,7 @@ def answer_detail(results: Results) -> str:
         )
     if results.choice.chosen == results.baseline:
         return ""
-    return detail(results.baseline_name, paired_difference(here, there), of=of)
+    return detail(results.compared[0], paired_difference(here, there), of=of)
 
 
 def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
@@ -260,6 +257,7 @@ def notes(results: Results) -> list[str]:
         *_few_notes(results),
         *_screening_notes(results),
         *cost_notes(results.settings.Cs, results.chosen.scores),
+        *filter(None, [results.networks.note]),
     ]
 
 

@@ -1,9 +1,10 @@
-"""The reusable classifier of a run: which backbone, taps and resolutions, and the linear head.
+"""The reusable classifier of a run: what makes its features, and the linear head on them.
 
     model/model.json            backbone, digest, taps, resolutions, classes
     model/head.safetensors      coef (K, d), intercept (K,), scale (3,): temperature, and scale and weight of a mean
     model/network.safetensors   of a fine-tuned network: all its weights
     model/partner/              of a mean of two: the other model, in the same two files
+    model/text*                 of texts, what makes features of them: `headstart.runs.reader_files`
 
 Nothing is pickled. The weights of a frozen backbone stay where they are and are told by their
 digest. A fine-tuned network is a backbone of the run's own whose one tap is its logits; the linear
@@ -12,6 +13,7 @@ head on it passes them through.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +37,7 @@ from headstart.sources.blocks import Blocks
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.features import FeatureKey
+    from headstart.sources.text import TextReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,9 @@ class Model:
         Weight and temperature of that average.
     folder : Path, optional
         Where it was read from.
+    texts : TextReader, optional
+        Of a model of texts, what makes features of them. A TextCNN is a model whose features are its
+        log-probabilities, which the head passes through.
     """
 
     classes: tuple[str, ...]
@@ -78,6 +84,7 @@ class Model:
     partner: Model | None = None
     pool: Pool = field(default_factory=Pool)
     folder: Path | None = None
+    texts: TextReader | None = None
 
     @property
     def is_finetuned(self) -> bool:
@@ -89,8 +96,12 @@ class Model:
         return join_rows(parts) if self.normalize == "l2" else np.hstack(parts)
 
     def scores(self, X: NDArray[np.float32] | Rows) -> NDArray[np.float64]:
-        """One-vs-rest scores (n, K) of features (n, d)."""
+        """One-vs-rest scores (n, K) of features (n, d), which may be sparse."""
         self.need_width(X.shape[1])
+        if hasattr(X, "nnz"):
+            from sklearn.preprocessing import normalize
+
+            return np.asarray(normalize(X) @ self.coef.T + self.intercept)
         return decide(X, self.coef, self.intercept, self.normalize)
 
     def need_width(self, n_features: int) -> None:
@@ -111,6 +122,39 @@ class Model:
         """Calibrated class probabilities (n, K) of features (n, d)."""
         return self.temperature.probabilities(self.scores(X))
 
+    def of_texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Calibrated class probabilities (n, K) of texts.
+
+        Raises
+        ------
+        RunError
+            The model is one of images, or its sentence encoder is not there.
+        """
+        from headstart.runs.reader_files import find_encoder
+
+        if self.texts is None:
+            raise RunError(f"{self._where} is a run on images, and this works on texts")
+        if not len(texts):
+            return np.empty((0, len(self.classes)))
+        found = find_encoder(self.texts, self.folder)
+        return self.probabilities(dataclasses.replace(self.texts, encoder=found).rows(texts))
+
+    def require_images(self) -> None:
+        """Raise where the model is one of texts.
+
+        Raises
+        ------
+        RunError
+        """
+        if self.texts is not None:
+            raise RunError(
+                f"{self._where} is a run on texts, and this works on images: give a run on images"
+            )
+
+    @property
+    def _where(self) -> str:
+        return one_line(str(self.folder.parent)) if self.folder else "the run"
+
     def mean(self, own: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weighted geometric mean (n, K) of this model's probabilities and of its partner's."""
         return self.pool.probabilities(log_probabilities(own), log_probabilities(other))
@@ -119,9 +163,15 @@ class Model:
         """For each resolution, what decides the features; no weights are needed for it.
 
         Empty for runs of versions that did not keep the backbone's taps.
+
+        Raises
+        ------
+        RunError
+            The model is one of texts.
         """
         from headstart.features import FeatureKey
 
+        self.require_images()
         net = self.backbone
         if "taps" not in net:
             return {}
@@ -144,9 +194,12 @@ class Model:
         ------
         WeightsError
             The weights are gone, or are not those of the fit.
+        RunError
+            The model is one of texts.
         """
         from headstart.backbones import load
 
+        self.require_images()
         wanted = self.backbone
         if self.is_finetuned:
             return self._load_network()
@@ -184,7 +237,7 @@ class Model:
         return backbone
 
     def save(self, folder: Path) -> None:
-        """Write the model's two files into ``folder``; a fine-tuned network's is written beside."""
+        """Write the model's files into ``folder``; a fine-tuned network's is written beside."""
         from safetensors.numpy import save
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -205,6 +258,10 @@ class Model:
         write_json(folder / FILES[1], facts)
         if self.partner is not None:
             self.partner.save(folder / PARTNER)
+        if self.texts is not None:
+            from headstart.runs.reader_files import save_reader
+
+            save_reader(folder, self.blocks.taps[0], self.texts)
 
     @classmethod
     def _read_partner(cls, folder: Path) -> Model:
@@ -220,7 +277,7 @@ class Model:
 
         Raises
         ------
-        RunError
+        RunError, WeightsError
             A file is missing or damaged.
         """
         from safetensors import SafetensorError
@@ -236,11 +293,15 @@ class Model:
             tensors = load(read_regular(folder, FILES[0]))
             _check_sizes(facts)
             _check_head(tensors, len(facts["classes"]))
+            blocks = Blocks(taps=tuple(facts["taps"]), resolutions=tuple(facts["resolutions_px"]))
+            reader = None
+            if facts["backbone"].get("kind") == KIND:
+                from headstart.runs.reader_files import read_reader
+
+                blocks, reader = read_reader(folder)
             return cls(
                 classes=tuple(facts["classes"]),
-                blocks=Blocks(
-                    taps=tuple(facts["taps"]), resolutions=tuple(facts["resolutions_px"])
-                ),
+                blocks=blocks,
                 precision=facts["precision"],
                 backbone=facts["backbone"],
                 coef=tensors["coef"],
@@ -251,8 +312,9 @@ class Model:
                 # Earlier versions kept no weight: both counted alike; the first of all, no mean.
                 pool=Pool(*map(float, tensors["scale"][1:])),
                 folder=folder,
+                texts=reader,
             )
-        except RunError:
+        except (RunError, WeightsError):
             raise
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, InputError) as error:
             reason = one_line(str(error), limit=120)
@@ -295,7 +357,7 @@ def need_images(model: Model, verb: str) -> None:
     ------
     RunError
     """
-    model.feature_keys()  # a model of texts refuses here
+    model.require_images()
     if "preprocessing" not in model.backbone:
         raise RunError(
             f"this run was made by a version that did not keep what {verb} needs: fit again"
@@ -308,4 +370,5 @@ def log_probabilities(P: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 PARTNER = "partner"
+KIND = "text"
 FILES = ("head.safetensors", "model.json")

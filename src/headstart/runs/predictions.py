@@ -1,4 +1,4 @@
-"""Predictions as rows of a CSV file, safe to open in a spreadsheet."""
+"""Predictions, and as rows of a CSV file, safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -7,18 +7,52 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import RunError, visible
 from headstart.files import write_atomically
 
 if TYPE_CHECKING:
     from headstart.runs.metrics import Results
-    from headstart.runs.run import Prediction
 
 
 # The last two are full-width forms, which some spreadsheets take for = and @.
 _STARTS = frozenset("=+-@\t\r\n＝＠")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a model says of one image or text.
+
+    Attributes
+    ----------
+    name : str
+        The file or text as it was named by the caller; ``"image 3"``, counted from 0, where it is
+        neither.
+    top : tuple of (label, probability)
+        Most probable first; empty if it could not be read.
+    error : str or None
+        Why it could not be read.
+    """
+
+    name: str
+    top: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The most probable class."""
+        return self.top[0][0] if self.top else None
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of :attr:`label`."""
+        return self.top[0][1] if self.top else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        top = [{"label": label, "probability": p} for label, p in self.top]
+        return {"name": self.name, "label": self.label, "top": top, "error": self.error}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,26 +1,26 @@
-"""The chosen candidate fitted on all training images, and its one look at the test images."""
+"""The chosen candidate fitted on all training examples, and its one look at the test examples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import LinearSVM, Temperature, fit_temperature, one_row_a_class
+from headstart.heads import LinearSVM, Temperature, fit_rows, fit_temperature, one_row_a_class
 from headstart.runs.model import Model
-from headstart.sources.reading import Reading
 
 if TYPE_CHECKING:
-    from headstart.backbones import Backbone
-    from headstart.data import Record
     from headstart.data.records import Example
-    from headstart.features import FeatureStore
     from headstart.runs.choose import Candidate
-    from headstart.runs.settings import FitSettings
+    from headstart.sources import Source
+    from headstart.sources.blocks import Blocks
+    from headstart.sources.text import TextReader
+
+TrainNetwork = Callable[["Blocks", Sequence[Any]], "tuple[TextReader, NDArray[np.float64]]"]
 
 # Where no example is left to calibrate on: with one image a class, the best scales of six real sets
 # at C = 1 lie from 3 to 12.
@@ -29,13 +29,13 @@ UNJUDGED_SCALE = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Tested:
-    """A candidate refitted on all training images and scored on the test images.
+    """A candidate refitted on all training examples and scored on the test examples.
 
     Attributes
     ----------
     model : Model
     out_of_fold : float64 array (n_train, K)
-        Calibrated probabilities of the training images, from scores of models that did not see
+        Calibrated probabilities of the training examples, from scores of models that did not see
         them.
     probabilities : float64 array (n_test, K)
     correct : bool array (n_test,)
@@ -50,47 +50,62 @@ class Tested:
 def refit(
     candidate: Candidate,
     *,
-    backbone: Backbone,
-    settings: FitSettings,
-    stores: Mapping[int, FeatureStore],
-    train: Sequence[Record],
-    test: Sequence[Record],
-    reading: Reading | None = None,
+    source: Source,
+    train: Sequence[Example],
+    test: Sequence[Example],
+    train_network: TrainNetwork | None = None,
 ) -> Tested:
     """Fit ``candidate`` on all of ``train`` with its C, calibrate, and score ``test`` once.
 
     The calibration is learnt from out-of-fold scores, so the test labels touch nothing here but
     the count of what was right.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    source : Source
+    train, test : sequence of Example
+    train_network : callable, optional
+        Trains the network of a candidate that is one; gives it, and its scores of the test examples.
+
+    Returns
+    -------
+    Tested
     """
-    reading = reading or Reading()
+    blocks = candidate.blocks
     y = np.array([r.label for r in train])
-    X = reading(stores, [r.digest for r in train], candidate.blocks)
-    svm = LinearSVM(C=candidate.scores.C).fit(X, y)
-    classes = tuple(str(c) for c in svm.classes_)
-    temperature = calibrate(candidate, np.searchsorted(svm.classes_, y))
-    coef, intercept = one_row_a_class(svm)
-    weights = str(Path(settings.weights).absolute()) if settings.weights else None
+    classes, member = np.unique(y, return_inverse=True)
+    temperature = calibrate(candidate, member)
     model = Model(
-        classes=classes,
-        blocks=candidate.blocks,
-        precision=settings.precision,
-        backbone={
-            "name": backbone.name,
-            "arch": backbone.arch,
-            "weights": weights,
-            "digest": backbone.digest,
-            "preprocessing": backbone.preprocessing.to_dict(),
-            "taps": [[tap.name, tap.module] for tap in backbone.taps],
-        },
-        coef=coef,
-        intercept=intercept,
+        classes=tuple(str(c) for c in classes),
+        blocks=blocks,
+        coef=np.eye(len(classes)),
+        intercept=np.zeros(len(classes)),
         temperature=temperature,
+        normalize="none" if blocks.is_network else "l2",
+        **source.encoding(blocks),
     )
-    P = np.empty((0, len(classes)))
-    if test:
-        P = model.probabilities(reading(stores, [r.digest for r in test], candidate.blocks))
+    if blocks.is_network:
+        assert train_network is not None
+        rows: Any
+        reader, rows = train_network(blocks, test)
+        model = dataclasses.replace(model, texts=reader)
+    else:
+        coef, intercept = _fit_head(source.rows(blocks, train), y, candidate.scores.C)
+        model = dataclasses.replace(model, coef=coef, intercept=intercept)
+        rows = source.rows(blocks, test) if test else None
+    P = model.probabilities(rows) if test else np.empty((0, len(classes)))
     out_of_fold = temperature.probabilities(candidate.scores.decisions)
-    return tested(model, out_of_fold, P, test)
+    predicted = classes[P.argmax(axis=1)] if test else np.empty(0, dtype=str)
+    correct = np.asarray(predicted == np.array([r.label for r in test], dtype=str))
+    return Tested(model=model, out_of_fold=out_of_fold, probabilities=P, correct=correct)
+
+
+def _fit_head(
+    X: Any, y: NDArray[np.str_], C: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The linear SVM, one row a class."""
+    return fit_rows(X, y, C) if hasattr(X, "nnz") else one_row_a_class(LinearSVM(C=C).fit(X, y))
 
 
 def calibrate(candidate: Candidate, member: NDArray[np.integer]) -> Temperature:
@@ -106,15 +121,3 @@ def calibrate(candidate: Candidate, member: NDArray[np.integer]) -> Temperature:
     if not rows.any():
         return Temperature(UNJUDGED_SCALE)
     return fit_temperature(candidate.scores.decisions[rows], member[rows])
-
-
-def tested(
-    model: Model,
-    out_of_fold: NDArray[np.float64],
-    P: NDArray[np.float64],
-    test: Sequence[Example],
-) -> Tested:
-    """What a fitted model says, with which of the test examples it got right."""
-    predicted = np.array(model.classes)[P.argmax(axis=1)] if len(P) else np.empty(0, dtype=str)
-    correct = predicted == np.array([r.label for r in test], dtype=str)
-    return Tested(model=model, out_of_fold=out_of_fold, probabilities=P, correct=correct)

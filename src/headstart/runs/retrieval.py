@@ -270,7 +270,7 @@ def index_of(
     from headstart.data import index
     from headstart.features import cache_folder
 
-    run.require_images()
+    run.model.require_images()
     s = run.settings["settings"]
     origin = require_origin(run, data=data, split=split)
     try:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import DataError, InputError
+from headstart.errors import DataError, InputError, RunError, argument, one_line
 from headstart.home import expand
 from headstart.runs.folder import bring_back, read_json
 from headstart.runs.model import Model
-from headstart.runs.predictions import TestPrediction, read_test_predictions
+from headstart.runs.origin import Origin, known_origin, remember
+from headstart.runs.predictions import Prediction, TestPrediction, read_test_predictions
 from headstart.runs.regular import check_run_folder
 from headstart.runs.shape import METRICS, RUN
 from headstart.runs.sums import check_sums
@@ -29,44 +30,12 @@ if TYPE_CHECKING:
 
 # Rows of the table of mistakes in a notebook.
 N_MISTAKES = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What a model says of one image.
-
-    Attributes
-    ----------
-    name : str
-        The file as it was named by the caller; ``"image 3"``, counted from 0, where it is not a file.
-    top : tuple of (label, probability)
-        Most probable first; empty if the image could not be read.
-    error : str or None
-        Why the image could not be read.
-    """
-
-    name: str
-    top: tuple[tuple[str, float], ...] = ()
-    error: str | None = None
-
-    @property
-    def label(self) -> str | None:
-        """The most probable class."""
-        return self.top[0][0] if self.top else None
-
-    @property
-    def probability(self) -> float | None:
-        """The probability of :attr:`label`."""
-        return self.top[0][1] if self.top else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        top = [{"label": label, "probability": p} for label, p in self.top]
-        return {"name": self.name, "label": self.label, "top": top, "error": self.error}
+# Texts whose features are made together.
+N_AT_ONCE = 256
 
 
 class Run:
-    """A run folder, opened.
+    """A run folder, opened: a classifier of images, or of texts.
 
     Parameters
     ----------
@@ -94,13 +63,15 @@ class Run:
         self.settings = read_json(self.folder, "run.json", RUN)
         check_sums(self.folder, self.settings)
         self.metrics = read_json(self.folder, "metrics.json", METRICS)
-        self.model = self._read_model()
+        self.model = Model.read(self.folder / "model")
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}: {self.sentence})"
 
-    def _read_model(self) -> Model:
-        return Model.read(self.folder / "model")
+    @property
+    def is_texts(self) -> bool:
+        """Whether it classifies texts."""
+        return self.model.texts is not None
 
     @property
     def sentence(self) -> str:
@@ -174,49 +145,52 @@ class Run:
         frame = pd.DataFrame(rows, columns=list(columns))
         return frame.assign(correct=frame["label"] == frame["predicted"])
 
-    def require_images(self) -> None:
-        """Nothing to do here; a run on texts refuses.
-
-        Raises
-        ------
-        RunError
-            The run is one on texts.
-        """
-
     def report(self) -> Path:
         """The path of the self-contained ``report.html``."""
         return self.folder / "report.html"
 
-    def predict(self, images: Any, *, top: int = 5) -> list[Prediction]:
-        """Classify images, in order.
+    def predict(self, images: Any, *, top: int = 5, column: str | None = None) -> list[Prediction]:
+        """Classify images, or texts, in order.
 
         Parameters
         ----------
-        images : path, bytes, PIL image, array, or a sequence of these
-            A path is that of a file, or a folder or glob pattern, of which all images are taken, each
-            file once. Bytes are those of an image file. Arrays are uint8, (height, width, 3) in RGB or
-            (height, width) in grey. All are prepared as files are: a PIL image is turned as its EXIF
-            says, and transparency lies over white.
+        images : path, bytes, PIL image, array, str, or a sequence of these
+            Of a run on images: a path is that of a file, or a folder or glob pattern, of which all
+            images are taken, each file once. Bytes are those of an image file. Arrays are uint8,
+            (height, width, 3) in RGB or (height, width) in grey. All are prepared as files are: a PIL
+            image is turned as its EXIF says, and transparency lies over white.
+
+            Of a run on texts: texts, and files of text. A file that exists is read, never classified
+            by its name: of a table (``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson``, ``.parquet``) the text
+            column, of any other file its content as one text. :meth:`predict_texts` takes every string
+            for a text.
         top : int >= 1
             How many classes a prediction names.
+        column : str, optional
+            Of tables of texts, as in :meth:`predict_table`.
 
         Returns
         -------
         list of Prediction
-            An image that cannot be read has its ``error`` set; the rest are predicted.
+            What cannot be read, or is an empty text, has its ``error`` set; the rest are predicted.
 
         Raises
         ------
         DataError
-            A path matches nothing or holds no image, or an item is of another kind, such as an array
-            of floats.
+            A path matches nothing or holds no image, a table cannot be used, or an item is of another
+            kind, such as an array of floats.
         WeightsError
             The backbone's weights are gone or changed.
         """
-        return list(self.iter_predict(images, top=top))
+        return list(self.iter_predict(images, top=top, column=column))
 
-    def iter_predict(self, images: Any, *, top: int = 5) -> Iterator[Prediction]:
+    def iter_predict(
+        self, images: Any, *, top: int = 5, column: str | None = None
+    ) -> Iterator[Prediction]:
         """Like :meth:`predict`, handing predictions out as they are made."""
+        if self.is_texts:
+            yield from self._predict_given(images, top, column)
+            return
         from headstart.runs.classify import classify
 
         names = _names_of(images)
@@ -224,7 +198,113 @@ class Run:
             if p is None:
                 yield Prediction(name=names[source], error=reason)
             else:
-                yield Prediction(name=names[source], top=self._top(p, top))
+                yield Prediction(name=names[source], top=self._most_probable(p, top))
+
+    def predict_texts(
+        self, texts: Sequence[str], *, names: Sequence[str] | None = None, top: int = 5
+    ) -> Iterator[Prediction]:
+        """Classify texts as they are, even where a file has that name.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        names : sequence of str, optional
+            What the predictions are called; default the texts.
+        top : int
+
+        Raises
+        ------
+        RunError
+            The run is one on images.
+        """
+        called = list(texts) if names is None else list(names)
+        for start in range(0, len(texts), N_AT_ONCE):
+            part = [text.strip() for text in texts[start : start + N_AT_ONCE]]
+            P = self.model.of_texts(part)
+            for name, text, p in zip(called[start:], part, P, strict=False):
+                if text:
+                    yield Prediction(name=name, top=self._most_probable(p, top))
+                else:
+                    yield Prediction(name=name, error="the text is empty")
+
+    def predict_table(
+        self, path: Path, *, column: str | None = None, top: int = 5
+    ) -> Iterator[Prediction]:
+        """Classify a column of a table; a prediction's name is the row's place.
+
+        Parameters
+        ----------
+        path : Path
+            CSV, TSV, JSON lines or Parquet.
+        column : str, optional
+            Default: the one that the run was fitted on, else one with a usual name.
+        top : int
+
+        Raises
+        ------
+        DataError
+            The table cannot be read, or has no such column.
+        RunError
+            The run is one on images.
+        """
+        from headstart.data.tables import find_column
+        from headstart.data.texttables import TEXT_NAMES, read_texts
+
+        if not path.is_file():
+            raise DataError(f"no such table of texts: {path}. Check the path.")
+        table = read_texts(path)
+        own = self.metrics["data"].get("text_column")
+        asked = column or (own if own in table.header else None)
+        at = find_column(table, asked, TEXT_NAMES, "text", argument("text"))
+        yield from self.predict_texts(table.column(at), names=table.places, top=top)
+
+    def give_encoder(self, name: str) -> None:
+        """Say where the sentence encoder of a run that was made elsewhere is; it is remembered.
+
+        Parameters
+        ----------
+        name : str
+            As of `headstart.text.sentences.find_encoder`.
+
+        Raises
+        ------
+        DataError, RunError
+            There is none of that name, or the run was fitted with another one, or with none.
+        """
+        from headstart.text.sentences import encoder_digest, find_encoder
+
+        where, reader = one_line(str(self.folder)), self.model.texts
+        if reader is None or reader.encoder is None:
+            raise RunError(f"{where} has no sentence encoder: leave {argument('encoder')} away")
+        folder = find_encoder(name)
+        if encoder_digest(folder) != reader.encoder_digest:
+            raise RunError(
+                f"the sentence encoder in {one_line(str(folder))} is not the one that {where} was "
+                "fitted with: give that one"
+            )
+        known = known_origin(self.folder) or Origin()
+        remember(self.folder, dataclasses.replace(known, encoder=str(folder)))
+
+    def _predict_given(self, given: Any, top: int, column: str | None) -> Iterator[Prediction]:
+        """Texts, and files of them."""
+        from headstart.data.textfiles import is_table_name, names_a_file, read_text_file
+
+        for are_files, items in groupby(_texts_of(given), names_a_file):
+            if not are_files:
+                yield from self.predict_texts(list(map(str, items)), top=top)
+                continue
+            for file in map(Path, items):
+                path = expand(file)
+                if is_table_name(path):
+                    for p in self.predict_table(path, column=column, top=top):
+                        yield dataclasses.replace(p, name=f"{file}, {p.name}")
+                    continue
+                try:
+                    text = read_text_file(path)
+                except DataError as error:
+                    yield Prediction(name=str(file), error=str(error))
+                else:
+                    yield from self.predict_texts([text], names=[str(file)], top=top)
 
     def predict_proba(self, images: Any) -> NDArray[np.float64]:
         """Calibrated class probabilities, (n, K), with columns as in `classes_`.
@@ -249,7 +329,7 @@ class Run:
         return P
 
     def score(self, images: Any, y: Sequence[str]) -> float:
-        """The share of images that are given their class in `y`.
+        """The share of images, or texts, that are given their class in `y`.
 
         Raises
         ------
@@ -261,7 +341,7 @@ class Run:
             raise DataError(f"y must have one class an image: got {len(y)} for {len(predicted)}")
         return float((predicted == np.asarray(y)).mean())
 
-    def _top(self, p: np.ndarray[Any, Any], n: int) -> tuple[tuple[str, float], ...]:
+    def _most_probable(self, p: NDArray[np.float64], n: int) -> tuple[tuple[str, float], ...]:
         order = np.argsort(-p, kind="stable")[:n]
         return tuple((self.model.classes[i], float(p[i])) for i in order)
 
@@ -281,6 +361,20 @@ def _names_of(images: Any) -> dict[Source, str]:
     return names
 
 
+def _texts_of(given: Any) -> list[str | Path]:
+    is_several = isinstance(given, Iterable) and not isinstance(
+        given, str | bytes | bytearray | dict
+    )
+    items = list(given) if is_several else [given]
+    for i, item in enumerate(items):
+        if not isinstance(item, str | Path):
+            raise DataError(
+                f"this run classifies texts, and text {i} is a {type(item).__name__}: give strings, or paths "
+                "of files of text"
+            )
+    return items
+
+
 def load(folder: Path | str) -> Run:
     """Open a run folder, of images or of texts: ``headstart.load("runs/photos")``.
 
@@ -289,16 +383,7 @@ def load(folder: Path | str) -> Run:
     RunError
         The folder is no run, is damaged, or comes from a newer version.
     """
-    from headstart.runs.text.model import is_text_model
-
     path = expand(folder)
     if not path.exists():
         bring_back(path)
-    if path.is_dir():
-        check_run_folder(path)
-    # Where there is no model, or no run, the error of a run is the better one.
-    if os.path.lexists(path / "model" / "model.json") and is_text_model(path / "model"):
-        from headstart.runs.text.run import TextRun
-
-        return TextRun(path)
     return Run(path)

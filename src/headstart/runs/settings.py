@@ -36,6 +36,8 @@ class Settings:
         False: no network is trained, whatever the budget.
     merge_labels : bool, default False
         Whether labels that look the same (``Cat`` and ``cat``) become one class.
+    exact : bool, default False
+        Judge every candidate by SVMs, also where there are many examples and classes.
     n_folds : int >= 2, default 5
     Cs : tuple of float > 0
     seed : int >= 0
@@ -55,6 +57,7 @@ class Settings:
     budget_s: float | None = None
     finetune: bool = True
     merge_labels: bool = False
+    exact: bool = False
     n_folds: int = 5
     Cs: tuple[float, ...] = COSTS
     seed: int = 0
@@ -98,8 +101,6 @@ class FitSettings(Settings):
         Columns of a table.
     classes_from : {"auto", "outer", "inner"}, default "auto"
         Which folders name the classes: see :func:`headstart.data.layout.read_layout`.
-    exact : bool, default False
-        Judge every candidate by SVMs, also where there are many examples and classes.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
 
@@ -119,7 +120,6 @@ class FitSettings(Settings):
     image_column: str | None = None
     label_column: str | None = None
     classes_from: str = "auto"
-    exact: bool = False
     precision: str = "auto"
 
     def __post_init__(self) -> None:
@@ -135,6 +135,40 @@ class FitSettings(Settings):
             low, high = SIZES_PX
             good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)
             require(good, argument("resolutions"), f"pixels from {low} to {high}", self.resolutions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSettings(Settings):
+    """What :func:`headstart.fit` was asked for with a table of texts.
+
+    Parameters
+    ----------
+    text, label : str, optional
+        Columns, where their names are not among the usual ones.
+    embeddings : str, optional
+        A file of word vectors, or a published name; default: learnt from the training texts.
+    encoder : str, optional
+        Folder of a sentence encoder, an installed package that carries one, or a hub name in the cache.
+    epochs : int >= 1, default 10
+        Of each TextCNN.
+
+    Raises
+    ------
+    InputError
+        A value is outside its legal set.
+    """
+
+    examples: ClassVar[str] = "texts"
+
+    text: str | None = None
+    label: str | None = None
+    embeddings: str | None = None
+    encoder: str | None = None
+    epochs: int = 10
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)
+        require(self.epochs >= 1, argument("epochs"), "1 or more", self.epochs)
 
 
 def require_layout(classes_from: str) -> None:

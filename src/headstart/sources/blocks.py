@@ -37,6 +37,11 @@ class Blocks:
     resolutions: tuple[int, ...]
 
     @property
+    def is_network(self) -> bool:
+        """Whether a network is trained for the candidate, rather than a linear head."""
+        return False
+
+    @property
     def tap_label(self) -> str:
         """``"blocks.6"``, or ``"last 4 joined"``."""
         return self.taps[0] if len(self.taps) == 1 else f"last {len(self.taps)} joined"

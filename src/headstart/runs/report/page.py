@@ -6,7 +6,7 @@ import base64
 import functools
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from headstart.files import write_atomically
 from headstart.plots.svg import printable
 from headstart.runs.folder import read_json
 from headstart.runs.report import figures, story, words
+from headstart.runs.report.texts import text_plots
 
 
 def write_report(
@@ -27,7 +28,6 @@ def write_report(
     thumbnails: Mapping[str, bytes],
     out: Path | None = None,
     run_name: str | None = None,
-    make: Callable[..., str] | None = None,
 ) -> Path:
     """Write the report of a run; an older report stays whole until the new one is on the disk.
 
@@ -43,9 +43,6 @@ def write_report(
     run_name : str or None
         How the commands on the page name the run folder; as ``run_folder`` by default.
 
-    make : callable, optional
-        Gives the page as `render` does, which is the default.
-
     Returns
     -------
     Path
@@ -60,7 +57,7 @@ def write_report(
     """
     run, metrics = read_json(run_folder, "run.json"), read_json(run_folder, "metrics.json")
     try:
-        html = (make or render)(run, metrics, thumbnails, run_name=run_name or str(run_folder))
+        html = render(run, metrics, thumbnails, run_name=run_name or str(run_folder))
     except (KeyError, UndefinedError, TypeError, IndexError, ValueError) as error:
         raise RunError(
             f"The results in {one_line(str(run_folder))} are incomplete or damaged"
@@ -94,7 +91,10 @@ def render(
     str
         HTML that loads nothing from anywhere: its policy forbids it.
     """
-    return fill("report.html.j2", run, metrics, thumbnails, run_name=run_name)
+    if "text" not in metrics:
+        return fill("report.html.j2", run, metrics, thumbnails, run_name=run_name)
+    plots_of_texts = text_plots(metrics["text"])
+    return fill("text.html.j2", run, metrics, thumbnails, run_name=run_name, **plots_of_texts)
 
 
 def fill(

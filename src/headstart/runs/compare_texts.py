@@ -15,17 +15,18 @@ from headstart.comparison.comparing import Comparison, Outcome, Split, compare_w
 from headstart.heads.costs import COSTS
 from headstart.home import expand
 from headstart.progress import Progress, silent
-from headstart.runs.text.features import (
+from headstart.runs.measure import Task
+from headstart.runs.networks import NetworkTrials
+from headstart.runs.refit import refit
+from headstart.sources.text import (
     AVERAGE,
     BOTH,
     SENTENCES,
     TextBlocks,
-    TextFeatures,
+    TextSource,
     network_blocks,
+    network_scores,
 )
-from headstart.runs.text.fit import refit_text
-from headstart.runs.text.measure import Judge
-from headstart.runs.text.model import network_scores
 from headstart.text.published import require_embeddings
 from headstart.text.sentences import encoder_digest, find_encoder
 from headstart.text.settings import VARIANTS, TextTraining, require_variant
@@ -162,7 +163,7 @@ class TextFitter:
     cache: Path
     device: str | None
     progress: Progress
-    _judges: dict[int, Judge] = field(default_factory=dict)
+    _trials: dict[int, NetworkTrials] = field(default_factory=dict)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -182,13 +183,13 @@ class TextFitter:
     def fit(self, arm: Arm, split: Split, folder: Path) -> Outcome:
         """Fit one arm; `folder` holds the checkpoint of a training; the caller removes it."""
         assert isinstance(arm, TextArm)
-        judge = self._judge(split)
+        trials = self._of_split(split)
         if arm.training is None:
-            return self._fit_svm(arm, judge, split)
+            return self._fit_svm(arm, trials.task, split)
         settings = replace(arm.training, seed=split.seed)
-        trained = judge.train(settings, val=split.val, folder=folder)
+        trained = trials.train(settings, val=split.val, folder=folder)
         seen = (*split.val, *self.test)
-        scores = network_scores(trained, judge.features.vocabulary, [r.text for r in seen])
+        scores = network_scores(trained, trials.source.vocabulary, [r.text for r in seen])
         correct = np.array(trained.classes)[scores.argmax(axis=1)] == _labels(seen)
         return Outcome(
             val_correct=correct[: len(split.val)],
@@ -199,11 +200,11 @@ class TextFitter:
             best_epoch=trained.best_epoch,
         )
 
-    def _fit_svm(self, arm: TextArm, judge: Judge, split: Split) -> Outcome:
+    def _fit_svm(self, arm: TextArm, task: Task, split: Split) -> Outcome:
         started = time.perf_counter()
-        candidate = judge.head(arm.blocks)
+        candidate = task.judge(arm.blocks)
         seen = (*split.val, *self.test)
-        done = refit_text(candidate, judge, seen, TextTraining())
+        done = refit(candidate, source=task.source, train=task.records, test=seen)
         return Outcome(
             val_correct=done.correct[: len(split.val)],
             test_correct=done.correct[len(split.val) :],
@@ -212,26 +213,27 @@ class TextFitter:
             note=f"C = {candidate.scores.C:g}",
         )
 
-    def _judge(self, split: Split) -> Judge:
-        if split.seed not in self._judges:
-            features = TextFeatures(
-                texts=[r.text for r in split.fit],
+    def _of_split(self, split: Split) -> NetworkTrials:
+        if split.seed not in self._trials:
+            source = TextSource(
+                train=split.fit,
                 embeddings=self.embeddings,
                 encoder=self.encoder,
                 cache=self.cache,
                 device=self.device,
                 progress=self.progress,
             )
-            self._judges[split.seed] = Judge(
+            task = Task(
+                source=source,
                 records=split.fit,
                 folds=split.folds(),
                 Cs=COSTS,
-                features=features,
                 cache=self.cache,
-                progress=self.progress,
-                device=self.device,
             )
-        return self._judges[split.seed]
+            self._trials[split.seed] = NetworkTrials(
+                task=task, source=source, progress=self.progress
+            )
+        return self._trials[split.seed]
 
 
 def _labels(records: Sequence[TextRecord]) -> Any:

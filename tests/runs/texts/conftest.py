@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from headstart import fit
-from headstart.runs.text.run import TextRun
+from headstart.runs.run import Run
 
 SUBJECTS = ["film", "story", "actor", "scene", "plot", "ending", "music", "dialogue"]
 GOOD = ["moving", "bright", "funny", "brilliant", "warm"]
@@ -54,9 +54,9 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def text_run(reviews: Path, text_store: Path, tmp_path_factory: pytest.TempPathFactory) -> TextRun:
+def text_run(reviews: Path, text_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """All candidates, the networks for two epochs."""
     out = tmp_path_factory.mktemp("runs") / "reviews"
     run = fit(reviews, out=out, cache=text_store, n_folds=3, epochs=2, Cs=(0.3, 3.0))
-    assert isinstance(run, TextRun)
+    assert run.is_texts
     return run

@@ -1,39 +1,18 @@
-"""The report of a run on texts: that of images, with texts for pictures and terms for layers."""
+"""What the report of a run on texts has beside that of images: figures of layers and of more texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from headstart import plots
-from headstart.runs.report.page import fill, write_report
 
 
-def write_text_report(run_folder: Path, *, run_name: str) -> Path:
-    """Write ``report.html`` of a run on texts; see :func:`headstart.runs.report.write_report`."""
-    return write_report(run_folder, thumbnails={}, run_name=run_name, make=render_texts)
-
-
-def render_texts(
-    run: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    thumbnails: Mapping[str, bytes],
-    *,
-    run_name: str = "RUN",
-) -> str:
-    """The page as one self-contained HTML document; reads and writes nothing."""
-    return fill(
-        "text.html.j2",
-        run,
-        metrics,
-        thumbnails,
-        run_name=run_name,
-        layer_plot=_layer_plot(metrics["text"]),
-        size_plot=_size_plot(metrics["text"]),
-    )
+def text_plots(found: Mapping[str, Any]) -> dict[str, Markup | None]:
+    """Figures of a report on texts, of the entry ``text`` of ``metrics.json``."""
+    return {"layer_plot": _layer_plot(found), "size_plot": _size_plot(found)}
 
 
 def _layer_plot(found: Mapping[str, Any]) -> Markup | None:

@@ -6,8 +6,8 @@ import pytest
 
 from headstart.data.texts import index_texts
 from headstart.errors import InputError
+from headstart.runs.compare_texts import compare_texts, text_arms
 from headstart.runs.report.comparison import markdown, render
-from headstart.runs.text.compare import compare_texts, text_arms
 from headstart.text.settings import VARIANTS, TextTraining
 
 

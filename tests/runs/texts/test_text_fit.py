@@ -15,10 +15,8 @@ from PIL import Image
 import headstart
 from headstart.data.texts import index_texts
 from headstart.errors import DataError, InputError, RunError
+from headstart.runs.model import Model
 from headstart.runs.retrieval import index_of
-from headstart.runs.text.fit import fit_texts
-from headstart.runs.text.model import read_text_model
-from headstart.runs.text.run import TextRun
 
 QUICK = {"n_folds": 3, "Cs": (0.3, 3.0), "finetune": False}
 
@@ -116,15 +114,15 @@ def test_fit__held_out_labels_change_nothing_but_the_count(reviews, tmp_path) ->
         ]
         with (tmp_path / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("text", "label", "split"), *rows])
-        fit_texts(tmp_path / f"{name}.csv", out=tmp_path / name, cache=tmp_path / "c", **QUICK)
-    models = [read_text_model(tmp_path / name / "model") for name in ("as-is", "turned")]
+        headstart.fit(tmp_path / f"{name}.csv", out=tmp_path / name, cache=tmp_path / "c", **QUICK)
+    models = [Model.read(tmp_path / name / "model") for name in ("as-is", "turned")]
     np.testing.assert_array_equal(models[0].coef, models[1].coef)
     assert models[0].temperature == models[1].temperature
 
 
 def test_load__opens_a_run_on_texts(text_run) -> None:
     run = headstart.load(text_run.folder)
-    assert isinstance(run, TextRun)
+    assert run.is_texts
     texts = ["the film is not dull", "a brilliant ending"]
     for one, other in zip(run.predict(texts), text_run.predict(texts), strict=True):
         assert one == other
@@ -157,7 +155,7 @@ def test_load__what_needs_images_says_so(text_run) -> None:
 
 @pytest.mark.parametrize("damage", ["text.json", "text.safetensors", "head.safetensors", "terms"])
 def test_load__a_damaged_model_is_told(text_run, tmp_path, damage) -> None:
-    if not text_run.model.tfidf and damage in ("text.safetensors", "terms"):
+    if not text_run.model.texts.tfidf and damage in ("text.safetensors", "terms"):
         pytest.skip("the chosen model has no terms")
     copy = shutil.copytree(text_run.folder, tmp_path / "run")
     path = copy / "model" / ("text.json" if damage == "terms" else damage)
@@ -195,7 +193,7 @@ def test_fit__word_vectors_of_a_file_are_read_and_named(reviews, tmp_path) -> No
         f"{w} {' '.join(f'{v:.4f}' for v in rng.normal(size=12))}" for w in words if not w.isdigit()
     ]
     (tmp_path / "glove.txt").write_text("\n".join(lines) + "\n")
-    run = fit_texts(
+    run = headstart.fit(
         reviews,
         out=tmp_path / "run",
         cache=tmp_path / "c",
@@ -208,7 +206,7 @@ def test_fit__word_vectors_of_a_file_are_read_and_named(reviews, tmp_path) -> No
 
 
 def test_fit__a_budget_too_short_leaves_networks_out_and_says_so(reviews, tmp_path) -> None:
-    run = fit_texts(
+    run = headstart.fit(
         reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=3, Cs=(1.0,), budget_s=0.01
     )
     assert not any(c["tap"].startswith("TextCNN") for c in run.metrics["candidates"])
@@ -224,8 +222,8 @@ def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monke
         at = next(i for i, c in enumerate(candidates) if c.blocks.taps[0] == "TextCNN non-static")
         return Choice(best=found.best, chosen=at, differences=found.differences)
 
-    monkeypatch.setattr("headstart.runs.text.fit.choose", prefer_network)
-    run = fit_texts(
+    monkeypatch.setattr("headstart.runs.job.choose", prefer_network)
+    run = headstart.fit(
         reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=2, Cs=(1.0,), epochs=2
     )
     assert (run.folder / "model" / "textcnn.safetensors").is_file()
@@ -257,7 +255,7 @@ def test_fit__sentence_encoder(reviews, tmp_path, monkeypatch) -> None:
         at = next(i for i, c in enumerate(candidates) if c.blocks.taps[0] == "sentence encoder")
         return Choice(best=found.best, chosen=at, differences=found.differences)
 
-    monkeypatch.setattr("headstart.runs.text.fit.choose", prefer_encoder)
+    monkeypatch.setattr("headstart.runs.job.choose", prefer_encoder)
     package = SimpleNamespace(SentenceTransformer=_Encoder)
     monkeypatch.setitem(sys.modules, "sentence_transformers", package)
     encoder = tmp_path / "encoder"

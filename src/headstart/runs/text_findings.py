@@ -22,15 +22,13 @@ from headstart.probe.learning_curve import choose_counts, learning_curve
 from headstart.probe.powerlaw import MIN_POINTS, fit_curve
 from headstart.progress import Progress, silent
 from headstart.runs.outcome import as_json
-from headstart.runs.text.features import AVERAGE, BOTH, WORDS, TextBlocks
-from headstart.runs.text.model import TextModel
+from headstart.sources.text import AVERAGE, BOTH, WORDS, TextBlocks, TextSource
 from headstart.wording import points, signed_points
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextRecord
     from headstart.runs.choose import Candidate
-    from headstart.runs.text.fit import TextResults
-    from headstart.runs.text.measure import Judge
+    from headstart.runs.metrics import Results
 
 N_TERMS = 10
 # A learning curve is of at most so many texts, and of so many orders of them.
@@ -40,10 +38,10 @@ CURVE_TOL = 1e-3
 
 
 def text_findings(
-    results: TextResults, judge: Judge, *, progress: Progress = silent
+    results: Results, source: TextSource, *, progress: Progress = silent
 ) -> dict[str, Any]:
     """JSON-able values for the entry ``text`` of ``metrics.json``."""
-    known = results.features.known
+    known = source.known
     return {
         "verdict": verdict(results.candidates),
         "word_vectors": {
@@ -52,8 +50,8 @@ def text_findings(
             "n_features": known.n_features,
             "coverage": known.coverage,
         },
-        "telling_terms": telling_terms(results, judge),
-        "telling_windows": telling_windows(results),
+        "telling_terms": telling_terms(results, source),
+        "telling_windows": telling_windows(results, source),
         "layers": {
             "of": results.networks.candidates[0].blocks.taps[0],
             "rows": [
@@ -63,7 +61,7 @@ def text_findings(
         }
         if results.networks.profile
         else None,
-        "curves": size_curves(results, judge, progress=progress),
+        "curves": size_curves(results, source, progress=progress),
     }
 
 
@@ -101,22 +99,22 @@ def _is_tfidf(candidate: Candidate) -> bool:
     return set(blocks.parts) <= {"words", "characters"}
 
 
-def telling_terms(results: TextResults, judge: Judge) -> list[dict[str, Any]]:
+def telling_terms(results: Results, source: TextSource) -> list[dict[str, Any]]:
     """Words and pairs that put texts in their class, by the linear SVM on TF-IDF of words.
 
     The score of a term is what it adds to the class's score, over the mean of all classes, in the
     training texts of that class more than in all. Terms without a letter or digit are left out.
     """
     candidate = next(c for c in results.candidates if c.blocks == WORDS)
-    X = results.features.rows(WORDS, results.features.texts)
-    coef, _ = fit_rows(X, judge.y, candidate.scores.C, tol=CURVE_TOL)
+    X, y = source.rows(WORDS, source.train), np.array([r.label for r in source.train])
+    coef, _ = fit_rows(X, y, candidate.scores.C, tol=CURVE_TOL)
     coef = coef - coef.mean(axis=0)
-    terms = results.features.tfidf("words").terms
+    terms = source.tfidf("words").terms
     is_word = np.array([any(c.isalnum() for c in term) for term in terms])
     everywhere = np.asarray(X.mean(axis=0)).ravel()
     found = []
-    for k, label in enumerate(np.unique(judge.y)):
-        own = X[np.flatnonzero(judge.y == label)]
+    for k, label in enumerate(np.unique(y)):
+        own = X[np.flatnonzero(y == label)]
         # A term that the class lacks is no sign of it, though two negatives make a plus.
         surplus = np.maximum(np.asarray(own.mean(axis=0)).ravel() - everywhere, 0)
         score = np.maximum(coef[k], 0) * surplus * is_word
@@ -129,15 +127,15 @@ def telling_terms(results: TextResults, judge: Judge) -> list[dict[str, Any]]:
     return found
 
 
-def telling_windows(results: TextResults) -> list[dict[str, Any]] | None:
+def telling_windows(results: Results, source: TextSource) -> list[dict[str, Any]] | None:
     """Word sequences that fire the maxima of the network that was refitted, if one was."""
     from headstart.text import telling_ngrams
 
     for tested in (results.final, *results.tested.values()):
-        model = tested.model
-        if isinstance(model, TextModel) and model.network is not None:
-            trained, vocabulary = model.network
-            rows = [vocabulary.encode(tokens) for tokens in results.features.tokens]
+        reader = tested.model.texts
+        if reader is not None and reader.network is not None:
+            trained, vocabulary = reader.network
+            rows = [vocabulary.encode(tokens) for tokens in source.tokens]
             told = telling_ngrams(
                 trained.model,
                 rows,
@@ -160,7 +158,7 @@ def telling_windows(results: TextResults) -> list[dict[str, Any]] | None:
 
 
 def size_curves(
-    results: TextResults, judge: Judge, *, progress: Progress = silent
+    results: Results, source: TextSource, *, progress: Progress = silent
 ) -> list[dict[str, Any]]:
     """Test accuracy against texts a class, of TF-IDF and of averaged word vectors.
 
@@ -168,16 +166,17 @@ def size_curves(
     """
     if not results.test:
         return []
-    n_classes = len(np.unique(judge.y))
+    y = np.array([r.label for r in source.train])
+    n_classes = len(np.unique(y))
     try:
-        all_counts = choose_counts(judge.y)
+        all_counts = choose_counts(y)
     except DataError:  # too few texts for a curve
         return []
     counts = [n for n in all_counts if n * n_classes <= MOST_TEXTS]
     if len(counts) < MIN_POINTS:
         return []
     return [
-        _size_curve(c, results.test, judge, counts, progress)
+        _size_curve(c, results.test, source, counts, progress)
         for c in results.candidates
         if c.blocks in (BOTH, AVERAGE)
     ]
@@ -186,15 +185,14 @@ def size_curves(
 def _size_curve(
     candidate: Candidate,
     test: Sequence[TextRecord],
-    judge: Judge,
+    source: TextSource,
     counts: Sequence[int],
     progress: Progress,
 ) -> dict[str, Any]:
     blocks, C = candidate.blocks, candidate.scores.C
     assert isinstance(blocks, TextBlocks)
-    X = judge.features.rows(blocks, judge.features.texts)
-    X_test = judge.features.rows(blocks, [r.text for r in test])
-    y, truth = judge.y, np.array([r.label for r in test])
+    X, X_test = source.rows(blocks, source.train), source.rows(blocks, test)
+    y, truth = (np.array([r.label for r in records]) for records in (source.train, test))
     ones = hold_sparse(X_test, "l2") if hasattr(X_test, "nnz") else None
 
     def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -205,7 +203,7 @@ def _size_curve(
         scores = ones @ np.hstack([coef, intercept[:, None]]).T
         return np.asarray(np.unique(y[rows])[scores.argmax(axis=1)] == truth)
 
-    means, correct = learning_curve(judge.records, counts, CURVE_SEEDS, recognise, progress)
+    means, correct = learning_curve(source.train, counts, CURVE_SEEDS, recognise, progress)
     errors = 1 - correct.mean(axis=2)
     fit = fit_curve(means, errors, len(test))
     return {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import re
 
-from headstart.runs.text.report import render_texts
+from headstart.runs.report import render
 
 
-def test_render_texts__speaks_of_texts(text_run) -> None:
+def test_render__speaks_of_texts(text_run) -> None:
     html = (text_run.folder / "report.html").read_text()
     body = re.sub(r"<style>.*?</style>|<script>.*?</script>", "", html, flags=re.DOTALL)
     assert "test texts put in the right class" in body
@@ -16,7 +16,7 @@ def test_render_texts__speaks_of_texts(text_run) -> None:
     assert not re.search(r"\b(images?|pictures?|pixels?|px)\b", re.sub(r"<[^>]+>", " ", body))
 
 
-def test_render_texts__loads_nothing_and_escapes_everything(text_run) -> None:
+def test_render__loads_nothing_and_escapes_everything(text_run) -> None:
     metrics = copy.deepcopy(text_run.metrics)
     evil = "<script>alert(1)</script>"
     metrics["mistakes"] = [
@@ -30,15 +30,15 @@ def test_render_texts__loads_nothing_and_escapes_everything(text_run) -> None:
         {"class": evil, "terms": [{"term": evil, "score": 1.0, "n_texts": 2}]}
     ]
     metrics["text"]["verdict"] = evil
-    html = render_texts(text_run.settings, metrics, {})
+    html = render(text_run.settings, metrics, {})
     assert evil not in html
     assert html.count("<script>") == 1
     assert not re.search(r"(src|href)=[\"'](?!#|data:)", html)
 
 
-def test_render_texts__without_networks_curves_or_test(text_run) -> None:
+def test_render__without_networks_curves_or_test(text_run) -> None:
     metrics = copy.deepcopy(text_run.metrics)
     metrics["text"] |= {"layers": None, "curves": [], "telling_windows": None}
     metrics["mistakes"] = metrics["suspicious"] = []
-    html = render_texts(text_run.settings, metrics, {})
+    html = render(text_run.settings, metrics, {})
     assert "Layers, and more texts" not in html

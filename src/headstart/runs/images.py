@@ -1,0 +1,209 @@
+"""What a fit does with images alone: the pass through the backbone, and fine-tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data import duplicate_groups, training_records
+from headstart.errors import DataError
+from headstart.runs.findings import thumbnails
+from headstart.runs.kind import Kind
+from headstart.runs.origin import Origin
+from headstart.runs.provenance import describe_backbone, provenance
+from headstart.runs.settings import FitSettings
+from headstart.sources.image import ImageSource
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Index
+    from headstart.features import Extraction
+    from headstart.runs.finetuning import OnEpoch
+    from headstart.runs.measure import Task
+    from headstart.runs.metrics import Results
+    from headstart.runs.outcome import Finetuning
+
+
+@dataclass(kw_only=True)
+class Images(Kind):
+    """Images through a backbone."""
+
+    settings: FitSettings
+    on_epoch: OnEpoch | None = None
+    _precision_reason: str = ""
+    _extraction: Extraction = field(init=False)
+    _source: ImageSource = field(init=False)
+
+    def check(self) -> None:
+        from headstart.backbones.loading import check
+
+        s = self.settings
+        check(s.backbone, weights=s.weights, arch=s.arch)
+
+    def index(self) -> Index:
+        from headstart.data import index
+
+        s = self.settings
+        return index(
+            s.data,
+            split=s.split,
+            test_size=s.test_size,
+            seed=s.seed,
+            image_column=s.image_column,
+            label_column=s.label_column,
+            split_column=s.split_column,
+            classes_from=s.classes_from,
+            merge_labels=s.merge_labels,
+            cache=self.cache,
+            progress=self.progress,
+        )
+
+    def open(self, index: Index) -> tuple[Index, ImageSource]:
+        """Every image passes through the backbone once; its features are kept."""
+        from headstart.backbones import load
+
+        s = self.settings
+        with self.clock.timed("load"):
+            backbone = load(s.backbone, weights=s.weights, arch=s.arch)
+        self._choose_precision(index, backbone)
+        with self.clock.timed("features"):
+            self._extraction = self._extract(index, backbone)
+        self._source = ImageSource(
+            backbone=backbone,
+            stores=self._extraction.stores,
+            precision=self.settings.precision,
+            weights=s.weights,
+        )
+        return _without(index, self._extraction.unreadable), self._source
+
+    def finetune(
+        self, results: Results, folds: NDArray[np.int64], ends_at: float
+    ) -> Finetuning | None:
+        """As was asked for, or within the budget."""
+        from headstart.runs.finetuning import Attempt
+
+        if self.asked is None and (self.settings.budget_s is None or not self.settings.finetune):
+            return None
+        [usual_size] = self._source.usual.resolutions
+        attempt = Attempt(
+            settings=self.settings,
+            backbone=self._source.backbone,
+            stores=self._source.stores,
+            train=results.train,
+            test=results.test,
+            folds=folds,
+            groups=duplicate_groups(results.index, results.train),
+            svm=results.chosen,
+            svm_tested=results.final,
+            usual_size=usual_size,
+            cache=self.cache,
+            progress=self.progress,
+            ends_at=ends_at,
+            asked=self.asked,
+            on_epoch=self.on_epoch,
+        )
+        with self.clock.timed("fine_tuning"):
+            return attempt.run()
+
+    def figures(self, results: Results, task: Task) -> dict[str, Any]:
+        """What making the features took."""
+        done = self._extraction
+        return {
+            "extraction": {
+                "n_forward": done.n_forward,
+                "n_cached": done.n_cached,
+                "images_per_s": done.images_per_s,
+                "seconds": done.seconds,
+                "engine": done.engine,
+                "precision": self.settings.precision,
+            }
+        }
+
+    def provenance(self, results: Results) -> dict[str, Any]:
+        tuned = results.finetuning
+        made = provenance(
+            self.settings,
+            results.index,
+            describe_backbone(self._source.backbone),
+            self._extraction.engine or "features from the store",
+            {"chosen": self.settings.precision, "reason": self._precision_reason},
+            tuned.plan.settings.to_dict() if tuned and tuned.plan else None,
+            asked=self.asked,
+        )
+        return made | {"features": self._source.reading.to_dict()}
+
+    def pictures(self, results: Results, digests: set[str]) -> dict[str, bytes]:
+        return thumbnails(r for r in results.index.records if r.digest in digests)
+
+    def origin(self, results: Results) -> Origin:
+        return Origin(data=self.settings.data, split=self.settings.split)
+
+    def _choose_precision(self, index: Index, backbone: Backbone) -> None:
+        """Replace ``auto`` by the precision that this machine and these images allow."""
+        from headstart.runs.precision import choose_precision
+
+        if self.settings.precision != "auto":
+            self._precision_reason = "asked for"
+            return
+        with self.clock.timed("precision"):
+            gate = choose_precision(
+                backbone,
+                training_records(index),
+                device=self.settings.device,
+                cache=self.cache,
+            )
+        self._precision_reason = gate.reason
+        self.settings = dataclasses.replace(self.settings, precision=gate.precision)
+
+    def _extract(self, index: Index, backbone: Backbone) -> Extraction:
+        from headstart.features import extract
+        from headstart.runs.budget import plan_resolutions, within_budget
+
+        s = self.settings
+        sizes = plan_resolutions(backbone, s.resolutions)
+        if s.budget_s is not None and len(sizes) > 1:
+            sizes = within_budget(
+                backbone,
+                sizes,
+                n_images=len(index),
+                budget_s=s.budget_s,
+                precision=s.precision,
+                device=s.device,
+                cache=self.cache,
+            )
+        return extract(
+            index.records,
+            backbone,
+            resolutions=sizes,
+            precision=s.precision,
+            device=s.device,
+            cache=self.cache,
+            progress=self.progress,
+        )
+
+
+def _without(index: Index, unreadable: dict[str, str]) -> Index:
+    """The index less the files that failed between indexing and extraction."""
+    if not unreadable:
+        return index
+    from headstart.data import Quarantined
+    from headstart.data.sides import check_sides
+    from headstart.data.sources import counted, some
+
+    kept = tuple(r for r in index.records if r.digest not in unreadable)
+    lost = tuple(
+        Quarantined(name=r.name, reason=unreadable[r.digest])
+        for r in index.records
+        if r.digest in unreadable
+    )
+    smaller = dataclasses.replace(index, records=kept, quarantine=index.quarantine + lost)
+    if len({r.label for r in smaller.train}) < 2:
+        raise DataError(f"{index.root}: fewer than two classes are left after unreadable files")
+    if gone := sorted(set(index.classes) - set(smaller.classes)):
+        note = f"no usable image is left of {counted(len(gone), 'class')}: {some(gone)}"
+        smaller = dataclasses.replace(smaller, notes=(*smaller.notes, note))
+    return check_sides(smaller)

@@ -1,0 +1,155 @@
+"""What makes features of texts, as files of a saved model.
+
+    model/text.json               terms of TF-IDF, words with a vector
+    model/text.safetensors        idf of each list of terms, vectors
+    model/textcnn.safetensors     of a network: all of it
+
+Nothing is pickled. A sentence encoder stays where it is and is told by its digest.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.sources import shown
+from headstart.errors import RunError, argument
+from headstart.files import write_atomically
+from headstart.runs.folder import SCHEMA, read_json, write_json
+from headstart.runs.origin import require_encoder
+from headstart.runs.regular import read_regular, require_regular
+from headstart.runs.shape import TEXT_MODEL
+from headstart.sources.text import TextBlocks, TextReader
+from headstart.text.embeddings import Embeddings
+from headstart.text.tfidf import Tfidf
+
+FILES = ("text.safetensors", "text.json")
+
+
+def save_reader(folder: Path, name: str, reader: TextReader) -> None:
+    """Write the files of a reader of texts into the folder of its model.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the candidate.
+    reader : TextReader
+    """
+    from safetensors.numpy import save
+
+    tensors: dict[str, NDArray[Any]] = {f"idf.{i}": t.idf for i, t in enumerate(reader.tfidf)}
+    facts: dict[str, Any] = {
+        "schema": SCHEMA,
+        "name": name,
+        "parts": list(reader.parts),
+        "tfidf": [{"kind": t.kind, "terms": list(t.terms)} for t in reader.tfidf],
+        "encoder": None if reader.encoder is None else str(reader.encoder),
+        "encoder_digest": reader.encoder_digest,
+        "is_network": reader.network is not None,
+        "embeddings": None,
+    }
+    if reader.embeddings is not None:
+        tensors["vectors"] = reader.embeddings.vectors
+        facts["embeddings"] = {
+            "words": list(reader.embeddings.words),
+            "source": reader.embeddings.source,
+            "coverage": reader.embeddings.coverage,
+        }
+    write_json(folder / FILES[1], facts)
+    if tensors:
+        payload = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
+        write_atomically(folder / FILES[0], payload)
+    if reader.network is not None:
+        from headstart.text import save_textcnn
+
+        save_textcnn(folder, *reader.network)
+
+
+def read_reader(folder: Path) -> tuple[TextBlocks, TextReader]:
+    """Read what `save_reader` wrote, and which candidate it is.
+
+    Raises
+    ------
+    RunError, WeightsError
+        A file is missing or damaged.
+    KeyError, ValueError, InputError, SafetensorError
+        The files do not fit together.
+    """
+    from safetensors.numpy import load
+
+    facts = read_json(folder, FILES[1], TEXT_MODEL)
+    needs = bool(facts["tfidf"] or facts["embeddings"])
+    tensors = load(read_regular(folder, FILES[0])) if needs else {}
+    network = None
+    if facts["is_network"]:
+        from headstart.text import load_textcnn
+        from headstart.text.saving import NAME
+
+        if os.path.lexists(folder / NAME):  # else the next says what is missing
+            require_regular(folder, NAME)
+        network = load_textcnn(folder)
+    parts = tuple(facts["parts"])
+    reader = TextReader(
+        parts=parts,
+        tfidf=tuple(
+            Tfidf(kind=t["kind"], terms=tuple(t["terms"]), idf=tensors[f"idf.{i}"])
+            for i, t in enumerate(facts["tfidf"])
+        ),
+        embeddings=_embeddings(facts["embeddings"], tensors),
+        encoder=None if facts["encoder"] is None else Path(facts["encoder"]),
+        encoder_digest=facts.get("encoder_digest"),
+        network=network,
+    )
+    return TextBlocks(taps=(facts["name"],), parts=parts, is_network=facts["is_network"]), reader
+
+
+def find_encoder(reader: TextReader, folder: Path | None) -> Path | None:
+    """The folder of the encoder that the head was fitted with; it is not part of the run.
+
+    Parameters
+    ----------
+    reader : TextReader
+    folder : Path, optional
+        Of the saved model.
+
+    Raises
+    ------
+    RunError
+        It is not there, is another one, or was never given on this machine.
+    """
+    from headstart.text.sentences import encoder_digest
+
+    found = reader.encoder
+    if found is None:
+        return None
+    if folder is not None:
+        found = require_encoder(folder.parent, found)
+    if not found.is_dir():
+        raise RunError(
+            f"the run needs the sentence encoder in {shown(found)}, which is not there: "
+            f"put it back, or fit again with {argument('encoder')}"
+        )
+    if reader.encoder_digest not in (None, encoder_digest(found)):
+        raise RunError(
+            f"the sentence encoder in {shown(found)} is not the one that the run was fitted "
+            "with: put that one back, or fit again"
+        )
+    return found
+
+
+def _embeddings(facts: Any, tensors: dict[str, NDArray[Any]]) -> Embeddings | None:
+    if facts is None:
+        return None
+    if len(facts["words"]) != len(tensors["vectors"]):
+        raise ValueError(f"{len(facts['words'])} words have {len(tensors['vectors'])} vectors")
+    return Embeddings(
+        words=tuple(facts["words"]),
+        vectors=tensors["vectors"],
+        source=facts["source"],
+        coverage=facts["coverage"],
+    )

@@ -1,0 +1,117 @@
+"""What a fit does with texts alone: word vectors, encoders, TextCNNs and what tells classes apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.training import training_records
+from headstart.errors import argument
+from headstart.runs.kind import Kind
+from headstart.runs.networks import ALLOWANCE_S, Networks, NetworkTrials
+from headstart.runs.origin import Origin
+from headstart.runs.provenance import provenance
+from headstart.runs.settings import TextSettings
+from headstart.runs.text_findings import text_findings
+from headstart.sources.blocks import Blocks
+from headstart.sources.text import TextBlocks, TextReader, TextSource, network_scores
+from headstart.text.settings import TextTraining
+
+if TYPE_CHECKING:
+    from headstart.data.texts import TextIndex, TextRecord
+    from headstart.runs.measure import Task
+    from headstart.runs.metrics import Results
+    from headstart.runs.refit import TrainNetwork
+
+logger = logging.getLogger(__name__)
+
+# Of a budget, what is left for refitting and the report once networks are trained.
+KEPT_BACK = 0.15
+
+
+@dataclass(kw_only=True)
+class Texts(Kind):
+    """A table of labelled texts."""
+
+    screens: ClassVar[bool] = False
+
+    settings: TextSettings
+    _source: TextSource = field(init=False)
+
+    def index(self) -> TextIndex:
+        from headstart.data.texts import index_texts
+
+        s = self.settings
+        return index_texts(
+            s.data,
+            text_column=s.text,
+            label_column=s.label,
+            split_column=s.split_column,
+            merge_labels=s.merge_labels,
+            test_size=s.test_size,
+            seed=s.seed,
+            cache=self.cache,
+            progress=self.progress,
+        )
+
+    def open(self, index: TextIndex) -> tuple[TextIndex, TextSource]:
+        """Word vectors and an encoder that were asked for are looked up now, before any work."""
+        s = self.settings
+        self._source = TextSource(
+            train=training_records(index),
+            embeddings=s.embeddings,
+            encoder=s.encoder,
+            cache=self.cache,
+            device=s.device,
+            progress=self.progress,
+        )
+        with self.clock.timed("word_vectors"):
+            logger.info("word vectors: %s", self._source.known.source)
+            if self._source.encoder_folder is not None:
+                logger.info("sentence encoder: %s", self._source.encoder_folder)
+        return index, self._source
+
+    def networks(self, task: Task) -> tuple[Networks, TrainNetwork]:
+        """TextCNNs, as many as there is time for."""
+        s = self.settings
+        trials = NetworkTrials(task=task, source=self._source, progress=self.progress)
+        base = TextTraining(epochs=s.epochs, seed=s.seed)
+
+        def train(
+            blocks: Blocks, test: Sequence[TextRecord]
+        ) -> tuple[TextReader, NDArray[np.float64]]:
+            assert isinstance(blocks, TextBlocks)
+            trained = trials.train(dataclasses.replace(base, variant=blocks.parts[0]))
+            network = (trained, self._source.vocabulary)
+            reader = dataclasses.replace(self._source.reader(blocks), network=network)
+            return reader, network_scores(*network, [r.text for r in test])
+
+        if not s.finetune:
+            return Networks(note=f"TextCNN not tried: {argument('finetune', False)}"), train
+        allowance = ALLOWANCE_S
+        if s.budget_s is not None:
+            allowance = (1 - KEPT_BACK) * s.budget_s - self.clock.spent_s
+        with self.clock.timed("networks"):
+            return trials.judge(base, allowance_s=allowance), train
+
+    def figures(self, results: Results, task: Task) -> dict[str, Any]:
+        with self.clock.timed("findings"):
+            return {"text": text_findings(results, self._source, progress=self.progress)}
+
+    def provenance(self, results: Results) -> dict[str, Any]:
+        model = results.final.model
+        network = model.texts and model.texts.network
+        training = network[0].settings.to_dict() if network else None
+        precision = {"chosen": "float32", "reason": "texts have no other"}
+        return provenance(self.settings, results.index, model.backbone, "cpu", precision, training)
+
+    def origin(self, results: Results) -> Origin:
+        reader = results.final.model.texts
+        encoder = reader and reader.encoder
+        return Origin(data=self.settings.data, encoder=str(encoder) if encoder else None)

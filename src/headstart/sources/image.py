@@ -1,0 +1,97 @@
+"""Images: the features of a backbone's layers, at several resolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+
+from headstart.sources.blocks import Blocks, JoinedRows, plan_blocks, usual_blocks
+from headstart.sources.reading import Reading
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.data import Record
+    from headstart.features import FeatureStore
+
+
+@dataclass(kw_only=True)
+class ImageSource:
+    """Images whose features are in stores.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    stores : mapping of resolution to FeatureStore
+    precision : {"float32", "bfloat16"}
+        Of the arithmetic that made the features.
+    weights : str, optional
+        The local weight file.
+    reading : Reading
+        Reads the features, and remembers what was too large for the memory.
+    """
+
+    noun: ClassVar[str] = "image"
+    usual_name: ClassVar[str] = "the usual layer"
+
+    backbone: Backbone
+    stores: Mapping[int, FeatureStore]
+    precision: str = "float32"
+    weights: str | None = None
+    reading: Reading = field(default_factory=Reading)
+
+    @property
+    def usual(self) -> Blocks:
+        """The layer before the logits, at the size nearest the network's own."""
+        return usual_blocks(self.backbone, sorted(self.stores))
+
+    first = usual
+
+    def candidates(self) -> list[Blocks]:
+        """Every tap at every resolution, some joined."""
+        return plan_blocks([tap.name for tap in self.backbone.taps], sorted(self.stores))
+
+    def rows(self, blocks: Blocks, examples: Sequence[Record]) -> NDArray[Any] | JoinedRows:
+        """Features (n, d): an array, or rows that stay in the store."""
+        return self.reading(self.stores, [r.digest for r in examples], blocks)
+
+    def macs(self, blocks: Blocks, n_classes: int) -> int:
+        """Of the passes needed: one serves all taps of a resolution, so its last tap counts."""
+        return sum(max(self._tap_macs[s][t] for t in blocks.taps) for s in blocks.resolutions)
+
+    def identity(self, blocks: Blocks) -> Any:
+        """Keys of the stores, and the taps that are read of them."""
+        return [[self.stores[s].key.digest for s in blocks.resolutions], blocks.pairs]
+
+    def encoding(self, blocks: Blocks) -> dict[str, Any]:
+        """The backbone by name and digest: its weights stay where they are."""
+        backbone = self.backbone
+        weights = str(Path(self.weights).absolute()) if self.weights else None
+        return {
+            "precision": self.precision,
+            "backbone": {
+                "name": backbone.name,
+                "arch": backbone.arch,
+                "weights": weights,
+                "digest": backbone.digest,
+                "preprocessing": backbone.preprocessing.to_dict(),
+                "taps": [[tap.name, tap.module] for tap in backbone.taps],
+            },
+        }
+
+    def compared(self, usual: Blocks, chosen: Blocks) -> tuple[str, str]:
+        """With its tap, as it need not be the network's output; shorter by what sets it apart."""
+        full = f"the usual layer, {usual.tap_label} at {usual.resolution_label} px,"
+        if usual.tap_label == chosen.tap_label:
+            return full, f"the usual size, {usual.resolution_label} px,"
+        return full, f"the usual layer, {usual.tap_label},"
+
+    @cached_property
+    def _tap_macs(self) -> dict[int, Mapping[str, int]]:
+        from headstart.backbones import at_size, measure_complexity
+
+        return {s: measure_complexity(at_size(self.backbone, s)).tap_macs for s in self.stores}
