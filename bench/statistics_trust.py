@@ -268,7 +268,7 @@ def regret(data: DataSet, test_share: float, seed: int) -> dict[str, Any]:
     folds = stratified_folds(y, duplicate_groups(images, train), n_folds=5, seed=seed)
     source = ImageSource(backbone=backbone(), stores=data.stores)
     task = Task(source=source, records=train, folds=folds, Cs=sorted(COSTS), cache=cache_folder())
-    candidates = measure(task)
+    candidates = measure(task).candidates
     right = np.stack([right_on(data, c, train, y, test) for c in candidates])
     accuracy = right.mean(axis=1)
     usual = usual_blocks(backbone(), RESOLUTIONS)

@@ -38,7 +38,7 @@ def cut(indexed: Index, stores: dict[int, FeatureStore], cache: Path, n: int):
     net = load("timm:test_efficientnet", pretrained=False)
     source = ImageSource(backbone=net, stores=stores)
     task = Task(source=source, records=train, folds=folds, Cs=[0.1, 1.0], cache=cache)
-    candidate: Candidate = measure(task)[-1]
+    candidate: Candidate = measure(task).candidates[-1]
     return divide(train, candidate, folds, n, groups=groups, stores=stores, seed=0), candidate
 
 

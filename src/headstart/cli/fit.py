@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,10 @@ from headstart.cli.console import (
 from headstart.cli.texts import Texts
 
 if TYPE_CHECKING:
+    from headstart.runs.choose import Candidate
+    from headstart.runs.measure import Watch
     from headstart.runs.run import Run
+    from headstart.sources.blocks import Blocks
 
 
 def register(app: typer.Typer) -> None:
@@ -142,12 +145,39 @@ def fit(
     given = choose_options(data, given, texts)
     with progress_bars(quiet=as_json) as progress:
         run = headstart.fit(
-            data, out=out, force=force, progress=progress, on_epoch=progress.on_epoch, **given
+            data,
+            out=out,
+            force=force,
+            progress=progress,
+            on_epoch=progress.on_epoch,
+            watch=first_answer(progress.say),
+            **given,
         )
     if as_json:
         echo_json(run.metrics)
     else:
         show(run)
+
+
+def first_answer(say: Callable[[str], None]) -> Watch:
+    """A watch that says what the first candidate reached, and that it need not be the last."""
+    is_said: list[bool] = []
+
+    def watch(planned: Sequence[Blocks], measured: Sequence[Candidate]) -> None:
+        from headstart.heads.accuracy import accuracy_interval
+        from headstart.runs.sentence import with_interval
+
+        if not measured or is_said or len(planned) < 2:
+            return
+        is_said.append(True)
+        first = measured[-1]
+        reached = with_interval(accuracy_interval(first.correct))
+        say(
+            f"first answer: {first.blocks}: {reached} cross-validated; {len(planned) - 1} more "
+            "candidates to try; Ctrl-C keeps what is known"
+        )
+
+    return watch
 
 
 def report(

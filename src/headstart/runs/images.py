@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import duplicate_groups, training_records
-from headstart.errors import DataError
+from headstart.errors import DataError, argument
 from headstart.runs.findings import thumbnails
 from headstart.runs.kind import Kind
 from headstart.runs.origin import Origin
@@ -80,14 +80,17 @@ class Images(Kind):
         )
         return _without(index, self._extraction.unreadable), self._source
 
-    def finetune(
-        self, results: Results, folds: NDArray[np.int64], ends_at: float
-    ) -> Finetuning | None:
-        """As was asked for, or within the budget."""
-        from headstart.runs.finetuning import Attempt
+    @property
+    def tries_finetuning(self) -> bool:
+        """Where it was asked for, or a budget allows it."""
+        s = self.settings
+        return self.asked is not None or (s.budget_s is not None and s.finetune)
 
-        if self.asked is None and (self.settings.budget_s is None or not self.settings.finetune):
-            return None
+    def finetune(self, results: Results, folds: NDArray[np.int64], ends_at: float) -> Finetuning:
+        """Ctrl-C keeps the SVM, unless the training is what was asked for."""
+        from headstart.runs.finetuning import Attempt
+        from headstart.runs.outcome import Finetuning
+
         [usual_size] = self._source.usual.resolutions
         attempt = Attempt(
             settings=self.settings,
@@ -107,7 +110,13 @@ class Images(Kind):
             on_epoch=self.on_epoch,
         )
         with self.clock.timed("fine_tuning"):
-            return attempt.run()
+            try:
+                return attempt.run()
+            except KeyboardInterrupt:
+                if self.asked is not None:
+                    raise
+                again = f"the same with {argument('force', True)} goes on from there"
+                return Finetuning(state="skipped", reason=f"it was stopped; {again}")
 
     def figures(self, results: Results, task: Task) -> dict[str, Any]:
         """What making the features took."""
@@ -149,6 +158,7 @@ class Images(Kind):
         if self.settings.precision != "auto":
             self._precision_reason = "asked for"
             return
+        self.progress("choose precision", 0, 1)
         with self.clock.timed("precision"):
             gate = choose_precision(
                 backbone,
@@ -156,6 +166,7 @@ class Images(Kind):
                 device=self.settings.device,
                 cache=self.cache,
             )
+        self.progress("choose precision", 1, 1)
         self._precision_reason = gate.reason
         self.settings = dataclasses.replace(self.settings, precision=gate.precision)
 

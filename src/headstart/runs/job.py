@@ -6,8 +6,10 @@ pass through the backbone and fine-tuning; TextCNNs.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import training_records
+from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.folder import write_json
@@ -69,20 +72,28 @@ class Job:
             cache=kind.cache,
         )
         with clock.timed("cross_validation"):
-            candidates = measure(
+            measured = measure(
                 task,
                 exact=kind.settings.exact or not kind.screens,
                 progress=kind.progress,
                 watch=self.watch,
             )
-        networks, train_network = kind.networks(task)
-        candidates += networks.candidates
-        with clock.timed("refit"):
+        networks, train_network = kind.networks(task, is_stopped=bool(measured.untried))
+        untried = [*map(str, measured.untried), *networks.untried]
+        with clock.timed("refit"), _held(not untried) as is_stopped:
+            candidates = measured.candidates + networks.candidates
             results = self._refit(index, task, candidates, networks, train_network)
-        ends_at = clock.started + (kind.settings.budget_s or math.inf)
-        tuned = kind.finetune(results, task.folds, ends_at)
-        results = dataclasses.replace(results, finetuning=tuned)
-        self._write(scratch, results, task)
+        if (untried or is_stopped()) and kind.asked is not None:
+            raise KeyboardInterrupt  # what was asked for cannot be had
+        if kind.tries_finetuning and (untried or is_stopped()):
+            untried.append("fine-tuning")
+        elif kind.tries_finetuning:
+            ends_at = clock.started + (kind.settings.budget_s or math.inf)
+            tuned = kind.finetune(results, task.folds, ends_at)
+            results = dataclasses.replace(results, finetuning=tuned)
+        results = dataclasses.replace(results, untried=tuple(untried))
+        with _held(not untried):
+            self._write(scratch, results, task)
         return results
 
     def _folds(self, index: Examples[Any], train: tuple[Example, ...]) -> NDArray[np.int64]:
@@ -100,18 +111,22 @@ class Job:
         train_network: TrainNetwork | None,
     ) -> Results:
         """Choose, then fit and score the choice and the two that it is shown beside."""
-        baseline = next(i for i, c in enumerate(candidates) if c.blocks == task.source.usual)
+        names = [c.blocks for c in candidates]
+        usual = task.source.usual if task.source.usual in names else task.source.first
+        baseline = names.index(usual)
         choice = choose(candidates, [r.label for r in task.records], baseline)
-        tested = {
-            i: refit(
+        shown = list(dict.fromkeys((choice.chosen, choice.best, baseline)))
+        tested = {}
+        for n_done, i in enumerate(shown):
+            self.kind.progress("refit", n_done, len(shown))
+            tested[i] = refit(
                 candidates[i],
                 source=task.source,
                 train=task.records,
                 test=index.test,
                 train_network=train_network,
             )
-            for i in dict.fromkeys((choice.chosen, choice.best, baseline))
-        }
+        self.kind.progress("refit", len(shown), len(shown))
         return Results(
             settings=self.kind.settings,
             index=index,
@@ -129,6 +144,7 @@ class Job:
     def _write(self, scratch: Path, results: Results, task: Task) -> None:
         """Leave every file of the run in ``scratch``."""
         kind, tuned = self.kind, results.finetuning
+        kind.progress("report", 0, 1)
         more = kind.figures(results, task)
         kind.clock.timings_s["total"] = kind.clock.spent_s
         figures = metrics(results, kind.clock.timings_s) | more
@@ -142,3 +158,14 @@ class Job:
         write_test_predictions(scratch / "predictions.csv", results)
         shown = {item["digest"] for item in figures["mistakes"] + figures["suspicious"]}
         write_report(scratch, thumbnails=kind.pictures(results, shown), run_name=str(self.out))
+        kind.progress("report", 1, 1)
+
+
+@contextlib.contextmanager
+def _held(is_first: bool) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C waits until the run is written, but for a second one."""
+    if not is_first:
+        yield lambda: False
+        return
+    with held_interrupt() as is_stopped:
+        yield is_stopped

@@ -74,14 +74,22 @@ class Kind(ABC):
     def open(self, index: Any) -> tuple[Examples[Any], Source]:
         """The source of features, and the examples that it can give them of."""
 
-    def networks(self, task: Task) -> tuple[Networks, TrainNetwork | None]:
-        """Networks as further candidates, and what trains one on all training examples."""
+    def networks(self, task: Task, *, is_stopped: bool) -> tuple[Networks, TrainNetwork | None]:
+        """Networks as further candidates, and what trains one on all training examples.
+
+        None is tried once Ctrl-C has stopped the fit.
+        """
         return Networks(), None
+
+    @property
+    def tries_finetuning(self) -> bool:
+        """Whether `finetune` tries to beat the choice by a network."""
+        return False
 
     def finetune(
         self, results: Results, folds: NDArray[np.int64], ends_at: float
     ) -> Finetuning | None:
-        """Try to beat the choice by a network that is fine-tuned; None where that is not tried."""
+        """What came of a network that was fine-tuned."""
         return None
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ from headstart.progress import Progress, silent
 from headstart.runs.choose import Candidate
 from headstart.sources import Source
 from headstart.sources.blocks import Blocks
+
+logger = logging.getLogger(__name__)
 
 Watch = Callable[[Sequence[Blocks], Sequence[Candidate]], None]
 """Told what is planned, and which of it is measured so far, in the same order."""
@@ -102,16 +105,32 @@ class Task:
         return digest_of([digests, labels, self.folds.tolist(), list(self.Cs)])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What cross-validation found, in the order of ``task.source.candidates()``.
+
+    Attributes
+    ----------
+    candidates : list of Candidate
+        All, unless Ctrl-C ended it early.
+    untried : tuple of Blocks
+        Those that Ctrl-C left untried.
+    """
+
+    candidates: list[Candidate]
+    untried: tuple[Blocks, ...] = ()
+
+
 def measure(
     task: Task,
     *,
     exact: bool = False,
     progress: Progress = silent,
     watch: Watch = unwatched,
-) -> list[Candidate]:
+) -> Measured:
     """Cross-validate the linear SVM on every candidate of the source, at every C.
 
-    Of many examples and classes, all candidates are first judged by ridge classifiers, and SVMs are
+    ``source.first`` comes first, as an early answer: Ctrl-C from then on leaves what is known. Of many examples and classes, all candidates are first judged by ridge classifiers, and SVMs are
     fitted for those alone that may be the best (:mod:`headstart.probe.screening`).
 
     Parameters
@@ -126,27 +145,58 @@ def measure(
 
     Returns
     -------
-    list of Candidate
-        In the order of ``task.source.candidates()``.
+    Measured
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C before the first candidate was judged.
     """
-    planned = task.source.candidates()
+    planned, first = task.source.candidates(), task.source.first
     found: dict[Blocks, Candidate] = {}
-    watch(planned, [])
-    chosen = list(planned)
-    if not exact and not is_small(len(task.records), task.n_classes):
-        progress("screen", 0, len(planned))
-        for blocks in planned:
-            found[blocks] = task.screen(blocks)
-            progress("screen", len(found), len(planned))
-            watch(planned, list(found.values()))
-        usual = planned.index(task.source.usual)
-        left = finalists([found[b].scores.correct for b in planned], always=[usual])
-        chosen = [planned[i] for i in left]
-    progress("cross-validate", 0, len(chosen))
-    for n_done, blocks in enumerate(chosen, start=1):
-        judged = task.judge(blocks)
-        found.pop(blocks, None)
-        found[blocks] = judged  # the newest is the last
-        progress("cross-validate", n_done, len(chosen))
+    left = sorted(planned, key=lambda blocks: blocks != first)
+
+    def add(candidate: Candidate) -> None:
+        if candidate.scores.is_screened and candidate.blocks in found:
+            return
+        found.pop(candidate.blocks, None)
+        found[candidate.blocks] = candidate  # the newest is the last
         watch(planned, list(found.values()))
-    return [found[blocks] for blocks in planned]
+
+    def judge_left(stage: str, n_done: int, n_until: int) -> None:
+        for done in range(n_done, n_until):
+            progress(stage, done, n_until)
+            add(task.judge(left[0]))
+            del left[0]
+        progress(stage, n_until, n_until)
+
+    watch(planned, [])
+    try:
+        if exact or is_small(len(task.records), task.n_classes):
+            judge_left("cross-validate", 0, len(planned))
+        else:
+            judge_left("first answer", 0, 1)
+            left[:] = _screen(task, planned, progress, add)
+            judge_left("cross-validate", 0, len(left))
+    except KeyboardInterrupt:
+        if first not in found or first in left:
+            raise
+        logger.warning("stopped: what is known so far is kept")
+    judged = [found[blocks] for blocks in planned if blocks in found and blocks not in left]
+    return Measured(candidates=judged, untried=tuple(left))
+
+
+def _screen(
+    task: Task, planned: Sequence[Blocks], progress: Progress, add: Callable[[Candidate], None]
+) -> list[Blocks]:
+    """The candidates that are left to judge once all were screened."""
+    correct = []
+    progress("screen", 0, len(planned))
+    for blocks in planned:
+        candidate = task.screen(blocks)
+        correct.append(candidate.scores.correct)
+        add(candidate)
+        progress("screen", len(correct), len(planned))
+    always = [planned.index(task.source.usual)]
+    may_be_best = [planned[i] for i in finalists(correct, always=always)]
+    return [blocks for blocks in may_be_best if blocks != task.source.first]

@@ -60,6 +60,8 @@ class Results:
         What came of networks that were tried as candidates.
     finetuning : Finetuning or None
         What came of it; None where it was not asked for.
+    untried : tuple of str
+        What Ctrl-C left untried.
     """
 
     settings: Settings
@@ -74,6 +76,7 @@ class Results:
     tested: Mapping[int, Tested]
     networks: Networks
     finetuning: Finetuning | None = None
+    untried: tuple[str, ...] = ()
 
     @property
     def noun(self) -> str:
@@ -258,7 +261,16 @@ def notes(results: Results) -> list[str]:
         *_screening_notes(results),
         *cost_notes(results.settings.Cs, results.chosen.scores),
         *filter(None, [results.networks.note]),
+        *_stopped_notes(results.untried),
     ]
+
+
+def _stopped_notes(untried: Sequence[str]) -> list[str]:
+    """What was still to be tried when Ctrl-C stopped the fit."""
+    if not untried:
+        return []
+    names = some(list(untried), n=8)
+    return [f"stopped early; not tried: {names}. The same with {argument('force', True)} goes on"]
 
 
 def _screening_notes(results: Results) -> list[str]:

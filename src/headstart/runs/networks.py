@@ -47,11 +47,14 @@ class Networks:
         Whether a linear SVM on that layer of the first network put each held-out text right.
     note : str
         Why there are none, or not all.
+    untried : tuple of str
+        Those that Ctrl-C left untried.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     profile: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     note: str = ""
+    untried: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -66,10 +69,19 @@ class NetworkTrials:
         """TextCNNs of the variants that there is time for, with the layers of the first.
 
         Each fold is judged by a network trained on the others for a fixed number of epochs, and the
-        last epoch is kept: to stop by the held-out fold would flatter it.
+        last epoch is kept: to stop by the held-out fold would flatter it. Ctrl-C leaves those that
+        were judged.
         """
-        found = Networks()
-        variants, found.note = self._affordable(base, allowance_s)
+        found = Networks(untried=tuple(f"TextCNN {v}" for v in VARIANT_COSTS))
+        try:
+            variants, found.note = self._affordable(base, allowance_s)
+            found.untried = tuple(f"TextCNN {v}" for v in variants)
+            self._judge(variants, base, found)
+        except KeyboardInterrupt:
+            logger.warning("stopped: what is known so far is kept")
+        return found
+
+    def _judge(self, variants: Sequence[str], base: TextTraining, found: Networks) -> None:
         for variant in variants:
             settings = replace(base, variant=variant)
             kept_at = self._kept_at(settings)
@@ -83,7 +95,7 @@ class NetworkTrials:
             found.profile = found.profile or layers
             blocks, macs = network_blocks(variant), self._macs(settings)
             found.candidates.append(self.task.candidate(blocks, macs, scores))
-        return found
+            found.untried = found.untried[1:]
 
     def train(
         self,

@@ -41,10 +41,12 @@ def text_findings(
     results: Results, source: TextSource, *, progress: Progress = silent
 ) -> dict[str, Any]:
     """JSON-able values for the entry ``text`` of ``metrics.json``."""
-    known = source.known
+    # Of a fit that was stopped, word vectors may not have been learnt.
+    known = source.known if any(c.blocks == AVERAGE for c in results.candidates) else None
     return {
         "verdict": verdict(results.candidates),
-        "word_vectors": {
+        "word_vectors": known
+        and {
             "source": known.source,
             "n_words": len(known.words),
             "n_features": known.n_features,
@@ -61,7 +63,7 @@ def text_findings(
         }
         if results.networks.profile
         else None,
-        "curves": size_curves(results, source, progress=progress),
+        "curves": [] if results.untried else size_curves(results, source, progress=progress),
     }
 
 
@@ -71,6 +73,8 @@ def verdict(candidates: Sequence[Candidate]) -> str:
         return "The training texts are too few to compare the candidates by cross-validation."
     counted = [c for c in candidates if _is_tfidf(c)]
     others = [c for c in candidates if not _is_tfidf(c)]
+    if not others:
+        return "Only TF-IDF was tried."
     best = max(counted, key=lambda c: c.accuracy)
     rival = max(others, key=lambda c: c.accuracy)
     gain = paired_difference(rival.correct, best.correct)

@@ -72,12 +72,13 @@ class Texts(Kind):
             progress=self.progress,
         )
         with self.clock.timed("word_vectors"):
-            logger.info("word vectors: %s", self._source.known.source)
+            if s.embeddings is not None:
+                logger.info("word vectors: %s", self._source.known.source)
             if self._source.encoder_folder is not None:
                 logger.info("sentence encoder: %s", self._source.encoder_folder)
         return index, self._source
 
-    def networks(self, task: Task) -> tuple[Networks, TrainNetwork]:
+    def networks(self, task: Task, *, is_stopped: bool) -> tuple[Networks, TrainNetwork]:
         """TextCNNs, as many as there is time for."""
         s = self.settings
         trials = NetworkTrials(task=task, source=self._source, progress=self.progress)
@@ -94,6 +95,8 @@ class Texts(Kind):
 
         if not s.finetune:
             return Networks(note=f"TextCNN not tried: {argument('finetune', False)}"), train
+        if is_stopped:
+            return Networks(untried=("TextCNN",)), train
         allowance = ALLOWANCE_S
         if s.budget_s is not None:
             allowance = (1 - KEPT_BACK) * s.budget_s - self.clock.spent_s

@@ -260,7 +260,10 @@ class TextSource:
     def known(self) -> Embeddings:
         """Vectors of the words of the training texts."""
         if self.embeddings is None:
-            return learn_embeddings(self.tokens)
+            self.progress("learn word vectors", 0, 1)
+            learnt = learn_embeddings(self.tokens)
+            self.progress("learn word vectors", 1, 1)
+            return learnt
         wanted = set(self.vocabulary.words[2:])
         return find_embeddings(self.embeddings, wanted, cache=self.cache, progress=self.progress)
 
@@ -290,7 +293,9 @@ class TextSource:
         if examples is not self.train:
             return self.tfidf(kind).transform([r.text for r in examples])
         if kind not in self._kept:
+            self.progress(f"count {kind}", 0, 1)
             self._kept[kind] = self.tfidf(kind).transform(self.texts)
+            self.progress(f"count {kind}", 1, 1)
         return self._kept[kind]
 
 

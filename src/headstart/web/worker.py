@@ -32,10 +32,18 @@ EVERY_S = 0.2  # between two lines of the same stage
 Tell = Callable[[dict[str, Any]], None]
 
 
+class _Stopped(BaseException):
+    """The page's Stop: it ends the fit, where Ctrl-C would keep what is known so far."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
 def main() -> int:
     """Run the fit that standard input describes; 0 done, 1 failed, 130 stopped."""
     logging.basicConfig(format="headstart: %(message)s", level=logging.WARNING)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell may ignore it
+    signal.signal(signal.SIGINT, _stop)  # a background shell may ignore it
     out = _own_stdout()
     lock = threading.Lock()
 
@@ -62,7 +70,7 @@ def work(task: dict[str, Any], tell: Tell) -> int:
             watch=map_teller(tell),
             **task["settings"],
         )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Stopped):
         tell({"event": "stopped"})
         return 130
     except HeadstartError as error:

@@ -1,0 +1,35 @@
+"""Progress in a log: a line now and then, with the time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from headstart.cli import console
+
+
+def test_progress_bars__tell_of_a_long_stage_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "LINE_EVERY_S", 0.05)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    with console.progress_bars() as progress:
+        progress("cross-validate", 2, 8)
+        progress("count words", 0, 1)
+        time.sleep(0.3)
+        progress("count words", 1, 1)
+        time.sleep(0.3)
+        progress("cross-validate", 8, 8)
+        time.sleep(0.2)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "cross-validate: 8 done"
+    assert "count words: 0 s" in lines  # the innermost stage
+    assert any(line.startswith("cross-validate: 2 of 8 in ") for line in lines)
+
+
+def test_stage_line__tells_the_time_left_from_the_time_spent() -> None:
+    assert console.stage_line("index", 0, 8, 20) == "index: 0 of 8 in 20 s"
+    assert console.stage_line("index", 2, 8, 20) == "index: 2 of 8 in 20 s, about 60 s left"
+    assert console.stage_line("load", 0, 1, 20) == "load: 20 s"
