@@ -74,7 +74,9 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
             view = gr.HTML(elem_id="job")
             stop = gr.Button("Cancel this job", variant="stop", visible=False, elem_id="cancel")
     report = gr.HTML(elem_id="report")
-    seen = gr.State({})
+    # What this page shows, kept by the browser: a State, kept by the server, would count an answer
+    # that the browser dropped (a second click came) as shown.
+    seen = gr.JSON({}, visible=False)
 
     reading = [share, seed, classes_from, merge]
     settings = [backbone, sizes, budget, *reading]
@@ -96,9 +98,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
     tick = _ticker(work, jobs)
     listed.change(None, listed, None, js=REMEMBER)
     listed.change(tick, [listed, seen], [listed, view, stop, report, seen], **quiet())
-    gr.Timer(TICK_S).tick(
-        tick, [listed, seen], [listed, view, stop, report, seen], queue=False, **quiet()
-    )
+    gr.Timer(TICK_S).tick(tick, [listed, seen], [listed, view, stop, report, seen], **quiet())
     page.load(_arrival(jobs), None, listed, **quiet())
 
 
@@ -250,16 +250,17 @@ def _ticker(work: Workspace, jobs: Jobs) -> Callable[..., list[Any]]:
         """What changed since this page last looked."""
         lines, job = _lines(jobs), jobs.get(job_id or "")
         now: dict[str, Any] = {
-            "lines": lines,
+            "lines": [list(line) for line in lines],  # as JSON gives them back
             "job": None if job is None else [job.id, job.version, jobs.n_before(job)],
             "report": job.run if job is not None and job.state == "done" else None,
         }
+        seen = seen or {}
         if now == seen:
             return [gr.skip()] * 5
         # A choice without its job: the server was started anew.
         is_gone = job is None and bool(job_id)
         radio: Any = gr.skip()
-        if lines != seen.get("lines"):
+        if now["lines"] != seen.get("lines"):
             radio = gr.update(choices=lines, visible=bool(lines))
             if is_gone:
                 radio["value"] = None
