@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         significance,
     )
     from headstart.heads.calibration import Pool, Temperature, fit_pool, fit_temperature
+    from headstart.heads.classification import ClassificationMetrics, classification_metrics
     from headstart.heads.folds import stratified_folds
     from headstart.heads.loo import LeaveOneOut, leave_one_out
     from headstart.heads.output_layer import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from headstart.results import Interval
 
 _ROOM = {
+    "ClassificationMetrics": "classification",
     "Interval": "accuracy",
     "LeaveOneOut": "loo",
     "LinearSVM": "svm",
@@ -48,6 +50,7 @@ _ROOM = {
     "accuracy_interval": "accuracy",
     "balanced_accuracy_interval": "accuracy",
     "balanced_recall": "accuracy",
+    "classification_metrics": "classification",
     "cross_validate": "path",
     "fit_output_layer": "output_layer",
     "fit_rows": "output_layer",
@@ -65,6 +68,7 @@ _ROOM = {
 }
 
 __all__ = [
+    "ClassificationMetrics",
     "Interval",
     "LeaveOneOut",
     "LinearSVM",
@@ -77,6 +81,7 @@ __all__ = [
     "accuracy_interval",
     "balanced_accuracy_interval",
     "balanced_recall",
+    "classification_metrics",
     "cross_validate",
     "fit_output_layer",
     "fit_pool",

@@ -124,7 +124,7 @@ def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> Interval:
     90.0 % [82.6, 94.5]
     """
     hits = _as_bool("correct", correct)
-    return _wilson_interval(float(hits.mean()), hits.size, level)
+    return share_interval(float(hits.mean()), hits.size, level)
 
 
 def balanced_accuracy_interval(
@@ -262,7 +262,7 @@ def repeated_accuracy(correct: ArrayLike, level: float = 0.95) -> Interval:
         If ``correct`` is empty or not two-dimensional, or ``level`` lies outside (0, 1).
     """
     hits = _as_table("correct", correct)
-    return _wilson_interval(float(hits.mean()), hits.shape[1], level)
+    return share_interval(float(hits.mean()), hits.shape[1], level)
 
 
 def repeated_difference(
@@ -376,7 +376,7 @@ def _agreeing(low: float, high: float, p_value: float, level: float) -> tuple[fl
     return min(low, 0.0), max(high, 0.0)
 
 
-def _wilson_interval(value: float, n: int, level: float) -> Interval:
+def share_interval(value: float, n: int, level: float) -> Interval:
     """The share `value` of `n` with its interval."""
     centre, half = _wilson(np.array(value), np.array(float(n)), _quantile(level))
     low, high = float(centre - half), float(centre + half)

@@ -1,0 +1,164 @@
+"""Metrics against scikit-learn on random cases, their intervals against the truth by simulation."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from headstart.heads.classification import classification_metrics
+
+
+def _draw(n: int, K: int, strength: float, seed: int, round_to: int | None = None) -> Any:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(K, size=n)
+    Z = rng.normal(size=(n, K))
+    Z[np.arange(n), y] += strength
+    P = np.exp(Z)
+    P /= P.sum(axis=1, keepdims=True)
+    if round_to is not None:  # ties among scores
+        P = np.round(P, round_to) + 1e-3
+        P /= P.sum(axis=1, keepdims=True)
+    return y, P
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(2, 80), K=st.integers(2, 6), strength=st.floats(0, 4), seed=st.integers(0, 999),
+    round_to=st.sampled_from([None, 1]),
+)  # fmt: skip
+def test_classification_metrics__equals_scikit_learn(n, K, strength, seed, round_to) -> None:
+    y, P = _draw(n, K, strength, seed, round_to)
+    names = [f"c{k}" for k in range(K)]
+    labels, predicted = np.array(names)[y], P.argmax(axis=1)
+    found = classification_metrics(labels, P, names, order=names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        precision, recall, f1, _ = sk.precision_recall_fscore_support(
+            y, predicted, average="macro", zero_division=0
+        )
+        assert found.accuracy.value == pytest.approx(sk.accuracy_score(y, predicted))
+        assert found.macro_precision.value == pytest.approx(precision)
+        assert found.macro_recall.value == pytest.approx(recall)
+        assert found.macro_f1.value == pytest.approx(f1)
+        seen = len(np.unique([*y, *predicted]))
+        if seen > 1:
+            assert found.kappa.value == pytest.approx(sk.cohen_kappa_score(y, predicted))
+            quadratic = sk.cohen_kappa_score(
+                y, predicted, weights="quadratic", labels=list(range(K))
+            )
+            assert found.quadratic_kappa is not None
+            assert found.quadratic_kappa.value == pytest.approx(quadratic)
+        assert found.log_loss.value == pytest.approx(sk.log_loss(y, P, labels=list(range(K))))
+        assert found.brier.value == pytest.approx(((P - np.eye(K)[y]) ** 2).sum(axis=1).mean())
+    own = [k for k in range(K) if 0 < (y == k).sum() < n]
+    if own:
+        area = np.mean([sk.roc_auc_score(y == k, P[:, k]) for k in own])
+        average = np.mean([sk.average_precision_score(y == k, P[:, k]) for k in own])
+        assert found.roc_auc is not None
+        assert found.average_precision is not None
+        assert found.roc_auc.value == pytest.approx(area)
+        assert found.average_precision.value == pytest.approx(average)
+    for k, of_class in enumerate(found.classes):
+        assert of_class.n == (y == k).sum()
+        if of_class.f1 is not None:
+            f1_k = sk.f1_score(y == k, predicted == k, zero_division=0)
+            assert of_class.f1.value == pytest.approx(f1_k)
+            assert of_class.f1.low <= of_class.f1.value <= of_class.f1.high
+    for interval in (found.macro_f1, found.kappa, found.log_loss, found.brier, found.ece):
+        assert interval.low <= interval.value <= interval.high
+
+
+def test_classification_metrics__top_k_counts_ties_for_the_model() -> None:
+    y, P = _draw(200, 8, 1.0, 0)
+    names = [str(k) for k in range(8)]
+    found = classification_metrics(y.astype(str), P, names)
+    for k, share in found.top_k.items():
+        assert share.value == pytest.approx(sk.top_k_accuracy_score(y, P, k=k))
+    assert list(found.top_k) == [1, 2, 3, 5]
+    assert found.quadratic_kappa is None
+
+
+@pytest.mark.parametrize(("n", "K", "strength"), [(100, 3, 2.0), (400, 5, 2.5)])
+def test_classification_metrics__intervals_hold_the_truth(n: int, K: int, strength: float) -> None:
+    names = [str(k) for k in range(K)]
+
+    def measure(n: int, seed: int) -> Any:
+        y, P = _draw(n, K, strength, seed)
+        return classification_metrics(y.astype(str), P, names, order=names)
+
+    truth = measure(60_000, 10**6)
+    repeats = [measure(n, seed) for seed in range(100)]
+    for name in (
+        "accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "kappa",
+        "quadratic_kappa", "roc_auc", "average_precision", "log_loss", "brier", "ece",
+    ):  # fmt: skip
+        value = getattr(truth, name).value
+        held = [getattr(m, name).low <= value <= getattr(m, name).high for m in repeats]
+        assert np.mean(held) >= 0.86, name  # 95 % less three standard errors
+
+
+def test_classification_metrics__groups_widen_the_intervals() -> None:
+    rng = np.random.default_rng(0)
+    K, names = 3, ["0", "1", "2"]
+    held, alone = [], []
+    for _ in range(100):
+        groups = np.repeat(np.arange(30), 10)
+        y = np.repeat(rng.integers(K, size=30), 10)
+        Z = np.repeat(rng.normal(size=(30, K)), 10, axis=0) + 0.1 * rng.normal(size=(300, K))
+        Z[np.arange(300), y] += 1.5
+        P = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
+        together = classification_metrics(y.astype(str), P, names, groups=groups).accuracy
+        plain = classification_metrics(y.astype(str), P, names).accuracy
+        assert together.high - together.low >= plain.high - plain.low
+        held.append(together)
+        alone.append(plain)
+    # Two of three classes are beaten by 1.5 with noise of sqrt(2): measured on many groups.
+    Z = rng.normal(size=(200_000, K))
+    Z[:, 0] += 1.5
+    truth = (Z.argmax(axis=1) == 0).mean()
+    assert np.mean([i.low <= truth <= i.high for i in held]) >= 0.86
+    assert np.mean([i.low <= truth <= i.high for i in alone]) < 0.8
+
+
+def test_classification_metrics__reliability_adds_up() -> None:
+    y, P = _draw(500, 4, 2.0, 0)
+    P = P**2 / (P**2).sum(axis=1, keepdims=True)  # the posterior of these draws
+    found = classification_metrics(y.astype(str), P, list("0123"))
+    assert sum(b.n for b in found.reliability) == 500
+    gap = sum(b.n * abs(b.confidence - b.accuracy.value) for b in found.reliability) / 500
+    assert found.ece.value == pytest.approx(gap)
+    sharp = classification_metrics(
+        y.astype(str), P**4 / (P**4).sum(axis=1, keepdims=True), list("0123")
+    )
+    assert sharp.ece.low > 0
+    assert sharp.ece.value > found.ece.value
+
+
+@pytest.mark.parametrize(
+    ("y", "P", "options", "said"),
+    [
+        (["a"], [[0.5, 0.5, 0.0]], {}, "shape"),
+        ([], np.zeros((0, 2)), {}, "at least one"),
+        (["c"], [[0.5, 0.5]], {}, "'c'"),
+        (["a"], [[0.5, 0.5]], {"order": ["a"]}, "each of the 2 classes"),
+        (["a", "b"], [[0.5, 0.5]] * 2, {"groups": [1]}, "one entry an example"),
+    ],
+)
+def test_classification_metrics__refuses(y: Any, P: Any, options: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        classification_metrics(y, P, ["a", "b"], **options)
+
+
+def test_classification_metrics__of_one_example_and_of_one_class() -> None:
+    one = classification_metrics(["a"], [[0.9, 0.1]], ["a", "b"])
+    assert one.roc_auc is None
+    assert (one.log_loss.low, one.log_loss.high) == (0, np.inf)
+    same = classification_metrics(["a"] * 5, [[0.9, 0.1]] * 5, ["a", "b"])
+    assert same.accuracy.value == 1
+    assert same.classes[1].recall is None
