@@ -130,6 +130,8 @@ def finetune(
     arch: options.Arch = None,
     split: options.Split = None,
     split_column: options.SplitColumn = None,
+    group: options.GroupColumn = None,
+    group_by: options.GroupBy = None,
     test_size: options.TestSize = 0.2,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
@@ -192,14 +194,19 @@ def finetune(
         return
     if is_text_table(data, text_column=text):
         require_one("a training on texts")
-        if further or find_rate:
-            option = "--set" if further else "--find-rate"
+        if further or find_rate or group_by is not None:
+            option = "--set" if further else "--find-rate" if find_rate else "--group-by"
             raise InputError(f"{option} is for images, and {data!r} is a table of texts")
         finetune_texts(
             data,
             compare=compare,
             variant=variant,
-            columns=(text, label, split_column),
+            columns={
+                "text_column": text,
+                "label_column": label,
+                "split_column": split_column,
+                "group_column": group,
+            },
             embeddings=embeddings,
             encoder=encoder,
             training={"epochs": epochs, "lr": lr, "optimizer": optimizer, "batch_size": batch_size},
@@ -230,6 +237,8 @@ def finetune(
     given: dict[str, Any] = {
         "split": None if split is None else str(split),
         "split_column": split_column,
+        "group_column": group,
+        "group_by": group_by,
         "test_size": test_size,
         "seed": seed,
         "classes_from": classes_from,

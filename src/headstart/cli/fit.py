@@ -65,6 +65,8 @@ def fit(
     image_column: Annotated[str | None, typer.Option(help="Column of a table: paths.")] = None,
     label_column: options.LabelColumn = None,
     split_column: options.SplitColumn = None,
+    group: options.GroupColumn = None,
+    group_by: options.GroupBy = None,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
@@ -103,6 +105,8 @@ def fit(
 
         headstart fit photos/ --budget 20m
 
+        headstart fit scans/ --group-by 'patient\\d+'
+
         headstart fit scene15/ --split split.csv --out runs/scenes
 
         headstart fit photos/ --weights net.safetensors --arch resnet50
@@ -126,6 +130,8 @@ def fit(
         "image_column": image_column,
         "label_column": label_column,
         "split_column": split_column,
+        "group_column": group,
+        "group_by": group_by,
         "classes_from": classes_from,
         "merge_labels": merge_labels,
         "n_folds": folds,

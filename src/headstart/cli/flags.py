@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import shlex
 from typing import Any
 
 from headstart.errors import one_line, worded
@@ -12,6 +13,7 @@ from headstart.errors import one_line, worded
 FLAGS = {
     "Cs": "--C",
     "budget_s": "--budget",
+    "group_column": "--group",
     "n_folds": "--folds",
     "n_gaussians": "--gaussians",
     "n_images": "--images",
@@ -73,7 +75,7 @@ def as_flag(name: str, value: str | None) -> str:
         return flag
     if given is False:
         return flag.replace("--", "--no-", 1)
-    return f"{flag} {given}"
+    return f"{flag} {shlex.quote(str(given))}"
 
 
 def note_line(note: str) -> str:

@@ -53,6 +53,20 @@ Precision = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best.")]
 
+GroupColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Column of a table whose rows stay together in split and folds: patient, plant, video.",
+    ),
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        help="The same for names of files: a regular expression such as 'patient\\d+'.",
+    ),
+]
 ClassesFrom = Annotated[
     str,
     typer.Option(
@@ -152,6 +166,8 @@ def index_data(
     *,
     split: Path | None = None,
     split_column: str | None = None,
+    group_column: str | None = None,
+    group_by: str | None = None,
     test_size: float = 0.2,
     seed: int = 0,
     classes_from: str = "auto",
@@ -166,6 +182,8 @@ def index_data(
         data,
         split=split,
         split_column=split_column,
+        group_column=group_column,
+        group_by=group_by,
         test_size=test_size,
         seed=seed,
         classes_from=classes_from,

@@ -30,6 +30,7 @@ _FOR_IMAGES = {
     "weights": "--weights",
     "arch": "--arch",
     "image_column": "--image-column",
+    "group_by": "--group-by",
     "classes_from": "--classes-from",
     "precision": "--precision",
 }
@@ -184,7 +185,7 @@ def finetune_texts(
     *,
     compare: str | None,
     variant: str,
-    columns: tuple[str | None, str | None, str | None],
+    columns: Mapping[str, str | None],
     embeddings: str | None,
     encoder: str | None,
     training: Mapping[str, Any],
@@ -211,13 +212,10 @@ def finetune_texts(
     base = TextTraining(**set_up, variant=variant, seed=seeds[0])
     variants = tuple(VARIANTS) if compare else (variant,)
     arms = text_arms(base, variants, encoder=encoder)
-    text, label, split_column = columns
     with progress_bars(quiet=as_json) as progress:
         index = index_texts(
             data,
-            text_column=text,
-            label_column=label,
-            split_column=split_column,
+            **columns,
             test_size=test_size,
             merge_labels=merge_labels,
             seed=seeds[0],

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.data import labels
 from headstart.data.duplicates import find_duplicates
 from headstart.data.factstore import FactStore
 from headstart.data.folders import list_folder
+from headstart.data.groups import groups_by_pattern
 from headstart.data.inspection import Facts, Inspected, inspect_all
 from headstart.data.packed import is_packed
 from headstart.data.records import Index, Quarantined, Record
 from headstart.data.sides import alike_notes, name_val_as_test, with_sides
-from headstart.data.sources import Listing, counted, missing_path, shown, some
+from headstart.data.sources import Listed, Listing, counted, missing_path, shown, some
 from headstart.data.splitfile import apply_split_file
 from headstart.data.tables import SPREADSHEETS, TABLE_SUFFIXES, list_table
 from headstart.data.unpacking import list_packed
-from headstart.errors import DataError
+from headstart.errors import DataError, InputError, argument
 from headstart.home import expand
 from headstart.progress import Progress, silent
 
@@ -32,6 +34,8 @@ def index(
     image_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    group_column: str | None = None,
+    group_by: str | None = None,
     classes_from: str = "auto",
     merge_labels: bool = False,
     cache: str | os.PathLike[str] | None = None,
@@ -57,6 +61,10 @@ def index(
     image_column, label_column, split_column
         Columns of a table, where their names are not among the usual ones. The split column says
         train, val or test in each row; ``"none"``: none does, and a split is made.
+    group_column : str, optional
+        Column of a table that names what must stay together in split and folds: a patient, a plant.
+    group_by : str, optional
+        The same for names: a regular expression (:func:`headstart.data.groups.groups_by_pattern`).
     classes_from
         Which folders name the classes, ``"auto"``, ``"outer"`` or ``"inner"``: see
         :func:`headstart.data.layout.read_layout`.
@@ -88,6 +96,7 @@ def index(
             "image_column": image_column,
             "label_column": label_column,
             "split_column": split_column,
+            "group_column": group_column,
         },
         classes_from,
         progress,
@@ -97,6 +106,8 @@ def index(
         listing.notes += merged
     if split is not None:
         listing = _with_split_file(listing, expand(split))
+    if group_by is not None:
+        listing.items = _grouped(listing.items, group_by, group_column)
     listing.items.sort(key=lambda item: item.name)
     records, facts, quarantine = _read(listing, folder, progress)
     _check_classes(listing, records, quarantine)
@@ -119,19 +130,26 @@ def index(
 def _list(
     path: str,
     cache: Path | None,
-    columns: Mapping[str, str | None],
+    columns: dict[str, str | None],
     classes_from: str,
     progress: Progress,
 ) -> Listing:
-    if is_packed(path):
-        return list_packed(
-            path, cache=cache, classes_from=classes_from, progress=progress, **columns
-        )
+    group = columns.pop("group_column")
     where = expand(path)
     try:
         is_folder, is_file = bool(path) and where.is_dir(), where.is_file()
     except OSError as error:
         raise DataError(f"cannot read {shown(where)}: {error.strerror}") from None
+    packed = is_packed(path)
+    if group is not None and (packed or not is_file):
+        raise InputError(
+            f"{argument('group_column')} {group!r} names a column of a table of paths, and "
+            f"{shown(path)} is not one: give {argument('group_by')}, a pattern over the names"
+        )
+    if packed:
+        return list_packed(
+            path, cache=cache, classes_from=classes_from, progress=progress, **columns
+        )
     if is_folder:
         return list_folder(where.resolve(), classes_from=classes_from)
     if is_file:
@@ -144,7 +162,7 @@ def _list(
                 f"{shown(where)} is a file but no table: expected a folder of class folders, or a "
                 ".csv, .tsv, .txt or .parquet file"
             )
-        return list_table(where, **columns)
+        return list_table(where, **columns, group_column=group)
     from headstart.data.named import list_named, names_a_set, set_names
 
     if names_a_set(path):
@@ -158,6 +176,16 @@ def _with_split_file(listing: Listing, split: Path) -> Listing:
 
         return apply_split_file(listing, split, same_name=canonical_name)
     return apply_split_file(listing, split)
+
+
+def _grouped(items: Sequence[Listed], group_by: str, group_column: str | None) -> list[Listed]:
+    if group_column is not None:
+        raise InputError(
+            f"{argument('group_column')} and {argument('group_by')} both say what belongs together: "
+            "give one of them"
+        )
+    groups = groups_by_pattern([item.name for item in items], group_by)
+    return [replace(item, group=group) for item, group in zip(items, groups, strict=True)]
 
 
 def _read(
@@ -183,6 +211,7 @@ def _read(
                     width=seen.facts.width,
                     height=seen.facts.height,
                     split=item.split,
+                    group=item.group,
                 )
             )
         if done % 64 == 0 or done == len(items):

@@ -29,12 +29,15 @@ class Example:
         SHA-256 of the bytes, 64 hexadecimal digits.
     split
         ``"train"``, ``"val"``, ``"test"``, or ``""`` before a split is made.
+    group
+        What a split and the folds keep together: a patient, a plant, a camera; ``""`` for none.
     """
 
     name: str
     label: str
     digest: str
     split: str
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,6 +215,7 @@ class Examples(Generic[R]):
             "source": self.source,
             "n_quarantined": len(self.quarantine),
             "split_made": self.split_made,
+            "n_groups": len({r.group for r in self.records if r.group}),
             "classes": [
                 {"class": c, **{f"n_{s}": n for s, n in by.items()}}
                 for c, by in self.counts().items()

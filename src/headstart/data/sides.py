@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from headstart.data.groups import group_notes
 from headstart.data.labels import twin_hint
 from headstart.data.records import DuplicateGroup, Example, Examples, R
 from headstart.data.sources import counted, shown, some
@@ -35,6 +36,7 @@ def with_sides(found: S, *, test_size: float, seed: int, noun: str = "image") ->
     DataError
         There is no training side, or a class is missing from it.
     """
+    found = replace(found, notes=(*found.notes, *group_notes(found.records)))
     splits = {r.split for r in found.records}
     if splits == {""} or splits == {"train"}:
         made, more = _make_sides(found, test_size, seed, noun)

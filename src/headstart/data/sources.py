@@ -41,6 +41,7 @@ class Listed:
     name: str
     label: str
     split: str = ""
+    group: str = ""
 
 
 @dataclass(slots=True)

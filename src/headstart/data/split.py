@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from headstart.data.duplicates import merge_groups
+from headstart.data.groups import together
 from headstart.data.labels import twin_hint
 from headstart.data.records import DuplicateGroup, Example
 from headstart.data.sources import shown
@@ -30,7 +31,7 @@ def make_split(
     Parameters
     ----------
     records
-        Usable and labelled.
+        Usable and labelled. Those of one ``group`` go to one side.
     duplicates
         Exact and near groups by name; a group goes to one side whole.
     test_size
@@ -51,7 +52,7 @@ def make_split(
     ------
     DataError
         Where a class cannot be on both sides: it has one image, or all its images are duplicates
-        of each other.
+        of each other, or of one group.
     """
     if not 0 < test_size < 1:
         raise DataError(f"test_size must lie between 0 and 1, not {test_size!r}; 0.2 is usual")
@@ -66,6 +67,8 @@ def make_split(
         if all(tested[c] + n <= target[c] for c, n in labels.items()):
             chosen.add(g)
             tested.update(labels)
+    if any(r.group for r in records):
+        _fill_up(groups, target, sizes, tested, chosen)
     _give_untested_a_group(groups, sizes, tested, chosen, noun)
     return {
         name: "test" if g in chosen else "train" for g in groups.order for name in groups.names[g]
@@ -82,8 +85,8 @@ class _Groups:
         copies: dict[str, list[str]] = defaultdict(list)
         for record in records:
             copies[record.digest].append(record.name)
-        together = [g.names for g in duplicates] + list(copies.values())
-        self.names = merge_groups(together, list(of))
+        kept = [g.names for g in duplicates] + list(copies.values()) + together(records)
+        self.names = merge_groups(kept, list(of))
         self.labels = [Counter(of[name].label for name in names) for names in self.names]
         digests = [sorted(of[name].digest for name in names) for names in self.names]
 
@@ -109,11 +112,37 @@ def _check_classes(records: Sequence[Example], groups: _Groups, noun: str) -> No
                 f"class {named} has one {noun} ({first}) and cannot be trained and tested: "
                 f"add {noun}s to it or remove the class.{twin}"
             )
+        units = {r.group for r in records if r.label == label}
+        if units != {""}:
+            raise DataError(
+                f"class {named} has its {len(names)} {noun}s in one group ({shown(min(units), 60)}, and "
+                "those that share copies with it) and cannot be trained and tested: give smaller "
+                "groups, remove the class, or give a split of your own"
+            )
         raise DataError(
             f"class {named} has {len(names)} {noun}s that are all copies of one {noun} "
             f"({first}, ...) and cannot be trained and tested: add other {noun}s, remove the "
             "class, or give a split of your own"
         )
+
+
+def _fill_up(
+    groups: _Groups,
+    target: Mapping[str, int],
+    sizes: Mapping[str, int],
+    tested: Counter[str],
+    chosen: set[int],
+) -> None:
+    """Take more groups while the test side comes nearer to its target: groups may be large."""
+    for g in groups.order:
+        labels = groups.labels[g]
+        if g in chosen or any(tested[c] + n >= sizes[c] for c, n in labels.items()):
+            continue
+        before = sum(abs(target[c] - tested[c]) for c in labels)
+        after = sum(abs(target[c] - tested[c] - n) for c, n in labels.items())
+        if after < before:
+            chosen.add(g)
+            tested.update(labels)
 
 
 def _give_untested_a_group(

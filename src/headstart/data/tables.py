@@ -50,6 +50,23 @@ LABEL_NAMES = [
     "y",
 ]
 SPLIT_NAMES = ["split", "set", "subset", "fold", "partition", "phase", "usage"]
+GROUP_NAMES = [
+    "group",
+    "patient",
+    "patient_id",
+    "subject",
+    "subject_id",
+    "specimen",
+    "plant",
+    "animal",
+    "video",
+    "camera",
+    "site",
+    "session",
+    "author",
+    "conversation",
+]
+"""Usual names of columns whose examples belong on one side of a split."""
 NO_COLUMN = ("", "none")
 """What takes no column for the split."""
 
@@ -94,6 +111,7 @@ class Columns:
     image: int
     label: int
     split: int
+    group: int = -1
 
 
 def read_table(path: Path) -> Table:
@@ -119,6 +137,7 @@ def find_columns(
     image_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    group_column: str | None = None,
     need_label: bool = True,
 ) -> Columns:
     """Which column is which: by the name asked for, a usual name, or the looks of the rows."""
@@ -128,6 +147,7 @@ def find_columns(
             (argument("image_column"), image_column),
             (argument("label_column"), label_column),
             (argument("split_column"), named),
+            (argument("group_column"), group_column),
         ):
             if name is not None:
                 raise DataError(
@@ -144,6 +164,7 @@ def find_columns(
         image=find_column(table, image_column, IMAGE_NAMES, "image"),
         label=find_column(table, label_column, LABEL_NAMES, label_role),
         split=split,
+        group=find_group(table, group_column),
     )
 
 
@@ -153,6 +174,7 @@ def list_table(
     image_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    group_column: str | None = None,
 ) -> Listing:
     """The images a table names; relative paths start at the table's own folder.
 
@@ -167,7 +189,11 @@ def list_table(
     """
     table = read_table(path)
     columns = find_columns(
-        table, image_column=image_column, label_column=label_column, split_column=split_column
+        table,
+        image_column=image_column,
+        label_column=label_column,
+        split_column=split_column,
+        group_column=group_column,
     )
     images = [clean_name(name) for name in table.column(columns.image)]
     labels = table.column(columns.label) if columns.label >= 0 else [_parent(n) for n in images]
@@ -180,11 +206,46 @@ def list_table(
     files, note = find_files(root, images, table)
     refuse_twice(table, files)
     items = [
-        Listed(_under(root, file), file, label, split)
-        for file, label, split in zip(files, labels, splits, strict=True)
+        Listed(_under(root, file), file, label, split, group)
+        for file, label, split, group in zip(
+            files, labels, splits, group_cells(table, columns.group), strict=True
+        )
     ]
     source = "table" if columns.label >= 0 else "split file"
     return Listing(root, source, items, notes=notes + ([note] if note else []))
+
+
+def find_group(table: Table, asked: str | None) -> int:
+    """Position of the column of groups that was asked for; -1 where none was.
+
+    Raises
+    ------
+    DataError
+        The table does not have it.
+    """
+    if asked is None:
+        return -1
+    return find_column(table, asked, GROUP_NAMES, "group", argument("group_column"))
+
+
+def group_cells(table: Table, column: int) -> list[str]:
+    """The group of each row, ``""`` where there is no column of groups.
+
+    Raises
+    ------
+    DataError
+        A row does not name its group.
+    """
+    if column < 0:
+        return [""] * len(table.rows)
+    cells = table.column(column)
+    for row, cell in enumerate(cells):
+        if not cell:
+            raise DataError(
+                f"{_at(table, row)}: column {shown(table.header[column], 60)} is empty: name the group "
+                "in every row"
+            )
+    return cells
 
 
 def find_split(table: Table, asked: str | None, option: str = argument("split_column")) -> int:
@@ -229,6 +290,14 @@ def notes_on_columns(
                 f"column {shown(name, 60)} holds numbers of folds, not train, val or test: it is not "
                 "used"
             )
+    for at, name in enumerate(table.header):
+        if columns.group < 0 and usual_form(name) in GROUP_NAMES and at != columns.label:
+            n = len(set(table.column(at)))
+            if 1 < n < len(table.rows):
+                found.append(
+                    f"column {shown(name, 60)} may name groups ({n:,} of them) that belong on one side "
+                    f"of the split: {argument('group_column', name)} keeps them together"
+                )
     others = [h for h in table.header if usual_form(h) in LABEL_NAMES]
     if label is None and columns.label >= 0 and len(others) > 1:
         taken = table.header[columns.label]

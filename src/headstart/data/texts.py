@@ -21,12 +21,14 @@ from headstart.data.tables import (
     Columns,
     Table,
     find_column,
+    find_group,
     find_split,
+    group_cells,
     notes_on_columns,
     split_words,
 )
 from headstart.data.texttables import TEXT_NAMES, TEXT_SUFFIXES, at, looks_like_texts, read_texts
-from headstart.errors import DataError, argument
+from headstart.errors import DataError, InputError, argument
 from headstart.home import expand
 from headstart.progress import Progress, silent
 
@@ -112,6 +114,7 @@ def index_texts(
     text_column: str | None = None,
     label_column: str | None = None,
     split_column: str | None = None,
+    group_column: str | None = None,
     merge_labels: bool = False,
     test_size: float = 0.2,
     seed: int = 0,
@@ -128,6 +131,8 @@ def index_texts(
     text_column, label_column, split_column
         Columns, where their names are not among the usual ones. A split column says train, val or
         test in each row; ``"none"``: none does, and a split is made.
+    group_column
+        Column that names what must stay together in split and folds: an author, a conversation.
     merge_labels
         As for :func:`headstart.data.index`.
     test_size
@@ -153,9 +158,14 @@ def index_texts(
 
     where = expand(path)
     if not where.exists() and names_a_text_set(str(path)):
+        if group_column is not None:
+            raise InputError(
+                f"{argument('group_column')} {group_column!r} names a column of a table, and {path} is "
+                "a named set"
+            )
         found = list_text_set(str(path), cache=cache, progress=progress)
     else:
-        found = _read(where, text_column, label_column, split_column)
+        found = _read(where, text_column, label_column, split_column, group_column)
     read, notes = list(found.records), list(found.notes)
     if merge_labels:
         read, merged = labels.merge_labels(read, "text")
@@ -167,11 +177,11 @@ def index_texts(
     return with_sides(named, test_size=test_size, seed=seed, noun="text")
 
 
-def make_record(text: str, label: str, name: str, split: str = "") -> TextRecord:
+def make_record(text: str, label: str, name: str, split: str = "", group: str = "") -> TextRecord:
     """A record with the digest of its text."""
     clean = text.strip()
     digest = hashlib.sha256(clean.encode()).hexdigest()
-    return TextRecord(name=name, label=label, digest=digest, split=split, text=clean)
+    return TextRecord(name=name, label=label, digest=digest, split=split, group=group, text=clean)
 
 
 def find_copies(records: Sequence[TextRecord]) -> tuple[DuplicateGroup, ...]:
@@ -197,7 +207,9 @@ def _group(records: Iterable[TextRecord], kind: Any) -> DuplicateGroup:
     )
 
 
-def _read(path: Path, text: str | None, label: str | None, split: str | None) -> TextIndex:
+def _read(
+    path: Path, text: str | None, label: str | None, split: str | None, group: str | None
+) -> TextIndex:
     if not path.exists():
         from headstart.data.textsets import text_set_names
 
@@ -226,7 +238,8 @@ def _read(path: Path, text: str | None, label: str | None, split: str | None) ->
         )
     _require_full(table, at_text)
     _require_full(table, at_label)
-    columns = Columns(image=-1, label=at_label, split=at_split)
+    at_group = find_group(table, group)
+    columns = Columns(image=-1, label=at_label, split=at_split, group=at_group)
     notes = [*table.notes, *notes_on_columns(table, columns, label, split, argument("label"))]
     notes += _check_labels(table, at_label)
     if table.encoding == "utf-16":
@@ -234,7 +247,14 @@ def _read(path: Path, text: str | None, label: str | None, split: str | None) ->
     splits = [""] * len(table.rows)
     if at_split >= 0 and any(table.column(at_split)):
         splits = split_words(table, at_split, table.places)
-    cells = zip(table.column(at_text), table.column(at_label), table.places, splits, strict=True)
+    cells = zip(
+        table.column(at_text),
+        table.column(at_label),
+        table.places,
+        splits,
+        group_cells(table, at_group),
+        strict=True,
+    )
     return TextIndex(
         root=path.resolve(),
         source="table of texts",

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.duplicates import merge_groups
+from headstart.data.groups import together
 from headstart.data.records import Example, Examples, R
 
 
@@ -16,7 +18,14 @@ def training_records(index: Examples[R]) -> tuple[R, ...]:
 
 
 def duplicate_groups(index: Examples[R], records: Sequence[Example]) -> NDArray[np.int64]:
-    """A group number for each record; duplicates share one, so that no fold splits them."""
+    """A number for each record that duplicates, and the examples of a group, share."""
+    if any(r.group for r in records):
+        names = [r.name for r in records]
+        known = set(names)
+        copies = [[name for name in g.names if name in known] for g in index.duplicates]
+        merged = merge_groups([*filter(None, copies), *together(records)], names)
+        number_of = {name: number for number, members in enumerate(merged) for name in members}
+        return np.array([number_of[name] for name in names], dtype=np.int64)
     of_name: dict[str, int] = {}
     for number, group in enumerate(index.duplicates):
         for name in group.names:

@@ -56,6 +56,8 @@ class Images(Kind):
             image_column=s.image_column,
             label_column=s.label_column,
             split_column=s.split_column,
+            group_column=s.group_column,
+            group_by=s.group_by,
             classes_from=s.classes_from,
             merge_labels=s.merge_labels,
             cache=self.cache,

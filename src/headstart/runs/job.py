@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import training_records
 from headstart.finetune.stopping import held_interrupt
+from headstart.data.groups import require_enough_groups
 from headstart.probe import training_folds
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.folder import write_json
@@ -100,6 +101,7 @@ class Job:
         # More to learn from, where one training is all there is.
         s = self.kind.settings
         n_folds = 10 if self.kind.asked is not None and len(train) >= MANY_IMAGES else s.n_folds
+        require_enough_groups(train, n_folds)
         return training_folds(index, train, n_folds=n_folds, seed=s.seed)
 
     def _refit(

@@ -80,7 +80,7 @@ def command(settings: Settings) -> str:
     """The command line that repeats the fit."""
     defaults = type(settings)(data="")
     words = ["headstart", "fit", settings.data]
-    names = {"budget_s": "budget", "n_folds": "folds", "Cs": "C"}
+    names = {"budget_s": "budget", "n_folds": "folds", "Cs": "C", "group_column": "group"}
     for field, value in settings.to_dict().items():
         if field == "data" or value == getattr(defaults, field):
             continue

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
+from headstart.data.groups import compile_pattern
 from headstart.errors import InputError, argument, did_you_mean
 from headstart.heads.costs import COSTS
 
@@ -28,6 +29,8 @@ class Settings:
         Folder, table or name of a data set.
     split_column : str, optional
         Column of a table that says train, val or test; ``"none"``: no column does, and a split is made.
+    group_column : str, optional
+        Column of a table that names what the split and the folds keep together: a patient, a plant.
     test_size : float in (0, 1), default 0.2
         Share held out, where the data have no split of their own.
     budget_s : float, optional
@@ -53,6 +56,7 @@ class Settings:
 
     data: str
     split_column: str | None = None
+    group_column: str | None = None
     test_size: float = 0.2
     budget_s: float | None = None
     finetune: bool = True
@@ -99,6 +103,9 @@ class FitSettings(Settings):
         A split file.
     image_column, label_column : str, optional
         Columns of a table.
+    group_by : str, optional
+        What the split and the folds keep together, as a regular expression over the names: see
+        :func:`headstart.data.groups.groups_by_pattern`.
     classes_from : {"auto", "outer", "inner"}, default "auto"
         Which folders name the classes: see :func:`headstart.data.layout.read_layout`.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
@@ -119,12 +126,15 @@ class FitSettings(Settings):
     split: str | None = None
     image_column: str | None = None
     label_column: str | None = None
+    group_by: str | None = None
     classes_from: str = "auto"
     precision: str = "auto"
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
         require_layout(self.classes_from)
+        if self.group_by is not None:
+            compile_pattern(self.group_by)
         require(
             self.precision in PRECISIONS,
             argument("precision"),

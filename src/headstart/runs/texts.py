@@ -53,6 +53,7 @@ class Texts(Kind):
             text_column=s.text,
             label_column=s.label,
             split_column=s.split_column,
+            group_column=s.group_column,
             merge_labels=s.merge_labels,
             test_size=s.test_size,
             seed=s.seed,
