@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import training_records
-from headstart.finetune.stopping import held_interrupt
 from headstart.data.groups import require_enough_groups
+from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.folder import write_json
+from headstart.runs.leaks import with_leaks
 from headstart.runs.measure import Task, Watch, measure, unwatched
 from headstart.runs.metrics import Results, metrics
 from headstart.runs.predictions import write_test_predictions
@@ -83,7 +84,7 @@ class Job:
         untried = [*map(str, measured.untried), *networks.untried]
         with clock.timed("refit"), _held(not untried) as is_stopped:
             candidates = measured.candidates + networks.candidates
-            results = self._refit(index, task, candidates, networks, train_network)
+            results = with_leaks(self._refit(index, task, candidates, networks, train_network))
         if (untried or is_stopped()) and kind.asked is not None:
             raise KeyboardInterrupt  # what was asked for cannot be had
         if kind.tries_finetuning and (untried or is_stopped()):
