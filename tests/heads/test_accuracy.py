@@ -270,3 +270,27 @@ def test_balanced_recall__of_several_is_the_mean() -> None:
     right = np.array([[True, True, False], [True, False, True]])
     each = [balanced_recall(truth, r).value for r in right]
     assert balanced_recall(truth, right.mean(axis=0)).value == pytest.approx(np.mean(each))
+
+
+def test_accuracy_interval__of_groups_holds_the_accuracy_on_new_groups() -> None:
+    rng = np.random.default_rng(0)
+    held: dict[str, list[bool]] = {"groups": [], "alone": []}
+    for _ in range(300):
+        shares = rng.beta(4, 1, size=20)  # of each group, mean 0.8
+        correct = (rng.random((20, 10)) < shares[:, None]).ravel()
+        groups = np.repeat(np.arange(20), 10)
+        for name, units in (("groups", groups), ("alone", None)):
+            low, high = list(accuracy_interval(correct, groups=units))[1:]
+            held[name].append(low <= 0.8 <= high)
+    assert np.mean(held["groups"]) >= 0.9
+    assert np.mean(held["groups"]) > np.mean(held["alone"]) + 0.05
+
+
+def test_accuracy_interval__heeds_no_few_groups_and_no_groups_of_one() -> None:
+    correct = np.array([True] * 30 + [False] * 10)
+    plain = accuracy_interval(correct)
+    assert accuracy_interval(correct, groups=np.arange(40) // 10) == plain
+    alone = accuracy_interval(correct, groups=np.arange(40))
+    assert alone.high - alone.low == pytest.approx(plain.high - plain.low, rel=0.02)
+    with pytest.raises(ValueError, match="length"):
+        accuracy_interval(correct, groups=[1])

@@ -22,6 +22,8 @@ MOST_BEHIND = 0.01 + 1e-9
 N_PULL = 2
 # Ends of intervals that differ from the null value by less than this do so by rounding alone.
 ROUNDING = 1e-12
+# Groups fewer than these say too little of how much groups differ.
+FEW_GROUPS = 10
 
 
 class PairedDifference(Difference, frozen=True):
@@ -99,8 +101,15 @@ def significance(difference: Interval | Sequence[float | None], *, null: float =
     return "significant" if is_significant(difference, null=null) else "not significant"
 
 
-def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> Interval:
+def accuracy_interval(
+    correct: ArrayLike, level: float = 0.95, groups: ArrayLike | None = None
+) -> Interval:
     """The share of true entries, with the interval of Wilson (1927).
+
+    With groups, the number of samples is divided by the design effect (Kish 1965, Survey Sampling,
+    section 8.2): the variance of the share between groups over that of independent samples, but at
+    least 1. Groups are then what there could be more of: new patients rather than new images of the
+    same ones.
 
     Parameters
     ----------
@@ -108,6 +117,9 @@ def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> Interval:
         Whether each prediction was right.
     level : float in (0, 1), default=0.95
         Coverage.
+    groups : array-like, shape (n_samples,), optional
+        Samples that are not independent of one another share a value. Fewer than
+        :data:`FEW_GROUPS` groups say too little of their spread, and are not heeded.
 
     Returns
     -------
@@ -116,7 +128,7 @@ def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> Interval:
     Raises
     ------
     ValueError
-        If ``correct`` is empty or ``level`` lies outside (0, 1).
+        If ``correct`` is empty, ``level`` lies outside (0, 1), or the lengths differ.
 
     Examples
     --------
@@ -124,7 +136,25 @@ def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> Interval:
     90.0 % [82.6, 94.5]
     """
     hits = _as_bool("correct", correct)
-    return share_interval(float(hits.mean()), hits.size, level)
+    share = float(hits.mean())
+    return share_interval(share, hits.size / _design_effect(hits, groups), level)
+
+
+def _design_effect(hits: NDArray[np.bool_], groups: ArrayLike | None) -> float:
+    """Variance of the share between groups over that of independent samples, at least 1."""
+    if groups is None:
+        return 1.0
+    units = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    if units.size != hits.size:
+        raise ValueError(f"correct and groups differ in length: {hits.size} and {units.size}")
+    sizes = np.bincount(units)
+    independent = float(hits.mean() * (1 - hits.mean())) / hits.size
+    if len(sizes) < FEW_GROUPS or independent == 0:
+        return 1.0
+    residuals = np.bincount(units, weights=hits) - hits.mean() * sizes
+    n = len(sizes)
+    between = n / (n - 1) * float((residuals**2).sum()) / hits.size**2
+    return max(1.0, between / independent)
 
 
 def balanced_accuracy_interval(
@@ -376,7 +406,7 @@ def _agreeing(low: float, high: float, p_value: float, level: float) -> tuple[fl
     return min(low, 0.0), max(high, 0.0)
 
 
-def share_interval(value: float, n: int, level: float) -> Interval:
+def share_interval(value: float, n: float, level: float) -> Interval:
     """The share `value` of `n` with its interval."""
     centre, half = _wilson(np.array(value), np.array(float(n)), _quantile(level))
     low, high = float(centre - half), float(centre + half)

@@ -17,7 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from headstart.heads.accuracy import accuracy_interval, balanced_accuracy_interval, share_interval
+from headstart.heads.accuracy import (
+    FEW_GROUPS,
+    accuracy_interval,
+    balanced_accuracy_interval,
+    share_interval,
+)
 from headstart.results import Interval
 
 N_PARTS = 25
@@ -143,7 +148,8 @@ def classification_metrics(
     order : sequence of str, optional
         The classes from the lowest to the highest grade, for the kappa with quadratic weights.
     groups : array-like, shape (n_samples,), optional
-        Examples that are not independent of one another: patients, films.
+        Examples that are not independent of one another: patients, films. As of
+        :func:`headstart.heads.accuracy_interval`, fewer than ten groups are not heeded.
     level : float in (0, 1), default=0.95
         Coverage of the intervals.
 
@@ -194,9 +200,7 @@ def classification_metrics(
     errors = jackknife(lambda keep: np.array([_ece(confidence, right, is_in, keep)]))
     means = jackknife(lambda keep: np.array([losses[keep].mean(), squares[keep].mean()]))
     # A jackknife of what never varies gives zero; the noise of accuracy is the least there is.
-    accuracy = (
-        _of_groups(jackknife, right) if groups is not None else accuracy_interval(right, level)
-    )
+    accuracy = accuracy_interval(right, level, groups)
     share = _at_least(accuracy)
     reliability = _reliability(confidence, right, is_in, level)
     every = np.arange(1, 1 + min(5, K - 1))
@@ -218,7 +222,9 @@ def classification_metrics(
         log_loss=_estimate(means[0], 0, np.inf),
         brier=_estimate(means[1], 0, 2),
         ece=_calibration_interval(errors[0], reliability),
-        top_k={int(k): accuracy_interval(place < k, level) for k in every if k in (1, 2, 3, 5)},
+        top_k={
+            int(k): accuracy_interval(place < k, level, groups) for k in every if k in (1, 2, 3, 5)
+        },
         reliability=tuple(reliability),
         classes=tuple(_of_classes(confusion(np.ones(n, dtype=bool)), names, areas[:, :, 0], level)),
     )
@@ -288,6 +294,8 @@ def _parts(n: int, groups: ArrayLike | None) -> NDArray[np.int64]:
     units = units.reshape(-1)
     if len(units) != n:
         raise ValueError(f"groups must have one entry an example, {n}; got {len(units)}")
+    if units.max() + 1 < FEW_GROUPS:
+        units = np.arange(n)
     n_units = int(units.max()) + 1
     dealt = np.random.default_rng(0).permutation(n_units) % min(N_PARTS, n_units)
     return dealt[units].astype(np.int64)
@@ -451,12 +459,6 @@ def _area_interval(spread: Spread, n: int, level: float) -> Interval | None:
         share = share_interval(value, n, level)
         low, high = min(low, share.low), max(high, share.high)
     return _interval((value, low, high))
-
-
-def _of_groups(jackknife: _Jackknife, right: NDArray[np.bool_]) -> Interval:
-    """Accuracy of new groups, at least as wide as of independent examples."""
-    [spread] = jackknife(lambda keep: np.array([right[keep].mean()]))
-    return _at_least(accuracy_interval(right))(spread)
 
 
 def _at_least(accuracy: Interval) -> Callable[[Spread], Interval]:

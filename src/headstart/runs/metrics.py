@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.groups import n_groups
 from headstart.data.sources import counted, some
 from headstart.errors import argument
 from headstart.heads import (
     Interval,
     accuracy_interval,
     balanced_accuracy_interval,
+    classification_metrics,
     paired_difference,
 )
+from headstart.results import encode
 from headstart.runs.choose import FEW, RULE, RULE_OF_FEW, has_few
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.folder import SCHEMA
@@ -25,7 +29,7 @@ from headstart.runs.outcome import Finetuning, as_json
 from headstart.runs.sentence import detail, sentence
 
 if TYPE_CHECKING:
-    from headstart.data.records import Examples
+    from headstart.data.records import Example, Examples
     from headstart.probe.judging import Scores
     from headstart.probe.rules import Choice
     from headstart.runs.choose import Candidate
@@ -150,7 +154,7 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
         },
         "test": _test(results) if results.test else None,
         "cv": {
-            "accuracy": as_json(_cross_validated(chosen)),
+            "accuracy": as_json(_cross_validated(chosen, _training_groups(results))),
             "balanced_accuracy": as_json(
                 balanced_accuracy_interval(*_cross_validated_classes(results))
                 if judged.any()
@@ -162,6 +166,7 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
         "resolutions": list(dict.fromkeys(c.blocks.resolution_label for c in results.candidates)),
         "classes": list(classes),
         **_by_class(results, *_judged(results)),
+        "metrics": _every_metric(results),
         "finetuning": results.finetuning.to_dict(classes) if results.finetuning else None,
         "mistakes": mistakes(results.test, results.final.probabilities, classes),
         "suspicious": suspicious_labels(suspects, results.final.out_of_fold[judged], classes),
@@ -180,7 +185,8 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
 def answer(results: Results) -> str:
     """The sentence that matters."""
     here, there, where = _recognised(results)
-    accuracy, difference = accuracy_interval(here), paired_difference(here, there)
+    accuracy = accuracy_interval(here, groups=groups_of(_judged_examples(results)))
+    difference = paired_difference(here, there)
     if results.finetuning is not None and results.finetuning.won:
         svm = results.chosen.blocks.tap_label
         return sentence(
@@ -319,9 +325,11 @@ def cost_notes(tried: Sequence[float], scores: Scores) -> list[str]:
     ]
 
 
-def _cross_validated(candidate: Candidate) -> Interval:
+def _cross_validated(candidate: Candidate, groups: Sequence[str] | None) -> Interval:
     """Accuracy of the examples that could be judged; anything from 0 to 1 where none could."""
-    return accuracy_interval(candidate.correct) if candidate.judged.any() else UNKNOWN
+    if not candidate.judged.any():
+        return UNKNOWN
+    return accuracy_interval(candidate.correct, groups=groups)
 
 
 def _test(results: Results) -> dict[str, Any]:
@@ -333,12 +341,12 @@ def _test(results: Results) -> dict[str, Any]:
     top5 = None
     if len(classes) > 10:
         among = (np.argsort(-P, axis=1)[:, :5] == truth[:, None]).any(axis=1)
-        top5 = as_json(accuracy_interval(among))
+        top5 = as_json(accuracy_interval(among, groups=groups_of(results.test)))
     clean = _unduplicated(results)
     own = P[np.arange(len(y)), truth]
     return {
         "n": len(y),
-        "accuracy": as_json(accuracy_interval(final.correct)),
+        "accuracy": as_json(accuracy_interval(final.correct, groups=groups_of(results.test))),
         "balanced_accuracy": as_json(
             balanced_accuracy_interval(y, np.array(classes)[P.argmax(axis=1)])
         ),
@@ -375,7 +383,7 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
         "C": _cost(c),
         "n_features": c.scores.n_features,
         "macs": c.macs,
-        "cv": as_json(_cross_validated(c)),
+        "cv": as_json(_cross_validated(c, _training_groups(results))),
         "cv_by_C": list(c.scores.accuracy_by_C),
         "difference": as_json(choice.differences[i]),
         "tie": choice.ties[i] and not c.scores.is_screened,
@@ -383,7 +391,9 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
         "chosen": i == choice.chosen,
         "best": i == choice.best,
         "baseline": i == results.baseline,
-        "test": as_json(accuracy_interval(tested.correct)) if tested and scored else None,
+        "test": as_json(accuracy_interval(tested.correct, groups=groups_of(results.test)))
+        if tested and scored
+        else None,
     }
 
 
@@ -394,6 +404,50 @@ def _cross_validated_classes(results: Results) -> tuple[NDArray[np.str_], NDArra
         results.chosen.scores.decisions.argmax(axis=1)
     ]
     return truth[results.judged], predicted[results.judged]
+
+
+def groups_of(examples: Sequence[Example]) -> list[str] | None:
+    """The group of each example; None where the data have no groups."""
+    return [r.group for r in examples] if n_groups(examples) else None
+
+
+def _training_groups(results: Results) -> list[str] | None:
+    """Of the training examples that cross-validation could judge."""
+    judged = results.judged
+    return groups_of([r for r, is_judged in zip(results.train, judged, strict=True) if is_judged])
+
+
+def _judged_examples(results: Results) -> Sequence[Example]:
+    """The examples that the figures speak of, in the order of their scores."""
+    if results.judged_on == "test":
+        return results.test
+    if results.judged_on == "validation" and results.finetuning is not None:
+        compared = results.finetuning.comparison
+        return compared.records if compared is not None else ()
+    return [r for r, is_judged in zip(results.train, results.judged, strict=True) if is_judged]
+
+
+def _every_metric(results: Results) -> dict[str, Any] | None:
+    """What `headstart.heads.classification_metrics` says of the examples judged on, classes aside."""
+    examples = _judged_examples(results)
+    if not examples:
+        return None
+    if results.judged_on == "test":
+        P = results.final.probabilities
+    elif results.judged_on == "validation" and results.finetuning is not None:
+        assert results.finetuning.comparison is not None
+        P = results.finetuning.comparison.probabilities
+    else:
+        P = results.final.out_of_fold[results.judged]
+    found = classification_metrics(
+        [r.label for r in examples],
+        P,
+        results.final.model.classes,
+        groups=groups_of(examples),
+    )
+    said: dict[str, Any] = json.loads(encode(found))
+    del said["classes"]
+    return {"split": results.judged_on, **said}
 
 
 def _judged(results: Results) -> tuple[NDArray[np.str_], NDArray[np.str_]]:

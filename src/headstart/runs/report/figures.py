@@ -27,6 +27,7 @@ def figures(metrics: Metrics) -> dict[str, Markup]:
         "differences": differences,
         "curve": curve,
         "confusion": confusion,
+        "reliability": reliability,
         "sizes": sizes,
         "learning": learning,
     }
@@ -128,6 +129,40 @@ def confusion(metrics: Metrics) -> str:
         name="figure-confusion",
         title=f"Confusion matrix of {len(classes)} classes",
         description=f"Most frequent: {said}." if said else "Nothing was put in a wrong class.",
+    )
+
+
+def reliability(metrics: Metrics) -> str | None:
+    """Share that is right against the probability that was given; None without metrics."""
+    bins = (metrics.get("metrics") or {}).get("reliability", ())
+    if len(bins) < 2:
+        return None
+    x = [100 * b["confidence"] for b in bins]
+    y = [100 * b["accuracy"]["value"] for b in bins]
+    low = max(0.0, min(*x, *(100 * b["accuracy"]["low"] for b in bins)) - 2)
+    return plots.line_plot(
+        [
+            plots.Line(
+                label="measured",
+                x=x,
+                y=y,
+                low=[100 * b["accuracy"]["low"] for b in bins],
+                high=[100 * b["accuracy"]["high"] for b in bins],
+            ),
+            plots.Line(
+                label="perfectly calibrated",
+                x=[low, 100],
+                y=[low, 100],
+                is_faint=True,
+                has_points=False,
+            ),
+        ],
+        name="figure-reliability",
+        title="Share that is right against the probability given",
+        description="; ".join(f"{a:.0f} %: {b:.0f} % right" for a, b in zip(x, y, strict=True)),
+        x_axis="mean probability of the predicted class, %",
+        y_axis="right, %",
+        width=470,
     )
 
 

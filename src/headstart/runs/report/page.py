@@ -122,6 +122,7 @@ def fill(
         confusions=story.confusions(metrics["classes"], metrics["confusion"]["rows"]),
         duplicates=story.duplicates(metrics["data"]),
         figures=figures.figures(metrics),
+        metric_rows=story.metric_rows(metrics),
         pictures={digest: _data_uri(jpeg) for digest, jpeg in thumbnails.items()},
         run_name=shlex.quote(run_name),
         confidence=metrics.get("confidence", 0.95),

@@ -210,6 +210,46 @@ def confusions(classes: Sequence[str], rows: Sequence[Sequence[int]]) -> list[Co
     return sorted(found, key=lambda c: (-c.n, -c.n / c.total))
 
 
+# Field of the metrics, its name, whether it is a share, and what it says.
+_METRICS = (
+    ("accuracy", "Accuracy", True, "share put in the right class"),
+    ("balanced_accuracy", "Balanced accuracy", True, "mean of the classes' recalls"),
+    ("macro_f1", "Macro F1", True, "mean of the classes' F1"),
+    ("macro_precision", "Macro precision", True, "mean of the classes' precisions"),
+    ("kappa", "Cohen's kappa", False, "agreement beyond chance; 1 is perfect, 0 is chance"),
+    ("quadratic_kappa", "Quadratic kappa", False, "the same with errors weighted by distance"),
+    ("roc_auc", "ROC AUC", True, "one-vs-rest: a class's example ranks above another's"),
+    ("average_precision", "Average precision", True, "one-vs-rest area under precision and recall"),
+    ("log_loss", "Log loss", False, "of the probabilities; 0 is perfect"),
+    ("brier", "Brier score", False, "squared error of the probabilities, 0 to 2"),
+    ("ece", "Calibration error", True, "how far the probability is from the share that is right"),
+)
+
+
+def metric_rows(metrics: Metrics) -> list[tuple[str, str, str, str]]:
+    """Name, value, interval and meaning of every metric; none of a run of before 0.2."""
+    found = metrics.get("metrics")
+    if not found:
+        return []
+    rows = []
+    for field, name, is_share, meaning in _METRICS:
+        interval = found.get(field)
+        if interval is None:
+            continue
+        if is_share:
+            value, ends = words.percent(interval["value"]), words.bounds(interval)
+        else:
+            value, ends = words.decimal(interval["value"]), words.number_bounds(interval)
+        rows.append((name, value, ends, meaning))
+    for k, interval in found.get("top_k", {}).items():
+        if int(k) > 1:
+            said = f"the class is among the {k} most probable"
+            rows.append(
+                (f"Top {k}", words.percent(interval["value"]), words.bounds(interval), said)
+            )
+    return rows
+
+
 def duplicates(data: Metrics) -> list[dict[str, Any]]:
     """All duplicate groups, those that spoil the measurement first."""
     groups = [

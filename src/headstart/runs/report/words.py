@@ -38,6 +38,13 @@ def bounds(interval: Mapping[str, Any] | None) -> str:
     return f"[{100 * interval['low']:.1f},{_THIN}{100 * interval['high']:.1f}]"
 
 
+def number_bounds(interval: Mapping[str, Any] | None) -> str:
+    """The ends of an interval of plain numbers as ``[0.779, 0.845]``; an open end as a dash."""
+    if not interval:
+        return ""
+    return f"[{decimal(interval.get('low'))},{_THIN}{decimal(interval.get('high'))}]"
+
+
 def points(difference: float | None) -> str:
     """A difference of shares in percentage points with its sign: ``−0.4``."""
     if _absent(difference):
