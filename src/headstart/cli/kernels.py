@@ -63,8 +63,8 @@ def kernels(
     from headstart.course.kernels.page import measure, page
     from headstart.data import read_rgb
 
-    whole = read_rgb(image)
     chosen = GALLERY if kernel is None else (parse_kernel(kernel),)
+    whole = read_rgb(image)
     net = None
     if filters or tap is not None:
         from headstart.backbones import load
