@@ -18,8 +18,8 @@ assert _spec.loader is not None
 audit = importlib.util.module_from_spec(_spec)
 sys.modules["audit"] = audit
 _spec.loader.exec_module(audit)
-installed = functools.cache(lambda: audit.installed(PROJECT))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+installed = functools.cache(lambda: audit.installed(PROJECT))
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,9 @@ def test_library__names_no_flag_in_a_text() -> None:
             and isinstance(node.body[0], ast.Expr)
         }
         for node in ast.walk(tree):
-            text = node.value if isinstance(node, ast.Constant) else None
+            if not isinstance(node, ast.Constant):
+                continue
+            text = node.value
             if isinstance(text, str) and FLAG.fullmatch(text) and id(node) not in documented:
                 found.append(f"{path.relative_to(SOURCE)}:{node.lineno}: {text[:40]}")
     assert found == []

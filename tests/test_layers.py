@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -111,7 +112,7 @@ def _called(node: ast.Call) -> str:
     return getattr(node.func, "id", getattr(node.func, "attr", ""))
 
 
-def _is_facade(node: ast.AST) -> bool:
+def _is_facade(node: ast.AST) -> TypeGuard[ast.Attribute]:
     """Whether the node is ``headstart.something``."""
     if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
         return False

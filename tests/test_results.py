@@ -55,7 +55,7 @@ def test_read__gives_back_what_was_written(tmp_path: Path) -> None:
 def test_encode__takes_numpy_numbers_and_writes_no_nan() -> None:
     odd = Gain(
         n=np.int64(2),  # type: ignore[arg-type]
-        accuracy=Interval(np.float64(0.5), float("nan"), np.float32(1)),
+        accuracy=Interval(np.float64(0.5), float("nan"), float(np.float32(1))),
         gain=GAIN.gain,
         curve=np.arange(2.0),  # type: ignore[arg-type]
     )

@@ -19,6 +19,7 @@ from headstart.experiments.backbones import measure as backbones
 from headstart.experiments.features import Block, View
 from headstart.experiments.layers import measure as generality
 from headstart.experiments.layers.generality_words import sentence as generality_sentence
+from headstart.experiments.layers.nets import KINDS
 from headstart.experiments.profile.page import depth_sentence, profile_sentence
 from headstart.experiments.shift.adaptation import LINES
 from headstart.experiments.shift.measure import Shift
@@ -96,7 +97,7 @@ def baseline_page(a: Right, b: Right) -> str:
 def text_page(a: Right, b: Right) -> str:
     found = [
         Candidate(
-            blocks=blocks,  # type: ignore[arg-type]
+            blocks=blocks,
             macs=1,
             judged=np.ones(len(a), dtype=bool),
             scores=Scores(
@@ -188,7 +189,9 @@ def depth_of_profile(a: Right, b: Right) -> str:
 
 
 def generality_page(a: Right, b: Right) -> str:
-    nets = {(kind, "only"): (outcome(a),) for kind in generality.KINDS}
+    nets: dict[tuple[str, str], tuple[Outcome, ...]] = {
+        (kind, "only"): (outcome(a),) for kind in KINDS
+    }
     found = generality.Generality(
         layers=("only",), seeds=(0,), base_a=(outcome(b),), base_b=(outcome(b),), nets=nets,
         n_train=(9, 9), n_test=len(a),

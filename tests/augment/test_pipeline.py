@@ -30,9 +30,12 @@ def test_differentiable__carries_gradients(name: str) -> None:
     images = IMAGES.clone().requires_grad_(True)
     strengths = torch.tensor([0.3, 0.5, 0.6], requires_grad=True)
     differentiable(name, images, strengths).square().sum().backward()
+    assert images.grad is not None
+    assert strengths.grad is not None or name in WITHOUT_STRENGTH
     assert torch.isfinite(images.grad).all()
     assert images.grad.abs().sum() > 0
     if name not in WITHOUT_STRENGTH:
+        assert strengths.grad is not None
         assert torch.isfinite(strengths.grad).all()
         assert (strengths.grad != 0).all()
 
@@ -57,6 +60,7 @@ def test_differentiable__its_gradient_is_the_slope(name: str) -> None:
 def test_differentiable__straight_through_passes_the_gradient_on(name: str) -> None:
     strengths = torch.tensor([0.3, 0.5, 0.6], requires_grad=True)
     differentiable(name, IMAGES, strengths).sum().backward()
+    assert strengths.grad is not None
     assert torch.allclose(strengths.grad, torch.full((3,), 3.0 * 16 * 16))
 
 
@@ -69,6 +73,7 @@ def test_pipeline__gradients_reach_every_parameter() -> None:
     assert 0 <= out.min() <= out.max() <= 1
     out.square().sum().backward()
     for parameter in (pipeline.choice, pipeline.probability, pipeline.magnitude):
+        assert parameter.grad is not None
         assert torch.isfinite(parameter.grad).all()
     assert (pipeline.choice.grad != 0).all()
     with_strength = [i for i, n in enumerate(OPERATIONS) if n not in WITHOUT_STRENGTH]

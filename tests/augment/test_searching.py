@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -106,7 +107,7 @@ def test_search__needs_two_classes_and_two_images(n: int, n_classes: int) -> Non
 @pytest.mark.parametrize(
     ("name", "value"), [("budget_s", 0), ("size_px", 8), ("lr", 0), ("batch_size", 1), ("seed", -1)]
 )
-def test_search_settings__refuse(name: str, value: float) -> None:
+def test_search_settings__refuse(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"^{name} must be"):
         SearchSettings(**{name: value})
 

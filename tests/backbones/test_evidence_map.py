@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from headstart.backbones import imagenet_classes, load, normalise, pool, tapped_forward, to_uint8
 from headstart.backbones.backbone import Backbone
@@ -46,8 +49,12 @@ def test_evidence_map__of_a_head_on_two_layers_adds_up_to_its_score(net, picture
     taps = ["layer3", "layer4"]
     kept = _values(net, picture, taps)
     w = {name: torch.randn(kept[name].shape[1]) for name in taps}
-    found = evidence_map(net, picture, taps, lambda v: sum(v[n][0] @ w[n] for n in taps))
-    alone = [evidence_map(net, picture, [n], lambda v, n=n: v[n][0] @ w[n]) for n in taps]
+
+    def scored(names: Sequence[str]) -> Callable[[Mapping[str, Tensor]], Tensor]:
+        return lambda values: torch.stack([values[n][0] @ w[n] for n in names]).sum()
+
+    found = evidence_map(net, picture, taps, scored(taps))
+    alone = [evidence_map(net, picture, [n], scored([n])) for n in taps]
     score = sum(float(pool(kept[n], net.tap(n))[0] @ w[n]) for n in taps)
     assert found.score == pytest.approx(score, abs=1e-4)
     assert found.values.sum() == pytest.approx(score, abs=1e-3)

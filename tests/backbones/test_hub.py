@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,7 +82,9 @@ def test_load__published_file_in_the_hubs_cache(tmp_path: Path) -> None:
     save_file(module.state_dict(), snapshot / "model.safetensors")
     backbone = load("timm:test_resnet.r160_in1k")
     assert backbone.source == "https://huggingface.co/timm/test_resnet.r160_in1k"
-    assert torch.equal(backbone.module.fc.weight, module.fc.weight)
+    loaded: Any = backbone.module
+    made: Any = module
+    assert torch.equal(loaded.fc.weight, made.fc.weight)
 
 
 @pytest.mark.network

@@ -5,7 +5,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from timm.data import create_transform, resolve_data_config
+from timm.data import create_transform, resolve_data_config  # type: ignore[attr-defined]
 from torchvision import models
 
 from headstart.backbones import Preprocessing, normalise, to_uint8, transform

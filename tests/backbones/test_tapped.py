@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ def relative_error(found: object, wanted: Tensor) -> float:
 
 
 def test_tapped_forward__embedded_equals_its_submodules_run_by_hand(embedded: Backbone) -> None:
-    net = embedded.module
+    net: Any = embedded.module
     with torch.no_grad():
         x = net.bn1(net.conv_stem(IMAGES))
         wanted = {"conv_stem": x}
@@ -32,7 +34,7 @@ def test_tapped_forward__embedded_equals_its_submodules_run_by_hand(embedded: Ba
 
 def test_tapped_forward__vgg16_equals_its_layers_run_one_by_one() -> None:
     backbone = load("vgg16", pretrained=False)
-    net = backbone.module
+    net: Any = backbone.module
     wanted = {}
     with torch.no_grad():
         x = IMAGES[:1]

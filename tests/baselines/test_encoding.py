@@ -99,8 +99,8 @@ def test_posteriors__are_scikit_learns(rng: np.random.Generator) -> None:
 
 def test_fisher_vector__is_the_gradient_of_the_likelihood(rng: np.random.Generator) -> None:
     """The oracle: finite differences of the mean log-likelihood, scaled, rooted, of unit length."""
-    mixture, X, places = plain_mixture(rng), unit_rows(rng, 50), rng.random((50, 2))
-    places = places.astype(np.float32)
+    mixture, X = plain_mixture(rng), unit_rows(rng, 50)
+    places = rng.random((50, 2)).astype(np.float32)
     points = with_places((X - mixture.mean) @ mixture.axes, places).astype(float)
 
     def likelihood(means: np.ndarray, deviations: np.ndarray) -> float:
@@ -123,7 +123,7 @@ def test_fisher_vector__is_the_gradient_of_the_likelihood(rng: np.random.Generat
                 scale = np.sqrt(mixture.weights[k] * (1 + which))
                 raw.append(slope * mixture.deviations[k, d] / scale)
     rooted = np.sign(raw) * np.sqrt(np.abs(raw))
-    expected = rooted / np.linalg.norm(rooted)
+    expected: np.ndarray = rooted / np.linalg.norm(rooted)
     np.testing.assert_allclose(fisher_vector(X, places, mixture), expected, atol=2e-3)
 
 

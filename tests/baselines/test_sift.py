@@ -31,7 +31,7 @@ def test_dense_sift__lies_on_a_grid_in_the_middle(grey: np.ndarray) -> None:
 def test_dense_sift__is_opencvs_descriptor_of_that_place(grey: np.ndarray) -> None:
     found, _ = dense_sift(grey, SiftSettings(patches_px=(24,)))
     keypoint = cv2.KeyPoint(20.0, 12.0, 4.0, 0, 0, 0, -1)
-    _, expected = cv2.SIFT_create(sigma=1.0).compute(grey, [keypoint])
+    _, expected = cv2.SIFT_create(sigma=1.0).compute(grey, [keypoint])  # type: ignore[attr-defined]
     np.testing.assert_array_equal(found[1], expected[0].astype(np.uint8))
 
 

@@ -72,7 +72,7 @@ def test_finetune__the_command_in_run_json_repeats_it(
         metrics = json.loads(said.out)
         told.append((metrics["test"], metrics["finetuning"]["settings"]))
         run = json.loads((tmp_path / name / "run.json").read_text())
-        words = shlex.split(run["command"])[1:]
+        words = [*shlex.split(run["command"])[1:]]
         assert words[0] == "finetune"
     assert told[0] == told[1]
 

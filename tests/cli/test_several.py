@@ -72,8 +72,20 @@ def command(*words: object, n: int = 2) -> subprocess.CompletedProcess[str]:
 def test_finetune__in_two_processes_compares_as_one_does(
     photos: Path, tmp_path: Path, headstart: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = (photos, "--compare", "regimes", "--seeds", 1, "--size", 32, "--epochs", 1)
-    words += ("--batch-size", 4, "--json")
+    words = (
+        photos,
+        "--compare",
+        "regimes",
+        "--seeds",
+        1,
+        "--size",
+        32,
+        "--epochs",
+        1,
+        "--batch-size",
+        4,
+        "--json",
+    )
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "one"))
     one = json.loads(headstart("finetune", *words, "--out", tmp_path / "a").out)
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "two"))

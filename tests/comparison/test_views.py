@@ -64,7 +64,7 @@ def test_views__are_compared_and_kept(fitter: ViewFitter, indexed: Index, cache:
     assert notes[ROWS].endswith(f"{found.n_fit * N_VIEWS} rows")
     assert notes[CENTRE].endswith(f"{found.n_fit} rows")
     fitter._features.clear()
-    fitter._extract = lambda _: pytest.fail("computed twice")  # type: ignore[method-assign]
+    fitter._extract = lambda records: pytest.fail("computed twice")  # type: ignore[method-assign]
     assert fitter._read(indexed.train[:1]).shape[1] == N_VIEWS
 
 

@@ -78,5 +78,5 @@ def test_inspect_all__stops_when_its_reader_does(tree) -> None:
     asked: list[str] = []
     reader = inspect_all(sorted(root.iterdir()), lambda d: asked.append(d), n_threads=1)
     next(reader)
-    reader.close()
+    reader.close()  # type: ignore[attr-defined]  # a generator
     assert len(asked) < 100

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -242,7 +243,7 @@ def bad_parquet(path: Path, **columns: list[object]) -> Path:
 def test_index__bad_packed_data_is_one_line(
     tmp_path: Path,
     write: Callable[[Path], Path],
-    options: dict[str, str],
+    options: dict[str, Any],
     says: str,
     prefix: str,
 ) -> None:

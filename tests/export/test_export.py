@@ -170,7 +170,7 @@ def test_crop__is_the_extractions_crop(mode: str, crop_mode: str, pct: float) ->
         sizes += [(3, 49), (49, 3), (1700, 65), (65, 2001)]
     for height, width in sizes:
         small = rng.integers(0, 256, (height // 6 + 2, width // 6 + 2, 3), dtype=np.uint8)
-        picture = np.array(Image.fromarray(small).resize((width, height), Image.BICUBIC))
+        picture = np.array(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
         expected = resize_and_crop(torch.from_numpy(picture).permute(2, 0, 1), view)
         by_torch = cut_out(torch.from_numpy(picture)[None], *Crop(view)._sizes)
         np.testing.assert_array_equal(by_torch[0].permute(1, 2, 0), expected)
@@ -200,7 +200,8 @@ def test_export__a_file_that_says_something_else_is_not_kept(
 
 
 def test_judged__a_near_tie_may_fall_either_way_and_nan_never() -> None:
-    sure, tie = np.array([[0.9, 0.1]]), np.array([[0.50004, 0.49996]])
+    sure: Any = np.array([[0.9, 0.1]])
+    tie: Any = np.array([[0.50004, 0.49996]])
     options: Any = {"is_resized": False}
     near = checking._judged("x", tie[:, ::-1], tie, tie, **options)
     assert near.n_same_class == 0

@@ -43,7 +43,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
 
         def counted(self: object, images: np.ndarray, original: object = original) -> object:
             n[images.shape[1]] += len(images)
-            return original(self, images)  # type: ignore[operator]
+            return original(self, images)
 
         monkeypatch.setattr(engine, "__call__", counted)
     return n

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import InputError, OutputError, StoreError
 from headstart.features import FeatureStore, pruning
-from headstart.features import moving as moving_module
 from headstart.features.compaction import compact
 from headstart.features.inventory import Inventory, take_inventory
 from headstart.features.moving import move
@@ -118,7 +120,9 @@ def test_verify__names_every_damaged_file_and_pruning_mends(root: Path, damage: 
     victim = sorted(take_inventory(root).features[0].path.glob("shard-*"))[0]
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
-    victim.write_bytes({"flip": bytes(content), "truncate": content[:-9], "empty": b""}[damage])
+    victim.write_bytes(
+        {"flip": bytes(content), "truncate": bytes(content[:-9]), "empty": b""}[damage]
+    )
     manifest = take_inventory(root).features[1].path / "manifest.json"
     manifest.write_text('{"schema": 1}')
     (root / "engines" / "abc" / "model.bin").unlink()
@@ -230,7 +234,7 @@ def test_remove__does_not_hurt_a_run_that_has_the_features_open(root: Path) -> N
     items = pruning.prunable(take_inventory(root), None)
     remove(root, pruning.down_to(items, 0))
     assert running.read([digest(9)], "b").tolist() == [[9 / 4] * 5]
-    running.add([digest(10)], {"a": [[1.0] * 3], "b": [[1.0] * 5]})
+    running.add([digest(10)], {"a": np.ones((1, 3), np.float32), "b": np.ones((1, 5), np.float32)})
     again = FeatureStore(KEY, root)
     assert again.missing([digest(9), digest(10)]) == [digest(9)]
     assert (again.folder / "manifest.json").exists()
@@ -274,6 +278,7 @@ def test_compact__does_not_hurt_a_run_that_has_the_features_open(tmp_path: Path)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, sys.argv[4])
 import faulty
 faulty.install(faulty.Faults(root=Path(sys.argv[1]), journal=Path(sys.argv[2]), at=int(sys.argv[3])))
@@ -366,13 +371,13 @@ def test_move__a_disk_that_gives_back_other_bytes_costs_nothing(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files(root)
-    copied = moving_module.shutil.copyfileobj
+    copied = shutil.copyfileobj
 
-    def flipping(source: object, target: object, length: int) -> None:
+    def flipping(source: Any, target: Any, length: int) -> None:
         copied(source, target, length)
-        target.write(b"!")  # type: ignore[attr-defined]
+        target.write(b"!")
 
-    monkeypatch.setattr(moving_module.shutil, "copyfileobj", flipping)
+    monkeypatch.setattr(shutil, "copyfileobj", flipping)
     with pytest.raises(OutputError, match="does not hold what was written to it"):
         move(root, tmp_path / "new")
     assert files(root) == before
@@ -400,7 +405,7 @@ def test_move__without_room_says_so(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr(moving_module.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OutputError, match=r"GB free: prune it first"):
         move(root, tmp_path / "new")
 

@@ -110,7 +110,8 @@ def check_norm() -> None:
         for name, buffer in plain.named_buffers():
             close(dict(own.named_buffers())[name], buffer)
         for name, parameter in plain.named_parameters():
-            close(everyone.sum(dict(own.named_parameters())[name].grad), parameter.grad)
+            mine: Any = dict(own.named_parameters())[name].grad
+            close(everyone.sum(mine), parameter.grad)
 
 
 def close(found: Any, expected: Any) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from timm.layers import BatchNormAct2d, GroupNormAct
+from timm.layers import BatchNormAct2d, GroupNormAct  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
 from headstart.errors import InputError
@@ -305,7 +306,8 @@ def test_reestimate__runs_dropout_as_at_test_and_puts_modes_back() -> None:
     net = nn.Sequential(nn.Dropout(0.9), nn.BatchNorm1d(3), nn.Dropout(0.5)).train()
     x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) + 2
     assert batchnorm.reestimate(net, x.split(10))
-    close([plain(net[1].running_mean)], [plain(x).mean(axis=0)])
+    norm: Any = net[1]
+    close([plain(norm.running_mean)], [plain(x).mean(axis=0)])
     assert [m.training for m in net.modules()] == [True] * 4
 
 
@@ -362,6 +364,7 @@ def test_prepare__leaves_the_activation_and_dropout_of_a_fused_layer_alone() -> 
     batchnorm.prepare(net, "source")
     assert (layer.training, layer.drop.training) == (False, True)
     batchnorm.reestimate(net, [images(4)])
+    assert layer.running_mean is not None
     close([plain(layer.running_mean)], moments(plain(images(4)))[:1])
 
 

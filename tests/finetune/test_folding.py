@@ -74,5 +74,5 @@ def test_find_folding__takes_no_pair_whose_convolution_is_read_elsewhere() -> No
             return out
 
     network = Branching().eval()
-    network.norm.running_var.fill_(4.0)  # type: ignore[union-attr]
+    network.norm.running_var.fill_(4.0)
     assert not find_folding(network, torch.randn(2, 3, 8, 8)).pairs

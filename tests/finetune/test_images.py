@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_load_pixels__a_file_cut_short_is_made_anew(records: list[Record], tmp_p
 def test_load_pixels__an_image_that_cannot_be_decoded_leaves_nothing(
     make_images: object, tmp_path: Path
 ) -> None:
-    (record,) = make_images(tmp_path / "bad", 1)  # type: ignore[operator]
+    (record,) = make_images(tmp_path / "bad", 1)
     record.path.write_bytes(b"no image")
     with pytest.raises(DataError):
         load_pixels([record], PREPROCESSING, cache=tmp_path / "cache")
@@ -98,7 +99,7 @@ def test_load_pixels__without_room_says_how_much_is_needed(
     records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr(images_module.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OutputError, match=r"2 decoded images of 32x32 px take .* GiB free"):
         load_pixels(records[:2], PREPROCESSING, cache=tmp_path)
 

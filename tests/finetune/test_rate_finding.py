@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def test_find_rate__begins_where_training_begins(
     tiny: Backbone, records: list[Record], tmp_path: Path
 ) -> None:
     classes = sorted({r.label for r in records})
-    options = {"cache": tmp_path, "device": "cpu"}
+    options: dict[str, Any] = {"cache": tmp_path, "device": "cpu"}
     before = {k: v.clone() for k, v in tiny.module.state_dict().items()}
     whole = TrainSettings(**{**SETTINGS.to_dict(), "batch_size": len(records)})
     found = find_rate(tiny, records, classes, whole, n_steps=10, **options)

@@ -60,7 +60,7 @@ def fingerprint(module: nn.Module, optimizer: torch.optim.Optimizer, *more: Tens
         whole.update(repr(sorted((k, v) for k, v in group.items() if k != "params")).encode())
     whole.update(repr([m.training for m in module.modules()]).encode())
     whole.update(repr(random.getstate()).encode())
-    whole.update(repr(np.random.get_state()[1].tolist()).encode())  # type: ignore[union-attr]  # noqa: NPY002
+    whole.update(repr(np.random.get_state()[1].tolist()).encode())  # noqa: NPY002
     return whole.hexdigest()
 
 
@@ -73,7 +73,7 @@ def warmed_up(make: Callable[..., torch.optim.Optimizer]) -> tuple[nn.Module, An
         loss_of(module, batch).backward()
         optimizer.step()
     loss_of(module, task(1)[0]).backward()
-    module[0].eval()  # type: ignore[index]
+    module[0].eval()
     return module, optimizer
 
 

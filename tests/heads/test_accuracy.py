@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,9 +141,10 @@ def test_paired_difference__turns_sign_when_the_sides_are_swapped(
 def test_paired_difference__holds_its_value_and_lies_in_its_range(
     pairs: list[tuple[bool, bool]], level: float
 ) -> None:
+    a, b = np.array(pairs).T
     for found in (
-        paired_difference(*np.array(pairs).T, level=level),
-        repeated_difference(*np.array(pairs).T[:, None], level=level),
+        paired_difference(a, b, level=level),
+        repeated_difference(a[None], b[None], level=level),
     ):
         assert -1 <= found.low <= found.value <= found.high <= 1
         assert found.low < found.high
@@ -254,7 +256,7 @@ def test_repeated_accuracy__is_as_wide_as_that_of_one_repeat() -> None:
 
 
 @pytest.mark.parametrize("bad", [[], [True, False], [[]]])
-def test_repeated_accuracy__refuses_other_shapes(bad: list[object]) -> None:
+def test_repeated_accuracy__refuses_other_shapes(bad: list[Any]) -> None:
     with pytest.raises(ValueError, match="two-dimensional and not empty"):
         repeated_accuracy(bad)
 

@@ -40,7 +40,8 @@ def plain_primal(Z: torch.Tensor, p: Problem, w: torch.Tensor) -> torch.Tensor:
 def test_solvers__agree_and_bound_each_other(n: int, d: int, log_C: float, seed: int) -> None:
     Z, p = problem(n, d, 10**log_C, seed)
     values = []
-    for solver in (GramSolver(Z), PrimalSolver(Z)):
+    solvers: list[Any] = [GramSolver(Z), PrimalSolver(Z)]
+    for solver in solvers:
         state = solver.solve(p, solver.empty(p), 1e-6)
         value = plain_primal(Z, p, solver.weights(state))
         torch.testing.assert_close(value, state.primal, rtol=1e-6, atol=1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +13,13 @@ from headstart.plots.quadrants import quadrant_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<script>\n\"'&\x1b \udcff"
-WORDS = {"name": "f", "title": EVIL, "description": EVIL, "x_axis": "x", "y_axis": "y"}
+WORDS: dict[str, Any] = {
+    "name": "f",
+    "title": EVIL,
+    "description": EVIL,
+    "x_axis": "x",
+    "y_axis": "y",
+}
 POINTS = [
     Bubble(label=EVIL, x=1, y=60, area=4),
     Bubble(label="large", x=10, y=70, area=16, mark="chosen", low=68, high=72),

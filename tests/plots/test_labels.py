@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -14,8 +15,8 @@ from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.plots.quadrants import quadrant_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
-WORDS = {"name": "f", "title": "t", "description": "d"}
-AXES = {"x_axis": "x", "y_axis": "y"}
+WORDS: dict[str, Any] = {"name": "f", "title": "t", "description": "d"}
+AXES: dict[str, Any] = {"x_axis": "x", "y_axis": "y"}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from itertools import pairwise
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -14,7 +15,7 @@ from headstart.plots import colour, layermap, svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<script>\n\"'&\x1b \udcff"
-WORDS = {"name": "f", "title": EVIL, "description": EVIL}
+WORDS: dict[str, Any] = {"name": "f", "title": EVIL, "description": EVIL}
 
 
 def parse(figure: str) -> ElementTree.Element:
@@ -67,7 +68,12 @@ def test_figures__take_every_colour_from_the_style_sheet(figure: str) -> None:
 
 
 def test_layer_map__numbers_stand_in_their_row_and_column() -> None:
-    values = {("a", 160): 60.0, ("a", 224): 70.04, ("b", 160): 80.0, ("b", 224): 90.0}
+    values: dict[tuple[str, int | str], float] = {
+        ("a", 160): 60.0,
+        ("a", 224): 70.04,
+        ("b", 160): 80.0,
+        ("b", 224): 90.0,
+    }
     figure = plots.layer_map(["a", "b"], [160, 224], values, marks={("b", 224): "best"}, **WORDS)
     root = parse(figure)
     at = {t.text: (float(t.get("x", 0)), float(t.get("y", 0))) for t in root.iter(f"{SVG}text")}

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from headstart.heads import LinearSVM, cross_validate, sparse
 from headstart.heads.costs import COSTS
-from headstart.probe import Scores, fit_best, judge, judging
+from headstart.probe import Scores, fit_best, judge, memo
 from headstart.probe.judging import TOLERANCE, keep, recall, scores_path
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "headstart"
@@ -99,7 +99,7 @@ def test_recall__a_damaged_file_counts_as_none(
     if damage == "short":
         path.write_bytes(path.read_bytes()[:-3])
     else:
-        judging.memo.keep_arrays(path, {"decisions": SCORES.decisions})
+        memo.keep_arrays(path, {"decisions": SCORES.decisions})
     assert recall(path) is None
     assert "damaged" in caplog.text
 

@@ -58,7 +58,7 @@ def test_recall_json__a_damaged_file_counts_as_none(
 
 def test_recall_arrays__some_stay_on_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    arrays = {"a": np.eye(3, dtype=np.float32), "b": np.arange(4)}
+    arrays: dict[str, np.ndarray] = {"a": np.eye(3, dtype=np.float32), "b": np.arange(4)}
     memo.keep_arrays(path, arrays)
     again = memo.recall_arrays(path, on_disk=("a",))
     assert again is not None

@@ -69,7 +69,7 @@ def test_screen__is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.correct, found.correct)
     assert recall(tmp_path / "y.safetensors") is None
     judge(X, y, folds, kept_at=tmp_path / "y.safetensors")
-    assert not recall(tmp_path / "y.safetensors").is_screened  # type: ignore[union-attr]
+    assert not recall(tmp_path / "y.safetensors").is_screened
 
 
 def test_finalists__are_those_near_the_best_and_the_usual_one() -> None:

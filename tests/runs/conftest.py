@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def without_sums(run: Path) -> Path:
     return run
 
 
-SETTINGS = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
+SETTINGS: dict[str, Any] = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
 
 
 def write_shapes(root: Path, *, n: int = 16, classes: tuple[str, ...] = ("bars", "dots")) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from headstart.runs.fit import train
 from headstart.runs.run import Run
 from headstart.runs.training_plan import Asked
 
-SETTINGS = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
+SETTINGS: dict[str, Any] = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
 CLASSES = ("bars", "dots", "rings")
 Sizes = dict[str, tuple[int, int]]
 

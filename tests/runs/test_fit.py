@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import headstart
 from headstart.errors import BackboneError, DataError, InputError, OutputError
 from headstart.runs.run import Run
 
-SETTINGS = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
+SETTINGS: dict[str, Any] = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
 
 
 def test_fit__run_folder_is_complete(run: Run) -> None:
@@ -217,7 +218,7 @@ def test_fit__three_classes_and_a_split_of_its_own(
     ],
 )
 def test_fit__bad_settings_are_one_line(
-    shapes: Path, store: Path, tmp_path: Path, settings: dict[str, object], said: str
+    shapes: Path, store: Path, tmp_path: Path, settings: dict[str, Any], said: str
 ) -> None:
     with pytest.raises((InputError, BackboneError), match=said) as raised:
         headstart.fit(shapes, out=tmp_path / "run", cache=store, **settings)

@@ -32,7 +32,7 @@ def work(cropped: list[Path], monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         def forward(self: object, images: np.ndarray, original: object = original) -> object:
             n["passes"] += int(images.any(axis=(1, 2, 3)).sum())  # a black one only warms up
-            return original(self, images)  # type: ignore[operator]
+            return original(self, images)
 
         monkeypatch.setattr(engine, "__call__", forward)
     for module, name, what in ((inspection, "facts_of", "facts"), (passes, "crops", "crops")):
@@ -42,7 +42,7 @@ def work(cropped: list[Path], monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             n[what] += 1
             if isinstance(args[0], Path):
                 cropped.append(args[0])
-            return original(*args, **options)  # type: ignore[operator]
+            return original(*args, **options)
 
         original = getattr(module, name)
         monkeypatch.setattr(module, name, functools.partial(called, of=(original, what)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,9 +39,9 @@ def test_fit__a_second_run_solves_nothing(
 ) -> None:
     data = make_shapes(tmp_path / "data", n=8)
     solved: list[int] = []
-    original = judging.cross_validate
+    original = judging.cross_validate  # type: ignore[attr-defined]
 
-    def counted(X: np.ndarray, *rest: object, **more: object) -> object:
+    def counted(X: np.ndarray, *rest: Any, **more: Any) -> object:
         solved.append(X.shape[1])
         return original(X, *rest, **more)
 
@@ -68,7 +69,7 @@ def test_fit__with_many_examples_and_classes_screens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = _noisy(tmp_path / "data")
-    same = {"cache": tmp_path / "store", "resolutions": (64,), "seed": 1}
+    same: dict[str, Any] = {"cache": tmp_path / "store", "resolutions": (64,), "seed": 1}
     exact = headstart.fit(data, out=tmp_path / "exact", exact=True, **same).metrics
     small = headstart.fit(data, out=tmp_path / "small", **same).metrics
     assert not any(c["screened"] for c in exact["candidates"] + small["candidates"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from headstart.runs.metrics import cost_notes
 from headstart.runs.report import story
 from headstart.runs.run import Run
 
-SETTINGS = {"resolutions": (64,), "seed": 3, "Cs": (0.1, 1.0)}
+SETTINGS: dict[str, Any] = {"resolutions": (64,), "seed": 3, "Cs": (0.1, 1.0)}
 CLASSES = ("bars", "dots", "rings")
 
 

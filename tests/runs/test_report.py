@@ -111,7 +111,7 @@ def test_render__confusion_matrix_holds_every_count() -> None:
     for i, true in enumerate(SCENES):
         for j, predicted in enumerate(SCENES):
             n = metrics["confusion"]["rows"][i][j]
-            assert any(t.startswith(f"true {true}, predicted {predicted}: {n} of 40") for t in tips)  # type: ignore[union-attr]
+            assert any(t.startswith(f"true {true}, predicted {predicted}: {n} of 40") for t in tips)
 
 
 def test_render__names_are_escaped_and_shown() -> None:

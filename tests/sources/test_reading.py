@@ -33,7 +33,10 @@ def stores(tmp_path: Path) -> dict[int, FeatureStore]:
         made[size] = FeatureStore(key, tmp_path)
         for start in (0, 400, 800):
             digests = [f"{i:064x}" for i in range(start, min(start + 400, 1100))]
-            features = {t: rng.normal(size=(len(digests), d)) for t, d in (("a", 3), ("b", 5))}
+            features = {
+                t: rng.normal(size=(len(digests), d)).astype(np.float32)
+                for t, d in (("a", 3), ("b", 5))
+            }
             made[size].add(digests, features)
     return made
 

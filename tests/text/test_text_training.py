@@ -103,7 +103,7 @@ def test_train__the_output_layer_stays_within_the_norm() -> None:
 
 
 def test_train__keeps_the_best_epoch_and_patience_ends_it() -> None:
-    options = {"val_rows": VAL_ROWS, "val_y": VAL_LABELS}
+    options: dict[str, Any] = {"val_rows": VAL_ROWS, "val_y": VAL_LABELS}
     found = run(more={"epochs": 40, "patience": 2, "lr": 0.1}, **options)
     losses = [epoch.val_loss for epoch in found.history]
     assert found.best_epoch == int(np.argmin(losses)) + 1

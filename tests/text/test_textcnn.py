@@ -53,12 +53,12 @@ def vectors(d: int = 8) -> NDArray[np.float32]:
 
 def plain_logits(model: TextCNN, row: NDArray[np.int64]) -> NDArray[np.float64]:
     """The formula of Kim 2014, sections 2 and 2.2, word by word."""
-    tables = [c.weight.detach().numpy() for c in model.channels.values()]  # type: ignore[union-attr]
+    tables = [c.weight.detach().numpy() for c in model.channels.values()]
     d = tables[0].shape[1]
     found = []
     for width in model.widths:
         maps = model.maps[f"width{width}"]
-        weight, bias = maps.weight.detach().numpy(), maps.bias.detach().numpy()  # type: ignore[union-attr,operator]
+        weight, bias = maps.weight.detach().numpy(), maps.bias.detach().numpy()
         words = [*row, *[0] * max(0, width - len(row))]
         best = np.full(len(weight), -np.inf)
         for start in range(len(words) - width + 1):
@@ -102,7 +102,7 @@ def test_train__changes_what_the_variant_trains_and_nothing_else(variant: str) -
     )
     start[0] = 0
     for name, channel in model.channels.items():
-        weight = channel.weight.numpy()  # type: ignore[union-attr,operator]
+        weight = channel.weight.numpy()
         assert (weight[0] == 0).all(), "padding stays zero"
         assert np.array_equal(weight, start) == (name == "static")
     norms = linear_of(model).weight.norm(dim=1)

@@ -178,13 +178,13 @@ def networks(folder: Path, is_quick: bool) -> None:
     save_file(state, weights)
     few = dict(list(state.items())[:6])
     keep(folder, "weight files", "a.safetensors", save(few))
-    for name, value, options in (
+    for name, value, how in (
         ("a.pth", few, {}),
         ("legacy.pth", few, {"_use_new_zipfile_serialization": False}),
         ("checkpoint.pth", {"state_dict": few, "epoch": 3, "args": {"lr": 0.1}}, {}),
     ):
         buffer = io.BytesIO()
-        torch.save(value, buffer, **options)
+        torch.save(value, buffer, **how)
         keep(folder, "weight files", name, buffer.getvalue())
     options: dict[str, Any] = {"weights": str(weights), "arch": ARCH, "resolutions": (SIZE_PX,)}
     options |= {"Cs": (1.0,), "n_folds": 2, "precision": "float32", "device": "cpu"}

@@ -200,8 +200,8 @@ class Fuzzer:
         words = self.world / f"said-{pid}"
         said_last = words.read_text(errors="replace").strip().splitlines()[-1:] if code else []
         words.unlink(missing_ok=True)
-        for left in (self.world / f"scratch-{pid}", self.world / f"copy-{pid}"):
-            shutil.rmtree(left, ignore_errors=True)
+        for name in (f"scratch-{pid}", f"copy-{pid}"):
+            shutil.rmtree(self.world / name, ignore_errors=True)
         if not is_warm:
             raise RuntimeError(f"{kind.name}, whole: {how or ' '.join(said_last) or code}")
         if at >= 0 and (code or how):

@@ -200,7 +200,7 @@ def run_budget(box: Path, world: Path) -> int:
     loop.CHECKPOINT_EVERY_S = 0.0
     settings = TrainSettings(epochs=1, batch_size=8, size_px=SIZE_PX, seed=1)
     plan = Plan(settings=settings, full_epochs=1, needs_s=1.0, n_parts=2)
-    finetuning.plan_training = lambda *_, **__: plan  # type: ignore[assignment]
+    finetuning.plan_training = lambda *_, **__: plan  # type: ignore[attr-defined]
     return command(*_fit_words(world, str(box / "runs" / "photos"), "--budget", "20m"))
 
 

@@ -85,7 +85,7 @@ def unreadable_shard(harness: Harness) -> list[str]:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
             return real(file, *args, **options)
 
-        io.open = refuse  # type: ignore[assignment]
+        io.open = refuse
         return harness._work(job, box)
 
     problems = _refused(harness.child(work))

@@ -13,6 +13,7 @@ import json
 import re
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,6 @@ def test_serve__answers_names_as_json_that_no_browser_takes_for_a_page(
     hostile: tuple[Path, Path],
 ) -> None:
     import asyncio
-    from typing import Any
 
     import headstart
     from headstart.runs.predictor import Predictor
@@ -173,7 +173,8 @@ def test_serve__answers_names_as_json_that_no_browser_takes_for_a_page(
         "headers": [(k.encode(), v.encode()) for k, v in headers.items()], "http_version": "1.1",
         "scheme": "http", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000),
     }  # fmt: skip
-    asyncio.run(make_app(service)(scope, receive, send))
+    app: Any = make_app(service)
+    asyncio.run(app(scope, receive, send))
     service.close()
     assert sent[0]["status"] == 200
     answered = dict(sent[0]["headers"])

@@ -66,7 +66,7 @@ def findings(source: str, file: str) -> Iterator[str]:
     for node in ast.walk(tree):
         for what in _imported(node):
             if what.partition(".")[0] in FORBIDDEN_MODULES and (file, what) not in ALLOWED_NAMES:
-                yield f"{file}:{node.lineno}: imports {what}"
+                yield f"{file}:{getattr(node, 'lineno', 0)}: imports {what}"
         if isinstance(node, ast.Call):
             if reads_archives and name_of(node.func).endswith(".extract"):
                 yield f"{file}:{node.lineno}: unpacks a member of an archive"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,8 +82,8 @@ def test_feature_maps__refuse_a_vector(image: Image.Image) -> None:
 
 
 def test_sheets__are_pngs_that_show_every_cell(backbone: Backbone, image: Image.Image) -> None:
-    picture = np.asarray(image, np.float32) / 255
-    settings = {"stride": 1, "padding": "zeros", "dilation": 1}
+    picture = np.asarray(image, np.float32) / np.float32(255)
+    settings: dict[str, Any] = {"stride": 1, "padding": "zeros", "dilation": 1}
     gallery = _opened(kernel_sheet(picture, GALLERY, **settings))
     assert gallery.width > 6 * 120
     assert gallery.getpixel((15, 15)) == image.getpixel((1, 1))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def outcome(share: float, *, train: float = 1.0) -> Outcome:
 
 def made(**shares: tuple[float, float]) -> Generality:
     """Two layers, two equal seeds; accuracies of what is not given are those of the base, 0.9."""
-    nets = {
+    nets: dict[tuple[str, str], tuple[Outcome, ...]] = {
         (kind, layer): (outcome(shares.get(kind, (0.9, 0.9))[i]),) * 2
         for kind in KINDS
         for i, layer in enumerate(("low", "high"))
@@ -152,7 +153,7 @@ def test_measure_generality__trains_every_net_and_is_json(four: Index, tmp_path:
 
 def test_measure_generality__bad_input_is_one_line(four: Index, tmp_path: Path) -> None:
     a, b = split_classes(four, first=["a", "b"])
-    run = {"make": compact_backbone, "settings": SETTINGS, "cache": tmp_path}
+    run: dict[str, Any] = {"make": compact_backbone, "settings": SETTINGS, "cache": tmp_path}
     with pytest.raises(DataError, match="A and B overlap"):
         measure_generality(a, a, **run)
     with pytest.raises(InputError, match="one or more different seeds"):

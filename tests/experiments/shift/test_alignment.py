@@ -50,6 +50,7 @@ def test_reverse_gradient__turns_the_gradient_and_not_the_value() -> None:
     y = reverse_gradient(x, 0.5)
     assert torch.equal(y, x)
     (y * torch.tensor([3.0, 4.0])).sum().backward()
+    assert x.grad is not None
     assert torch.equal(x.grad, torch.tensor([-1.5, -2.0]))
 
 

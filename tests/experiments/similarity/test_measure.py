@@ -95,7 +95,7 @@ def net() -> Backbone:
 
 
 def grey(n_levels: int) -> ImageSet:
-    def crops(preprocessing, n):  # type: ignore[no-untyped-def]
+    def crops(preprocessing, n):
         rng = np.random.default_rng(0)
         side = preprocessing.size_px
         for _ in range(n):

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from headstart.errors import DataError, InputError, RunError
 from headstart.runs.model import Model
 from headstart.runs.retrieval import index_of
 
-QUICK = {"n_folds": 3, "Cs": (0.3, 3.0), "finetune": False}
+QUICK: dict[str, Any] = {"n_folds": 3, "Cs": (0.3, 3.0), "finetune": False}
 
 
 def test_fit__gives_the_run_folder_of_images(text_run) -> None:
@@ -232,7 +233,7 @@ def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monke
     P = run.model.of_texts(texts)
     assert P.shape == (2, 2)
     np.testing.assert_allclose(P.sum(axis=1), 1)
-    again = headstart.load(run.folder).model
+    again: Any = headstart.load(run.folder).model
     np.testing.assert_allclose(again.of_texts(texts), P, atol=1e-6)
 
 
@@ -270,9 +271,10 @@ def test_fit__sentence_encoder(reviews, tmp_path, monkeypatch) -> None:
     macs = {c["tap"]: c["macs"] for c in run.metrics["candidates"]}
     assert macs["sentence encoder"] > 1e6 > macs["TF-IDF of words and characters"]
     monkeypatch.chdir(tmp_path / "run")  # the encoder was named by a relative path
-    again = headstart.load(run.folder).model
+    again: Any = headstart.load(run.folder).model
     texts = ["the film is not dull", "the plot is cold"]
-    np.testing.assert_allclose(again.of_texts(texts), run.model.of_texts(texts), atol=1e-6)
+    fitted: Any = run.model
+    np.testing.assert_allclose(again.of_texts(texts), fitted.of_texts(texts), atol=1e-6)
     (encoder / "modules.json").write_text("{ }")
     with pytest.raises(RunError, match="is not the one that the run was fitted with"):
         again.of_texts(texts)
