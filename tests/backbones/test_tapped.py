@@ -187,7 +187,7 @@ def test_pool__a_pyramid_is_the_whole_and_its_quarters() -> None:
 
 def test_pool__a_pyramid_needs_a_square_of_tokens() -> None:
     tokens = Tap(name="a", module="a", kind="tokens", n_features=2)
-    with pytest.raises(BackboneError, match="3 tokens, which form no square"):
+    with pytest.raises(BackboneError, match="3 tokens, which do not form a square"):
         pool(torch.zeros(1, 3, 2), tokens, "pyramid")
 
 

@@ -99,7 +99,7 @@ def test_find_taps__network_without_rules_opens_its_largest_parts() -> None:
 def test_find_taps__refuses_a_network_in_one_piece() -> None:
     from torch import nn
 
-    with pytest.raises(BackboneError, match="no layers that Headstart can tell apart"):
+    with pytest.raises(BackboneError, match="no layers that Headstart can use"):
         find_taps(nn.Flatten(), 8)
 
 

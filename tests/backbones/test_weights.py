@@ -100,7 +100,7 @@ def test_read_weights__refuses_a_pickle_with_code_and_does_not_run_it(
     mark, path = tmp_path / "ran", tmp_path / "weights.pth"
     state = {"weight": torch.zeros(2), "extra": Payload(mark)}
     torch.save(state, path, _use_new_zipfile_serialization=as_zip)
-    with pytest.raises(WeightsError, match=r"is a pickle that holds .*system.*tensors only"):
+    with pytest.raises(WeightsError, match=r"is a pickle that contains .*system.*tensors only"):
         read_weights(path)
     assert not mark.exists()
 
@@ -109,7 +109,7 @@ def test_read_weights__refuses_a_pickle_with_code_and_does_not_run_it(
 def test_read_weights__refuses_a_plain_pickle_with_code(tmp_path: Path, protocol: int) -> None:
     mark, path = tmp_path / "ran", tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(Payload(mark), protocol=protocol))
-    with pytest.raises(WeightsError, match=r"is a pickle that holds .*tensors only"):
+    with pytest.raises(WeightsError, match=r"is a pickle that contains .*tensors only"):
         read_weights(path)
     assert not mark.exists()
 
@@ -117,7 +117,9 @@ def test_read_weights__refuses_a_plain_pickle_with_code(tmp_path: Path, protocol
 def test_read_weights__refuses_a_whole_module(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     torch.save(nn.Linear(2, 2), path)
-    with pytest.raises(WeightsError, match=r"holds a torch\.nn\.modules\.linear\.Linear; .*only"):
+    with pytest.raises(
+        WeightsError, match=r"contains a torch\.nn\.modules\.linear\.Linear; .*only"
+    ):
         read_weights(path)
 
 

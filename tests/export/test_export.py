@@ -150,7 +150,7 @@ def test_safetensors__another_files_weights_are_refused(run: Run, tmp_path: Path
     with pytest.raises(WeightsError, match="damaged"):
         open_classifier(out)
     out.write_text("no tensors")
-    with pytest.raises(WeightsError, match="no classifier that Headstart exported"):
+    with pytest.raises(WeightsError, match="not a classifier that Headstart exported"):
         open_classifier(out)
 
 

@@ -22,7 +22,7 @@ from headstart.features import FeatureStore, pruning
 from headstart.features.compaction import compact
 from headstart.features.inventory import Inventory, take_inventory
 from headstart.features.moving import move
-from headstart.features.pruning import Going, is_inside, parse_age, parse_bytes, remove
+from headstart.features.pruning import Removal, is_inside, parse_age, parse_bytes, remove
 from headstart.features.verification import verify
 from headstart.files import write_atomically
 
@@ -213,7 +213,7 @@ def test_remove__touches_nothing_behind_a_link_or_outside(root: Path, tmp_path: 
     ):
         assert not is_inside(root, path)
         with pytest.raises(StoreError, match="does not lie in the cache"):
-            remove(root, [Going(path=path, why="", n_bytes=0)])
+            remove(root, [Removal(path=path, why="", n_bytes=0)])
     everything = pruning.down_to(pruning.prunable(take_inventory(root), None), 0)
     inner = take_inventory(root).features[0].path / "shard-link.arrow"
     inner.symlink_to(outside)

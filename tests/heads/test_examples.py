@@ -40,10 +40,8 @@ def test_examples__are_the_same_held_and_streamed(dtype: Any, normalize: Any) ->
     rng = np.random.default_rng(0)
     X = (100 * rng.standard_normal((1100, 7))).astype(dtype)
     X[3] = 0
-    fine = X.astype(np.float64 if dtype in (np.float64, np.int16) else np.float32)
-    whole = torch.from_numpy(
-        np.column_stack([normalize_rows(np.asarray(fine, float), normalize), np.ones(1100)])
-    )
+    fine: np.ndarray = X.astype(np.float64 if dtype in (np.float64, np.int16) else np.float32)
+    whole = torch.from_numpy(np.column_stack([normalize_rows(fine, normalize), np.ones(1100)]))
     w = torch.from_numpy(rng.standard_normal((2, 8)))
     weight = torch.from_numpy(rng.random(1100)).clamp(min=0.5) - 0.5
     for examples in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fit(tmp_path: Path) -> Callable[..., Run]:
-    def go(data: Path, *places: tuple[str, int], **more: object) -> Run:
+    def go(data: Path, *places: tuple[str, int], **more: Any) -> Run:
         return headstart.fit(
             data, out=tmp_path / "run", cache=tmp_path / "cache", n_folds=3, Cs=(1.0, 10.0),
             progress=Interrupt(*places), **more,

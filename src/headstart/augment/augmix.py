@@ -29,16 +29,16 @@ AUGMIX = (
 
 @dataclass(frozen=True)
 class Chains:
-    """What is drawn for a batch of n images.
+    """Random draws for a batch of n images.
 
     Attributes
     ----------
     steps : tuple of Steps
-        One a chain.
+        One per chain.
     weights : array (n, width)
-        Of the chains; rows sum to 1 (Dirichlet).
+        Weights of the chains; rows sum to 1 (Dirichlet).
     blend : array (n,) in [0, 1]
-        Share of the chains' mix in the result; the rest is the image itself (Beta).
+        Weight of the mixed chains; the rest is the image itself (Beta).
     """
 
     steps: tuple[Steps, ...]
@@ -57,7 +57,7 @@ class Chains:
         return mixed.clamp_(0, 1)
 
     def of(self, rows: NDArray[np.int64] | slice) -> Chains:
-        """Of some of the images."""
+        """The draws for some of the images."""
         steps = tuple(chain.of(rows) for chain in self.steps)
         return Chains(steps, self.weights[rows], self.blend[rows])
 
@@ -82,18 +82,18 @@ def _draw_steps(n: int, depth: int, severity: float, rng: np.random.Generator) -
 
 
 def jensen_shannon(logits: Tensor, logits1: Tensor, logits2: Tensor) -> Tensor:
-    """Jensen-Shannon divergence of three predictions of the same images.
+    """Jensen-Shannon divergence of three predictions for the same images.
 
     Parameters
     ----------
     logits, logits1, logits2 : tensors (B, K)
-        Of the image and of its two AugMix views.
+        Logits for the image and for its two AugMix views.
 
     Returns
     -------
     scalar tensor
         Mean over the batch, in nats, from 0 (all equal) to log 3. The policy's `consistency` is its
-        weight beside the cross-entropy of the image itself.
+        weight relative to the cross-entropy of the image itself.
     """
     logs = [F.log_softmax(each, dim=1) for each in (logits, logits1, logits2)]
     mean = torch.logsumexp(torch.stack(logs), dim=0) - np.log(3)

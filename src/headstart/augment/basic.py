@@ -1,4 +1,4 @@
-"""The start of every policy: random crop, flip and small rotation in one look-up, light colour."""
+"""The first part of every policy: random crop, flip and small rotation in one resampling, and colour jitter."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from headstart.augment.warping import Array, affine, warp
 
 
 def centre_crop(images: Tensor, size_px: int) -> Tensor:
-    """The middle of uint8 images (B, 3, R, R) as float32 (B, 3, size_px, size_px) in [0, 1]."""
+    """Centre crop of uint8 images (B, 3, R, R) as float32 (B, 3, size_px, size_px) in [0, 1]."""
     top, left = ((side - size_px) // 2 for side in images.shape[2:])
     return images[:, :, top : top + size_px, left : left + size_px].float().div_(255)
 
 
 def vary(images: Tensor, policy: Policy, size_px: int, rng: np.random.Generator) -> Tensor:
-    """Crop, flip, rotate and recolour each image in its own way.
+    """Crop, flip, rotate and recolour each image at random.
 
     Parameters
     ----------
     images : uint8 tensor (B, 3, R, R)
     policy : Policy
-        Its parameters `min_area` to `hue` say how much.
+        Its parameters `min_area` to `hue` set the strengths.
     size_px : int
         Side of the result.
     rng : numpy Generator
@@ -40,12 +40,12 @@ def vary(images: Tensor, policy: Policy, size_px: int, rng: np.random.Generator)
 
 @dataclass(frozen=True)
 class Variation:
-    """What `vary` draws for a batch of n images.
+    """Random draws of `vary` for a batch of n images.
 
     Attributes
     ----------
     maps : array (n, 2, 3)
-        Of the crops.
+        Affine maps of the crops.
     colour : array (4, n)
         Brightness, contrast, saturation, hue.
     """
@@ -59,12 +59,12 @@ class Variation:
         return recolour(cropped, *colour_maps(*self.colour), scale=1 / 255)
 
     def of(self, rows: NDArray[np.int64] | slice) -> Variation:
-        """Of some of the images."""
+        """The draws for some of the images."""
         return Variation(self.maps[rows], self.colour[:, rows])
 
 
 def draw_variation(n: int, policy: Policy, rng: np.random.Generator) -> Variation:
-    """A variation of each of n images."""
+    """Draw a variation for each of n images."""
     maps = crop_maps(n, policy, rng)
     light = rng.uniform(1 - policy.jitter, 1 + policy.jitter, (3, n))
     hue = rng.uniform(-policy.hue, policy.hue, n)
@@ -72,9 +72,9 @@ def draw_variation(n: int, policy: Policy, rng: np.random.Generator) -> Variatio
 
 
 def crop_maps(n: int, policy: Policy, rng: np.random.Generator) -> Array:
-    """Random crops, mirrored and turned about their middle, as affine maps (n, 2, 3).
+    """Random crops, flipped and rotated about their centres, as affine maps (n, 2, 3).
 
-    The corners of a turned crop may lie outside the image.
+    The corners of a rotated crop may lie outside the image.
     """
     area = rng.uniform(policy.min_area, 1, n)
     aspect = np.exp(rng.uniform(-1, 1, n) * np.log(policy.max_aspect))

@@ -1,4 +1,4 @@
-"""One call from a batch of cached images to what a training step takes in."""
+"""From a batch of decoded images to the inputs of a training step."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Augmented:
     ----------
     images : float32 tensor (B, 3, S, S) in [0, 1]
     targets : float32 tensor (B, K)
-        Rows sum to 1; one-hot where nothing was mixed.
+        Rows sum to 1; one-hot if nothing was mixed.
     views : tuple of 0 or 2 tensors like `images`
-        AugMix: two more views for `jensen_shannon`.
+        AugMix: two further views for `jensen_shannon`.
     """
 
     images: Tensor
@@ -47,23 +47,23 @@ def augment_batch(
     generator: torch.Generator,
     rows: Tensor | None = None,
 ) -> Augmented:
-    """Vary a batch as a policy says.
+    """Augment a batch according to a policy.
 
     Parameters
     ----------
     policy : Policy
     images : tensor (B, 3, R, R), uint8, or float32 in [0, 1]
-        Decoded images, larger than the result so that there is something to crop.
+        Decoded images, larger than the result to allow cropping.
     labels : int64 tensor (B,)
         In ``0 .. n_classes - 1``.
     n_classes : int
     size_px : int
         Side of the result in pixels, at most R.
     generator : torch.Generator
-        On the CPU, wherever the images are; one number is drawn from it a batch, and the same state
-        gives the same batch.
+        On the CPU, whatever the device of the images; one number is drawn from it per batch, so the
+        same state gives the same batch.
     rows : int64 tensor (n,), optional
-        Give only these of the batch, each as it is in the whole one.
+        Return only these rows, each equal to that in the whole batch.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def augment_batch(
     if policy.name in ("mixup", "cutmix"):
         mix = draw_mix(policy, n, size_px, rng)
         if mix is not None:
-            # Of an image and its partner, each is varied once, however often it is met.
+            # Each image is varied once, even if it is also the partner of others.
             pairs = np.stack([np.arange(n), mix.partner])[:, own]
             needed, place = np.unique(pairs, return_inverse=True)
             first, second = place.reshape(2, -1)
@@ -102,7 +102,7 @@ def augment_batch(
 
 
 def draw_mix(policy: Policy, n: int, size_px: int, rng: np.random.Generator) -> Mix | None:
-    """The pairs of Mixup or CutMix; None in the share of batches that is left alone."""
+    """The pairs of Mixup or CutMix; None for batches that are not mixed."""
     if rng.random() >= policy.probability:
         return None
     if policy.name == "mixup":
@@ -123,7 +123,7 @@ def draw_views(policy: Policy, n: int, rng: np.random.Generator) -> Chains:
 
 
 def draw_steps(policy: Policy, n: int, rng: np.random.Generator) -> Steps | None:
-    """The operations of RandAugment or a learnt policy; None for a policy that has none."""
+    """The operations of RandAugment or a learnt policy; None for other policies."""
     if policy.name == "randaugment":
         return draw_randaugment(n, n_ops=policy.n_ops, magnitude=policy.magnitude, rng=rng)
     if policy.name == "learnt":
@@ -142,7 +142,7 @@ def _checked(images: Tensor, labels: Tensor, n_classes: int, size_px: int) -> Te
         len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes
     ):
         raise InputError(
-            f"labels must be one a image from 0 to {n_classes - 1}; got {len(labels)} labels for "
+            f"labels must be one per image from 0 to {n_classes - 1}; got {len(labels)} labels for "
             f"{len(images)} images"
         )
     return images if images.dtype == torch.uint8 else images * 255

@@ -12,29 +12,28 @@ Array = NDArray[np.float64]
 GREY = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601)."""
 
-# Two axes at right angles to grey in the plane of equal brightness sum: hue is the angle in it.
+# Two axes orthogonal to grey; hue is the angle in their plane.
 _YIQ = np.array([GREY, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 
 
 def colour_maps(
     brightness: Array, contrast: Array, saturation: Array, hue: Array
 ) -> tuple[Array, Array]:
-    """The linear map of a change of colour, in the order of the arguments.
+    """Linear maps of colour changes, applied in the order of the arguments.
 
     Parameters
     ----------
     brightness, contrast, saturation : arrays (n,)
         Factors; 1 changes nothing.
     hue : array (n,)
-        Turn of the hue in turns (1 is the whole circle), in the YIQ colour space, where it is
-        linear; the usual one by HSV is not.
+        Rotation of the hue in turns, in the YIQ colour space, where it is linear (unlike in HSV).
 
     Returns
     -------
     matrices : array (n, 3, 3)
     of_grey : array (n,)
         The change is ``matrices @ pixel + of_grey * m`` with ``m`` the mean grey of the image:
-        contrast is measured from it.
+        contrast is relative to it.
     """
     eye, ones = np.eye(3), np.ones((3, 1))
     scale = (brightness * contrast)[:, None, None] * eye
@@ -60,7 +59,7 @@ def recolour(images: Tensor, matrices: Array, of_grey: Array, *, scale: float = 
     images : float32 tensor (n, 3, H, W)
     matrices, of_grey : arrays (n, 3, 3) and (n,)
     scale : float, default 1
-        1/255 where the images hold 0 to 255.
+        1/255 if the range of the images is 0 to 255.
 
     Returns
     -------

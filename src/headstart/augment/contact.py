@@ -1,4 +1,4 @@
-"""Pictures with captions in rows on a white sheet."""
+"""Images with captions in rows on a white sheet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INK, FAINT, RULE = (30, 30, 30), (110, 110, 110), (215, 215, 215)
 
 @dataclass
 class Cell:
-    """One picture (float32 (3, S, S) in [0, 1]), lines below it, and a small second picture."""
+    """An image (float32 (3, S, S) in [0, 1]), lines below it, and a small second image."""
 
     picture: Tensor
     lines: list[str]
@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass
 class Row:
-    """Cells from the left (None: an empty place), notes after them, and a cell at the far right."""
+    """Cells from the left (None: empty), notes after them, and a cell at the far right."""
 
     cells: list[Cell | None]
     notes: list[str] = field(default_factory=list)
@@ -88,7 +88,7 @@ def _put(
 
 
 def fitted(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """`text`, cut with an ellipsis where it is wider than `width` pixels."""
+    """`text`, shortened with an ellipsis to `width` pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:
@@ -97,6 +97,6 @@ def fitted(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.Image
 
 
 def as_image(picture: Tensor) -> Image.Image:
-    """A float32 tensor (3, H, W) in [0, 1] as an RGB picture."""
+    """A float32 tensor (3, H, W) in [0, 1] as an RGB image."""
     levels = picture.mul(255).round().clamp(0, 255).permute(1, 2, 0).numpy()
     return Image.fromarray(np.ascontiguousarray(levels, dtype=np.uint8))

@@ -1,7 +1,7 @@
-"""The judge of a search: can augmented images be told from real ones, and are their classes kept?
+"""The critic of a search: are augmented images distinguishable from real ones, and are classes kept?
 
-Deviation from Faster AutoAugment, which trains a WideResNet on pixels for hours of GPU time: here a
-frozen pretrained backbone turns images into features, and only two small heads on top are trained.
+Unlike Faster AutoAugment, which trains a WideResNet on pixels for hours of GPU time, only two small
+heads are trained, on features of a frozen pretrained backbone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HIDDEN = 128
 
 
 def backbone_trunk(name: str = "embedded", *, n_taps: int = 2) -> Trunk:
-    """The frozen features of a backbone: taps at even distances, the last feature layer included.
+    """Frozen features of a backbone: evenly spaced taps, including the last feature layer.
 
     Raises
     ------
@@ -48,10 +48,10 @@ class Critic(nn.Module):
     ----------
     trunk : Trunk
     real : float32 tensor (n, d)
-        Features of real images; their mean and spread set the scale.
+        Features of real images; their mean and standard deviation set the scale.
     n_classes : int
     generator : torch.Generator
-        Of the first values of the heads.
+        For the initial weights of the heads.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Critic(nn.Module):
         self.trunk = trunk
         d = real.shape[1]
         self.mean = real.mean(0)
-        # Divided by sqrt(d), two random images lie a distance of about 1 apart whatever d is, and
+        # Divided by sqrt(d), the distance of two random images is about 1 whatever d is, and
         # the score (of slope 1) and the class loss have comparable sizes.
         self.spread = (real.std(0) + 1e-3 * real.std() + 1e-8) * d**0.5
         self.hidden = nn.Linear(d, HIDDEN)
@@ -85,19 +85,19 @@ class Critic(nn.Module):
         return scaled
 
     def realness(self, features: Tensor) -> Tensor:
-        """Score (B,) of scaled features: high where they look like a real image's."""
+        """Score (B,) of scaled features: high if they look like those of a real image."""
         scores: Tensor = self.score(F.leaky_relu(self.hidden(features), 0.2))
         return scores.squeeze(1)
 
     def class_loss(self, features: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the classifier on scaled features."""
-        # A spread of 1 a feature suits a linear classifier; see `spread`.
+        # A linear classifier suits features of standard deviation 1; see `spread`.
         logits: Tensor = self.classes(features * features.shape[1] ** 0.5)
         return F.cross_entropy(logits, labels)
 
 
 def fit_classes(critic: Critic, real: Tensor, labels: Tensor, *, n_steps: int = 100) -> None:
-    """Train the classifier on the real images, with weight decay, before the search begins."""
+    """Train the classifier on the real images, with weight decay, before the search."""
     optimizer = torch.optim.AdamW(critic.classes.parameters(), lr=0.01, weight_decay=0.1)
     for _ in range(n_steps):
         optimizer.zero_grad()
@@ -108,7 +108,7 @@ def fit_classes(critic: Critic, real: Tensor, labels: Tensor, *, n_steps: int = 
 def critic_loss(
     critic: Critic, real: Tensor, fake: Tensor, generator: torch.Generator, *, penalty: float = 10.0
 ) -> Tensor:
-    """WGAN-GP (Gulrajani 2017) on scaled features: scores apart, slope towards 1 in between."""
+    """WGAN-GP loss (Gulrajani 2017) on scaled features."""
     share = torch.rand(len(real), 1, generator=generator)
     between = torch.lerp(real, fake, share).requires_grad_(True)
     (slope,) = torch.autograd.grad(critic.realness(between).sum(), between, create_graph=True)

@@ -14,14 +14,14 @@ from headstart.augment.warping import Array
 
 @dataclass(frozen=True)
 class Mix:
-    """Who is mixed with whom.
+    """Pairs of images to mix.
 
     Attributes
     ----------
     partner : int array (n,)
         Row of the other image.
     weight : array (n,) in [0, 1]
-        Share of the image itself, in the picture and in the target.
+        Weight of the image itself, in the image and in the target.
     boxes : int array (n, 4) or None
         CutMix: top, left, bottom, right of the pasted box in pixels; None for Mixup.
     """
@@ -31,11 +31,11 @@ class Mix:
     boxes: NDArray[np.int64] | None = None
 
     def images(self, images: Tensor) -> Tensor:
-        """The mixed pictures of float32 images (n, 3, S, S)."""
+        """The mixed images of float32 images (n, 3, S, S)."""
         return self.join(images, images[torch.from_numpy(self.partner).to(images.device)])
 
     def join(self, images: Tensor, others: Tensor) -> Tensor:
-        """The mixed pictures of images and their partners, which may be overwritten."""
+        """Mix images with their partners, which may be overwritten."""
         if self.boxes is None:
             weight = torch.as_tensor(self.weight, dtype=images.dtype, device=images.device)
             return others.lerp_(images, weight.view(-1, 1, 1, 1))
@@ -46,7 +46,7 @@ class Mix:
         return mixed
 
     def of(self, rows: NDArray[np.int64] | slice) -> Mix:
-        """Of some of the images, for `join`."""
+        """The pairs of some of the images, for `join`."""
         boxes = None if self.boxes is None else self.boxes[rows]
         return Mix(self.partner[rows], self.weight[rows], boxes)
 
@@ -58,20 +58,19 @@ class Mix:
 
 
 def draw_mixup(n: int, *, alpha: float, rng: np.random.Generator) -> Mix:
-    """Partners at random, weights from Beta(alpha, alpha), one an image.
+    """Random partners with weights from Beta(alpha, alpha), one per image.
 
-    The weight is taken as the larger of it and its complement: the pair is the same, and an image
-    keeps the larger part of itself. (The authors' code draws one weight a batch.)
+    The larger of the weight and its complement is used, so an image keeps the larger part of itself.
+    (The authors' code draws one weight per batch.)
     """
     weight = rng.beta(alpha, alpha, n)
     return Mix(_partners(n, rng), np.maximum(weight, 1 - weight))
 
 
 def draw_cutmix(n: int, size_px: int, *, alpha: float, rng: np.random.Generator) -> Mix:
-    """Boxes with the image's shape, evenly placed; the part beyond the edge is cut off.
+    """Boxes with the image's aspect ratio, uniformly placed and clipped at the edges.
 
-    The weight is what is left of the image after that, as in the paper's code: 1 minus the area of
-    the box in the image.
+    As in the paper's code, the weight is 1 minus the area of the clipped box.
     """
     side = np.sqrt(1 - rng.beta(alpha, alpha, n)) * size_px
     middle = rng.uniform(0, size_px, (n, 2))
@@ -82,7 +81,7 @@ def draw_cutmix(n: int, size_px: int, *, alpha: float, rng: np.random.Generator)
 
 
 def _partners(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The next one in a random order, round in a circle: no image meets itself where n > 1."""
+    """The next image in a random cyclic order, so that none is its own partner if n > 1."""
     order = rng.permutation(n)
     partner = np.empty(n, dtype=np.int64)
     partner[order] = np.roll(order, -1)

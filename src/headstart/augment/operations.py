@@ -1,8 +1,8 @@
-"""The named operations that AugMix, RandAugment and learnt policies put together.
+"""The operations of AugMix, RandAugment and learnt policies.
 
-What strength 1 means follows RandAugment (Cubuk 2020): 30 degrees, a shear of 0.3, a shift of 0.45
+The meaning of strength 1 follows RandAugment (Cubuk 2020): 30 degrees, a shear of 0.3, a shift of 0.45
 of the side, a factor of 1.9 (or 0.1 at -1) for brightness, contrast, saturation and sharpness, 4
-bits a channel (posterize), every value inverted (solarize). Uncovered corners are mid-grey.
+bits per channel (posterize), every value inverted (solarize). Uncovered corners are mid-grey.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FILL = 0.5
 
 
 def apply_layer(images: Tensor, operations: Sequence[str | None], strengths: Array) -> Tensor:
-    """One operation on each image; images that take the same kind of operation go together.
+    """Apply one operation to each image; images with the same kind of operation are processed together.
 
     Parameters
     ----------
@@ -59,13 +59,13 @@ def geometric_maps(names: NDArray[np.str_], strengths: Array) -> Array:
     cos, sin = np.cos(angle), np.sin(angle)
     shear_x, shear_y = amount["shear_x"] * MAX_SHEAR, amount["shear_y"] * MAX_SHEAR
     shift_x, shift_y = amount["translate_x"] * MAX_SHIFT, amount["translate_y"] * MAX_SHIFT
-    # The side is 2 long from -1 to 1. An image has one operation, so nothing here meets anything.
+    # Coordinates run from -1 to 1. An image has one operation, so the maps need no composition.
     return affine(cos, shear_x - sin, -2 * shift_x, shear_y + sin, cos, -2 * shift_y)
 
 
 def _geometric(images: Tensor, names: NDArray[np.str_], strengths: Array) -> Tensor:
     maps = geometric_maps(names, strengths)
-    # Zero outside means mid-grey once the middle of the range has been moved to zero and back.
+    # Shifting the range to be centred at zero makes the zero padding mid-grey.
     return warp(images - FILL, maps, images.shape[-1], reflect=False).add_(FILL).clamp_(0, 1)
 
 
@@ -83,13 +83,13 @@ def _sharpness(images: Tensor, names: NDArray[np.str_], strengths: Array) -> Ten
 
 
 def _solarize(images: Tensor, names: NDArray[np.str_], strengths: Array) -> Tensor:
-    # White itself is inverted only above strength 0, which then changes nothing at all.
+    # White is inverted only above strength 0, so that strength 0 changes nothing.
     threshold = _column((1 - strengths) * (256 / 255), images)
     return torch.where(images >= threshold, 1 - images, images)
 
 
 def bits_kept(strengths: Array) -> NDArray[np.int64]:
-    """Bits a channel that posterize leaves, 8 at strength 0."""
+    """Bits per channel that posterize keeps, 8 at strength 0."""
     kept: NDArray[np.int64] = (8 - np.rint(np.abs(strengths) * MAX_BITS_LOST)).astype(np.int64)
     return kept
 

@@ -1,8 +1,8 @@
-"""The operations once more, differentiable in their strength, and the policy that is learnt.
+"""The operations, differentiable in their strengths, and the policy to learn.
 
-Kornia's operations (the extra ``augment``) carry gradients to factors, angles and shifts. Those
-that have none (solarize, posterize, equalize, autocontrast) take a straight-through estimate: the
-gradient of the result is passed on to the image and to the strength as it is (Hataya 2020).
+Kornia's operations (extra ``augment``) have gradients with respect to factors, angles and shifts.
+Solarize, posterize, equalize and autocontrast use a straight-through estimator: the gradient of the
+result is passed unchanged to the image and to the strength (Hataya 2020).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from headstart.augment.subpolicies import GEOMETRIC, OPERATIONS, SIGNED, Choice,
 from headstart.errors import InputError
 
 NEGLIGIBLE = 0.01
-"""Choices of a smaller weight are left out of the policy that a search gives."""
+"""Choices with a smaller weight are left out of the policy."""
 
 
 def kornia() -> ModuleType:
-    """The package, or the reason why there is none.
+    """Import Kornia.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def kornia() -> ModuleType:
 
 
 def differentiable(operation: str, images: Tensor, strengths: Tensor) -> Tensor:
-    """One operation on a batch, with gradients to images and strengths.
+    """Apply one operation to a batch, differentiable in images and strengths.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def differentiable(operation: str, images: Tensor, strengths: Tensor) -> Tensor:
         One of `OPERATIONS`.
     images : float32 tensor (n, 3, S, S) in [0, 1]
     strengths : float32 tensor (n,)
-        As in :func:`headstart.augment.operations.apply_layer`, whose result this is, but for how
-        the edges of the picture are blended with the grey outside.
+        As in :func:`headstart.augment.operations.apply_layer`; results differ only in how the edges
+        are blended with the grey outside.
     """
     if operation in GEOMETRIC:
         return _geometric(operation, images, strengths)
@@ -67,7 +67,7 @@ def _geometric(operation: str, images: Tensor, strengths: Tensor) -> Tensor:
     side = images.shape[-1]
     none = torch.zeros_like(strengths)
     of = {name: strengths if name == operation else none for name in GEOMETRIC}
-    # Kornia gives a map from the source to the result, and shears by angles; y points down.
+    # Kornia maps from the source to the result, and shears by angles; y points down.
     matrix = transform.get_affine_matrix2d(
         torch.stack([of["translate_x"], of["translate_y"]], 1) * (MAX_SHIFT * side),
         images.new_full((len(images), 2), (side - 1) / 2),
@@ -81,7 +81,7 @@ def _geometric(operation: str, images: Tensor, strengths: Tensor) -> Tensor:
 
 
 def _straight_through(result: Tensor, images: Tensor, strengths: Tensor | None = None) -> Tensor:
-    """`result` in value; in gradient, the images plus the strengths."""
+    """The value of `result` with the gradient of images plus strengths."""
     carried = images - images.detach()
     if strengths is not None:
         carried = carried + (strengths - strengths.detach()).view(-1, 1, 1, 1)
@@ -148,11 +148,11 @@ class Pipeline(nn.Module):
     n_sub_policies, n_steps : int
         L sub-policies of K steps each; a step is a weighted sum over all operations.
     temperature : float > 0
-        Of the softmax over operations; small: nearly one operation.
+        Temperature of the softmax over operations; small values select nearly one operation.
     relaxation : float > 0
-        Of the relaxed Bernoulli variable that says whether an operation is applied.
+        Temperature of the relaxed Bernoulli variable that applies an operation.
     operations : tuple of str
-        Those to choose from.
+        Operations to choose from.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Pipeline(nn.Module):
         operations: tuple[str, ...] = OPERATIONS,
     ) -> None:
         super().__init__()
-        kornia()  # say at once that it is missing
+        kornia()  # fail early if it is missing
         shape = (n_sub_policies, n_steps, len(operations))
         self.operations, self.temperature, self.relaxation = operations, temperature, relaxation
         self.choice = nn.Parameter(torch.zeros(shape))
@@ -173,7 +173,7 @@ class Pipeline(nn.Module):
         self.magnitude = nn.Parameter(torch.zeros(shape))
 
     def start(self, generator: torch.Generator) -> None:
-        """Small random values, so that the sub-policies can grow apart."""
+        """Small random values, so that the sub-policies differ."""
         with torch.no_grad():
             for parameter, spread in (
                 (self.choice, 0.01),
@@ -204,7 +204,7 @@ class Pipeline(nn.Module):
         return images
 
     def sub_policies(self) -> tuple[SubPolicy, ...]:
-        """What has been learnt, as values; choices of negligible weight are left out."""
+        """The learnt sub-policies, without choices of negligible weight."""
         weights = torch.softmax(self.choice.detach() / self.temperature, dim=2)
         odds, strengths = (
             torch.sigmoid(self.probability.detach()),

@@ -1,4 +1,4 @@
-"""What is done to training images, as a value: checked when made, kept as JSON, read from a word."""
+"""Augmentation policies as values: validated on creation, stored as JSON, parsed from text."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from headstart.errors import InputError, did_you_mean, one_line
 FORMAT = 1
 """Version of the JSON form; a higher one comes from a newer Headstart."""
 
-# A missing value takes the default of the policy in hand; after creation only the values that the
-# policy does not know are None.
+# A missing value takes the default of the policy; after creation only parameters that the policy
+# does not have are None.
 _DEFAULT: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Legal:
-    """Which values a parameter may take."""
+    """The legal values of a parameter."""
 
     low: float
     high: float
@@ -87,53 +87,53 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "randaugment": {**_BASIC, "n_ops": 2, "magnitude": 9.0},
     "learnt": _BASIC,
 }
-"""Every policy, and the parameters that it takes with their defaults."""
+"""The parameters of each policy with their defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """How training images are varied.
+    """How training images are augmented.
 
-    Every policy but ``"none"`` begins with a random crop, flip, small rotation and light change of
-    colour. A parameter that is left out takes the default of the policy in hand (`DEFAULTS`); one
-    that the policy does not know is None.
+    Every policy except ``"none"`` starts with a random crop, flip, small rotation and light colour
+    jitter. Omitted parameters take the policy's defaults (`DEFAULTS`); those that the policy does
+    not have are None.
 
     Parameters
     ----------
     name : {"none", "basic", "mixup", "cutmix", "augmix", "randaugment", "learnt"}
     min_area : float in (0, 1]
-        Smallest share of the image's area that a crop covers.
+        Minimum fraction of the image's area that a crop covers.
     max_aspect : float in [1, 4]
-        A crop's width over its height lies between ``1 / max_aspect`` and ``max_aspect``.
+        The aspect ratio of a crop is between ``1 / max_aspect`` and ``max_aspect``.
     flip : float in [0, 1]
-        Probability of a mirror image.
+        Probability of a horizontal flip.
     degrees : float in [0, 45]
-        Largest rotation, either way.
+        Maximum rotation in either direction.
     jitter : float in [0, 0.9]
-        Brightness, contrast and saturation are multiplied by a number in 1 ± jitter.
+        Brightness, contrast and saturation are multiplied by factors in 1 ± jitter.
     hue : float in [0, 0.5]
-        Largest turn of the hue, as a share of the colour circle.
+        Maximum rotation of the hue, as a fraction of the colour circle.
     alpha : float in (0, 100]
-        Of the Beta distribution that mixing weights are drawn from (and AugMix's Dirichlet).
+        Parameter of the Beta distribution of mixing weights (and of AugMix's Dirichlet).
     probability : float in [0, 1]
-        Share of batches that Mixup or CutMix mixes.
+        Fraction of batches that Mixup or CutMix mixes.
     width, depth : int in [1, 10]
-        AugMix: number of chains, and the most operations in one.
+        AugMix: number of chains, and maximum number of operations per chain.
     severity : float in [1, 10]
-        AugMix: operations draw a strength between 0.1 and this, of 10.
+        AugMix: strengths are drawn between 0.1 and this, on a scale of 10.
     consistency : float in [0, 1000]
         AugMix: weight of the Jensen-Shannon loss in training.
     n_ops : int in [0, 10]
-        RandAugment: operations an image.
+        RandAugment: number of operations per image.
     magnitude : float in [0, 30]
-        RandAugment: strength of every operation, of 30.
+        RandAugment: strength of every operation, on a scale of 30.
     sub_policies : tuple of SubPolicy
-        Of ``"learnt"`` only, and there required: what a search found.
+        Required by ``"learnt"`` and only legal there: the result of a search.
 
     Raises
     ------
     InputError
-        An unknown name, a parameter that the policy does not take, or a value out of range.
+        The name is unknown, the policy does not have a parameter, or a value is out of range.
     """
 
     name: str
@@ -191,7 +191,7 @@ class Policy:
         Raises
         ------
         InputError
-            Something is missing, unknown, out of range or from a newer version.
+            A value is missing, unknown, out of range or from a newer version.
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
             raise InputError("an augmentation policy needs a 'name'")
@@ -211,12 +211,12 @@ class Policy:
 
 
 def parse_policy(text: str) -> Policy:
-    """A policy from ``"basic"``, ``"mixup:alpha=0.4,flip=0"`` or the file of a learnt one.
+    """Parse a policy: ``"basic"``, ``"mixup:alpha=0.4,flip=0"`` or the file of a learnt policy.
 
     Parameters
     ----------
     text : str
-        A name, with parameters after a colon if wanted, or a path that ends in ``.json``.
+        A name, optionally with parameters after a colon, or a path that ends in ``.json``.
 
     Raises
     ------

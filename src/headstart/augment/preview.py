@@ -1,4 +1,4 @@
-"""A picture of what a policy does: originals, draws, and how each draw came about."""
+"""An image that shows what a policy does: originals, draws, and the operations of each draw."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def preview_grid(
     size_px: int = 160,
     seed: int = 0,
 ) -> Image.Image:
-    """One row an image: the original, then draws with a caption of what was done.
+    """One row per image: the original, then draws with captions of the operations.
 
     Parameters
     ----------
     policy : Policy
     images : uint8 tensor (n, 3, R, R)
-        Mixup and CutMix mix them among themselves, so two at least are wanted.
+        At least two for Mixup and CutMix, which mix them with each other.
     names : sequence of n str
-        Class of each, for captions.
+        Classes, for captions.
     n_draws : int >= 1
-        AugMix shows one draw an image instead, step by step.
+        AugMix shows one draw per image instead, step by step.
     size_px : int
-        Side of a picture.
+        Side of an image in pixels.
     seed : int
 
     Returns
@@ -109,7 +109,7 @@ def _chain_rows(
     size_px: int,
     rng: np.random.Generator,
 ) -> list[Row]:
-    """As figure 4 of the paper: a row a chain, step by step, and the mix at the right end."""
+    """As in figure 4 of the paper: one row per chain, step by step, and the mix on the right."""
     varied = vary(images, policy, size_px, rng)
     chains = draw_views(policy, len(images), rng)
     mixed = chains(varied)

@@ -1,4 +1,4 @@
-"""The search for a policy by gradient: pipeline against critic, for a time or a number of steps."""
+"""Gradient search for a policy: pipeline against critic, for a time or a number of steps."""
 
 from __future__ import annotations
 
@@ -22,26 +22,24 @@ from headstart.progress import Progress, silent
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """How a policy is searched.
+    """Settings of a policy search.
 
     Parameters
     ----------
     budget_s : float > 0, default 120
-        Seconds after which the search ends, whatever the number of steps; the first step is always
-        taken.
+        Time after which the search ends; at least one step is taken.
     n_steps : int >= 1, default 300
-        Gradient steps at most. The same seed and the same number of steps taken give the same
-        policy; a search that runs out of time takes fewer.
+        Maximum number of gradient steps. The same seed and number of steps give the same policy.
     size_px : int in [16, 512], default 64
         Side to which images are reduced.
     batch_size : int >= 2, default 24
     n_sub_policies, n_operations : int >= 1, default 8 and 2
-        Sub-policies, and operations in each.
+        Number of sub-policies, and of operations in each.
     lr : float > 0, default 0.02
-        Adam's rate for probabilities and magnitudes; the weights of operations take a tenth, for
-        their softmax has a small temperature.
+        Adam's rate for probabilities and magnitudes; a tenth of it for the weights of operations,
+        whose softmax has a low temperature.
     class_weight : float >= 0, default 0.1
-        Of the loss of the critic's classifier on augmented images.
+        Weight of the critic's classification loss on augmented images.
     seed : int >= 0
 
     Raises
@@ -77,8 +75,8 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search gives.
+class SearchResult:
+    """The result of a search.
 
     Attributes
     ----------
@@ -86,8 +84,8 @@ class Found:
         Named ``"learnt"``.
     settings : SearchSettings
     history : tuple of (realness gap, class loss)
-        A pair each step: how much higher real images score than augmented ones, and the
-        classifier's loss on augmented ones.
+        One pair per step: mean score of real minus augmented images, and the classification loss
+        on augmented images.
     seconds : float
     """
 
@@ -97,9 +95,9 @@ class Found:
     seconds: float
 
     def shares(self) -> list[tuple[str, float, float, float]]:
-        """Each operation's share of the steps, and its mean probability and magnitude there.
+        """Each operation's share of the steps, and its mean probability and magnitude.
 
-        The largest share first; means are weighted by the choices' weights.
+        The largest share first; means are weighted by the weights of the choices.
         """
         steps = [step for sub in self.policy.sub_policies for step in sub]
         rows = []
@@ -113,7 +111,7 @@ class Found:
         return sorted(rows, key=lambda row: -row[1])
 
     def to_dict(self) -> dict[str, Any]:
-        """The policy's JSON, which `parse_policy` reads, with a note of how it was found."""
+        """The policy's JSON, which `parse_policy` reads, with the settings of the search."""
         last = self.history[-1]
         note = {
             **asdict(self.settings),
@@ -134,8 +132,8 @@ def search(
     trunk: Trunk | None = None,
     operations: tuple[str, ...] = OPERATIONS,
     progress: Progress = silent,
-) -> Found:
-    """Learn which operations vary these images without making them strange or of another class.
+) -> SearchResult:
+    """Learn which operations vary images without making them unrealistic or changing their class.
 
     Faster AutoAugment (Hataya 2020), with a critic on the features of a frozen backbone instead of
     one trained on pixels (:mod:`headstart.augment.critic`), a subset, and minutes instead of hours.
@@ -148,15 +146,15 @@ def search(
     n_classes : int
     settings : SearchSettings, optional
     trunk : callable, optional
-        Features that the critic sees; default the embedded backbone's.
+        Features for the critic; default: those of the embedded backbone.
     operations : tuple of str
-        Those to choose from.
+        Operations to choose from.
     progress : Progress
-        Told of the stage ``"search"``. Nothing is kept of a search that is stopped.
+        Reports the stage ``"search"``. An interrupted search returns nothing.
 
     Returns
     -------
-    Found
+    SearchResult
 
     Raises
     ------
@@ -172,24 +170,24 @@ def search(
         )
     history: list[tuple[float, float]] = []
     with _one_thread():
-        duel = _Duel(images, labels, n_classes, settings, trunk, operations)
+        duel = _Search(images, labels, n_classes, settings, trunk, operations)
         stepping = time.monotonic()
         while len(history) < settings.n_steps:
             history.append(duel.step())
             now = time.monotonic()
-            # A step takes as long as the others did: stop before the one that would be late.
+            # Stop before the step that would exceed the budget, judging by the time of earlier steps.
             if now - started + (now - stepping) / len(history) > settings.budget_s:
                 break
             progress("search", len(history), settings.n_steps)
     progress("search", settings.n_steps, settings.n_steps)
     policy = Policy(name="learnt", sub_policies=duel.pipeline.sub_policies())
-    return Found(policy, settings, tuple(history), time.monotonic() - started)
+    return SearchResult(policy, settings, tuple(history), time.monotonic() - started)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Torch on one thread: a step is hundreds of small kernels, which sharing out slows down
-    (tenfold where other programs run), and sums come out the same on any number of cores.
+    """Run torch on one thread: a step has hundreds of small kernels, which more threads slow down
+    (tenfold when other programs run), and sums do not depend on the number of cores.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -199,8 +197,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _Duel:
-    """Pipeline and critic with their optimizers, one step at a time."""
+class _Search:
+    """Pipeline and critic with their optimizers."""
 
     def __init__(
         self,
@@ -240,8 +238,8 @@ class _Duel:
         )
         augmented = self.pipeline(self.images[rows[0]].float() / 255, self.generator)
         fake, real = self.critic.features(augmented), self.real[rows[1]]
-        # The features do not change with the critic's heads: one pass through the trunk serves
-        # several of its steps, so that the score keeps up with the policy.
+        # The features do not depend on the critic's heads, so one pass through the trunk serves
+        # several critic steps.
         for _ in range(5):
             self.of_critic.zero_grad()
             critic_loss(self.critic, real, fake.detach(), self.generator).backward()  # type: ignore[no-untyped-call]

@@ -20,12 +20,12 @@ RANDAUGMENT = (IDENTITY, *(name for name in OPERATIONS if name != "invert"))
 
 @dataclass(frozen=True)
 class Steps:
-    """Which operation each image takes at each step, and how strongly.
+    """The operation of each image at each step, and its strength.
 
     Attributes
     ----------
     operations : array of str (n, n_steps)
-        Names; ``""`` and ``"identity"`` for none.
+        Names; ``""`` and ``"identity"`` mean none.
     strengths : array (n, n_steps) in [-1, 1]
     """
 
@@ -39,7 +39,7 @@ class Steps:
         return images
 
     def of(self, rows: NDArray[np.int64] | slice) -> Steps:
-        """Of some of the images."""
+        """The steps of some of the images."""
         return Steps(self.operations[rows], self.strengths[rows])
 
     def part(self, row: int, step: int) -> Steps:
@@ -48,7 +48,7 @@ class Steps:
         return Steps(self.operations[here], self.strengths[here])
 
     def words(self, row: int) -> list[str]:
-        """The steps of one image, such as ``"rotate -0.30"``, leaving out those that do nothing."""
+        """The steps of one image as text, such as ``"rotate -0.30"``, without those that do nothing."""
         pairs = zip(self.operations[row], self.strengths[row], strict=True)
         return [
             _said(str(name), strength) for name, strength in pairs if name not in ("", IDENTITY)
@@ -62,19 +62,19 @@ def _said(name: str, strength: float) -> str:
 
 
 def signed(operations: NDArray[np.str_], sizes: Array, rng: np.random.Generator) -> Array:
-    """`sizes` with a random sign where the operation points either way."""
+    """`sizes` with random signs for signed operations."""
     signs = np.where(rng.random(sizes.shape) < 0.5, -1.0, 1.0)
     return np.where(np.isin(operations, list(SIGNED)), sizes * signs, sizes)
 
 
 def draw_randaugment(n: int, *, n_ops: int, magnitude: float, rng: np.random.Generator) -> Steps:
-    """RandAugment (Cubuk 2020): `n_ops` operations drawn evenly, all of strength magnitude / 30."""
+    """RandAugment (Cubuk 2020): `n_ops` uniformly drawn operations, all with strength magnitude / 30."""
     operations = rng.choice(np.array(RANDAUGMENT), (n, n_ops))
     return Steps(operations, signed(operations, np.full((n, n_ops), magnitude / 30), rng))
 
 
 def draw_learnt(n: int, sub_policies: Sequence[SubPolicy], *, rng: np.random.Generator) -> Steps:
-    """A sub-policy for each image, and in each of its steps a choice, applied or not by its odds."""
+    """Draw a sub-policy for each image, and in each step a choice, applied with its probability."""
     n_steps = max(len(sub) for sub in sub_policies)
     operations = np.full((n, n_steps), "", dtype="<U16")
     sizes = np.zeros((n, n_steps))

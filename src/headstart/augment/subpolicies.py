@@ -1,4 +1,4 @@
-"""What a search learns: sub-policies of steps, each with weights over operations."""
+"""The result of a search: sub-policies of steps, each with weights over operations."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 COLOUR = ("brightness", "contrast", "saturation")
 TONE = ("sharpness", "solarize", "posterize", "autocontrast", "equalize", "invert")
 OPERATIONS = (*GEOMETRIC, *COLOUR, *TONE)
-"""Names of the operations, in the order in which tables and files list them."""
+"""Names of the operations, in the order of tables and files."""
 
 SIGNED = frozenset({*GEOMETRIC, *COLOUR, "sharpness"})
-"""Operations whose strength may point either way: left or right, brighter or darker."""
+"""Operations with signed strength: left or right, brighter or darker."""
 
 WITHOUT_STRENGTH = frozenset({"autocontrast", "equalize", "invert"})
-"""Operations that are done or not, with nothing in between."""
+"""Operations without strength."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,9 +33,9 @@ class Choice:
     weight : float in [0, 1]
         Probability that the step picks it.
     probability : float in [0, 1]
-        That it is applied, once picked.
+        Probability that it is applied if picked.
     magnitude : float in [0, 1]
-        Its strength; 1 is the strongest that the operation knows.
+        Strength; 1 is the maximum.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Jittered views of an image for off-the-shelf features (Razavian 2014): the same ones every time."""
+"""Reproducible jittered views of an image for off-the-shelf features (Razavian 2014)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headstart.augment.policy import Policy
 from headstart.errors import InputError
 
 VIEWS = Policy(name="basic", min_area=0.5)
-"""How views are jittered: as the basic policy, with larger crops."""
+"""The policy of views: basic, with larger crops."""
 
 
 def jittered_views(
@@ -31,11 +31,11 @@ def jittered_views(
     image : uint8 array (R, R, 3)
         Decoded, larger than `size_px`.
     n_views : int >= 1
-        The first is the centre crop; the others are drawn. More views keep the ones before them.
+        The first is the centre crop, the others are random. A larger number keeps the first views.
     size_px : int
         Side of a view in pixels, at most R.
     seed : int >= 0
-        With the image's bytes it decides what is drawn: not the order or number of images.
+        Together with the image's bytes it seeds the draws, independent of other images.
     policy : Policy, default `VIEWS`
         ``"basic"``, with any parameters.
 
@@ -46,7 +46,7 @@ def jittered_views(
     Raises
     ------
     InputError
-        Another shape, size, number of views or policy.
+        A shape, size, number of views or policy is illegal.
     """
     if n_views < 1:
         raise InputError(f"n_views must be 1 or more; got {n_views}")

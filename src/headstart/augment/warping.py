@@ -1,4 +1,4 @@
-"""Crop, flip, rotate, shear and shift as one affine map, read by one bilinear look-up."""
+"""Crop, flip, rotate, shear and shift as one affine map with one bilinear resampling."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 Array = NDArray[np.float64]
 
-# Bilinear look-up reads 2 x 2 pixels. Where a pixel of the result spans more than this many of the
-# source, it would skip some (aliasing), and the source is shrunk first.
+# Bilinear sampling reads 2 x 2 pixels. If a result pixel spans more than this many source pixels, it
+# would skip some (aliasing), so the source is reduced first.
 SHARP_ENOUGH = 1.25
 
 
@@ -21,7 +21,7 @@ def affine(a: Array, b: Array, c: Array, d: Array, e: Array, f: Array) -> Array:
 
 
 def warp(images: Tensor, maps: Array, size_px: int, *, reflect: bool) -> Tensor:
-    """Read each image through its own affine map.
+    """Resample each image with its own affine map.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def warp(images: Tensor, maps: Array, size_px: int, *, reflect: bool) -> Tensor:
     size_px : int
         Side of the result.
     reflect : bool
-        What lies outside the source: its mirror image, or (False) 0.
+        Fill values outside the source with its reflection (True) or with 0 (False).
 
     Returns
     -------
@@ -57,7 +57,7 @@ def warp(images: Tensor, maps: Array, size_px: int, *, reflect: bool) -> Tensor:
 
 
 def _grid(maps: Array, size_px: int, like: Tensor) -> Tensor:
-    """Positions to read, (n, size_px, size_px, 2); quicker than torch's matrix product for it."""
+    """Sampling positions (n, size_px, size_px, 2); faster than torch's matrix product."""
     m = torch.from_numpy(maps).to(like.device, torch.float32)[..., None, None]
     centres = (torch.arange(size_px, device=like.device, dtype=torch.float32) * 2 + 1) / size_px - 1
     x, y = centres.view(1, 1, -1), centres.view(1, -1, 1)
@@ -68,13 +68,13 @@ def _grid(maps: Array, size_px: int, like: Tensor) -> Tensor:
 
 
 def _spans(maps: Array, sides: tuple[int, ...], size_px: int) -> Array:
-    """How many pixels of the source, down and across, lie between neighbours of the result (n, 2)."""
+    """Source pixels between neighbouring result pixels, vertically and horizontally (n, 2)."""
     across = np.hypot(maps[:, 0, 0], maps[:, 0, 1]) * sides[1] / size_px
     down = np.hypot(maps[:, 1, 0], maps[:, 1, 1]) * sides[0] / size_px
     return np.stack([down, across], -1)
 
 
 def _shrunk(image: Tensor, spans: Array) -> Tensor:
-    """`image` (1, 3, H, W) with antialiasing at a size where a look-up skips nothing."""
+    """`image` (1, 3, H, W) reduced with antialiasing so that sampling skips no pixels."""
     sides = [max(1, round(s / max(1.0, k))) for s, k in zip(image.shape[2:], spans, strict=True)]
     return F.interpolate(image, sides, mode="bilinear", antialias=True, align_corners=False)

@@ -1,4 +1,4 @@
-"""Names of architectures, and the networks they stand for."""
+"""Names of architectures, and the networks they refer to."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def _torchvision_names() -> tuple[str, ...]:
 
 
 def resolve(name: str) -> Architecture:
-    """The architecture that a name stands for.
+    """The architecture that a name refers to.
 
     Parameters
     ----------
     name : str
-        ``"torchvision:NAME"``, ``"timm:NAME"`` or a bare name, which is torchvision's where both
-        have it. A tag of published weights may follow after a dot.
+        ``"torchvision:NAME"``, ``"timm:NAME"`` or a bare name, which means torchvision's if
+        both have it. A tag of published weights may follow after a dot.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def _tags(library: str, bare: str) -> list[str]:
 def torchvision_weights(arch: Architecture, file_name: str = "") -> Any:
     """torchvision's record of published weights.
 
-    The tag's, or that whose published file has the name `file_name`, or else the default's.
+    That of the tag, else of the published file called `file_name`, else the default.
     """
     from torchvision import models
 
@@ -176,7 +176,7 @@ def timm_cfg(arch: Architecture) -> Any:
 def own_preprocessing(arch: Architecture, file_name: str = "") -> Preprocessing:
     """The architecture's own preprocessing, from its library's metadata.
 
-    `file_name` of local weights picks among published ones of the same name.
+    `file_name` of local weights selects among published weights of the same name.
     """
     if arch.library == "headstart":
         return EXTRAS[arch.name].preprocessing
@@ -195,7 +195,7 @@ def own_licence(arch: Architecture) -> str:
     if arch.library == "headstart":
         return EXTRAS[arch.name].licence
     if arch.library == "torchvision":
-        # Only weights under terms of their own (SWAG: CC-BY-NC 4.0) name a licence.
+        # Only weights under other terms (SWAG: CC-BY-NC 4.0) name a licence.
         own = getattr(torchvision_weights(arch), "meta", {}).get("license")
         return f"see {own}" if own else _TORCHVISION_LICENCE
     licence = getattr(timm_cfg(arch), "license", None)
@@ -212,8 +212,8 @@ def build(arch: Architecture, *, size_px: int | None = None, seed: int | None = 
     size_px : int, optional
         Side of the input, for torchvision's vision transformers, which are built for one side.
     seed : int, optional
-        Of the initial weights; the global generator is left as it was. Without it the weights are
-        about to be replaced, and what they are does not matter.
+        Random seed for the initial weights; the global generator is not changed. None: the weights
+        are replaced anyway.
     """
     import torch
 
@@ -228,7 +228,7 @@ def build(arch: Architecture, *, size_px: int | None = None, seed: int | None = 
 
 
 def build_empty(arch: Architecture, size_px: int | None = None) -> nn.Module:
-    """The network on the meta device, without memory for weights: for shapes and counts."""
+    """The network on the meta device, without memory for weights, for shapes and counts."""
     import torch
 
     try:

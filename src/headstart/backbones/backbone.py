@@ -1,4 +1,4 @@
-"""What a backbone is: a network, its weights' digest, its own preprocessing and its taps."""
+"""A backbone: a network, the digest of its weights, its own preprocessing and its taps."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Preprocessing:
     interpolation : {"bilinear", "bicubic"}
         Resampling filter; always antialiased, as PIL does it.
     mean, std : tuple of 3 floats
-        Subtracted from and divided into the channels, on the scale where white is 1.
+        Subtracted from the channels, which are then divided by std; white is 1.
     crop_mode : {"center", "squash"}, default "center"
-        ``"squash"`` resizes both sides to `resize_px`, giving up the aspect ratio.
+        ``"squash"`` resizes both sides to `resize_px`, ignoring the aspect ratio.
     """
 
     size_px: int
@@ -63,11 +63,11 @@ class Preprocessing:
     @property
     def resize_px(self) -> int:
         """The shorter side, in pixels, to which an image is resized before the crop."""
-        # The small addend undoes the rounding of size / (size / resize) one ulp below `resize`.
+        # The small addend compensates for size / (size / resize) rounding to one ulp below `resize`.
         return math.floor(self.size_px / self.crop_pct + 1e-6)
 
     def at(self, size_px: int) -> Preprocessing:
-        """The same preprocessing at another input side; the crop keeps its share."""
+        """The same preprocessing with another input side; the crop fraction stays."""
         return dataclasses.replace(self, size_px=size_px)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Tap:
     Parameters
     ----------
     name : str
-        What a person types and reads: ``"conv1_2"``.
+        The name that users see: ``"conv1_2"``.
     module : str
         Dotted path of the submodule whose output it is: ``"features.3"``. The non-linearity that
         follows a convolution is part of its tap.
@@ -99,11 +99,11 @@ class Tap:
     n_features : int
         `d`, the width of the pooled features.
     channels_last : bool, default False
-        A map that comes as ``(B, H, W, d)``, as Swin transformers have it.
+        The map has shape ``(B, H, W, d)``, as in Swin transformers.
     n_prefix : int, default 0
-        Class and register tokens at the front, which the average over tokens leaves out.
+        Leading class and register tokens, which the average over tokens leaves out.
     side : {"output", "input"}, default "output"
-        ``"input"`` keeps what the submodule is given: the pooled token of a transformer's head.
+        ``"input"`` keeps the input of the submodule: the pooled token of a transformer's head.
     """
 
     name: str
@@ -117,12 +117,12 @@ class Tap:
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A pretrained network with what is needed to use and to record it.
+    """A pretrained network with everything needed to use and to record it.
 
     Attributes
     ----------
     name : str
-        The name it was asked for by, or the file name of local weights.
+        The name given by the user, or the file name of local weights.
     arch : str
         ``"timm:..."`` or ``"torchvision:..."``: `load` builds the same network from it.
     module : torch.nn.Module
@@ -130,9 +130,9 @@ class Backbone:
     preprocessing : Preprocessing
         The network's own.
     taps : tuple of Tap
-        In the order in which an image reaches them, input to logits.
+        In the order of the forward pass, from input to logits.
     digest : str
-        SHA-256 (hex) over the weights as loaded, whatever file they came in.
+        SHA-256 (hex) of the weights as loaded, independent of the file format.
     source : str
         Where the weights came from, in words.
     licence : str

@@ -22,7 +22,7 @@ class Complexity:
     Attributes
     ----------
     n_parameters : int
-        Of the whole network.
+        Number of parameters of the whole network.
     macs : int
         Multiply-accumulates of the whole network: those of convolutions and matrix products,
         attention included, as torchvision counts them.
@@ -41,7 +41,7 @@ def measure_complexity(backbone: Backbone, size_px: int | None = None) -> Comple
     Parameters
     ----------
     backbone : Backbone
-        Nothing is computed: shapes alone pass through it.
+        Only shapes are propagated; nothing is computed.
     size_px : int, optional
         Side of the input; the backbone's own by default.
 
@@ -55,7 +55,7 @@ def measure_complexity(backbone: Backbone, size_px: int | None = None) -> Comple
 
 
 def measure_module(module: nn.Module, size_px: int, taps: Sequence[Tap] = ()) -> Complexity:
-    """The cost of a network that is no backbone yet, on any device, meta included."""
+    """The cost of a network that is not a backbone, on any device including meta."""
     calls = {call.module: call for call in trace_calls(module, size_px, count_macs=True)}
     return Complexity(
         n_parameters=sum(p.numel() for p in module.parameters()),
@@ -65,7 +65,7 @@ def measure_module(module: nn.Module, size_px: int, taps: Sequence[Tap] = ()) ->
 
 
 def _macs_until(tap: Tap, macs: int, module: nn.Module) -> int:
-    """Without the layer itself, a linear one, where the tap is what it is given."""
+    """Without the linear layer itself if the tap is its input."""
     if tap.side == "output":
         return macs
     return macs - module.get_submodule(tap.module).get_parameter("weight").numel()

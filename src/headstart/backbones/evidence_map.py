@@ -1,11 +1,10 @@
-"""Where in a picture the evidence for a class lies: activation times gradient, place by place.
+"""Where in an image the evidence for a class lies: activation times gradient, per position.
 
-A class score that is linear in the average of a layer's maps is a sum over the places of the map;
-each place's term is the sum over channels of the activation times the score's gradient there. This
-is the class activation map of Zhou et al. (2016, "Learning deep features for discriminative
-localization"). For other heads the same product is taken, as HiResCAM does (Draelos and Carin
+A class score that is linear in the average of a layer's maps is a sum over the positions of the map;
+the term of a position is the sum over channels of the activation times the score's gradient. This is the class activation map of Zhou et al. (2016, "Learning deep features for discriminative
+localization"). For other heads the same product is used, as in HiResCAM (Draelos and Carin
 2020, "Use HiResCAM instead of Grad-CAM"): unlike Grad-CAM (Selvaraju et al. 2017), which averages
-the gradient over places first, it never shows a place that the score did not use. For a head on
+the gradient over positions first, it never shows a position that the score did not use. For a head on
 averages, such as those of EfficientNet and ResNet, the three agree up to scale.
 """
 
@@ -32,26 +31,26 @@ from headstart.errors import BackboneError
 Floats = NDArray[np.float32]
 Score = Callable[[Mapping[str, Tensor]], Tensor]
 
-# Where the last layer with places carries no evidence (a transformer's head that reads the class
-# token alone), the one before is asked, this often.
+# If the last layer with positions carries no evidence (a transformer's head reads only the class
+# token), earlier layers are tried, this many times.
 MAX_STEPS_BACK = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceMap:
-    """The evidence for one class in one picture.
+    """The evidence for one class in one image.
 
     Attributes
     ----------
     crop : PIL.Image.Image
-        What the network saw of the picture, (S, S).
+        The network's input, (S, S).
     values : float32 array (S, S)
-        For the class where positive, against it where negative. For a linear head on averages they
-        add up to `score` less the head's intercept.
+        Positive: for the class; negative: against it. For a linear head on averages they sum to
+        `score` minus the head's intercept.
     score : float
-        Of the class.
+        Score of the class.
     layers : tuple of str
-        The taps whose places are shown.
+        The taps shown.
     """
 
     crop: Image.Image
@@ -70,12 +69,12 @@ def imagenet_evidence(backbone: Backbone, image: Image.Image, index: int) -> Evi
     image : PIL.Image.Image
         RGB.
     index : int in [0, 999]
-        Of the class.
+        Index of the class.
 
     Raises
     ------
     BackboneError
-        The backbone has no such classifier, or no layer with places.
+        The backbone has no such classifier, or no layer with positions.
     """
     check_imagenet(backbone)
     logits = backbone.taps[-1].name
@@ -90,14 +89,14 @@ def evidence_map(
     Parameters
     ----------
     backbone : Backbone
-        At the resolution that the score was fitted on. Not to be run by two threads at once.
+        At the resolution that the score was fitted on; not thread-safe during the call.
     image : PIL.Image.Image
-        RGB; it is resized and cropped as the network wants it.
+        RGB; it is preprocessed for the network.
     taps : sequence of str
-        Whose features the score takes. A tap that is a map or patch tokens is shown as it is; for
-        a vector, such as the logits, the last layer with places before it is.
+        Inputs of the score. Maps and patch tokens are shown as they are; for a vector, such as the
+        logits, the last layer with positions before it is shown.
     score : callable
-        From tap name to pooled features (1, d), averaged over places, to a scalar tensor.
+        Takes a mapping of tap name to averaged features (1, d), returns a scalar tensor.
 
     Returns
     -------
@@ -106,7 +105,7 @@ def evidence_map(
     Raises
     ------
     BackboneError
-        A tap is unknown, or there is no layer with places to show.
+        A tap is unknown, or there is no layer with positions.
     """
     wanted = [backbone.tap(name) for name in taps]
     crop = to_uint8(image, backbone.preprocessing)
@@ -125,10 +124,10 @@ def evidence_map(
 
 
 def heat_picture(found: EvidenceMap) -> Image.Image:
-    """The evidence for the class over the greyed picture: the brighter and warmer, the more.
+    """The evidence for the class over the greyed image: brighter and warmer is more.
 
-    Lightness rises with the evidence, so that it shows without colour too. Evidence against the
-    class is left dark.
+    Lightness rises with the evidence, so it also shows without colour. Evidence against the class is
+    dark.
 
     Returns
     -------
@@ -146,7 +145,7 @@ def heat_picture(found: EvidenceMap) -> Image.Image:
 
 
 def _places(backbone: Backbone, wanted: Sequence[Tap]) -> Iterator[list[Tap]]:
-    """The taps to show, and should they carry nothing, those with an earlier last layer."""
+    """The taps to show, then alternatives with an earlier last layer in case they carry nothing."""
     names = {tap.name for tap in wanted if tap.kind != "vector"}
     if len(names) == len(wanted):
         yield [tap for tap in backbone.taps if tap.name in names]
@@ -171,7 +170,7 @@ def _differentiate(
     places: Sequence[Tap],
     score: Score,
 ) -> tuple[float, list[tuple[Tensor, Tensor]]]:
-    """The score, and for each place its activations and the score's gradient there."""
+    """The score, and the activations and the score's gradient at each position."""
     kept: dict[str, Tensor] = {}
     leaves: dict[str, Tensor] = {}
     with torch.enable_grad(), _cut(backbone, wanted, places, kept, leaves):
@@ -194,16 +193,17 @@ def _cut(
     kept: dict[str, Tensor],
     leaves: dict[str, Tensor],
 ) -> Iterator[None]:
-    """Within the context, a call of the network keeps taps, and begins anew at every place.
+    """Within the context, a call of the network keeps taps and cuts the graph after each.
 
-    So the gradient at a place is of what the score takes from there, not of what later places,
-    which answer for themselves, made of it.
+    So a tap's gradient is that of its direct use by the score, not of its use by later taps.
     """
 
     def begin_anew(tap: Tap) -> Callable[..., Tensor]:
         def hook(_: Any, __: Any, output: Any) -> Tensor:
             if not isinstance(output, Tensor):
-                raise BackboneError(f"tap {tap.name!r} gives no single tensor: no map can be made")
+                raise BackboneError(
+                    f"tap {tap.name!r} does not return a single tensor, so there is no map"
+                )
             leaf = output.detach().clone().requires_grad_()
             leaves[tap.name] = leaf
             kept[tap.name] = leaf
@@ -238,11 +238,11 @@ def _cut(
 
 
 def resized(values: Floats, side: int) -> Floats:
-    """A map (h, w) as (side, side) with the same sum."""
+    """Resize a map (h, w) to (side, side), keeping the sum."""
     coarse = torch.from_numpy(values)[None, None]
     fine = interpolate(coarse, size=(side, side), mode="bilinear")[0, 0]
     scale = coarse.shape[-1] * coarse.shape[-2] / (side * side)
-    # Bilinear weights near the edges do not add up exactly; the difference is spread evenly.
+    # Bilinear weights near the edges do not sum exactly to one; the difference is spread evenly.
     rest = (float(coarse.sum()) - float(fine.sum()) * scale) / (side * side)
     result: Floats = (fine * scale + rest).numpy()
     return result

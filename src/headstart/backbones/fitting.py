@@ -1,4 +1,4 @@
-"""From a state dict to the network that it fits, old key names included."""
+"""Build the network for a state dict, including state dicts with old key names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headstart.backbones.weights import find_misfit, fit_weights
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# torchvision's published DenseNets are older than its rule against dots inside names.
+# torchvision's published DenseNets predate its rule against dots in names.
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:\w+))$")
 
 
@@ -25,11 +25,11 @@ def build_with(
     arch : Architecture
         From `resolve`.
     state : dict of str to Tensor
-        Under the library's names, or under older or original ones that the library converts.
+        With the library's names, or with older or original names that the library converts.
     size_px : int
         Side of the input.
     shown : str
-        What the weights are called in messages.
+        Name of the weights in messages.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def build_with(
 
 
 def _convert_by_timm(arch: Architecture, state: dict[str, Tensor]) -> nn.Module | None:
-    """timm's own conversion of foreign checkpoints; None where these are not ones it knows."""
+    """timm's conversion of foreign checkpoints, or None if it does not apply."""
     import timm
 
     overlay = timm_cfg(arch).to_dict() | {"state_dict": dict(state), "custom_load": False}
@@ -56,7 +56,7 @@ def _convert_by_timm(arch: Architecture, state: dict[str, Tensor]) -> nn.Module 
         module: nn.Module = timm.create_model(
             arch.timm_name, pretrained=True, pretrained_cfg_overlay=overlay
         )
-    # Its filters index and reshape what they expect to find.
+    # timm's filters index and reshape the tensors they expect.
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError):
         return None
     return module.eval()

@@ -1,4 +1,4 @@
-"""Published weights, through torchvision's and timm's own caches and hub clients."""
+"""Published weights, through the caches and hub clients of torchvision and timm."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def fetch_published(arch: Architecture) -> tuple[Path, str]:
-    """The file of published weights, downloaded once into its library's cache, and its source.
+    """The file of published weights and its source; downloaded once, into the library's cache.
 
     Parameters
     ----------
     arch : Architecture
-        Of torchvision or timm; its tag chooses among several published weights.
+        Of torchvision or timm; its tag selects among several published weights.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def fetch_published(arch: Architecture) -> tuple[Path, str]:
     Raises
     ------
     WeightsError
-        If there is no network, nothing was published, or the file in the cache is damaged.
+        The network is unreachable, nothing was published, or the cached file is damaged.
     """
     if arch.library == "torchvision":
         url = torchvision_weights(arch).url
@@ -58,7 +58,7 @@ def fetch_published(arch: Architecture) -> tuple[Path, str]:
 
 
 def hub_place(cfg: Any) -> tuple[str, tuple[str, ...]]:
-    """The Hugging Face repository of timm's record, and the files to look for in it, in order."""
+    """The Hugging Face repository in timm's record, and the files to look for in it, in order."""
     named = cfg.hf_hub_filename
     return cfg.hf_hub_id, (named,) if named else HUB_FILES
 
@@ -91,7 +91,7 @@ def _fetch_hub(repository: str, names: Sequence[str], arch: Architecture) -> Pat
     for name in names:
         cached = try_to_load_from_cache(repository, name)
         if isinstance(cached, str):
-            # The hub keeps a large file under its SHA-256, behind a link.
+            # The hub stores a large file under its SHA-256, behind a link.
             _require_digest(Path(cached), digest_in_blob(Path(cached)))
             return Path(cached)
     place = f"{constants.ENDPOINT}/{repository}"
@@ -107,14 +107,14 @@ def _fetch_hub(repository: str, names: Sequence[str], arch: Architecture) -> Pat
             raise _not_downloaded(place, arch, error) from error
         except EntryNotFoundError as error:
             problem = error
-        # The hub's client raises its HTTP library's errors, which change between versions.
+        # The hub client raises errors of its HTTP library, which change between versions.
         except Exception as error:
             raise _not_downloaded(place, arch, error) from error
     raise _not_downloaded(place, arch, problem) from problem
 
 
 def digest_in_name(name: str) -> str | None:
-    """The first digits of the SHA-256 that PyTorch's file names end with."""
+    """The first digits of the SHA-256, with which PyTorch's file names end."""
     found = re.search(r"-([0-9a-f]{8,})\.", name)
     return found.group(1) if found else None
 
@@ -131,12 +131,12 @@ def _require_digest(path: Path, prefix: str | None) -> None:
     if not found.startswith(prefix):
         raise WeightsError(
             f"the cached weight file {one_line(str(path))} is damaged (its SHA-256 begins "
-            f"{found[:8]}, not {prefix[:8]}): delete it, and it is downloaded again"
+            f"{found[:8]}, not {prefix[:8]}): delete it to download it again"
         )
 
 
 def _require_network(url: str, arch: Architecture) -> None:
-    """A quick look before the hub's client, which tries for most of a minute."""
+    """Check the connection quickly: the hub client retries for most of a minute."""
     host, port = _first_stop(url)
     try:
         socket.create_connection((host, port), timeout=_PROBE_TIMEOUT_S).close()
@@ -145,7 +145,7 @@ def _require_network(url: str, arch: Architecture) -> None:
 
 
 def _first_stop(url: str) -> tuple[str, int]:
-    """Host and port that a request for `url` connects to first: a proxy's where one is set."""
+    """Host and port that a request for `url` connects to first: the proxy's, if one is set."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxies = urllib.request.getproxies()

@@ -1,4 +1,4 @@
-"""The 1000 ImageNet classes that a pretrained network already knows, named and predicted."""
+"""Predictions among the 1000 ImageNet classes that a pretrained network knows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH_SIZE = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassProbability:
-    """One of the classes, its probability, and its index among ImageNet's 1000."""
+    """A class, its probability, and its index among ImageNet's 1000."""
 
     label: str
     probability: float
@@ -39,7 +39,7 @@ def imagenet_classes() -> tuple[str, ...]:
 def pred(
     image: Any, *, backbone: str | Backbone = "embedded", top: int = 5
 ) -> list[ClassProbability]:
-    """What is on an image, among ImageNet's 1000 classes.
+    """Classify an image among ImageNet's 1000 classes.
 
     Parameters
     ----------
@@ -49,17 +49,17 @@ def pred(
     backbone : str or Backbone, default "embedded"
         A name for `load`, or a loaded backbone with its ImageNet classifier.
     top : int in [1, 1000], default 5
-        How many classes.
+        Number of classes to return.
 
     Returns
     -------
     list of ClassProbability
-        The likeliest first.
+        The most likely first.
 
     Raises
     ------
     DataError
-        If it is not an image that can be read, or several.
+        The image cannot be read, or there are several.
     BackboneError
         If the backbone was not trained on the 1000 classes.
 
@@ -82,7 +82,7 @@ def pred(
 def predict_imagenet(
     images: Any, *, backbone: str | Backbone = "embedded", top: int = 5
 ) -> list[list[ClassProbability]]:
-    """`pred` for several images: one list of predictions each, in their order."""
+    """As `pred` for several images: one list of predictions per image, in order."""
     from headstart.data import list_sources
 
     if not 1 <= top <= N_CLASSES:
@@ -100,7 +100,7 @@ def predict_imagenet(
 
 
 def check_imagenet(backbone: Backbone) -> None:
-    """Raise BackboneError where the backbone was not trained on the 1000 classes."""
+    """Raise BackboneError if the backbone was not trained on the 1000 classes."""
     if backbone.taps[-1].n_features != N_CLASSES or backbone.taps[-1].name == "pooled":
         raise BackboneError(
             f"{backbone.name} has no classifier for ImageNet's {N_CLASSES} classes; "

@@ -1,4 +1,4 @@
-"""The weight files on this machine, and whether they are what was published."""
+"""The weight files on this machine, and whether they match their published digests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WeightFile:
         ``"embedded"``, the file's name, or the repository's.
     path : Path
     state : {"intact", "damaged", "no digest", "unreadable"}
-        ``"no digest"``: neither its name nor its place tells what its bytes should be.
+        ``"no digest"``: neither its name nor its path contains a digest.
     """
 
     name: str
@@ -34,10 +34,10 @@ class WeightFile:
 
 
 def weight_files() -> list[WeightFile]:
-    """Read every published weight file that is here, and compare it with its digest.
+    """Read every published weight file on this machine, and compare it with its digest.
 
-    The embedded one is compared with the digest in the source, PyTorch's with the one in their name,
-    the hub's with the one that they lie under.
+    The digest of the embedded file is in the source code, that of PyTorch's files in their names, and
+    that of the hub's files in their paths.
     """
     return [_looked_at(name, path, digest) for name, path, digest in _found()]
 

@@ -1,4 +1,4 @@
-"""`load`: a name, or a weight file and an architecture, to a backbone."""
+"""Load a backbone by name, or from a weight file and an architecture."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def load(
     seed: int = 0,
     digest: str | None = None,
 ) -> Backbone:
-    """A backbone, ready to run.
+    """Load a backbone, ready to run.
 
     Parameters
     ----------
     name : str, default "embedded"
         ``"embedded"`` (EfficientNet-Lite0, no network needed), ``"torchvision:NAME"``,
-        ``"timm:NAME"`` or a bare name, which is torchvision's where both have it. Published
-        weights are downloaded once, into the library's own cache. A name that ends in
-        ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` is taken for `weights`.
+        ``"timm:NAME"`` or a bare name, which means torchvision's if both have it.
+        Published weights are downloaded once, into the library's own cache. A name that ends in
+        ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` is taken as `weights`.
     weights : str or Path, optional
-        A local weight file instead; `name` then does not count.
+        A local weight file; `name` is then ignored.
     arch : str, optional
         The architecture of `weights`, named like `name`.
     pretrained : bool, default True
         False: random weights, for training from scratch.
     seed : int, default 0
-        Of random weights.
+        Random seed for random weights.
     digest : str, optional
-        The digest that the weights must have: `Backbone.digest` as a run recorded it.
+        Required digest of the weights: `Backbone.digest` as a run recorded it.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def load(
 
 
 def _load(name: str, weights: str | Path | None, arch: str | None, seed: int | None) -> Backbone:
-    """Dispatch on what was given; `seed` is None for pretrained weights."""
+    """Dispatch on the arguments; `seed` is None for pretrained weights."""
     path = check(name, weights=weights, arch=arch)
     if path is not None:
         assert arch is not None  # `check` raised otherwise
@@ -94,7 +94,7 @@ def _load(name: str, weights: str | Path | None, arch: str | None, seed: int | N
 
 
 def check(name: str, *, weights: str | Path | None = None, arch: str | None = None) -> Path | None:
-    """Raise what `load` would for a wrong name or a missing file, without loading anything.
+    """Raise the errors of `load` for a wrong name or a missing file, without loading anything.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
     Returns
     -------
     Path or None
-        The weight file meant, if any.
+        The weight file, if any.
 
     Raises
     ------
@@ -137,11 +137,11 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
 
 
 def at_size(backbone: Backbone, size_px: int) -> Backbone:
-    """The same backbone for another side of the input; for its own side, the backbone itself.
+    """The same backbone for another input size; for its own size, the backbone itself.
 
-    The module is shared where it takes inputs of any side. timm's vision transformers, which are
-    built for one side, are copied with their position embedding resampled; the digest stays that
-    of the weights as loaded.
+    The module is shared if it takes inputs of any size. timm's vision transformers, which are built
+    for one size, are copied with resampled position embeddings; the digest remains that of the
+    weights as loaded.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def at_size(backbone: Backbone, size_px: int) -> Backbone:
 
 
 def _resampled(module: nn.Module, size_px: int) -> nn.Module:
-    """A copy of a timm transformer for another side of the input."""
+    """A copy of a timm transformer for another input size."""
     module = copy.deepcopy(module)
     resample: Callable[..., None] = module.set_input_size  # type: ignore[assignment]
     try:

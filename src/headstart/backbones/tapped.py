@@ -29,22 +29,21 @@ POOLINGS: dict[str, str] = {
 
 
 class _AllKept(Exception):  # noqa: N818 - a signal, not an error
-    """The last tap has been kept; the rest of the network need not run."""
+    """Raised once the last tap is kept, since the rest of the network need not run."""
 
 
 def pool(value: Tensor, tap: Tap, pooling: Pooling = "average") -> Tensor:
-    """A tap's output as one feature vector an image.
+    """A tap's output as one feature vector per image.
 
     Parameters
     ----------
     value : Tensor
-        What the tapped layer gave: ``(B, d, H, W)``, ``(B, H, W, d)``, ``(B, n_tokens, d)`` or
-        ``(B, d)``, as `tap` says.
+        Output of the tapped layer: ``(B, d, H, W)``, ``(B, H, W, d)``, ``(B, n_tokens, d)`` or
+        ``(B, d)``, depending on `tap`.
     tap : Tap
-        Its kind.
     pooling : {"average", "max", "pyramid"}
-        Over positions, or over patch tokens; a vector stays as it is. ``"pyramid"`` sets the
-        average of the whole and of its four quarters side by side (Lazebnik et al. 2006).
+        Over positions, or over patch tokens; a vector is returned unchanged. ``"pyramid"``
+        concatenates the averages of the whole and of its four quarters (Lazebnik et al. 2006).
 
     Returns
     -------
@@ -54,7 +53,7 @@ def pool(value: Tensor, tap: Tap, pooling: Pooling = "average") -> Tensor:
     Raises
     ------
     BackboneError
-        A pyramid is asked of tokens that form no square.
+        A pyramid is requested for tokens that do not form a square.
     """
     value = value.float()
     if tap.kind == "vector":
@@ -75,7 +74,7 @@ def as_map(value: Tensor, tap: Tap) -> Tensor:
     side = math.isqrt(patches.shape[1])
     if side * side != patches.shape[1]:
         raise BackboneError(
-            f"tap {tap.name!r} gives {patches.shape[1]} tokens, which form no square: "
+            f"tap {tap.name!r} gives {patches.shape[1]} tokens, which do not form a square: "
             f"take {argument('pooling')} average or max"
         )
     return patches.transpose(1, 2).reshape(len(patches), -1, side, side)
@@ -91,7 +90,7 @@ def _keep(
 ) -> Iterator[dict[str, Tensor]]:
     """Within the context, a call of `module` fills the dictionary with ``keep(output, tap)``.
 
-    `keep` runs inside the hook, before a later in-place activation can write over the output.
+    `keep` runs inside the hook, before a later in-place activation can overwrite the output.
     """
     kept: dict[str, Tensor] = {}
 
@@ -125,16 +124,16 @@ def tapped_forward(
     Parameters
     ----------
     backbone : Backbone
-        Not to be run by two threads at once: the taps hang on its layers during the call.
+        Not thread-safe during the call, which adds hooks to its layers.
     images : Tensor of shape (B, 3, H, W), float32
         Normalised.
     taps : sequence of str, optional
-        Their names; all by default. Layers after the last one do not run.
+        Names; default all. Layers after the last one do not run.
 
     Returns
     -------
     dict of str to Tensor
-        In the order of `taps`; each a copy that later layers have not written to.
+        In the order of `taps`; copies that later layers cannot overwrite.
 
     Raises
     ------
@@ -164,14 +163,14 @@ class TappedModule(nn.Module):
     backbone : Backbone
         Its module is shared, not copied.
     taps : sequence of str, optional
-        Their names; all by default. Layers after the last one do not run.
+        Names; default all. Layers after the last one do not run.
     pooling : {"average", "max", "pyramid"}
         As for `pool`.
 
     Raises
     ------
     BackboneError
-        If the backbone has no such tap, or `taps` is empty or holds one twice.
+        If the backbone has no such tap, or `taps` is empty or has duplicates.
     """
 
     def __init__(
@@ -199,9 +198,9 @@ class TappedModule(nn.Module):
         Returns
         -------
         tuple of Tensor of shape (B, d), float32
-            One a tap, in order.
+            One per tap, in order.
         """
-        # A tracer follows values, not exceptions; what runs past the last tap is dropped by it.
+        # Tracers do not follow exceptions; they drop what runs after the last tap themselves.
         is_traced = bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
         stop = not (is_traced or torch.compiler.is_compiling())
         with _keep(self.module, self.taps, self._pool, stop) as kept, contextlib.suppress(_AllKept):

@@ -1,12 +1,12 @@
 """Which layers of an architecture are taps, and what they are called.
 
 A tap's features are pooled: a map by the average over its positions, tokens by the average over the
-patch tokens (class and register tokens left out), a vector as it is. What a transformer's own head
-reads, its class token or its normalised average, is the tap ``pooled``.
+patch tokens (without class and register tokens), a vector unchanged. The input of a transformer's own
+head, its class token or its normalised average, is the tap ``pooled``.
 
-A family's rules are pairs of a pattern over module paths and the tap's name. Where a rule has a
-`split`, a stage's blocks are taps too (``layer1.0``), every second or third in a deep network; the
-last one, whose output is the stage's, carries the stage's name (``layer1``).
+A family's rules are pairs of a pattern over module paths and the tap's name. If a rule has a `split`,
+the blocks of a stage are also taps (``layer1.0``), in a deep network every second or third; the last
+block, whose output is that of the stage, has the name of the stage (``layer1``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LOGITS = ("logits", "fc8", "conv10")
-"""What the tap of a network's class scores may be called."""
+"""Possible names of the tap of class scores."""
 
 MAX_TAPS = 19  # with the head's one or two, about twenty
 MAX_STAGES = 24  # VGG-19's table, and the blocks of a large transformer, still fit
@@ -37,7 +37,7 @@ class Rule:
 
     pattern: str
     name: str = r"\g<0>"
-    split: str = ""  # what follows a stage's path in the path of one of its blocks
+    split: str = ""  # suffix of a block's path after the path of its stage
 
 
 _ALEXNET = {
@@ -113,7 +113,7 @@ _FAMILIES: dict[str, tuple[Rule, ...]] = {
         Rule(r"layer\d", split=r"\.\d+"),
     ),
 }
-# These end in an average of their last tap, so what the head reads is that tap already.
+# These end in an average of their last tap, so the head's input is already a tap.
 _ENDS_IN_AVERAGE = (
     "torchvision.models.efficientnet",
     "torchvision.models.googlenet",
@@ -129,7 +129,7 @@ _ENDS_IN_AVERAGE = (
 
 
 def find_taps(module: nn.Module, size_px: int) -> tuple[Tap, ...]:
-    """The taps of a network, in the order in which an image reaches them.
+    """The taps of a network, in the order of the forward pass.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def find_taps(module: nn.Module, size_px: int) -> tuple[Tap, ...]:
     Raises
     ------
     BackboneError
-        If fewer than two layers can be told apart.
+        Fewer than two layers are found.
     """
     calls = _called_layers(module, trace_calls(module, size_px))
     rules = _rules(module)
@@ -156,7 +156,7 @@ def find_taps(module: nn.Module, size_px: int) -> tuple[Tap, ...]:
     taps += _head_taps(module, calls, taps)
     if len(taps) < 2:
         raise BackboneError(
-            f"{type(module).__name__} has no layers that Headstart can tell apart; "
+            f"{type(module).__name__} has no layers that Headstart can use; "
             f"choose another backbone: headstart backbones"
         )
     return tuple(taps)
@@ -177,7 +177,7 @@ def tap_at(module: nn.Module, path: str, size_px: int) -> Tap:
     Raises
     ------
     BackboneError
-        There is no such submodule, or its output is no feature of an image.
+        There is no such submodule, or its output is not a feature of an image.
     """
     known = [name for name, _ in module.named_modules()]
     name = type(module).__name__
@@ -190,8 +190,8 @@ def tap_at(module: nn.Module, path: str, size_px: int) -> Tap:
     found = call and _tap(path or "output", call, n_prefix, _is_channels_last(shape))
     if not found:
         raise BackboneError(
-            f"layer {path!r} of {name} gives no features: it is called several times, never, or its "
-            "output is no map, tokens or vector"
+            f"layer {path!r} of {name} gives no features: it is called never or several times, "
+            "or its output is not a map, a token sequence or a vector"
         )
     return found
 
@@ -236,14 +236,14 @@ def _squeezenet_rules(module: nn.Module) -> tuple[Rule, ...]:
 
 
 def _called_layers(module: nn.Module, calls: Sequence[Call]) -> list[Call]:
-    """`calls` without the placeholders that an architecture keeps where it has no layer."""
+    """`calls` without the placeholders of missing layers."""
     from torch import nn
 
     return [c for c in calls if not isinstance(module.get_submodule(c.module), nn.Identity)]
 
 
 def _match(calls: Sequence[Call], rules: Sequence[Rule]) -> list[tuple[str, str]]:
-    """(module path, tap name) of the calls that the rules name, in calling order."""
+    """(module path, tap name) of the calls that match the rules, in calling order."""
     stages: dict[str, str] = {}
     for call in calls:
         for rule in rules:
@@ -256,7 +256,7 @@ def _match(calls: Sequence[Call], rules: Sequence[Rule]) -> list[tuple[str, str]
 
 
 def _some_blocks(inside: Sequence[Sequence[tuple[str, str]]], room: int) -> dict[str, str]:
-    """As many of each stage's blocks as there is room for, evenly, counted from its end."""
+    """Evenly spaced blocks of each stage, counted from its end, as many as the limit allows."""
     longest = max((len(blocks) for blocks in inside), default=0)
     for step in range(1, longest + 1):
         chosen = [block for blocks in inside for block in blocks[::-1][step - 1 :: step]]
@@ -266,7 +266,7 @@ def _some_blocks(inside: Sequence[Sequence[tuple[str, str]]], room: int) -> dict
 
 
 def _blocks_of(calls: Sequence[Call], rule: Rule) -> list[list[tuple[str, str]]]:
-    """For each stage of `rule`, its blocks but the last, which the stage's own tap stands for."""
+    """The blocks of each stage of `rule`, without the last, which is the tap of the stage."""
     found: dict[str, list[tuple[str, str]]] = {}
     for call in calls:
         inside = re.fullmatch(f"({rule.pattern})({rule.split})", call.module)
@@ -278,13 +278,13 @@ def _blocks_of(calls: Sequence[Call], rule: Rule) -> list[list[tuple[str, str]]]
 
 
 def _thin(named: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Every second, third, ... counted from the last, where a deep network has too many."""
+    """Every second, third, ... from the end, if there are too many."""
     step = 1 if len(named) <= MAX_STAGES else -(-len(named) // MAX_TAPS)
     return named[(len(named) - 1) % step :: step]
 
 
 def _largest_parts(module: nn.Module, calls: Sequence[Call]) -> list[tuple[str, str]]:
-    """A trunk for networks without rules: the largest parts are opened until there are enough."""
+    """Taps for networks without rules: split the largest parts until there are enough."""
     order = [call.module for call in calls if call.module]
     sizes = {path: _n_parameters(module.get_submodule(path)) for path in order}
     chosen = _called_inside("", order)
@@ -310,14 +310,14 @@ def _n_parameters(module: nn.Module) -> int:
 
 
 def _is_channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether the output for a square input is certainly (B, H, W, d)."""
+    """Whether the output for a square input must be (B, H, W, d)."""
     return len(shape) == 4 and shape[1] == shape[2] != shape[3]
 
 
 def _tap(name: str, call: Call, n_prefix: int, channels_last: bool) -> Tap | None:
-    """A tap from a call's output shape, or None for a shape that is no feature.
+    """A tap from a call's output shape, or None if it is not a feature.
 
-    A map with as many channels as rows fits both layouts: `channels_last` is its neighbours'.
+    A map with as many channels as rows fits both layouts; `channels_last` is that of its neighbours.
     """
     shape = call.output_shape
     if len(shape) == 2:
@@ -343,7 +343,7 @@ def _tap(name: str, call: Call, n_prefix: int, channels_last: bool) -> Tap | Non
 
 
 def _count_prefix(n_tokens: int, declared: int) -> int:
-    """How many tokens stand before a square grid of patches; 0 where no count leaves a square."""
+    """Number of tokens before a square grid of patches; 0 if none leaves a square."""
     for n_prefix in (declared, 0, 1):
         if n_tokens > n_prefix and isqrt(n_tokens - n_prefix) ** 2 == n_tokens - n_prefix:
             return n_prefix
@@ -351,7 +351,7 @@ def _count_prefix(n_tokens: int, declared: int) -> int:
 
 
 def _head_taps(module: nn.Module, calls: Sequence[Call], taps: Sequence[Tap]) -> list[Tap]:
-    """``pooled``, what the classifier is given, and ``logits``, what the network returns."""
+    """``pooled``, the classifier's input, and ``logits``, the network's output."""
     root = next((call for call in calls if call.module == ""), None)
     has_logits = bool(taps) and taps[-1].name in ("fc8", "conv10")
     if root is None or len(root.output_shape) != 2 or has_logits:
@@ -377,7 +377,7 @@ def _head_taps(module: nn.Module, calls: Sequence[Call], taps: Sequence[Tap]) ->
 
 
 def _classifier(module: nn.Module, calls: Sequence[Call]) -> Call | None:
-    """The linear layer whose output is the network's own, where there is exactly one."""
+    """The linear layer whose output is the network's, if there is exactly one."""
     from torch import nn
 
     root = calls[-1]

@@ -1,4 +1,4 @@
-"""One pass of shapes through a network, on torch's meta device: nothing is computed or allocated."""
+"""Propagate shapes through a network on torch's meta device, computing and allocating nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BATCH = 2  # tells the batch axis from axes of length one
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One submodule's single call: its path, its shapes and the work done when it returned.
+    """The only call of a submodule: its path, its shapes, and the work done until it returned.
 
     ``module`` is the dotted path, ``""`` for the network itself. ``macs`` are the
-    multiply-accumulates of one image from the input until this module returned (0 unless counted).
+    multiply-accumulates per image from the input until this module returned (0 if not counted).
     """
 
     module: str
@@ -36,11 +36,11 @@ def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) ->
     Parameters
     ----------
     module : torch.nn.Module
-        On any device; not changed, and its weights are not read.
+        On any device; it is not changed and its weights are not read.
     size_px : int
         Side of the square input.
     count_macs : bool, default False
-        Count multiply-accumulates too: those of convolutions and of matrix products, attention
+        Also count multiply-accumulates: those of convolutions and of matrix products, attention
         included, as torchvision's ``_ops`` does.
 
     Raises
@@ -68,7 +68,7 @@ def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) ->
 
 
 def run_on_meta(module: nn.Module, size_px: int) -> None:
-    """Pass shapes of two images through `module`; its weights are not read."""
+    """Propagate the shapes of two images through `module`; its weights are not read."""
     import torch
 
     held: dict[str, Tensor] = dict(module.named_parameters()) | dict(module.named_buffers())
@@ -76,7 +76,7 @@ def run_on_meta(module: nn.Module, size_px: int) -> None:
     images = torch.empty(BATCH, 3, size_px, size_px, dtype=dtype, device="meta")
     weights = {name: torch.empty_like(value, device="meta") for name, value in held.items()}
     was_fast = torch.backends.mha.get_fastpath_enabled()
-    # The fused attention of nn.TransformerEncoderLayer calls no submodule and counts no work.
+    # The fused attention of nn.TransformerEncoderLayer calls no submodules and counts no work.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         torch.func.functional_call(module, weights, (images,))
@@ -87,7 +87,7 @@ def run_on_meta(module: nn.Module, size_px: int) -> None:
 def _recorder(
     path: str, shapes: list[Call], n_calls: Counter[str], macs_so_far: Callable[[], int]
 ) -> Callable[[Any, tuple[Any, ...], Any], None]:
-    """A forward hook that notes shapes; outputs that are not one row an image are passed over."""
+    """A forward hook that records shapes; outputs without one row per image are skipped."""
 
     def record(_: Any, args: tuple[Any, ...], output: Any) -> None:
         n_calls[path] += 1
@@ -100,7 +100,7 @@ def _recorder(
 
 
 def first_tensor(output: Any) -> Any:
-    """What a tap keeps of a layer that returns several tensors: the first."""
+    """The first of several tensors that a layer returns, which a tap keeps."""
     return output[0] if isinstance(output, tuple | list) and output else output
 
 
@@ -112,12 +112,12 @@ def _is_batch(value: Tensor | Any) -> bool:
 
 @contextlib.contextmanager
 def _counter(wanted: bool) -> Iterator[Callable[[], int]]:
-    """A function that gives the multiply-accumulates of one image so far."""
+    """A function that returns the multiply-accumulates per image so far."""
     if not wanted:
         yield lambda: 0
         return
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        # It counts a multiplication and an addition as two, for the whole batch.
+        # It counts a multiply-accumulate as two operations, for the whole batch.
         yield lambda: counter.get_total_flops() // (2 * BATCH)

@@ -1,4 +1,4 @@
-"""Weight files: read without running code from them, fit to a network, digest."""
+"""Weight files: reading without running code from them, loading into a network, digest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headstart.home import expand
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# Where training scripts put the state dict inside a checkpoint, in the order of preference.
+# Keys of the state dict in checkpoints of training scripts, in order of preference.
 _CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
 _WHOLE = "Get the file again, or check it with its publisher's checksum"
 
@@ -29,7 +29,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path : str or Path
         A safetensors file, or what ``torch.save(module.state_dict(), path)`` wrote; also a
         checkpoint dictionary that holds a state dict under ``state_dict`` or ``model``. The kind
-        is told by content, not by the name's ending.
+        is detected from the content, not from the suffix.
 
     Returns
     -------
@@ -80,12 +80,12 @@ def _read_torch(path: Path, shown: str) -> dict[str, Tensor]:
     import torch
 
     try:
-        # It warns of unusual pickles, whose reading then fails or succeeds on its own.
+        # It warns of unusual pickles, whether or not reading them then fails.
         with warnings.catch_warnings(action="ignore"):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused_pickle(str(error), shown) from error
-    # A damaged file can raise almost anything from inside the unpickler.
+    # With a damaged file the unpickler can raise almost any exception.
     except Exception as error:
         reason = one_line(str(error).split("\n")[0] or type(error).__name__, limit=120)
         raise WeightsError(
@@ -103,7 +103,7 @@ def _refused_pickle(message: str, shown: str) -> WeightsError:
         )
     what = f"a {found.group(1)}" if found else "objects other than tensors"
     return WeightsError(
-        f"the weight file {shown} is a pickle that holds {what}; Headstart reads tensors only, "
+        f"the weight file {shown} is a pickle that contains {what}; Headstart reads tensors only, "
         f"because such a file can run code. Save module.state_dict() as safetensors instead"
     )
 
@@ -129,7 +129,7 @@ def _find_state_dict(loaded: Any, shown: str) -> dict[str, Tensor]:
 
 
 def _plain_key(key: str) -> str:
-    """Without the prefixes that DataParallel and torch.compile put before every name."""
+    """A key without the prefixes of DataParallel and torch.compile."""
     return key.removeprefix("module.").removeprefix("_orig_mod.")
 
 
@@ -150,16 +150,16 @@ def fit_weights(module: nn.Module, state: Mapping[str, Tensor], *, shown: str, a
     Parameters
     ----------
     module : torch.nn.Module
-        Changed in place.
+        Modified in place.
     state : mapping of str to Tensor
-        ``num_batches_tracked`` counters may lack: nothing in evaluation reads them.
+        ``num_batches_tracked`` counters may be missing: eval mode does not use them.
     shown, arch : str
         The file and the architecture, for the message.
 
     Raises
     ------
     WeightsError
-        If names or shapes differ; the message gives how many and the first three.
+        Names or shapes differ; the message gives their number and the first three.
     """
     problem = find_misfit(module, state)
     if problem:
@@ -171,7 +171,7 @@ def fit_weights(module: nn.Module, state: Mapping[str, Tensor], *, shown: str, a
 
 
 def find_misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """What in `state` does not fit `module`, in words; empty where all fits."""
+    """Describe what in `state` does not fit `module`; empty if everything fits."""
     own = module.state_dict()
     missing = [k for k in own if k not in state and not _is_counter(k)]
     unexpected = [k for k in state if k not in own]
@@ -201,7 +201,8 @@ def digest_weights(module: nn.Module) -> str:
     """SHA-256 (hex) over the weights: names in sorted order, dtypes, shapes and bytes.
 
     The same weights from a ``.pth`` and from a safetensors file have the same digest. The counters
-    of batch normalisation (``num_batches_tracked``) are left out: they are no part of the function.
+    of batch normalisation (``num_batches_tracked``) are left out, since the output does not depend on
+    them.
     """
     import torch
 

@@ -14,7 +14,7 @@ from headstart.cli.console import console, echo_json, progress_bars
 from headstart.cli.views import views
 
 if TYPE_CHECKING:
-    from headstart.augment import Found
+    from headstart.augment import SearchResult
     from headstart.data import Index, Record
 
 logger = logging.getLogger(__name__)
@@ -303,7 +303,7 @@ def _save(picture: Any, out: Path) -> None:
     write_atomically(out, payload.getvalue())
 
 
-def _show(found: Found, out: Path) -> None:
+def _show(found: SearchResult, out: Path) -> None:
     """A table of what the policy does most, and where it is."""
     from rich import box
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""Fetching a published archive and unpacking it without trusting it."""
+"""Download a published archive and unpack it safely."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from headstart.progress import Progress, silent
 _CHUNK_BYTES = 1 << 20
 _MAX_UNPACKED_BYTES = 8 << 30
 _MAX_MEMBERS = 1_000_000
-# Pictures are compressed already; what grows a hundredfold beyond this size is a bomb.
+# Images are already compressed; larger content with a ratio of a hundred is a zip bomb.
 _BOMB_RATIO, _BOMB_BYTES = 100, 64 << 20
 _LITTER = frozenset(["__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"])
 
@@ -35,25 +35,25 @@ def download(
     timeout_s: float = 30.0,
     progress: Progress = silent,
 ) -> None:
-    """Fetch a file, whole or not at all.
+    """Download a file, completely or not at all.
 
     Parameters
     ----------
     url
         ``http``, ``https`` or ``file``.
     target
-        Where it goes; written under another name first and renamed when complete.
+        Target path; it is written to another name first and renamed when complete.
     md5
-        Its published checksum, 32 hexadecimal digits; empty where none is known.
+        Published checksum, 32 hexadecimal digits; empty if unknown.
     timeout_s
-        Seconds to wait for the connection and for each answer.
+        Timeout in seconds for connecting and for each read.
     progress
-        Told of the stage ``"download"`` in bytes.
+        Reports the stage ``"download"`` in bytes.
 
     Raises
     ------
     DataError
-        Where the file cannot be fetched or is not the one published.
+        The file cannot be downloaded or is not the published one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".download-", suffix=".tmp")
@@ -79,18 +79,18 @@ def download(
 
 
 def unpack_zip(archive: Path, folder: Path, *, name: str | None = None) -> None:
-    """Unpack a zip into a folder that does not exist yet, whole or not at all.
+    """Unpack a zip into a new folder, completely or not at all.
 
     Parameters
     ----------
     name : str, optional
-        What messages call the archive, where its path says nothing to the person who gave it.
+        Name of the archive in messages, if its path means nothing to the user.
 
     Raises
     ------
     DataError
-        Where it is damaged or unpacks to too much; or where a member would land outside ``folder``,
-        is a link or a device, or has the name of another one.
+        The archive is damaged or too large; or a member is outside ``folder``, is a link or a device,
+        or has a duplicate name.
     """
     called = shown(name or archive)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -114,10 +114,10 @@ def unpack_zip(archive: Path, folder: Path, *, name: str | None = None) -> None:
 
 
 def data_root(folder: Path) -> Path:
-    """The folder that the person meant: archives often hold one folder that holds all the rest.
+    """The data folder in an unpacked archive, which often has a single top folder.
 
-    Goes down while there is one folder alone that holds folders itself; what operating systems
-    leave in archives does not count.
+    Descends while there is exactly one folder that contains folders; files that operating systems
+    leave in archives are ignored.
     """
     while True:
         inside = [p for p in folder.iterdir() if p.name not in _LITTER]
@@ -151,7 +151,7 @@ _DAMAGED = (
 
 def _check_size(infos: list[zipfile.ZipInfo], archive: Path, called: str) -> None:
     unpacked = sum(info.file_size for info in infos)
-    packed = archive.stat().st_size  # not the sum of what members claim: they may overlap
+    packed = archive.stat().st_size  # not the sum of declared sizes: members may overlap
     if unpacked > _MAX_UNPACKED_BYTES:
         raise DataError(f"{called} unpacks to more than 8 GB: refused")
     if len(infos) > _MAX_MEMBERS:
@@ -171,7 +171,7 @@ def _check_member(info: zipfile.ZipInfo, called: str) -> None:
             f"{called} holds {shown(info.filename)}, which would be written outside its "
             "folder: the archive is refused"
         )
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):  # 0: written on a system without modes
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):  # 0: written on a system without file modes
         raise DataError(
             f"{called} holds {shown(info.filename)}, which is a link or a device and no "
             "file: the archive is refused"
@@ -179,7 +179,7 @@ def _check_member(info: zipfile.ZipInfo, called: str) -> None:
 
 
 def _check_names(infos: list[zipfile.ZipInfo], called: str) -> None:
-    """Refuse two names that are one on some system: one file would silently replace the other."""
+    """Refuse names that are equal on some systems, where one file would replace the other."""
     known: dict[str, str] = {}
     for info in infos:
         name = info.filename.replace("\\", "/").rstrip("/")

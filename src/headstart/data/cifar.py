@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 from their binary versions.
 
-torchvision reads the versions for Python, which are pickles: whoever wrote such a file runs code
-where it is read. The binary versions hold the same images as plain bytes.
+torchvision reads the Python versions, which are pickles and can run code. The binary versions contain
+the same images as plain bytes.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _N_VALUES = 3 * _SIDE_PX**2
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where a binary version is and what is in it.
+    """Location and content of a binary version.
 
     Attributes
     ----------
     url, md5
-        Of the archive, as its authors publish it.
+        Of the published archive.
     folder
         In the archive.
     files
         Of each split.
     names
-        File of class names, one a line.
+        File of class names, one per line.
     n_label_bytes
-        Before each image; the last of them is the class (CIFAR-100 has the superclass first).
+        Label bytes before each image; the last is the class (CIFAR-100 has the superclass first).
     """
 
     url: str
@@ -55,7 +55,7 @@ class Published:
         return self.url.rpartition("/")[2]
 
     def is_in(self, place: Path) -> bool:
-        """Whether a folder holds the archive, or what was in it."""
+        """Whether a folder contains the archive or its unpacked content."""
         return (place / self.folder).is_dir() or (place / self.archive).is_file()
 
 
@@ -84,7 +84,7 @@ CIFARS = {
 
 @dataclass(frozen=True, slots=True)
 class Cifar:
-    """One split; indexed as torchvision's sets are.
+    """One split, with the interface of torchvision's data sets.
 
     Attributes
     ----------
@@ -107,27 +107,25 @@ class Cifar:
 def read_cifar(
     published: Published, place: Path, split: str, *, fetch: bool, progress: Progress = silent
 ) -> Cifar:
-    """A split, from the unpacked folder or the archive in a place.
-
-    Nothing is unpacked to the disk: of the archive the files of the split are read alone.
+    """Read a split from the unpacked folder or from the archive, without unpacking it to the disk.
 
     Parameters
     ----------
     published
-        Which set.
+        The data set.
     place
-        Folder that holds the archive or what was in it.
+        Folder that contains the archive or its unpacked content.
     split
         ``"train"`` or ``"test"``.
     fetch
-        Whether the archive is downloaded where neither is there.
+        Download the archive if neither exists.
     progress
-        Told of the stage ``"download"``, in bytes.
+        Reports the stage ``"download"`` in bytes.
 
     Raises
     ------
     DataError
-        Neither is there, the download failed, or a file is not what it should be.
+        Neither exists, the download failed, or a file is damaged.
     """
     archive = place / published.archive
     if not published.is_in(place):

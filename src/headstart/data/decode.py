@@ -1,4 +1,4 @@
-"""From the bytes of an image file to an RGB picture, the same way everywhere.
+"""Decode the bytes of an image file to RGB, the same way everywhere.
 
 How each kind of image becomes 8-bit RGB:
 
@@ -13,7 +13,7 @@ floating point            0..1 to 0..255 where all lie there, else minimum..maxi
 animation, pages          the first frame
 ========================  ==========================================================================
 
-EXIF orientation is applied; a damaged EXIF block is passed over. Colour profiles are not applied.
+EXIF orientation is applied; a damaged EXIF block is ignored. Colour profiles are not applied.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from headstart.data.turns import turn
 from headstart.errors import DataError, one_line
 
 MAX_PIXELS = 100_000_000
-"""Images with more pixels than this are refused from their header (400 MB once decoded)."""
+"""Images with more pixels (400 MB decoded) are refused by their header."""
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Files larger than this are not read into memory."""
 
 MAX_PASSES = 200
-"""Progressive JPEG files with more scans than this are refused; usual ones have about ten."""
+"""Progressive JPEG files with more scans are refused; typical files have about ten."""
 
 _STRIP_PIXELS = 4_000_000
 
@@ -72,9 +72,9 @@ IMAGE_SUFFIXES = frozenset(
         ".heif",
     ]
 )
-"""Suffixes (lower case) by which a file counts as an image, whatever is in it."""
+"""Suffixes (lower case) of files that count as images."""
 
-# Pillow opens many more kinds; some run other programs (EPS) or have no signature (TGA).
+# Pillow opens many more formats; some run other programs (EPS) or have no signature (TGA).
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000", "MPO")
 _ORIENTATION = 0x0112
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
@@ -90,7 +90,7 @@ _TRANSPOSE = {
 
 
 class Undecodable(Exception):  # noqa: N818 - a reason for the quarantine list, not a failure
-    """Why some bytes are no usable image; its text is the reason shown to the person."""
+    """Bytes are not a usable image; the text is the reason shown to the user."""
 
 
 def is_image_name(name: str) -> bool:
@@ -111,21 +111,19 @@ def read_rgb(
     Parameters
     ----------
     source
-        A path, the bytes of an image file, or a PIL picture of any mode, which is turned as its EXIF
-        says and converted as a file of it would be.
+        A path, the bytes of an image file, or a PIL image of any mode, which is rotated by its EXIF
+        orientation and converted like a file.
     max_pixels
-        Images with more pixels are refused before they are decoded. Pillow's own limit of
-        178,956,970 stands above it.
+        Images with more pixels are refused before decoding. Pillow's own limit is 178,956,970.
     at_least
-        ``(width, height)`` in pixels, or one number for both sides: the picture may come back
-        smaller than it is, but never below this. Only JPEG makes use of it, decoding at 1/2, 1/4
-        or 1/8 of the size, up to ten times faster; the values differ a little from those of a full
-        decode followed by a reduction.
+        ``(width, height)`` in pixels, or one number for both sides: allows decoding at a reduced size
+        that is at least this. Only JPEG uses it, with 1/2, 1/4 or 1/8 of the size, up to ten times
+        faster; values differ slightly from a full decode and a later reduction.
     digest
-        SHA-256 that the bytes must have, in hexadecimal: what is kept under the digest of an image
-        must never be of another one that took its name after it was indexed.
+        Required SHA-256 of the bytes, in hexadecimal, so that nothing is stored under the digest of
+        a file that has changed since it was indexed.
     name
-        What errors call the image, if not by its path.
+        Name of the image in errors; default: its path.
 
     Returns
     -------
@@ -135,7 +133,7 @@ def read_rgb(
     Raises
     ------
     DataError
-        With the reason, where the file cannot be read or decoded.
+        The file cannot be read or decoded; the message has the reason.
     """
     where = f"'{one_line(str(source))}'" if name is None else f"'{one_line(name)}'"
     if name is None and not isinstance(source, Path | str):
@@ -148,14 +146,14 @@ def read_rgb(
             raise Undecodable("it was changed after it was indexed: run the command again")
         with opened(data, max_pixels=max_pixels, at_least=at_least) as image:
             rgb, exif = to_rgb(image), orientation(image)
-        del image  # before the picture is turned: three of a large one would be in memory
+        del image  # before rotating, which would hold three copies of a large image in memory
         return _finished(rgb, exif)
     except Undecodable as reason:
         raise DataError(f"cannot use {where}: {reason}") from None
 
 
 def _rgb_of(picture: Image.Image, max_pixels: int) -> Image.Image:
-    """A PIL picture, which may be of a file that was opened and not read yet."""
+    """Convert a PIL image, possibly of an opened file that is not read yet."""
     if picture.width * picture.height > max_pixels:
         n_pixels = picture.width * picture.height
         raise Undecodable(_too_large(n_pixels, max_pixels, picture.size))
@@ -168,7 +166,7 @@ def _rgb_of(picture: Image.Image, max_pixels: int) -> Image.Image:
 
 
 def _finished(rgb: Image.Image, exif_orientation: int) -> Image.Image:
-    """Upright, and without the metadata that would have it turned once more."""
+    """Rotate upright and remove metadata, so that it is not rotated again."""
     turned = upright(rgb, exif_orientation)
     turned.info = {}
     return turned
@@ -177,7 +175,7 @@ def _finished(rgb: Image.Image, exif_orientation: int) -> Image.Image:
 def read_bytes(path: Path) -> bytes:
     """The bytes of a regular file of sane size, or `Undecodable` with the reason."""
     try:
-        if not path.is_file():  # a pipe or a device would block or never end
+        if not path.is_file():  # a pipe or a device could block forever
             raise Undecodable("no such file" if not path.exists() else "not a regular file")
         n_bytes = path.stat().st_size
         if n_bytes > MAX_FILE_BYTES:
@@ -188,7 +186,7 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise Undecodable(f"cannot be read: {error.strerror or error}") from None
-    except ValueError:  # a NUL inside a name, as tables may hold
+    except ValueError:  # a NUL in a name, which tables may contain
         raise Undecodable("not a possible file name") from None
 
 
@@ -196,11 +194,11 @@ def read_bytes(path: Path) -> bytes:
 def opened(
     data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int | tuple[int, int] | None = None
 ) -> Iterator[Image.Image]:
-    """Open and fully load the first frame of ``data``; every failure becomes `Undecodable`.
+    """Open and load the first frame of ``data``; every failure becomes `Undecodable`.
 
-    The frame is as stored: neither turned nor converted. ``image.info["full_size"]`` is the size
-    in the header, which a scaled decode (``at_least``) does not change. Large images of several threads
-    wait for each other (:mod:`headstart.data.turns`).
+    The frame is neither rotated nor converted. ``image.info["full_size"]`` is the size in the header,
+    also for a reduced decode (``at_least``). Threads take turns with large images
+    (:mod:`headstart.data.turns`).
     """
     if not data:
         raise Undecodable("empty file (0 bytes)")
@@ -217,7 +215,7 @@ def opened(
                     _check_passes(data)
                 if at_least is not None and image.format == "JPEG":
                     image.draft(None, _stored_size(at_least, orientation(image)))
-                # A progressive JPEG is kept whole, however small the picture made of it.
+                # A progressive JPEG is decoded as a whole, even for a reduced decode.
                 is_scaled = image.format == "JPEG" and "progressive" not in image.info
                 size = image.size if is_scaled else (width, height)
                 with turn(size[0] * size[1], image.format):
@@ -226,14 +224,14 @@ def opened(
                     yield image
         except Undecodable:
             raise
-        # Decoders given damaged bytes raise nearly anything (struct.error, SyntaxError,
-        # ZeroDivisionError, MemoryError, ...): to a person all of it is "this file is bad".
+        # Decoders raise almost anything for damaged bytes (struct.error, SyntaxError,
+        # ZeroDivisionError, MemoryError, ...): for users all of it means that the file is damaged.
         except Exception as error:
             raise Undecodable(_reason(error, data, max_pixels)) from None
 
 
 def _check_canvas(data: bytes, max_pixels: int) -> None:
-    # Pillow makes the decoder of a WebP file, with the memory of two canvases, before it tells the size.
+    # Pillow creates the decoder of a WebP file, with two canvases, before the size is known.
     if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and len(data) >= 30:
         width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
         if width * height > max_pixels:
@@ -241,7 +239,7 @@ def _check_canvas(data: bytes, max_pixels: int) -> None:
 
 
 def _check_tiles(image: Image.Image, max_pixels: int) -> None:
-    # A tile is decoded whole, however small the image that is cut from it.
+    # A tile is decoded as a whole, even if the image is smaller.
     tags = getattr(image, "tag_v2", {})
     width, height = (int(tags.get(tag, 0)) for tag in (_TILE_WIDTH, _TILE_LENGTH))
     if width * height > max_pixels:
@@ -251,7 +249,7 @@ def _check_tiles(image: Image.Image, max_pixels: int) -> None:
 
 
 def _check_passes(data: bytes) -> None:
-    # Each pass goes over the whole picture, be it a dozen bytes: a small file could take hours.
+    # Each pass processes the whole image, even with a dozen bytes: a small file could take hours.
     if data.count(b"\xff\xda") > MAX_PASSES and (n := _n_passes(data)) > MAX_PASSES:
         raise Undecodable(
             f"damaged: it is drawn in {n:,} passes, and {MAX_PASSES} are the most that are taken"
@@ -259,16 +257,16 @@ def _check_passes(data: bytes) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 (upright) to 8; 1 where there is none or it is damaged."""
+    """EXIF orientation, 1 (upright) to 8; 1 if it is missing or damaged."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # the EXIF block of a good picture may be rubbish; see `opened`
+    except Exception:  # the EXIF block of a valid image may be damaged; see `opened`
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def upright(image: Image.Image, exif_orientation: int) -> Image.Image:
-    """``image`` turned and mirrored as its EXIF orientation (1 to 8) asks."""
+    """``image`` rotated and flipped by its EXIF orientation (1 to 8)."""
     method = _TRANSPOSE.get(exif_orientation)
     return image if method is None else image.transpose(method)
 
@@ -279,7 +277,7 @@ def upright_size(size: tuple[int, int], exif_orientation: int) -> tuple[int, int
 
 
 def to_array(rgb: Image.Image) -> NDArray[np.uint8]:
-    """The pixels (height, width, 3) of an RGB picture, with no second copy on the way."""
+    """The pixels (height, width, 3) of an RGB image, without an intermediate copy."""
     pixels = np.empty((rgb.height, rgb.width, 3), np.uint8)
     for top, strip in _strips(rgb):
         pixels[top : top + strip.height] = np.asarray(strip)
@@ -287,19 +285,19 @@ def to_array(rgb: Image.Image) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """A loaded image as 8-bit RGB by the table at the top of this module."""
+    """Convert a loaded image to 8-bit RGB, as in the table at the top of this module."""
     if image.mode.startswith("I") or image.mode == "F":
         start, factor = _scale_of(image)
         return _by_strips(image, lambda strip: _from_deep(strip, start, factor))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _by_strips(image, _over_white)
     if image.mode == "RGB":
-        return image.copy()  # the opened file closes with its context
+        return image.copy()  # the file closes with its context
     return image.convert("RGB")
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """The picture from top to bottom, so that what is computed of a large one is never there whole."""
+    """Horizontal strips of an image, so that intermediates of a large one stay small."""
     rows = max(1, _STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -323,7 +321,7 @@ def _values(image: Image.Image) -> NDArray[np.float32]:
 
 
 def _scale_of(image: Image.Image) -> tuple[float, float]:
-    """What is subtracted from the values of a deep image, and what they are multiplied by."""
+    """Offset and factor for the values of a deep image."""
     ends = [(float(v.min()), float(v.max())) for v in (_values(s) for _, s in _strips(image))]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     if image.mode == "F":
@@ -336,14 +334,14 @@ def _scale_of(image: Image.Image) -> tuple[float, float]:
 
 
 def _from_deep(image: Image.Image, start: float, factor: float) -> Image.Image:
-    with np.errstate(over="ignore", invalid="ignore"):  # values as far apart as float32 has them
+    with np.errstate(over="ignore", invalid="ignore"):  # the range of float32
         scaled = np.nan_to_num((_values(image) - start) * factor, nan=0.0)
     grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")
 
 
 def _n_passes(data: bytes) -> int:
-    """How many scans a JPEG file has, up to its end mark; what follows it is no part of the picture."""
+    """The number of scans of a JPEG file, up to its end marker."""
     n, at = 0, 2
     while 0 <= (at := data.find(b"\xff", at)) < len(data) - 1:
         mark = data[at + 1]
@@ -351,7 +349,7 @@ def _n_passes(data: bytes) -> int:
             break
         if mark == 0xFF:
             at += 1
-        elif mark in (0x00, 0x01) or 0xD0 <= mark <= 0xD8:  # they stand alone
+        elif mark in (0x00, 0x01) or 0xD0 <= mark <= 0xD8:  # markers without payload
             at += 2
         else:
             n += mark == 0xDA
@@ -376,10 +374,10 @@ _quiet: dict[str, Any] = {"depth": 0, "saved": None}
 
 @contextmanager
 def _pillow_quiet() -> Iterator[None]:
-    """Pillow's warnings (corrupt EXIF, large image) switched off while any thread decodes.
+    """Switch off Pillow's warnings (corrupt EXIF, large image) while any thread decodes.
 
-    ``warnings.catch_warnings`` swaps a global list, so threads must share one swap: the first one
-    in makes it and the last one out undoes it.
+    ``warnings.catch_warnings`` replaces a global list, so threads share it: the first thread enters
+    the context and the last one leaves it.
     """
     with _quiet_lock:
         if _quiet["depth"] == 0:

@@ -1,12 +1,11 @@
-"""Splitting delimited text (CSV, TSV) into rows without losing one to a stray quotation mark.
+"""Split delimited text (CSV, TSV) into rows without losing rows to stray quotation marks.
 
-Quotation marks are read as RFC 4180 has them, across lines where a cell holds line breaks. Many files
-are written without quoting, though, and a text in them may begin with a quotation mark. Where the
-marks do not follow the rule, or where following it would join lines that are rows by themselves, a
-line is a row and its marks are text. Which lines this concerns is noted. A line that can be read in
-neither way is an error that names it.
+Quotation marks follow RFC 4180, across lines if a cell contains line breaks. But many files are written
+without quoting, and texts in them may begin with a quotation mark. If the marks do not follow the rule,
+or following it would join lines that are rows by themselves, a line is a row and its marks are text;
+such lines are noted. A line that can be read in neither way is an error.
 
-pandas and pyarrow join such rows too, or count them out as bad lines.
+pandas and pyarrow join such rows or drop them as bad lines.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from headstart.data.sources import counted, shown
 from headstart.errors import DataError, one_line
 
 DELIMITERS = ",\t;|"
-# A novel's chapter fits into a cell; an unclosed quotation mark in a table of any size does not.
+# A chapter of a novel fits into a cell; the rest of a table after an unclosed mark does not.
 MOST_CHARACTERS = 100_000
-# Numbers of lines that a note gives.
+# Number of lines listed in a note.
 N_NAMED = 5
 
 Row = tuple[str, ...]
@@ -33,18 +32,18 @@ Row = tuple[str, ...]
 
 @dataclass(slots=True)
 class Rows:
-    """The rows of a file, and what was noticed while reading them.
+    """The rows of a file, and observations from reading them.
 
     Attributes
     ----------
     rows
-        Their cells. Rows without content are left out.
+        The cells of each row. Rows without content are left out.
     lines
-        Number of the line on which each row begins, from 1.
+        Line number of the first line of each row, from 1.
     hashed
-        Numbers of the lines that begin with ``#`` outside a quoted cell; each is in `rows` too.
+        Numbers of lines that begin with ``#`` outside a quoted cell; they are also in `rows`.
     n_empty
-        How many rows had cells, all of them empty.
+        Number of rows with only empty cells.
     unquoted
         Lines with quotation marks that do not quote a cell.
     spanning
@@ -59,7 +58,7 @@ class Rows:
     spanning: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, line: int, cells: Sequence[str]) -> None:
-        """Keep a row that has any content."""
+        """Add a row if it has content."""
         if any(cell.strip() for cell in cells):
             self.rows.append(tuple(cells))
             self.lines.append(line)
@@ -67,7 +66,7 @@ class Rows:
             self.n_empty += 1
 
     def notes(self) -> list[str]:
-        """What a person should know of how the rows were read."""
+        """Notes for the user on how rows were read."""
         found = []
         if self.unquoted:
             n = len(self.unquoted)
@@ -97,8 +96,8 @@ def numbers(lines: Sequence[int]) -> str:
 def find_delimiter(path: Path, text: str, *, comments: bool = False) -> tuple[str, str]:
     """The delimiter of a file, and its text without Excel's ``sep=`` line, which is left blank.
 
-    It is what that line names; a tab in a ``.tsv`` file that has one; else the most frequent of comma,
-    tab, semicolon and bar outside quotation marks in the first line that is not empty, or not a comment.
+    The delimiter is that of the ``sep=`` line; a tab in a ``.tsv`` file with tabs; else the most
+    frequent of comma, tab, semicolon and bar outside quotation marks in the first line with content.
     """
     if named := re.match(r"sep=(.)\r?\n", text):
         return named[1], text[named.end() - 1 :]
@@ -124,13 +123,13 @@ def read_rows(path: Path, text: str, delimiter: str, *, comments: bool = False) 
     delimiter
         One character.
     comments
-        Lines that begin with ``#`` may be comments: each is split by itself, whatever its quotation
-        marks.
+        Lines that begin with ``#`` may be comments: each is split by itself, ignoring quotation
+        marks across lines.
 
     Raises
     ------
     DataError
-        A quotation mark begins a cell and is not closed, and the line is not a row without it.
+        A quotation mark opens a cell and is not closed, and the line is not a row without it.
     """
     has_comments = comments and re.search(r"^#", text, re.MULTILINE) is not None
     with _cells_of_any_length(text):
@@ -140,7 +139,7 @@ def read_rows(path: Path, text: str, delimiter: str, *, comments: bool = False) 
 
 @contextmanager
 def _cells_of_any_length(text: str) -> Iterator[None]:
-    """csv has a limit of its own; cells too long are told later, with their column."""
+    """Lift the csv module's limit; too long cells are reported later, with their column."""
     limit = csv.field_size_limit(len(text) + 1)
     try:
         yield
@@ -149,7 +148,7 @@ def _cells_of_any_length(text: str) -> Iterator[None]:
 
 
 def _by_rule(text: str, delimiter: str) -> Rows | None:
-    """All rows by csv alone; None where a quotation mark is astray or a cell holds a line break."""
+    """All rows by the csv module; None if a mark is stray or a cell contains a line break."""
     found = Rows()
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     last = 0
@@ -181,7 +180,7 @@ class _ByLine:
         return self.found
 
     def _take(self, at: int) -> int:
-        """Keep the row that begins on a line; the number of its lines."""
+        """Add the row that begins on a line; return its number of lines."""
         line, number = self.physical[at].rstrip("\r\n"), at + 1
         if self.comments and line.startswith("#"):
             self.found.hashed.add(number)
@@ -198,7 +197,7 @@ class _ByLine:
         return n
 
     def _by_rule(self, at: int) -> tuple[Sequence[str] | None, int]:
-        """The row as csv reads it strictly, and its number of lines; None where it cannot."""
+        """The row by strict csv rules, and its number of lines; None if it does not follow them."""
         if '"' not in self.physical[at]:
             return self._plain(self.physical[at].rstrip("\r\n")), 1
         reader = csv.reader(self._near(at), delimiter=self.delimiter, strict=True)
@@ -212,7 +211,7 @@ class _ByLine:
         return (None, 0) if is_row else (cells, reader.line_num)
 
     def _near(self, at: int) -> Iterator[str]:
-        """Lines from one on, as many as a cell may hold."""
+        """Following lines, up to the limit of a cell."""
         n = 0
         while at < len(self.physical) and n <= MOST_CHARACTERS:
             yield self.physical[at]
@@ -240,7 +239,7 @@ class _ByLine:
         )
 
     def _known(self) -> list[set[str]]:
-        """What each column holds in the lines without quotation marks."""
+        """Known values of each column, from lines without quotation marks."""
         if self._values is None:
             self._values = [set() for _ in range(self.width)]
             for line in self.physical[1:]:
@@ -265,7 +264,7 @@ class _ByLine:
         return cells
 
     def _row(self, line: str) -> Sequence[str] | None:
-        """The line as a row by itself; None where it does not have the cells of one."""
+        """The line as a single row; None if it does not have the right number of cells."""
         tries = (self._alone(line), self._plain(line), self._lenient(line))
         return next((c for c in tries if c is not None and len(c) == (self.width or len(c))), None)
 
@@ -277,7 +276,7 @@ class _ByLine:
             return None
 
     def _plain(self, line: str) -> Sequence[str]:
-        """Without quoting, but for cells that are enclosed in quotation marks."""
+        """Without quoting, except for cells enclosed in quotation marks."""
         if '"' not in line:
             return line.split(self.delimiter)
         return [

@@ -1,24 +1,24 @@
-"""Finding pictures that are there more than once.
+"""Find images that exist more than once.
 
 Exact duplicates share a digest. Near duplicates (rescaled, recompressed, slightly edited copies)
-must pass three tests, each of which alone would be too generous:
+must pass three tests, each too permissive by itself:
 
 1. their perceptual hashes differ in at most `MAX_HASH_DISTANCE` of 63 bits;
 2. their shapes (width over height) differ by at most 5 %;
 3. the root mean square difference of their 16 x 16 colour thumbnails, each brought to zero mean
-   (a channel) and unit contrast, is at most `MAX_RELATIVE_DIFFERENCE`; so a copy made brighter,
-   harder or tinted is found as well.
+   per channel and unit contrast, is at most `MAX_RELATIVE_DIFFERENCE`, so that copies with other
+   brightness, contrast or tint are found too.
 
-The two bounds were set where all pairs found among the 4,485 photographs of scene15 were copies by
-eye, and of the 1.6 million pairs of 8 x 8 handwritten digits of scikit-learn none was taken.
+With these bounds, all pairs found among the 4,485 photographs of scene15 are copies by visual
+inspection, and none of the 1.6 million pairs of scikit-learn's 8 x 8 digits is reported.
 
-Pictures almost without contrast (a clear sky, a blank page) are never called near duplicates:
-there is nothing to tell them apart by.
+Images with almost no contrast (a clear sky, a blank page) never count as near duplicates, since they
+cannot be distinguished.
 
-Photographs of a fixed camera, and the frames of a film, pass all three tests although they are
-different pictures, and links from one to the next make one group of them all. A group that leaves a
-class too little to be split by is looked at again with half the third bound, and again; what remains
-too large then is not a group: its pictures count as separate ones.
+Images of a fixed camera and frames of a film pass all three tests although they are different images,
+and links between them form one large group. A group that leaves too few images of a class for a split
+is examined again with half the third bound, twice; if it is still too large, its images count as
+separate.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MIN_SWALLOWED = 5
 _STRICTER = (MAX_RELATIVE_DIFFERENCE / 2, MAX_RELATIVE_DIFFERENCE / 4, MAX_RELATIVE_DIFFERENCE / 8)
 _MAX_SHAPE_RATIO = 1.05
 _HASH_BITS = 63
-_BLOCK_CELLS = 262_144  # values compared at once: 2 MB, which stays in a processor's cache
+_BLOCK_CELLS = 262_144  # values compared at once: 2 MB, which fit into a CPU cache
 _PAIRS_AT_ONCE = 16_384
 _THIN_ABOVE = 10_000
 
@@ -54,15 +54,15 @@ Pairs = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duplicates:
-    """What was found, each sorted by first name.
+    """Groups of duplicates, sorted by first name.
 
     Attributes
     ----------
     exact, near
         Groups that splits and folds keep together.
     alike
-        Groups of different pictures so much alike, and so many of a class, that they cannot be kept
-        together, as those of a fixed camera; ``near`` holds the parts of them that can.
+        Groups of similar images that are too large to be kept together, as from a fixed camera;
+        ``near`` contains the parts that can be.
     """
 
     exact: tuple[DuplicateGroup, ...]
@@ -101,7 +101,7 @@ def find_duplicates(records: Sequence[Record], facts: Sequence[Facts]) -> Duplic
 
 
 def _trains(records: Sequence[Record], members: Sequence[int]) -> bool:
-    """Whether a picture is on the training side, or may come to be."""
+    """Whether an image is or may be on the training side."""
     return any(records[i].split in ("", "train") for i in members)
 
 
@@ -131,7 +131,7 @@ def _parts(
     is_too_large: Callable[[Sequence[int]], bool],
     bounds: Sequence[float],
 ) -> list[list[int]]:
-    """The groups that stricter bounds leave of one that is too large."""
+    """Split a too large group with stricter bounds."""
     if not bounds:
         return []
     pairs = near_pairs([facts[i] for i in group], max_difference=bounds[0])
@@ -143,10 +143,10 @@ def _parts(
 
 
 def near_pairs(facts: Sequence[Facts], *, max_difference: float = MAX_RELATIVE_DIFFERENCE) -> Pairs:
-    """Pairs of pictures that are near duplicates of each other by all three tests.
+    """Pairs of near duplicates by all three tests.
 
-    The third bound may be made stricter. The connected components are exact. Where a great many pictures are alike (the frames of a
-    film), pairs whose members are joined by others already are not listed.
+    The connected components are exact. With very many similar images (frames of a film), pairs whose
+    members are already connected are not listed.
     """
     n = len(facts)
     if n < 2:
@@ -170,7 +170,7 @@ def near_pairs(facts: Sequence[Facts], *, max_difference: float = MAX_RELATIVE_D
 def feature_pairs(X: NDArray[np.floating], *, min_cosine: float = 0.98) -> Pairs:
     """Pairs of rows whose cosine similarity reaches a bound: near duplicates by features.
 
-    Finds crops, mirrored and recoloured copies that thumbnails miss, and true look-alikes too.
+    Finds crops, mirrored and recoloured copies that thumbnails miss, but also similar images.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def merge_groups(groups: Iterable[Sequence[str]], names: Sequence[str]) -> list[
 
 
 class _Joined:
-    """Pairs found so far, thinned to a spanning set whenever many have come in."""
+    """Pairs found so far, reduced to a spanning set from time to time."""
 
     def __init__(self, n: int) -> None:
         self._n = n
@@ -220,12 +220,12 @@ class _Joined:
         self._n_new = 0
 
     def not_joined(self, pairs: Pairs) -> Pairs:
-        """The pairs that may tell something new."""
+        """The pairs that are not connected yet."""
         component = self._component
         return np.asarray(pairs[component[pairs[:, 0]] != component[pairs[:, 1]]])
 
     def add(self, pairs: Pairs) -> None:
-        """Take in pairs of duplicates."""
+        """Add pairs of duplicates."""
         if not len(pairs):
             return
         self._parts.append(pairs)
@@ -236,7 +236,7 @@ class _Joined:
             self._n_new = 0
 
     def pairs(self) -> Pairs:
-        """All pairs kept, sorted, each once."""
+        """All pairs, sorted, without repetition."""
         return np.unique(np.concatenate(self._parts), axis=0)
 
 
@@ -256,10 +256,10 @@ def _groups(
 
 
 def _hash_neighbours(hashes: NDArray[np.uint64]) -> Iterator[Pairs]:
-    """Blocks of index pairs within `MAX_HASH_DISTANCE`; a pair may come more than once.
+    """Blocks of index pairs within `MAX_HASH_DISTANCE`, possibly with repetitions.
 
-    Cut into one band more than there may be differing bits, two such hashes agree in at least one
-    whole band (pigeonholes), so only hashes that share a band's value are compared.
+    Divided into one band more than differing bits, such hashes agree in at least one whole band, so
+    only hashes with a common band are compared.
     """
     for bits in np.array_split(np.arange(_HASH_BITS), MAX_HASH_DISTANCE + 1):
         mask = np.uint64((1 << len(bits)) - 1)
@@ -317,7 +317,7 @@ def _component_of(pairs: Pairs, n: int) -> NDArray[np.intp]:
 
 
 def _spanning(pairs: Pairs, n: int) -> Pairs:
-    """A star for each component: its first member with each of the others."""
+    """For each component, pairs of its first member with each other member."""
     component = _component_of(pairs, n)
     first = np.full(n, n)
     members = np.unique(pairs)

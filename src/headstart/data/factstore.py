@@ -1,10 +1,9 @@
-"""Facts of image files kept on disk by digest, so that no file is decoded twice.
+"""Facts about image files, stored by digest, so that no file is decoded twice.
 
-Each call that learnt something adds one file, ``facts-<version>-pillow<version>-<sha256>.npy``: a
-NumPy structured array (one row a digest) named by the hash of its own bytes. Nothing is ever
-changed in place, so two processes cannot harm each other, and a damaged file is told by its name,
-passed over, and its facts computed anew. A new Pillow may decode what an old one could not, so its
-version is part of the name.
+Each call with new facts adds one file, ``facts-<version>-pillow<version>-<sha256>.npy``: a
+NumPy structured array (one row per digest) named by the hash of its bytes. Files are never modified, so
+concurrent processes are safe; a damaged file is detected by its name and ignored, and its facts are
+computed again. A newer Pillow may decode more files, so its version is part of the name.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from headstart.data.inspection import THUMB_VALUES, Facts
 from headstart.errors import OutputError
 from headstart.files import mark_used, write_atomically
 
-_VERSION = 1  # of the facts: raise it when the hash, the thumbnail or a reason changes
+_VERSION = 1  # version of the facts: increase it when the hash, the thumbnail or a reason changes
 _MERGE_ABOVE = 16
 _FLUSH_ABOVE = 20_000
 _ROW = np.dtype(
@@ -40,13 +39,12 @@ assert _ROW["thumb"].itemsize == THUMB_VALUES
 
 
 class FactStore:
-    """Facts by digest under a folder; with no folder it forgets everything at the end.
+    """Facts by digest in a folder; without a folder they are not stored.
 
     Parameters
     ----------
     folder
-        Created when first written to. A folder that cannot be read or written costs only time:
-        the facts are computed again.
+        Created on the first write. If it cannot be read or written, facts are computed again.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -63,14 +61,14 @@ class FactStore:
         return self._new.get(digest) if at is None else _facts(self._rows[at[0]][at[1]])
 
     def add(self, digest: str, facts: Facts) -> None:
-        """Remember the facts of a digest; large batches are written as they fill."""
+        """Add the facts of a digest; full batches are written immediately."""
         if digest and bytes.fromhex(digest) not in self._where:
             self._new[digest] = facts
         if self._folder is not None and len(self._new) >= _FLUSH_ABOVE:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is new."""
+        """Write new facts."""
         if self._folder is None or not self._new:
             return
         rows = np.array([_row(d, f) for d, f in sorted(self._new.items())], dtype=_ROW)
@@ -97,7 +95,7 @@ class FactStore:
             self._where.setdefault(digest, (shard, i))
 
     def _merge(self, folder: Path, files: list[Path]) -> None:
-        """Many small files into one; another process that still wants an old one recomputes."""
+        """Merge small files; another process that still needs an old one computes its facts again."""
         if not self._where:
             return
         places = [at for _, at in sorted(self._where.items())]
@@ -110,7 +108,7 @@ class FactStore:
 
 
 def check_facts(path: Path) -> None:
-    """Compare a file of facts with its name; files of other versions too.
+    """Compare a file of facts, of any version, with its name.
 
     Raises
     ------
@@ -152,7 +150,7 @@ def _read(file: Path) -> NDArray[np.void] | None:
 
 
 def _write(folder: Path, rows: NDArray[np.void]) -> Path | None:
-    """The file written, or None where the folder does not take it (read-only, full disk)."""
+    """The written file, or None if the folder is read-only or the disk is full."""
     buffer = io.BytesIO()
     np.save(buffer, rows, allow_pickle=False)
     data = buffer.getvalue()

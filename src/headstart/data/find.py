@@ -1,4 +1,4 @@
-"""Finding unlabelled images to predict."""
+"""Find unlabelled images for prediction."""
 
 from __future__ import annotations
 
@@ -26,25 +26,24 @@ logger = logging.getLogger(__name__)
 
 
 def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str]]:
-    """Expand files, folders and patterns to image files, each once.
+    """Expand files, folders and patterns to image files, without repetition.
 
     Parameters
     ----------
     paths
-        A file is taken whatever its suffix. A folder gives the images under it, at any depth, in
-        natural order (``img2`` before ``img10``). A pattern (``*``, ``?``, ``[ab]``, ``**``) is
-        expanded where no file has that very name. What a folder or a pattern has besides images
-        is counted in a warning.
+        A file is used whatever its suffix. A folder contributes its images at any depth, in natural
+        order (``img2`` before ``img10``). A pattern (``*``, ``?``, ``[ab]``, ``**``) is expanded
+        unless a file has that name. Other files in folders and patterns are counted in a warning.
 
     Returns
     -------
     list of (Path, str)
-        Absolute path, and the name to show: as given, or the folder as given and the path in it.
+        Absolute path, and the name to show: as given, or the given folder and the path in it.
 
     Raises
     ------
     DataError
-        Where a path does not exist, or nothing is found. Files are not opened.
+        A path does not exist, or nothing is found. Files are not opened.
     """
     found: dict[Path, str] = {}
     asked = [os.fspath(p) for p in paths]
@@ -58,7 +57,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorting by this puts ``img2`` before ``img10``."""
+    """Sort key for natural order: ``img2`` before ``img10``."""
     parts = re.split(r"([0-9]+)", name)
     return [(0, int(p), "") if p.isdigit() else (1, 0, p.lower()) for p in parts if p]
 

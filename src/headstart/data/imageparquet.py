@@ -1,4 +1,4 @@
-"""Reading Parquet files that hold the bytes of images."""
+"""Read Parquet files with the bytes of images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TRIED_ROWS = 8
 
 
 def holds_images(path: Path) -> bool:
-    """Whether a Parquet file has a column of images' bytes; False where it cannot be read."""
+    """Whether a Parquet file has a column of image bytes; False if it cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -51,7 +51,7 @@ def parquet_parts(
     label_column: str | None,
     split_column: str | None = None,
 ) -> Iterator[Part]:
-    """The row groups of a file, neighbours joined until they have enough rows.
+    """The row groups of a file, joining neighbours until they have enough rows.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def parquet_parts(
         with open_url(whole.url) as stream, pq.ParquetFile(stream) as file:
             schema, meta = file.schema_arrow, file.metadata
             sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
-    except Exception as error:  # each kind of storage has errors of its own
+    except Exception as error:  # each kind of storage has its own exceptions
         reason = one_line(str(error), limit=120)
         raise DataError(f"{shown(whole.name)} is no readable Parquet file: {reason}") from None
     columns = _columns(whole.name, schema, image_column, label_column, split_column)
@@ -105,7 +105,7 @@ def read_parquet_part(part: Part) -> Iterator[Sample]:
 
 
 def _side(value: Any, column: str, part: Part) -> tuple[str, str]:
-    """The split of a row, or why it has none; numbers of folds are none and no fault."""
+    """The split of a row, or the reason for none; fold numbers are legal and mean none."""
     word = "" if value is None else str(value).strip().lower()
     is_fold = usual_form(column) == "fold" and word.removesuffix(".0").isdecimal()
     if not word or is_fold:
@@ -183,7 +183,7 @@ def _is_image(data: bytes) -> bool:
 
 
 def _class_names(schema: pa.Schema, label: str) -> list[str]:
-    """The words for numbered classes, where Hugging Face's metadata has them."""
+    """Names of numbered classes from Hugging Face's metadata, if any."""
     try:
         known = json.loads((schema.metadata or {})[b"huggingface"])
         names = known["info"]["features"][label]["names"]

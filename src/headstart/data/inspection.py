@@ -1,6 +1,6 @@
-"""What Headstart notes of every image file: digest, size, perceptual hash and thumbnail.
+"""Facts about every image file: digest, size, perceptual hash and thumbnail.
 
-Each file is read once: the digest and the decode both work on the same bytes in memory.
+Each file is read once; the digest and the decode use the same bytes in memory.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ THUMB_SIDE = 16
 THUMB_VALUES = THUMB_SIDE * THUMB_SIDE * 3
 _HASH_SIDE = 32
 _HASH_FREQUENCIES = 8
-# Scaled JPEG decoding stays above this, so that the reduction to 32 pixels still averages.
+# Lower bound of reduced JPEG decodes, so that the reduction to 32 pixels still averages.
 _DECODE_AT_LEAST = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the bytes of one file say.
+    """The facts about the bytes of one file.
 
     Attributes
     ----------
     width, height
-        Pixels after EXIF rotation; 0 where the file is unusable.
+        Pixels after EXIF rotation; 0 if the file is unusable.
     phash
         63-bit perceptual hash.
     thumb
         16 x 16 RGB thumbnail, row by row, ``THUMB_VALUES`` bytes.
     reason
-        Why the file is unusable; ``""`` where it is fine.
+        Why the file is unusable; ``""`` if it is usable.
     """
 
     width: int = 0
@@ -60,14 +60,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """The digest of a file (``""`` where it could not even be read) and its facts."""
+    """The digest of a file (``""`` if it could not be read) and its facts."""
 
     digest: str
     facts: Facts
 
 
 def facts_of(data: bytes) -> Facts:
-    """Decode an image file's bytes and note its facts; never raises for bad bytes."""
+    """Decode an image file's bytes and return its facts; never raises for bad bytes."""
     try:
         with opened(data, at_least=_DECODE_AT_LEAST) as image:
             turn = orientation(image)
@@ -81,9 +81,9 @@ def facts_of(data: bytes) -> Facts:
 
 
 def perceptual_hash(small: NDArray[np.uint8]) -> int:
-    """63 bits that survive rescaling and recompression of a picture.
+    """63 bits that are robust to rescaling and recompression.
 
-    The signs, about their median, of the lowest 8 x 8 DCT coefficients without the mean.
+    The signs, relative to their median, of the lowest 8 x 8 DCT coefficients without the mean.
 
     Parameters
     ----------
@@ -102,14 +102,14 @@ def inspect_all(
     *,
     n_threads: int | None = None,
 ) -> Iterator[Inspected]:
-    """Inspect files in parallel, in order, holding only a few in memory.
+    """Inspect files in parallel and in order, with only a few in memory.
 
     Parameters
     ----------
     paths
         Files to read.
     known
-        Facts of a digest where they are known already; such a file is not decoded.
+        Returns known facts of a digest; such files are not decoded.
     """
 
     def inspect(path: Path) -> Inspected:
@@ -127,13 +127,13 @@ def inspect_all(
 def _map_ahead(
     function: Callable[[Path], Inspected], paths: Iterable[Path], workers: int
 ) -> Iterator[Inspected]:
-    """``map`` over threads that runs at most a window ahead of its reader."""
+    """``map`` over threads that runs at most a window ahead of its consumer."""
     rest = iter(paths)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="headstart-inspect")
     try:
         window: list[Future[list[Inspected]]] = []
         while True:
-            # A batch a task: handing over single small files would cost as much as reading them.
+            # One task per batch: passing single small files would cost as much as reading them.
             while len(window) < 3 * workers and (batch := list(islice(rest, 16))):
                 window.append(pool.submit(lambda paths: [function(p) for p in paths], batch))
             if not window:
@@ -144,7 +144,7 @@ def _map_ahead(
 
 
 def _shrink(image: Image.Image) -> Image.Image:
-    """To 32 x 32 RGB; where averaging commutes with conversion, it comes first: it is cheaper."""
+    """Reduce to 32 x 32 RGB, averaging before the conversion if they commute, which is faster."""
     size = (_HASH_SIDE, _HASH_SIDE)
     if image.mode in ("L", "RGB", "RGBA", "LA", "CMYK") and "transparency" not in image.info:
         return to_rgb(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))

@@ -1,9 +1,9 @@
-"""Labels that look the same, and labels that stand for nothing: found, named, and merged on request.
+"""Labels that look the same, and labels for missing values: detection, notes, merging on request.
 
-Two labels look the same where they are equal once case, Unicode form, white space and invisible
-characters, separators between words, the spelling of a number, and letters that other alphabets
-share with the Latin one are left aside. Class folders and tables are read literally, so that each
-spelling is a class of its own until the caller asks for them to be merged.
+Two labels look the same if they are equal ignoring case, Unicode form, white space and invisible
+characters, separators between words, the spelling of numbers, and letters of other alphabets with Latin
+shapes. Class folders and tables are read literally: each spelling is a class unless merging is
+requested.
 """
 
 from __future__ import annotations
@@ -40,21 +40,20 @@ MISSING = frozenset(
         "",
     ]
 )
-"""What programs and people write where there is no label, as `label_key` gives it."""
+"""Spellings of a missing label, in the form of `label_key`."""
 
 MERGE_HINT = argument("merge_labels", True)
 N_GROUPS = 3
 ALPHABETS = "letters of another alphabet"
 _NUMBER = re.compile(r"[+-]?(\d{1,40}\.?\d{0,40}|\.\d{1,40})(e[+-]?\d{1,3})?", re.ASCII)
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")
-# Printed as nothing, though Unicode calls them letters, marks or symbols.
+# Invisible, although Unicode classifies them as letters, marks or symbols.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 _PUNCTUATION = str.maketrans(
     {"\u2018": "'", "\u2019": "'", "\u02bc": "'"} | dict.fromkeys(_DASHES, "-")
 )
-# Letters of the Cyrillic and Greek alphabets with the shape of a Latin one (from Unicode's
-# confusables, those that fonts draw alike).
+# Cyrillic and Greek letters with Latin shapes (from Unicode's confusables).
 _SAME_SHAPE = str.maketrans(
     "\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0423"
     "\u0430\u0435\u0455\u0456\u0458\u043e\u0440\u0441\u0445\u0443\u0501\u051b\u051d"
@@ -65,7 +64,7 @@ _SAME_SHAPE = str.maketrans(
 
 
 def label_key(label: str) -> str:
-    """The label less what cannot be seen or is easily written in two ways.
+    """A normal form of a label: without invisible characters and spelling variants.
 
     Examples
     --------
@@ -91,7 +90,7 @@ def look_alikes(labels: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def difference(a: str, b: str) -> str:
-    """In what two labels that look the same differ, in words."""
+    """Describe the difference between two labels that look the same."""
     composed = [unicodedata.normalize("NFC", label) for label in (a, b)]
     seen = [_seen(text) for text in composed]
     key = label_key(a)
@@ -111,12 +110,12 @@ def difference(a: str, b: str) -> str:
 
 
 def spelled(label: str, *, apart_from: str | None = None) -> str:
-    """A label quoted; characters that hide how it differs from another one are escaped.
+    """A quoted label; characters that hide its difference from another label are escaped.
 
     Parameters
     ----------
     label
-        As it was written.
+        The label as written.
     apart_from
         Another label, which looks the same.
     """
@@ -130,16 +129,13 @@ def spelled(label: str, *, apart_from: str | None = None) -> str:
 
 
 def name_classes(classes: Sequence[str], *, n: int = 10) -> str:
-    """The names of the classes, quoted: all, or the first `n` and how many there are."""
+    """The quoted names of the classes: all, or the first `n` and the total number."""
     more = f", ... ({len(classes):,} in all)" if len(classes) > n else ""
     return ", ".join(map(spelled, classes[:n])) + more
 
 
 def twin_hint(labels: Iterable[str], among: Iterable[str]) -> str:
-    """A sentence that names look-alikes of `labels` `among` others; ``""`` where there are none.
-
-    It begins with a space.
-    """
+    """A sentence on look-alikes of `labels` `among` others, beginning with a space; or ``""``."""
     wanted, others = set(labels), set(among)
     named = []
     for group in look_alikes(wanted | others):
@@ -157,14 +153,14 @@ def twin_hint(labels: Iterable[str], among: Iterable[str]) -> str:
 
 
 def label_notes(labels: Sequence[str], noun: str) -> list[str]:
-    """Notes that name labels that look the same, and labels that stand for a missing value.
+    """Notes on labels that look the same, and on labels for missing values.
 
     Parameters
     ----------
     labels
-        One an example.
+        One per example.
     noun
-        What an example is called.
+        Noun for an example.
     """
     sizes = Counter(labels)
     notes = []
@@ -189,14 +185,14 @@ def label_notes(labels: Sequence[str], noun: str) -> list[str]:
 
 
 def merge_labels(items: Sequence[T], noun: str) -> tuple[list[T], list[str]]:
-    """Give labels that look the same one spelling, the most frequent one; and notes that say so.
+    """Replace labels that look the same with the most frequent spelling; also returns notes.
 
     Parameters
     ----------
     items
         Frozen values with a ``label``.
     noun
-        What an item is called.
+        Noun for an item.
     """
     found: Sequence[Any] = items
     sizes = Counter(item.label for item in found)
@@ -228,13 +224,13 @@ def _sized(label: str, sizes: Mapping[str, int], noun: str, apart_from: str | No
 
 
 def _keys(label: str) -> set[str]:
-    """Labels that share one of them look the same."""
+    """Keys of a label; labels with a common key look the same."""
     composed = unicodedata.normalize("NFKC", label)
     return {label_key(label), label_key(composed.translate(_SAME_SHAPE))}
 
 
 def _seen(label: str) -> str:
-    """White space as single blanks, none at the ends, and nothing that is printed as nothing."""
+    """Normalise white space, and remove invisible characters."""
     spaced = (" " if c.isspace() else "" if _is_invisible(c) else c for c in label)
     return " ".join("".join(spaced).split())
 
@@ -248,7 +244,7 @@ def _is_invisible(c: str) -> bool:
 
 
 def _is_hidden(c: str) -> bool:
-    """Whether a character may look like another one, or like nothing."""
+    """Whether a character may be invisible or look like another one."""
     if c.isascii():
         return not c.isprintable()
     is_mark = unicodedata.category(c) in ("Mn", "Me", "Pd")

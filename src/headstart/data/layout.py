@@ -1,8 +1,7 @@
-"""What the folders of a tree stand for: classes, sides of a split, or patients that hold the classes.
+"""The meaning of the folders of a tree: classes, sides of a split, or patients with classes inside.
 
-A tree is read by the names of its files alone. Where its folders can be understood in one way, that
-way is taken; where a split, a copy of the data, or the patient would be learnt as a class, the tree
-is refused with what to do about it.
+Only file names are used. An unambiguous tree is read; a tree in which a split, a copy of the data or a
+patient could be mistaken for a class is refused, with instructions.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from headstart.data.sources import SPLIT_WORDS, shown, some
 from headstart.errors import DataError, argument
 
 CLASSES_FROM = ("auto", "outer", "inner")
-"""Which folders name the classes: told by the layout, the outermost, or those inside these."""
+"""Which folders name the classes: detected, the outermost, or those inside these."""
 
 _WORDS = SPLIT_WORDS | {
     "trn": "train",
@@ -28,7 +27,7 @@ _WORDS = SPLIT_WORDS | {
     "heldout": "test",
     "tst": "test",
 }
-# Words that say nothing of what the images show.
+# Words without information about the images.
 _FILLERS = frozenset(
     [
         "set",
@@ -91,18 +90,18 @@ _N_NAMED = 4
 
 @dataclass(slots=True)
 class Layout:
-    """How a tree was understood.
+    """The interpretation of a tree.
 
     Attributes
     ----------
     paths
-        For each image the folders from its class folder down; empty where it lies in none.
+        For each image the folders from its class folder down; empty if there is none.
     splits
-        For each image its side, ``""`` where the tree has none.
+        For each image its side, ``""`` if the tree has none.
     source
         ``"folder"`` or ``"split folders"``.
     notes
-        What was assumed.
+        Assumptions.
     """
 
     paths: list[list[str]]
@@ -112,7 +111,7 @@ class Layout:
 
     @property
     def labels(self) -> list[str]:
-        """For each image the name of its class folder, ``""`` where it lies in none."""
+        """For each image the name of its class folder, ``""`` if there is none."""
         return [path[0] if path else "" for path in self.paths]
 
     @property
@@ -122,23 +121,23 @@ class Layout:
 
 
 def read_layout(root: object, names: Sequence[str], classes_from: str = "auto") -> Layout:
-    """Tell label and split of every image of a tree.
+    """Determine label and split of every image of a tree.
 
     Parameters
     ----------
     root
-        What messages call the tree.
+        Name of the tree in messages.
     names
         Posix paths of the images below it.
     classes_from : {"auto", "outer", "inner"}
         ``"outer"``: the folders at the top name the classes, or those in ``train`` and ``test``
         where these hold class folders; ``"inner"``: the folders inside these do; ``"auto"``: the
-        outer ones, and a tree where that is doubtful is refused.
+        outer ones; an ambiguous tree is refused.
 
     Raises
     ------
     DataError
-        The tree is doubtful, or has no folder at the level asked for.
+        The tree is ambiguous, or has no folders at the requested level.
     """
     if classes_from not in CLASSES_FROM:
         raise DataError(f"classes_from must be {' or '.join(CLASSES_FROM)}; got {classes_from!r}")
@@ -162,11 +161,11 @@ def read_layout(root: object, names: Sequence[str], classes_from: str = "auto") 
 
 
 def split_folders(names: Iterable[str]) -> dict[str, str]:
-    """Which names of folders that lie side by side stand for a split, and for which one.
+    """Which names of sibling folders mean a split, and which one.
 
-    A name does where its words are one word for a split and words that say nothing more
-    (``training_set``, ``TestImages``, ``val2``), or where such names differ in that word alone
-    (``seg_train`` beside ``seg_test``).
+    A name does if it consists of one word for a split and words without information
+    (``training_set``, ``TestImages``, ``val2``), or if sibling names differ only in that word
+    (``seg_train`` and ``seg_test``).
 
     Examples
     --------
@@ -186,7 +185,7 @@ def split_folders(names: Iterable[str]) -> dict[str, str]:
 
 
 class _Tree:
-    """The folders of every image, from the top down, and what messages call the root."""
+    """The folders of every image, from the top down, and the root's name in messages."""
 
     def __init__(self, root: str, folders: list[list[str]]) -> None:
         self.root = root
@@ -196,7 +195,7 @@ class _Tree:
 
 
 def _read_name(name: str) -> tuple[str, tuple[str, ...]]:
-    """The split that a name speaks of, ``""`` for none, and its words that say something else."""
+    """The split that a name mentions (or ``""``), and its other words."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     joined = re.sub(r"\b(hold|held)[\W_]*out", r"\1out", spaced.lower())
     words = re.findall(r"[^\W\d_]+", joined)
@@ -232,7 +231,7 @@ def _is_split_layout(tree: _Tree, splits: dict[str, str]) -> bool:
 
 
 def _refuse_splits(tree: _Tree, splits: dict[str, str]) -> None:
-    """Refuse a tree whose split would be learnt as its classes."""
+    """Refuse a tree whose split would be mistaken for classes."""
     others = [top for top in tree.tops if top not in splits]
     has_train = any(s == "train" and tree.deeper[top] for top, s in splits.items())
     if len(set(splits.values())) < 2 and not (has_train and others):
@@ -259,7 +258,7 @@ def _refuse_splits(tree: _Tree, splits: dict[str, str]) -> None:
 
 
 def _below_splits(tree: _Tree, splits: dict[str, str]) -> Layout:
-    """Class folders are those in the split folders; wrappers such as train/images are passed over."""
+    """Class folders inside split folders, skipping wrappers such as train/images."""
     depth = {top: 2 if _is_wrapped(tree, top) else 1 for top in splits}
     paths = [f[depth[f[0]] :] if f else [] for f in tree.folders]
     found = Layout(paths, [splits[f[0]] if f else "" for f in tree.folders], "split folders")
@@ -271,7 +270,7 @@ def _below_splits(tree: _Tree, splits: dict[str, str]) -> Layout:
 
 
 def _is_wrapped(tree: _Tree, top: str) -> bool:
-    """Whether all class folders of a split lie in one folder that is not a class itself."""
+    """Whether all class folders of a split are in one folder that is not a class itself."""
     below = [f[1:] for f in tree.folders if f and f[0] == top]
     if len({f[0] if f else "" for f in below}) != 1 or any(len(f) < 2 for f in below):
         return False
@@ -280,7 +279,7 @@ def _is_wrapped(tree: _Tree, top: str) -> bool:
 
 
 def _inside(path: Sequence[str]) -> str:
-    """The folder inside a class folder; one such as ``images`` is passed over."""
+    """The folder inside a class folder, skipping wrappers such as ``images``."""
     below = path[1:]
     if len(below) > 1 and _read_name(below[0]) == ("", ()):
         return below[1]
@@ -306,7 +305,7 @@ def _by_inner(tree: _Tree, outer: Layout) -> Layout:
 
 
 def _take_splits_within(found: Layout) -> bool:
-    """Take train and test folders inside class folders as the split, where there is nothing else."""
+    """Use train and test folders inside class folders as the split, if there is nothing else."""
     inside = [_inside(path) for path in found.paths]
     splits = split_folders(set(inside))
     of_class = defaultdict(set)
@@ -323,7 +322,7 @@ def _take_splits_within(found: Layout) -> bool:
 
 
 def _refuse_nested(tree: _Tree, found: Layout) -> None:
-    """Refuse a folder that holds folders of the classes beside it: a second copy of the data."""
+    """Refuse a folder that contains folders named like its siblings: a second copy of the data."""
     classes = {label_key(label) for label in found.classes}
     for path in found.paths:
         beside = classes - {label_key(name) for name in path[:1]}
@@ -337,7 +336,7 @@ def _refuse_nested(tree: _Tree, found: Layout) -> None:
 
 
 def _refuse_repeated(tree: _Tree, found: Layout) -> None:
-    """Refuse class folders that hold the same folders: patients, cameras, folds that hold classes."""
+    """Refuse class folders with equal sub-folders: patients, cameras or folds that contain classes."""
     holders: dict[str, set[str]] = defaultdict(set)
     sizes: Counter[str] = Counter()
     spelling: dict[str, str] = {}
@@ -360,7 +359,7 @@ def _refuse_repeated(tree: _Tree, found: Layout) -> None:
 
 
 def _odd_names(found: Layout, splits: dict[str, str]) -> list[str]:
-    """A note that names classes whose name speaks of a split or of a copy of the data."""
+    """A note on classes whose names mention a split or a copy of the data."""
     labels = found.classes
     odd = [x for x in labels if _says_nothing(x) or (x in splits and found.source == "folder")]
     if not odd or len(odd) == len(labels):

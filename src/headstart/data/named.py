@@ -1,8 +1,8 @@
-"""Data sets known by name, through torchvision's own loaders, but for scene15 and the CIFAR sets.
+"""Named data sets, through torchvision's loaders, except scene15 and the CIFAR sets.
 
-Sets that come as image files are indexed where torchvision puts them, under its official split.
-Sets that come as arrays are written out as PNG files once. They are looked for in the folder that
-the environment variable ``HEADSTART_DATA`` names, then downloaded to ``datasets`` under the cache.
+Sets of image files are indexed in torchvision's folders with its official split. Sets of arrays are
+written to PNG files once. They are searched in the folder of the environment variable
+``HEADSTART_DATA``, then downloaded to ``datasets`` in the cache.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from headstart.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class NamedSet:
-    """How torchvision is asked for a set.
+    """How a set is loaded with torchvision.
 
     Attributes
     ----------
     loader
         Class in ``torchvision.datasets``; ``""`` for the CIFAR sets.
     splits
-        Keyword arguments for each of our splits; ``""`` where the set has no split of its own.
+        Keyword arguments for each split; ``""`` if the set has no official split.
     is_array
-        Whether it comes as arrays rather than as image files.
+        Whether it consists of arrays rather than image files.
     """
 
     loader: str
@@ -96,21 +96,21 @@ def names_a_set(text: str) -> bool:
 
 
 def list_named(text: str, *, cache: Path | None = None, progress: Progress = silent) -> Listing:
-    """The images of a named set, downloaded if need be.
+    """The images of a named set, downloaded if necessary.
 
     Parameters
     ----------
     text
-        A name, or ``name:FOLDER`` where the folder is a local copy; then nothing is downloaded.
+        A name, or ``name:FOLDER`` with a local copy, which is never downloaded.
     cache
-        Downloads go to ``datasets`` under it; None: nothing is downloaded.
+        Downloads go to ``datasets`` in it; None: do not download.
     progress
-        Told of the stage ``"download"``, in bytes, for ``scene15`` and the CIFAR sets.
+        Reports the stage ``"download"`` in bytes for ``scene15`` and the CIFAR sets.
 
     Raises
     ------
     DataError
-        Where the set is neither here nor to be had.
+        The set is not available locally and cannot be downloaded.
     """
     given, _, folder = text.partition(":")
     name = _resolve(given)
@@ -132,7 +132,7 @@ def _resolve(name: str) -> str | None:
 
 
 def _places(fetched: Path | None) -> list[Path]:
-    """Where a copy may be already: ``HEADSTART_DATA``, then the cache."""
+    """Folders that may have a copy: ``HEADSTART_DATA``, then the cache."""
     named = os.environ.get("HEADSTART_DATA")
     return [p for p in (expand(named) if named else None, fetched) if p is not None]
 
@@ -144,7 +144,7 @@ def _list_known(name: str, places: list[Path], fetched: Path | None, progress: P
         except DataError:
             if _holds(place, name):
                 raise
-        # Loaders say "not here" or "only half here" with whatever their parsing runs into.
+        # For missing or incomplete sets, loaders raise whatever their parsing raises.
         except Exception:
             continue
     laid_out = "as torchvision lays it out"
@@ -170,7 +170,7 @@ def _list_known(name: str, places: list[Path], fetched: Path | None, progress: P
 
 
 def _holds(place: Path, name: str) -> bool:
-    """Whether a CIFAR set is there, damaged or not."""
+    """Whether a CIFAR set exists, damaged or not."""
     return name in CIFARS and CIFARS[name].is_in(place)
 
 
@@ -201,8 +201,8 @@ def _load(name: str, root: Path, *, download: bool, progress: Progress = silent)
 
 
 def _open(loader: Any, base: Path, arguments: Mapping[str, Any], download: bool) -> Any:
-    """What is there is not fetched again: some loaders refuse to when a part of them is there."""
-    with contextlib.redirect_stdout(sys.stderr):  # they print; stdout may be read by a machine
+    """Existing files are not downloaded again, which some loaders refuse for partial sets."""
+    with contextlib.redirect_stdout(sys.stderr):  # they print, but stdout may be parsed
         try:
             return loader(str(base), download=False, **arguments)
         except Exception:  # as in `_list_known`
@@ -213,7 +213,7 @@ def _open(loader: Any, base: Path, arguments: Mapping[str, Any], download: bool)
 
 def _files(data: Any) -> Iterator[tuple[Path, str]]:
     """Path and class name of each image of one of torchvision's file-based sets."""
-    if hasattr(data, "index") and hasattr(data, "y"):  # the Caltech sets keep numbers only
+    if hasattr(data, "index") and hasattr(data, "y"):  # the Caltech sets store only numbers
         for i, y in zip(data.index, data.y, strict=True):
             yield _caltech_path(data, y, i), str(data.categories[y])
         return
@@ -242,7 +242,7 @@ def _class_name(classes: Any, label: int) -> str:
 
 
 def _write_out(known: NamedSet, data: Any, target: Path) -> None:
-    """An array set's images as files under ``target/class``, all or none."""
+    """Write the images of an array set to ``target/class``, all or none."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=".write-"))
     try:
@@ -253,7 +253,7 @@ def _write_out(known: NamedSet, data: Any, target: Path) -> None:
 
 
 def _pngs(folder: Path) -> list[Listed]:
-    """What was written out to ``BASE/NAME-png/SPLIT``."""
+    """The images in ``BASE/NAME-png/SPLIT``."""
     base = folder.parents[1]
     return [
         Listed(path, path.relative_to(base).as_posix(), path.parent.name, folder.name)

@@ -1,4 +1,4 @@
-"""A part of a packed source: a piece that is read in one go, on whatever machine."""
+"""A part of a packed source, which is read as a unit on any machine."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PROTOCOLS = (
     "abfss",
     "memory",
 )
-"""Of the URLs that are read."""
-# Images of a folder that make a part, and the fewest rows of one of a Parquet file.
+"""Protocols of supported URLs."""
+# Images per part of a folder, and minimum rows per part of a Parquet file.
 PART_IMAGES = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of a part: its bytes, or the reason why there are none."""
+    """One image of a part: its bytes, or the reason for their absence."""
 
     name: str
     label: str = ""
@@ -39,32 +39,32 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A piece of a source that is read in one go.
+    """A piece of a source that is read as a unit.
 
     Attributes
     ----------
     kind
         ``"files"``, ``"parquet"`` or ``"tar"``.
     url
-        Of the file; of the folder, for ``"files"``.
+        URL of the file, or of the folder for ``"files"``.
     name
-        What it is called in the names of its images.
+        Prefix of the names of its images.
     split
-        As its path says it.
+        The split in its path.
     version
-        Tells the file from another one that has the same URL later.
+        Distinguishes the file from later ones with the same URL.
     members
-        Names of the files below `url`.
+        Names of the files in `url`.
     groups
-        First row group and the one after the last.
+        First row group, and last plus one.
     first_row
         Number of the first row.
     columns
-        Image, label and split column; ``""`` where there is none.
+        Image, label and split column; ``""`` if there is none.
     n_images
-        -1 where it is not known before it is read.
+        -1 if it is unknown before reading.
     labels, splits
-        Of ``"files"``: one a member.
+        For ``"files"``: one per member.
     """
 
     kind: str
@@ -95,27 +95,26 @@ class Part:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides what is read."""
+        """SHA-256 of everything that decides the content."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
 def open_url(url: str) -> Any:
-    """A file behind a URL, open for reading; protocols as of `file_system`."""
+    """Open a file at a URL for reading; protocols as for `file_system`."""
     fs, path = file_system(url)
     return fs.open(path, "rb")
 
 
 def file_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL or of an absolute path here, and the path in it.
+    """The file system of a URL or of an absolute local path, and the path in it.
 
-    fsspec knows many more protocols than those that lead to files: some take the address as a
-    program to run, a file to unpack or another address to go on to. Those of `PROTOCOLS` are taken,
-    and no chains of them.
+    fsspec has protocols that run programs, unpack files or redirect to other addresses. Only those of
+    `PROTOCOLS` are accepted, without chaining.
 
     Raises
     ------
     ValueError
-        The protocol is not one of them.
+        The protocol is not one of these.
     """
     import fsspec
 

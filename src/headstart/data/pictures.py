@@ -1,4 +1,4 @@
-"""What a person calls images (files, bytes, arrays, PIL pictures), one form for all."""
+"""Images given as files, bytes, arrays or PIL images, in one form."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ACCEPTED = (
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Picture:
-    """An image that is not a file of its own.
+    """An image that is not a file.
 
     Attributes
     ----------
     name
-        What errors call it: ``"image 3"``, counted from 0.
+        Name in errors: ``"image 3"``, counted from 0.
     content
-        A PIL picture of any mode, or the bytes of an image file.
+        A PIL image of any mode, or the bytes of an image file.
     """
 
     name: str
@@ -40,7 +40,7 @@ Source = Path | Picture
 
 
 def list_sources(images: Any) -> list[Source]:
-    """The images, in order; none is read.
+    """The images in order, without reading them.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def list_sources(images: Any) -> list[Source]:
     Raises
     ------
     DataError
-        An item is of another kind, or an array of another shape or type.
+        An item has an unsupported type, or an array an unsupported shape or dtype.
     """
     if is_one_image(images):
         return [source_of(images, 0)]
@@ -65,7 +65,7 @@ def list_sources(images: Any) -> list[Source]:
 def is_one_image(images: Any) -> bool:
     """Whether this is one image rather than several."""
     if isinstance(images, np.ndarray) and images.dtype.kind not in "OUS":
-        # Grey pictures side by side are not colours.
+        # Two or three grey images are not colour channels.
         return images.ndim == 2 or (images.ndim == 3 and images.shape[-1] == 3)
     return isinstance(
         images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image | Picture
@@ -73,12 +73,12 @@ def is_one_image(images: Any) -> bool:
 
 
 def source_of(item: Any, i: int) -> Source:
-    """One image; `i` is its place, for errors.
+    """One image; `i` is its position, for errors.
 
     Raises
     ------
     DataError
-        It is of another kind, or an array of another shape or type.
+        It has an unsupported type, or an array an unsupported shape or dtype.
     """
     if isinstance(item, np.ndarray) and item.shape in ((), (1,)):
         item = item.reshape(-1)[0]  # a row of a column of paths
@@ -105,7 +105,7 @@ def source_of(item: Any, i: int) -> Source:
 
 
 def picture_of(source: Source) -> Image.Image:
-    """The picture as `headstart.data.read_rgb` gives it.
+    """Decode with `headstart.data.read_rgb`.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def picture_of(source: Source) -> Image.Image:
 
 
 def _check_stack(images: np.ndarray[Any, Any]) -> None:
-    """Refuse what looks like one picture in another layout rather than a stack of grey ones."""
+    """Refuse an array that looks like one image in another layout rather than a stack of grey images."""
     if images.ndim == 3 and (images.shape[-1] in (1, 2, 4) or images.shape[0] in (3, 4)):
         raise DataError(
             f"an array of shape {images.shape} is neither (height, width, 3) nor clearly a stack of grey "

@@ -1,8 +1,8 @@
-"""The 15-Scene set under one set of class names, whichever copy it comes from.
+"""The 15-Scene data set with the same class names for every copy.
 
 Lazebnik, Schmid, Ponce 2006, "Beyond bags of features: spatial pyramid matching for recognizing
 natural scene categories" (CVPR), after Fei-Fei and Perona 2005 and Oliva and Torralba 2001. Its
-copies name the classes by who photographed them (``MITcoast``), plainly (``Coast``), or by number.
+copies name the classes by source (``MITcoast``), plainly (``Coast``), or by number.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CLASSES = (
 )
 """The names that Headstart uses, sorted."""
 
-# The order of the original archive's folders, which numbered copies keep.
+# The order of folders in the original archive, which numbered copies use.
 _NUMBERED = [
     "Bedroom",
     "Suburb",
@@ -72,7 +72,7 @@ def canonical_class(name: str) -> str | None:
 
 
 def canonical_name(name: str) -> str:
-    """``MITcoast/image_0001.jpg`` -> ``Coast/image_0001.jpg``; other names stay as they are."""
+    """``MITcoast/image_0001.jpg`` -> ``Coast/image_0001.jpg``; other names are unchanged."""
     *above, folder, file = ("", *name.split("/")) if "/" in name else ("", "", name)
     known = canonical_class(folder)
     return "/".join([*above[1:], known, file]) if known else name
@@ -86,22 +86,22 @@ def list_scene15(
     md5: str = ARCHIVE_MD5,
     progress: Progress = silent,
 ) -> Listing:
-    """The images of the set, from the first local copy or else the published archive.
+    """The images of the set, from the first local copy or the published archive.
 
     Parameters
     ----------
     places
-        Folders that may be a copy or hold one (``place``, ``place/scene15``,
+        Folders that may be or contain a copy (``place``, ``place/scene15``,
         ``place/scene_categories``).
     cache
-        Where the archive is fetched and unpacked; None: it is not fetched.
+        Folder for the downloaded archive; None: do not download.
     url, md5
         The published archive.
 
     Raises
     ------
     DataError
-        Where there is no copy and the archive cannot be had, or the copy lacks classes.
+        There is no copy and the archive cannot be downloaded, or the copy lacks classes.
     """
     for place in places:
         found = find_copy(place)
@@ -125,7 +125,7 @@ def list_scene15(
 
 
 def find_copy(place: Path) -> Path | None:
-    """The folder at or just under ``place`` that holds at least 2 of the 15 classes."""
+    """The folder at or directly in ``place`` with at least 2 of the 15 classes."""
     named = [place / n for n in ("scene15", "scene_categories", "15-Scene")]
     inside = [f for f in sorted(place.iterdir()) if f.is_dir()] if place.is_dir() else []
     for folder in (place, *named, *inside):

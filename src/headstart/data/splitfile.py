@@ -1,4 +1,4 @@
-"""Putting the images of a folder on the sides that a split file names."""
+"""Apply a split file to the images of a folder."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from headstart.errors import DataError
 def apply_split_file(
     listing: Listing, split: Path, *, same_name: Callable[[str], str] = lambda name: name
 ) -> Listing:
-    """The listing with the split of every image taken from a file.
+    """The listing, with the split of every image from a file.
 
     Parameters
     ----------
     listing
-        What the folder holds.
+        The images of the folder.
     split
-        Lines ``train,Class/file`` (or ``test``, ``val``), the columns in either order, a header
-        tolerated; CSV, TSV or Parquet. Names are relative to the root of the listing.
+        Lines ``train,Class/file`` (or ``test``, ``val``), with columns in either order, optionally
+        with a header; CSV, TSV or Parquet. Names are relative to the root of the listing.
     same_name
-        Maps spellings of a name to one: the class aliases of a named set.
+        Maps aliases of a name to one spelling.
 
     Raises
     ------
     DataError
-        Where the file names images that do not exist, names one twice, leaves some out, or uses a
-        word that is no split.
+        The file names missing images, names one twice, omits images, or uses an unknown split.
     """
     if not split.is_file():
         raise missing_path(split, what="split file")
@@ -72,7 +71,7 @@ def apply_split_file(
 
 
 def _relative(name: str, known: dict[str, int], root: Path) -> str:
-    """Tolerate absolute paths, and names that begin with the root folder's own name."""
+    """Accept absolute paths, and names that begin with the name of the root folder."""
     if name in known:
         return name
     if Path(name).is_absolute() and Path(name).is_relative_to(root):

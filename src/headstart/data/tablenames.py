@@ -1,4 +1,4 @@
-"""Finding the files that a table names, where it leaves out suffixes or folders."""
+"""Find the files named in a table that omits suffixes or folders."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from headstart.errors import DataError
 if TYPE_CHECKING:
     from headstart.data.tables import Table
 
-# Folders below the table's own in which a name is looked for.
+# Maximum depth of folders searched below that of the table.
 _DEPTH = 3
 
 
 def find_files(root: Path, names: Sequence[str], table: Table) -> tuple[list[str], str]:
-    """The names as paths of files, and a note on those that were completed.
+    """The paths of the named files, and a note on completed names.
 
-    A name that is a path of a file is taken as it is. One without an image's suffix, or every name
-    where none is a file, is looked for among the images beside the table and in its sub-folders.
+    Names of existing files are used unchanged. Names without an image suffix, or all names if none
+    exists, are searched among the images in the folder of the table and its sub-folders.
 
     Raises
     ------
@@ -62,19 +62,19 @@ def is_there(root: Path, name: str) -> bool:
     """Whether a name, relative to a folder, is a file."""
     try:
         return (root / name).is_file()
-    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+    except (OSError, ValueError):  # the name is too long, or a folder is not accessible
         return False
 
 
 def with_suffix(name: str) -> list[str]:
-    """A name with each suffix of an image added, in either case."""
+    """A name with each image suffix added, in upper and lower case."""
     return [name + s for suffix in sorted(IMAGE_SUFFIXES) for s in (suffix, suffix.upper())]
 
 
 def _images_near(root: Path) -> dict[str, list[str]]:
-    """Images under a folder by all ends of their paths, with and without suffix.
+    """Images under a folder by all trailing parts of their paths, with and without suffix.
 
-    What lies beside the table wins over what lies below it.
+    Images in the folder itself take precedence over those in sub-folders.
     """
     found: dict[str, list[str]] = defaultdict(list)
     for path in _images(root):
@@ -91,7 +91,7 @@ def _images_near(root: Path) -> dict[str, list[str]]:
 
 
 def _images(root: Path) -> list[str]:
-    """Paths relative to a folder of the images in it and below, hidden ones aside."""
+    """Relative paths of the images under a folder, except hidden ones."""
     found = []
     for folder, below, files in os.walk(root):
         here = os.path.relpath(folder, root)

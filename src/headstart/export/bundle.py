@@ -1,8 +1,8 @@
-"""The whole classifier in one safetensors file: no code in it, and nothing needed beside it.
+"""The whole classifier in one self-contained safetensors file without code.
 
 The tensors are ``parts.0.coef``, ``parts.0.intercept`` and ``parts.0.network.<name>``, and the same
-with ``parts.1.`` where the model is a mean of two. The header holds, as JSON under ``headstart``, what
-the networks are built from.
+with ``parts.1.`` if the model is a mean of two. The header describes the networks as JSON under
+``headstart``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def bundle_bytes(model: Model, backbones: Sequence[Backbone], facts: Mapping[str, Any]) -> bytes:
-    """The file's content; `backbones` as `load_backbones` gives them."""
+    """The content of the file; `backbones` are those of `load_backbones`."""
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
@@ -46,12 +46,12 @@ def bundle_bytes(model: Model, backbones: Sequence[Backbone], facts: Mapping[str
 
 
 def _describe(model: Model, backbone: Backbone) -> dict[str, Any]:
-    """What `_rebuild` needs besides the tensors."""
+    """The input of `_rebuild` besides the tensors."""
     from headstart.finetune.trained import read_header
 
     trained = None
     if model.is_finetuned:
-        assert model.folder is not None  # `load_backbone` raised otherwise
+        assert model.folder is not None  # otherwise `load_backbone` has raised
         trained = read_header(model.folder / Path(model.backbone["finetuned"]).name)
     return {
         "name": backbone.name,
@@ -72,7 +72,7 @@ def read_facts(path: Path | str) -> dict[str, Any]:
     Raises
     ------
     WeightsError
-        It is none, is damaged, or comes from a newer version.
+        It is another file, is damaged, or was written by a newer version.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -85,7 +85,7 @@ def read_facts(path: Path | str) -> dict[str, Any]:
         SafetensorError, KeyError, ValueError, TypeError, OverflowError, RecursionError, OSError,
     ) as error:  # fmt: skip
         raise WeightsError(
-            f"{shown} is no classifier that Headstart exported: give what "
+            f"{shown} is not a classifier that Headstart exported: give what "
             "`headstart export RUN --to safetensors` wrote"
         ) from error
     if schema > SCHEMA or "parts" not in facts:
@@ -100,7 +100,7 @@ def read_facts(path: Path | str) -> dict[str, Any]:
 
 
 def open_classifier(path: Path | str) -> Classifier:
-    """The classifier in a safetensors file, ready to run; the run is not needed.
+    """Open an exported classifier; the run is not needed.
 
     Parameters
     ----------
@@ -110,13 +110,13 @@ def open_classifier(path: Path | str) -> Classifier:
     Returns
     -------
     Classifier
-        A torch module: prepared pictures to probabilities. ``FromPictures(classifier)`` takes whole
-        pictures.
+        A torch module from prepared images to probabilities. ``FromPictures(classifier)`` takes
+        whole images.
 
     Raises
     ------
     WeightsError
-        The file is damaged, of a newer version, or its weights are not those it names.
+        The file is damaged or from a newer version, or its weights have another digest.
     """
     path = Path(path)
     facts = read_facts(path)
@@ -128,13 +128,13 @@ def open_classifier(path: Path | str) -> Classifier:
         ]
         (model, first), others = rebuilt[0], rebuilt[1:]
         if others:
-            # Earlier versions kept no weight: both counted alike.
+            # Earlier versions had no weight: both parts counted equally.
             pool = Pool(*map(float, facts.get("mean") or [facts["mean_scale"]]))
             model = dataclasses.replace(model, partner=others[0][0], pool=pool)
         return Classifier(model, [first, *(backbone for _, backbone in others)])
     except WeightsError:
         raise
-    # What the header says was changed: names that are none, values of another type.
+    # The header was modified: unknown names, or values of other types.
     except (InputError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"{one_line(str(path))} is damaged ({one_line(str(error), limit=120)}): export it again"

@@ -1,6 +1,6 @@
-"""The model card of a run in Markdown: what it is, how good, on what, and what it is not for.
+"""The model card of a run in Markdown.
 
-After M. Mitchell et al., "Model cards for model reporting" (FAT* 2019). All numbers are the run's own.
+After M. Mitchell et al., "Model cards for model reporting" (FAT* 2019). All numbers are those of the run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headstart.export.checking import Check
     from headstart.runs.run import Run
 
-# Of a class with fewer test images the interval is wider than half the scale.
+# With fewer test images of a class, the interval is wider than half the scale.
 FEW = 10
 N_CLASSES_SHOWN = 60
 
@@ -32,13 +32,13 @@ def card_text(
     n_bytes: int = 0,
     front_matter: bool = False,
 ) -> str:
-    """The card.
+    """The text of the card.
 
     Parameters
     ----------
     run : Run
     facts : mapping, optional
-        What the exported file says of itself.
+        Description in the exported file.
     check : Check, optional
         How the file was checked.
     file_name : str, optional
@@ -46,7 +46,7 @@ def card_text(
     n_bytes : int
         Its size.
     front_matter : bool, default False
-        Begin with the block of YAML that a hub repository reads.
+        Begin with the YAML block that a hub repository reads.
     """
     metrics, settings = run.metrics, run.settings
     parts = [_front_matter(run)] if front_matter else []
@@ -278,7 +278,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is: names of files and classes may hold anything."""
+    """Escape Markdown: names of files and classes may contain anything."""
     flat = one_line(str(text))
     for character in "\\|<>*`[]#":
         flat = flat.replace(character, "\\" + character)

@@ -1,4 +1,4 @@
-"""An exported file run on real pictures beside PyTorch: the same classes, and how near the numbers."""
+"""Compare an exported file with PyTorch on real images: the same classes, and how close the numbers."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
 Inputs = tuple[NDArray[Any], ...]
 Runner = Callable[[Inputs], NDArray[np.float32]]
 
-# Between one runtime and another on the same network input, in probability.
+# Tolerance in probability between runtimes on the same network input.
 TOLERANCE = 1e-3
-# Where the file also resizes: ONNX Runtime's antialiasing is a grey level or two from torch's, which
-# a network may see. What is allowed is the mean over pictures; one on an edge may differ by more.
+# If the file also resizes: ONNX Runtime's antialiasing differs from torch's by a grey level or two.
+# This bounds the mean over images; a single image near a decision boundary may differ by more.
 PICTURES_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What the comparison found.
+    """The result of the comparison.
 
     Attributes
     ----------
     runtime : str
-        What ran the file.
+        Name of the runtime.
     n_images : int
     max_difference, mean_difference : float
-        Between the file's probabilities and those of PyTorch on the same input, of each picture's
-        classes the one that differs most: over the pictures the largest, and the mean.
+        Largest difference over the classes between the file's probabilities and those of PyTorch on
+        the same input: maximum and mean over the images.
     n_same_class : int
-        Pictures of which both say the same class.
+        Images for which both predict the same class.
     max_difference_to_predict : float
-        The same against ``run.predict``, whose features are rounded to float16, may be computed in
-        bfloat16, and come from a picture that was decoded smaller.
+        As `max_difference`, against ``run.predict``, whose features are rounded to float16, may be
+        computed in bfloat16, and come from a reduced decode.
     n_same_as_predict : int
     """
 
@@ -70,7 +70,7 @@ class Check:
 
     @property
     def sentence(self) -> str:
-        """The result in words."""
+        """The result as a sentence."""
         n = self.n_images
         return (
             f"{self.runtime} gives the class of PyTorch for {self.n_same_class} of {counted(n, 'image')}, "
@@ -90,29 +90,29 @@ def check_file(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Check:
-    """Run the file and the network it was made from on the same pictures.
+    """Run the file and its original network on the same images.
 
     Parameters
     ----------
     path : Path
-        Of the file.
+        The file.
     to : {"onnx", "torchscript", "safetensors"}
     run : Run
     classifier : Classifier
-        What the file was made from.
+        The original of the file.
     takes : {"pictures", "tensors"}
     images : sequence of Path
-        Those that cannot be read are passed over.
+        Unreadable images are skipped.
     cache : Path, optional
-        Of converted networks.
+        Folder of converted networks.
     progress : Progress
 
     Raises
     ------
     DataError
-        No picture can be read.
+        No image can be read.
     HeadstartError
-        The file says something else than PyTorch does.
+        The results of the file differ from those of PyTorch.
     """
     run_file, runtime = RUNNERS[to](path, classifier, takes)
     reference = classifier if takes == "tensors" else FromPictures(classifier)
@@ -160,7 +160,7 @@ def _judged(
         n_same_as_predict=_n_same(found, predicted),
     )
     far = check.mean_difference if is_resized else check.max_difference
-    # Also where a difference is not a number.
+    # Also true for NaN.
     if not far <= (PICTURES_TOLERANCE if is_resized else TOLERANCE) or _differ(found, expected):
         raise HeadstartError(
             f"the exported file is wrong and was not kept ({check.sentence}): please report it"
@@ -173,9 +173,9 @@ def _n_same(a: NDArray[Any], b: NDArray[Any]) -> int:
 
 
 def _differ(found: NDArray[Any], expected: NDArray[Any]) -> bool:
-    """Whether the class of a picture differs that PyTorch was sure of.
+    """Whether the class differs for an image with a clear margin in PyTorch.
 
-    Of two classes nearer than what the numbers differ by, either may come first.
+    If two classes are closer than the tolerance, either may come first.
     """
     first = expected.max(axis=1)
     theirs = np.take_along_axis(expected, found.argmax(axis=1)[:, None], axis=1)[:, 0]
@@ -186,7 +186,7 @@ def _differ(found: NDArray[Any], expected: NDArray[Any]) -> bool:
 def find_check_images(
     run: Run, images: str | Path | None, n: int, progress: Progress = silent
 ) -> list[Path]:
-    """`n` pictures, evenly spaced over a folder, or over the test images of the run.
+    """`n` images, evenly spaced over a folder or over the run's test images.
 
     Raises
     ------
@@ -208,7 +208,7 @@ def find_check_images(
 
 
 def _inputs(path: Path, classifier: Classifier, takes: str) -> Inputs:
-    """What the file is given of one picture."""
+    """The file's inputs for one image."""
     if takes == "pictures":
         return (np.array(read_rgb(path))[None],)
     cut = crops(path, classifier.views)
@@ -232,7 +232,7 @@ def _run_onnx(path: Path, classifier: Classifier, takes: str) -> tuple[Runner, s
 
 def _run_torchscript(path: Path, classifier: Classifier, takes: str) -> tuple[Runner, str]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch would rather see torch.export
+        warnings.simplefilter("ignore", FutureWarning)  # torch warns in favour of torch.export
         module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
     return functools.partial(_run_module, module), f"TorchScript {torch.__version__}"
 
@@ -261,7 +261,7 @@ RUNNERS: dict[str, Callable[[Path, Classifier, str], tuple[Runner, str]]] = {
 
 
 def check_count(n: int) -> None:
-    """Raise unless at least one picture is asked for.
+    """Raise unless at least one image is requested.
 
     Raises
     ------

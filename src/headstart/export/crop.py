@@ -1,9 +1,9 @@
-"""From a whole picture to a network's input, as a graph that any runtime can carry.
+"""Preprocessing from a whole image to a network's input, as a graph for any runtime.
 
 The arithmetic is that of :func:`headstart.backbones.preprocessing.resize_and_crop`: the shorter side
-to ``resize_px`` with antialiasing, the centre cut out, black around it where the picture is smaller. A
-picture whose sides differ by more than a factor of ``MAX_ASPECT`` is cut to its centre before that.
-Here it stands twice more, in torch and in ONNX, because neither can call Python.
+to ``resize_px`` with antialiasing, then a centre crop, padded with black if the image is smaller. An
+image whose sides differ by more than a factor of ``MAX_ASPECT`` is cropped to its centre before that.
+It is written again in torch and in ONNX, because neither can call Python.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Crop(nn.Module):
-    """Resize, crop and normalise uint8 pictures in torch.
+    """Resize, crop and normalise uint8 images in torch.
 
     Parameters
     ----------
     preprocessing : Preprocessing
     cut : callable
-        :func:`cut_out`, or its compiled form where a tracer must not fix the sizes it sees.
+        :func:`cut_out`, or its compiled form if a tracer must not fix the sizes.
     """
 
     scale: Tensor
@@ -50,16 +50,16 @@ class Crop(nn.Module):
         self.register_buffer("shift", torch.tensor(shift).reshape(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Network input (n, 3, size_px, size_px), float32, of pictures (n, height, width, 3)."""
+        """Network input (n, 3, size_px, size_px), float32, of images (n, height, width, 3)."""
         return self._cut(images, *self._sizes).float() * self.scale + self.shift
 
 
 def cut_out(
     images: Tensor, resize_px: int, size_px: int, squash: bool, mode: str, max_aspect: int
 ) -> Tensor:
-    """Centres (n, 3, size_px, size_px) of pictures (n, height, width, 3), uint8.
+    """Centres (n, 3, size_px, size_px) of images (n, height, width, 3), uint8.
 
-    TorchScript compiles it; it reads Python's own integers as Python does.
+    TorchScript compiles it; its integers behave as in Python.
     """
     height, width = images.shape[1], images.shape[2]
     shorter = min(height, width)
@@ -83,14 +83,14 @@ def cut_out(
     for length in (new_height, new_width):
         spare = length - size_px
         half = -((-spare) // 2) if spare < 0 else spare // 2
-        odd = max(spare, 0) % 2  # a half pixel is rounded to the even number, as Python does
+        odd = max(spare, 0) % 2  # halves are rounded to even, as in Python
         starts.append(half + odd * (half % 2) + border)
     top, left = starts[0], starts[1]
     return x[:, :, top : top + size_px, left : left + size_px]
 
 
 def constants(preprocessing: Preprocessing) -> tuple[list[float], list[float]]:
-    """Factor and addend of each channel, from 0..255 to what the network was trained on."""
+    """Factor and offset of each channel, from 0..255 to the normalised input."""
     pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
     return [1 / (255 * std) for _, std in pairs], [-mean / std for mean, std in pairs]
 
@@ -98,16 +98,16 @@ def constants(preprocessing: Preprocessing) -> tuple[list[float], list[float]]:
 def onnx_text(
     views: Sequence[Preprocessing], names: Sequence[str], *, opset: int, ir_version: int
 ) -> str:
-    """A model in ONNX's textual form: one input ``images``, and one output a view.
+    """A model in ONNX's textual form: one input ``images``, and one output per view.
 
     Parameters
     ----------
     views : sequence of Preprocessing
     names : sequence of str
-        Of the outputs.
+        Names of the outputs.
     opset, ir_version : int
-        Those of the model that it will be put before; `opset` is at least 18, the first whose
-        Resize knows antialiasing.
+        Those of the model that follows; `opset` is at least 18, the first whose Resize has
+        antialiasing.
     """
     outputs = ", ".join(
         f"float[n, 3, {view.size_px}, {view.size_px}] {name}"
@@ -136,7 +136,7 @@ crop (uint8[n, height, width, 3] images) => ({outputs}) {{
 
 
 def _steps(view: Preprocessing, name: str) -> str:
-    """The nodes of one view; every name carries the view's."""
+    """The nodes of one view; every name starts with that of the view."""
     scale, shift = (", ".join(f"{v:.9g}" for v in values) for values in constants(view))
     resize, side = view.resize_px, view.size_px
     border = max(0, side - resize)
@@ -153,7 +153,7 @@ def _steps(view: Preprocessing, name: str) -> str:
     if border:
         padded = f"""{v}_pads = Constant <value = int64[8] {{0, 0, {border}, {border}, 0, 0, {border}, {border}}}> ()
     {v}_padded = Pad({v}_resized, {v}_pads)"""
-    # Div of integers cuts off towards zero, and an odd spare pixel goes to the even side.
+    # Integer Div truncates towards zero, and an odd spare pixel goes to the even side.
     return f"""    {sized}
     {v}_sizes = Concat <axis = 0> (batch_and_channels, {v}_new)
     {v}_resized = Resize <mode = "{mode}", antialias = 1, cubic_coeff_a = -0.5, exclude_outside = {int(mode == "cubic")}, coordinate_transformation_mode = "half_pixel"> ({source}, , , {v}_sizes)

@@ -1,4 +1,4 @@
-"""`export`: a run's classifier as one file that runs elsewhere, checked, with its card beside it."""
+"""Export a run's classifier as one checked file, with its model card."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What was written.
+    """The written files.
 
     Attributes
     ----------
     path, card : Path
         The file, and its card in Markdown.
     n_bytes : int
-        Of the file.
+        Size of the file.
     check : Check
     facts : dict
-        What the file says of itself: classes, inputs, output, digests.
+        Description in the file: classes, inputs, output, digests.
     """
 
     path: Path
@@ -68,28 +68,28 @@ def export(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Exported:
-    """Write backbone, head and calibration of a run as one file, and check it on real pictures.
+    """Write backbone, head and calibration of a run as one file, and check it on real images.
 
     Parameters
     ----------
     run : Run
-        Also of a fine-tuned network, of a mean of two, and of several taps and resolutions.
+        Of any kind: fine-tuned, a mean of two, with several taps and resolutions.
     to : {"onnx", "torchscript", "safetensors"}
-        The last is weights and their description, which Headstart opens again.
+        ``"safetensors"`` holds the weights and their description, for Headstart.
     out : Path or str, optional
-        The file; default the run's name with the format's suffix, in the current folder.
+        The file; default: the run's name with the format's suffix, in the current folder.
     takes : {"pictures", "tensors"}
         ``"pictures"``: RGB of any size, uint8 (n, height, width, 3); resizing, cropping and
-        normalising are in the file. ``"tensors"``: what the network is given, float32
-        (n, 3, side, side), one input a resolution.
+        normalising are in the file. ``"tensors"``: normalised float32 inputs (n, 3, side, side), one
+        per resolution.
     images : Path or str, optional
-        A folder of pictures to check the file with; default the run's own test images.
+        A folder of images for the check; default: the run's test images.
     n_check : int >= 1
-        How many of them.
+        Number of images for the check.
     force : bool, default False
-        Whether a file that is there may be replaced.
+        Replace an existing file.
     cache : Path, optional
-        Of converted networks.
+        Folder of converted networks.
     progress : Progress
 
     Returns
@@ -99,15 +99,15 @@ def export(
     Raises
     ------
     InputError
-        An unknown format, or one whose packages are missing.
+        The format is unknown, or its packages are missing.
     OutputError
-        The file is there already, or cannot be written.
+        The file exists already, or cannot be written.
     RunError
         The run is on texts.
     WeightsError, DataError
-        The network's weights or the pictures are gone.
+        The network's weights or the images are missing.
     HeadstartError
-        The file does not say what PyTorch says; it is not kept.
+        The results of the file differ from those of PyTorch; it is not kept.
     """
     from headstart.export.network import Classifier, load_backbones
 
@@ -128,7 +128,7 @@ def export(
     facts = facts_of(run, classifier, takes)
     payload = _payload(to, run, classifier, backbones, facts, takes)
     progress("export", 1, 1)
-    # The file is run as it lies on the disk, and gets its name only when it has passed.
+    # The written file itself is checked, and gets its name only if it passes.
     staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
     write_atomically(staged, payload)
     try:
@@ -169,7 +169,7 @@ def _payload(
 
 
 def _check_free(path: Path, card: Path, *, force: bool) -> None:
-    """Fail now rather than after the work."""
+    """Fail before the work rather than after it."""
     for file in (path, card):
         shown = one_line(str(file))
         if file.is_dir():

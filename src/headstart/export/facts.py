@@ -1,4 +1,4 @@
-"""What an exported file says of itself, and in which words."""
+"""The description in an exported file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OUTPUT = "probabilities"
 
 
 def check_choices(to: str, takes: str) -> None:
-    """Raise for a format or an input that there is not.
+    """Raise for an unknown format or input.
 
     Raises
     ------
@@ -37,12 +37,12 @@ def check_choices(to: str, takes: str) -> None:
 
 
 def source_of(settings: Mapping[str, Any]) -> str:
-    """Where the pretrained weights came from; of a local file its name alone."""
+    """Origin of the pretrained weights; for a local file only its name."""
     return re.sub(r"^file .*[/\\]", "file ", str(settings["backbone"]["source"]))
 
 
 def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
-    """JSON-able: classes, inputs, output and where it all comes from."""
+    """Classes, inputs, output and origin, JSON-able."""
     settings = run.settings
     net = settings["backbone"]
     if takes == "pictures":

@@ -1,4 +1,4 @@
-"""One file a format: ONNX, TorchScript, and safetensors with what rebuilds the network."""
+"""The formats: ONNX, TorchScript, and safetensors with a description of the network."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from headstart.export.network import Classifier, FromPictures
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The first operator set whose Resize knows antialiasing: the oldest, so most runtimes read it.
+# The first operator set whose Resize has antialiasing; the oldest one is the most widely supported.
 OPSET = 18
-# A protocol buffer cannot be larger.
+# Limit of protocol buffers.
 ONNX_LIMIT_BYTES = 2**31 - 1
 EXTRA_FILE = "headstart.json"
 
 
 def onnx_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) -> bytes:
-    """The classifier as an ONNX model, weights inside.
+    """The classifier as an ONNX model that includes the weights.
 
     Parameters
     ----------
     classifier : Classifier
     facts : mapping
-        Kept as JSON under the key ``headstart`` of the model's metadata.
+        Stored as JSON under the key ``headstart`` of the model's metadata.
     takes : {"pictures", "tensors"}
 
     Raises
     ------
     InputError
-        The packages of the extra ``onnx`` are missing, or the model does not fit into one file.
+        The extra ``onnx`` is not installed, or the model is too large for one file.
     """
     need_onnx()
     import onnx
@@ -77,7 +77,7 @@ def onnx_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) 
 
 
 def need_onnx() -> None:
-    """Raise where the extra is not installed.
+    """Raise if the extra is not installed.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def need_onnx() -> None:
 
 
 def _after_crop(model: Any, classifier: Classifier) -> Any:
-    """The ONNX model behind the nodes that make its inputs from whole pictures."""
+    """The ONNX model preceded by the preprocessing of whole images."""
     import onnx.compose
     import onnx.parser
 
@@ -110,14 +110,14 @@ def _after_crop(model: Any, classifier: Classifier) -> Any:
 def torchscript_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) -> bytes:
     """The classifier traced and frozen; ``torch.jit.load`` runs it without Headstart.
 
-    The facts are the extra file ``headstart.json`` in the archive.
+    The facts are stored as ``headstart.json`` in the archive.
     """
     module: torch.nn.Module = classifier
     examples: tuple[Tensor, ...] = _examples(classifier)
     with _quiet(), torch.no_grad():
         if takes == "pictures":
             module = FromPictures(classifier)
-            # Compiled, its branches are kept; traced, they would be those of the example.
+            # Compiling keeps its branches; tracing would fix those of the example.
             compiled = torch.jit.script(cut_out)
             module.crops = torch.nn.ModuleList(Crop(view, compiled) for view in classifier.views)
             module.eval()
@@ -131,13 +131,13 @@ def torchscript_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes
 
 
 def _examples(classifier: Classifier) -> tuple[Tensor, ...]:
-    """Two pictures a view: a batch of one would be taken for a constant."""
+    """Two images per view: exporters treat a batch size of one as a constant."""
     return tuple(torch.zeros(2, 3, view.size_px, view.size_px) for view in classifier.views)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' own remarks, which are about their code and not about the model."""
+    """Suppress warnings of the exporters about their own code."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""A run as a repository of a model hub: what is uploaded, and the upload.
+"""Upload a run to a repository of a model hub.
 
-What a run knows of pictures stays here unless it is asked for: report.html shows them, and some lists
-hold the names of files. Paths on this machine never leave it.
+The report, which shows images, and lists of file names are uploaded only on request. Paths on this
+machine are never uploaded.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from headstart.runs.sums import write_sums
 if TYPE_CHECKING:
     from headstart.runs.run import Run
 
-# A hub's rule: owner and name of letters, digits and single . _ - within.
+# The hub's rule: owner and name of letters, digits and single . _ - inside.
 REPOSITORY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 SHOWS_PICTURES = ("report.html", "predictions.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pushed:
-    """What was uploaded, and where to.
+    """The uploaded files and their address.
 
     Attributes
     ----------
     url : str
-        Of the repository; empty where nothing was uploaded.
+        Address of the repository; empty if nothing was uploaded.
     files : tuple of (str, int)
-        Names within the folder, and their bytes.
+        Names in the folder, and sizes in bytes.
     """
 
     url: str
@@ -56,7 +56,7 @@ class Pushed:
 
 
 def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
-    """Write into `folder` what would be uploaded: model, figures and card.
+    """Write the files to upload into `folder`: model, figures and card.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
     folder : Path
         New, or empty.
     with_report : bool, default False
-        Whether the report (with small pictures of training and test images), the test predictions
-        and the lists of file names go with it.
+        Also the report (with thumbnails of training and test images), the test predictions and the
+        lists of file names.
 
     Raises
     ------
     OutputError
-        The folder holds something, or cannot be written.
+        The folder is not empty, or cannot be written.
     """
     need_images(run.model, "headstart push")
     shown = one_line(str(folder))
@@ -86,11 +86,11 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
                 shutil.copyfileobj(source, target)
     except OSError as error:
         raise OutputError(f"cannot write {shown} ({error.strerror})") from error
-    for path in (folder / "model").rglob("model.json"):  # a partner's too
+    for path in (folder / "model").rglob("model.json"):  # also of the partner
         write_json(path, _without_paths(json.loads(path.read_text("utf-8"))))
     write_json(folder / "run.json", _portable_settings(run.settings))
     write_json(folder / "metrics.json", _portable_metrics(run.metrics, with_report=with_report))
-    write_sums(folder)  # without the card, which people go on writing
+    write_sums(folder)  # without the card, which people may have edited
     write_atomically(folder / "README.md", card_text(run, front_matter=True).encode())
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     files = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in found]
@@ -98,7 +98,7 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
 
 
 def push(run: Run, repository: str, *, public: bool = False, with_report: bool = False) -> Pushed:
-    """Upload a run to a repository of the Hugging Face hub, which is made if it is not there.
+    """Upload a run to a repository of the Hugging Face hub, which is created if necessary.
 
     Parameters
     ----------
@@ -106,14 +106,14 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
     repository : str
         ``owner/name``.
     public : bool, default False
-        Whether anybody may read it.
+        Make the repository public.
     with_report : bool, default False
         As for :func:`stage`.
 
     Raises
     ------
     InputError
-        The name is none, there is no token, or the repository is public and was not to be.
+        The name is illegal, there is no token, or the repository is unexpectedly public.
     HeadstartError
         The hub cannot be reached, or refuses.
     """
@@ -145,7 +145,7 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
             )
         except InputError:
             raise
-        except Exception as error:  # the client's transport raises errors of its own kinds
+        except Exception as error:  # the client's HTTP library has its own exceptions
             raise HeadstartError(f"cannot push to {repository}: {_reason(error)}") from error
     return Pushed(url=f"{api.endpoint}/{repository}", files=staged.files)
 
@@ -179,7 +179,7 @@ def _reason(error: Exception) -> str:
 
 
 def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """``run.json`` with the last part of the data's path only."""
+    """``run.json`` with only the last part of the data's path."""
     data = PurePath(str(settings["data"]["path"])).name
     own = dict(settings["settings"])
     own["data"] = data
@@ -197,7 +197,7 @@ def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _portable_metrics(metrics: Mapping[str, Any], *, with_report: bool) -> dict[str, Any]:
-    """``metrics.json`` without paths and, unless the report goes with it, without file names."""
+    """``metrics.json`` without paths and, unless the report is included, without file names."""
     data = dict(metrics["data"])
     data["root"] = PurePath(str(data["root"])).name
     found = {**metrics, "data": data}
@@ -208,7 +208,7 @@ def _portable_metrics(metrics: Mapping[str, Any], *, with_report: bool) -> dict[
 
 
 def _without_paths(model: Mapping[str, Any]) -> dict[str, Any]:
-    """``model.json`` with the name alone of a local weight file."""
+    """``model.json`` with only the name of a local weight file."""
     net = dict(model["backbone"])
     if net.get("weights"):
         net["weights"] = PurePath(str(net["weights"])).name

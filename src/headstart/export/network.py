@@ -1,8 +1,8 @@
-"""A run's model as one PyTorch module: prepared pictures in, calibrated probabilities out.
+"""A run's model as one PyTorch module from prepared images to calibrated probabilities.
 
-What `Model` does with features in NumPy is done here in torch, so that network, head and calibration
-become one graph. Two differences to ``run.predict``, both below what is printed: features are not
-rounded to float16 on the way, and the head computes in float32.
+The NumPy computations of `Model` are written in torch here, so that network, head and calibration
+are one graph. Two small differences from ``run.predict``: features are not rounded to float16, and
+the head computes in float32.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Part(nn.Module):
     ----------
     model : Model
     backbone : Backbone
-        Its network, as `Model.load_backbone` gives it.
+        Its network, from `Model.load_backbone`.
 
     Attributes
     ----------
     views : tuple of Preprocessing
-        One a resolution: how the picture is prepared for each input.
+        The preprocessing of each input, one per resolution.
     """
 
     coef: Tensor
@@ -52,7 +52,7 @@ class Part(nn.Module):
         self.how = model.normalize
 
     def forward(self, images: Sequence[Tensor]) -> Tensor:
-        """Log-probabilities (n, K) of one normalised batch (n, 3, side, side) a view."""
+        """Log-probabilities (n, K) of one normalised batch (n, 3, side, side) per view."""
         pairs = zip(self.taps, images, strict=True)
         parts = [features for tapped, batch in pairs for features in tapped(batch)]
         if self.how == "l2":
@@ -67,20 +67,20 @@ class Part(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The whole model: its own part and its partner's, from prepared pictures.
+    """The whole model: its own part and its partner.
 
     Parameters
     ----------
     model : Model
     backbones : sequence of Backbone
-        The model's network, and its partner's if it has one.
+        The networks of the model and of its partner, if any.
 
     Attributes
     ----------
     views : tuple of Preprocessing
-        One for each input, each once: both parts may look at the same.
+        One per input, without duplicates: both parts may share inputs.
     inputs : tuple of str
-        Their names: ``"images_224"``.
+        Names of the inputs: ``"images_224"``.
     """
 
     def __init__(self, model: Model, backbones: Sequence[Backbone]) -> None:
@@ -94,7 +94,7 @@ class Classifier(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, *images: Tensor) -> Tensor:
-        """Class probabilities of pictures.
+        """Class probabilities of images.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class Classifier(nn.Module):
 
 
 class FromPictures(nn.Module):
-    """A `Classifier` behind its own resizing and cropping: whole pictures in."""
+    """A `Classifier` with its preprocessing, for whole images."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
@@ -126,13 +126,13 @@ class FromPictures(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class probabilities (n, K) of RGB pictures of one size, uint8 (n, height, width, 3)."""
+        """Class probabilities (n, K) of RGB images of one size, uint8 (n, height, width, 3)."""
         found: Tensor = self.classifier(*[crop(images) for crop in self.crops])
         return found
 
 
 def parts_of(model: Model) -> list[Model]:
-    """The model, and its partner where it has one."""
+    """The model, and its partner if it has one."""
     return [model] if model.partner is None else [model, model.partner]
 
 
@@ -142,13 +142,13 @@ def load_backbones(model: Model) -> list[Backbone]:
     Raises
     ------
     WeightsError
-        They are gone, or are not those of the run.
+        They are missing, or are not those of the run.
     """
     return [part.load_backbone() for part in parts_of(model)]
 
 
 def input_names(views: Sequence[Preprocessing]) -> tuple[str, ...]:
-    """``images_224`` for each view; a number follows where two views have one size."""
+    """``images_224`` for each view, with a number if two views have the same size."""
     names: list[str] = []
     for view in views:
         name, number = f"images_{view.size_px}", 1

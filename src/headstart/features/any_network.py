@@ -1,4 +1,4 @@
-"""Features of any PyTorch network, for those who have one already."""
+"""Features of any PyTorch network."""
 
 from __future__ import annotations
 
@@ -35,22 +35,21 @@ def extract_features(
     pooling: Pooling = "average",
     batch_size: int = 32,
 ) -> NDArray[np.float32]:
-    """Pooled features of images by a network of one's own: ``headstart.extract_features(model, images)``.
+    """Pooled features of images by any network.
 
     Parameters
     ----------
     model : torch.nn.Module
-        From timm, torchvision or anywhere, on any device. It is run in evaluation mode and left as it
-        was.
+        On any device. It runs in eval mode and is not changed.
     images : Tensor, or paths, bytes of image files, PIL images or uint8 arrays
-        A tensor (n, 3, height, width) is taken as it is: the network's input, prepared.
+        A tensor (n, 3, height, width) is the preprocessed input of the network.
     layer : str, optional
-        A tap's name or the dotted path of a submodule; by default what the classifier is given.
+        A tap's name or the dotted path of a submodule; default: the classifier's input.
     transform : callable or Preprocessing, optional
-        From an RGB picture to its tensor (3, height, width), ``weights.transforms()`` for one. timm's
-        networks say theirs themselves; it is never guessed.
+        From an RGB image to its tensor (3, height, width), such as ``weights.transforms()``. Not
+        needed for timm's networks, which have their own; it is never guessed.
     pooling : {"average", "max", "pyramid"}
-        Of a map over its positions, or of tokens.
+        Over positions of a map, or over tokens.
     batch_size : int >= 1
 
     Returns
@@ -60,11 +59,11 @@ def extract_features(
     Raises
     ------
     BackboneError
-        There is no such layer, or the network takes no such input.
+        There is no such layer, or the network does not take such inputs.
     DataError
         An image cannot be read.
     InputError
-        It is not known how to prepare pictures for this network.
+        The preprocessing of this network is unknown.
     """
     if not isinstance(model, nn.Module):
         raise InputError(
@@ -113,7 +112,7 @@ def _transform_of(model: nn.Module, given: Transform | None) -> Callable[[Image.
 def _batches(
     images: Any, transform: Callable[[Image.Image], Tensor] | None, batch_size: int
 ) -> Iterator[Tensor]:
-    """The network's inputs, some at a time; pictures are read as they are needed."""
+    """Batches of the network's inputs; images are read when they are needed."""
     if transform is None:
         if images.ndim != 4:
             raise DataError(
@@ -133,7 +132,7 @@ def _chain(first: Tensor, rest: Iterator[Tensor]) -> Iterator[Tensor]:
 
 
 def _as_backbone(model: nn.Module, layer: str | None, size_px: int) -> Backbone:
-    """The network with the one tap that is wanted."""
+    """The network with one tap."""
     return Backbone(
         name=type(model).__name__,
         arch="",
@@ -157,7 +156,7 @@ def _find(model: nn.Module, layer: str | None, size_px: int) -> Tap:
             return tap_at(model, "", size_px)
         taps = ()
     if layer is None:
-        # A network whose own output no linear layer makes has no classifier: that output it is.
+        # If no linear layer produces the network's output, it has no classifier: take the output itself.
         has_classifier = taps[-1].name in LOGITS and taps[-1].module != ""
         return taps[-2] if has_classifier else taps[-1]
     named = {tap.name: tap for tap in taps}
@@ -166,7 +165,7 @@ def _find(model: nn.Module, layer: str | None, size_px: int) -> Tap:
 
 @contextlib.contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; every part's own mode comes back afterwards."""
+    """Eval mode within the context; afterwards every module has its own mode again."""
     was_training = [part for part in model.modules() if part.training]
     model.eval()
     try:

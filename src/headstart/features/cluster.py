@@ -1,11 +1,10 @@
-"""The one pass on many workers, by Ray Data: as :func:`headstart.features.extract`, and into the same store.
+"""Feature extraction on many workers with Ray Data, into the same store as `extract`.
 
-The work is cut into units: up to 512 images that are known by digest and path, or a part of a packed
-source (:mod:`headstart.data.packed`). Each worker is an actor that holds the network; it reads and
-passes the images of a unit by the code of the local engine and sends back whole shards. The process
-that asked writes them, as they come, so the store lies on its disk alone and no worker has to reach
-it: features are a small part of what a worker reads (6 kB of a photograph's 100 kB and more, with the
-embedded network), and a lost worker leaves nothing half-written.
+The work is divided into units: up to 512 indexed images, or a part of a packed source
+(:mod:`headstart.data.packed`). Each worker is an actor that holds the network; it reads the images of a
+unit, runs them with the code of the local engine and returns whole shards, which the calling process
+writes. So only that process needs access to the store, the traffic is small (6 kB of features for a
+photograph of 100 kB, with the embedded network), and a lost worker leaves no partial files.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Of parts that do not say how many images they hold: enough that a conversion of the network pays.
+# Assumed for parts of unknown size: enough that converting the network pays off.
 _MANY = 10**6
 
 
@@ -53,31 +52,31 @@ def extract_on_cluster(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Extraction:
-    """Pass every image that has no stored features yet through the network, on a Ray cluster.
+    """Extract the features of images that have none stored, on a Ray cluster.
 
-    Features are those of the local engine to the last bit where both use the same one (OpenVINO or
-    PyTorch). A worker that is lost is replaced and its unit computed again. Killed at any moment, a
-    later call computes what is missing.
+    Features equal those of the local engine bit for bit if both use the same one (OpenVINO or
+    PyTorch). A lost worker is replaced and its unit computed again. After a kill, the next call
+    computes what is missing.
 
     Parameters
     ----------
     images : sequence of Record, or of Part
-        Indexed images, whose paths every worker must reach; or parts of a packed source, which a
-        later call reads again to know their digests, but does not pass again.
+        Indexed images, whose paths every worker must be able to read; or parts of a packed source,
+        which later calls read again for their digests, without running the network.
     backbone : Backbone
-        Sent to the workers, which need no weights.
+        Sent to the workers, which need no weight files.
     cluster : Cluster
     resolutions, precision, pooling, cache
         As for :func:`headstart.features.extract`.
     device : str, optional
-        Of the workers; default ``cuda`` where the cluster has GPUs, one each, else ``cpu``.
+        Device of the workers; default ``cuda`` (one GPU each) if the cluster has GPUs, else ``cpu``.
     progress : Progress
-        Told of passes; of parts, where it is not known how many images they hold.
+        Reports forward passes, or parts if the number of images is unknown.
 
     Returns
     -------
     Extraction
-        What could not be read is named by its digest, or by its name where it has no bytes.
+        Unreadable images are named by digest, or by name if they have no bytes.
 
     Raises
     ------
@@ -86,7 +85,7 @@ def extract_on_cluster(
     DataError
         No image could be read.
     HeadstartError
-        A feature is not finite, or some images lost their worker again and again.
+        A feature is not finite, or the same images lost their worker repeatedly.
     OutputError
         The store's disk is full or read-only.
     """
@@ -118,20 +117,20 @@ def extract_on_cluster(
             has_own_cache=not crew.is_local,
             known=job.known(),
         )
-        job.tell()
+        job.report()
         units = [unit.to_json() for unit in job.units(crew.n_workers)]
         for table in crew.run(Worker, plan, units):
             for answer in Answer.from_table(table):
                 job.take(answer)
-            job.tell()
-        job.judge()
+            job.report()
+        job.check()
     result.seconds = time.perf_counter() - started
     return result
 
 
 @dataclass
 class _Job:
-    """What is done so far of an extraction."""
+    """The state of an extraction."""
 
     result: Extraction
     progress: Progress
@@ -140,7 +139,7 @@ class _Job:
     replacements: set[str] = field(default_factory=set)
 
     def take(self, answer: Answer) -> None:
-        """Keep what a worker sent."""
+        """Store an answer of a worker."""
         if answer.is_replacement:
             self.replacements.add(answer.worker)
         if answer.size_px:
@@ -152,9 +151,9 @@ class _Job:
         self.n_passes += answer.n_passes
         self.n_units += answer.n_units
 
-    def judge(self) -> None:
-        """Tell of lost workers; raise where nothing could be read."""
-        # Ray gives a lost worker's units to its replacement, so each that mattered answers.
+    def check(self) -> None:
+        """Report lost workers; raise if nothing could be read."""
+        # Ray gives the units of a lost worker to its replacement.
         if self.replacements:
             logger.warning(
                 "workers lost and replaced: %d; what they had in hand was computed again",
@@ -170,7 +169,7 @@ class _Job:
 
 @dataclass
 class _Records(_Job):
-    """Of indexed images: what is missing is known before."""
+    """Extraction of indexed images, whose missing features are known in advance."""
 
     paths: dict[str, Path] = field(default_factory=dict)
     missing: dict[int, list[str]] = field(init=False)
@@ -183,11 +182,11 @@ class _Records(_Job):
 
     @property
     def n_images(self) -> int:
-        """That wait, at the resolution that most of them lack."""
+        """Number of missing images, at the resolution with the most."""
         return max(map(len, self.missing.values()))
 
     def known(self) -> dict[int, NDArray[np.bytes_]]:
-        """Nothing that workers must know."""
+        """Workers need no digests."""
         return {}
 
     def units(self, n_workers: int) -> Iterator[Unit]:
@@ -199,25 +198,25 @@ class _Records(_Job):
                 paths = tuple(str(self.paths[d]) for d in some)
                 yield Unit(sizes=sizes, digests=tuple(some), paths=paths)
 
-    def tell(self) -> None:
-        """How far the job is."""
+    def report(self) -> None:
+        """Report progress."""
         self.progress("extract features", self.n_passes, self.n_waiting)
 
 
 @dataclass
 class _Parts(_Job):
-    """Of packed images: a worker that reads one finds out whether it is missing."""
+    """Extraction of packed images: workers find out which are missing."""
 
     parts: list[Part] = field(default_factory=list)
 
     @property
     def n_images(self) -> int:
-        """As the parts say, or many."""
+        """The number in the parts, if known."""
         counts = [part.n_images for part in self.parts]
         return _MANY if min(counts) < 0 else sum(counts)
 
     def known(self) -> dict[int, NDArray[np.bytes_]]:
-        """Digests of what is there, sorted, for each resolution."""
+        """Sorted digests of stored images, for each resolution."""
         stores = self.result.stores
         return {s: np.sort(packed_digests(store.digests())) for s, store in stores.items()}
 
@@ -225,8 +224,8 @@ class _Parts(_Job):
         """The parts."""
         return (Unit(part=part.to_json()) for part in self.parts)
 
-    def tell(self) -> None:
-        """How far the job is."""
+    def report(self) -> None:
+        """Report progress."""
         if self.n_images == _MANY:
             self.progress("extract shards", self.n_units, len(self.parts))
         else:

@@ -1,8 +1,7 @@
-"""Many small shards into few: fewer files to open, list and copy, the same rows.
+"""Merge small shards into few larger ones with the same rows.
 
-A merged shard is whole on the disk before those that it stands for are removed; a run that has them
-mapped keeps them, one that comes meanwhile finds either. Killed at any moment, every row is there, at
-worst twice.
+A merged shard is complete on the disk before its sources are removed. A run that has these mapped keeps
+them; one that starts meanwhile finds either. After a kill every row exists, at worst twice.
 """
 
 from __future__ import annotations
@@ -19,24 +18,24 @@ from headstart.features.shards import check_shard, map_shard, write_shard
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What is read to open a store, and lost with one flipped bit; 10,000 rows of the embedded network.
+# Read to open a store, and lost with one flipped bit; 10,000 rows of the embedded network.
 TARGET_BYTES = 64 * 2**20
-# Mapped at once; Linux maps 65,530 a process.
+# Mapped at once; Linux allows 65,530 maps per process.
 TARGET_SHARDS = 4_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compaction:
-    """What became of the shards of one key.
+    """The result of compacting one key.
 
     Attributes
     ----------
     n_before, n_after : int
-        Shards.
+        Number of shards.
     n_rows_dropped : int
-        Rows of images that were not wanted, or that stood there twice.
+        Rows of unwanted images, and duplicate rows.
     n_damaged : int
-        Shards that are not what their name says, left where they are.
+        Shards whose content does not match their name; they are left alone.
     """
 
     n_before: int
@@ -48,17 +47,17 @@ class Compaction:
 def compact(
     folder: Path, *, wanted: Collection[str] | None = None, target_bytes: int = TARGET_BYTES
 ) -> Compaction:
-    """Merge the small shards of one key, and drop the rows of images that are not wanted.
+    """Merge the small shards of one key, and drop rows of unwanted images.
 
     Parameters
     ----------
     folder : Path
-        Of the key.
+        Folder of the key.
     wanted : set of str, optional
-        Digests of the images whose rows stay; default all.
+        Digests of the images to keep; default all.
     target_bytes : int
-        A merged shard is at most about as large, and made of at most :data:`TARGET_SHARDS`; a shard of half of it stays as it is, unless it
-        loses rows.
+        Approximate maximum size of a merged shard, which has at most :data:`TARGET_SHARDS` sources;
+        a shard of half the size is kept unless it loses rows.
 
     Raises
     ------
@@ -77,7 +76,7 @@ def compact(
                 check_shard(shard)
                 tables.append(map_shard(shard))
                 sources.append(shard)
-            except FileNotFoundError:  # another process has merged it or set it aside
+            except FileNotFoundError:  # another process has merged or quarantined it
                 n_after -= 1
             except ValueError:
                 n_damaged += 1
@@ -100,7 +99,7 @@ def compact(
 
 
 def _groups(shards: Sequence[Path], target_bytes: int, *, alone: bool) -> Iterator[list[Path]]:
-    """Shards to read together; `alone` takes those that need no merging too, each by itself."""
+    """Groups of shards to read together; `alone` adds groups of one for shards that need no merging."""
     group: list[Path] = []
     n_bytes = 0
     for shard in shards:
@@ -124,7 +123,7 @@ def _groups(shards: Sequence[Path], target_bytes: int, *, alone: bool) -> Iterat
 def _merged(
     tables: Sequence[pa.Table], seen: set[str], wanted: Collection[str] | None
 ) -> tuple[pa.RecordBatch | None, int]:
-    """The rows that stay, each image once and the first one, as one batch; how many go."""
+    """The rows to keep as one batch, the first of each image, and the number dropped."""
     import pyarrow as pa
 
     parts, n_dropped = [], 0

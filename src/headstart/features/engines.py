@@ -1,8 +1,8 @@
-"""What runs the network: OpenVINO on a CPU where it is installed, PyTorch everywhere else.
+"""Inference engines: OpenVINO on a CPU if it is installed, otherwise PyTorch.
 
-An engine takes uint8 crops (B, H, W, 3) and gives the pooled features of every tap. Its
-``n_workers`` threads may call it at once: on a CPU each worker decodes its own images and then has
-them run in a one-thread stream, one a core, so that no core waits for another.
+An engine takes uint8 crops (B, H, W, 3) and returns the pooled features of every tap. Its ``n_workers``
+threads may call it concurrently: on a CPU each worker decodes its own images and runs them in a
+one-thread stream, one per core, so that no core waits for another.
 """
 
 from __future__ import annotations
@@ -40,12 +40,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16")
-# Below this many images, converting for OpenVINO costs more than it saves (docs/performance.md).
+# With fewer images, converting for OpenVINO costs more than it saves (docs/performance.md).
 WORTH_CONVERTING = 100
-# Images that one OpenVINO stream takes at once: enough to read large dense layers seldom (VGG16
-# gains half from 1 to 8), few enough that most maps stay in a core's cache (docs/performance.md). A
-# constant and not a trial, because rounding may differ between batch sizes and a resumed extraction
-# must end bit-equal.
+# Batch size of an OpenVINO stream: large enough to read large dense layers rarely (VGG16 gains half
+# from 1 to 8), small enough that most maps stay in a core's cache (docs/performance.md). It is
+# constant, because rounding may depend on it and a resumed extraction must be bit-equal.
 STREAM_BATCH = 8
 
 
@@ -93,25 +92,25 @@ def choose_engine(
     cache: Path,
     n_threads: int | None = None,
 ) -> Engine:
-    """The fastest engine of this machine for ``n_images`` images.
+    """The fastest engine on this machine for ``n_images`` images.
 
     Parameters
     ----------
     backbone : Backbone
-        What to run, at its own resolution (:func:`headstart.backbones.at_size` gives another).
+        The network at its own resolution (:func:`headstart.backbones.at_size` changes it).
     n_images : int
-        How many images wait: a conversion must pay for itself.
+        Number of images to run, which decides whether a conversion pays off.
     precision : {"float32", "bfloat16"}
     device : str, default "cpu"
-        A torch device, as :func:`pick_device` gives it.
+        A torch device, from :func:`pick_device`.
     pooling : {"average", "max", "pyramid"}
     pads : bool, default True
-        Whether every batch is filled up to one size, which makes features independent of how many
-        images came together; else few images cost no more than they must, as a service wants it.
+        Pad every batch to one size, so that features do not depend on the batch size. False is
+        faster for few images, as in a service.
     cache : Path
-        Where converted networks are kept.
+        Folder of converted networks.
     n_threads : int, optional
-        Threads that decode, and streams on a CPU; default :func:`n_cores`.
+        Decoding threads, and streams on a CPU; default :func:`n_cores`.
     """
     if device == "cpu" and importlib.util.find_spec("openvino"):
         converted = _converted_path(backbone, pooling, cache)
@@ -121,18 +120,18 @@ def choose_engine(
                     _convert(backbone, pooling, converted)
                 size_px = backbone.preprocessing.size_px
                 return OpenVINOEngine(converted, size_px, precision, pads=pads, n_threads=n_threads)
-            except Exception as error:  # any failure of a converter must not stop the job
+            except Exception as error:  # no failure of a converter must stop the job
                 logger.warning("OpenVINO cannot run %s (%s): PyTorch does", backbone.name, error)
     return TorchEngine(backbone, precision, device, pooling, pads=pads, n_threads=n_threads)
 
 
 def pick_device(asked: str | None = None) -> str:
-    """The device asked for, else ``cuda`` or ``mps`` where there is one, else ``cpu``.
+    """The given device, else ``cuda`` or ``mps`` if available, else ``cpu``.
 
     Raises
     ------
     InputError
-        There is no such device here.
+        The device is not available.
     """
     if asked is None:
         if torch.cuda.is_available():
@@ -148,7 +147,7 @@ def pick_device(asked: str | None = None) -> str:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether the runtime that would be used on ``device`` computes in bfloat16 natively."""
+    """Whether the engine for ``device`` computes in bfloat16 natively."""
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device != "cpu" or not importlib.util.find_spec("openvino"):
@@ -157,7 +156,7 @@ def has_bfloat16(device: str) -> bool:
 
 
 def machine_name() -> str:
-    """The processor's name, with the GPU's where there is one."""
+    """The names of the processor and of the GPU, if any."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -212,7 +211,7 @@ class TorchEngine:
 
 
 class OpenVINOEngine:
-    """The backbone converted for OpenVINO, one stream a core."""
+    """The backbone converted for OpenVINO, one stream per core."""
 
     def __init__(
         self,
@@ -228,7 +227,9 @@ class OpenVINOEngine:
         self.name = f"openvino cpu {precision}"
         self.batch_size = STREAM_BATCH
         n_streams = n_threads or n_cores()
-        self.n_workers = n_streams + 1  # one more decodes while the others wait for their stream
+        self.n_workers = (
+            n_streams + 1
+        )  # one more, which decodes while the others wait for their streams
         core = _core()
         model = core.read_model(converted)
         mark_used(converted)
@@ -246,7 +247,7 @@ class OpenVINOEngine:
         self._compiled = core.compile_model(model, "CPU", settings)
         self._local = threading.local()
         # OpenVINO's Python layer fills a static table on its first call, holding a lock while it
-        # may lose the GIL: two threads that both come first wait for each other for ever.
+        # may release the GIL: two concurrent first calls deadlock.
         self(np.zeros((1, size_px, size_px, 3), np.uint8))
 
     def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -264,9 +265,9 @@ class OpenVINOEngine:
 
 
 def _import_openvino() -> Any:
-    """OpenVINO without its telemetry, which reports each conversion over the network unasked.
+    """Import OpenVINO without its telemetry, which reports each conversion over the network.
 
-    Its converter takes a silent stub where the package ``openvino_telemetry`` cannot be imported.
+    Its converter uses a silent stub if the package ``openvino_telemetry`` cannot be imported.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return importlib.import_module("openvino")
@@ -274,20 +275,20 @@ def _import_openvino() -> Any:
 
 @functools.cache
 def _core() -> Any:
-    """OpenVINO's runtime, one for the life of the process.
+    """OpenVINO's runtime, kept for the life of the process.
 
-    Its CPU plugin gives the thread that loads it a signal stack. Were the last network let go in
-    another thread, the plugin would end there and free that stack in use: the next signal, a Ctrl-C
-    say, would kill the process.
+    Its CPU plugin gives the loading thread a signal stack. If the last network were released in
+    another thread, the plugin would free that stack while in use, and the next signal, such as
+    Ctrl-C, would kill the process.
     """
     return _import_openvino().Core()
 
 
 def _with_bfloat16_outputs(ov: Any, model: Any) -> Any:
-    """The model with outputs in bfloat16, without which OpenVINO leaves it in part.
+    """The model with bfloat16 outputs.
 
-    Where an output is float32, OpenVINO computes everything between it and the nearest convolution
-    in float32, the convolution's own output included: at a tap, the whole map and what reads it.
+    With float32 outputs, OpenVINO computes everything between an output and the nearest convolution
+    in float32, including the convolution's own output: at a tap, the whole map and its consumers.
     """
     prepared = ov.preprocess.PrePostProcessor(model)
     for i in range(len(model.outputs)):
@@ -296,12 +297,12 @@ def _with_bfloat16_outputs(ov: Any, model: Any) -> Any:
 
 
 def _float32_of_bfloat16(values: NDArray[Any]) -> NDArray[np.float32]:
-    """bfloat16 is the upper half of a float32; NumPy, which has no such type, sees 2 bytes each."""
+    """Convert bfloat16, the upper half of a float32, from its 2-byte representation in NumPy."""
     return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
 def _padded(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
-    """Fill the batch up: a fixed shape makes a feature independent of how many came with it."""
+    """Pad the batch: with a fixed shape a feature does not depend on the rest of the batch."""
     short = batch_size - len(images)
     if not short:
         return images
@@ -309,21 +310,21 @@ def _padded(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
 
 
 def converted_engine(key: FeatureKey, cache: Path, *, pads: bool = True) -> OpenVINOEngine | None:
-    """The engine of a network that was converted before, without the network itself.
+    """The engine of a converted network, without loading the network.
 
     Parameters
     ----------
     key : FeatureKey
-        Of the features that it gives.
+        Key of its features.
     cache : Path
-        Where converted networks are kept.
+        Folder of converted networks.
     pads : bool, default True
         As for :func:`choose_engine`.
 
     Returns
     -------
     OpenVINOEngine or None
-        None where there is no such conversion, or OpenVINO cannot read it.
+        None if there is no such conversion, or OpenVINO cannot read it.
     """
     if not importlib.util.find_spec("openvino"):
         return None
@@ -333,7 +334,7 @@ def converted_engine(key: FeatureKey, cache: Path, *, pads: bool = True) -> Open
         return None
     try:
         return OpenVINOEngine(path, preprocessing.size_px, key.precision, pads=pads)
-    except Exception as error:  # the caller has the network's weights to start from
+    except Exception as error:  # the caller can start from the weights
         logger.warning("OpenVINO cannot run %s (%s)", path, error)
         return None
 
@@ -351,7 +352,7 @@ def _path_of(
     pooling: str,
     cache: Path,
 ) -> Path:
-    """Where a network converted at a resolution is kept; the name holds what decides it."""
+    """Path of a network converted at a resolution; the name contains everything that decides it."""
     ov = _import_openvino()
 
     parts = [
@@ -369,7 +370,7 @@ def _path_of(
 
 
 def _convert(backbone: Backbone, pooling: Pooling, target: Path) -> None:
-    """Trace the tapped backbone and save OpenVINO's form of it in one rename."""
+    """Trace the tapped backbone and save it for OpenVINO atomically."""
     ov = _import_openvino()
 
     module = Uint8Module(backbone, pooling).eval()

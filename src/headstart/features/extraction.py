@@ -1,4 +1,4 @@
-"""One pass: each image goes through the frozen network once, and every tap is kept."""
+"""Feature extraction: one forward pass per image, keeping every tap."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Some images of a stream: asked for, read, their features (n, d) for each of those wanted, and why
-# the others could not be read.
+# A batch of a stream: requested images, readable images, features (n, d) for each tap, and reasons
+# for unreadable images.
 Streamed = tuple[list[Source], list[Source], list[NDArray[np.float32]], dict[Source, str]]
 
-# A shard is what a kill can cost; a multiple of every engine's batch, so that an extraction that
-# was resumed forms the very same batches.
+# A kill costs at most one shard. A multiple of every engine's batch size, so that a resumed
+# extraction forms the same batches.
 SHARD_ROWS = 512
 
 
 @dataclass(kw_only=True)
 class Extraction:
-    """What an extraction did, and where its features lie.
+    """The result of an extraction.
 
     Attributes
     ----------
     stores : dict of resolution (pixels) to FeatureStore
     n_forward : int
-        Images passed through the network, each resolution counted.
+        Forward passes, counting each resolution.
     n_cached : int
-        Images whose features were there already, likewise.
+        Images with stored features, counting each resolution.
     unreadable : dict of image digest to reason
-        Files that are gone, changed or damaged since they were indexed.
+        Files that were removed, changed or damaged after indexing.
     seconds : float
     engine : str
     """
@@ -69,14 +69,14 @@ class Extraction:
 
     @property
     def images_per_s(self) -> float | None:
-        """Forward passes a second, decoding included; None if all was cached."""
+        """Forward passes per second, including decoding; None if all features were stored."""
         return self.n_forward / self.seconds if self.n_forward else None
 
 
 def feature_key(
     backbone: Backbone, precision: str, *, pooling: Pooling = "average", mirrored: bool = False
 ) -> FeatureKey:
-    """The key under which features of ``backbone``, at its own resolution, are kept."""
+    """The feature key of ``backbone`` at its own resolution."""
     return FeatureKey(
         weights=backbone.digest,
         arch=backbone.arch,
@@ -100,29 +100,28 @@ def extract(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Extraction:
-    """Pass every image that has no stored features yet through the network, once.
+    """Extract and store the features of images that have none stored.
 
-    Each file is decoded once for all resolutions. Features of every tap are pooled over the map
-    and kept as float16 (:mod:`headstart.features.store`). Killed at any moment, a later call
-    computes what is missing, at most one shard again, and ends bit-equal to an uninterrupted one.
+    Each file is decoded once for all resolutions. Features of every tap are pooled and stored as
+    float16 (:mod:`headstart.features.store`). After a kill, the next call computes what is missing,
+    repeating at most one shard, and its result is bit-equal to an uninterrupted one.
 
     Parameters
     ----------
     records : sequence of Record
-        The images; the same bytes under two names are computed once.
+        The images; identical files are computed once.
     backbone : Backbone
     resolutions : sequence of int, optional
-        Crop sizes in pixels; default the backbone's own.
+        Crop sizes in pixels; default: the backbone's own.
     precision : {"float32", "bfloat16"}
     pooling : {"average", "max", "pyramid"}
-        Over the map, as :func:`headstart.backbones.pool` does it.
+        As for :func:`headstart.backbones.pool`.
     mirrored : bool, default False
-        Whether the network is shown each image left for right. These features are kept beside
-        those of the images as they are.
+        Extract features of the mirrored images, which are stored separately.
     device : str, optional
-        A torch device; default the best one here.
+        A torch device; default: the best available.
     cache : Path, optional
-        The store's folder; default :func:`headstart.home.cache_folder`.
+        Folder of the store; default :func:`headstart.home.cache_folder`.
     progress : Progress
 
     Returns
@@ -172,7 +171,7 @@ def extract(
 
 
 def check_options(precision: str, pooling: str) -> None:
-    """Refuse what no engine knows.
+    """Check precision and pooling.
 
     Raises
     ------
@@ -189,13 +188,13 @@ def check_options(precision: str, pooling: str) -> None:
 
 
 def at_resolutions(backbone: Backbone, resolutions: Sequence[int] | None, **how: Any) -> Network:
-    """The network at each resolution once, or at its own; `how` are the other fields of `Network`."""
+    """The network at each resolution, default its own; `how` are the other fields of `Network`."""
     sizes = dict.fromkeys(resolutions or (backbone.preprocessing.size_px,))
     return Network(ready={s: at_size(backbone, s) for s in sizes}, **how)
 
 
 def open_stores(network: Network, root: Path) -> dict[int, FeatureStore]:
-    """The store of each resolution."""
+    """Open the store of each resolution."""
     return {
         size: FeatureStore(
             feature_key(at, network.precision, pooling=network.pooling, mirrored=network.mirrored),
@@ -214,14 +213,14 @@ def stream_features(
     device: str | None = None,
     cache: Path | None = None,
 ) -> Iterator[Streamed]:
-    """Features of images that nothing is kept of, some images at a time and in order.
+    """Features of images in batches and in order, without storing them.
 
-    Values are rounded to float16 and back, as stored features are, so that a prediction does not
-    depend on whether an image came from the store.
+    Values are rounded to float16 like stored features, so that predictions do not depend on whether
+    features were stored.
 
     Parameters
     ----------
-    sources : sequence of Path or Picture, each once
+    sources : sequence of Path or Picture, without duplicates
     backbone : Backbone
     wanted : sequence of (tap, resolution in pixels)
     precision, device, cache
@@ -230,11 +229,11 @@ def stream_features(
     Yields
     ------
     asked : list of Path or Picture
-        The images of this lot, in order.
+        The images of this batch, in order.
     read : list of Path or Picture
-        Those that could be read: the images of the rows.
+        The readable images, one per row.
     parts : list of float32 arrays (len(read), d)
-        One for each of ``wanted``; empty if no image could be read.
+        One for each of ``wanted``; empty if no image was readable.
     unreadable : dict of Path or Picture to reason
     """
     ready = {size: at_size(backbone, size) for size in dict.fromkeys(s for _, s in wanted)}
@@ -259,20 +258,20 @@ def stream_converted(
     *,
     cache: Path | None = None,
 ) -> Iterator[Streamed] | None:
-    """:func:`stream_features` on the CPU by networks that were converted before.
+    """:func:`stream_features` on the CPU with converted networks.
 
-    Neither the weights nor timm or torchvision are loaded.
+    Weights, timm and torchvision are not loaded.
 
     Parameters
     ----------
     sources, wanted, cache
         As for :func:`stream_features`.
     keys : mapping of resolution in pixels to FeatureKey
-        As :func:`feature_key` gave them.
+        From :func:`feature_key`.
 
     Returns
     -------
-    iterator, or None where a conversion is missing
+    iterator, or None if a conversion is missing
     """
     engines: dict[int, Engine] = {}
     preprocessings = []

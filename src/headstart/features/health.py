@@ -1,4 +1,4 @@
-"""A quick look at the cache: what it holds, what is damaged by its form, and whether it can be written."""
+"""A quick check of the cache: its content, obvious damage, and whether it is writable."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _PROBE_BYTES = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """What a look at the cache gave.
+    """The result of checking the cache.
 
     Attributes
     ----------
     root : Path
     n_bytes, n_rows, n_shards : int
     n_damaged : int
-        Shards set aside or without an Arrow file's form; files left half-written.
+        Quarantined shards, files that are not in Arrow format, and partial files.
     free_bytes : int
-        On its disk.
+        Free space on its disk.
     refusal : str
-        Why it cannot be written, in the system's words; empty where it can.
+        The system's error message for a write; empty if it is writable.
     """
 
     root: Path
@@ -40,9 +40,9 @@ class Health:
 
 
 def look_at_store(root: Path) -> Health:
-    """Count what is there, and write a small file to the disk and remove it.
+    """Count the content, and try to write and remove a small file.
 
-    A cache that does not exist is not made: the folder that it would be made in is tried.
+    A missing cache is not created: its nearest existing parent is tried.
     """
     there = next(f for f in (root, *root.absolute().parents) if f.exists())
     refusal = _refusal(there)
@@ -67,7 +67,7 @@ def look_at_store(root: Path) -> Health:
 
 
 def _refusal(folder: Path) -> str:
-    """Rights and free space as figures say less than a write: quotas, read-only disks, root."""
+    """Try a write, since permissions and free space do not show quotas, read-only disks or root."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"\0" * _PROBE_BYTES)

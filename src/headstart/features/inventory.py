@@ -1,7 +1,7 @@
-"""What lies in the cache: every item with its size and its last use.
+"""The content of the cache: every item with its size and last use.
 
-Nothing here follows a link: what a link leads to is not the cache's, whoever made it. What has no
-name that Headstart gives is told and left alone.
+Links are not followed, since their targets are not part of the cache. Names that Headstart does not
+use are reported and left alone.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from headstart.files import is_temporary
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """What a folder of the cache holds.
+    """A kind of folder in the cache.
 
     Attributes
     ----------
     words : str
     grain : {"folder", "file", "whole"}
-        What is used and removed together: each folder in it, each file, or all of it.
+        The unit of use and removal: each folder in it, each file, or all of it.
     is_download : bool
-        Fetched over the network: pruning leaves it.
+        Downloaded, so it is not pruned.
     is_record : bool
-        What nothing computes again: pruning leaves it.
+        Cannot be computed again, so it is not pruned.
     """
 
     words: str
@@ -65,7 +65,7 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """What is used and removed together.
+    """A unit of use and removal.
 
     Attributes
     ----------
@@ -74,8 +74,8 @@ class Item:
     path : Path
     n_bytes : int
     last_used : float
-        Seconds since 1970: when a run last wrote to it or, as far as runs tell
-        (:func:`headstart.files.mark_used`), opened it. Access times of files would tell of backups.
+        Seconds since 1970 of the last write or recorded use (:func:`headstart.files.mark_used`).
+        Access times of files are not used, because backups change them.
     """
 
     kind: str
@@ -91,11 +91,11 @@ class Features(Item):
     Attributes
     ----------
     key : dict
-        The manifest; empty where it is missing or damaged.
+        The manifest; empty if it is missing or damaged.
     n_rows, n_shards : int
-        Of the shards that have an Arrow file's form; their bytes are not read.
+        Rows and shards in Arrow format; their bytes are not read.
     n_damaged : int
-        Shards set aside, and shards without an Arrow file's form.
+        Quarantined shards, and shards that are not in Arrow format.
     """
 
     key: dict[str, Any] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Features(Item):
 
     @property
     def arch(self) -> str:
-        """The architecture with its library, ``"unknown"`` where the manifest is damaged."""
+        """The architecture with its library, ``"unknown"`` if the manifest is damaged."""
         return str(self.key.get("arch", "unknown"))
 
     @property
@@ -115,7 +115,7 @@ class Features(Item):
         return size if isinstance(size, int) else None
 
     def is_of(self, backbone: str) -> bool:
-        """Whether a backbone's name, or the first digits of its weights' digest, means this one."""
+        """Whether a backbone's name, or a prefix of its weights' digest, refers to this one."""
         from headstart.backbones import embedded
 
         if not self.key:
@@ -130,14 +130,14 @@ class Features(Item):
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """What lies in a cache.
+    """The content of a cache.
 
     Attributes
     ----------
     root : Path
     items : tuple of Item
     foreign : tuple of Path
-        Names in the cache folder that Headstart does not give.
+        Unknown names in the cache folder.
     links : tuple of Path
         Links, which are not followed.
     """
@@ -155,12 +155,12 @@ class Inventory:
 
     @property
     def n_bytes(self) -> int:
-        """Of all items."""
+        """Total size of the items."""
         return sum(i.n_bytes for i in self.items)
 
 
 def take_inventory(root: Path) -> Inventory:
-    """Look at every folder of a cache; one that does not exist is empty.
+    """List the content of a cache; a missing cache is empty.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def take_inventory(root: Path) -> Inventory:
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """The shards of one key by name, links left out."""
+    """The shards of one key by name, without links."""
     return [
         p
         for p in _entries(folder)
@@ -196,7 +196,7 @@ def shards_in(folder: Path) -> list[Path]:
 
 
 def files_in(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """A file, or every file under a folder, with its status; links are left out."""
+    """A file, or every file in a folder, with its status, without links."""
     try:
         status = path.lstat()
     except OSError:
@@ -214,7 +214,7 @@ def _item(kind: str, path: Path) -> Item:
     dates = [status.st_mtime for _, status in seen] + [path.lstat().st_mtime]
     if kind != "features":
         return Item(kind=kind, path=path, n_bytes=n_bytes, last_used=max(dates))
-    # Merging writes shards too: the manifest is dated by runs alone.
+    # Merging also writes shards, but only runs update the time of the manifest.
     used = next((status.st_mtime for p, status in seen if p.name == MANIFEST), max(dates))
     n_rows, n_shards = 0, 0
     n_damaged = sum(p.suffix == ".damaged" for p, _ in seen)
@@ -241,7 +241,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What a folder holds, by name; nothing where another process has just removed it."""
+    """The entries of a folder by name; empty if another process has just removed it."""
     try:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):

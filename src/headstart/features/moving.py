@@ -1,8 +1,7 @@
-"""The cache in another folder: copied, read back, and only then removed where it was.
+"""Move the cache to another folder: copy, verify, then remove.
 
 Every file is copied to a temporary name, flushed, renamed and read back; nothing is removed before all
-of it has been. Killed at any moment, the old folder or the new one has each file whole, and the same
-call goes on from there.
+files are. After a kill, each file is complete in the old or the new folder, and the same call resumes.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ _CHUNK = 8 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """What was moved.
+    """The result of a move.
 
     Attributes
     ----------
     n_files, n_bytes : int
     n_copied : int
-        Files that were not in the new folder yet.
+        Files that were not in the new folder before.
     stayed : tuple of Path
-        Files that are in the new folder and could not be removed from the old one.
+        Files that were copied but could not be removed from the old folder.
     """
 
     n_files: int
@@ -43,25 +42,25 @@ class Move:
 
 
 def move(root: Path, target: Path, *, keep: bool = False, progress: Progress = silent) -> Move:
-    """Copy the cache to another folder, file by file with a look back, and remove it here.
+    """Copy the cache to another folder, verify every file, and remove the old one.
 
-    What other runs write into the old folder meanwhile stays there, or is moved by another call.
+    Files that other runs write to the old folder meanwhile stay there until another call.
 
     Parameters
     ----------
     root, target : Path
-        The cache; a folder that is missing, empty, or a cache itself.
+        The cache; and a folder that is missing, empty, or a cache.
     keep : bool
-        Remove nothing.
+        Keep the old cache.
     progress : Progress
-        Told of the stages ``"copy"`` and ``"remove"`` in files.
+        Reports the stages ``"copy"`` and ``"remove"`` in files.
 
     Raises
     ------
     InputError
-        The folders lie in each other, or `target` holds something else.
+        One folder contains the other, or `target` contains other files.
     OutputError
-        `target` cannot be written, is too small, or gives back other bytes than were written.
+        `target` cannot be written, is too small, or returns other bytes than were written.
     """
     _check(root, target)
     inventory = take_inventory(root)
@@ -100,7 +99,7 @@ def _check(root: Path, target: Path) -> None:
 
 
 def _files(inventory: Inventory) -> Iterator[tuple[Path, os.stat_result]]:
-    """Every file of the cache, but for what is being written."""
+    """Every file of the cache, except those being written."""
     for item in inventory.items:
         for path, status in files_in(item.path):
             way = path.relative_to(inventory.root)
@@ -123,7 +122,7 @@ def _require_room(target: Path, root: Path, files: list[tuple[Path, os.stat_resu
 
 
 def _copy(source: Path, target: Path, status: os.stat_result) -> bool:
-    """Copy a file unless it is there, bit for bit; whether it was copied."""
+    """Copy a file unless an identical copy exists; return whether it was copied."""
     digest = _digest(source)
     if target.is_file() and target.stat().st_size == status.st_size and _digest(target) == digest:
         return False
@@ -142,7 +141,7 @@ def _copy(source: Path, target: Path, status: os.stat_result) -> bool:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file, from the disk where the system can be asked to forget its own copy."""
+    """SHA-256 of a file, bypassing the page cache if possible."""
     with path.open("rb") as file:
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -150,9 +149,9 @@ def _digest(path: Path) -> str:
 
 
 def _remove(root: Path, done: dict[Path, os.stat_result], progress: Progress) -> list[Path]:
-    """Remove the files that are in the new folder, and the folders that are empty then."""
+    """Remove the copied files, and folders that are then empty."""
     stayed = []
-    # From the end: a converted network's model.xml, by which it is found, goes before its model.bin.
+    # In reverse order: model.xml of a converted network, by which it is found, goes before model.bin.
     for number, (path, status) in enumerate(sorted(done.items(), reverse=True), start=1):
         try:
             now = path.lstat()

@@ -1,4 +1,4 @@
-"""Batches of images through engines, by worker threads: what every way of extracting shares."""
+"""Batches of images through engines by worker threads, shared by all kinds of extraction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone at several resolutions, and how it is run.
+    """A backbone at several resolutions with its execution settings.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class Network:
     mirrored : bool
     device : str
     cache : Path
-        Where converted networks are kept.
+        Folder of converted networks.
     n_threads : int, optional
-        Cores that a CPU engine may use; default all that the process may.
+        Cores for a CPU engine; default: all available to the process.
     """
 
     ready: Mapping[int, Backbone]
@@ -69,7 +69,7 @@ class Network:
         sources: Mapping[str, Content],
         names: Mapping[str, str] | None = None,
     ) -> Work:
-        """What is to be done to images by their digests; those given as bytes have names."""
+        """Work items of images by digest; images given as bytes have names."""
         return Work(
             sources=sources,
             names=names or {},
@@ -80,14 +80,14 @@ class Network:
         )
 
     def by_tap(self, rows: Rows, size: int) -> dict[str, NDArray[np.float32]]:
-        """The features of one resolution as the store takes them."""
+        """The features of one resolution in the form of the store."""
         names = [tap.name for tap in self.ready[size].taps]
         return dict(zip(names, rows.features[size], strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a worker needs to turn images into features; each has a key, such as its digest."""
+    """The input of a worker; each image has a key, such as its digest."""
 
     sources: Mapping[str, Content]
     preprocessings: Sequence[Preprocessing]
@@ -107,7 +107,7 @@ class Work:
 
 @dataclass(kw_only=True)
 class Rows:
-    """Features of some images: one array (n, d) a tap, for every resolution."""
+    """Features of some images: one array (n, d) per tap and resolution."""
 
     asked: list[str] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
@@ -116,7 +116,7 @@ class Rows:
 
 
 def by_need(missing: dict[int, list[str]]) -> dict[tuple[int, ...], list[str]]:
-    """Group the images by the resolutions they lack, so that each is decoded once."""
+    """Group images by missing resolutions, so that each is decoded once."""
     needs: dict[str, list[int]] = {}
     for size, digests in missing.items():
         for digest in digests:
@@ -128,7 +128,7 @@ def by_need(missing: dict[int, list[str]]) -> dict[tuple[int, ...], list[str]]:
 
 
 def compute(work: Work, digests: Sequence[str]) -> Rows:
-    """Decode one batch and run it at every resolution; runs in a worker thread."""
+    """Decode one batch and run it at every resolution, in a worker thread."""
     rows = Rows(asked=list(digests))
     pixels: list[list[Crop]] = []
     for digest in digests:
@@ -151,7 +151,7 @@ def compute(work: Work, digests: Sequence[str]) -> Rows:
 
 
 def shards(work: Work, ids: Sequence[str], n_rows: int) -> Iterator[Rows]:
-    """Rows in the order of ``ids``, ``n_rows`` images at a time, computed by worker threads."""
+    """Rows in the order of ``ids``, ``n_rows`` images at a time, from worker threads."""
     batches: Iterator[list[str]] = (
         list(ids[start : min(start + work.batch_size, first + n_rows)])
         for first in range(0, len(ids), n_rows)
@@ -177,7 +177,7 @@ def shards(work: Work, ids: Sequence[str], n_rows: int) -> Iterator[Rows]:
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:
-    """Several batches as one."""
+    """Concatenate batches."""
     whole = Rows()
     for part in parts:
         whole.asked += part.asked

@@ -1,8 +1,8 @@
-"""From a file to the uint8 crops that a backbone wants, at several resolutions from one decode.
+"""From a file to uint8 crops at several resolutions, with one decode.
 
-Pillow decodes; torch's resize of bytes, twice as fast as Pillow's and within one grey level of it,
-cuts the crops. The reference is :func:`headstart.backbones.transform`. Torchvision would do the same
-by the same function; importing it takes as long as importing torch.
+Pillow decodes; torch resizes uint8, twice as fast as Pillow and within one grey level of it. The
+reference is :func:`headstart.backbones.transform`. torchvision uses the same function, but importing it
+takes as long as importing torch.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 Crop = NDArray[np.uint8]
 Content = Path | bytes | Image.Image
 
-# Large JPEG photographs are decoded at 1/2, 1/4 or 1/8 of their size, never below twice the size
-# they are resized to, where the difference to a full decode is a grey level on average.
+# Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size, but at least at twice the target size,
+# where the mean difference from a full decode is one grey level.
 DECODE_MARGIN = 2
-# All resolutions up to about 320 px share this bound, and so one decode, and a crop does not depend
-# on which others are cut beside it. A quarter of a 12-megapixel photograph lies above it.
+# All resolutions up to about 320 px share this bound and thus one decode, so a crop does not depend
+# on which others are requested. A quarter of a 12-megapixel photograph is above it.
 DECODE_PX = 736
 
 
@@ -42,20 +42,20 @@ def crops(
     digest: str | None = None,
     name: str | None = None,
 ) -> list[Crop]:
-    """Read an image once and cut it for each preprocessing.
+    """Read an image once and crop it for each preprocessing.
 
     Parameters
     ----------
     source : Path, bytes or PIL image
-        An image file, the bytes of one, or a picture in memory.
+        An image file, its bytes, or an image in memory.
     preprocessings : sequence of Preprocessing
-        One a resolution.
+        One per resolution.
     max_pixels : int
-        Larger images are refused before they are decoded.
+        Larger images are refused before decoding.
     digest : str, optional
-        SHA-256 of the bytes that the file had when it was indexed: another file is refused.
+        SHA-256 of the file when it was indexed; a changed file is refused.
     name : str, optional
-        What errors call the image, if not by its path.
+        Name of the image in errors; default: its path.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def crops(
 
 
 def resize_and_crop(pixels: torch.Tensor, preprocessing: Preprocessing) -> Crop:
-    """Resize with antialiasing as the preprocessing says, and cut out the centre.
+    """Resize with antialiasing and crop the centre.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def resize_and_crop(pixels: torch.Tensor, preprocessing: Preprocessing) -> Crop:
     if (new_width, new_height) != (width, height):
         mode = preprocessing.interpolation
         size = (new_height, new_width)
-        # A batch made last keeps its stride, by which torch sees that the channels are innermost.
+        # A batch axis added last keeps the strides, so that torch sees channels-last memory.
         batch = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
         pixels = interpolate(batch, size, mode=mode, antialias=True)[0]
     side = preprocessing.size_px

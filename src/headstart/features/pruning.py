@@ -1,4 +1,4 @@
-"""What of the cache can go, by one rule, and its removal: nothing outside the cache, no link followed."""
+"""Rules for pruning the cache, and the removal, which stays inside the cache and follows no links."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _BYTES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Going:
-    """Something to remove: an item, a damaged file, or some rows of a key.
+class Removal:
+    """An item, a damaged file, or rows of a key to remove.
 
     Attributes
     ----------
     path : Path
     why : str
     n_bytes : int
-        What it gives back; of rows, an estimate.
+        Freed space; for rows an estimate.
     n_rows : int or None
-        Of images that are not wanted; None where all of `path` goes.
+        Number of rows; None to remove all of `path`.
     """
 
     path: Path
@@ -40,15 +40,15 @@ class Going:
     n_rows: int | None = None
 
 
-def unused_since(items: Sequence[Item], age_s: float) -> list[Going]:
-    """The items that no run has used for a time."""
+def unused_since(items: Sequence[Item], age_s: float) -> list[Removal]:
+    """The items not used for a time."""
     now = time.time()
     old = [i for i in items if now - i.last_used > age_s]
-    return [Going(path=i.path, why=_age(now - i.last_used), n_bytes=i.n_bytes) for i in old]
+    return [Removal(path=i.path, why=_age(now - i.last_used), n_bytes=i.n_bytes) for i in old]
 
 
-def down_to(items: Sequence[Item], n_bytes: int) -> list[Going]:
-    """The items unused for longest, until the rest takes at most `n_bytes`."""
+def down_to(items: Sequence[Item], n_bytes: int) -> list[Removal]:
+    """The least recently used items, until the rest takes at most `n_bytes`."""
     now, left = time.time(), sum(i.n_bytes for i in items)
     going = []
     for item in sorted(items, key=lambda i: (i.last_used, i.path)):
@@ -57,25 +57,25 @@ def down_to(items: Sequence[Item], n_bytes: int) -> list[Going]:
         if item.n_bytes:
             left -= item.n_bytes
             why = _age(now - item.last_used)
-            going.append(Going(path=item.path, why=why, n_bytes=item.n_bytes))
+            going.append(Removal(path=item.path, why=why, n_bytes=item.n_bytes))
     return going
 
 
-def rows_not_in(keys: Sequence[Features], wanted: Collection[str]) -> list[Going]:
-    """The rows of images other than those wanted; all of a key where none is wanted."""
+def rows_not_in(keys: Sequence[Features], wanted: Collection[str]) -> list[Removal]:
+    """The rows of images that are not wanted; the whole key if none is wanted."""
     going = []
     for item in keys:
         digests: list[str] = []
         for shard in shards_in(item.path):
             try:
                 digests += map_shard(shard).column("digest").to_pylist()
-            except (OSError, ValueError, KeyError):  # damaged or just gone: verify tells
+            except (OSError, ValueError, KeyError):  # damaged or just removed: `verify` reports it
                 continue
         n_out = sum(d not in wanted for d in digests)
         if n_out:
             is_whole = n_out == len(digests)
             going.append(
-                Going(
+                Removal(
                     path=item.path,
                     why="of images that are not in the data",
                     n_bytes=item.n_bytes * n_out // len(digests),
@@ -85,18 +85,18 @@ def rows_not_in(keys: Sequence[Features], wanted: Collection[str]) -> list[Going
     return going
 
 
-def damaged_files(damaged: Sequence[Damage]) -> list[Going]:
-    """The files that reading has shown to be damaged."""
+def damaged_files(damaged: Sequence[Damage]) -> list[Removal]:
+    """The files that verification has shown to be damaged."""
     going = []
     for damage in damaged:
         if damage.can_go:
             size = damage.path.lstat().st_size if damage.path.is_file() else 0
-            going.append(Going(path=damage.path, why=damage.reason, n_bytes=size))
+            going.append(Removal(path=damage.path, why=damage.reason, n_bytes=size))
     return going
 
 
 def prunable(inventory: Inventory, backbone: str | None) -> list[Item]:
-    """What pruning may take: no downloads; with a backbone, its features alone.
+    """Items that may be pruned: no downloads; with a backbone, only its features.
 
     Raises
     ------
@@ -117,19 +117,19 @@ def prunable(inventory: Inventory, backbone: str | None) -> list[Item]:
 
 def remove(
     root: Path,
-    going: Sequence[Going],
+    going: Sequence[Removal],
     *,
     wanted: Collection[str] | None = None,
     progress: Progress = silent,
 ) -> list[Damage]:
-    """Remove it, and return what could not be.
+    """Remove items, and return those that could not be removed.
 
-    Each path is looked at again first: one that lies outside `root`, or that a link leads to, stays.
+    Each path is checked again first: paths outside `root` or behind a link are kept.
 
     Raises
     ------
     StoreError
-        A path does not lie in the cache: nothing more is removed.
+        A path is not in the cache; nothing more is removed.
     """
     stayed = []
     for done, item in enumerate(going, start=1):
@@ -151,7 +151,7 @@ def remove(
 
 
 def is_inside(root: Path, path: Path) -> bool:
-    """Whether a path lies below `root` with no link on the way there."""
+    """Whether a path is inside `root` without links on the way."""
     try:
         way = path.parent.relative_to(root)
     except ValueError:
@@ -167,7 +167,7 @@ def parse_age(text: str) -> float:
     Raises
     ------
     InputError
-        It is no age.
+        The text is not an age.
 
     Examples
     --------
@@ -188,7 +188,7 @@ def parse_bytes(text: str) -> int:
     Raises
     ------
     InputError
-        It is no size.
+        The text is not a size.
 
     Examples
     --------

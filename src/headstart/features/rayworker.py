@@ -1,6 +1,6 @@
-"""What a worker of a cluster does: reads the images of a unit, passes them, answers with whole shards.
+"""A worker of a cluster: reads the images of a unit, runs them, and returns whole shards.
 
-Nothing here imports Ray, which only carries units and answers.
+This module does not import Ray, which only transports units and answers.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from headstart.home import cache_folder
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# As many rows as a shard of the local engine.
+# Rows of a shard, as in the local engine.
 SHARD_ROWS = 512
-# Bytes of packed images that a worker holds at once, twice: the next are read while these are passed.
+# Bytes of packed images per batch; two batches are held, since the next is read ahead.
 _LOT_BYTES = 256 << 20
 
 T = TypeVar("T")
@@ -42,20 +42,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What every worker is sent once.
+    """Sent once to every worker.
 
     Attributes
     ----------
     network : Network
-        With the device of the workers.
+        With the workers' device.
     n_images : int
-        How many wait in all, by which an engine is chosen.
+        Total number of images, which decides the engine.
     has_own_cache : bool
-        Whether converted networks go to the worker's own cache folder, as on other machines.
+        Keep converted networks in the worker's own cache folder, as on other machines.
     known : dict of resolution to array of SHA-256, 32 bytes each, sorted
-        Images of packed sources that have features.
+        Packed images with stored features.
     version : str
-        Of Headstart.
+        Version of Headstart.
     """
 
     network: Network
@@ -67,10 +67,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Work that is done, answered and if need be repeated as one.
-
-    Either indexed images, by digest and path with the resolutions that they lack, or a part.
-    """
+    """A unit of work: indexed images with their missing resolutions, or a part of a packed source."""
 
     sizes: tuple[int, ...] = ()
     digests: tuple[str, ...] = ()
@@ -84,26 +81,26 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A shard, or with ``size_px`` 0 how far the unit is.
+    """A shard, or with ``size_px`` 0 the progress of the unit.
 
     Attributes
     ----------
     worker : str
-        Machine, process and a token: another one after a restart.
+        Machine, process and a token, which changes after a restart.
     is_replacement : bool
-        Whether that worker stands in for one that was lost.
+        Whether that worker replaces a lost one.
     payload : bytes
-        As the store keeps it.
+        The bytes of the shard.
     n_rows : int
-        In the payload.
+        Rows in the payload.
     n_known : int
-        Images that had features already, each resolution counted.
+        Images with stored features, counting each resolution.
     n_passes : int
-        That are dealt with since the last end: made, not needed, or not possible.
+        Passes finished since the last answer: computed, not needed, or impossible.
     n_units : int
-        1 where the unit is finished.
+        1 if the unit is finished.
     unreadable : dict
-        Digest, or name where there are no bytes, and reason.
+        Digest (or name, if there are no bytes) to reason.
     """
 
     worker: str
@@ -125,7 +122,7 @@ class Answer:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Iterator[Answer]:
-        """What `to_columns` made."""
+        """Read the result of `to_columns`."""
         for row in table.to_pylist():
             yield cls(payload=row["payload"], **json.loads(row["facts"]))
 
@@ -154,7 +151,7 @@ class Worker:
         self._engines: dict[int, Engine] = {}
 
     def __call__(self, table: pa.Table) -> Iterator[dict[str, list[Any]]]:
-        """Rows of answers to rows of units.
+        """Process rows of units into rows of answers.
 
         Raises
         ------
@@ -204,7 +201,7 @@ class Worker:
         unreadable: dict[str, str],
         names: Mapping[str, str],
     ) -> Iterator[Answer]:
-        """Shards of the images; what cannot be read is put into `unreadable`."""
+        """Shards of the images; adds unreadable images to `unreadable`."""
         for sizes, digests in by_need(missing).items():
             work = self.network.work(self._ready(sizes), sources, names)
             for rows in shards(work, digests, SHARD_ROWS):
@@ -240,7 +237,7 @@ def packed_digests(digests: Iterable[str]) -> NDArray[np.bytes_]:
 
 
 def _lots(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
-    """As many images as a shard has, or fewer large ones."""
+    """Batches of the size of a shard, or smaller for large images."""
     lot: list[Sample] = []
     n_bytes = 0
     for sample in samples:
@@ -254,7 +251,7 @@ def _lots(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items, each read while the one before is worked on."""
+    """The items, each read ahead while the previous one is processed."""
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:

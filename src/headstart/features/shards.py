@@ -20,7 +20,7 @@ SHARDS = "shard-*.arrow"
 
 
 def check_shard(path: Path) -> None:
-    """Read all of a shard and compare its bytes with its name.
+    """Read a shard and compare its digest with its name.
 
     Raises
     ------
@@ -34,12 +34,12 @@ def check_shard(path: Path) -> None:
 
 
 def map_shard(path: Path) -> pa.Table:
-    """A shard's rows, mapped and not read.
+    """Map a shard's rows without reading them.
 
     Raises
     ------
     ValueError
-        It is no Arrow file.
+        It is not an Arrow file.
     OSError
         It cannot be read.
     """
@@ -50,7 +50,7 @@ def map_shard(path: Path) -> pa.Table:
 
 
 def shard_name(digest: str) -> str:
-    """The name of the shard whose bytes have a SHA-256."""
+    """The file name of a shard with this SHA-256."""
     return f"shard-{digest}.arrow"
 
 
@@ -100,7 +100,7 @@ def shard_bytes(batch: pa.RecordBatch) -> bytes:
 
 
 def _batch(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> pa.RecordBatch:
-    """Rows as they are kept: the image's digest and one list of float16 a tap."""
+    """Rows in stored form: the image's digest and one list of float16 per tap."""
     import pyarrow as pa
 
     columns: dict[str, Any] = {"digest": pa.array(digests, pa.string())}

@@ -1,14 +1,14 @@
-"""The feature store: pooled features on disk, keyed by content, one folder a key.
+"""The feature store: pooled features on disk, keyed by content, one folder per key.
 
-    <cache>/features/<key>/manifest.json          what the key stands for
-    <cache>/features/<key>/shard-<digest>.arrow   rows: image digest + one float16 list a tap
+    <cache>/features/<key>/manifest.json          the fields of the key
+    <cache>/features/<key>/shard-<digest>.arrow   rows: image digest + one float16 list per tap
 
 A key is the digest of everything that decides a feature besides the image itself: weights,
 architecture, taps, preprocessing at one resolution, pooling and precision. A shard is written to a
-temporary name, flushed to the disk and renamed; its name carries the SHA-256 of its bytes, so a
-damaged shard is told by reading it, is set aside, and its rows count as missing. Nothing is ever
-changed in place, so two runs may share a store: at worst both compute the same row. Opening a store
-dates its manifest, which `headstart store prune` takes for its last use.
+temporary name, flushed to the disk and renamed; its name contains the SHA-256 of its bytes, so a
+damaged shard is detected by reading it; it is quarantined, and its rows count as missing. Files are
+never modified, so runs may share a store: at worst both compute the same row. Opening a store updates
+the time of its manifest, which `headstart store prune` takes as its last use.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from headstart.errors import StoreError
 from headstart.features.shards import SHARDS, check_shard, encode, map_shard, place_shard
 from headstart.files import mark_used, sweep, write_atomically
-from headstart.home import cache_folder
+from headstart.home import cache_folder as cache_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-# Linux maps 65,530 files a process: of a larger store, the others are mapped while they are read.
+# Linux allows 65,530 maps per process: further shards are mapped only while they are read.
 KEPT_MAPPED = 8_000
 _REMOVED = "features were removed from {} while they were read: run the same command again"
 
@@ -46,7 +46,7 @@ _REMOVED = "features were removed from {} while they were read: run the same com
 class FeatureKey:
     """Everything that decides a feature, besides the image.
 
-    ``view`` is ``"mirrored"`` where the network saw the image left for right.
+    ``view`` is ``"mirrored"`` for features of mirrored images.
     """
 
     weights: str
@@ -61,7 +61,7 @@ class FeatureKey:
         """The key as JSON-able values."""
         plain = asdict(self)
         plain["taps"] = [list(tap) for tap in self.taps]
-        if not self.view:  # as keys were before there were views, so that their features stay
+        if not self.view:  # as in keys from before views, so that their features remain valid
             del plain["view"]
         return {"schema": SCHEMA, **plain}
 
@@ -73,16 +73,16 @@ class FeatureKey:
 
 
 class StoredRows:
-    """Features of one tap in a store, read from the disk whenever a slice of them is taken.
+    """Features of one tap in a store, read from the disk slice by slice.
 
     Parameters
     ----------
     shards : sequence of Path
     tables : sequence of pa.Table or None
-        The memory-mapped shards; None for those that are mapped while they are read.
+        The memory-mapped shards; None for those mapped only while they are read.
     tap : str
     width : int
-        Numbers of the tap.
+        Number of features of the tap.
     places : int32 array (n, 2)
         Shard and row within it of each image.
     """
@@ -108,7 +108,7 @@ class StoredRows:
         Raises
         ------
         StoreError
-            A shard was merged with others or removed since, and was not kept mapped.
+            A shard that was not mapped has been merged or removed meanwhile.
         """
         shard, row = self._places[rows].T
         out = np.empty((len(shard), self.shape[1]), dtype=np.float32)
@@ -128,14 +128,14 @@ class FeatureStore:
     Parameters
     ----------
     key : FeatureKey
-        What the rows are.
+        Identifies the rows.
     root : Path, optional
         The cache folder; default :func:`cache_folder`.
 
     Raises
     ------
     StoreError
-        The folder cannot be made or read.
+        The folder cannot be created or read.
     """
 
     def __init__(self, key: FeatureKey, root: Path | None = None) -> None:
@@ -165,11 +165,11 @@ class FeatureStore:
         return digest in self._rows
 
     def digests(self) -> list[str]:
-        """The images that have rows."""
+        """The digests of images with rows."""
         return list(self._rows)
 
     def missing(self, digests: Iterable[str]) -> list[str]:
-        """The digests that have no row yet, each once, in the order given."""
+        """The digests without a row, without duplicates, in the order given."""
         return [d for d in dict.fromkeys(digests) if d not in self._rows]
 
     def add(self, digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> Path:
@@ -180,7 +180,7 @@ class FeatureStore:
         digests : sequence of str, length n
             SHA-256 of the images' bytes.
         features : mapping of tap name to array of shape (n, d), float32
-            Finite values; kept as float16.
+            Finite values, stored as float16.
 
         Raises
         ------
@@ -192,7 +192,7 @@ class FeatureStore:
         return self.write(encode(digests, features))
 
     def write(self, payload: bytes) -> Path:
-        """Write a shard as :func:`encode` made it, here or on another machine; return its path.
+        """Write a shard from :func:`encode`, and return its path.
 
         Raises
         ------
@@ -213,7 +213,7 @@ class FeatureStore:
         """
         try:
             return self._read(digests, tap)
-        except FileNotFoundError:  # a shard that was not kept mapped was merged with others
+        except FileNotFoundError:  # a shard that was not mapped has been merged
             self._rows, self._shards, self._tables = {}, [], []
             self._open_all()
         try:
@@ -234,7 +234,7 @@ class FeatureStore:
         return out
 
     def rows(self, digests: Sequence[str], taps: Sequence[str]) -> list[StoredRows]:
-        """What `read` gives of each of ``taps``, to be read a slice at a time.
+        """The features of each of ``taps``, to be read slice by slice.
 
         Raises
         ------
@@ -264,7 +264,7 @@ class FeatureStore:
         raise StoreError(f"no features of tap {tap!r} in {self.folder}")
 
     def _open_all(self) -> None:
-        """Open every shard; where some vanish meanwhile, those that took their place too."""
+        """Open every shard; if some vanish meanwhile, also those that replace them."""
         seen: set[Path] = set()
         while True:
             shards = [s for s in sorted(self.folder.glob(SHARDS)) if s not in seen]
@@ -274,23 +274,23 @@ class FeatureStore:
                 return
 
     def _open(self, path: Path) -> bool:
-        """Check and map one shard; a damaged one is set aside, its rows stay missing.
+        """Check and map one shard; a damaged one is quarantined, so its rows are missing.
 
-        False where it is gone: another process has set it aside or merged it with others.
+        False if it is gone, because another process has quarantined or merged it.
         """
         try:
             check_shard(path)
             table = map_shard(path)
         except FileNotFoundError:
             return False
-        except OSError as error:  # the shard may be whole: it is left where it is
+        except OSError as error:  # the shard may be intact, so it is left alone
             raise StoreError(
                 f"the feature shard {path} cannot be read ({error.strerror or error}): make it "
                 "readable, or delete it to have its rows computed anew"
             ) from error
         except ValueError as error:
             logger.warning("damaged feature shard %s (%s): it is computed anew", path, error)
-            with contextlib.suppress(OSError):  # read-only, or another run was first
+            with contextlib.suppress(OSError):  # read-only, or another run was faster
                 path.rename(path.with_suffix(".damaged"))
             return True
         number = len(self._tables)

@@ -22,35 +22,35 @@ from headstart.files import digest_file
 
 
 class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Images to features of a frozen network, for a Pipeline.
+    """Transform images to features of a frozen network, for use in a Pipeline.
 
-    Features are kept in the feature store, by the content of the image: a grid search computes each
-    once, whatever the number of folds and settings, and so does a second program.
+    Features are stored by image content, so a grid search computes each once, whatever the number
+    of folds and settings, and later programs reuse them.
 
     Parameters
     ----------
     backbone : str or Backbone, default="embedded"
         A name for `headstart.backbones.load`, a weight file (with `arch`), or a loaded backbone.
     tap : str, sequence of str or None, default=None
-        The layer; by default the last before the logits. Several are set side by side, each brought
-        to unit length first.
+        The layer; default: the last before the logits. Several are normalised to unit length and
+        concatenated.
     size_px : int or None, default=None
-        Side of the network's input; by default the backbone's own.
+        Side of the network's input; default: the backbone's own.
     pooling : {"average", "max", "pyramid"}, default="average"
-        Of a map, over its positions.
+        Over the positions of a map.
     arch : str or None, default=None
         Architecture of a weight file.
     precision : {"float32", "bfloat16"}, default="float32"
-        Of the network's arithmetic.
+        Precision of the network.
     device : str or None, default=None
-        A torch device; by default the best one here.
+        A torch device; default: the best available.
     cache : str, Path or None, default=None
-        Folder of the feature store; by default Headstart's.
+        Folder of the feature store; default: Headstart's.
 
     Attributes
     ----------
     taps_ : tuple of str
-        The layers taken.
+        The selected layers.
     digest_ : str
         SHA-256 of the network's weights.
 
@@ -96,12 +96,12 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         BackboneError, WeightsError, InputError
-            No such network, layer or size.
+            The network, layer or size does not exist.
         """
         net, taps = self._network()
         self.taps_, self.digest_ = taps, net.digest
         width = sum(net.tap(name).n_features for name in taps)
-        # A pyramid is the whole and its four quarters, of all but vectors.
+        # A pyramid is the whole and its four quarters, except for vectors.
         if self.pooling == "pyramid":
             width += sum(4 * net.tap(n).n_features for n in taps if net.tap(n).kind != "vector")
         self._n_features_out = width
@@ -114,7 +114,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         X : sequence of length n
             Paths, bytes of image files, PIL images, or uint8 arrays (height, width, 3) or
-            (height, width); also an array (n, height, width, 3). All are prepared as files are.
+            (height, width); or an array (n, height, width, 3). All are preprocessed like files.
 
         Returns
         -------
@@ -123,7 +123,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         DataError
-            An image cannot be read: every row of X needs one of features.
+            An image cannot be read.
         """
         net, taps = self._network()
         sources = list_sources(X)
@@ -188,14 +188,14 @@ def last_features(net: Backbone) -> str:
     return names[-2] if names[-1] in LOGITS and len(names) > 1 else names[-1]
 
 
-# Clones of a pipeline, as a grid search makes them, share the network.
+# Clones of a pipeline in a grid search share the network.
 @lru_cache(maxsize=2)
 def _load(name: str, arch: str | None) -> Backbone:
     return load(name, arch=arch) if arch is None else load(weights=name, arch=arch)
 
 
 def _as_file(source: Source, path: Path) -> Path:
-    """A path as it is; a picture as a file without loss, whose content is its key in the store."""
+    """A path unchanged; other images as lossless files, whose content is their key in the store."""
     if isinstance(source, Path):
         return source
     if isinstance(source.content, bytes):

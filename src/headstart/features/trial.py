@@ -1,4 +1,4 @@
-"""A short trial of every engine that this machine has, for ``headstart doctor``."""
+"""A short benchmark of every engine on this machine, for ``headstart doctor``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ N_IMAGES = 96
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """Images a second, forward passes only, of one engine; ``error`` where it cannot run."""
+    """Images per second of one engine, forward passes only; ``error`` if it cannot run."""
 
     engine: str
     images_per_s: float | None
@@ -35,7 +35,7 @@ class Trial:
 
 
 def try_engines(backbone: Backbone, *, device: str, cache: Path) -> list[Trial]:
-    """Time each engine on random images at the backbone's own resolution, the fastest first."""
+    """Time each engine on random images at the backbone's own resolution, fastest first."""
     precisions = ["float32", *(["bfloat16"] if has_bfloat16(device) else [])]
     trials = []
     for precision in precisions:
@@ -57,7 +57,7 @@ def try_engines(backbone: Backbone, *, device: str, cache: Path) -> list[Trial]:
 
 
 def images_per_s(engine: Engine, size_px: int, *, n_images: int = N_IMAGES) -> float:
-    """Forward passes a second with as many threads as extraction uses, the better of two rounds."""
+    """Forward passes per second with the threads of extraction, the better of two rounds."""
     rng = np.random.default_rng(0)
     batch: NDArray[np.uint8] = rng.integers(
         0, 256, size=(engine.batch_size, size_px, size_px, 3), dtype=np.uint8

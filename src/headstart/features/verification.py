@@ -1,4 +1,4 @@
-"""Reading all that the store keeps, and comparing it with its name."""
+"""Verify the store: read every file and compare its digest with its name."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from headstart.features.store import MANIFEST, FeatureKey
 from headstart.files import is_held, is_temporary
 from headstart.progress import Progress, silent
 
-# Digests leave Python's lock; more threads than that wait for the disk.
+# Hashing releases the GIL; more threads would wait for the disk.
 N_THREADS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Damage:
-    """A file that does not hold what its name says, and why.
+    """A file that does not match its name, and the reason.
 
-    ``can_go`` is False where the file could not be read and may be whole.
+    ``can_go`` is False if the file could not be read and may be intact.
     """
 
     path: Path
@@ -34,12 +34,12 @@ class Damage:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What reading everything gave.
+    """The result of verification.
 
     Attributes
     ----------
     n_files, n_bytes : int
-        What was read.
+        Files and bytes read.
     damaged : tuple of Damage
     """
 
@@ -49,15 +49,15 @@ class Verification:
 
 
 def verify(inventory: Inventory, *, progress: Progress = silent) -> Verification:
-    """Read every shard and every file of facts, and look at manifests and converted networks.
+    """Read every shard and file of facts, and check manifests and converted networks.
 
-    Nothing is changed.
+    Nothing is modified.
 
     Parameters
     ----------
     inventory : Inventory
     progress : Progress
-        Told of the stage ``"verify"`` in files.
+        Reports the stage ``"verify"`` in files.
     """
     checks = list(_checks(inventory))
     damaged: list[Damage] = []
@@ -77,7 +77,7 @@ def verify(inventory: Inventory, *, progress: Progress = silent) -> Verification
 
 
 def leftovers(inventory: Inventory) -> list[Damage]:
-    """Shards set aside as damaged, and what killed processes left half-written."""
+    """Quarantined shards, and partial files of killed processes."""
     found = []
     folders = dict.fromkeys(
         [inventory.root, *(i.path.parent for i in inventory.items), *_folders(inventory)]
@@ -114,7 +114,7 @@ def _checks(inventory: Inventory) -> Iterator[tuple[Path, Callable[[Path], None]
 
 
 def _look(check: tuple[Path, Callable[[Path], None]]) -> tuple[int, Damage | None]:
-    """Bytes read, and the damage; what another process has just removed is none."""
+    """Bytes read, and the damage, if any; a file just removed by another process is not damaged."""
     path, function = check
     try:
         size = path.stat().st_size if path.is_file() else 0

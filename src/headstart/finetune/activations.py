@@ -1,4 +1,4 @@
-"""Activations of the frozen part, computed once and trained on many times."""
+"""Activations of the frozen part, computed once and reused in every epoch."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from headstart.finetune.order import Order, trace_order
 if TYPE_CHECKING:
     from headstart.backbones import Backbone, Tap
 
-# Maps are kept in the 16-bit type with float32's range; features, which are small, in float32.
+# Maps are stored in bfloat16, which has float32's range; features, which are small, in float32.
 KEPT_DTYPE = torch.bfloat16
-# The most that two orders of the same sums, and 8 bits of a kept map, change in a logit of size 1.
+# Tolerance on logits of size 1 for a different order of sums and 8-bit mantissas of stored maps.
 TOLERANCE = 1e-3
 
 
 class UpperPart(nn.Module):
-    """The part of a network above a tap, which takes the tap's value in place of images.
+    """The part of a network above a tap, which takes the tap's value instead of images.
 
-    The modules below the tap are passed over; the code between them sees zeros of the right shape.
+    Modules below the tap are skipped; the code between them sees zeros of the right shape.
 
     Parameters
     ----------
     prepared : Prepared
         Its network is shared.
     tap : Tap
-        Where the trained part begins.
+        The tap below the trained part.
     """
 
     def __init__(self, prepared: Prepared, tap: Tap) -> None:
@@ -52,11 +52,11 @@ class UpperPart(nn.Module):
             self._path = path
 
     def forward(self, value: Tensor) -> Tensor:
-        """Logits (B, K) of the tap's values, as `frozen_values` gives them."""
+        """Logits (B, K) for the tap's values from `frozen_values`."""
         if self._is_head:
             logits: Tensor = self.network.head(value)
             return logits
-        # Not the kept tensor itself: an activation that works in place may follow.
+        # A copy, because an in-place activation may follow.
         value = value.clone()
         with contextlib.ExitStack() as stubs:
             for path, shape in self._shapes.items():
@@ -74,7 +74,7 @@ class UpperPart(nn.Module):
 
 
 def _passed_over(order: Order, path: str, tap: Tap) -> dict[str, tuple[int, ...]]:
-    """The largest modules that have returned for good when the tap's value is there."""
+    """The largest modules that have finished when the tap's value is available."""
     start = order.calls[path][0][0]
     done = {p for p, calls in order.calls.items() if max(end for _, end in calls) < start}
     return {
@@ -85,7 +85,7 @@ def _passed_over(order: Order, path: str, tap: Tap) -> dict[str, tuple[int, ...]
 
 
 def _zeros(like: Tensor, shape: tuple[int, ...]) -> Callable[..., Tensor]:
-    """Makes zeros of a recorded shape for a batch as large as `like`."""
+    """Zeros of a recorded shape, with the batch size of `like`."""
 
     def make(*_: Any, **__: Any) -> Tensor:
         return torch.zeros(
@@ -97,9 +97,9 @@ def _zeros(like: Tensor, shape: tuple[int, ...]) -> Callable[..., Tensor]:
 
 @contextlib.contextmanager
 def _stub(network: nn.Module, path: str, forward: Callable[..., Tensor]) -> Iterator[None]:
-    """Within the context, a submodule computes something else."""
+    """Replace the forward function of a submodule within the context."""
     own = network.get_submodule(path).__dict__
-    before = own.get("forward")  # folding puts one there too
+    before = own.get("forward")  # folding does the same
     own["forward"] = forward
     try:
         yield
@@ -110,10 +110,9 @@ def _stub(network: nn.Module, path: str, forward: Callable[..., Tensor]) -> Iter
 
 
 def make_upper(prepared: Prepared, tap: Tap) -> UpperPart | None:
-    """The part above a tap; None where the network cannot be divided there.
+    """The part above a tap; None if the network cannot be divided there.
 
-    That is so where something above the tap reads something else from below it, as a skip
-    connection that passes the tap by does. It is found out by a comparison of the logits.
+    This is the case if a skip connection bypasses the tap. It is detected by comparing logits.
     """
     network = prepared.network
     side = prepared.backbone.preprocessing.size_px
@@ -126,7 +125,7 @@ def make_upper(prepared: Prepared, tap: Tap) -> UpperPart | None:
         with torch.no_grad():
             expected = network(images)
             found = upper(frozen_values(prepared, tap, images))
-    # A network's own code may do anything with the zeros it sees.
+    # The network's code may raise anything on the zeros.
     except Exception:
         return None
     finally:
@@ -138,7 +137,7 @@ def make_upper(prepared: Prepared, tap: Tap) -> UpperPart | None:
 
 
 def frozen_values(prepared: Prepared, tap: Tap, images: Tensor) -> Tensor:
-    """The value of a tap for normalised images; for the last features, pooled: (B, d)."""
+    """The value of a tap for normalised images; the last features are pooled to (B, d)."""
     from headstart.backbones import tapped_forward
 
     with torch.no_grad():
@@ -149,7 +148,7 @@ def frozen_values(prepared: Prepared, tap: Tap, images: Tensor) -> Tensor:
 
 
 def value_bytes(prepared: Prepared, tap: Tap) -> int:
-    """Bytes that the value of a tap takes for one image, as it is kept."""
+    """Stored bytes of a tap's value for one image."""
     side = prepared.backbone.preprocessing.size_px
     network: Network = prepared.network
     device = next(network.parameters()).device
@@ -158,24 +157,24 @@ def value_bytes(prepared: Prepared, tap: Tap) -> int:
 
 
 def kept_dtype(prepared: Prepared, tap: Tap) -> torch.dtype:
-    """The type in which values of a tap are kept."""
+    """The dtype in which values of a tap are stored."""
     return torch.float32 if tap == prepared.features_tap else KEPT_DTYPE
 
 
 class FrozenRunner:
-    """Runs the frozen part on uint8 images by the machine's fastest engine.
+    """Runs the frozen part on uint8 images with the fastest engine of the machine.
 
     Parameters
     ----------
     prepared : Prepared
     tap : Tap
-        Where the frozen part ends.
+        The last tap of the frozen part.
     n_images : int
-        How many images will come: a conversion must pay for itself.
+        Number of images to run, which decides whether a conversion pays off.
     device, precision : str
         As for :func:`headstart.features.extract`.
     cache : Path
-        Where converted networks are kept.
+        Folder of converted networks.
     """
 
     def __init__(
@@ -205,13 +204,13 @@ class FrozenRunner:
         return torch.from_numpy(values).to(self._dtype)
 
     def close(self) -> None:
-        """End its threads."""
+        """Stop the threads."""
         self._pool.shutdown()
 
 
 def whole_tap(backbone: Backbone, tap: Tap, *, pooled: bool) -> Backbone:
-    """The backbone with one tap, whose value is given pooled or as the network computes it."""
+    """The backbone with one tap, whose value is pooled or unchanged."""
     if not pooled:
-        # A "vector" is not pooled; the name keeps a conversion of it apart from a pooled one.
+        # A "vector" is not pooled; the name distinguishes its conversion from a pooled one.
         tap = dataclasses.replace(tap, kind="vector", name=f"{tap.name} as it is")
     return dataclasses.replace(backbone, taps=(tap,))

@@ -1,7 +1,7 @@
-"""Weights held near where they started, or averaged along the way.
+"""Averaging weights, and keeping them near the pretrained ones.
 
-Three ways to keep a fine-tuned network from wandering: an average over its steps (EMA), a pull
-towards the source (L2-SP), and a point on the line between start and end (WiSE-FT).
+Three regularisers of fine-tuning: an average over the steps (EMA), a penalty on the distance from the
+pretrained weights (L2-SP), and interpolation between initial and final weights (WiSE-FT).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ class Ema:
     """An exponential moving average of a module's weights.
 
     After update ``t`` (from 1), ``average = d * average + (1 - d) * weights`` with
-    ``d = min(decay, (1 + t) / (10 + t))``: the warm-up lets the average leave the starting weights
-    in short trainings; ``d`` reaches 0.99 after 890 updates and 0.999 after 8,990. Floating-point
+    ``d = min(decay, (1 + t) / (10 + t))``: the warm-up lets the average move away from the initial
+    weights in short trainings; ``d`` reaches 0.99 after 890 updates and 0.999 after 8,990. Floating-point
     tensors of the state dict are averaged, the running statistics of BatchNorm among them; integers,
-    such as its counters, are copied. What never changes stays equal to the last bit.
+    such as its counters, are copied. Constant tensors stay equal bit for bit.
 
     Parameters
     ----------
     module : nn.Module
-        The average starts at its present weights.
+        The average starts at its current weights.
     decay : float in [0, 1)
-        0 follows the module; 0.999 remembers about a thousand steps.
+        0 follows the module; 0.999 averages about a thousand steps.
 
     Raises
     ------
@@ -42,12 +42,12 @@ class Ema:
             raise InputError(f"ema_decay must be at least 0 and below 1; got {decay}")
         self.decay = decay
         self.n_updates = 0
-        # Sixteen bits would lose steps of (1 - decay) altogether.
+        # With 16 bits, steps of (1 - decay) would be rounded away.
         self.values = {k: _wide(v).clone() for k, v in module.state_dict().items()}
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Take in the weights of `module`, once after each optimizer step."""
+        """Update the average with the weights of `module`, once after each optimizer step."""
         self.n_updates += 1
         keep = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
         for name, value in module.state_dict().items():
@@ -64,12 +64,12 @@ class Ema:
             value.copy_(self.values[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """``n_updates``, and ``values``: name to tensor. A copy, to be stored beside the weights."""
+        """``n_updates``, and ``values``: name to tensor (copies)."""
         values = {name: value.clone() for name, value in self.values.items()}
         return {"n_updates": self.n_updates, "values": values}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave.
+        """Restore the state from `state_dict`.
 
         Raises
         ------
@@ -93,16 +93,16 @@ def l2_sp_penalty(
 ) -> Tensor:
     """L2-SP: weight decay towards the starting point instead of towards zero.
 
-    ``strength / 2 * |w - w0|^2`` over parameters that `start` knows, plus
+    ``strength / 2 * |w - w0|^2`` over parameters in `start`, plus
     ``strength_new / 2 * |w|^2`` over the others, such as a new output layer (Li, Grandvalet and
-    Davoine 2018, equation 3). It replaces weight decay: with both, the parts are pulled to zero too.
+    Davoine 2018, equation 3). It replaces weight decay, which would also pull towards zero.
 
     Parameters
     ----------
     named_parameters : iterable of (str, nn.Parameter)
-        Those that require no gradient are passed over.
+        Parameters without gradient are skipped.
     start : mapping of str to Tensor
-        The source's weights, on the same device. Leave out what has been replaced.
+        The pretrained weights, on the same device, without replaced layers.
     strength : float, at least 0
         Alpha of the paper.
     strength_new : float, at least 0, default=0
@@ -111,7 +111,7 @@ def l2_sp_penalty(
     Returns
     -------
     Tensor, a scalar
-        To be added to the loss; with a gradient.
+        Differentiable; to be added to the loss.
 
     Raises
     ------
@@ -136,21 +136,21 @@ def l2_sp_penalty(
 def interpolate(
     start: Mapping[str, Tensor], end: Mapping[str, Tensor], alpha: float
 ) -> dict[str, Tensor]:
-    """WiSE-FT: the network on the line from `start` to `end` (Wortsman et al. 2022).
+    """WiSE-FT: interpolate linearly from `start` to `end` (Wortsman et al. 2022).
 
     Parameters
     ----------
     start, end : mapping of str to Tensor
-        State dicts of the same architecture before and after training, output layer included; the
-        paper's start has a zero-shot output layer, ours the linear SVM.
+        State dicts of the same architecture before and after training, including the output layer;
+        the paper starts from a zero-shot output layer, we from the linear SVM.
     alpha : float in [0, 1]
-        0 gives the start, 1 the end, both to the last bit.
+        0 gives the start, 1 the end, both bit for bit.
 
     Returns
     -------
     dict of str to Tensor
-        Floating-point tensors interpolated; integers, and names that `start` lacks, from the end.
-        Running statistics of BatchNorm are not those of the new weights: see
+        Floating-point tensors are interpolated; integers, and names missing in `start`, are those of
+        the end. Running statistics of BatchNorm do not fit the new weights: see
         `headstart.finetune.batchnorm.reestimate`.
 
     Raises
@@ -175,7 +175,7 @@ def interpolate(
 
 
 def _wide(value: Tensor) -> Tensor:
-    """In float32 where `value` has sixteen bits."""
+    """Convert 16-bit values to float32."""
     return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 

@@ -1,7 +1,7 @@
-"""What a training step is given: images or kept activations, normalised, with soft targets.
+"""Batches for training: normalised images or stored activations, with soft targets.
 
-Every batch is a function of (seed, epoch, step): nothing is drawn from a generator that lives on,
-so a resumed run sees the very batches that an uninterrupted one does.
+Every batch is a function of (seed, epoch, step), without generator state, so a resumed run sees the
+same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,71 +22,68 @@ from headstart.finetune.activations import FrozenRunner
 from headstart.finetune.processes import ALONE, Processes
 from headstart.progress import Progress
 
-# Images augmented at once when views are kept, and images validated at once.
+# Batch sizes of augmenting for stored views, and of validation.
 _CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Inputs of the trained part (B, ...), targets (B, K), and AugMix's further views."""
+    """Inputs of the trained part (B, ...), targets (B, K), and the additional views of AugMix."""
 
     inputs: Tensor
     targets: Tensor
     views: tuple[Tensor, ...] = ()
 
     def part(self, start: int, end: int) -> Batch:
-        """Some of its images."""
+        """A part of the batch."""
         views = tuple(view[start:end] for view in self.views)
         return Batch(self.inputs[start:end], self.targets[start:end], views)
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """The batch on another device."""
         views = tuple(view.to(device) for view in self.views)
         return Batch(self.inputs.to(device), self.targets.to(device), views)
 
 
 class Batches(Protocol):
-    """Where batches come from."""
+    """A source of batches."""
 
     def train_batch(
         self, indices: Tensor, epoch: int, step: int, rows: Tensor | None = None
     ) -> Batch:
-        """The training images `indices` for one step of one epoch (from 1, and from 0).
+        """The training images `indices` for one step (from 0) of one epoch (from 1).
 
-        With `rows`, only these of the batch, which are as they are in the whole one.
+        With `rows`, only these rows, equal to those of the whole batch.
         """
         ...
 
     def val_batches(self, processes: Processes = ALONE) -> Iterator[Batch]:
-        """All validation images, as they are at test.
-
-        With several processes, those that fall to this one.
-        """
+        """All validation images without augmentation; with several processes, this one's share."""
         ...
 
 
 def derive_seed(seed: int, *parts: object) -> int:
-    """A seed for one purpose: of ``derive_seed(0, "order", 3)`` nothing follows for 4."""
+    """A seed for one purpose, independent of seeds with other arguments."""
     text = ":".join(map(str, (seed, *parts)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1
 
 
 def epoch_order(n_images: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]:
-    """The batches of an epoch as indices: shuffled, and equally large give or take one."""
+    """The batches of an epoch as indices: shuffled, with sizes that differ by at most one."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
     order = torch.randperm(n_images, generator=generator)
     return list(torch.tensor_split(order, -(-n_images // batch_size)))
 
 
 def micro_batches(n: int, size: int) -> list[tuple[int, int]]:
-    """``0 .. n`` in parts of at most `size`, equally large give or take one."""
+    """``0 .. n`` in parts of at most `size`, whose sizes differ by at most one."""
     k = -(-n // size)
     return [(i * n // k, (i + 1) * n // k) for i in range(k)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Decoded images with their labels.
+    """Decoded images with labels.
 
     Attributes
     ----------
@@ -103,7 +100,7 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class PixelBatches:
-    """Batches of images, augmented anew each time."""
+    """Batches of freshly augmented images."""
 
     train: Images
     val: Images
@@ -134,7 +131,7 @@ class PixelBatches:
         yield from self.plain_batches(self.val, processes)
 
     def plain_batches(self, images: Images, processes: Processes = ALONE) -> Iterator[Batch]:
-        """Any images as they are at test, in order; see `Batches.val_batches`."""
+        """Images without augmentation, in order; see `Batches.val_batches`."""
         size = self.preprocessing.size_px
         for some in chunks(len(images), _CHUNK, processes):
             crops = centre(images.pixels[some], size).float().div(255)
@@ -143,9 +140,9 @@ class PixelBatches:
 
 
 def chunks(n: int, size: int, processes: Processes = ALONE) -> Iterator[slice]:
-    """``0 .. n`` in pieces of `size`; several processes take them in turn.
+    """``0 .. n`` in chunks of `size`, alternating between processes.
 
-    A last one of a single image, which has no statistics, is joined to the one before it.
+    A last chunk of one image, which has no batch statistics, is joined to the one before it.
     """
     starts = list(range(0, n, size))
     if len(starts) > 1 and n - starts[-1] == 1:
@@ -162,7 +159,7 @@ def centre(pixels: Tensor, size_px: int) -> Tensor:
 
 
 def normalised(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Images in [0, 1] as the network wants them, channels last in memory."""
+    """Normalise images in [0, 1], in channels-last memory."""
     mean = torch.tensor(preprocessing.mean, device=images.device).view(1, 3, 1, 1)
     std = torch.tensor(preprocessing.std, device=images.device).view(1, 3, 1, 1)
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
@@ -170,7 +167,7 @@ def normalised(images: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationBatches:
-    """Batches of kept activations: one view of each image an epoch, in turn.
+    """Batches of stored activations: one view of each image per epoch, in turn.
 
     Attributes
     ----------
@@ -205,14 +202,14 @@ def keep_activations(
     progress: Progress,
     processes: Processes = ALONE,
 ) -> ActivationBatches:
-    """Pass `n_views` views of each training image, and each validation image, through the runner.
+    """Run `n_views` views of each training image, and each validation image, through the runner.
 
-    Augmented pixels are rounded to whole grey levels on the way. With several processes each passes
-    its part of the chunks, and all are told the rest.
+    Augmented pixels are rounded to whole grey levels. With several processes each runs its share of
+    the chunks, and all gather the rest.
     """
     n, n_val = len(images.train), len(images.val)
     total, size = n_views * n + n_val, images.preprocessing.size_px
-    # What one image gives, and what of it is this process's; zeros stand where the others' will.
+    # One output row, and this process's chunks; rows of other processes are zero until gathered.
     like = runner(centre(images.train.pixels[:1], size))[0]
     make = torch.zeros if processes.is_several else torch.empty
     values = make((n_views, n, *like.shape), dtype=like.dtype)
@@ -241,7 +238,7 @@ def keep_activations(
 
 
 def _chunks(n: int, seed: int, view: int) -> Iterator[Tensor]:
-    """Shuffled, so that a policy that mixes images does not mix neighbours of one class."""
+    """Shuffled chunks, so that mixing policies do not only mix neighbours of one class."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "views", view))
     order = torch.randperm(n, generator=generator)
     yield from (order[start : start + _CHUNK] for start in range(0, n, _CHUNK))

@@ -1,13 +1,12 @@
-"""BatchNorm policies: whose mean and variance normalise in training, and whose at test.
+"""BatchNorm policies: which mean and variance normalise in training and at test time.
 
-A BatchNorm layer (Ioffe and Szegedy 2015) carries four vectors: weight and bias, which gradients
-train, and a running mean and variance, which no gradient touches. The usual code lets all four of
-a pretrained network change at once, from batches of a few images; a policy says what may change.
+A BatchNorm layer (Ioffe and Szegedy 2015) has four vectors: weight and bias, which are trained by
+gradients, and a running mean and variance, which are not. Usual code updates all four of a pretrained
+network from batches of a few images; a policy restricts what changes.
 The table of policies is in `headstart.finetune.bn_policies`.
 
-A layer is *trainable* when it has a parameter that requires a gradient and lies in no frozen
-module. Layers that are not trainable keep the source's statistics under every policy: frozen means
-frozen, buffers too.
+A layer is *trainable* if it has a parameter that requires a gradient and is not in a frozen module.
+Other layers keep the pretrained statistics under every policy, since freezing includes buffers.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ __all__ = [
 
 
 def has_batchnorm(module: nn.Module) -> bool:
-    """Whether `module` has a BatchNorm layer with running statistics for a policy to choose.
+    """Whether `module` has a BatchNorm layer with running statistics.
 
-    Counts `torch.nn.BatchNorm1d`, ``2d``, ``3d``, `SyncBatchNorm` and what derives from them, such
-    as timm's ``BatchNormAct2d``. A layer that keeps no statistics leaves nothing to choose.
+    These are `torch.nn.BatchNorm1d`, ``2d``, ``3d``, `SyncBatchNorm` and subclasses such as timm's
+    ``BatchNormAct2d``.
     """
     return any(True for _ in _layers(module))
 
 
 def without_batchnorm(module: nn.Module) -> str | None:
-    """One line for a network that no policy can change; None where there is BatchNorm.
+    """A message for networks without BatchNorm; None if there is BatchNorm.
 
     Returns
     -------
@@ -69,25 +68,25 @@ def prepare(
     frozen: Iterable[nn.Module] = (),
     head: nn.Module | None = None,
 ) -> None:
-    """Make `module` train under a policy.
+    """Prepare `module` for training under a policy.
 
-    To be called after every ``module.train()``, which undoes it, and before the optimizer is made,
-    because ``frozen-affine`` and ``affine-only`` take parameters out of training. Calling it again
-    changes nothing. ``module.eval()`` needs no counterpart: the running statistics hold what the
-    policy uses at test.
+    Call it after every ``module.train()``, which undoes it, and before creating the optimizer, because
+    ``frozen-affine`` and ``affine-only`` exclude parameters from training. It is idempotent.
+    ``module.eval()`` needs no counterpart: the running statistics are those that the policy uses at
+    test time.
 
     Parameters
     ----------
     module : nn.Module
-        What is frozen in it by the regime has ``requires_grad`` off already.
+        Parameters that the regime freezes already have ``requires_grad=False``.
     policy : str
         One of `POLICIES`.
     frozen : iterable of nn.Module, optional
-        Parts of `module` that must not change at all; needed where one has a BatchNorm layer
-        without weight and bias, which ``requires_grad`` cannot mark.
+        Parts of `module` that must not change; needed for BatchNorm layers without weight and
+        bias, which ``requires_grad`` cannot mark.
     head : nn.Module, optional
-        The new output layer inside `module`: ``affine-only`` trains it as well, since it starts
-        from nothing (Frankle et al. 2021 train from random features and do without).
+        The new output layer in `module`, which ``affine-only`` also trains (unlike Frankle et al.
+        2021, who train from random features).
 
     Raises
     ------
@@ -97,7 +96,7 @@ def prepare(
     rule = policy_of(policy)
     trainable = _trainable(module, frozen)
     for layer in _layers(module):
-        # Not `layer.train()`: fused layers hold dropout and activations, which are none of ours.
+        # Not `layer.train()`: fused layers contain dropout and activations, which must not change.
         layer.training = rule.uses_batches and layer in trainable
         if rule.affine == "frozen":
             layer.requires_grad_(False)
@@ -108,19 +107,19 @@ def prepare(
 def check_batch(
     module: nn.Module, policy: str, n_images: int, *, frozen: Iterable[nn.Module] = ()
 ) -> None:
-    """Refuse a batch of one image where its statistics would be the batch's.
+    """Refuse a batch of one image if the policy uses batch statistics.
 
     Parameters
     ----------
     module, policy, frozen
-        As in `prepare`, and prepared.
+        As in `prepare`, which must have been called.
     n_images : int
-        In the batch; also to be asked of the last, smaller batch of an epoch.
+        Size of the batch; check the last, smaller batch of an epoch too.
 
     Raises
     ------
     InputError
-        If there are fewer than two images and the policy trains with batch statistics.
+        There are fewer than two images and the policy uses batch statistics.
     """
     if n_images < 2 and policy_of(policy).uses_batches and _trainable(module, frozen):
         raise InputError(
@@ -132,14 +131,14 @@ def check_batch(
 def adapt(
     module: nn.Module, policy: str, batches: Iterable[Tensor], *, frozen: Iterable[nn.Module] = ()
 ) -> bool:
-    """Take statistics before training, where the policy says so (``adabn``).
+    """Estimate statistics before training, if the policy says so (``adabn``).
 
     Parameters and errors as in `reestimate`.
 
     Returns
     -------
     bool
-        Whether statistics were taken; if not, `batches` was not touched.
+        Whether statistics were estimated; if not, `batches` was not used.
     """
     wanted = policy_of(policy).estimated == "before"
     return wanted and reestimate(module, batches, frozen=frozen)
@@ -148,18 +147,17 @@ def adapt(
 def finish(
     module: nn.Module, policy: str, batches: Iterable[Tensor], *, frozen: Iterable[nn.Module] = ()
 ) -> bool:
-    """Take statistics after training, where the policy says so (``reestimate``).
+    """Estimate statistics after training, if the policy says so (``reestimate``).
 
-    After weights were averaged (`headstart.finetune.averaging`) ask for `reestimate` itself where the
-    policy has changed statistics: those of two networks do not average to those of their mean
-    (Izmailov et al. 2018).
+    After averaging weights (`headstart.finetune.averaging`), call `reestimate` directly if the policy
+    changes statistics: those of averaged weights are not the average (Izmailov et al. 2018).
 
     Parameters and errors as in `reestimate`.
 
     Returns
     -------
     bool
-        Whether statistics were taken; if not, `batches` was not touched.
+        Whether statistics were estimated; if not, `batches` was not used.
     """
     wanted = policy_of(policy).estimated == "after"
     return wanted and reestimate(module, batches, frozen=frozen)
@@ -173,37 +171,36 @@ def reestimate(
     frozen: Iterable[nn.Module] = (),
     processes: Processes = ALONE,
 ) -> bool:
-    """Replace the running statistics of trainable BatchNorm layers by those of given images.
+    """Replace the running statistics of trainable BatchNorm layers with those of given images.
 
-    One pass. Trainable layers normalise with each batch's own statistics meanwhile, as in
-    training, so that a layer sees inputs that were normalised for these images; everything else
-    works as at test (no dropout). Mean and variance are those of all values of all batches, with
-    no momentum: for a layer with no trainable BatchNorm before it they do not depend on how the
-    images were cut into batches. This is AdaBN (Li et al. 2016) with source weights, and "precise"
-    BatchNorm (Wu and Johnson 2021, section 3) with trained ones; the latter averages the variances
-    of batches, here they are pooled.
+    In this one pass, trainable layers normalise with batch statistics, as in training, so that later
+    layers see inputs normalised for these images; everything else is in eval mode. Mean and variance
+    are those over all values of all batches, without momentum: for a layer with no trainable BatchNorm
+    before it, they do not depend on the division into batches. This is AdaBN (Li et al. 2016) with source weights, and "precise"
+    BatchNorm (Wu and Johnson 2021, section 3) with trained ones; the latter averages the
+    variances of batches, here they are pooled.
 
     Parameters
     ----------
     module : nn.Module
-        Called as ``module(batch)``. Modes and weights are afterwards as before.
+        Called as ``module(batch)``. Modes and weights are unchanged afterwards.
     batches : iterable of Tensor of shape (B, ...), float32
-        Inputs of `module` on its device, without augmentation; a last batch of one is joined to
-        the one before it.
+        Inputs of `module` on its device, not augmented; a last batch of one is joined to the one
+        before it.
     frozen : iterable of nn.Module, optional
         As in `prepare`.
     processes : Processes
-        With several, each is given batches of its own, or none, and the statistics are those of all.
+        With several, each has its own batches, possibly none, and the statistics are over all.
 
     Returns
     -------
     bool
-        False, with nothing run, where no BatchNorm layer is trainable.
+        False, without running anything, if no BatchNorm layer is trainable.
 
     Raises
     ------
     InputError
-        If there are fewer than two images.
+        There are fewer than two images.
     """
     layers = _trainable(module, frozen)
     if not layers:
@@ -217,7 +214,7 @@ def reestimate(
         for batch in _without_single(batches):
             module(batch)
             n_images += len(batch)
-    # Each of those that have any has two at least.
+    # Every process that has images has at least two.
     if not processes.any(n_images >= 2):
         raise InputError(f"BatchNorm statistics need two or more training images, got {n_images}")
     for layer, found in moments.items():
@@ -227,14 +224,14 @@ def reestimate(
 
 
 class _Moments:
-    """Batches, count, sum and sum of squares a channel; in float64, on the CPU: not all devices have it."""
+    """Count, sum and sum of squares per channel, in float64 on the CPU, as not all devices have it."""
 
     def __init__(self, n_channels: int) -> None:
         self.n_channels = n_channels
         self.sums = torch.zeros(2 + 2 * n_channels, dtype=torch.float64)
 
     def add(self, values: Tensor) -> None:
-        """Take in ``(B, C, ...)``."""
+        """Add values ``(B, C, ...)``."""
         axes = [axis for axis in range(values.ndim) if axis != 1]
         variance, mean = torch.var_mean(values.float(), dim=axes, correction=0)
         variance, mean = variance.double().cpu(), mean.double().cpu()
@@ -243,10 +240,10 @@ class _Moments:
         self.sums += torch.cat([counts, n * mean, n * (variance + mean.square())])
 
     def write_to(self, layer: _BatchNorm) -> None:
-        """Set the running statistics; the variance is the unbiased one, as torch keeps it."""
+        """Set the running statistics, with the unbiased variance, as in torch."""
         n_batches, n = (int(count) for count in self.sums[:2])
         if not n_batches or layer.running_mean is None or layer.running_var is None:
-            return  # a layer that this network's forward does not use keeps what it has
+            return  # a layer that the forward pass does not use is unchanged
         mean, squares = (self.sums[2:] / n).view(2, self.n_channels)
         variance = (squares - mean.square()).clamp_(min=0)
         layer.running_mean.copy_(mean)
@@ -266,7 +263,7 @@ def _layers(module: nn.Module) -> Iterator[_BatchNorm]:
 
 
 def _trainable(module: nn.Module, frozen: Iterable[nn.Module]) -> dict[_BatchNorm, None]:
-    """The layers that may change, in order (a dict as an ordered set)."""
+    """The trainable layers in order (a dict as an ordered set)."""
     shut = {inner for part in frozen for inner in part.modules()}
     found: dict[_BatchNorm, None] = {}
     for layer in _layers(module):
@@ -277,7 +274,7 @@ def _trainable(module: nn.Module, frozen: Iterable[nn.Module]) -> dict[_BatchNor
 
 
 def _leave_only(module: nn.Module, layers: Iterable[_BatchNorm], head: nn.Module | None) -> None:
-    """Switch off all gradients but those of `layers` and of `head`."""
+    """Switch off all gradients except those of `layers` and of `head`."""
     kept = {p for layer in layers for p in layer.parameters(recurse=False)}
     if not kept:
         raise InputError(
@@ -292,7 +289,7 @@ def _leave_only(module: nn.Module, layers: Iterable[_BatchNorm], head: nn.Module
 
 @contextlib.contextmanager
 def _as_at_test(module: nn.Module, *, except_for: Iterable[_BatchNorm]) -> Iterator[None]:
-    """Within the context `module` is in eval mode; given layers use each batch, and note nothing."""
+    """Eval mode within the context, but given layers use batch statistics without recording them."""
     modes = [(part, part.training) for part in module.modules()]
     layers = list(except_for)
     try:
@@ -308,7 +305,7 @@ def _as_at_test(module: nn.Module, *, except_for: Iterable[_BatchNorm]) -> Itera
 
 
 def _without_single(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The batches; one of a single image goes with the one before it, or after it."""
+    """The batches, joining a batch of a single image to a neighbour."""
     held: Tensor | None = None
     for batch in batches:
         if held is not None and (len(held) < 2 or len(batch) < 2):

@@ -1,4 +1,4 @@
-"""The table of BatchNorm policies. It needs no torch, so that settings and help texts are quick."""
+"""The table of BatchNorm policies; it does not import torch, so that help texts are fast."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from headstart.errors import InputError, did_you_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """Which statistics the trainable BatchNorm layers use, and what of them is trained.
+    """Which statistics the trainable BatchNorm layers use, and which parameters are trained.
 
     Attributes
     ----------
     in_training, at_test : str
-        Whose statistics, in words.
+        Description of the statistics.
     affine : {"trained", "frozen", "alone"}
-        Weight and bias: trained as the rest, never trained, or the only thing trained.
+        Weight and bias are trained like other parameters, not trained, or the only parameters
+        trained.
     uses_batches : bool
         Whether training normalises with the statistics of the batch.
     estimated : {"never", "before", "after"}
-        When population statistics are taken over the training set, relative to training.
+        When statistics over the training set are estimated, relative to training.
     """
 
     in_training: str
@@ -34,7 +35,7 @@ class Policy:
 
     @property
     def line(self) -> str:
-        """The policy in a line."""
+        """A one-line description."""
         trained = "only weight and bias" if self.affine == "alone" else "weight and bias"
         verb = "frozen" if self.affine == "frozen" else "trained"
         return f"training: {self.in_training}; test: {self.at_test}; {trained} {verb}"
@@ -50,12 +51,12 @@ _TABLE: Mapping[str, Policy] = MappingProxyType(
         ),
         "reestimate": Policy(
             in_training="each batch's own statistics",
-            at_test="taken anew over all training images once training ends",
+            at_test="estimated over all training images after training",
             uses_batches=True,
             estimated="after",
         ),
         "adabn": Policy(
-            in_training="taken over all training images before training begins",
+            in_training="estimated over all training images before training",
             at_test="the same",
             estimated="before",
         ),
@@ -73,17 +74,17 @@ _TABLE: Mapping[str, Policy] = MappingProxyType(
     }
 )
 
-# Each policy in a line, as help texts and tables show it.
+# One line per policy, for help texts and tables.
 POLICIES: Mapping[str, str] = MappingProxyType({name: p.line for name, p in _TABLE.items()})
 
 
 def policy_of(name: str) -> Policy:
-    """The policy of this name.
+    """The policy with this name.
 
     Raises
     ------
     InputError
-        If there is none.
+        There is none.
     """
     if name not in _TABLE:
         near = did_you_mean(name, _TABLE)

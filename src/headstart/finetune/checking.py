@@ -1,4 +1,4 @@
-"""What is checked before training begins, and nothing long has been done."""
+"""Checks before training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_data(
     classes: Sequence[str],
     settings: TrainSettings,
 ) -> None:
-    """Every class has training images, and every label is a class."""
+    """Check that every class has training images, and every label is a class."""
     counts = Counter(r.label for r in train)
     for record in [*train, *val]:
         if record.label not in classes:
@@ -46,14 +46,14 @@ def check_data(
 
 
 def divide_norms(prepared: Prepared, settings: TrainSettings) -> Division:
-    """The regime's division, less what the policy of batch normalisation does not train."""
+    """The regime's division without parameters that the BatchNorm policy does not train."""
     division = divide(prepared, settings)
     prepare_norms(prepared, division, settings)
     return without_untrained(prepared.network, division)
 
 
 def prepare_norms(prepared: Prepared, division: Division, settings: TrainSettings) -> None:
-    """Modes and gradients as in training."""
+    """Set modes and gradients as in training."""
     network = prepared.network
     set_modes(network, division)
     frozen = [network.get_submodule(path) for path in division.frozen_modules]
@@ -67,7 +67,7 @@ def check_batches(
     n_images: int,
     processes: Processes = ALONE,
 ) -> None:
-    """No process without images, and no batch statistics of a single one."""
+    """Check that every process has images, and at least two for batch statistics."""
     sizes = [len(b) for b in epoch_order(n_images, settings.batch_size, 0, 1)]
     parts = [ends for n in sizes for ends in micro_batches(n, settings.micro_batch or n)]
     smallest = min(end - start for start, end in parts)

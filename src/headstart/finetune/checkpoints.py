@@ -1,9 +1,9 @@
-"""A training run on the disk: one file, replaced in one rename, that holds all that goes on.
+"""Checkpoints: one file, replaced atomically, with the whole state of a training run.
 
-``checkpoint.safetensors`` holds the tensors that training may change (weights, running statistics,
-the optimizer's moments, the average, the best epoch's weights) and, as JSON in the header of the
-file, where the run stands and what it is a run of. Frozen weights are not in it: they are the
-backbone's, which the file names by digest.
+``checkpoint.safetensors`` contains the tensors that training may change (weights, running statistics,
+the optimizer's moments, the average, the best epoch's weights) and, as JSON in its header, the
+position and the identity of the run. Frozen weights are not included: they are those of the backbone,
+which is identified by digest.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _HEADER = "headstart"
 
 @dataclass(kw_only=True)
 class Position:
-    """Where a run stands.
+    """The position of a run.
 
     Attributes
     ----------
     epoch : int
-        The epoch in hand, from 1; ``epochs + 1`` when all are done.
+        The current epoch, from 1; ``epochs + 1`` when all are done.
     step : int
-        Steps done of it.
+        Finished steps of this epoch.
     n_seen, loss_sum, n_right
-        Of these steps.
+        Totals over these steps.
     seconds : float
-        Spent on these steps.
+        Time of these steps.
     best_epoch, best_value
-        By the watched figure; 0 where there is none yet.
+        By the watched figure; 0 if there is none yet.
     is_done : bool
     history : list of Epoch
     """
@@ -75,12 +75,12 @@ class Position:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """All that a run goes on from.
+    """The state from which a run resumes.
 
     Attributes
     ----------
     identity : dict of str to str
-        What it is a run of; see `identify`.
+        Identity of the run; see `identify`.
     position : Position
     tensors : dict of str to Tensor
     numbers : dict
@@ -103,7 +103,7 @@ def identify(
     val: Sequence[Record],
     head: Sequence[Tensor],
 ) -> dict[str, Any]:
-    """What decides a run's result; two runs with the same identity end equal."""
+    """Everything that decides a run's result; runs with the same identity have equal results."""
     return {
         "architecture": arch,
         "weights": weights,
@@ -120,7 +120,7 @@ def _digest(lines: Sequence[str]) -> str:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write the file, in one rename.
+    """Write the file atomically.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "position": checkpoint.position.to_dict(),
         "numbers": checkpoint.numbers,
     }
-    # Contiguous and apart in memory, as the format wants them.
+    # The format requires contiguous tensors without shared memory.
     tensors = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in checkpoint.tensors.items()
@@ -146,12 +146,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
-    """The checkpoint in a folder; None where there is none.
+    """The checkpoint in a folder, or None.
 
     Raises
     ------
     RunError
-        It is damaged, or belongs to a run of something else; the message says of what.
+        It is damaged, or belongs to another run; the message gives the differences.
     """
     path = folder / NAME
     try:
@@ -168,7 +168,7 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
     if differing:
         raise RunError(
             f"{one_line(str(path))} is of another run: {_differences(found, identity, differing)}. "
-            "Give another folder, or delete that file to begin anew"
+            "Give another folder, or delete that file to start again"
         )
     return Checkpoint(
         identity=found,
@@ -181,12 +181,12 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
 def find_checkpoint(
     folder: Path | None, identity: Mapping[str, Any], processes: Processes
 ) -> Checkpoint | None:
-    """The checkpoint that all processes go on from, once they agree on what they train.
+    """The checkpoint from which all processes resume, after checking that they train the same.
 
     Raises
     ------
     RunError
-        As `load_checkpoint`; or another process trains something else, or sees another checkpoint.
+        As `load_checkpoint`; or processes train different things, or see different checkpoints.
     """
 
     def find() -> Checkpoint | None:
@@ -215,7 +215,7 @@ def find_checkpoint(
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header and the tensors; FileNotFoundError where there is no file."""
+    """The header and the tensors; FileNotFoundError if there is no file."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
@@ -231,21 +231,21 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if schema != SCHEMA:
         raise RunError(
             f"{one_line(str(path))} has format {one_line(str(schema), limit=20)} and this Headstart "
-            f"reads {SCHEMA}: update Headstart, or delete that file to begin anew"
+            f"reads {SCHEMA}: update Headstart, or delete that file to start again"
         )
     return header, tensors
 
 
 def _damaged(path: Path) -> RunError:
     return RunError(
-        f"{one_line(str(path))} is damaged or no checkpoint of Headstart: delete it to begin anew"
+        f"{one_line(str(path))} is damaged or not a checkpoint of Headstart: delete it to start again"
     )
 
 
 def _differences(
     found: Mapping[str, Any], wanted: Mapping[str, Any], differing: Sequence[str]
 ) -> str:
-    """The differences in words: settings one by one, long digests by their name alone."""
+    """Describe the differences: settings one by one, long digests only by name."""
     parts = []
     for what in differing:
         if what == "settings":

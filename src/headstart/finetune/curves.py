@@ -1,4 +1,4 @@
-"""Learning curves as arrays, smoothed, with the noise of each."""
+"""Learning curves as arrays, smoothed, with estimates of their noise."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Curve:
     Attributes
     ----------
     raw, smooth : ndarray of shape (n_epochs,), float64
-        As measured; and through `smoothed`.
+        As measured, and after `smoothed`.
     noise : float
-        Jitter from epoch to epoch, see `noise`.
+        Jitter between epochs; see `noise`.
     end : float
         Mean of the last two smoothed values.
     """
@@ -37,7 +37,7 @@ class Curve:
 
 
 class Curves:
-    """The four curves of a training without figures that are not numbers.
+    """The four curves of a training, without NaN.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Curves:
     has_val : bool
         Whether every epoch has validation figures.
     fall : float
-        How far the smoothed training loss fell: the unit in which losses are judged.
+        Total fall of the smoothed training loss, the unit for changes of losses.
     """
 
     def __init__(self, history: Sequence[Epoch]) -> None:
@@ -54,38 +54,38 @@ class Curves:
         self.train_loss = Curve([e.train_loss for e in history])
         self.train_accuracy = Curve([e.train_accuracy for e in history])
         self.has_val = all(math.isfinite(e.val_loss) for e in history)
-        # Validation figures that are missing are never read; zeros keep the arithmetic quiet.
+        # Missing validation figures are not used; zeros avoid NaN warnings.
         self.val_loss = Curve([e.val_loss if self.has_val else 0.0 for e in history])
         self.val_accuracy = Curve([e.val_accuracy if self.has_val else 0.0 for e in history])
         self.fall = float(self.train_loss[0] - self.train_loss.smooth.min())
 
     @property
     def tail(self) -> int:
-        """Where the last third begins."""
+        """Index at which the last third begins."""
         return len(self.epochs) - 1 - max(1, len(self.epochs) // 3)
 
     @property
     def late_fall(self) -> float:
-        """How far the training loss fell in the last third."""
+        """Fall of the training loss in the last third."""
         return self.train_loss[self.tail] - self.train_loss[-1]
 
     @property
     def late_share(self) -> float:
-        """How much of the training loss's fall was made in the last third."""
+        """Share of the training loss's fall in the last third."""
         return self.late_fall / self.fall if self.fall > 0 else 0.0
 
 
 def smoothed(values: Floats) -> Floats:
-    """A running median of three against single spikes, then a running mean of three.
+    """A running median of three, against single spikes, then a running mean of three.
 
-    The ends use what there is of their window.
+    At the ends the window is truncated.
     """
     flat = np.array([np.median(values[max(0, i - 1) : i + 2]) for i in range(len(values))])
     return np.array([flat[max(0, i - 1) : i + 2].mean() for i in range(len(flat))])
 
 
 def noise(values: Floats) -> float:
-    """Standard deviation of the jitter from epoch to epoch, untouched by trends.
+    """Standard deviation of the jitter between epochs, independent of trends.
 
     From the median size of the second differences, whose variance is six times that of the jitter;
     0 for fewer than three values.
@@ -96,5 +96,5 @@ def noise(values: Floats) -> float:
 
 
 def binomial_error(accuracy: float, n: int | None) -> float:
-    """Standard error of an accuracy on `n` images; 0 where `n` is not told."""
+    """Standard error of an accuracy on `n` images; 0 if `n` is None."""
     return math.sqrt(max(accuracy * (1 - accuracy), 0.0) / n) if n else 0.0

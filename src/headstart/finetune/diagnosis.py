@@ -1,9 +1,8 @@
-"""What learning curves say, in words.
+"""Diagnosis of learning curves, in words.
 
-Losses are compared only with themselves, how far they fell or rose: augmentation, mixing, smoothed
-labels and dropout shift the training loss against the validation loss by amounts that say nothing
-of fit. Levels are judged by accuracies. Every threshold stands by its name below and, with its
-reason, in docs/learning-curves.md.
+Losses are only compared with themselves: augmentation, mixing, smoothed labels and dropout shift the
+training loss relative to the validation loss by amounts that say nothing about fit. Levels are compared
+by accuracy. docs/learning-curves.md gives the reason for every threshold.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ import numpy as np
 from headstart.finetune.curves import Curves, binomial_error
 from headstart.finetune.history import Epoch
 
-# Fewer epochs have no shape to speak of.
+# Fewer epochs have no shape.
 MIN_EPOCHS = 4
-# A rise of the validation loss counts from this share of the training loss's whole fall.
+# Minimum rise of the validation loss, as a share of the training loss's total fall.
 RISE_SHARE = 0.05
-# A straight line makes a third of its fall in its last third; three time constants make 0.09.
+# A straight line falls by a third in its last third; an exponential over three time constants by 0.09.
 SLOW_SHARE = 0.20
 UNFINISHED_SHARE = 0.10
 # Chance-corrected accuracy below which the network does not fit its own images.
 POOR_FIT = 0.8
 # Training accuracy minus validation accuracy.
 WIDE_GAP = 0.15
-# Training accuracy: typical jump between epochs, and a lasting loss, that a good rate never makes.
+# Training accuracy: a typical jump between epochs, and a lasting loss, that do not occur with a good rate.
 WILD_ACCURACY = 0.03
 LOST_ACCURACY = 0.10
-# Ups of the training loss as a share of all its ups and downs; 0.5 is no progress at all.
+# Increases of the training loss as a share of all its changes; 0.5 is no progress.
 WILD_SHARE = 0.25
-# A first epoch this many times above the loss of guessing has jumped before it learnt.
+# A first epoch with this multiple of the loss of guessing has diverged before learning.
 JUMP = 3.0
 # Label noise: validation accuracy lost after its peak while training accuracy gained as much.
 FORGOTTEN = 0.03
@@ -42,7 +41,7 @@ MEMORISED = 0.10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that the curves show.
+    """A finding about the curves.
 
     Attributes
     ----------
@@ -50,11 +49,11 @@ class Finding:
         ``rate-too-high``, ``over-fits``, ``label-noise``, ``under-fits``, ``rate-too-low``,
         ``unfinished``, ``gap``, ``too-short`` or ``fine``.
     sentence : str
-        What is seen, with epochs and figures.
+        The observation, with epochs and figures.
     suggestion : str
         What to try.
     epoch : int or None
-        Where it begins, for a mark on the plot.
+        First epoch, for a mark in the plot.
     """
 
     code: str
@@ -65,14 +64,14 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Task:
-    """What else is known of the training."""
+    """Further facts about the training."""
 
     n_classes: int | None
     n_train: int | None
     n_val: int | None
 
     def above_chance(self, accuracy: float) -> float:
-        """0 for guessing, 1 for all right; the accuracy itself where classes are not told."""
+        """Accuracy scaled to 0 for guessing and 1 for perfect; unscaled if `n_classes` is None."""
         chance = 1 / self.n_classes if self.n_classes and self.n_classes > 1 else 0.0
         return (accuracy - chance) / (1 - chance)
 
@@ -84,27 +83,27 @@ def diagnose(
     n_train: int | None = None,
     n_val: int | None = None,
 ) -> tuple[Finding, ...]:
-    """What the learning curves of one training show.
+    """Diagnose the learning curves of one training.
 
     Parameters
     ----------
     history : sequence of Epoch, length n_epochs
-        In order; validation figures may be NaN, and what needs them is then not judged.
+        In order; validation figures may be NaN, and findings that need them are then skipped.
     n_classes : int, optional
-        Judges a poor fit against guessing, and a first epoch against the loss of guessing.
+        For comparing accuracy and the first loss with guessing.
     n_train, n_val : int, optional
-        Images; with few of them, accuracies must move further to count.
+        Number of images; with few, accuracies must change more to count.
 
     Returns
     -------
     tuple of Finding
-        At least one, the gravest first; ``fine`` alone where nothing is wrong. A rate that is too
-        high stands alone, since it spoils the other signs.
+        At least one, the most serious first; only ``fine`` if nothing is wrong. A too high rate is
+        reported alone, since it masks other findings.
 
     Notes
     -----
-    Adding a constant to the training losses or to the validation losses, or multiplying both by a
-    positive one, changes no code (where `n_classes` is not given).
+    The codes are invariant to adding constants to the training or validation losses and to
+    multiplying both by a positive constant (if `n_classes` is None).
     """
     blown = _not_finite(history)
     if blown is not None:
@@ -133,7 +132,7 @@ def _percent(accuracy: float) -> str:
 
 def _not_finite(history: Sequence[Epoch]) -> Finding | None:
     for e in history:
-        # Without validation images both figures are NaN; a loss that blew up has an accuracy.
+        # Without validation images both figures are NaN; after divergence the accuracy is a number.
         has_val = math.isfinite(e.val_accuracy)
         if math.isfinite(e.train_loss) and (math.isfinite(e.val_loss) or not has_val):
             continue
@@ -169,7 +168,7 @@ def _rate_too_high(c: Curves, task: _Task) -> Finding | None:
 
 
 def _lost(c: Curves, task: _Task) -> tuple[str, int] | None:
-    """Training images got right and then lost again."""
+    """Training accuracy gained and then lost again."""
     best, end = int(c.train_accuracy.smooth.argmax()), c.train_accuracy.end
     bar = max(LOST_ACCURACY, 3 * binomial_error(end, task.n_train))
     if c.train_accuracy[best] - end < bar:
@@ -202,9 +201,9 @@ def _jumped(c: Curves, task: _Task) -> tuple[str, int] | None:
 
 
 def _rise(c: Curves) -> tuple[int, float]:
-    """Where the validation loss was least, and how far it rose since; 0 where within the noise."""
+    """The epoch of the lowest validation loss, and the rise since; 0 if within the noise."""
     near = max(int(c.val_loss.smooth.argmin()) - 1, 0)
-    # Smoothing moves the turn of a lopsided curve by an epoch; the raw minimum beside it is meant.
+    # Smoothing shifts the minimum of an asymmetric curve by an epoch; use the raw minimum nearby.
     low = near + int(c.val_loss.raw[near : near + 3].argmin())
     if not c.has_val or len(c.epochs) - 1 - low < 2:
         return low, 0.0
@@ -235,7 +234,7 @@ def _over_fits(c: Curves, task: _Task) -> Finding | None:
 
 
 def _label_noise(c: Curves, task: _Task) -> Finding | None:
-    """First what generalises is learnt, then wrong labels by heart (Arpit 2017, Liu 2020)."""
+    """General patterns are learnt first, then wrong labels are memorised (Arpit 2017, Liu 2020)."""
     if not _rise(c)[1]:
         return None
     peak = int(c.val_accuracy.smooth.argmax())
@@ -259,7 +258,7 @@ def _label_noise(c: Curves, task: _Task) -> Finding | None:
 def _under_fits(c: Curves, task: _Task) -> Finding | None:
     train = c.train_accuracy.end
     val = c.val_accuracy.end if c.has_val else train
-    # Augmented training images may be harder than the validation images: the better one counts.
+    # Augmented training images may be harder than validation images, so the better accuracy counts.
     fit = task.above_chance(max(train, val))
     if fit >= POOR_FIT or train - val >= WIDE_GAP or _rise(c)[1] or _late(c):
         return None
@@ -276,7 +275,7 @@ def _under_fits(c: Curves, task: _Task) -> Finding | None:
 
 
 def _late(c: Curves) -> str | None:
-    """``rate-too-low`` or ``unfinished`` where the losses still fall, beyond their noise."""
+    """``rate-too-low`` or ``unfinished`` if the losses still fall beyond their noise."""
     if c.late_share < UNFINISHED_SHARE or c.late_fall < 3 * c.train_loss.noise or _rise(c)[1]:
         return None
     gain = c.val_loss[c.tail] - c.val_loss.end

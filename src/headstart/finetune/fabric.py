@@ -1,4 +1,4 @@
-"""Lightning Fabric as the training loop wants it: one device a process, no announcements."""
+"""Lightning Fabric for the training loop: one device per process, without log output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from headstart.finetune.processes import ALONE, Processes
 
-# The option's name since torch 2.15, or before.
+# Name of the option since torch 2.15, and before.
 _NEW = "forward_sync_buffers"
 _HAS_NEW = _NEW in inspect.signature(nn.parallel.DistributedDataParallel).parameters
 _SYNCS_BUFFERS = _NEW if _HAS_NEW else "broadcast_buffers"
@@ -29,15 +29,15 @@ def make_fabric(
     Parameters
     ----------
     device : torch.device
-        Of this process.
+        Device of this process.
     precision : str
         As in `TrainSettings`.
     processes : Processes
-        With several, gradients are averaged by torch's DistributedDataParallel.
+        With several, DistributedDataParallel averages the gradients.
     leaves_unused : bool
-        Some steps give some trained parameters no gradient.
+        Whether some trained parameters have no gradient in some steps.
     """
-    # It announces its precision on the standard error, at level INFO.
+    # It logs its precision to standard error at level INFO.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     from lightning_fabric import Fabric
@@ -50,7 +50,7 @@ def make_fabric(
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    # Statistics are the same in all already, and validation batches need not be as many in each.
+    # Statistics are already equal in all, and numbers of validation batches may differ.
     options: dict[str, Any] = {_SYNCS_BUFFERS: False, "find_unused_parameters": leaves_unused}
     strategy = DDPStrategy(cluster_environment=TorchElasticEnvironment(), **options)
     fabric = Fabric(

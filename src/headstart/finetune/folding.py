@@ -1,8 +1,8 @@
-"""Fixed batch normalisation folded into the convolution before it, with gradients.
+"""Folding of batch normalisation with fixed statistics into the convolution before it.
 
-Where statistics are fixed, ``norm(conv(x)) = conv'(x)`` with ``w' = w * s`` and ``b' = beta - m * s``
-for ``s = gamma / sqrt(v + eps)``. The kernel is far smaller than the map, so the normalisation
-costs nothing, forward or backward; gamma, beta and w get their gradients through ``w'`` and ``b'``.
+With fixed statistics, ``norm(conv(x)) = conv'(x)`` with ``w' = w * s`` and ``b' = beta - m * s``
+for ``s = gamma / sqrt(v + eps)``. The kernel is much smaller than the map, so normalisation
+costs almost nothing; gamma, beta and w get their gradients through ``w'`` and ``b'``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from timm.layers.conv2d_same import Conv2dSame, conv2d_same
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
-# The rounding of two correct orders of the same sums, on logits of size one.
+# Tolerance for a different order of sums, on logits of size one.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pair:
-    """A convolution and the normalisation of its output."""
+    """A convolution and the BatchNorm of its output."""
 
     conv: nn.Conv2d
     norm: nn.BatchNorm2d
@@ -31,17 +31,17 @@ class Pair:
 
 @dataclass
 class Folding:
-    """The foldable pairs of a network; `fold` folds those whose statistics are fixed just then."""
+    """The foldable pairs of a network; `fold` folds those whose statistics are currently fixed."""
 
     pairs: list[Pair] = field(default_factory=list)
 
     @contextlib.contextmanager
     def fold(self) -> Iterator[None]:
-        """Within the context the network computes the same with fewer passes over its maps."""
+        """Fold within the context; the output does not change."""
         folded = [pair for pair in self.pairs if not pair.norm.training]
         try:
             for pair in folded:
-                # As plain attributes: they hide the class's method and are no part of the state.
+                # Plain attributes shadow the class's methods and are not part of the state.
                 pair.conv.__dict__["forward"] = _convolve(pair)
                 pair.norm.__dict__["forward"] = after_norm(pair.norm)
             yield
@@ -52,20 +52,20 @@ class Folding:
 
 
 def find_folding(network: nn.Module, images: Tensor) -> Folding:
-    """The pairs of `network` that fold without changing its output; none where any would.
+    """The pairs of `network` that fold without changing its output; none if any of them changes it.
 
     Parameters
     ----------
     network : torch.nn.Module
         In evaluation mode.
     images : Tensor of shape (B, 3, H, W)
-        A probe.
+        Test images.
     """
     made: dict[int, tuple[nn.Conv2d, Tensor]] = {}
     pairs: list[Pair] = []
 
     def on_conv(conv: Any, _: Any, output: Tensor) -> None:
-        made[id(output)] = (conv, output)  # the tensor too, so that no other takes its id
+        made[id(output)] = (conv, output)  # keep the tensor, so that its id is not reused
 
     def on_norm(norm: Any, args: tuple[Any, ...]) -> None:
         if id(args[0]) in made:
@@ -84,7 +84,7 @@ def find_folding(network: nn.Module, images: Tensor) -> Folding:
         found = network(images)
     scale = max(1.0, float(expected.abs().max()))
     error = float((found - expected).abs().max())
-    return folding if error <= TOLERANCE * scale else Folding()  # NaN is no equality
+    return folding if error <= TOLERANCE * scale else Folding()  # NaN is unequal
 
 
 def _is_plain_conv(module: nn.Module) -> bool:
@@ -117,7 +117,7 @@ def _convolve(pair: Pair) -> Callable[[Tensor], Tensor]:
 
 
 def after_norm(norm: nn.Module) -> Callable[[Tensor], Tensor]:
-    """What is left of a normalisation layer: timm's carry dropout and the activation."""
+    """The rest of a normalisation layer: timm's include dropout and the activation."""
     if isinstance(norm, BatchNormAct2d):
         return lambda x: norm.act(norm.drop(x))
     return lambda x: x

@@ -1,7 +1,7 @@
-"""A job that one process does as if it were alone, and whose trainings the others join.
+"""A job that one process runs and whose trainings the other processes join.
 
-The first process runs whatever it likes (features, an SVM, a comparison, a report). The others wait
-in `follow`; where the first comes to a training, it tells them which, and all train together.
+The first process does everything else (features, an SVM, a comparison, a report). The others wait in
+`follow`; when the first starts a training, it broadcasts its arguments, and all train together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _leads = False
 
 @contextlib.contextmanager
 def led() -> Iterator[None]:
-    """Within the context the first process leads; at its end the others are told of it, or of an error."""
+    """The first process leads within the context; at its end or on an error it notifies the others."""
     global _leads
     try:
         yield
@@ -45,7 +45,7 @@ def led() -> Iterator[None]:
 
 
 def lead() -> None:
-    """Let the others join the trainings from now on, to the end of `led`."""
+    """Let the others join trainings from now on, until the end of `led`."""
     global _leads
     _leads = True
 
@@ -59,7 +59,7 @@ def ask(
     cache: Path,
     device: str,
 ) -> None:
-    """Where this process leads, ask the others to train the same; elsewhere nothing."""
+    """If this process leads, request the others to train the same."""
     if not _leads:
         return
     asked = {
@@ -75,17 +75,17 @@ def ask(
 
 
 def follow(load: Callable[[], Backbone]) -> None:
-    """Join the trainings of the first process until it has done.
+    """Join the trainings of the first process until it finishes.
 
     Parameters
     ----------
     load : function
-        Gives the backbone that the first process trains.
+        Loads the backbone that the first process trains.
 
     Raises
     ------
     HeadstartError
-        What ended the first process's job.
+        The error that ended the first process's job.
     """
     from headstart.finetune.training import train
 
@@ -108,7 +108,7 @@ def follow(load: Callable[[], Backbone]) -> None:
                 device=told["device"],
             )
         except HeadstartError as error:
-            # Of what all raise, the first process makes what it likes: it may try again.
+            # The first process may handle an error that all raise, and try again.
             if not error.is_shared:
                 raise
 

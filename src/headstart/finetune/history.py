@@ -1,4 +1,4 @@
-"""What one epoch of training came to."""
+"""The figures of an epoch of training."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, TypedDict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
-    """One pass over the training images, and the check on the validation images after it.
+    """One pass over the training images, and the evaluation after it.
 
     Parameters
     ----------
     epoch : int
         From 1.
     train_loss : float
-        Mean loss of the batches as they were trained on: augmented, with penalties left out.
+        Mean loss of the augmented training batches, without penalties.
     train_accuracy : float in [0, 1]
-        Share of the same batches that was right before its own step; where images were mixed, a
-        prediction counts as right when it is the class with the larger share.
+        Accuracy on the same batches before their steps; for mixed images, the class with the larger
+        weight counts as correct.
     val_loss : float
         Mean cross-entropy on the validation images, without label smoothing; NaN without any.
     val_accuracy : float in [0, 1]
-        NaN where there are no validation images.
+        NaN without validation images.
     lr : float
-        Rate of the output layer at the epoch's last step.
+        Learning rate of the output layer at the last step of the epoch.
     seconds : float
-        Training and validation together.
+        Training and validation.
     """
 
     epoch: int
@@ -50,7 +50,7 @@ class Epoch:
 
 
 class Curves(TypedDict):
-    """One value an epoch; NaN where nothing was measured."""
+    """One value per epoch; NaN if not measured."""
 
     epochs: list[int]
     train_loss: list[float]
@@ -60,7 +60,7 @@ class Curves(TypedDict):
 
 
 def curves_of(history: Sequence[Mapping[str, Any]]) -> Curves:
-    """Epochs as `Epoch.to_dict` gives them as the columns that learning curves are drawn from."""
+    """Columns for plotting learning curves from the dictionaries of `Epoch.to_dict`."""
 
     def column(name: str) -> list[float]:
         return [float("nan") if epoch[name] is None else epoch[name] for epoch in history]

@@ -1,12 +1,11 @@
-"""Images decoded once, a little larger than the crops, and kept as bytes on the disk.
+"""Images decoded once, slightly larger than the crops, and stored as bytes on the disk.
 
     <cache>/pixels/<preprocessing>-<images>.u8
 
 uint8 (n, side, side, 3) in the order of the records, then the n digests of the images, 32 bytes each.
-Both parts of the name are digests. The file is written under a temporary name and renamed when it is
-whole; squares that another file of the same preprocessing has are copied from it, so that a set that
-grew, shrank or changed its order decodes what is new. Small sets are read into memory, large ones
-mapped.
+Both parts of the name are digests. The file is written to a temporary name and renamed when complete.
+Squares that exist in another file with the same preprocessing are copied, so that only new images of a
+changed data set are decoded. Small sets are read into memory, large ones are mapped.
 """
 
 from __future__ import annotations
@@ -33,21 +32,21 @@ if TYPE_CHECKING:
     from headstart.backbones import Preprocessing
     from headstart.data import Record
 
-# Below this, a set is read into memory; above it, pages are mapped and the system keeps what fits.
+# Smaller sets are read into memory; larger ones are mapped.
 IN_MEMORY_BYTES = 2 * 2**30
 _CHUNK = 64
 _DIGEST_BYTES = 32
 
 
 def stored_side(preprocessing: Preprocessing) -> int:
-    """Side, in pixels, of the stored squares: the resized image's shorter side before the crop."""
+    """Side of the stored squares in pixels: the shorter side of the resized image before the crop."""
     return max(preprocessing.resize_px, preprocessing.size_px)
 
 
 def stored_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
-    """What cuts the stored squares: the same resize, and a crop as large as it allows.
+    """The preprocessing of the stored squares: the same resize with the largest possible crop.
 
-    The centre crop of such a square is what `preprocessing` gives, at most one pixel aside.
+    The centre crop of such a square equals that of `preprocessing` up to a shift of one pixel.
     """
     side = stored_side(preprocessing)
     return dataclasses.replace(preprocessing, size_px=side, crop_pct=side / preprocessing.resize_px)
@@ -61,15 +60,15 @@ def load_pixels(
     in_memory_bytes: int = IN_MEMORY_BYTES,
     progress: Progress = silent,
 ) -> torch.Tensor:
-    """The stored squares of images, decoded now if they have not been before.
+    """The stored squares of images, decoding those that are missing.
 
     Parameters
     ----------
     records : sequence of Record
     preprocessing : Preprocessing
-        Of the network, at the size of the crops.
+        That of the network, at the size of the crops.
     cache : Path
-        The squares are kept in ``cache/pixels``.
+        The squares are stored in ``cache/pixels``.
     in_memory_bytes : int
         Sets up to this size are read into memory.
     progress : Progress
@@ -84,7 +83,7 @@ def load_pixels(
     DataError
         An image cannot be decoded.
     OutputError
-        There is no room for the squares.
+        The disk is too small for the squares.
     """
     wanted = stored_preprocessing(preprocessing)
     side = wanted.size_px
@@ -99,7 +98,7 @@ def load_pixels(
     if n_bytes <= in_memory_bytes:
         squares: NDArray[np.uint8] = np.fromfile(path, np.uint8, count=n_bytes).reshape(shape)
     else:
-        # Copy on write: torch wants memory that may be written, and nothing here writes to it.
+        # Copy on write, because torch requires writable memory; nothing writes to it.
         squares = np.memmap(path, dtype=np.uint8, mode="c", shape=shape)
     return torch.from_numpy(squares).permute(0, 3, 1, 2)
 
@@ -123,7 +122,7 @@ def _write(
     shape: tuple[int, ...],
     progress: Progress,
 ) -> None:
-    """Copy or decode all images into a file, and give it its name when it is whole."""
+    """Copy or decode all images into a file, atomically."""
     _require_room(path, shape)
     known = _known(path, {r.digest for r in records}, shape)
 
@@ -147,7 +146,7 @@ def _write(
 def _known(
     path: Path, wanted: set[str], shape: tuple[int, ...]
 ) -> dict[str, tuple[NDArray[np.uint8], int]]:
-    """Where squares of the same preprocessing lie in other files: their array and the row."""
+    """Squares with the same preprocessing in other files: their array and row."""
     known: dict[str, tuple[NDArray[np.uint8], int]] = {}
     square_bytes = int(np.prod(shape[1:], dtype=np.int64))
     for other in path.parent.glob(f"{path.name.partition('-')[0]}-*.u8"):
@@ -157,7 +156,7 @@ def _known(
                 continue
             squares = np.memmap(other, np.uint8, "r", shape=(n, *shape[1:]))
             digests = np.fromfile(other, f"V{_DIGEST_BYTES}", offset=n * square_bytes)
-        except OSError:  # gone again: it only saves time
+        except OSError:  # removed meanwhile: it would only save time
             continue
         for row, digest in enumerate(digests.tolist()):
             if (name := digest.hex()) in wanted:

@@ -1,4 +1,4 @@
-"""One command in several processes of this machine, as torchrun starts it, without its traceback."""
+"""Run one command in several processes on this machine, like torchrun but without its traceback."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 
 from headstart.features.engines import n_cores
 
-# Those that are left notice by themselves that one has ended, and say so; else they are ended.
+# Remaining processes notice that one has ended and report it; after this time they are terminated.
 GRACE_S = 10.0
 KILL_S = 30.0
 
 
 def launch(command: Sequence[str], n: int) -> int:
-    """Run a command in `n` processes that find each other by their environment.
+    """Run a command in `n` processes that find each other by environment variables.
 
-    Ctrl-C and SIGTERM are passed on, once each. When one process fails, so do the others.
+    Ctrl-C and SIGTERM are forwarded once each. If one process fails, all do.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def launch(command: Sequence[str], n: int) -> int:
     Returns
     -------
     int
-        The exit code: 0 where all ended well, else the highest; 1 for a process that was killed.
+        0 if all succeeded, else the highest exit code; 1 for a killed process.
     """
     shared = {
         "MASTER_ADDR": "127.0.0.1",
@@ -46,7 +46,7 @@ def launch(command: Sequence[str], n: int) -> int:
     with _passed_on(started):
         for rank in range(n):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            # A group of its own: the terminal's Ctrl-C comes to this process alone, and once.
+            # Its own group, so that Ctrl-C in the terminal reaches only this process.
             started.append(
                 subprocess.Popen(command, env={**os.environ, **shared, **own}, process_group=0)
             )
@@ -77,12 +77,12 @@ def _signal(started: Sequence[subprocess.Popen[bytes]], number: int) -> None:
 
 @contextlib.contextmanager
 def _passed_on(started: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Within the context the signals that end a process go to those that were started."""
+    """Forward terminating signals to the started processes within the context."""
 
     def pass_on(number: int, frame: Any) -> None:
         _signal(started, number)
 
-    # Only the main thread may set a handler.
+    # Only the main thread can set a handler.
     if threading.current_thread() is not threading.main_thread():
         yield
         return

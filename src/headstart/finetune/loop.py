@@ -1,4 +1,4 @@
-"""The training loop: steps, epochs, validation, and a state that can be put down at any step."""
+"""The training loop: steps, epochs, validation, and checkpoints after any step."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from headstart.progress import Progress
 if TYPE_CHECKING:
     from headstart.finetune.settings import TrainSettings
 
-# Images that pass through at once on a CPU where that changes nothing: their maps stay in its cache.
+# Images per forward pass on a CPU if this does not change results, so that maps stay in its cache.
 CPU_MICRO_BATCH = 8
-# A long epoch is written down in between, so that a kill costs minutes at most.
+# Long epochs have checkpoints in between, so that a kill costs at most minutes.
 CHECKPOINT_EVERY_S = 300.0
 
 
 class DivergedError(HeadstartError):
-    """Training came to a loss that is not finite."""
+    """The training loss is not finite."""
 
 
 @dataclass(kw_only=True)
@@ -57,33 +57,33 @@ class Loop:
     Attributes
     ----------
     network : torch.nn.Module
-        Trained in place; its output layer is its submodule ``head``, as that of `Network` is.
+        Trained in place; its output layer is the submodule ``head``, as in `Network`.
     trained_part : torch.nn.Module
-        What batches are given to: the network, or its upper part.
+        The module that takes batches: the network, or its upper part.
     division : Division
     groups : tuple of Group
     settings : TrainSettings
     policy : Policy
     batches : Batches
     n_images : int
-        Training images, or whatever else the batches are of.
+        Number of training images (or other examples).
     has_val : bool
     folding : Folding
     fabric : lightning_fabric.Fabric
     identity : dict
-        Of the checkpoints.
+        Identity in checkpoints.
     folder : Path or None
-        Where they are written.
+        Folder of checkpoints.
     progress : Progress
-    on_epoch : function of the history so far, or None
-    order : function of the epoch (from 1) to the indices of its batches, or None
-        The same number in every epoch. Default: `epoch_order`.
+    on_epoch : function (history), or None
+    order : function (epoch, from 1) -> indices of its batches, or None
+        The same number of batches in every epoch. Default: `epoch_order`.
     after_step : function or None
-        Called after each step of the optimizer: a constraint on the weights.
+        Called after each optimizer step, for constraints on the weights.
     is_fused : bool
-        One pass over the weights in each step: the last bits differ, and large tables gain.
+        Use fused optimizers: faster for large tables, with different last bits.
     processes : Processes
-        With several, each holds the same network and takes its part of every micro-batch.
+        With several, each has the same network and takes its part of every micro-batch.
     """
 
     network: nn.Module
@@ -126,7 +126,7 @@ class Loop:
         return epoch_order(self.n_images, self.settings.batch_size, self.settings.seed, epoch)
 
     def weights(self) -> dict[str, Tensor]:
-        """The tensors that training may change, by name: not copies."""
+        """The tensors that training may change, by name (not copies)."""
         state = self.network.state_dict()
         return {name: state[name] for name in self._changing}
 
@@ -138,14 +138,14 @@ class Loop:
                 state[name].copy_(value)
 
     def run(self) -> None:
-        """Train until the last epoch, or until patience ends.
+        """Train until the last epoch or until patience runs out.
 
         Raises
         ------
         DivergedError
             The loss is not finite.
         KeyboardInterrupt
-            Ctrl-C; the step in hand is finished and the state written first.
+            Ctrl-C, after finishing the current step and writing a checkpoint.
         """
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         with (
@@ -156,11 +156,11 @@ class Loop:
                 self._train_epoch(is_interrupted)
                 self._end_epoch()
                 self._write()
-                if self._asked(is_interrupted)[0]:
+                if self._requests(is_interrupted)[0]:
                     raise KeyboardInterrupt
 
     def _train_epoch(self, is_interrupted: Callable[[], bool]) -> None:
-        """The steps of the epoch in hand that are not done yet."""
+        """Run the remaining steps of the current epoch."""
         position, settings = self.position, self.settings
         lowest = self._set_modes()
         order = self._batches_of(position.epoch)
@@ -174,21 +174,21 @@ class Loop:
                 position.step += 1
                 position.seconds += time.perf_counter() - started
                 self.progress("train", done + 1, settings.epochs * len(order))
-                is_stopped, is_due = self._asked(is_interrupted)
+                is_stopped, is_due = self._requests(is_interrupted)
                 if is_stopped and position.step < len(order):
                     self._write()
                     raise KeyboardInterrupt
                 if is_due:
                     self._write()
 
-    def _asked(self, is_interrupted: Callable[[], bool]) -> tuple[bool, bool]:
-        """Whether to stop, and whether to write: the same in all processes."""
+    def _requests(self, is_interrupted: Callable[[], bool]) -> tuple[bool, bool]:
+        """Whether to stop and whether to write a checkpoint, agreed by all processes."""
         is_due = time.monotonic() - self._written > CHECKPOINT_EVERY_S and self.processes.is_first
         asked = self.processes.sum(torch.tensor([int(is_interrupted()), int(is_due)]))
         return bool(asked[0]), bool(asked[1])
 
     def _set_modes(self) -> int:
-        """Training mode for what the epoch trains; gives its lowest stage."""
+        """Set training mode for the trained part of this epoch; return its lowest stage."""
         settings = self.settings
         lowest = lowest_stage(
             self.position.epoch, self.division.n_stages, settings.gradual_unfreezing
@@ -206,7 +206,7 @@ class Loop:
         return lowest
 
     def _step(self, indices: Tensor) -> None:
-        """One step of the optimizer, its gradient summed over micro-batches and processes."""
+        """One optimizer step, with gradients summed over micro-batches and processes."""
         n, position = len(indices), self.position
         parts = [self.processes.part(*ends) for ends in micro_batches(n, self._micro_batch(n))]
         rows = (
@@ -241,7 +241,7 @@ class Loop:
             self._ema.update(self.network)
 
     def _accumulate(self, part: Batch, n: int, start: int) -> Tensor:
-        """Forward and backward of a part of a step of `n` images; its loss and how many it got right."""
+        """Forward and backward pass for a part of a step of `n` images; its loss and number correct."""
         position = self.position
         torch.manual_seed(
             derive_seed(self.settings.seed, "drop", position.epoch, position.step, start)
@@ -252,14 +252,14 @@ class Loop:
         loss = F.cross_entropy(logits, part.targets, label_smoothing=smoothing)
         if others:
             loss = loss + (self.policy.consistency or 0.0) * jensen_shannon(logits, *others)
-        # The processes' gradients are averaged, and their sum is wanted.
+        # DDP averages gradients over processes, but their sum is needed.
         self.fabric.backward(loss * (self.processes.size * len(part.targets) / n))
         n_right = int((logits.argmax(1) == part.targets.argmax(1)).sum())
         loss_sum = float(loss.detach()) * len(part.targets)
         return torch.tensor([loss_sum, n_right], dtype=torch.float64)
 
     def _micro_batch(self, n: int) -> int:
-        """Images that pass through at once, in all processes together."""
+        """Images per forward pass, over all processes."""
         if self.settings.micro_batch:
             return min(self.settings.micro_batch, n)
         on_cpu = self.fabric.device.type == "cpu" and self.trained_part is self.network
@@ -288,7 +288,7 @@ class Loop:
         )
 
     def _end_epoch(self) -> None:
-        """Validate, note the epoch, and see whether it is the best and whether to go on."""
+        """Validate, record the epoch, and decide whether it is the best and whether to continue."""
         position, settings = self.position, self.settings
         started = time.perf_counter()
         with self.averaged():
@@ -340,7 +340,7 @@ class Loop:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within the context the network has its averaged weights, where an average is kept."""
+        """Use averaged weights within the context, if there are any."""
         if self._ema is None:
             yield
             return
@@ -358,7 +358,7 @@ class Loop:
         self._written = time.monotonic()
 
     def checkpoint(self) -> Checkpoint:
-        """All that the run goes on from."""
+        """The state for resuming."""
         tensors = {f"network.{k}": v for k, v in self.weights().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         numbers: dict[str, Any] = {}
@@ -376,7 +376,7 @@ class Loop:
         )
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from what `checkpoint` gave."""
+        """Resume from a checkpoint."""
         found: dict[str, dict[str, Tensor]] = {}
         for name, value in checkpoint.tensors.items():
             kind, _, rest = name.partition(".")
@@ -397,7 +397,7 @@ class Loop:
             index, _, key = name.partition(".")
             like = parameters[int(index)]
             if value.shape == like.shape:
-                # In the parameter's own memory layout: another one rounds differently.
+                # Keep the parameter's memory layout: another one rounds differently.
                 value = torch.empty_like(like, dtype=value.dtype).copy_(value)
             state.setdefault(int(index), {})[key] = value
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})

@@ -1,4 +1,4 @@
-"""A backbone with a new output layer: what is trained."""
+"""A backbone with a new output layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEAD = "head"
 
 
 class UnitLength(nn.Module):
-    """Rows brought to Euclidean length 1; a row of zeros stays."""
+    """Scale rows to Euclidean length 1; rows of zeros are unchanged."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Rows (B, d), float32."""
@@ -66,7 +66,7 @@ class Network(nn.Module):
 
 
 class _PooledTap(nn.Module):
-    """The body of a network whose classifier is no linear layer: it ends at its last features."""
+    """The body of a network whose classifier is not a linear layer: up to its last features."""
 
     def __init__(self, backbone: Backbone, tap: Tap) -> None:
         super().__init__()
@@ -79,18 +79,18 @@ class _PooledTap(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A network to train, with where its backbone's layers are in it.
+    """A network to train, with the location of its backbone's layers.
 
     Attributes
     ----------
     network : Network
         In evaluation mode, with gradients off.
     backbone : Backbone
-        What it was made from, at the size of the crops; its module is the network's own copy.
+        Its origin, at the size of the crops; the module is the network's own copy.
     prefix : str
-        The path of the backbone's module within the network.
+        Path of the backbone's module in the network.
     features_tap : Tap
-        The tap whose pooled output the head is given.
+        The tap whose pooled output is the head's input.
     """
 
     network: Network
@@ -99,7 +99,7 @@ class Prepared:
     features_tap: Tap
 
     def path(self, module: str) -> str:
-        """The path within the network of a submodule of the backbone."""
+        """The path in the network of a submodule of the backbone."""
         return f"{self.prefix}.{module}" if module else self.prefix
 
 
@@ -109,26 +109,26 @@ def prepare(
     settings: TrainSettings,
     head: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Prepared:
-    """Copy the backbone, replace its classifier, and initialise what is new.
+    """Copy the backbone, and replace its classifier with a new output layer.
 
     Parameters
     ----------
     backbone : Backbone
-        Left as it is.
+        It is not changed.
     n_classes : int
         `K`.
     settings : TrainSettings
     head : (array (K, d), array (K,)), optional
-        Weights and intercepts of the new output layer, as a linear classifier on the same features
-        found them (A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
-        Out-of-Distribution", ICLR 2022); default random, from the seed.
+        Initial weights and intercepts of the output layer, from a linear classifier on the same
+        features (A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
+        Out-of-Distribution", ICLR 2022); default random.
 
     Raises
     ------
     BackboneError
-        The backbone has no layer of features before its output, or cannot take the size.
+        The backbone has no features before its output, or does not support the size.
     InputError
-        The head has another shape, or values that are not finite.
+        The head has a wrong shape or values that are not finite.
     """
     if settings.regime == "scratch":
         fresh = load(backbone.arch, pretrained=False, seed=settings.seed)
@@ -156,7 +156,7 @@ def prepare(
 
 
 def features_tap(backbone: Backbone) -> Tap:
-    """The last tap before the logits: its pooled output is what a new output layer is given.
+    """The last tap before the logits, whose pooled output is the input of a new output layer.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def features_tap(backbone: Backbone) -> Tap:
 
 
 def _without_classifier(backbone: Backbone, tap: Tap) -> tuple[nn.Module, str]:
-    """The network up to the features, and the path of the backbone's module within `Network`."""
+    """The network up to the features, and the path of the backbone's module in `Network`."""
     last = backbone.taps[-1]
     module = backbone.module
     if last is tap and tap.module == "":

@@ -1,4 +1,4 @@
-"""Parameter groups (a rate for each stage, no decay on norms and biases) and torch's optimizers."""
+"""Parameter groups (one rate per stage, no decay for norms and biases) and torch's optimizers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from headstart.finetune.settings import TrainSettings
 
 MOMENTUM = 0.9
-# RMSprop's own default forgets over 100 steps, which is most of a short fine-tuning.
+# torch's default for RMSprop averages over 100 steps, most of a short fine-tuning.
 RMSPROP_ALPHA = 0.9
 
 
@@ -27,7 +27,7 @@ class Group:
         0 is the lowest trained stage.
     names : tuple of str
     factor : float in (0, 1]
-        Their rate over that of the output layer.
+        Their learning rate relative to that of the output layer.
     weight_decay : float
     """
 
@@ -40,7 +40,7 @@ class Group:
 def make_groups(
     network: nn.Module, stages: dict[str, int], *, layer_decay: float, weight_decay: float
 ) -> tuple[Group, ...]:
-    """Groups by stage, and within a stage by whether the weights decay.
+    """Groups by stage and by whether weight decay applies.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def make_groups(
     layer_decay : float in (0, 1]
         ``factor = layer_decay ** (highest stage - stage)``.
     weight_decay : float
-        Of matrices and kernels; vectors (norms, biases, layer scales) and class tokens and position
-        embeddings have none.
+        For matrices and kernels, not for vectors (norms, biases, layer scales), class tokens and
+        position embeddings.
     """
     parameters = dict(network.named_parameters())
     top = max(stages.values())
@@ -84,7 +84,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """torch's optimizer of the settings' name, with one parameter group for each of `groups`.
 
-    With `is_fused` a step is one pass over the weights, where torch has that (not for RMSprop).
+    With `is_fused`, torch's fused implementation is used if there is one (not for RMSprop).
     """
     parameters = dict(network.named_parameters())
     grouped = [
@@ -115,6 +115,6 @@ _MAKERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
 def set_rates(
     optimizer: torch.optim.Optimizer, groups: Iterable[Group], rate: float, lowest_stage: int = 0
 ) -> None:
-    """Give every group its share of `rate`; stages below `lowest_stage` wait with rate 0."""
+    """Set the rate of every group; stages below `lowest_stage` have rate 0."""
     for target, group in zip(optimizer.param_groups, groups, strict=True):
         target["lr"] = rate * group.factor if group.stage >= lowest_stage else 0.0

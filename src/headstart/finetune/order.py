@@ -1,4 +1,4 @@
-"""When in a forward pass each parameter and each submodule is first used: one traced pass."""
+"""The order in which a forward pass uses parameters and submodules, by one traced pass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from headstart.backbones.tracing import first_tensor
 
 @dataclass(kw_only=True)
 class Order:
-    """Moments of one pass, counted up from 1; what is never used is missing.
+    """Moments of one pass, counted from 1; what is never used is missing.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Order:
 
 
 def trace_order(module: nn.Module, images: torch.Tensor) -> Order:
-    """Run `module` once and note the order of everything in it.
+    """Run `module` once and record the order of everything in it.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def trace_order(module: nn.Module, images: torch.Tensor) -> Order:
         for path, child in module.named_modules():
             for handle in _hooks(path, child, clock, order):
                 stack.callback(handle.remove)
-        # The fused attention of nn.TransformerEncoderLayer calls no submodule.
+        # The fused attention of nn.TransformerEncoderLayer calls no submodules.
         stack.enter_context(_no_fast_attention())
         stack.enter_context(torch.no_grad())
         stack.enter_context(clock)
@@ -55,7 +55,7 @@ def trace_order(module: nn.Module, images: torch.Tensor) -> Order:
 
 
 class _Clock(TorchFunctionMode):
-    """Counts torch's functions as they are called, and notes which parameters they are given."""
+    """Counts calls of torch's functions, and records which parameters they use."""
 
     def __init__(self, names: dict[int, str], order: Order) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _Clock(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        # Reading an attribute (`weight.dtype`) is no use of the values.
+        # Reading an attribute (`weight.dtype`) does not use the values.
         if getattr(func, "__name__", "") != "__get__":
             moment = self.tick()
             for value in tree_iter((args, kwargs or {})):
@@ -81,7 +81,7 @@ class _Clock(TorchFunctionMode):
 
 
 def _hooks(path: str, module: nn.Module, clock: _Clock, order: Order) -> list[Any]:
-    """Hooks that note when `module` is called and when it returns."""
+    """Hooks that record calls and returns of `module`."""
     started: list[int] = []
 
     def on_call(*_: Any) -> None:
@@ -93,7 +93,7 @@ def _hooks(path: str, module: nn.Module, clock: _Clock, order: Order) -> list[An
             order.shapes[path] = tuple(tensor.shape)
         order.calls.setdefault(path, []).append((started.pop(), clock.tick()))
 
-    # Noted on entry too, so that a module which an exception leaves is not taken for finished.
+    # Also recorded on entry, so that a module left by an exception does not count as finished.
     hooks: list[Callable[[], Any]] = [
         lambda: module.register_forward_pre_hook(on_call),
         lambda: module.register_forward_hook(on_return),

@@ -1,8 +1,8 @@
-"""Several processes that train one network: who they are, and the little that they tell each other.
+"""Several processes that train one network, and their communication.
 
-torchrun, or whoever starts them, says in the environment of each process which one it is. Weights and
-gradients pass through torch's default group (NCCL between GPUs, gloo between CPUs); figures,
-decisions and errors pass through a gloo group of their own, which works beside either.
+torchrun or another launcher gives each process its rank in environment variables. Weights and gradients
+use torch's default group (NCCL between GPUs, gloo between CPUs); figures, decisions and errors use a
+separate gloo group.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A process that is silent for so long in a step of training is taken for lost.
+# A process that does not answer for this time during a training step counts as lost.
 STEP_S = 1800.0
-# So long the others may wait while one decodes images or fits the linear SVM.
+# Maximum wait while one process decodes images or fits the linear SVM.
 PATIENCE_S = 24 * 3600.0
 _NEEDED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-# What torch's messages say when another process has gone; most are plain RuntimeErrors.
+# Texts in torch's messages when another process has gone; most are RuntimeErrors.
 _LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out")
 
 
 class LostError(HeadstartError):
-    """Another process of the training has ended, or this one was told to end."""
+    """Another process of the training has ended, or this one was terminated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """The processes that train one network, as one of them sees them.
+    """The processes that train one network, from the view of one of them.
 
     Attributes
     ----------
     rank, size : int
-        Which one this is, from 0, and how many there are.
+        Rank of this process, from 0, and number of processes.
     local_rank, local_size : int
-        The same among those of this machine.
+        The same among the processes on this machine.
     group, patient : torch.distributed.ProcessGroup or None
-        For figures and decisions: `patient` waits for a day.
+        For figures and decisions; `patient` has a timeout of a day.
     """
 
     rank: int = 0
@@ -66,17 +66,17 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes, prints and decides."""
+        """Whether this is the process that writes, prints and decides."""
         return self.rank == 0
 
     def part(self, start: int, end: int) -> tuple[int, int]:
-        """This process's part of ``start .. end``: the parts are equal, give or take one."""
+        """This process's part of ``start .. end``; sizes of parts differ by at most one."""
         n, rest = divmod(end - start, self.size)
         first = start + self.rank * n + min(self.rank, rest)
         return first, first + n + (self.rank < rest)
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes, with the same bits in each; on the CPU."""
+        """The sum over all processes, equal bit for bit in each; on the CPU."""
         if not self.is_several:
             return values
         import torch.distributed as dist
@@ -86,25 +86,25 @@ class Processes:
         return total
 
     def gather_rows(self, values: Tensor) -> None:
-        """Fill in, in place, what the others computed: each has zeros where it computed nothing."""
+        """Fill in the rows of other processes in place; each has zeros in rows that it did not compute."""
         if not self.is_several:
             return
         import torch
         import torch.distributed as dist
 
-        # As bytes: a sum with zeros is exact in any type, and gloo does not know all of them.
+        # As bytes: adding zeros is exact, and gloo does not support all dtypes.
         flat = values.view(-1).view(torch.uint8)
         for start in range(0, len(flat), 64 * 2**20):
             dist.all_reduce(flat[start : start + 64 * 2**20], group=self.group)
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in any process."""
+        """Whether the value is true in any process."""
         import torch
 
         return bool(self.sum(torch.tensor([int(flag)]))[0])
 
     def take_from_first(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors on the CPU by those of the first process."""
+        """Overwrite CPU tensors with those of the first process."""
         if not self.is_several:
             return
         import torch.distributed as dist
@@ -113,7 +113,7 @@ class Processes:
             dist.broadcast(tensor.detach(), src=0, group=self.patient)
 
     def texts(self, text: str) -> list[str]:
-        """What each process says here."""
+        """The text of each process."""
         if not self.is_several:
             return [text]
         import torch
@@ -132,21 +132,21 @@ class Processes:
         ]
 
     def on_first(self, work: Callable[[], T]) -> T | None:
-        """The first process does it while the others wait, and get None; its error is everyone's."""
+        """Run an action in the first process while the others wait; its error is raised in all."""
         return self._attempt(work, self.is_first)
 
     def text_of_first(self, work: Callable[[], str]) -> str:
-        """What the first process finds, told to all."""
+        """The text that the first process computes, in all processes."""
         return self.texts(self.on_first(work) or "")[0]
 
     def in_turn(self, work: Callable[[], T]) -> T:
-        """One process of each machine does it, then its others, who find what it left on the disk."""
+        """Run an action in one process per machine, then in the others, which find its files."""
         is_leader = self.local_rank == 0
         done = self._attempt(work, is_leader)
         return work() if done is None and not is_leader else done  # type: ignore[return-value]
 
     def together(self, work: Callable[[], T]) -> T:
-        """All do it; an error of one is everyone's."""
+        """Run an action in all processes; an error of one is raised in all."""
         return self._attempt(work, True)  # type: ignore[return-value]
 
     def _attempt(self, work: Callable[[], T], is_mine: bool) -> T | None:
@@ -170,19 +170,19 @@ _joined: Processes | None = None
 
 
 def shared(error: HeadstartError | None, kind: str, message: str) -> HeadstartError:
-    """An error that all processes raise, so that the first alone needs to tell it."""
+    """Mark an error as raised by all processes, so that only the first reports it."""
     made = error or getattr(errors, kind, HeadstartError)(message)
     made.is_shared = True
     return made
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Processes:
-    """Which process this is; `ALONE` where nobody started several.
+    """The identity of this process from environment variables; `ALONE` without a launcher.
 
     Raises
     ------
     InputError
-        The environment says that there are several, and not all that is needed.
+        Some of the variables are missing or illegal.
     """
     env = os.environ if environment is None else environment
     if env.get("WORLD_SIZE", "1") in ("", "1") or "RANK" not in env:
@@ -215,22 +215,22 @@ def _number(env: Mapping[str, str], name: str) -> int:
 
 
 def current() -> Processes:
-    """The processes that this one has joined; `ALONE` before that, and where nobody else is."""
+    """The processes joined by this one; `ALONE` before `join` and without others."""
     return _joined or ALONE
 
 
 def join(device: str) -> Processes:
-    """Meet the other processes, once; at once back where there are none.
+    """Connect to the other processes once; returns immediately if there are none.
 
     Parameters
     ----------
     device : str
-        Of this process, as `own_device` gives it: says how gradients travel.
+        Device of this process from `own_device`; it decides the backend for gradients.
 
     Raises
     ------
     LostError
-        The others do not come.
+        The others do not connect.
     """
     global _joined
     here = from_environment()
@@ -258,10 +258,10 @@ def join(device: str) -> Processes:
 
 
 def leave() -> None:
-    """Part from the other processes, where they were joined and all is said.
+    """Disconnect from the other processes, if connected.
 
-    Threads of a group that are still there when the interpreter ends may end the process by an abort.
-    Not for after a `LostError`: to part from one that is gone may mean to wait for it.
+    Threads of a group that still run when the interpreter exits may abort the process. Do not call it
+    after a `LostError`, since it may wait for the lost process.
     """
     global _joined
     if _joined is None:
@@ -273,12 +273,12 @@ def leave() -> None:
 
 
 def own_device(device: str) -> str:
-    """The device of this process: with several and ``cuda``, that of its number on its machine.
+    """The device of this process; for ``cuda`` with several processes, by its local rank.
 
     Raises
     ------
     InputError
-        There are fewer GPUs than processes here, or the device cannot be shared out.
+        There are fewer GPUs than local processes, or the device cannot be divided.
     """
     here = from_environment()
     if not here.is_several or device == "cpu":
@@ -300,20 +300,20 @@ def own_device(device: str) -> str:
             "on this machine: leave it out, or give cuda or cpu"
         )
     error = InputError(text)
-    error.is_shared = here.local_rank > 0  # one of each machine tells it
+    error.is_shared = here.local_rank > 0  # reported by one process per machine
     raise error
 
 
 @contextlib.contextmanager
 def guarded(processes: Processes) -> Iterator[None]:
-    """Within the context, what torch raises when another process has gone is a `LostError`.
+    """Convert torch's errors about lost processes to `LostError` within the context.
 
-    So is SIGTERM, by which torchrun ends those that are left.
+    Likewise SIGTERM, with which torchrun terminates remaining processes.
     """
     if not processes.is_several:
         yield
         return
-    before = heed_sigterm(processes)
+    before = handle_sigterm(processes)
     try:
         yield
     except (RuntimeError, OSError) as error:
@@ -329,8 +329,8 @@ def guarded(processes: Processes) -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def heed_sigterm(processes: Processes) -> Any:
-    """Take SIGTERM as a `LostError` from now on; gives the handler until now, if there was one."""
+def handle_sigterm(processes: Processes) -> Any:
+    """Raise `LostError` on SIGTERM from now on; returns the previous handler, if any."""
 
     def on_sigterm(number: int, frame: Any) -> None:
         raise LostError(
@@ -339,7 +339,7 @@ def heed_sigterm(processes: Processes) -> Any:
             "goes on from there"
         )
 
-    # Only the main thread may set a handler.
+    # Only the main thread can set a handler.
     if threading.current_thread() is not threading.main_thread():
         return None
     return signal.signal(signal.SIGTERM, on_sigterm)

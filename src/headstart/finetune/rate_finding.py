@@ -1,4 +1,4 @@
-"""The learning-rate range test of the very training that settings describe."""
+"""The learning-rate range test for given training settings."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def find_rate(
     device: str = "auto",
     progress: Progress = silent,
 ) -> RangeTest:
-    """Train on images at exponentially rising rates, from where `train` would begin.
+    """Train with exponentially rising rates, starting as `train` does.
 
-    Regime, optimizer, augmentation, policy of batch normalisation and the decay of rates from stage
-    to stage are those of the settings; their rate, schedule, clipping and epochs play no part.
+    Regime, optimizer, augmentation, BatchNorm policy and layer decay are those of the settings;
+    their rate, schedule, clipping and epochs are ignored.
 
     Parameters
     ----------
     backbone : Backbone
-        Left as it is.
+        It is not changed.
     records, classes, settings, head, cache, device, progress
         As for `headstart.finetune.train`; the records are the training images.
     n_steps : int, at least 10
@@ -61,7 +61,7 @@ def find_rate(
     Returns
     -------
     RangeTest
-        Of the output layer's rate.
+        The rates are those of the output layer.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def find_rate(
 def _batches(
     images: PixelBatches, settings: TrainSettings, device: torch.device
 ) -> Iterator[Batch]:
-    """Those of the first epoch, the second..., without end."""
+    """The batches of the first epoch, the second, and so on."""
     for epoch in itertools.count(1):
         order = epoch_order(len(images.train), settings.batch_size, settings.seed, epoch)
         for step, indices in enumerate(order):

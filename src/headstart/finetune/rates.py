@@ -1,7 +1,7 @@
-"""The learning-rate range test: a short training at ever larger rates, then undone.
+"""The learning-rate range test: a short training with rising rates, undone afterwards.
 
-Smith (2017, section 3.3) raises the rate from step to step and reads off where the loss begins to
-fall and where it breaks out; Howard's fastai made it exponential and stops it at divergence.
+Smith (2017, section 3.3) raises the rate from step to step and finds where the loss begins to
+fall and where it diverges; fastai made it exponential and stops at divergence.
 """
 
 from __future__ import annotations
@@ -24,31 +24,32 @@ from headstart.progress import Progress, silent
 
 Floats = NDArray[np.float64]
 
-# The running average that is watched for divergence while the test goes on.
+# Decay of the running average that detects divergence.
 MEMORY = 0.9
-# Standard deviation of the smoothing of the finished curve, as a share of the steps.
+# Standard deviation of the Gaussian smoothing, as a share of the steps.
 WIDTH = 0.04
-# Fewer steps show no slope.
+# Fewer steps do not show a slope.
 MIN_STEPS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class RangeTest:
-    """What a range test saw.
+    """The result of a range test.
 
     Attributes
     ----------
     rates : ndarray of shape (n_steps,), float64
-        Of the fastest parameter group; rising.
+        Rates of the fastest parameter group; rising.
     losses, smoothed : ndarray of shape (n_steps,), float64
-        Loss of each step's batch before the step; and without its noise.
+        Loss of each batch before its step, raw and smoothed.
     stopped : {"end", "diverged", "out of batches"}
-        Why it ended.
+        Why the test ended.
     steepest, lowest : float or None
-        The rates at which the smoothed loss falls fastest in ``log(rate)``, and is least.
+        The rates with the steepest fall of the smoothed loss over ``log(rate)``, and with the
+        lowest loss.
     suggestion : float or None
-        The smaller of `steepest` and a tenth of `lowest`; None where no rate lowered the loss by
-        more than its noise.
+        The smaller of `steepest` and a tenth of `lowest`; None if no rate lowered the loss by more
+        than its noise.
     """
 
     rates: Floats
@@ -79,31 +80,31 @@ def range_test(
     generators: Sequence[torch.Generator] = (),
     progress: Progress = silent,
 ) -> RangeTest:
-    """Train for some steps at exponentially rising rates, and put everything back.
+    """Train for some steps with exponentially rising rates, and restore everything.
 
     Module (weights, buffers, gradients, modes), optimizer and random states (Python, NumPy, torch
-    on CPU and CUDA, and `generators`) are afterwards as before, to the last bit, also where the
-    test fails or is interrupted. An iterator given as `batches` is used up all the same.
+    on CPU and CUDA, and `generators`) are restored bit for bit, also if the test fails or is
+    interrupted. An iterator given as `batches` is consumed.
 
     Parameters
     ----------
     module : nn.Module
-        In the modes it trains in.
+        In training mode.
     optimizer : torch.optim.Optimizer
-        Over its parameters. The rates of parameter groups keep their ratios: the largest is the one
-        that is varied and reported.
+        For its parameters. Ratios between the rates of parameter groups are kept; the largest rate
+        is varied and reported.
     batches : iterable
-        Begun again where it ends before the test does, unless it is an iterator.
+        Repeated if it is too short, unless it is an iterator.
     loss_of : callable
-        ``loss_of(module, batch)`` gives a scalar Tensor with a gradient.
+        ``loss_of(module, batch)`` returns a differentiable scalar.
     smallest, largest : float, above 0
         Rates of the first and last step.
     n_steps : int, at least 10
     divergence : float, above 1, default=4
-        The test ends where the running average of the loss is this many times its least, or is not
+        The test ends when the running average of the loss is this multiple of its minimum or is not
         finite.
     generators : sequence of torch.Generator, optional
-        That `batches` or `loss_of` draw from.
+        Generators that `batches` or `loss_of` use.
     progress : Progress, optional
 
     Returns
@@ -113,7 +114,7 @@ def range_test(
     Raises
     ------
     InputError
-        If the range or the number of steps is of no use, or there are too few batches.
+        The range or the number of steps is illegal, or there are too few batches.
     """
     _check(smallest, largest, n_steps, divergence)
     rates = np.geomspace(smallest, largest, n_steps)
@@ -121,8 +122,8 @@ def range_test(
     stopped = "out of batches"
     with _untouched(module, optimizer, generators):
         shares = _shares(optimizer)
-        watched = _Watch(divergence)
-        # The rates first: at their end no further batch is drawn.
+        watched = _DivergenceCheck(divergence)
+        # Rates first in zip, so that no batch is drawn after the last rate.
         for rate, batch in zip(rates, _again(batches), strict=False):
             losses.append(_step(module, optimizer, batch, loss_of, rate, shares))
             progress("range test", len(losses), n_steps)
@@ -136,7 +137,7 @@ def range_test(
             f"a range test needs {MIN_STEPS} or more batches, got {len(losses)}: "
             f"take a smaller {argument('batch_size')}"
         )
-    return _judge(rates[: len(losses)], np.array(losses), stopped)
+    return _summarise(rates[: len(losses)], np.array(losses), stopped)
 
 
 def _check(smallest: float, largest: float, n_steps: int, divergence: float) -> None:
@@ -149,7 +150,7 @@ def _check(smallest: float, largest: float, n_steps: int, divergence: float) -> 
 
 
 def _shares(optimizer: torch.optim.Optimizer) -> list[float]:
-    """The rate of each parameter group relative to the largest; alike where all are 0."""
+    """The rate of each parameter group relative to the largest; equal if all are 0."""
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     top = max(rates)
     return [rate / top if top > 0 else 1.0 for rate in rates]
@@ -163,7 +164,7 @@ def _step(
     rate: float,
     shares: Sequence[float],
 ) -> float:
-    """One step at `rate`; the loss before it."""
+    """One step with `rate`; returns the loss before it."""
     for group, share in zip(optimizer.param_groups, shares, strict=True):
         group["lr"] = float(rate) * share
     optimizer.zero_grad(set_to_none=True)
@@ -175,14 +176,14 @@ def _step(
     return value
 
 
-class _Watch:
-    """Tells when the running average of the loss has left its least behind."""
+class _DivergenceCheck:
+    """Detects divergence by the running average of the loss."""
 
     def __init__(self, factor: float) -> None:
         self.factor, self.total, self.weight, self.least = factor, 0.0, 0.0, math.inf
 
     def has_diverged(self, loss: float) -> bool:
-        """Take in one loss."""
+        """Add a loss; return whether the training has diverged."""
         if not math.isfinite(loss):
             return True
         self.total = MEMORY * self.total + (1 - MEMORY) * loss
@@ -193,7 +194,7 @@ class _Watch:
 
 
 def _again(batches: Iterable[Any]) -> Iterator[Any]:
-    """`batches` over and over; an iterator, or what has no batch, once."""
+    """Repeat `batches`; iterators and empty iterables only once."""
     while True:
         n = 0
         for batch in batches:
@@ -203,8 +204,8 @@ def _again(batches: Iterable[Any]) -> Iterator[Any]:
             return
 
 
-def _judge(rates: Floats, losses: Floats, stopped: str) -> RangeTest:
-    """Smooth the curve and read the rates off it."""
+def _summarise(rates: Floats, losses: Floats, stopped: str) -> RangeTest:
+    """Smooth the curve and find the rates."""
     finite = np.isfinite(losses)
     rates, losses = rates[finite], losses[finite]
     smooth, error = _smoothed(losses)
@@ -228,9 +229,9 @@ def _judge(rates: Floats, losses: Floats, stopped: str) -> RangeTest:
 
 
 def _smoothed(losses: Floats) -> tuple[Floats, float]:
-    """The losses under a Gaussian, centred so that it does not lag, and its standard error.
+    """Losses smoothed with a centred Gaussian, and the standard error.
 
-    The noise is taken from the second differences, which a trend does not touch.
+    The noise is estimated from second differences, which do not depend on trends.
     """
     n = len(losses)
     if n < 3:
@@ -247,7 +248,7 @@ def _smoothed(losses: Floats) -> tuple[Floats, float]:
 def _untouched(
     module: nn.Module, optimizer: torch.optim.Optimizer, generators: Sequence[torch.Generator]
 ) -> Iterator[None]:
-    """Whatever happens within the context to module, optimizer and random states is undone."""
+    """Restore module, optimizer and random states after the context."""
     with contextlib.ExitStack() as undo:
         undo.callback(_random_states(generators))
         undo.callback(_optimizer_state(optimizer))
@@ -256,7 +257,7 @@ def _untouched(
 
 
 def _module_state(module: nn.Module) -> Callable[[], None]:
-    """What puts weights, buffers, gradients and modes back."""
+    """A function that restores weights, buffers, gradients and modes."""
     tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
     saved = [t.detach().clone() for t in tensors]
     gradients = [
@@ -279,8 +280,8 @@ def _module_state(module: nn.Module) -> Callable[[], None]:
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """What puts the optimizer's moments, counters and options back."""
-    # The parameters are keys and stay what they are; `load_state_dict` would cast the moments.
+    """A function that restores the optimizer's moments, counters and options."""
+    # Parameters are keys and must stay the same objects; `load_state_dict` would cast the moments.
     moments = {parameter: copy.deepcopy(state) for parameter, state in optimizer.state.items()}
     options = [
         {name: value for name, value in group.items() if name != "params"}
@@ -297,7 +298,7 @@ def _optimizer_state(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
 
 
 def _random_states(generators: Sequence[torch.Generator]) -> Callable[[], None]:
-    """What puts the generators back: Python's, NumPy's, torch's and those given."""
+    """A function that restores the generators of Python, NumPy and torch, and those given."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     has_cuda = bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
     cuda = torch.cuda.get_rng_state_all() if has_cuda else None

@@ -1,4 +1,4 @@
-"""Which parts of a network a regime trains; and that the others stay as they were."""
+"""Which parts of a network a regime trains, and the check that the others do not change."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class FrozenError(HeadstartError):
-    """A part of a network that a regime keeps has changed."""
+    """A frozen part of a network has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Division:
-    """What is trained and what is kept.
+    """The trained and the frozen parts of a network.
 
     Attributes
     ----------
@@ -35,11 +35,11 @@ class Division:
         The trained parameters, each with its stage: 0 is the lowest trained stage, the highest is
         the output layer. Stages end at the backbone's taps.
     frozen : tuple of str
-        Names of the parameters that are kept.
+        Names of the frozen parameters.
     frozen_modules : frozenset of str
-        Paths of the modules without children that are kept, with their buffers.
+        Paths of frozen modules without children, whose buffers are also frozen.
     cut : Tap or None
-        The tap below which everything is frozen and above which the trained part begins.
+        The tap between the frozen part below and the trained part above.
     """
 
     stages: dict[str, int]
@@ -49,12 +49,12 @@ class Division:
 
     @property
     def n_stages(self) -> int:
-        """How many stages are trained, the output layer included."""
+        """Number of trained stages, including the output layer."""
         return max(self.stages.values()) + 1
 
 
 def divide(prepared: Prepared, settings: TrainSettings) -> Division:
-    """Divide a network as the regime says.
+    """Divide a network according to the regime.
 
     A parameter belongs to the side of the tap on which one traced pass uses it first; a module
     without children, and the buffers in it, to the side on which it is called first.
@@ -63,7 +63,7 @@ def divide(prepared: Prepared, settings: TrainSettings) -> Division:
     ----------
     prepared : Prepared
     settings : TrainSettings
-        Its regime and tap.
+        Of which regime and tap are used.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def divide(prepared: Prepared, settings: TrainSettings) -> Division:
 
 
 def find_tap(backbone: Backbone, name: str) -> Tap:
-    """The tap at which a backbone may be divided.
+    """The tap at which a backbone is divided.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def find_tap(backbone: Backbone, name: str) -> Tap:
 
 
 def moment(order: Order, prepared: Prepared, tap: Tap) -> int:
-    """When the value of a tap is there."""
+    """The moment at which the value of a tap is available."""
     call = order.calls[prepared.path(tap.module)][0]
     return call[0] if tap.side == "input" else call[1]
 
@@ -138,7 +138,7 @@ def _probe(backbone: Backbone) -> torch.Tensor:
 
 
 def _stages(trained: set[str], order: Order, prepared: Prepared) -> dict[str, int]:
-    """Stage of each trained parameter: how many taps are finished when it is first used."""
+    """Stage of each trained parameter: the number of taps finished before its first use."""
     ends = [
         moment(order, prepared, tap)
         for tap in prepared.backbone.taps
@@ -156,9 +156,9 @@ def _stages(trained: set[str], order: Order, prepared: Prepared) -> dict[str, in
 
 
 def set_modes(network: nn.Module, division: Division) -> None:
-    """Gradients for the trained parameters; training mode for the modules that hold them.
+    """Enable gradients of trained parameters, and training mode of their modules.
 
-    A frozen part runs as it does at test time: no dropout, no batch statistics.
+    Frozen parts are in eval mode: no dropout, no batch statistics.
     """
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in division.stages)
@@ -172,7 +172,7 @@ def set_modes(network: nn.Module, division: Division) -> None:
 
 
 def without_untrained(network: nn.Module, division: Division) -> Division:
-    """The division with what has no gradient in `network` counted as kept."""
+    """The division, with parameters that have no gradient in `network` counted as frozen."""
     trains = {name for name, p in network.named_parameters() if p.requires_grad}
     stages = {name: stage for name, stage in division.stages.items() if name in trains}
     numbers = {stage: i for i, stage in enumerate(sorted(set(stages.values())))}
@@ -184,7 +184,7 @@ def without_untrained(network: nn.Module, division: Division) -> Division:
 
 
 def frozen_state(network: nn.Module, division: Division) -> Iterator[tuple[str, torch.Tensor]]:
-    """The parameters and buffers that the regime keeps, by name."""
+    """The frozen parameters and buffers by name."""
     parameters = dict(network.named_parameters())
     for name in division.frozen:
         yield name, parameters[name]
@@ -197,7 +197,7 @@ def frozen_state(network: nn.Module, division: Division) -> Iterator[tuple[str, 
 
 
 def changing_names(network: nn.Module, division: Division) -> list[str]:
-    """The names in the state that training may change: all but what the regime keeps."""
+    """The names in the state that training may change."""
     kept = {name for name, _ in frozen_state(network, division)}
     return [name for name in network.state_dict() if name not in kept]
 
@@ -211,12 +211,12 @@ def hash_frozen(network: nn.Module, division: Division) -> Mapping[str, str]:
 
 
 def require_unchanged(before: Mapping[str, str], after: Mapping[str, str]) -> None:
-    """Frozen means frozen.
+    """Check that frozen parameters and buffers have not changed.
 
     Raises
     ------
     FrozenError
-        A hash differs, or a name has come or gone.
+        A hash differs, or a name was added or removed.
     """
     changed = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
     if changed:

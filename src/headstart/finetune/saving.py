@@ -1,8 +1,7 @@
-"""A trained network in a file of its own, and back as a backbone with the one tap ``logits``.
+"""Save a trained network to a file, and load it as a backbone with the tap ``logits``.
 
-The file is what `Trained.save` writes: the weights, and as JSON in the header what the network is
-built from (architecture, preprocessing, classes, settings). The pretrained weights that training
-began with are not needed to read it.
+The file is that of `Trained.save`: the weights, and a description of the network as JSON in the header
+(architecture, preprocessing, classes, settings). Loading does not need the pretrained weights.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ NAME = "network.safetensors"
 
 
 def save_network(folder: Path, trained: Trained) -> str:
-    """Write the network into `folder` as :data:`NAME`, in one rename.
+    """Write the network into `folder` as :data:`NAME`, atomically.
 
     Returns
     -------
     str
-        The digest of its weights, which `load_network` asks for.
+        The digest of its weights, for `load_network`.
 
     Raises
     ------
@@ -40,19 +39,19 @@ def save_network(folder: Path, trained: Trained) -> str:
 
 
 def load_network(path: Path, *, digest: str) -> Backbone:
-    """The network in a file as a backbone, ready to run.
+    """Load a network as a backbone, ready to run.
 
     Parameters
     ----------
     path : Path
-        What `save_network` wrote.
+        Written by `save_network`.
     digest : str
-        Of the weights, as the run recorded it.
+        Digest of the weights, as recorded by the run.
 
     Raises
     ------
     WeightsError
-        The file is missing or damaged, or holds other weights.
+        The file is missing or damaged, or contains other weights.
     """
     shown = one_line(str(path))
     if not path.is_file():
@@ -63,7 +62,7 @@ def load_network(path: Path, *, digest: str) -> Backbone:
         backbone = load_trained(path).backbone
     except WeightsError:
         raise
-    # What the header says was changed: names that are none, values of another type.
+    # The header was modified: unknown names, or values of other types.
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"the fine-tuned network {shown} is damaged ({one_line(str(error), limit=120)}): copy "
@@ -75,6 +74,6 @@ def load_network(path: Path, *, digest: str) -> Backbone:
             f"{backbone.digest[:12]}, needed {one_line(digest)[:12]}): copy the run folder again, or "
             "fit again"
         )
-    # As training leaves it: another layout sums in another order, and the last bits would differ.
+    # Keep the memory layout of training: another one sums in another order.
     backbone.module.to(memory_format=torch.channels_last)
     return backbone

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step: no state, so a resumed run has the same rates."""
+"""Learning-rate schedules as stateless functions of the step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headstart.finetune.settings import TrainSettings
 
-# L. Smith and N. Topin, "Super-Convergence", 2019: the shares and depths that torch's OneCycleLR has.
+# L. Smith and N. Topin, "Super-Convergence", 2019: with the defaults of torch's OneCycleLR.
 ONE_CYCLE_RISE = 0.3
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = 1 / 25e4
 
 
 def rate_at(step: int, settings: TrainSettings, steps_an_epoch: int) -> float:
-    """Rate of the output layer at a step.
+    """Learning rate of the output layer at a step.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def rate_at(step: int, settings: TrainSettings, steps_an_epoch: int) -> float:
 
 
 def _one_cycle(step: int, n_steps: int) -> float:
-    """Up along half a cosine, and down along another to nearly nothing."""
+    """Rise along a half cosine, then fall along another to almost 0."""
     rise = ONE_CYCLE_RISE * n_steps
     if step < rise:
         return _between(ONE_CYCLE_START, 1.0, step / rise)
@@ -54,15 +54,15 @@ def _between(start: float, end: float, share: float) -> float:
 
 
 def lowest_stage(epoch: int, n_stages: int, every: int) -> int:
-    """The lowest stage that is trained in an epoch, counted from 0, under gradual unfreezing.
+    """The lowest trained stage (from 0) in an epoch under gradual unfreezing.
 
     Parameters
     ----------
     epoch : int
         From 1.
     n_stages : int
-        The highest is ``n_stages - 1``, the output layer, trained from the first epoch.
+        The highest stage, ``n_stages - 1``, is the output layer, trained from the first epoch.
     every : int
-        Epochs from one stage to the next; 0: all from the start.
+        Epochs between stages; 0: all from the start.
     """
     return max(0, n_stages - 1 - (epoch - 1) // every) if every else 0

@@ -1,4 +1,4 @@
-"""What is trained, how and for how long: one frozen value, kept as JSON beside each result."""
+"""Training settings: a frozen value, stored as JSON with each result."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from headstart.errors import InputError, did_you_mean, one_line
 from headstart.finetune.bn_policies import policy_of
 
 REGIMES: dict[str, str] = {
-    "scratch": "everything, from the architecture's own random initialisation",
+    "scratch": "everything, from the architecture's random initialisation",
     "all": "everything, from the pretrained weights",
     "lower": "the layers up to and including the tap, and the new output layer; the rest is frozen",
-    "upper": "the layers after the tap, the new output layer included; the rest is frozen",
-    "output": "the new output layer alone, a dense layer on the pooled last features",
+    "upper": "the layers after the tap and the new output layer; the rest is frozen",
+    "output": "only the new output layer, a dense layer on the pooled last features",
 }
-"""What each regime trains. The output layer is new, so every regime trains it."""
+"""What each regime trains. Every regime trains the output layer, which is new."""
 
 WITH_TAP = ("lower", "upper")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
@@ -35,63 +35,63 @@ class TrainSettings:
     regime : {"scratch", "all", "lower", "upper", "output"}, default "all"
         See `REGIMES`.
     tap : str, optional
-        Where ``lower`` ends or ``upper`` begins; needed by these two, refused by the others.
+        Required by ``lower``, which ends there, and ``upper``, which begins after it; illegal
+        otherwise.
     size_px : int, optional
-        Side of the crops; default the backbone's own.
+        Side of the crops; default: the backbone's own.
     epochs : int >= 1
     batch_size : int >= 1
-        Images a step, at most: the batches of an epoch are equally large, give or take one image.
+        Maximum number of images per step; sizes of batches in an epoch differ by at most one.
     micro_batch : int >= 0
-        Images that pass through the network at once; gradients of a step's micro-batches are
-        summed. 0: as many as is fastest where that changes nothing (docs/finetuning.md).
+        Images per forward pass; gradients of the micro-batches of a step are summed. 0: the fastest
+        size that does not change results (docs/finetuning.md).
     optimizer : {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
-        Momentum is 0.9 where there is any.
+        Momentum, if any, is 0.9.
     lr : float > 0
-        Highest rate of the output layer.
+        Maximum learning rate of the output layer.
     layer_decay : float in (0, 1]
-        Factor on the rate from one stage (tap) to the one below it; 1: the same everywhere.
+        Factor on the rate from one stage (tap) to the one below; 1: the same rate everywhere.
     schedule : {"cosine", "one-cycle", "constant"}
     warmup_epochs : float >= 0
-        Linear rise from 0; of ``one-cycle``, the rising part is 0.3 of the run instead.
+        Linear warm-up from 0; ``one-cycle`` rises during 0.3 of the run instead.
     weight_decay : float >= 0
-        Not on norms and biases. Decoupled with ``adamw``, else added to the gradient.
+        Not for norms and biases. Decoupled with ``adamw``, else added to the gradient.
     clip_norm : float > 0, optional
-        Longest gradient, as a Euclidean norm over all parameters; None: as long as it is.
+        Maximum Euclidean norm of the gradient over all parameters; None: no limit.
     label_smoothing : float in [0, 1)
     dropout : float in [0, 1)
-        Of the features, before the new output layer.
+        Dropout of the features before the output layer.
     normalise : bool, default False
-        Bring the features to unit length before the new output layer, as the linear SVM of
-        `headstart.heads` does: its weights mean the same only then.
+        Scale features to unit length before the output layer, like the linear SVM of
+        `headstart.heads`, whose weights need it.
     patience : int >= 1, optional
-        Stop after so many epochs without a better validation figure; None: never.
+        Stop after this many epochs without a better validation figure; None: never.
     watch : {"loss", "accuracy"}
-        The validation figure by which the best epoch is told.
+        The validation figure that determines the best epoch.
     keep : {"best", "last"}
-        Which epoch's weights are kept; ``best`` needs validation images.
+        The epoch whose weights are kept; ``best`` needs validation images.
     ema_decay : float in (0, 1), optional
-        Validate and keep an exponential moving average of the weights.
+        Use an exponential moving average of the weights for validation and as result.
     l2_sp : float >= 0
-        Weight of the squared distance to the starting weights (Li et al., ICML 2018).
+        Weight of the squared distance from the initial weights (Li et al., ICML 2018).
     wise_ft : float in [0, 1], optional
-        Keep ``(1 - a) * start + a * end`` of the weights (Wortsman et al., CVPR 2022).
+        Keep the weights ``(1 - a) * start + a * end`` (Wortsman et al., CVPR 2022).
     gradual_unfreezing : int >= 0
-        Epochs between the unfreezing of one stage and of the one below it, from the output layer
-        downwards (Howard and Ruder, ACL 2018); 0: everything from the start.
+        Epochs between unfreezing one stage and the one below, starting with the output layer
+        (Howard and Ruder, ACL 2018); 0: everything from the start.
     bn : str, optional
-        Policy of batch normalisation's statistics: `headstart.finetune.POLICIES`; default
-        ``"source"``, and ``"batch"`` for ``scratch``, which has no source.
+        Policy for statistics of batch normalisation: `headstart.finetune.POLICIES`; default
+        ``"source"``, for ``scratch`` ``"batch"``.
     augment : str or dict, default "basic"
-        Augmentation policy, as `headstart.augment.parse_policy` reads it.
+        Augmentation policy, in the form of `headstart.augment.parse_policy`.
     views : int >= 0
-        With ``upper`` and ``output``: how many augmented views of each image have their frozen
-        activations kept, in place of a fresh view each epoch; 0: fresh views, with the frozen part
-        run again each epoch.
+        For ``upper`` and ``output``: number of augmented views of each image whose frozen
+        activations are stored; 0: a fresh view in each epoch, running the frozen part again.
     activations_mib : int >= 0
-        Memory that kept activations may take; above it they are computed again each epoch.
+        Maximum memory for stored activations; beyond it they are computed in each epoch.
     precision : {"float32", "bf16-mixed"}
     seed : int >= 0
-        Of the new layer, the order of images, augmentation and dropout.
+        Random seed for the new layer, the order of images, augmentation and dropout.
     """
 
     regime: str = "all"
@@ -154,7 +154,7 @@ class TrainSettings:
 
     @property
     def bn_policy(self) -> str:
-        """The policy of batch normalisation, the default filled in."""
+        """The BatchNorm policy, with the default filled in."""
         return self.bn or ("batch" if self.regime == "scratch" else "source")
 
     def to_dict(self) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class TrainSettings:
         Raises
         ------
         InputError
-            A name is no setting, or a value is out of range.
+            A name is not a setting, or a value is out of range.
         """
         known = [field.name for field in fields(cls)]
         for name in data:
@@ -188,7 +188,7 @@ _CHOICES: dict[str, Iterable[str]] = {
     "keep": ("best", "last"),
 }
 _INF = math.inf
-# Lowest and highest value, and the type; None is passed over where it is a setting's default.
+# Minimum, maximum and type; None is legal if it is the default.
 _RANGES: dict[str, tuple[float, float, type]] = {
     "size_px": (1, _INF, int),
     "epochs": (1, _INF, int),

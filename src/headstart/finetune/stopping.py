@@ -1,4 +1,4 @@
-"""Ctrl-C during training: the step in hand is finished first."""
+"""Ctrl-C during training finishes the current step first."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# torchrun passes Ctrl-C on to processes that the terminal has sent it to already.
+# torchrun forwards Ctrl-C to processes that have already received it from the terminal.
 ECHO_S = 5.0
 
 
 @contextlib.contextmanager
 def held_interrupt(*, may_echo: bool = False) -> Iterator[Callable[[], bool]]:
-    """Within the context the first Ctrl-C is noted, so that a step is not torn; a second one acts.
+    """Record the first Ctrl-C within the context, to finish a step; a second one interrupts.
 
-    With `may_echo`, further ones within a few seconds count as the same.
+    With `may_echo`, repetitions within a few seconds count as the same.
     """
     noted: list[float] = []
 
@@ -27,7 +27,7 @@ def held_interrupt(*, may_echo: bool = False) -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         noted.append(now)
 
-    # Only the main thread may set a handler; elsewhere nothing arrives.
+    # Only the main thread can set a handler.
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return

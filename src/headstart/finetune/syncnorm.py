@@ -1,8 +1,7 @@
-"""Batch normalisation by the statistics of a batch that is divided over several processes.
+"""Batch normalisation with statistics of a batch that is divided over several processes.
 
-What torch's `SyncBatchNorm` does on GPUs, for CPUs too (which that class refuses), and without
-taking other classes into the network: within `synced` the layers that use batch statistics compute
-something else.
+Like torch's `SyncBatchNorm`, but also on CPUs (which that class refuses) and without replacing modules:
+within `synced` the layers that use batch statistics have another forward function.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ _KNOWN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, Batc
 
 @contextlib.contextmanager
 def synced(network: nn.Module, processes: Processes) -> Iterator[None]:
-    """Within the context, layers that use batch statistics take those of all processes together.
+    """Within the context, layers with batch statistics use those over all processes.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Those of its BatchNorm layers are meant that are in training mode on entering.
+        Affects its BatchNorm layers that are in training mode on entry.
     processes : Processes
-        Nothing happens where there is one.
+        With a single one nothing changes.
 
     Raises
     ------
     InputError
-        A layer is of a class that is not known here.
+        The class of a layer is not supported.
     """
     layers = with_batch_statistics(network) if processes.is_several else []
     for layer in layers:
@@ -50,7 +49,7 @@ def synced(network: nn.Module, processes: Processes) -> Iterator[None]:
             )
     try:
         for layer in layers:
-            # As a plain attribute: it hides the class's method and is no part of the state.
+            # A plain attribute shadows the class's method and is not part of the state.
             layer.__dict__["forward"] = _forward(layer)
         yield
     finally:
@@ -77,7 +76,7 @@ def _forward(layer: _BatchNorm) -> Callable[[Tensor], Tensor]:
 
 @torch.no_grad()
 def _follow(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Move the running statistics, as torch does."""
+    """Update the running statistics, as torch does."""
     if not layer.track_running_stats or layer.running_mean is None or layer.running_var is None:
         return
     assert layer.num_batches_tracked is not None
@@ -91,9 +90,9 @@ def _follow(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 class _Normalise(torch.autograd.Function):
     """``(x - m) / sqrt(v + eps) * weight + bias`` with the mean and variance of all processes' ``x``.
 
-    One sum over the processes each way, in float64, in which the mean of squares less the square of
-    the mean is exact enough. Gradients of weight and bias are of this process's images alone, as
-    those of every other parameter are before they are summed.
+    One all-reduce in each direction, in float64, so that the mean of squares minus the square of the
+    mean is accurate. Gradients of weight and bias are for this process's images only, like those of all
+    parameters before DDP sums them.
     """
 
     @staticmethod
@@ -138,5 +137,5 @@ class _Normalise(torch.autograd.Function):
 
 
 def _along(values: Tensor, x: Tensor) -> Tensor:
-    """``(C,)`` shaped to multiply ``(B, C, ...)``."""
+    """Reshape ``(C,)`` to broadcast with ``(B, C, ...)``."""
     return values.view(1, -1, *[1] * (x.ndim - 2))

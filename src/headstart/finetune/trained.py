@@ -1,4 +1,4 @@
-"""What training gives: the network, its history, and fast predictions."""
+"""The result of training: the network, its history, and fast predictions."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ class Trained:
         In the order of the logits.
     history : tuple of Epoch
     best_epoch : int
-        The epoch whose weights the network has.
+        The epoch of the weights.
     network : Network
         In evaluation mode, on the CPU: normalised images (B, 3, H, W) to logits (B, K).
     backbone : Backbone
-        The same network as a backbone with the one tap ``"logits"``, whose digest is that of the
-        trained weights.
+        The network as a backbone with the single tap ``"logits"`` and the digest of the trained
+        weights.
     seconds : float
-        Of all epochs, and of the frozen part's pass before them.
+        Time of all epochs and of the pass through the frozen part.
     n_trained_parameters : int
     device : str
     is_cached : bool
-        Whether the frozen part's activations were kept.
+        Whether the frozen part's activations were stored.
     """
 
     settings: TrainSettings
@@ -78,16 +78,16 @@ class Trained:
         precision: str = "float32",
         progress: Progress = silent,
     ) -> NDArray[np.float32]:
-        """Logits of images, by the machine's fastest engine.
+        """Logits of images, with the fastest engine of the machine.
 
         Parameters
         ----------
         records : sequence of Record
         mirrored : bool, default False
-            Average the logits of each image and of its mirror image.
+            Average the logits of each image and its mirror image.
         size_px : int, optional
-            Side of the crops; default that of training. Training on random crops shows objects
-            larger than the centre crop does, and a somewhat larger side makes up for it (H. Touvron
+            Side of the crops; default: that of training. Objects appear larger in random crops for
+            training than in centre crops, which a somewhat larger side compensates (H. Touvron
             et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019).
         precision : {"float32", "bfloat16"}
         progress : Progress
@@ -107,7 +107,7 @@ class Trained:
             at = backbone.preprocessing.at(size_px)
             backbone = dataclasses.replace(backbone, preprocessing=at)
         parts: list[NDArray[np.float32]] = []
-        # A converted network is used here once and is as large as the weights.
+        # The converted network is used once and is as large as the weights, so it is not kept.
         with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
             engine = choose_engine(
                 backbone,
@@ -134,11 +134,11 @@ class Trained:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
     def predict(self, records: Sequence[Record], **options: Any) -> list[str]:
-        """The class of each image; options as for `logits`."""
+        """The predicted class of each image; options as for `logits`."""
         return [self.classes[i] for i in self.logits(records, **options).argmax(1)]
 
     def save(self, path: Path) -> None:
-        """Write weights, settings, classes and history into one safetensors file, in one rename.
+        """Write weights, settings, classes and history into one safetensors file, atomically.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class Trained:
         write_atomically(path, save(state, metadata={"headstart": json.dumps(header)}))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: what was done and how it went, without the weights."""
+        """A JSON-ready description of the training, without the weights."""
         return {
             "settings": self.settings.to_dict(),
             "classes": list(self.classes),
@@ -176,7 +176,7 @@ class Trained:
 def as_backbone(
     backbone: Backbone, network: Network, classes: Sequence[str], digest: str
 ) -> Backbone:
-    """The trained network as a backbone whose one tap is its logits."""
+    """The trained network as a backbone whose only tap is the logits."""
     tap = Tap(name="logits", module="", kind="vector", n_features=len(classes))
     return dataclasses.replace(
         backbone,
@@ -194,7 +194,7 @@ def _once(text: str, suffix: str) -> str:
 
 
 def load_trained(path: Path, *, device: str = "cpu") -> Trained:
-    """Read what `Trained.save` wrote; the architecture is built anew, no code is read.
+    """Load a file from `Trained.save`; it contains no code.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def load_trained(path: Path, *, device: str = "cpu") -> Trained:
 def rebuild(
     state: Mapping[str, Tensor], header: Mapping[str, Any], *, shown: str, device: str = "cpu"
 ) -> Trained:
-    """A trained network from its weights and from what `Trained.save` put into the header.
+    """A trained network from its weights and the header of `Trained.save`.
 
     Raises
     ------
@@ -227,7 +227,7 @@ def rebuild(
         **{key: header[key] for key in ("name", "source", "licence")},
     )
     settings = TrainSettings.from_dict(header["settings"])
-    # The regime does not matter any more, and `scratch` would initialise once again.
+    # The regime is irrelevant here, and `scratch` would initialise again.
     plain = dataclasses.replace(settings, regime="all", tap=None, size_px=preprocessing.size_px)
     classes = tuple(header["classes"])
     network = prepare(backbone, len(classes), plain).network
@@ -247,12 +247,12 @@ def rebuild(
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """What `Trained.save` wrote besides the weights.
+    """The header of `Trained.save`.
 
     Raises
     ------
     WeightsError
-        The file has none, or one of a newer version.
+        The file has no header, or that of a newer version.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -1,4 +1,4 @@
-"""`train`: settings, images and a backbone to a trained network."""
+"""Train a network from settings, images and a backbone."""
 
 from __future__ import annotations
 
@@ -62,30 +62,30 @@ def train(
     progress: Progress = silent,
     on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
 ) -> Trained:
-    """Train a network on images, as the settings say.
+    """Train a network on images.
 
-    Called in each of several processes that torchrun started, it trains one network in all of them:
-    the same as in one process, up to rounding (docs/finetuning.md).
+    If it is called in each of several processes started by torchrun, they train one network together,
+    with the same result as one process up to rounding (docs/finetuning.md).
 
     Parameters
     ----------
     backbone : Backbone
-        Left as it is.
+        It is not changed.
     train, val : sequence of Record
-        Labelled images; `val` may be empty, and then the last epoch is kept.
+        Labelled images; if `val` is empty, the last epoch is kept.
     classes : sequence of str
         The labels, in the order of the logits.
     settings : TrainSettings
     head : (array (K, d), array (K,)), optional
-        Initial weights and intercepts of the output layer, as a linear classifier on the pooled
-        last features found them; default random.
+        Initial weights and intercepts of the output layer, from a linear classifier on the pooled
+        last features; default random.
     folder : Path, optional
-        Where the checkpoint is kept. A run that was stopped there goes on, and ends equal to the
-        last bit on a CPU; one that is done gives its result again.
+        Folder of the checkpoint. An interrupted run resumes, with a bit-equal result on a CPU; a
+        finished run returns its result.
     cache : Path, optional
-        Where decoded images are kept; default :func:`headstart.features.cache_folder`.
+        Folder for decoded images; default :func:`headstart.features.cache_folder`.
     device : str, default "auto"
-        A torch device, or the best one here.
+        A torch device, or ``"auto"`` for the best available.
     progress : Progress
     on_epoch : function, optional
         Called after each epoch with the history so far.
@@ -101,11 +101,11 @@ def train(
     DataError
         A class has no training image, a label is unknown, or an image cannot be decoded.
     RunError
-        The folder holds a checkpoint of another run, or a damaged one.
+        The folder contains a checkpoint of another run, or a damaged one.
     DivergedError
         The loss is not finite.
     LostError
-        Of several processes, another one has ended.
+        Another of several processes has ended.
     """
     asked_device, root = device, cache or cache_folder()
     device = own_device(pick_device(None if device == "auto" else device))
@@ -117,7 +117,7 @@ def train(
         policy, prepared, division = processes.together(
             lambda: _prepare(backbone, (train, val), classes, settings, head, processes)
         )
-        # Two machines may fit an SVM, or draw a layer, that differ in the last bit.
+        # SVMs or random layers of two machines may differ in the last bit.
         processes.take_from_first(prepared.network.head.parameters())
         identity = identify(
             arch=prepared.backbone.arch,
@@ -128,7 +128,7 @@ def train(
             val=val,
             head=list(prepared.network.head.parameters()),
         )
-        # Before anything long: a folder of another run is refused at once.
+        # First of all, refuse a folder of another run.
         checkpoint = find_checkpoint(folder, identity, processes)
         images = _load_images(
             prepared, (train, val), classes, policy, settings, root, progress, processes
@@ -179,7 +179,7 @@ def _prepare(
     head: tuple[ArrayLike, ArrayLike] | None,
     processes: Processes,
 ) -> tuple[Policy, Prepared, Division]:
-    """Check all that can be checked before images are read."""
+    """All checks that do not need to read images."""
     policy = _read_policy(settings)
     check_data(*sides, classes, settings)
     prepared = prepare(backbone, len(classes), settings, head)
@@ -191,7 +191,7 @@ def _prepare(
 def _result(
     prepared: Prepared, loop: Loop, classes: tuple[str, ...], frozen_s: float, device: str
 ) -> Trained:
-    """What `train` gives, once the loop is done and the network has the weights to keep."""
+    """The result of `train`, when the network has its final weights."""
     network, history = prepared.network, tuple(loop.position.history)
     keeps_best = loop.settings.keep == "best" and loop.has_val
     trained = [p for n, p in network.named_parameters() if n in loop.division.stages]
@@ -217,7 +217,7 @@ def _place(
     device: str,
     processes: Processes = ALONE,
 ) -> Network:
-    """The network on its device, channels last, with the statistics that its policy begins with."""
+    """Move the network to its device, channels last, with the initial statistics of its policy."""
     network = prepared.network.to(torch.device(device))
     network.to(memory_format=torch.channels_last)
     if batchnorm.policy_of(settings.bn_policy).estimated == "before":
@@ -270,10 +270,10 @@ def _choose_part(
     progress: Progress,
     processes: Processes,
 ) -> tuple[nn.Module, Batches]:
-    """The part that is trained, and its batches: kept activations where there may be some."""
+    """The trained part and its batches: stored activations if possible."""
     network, tap = prepared.network, division.cut
     n_views = 1 if images.policy.name == "none" else min(settings.views, settings.epochs)
-    # AugMix compares three views of an image in each step.
+    # AugMix needs three views of an image in each step.
     if tap is None or not n_views or images.policy.name == "augmix":
         return network, images
     n = n_views * len(images.train) + len(images.val)
@@ -308,7 +308,7 @@ def _groups(network: nn.Module, division: Division, settings: TrainSettings) -> 
     )
     if not settings.l2_sp:
         return groups
-    # L2-SP stands in the place of weight decay, except for the new layer, which has no start.
+    # L2-SP replaces weight decay, except for the new layer, which has no pretrained weights.
     top = division.n_stages - 1
     return tuple(g if g.stage == top else dataclasses.replace(g, weight_decay=0.0) for g in groups)
 
@@ -320,7 +320,7 @@ def _estimate(
     device: torch.device,
     processes: Processes,
 ) -> None:
-    """Take the trained layers' statistics over the training images, not augmented."""
+    """Estimate the trained layers' statistics over the training images, not augmented."""
     set_modes(network, division)
     frozen = [network.get_submodule(path) for path in division.frozen_modules]
     own = images.plain_batches(images.train, processes)
@@ -334,7 +334,7 @@ def _probe(prepared: Prepared) -> torch.Tensor:
 
 
 def _finish(loop: Loop, images: PixelBatches, device: torch.device) -> None:
-    """The weights that are kept: best or last, averaged, and their statistics taken anew."""
+    """Set the final weights: best or last, averaged, with statistics estimated again."""
     settings = loop.settings
     if settings.keep == "best" and loop.has_val:
         kept = loop.best

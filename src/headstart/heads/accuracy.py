@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft, stats
 
-from headstart.results import Difference, Interval
+from headstart.results import Difference
+from headstart.results import Interval as Interval
 
 # What the cheaper of two that tie may be behind, as a fraction: a point, however differences round.
 MOST_BEHIND = 0.01 + 1e-9

@@ -22,7 +22,7 @@ N_NAMED = 12
 if TYPE_CHECKING:
     from headstart.cli.console import Shown
     from headstart.features.inventory import Inventory
-    from headstart.features.pruning import Going
+    from headstart.features.pruning import Removal
 
 
 def prune(
@@ -113,7 +113,7 @@ def _check_rules(
 def _plan(
     inventory: Inventory, older_than: str | None, to: str | None, damaged: bool,
     wanted: set[str] | None, backbone: str | None, progress: Progress,
-) -> list[Going]:  # fmt: skip
+) -> list[Removal]:  # fmt: skip
     from headstart.features import pruning
     from headstart.features.inventory import Features
     from headstart.features.verification import verify as read_all
@@ -137,10 +137,10 @@ def _digests(data: Sequence[str], progress: Shown) -> set[str]:
     }
 
 
-def _show_plan(inventory: Inventory, going: Sequence[Going]) -> None:
+def _show_plan(inventory: Inventory, going: Sequence[Removal]) -> None:
     """One line each, but for the many small files of one folder, which share one."""
     out = console()
-    by_folder: dict[Path, list[Going]] = {}
+    by_folder: dict[Path, list[Removal]] = {}
     for item in going:
         by_folder.setdefault(item.path.parent, []).append(item)
     for folder, items in by_folder.items():
