@@ -291,7 +291,7 @@ def test_metrics__are_what_prometheus_reads(server: Any, photos: Path) -> None:
         assert line.startswith(("# HELP ", "# TYPE ")) or sample.fullmatch(line), line
     assert 'headstart_requests_total{path="/predict",status="200"}' in answer.body.decode()
     buckets = [line for line in lines if line.startswith("headstart_predict_seconds_bucket")]
-    values = [int(line.split()[-1]) for line in buckets]
+    values = [float(line.split()[-1]) for line in buckets]
     assert values == sorted(values)
     assert counter(server, "headstart_predict_seconds_count") == values[-1] > 0
     assert counter(server, "process_resident_memory_bytes") > 1e7

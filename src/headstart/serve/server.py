@@ -29,7 +29,12 @@ def need_packages() -> None:
     """
     import importlib.util
 
-    wanted = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
+    wanted = {
+        "fastapi": "fastapi",
+        "prometheus_client": "prometheus-client",
+        "python_multipart": "python-multipart",
+        "uvicorn": "uvicorn",
+    }
     missing = [name for module, name in wanted.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise InputError(
