@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 
-from headstart.heads import fit_output_layer, stratified_folds
+from headstart.heads import cross_validate, fit_output_layer, stratified_folds
 from headstart.heads.task import normalize_rows
 
 
@@ -16,7 +16,8 @@ def test_fit_output_layer__predicts_as_the_svm_and_with_sensible_probabilities(
         400, 20, n_informative=8, n_classes=n_classes, class_sep=1.5, random_state=0
     )
     names = np.array([f"class {k}" for k in range(n_classes)])[y]
-    layer = fit_output_layer(X[:300], names[:300], (0.1, 1.0, 10.0), stratified_folds(y[:300]))
+    path = cross_validate(X[:300], names[:300], (0.1, 1.0, 10.0), stratified_folds(y[:300]))
+    layer = fit_output_layer(X[:300], names[:300], path)
     assert layer.coef.shape == (n_classes, 20)
     assert layer.intercept.shape == (n_classes,)
     logits = normalize_rows(X[300:], "l2") @ layer.coef.T + layer.intercept

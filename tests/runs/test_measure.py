@@ -13,7 +13,7 @@ from PIL import Image
 import headstart
 from headstart import fit
 from headstart.cli.tables import layer_table
-from headstart.probe import judging, screening
+from headstart.probe import judging
 from headstart.runs.choose import Candidate
 from headstart.runs.run import Run
 from headstart.sources.blocks import Blocks
@@ -39,13 +39,13 @@ def test_fit__a_second_run_solves_nothing(
 ) -> None:
     data = make_shapes(tmp_path / "data", n=8)
     solved: list[int] = []
-    original = judging.cross_validate  # type: ignore[attr-defined]
+    original = judging.CostSearch
 
     def counted(X: np.ndarray, *rest: Any, **more: Any) -> object:
         solved.append(X.shape[1])
         return original(X, *rest, **more)
 
-    monkeypatch.setattr(judging, "cross_validate", counted)
+    monkeypatch.setattr(judging, "CostSearch", counted)
     first = headstart.fit(data, out=tmp_path / "1", cache=tmp_path / "s", resolutions=(64,))
     assert len(solved) == len(first.metrics["candidates"])
     second = headstart.fit(data, out=tmp_path / "2", cache=tmp_path / "s", resolutions=(64,))
@@ -73,7 +73,7 @@ def test_fit__with_many_examples_and_classes_screens(
     exact = headstart.fit(data, out=tmp_path / "exact", exact=True, **same).metrics
     small = headstart.fit(data, out=tmp_path / "small", **same).metrics
     assert not any(c["screened"] for c in exact["candidates"] + small["candidates"])
-    monkeypatch.setattr(screening, "SMALL", 0)
+    monkeypatch.setattr(judging, "SMALL", 0)
     run = headstart.fit(data, out=tmp_path / "screened", **same)
     found = run.metrics
     assert [c["tap"] for c in found["candidates"]] == [c["tap"] for c in exact["candidates"]]

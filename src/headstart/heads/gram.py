@@ -40,6 +40,9 @@ MAX_CG = 400
 MOST_ROUNDING = 1e-6
 # Share of the gap that conjugate gradients may leave to the next step.
 INEXACT = 3e-3
+# Share of the examples that are expected to be active as negatives, and the ridge that tells which.
+SHARE_ACTIVE = 0.06
+RIDGE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +145,29 @@ class GramSolver:
         if isinstance(self.Z, Tensor):
             return state.beta @ self.Z
         return torch.from_numpy(state.beta.cpu().numpy() @ self.Z).to(state.beta.device)
+
+    def foresee(self, y: Tensor, rows: Tensor) -> Tensor:
+        """Active examples, (n_models, n_samples) bool: positives, and the negatives with high scores."""
+        index = torch.nonzero(rows).flatten()
+        target = y[:, index].to(self.gram32.dtype)
+        if self.Z32 is not None:
+            Z = self.Z32[index]
+            scores = (_ridge(Z.T @ Z, (target @ Z).T).T) @ self.Z32.T
+        else:
+            gram = self.gram32.index_select(0, index)
+            scores = _ridge(gram.index_select(1, index), target.T).T @ gram
+        scores = torch.where((y < 0) & rows, scores, -torch.inf)
+        n_active = (target > 0).sum(dim=1).clamp(min=int(SHARE_ACTIVE * len(index)), max=len(index))
+        least = scores.sort(dim=1, descending=True).values.gather(1, n_active[:, None] - 1)
+        return ((y > 0) | (scores >= least)) & rows
+
+    def remember(self, problem: Problem, state: GramState) -> Tensor:
+        """Active examples, (n_models, n_samples) bool."""
+        return (problem.y * state.f < 1) & (problem.cost > 0)
+
+    def resume(self, problem: Problem, memory: Tensor) -> tuple[GramState, Tensor]:
+        """The empty state, and margins that make the remembered examples active."""
+        return self.empty(problem), torch.where(memory, 0.0, 2 * problem.y)
 
     def solve(
         self, problem: Problem, start: GramState, tol: float, guess: Tensor | None = None
@@ -286,6 +312,17 @@ class GramSolver:
 def _inverse_cost(problem: Problem) -> Tensor:
     """``1 / (2 c)``, zero where the example is left out."""
     return torch.where(problem.cost > 0, 0.5 / problem.cost, 0.0)
+
+
+def _ridge(square: Tensor, right: Tensor) -> Tensor:
+    """``(square + RIDGE I)^-1 right``, in float64 where float32 does not do."""
+    for dtype in (square.dtype, torch.float64):
+        system = square.to(dtype, copy=True)
+        system.diagonal().add_(RIDGE)
+        factor, failed = torch.linalg.cholesky_ex(system)
+        if not int(failed):
+            break
+    return torch.cholesky_solve(right.to(dtype), factor).to(right.dtype)
 
 
 def _factor_each(gram: Tensor, y: Tensor, ridge: Tensor, active: Tensor) -> Tensor | None:

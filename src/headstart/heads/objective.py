@@ -84,6 +84,15 @@ class Solver(Protocol):
     def solve(self, problem: Problem, start: Any, tol: float, guess: Tensor | None = None) -> Any:
         """The state at the optimum."""
 
+    def foresee(self, y: Tensor, rows: Tensor) -> Tensor:
+        """What to expect of models with targets ``y`` by ridge classifiers of the examples ``rows``."""
+
+    def remember(self, problem: Problem, state: Any) -> Tensor:
+        """The least that `resume` needs, one row a model."""
+
+    def resume(self, problem: Problem, memory: Tensor) -> tuple[Any, Tensor | None]:
+        """State and guess to start from with what another cost left, or `foresee`."""
+
     def weights(self, state: Any) -> Tensor:
         """Weight vectors, (n_models, n_features)."""
 

@@ -38,7 +38,9 @@ def set_up(
     make an array of them; but not where a Gram matrix does, which needs few examples.
     """
     devices = pick_devices(device, len(labels.label))
-    if needs_gram(X) or not (is_lazy(X) or X.shape[0] * X.shape[1] > MOST_HELD_NUMBERS):
+    if needs_gram(X, len(labels.label)) or not (
+        is_lazy(X) or X.shape[0] * X.shape[1] > MOST_HELD_NUMBERS
+    ):
         return Task(X, labels, devices, normalize)
     return StreamedTask(X, labels, devices, normalize)
 

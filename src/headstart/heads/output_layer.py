@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from headstart.heads.calibration import fit_temperature
 from headstart.heads.examples import Normalize
 from headstart.heads.outofcore import set_up
 from headstart.heads.passes import Labels
-from headstart.heads.path import PathResult, cross_validate, label_columns
+from headstart.heads.path import PathResult, label_columns
 from headstart.heads.svm import LinearSVM
 
 if TYPE_CHECKING:
@@ -44,15 +43,9 @@ class OutputLayer:
 
 
 def fit_output_layer(
-    X: ArrayLike,
-    y: ArrayLike,
-    Cs: Sequence[float],
-    folds: NDArray[np.integer],
-    *,
-    normalize: Normalize = "l2",
-    cv_tol: float = 1e-5,
+    X: ArrayLike, y: ArrayLike, path: PathResult, *, normalize: Normalize = "l2"
 ) -> OutputLayer:
-    """A linear SVM with the best of `Cs`, as the start of an output layer (Kumar et al., ICLR 2022).
+    """A linear SVM as the start of an output layer (Kumar et al., ICLR 2022).
 
     Parameters
     ----------
@@ -60,24 +53,15 @@ def fit_output_layer(
         Features.
     y : array-like of shape (n_samples,)
         Labels of K >= 2 classes.
-    Cs : sequence of float > 0
-    folds : int array (n_samples,)
-        The fold that holds each example out.
+    path : PathResult
+        The cross-validation of `X` and `y`, which says the cost and how to scale the scores.
     normalize : {"l2", "power", "none"}, default "l2"
         How rows are normalised first.
-    cv_tol : float, default 1e-5
-        Relative duality gap of the SVMs of cross-validation.
 
     Returns
     -------
     OutputLayer
-
-    Raises
-    ------
-    ValueError
-        As `cross_validate`.
     """
-    path = cross_validate(X, y, Cs, folds, normalize, tol=cv_tol)
     svm = LinearSVM(C=path.C, normalize=normalize).fit(X, y)
     coef, intercept = one_row_a_class(svm)
     member = np.searchsorted(path.classes, np.asarray(y))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,22 @@ def cross_validate(
     return sweep(task, classes, Cs, folds, tol=tol, progress=progress)
 
 
+def join_paths(one: PathResult, other: PathResult) -> PathResult:
+    """Two cross-validations of the same examples and folds at different costs, as one."""
+    order = np.argsort(np.concatenate([one.Cs, other.Cs]))
+    accuracy = np.concatenate([one.accuracy, other.accuracy])[order]
+    Cs = np.concatenate([one.Cs, other.Cs])[order]
+    best = int(accuracy.argmax())
+    return replace(
+        one if Cs[best] in one.Cs else other,
+        Cs=Cs,
+        correct=np.concatenate([one.correct, other.correct])[order],
+        accuracy=accuracy,
+        best=best,
+        gap=np.concatenate([one.gap, other.gap])[order],
+    )
+
+
 def label_columns(
     X: ArrayLike | Rows, y: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]:
@@ -152,24 +168,24 @@ def sweep(
     """`cross_validate` for a task that is set up; ``weight`` says how often an example counts."""
     costs = _check_costs(Cs)
     n = len(task.member)
-    judge = _Judge(
-        splits=_splits(folds, n),
+    held = HeldOut(
+        splits=read_splits(folds, n),
         member=task.member,
         n_classes=len(classes),
         counts=np.ones(n) if weight is None else weight,
     )
     if isinstance(task, StreamedTask):
-        decisions, correct, gap = _sweep_streamed(task, costs, judge, tol, progress)
+        decisions, correct, gap = _sweep_streamed(task, costs, held, tol, progress)
     else:
-        decisions, correct, gap = _sweep_held(task, costs, judge, tol, progress)
-    accuracy = judge.accuracy(correct)
+        decisions, correct, gap = _sweep_held(task, costs, held, tol, progress)
+    accuracy = held.accuracy(correct)
     return PathResult(
-        Cs=costs, classes=classes, decisions=decisions, correct=correct, tested=judge.fold >= 0,
+        Cs=costs, classes=classes, decisions=decisions, correct=correct, tested=held.fold >= 0,
         accuracy=accuracy, best=int(accuracy.argmax()), gap=gap,
     )  # fmt: skip
 
 
-class _Judge:
+class HeldOut:
     """The splits, and what scores of held-out examples are worth."""
 
     def __init__(
@@ -212,10 +228,10 @@ class _Judge:
 
 
 def _sweep_held(
-    task: Task, costs: NDArray[np.float64], judge: _Judge, tol: float, progress: Progress
+    task: Task, costs: NDArray[np.float64], held: HeldOut, tol: float, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
     """Scores at the best cost, what is correct at each, and the gaps."""
-    n, splits = len(task.member), judge.splits
+    n, splits = len(task.member), held.splits
     scores = np.full((len(costs), n, task.n_models), np.nan, dtype=np.float32)
     gap = np.zeros((len(costs), len(splits), task.n_models))
     n_steps = len(task.pieces(len(splits))) * len(costs)
@@ -230,9 +246,9 @@ def _sweep_held(
             progress("cross-validate", next(done), n_steps)
 
     task.map(walk, len(splits))
-    correct = np.stack([judge.correct(judge.columns(each)) for each in scores])
-    best = int(judge.accuracy(correct).argmax())
-    return judge.columns(scores[best]), correct, gap
+    correct = np.stack([held.correct(held.columns(each)) for each in scores])
+    best = int(held.accuracy(correct).argmax())
+    return held.columns(scores[best]), correct, gap
 
 
 def _walk(
@@ -258,11 +274,11 @@ def _walk(
 
 
 def _sweep_streamed(
-    task: StreamedTask, costs: NDArray[np.float64], judge: _Judge, tol: float, progress: Progress
+    task: StreamedTask, costs: NDArray[np.float64], held: HeldOut, tol: float, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
     """The same, with the scores of one cost in memory and those of the others forgotten."""
-    n, n_splits = len(task.member), len(judge.splits)
-    train = np.stack([mask for mask, _ in judge.splits])
+    n, n_splits = len(task.member), len(held.splits)
+    train = np.stack([mask for mask, _ in held.splits])
     correct = np.zeros((len(costs), n), dtype=bool)
     gap = np.zeros((len(costs), n_splits, task.n_models))
     scores = np.empty((n, task.n_models), dtype=np.float32)
@@ -275,16 +291,16 @@ def _sweep_streamed(
 
     for i, solved in enumerate(task.along(costs, train, tol, tell)):
         gap[i] = solved.gap
-        for rows, found in task.held_out(solved.w, judge.fold):
+        for rows, found in task.held_out(solved.w, held.fold):
             scores[rows] = found
-        correct[i] = judge.correct(judge.columns(scores))
-        [accuracy] = judge.accuracy(correct[i : i + 1])
+        correct[i] = held.correct(held.columns(scores))
+        [accuracy] = held.accuracy(correct[i : i + 1])
         if accuracy > best:
             best, best_w = accuracy, solved.w
     assert best_w is not None
-    for rows, found in task.held_out(best_w, judge.fold):
+    for rows, found in task.held_out(best_w, held.fold):
         scores[rows] = found
-    return judge.columns(scores), correct, gap
+    return held.columns(scores), correct, gap
 
 
 def _check_costs(Cs: Sequence[float]) -> NDArray[np.float64]:
@@ -294,7 +310,7 @@ def _check_costs(Cs: Sequence[float]) -> NDArray[np.float64]:
     return costs
 
 
-def _splits(folds: Folds, n: int) -> list[Split]:
+def read_splits(folds: Folds, n: int) -> list[Split]:
     """(mask of training examples, indices of held-out ones) of each fold."""
     if isinstance(folds, np.ndarray) and folds.ndim == 1:
         if len(folds) != n:

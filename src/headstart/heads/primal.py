@@ -14,7 +14,7 @@ certificate in float32 meets the tolerance it is computed again in float64, and 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -35,6 +35,8 @@ INEXACT = 1e-2
 N_NUMBERS_FLOAT64 = 100_000
 # Below this many features a batch of Hessians is cheaper than iterating.
 N_FEATURES_FACTORED = 48
+# Of the ridge classifiers that a solve may start from.
+RIDGE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +116,22 @@ class PrimalSolver:
     def predict(self, problem: Problem, last: PrimalState, before: PrimalState) -> Tensor | None:
         """No prediction: the last solution is start enough here."""
         return None
+
+    def foresee(self, y: Tensor, rows: Tensor) -> Tensor:
+        """Weights of ridge classifiers, (n_models, n_features) float64."""
+        system = self.examples.square(rows.to(torch.float64), torch.float64)
+        system.diagonal().add_(RIDGE)
+        right = self.examples.pull(y * rows, self.fast)
+        return torch.cholesky_solve(right.T, torch.linalg.cholesky(system)).T.contiguous()
+
+    def remember(self, problem: Problem, state: PrimalState) -> Tensor:
+        """Weights, (n_models, n_features)."""
+        return state.w.float()
+
+    def resume(self, problem: Problem, memory: Tensor) -> tuple[PrimalState, None]:
+        """The state of the remembered weights."""
+        w = memory.double()
+        return replace(self.empty(problem), w=w, f=self.examples.decide(w, self.fast)), None
 
     def weights(self, state: PrimalState) -> Tensor:
         """Weight vectors, (n_models, n_features)."""

@@ -40,6 +40,9 @@ Device = str | torch.device | Sequence[str | torch.device] | None
 # d = 300) need many iterations on it: there the features are 5 times as fast, at n = 10.6 d.
 GRAM_ROWS_PER_FEATURE = 14.0
 MANY_ROWS, GRAM_ROWS_PER_FEATURE_OF_MANY = 2_000, 10.0
+# So many models on one set of features: a step on the Gram matrix touches the few active examples of
+# each, and ridge classifiers foresee which. Characters (n = 3,872, d = 112, 242 classes): 15 times as fast.
+MANY_MODELS = 40
 # Above this many examples the Gram matrix (float64 and float32) passes a gigabyte.
 MOST_GRAM_ROWS = 9_000
 # Numbers in a work array of models solved together, which bounds memory.
@@ -137,7 +140,7 @@ class Task:
                 device=device,
                 y=y.to(device),
                 unit_cost=torch.from_numpy(cost).to(device),
-                solver=_choose(X, normalize, device),
+                solver=_choose(X, normalize, device, len(labels.label)),
             )
             for device in devices
         ]
@@ -157,16 +160,36 @@ class Task:
         n_pieces = max(-(-len(pairs) // max(most, 1)), min(len(self.shards), len(pairs)))
         return np.array_split(pairs, n_pieces)
 
+    def pieces_by_split(self, splits: Sequence[int]) -> list[NDArray[np.intp]]:
+        """The (split, class) pairs of some splits, each piece of one split only."""
+        of_one = self.pieces(1)
+        return [np.stack([np.full(len(p), s), p[:, 1]], axis=1) for s in splits for p in of_one]
+
     def map(self, work: Callable[[Shard, NDArray[np.intp]], R], n_splits: int) -> list[R]:
         """``work`` of every piece, on the devices and their cores, in order."""
+        return self.map_pieces(work, self.pieces(n_splits))
+
+    def map_pieces(
+        self, work: Callable[[Shard, NDArray[np.intp]], R], pieces: Sequence[NDArray[np.intp]]
+    ) -> list[R]:
+        """The same for pieces that are made already."""
 
         def share(shard: Shard, mine: Sequence[NDArray[np.intp]]) -> list[R]:
             return map_pieces(lambda piece: work(shard, piece), mine, shard.device)
 
-        return map_devices(share, self.pieces(n_splits), self.shards)
+        return map_devices(share, pieces, self.shards)
+
+    def foresee(self, train: NDArray[np.bool_]) -> Tensor:
+        """What all models may start from (`Solver.resume`): a ridge classifier of ``train``."""
+        shard = self.shards[0]
+        rows = torch.from_numpy(train).to(shard.device)
+        return shard.solver.foresee(shard.y, rows)
 
     def fit(self, C: float, tol: float, scores: NDArray[np.floating] | None = None) -> Fit:
         """Train on every example; ``scores`` (n_models, n_samples) may predict the outcome."""
+        expected = None
+        if scores is None and self.n_models >= MANY_MODELS:
+            expected = self.foresee(np.ones(len(self.member), dtype=bool))
 
         def solve(
             shard: Shard, piece: NDArray[np.intp]
@@ -176,7 +199,10 @@ class Task:
             if scores is not None:
                 guess = torch.from_numpy(scores[models].astype(np.float64)).to(shard.device)
             solver, problem = shard.solver.fork(), shard.problem(C, models)
-            state = solver.solve(problem, solver.empty(problem), tol, guess)
+            start = solver.empty(problem)
+            if expected is not None:
+                start, guess = solver.resume(problem, expected[models].to(shard.device))
+            state = solver.solve(problem, start, tol, guess)
             return solver.weights(state).cpu().numpy(), relative_gap(state)
 
         solved = self.map(solve, 1)
@@ -191,9 +217,12 @@ def relative_gap(state: Any) -> NDArray[np.float64]:
     return np.asarray(gap.cpu().numpy())
 
 
-def needs_gram(X: Any) -> bool:
-    """Whether the Gram matrix is the shorter way: few examples for the number of features."""
-    if issparse(X):
+def needs_gram(X: Any, n_models: int) -> bool:
+    """Whether the Gram matrix is the shorter way: few examples for the number of features.
+
+    Or many classes: of each few examples are positive, and so few are active.
+    """
+    if issparse(X) or (n_models >= MANY_MODELS and X.shape[0] <= MOST_GRAM_ROWS):
         return True
     n_samples, n_features = X.shape[0], X.shape[1] + 1
     is_large = n_samples > MANY_ROWS
@@ -201,10 +230,12 @@ def needs_gram(X: Any) -> bool:
     return bool(n_samples <= min(rows_per_feature * n_features, MOST_GRAM_ROWS))
 
 
-def _choose(X: NDArray[Any] | Rows, normalize: Normalize, device: torch.device) -> Solver:
+def _choose(
+    X: NDArray[Any] | Rows, normalize: Normalize, device: torch.device, n_models: int
+) -> Solver:
     if issparse(X):
         return GramSolver(hold_sparse(X, normalize), device)
-    if needs_gram(X):
+    if needs_gram(X, n_models):
         return GramSolver(hold(X, normalize, np.float64).to(device))
     # mypy wants Z settable, as the protocol has it; nobody sets it.
     return cast(Solver, PrimalSolver(Held(hold(X, normalize, working_dtype(X)).to(device))))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,19 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.heads.accuracy import paired_difference
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.ridge import sweep_ridge
-from headstart.probe.judging import Scores, keep, recall, width
+from headstart.probe.judging import (
+    Scores,
+    Start,
+    find_start,
+    is_small,
+    judge,
+    keep,
+    recall,
+    recall_start,
+    width,
+)
+from headstart.progress import Progress, silent
 
-# Examples times classes up to which all candidates are judged by SVMs, which then takes seconds.
-SMALL = 40_000
 # A candidate is left out where it is behind the best by so many standard errors of the difference,
 STANDARD_ERRORS = 2.0
 # and by so many points: the ridge classifier and the SVM rank candidates a little differently.
 MARGIN = 0.01
-
-
-def is_small(n_samples: int, n_classes: int) -> bool:
-    """Whether all candidates can be judged by SVMs in a few seconds."""
-    return n_samples * n_classes <= SMALL
+# Of the ridge classifiers themselves only those are left out that err more often than the best by this
+# factor. They rank features of many classes badly: with 242 classes and 112 features a ridge classifier
+# is ten points behind the SVM, with 1,900 features not one.
+MOST_ERRORS = 1.5
 
 
 def screen(
@@ -57,13 +67,31 @@ def screen(
     return found
 
 
-def finalists(correct: Sequence[NDArray[np.bool_]], always: Collection[int] = ()) -> list[int]:
-    """Candidates that screening cannot rule out as the best.
+def contenders(correct: Sequence[NDArray[np.bool_]]) -> list[int]:
+    """Candidates that their ridge classifiers cannot rule out: by errors, or as for `finalists`.
 
     Parameters
     ----------
     correct : sequence of bool array (n,)
         Whether each candidate's ridge classifier classified each held-out example correctly.
+
+    Returns
+    -------
+    list of int
+        Ascending.
+    """
+    errors = [1 - float(c.mean()) for c in correct]
+    near = {i for i, e in enumerate(errors) if e <= MOST_ERRORS * min(errors)}
+    return sorted(near.union(finalists(correct)))
+
+
+def finalists(correct: Sequence[NDArray[np.bool_]], always: Collection[int] = ()) -> list[int]:
+    """Candidates that a paired test cannot rule out as the best.
+
+    Parameters
+    ----------
+    correct : sequence of bool array (n,)
+        Whether each candidate classified each held-out example correctly.
     always : collection of int
         Positions that are among them whatever they reached: the usual layer.
 
@@ -79,3 +107,145 @@ def finalists(correct: Sequence[NDArray[np.bool_]], always: Collection[int] = ()
         for i, d in enumerate(behind)
         if i in always or -d.value <= max(MARGIN, STANDARD_ERRORS * d.standard_error)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrant:
+    """Features that may be judged.
+
+    Attributes
+    ----------
+    read : callable
+        Returns the features, (n, d).
+    kept_at : callable
+        Given a stage, the file that keeps what is found there.
+    """
+
+    read: Callable[[], ArrayLike | Rows]
+    kept_at: Callable[[str], Path]
+
+
+def judge_all(
+    entrants: Sequence[Entrant],
+    y: ArrayLike,
+    folds: NDArray[np.integer],
+    *,
+    Cs: Sequence[float],
+    first: int = 0,
+    always: Collection[int] = (),
+    exact: bool = False,
+    progress: Progress = silent,
+    on_scores: Callable[[int, Scores], None] = lambda i, scores: None,
+    on_finalists: Callable[[Sequence[int]], None] = lambda chosen: None,
+) -> list[Scores]:
+    """Judge candidates; of many examples and classes by SVMs only those that could be the best.
+
+    One is judged before all others, as an early answer. The others race in three rounds on the same
+    folds: ridge classifiers for all; SVMs on the first fold for those that are not far behind
+    (`contenders`); SVMs on all folds for those that a paired test then cannot rule out (`finalists`).
+
+    Parameters
+    ----------
+    entrants : sequence of Entrant
+    y : array-like of shape (n,)
+        Labels.
+    folds : int array (n,)
+    Cs : sequence of float > 0
+    first : int, default 0
+        Position of the one that is judged before all others.
+    always : collection of int
+        Positions that reach the last round in any case: the usual layer.
+    exact : bool, default False
+        Judge every candidate by SVMs at every cost, however long it takes.
+    progress : Progress
+    on_scores : callable
+        Given a position and its scores whenever there are some; those of a ridge classifier first.
+    on_finalists : callable
+        Given the positions that are in the last round, when they are known.
+
+    Returns
+    -------
+    list of Scores
+        Parallel to `entrants`.
+    """
+    labels = np.asarray(y)
+    is_whole = exact or is_small(len(labels), len(np.unique(labels)))
+    found: dict[int, Scores] = {}
+    starts: dict[int, float] = {}
+    chosen = sorted(range(len(entrants)), key=lambda i: i != first)
+
+    def finish(positions: Sequence[int], stage: str) -> None:
+        for n_done, i in enumerate(positions):
+            progress(stage, n_done, len(positions))
+            place = entrants[i].kept_at("exact" if is_whole else "search")
+            found[i] = recall(place) or judge(
+                entrants[i].read(),
+                labels,
+                folds,
+                Cs=Cs,
+                exact=exact,
+                start=starts.get(i),
+                kept_at=place,
+            )
+            on_scores(i, found[i])
+        progress(stage, len(positions), len(positions))
+
+    if not is_whole:
+        finish([first], "first answer")
+        correct = _screen_all(entrants, labels, folds, progress)
+        for i, scores in enumerate(correct):
+            if i != first:
+                found[i] = scores
+                on_scores(i, scores)
+        near = contenders([scores.correct for scores in correct])
+        on_first = _on_first_fold(
+            [entrants[i] for i in near if i != first], labels, folds, Cs, progress
+        )
+        own = iter(on_first)
+        rights = []
+        for i in near:
+            if i == first:
+                rights.append(found[i].correct[folds == np.unique(folds[folds >= 0])[0]])
+                continue
+            start = next(own)
+            starts[i] = start.C
+            rights.append(start.correct)
+        chosen = sorted({near[j] for j in finalists(rights)}.union(always).difference([first]))
+    on_finalists(chosen)
+    finish(chosen, "cross-validate")
+    return [found[i] for i in range(len(entrants))]
+
+
+def _screen_all(
+    entrants: Sequence[Entrant],
+    y: NDArray[Any],
+    folds: NDArray[np.integer],
+    progress: Progress,
+) -> list[Scores]:
+    """Ridge classifiers of all."""
+    found = []
+    for entrant in entrants:
+        progress("screen", len(found), len(entrants))
+        place = entrant.kept_at("ridge")
+        found.append(recall(place) or screen(entrant.read(), y, folds, kept_at=place))
+    progress("screen", len(found), len(entrants))
+    return found
+
+
+def _on_first_fold(
+    entrants: Sequence[Entrant],
+    y: NDArray[Any],
+    folds: NDArray[np.integer],
+    Cs: Sequence[float],
+    progress: Progress,
+) -> list[Start]:
+    """SVMs of all on the first fold."""
+    found: list[Start] = []
+    for entrant in entrants:
+        progress("first fold", len(found), len(entrants))
+        place = entrant.kept_at("first fold")
+        found.append(
+            recall_start(place) or find_start(entrant.read(), y, folds, Cs=Cs, kept_at=place)
+        )
+    progress("first fold", len(found), len(entrants))
+    return found

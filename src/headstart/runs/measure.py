@@ -16,7 +16,7 @@ from headstart.data.records import Example
 from headstart.probe.folds import judgeable
 from headstart.probe.judging import Scores, judge, recall, scores_path
 from headstart.probe.memo import digest_of
-from headstart.probe.screening import finalists, is_small, screen
+from headstart.probe.screening import Entrant, judge_all
 from headstart.progress import Progress, silent
 from headstart.runs.choose import Candidate
 from headstart.sources import Source
@@ -71,18 +71,18 @@ class Task:
         return judgeable(self.y, self.folds)
 
     def judge(self, blocks: Blocks) -> Candidate:
-        """The linear SVM on one kind of features, at every cost."""
+        """The linear SVM on one kind of features."""
         path = self.kept_at(blocks)
         scores = recall(path) or judge(
             self._rows(blocks), self.y, self.folds, Cs=self.Cs, kept_at=path
         )
-        return self.candidate(blocks, self._macs(blocks), scores)
+        return self.candidate(blocks, self.macs(blocks), scores)
 
-    def screen(self, blocks: Blocks) -> Candidate:
-        """A ridge classifier on one kind of features."""
-        path = self.kept_at(blocks, "ridge")
-        scores = recall(path) or screen(self._rows(blocks), self.y, self.folds, kept_at=path)
-        return self.candidate(blocks, self._macs(blocks), scores)
+    def entrant(self, blocks: Blocks) -> Entrant:
+        """One kind of features in the race of all."""
+        return Entrant(
+            read=lambda: self._rows(blocks), kept_at=lambda stage: self.kept_at(blocks, stage)
+        )
 
     def candidate(self, blocks: Blocks, macs: int, scores: Scores) -> Candidate:
         """A candidate with its scores."""
@@ -96,7 +96,8 @@ class Task:
     def _rows(self, blocks: Blocks) -> Any:
         return self.source.rows(blocks, self.records)
 
-    def _macs(self, blocks: Blocks) -> int:
+    def macs(self, blocks: Blocks) -> int:
+        """Multiply-accumulates of one example."""
         return self.source.macs(blocks, self.n_classes)
 
     @cached_property
@@ -128,10 +129,11 @@ def measure(
     progress: Progress = silent,
     watch: Watch = unwatched,
 ) -> Measured:
-    """Cross-validate the linear SVM on every candidate of the source, at every C.
+    """Cross-validate the linear SVM on every candidate of the source.
 
-    ``source.first`` comes first, as an early answer: Ctrl-C from then on leaves what is known. Of many examples and classes, all candidates are first judged by ridge classifiers, and SVMs are
-    fitted for those alone that may be the best (:mod:`headstart.probe.screening`).
+    ``source.first`` comes first, as an early answer: Ctrl-C from then on leaves what is known. Of many
+    examples and classes, all others race, and SVMs are fitted on all folds for those alone that may be
+    the best (:func:`headstart.probe.screening.judge_all`).
 
     Parameters
     ----------
@@ -154,49 +156,36 @@ def measure(
     """
     planned, first = task.source.candidates(), task.source.first
     found: dict[Blocks, Candidate] = {}
-    left = sorted(planned, key=lambda blocks: blocks != first)
+    left = list(planned)
 
-    def add(candidate: Candidate) -> None:
-        if candidate.scores.is_screened and candidate.blocks in found:
-            return
-        found.pop(candidate.blocks, None)
-        found[candidate.blocks] = candidate  # the newest is the last
+    def take(i: int, scores: Scores) -> None:
+        blocks = planned[i]
+        if not scores.is_screened:
+            left.remove(blocks)
+        found.pop(blocks, None)
+        found[blocks] = task.candidate(blocks, task.macs(blocks), scores)  # the newest is the last
         watch(planned, list(found.values()))
 
-    def judge_left(stage: str, n_done: int, n_until: int) -> None:
-        for done in range(n_done, n_until):
-            progress(stage, done, n_until)
-            add(task.judge(left[0]))
-            del left[0]
-        progress(stage, n_until, n_until)
+    def choose(chosen: Sequence[int]) -> None:
+        left[:] = [planned[i] for i in chosen if planned[i] in left]
 
     watch(planned, [])
     try:
-        if exact or is_small(len(task.records), task.n_classes):
-            judge_left("cross-validate", 0, len(planned))
-        else:
-            judge_left("first answer", 0, 1)
-            left[:] = _screen(task, planned, progress, add)
-            judge_left("cross-validate", 0, len(left))
+        judge_all(
+            [task.entrant(blocks) for blocks in planned],
+            task.y,
+            task.folds,
+            Cs=task.Cs,
+            first=planned.index(first),
+            always=[planned.index(task.source.usual)],
+            exact=exact,
+            progress=progress,
+            on_scores=take,
+            on_finalists=choose,
+        )
     except KeyboardInterrupt:
-        if first not in found or first in left:
+        if first in left:
             raise
         logger.warning("stopped: what is known so far is kept")
     judged = [found[blocks] for blocks in planned if blocks in found and blocks not in left]
     return Measured(candidates=judged, untried=tuple(left))
-
-
-def _screen(
-    task: Task, planned: Sequence[Blocks], progress: Progress, add: Callable[[Candidate], None]
-) -> list[Blocks]:
-    """The candidates that are left to judge once all were screened."""
-    correct = []
-    progress("screen", 0, len(planned))
-    for blocks in planned:
-        candidate = task.screen(blocks)
-        correct.append(candidate.scores.correct)
-        add(candidate)
-        progress("screen", len(correct), len(planned))
-    always = [planned.index(task.source.usual)]
-    may_be_best = [planned[i] for i in finalists(correct, always=always)]
-    return [blocks for blocks in may_be_best if blocks != task.source.first]

@@ -21,6 +21,7 @@ from headstart.heads import (
     classification_metrics,
     paired_difference,
 )
+from headstart.heads.costs import COSTS
 from headstart.results import encode
 from headstart.runs.choose import FEW, RULE, RULE_OF_FEW, has_few
 from headstart.runs.findings import mistakes, suspicious_labels
@@ -280,13 +281,15 @@ def _stopped_notes(untried: Sequence[str]) -> list[str]:
 
 
 def _screening_notes(results: Results) -> list[str]:
-    """How many candidates were judged by ridge classifiers alone."""
+    """How many candidates were not judged by SVMs on all folds."""
     n = sum(c.scores.is_screened for c in results.candidates)
     if not n:
         return []
-    said = f"{n} of {len(results.candidates)} candidates were ruled out by ridge classifiers"
-    remedy = f"{argument('exact', True)} judges all by SVMs"
-    return [f"{said}, whose accuracies are in brackets: {remedy}"]
+    said = (
+        f"{n} of {len(results.candidates)} candidates were ruled out by ridge classifiers, or then by "
+        "SVMs on one fold; accuracies in brackets are those of ridge classifiers"
+    )
+    return [f"{said}: {argument('exact', True)} judges all by SVMs"]
 
 
 def _few_notes(results: Results) -> list[str]:
@@ -313,11 +316,14 @@ def _few_notes(results: Results) -> list[str]:
 
 
 def cost_notes(tried: Sequence[float], scores: Scores) -> list[str]:
-    """Whether the chosen C lies at an end of those tried, and accuracy still rises there."""
+    """Whether the chosen C lies at an end of those asked for, and accuracy still rises there.
+
+    The default grid is extended where that pays, so of it there is nothing to say.
+    """
     ordered, accuracy = sorted(tried), scores.accuracy_by_C
-    if len(ordered) < 2 or len(accuracy) < len(ordered):
+    if len(ordered) < 2 or len(accuracy) < 2 or tuple(ordered) == COSTS:
         return []
-    side = {0: "smallest", len(ordered) - 1: "largest"}.get(ordered.index(scores.C))
+    side = {ordered[0]: "smallest", ordered[-1]: "largest"}.get(scores.C)
     if side is None or (side == "smallest" and accuracy[0] == accuracy[1]):
         return []
     return [
@@ -384,6 +390,7 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
         "n_features": c.scores.n_features,
         "macs": c.macs,
         "cv": as_json(_cross_validated(c, _training_groups(results))),
+        "Cs": list(c.scores.Cs),
         "cv_by_C": list(c.scores.accuracy_by_C),
         "difference": as_json(choice.differences[i]),
         "tie": choice.ties[i] and not c.scores.is_screened,

@@ -102,8 +102,11 @@ def differences(metrics: Metrics) -> str | None:
 def curve(metrics: Metrics) -> str | None:
     """Accuracy of the chosen candidate over C; None with fewer than two values of C."""
     chosen = next((c for c in metrics["candidates"] if c["chosen"]), None)
-    settings = metrics["selection"]["Cs"]
-    if not chosen or len(settings) < 2 or len(chosen["cv_by_C"]) != len(settings):
+    if not chosen:
+        return None
+    # Older runs tried every C on every candidate, and named them in one place.
+    settings = chosen.get("Cs", metrics["selection"]["Cs"])
+    if len(settings) < 2 or len(chosen["cv_by_C"]) != len(settings):
         return None
     return plots.log_curve(
         settings,

@@ -1,0 +1,254 @@
+"""Cross-validation at few values of ``C``: from a guess to a best one between two that are no better.
+
+`cross_validate` solves every cost on every fold. Here a cost is solved when the search asks for it,
+each model from the active examples (or weights) of the nearest cost that is solved, and the first from
+those of a ridge classifier of the same fold. With hundreds of classes a first solve takes a tenth of
+what it takes from nothing, and the next ones half of that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from headstart.heads.accuracy import paired_difference
+from headstart.heads.examples import Normalize, Rows
+from headstart.heads.outofcore import StreamedTask, set_up
+from headstart.heads.passes import Labels
+from headstart.heads.path import Folds, HeldOut, PathResult, label_columns, read_splits
+from headstart.heads.task import Device, Shard, Task, relative_gap
+
+# The grid is not extended beyond these.
+SMALLEST_COST, LARGEST_COST = 1e-5, 1e6
+# Where a search begins that nothing is known of; rows have unit length.
+FIRST_COST = 3.0
+
+
+class CostSearch:
+    """Labelled features with folds, cross-validated at one cost after another.
+
+    Parameters
+    ----------
+    X : array-like, Rows or sparse array of shape (n_samples, n_features), float
+        Features.
+    y : array-like of shape (n_samples,)
+        Labels of at least two classes.
+    folds : ndarray of shape (n_samples,), int, or iterable of (train, test) index arrays
+    normalize : {"l2", "power", "none"}, default="l2"
+        How rows are normalised first.
+    device : str, torch.device or sequence of them, optional
+    tol : float, default=1e-3
+        Relative duality gap to which every model is solved.
+
+    Raises
+    ------
+    ValueError
+        As :func:`headstart.heads.cross_validate`.
+    """
+
+    def __init__(
+        self,
+        X: ArrayLike | Rows,
+        y: ArrayLike,
+        folds: Folds,
+        normalize: Normalize = "l2",
+        device: Device = None,
+        *,
+        tol: float = 1e-3,
+    ) -> None:
+        data, self.classes, member = label_columns(X, y)
+        labels = Labels.of(
+            member, len(self.classes), np.ones(len(member)), np.ones(len(self.classes))
+        )
+        self.task = set_up(data, labels, device, normalize)
+        self.tol = tol
+        self.held = HeldOut(
+            splits=read_splits(folds, len(member)),
+            member=member,
+            n_classes=len(self.classes),
+            counts=np.ones(len(member)),
+        )
+        # Of each cost and split: held-out scores (n_test, n_models), gaps, and where to go on from.
+        self._scores: dict[tuple[float, int], NDArray[np.float32]] = {}
+        self._gaps: dict[tuple[float, int], NDArray[np.float64]] = {}
+        self._kept: dict[tuple[float, int], Tensor] = {}
+
+    @property
+    def n_splits(self) -> int:
+        """Number of folds that are held out."""
+        return len(self.held.splits)
+
+    def solve(self, Cs: Iterable[float], splits: Sequence[int]) -> dict[float, NDArray[np.bool_]]:
+        """Solve some costs on some splits.
+
+        Returns
+        -------
+        dict of float to bool array
+            For each cost, whether each example that these splits hold out is classified correctly.
+        """
+        wanted = list(Cs)
+        if isinstance(self.task, StreamedTask):
+            self._solve_streamed(self.task, sorted(wanted), splits)
+        else:
+            for C in wanted:
+                left = [s for s in splits if (C, s) not in self._scores]
+                if left:
+                    self._solve_held(self.task, C, left)
+        rows = np.sort(np.concatenate([self.held.splits[s][1] for s in splits]))
+        return {C: self.held.correct(self._columns(C, splits))[rows] for C in wanted}
+
+    def result(self, Cs: Iterable[float]) -> PathResult:
+        """What `cross_validate` finds at costs that are solved on all splits."""
+        costs = np.array(sorted(Cs))
+        every = range(self.n_splits)
+        correct = np.stack([self.held.correct(self._columns(C, every)) for C in costs])
+        accuracy = self.held.accuracy(correct)
+        best = int(accuracy.argmax())
+        return PathResult(
+            Cs=costs,
+            classes=self.classes,
+            decisions=self._columns(costs[best], every),
+            correct=correct,
+            tested=self.held.fold >= 0,
+            accuracy=accuracy,
+            best=best,
+            gap=np.stack([[self._gaps[C, s] for s in every] for C in costs]),
+        )
+
+    def _columns(self, C: float, splits: Iterable[int]) -> NDArray[np.float32]:
+        """Scores (n_samples, n_classes) at one cost, NaN for what these splits do not hold out."""
+        scores = np.full((len(self.held.member), self.task.n_models), np.nan, dtype=np.float32)
+        for s in splits:
+            scores[self.held.splits[s][1]] = self._scores[C, s]
+        return np.asarray(self.held.columns(scores), dtype=np.float32)
+
+    def _solve_held(self, task: Task, C: float, splits: Sequence[int]) -> None:
+        """Every model of these splits, from the nearest cost that is solved there."""
+        starts = {s: self._start(task, C, s) for s in splits}
+        for s in splits:
+            n_test = len(self.held.splits[s][1])
+            self._scores[C, s] = np.empty((n_test, task.n_models), dtype=np.float32)
+            self._gaps[C, s] = np.empty(task.n_models)
+        found: dict[tuple[int, int], Tensor] = {}
+
+        def work(shard: Shard, piece: NDArray[np.intp]) -> None:
+            """The models of one split."""
+            s, models = int(piece[0, 0]), piece[:, 1]
+            train, test = self.held.splits[s]
+            problem = shard.problem(C, models, np.tile(train, (len(models), 1)))
+            solver = shard.solver.fork()
+            start, guess = solver.resume(problem, starts[s][models].to(shard.device))
+            state = solver.solve(problem, start, self.tol, guess)
+            self._scores[C, s][:, models] = state.f[:, test].float().cpu().numpy().T
+            self._gaps[C, s][models] = relative_gap(state)
+            found[s, int(models[0])] = solver.remember(problem, state).cpu()
+
+        task.map_pieces(work, task.pieces_by_split(splits))
+        for s in splits:
+            self._kept[C, s] = torch.cat([found[key] for key in sorted(found) if key[0] == s])
+
+    def _start(self, task: Task, C: float, split: int) -> Tensor:
+        """What to begin from: the nearest solved cost, or a ridge classifier of the same examples."""
+        near = [c for c, s in self._kept if s == split]
+        if near:
+            return self._kept[min(near, key=lambda c: abs(math.log(c / C))), split]
+        return task.foresee(self.held.splits[split][0])
+
+    def _solve_streamed(
+        self, task: StreamedTask, Cs: Sequence[float], splits: Sequence[int]
+    ) -> None:
+        """All costs in one walk from small to large."""
+        left = [s for s in splits if any((C, s) not in self._scores for C in Cs)]
+        if not left:
+            return
+        fold = np.full(len(self.held.member), -1)
+        for i, s in enumerate(left):
+            fold[self.held.splits[s][1]] = i
+        train = np.stack([self.held.splits[s][0] for s in left])
+        for C, solved in zip(Cs, task.along(Cs, train, self.tol, lambda n: None), strict=True):
+            scores = np.empty((len(fold), task.n_models), dtype=np.float32)
+            for rows, found in task.held_out(solved.w, fold):
+                scores[rows] = found
+            for i, s in enumerate(left):
+                self._scores[C, s] = scores[self.held.splits[s][1]]
+                self._gaps[C, s] = solved.gap[i]
+
+
+def climb(
+    correct_at: Callable[[list[float]], dict[float, NDArray[np.bool_]]],
+    grid: Sequence[float],
+    start: float | None = None,
+    *,
+    is_open: bool,
+    known: dict[float, NDArray[np.bool_]] | None = None,
+) -> dict[float, NDArray[np.bool_]]:
+    """Try costs from ``start`` until the most accurate lies between two that are not better.
+
+    Parameters
+    ----------
+    correct_at : callable
+        Given costs, whether each example is classified correctly at each.
+    grid : sequence of float > 0
+        Ascending.
+    start : float, optional
+        The cost of the grid nearest to it is tried first, with its neighbours. By default all that
+        are `known` are enough to begin with.
+    is_open : bool
+        Whether to go on beyond an end of the grid, in decades, while the most accurate cost is
+        the last one tried there and each one more pays beyond the noise (one standard error of the
+        paired difference).
+    known : dict, optional
+        What is known already.
+
+    Returns
+    -------
+    dict of float to bool array
+        What was tried.
+    """
+    found = dict(known or {})
+    wanted: list[float] = []
+    if start is not None:
+        first = min(grid, key=lambda C: (abs(math.log(C / start)), C))
+        wanted = [first, *_beside(first, grid)]
+    while True:
+        if wanted := [C for C in wanted if C not in found]:
+            found |= correct_at(wanted)
+        best = most_accurate_cost(found)
+        wanted = [C for C in _beside(best, grid) if C not in found]
+        if is_open and not wanted:
+            wanted = _beyond(found, best, grid)
+        if not wanted:
+            return found
+
+
+def most_accurate_cost(found: dict[float, NDArray[np.bool_]]) -> float:
+    """The cost with the most examples classified correctly; of equals the smallest."""
+    return min(found, key=lambda C: (-int(found[C].sum()), C))
+
+
+def _beside(C: float, grid: Sequence[float]) -> list[float]:
+    """The costs of the grid next to one of them."""
+    if C not in grid:
+        return []
+    i = grid.index(C)
+    return [*grid[max(i - 1, 0) : i], *grid[i + 1 : i + 2]]
+
+
+def _beyond(
+    found: dict[float, NDArray[np.bool_]], best: float, grid: Sequence[float]
+) -> list[float]:
+    """The next cost beyond an end of what was tried, if the best is there and more may pay."""
+    tried = sorted(found)
+    if len(tried) < 2 or best not in (tried[0], tried[-1]):
+        return []
+    is_last = best == tried[-1]
+    gain = paired_difference(found[best], found[tried[-2] if is_last else tried[1]])
+    if gain.value <= 0 or (best not in grid and gain.is_tie):
+        return []
+    following = float(f"{best * (10 if is_last else 0.1):.6g}")
+    return [following] if SMALLEST_COST <= following <= LARGEST_COST else []
