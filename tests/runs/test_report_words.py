@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from headstart.errors import RunError
@@ -111,7 +112,7 @@ def test_contenders__keep_the_chosen_and_the_last_tap() -> None:
 
 
 def test_confusions__most_frequent_first() -> None:
-    found = story.confusions(["a", "b", "c"], [[5, 1, 0], [3, 9, 0], [0, 1, 1]])
+    found = story.confusions(["a", "b", "c"], np.array([[5, 1, 0], [3, 9, 0], [0, 1, 1]]))
     assert [(c.true, c.predicted, c.n, c.total) for c in found] == [
         ("b", "a", 3, 12),
         ("c", "b", 1, 2),

@@ -24,6 +24,7 @@ from headstart.heads import (
 from headstart.heads.costs import COSTS
 from headstart.results import encode
 from headstart.runs.choose import FEW, RULE, RULE_OF_FEW, has_few
+from headstart.runs.confusion import encode_counts
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.folder import SCHEMA
 from headstart.runs.outcome import Finetuning, as_json
@@ -492,5 +493,5 @@ def _by_class(
                 "f1": float(2 * right / (n_true + n_said)) if n_true else None,
             }
         )
-    confusion = {"split": results.judged_on, "rows": rows.tolist()}
+    confusion = {"split": results.judged_on, **encode_counts(rows)}
     return {"confusion": confusion, "per_class": per_class}

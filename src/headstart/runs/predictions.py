@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from headstart.errors import RunError, visible
 from headstart.files import write_atomically
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from headstart.runs.metrics import Results
 
 
+# Up to so many classes each test image has all its probabilities, else so many of them.
+MOST_WRITTEN, N_PROBABLE = 50, 5
 # The last two are full-width forms, which some spreadsheets take for = and @.
 _STARTS = frozenset("=+-@\t\r\n＝＠")
 
@@ -140,11 +145,23 @@ def predictions_csv(predictions: Iterable[Prediction]) -> str:
     return csv_text(("name", "label", "probability", "error"), rows)
 
 
+def _written(p: NDArray[np.float64]) -> list[str | None]:
+    if len(p) <= MOST_WRITTEN:
+        return [f"{v:.6f}" for v in p]
+    cells: list[str | None] = [None] * len(p)
+    for k in np.argsort(-p, kind="stable")[:N_PROBABLE]:
+        cells[k] = f"{p[k]:.6f}"
+    return cells
+
+
 def write_test_predictions(path: Path, results: Results) -> None:
-    """``predictions.csv``: true and predicted class of every test image, all probabilities."""
+    """``predictions.csv``: true and predicted class of every test image, and the probabilities.
+
+    Of more than :data:`MOST_WRITTEN` classes only the most probable ones: the cells of the others stay empty.
+    """
     classes = results.final.model.classes
     rows = (
-        (r.name, r.label, classes[int(p.argmax())], *(f"{v:.6f}" for v in p))
+        (r.name, r.label, classes[int(p.argmax())], *_written(p))
         for r, p in zip(results.test, results.final.probabilities, strict=True)
     )
     header = ("name", "label", "predicted", *(f"p({c})" for c in classes))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError, InputError, RunError, argument, one_line
 from headstart.home import expand
+from headstart.runs.confusion import read_counts
 from headstart.runs.folder import bring_back, read_json
 from headstart.runs.model import Model
 from headstart.runs.origin import Origin, known_origin, remember
@@ -117,7 +118,7 @@ class Run:
     @property
     def confusion_matrix(self) -> NDArray[np.int64]:
         """Counts of the examples that `accuracy` is of, (K, K): true classes by predicted classes."""
-        return np.array(self.metrics["confusion"]["rows"], dtype=np.int64)
+        return read_counts(self.metrics)
 
     def test_predictions(self) -> list[TestPrediction]:
         """What the model said of every test example, in the order of ``predictions.csv``."""

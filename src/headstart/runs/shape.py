@@ -106,7 +106,7 @@ METRICS = {
     "notes": Maybe([TEXT]),
     "test": Maybe({"n": COUNT, "accuracy": _INTERVAL, "balanced_accuracy": _INTERVAL}),
     "cv": {"accuracy": _INTERVAL, "balanced_accuracy": _INTERVAL},
-    "confusion": {"split": TEXT, "rows": [[COUNT]]},
+    "confusion": {"split": TEXT, "rows": Maybe([[COUNT]]), "cells": Maybe([[COUNT]])},
     "selection": {
         "n_train": COUNT,
         "n_folds": COUNT,

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from headstart import plots
 from headstart.finetune.history import curves_of
+from headstart.runs.confusion import read_counts
 from headstart.runs.report import story, words
 
 Metrics = Mapping[str, Any]
@@ -123,12 +124,12 @@ def curve(metrics: Metrics) -> str | None:
 
 def confusion(metrics: Metrics) -> str:
     """Confusion matrix on the split that the metrics name."""
-    classes, rows = metrics["classes"], metrics["confusion"]["rows"]
+    classes, rows = metrics["classes"], read_counts(metrics)
     worst = story.confusions(classes, rows)[:3]
     said = "; ".join(f"{c.true} taken for {c.predicted}: {c.n} of {c.total}" for c in worst)
     return plots.confusion_matrix(
         classes,
-        rows,
+        rows.tolist(),
         name="figure-confusion",
         title=f"Confusion matrix of {len(classes)} classes",
         description=f"Most frequent: {said}." if said else "Nothing was put in a wrong class.",

@@ -17,6 +17,7 @@ from headstart import plots
 from headstart.errors import RunError, one_line
 from headstart.files import write_atomically
 from headstart.plots.svg import printable
+from headstart.runs.confusion import read_counts
 from headstart.runs.folder import read_json
 from headstart.runs.report import figures, story, words
 from headstart.runs.report.texts import text_plots
@@ -119,7 +120,7 @@ def fill(
         notices=story.notices(metrics),
         choice=story.choice(metrics),
         ranked=story.ranked(metrics["candidates"]),
-        confusions=story.confusions(metrics["classes"], metrics["confusion"]["rows"]),
+        confusions=story.confusions(metrics["classes"], read_counts(metrics)),
         duplicates=story.duplicates(metrics["data"]),
         figures=figures.figures(metrics),
         metric_rows=story.metric_rows(metrics),

@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from headstart.data.records import UNEVEN
 from headstart.data.sources import some
 from headstart.heads.accuracy import MOST_BEHIND
+from headstart.runs.confusion import read_counts
 from headstart.runs.report import words
 
 Metrics = Mapping[str, Any]
@@ -59,8 +63,8 @@ def notices(metrics: Metrics) -> list[Notice]:
 
 def untested(metrics: Metrics) -> list[str]:
     """Classes without an image or text among those that the per-class figures are of."""
-    rows = zip(metrics["classes"], metrics["confusion"]["rows"], strict=False)
-    return [name for name, row in rows if not any(row)]
+    is_tested = read_counts(metrics).sum(axis=1) > 0
+    return [name for name, tested in zip(metrics["classes"], is_tested, strict=True) if not tested]
 
 
 def balanced_over(metrics: Metrics) -> str:
@@ -199,13 +203,13 @@ def _cost(candidate: Metrics) -> tuple[int, int]:
     return candidate.get("macs") or 0, candidate["n_features"]
 
 
-def confusions(classes: Sequence[str], rows: Sequence[Sequence[int]]) -> list[Confusion]:
+def confusions(classes: Sequence[str], counts: NDArray[np.int64]) -> list[Confusion]:
     """Pairs of classes that are mixed up, the most frequent first."""
+    total = counts.sum(axis=1)
     found = [
-        Confusion(true=classes[i], predicted=classes[j], n=n, total=sum(row))
-        for i, row in enumerate(rows)
-        for j, n in enumerate(row)
-        if n and i != j
+        Confusion(true=classes[i], predicted=classes[j], n=int(counts[i, j]), total=int(total[i]))
+        for i, j in np.argwhere(counts)
+        if i != j
     ]
     return sorted(found, key=lambda c: (-c.n, -c.n / c.total))
 
