@@ -216,7 +216,7 @@ def race(
             Entrant(read=lambda X=X: X, kept_at=lambda stage, i=i: Path(place, f"{i} {stage}"))  # type: ignore[misc]
             for i, X in enumerate(rows)
         ]
-        found = judge_all(entrants, y, folds, Cs=COSTS, always=[usual])
+        found = judge_all(entrants, y, folds, Cs=COSTS, first=usual, always=[usual])
         return [held(scores) for scores in found]
 
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from headstart.heads.costs import COSTS
 from headstart.heads.ridge import RIDGES
-from headstart.probe import judge
+from headstart.probe import judge, judging
 from headstart.probe.judging import recall
-from headstart.probe.screening import finalists, screen
+from headstart.probe.screening import Entrant, contenders, finalists, judge_all, screen
 
 
 def problem(n: int = 150, d: int = 8, K: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -78,3 +80,56 @@ def test_finalists__are_those_near_the_best_and_the_usual_one() -> None:
 
     correct = [right(300), right(900), right(895), right(897, 40), right(500), right(860)]
     assert finalists(correct, always=[4]) == [1, 2, 3, 4]
+
+
+def test_judge_all__races_where_there_are_many_and_judges_all_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y, folds = problem()
+    noise = np.random.default_rng(1).normal(size=X.shape).astype(np.float32)
+    features = [noise, X, X[:, :7]]
+    read: list[int] = []
+
+    def entrant(i: int, place: Path) -> Entrant:
+        def rows() -> np.ndarray:
+            read.append(i)
+            return features[i]
+
+        return Entrant(read=rows, kept_at=lambda stage: place / f"{i} {stage}")
+
+    told: list[tuple[int, bool]] = []
+    last: list[int] = []
+    monkeypatch.setattr(judging, "SMALL", 0)
+    found = judge_all(
+        [entrant(i, tmp_path / "race") for i in range(3)], y, folds, Cs=COSTS, first=1,
+        on_scores=lambda i, scores: told.append((i, scores.is_screened)),
+        on_finalists=last.extend,
+    )  # fmt: skip
+    assert told[:3] == [
+        (1, False),
+        (0, True),
+        (2, True),
+    ]  # the early answer, then ridge classifiers
+    assert found[0].is_screened  # the noise
+    assert 0 not in last
+    assert 1 not in last  # judged already
+    exact = judge_all(
+        [entrant(i, tmp_path / "exact") for i in range(3)], y, folds, Cs=COSTS, exact=True
+    )
+    assert all(set(COSTS) <= set(s.Cs) for s in exact)
+    assert exact[1].C == found[1].C
+    assert exact[1].correct.tolist() == found[1].correct.tolist()
+    assert set(found[1].Cs) < set(COSTS)
+
+    read.clear()
+    again = judge_all(
+        [entrant(i, tmp_path / "race") for i in range(3)], y, folds, Cs=COSTS, first=1
+    )
+    assert read == []  # all is kept
+    for before, after in zip(found, again, strict=True):
+        np.testing.assert_array_equal(before.correct, after.correct)
+
+
+def test_contenders__are_those_that_do_not_err_half_as_often_again() -> None:
+    correct = [np.arange(1000) < n for n in (900, 860, 845, 500)]
+    assert contenders(correct) == [0, 1]

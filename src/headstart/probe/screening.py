@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +14,6 @@ from headstart.heads.examples import Normalize, Rows
 from headstart.heads.ridge import sweep_ridge
 from headstart.probe.judging import (
     Scores,
-    Start,
     find_start,
     is_small,
     judge,
@@ -192,60 +190,31 @@ def judge_all(
 
     if not is_whole:
         finish([first], "first answer")
-        correct = _screen_all(entrants, labels, folds, progress)
-        for i, scores in enumerate(correct):
+        correct = []
+        for i, entrant in enumerate(entrants):
+            progress("screen", i, len(entrants))
+            place = entrant.kept_at("ridge")
+            scores = recall(place) or screen(entrant.read(), labels, folds, kept_at=place)
+            correct.append(scores.correct)
             if i != first:
                 found[i] = scores
                 on_scores(i, scores)
-        near = contenders([scores.correct for scores in correct])
-        on_first = _on_first_fold(
-            [entrants[i] for i in near if i != first], labels, folds, Cs, progress
-        )
-        own = iter(on_first)
-        rights = []
+        progress("screen", len(entrants), len(entrants))
+        near = contenders(correct)
+        rights: list[NDArray[np.bool_]] = []
         for i in near:
+            progress("first fold", len(rights), len(near))
             if i == first:
-                rights.append(found[i].correct[folds == np.unique(folds[folds >= 0])[0]])
+                rights.append(found[i].correct[folds == np.unique(folds)[0]])
                 continue
-            start = next(own)
+            place = entrants[i].kept_at("first fold")
+            start = recall_start(place) or find_start(
+                entrants[i].read(), labels, folds, Cs=Cs, kept_at=place
+            )
             starts[i] = start.C
             rights.append(start.correct)
+        progress("first fold", len(near), len(near))
         chosen = sorted({near[j] for j in finalists(rights)}.union(always).difference([first]))
     on_finalists(chosen)
     finish(chosen, "cross-validate")
     return [found[i] for i in range(len(entrants))]
-
-
-def _screen_all(
-    entrants: Sequence[Entrant],
-    y: NDArray[Any],
-    folds: NDArray[np.integer],
-    progress: Progress,
-) -> list[Scores]:
-    """Ridge classifiers of all."""
-    found = []
-    for entrant in entrants:
-        progress("screen", len(found), len(entrants))
-        place = entrant.kept_at("ridge")
-        found.append(recall(place) or screen(entrant.read(), y, folds, kept_at=place))
-    progress("screen", len(found), len(entrants))
-    return found
-
-
-def _on_first_fold(
-    entrants: Sequence[Entrant],
-    y: NDArray[Any],
-    folds: NDArray[np.integer],
-    Cs: Sequence[float],
-    progress: Progress,
-) -> list[Start]:
-    """SVMs of all on the first fold."""
-    found: list[Start] = []
-    for entrant in entrants:
-        progress("first fold", len(found), len(entrants))
-        place = entrant.kept_at("first fold")
-        found.append(
-            recall_start(place) or find_start(entrant.read(), y, folds, Cs=Cs, kept_at=place)
-        )
-    progress("first fold", len(found), len(entrants))
-    return found

@@ -34,7 +34,7 @@ def read_counts(metrics: Mapping[str, Any]) -> NDArray[np.int64]:
     counts = np.zeros((n, n), dtype=np.int64)
     try:
         if "rows" in kept:
-            counts[:] = kept["rows"]
+            counts[:] = np.array(kept["rows"], dtype=np.int64).reshape(n, n)
         else:
             cells = np.array(kept["cells"], dtype=np.int64).reshape(-1, 3)
             if cells.min(initial=0) < 0:
