@@ -13,6 +13,7 @@ from PIL import Image
 import headstart
 from headstart import fit
 from headstart.cli.tables import layer_table
+from headstart.heads import search
 from headstart.probe import judging
 from headstart.runs.choose import Candidate
 from headstart.runs.run import Run
@@ -39,7 +40,7 @@ def test_fit__a_second_run_solves_nothing(
 ) -> None:
     data = make_shapes(tmp_path / "data", n=8)
     solved: list[int] = []
-    original = judging.CostSearch
+    original = search.CostSearch
 
     def counted(X: np.ndarray, *rest: Any, **more: Any) -> object:
         solved.append(X.shape[1])
