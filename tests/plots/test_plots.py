@@ -41,7 +41,14 @@ FIGURES = {
     "intervals": plots.interval_plot([row(EVIL, 3, mark="best")], axis=EVIL, **WORDS),
     "confusion": plots.confusion_matrix([EVIL, "b"], [[1, 2], [0, 0]], **WORDS),
     "big confusion": plots.confusion_matrix([EVIL] * 40, [[1] * 40] * 40, **WORDS),
-    "curve": plots.log_curve([0.1, 1], [90, 91], chosen=1, x_axis=EVIL, y_axis=EVIL, **WORDS),
+    "curve": plots.line_plot(
+        [plots.Line(label=EVIL, x=[0.1, 1], y=[90, 91])],
+        star=(1, 91),
+        log_x=True,
+        x_axis=EVIL,
+        y_axis=EVIL,
+        **WORDS,
+    ),
     "bars": plots.stacked_bars([EVIL], [[3, 0, 1]], ["train", "val", "test"], **WORDS),
 }
 
@@ -144,13 +151,14 @@ def test_confusion_matrix__thousand_classes_stay_light() -> None:
     assert len(plots.confusion_matrix([f"c{i}" for i in range(n)], counts, **WORDS)) < 1_500_000
 
 
-def test_log_curve__star_stands_on_the_chosen_point() -> None:
-    root = parse(
-        plots.log_curve([0.1, 1, 10], [90, 92, 91], chosen=1, x_axis="C", y_axis="%", **WORDS)
-    )
-    middle = list(root.iter(f"{SVG}circle"))[1]
+def test_line_plot__star_stands_on_the_chosen_point() -> None:
+    line = plots.Line(label="a", x=[0.1, 1, 10], y=[90, 92, 91])
+    root = parse(plots.line_plot([line], star=(1, 92), log_x=True, x_axis="C", y_axis="%", **WORDS))
+    points = [e for e in root.iter(f"{SVG}path") if e.get("transform") and not e.get("class")]
     star = next(e for e in root.iter(f"{SVG}path") if e.get("class") == "mark")
-    assert (star.get("transform") or "").startswith(f"translate({middle.get('cx')} ")
+    x, y = re.findall(r"[\d.]+", points[1].get("transform") or "")
+    found = re.findall(r"[\d.]+", star.get("transform") or "")
+    assert [float(v) for v in found] == pytest.approx([float(x), float(y)], abs=0.1)
 
 
 def test_stacked_bars__lengths_are_proportional() -> None:

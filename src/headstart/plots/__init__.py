@@ -10,7 +10,6 @@ from headstart.plots.bars import stacked_bars
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.plots.colour import stylesheet
 from headstart.plots.confusion import confusion_matrix
-from headstart.plots.curves import log_curve
 from headstart.plots.intervals import IntervalRow, interval_plot, small_interval
 from headstart.plots.layermap import layer_map
 from headstart.plots.learning_curves import learning_curves
@@ -27,7 +26,6 @@ __all__ = [
     "layer_map",
     "learning_curves",
     "line_plot",
-    "log_curve",
     "quadrant_plot",
     "small_interval",
     "stacked_bars",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from headstart.plots import svg
+from headstart.plots.axes import Scale, x_labels, y_grid
 
 _LEFT, _RIGHT, _TOP, _FOOT = 50.0, 18.0, 30.0, 50.0
 _LARGEST, _SMALLEST = 30.0, 3.5  # radii, px
@@ -19,8 +20,6 @@ _HALO = "paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin
 _FAR = (22.0, 38.0, 54.0, 70.0)
 _PER_PX_AWAY = 3.0
 _PER_LINE_PX = 8.0  # an interval is thin, but a label that it strikes through is hard to read
-
-_Scale = Callable[[float], float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,17 +132,9 @@ def bubble_plot(
     if log_x and min(p.x for p in points) <= 0:
         raise ValueError("bubble_plot with log_x needs every x above 0")
     largest = max(p.area for p in points) or 1.0
-    x_low, x_high = _x_range([p.x for p in points], log_x)
-    y_low, y_high = _y_range(points)
     right, bottom = width - _RIGHT, height - _FOOT
-
-    def at_x(value: float) -> float:
-        share = (_log(value, log_x) - x_low) / (x_high - x_low)
-        return _LEFT + share * (right - _LEFT)
-
-    def at_y(value: float) -> float:
-        return bottom - (value - y_low) / (y_high - y_low) * (bottom - _TOP)
-
+    at_x = Scale(*_x_range([p.x for p in points], log_x), _LEFT, right, log_x)
+    at_y = Scale(*_y_range(points), bottom, _TOP)
     legend = _legend(
         largest, area_axis, area_unit, right, bottom, _covered(points, at_x, at_y, largest)
     )
@@ -151,11 +142,8 @@ def bubble_plot(
     lines = _interval_boxes(points, at_x, at_y)
     placed = _place(points, at_x, at_y, largest, (_LEFT, right, _TOP, bottom), taken, lines)
     body = [svg.text(y_axis, 2, 14, class_="muted small")]
-    body += _y_lines(y_low, y_high, at_y, right)
-    body += _x_labels(x_low, x_high, at_x, log_x, bottom)
-    body.append(
-        svg.text(x_axis, (_LEFT + right) / 2, height - 8, class_="muted small", anchor="middle")
-    )
+    body += y_grid(at_y, _LEFT, right, n=7)
+    body += x_labels(at_x, at_x.ticks(7), bottom, x_axis)
     body += legend[0] if legend else []
     body += _front([p for p in placed if p.bubble.label in front])
     for spot in sorted(placed, key=lambda p: -p.radius):
@@ -165,16 +153,13 @@ def bubble_plot(
     return svg.figure(name, title, description, width, height, *body)
 
 
-def _log(value: float, log_x: bool) -> float:
-    return math.log10(value) if log_x else value
-
-
 def _x_range(values: Sequence[float], log_x: bool) -> tuple[float, float]:
-    scaled = [_log(v, log_x) for v in values]
+    scaled = [math.log10(v) if log_x else v for v in values]
     low, high = min(scaled), max(scaled)
     # Room at both ends for half a bubble and for a label.
     air = 0.14 * (high - low) or (0.5 if log_x else abs(high) or 1.0)
-    return low - air, high + air
+    low, high = low - air, high + air
+    return (10.0**low, 10.0**high) if log_x else (low, high)
 
 
 def _y_range(points: Sequence[Bubble]) -> tuple[float, float]:
@@ -187,47 +172,10 @@ def _radius(area: float, largest: float) -> float:
     return max(_LARGEST * math.sqrt(max(area, 0.0) / largest), _SMALLEST)
 
 
-def _y_lines(low: float, high: float, at_y: _Scale, right: float) -> list[str]:
-    parts = []
-    values = svg.ticks(low, high, n=7)
-    for value, label in zip(values, svg.tick_labels(values), strict=True):
-        y = at_y(value)
-        parts.append(svg.element("line", x1=_LEFT, x2=right, y1=y, y2=y, class_="line"))
-        parts.append(svg.text(label, _LEFT - 6, y + 4, class_="muted small", anchor="end"))
-    return parts
-
-
-def _x_labels(low: float, high: float, at_x: _Scale, log_x: bool, bottom: float) -> list[str]:
-    if log_x:
-        values = _log_ticks(low, high)
-        labels = [f"{v:g}" for v in values]
-    else:
-        values = svg.ticks(low, high, n=7)
-        labels = svg.tick_labels(values)
-    parts = []
-    for value, label in zip(values, labels, strict=True):
-        x = at_x(value)
-        parts.append(svg.element("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, class_="axis"))
-        parts.append(svg.text(label, x, bottom + 19, class_="muted small", anchor="middle"))
-    return parts
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten in the range; powers alone where these are many."""
-    powers = range(math.floor(low), math.ceil(high) + 1)
-    for steps in ((1, 2, 5), (1,)):
-        values = [m * 10.0**k for k in powers for m in steps]
-        values = [v for v in values if low <= math.log10(v) <= high]
-        if len(values) <= 10:
-            break
-    # A narrow range has none or one of them.
-    return values if len(values) > 1 else svg.ticks(10.0**low, 10.0**high, n=5)
-
-
 def _place(
     points: Sequence[Bubble],
-    at_x: _Scale,
-    at_y: _Scale,
+    at_x: Scale,
+    at_y: Scale,
     largest: float,
     frame: tuple[float, float, float, float],
     taken: list[_Box],
@@ -294,7 +242,7 @@ def _front(spots: Sequence[_Placed]) -> list[str]:
     ]
 
 
-def _bubble(spot: _Placed, at_y: _Scale, x_axis: str, y_axis: str) -> str:
+def _bubble(spot: _Placed, at_y: Scale, x_axis: str, y_axis: str) -> str:
     p = spot.bubble
     colour = "var(--muted)" if p.is_faint else "var(--accent)"
     written = f"{p.label}: {y_axis} {p.y:.3g}, {x_axis} {p.x:.3g}"
@@ -381,7 +329,7 @@ def _legend(
     return parts, _Box(left - 6, y - 18, left + wide, bottom)
 
 
-def _covered(points: Sequence[Bubble], at_x: _Scale, at_y: _Scale, largest: float) -> list[_Box]:
+def _covered(points: Sequence[Bubble], at_x: Scale, at_y: Scale, largest: float) -> list[_Box]:
     """What bubbles and their intervals cover."""
     boxes = []
     for p in points:
@@ -390,7 +338,7 @@ def _covered(points: Sequence[Bubble], at_x: _Scale, at_y: _Scale, largest: floa
     return boxes + _interval_boxes(points, at_x, at_y)
 
 
-def _interval_boxes(points: Sequence[Bubble], at_x: _Scale, at_y: _Scale) -> list[_Box]:
+def _interval_boxes(points: Sequence[Bubble], at_x: Scale, at_y: Scale) -> list[_Box]:
     return [
         _Box(at_x(p.x) - 2, at_y(p.high), at_x(p.x) + 2, at_y(p.low))
         for p in points

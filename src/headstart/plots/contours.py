@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.plots import svg
+from headstart.plots.axes import Scale
 
 _LEFT, _TOP, _FOOT, _GAP = 46.0, 40.0, 46.0, 54.0
 Floats = NDArray[np.float64]
@@ -174,13 +175,11 @@ def _place(
 
 
 def _panel(panel: Panel, name: str, left: float, side: float) -> list[str]:
-    x_low, x_high, y_low, y_high = panel.x[0], panel.x[-1], panel.y[0], panel.y[-1]
+    at_x = Scale(panel.x[0], panel.x[-1], left, left + side)
+    at_y = Scale(panel.y[0], panel.y[-1], _TOP + side, _TOP)
 
     def at(point: _Point) -> _Point:
-        return (
-            left + (point[0] - x_low) / (x_high - x_low) * side,
-            _TOP + side - (point[1] - y_low) / (y_high - y_low) * side,
-        )
+        return at_x(point[0]), at_y(point[1])
 
     parts = [
         svg.text(panel.label, left, 14, class_="strong"),
@@ -213,28 +212,25 @@ def _panel(panel: Panel, name: str, left: float, side: float) -> list[str]:
         parts.append(svg.element("circle", cx=cx, cy=cy, r=5, class_="hollow", stroke_width=1.6))
     if panel.goal is not None:
         parts.append(svg.mark("chosen", *at(panel.goal)))
-    return parts + _axes(panel, at, left, side)
+    return parts + _axes(at_x, at_y)
 
 
 def _dot(place: _Point, radius: float) -> str:
     return svg.element("circle", cx=place[0], cy=place[1], r=radius, class_="accent")
 
 
-def _joined(points: Sequence[_Point], at: object) -> str:
-    assert callable(at)
+def _joined(points: Sequence[_Point], at: Callable[[_Point], _Point]) -> str:
     return "M" + "L".join("{:.1f} {:.1f}".format(*at(point)) for point in points)
 
 
-def _axes(panel: Panel, at: object, left: float, side: float) -> list[str]:
+def _axes(at_x: Scale, at_y: Scale) -> list[str]:
     """Round numbers below and to the left."""
-    assert callable(at)
-    parts = []
-    xs = svg.ticks(panel.x[0], panel.x[-1], n=5)
-    for value, label in zip(xs, svg.tick_labels(xs), strict=True):
-        x, _ = at((value, panel.y[0]))
-        parts.append(svg.text(label, x, _TOP + side + 17, class_="muted small", anchor="middle"))
-    ys = svg.ticks(panel.y[0], panel.y[-1], n=5)
-    for value, label in zip(ys, svg.tick_labels(ys), strict=True):
-        _, y = at((panel.x[0], value))
-        parts.append(svg.text(label, left - 6, y + 4, class_="muted small", anchor="end"))
-    return parts
+    below = [
+        svg.text(label, at_x(value), at_y.start + 17, class_="muted small", anchor="middle")
+        for value, label in at_x.ticks()
+    ]
+    beside = [
+        svg.text(label, at_x.start - 6, at_y(value) + 4, class_="muted small", anchor="end")
+        for value, label in at_y.ticks()
+    ]
+    return below + beside

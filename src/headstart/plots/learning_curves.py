@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headstart.plots import svg
+from headstart.plots.axes import Scale, y_grid
 
 _TOP, _FOOT = 56.0, 40.0
 
@@ -65,15 +66,13 @@ def learning_curves(
 
 @dataclass(frozen=True)
 class _Panel:
-    """Where one pair of curves stands, and the range of its axes."""
+    """The place of one pair of curves, and its scales."""
 
     left: float
     right: float
     bottom: float
-    first: float
-    last: float
-    low: float
-    high: float
+    x: Scale
+    y: Scale
     label: str
     form: str
 
@@ -91,35 +90,24 @@ class _Panel:
         """A panel between `left` and `right` that holds all finite values of `curves`."""
         values = [v for curve in curves for v in curve if math.isfinite(v)] or [0.0]
         air = 0.06 * (max(values) - min(values)) or 0.5
+        left, right, bottom = left + 46, right - 8, height - _FOOT
+        first, last = epochs[0], epochs[-1]
+        if first == last:  # one epoch stands in the middle
+            first, last = first - 1, last + 1
         return cls(
-            left=left + 46,
-            right=right - 8,
-            bottom=height - _FOOT,
-            first=epochs[0],
-            last=epochs[-1],
-            low=min(values) - air,
-            high=max(values) + air,
+            left=left,
+            right=right,
+            bottom=bottom,
+            x=Scale(first, last, left + 8, right - 8),
+            y=Scale(min(values) - air, max(values) + air, bottom, _TOP),
             label=label,
             form=form,
         )
 
-    def x(self, epoch: float) -> float:
-        share = (epoch - self.first) / (self.last - self.first) if self.last > self.first else 0.5
-        return self.left + 8 + share * (self.right - self.left - 16)
-
-    def y(self, value: float) -> float:
-        return self.bottom - (value - self.low) / (self.high - self.low) * (self.bottom - _TOP)
-
     def frame(self, epochs: Sequence[int]) -> list[str]:
         """Axis labels, level lines and epoch numbers."""
         parts = [svg.text(self.label, self.left - 44, _TOP - 20, class_="muted small")]
-        levels = svg.ticks(self.low, self.high, n=5)
-        for value, words in zip(levels, svg.tick_labels(levels), strict=True):
-            y = self.y(value)
-            parts.append(
-                svg.element("line", x1=self.left, x2=self.right, y1=y, y2=y, class_="line")
-            )
-            parts.append(svg.text(words, self.left - 6, y + 4, class_="muted small", anchor="end"))
+        parts += y_grid(self.y, self.left, self.right)
         for epoch in _numbered(epochs):
             words = str(epoch)
             x, y = self.x(epoch), self.bottom + 16

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headstart.plots import svg
+from headstart.plots.axes import Scale, x_labels, y_grid
 
 _LEFT, _RIGHT, _TOP, _FOOT, _ROW = 52.0, 14.0, 30.0, 46.0, 18.0
 # On a logarithmic axis, how many times beyond the values the intervals may stretch it.
@@ -50,31 +51,15 @@ class Line:
 
 @dataclass(frozen=True)
 class _Frame:
-    """From values to px."""
+    """The two scales; points outside the vertical range are drawn at its edge."""
 
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_low: float
-    x_high: float
-    y_low: float
-    y_high: float
-    log_x: bool
-    log_y: bool
-
-    def x(self, value: float) -> float:
-        low, high, v = (
-            math.log10(t) if self.log_x else t for t in (self.x_low, self.x_high, value)
-        )
-        return self.left + (v - low) / ((high - low) or 1.0) * (self.right - self.left)
+    x: Scale
+    y_scale: Scale
 
     def y(self, value: float) -> float:
-        low, high, v = (
-            math.log10(t) if self.log_y else t for t in (self.y_low, self.y_high, value)
-        )
-        share = min(max((v - low) / ((high - low) or 1.0), -0.02), 1.02)
-        return self.bottom - share * (self.bottom - self.top)
+        scale = self.y_scale
+        reach = 0.02 * (scale.start - scale.end)
+        return min(max(scale(value), scale.end - reach), scale.start + reach)
 
 
 def line_plot(
@@ -126,8 +111,8 @@ def line_plot(
     """
     frame = _frame(lines, log_x, log_y, y_range, width, height)
     body = [svg.text(y_axis, 2, 14, class_="muted small")]
-    body += _y_axis(frame)
-    body += _x_axis(frame, x_ticks, x_axis)
+    body += y_grid(frame.y_scale, _LEFT, width - _RIGHT)
+    body += x_labels(frame.x, x_ticks or frame.x.ticks(8), height - _FOOT, x_axis, edge=width)
     order = sorted(range(len(lines)), key=lambda i: not lines[i].is_faint)
     for i in order:
         body += _line(frame, lines[i], i)
@@ -173,62 +158,15 @@ def _frame(
         air = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
         low, high = low - air, high + air
     return _Frame(
-        _LEFT, width - _RIGHT, _TOP, height - _FOOT, min(xs), max(xs), low, high, log_x, log_y
+        x=Scale(min(xs), max(xs), _LEFT, width - _RIGHT, log_x),
+        y_scale=Scale(low, high, height - _FOOT, _TOP, log_y),
     )
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10 ... inside the range; only powers of ten where it is long."""
-    steps = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [m * 10.0**k for k in powers for m in steps]
-    return [v for v in values if low * 0.999 <= v <= high * 1.001] or [low]
-
-
-def _y_axis(frame: _Frame) -> list[str]:
-    if frame.log_y:
-        values = _log_ticks(frame.y_low, frame.y_high)
-        labels = [f"{v:g}" for v in values]
-    else:
-        values = svg.ticks(frame.y_low, frame.y_high, n=5)
-        labels = svg.tick_labels(values)
-    parts = []
-    for value, label in zip(values, labels, strict=True):
-        y = frame.y(value)
-        parts.append(svg.element("line", x1=frame.left, x2=frame.right, y1=y, y2=y, class_="line"))
-        parts.append(svg.text(label, frame.left - 6, y + 4, class_="muted small", anchor="end"))
-    return parts
-
-
-def _x_axis(frame: _Frame, named: Sequence[tuple[float, str]], axis: str) -> list[str]:
-    if named:
-        places = list(named)
-    elif frame.log_x:
-        places = [(v, f"{v:g}") for v in _log_ticks(frame.x_low, frame.x_high)]
-    else:
-        values = svg.ticks(frame.x_low, frame.x_high, n=8)
-        places = list(zip(values, svg.tick_labels(values), strict=True))
-    parts, last = [], -math.inf
-    for value, label in places:
-        x, half = frame.x(value), svg.text_width(label, size_px=11) / 2
-        parts.append(
-            svg.element("line", x1=x, x2=x, y1=frame.bottom, y2=frame.bottom + 4, class_="axis")
-        )
-        centre = min(x, frame.right + _RIGHT - half)  # the last label is not cut off
-        if centre - half > last + 4:
-            parts.append(
-                svg.text(label, centre, frame.bottom + 17, class_="muted small", anchor="middle")
-            )
-            last = centre + half
-    middle = (frame.left + frame.right) / 2
-    parts.append(svg.text(axis, middle, frame.bottom + 36, class_="muted small", anchor="middle"))
-    return parts
 
 
 def _line(frame: _Frame, line: Line, i: int) -> list[str]:
     colour, dashes, sign = _LOOKS[i % len(_LOOKS)]
     opacity = 0.5 if line.is_faint else None
-    kept = _drawable(line, frame.log_x, frame.log_y)
+    kept = _drawable(line, frame.x.is_log, frame.y_scale.is_log)
     parts = []
     if len(line.low) and len(line.high):
         parts += [_interval(frame, line, k, colour) for k in kept]
@@ -254,7 +192,8 @@ def _interval(frame: _Frame, line: Line, k: int, colour: str) -> str:
     low, high = line.low[k], line.high[k]
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    floor, ceiling = (frame.y_low, frame.y_high) if frame.log_y else (-math.inf, math.inf)
+    y = frame.y_scale
+    floor, ceiling = (y.low, y.high) if y.is_log else (-math.inf, math.inf)
     return svg.element(
         "line",
         x1=x,

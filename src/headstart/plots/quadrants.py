@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from headstart.plots import svg
+from headstart.plots.axes import Scale
 
 _LEFT, _TOP, _FOOT = 56.0, 26.0, 52.0
 _LINE = 15.0
@@ -54,15 +55,8 @@ def quadrant_plot(
     """
     right, bottom = width - 118.0, height - _FOOT
     # A decade and a half to each side, so that each field has room for its words.
-    x_low, x_high = _span(thresholds[0], [point[0]])
-    y_low, y_high = _span(thresholds[1], [point[1], *references.values()])
-
-    def at_x(value: float) -> float:
-        return _LEFT + (math.log10(value) - x_low) / (x_high - x_low) * (right - _LEFT)
-
-    def at_y(value: float) -> float:
-        return bottom - (math.log10(value) - y_low) / (y_high - y_low) * (bottom - _TOP)
-
+    at_x = Scale(*_span(thresholds[0], [point[0]]), _LEFT, right, is_log=True)
+    at_y = Scale(*_span(thresholds[1], [point[1], *references.values()]), bottom, _TOP, is_log=True)
     middle_x, middle_y = at_x(thresholds[0]), at_y(thresholds[1])
     here = (point[0] >= thresholds[0], point[1] >= thresholds[1])
     body = [svg.text(y_axis, 2, 14, class_="muted small")]
@@ -74,7 +68,7 @@ def quadrant_plot(
             middle_y if is_upper else bottom,
         )
         body += _field(box, words, is_here=(is_right, is_upper) == here, avoid=at_y(point[1]))
-    body += _axes(at_x, at_y, (x_low, x_high), (y_low, y_high), right, bottom)
+    body += _axes(at_x, at_y, bottom)
     body += _references(references, at_y, right)
     x, y = at_x(point[0]), at_y(point[1])
     body.append(svg.element("circle", svg.tip(label), cx=x, cy=y, r=7, class_="accent"))
@@ -86,7 +80,6 @@ def quadrant_plot(
     return svg.figure(name, title, description, width, height, *body)
 
 
-_Scale = Callable[[float], float]
 _Box = tuple[float, float, float, float]
 
 
@@ -105,10 +98,10 @@ def _beside(
 
 
 def _span(threshold: float, values: Sequence[float]) -> tuple[float, float]:
-    """Logarithms of the ends: the threshold in the middle, all values inside."""
+    """The ends of an axis: the threshold in the middle, all values inside."""
     middle = math.log10(threshold)
     reach = max([1.0, *(abs(math.log10(v) - middle) + 0.2 for v in values)])
-    return middle - reach, middle + reach
+    return 10.0 ** (middle - reach), 10.0 ** (middle + reach)
 
 
 def _field(box: _Box, words: str, *, is_here: bool, avoid: float) -> list[str]:
@@ -142,31 +135,26 @@ def _wrapped(words: str, width: float) -> list[str]:
     return lines
 
 
-def _axes(
-    at_x: _Scale,
-    at_y: _Scale,
-    x_span: tuple[float, float],
-    y_span: tuple[float, float],
-    right: float,
-    bottom: float,
-) -> list[str]:
+def _axes(at_x: Scale, at_y: Scale, bottom: float) -> list[str]:
+    """Ticks at powers of ten."""
     parts = []
-    for value in _decades(*x_span):
+    for value in _decades(at_x):
         x = at_x(value)
         parts.append(svg.element("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, class_="axis"))
         parts.append(svg.text(f"{value:g}", x, bottom + 19, class_="muted small", anchor="middle"))
-    for value in _decades(*y_span):
+    for value in _decades(at_y):
         y = at_y(value)
         parts.append(svg.element("line", x1=_LEFT - 5, x2=_LEFT, y1=y, y2=y, class_="axis"))
         parts.append(svg.text(f"{value:g}", _LEFT - 8, y + 4, class_="muted small", anchor="end"))
     return parts
 
 
-def _decades(low: float, high: float) -> list[float]:
+def _decades(scale: Scale) -> list[float]:
+    low, high = math.log10(scale.low), math.log10(scale.high)
     return [10.0**k for k in range(math.ceil(low), math.floor(high) + 1)]
 
 
-def _references(references: Mapping[str, float], at_y: _Scale, right: float) -> list[str]:
+def _references(references: Mapping[str, float], at_y: Scale, right: float) -> list[str]:
     """Ticks with names at the right, the names pushed apart where they would touch."""
     parts: list[str] = []
     last = -math.inf

@@ -109,16 +109,19 @@ def curve(metrics: Metrics) -> str | None:
     settings = chosen.get("Cs", metrics["selection"]["Cs"])
     if len(settings) < 2 or len(chosen["cv_by_C"]) != len(settings):
         return None
-    return plots.log_curve(
-        settings,
-        [100 * share for share in chosen["cv_by_C"]],
-        chosen=metrics["chosen"]["C"],
+    accuracies = [100 * share for share in chosen["cv_by_C"]]
+    C = metrics["chosen"]["C"]
+    return plots.line_plot(
+        [plots.Line(label="accuracy, %", x=settings, y=accuracies)],
+        log_x=True,
+        star=next(((c, a) for c, a in zip(settings, accuracies, strict=True) if c == C), None),
         name="figure-curve",
         title="Cross-validated accuracy over C",
-        description=f"For {story.place(chosen)}; the chosen C is"
-        f" {words.plain(metrics['chosen']['C'])}.",
+        description=f"For {story.place(chosen)}; the chosen C is {words.plain(C)}.",
         x_axis=f"C (small: simple, large: follows every training {story.noun(metrics)})",
         y_axis="accuracy, %",
+        width=400,
+        height=210,
     )
 
 
