@@ -9,19 +9,17 @@ from pathlib import Path
 
 from demo import write_digits
 
-from headstart.backbones import load
-from headstart.data import index
-from headstart.experiments.profile.measure import measure_profile
+import headstart
 
 
 def main(folder: Path, per_class: int = 40, resolutions: tuple[int, ...] = (96, 160)) -> None:
     write_digits(folder / "digits", per_class)
-    images = index(folder / "digits")
-    profile = measure_profile(images, load("embedded"), resolutions=resolutions)
-    for cell in sorted(profile.cells, key=lambda c: -c.accuracy.value)[:5]:
-        print(f"{cell.accuracy}  {cell.n_features:5,} features of {cell.block}")
+    profile = headstart.transfer.profile(folder / "digits", resolutions=resolutions)
+    for cell in sorted(profile.cells, key=lambda c: -c.cv.value)[:5]:
+        print(f"{cell.cv}  {cell.n_features:5,} features of {cell.tap} at {cell.view} px")
     for model in profile.models:
-        print(f"{model.test_correct.mean():6.1%} of the test images: {model.name}")
+        print(f"{model.test} of the test images: {model.name}")
+    print(profile.sentence)
 
 
 if __name__ == "__main__":

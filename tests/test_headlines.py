@@ -12,10 +12,17 @@ from headstart.comparison.arms import Arm
 from headstart.comparison.comparing import Comparison, Outcome
 from headstart.course.complexity import Published
 from headstart.course.complexity import sentence as complexity_sentence
-from headstart.experiments.advice.measure import ADVICE, Rule
-from headstart.experiments.backbones.measure import BackboneComparison, Candidate
+from headstart.experiments.advice.page import rule_headline
+from headstart.experiments.advice.result import ADVICE, Rule
+from headstart.experiments.backbones import page as backbones_page
+from headstart.experiments.backbones.measure import Measured, candidates
+from headstart.experiments.backbones.result import BackbonesResult
+from headstart.experiments.backbones.settings import Settings as BackbonesSettings
 from headstart.experiments.features import Block, View
-from headstart.experiments.profile.page import profile_sentence
+from headstart.experiments.judged import Fitted
+from headstart.experiments.profile import page as profile_page
+from headstart.experiments.profile.result import Model, ProfileResult
+from headstart.experiments.profile.settings import Settings as ProfileSettings
 from headstart.experiments.size import page as size_page
 from headstart.experiments.size.result import SizeResult
 from headstart.experiments.size.settings import Settings as SizeSettings
@@ -95,26 +102,43 @@ def test_sentence__of_a_comparison_of_trainings() -> None:
 
 
 def test_sentence__of_backbones() -> None:
-    rows = [
-        Candidate(
-            name=f"timm:some_network_{i}.weights_of_it", block=Block(tap="t", view=View(size_px=32)),
-            C=1.0, n_parameters=1, macs=10**i, images_per_s=1.0,
-            cv_correct=np.arange(400) < 380 + i % 2, test_correct=RIGHT[:0],
+    block = Block(tap="t", view=View(size_px=32))
+    measured = [
+        Measured(
+            name=f"timm:some_network_{i}.weights_of_it", n_parameters=1, macs=10**i, images_per_s=1.0,
+            model=Fitted(
+                blocks=(block,), n_features=1, C=1.0, cv_correct=np.arange(400) < 380 + i % 2,
+                test_correct=RIGHT[:0],
+            ),
         )
         for i in range(5)
     ]  # fmt: skip
-    check(BackboneComparison(candidates=tuple(rows), n_train=400, n_test=0).sentence)
+    found = BackbonesResult(
+        settings=BackbonesSettings(data="x"), datasets=(), data="x", n_train=400, n_test=0,
+        candidates=candidates(measured),
+    )  # fmt: skip
+    check(backbones_page.sentence(found))
 
 
 @pytest.mark.parametrize("n", [1, 4])
 @pytest.mark.parametrize("n_test", [0, 80])
 def test_sentence__of_a_profile(n: int, n_test: int) -> None:
-    joined = {
-        "blocks": [f"blocks.{i} at 224 px" for i in range(n)], "cv": TRIPLE, "test": TRIPLE,
-        "cv_gain": TRIPLE, "test_gain": TRIPLE,
-    }  # fmt: skip
-    usual = {**joined, "blocks": ["conv_head at 224 px, whole image"]}
-    check(profile_sentence({"models": [usual, joined, joined], "n_test": n_test}))
+    interval, gain = Interval(*TRIPLE), Difference(*TRIPLE)
+
+    def model(*blocks: str) -> Model:
+        return Model(
+            name="m", blocks=blocks, n_features=9, C=1.0, cv=interval, cv_gain=gain,
+            test=interval if n_test else None, test_gain=gain if n_test else None,
+        )  # fmt: skip
+
+    usual = model("conv_head at 224 px, whole image")
+    joined = model(*(f"blocks.{i} at 224 px" for i in range(n)))
+    found = ProfileResult(
+        settings=ProfileSettings(data="x"), datasets=(), data="x", backbone="b", taps=(), views=(),
+        n_train=9, n_test=n_test, n_folds=5, n_selected_on=9, cells=(), steps=(),
+        models=(usual, joined, joined),
+    )  # fmt: skip
+    check(profile_page.sentence(found))
 
 
 def test_sentence__of_more_images() -> None:
@@ -131,7 +155,7 @@ def test_sentence__of_more_images() -> None:
 def test_headline__of_the_rule(quadrant: tuple[bool, bool]) -> None:
     much, far = quadrant
     rule = Rule(n_per_class=400 if much else 20, distance=1.0 if far else 0.1, much=100, far=0.3)
-    check(rule.headline)
+    check(rule_headline(rule))
 
 
 def test_sentence__of_published_accuracies() -> None:

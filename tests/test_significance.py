@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,18 +15,30 @@ from headstart.baselines import words as baseline_words
 from headstart.baselines.comparison import Judged
 from headstart.comparison.arms import Arm
 from headstart.comparison.comparing import Comparison, Outcome
-from headstart.experiments.advice.measure import EarlyLate, Rule, depth_verdict, regime_verdict
-from headstart.experiments.backbones import measure as backbones
+from headstart.experiments.advice.measure import best_regime
+from headstart.experiments.advice.page import depth_verdict, regime_verdict
+from headstart.experiments.advice.result import Depth, Rule
+from headstart.experiments.backbones import page as backbones_page
+from headstart.experiments.backbones.measure import Measured, candidates
+from headstart.experiments.backbones.result import BackbonesResult
+from headstart.experiments.backbones.settings import Settings as BackbonesSettings
 from headstart.experiments.features import Block, View
-from headstart.experiments.layers import measure as generality
-from headstart.experiments.layers.generality_words import sentence as generality_sentence
-from headstart.experiments.layers.nets import KINDS
-from headstart.experiments.profile.page import depth_sentence, profile_sentence
-from headstart.experiments.shift.adaptation import LINES
-from headstart.experiments.shift.measure import Shift
+from headstart.experiments.judged import Fitted
+from headstart.experiments.layers import page as layers_page
+from headstart.experiments.layers.measure import Trained as TrainedNets
+from headstart.experiments.layers.result import KINDS, LayersResult
+from headstart.experiments.layers.settings import Settings as LayersSettings
+from headstart.experiments.profile import page as profile
+from headstart.experiments.profile.result import Cell, Model, ProfileResult
+from headstart.experiments.profile.settings import Settings as ProfileSettings
+from headstart.experiments.shift import page as shift_words
+from headstart.experiments.shift.measure import Measured as MeasuredShift
+from headstart.experiments.shift.result import LINES, ShiftResult
+from headstart.experiments.shift.settings import Settings as ShiftSettings
 from headstart.finetune.history import Epoch
 from headstart.heads import accuracy_interval, is_significant, mcnemar, paired_difference
 from headstart.probe.judging import Scores
+from headstart.results import Difference
 from headstart.runs.choose import Candidate
 from headstart.runs.outcome import Comparison as Validation
 from headstart.runs.outcome import Finetuning
@@ -139,73 +152,93 @@ def comparison_page(a: Right, b: Right) -> str:
 
 def comparison_detail(a: Right, b: Right) -> str:
     found = arms(a, b)
-    return str(found.to_dict()["detail"]) if found.taken == "all" else found.sentence
+    return found.detail if found.taken == "all" else found.sentence
 
 
 def advice_page(a: Right, b: Right) -> str:
     found = arms(a, b)
     rule = Rule(n_per_class=9, distance=0.1, much=100, far=0.3)
-    return regime_verdict(rule, found) if found.taken == "all" else found.sentence
+    return regime_verdict(best_regime(rule, found)) if found.taken == "all" else found.sentence
 
 
 def depth_page(a: Right, b: Right) -> str:
-    found = EarlyLate(
-        early="early", late="late", early_accuracy=accuracy_interval(a),
-        late_accuracy=accuracy_interval(b), gain=paired_difference(a, b),
+    found = Depth(
+        early="early", late="late", early_cv=accuracy_interval(a), late_cv=accuracy_interval(b),
+        gain=Difference.of(paired_difference(a, b)),
     )  # fmt: skip
     return depth_verdict(Rule(n_per_class=9, distance=0.1, much=100, far=0.3), found)
 
 
 def compare_page(a: Right, b: Right) -> str:
     """`compare` speaks of a difference where the one that it takes is not the most accurate."""
-    small, large = (
-        backbones.Candidate(
-            name=name, block=Block(tap="t", view=View(size_px=32)), C=1.0, n_parameters=1, macs=macs,
-            images_per_s=1.0, cv_correct=right, test_correct=right[:0],
+    block = Block(tap="t", view=View(size_px=32))
+    measured = [
+        Measured(
+            name=name, n_parameters=1, macs=macs, images_per_s=1.0,
+            model=Fitted(
+                blocks=(block,), n_features=1, C=1.0, cv_correct=right, test_correct=right[:0]
+            ),
         )
         for name, macs, right in (("small", 1, b), ("large", 8, a))
+    ]  # fmt: skip
+    found = BackbonesResult(
+        settings=BackbonesSettings(data="x"), datasets=(), data="x", n_train=len(a), n_test=0,
+        candidates=candidates(measured),
     )  # fmt: skip
-    found = backbones.BackboneComparison(candidates=(small, large), n_train=len(a), n_test=0)
-    return found.sentence if found.chosen is not found.best else fit_page(a, b)
+    return backbones_page.sentence(found) if found.chosen != found.best else fit_page(a, b)
+
+
+def profile_of(**figures: Any) -> ProfileResult:
+    empty: dict[str, Any] = {"taps": (), "cells": (), "models": ()}
+    return ProfileResult(
+        settings=ProfileSettings(data="x"), datasets=(), data="x", backbone="b", views=("224",),
+        n_train=9, n_test=0, n_folds=5, n_selected_on=9, steps=(), **{**empty, **figures},
+    )  # fmt: skip
 
 
 def profile_page(a: Right, b: Right) -> str:
-    models = [
-        {"blocks": ["late at 224 px"], "cv": shares(b), "cv_gain": [0.0, 0.0, 0.0]},
-        {"blocks": ["early at 224 px"], "cv": shares(a), "cv_gain": triple(a, b)},
-        {"blocks": ["early at 224 px"], "cv": shares(a), "cv_gain": triple(a, b)},
-    ]
-    return profile_sentence({"models": models, "n_test": 0})
+    def model(block: str, right: Right) -> Model:
+        return Model(
+            name="m", blocks=(block,), n_features=1, C=1.0, cv=accuracy_interval(right),
+            cv_gain=Difference.of(paired_difference(right, b)), test=None, test_gain=None,
+        )  # fmt: skip
+
+    late, early = model("late at 224 px", b), model("early at 224 px", a)
+    return profile.sentence(profile_of(models=(late, early, early)))
 
 
 def depth_of_profile(a: Right, b: Right) -> str:
-    cells = [
-        {"tap": tap, "view": "224", "cv": shares(right), "is_best": tap == "early", "behind": behind}
-        for tap, right, behind in (
-            ("early", a, [0.0, 0.0, 0.0]), ("late", b, triple(b, a)),
+    cells = tuple(
+        Cell(
+            tap=tap, view="224", n_features=1, C=1.0, cv=accuracy_interval(right),
+            is_best=tap == "early", is_tie=False, behind=Difference.of(paired_difference(right, a)),
         )
-    ]  # fmt: skip
-    return depth_sentence({"cells": cells, "taps": ["early", "late"]})
+        for tap, right in (("early", a), ("late", b))
+    )  # fmt: skip
+    return profile.depth_sentence(profile_of(cells=cells, taps=("early", "late")))
 
 
 def generality_page(a: Right, b: Right) -> str:
-    nets: dict[tuple[str, str], tuple[Outcome, ...]] = {
-        (kind, "only"): (outcome(a),) for kind in KINDS
-    }
-    found = generality.Generality(
-        layers=("only",), seeds=(0,), base_a=(outcome(b),), base_b=(outcome(b),), nets=nets,
-        n_train=(9, 9), n_test=len(a),
+    nets = {(kind, "only"): (outcome(a),) for kind in KINDS}
+    trained = TrainedNets(layers=("only",), base_a=(outcome(b),), base_b=(outcome(b),), nets=nets)
+    found = LayersResult(
+        settings=LayersSettings(), datasets=(), a="a", b="b", backbone="n", size_px=32, training={},
+        seeds=(0,), n_train=(9, 9), **trained.figures(),
     )  # fmt: skip
-    return generality_sentence(found)
+    return layers_page.sentence(found)
 
 
 def shift_page(a: Right, b: Right) -> str:
     """AdaBN on the source: the one figure of that page whose interval is of one difference alone."""
-    found = Shift(
-        source_correct=b, correct=dict.fromkeys(LINES, b[None]), absent={}, seeds=(0,),
-        n_train=(9, 9), source_adabn=a,
+    measured = MeasuredShift(
+        source_correct=b, correct=dict.fromkeys(LINES, b[None]), absent={}, source_adabn=a
+    )
+    found = ShiftResult(
+        settings=ShiftSettings(data="a", target="b"), datasets=(), source_name="a", target_name="b",
+        backbone="n", tap="t", size_px=32, seeds=(0,), n_train=(9, 9), **measured.figures(),
     )  # fmt: skip
-    return next(text for text in found.findings if "AdaBN" in text).rpartition("; ")[2]
+    said = next(text for text in shift_words.findings(found) if "AdaBN" in text)
+    return said.rpartition("; ")[2]
 
 
 def finetuning_page(a: Right, b: Right) -> str:

@@ -59,8 +59,20 @@ class Interval(msgspec.Struct, frozen=True):
 class Difference(Interval, frozen=True):
     """A difference of two shares; it prints in percentage points, as ``+1.2 [+0.5, +1.9]``."""
 
+    @classmethod
+    def of(cls, interval: Interval) -> Difference:
+        """Value and ends of a difference of any kind, without what was computed beside them."""
+        return cls(*interval)
+
     def __str__(self) -> str:
-        return signed_points(self.value, self.low, self.high)
+        return signed_points(*self)
+
+
+class Estimate(Interval, frozen=True):
+    """A quantity that is not a share, such as a distance; it prints as ``0.312 [0.300, 0.324]``."""
+
+    def __str__(self) -> str:
+        return "{:.3f} [{:.3f}, {:.3f}]".format(*self)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

@@ -1,4 +1,5 @@
-"""What transfers, measured on one's own data: every verb of ``headstart transfer`` as a function.
+"""What transfers, measured on one's own data: every verb of ``headstart transfer`` as a function, and
+``headstart compare`` as :func:`backbones`.
 
 >>> import headstart
 >>> found = headstart.transfer.size("photos/", more=50)     # doctest: +SKIP
@@ -16,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from headstart.experiments.experiment import TRANSFER, function
+from headstart.experiments.experiment import EXPERIMENTS, function
 
-__all__ = TRANSFER
+__all__ = EXPERIMENTS
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

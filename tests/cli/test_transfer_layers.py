@@ -56,6 +56,6 @@ def test_layers__bad_input_is_one_line(fails: Callable, four: Path, tmp_path: Pa
     assert "add --halves" in says(four)
     assert "--base and --target go together" in says("--base", four)
     assert "not both" in says(four, "--base", four, "--target", four)
-    assert "give DATA" in says("--halves", "--base", four, "--target", four)
+    assert "--halves splits one data set" in says("--halves", "--base", four, "--target", four)
     assert "A and B overlap: 32 images are in both" in says("--base", four, "--target", four)
     assert "unknown backbone" in says(four, "--halves", "--backbone", "compakt")

@@ -49,7 +49,7 @@ def test_profile__json_is_the_figures(
         "--normalise", "power", "--pooling", "pyramid", "--json", "--out", tmp_path / "out",
     )  # fmt: skip
     found = json.loads(said.out)
-    assert found["pooling"] == "pyramid"
+    assert found["settings"]["pooling"] == "pyramid"
     assert [m["name"] for m in found["models"]] == [
         "usual layer",
         "best single block",
@@ -60,14 +60,14 @@ def test_profile__json_is_the_figures(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("profile", "--pooling", "min"), "--pooling 'min' is unknown"),
-        (("profile", "--normalise", "l1"), "--normalise 'l1' is unknown"),
+        (("profile", "--pooling", "min"), "--pooling must be average, max or pyramid"),
+        (("profile", "--normalise", "l1"), "--normalise must be l2 or power"),
         (("profile", "--taps", "nothing"), "has no tap 'nothing'"),
         (("profile", "--resolutions", "big"), "--resolutions takes whole numbers"),
         (("size", "--sizes", "1,2,500"), "--sizes must lie between 1 and"),
         (("size", "--sizes", "1,2"), "3 different numbers of images"),
         (("size", "--tap", "nothing"), "has no tap 'nothing'"),
-        (("advice", "--distance", "0"), "--distance must be above 0"),
+        (("advice", "--distance", "0"), "--distance must be a number above 0"),
     ],
 )
 def test_transfer__bad_input_is_one_line(

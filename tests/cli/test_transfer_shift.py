@@ -46,7 +46,7 @@ def test_shift__two_folders_and_a_class_that_is_missing(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ((), "give a TARGET folder, or --corrupt"),
+        ((), "give a target folder, or --corrupt"),
         (("--corrupt", "blurr"), "Did you mean 'blur'"),
         (("--corrupt", "blur", "--tap", "nowhere"), "no tap 'nowhere'"),
     ],

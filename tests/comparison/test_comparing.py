@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from headstart import results
 from headstart.backbones import Backbone
 from headstart.comparison.arms import SVM, SVM_JOINED, Arm, regime_arms
 from headstart.comparison.comparing import Comparison, Outcome, compare, make_split
+from headstart.comparison.result import ComparisonResult
 from headstart.data import Index
 from headstart.errors import DataError, InputError
 from headstart.finetune import TrainSettings
@@ -88,10 +90,9 @@ def test_comparison__uneven_classes_are_answered_with_balanced_accuracy() -> Non
     balanced = uneven.test_balanced("a")
     assert balanced is not None
     assert balanced.value == pytest.approx(0.5)
-    said = uneven.to_dict()["detail"]
+    said = uneven.detail
     assert f"the balanced accuracy of a on the test images is {balanced}" in said
-    assert "balanced" not in even.to_dict()["detail"]
-    assert uneven.to_dict()["arms"][0]["test_balanced"][0] == pytest.approx(0.5)
+    assert "balanced" not in even.detail
 
 
 def test_compare__every_arm_has_every_seed(found: Comparison, indexed: Index) -> None:
@@ -131,7 +132,8 @@ def test_compare__a_second_call_trains_nothing(
     monkeypatch.setattr(Fitter, "fit", never)
     arms = regime_arms(tiny, BASE, names=["all", "output"])
     again = compare(indexed, tiny, arms, seeds=(0, 1), size_px=SIZE, cache=cache)
-    assert again.to_dict() == found.to_dict()
+    asked: dict[str, Any] = {"title": "t", "backbone": tiny.name, "size_px": SIZE}
+    assert again.result(indexed, **asked) == found.result(indexed, **asked)
 
 
 def test_compare__test_labels_change_neither_choice_nor_training(
@@ -153,11 +155,15 @@ def test_compare__test_labels_change_neither_choice_nor_training(
             assert [e.val_loss for e in a.history] == [e.val_loss for e in b.history]
 
 
-def test_compare__to_dict_is_json(found: Comparison) -> None:
-    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert [row["name"] for row in plain["arms"]] == list(found.outcomes)
-    assert [row["is_taken"] for row in plain["arms"]].count(True) == 1
-    assert plain["sentence"].startswith(f"Take {found.taken}")
+def test_compare__the_result_is_read_back_equal(
+    found: Comparison, indexed: Index, tmp_path: Path
+) -> None:
+    written = found.result(indexed, title="t", backbone="b", size_px=None)
+    results.write(tmp_path / "comparison.json", written)
+    assert results.read(tmp_path / "comparison.json", ComparisonResult) == written
+    assert [row.name for row in written.arms] == list(found.outcomes)
+    assert [row.is_taken for row in written.arms].count(True) == 1
+    assert written.sentence.startswith(f"Take {found.taken}")
 
 
 def test_comparison__a_tie_takes_the_quicker() -> None:
@@ -204,9 +210,7 @@ def test_comparison__a_clear_winner_is_taken_with_its_gain() -> None:
         "Take b: +30.0 [+20.2, +38.7] points against a on the validation images (significant), "
         "in 9.0 s instead of 1.0 s."
     )
-    assert c.to_dict()["detail"].startswith(
-        "On the test images: +20.0 [+11.4, +27.8] points (significant)."
-    )
+    assert c.detail.startswith("On the test images: +20.0 [+11.4, +27.8] points (significant).")
 
 
 def test_comparison__times_that_read_alike_are_the_same_time() -> None:

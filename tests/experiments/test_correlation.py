@@ -10,19 +10,19 @@ def test_rank_correlation__by_hand() -> None:
     # 5 pairs of 6 in the same order; differences of ranks 0, 0, 1, 1.
     assert found.kendall == pytest.approx((5 - 1) / 6)
     assert found.spearman == pytest.approx(1 - 6 * 2 / (4 * 15))
-    assert not found.is_telling
+    assert not found.is_significant
 
 
 def test_rank_correlation__five_in_order_tell_and_four_do_not() -> None:
-    assert rank_correlation(range(5), range(5)).is_telling
+    assert rank_correlation(range(5), range(5)).is_significant
     assert rank_correlation(range(5), range(5)).p_value == pytest.approx(2 / 120)
-    assert not rank_correlation(range(4), range(4)).is_telling
+    assert not rank_correlation(range(4), range(4)).is_significant
 
 
 def test_rank_correlation__none_where_there_is_no_order() -> None:
     assert rank_correlation([1, 2], [1, 2]).kendall is None
     assert rank_correlation([1, 1, 1], [1, 2, 3]).kendall is None
-    assert rank_correlation([1, 2, 3], [1, 1, 1]).to_dict()["is_telling"] is False
+    assert rank_correlation([1, 2, 3], [1, 1, 1]).is_significant is False
 
 
 def test_too_few__says_how_often_chance_does_as_well() -> None:

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from headstart.comparison.result import ArmResult, ComparisonResult
+from headstart.results import Difference, Interval
+
 SCENES = [
     "Bedroom", "Coast", "Forest", "Highway", "Industrial", "InsideCity", "Kitchen", "LivingRoom",
     "Mountain", "Office", "OpenCountry", "Store", "Street", "Suburb", "TallBuilding",
@@ -151,7 +154,7 @@ def thumbnail() -> bytes:
     return file.getvalue()
 
 
-def regimes() -> dict[str, Any]:
+def regimes() -> ComparisonResult:
     """What ``finetune --compare regimes`` measured on fifteen scenes."""
     measured = {
         "linear SVM": (88.9, (90.5, 89.4, 91.5), (90.4, 90.6), (0.0, 0.0, 0.0), 10, 19_215),
@@ -173,19 +176,20 @@ def regimes() -> dict[str, Any]:
     def shares(values: tuple[float, ...]) -> list[float]:
         return [v / 100 for v in values]
 
-    arms = [
-        {
-            "name": name, "is_taken": name.endswith("joined"), "val_accuracy": val / 100,
-            "test": shares(test), "test_range": shares(spread), "difference": shares(gain),
-            "seconds": seconds, "n_trained_parameters": n, "notes": [""],
-            "line": "trains the layers after the tap, the new output layer included",
-            "histories": [epochs if n > 50_000 else []], "best_epochs": [6],
-        }
+    arms = tuple(
+        ArmResult(
+            name=name, is_taken=name.endswith("joined"), val_accuracy=val / 100,
+            test=Interval(*shares(test)), test_range=(spread[0] / 100, spread[1] / 100),
+            difference=Difference(*shares(gain)), seconds=seconds, n_trained_parameters=n,
+            line="trains the layers after the tap, the new output layer included",
+            histories=(tuple(epochs) if n > 50_000 else (),), best_epochs=(6,), notes=("",),
+            settings=None, n_layers=1, starts_from_svm=False, extra_s=0.0, test_balanced=None,
+        )
         for name, (val, test, spread, gain, seconds, n) in measured.items()
-    ]  # fmt: skip
-    return {
-        "title": "Regimes compared", "data": "scene15", "backbone": "embedded", "size_px": 160,
-        "sentence": "Take linear SVM, joined: +1.9 [+1.2, +2.6] points over linear SVM.",
-        "reference": "linear SVM", "n_fit": 1350, "n_val": 150, "n_test": 2985, "seeds": [0],
-        "arms": arms,
-    }  # fmt: skip
+    )  # fmt: skip
+    return ComparisonResult(
+        title="Regimes compared", data="scene15", backbone="embedded", size_px=160,
+        sentence="Take linear SVM, joined: +1.9 [+1.2, +2.6] points over linear SVM.",
+        reference="linear SVM", taken="linear SVM, joined", n_fit=1350, n_val=150, n_test=2985,
+        seeds=(0,), arms=arms, noun="image", classes=("a", "b"), notes=(),
+    )  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.comparison.arms import Arm
     from headstart.comparison.comparing import Outcome
+    from headstart.comparison.result import ComparisonResult
     from headstart.data import Index
 
 
@@ -32,7 +33,7 @@ def run_comparison(
     device: str | None,
     folder: Path,
     quiet: bool,
-) -> dict[str, Any]:
+) -> ComparisonResult:
     """Compare, write the page, and give the figures."""
     from headstart.comparison.comparing import compare
     from headstart.runs.report.comparison import write_comparison
@@ -49,17 +50,14 @@ def run_comparison(
             on_outcome=told(quiet=quiet),
             on_epoch=progress.on_epoch,
         )
-    figures = {
-        "title": title,
-        "data": indexed.root.name,
-        "classes": list(indexed.classes),
-        "notes": list(indexed.notes),
-        "backbone": net.name,
-        "size_px": size_px or net.preprocessing.size_px,
-        **found.to_dict(),
-    }
-    write_comparison(folder, figures)
-    return figures
+    result = found.result(
+        indexed,
+        title=title,
+        backbone=net.name,
+        size_px=size_px or net.preprocessing.size_px,
+    )
+    write_comparison(folder, result)
+    return result
 
 
 def told(*, quiet: bool) -> Callable[[Arm, int, Outcome], None]:
@@ -76,31 +74,31 @@ def told(*, quiet: bool) -> Callable[[Arm, int, Outcome], None]:
     return tell
 
 
-def show_comparison(found: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
+def show_comparison(found: ComparisonResult, folder: Path, *, as_json: bool) -> None:
     """The table, the answer, and where the page is."""
-    answer(found, folder / "comparison.html", _table, as_json=as_json)
+    answer(found, folder / "comparison.html", lambda _, out: _table(found, out), as_json=as_json)
 
 
-def _table(found: Mapping[str, Any], out: Console) -> None:
+def _table(found: ComparisonResult, out: Console) -> None:
     from rich import box
     from rich.table import Table
 
     from headstart.runs.report.comparison import cells
 
-    n_seeds, noun = len(found["seeds"]), found.get("noun", "image")
+    n_seeds, noun = len(found.seeds), found.noun
     table = Table(
         box=box.SIMPLE_HEAD,
         caption=f"accuracy in %, mean of {n_seeds} {'seeds' if n_seeds > 1 else 'seed'}; "
-        f"{counted(found['n_fit'], noun)} to fit on,\n{found['n_val']:,} to validate on, "
-        f"{counted(found['n_test'], f'test {noun}')}; points against {one_line(found['reference'])}\n"
+        f"{counted(found.n_fit, noun)} to fit on,\n{found.n_val:,} to validate on, "
+        f"{counted(found.n_test, f'test {noun}')}; points against {one_line(found.reference)}\n"
         f"* taken: the quickest within one standard error of the best in validation",
         caption_justify="left",
     )
     table.add_column("")
     for name in ("val.", "test", "points", "seconds"):
         table.add_column(name, justify="right")
-    for row in found["arms"]:
+    for row in found.arms:
         name, val, test, _, gain, seconds, _ = cells(row, found)
-        style = "bold" if row["is_taken"] else None
+        style = "bold" if row.is_taken else None
         table.add_row(name, val, test, gain, seconds, style=style)
     out.print(table)

@@ -70,8 +70,17 @@ def echo_json(value: Any, *, indent: int | None = 1) -> None:
     typer.echo(escape(text))
 
 
+def _figures(found: Mapping[str, Any] | Result) -> Mapping[str, Any]:
+    from headstart.results import Result, encode
+
+    if isinstance(found, Result):
+        plain: Mapping[str, Any] = json.loads(encode(found))
+        return plain
+    return found
+
+
 def answer(
-    found: Mapping[str, Any],
+    found: Mapping[str, Any] | Result,
     page: Path,
     show: Callable[[Mapping[str, Any], Console], None],
     *,
@@ -81,6 +90,7 @@ def answer(
 
     The answer is ``found["sentence"]``, a headline, with ``found["detail"]`` below it if there is one.
     """
+    found = _figures(found)
     if as_json:
         echo_json(found)
         return
@@ -108,12 +118,9 @@ def answer_with_page(
     as_json: bool,
 ) -> None:
     """Write the page of `found`, whose ``"sentence"`` is its headline; then `answer`."""
-    from headstart.results import Result, encode
     from headstart.runs.report.pages import write_page
 
-    if isinstance(found, Result):
-        found = json.loads(encode(found))
-    assert isinstance(found, Mapping)
+    found = _figures(found)
     page = write_page(
         folder,
         name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType
@@ -19,7 +18,6 @@ from headstart.errors import worded
 from headstart.experiments.experiment import Experiment, call
 from headstart.experiments.settings import Option
 from headstart.experiments.settings import options as options_of
-from headstart.results import encode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,9 +25,10 @@ if TYPE_CHECKING:
     from headstart.runs.report.pages import Section
 
 
-def verb(name: str) -> Callable[..., None]:
-    """The experiment as a function from whose signature Typer makes the verb."""
-    experiment = Experiment(name)
+def verb(experiment_name: str, name: str | None = None) -> Callable[..., None]:
+    """An experiment as a function from whose signature Typer makes the verb `name`."""
+    experiment = Experiment(experiment_name)
+    name = name or experiment_name
     asked = options_of(experiment.settings)
     default = options.default_folder("DATA", name)
 
@@ -41,11 +40,12 @@ def verb(name: str) -> Callable[..., None]:
                 values,
                 progress=progress,
                 on_index=lambda index: options.show_data(index, progress),
+                say=progress.say,
             )
         answer_with_page(
             out or options.default_folder(*found.settings.folder),
             name,
-            json.loads(encode(found)),
+            found,
             lambda _, console: show(experiment.page.brief(found), console),
             title=found.title,
             sections=found.sections(),

@@ -234,15 +234,7 @@ def finetune_texts(
             on_outcome=told(quiet=as_json),
         )
     title = "Variants of TextCNN compared" if compare else f"TextCNN {variant} against linear SVMs"
-    figures = {
-        "title": title,
-        "data": index.root.name,
-        "classes": list(index.classes),
-        "notes": list(index.notes),
-        "backbone": found.word_vectors,
-        "size_px": None,
-        **found.comparison.to_dict(),
-    }
+    figures = found.comparison.result(index, title=title, backbone=found.word_vectors, size_px=None)
     folder = out or default_folder(data, compare or f"finetune-{variant}")
     write_comparison(folder, figures)
     show_comparison(figures, folder, as_json=as_json)

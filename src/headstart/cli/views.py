@@ -78,15 +78,12 @@ def views(
             progress=progress,
             on_outcome=told(quiet=as_json),
         )
-    figures = {
-        "title": "Views of each image for off-the-shelf features",
-        "data": indexed.root.name,
-        "classes": list(indexed.classes),
-        "notes": list(indexed.notes),
-        "backbone": net.name,
-        "size_px": size_px,
-        **found.to_dict(),
-    }
+    figures = found.result(
+        indexed,
+        title="Views of each image for off-the-shelf features",
+        backbone=net.name,
+        size_px=size_px,
+    )
     folder = out or options.default_folder(data, "views")
     write_comparison(folder, figures)
     show_comparison(figures, folder, as_json=as_json)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from headstart.comparison.arms import Arm
 from headstart.comparison.memo import keep, place, recall
+from headstart.comparison.result import ArmResult, ComparisonResult
 from headstart.errors import DataError, InputError
 from headstart.finetune.history import Epoch
 from headstart.heads import (
@@ -33,7 +34,8 @@ from headstart.heads import (
 from headstart.probe.folds import N_FOLDS, judgeable, training_folds
 from headstart.probe.rules import quickest_tie
 from headstart.progress import Progress, silent
-from headstart.wording import against_time, headline, points, signed_points
+from headstart.results import Difference
+from headstart.wording import against_time, headline, points
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -211,9 +213,53 @@ class Comparison:
         """The answer."""
         return _sentence(self)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: all figures, and every epoch of every training."""
-        return _to_dict(self)
+    @property
+    def detail(self) -> str:
+        """Balanced accuracy of uneven classes; the test difference and the times."""
+        return _detail(self)
+
+    def result(
+        self, index: Examples[Any], *, title: str, backbone: str, size_px: int | None
+    ) -> ComparisonResult:
+        """All figures, and every epoch of every training; the rest is what the page names."""
+        return ComparisonResult(
+            sentence=self.sentence,
+            detail=self.detail,
+            title=title,
+            data=index.root.name,
+            backbone=backbone,
+            size_px=size_px,
+            classes=tuple(index.classes),
+            notes=tuple(index.notes),
+            reference=self.reference.name,
+            taken=self.taken,
+            seeds=self.seeds,
+            n_fit=self.n_fit,
+            n_val=self.n_val,
+            n_test=self.n_test,
+            noun=self.noun,
+            arms=tuple(map(self._arm, self.arms)),
+        )
+
+    def _arm(self, arm: Arm) -> ArmResult:
+        done, gain = self.outcomes[arm.name], self.test_difference(arm.name)
+        plain = arm.to_dict()
+        own = {name: plain.pop(name) for name in list(plain) if name in ArmResult.__struct_fields__}
+        return ArmResult(
+            **own,
+            details=plain,
+            val_accuracy=self.val_accuracy(arm.name),
+            test=self.test_accuracy(arm.name),
+            test_balanced=self.test_balanced(arm.name),
+            test_range=self.test_range(arm.name),
+            difference=gain and Difference.of(gain),
+            seconds=self.seconds(arm.name),
+            n_trained_parameters=done[0].n_trained_parameters,
+            notes=tuple(o.note for o in done),
+            histories=tuple(tuple(epoch.to_dict() for epoch in o.history) for o in done),
+            best_epochs=tuple(o.best_epoch for o in done),
+            is_taken=arm.name == self.taken,
+        )
 
     def _val(self, name: str) -> NDArray[np.bool_]:
         return np.concatenate([o.val_correct for o in self.outcomes[name]])
@@ -378,14 +424,11 @@ def _sentence(c: Comparison) -> str:
         if points(gain.value) == "0.0":
             return f"Take {c.taken}: {runner}, the next, is as accurate {on}."
         return (
-            f"Take {c.taken}: {runner} comes next, {_points(gain)} points from it {on} "
+            f"Take {c.taken}: {runner} comes next, {gain} points from it {on} "
             f"({significance(gain)})."
         )
     gain = c.val_statement(c.taken, c.reference.name)
-    text = (
-        f"Take {c.taken}: {_points(gain)} points against {c.reference.name} {on} "
-        f"({significance(gain)})"
-    )
+    text = f"Take {c.taken}: {gain} points against {c.reference.name} {on} ({significance(gain)})"
     time = against_time(c.seconds(c.taken), c.seconds(c.reference.name))
     return headline(f"{text}, {time}.", f"{text}.")
 
@@ -409,45 +452,5 @@ def _against_reference(c: Comparison) -> str:
     test = c.test_difference(c.taken)
     on_test = ""
     if test is not None:
-        on_test = f"On the test {c.noun}s: {_points(test)} points ({significance(test)}). "
+        on_test = f"On the test {c.noun}s: {test} points ({significance(test)}). "
     return f"{on_test}A fit with {c.taken} is done {time}."
-
-
-def _points(difference: PairedDifference) -> str:
-    return signed_points(difference.value, difference.low, difference.high)
-
-
-def _to_dict(c: Comparison) -> dict[str, Any]:
-    rows = []
-    for arm in c.arms:
-        done = c.outcomes[arm.name]
-        test, gain = c.test_accuracy(arm.name), c.test_difference(arm.name)
-        balanced = c.test_balanced(arm.name)
-        rows.append(
-            {
-                **arm.to_dict(),
-                "val_accuracy": c.val_accuracy(arm.name),
-                "test": test and [test.value, test.low, test.high],
-                "test_balanced": balanced and [balanced.value, balanced.low, balanced.high],
-                "test_range": c.test_range(arm.name),
-                "difference": gain and [gain.value, gain.low, gain.high],
-                "seconds": c.seconds(arm.name),
-                "n_trained_parameters": done[0].n_trained_parameters,
-                "notes": [o.note for o in done],
-                "histories": [[epoch.to_dict() for epoch in o.history] for o in done],
-                "best_epochs": [o.best_epoch for o in done],
-                "is_taken": arm.name == c.taken,
-            }
-        )
-    return {
-        "sentence": c.sentence,
-        "detail": _detail(c),
-        "reference": c.reference.name,
-        "taken": c.taken,
-        "seeds": list(c.seeds),
-        "n_fit": c.n_fit,
-        "n_val": c.n_val,
-        "n_test": c.n_test,
-        "noun": c.noun,
-        "arms": rows,
-    }

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import ArrayLike
 
 # With fewer, even the same order twice comes up by chance more often than once in 20: the
@@ -14,8 +13,7 @@ from numpy.typing import ArrayLike
 MIN_CANDIDATES = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class RankCorrelation:
+class RankCorrelation(Struct, frozen=True, kw_only=True):
     """Agreement of two orders of the same candidates.
 
     Attributes
@@ -26,27 +24,15 @@ class RankCorrelation:
         Two-sided, of Kendall's tau: how often chance alone agrees as much.
     n : int
         Candidates.
+    is_significant : bool
+        Whether there are enough candidates, and chance would hardly agree as much.
     """
 
     kendall: float | None
     spearman: float | None
     p_value: float | None
     n: int
-
-    @property
-    def is_telling(self) -> bool:
-        """Whether there are candidates enough, and chance would hardly agree as much."""
-        return self.n >= MIN_CANDIDATES and self.p_value is not None and self.p_value < 0.05
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return {
-            "kendall": self.kendall,
-            "spearman": self.spearman,
-            "p_value": self.p_value,
-            "n": self.n,
-            "is_telling": self.is_telling,
-        }
+    is_significant: bool = False
 
 
 def rank_correlation(a: ArrayLike, b: ArrayLike) -> RankCorrelation:
@@ -74,6 +60,7 @@ def rank_correlation(a: ArrayLike, b: ArrayLike) -> RankCorrelation:
         spearman=float(rho.statistic),
         p_value=float(tau.pvalue),
         n=n,
+        is_significant=n >= MIN_CANDIDATES and float(tau.pvalue) < 0.05,
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headstart.errors import InputError, argument
 from headstart.experiments.settings import Settings, options
 from headstart.progress import Progress, silent
 from headstart.results import Result
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from headstart.data import Index
     from headstart.runs.report.pages import Section
 
-TRANSFER = ("size",)
+TRANSFER = ("profile", "layers", "similarity", "scores", "size", "advice", "shift")
 """The experiments of ``headstart transfer``; each is a folder beside this file."""
+
+EXPERIMENTS = (*TRANSFER, "backbones")
+# Settings that only some experiments have: of tables, and of names of files.
+COLUMNS = ("split_column", "group_column", "group_by")
 
 
 class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +118,8 @@ class Inputs:
     progress : Progress
     on_index : callable
         Called with each index that was read.
+    say : callable
+        Shows a line on what has been done.
     """
 
     settings: Any
@@ -120,19 +127,25 @@ class Inputs:
     cache: Path | None = None
     progress: Progress = silent
     on_index: Callable[[Index], None] = lambda _: None
+    say: Callable[[str], None] = lambda _: None
 
     def index(self, name: str = "data", *, split: str | None = None) -> Index:
         """The images that a setting names, split and labelled as the settings say."""
-        from headstart.data import index
-        from headstart.features import cache_folder
-
         if name in self.given:
             found: Index = self.given[name]
             return found
+        return self.read(getattr(self.settings, name), split=split)
+
+    def read(self, path: str, *, split: str | None = None) -> Index:
+        """The images at a path, split and labelled as the settings say."""
+        from headstart.data import index
+        from headstart.features import cache_folder
+
         s = self.settings
         found = index(
-            getattr(s, name),
+            path,
             split=Path(split) if split else None,
+            **{name: getattr(s, name, None) for name in COLUMNS},
             test_size=s.test_size,
             seed=s.seed,
             classes_from=s.classes_from,
@@ -152,6 +165,42 @@ class Inputs:
             return net
         s = self.settings
         return load(s.backbone, weights=s.weights, arch=s.arch)
+
+    def backbones(self) -> list[Backbone]:
+        """The networks that the settings name; by default those whose weights are here.
+
+        Raises
+        ------
+        InputError
+            A name comes twice, or there is no network.
+        """
+        from headstart.backbones import catalogue, load
+        from headstart.backbones.loading import check
+
+        if "backbones" in self.given:
+            return list(self.given["backbones"])
+        names = self.settings.backbones
+        if names is None:
+            names = [entry.name for entry in catalogue() if entry.weights_here]
+            if not names:
+                raise InputError(
+                    f"no backbone's weights are here: name one or more with {argument('backbones')}"
+                )
+        if not names or not all(names) or len(set(names)) < len(names):
+            raise InputError(
+                f"{argument('backbones')} takes one or more different names; got "
+                f"{', '.join(names)!r}"
+            )
+        asked = [_file_and_arch(name) for name in names]
+        for name, weights, arch in asked:  # before the first is loaded
+            check(name, weights=weights, arch=arch)
+        return [load(name, weights=weights, arch=arch) for name, weights, arch in asked]
+
+
+def _file_and_arch(text: str) -> tuple[str, str | None, str | None]:
+    """Name, weight file and architecture from ``NAME`` or ``FILE@ARCH``."""
+    file, at, arch = text.rpartition("@")
+    return (file, file, arch) if at else (text, None, None)
 
 
 @dataclass(frozen=True)
@@ -217,6 +266,7 @@ def call(
     cache: Path | None = None,
     progress: Progress = silent,
     on_index: Callable[[Index], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> ExperimentResult:
     """Run an experiment with options, in which objects may stand for their names.
 
@@ -225,13 +275,23 @@ def call(
     InputError
         A name is not one of its settings, or a value is outside its legal set.
     """
-    read = {k: v for k, v in given.items() if hasattr(v, "root") or hasattr(v, "taps")}
-    names = {k: str(getattr(v, "root", None) or getattr(v, "name", "")) for k, v in read.items()}
+    names = {name: known for name, value in given.items() if (known := _named(value))}
+    read = {name: given[name] for name in names}
     settings = experiment.settings.from_options({**given, **names})
     inputs = Inputs(
-        settings=settings, given=read, cache=cache, progress=progress, on_index=on_index
+        settings=settings, given=read, cache=cache, progress=progress, on_index=on_index, say=say
     )
     return experiment.run(settings, inputs)
+
+
+def _named(value: Any) -> str | tuple[str, ...]:
+    """What an `Index`, a `Backbone` or a list of them is called; empty for anything else."""
+    if isinstance(value, list | tuple):
+        found = tuple(str(_named(item)) for item in value)
+        return found if all(found) else ()
+    if hasattr(value, "records"):
+        return str(value.root)
+    return str(value.name) if hasattr(value, "taps") else ""
 
 
 def _signature(experiment: Experiment) -> inspect.Signature:
@@ -271,6 +331,6 @@ def _of(result: Result) -> Experiment:
 
 def result_types() -> tuple[type[Result], ...]:
     """The types of all results, for the JSON schema."""
-    for name in TRANSFER:
+    for name in EXPERIMENTS:
         import_module(f"headstart.experiments.{name}.result")
     return tuple(sorted(ExperimentResult.__subclasses__(), key=lambda kind: kind.__name__))

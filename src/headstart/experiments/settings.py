@@ -99,14 +99,9 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnImages(Settings):
-    """Settings of an experiment on one set of labelled images."""
+class Labelled(Settings):
+    """How labelled images are read and split, and where the work is done."""
 
-    data: Annotated[
-        str,
-        about("Folder of class folders, table, split file or data set name.", is_argument=True),
-    ]
-    split: Annotated[str | None, about("CSV or JSON file of train and test.")] = None
     test_size: Annotated[Share, about("Share held out where there is no split.")] = 0.2
     seed: Annotated[Natural, about("Random seed for the split and the folds.")] = 0
     classes_from: Annotated[
@@ -120,6 +115,31 @@ class OnImages(Settings):
         bool, about("Make labels that look the same one class: Cat and cat.")
     ] = False
     device: Annotated[str | None, about("cpu, cuda, cuda:1, mps; default: the best.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnImages(Labelled):
+    """Settings of an experiment on one set of labelled images."""
+
+    data: Annotated[
+        str,
+        about("Folder of class folders, table, split file or data set name.", is_argument=True),
+    ]
+    split: Annotated[str | None, about("CSV or JSON file of train and test.")] = None
+    split_column: Annotated[
+        str | None,
+        about("Column of a table: train, val or test; none: use no column, and make a split."),
+    ] = None
+    group_column: Annotated[
+        str | None,
+        about(
+            "Column of a table whose rows stay together in split and folds: patient, plant, video."
+        ),
+    ] = None
+    group_by: Annotated[
+        str | None,
+        about(r"The same for names of files: a regular expression such as 'patient\d+'."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

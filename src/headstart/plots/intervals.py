@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from headstart.plots import svg
@@ -32,7 +32,7 @@ class IntervalRow:
     def of_shares(
         cls,
         label: str,
-        shares: Sequence[float],
+        shares: Iterable[float],
         *,
         mark: str = "",
         second: Sequence[float] | None = None,

@@ -11,35 +11,30 @@ import numpy as np
 import pytest
 from torch import nn
 
+from headstart import transfer
 from headstart.backbones import Backbone
 from headstart.comparison.arms import Arm
 from headstart.comparison.comparing import Comparison, Outcome
 from headstart.data import Index
 from headstart.errors import InputError
-from headstart.experiments.advice.measure import (
-    ADVICE,
-    EarlyLate,
-    Rule,
-    compare_depths,
-    depth_verdict,
-    distances,
-    make_rule,
-    regime_verdict,
-    to_dict,
-)
-from headstart.experiments.profile.measure import measure_profile
+from headstart.experiments.advice.measure import best_regime, distances, make_rule
+from headstart.experiments.advice.page import depth_verdict, regime_verdict, rule_sentence
+from headstart.experiments.advice.result import ADVICE, Depth, Rule
+from headstart.experiments.advice.settings import Settings
+from headstart.experiments.experiment import Inputs
 from headstart.heads import accuracy_interval, paired_difference
+from headstart.results import Difference
 
 
 def rule(n: float, distance: float) -> Rule:
     return Rule(n_per_class=n, distance=distance, much=100, far=0.3)
 
 
-def depths(n_early: int, n_late: int, n: int = 500) -> EarlyLate:
+def depths(n_early: int, n_late: int, n: int = 500) -> Depth:
     early, late = np.arange(n) < n_early, np.arange(n) < n_late
-    return EarlyLate(
-        early="e", late="l", early_accuracy=accuracy_interval(early),
-        late_accuracy=accuracy_interval(late), gain=paired_difference(early, late),
+    return Depth(
+        early="e", late="l", early_cv=accuracy_interval(early), late_cv=accuracy_interval(late),
+        gain=Difference.of(paired_difference(early, late)),
     )  # fmt: skip
 
 
@@ -67,7 +62,7 @@ def test_rule__has_an_advice_for_every_quadrant(much: bool, far: bool) -> None:
     found = rule(400 if much else 20, 1.0 if far else 0.1)
     assert found.quadrant == (much, far)
     assert found.advice == ADVICE[much, far]
-    assert found.advice in found.sentence
+    assert found.advice in rule_sentence(found)
 
 
 def test_make_rule__unlike_begins_between_photographs_and_digits(indexed: Index) -> None:
@@ -79,9 +74,9 @@ def test_make_rule__unlike_begins_between_photographs_and_digits(indexed: Index)
 
 
 @pytest.mark.parametrize("distance", [0.0, -1.0, math.inf])
-def test_make_rule__refuses_a_distance_that_is_none(indexed: Index, distance: float) -> None:
-    with pytest.raises(InputError, match="`distance` must be above 0"):
-        make_rule(indexed, distance, {})
+def test_settings__refuse_a_distance_that_is_none(distance: float) -> None:
+    with pytest.raises(InputError, match="`distance` must be a number above 0"):
+        Settings(data="x", distance=distance)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +85,7 @@ def test_make_rule__refuses_a_distance_that_is_none(indexed: Index, distance: fl
         (1.0, 450, "as the rule says"),
         (0.1, 350, "as the rule says"),
         (0.1, 450, "against the rule, which keeps earlier layers for unlike data"),
-        (1.0, 350, "against the rule, which would have earlier layers"),
+        (1.0, 350, "against the rule, by which earlier layers suit unlike data better"),
         (0.1, 400, "(not significant)."),
         (1.0, 400, "suit unlike data better does not show here"),
     ],
@@ -115,21 +110,23 @@ def test_depth_verdict__one_layer_only() -> None:
     ],
 )
 def test_regime_verdict__says_whether_the_rule_holds(arms: dict[str, int], words: str) -> None:
-    assert words in regime_verdict(rule(20, 0.1), comparison(**arms))
+    assert words in regime_verdict(best_regime(rule(20, 0.1), comparison(**arms)))
 
 
-def test_compare_depths__is_of_the_own_view(indexed: Index, tiny: Backbone, cache: Path) -> None:
-    profile = measure_profile(
-        indexed, tiny, resolutions=[32, 48], max_blocks=1, cache=cache, device="cpu"
-    )
-    found = compare_depths(profile)
-    assert found is not None
-    assert found.late == profile.model("usual layer").blocks[0].tap
-    names = list(profile.taps)
-    assert names.index(found.early) < names.index(found.late)
-    figures = to_dict(rule(20, 0.1), {}, found, comparison(**{"linear SVM": 9, "all": 8}))
-    assert figures["depth"]["late"] == found.late
-    assert "Measured" in figures["verdict"]
+def test_advice__compares_earlier_layers_of_the_own_view_and_trains_on_request(
+    indexed: Index, tiny: Backbone, cache: Path
+) -> None:
+    found = transfer.advice(
+        indexed, backbone=tiny, distance=0.1, size_px=32, measure=True, epochs=1, cache=cache,
+        device="cpu",
+    )  # fmt: skip
+    names = [tap.name for tap in tiny.taps]
+    assert found.depth is not None
+    assert names.index(found.depth.early) < names.index(found.depth.late)
+    assert found.depth.late == names[-2]
+    assert [a.name for a in found.comparison.arms][-2:] == ["upper", "all"]
+    assert found.regime.taken == found.comparison.taken
+    assert found.sentence.startswith("Measured: take ")
 
 
 def test_distances__are_of_the_data_and_of_what_is_always_there(
@@ -140,6 +137,7 @@ def test_distances__are_of_the_data_and_of_what_is_always_there(
         if isinstance(layer, nn.BatchNorm2d):
             assert layer.running_mean is not None
             layer.running_mean += 0.1  # as if it had seen images
-    distance, references = distances(indexed, trained, cache=cache, device="cpu")
+    inputs = Inputs(settings=Settings(data="x", device="cpu"), cache=cache)
+    distance, references = distances(indexed, trained, inputs)
     assert distance > 0
     assert {"photographs", "digits", "noise 1/f", "noise uniform"} == set(references)

@@ -8,28 +8,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headstart import transfer
 from headstart.backbones import Backbone, load, measure_complexity
 from headstart.data import Index
 from headstart.errors import InputError
-from headstart.experiments.backbones.measure import (
-    BackboneComparison,
-    Candidate,
-    compare_backbones,
-    pareto_front,
-)
+from headstart.experiments.backbones import page
+from headstart.experiments.backbones.measure import Measured, candidates, pareto_front
+from headstart.experiments.backbones.result import BackbonesResult
+from headstart.experiments.backbones.settings import Settings
 from headstart.experiments.features import Block, View
+from headstart.experiments.judged import Fitted
 
 
-def candidate(name: str, macs: int, n_right: int, n: int = 400) -> Candidate:
+def candidate(
+    name: str, macs: int, n_right: int, n: int = 400, *, turned: bool = False
+) -> Measured:
     correct = np.arange(n) < n_right
-    return Candidate(
-        name=name, block=Block(tap="t", view=View(size_px=32)), C=1.0, n_parameters=macs, macs=macs,
-        images_per_s=1.0, cv_correct=correct, test_correct=correct[:0],
+    model = Fitted(
+        blocks=(Block(tap="t", view=View(size_px=32)),), n_features=1, C=1.0,
+        cv_correct=correct[::-1] if turned else correct, test_correct=correct[:0],
     )  # fmt: skip
+    return Measured(name=name, model=model, n_parameters=macs, macs=macs, images_per_s=1.0)
 
 
-def compared(*candidates: Candidate) -> BackboneComparison:
-    return BackboneComparison(candidates=candidates, n_train=400, n_test=0)
+def compared(*measured: Measured) -> BackbonesResult:
+    return BackbonesResult(
+        settings=Settings(data="x"), datasets=(), data="x", n_train=400, n_test=0,
+        candidates=candidates(measured),
+    )  # fmt: skip
 
 
 def test_pareto_front__leaves_out_what_costs_more_and_knows_less() -> None:
@@ -41,47 +47,44 @@ def test_pareto_front__leaves_out_what_costs_more_and_knows_less() -> None:
 
 
 def test_sentence__takes_the_cheapest_that_ties() -> None:
-    small, large = candidate("small", 1, 379), candidate("large", 8, 380)
     # They err on different images, so that one image more is no sign of anything.
-    small = dataclasses.replace(small, cv_correct=small.cv_correct[::-1])
-    found = compared(small, large)
+    found = compared(candidate("small", 1, 379, turned=True), candidate("large", 8, 380))
     assert found.chosen.name == "small"
-    assert found.sentence.startswith("Take small: ")
-    assert "large is 0.2 points higher (not significant)" in found.sentence
-    assert "8.0 times" in found.sentence
+    assert page.sentence(found).startswith("Take small: ")
+    assert "large is 0.2 points higher (not significant)" in page.sentence(found)
+    assert "8.0 times" in page.sentence(found)
 
 
 def test_sentence__takes_the_best_where_nothing_cheaper_ties() -> None:
     found = compared(candidate("small", 1, 300), candidate("large", 8, 380))
-    assert "small (75.0 %) and large (95.0 %)" in found.detail
-    assert "Take large" in found.sentence
+    assert "small (75.0 %) and large (95.0 %)" in page.detail(found)
+    assert "Take large" in page.sentence(found)
 
 
 def test_sentence__one_backbone_is_the_only_one() -> None:
     found = compared(candidate("small", 1, 300))
-    assert found.sentence.startswith("Take small: 75.0 % [")
-    assert found.detail == "It is the only one."
+    assert page.sentence(found).startswith("Take small: 75.0 % [")
+    assert page.detail(found) == "It is the only one."
 
 
-def test_compare_backbones__measures_accuracy_and_cost(
-    indexed: Index, tiny: Backbone, cache: Path
-) -> None:
+def test_backbones__measures_accuracy_and_cost(indexed: Index, tiny: Backbone, cache: Path) -> None:
     other = load("timm:test_resnet", pretrained=False)
-    found = compare_backbones(indexed, [tiny, other], size_px=32, cache=cache, device="cpu")
+    found = transfer.backbones(
+        indexed, backbones=[tiny, other], size_px=32, cache=cache, device="cpu"
+    )
     assert [c.macs for c in found.candidates] == sorted(c.macs for c in found.candidates)
     for net in (tiny, other):
         row = next(c for c in found.candidates if c.name == net.name)
         assert row.macs == measure_complexity(net, 32).macs
         assert row.n_parameters == net.n_parameters
         assert row.images_per_s > 0
-        assert row.test_correct.shape == (len(indexed.test),)
-    figures = found.to_dict()
-    assert sum(c["is_chosen"] for c in figures["candidates"]) == 1
+        assert row.test is not None
+    assert sum(c.is_chosen for c in found.candidates) == 1
 
 
 @pytest.mark.parametrize("twice", [True, False])
-def test_compare_backbones__refuses_one_name_twice_and_none(
+def test_backbones__refuses_one_name_twice_and_none(
     twice: bool, indexed: Index, tiny: Backbone
 ) -> None:
     with pytest.raises(InputError, match="`backbones` takes one or more different names"):
-        compare_backbones(indexed, [tiny, dataclasses.replace(tiny)] if twice else [])
+        transfer.backbones(indexed, backbones=[tiny, dataclasses.replace(tiny)] if twice else [])

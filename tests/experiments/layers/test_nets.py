@@ -9,7 +9,8 @@ import torch
 from headstart.backbones import Backbone
 from headstart.data import Index
 from headstart.experiments.compact import compact_backbone
-from headstart.experiments.layers.nets import KINDS, Nets, cut_points, with_layers_of
+from headstart.experiments.layers.nets import Nets, cut_points, with_layers_of
+from headstart.experiments.layers.result import KINDS
 from headstart.finetune import TrainSettings
 
 SETTINGS = TrainSettings(
@@ -57,12 +58,12 @@ def test_nets__a_frozen_net_keeps_its_lower_layers_to_the_bit(
 
     nets.base_net("B", 0)
     monkeypatch.setattr(Nets, "_train", spy)
-    for kind in ("BnB", "random"):
+    for kind in ("self_transfer", "random"):
         nets.net(kind, "conv3", 0)
         for name, value in seen["end"].items():
             is_low = name[:5] in ("conv1", "conv2", "conv3")
             assert torch.equal(value, seen["start"][name]) == is_low, (kind, name)
-    nets.net("BnB+", "conv3", 0)
+    nets.net("self_transfer_tuned", "conv3", 0)
     assert not torch.equal(seen["end"]["conv1.0.weight"], seen["start"]["conv1.0.weight"])
 
 

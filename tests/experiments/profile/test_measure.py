@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headstart import results, transfer
 from headstart.backbones import Backbone
 from headstart.data import Index
 from headstart.errors import BackboneError, DataError, InputError
 from headstart.experiments.features import Block, BlockReader, View, labels_of, show_whole
-from headstart.experiments.profile.measure import default_resolutions, measure_profile, usual_block
-from headstart.experiments.profile.profiled import Profile, to_dict
+from headstart.experiments.judged import usual_block
+from headstart.experiments.profile.measure import default_resolutions
+from headstart.experiments.profile.result import ProfileResult
 from headstart.features import extract
 from headstart.heads import LinearSVM
 from headstart.heads.examples import normalize_rows
@@ -22,63 +24,76 @@ SIZES = (32, 48)
 
 
 @pytest.fixture(scope="module")
-def found(indexed: Index, tiny: Backbone, cache: Path) -> Profile:
-    return measure_profile(
-        indexed, tiny, resolutions=SIZES, mirror=True, whole=True, cache=cache, device="cpu"
+def found(indexed: Index, tiny: Backbone, cache: Path) -> ProfileResult:
+    result: ProfileResult = transfer.profile(
+        indexed,
+        backbone=tiny,
+        resolutions=SIZES,
+        mirror=True,
+        whole=True,
+        cache=cache,
+        device="cpu",
     )
+    return result
 
 
-def test_measure_profile__judges_every_tap_in_every_view(found: Profile, tiny: Backbone) -> None:
-    assert [str(v) for v in found.views] == ["32", "48", "whole 32", "whole 48"]
+def test_profile__judges_every_tap_in_every_view(found: ProfileResult, tiny: Backbone) -> None:
+    assert found.views == ("32", "48", "whole 32", "whole 48")
     assert len(found.cells) == 4 * len(tiny.taps)
-    assert all(c.correct.shape == (found.n_train,) for c in found.cells)
-    assert found.best.accuracy.value == max(c.accuracy.value for c in found.cells)
+    assert found.best.cv.value == max(c.cv.value for c in found.cells)
+    assert sum(c.is_best for c in found.cells) == 1
 
 
-def test_measure_profile__scores_three_models_on_the_test_images(
-    found: Profile, indexed: Index, tiny: Backbone, cache: Path
+def test_profile__scores_three_models_on_the_test_images(
+    found: ProfileResult, indexed: Index, tiny: Backbone, cache: Path
 ) -> None:
-    assert [m.name for m in found.models] == [
-        "usual layer",
-        "best single block",
-        "concatenation",
-    ]
-    best = found.model("best single block")
-    assert best.blocks == (found.best.block,)
-    reader = BlockReader(backbone=tiny, views=found.views, mirror=True, cache=cache, device="cpu")
+    assert [m.name for m in found.models] == ["usual layer", "best single block", "concatenation"]
+    usual, best, _ = found.models
+    view = View(size_px=int(found.best.view.split()[-1]), is_whole="whole" in found.best.view)
+    block = Block(tap=found.best.tap, view=view)
+    assert best.blocks == (str(block),)
+    assert usual.test_gain is not None
+    assert usual.test_gain.value == 0
+    reader = BlockReader(backbone=tiny, views=(view,), mirror=True, cache=cache, device="cpu")
     train, test = indexed.train, indexed.test
     reader.extract([*train, *test])
-    X, X_test = (reader.read(best.blocks[0], part) for part in (train, test))
+    X, X_test = (reader.read(block, part) for part in (train, test))
     svm = LinearSVM(best.C, normalize="none", tol=1e-3).fit(X, labels_of(train))
-    np.testing.assert_array_equal(svm.predict(X_test) == labels_of(test), best.test_correct)
+    assert best.test is not None
+    assert best.test.value == pytest.approx((svm.predict(X_test) == labels_of(test)).mean())
 
 
-def test_measure_profile__test_labels_change_no_choice(
-    found: Profile, indexed: Index, tiny: Backbone, cache: Path
+def test_profile__test_labels_change_no_choice(
+    found: ProfileResult, indexed: Index, tiny: Backbone, cache: Path
 ) -> None:
     swapped = {"red": "blue", "blue": "red"}
     records = tuple(
         dataclasses.replace(r, label=swapped[r.label]) if r.split == "test" else r
         for r in indexed.records
     )
-    other = measure_profile(
-        dataclasses.replace(indexed, records=records), tiny, resolutions=SIZES, mirror=True,
-        whole=True, cache=cache, device="cpu",
+    other = transfer.profile(
+        dataclasses.replace(indexed, records=records), backbone=tiny, resolutions=SIZES,
+        mirror=True, whole=True, cache=cache, device="cpu",
     )  # fmt: skip
+    assert (other.cells, other.steps) == (found.cells, found.steps)
     for a, b in zip(found.models, other.models, strict=True):
-        assert (a.blocks, a.C) == (b.blocks, b.C)
-        np.testing.assert_array_equal(a.test_correct, ~b.test_correct)
+        assert (a.blocks, a.C, a.cv) == (b.blocks, b.C, b.cv)
+        assert a.test.value == pytest.approx(1 - b.test.value)
 
 
-def test_measure_profile__one_block_at_most_on_request(
-    indexed: Index, tiny: Backbone, cache: Path
-) -> None:
+def test_profile__one_block_at_most_on_request(indexed: Index, tiny: Backbone, cache: Path) -> None:
     taps = [tiny.taps[-1].name, tiny.taps[0].name]
-    found = measure_profile(
-        indexed, tiny, resolutions=SIZES, taps=taps, max_blocks=1, cache=cache, device="cpu"
+    found = transfer.profile(
+        indexed,
+        backbone=tiny,
+        resolutions=SIZES,
+        taps=taps,
+        max_blocks=1,
+        cache=cache,
+        device="cpu",
     )
     assert found.taps == tuple(reversed(taps))  # in network order
-    assert len(found.model("concatenation").blocks) == 1
+    assert len(found.models[-1].blocks) == 1
 
 
 @pytest.mark.parametrize(
@@ -86,11 +101,11 @@ def test_measure_profile__one_block_at_most_on_request(
     [
         ({"taps": ["nothing"]}, BackboneError, "has no tap 'nothing'"),
         ({"taps": []}, InputError, "`taps` names no layer"),
-        ({"normalize": "l1"}, InputError, "`normalize` 'l1' is unknown"),
-        ({"pooling": "min"}, InputError, "`pooling` 'min' is unknown"),
+        ({"normalize": "l1"}, InputError, "`normalize` must be l2 or power; got 'l1'"),
+        ({"pooling": "min"}, InputError, "`pooling` must be average, max or pyramid; got 'min'"),
     ],
 )
-def test_measure_profile__says_what_is_wrong(
+def test_profile__says_what_is_wrong(
     options: dict[str, object],
     error: type[Exception],
     words: str,
@@ -99,20 +114,22 @@ def test_measure_profile__says_what_is_wrong(
     cache: Path,
 ) -> None:
     with pytest.raises(error, match=words):
-        measure_profile(indexed, tiny, resolutions=[32], cache=cache, **options)  # type: ignore[arg-type]
+        transfer.profile(indexed, backbone=tiny, **{"resolutions": [32], "cache": cache, **options})
 
 
-def test_measure_profile__one_class_is_refused(indexed: Index, tiny: Backbone, cache: Path) -> None:
+def test_profile__one_class_is_refused(indexed: Index, tiny: Backbone, cache: Path) -> None:
     one = tuple(r for r in indexed.records if r.label == "red")
     with pytest.raises(DataError, match="of 1 class"):
-        measure_profile(dataclasses.replace(indexed, records=one), tiny, cache=cache)
+        transfer.profile(dataclasses.replace(indexed, records=one), backbone=tiny, cache=cache)
 
 
-def test_to_dict__is_complete(found: Profile) -> None:
-    figures = to_dict(found)
-    assert sum(c["is_best"] for c in figures["cells"]) == 1
-    assert [len(m["blocks"]) for m in figures["models"][:2]] == [1, 1]
-    assert figures["models"][0]["test_gain"][0] == 0
+def test_profile__the_page_follows_from_the_result_that_was_read_back(
+    found: ProfileResult, tmp_path: Path
+) -> None:
+    results.write(tmp_path / "profile.json", found)
+    again = results.read(tmp_path / "profile.json", ProfileResult)
+    assert again == found
+    assert again.sections() == found.sections()
 
 
 def test_block_reader__averages_an_image_and_its_mirror_image(

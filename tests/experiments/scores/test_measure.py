@@ -5,38 +5,35 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from headstart.backbones import Backbone, load
 from headstart.data import Index, training_records
 from headstart.errors import InputError
-from headstart.experiments.scores.measure import (
-    Candidate,
-    Ranking,
-    _agreements,
-    _rounded,
-    _source_scores,
-    rank,
-)
-from headstart.experiments.scores.page import score_sections
+from headstart.experiments.scores import page
+from headstart.experiments.scores.measure import _rounded, _source_scores, agreements
+from headstart.experiments.scores.result import Candidate, ScoresResult
 from headstart.experiments.scores.scores import leep, logme, nce
+from headstart.experiments.scores.settings import Settings
 from headstart.features import extract
 from headstart.finetune.network import features_tap
-from headstart.probe import Scores
+from headstart.heads import accuracy_interval
+from headstart.transfer import scores as rank
 
 SIZE = 32
 
 
 @pytest.fixture(scope="module")
-def by_tap(indexed: Index, tiny: Backbone, cache: Path) -> Ranking:
-    return rank(indexed, [tiny], per="tap", size_px=SIZE, cache=cache)
+def by_tap(indexed: Index, tiny: Backbone, cache: Path) -> ScoresResult:
+    return rank(indexed, backbones=[tiny], per="tap", size_px=SIZE, cache=cache)
 
 
 def test_rank__scores_are_those_of_the_stored_training_features(
     indexed: Index, tiny: Backbone, cache: Path
 ) -> None:
-    [candidate] = rank(indexed, [tiny], size_px=SIZE, cache=cache).candidates
+    [candidate] = rank(indexed, backbones=[tiny], size_px=SIZE, cache=cache).candidates
     records = training_records(indexed)
     store = extract(records, tiny, resolutions=[SIZE], cache=cache).stores[SIZE]
     digests, y = [r.digest for r in records], np.array([r.label for r in records])
@@ -51,15 +48,17 @@ def test_rank__scores_are_those_of_the_stored_training_features(
 def test_rank__one_backbone_is_told_to_be_too_few(
     indexed: Index, tiny: Backbone, cache: Path
 ) -> None:
-    found = rank(indexed, [tiny, tiny], size_px=SIZE, cache=cache)  # the same weights count once
+    found = rank(
+        indexed, backbones=[tiny, tiny], size_px=SIZE, cache=cache
+    )  # the same weights count once
     assert len(found.candidates) == 1
     assert found.agreements == ()
-    assert "too few for a rank correlation" in found.to_dict()["detail"]
+    assert "too few for a rank correlation" in found.detail
 
 
-def test_rank__taps_are_candidates_with_an_order(by_tap: Ranking, tiny: Backbone) -> None:
+def test_rank__taps_are_candidates_with_an_order(by_tap: ScoresResult, tiny: Backbone) -> None:
     assert {c.tap for c in by_tap.candidates} == {t.name for t in tiny.taps}
-    accuracies = [c.probe.accuracy.value for c in by_tap.candidates]
+    accuracies = [c.accuracy.value for c in by_tap.candidates]
     assert accuracies == sorted(accuracies, reverse=True)
     assert [a.score for a in by_tap.agreements] == ["LogME", "H-score", "shrunk H-score"]
     for agreement in by_tap.agreements:
@@ -69,7 +68,7 @@ def test_rank__taps_are_candidates_with_an_order(by_tap: Ranking, tiny: Backbone
 
 
 def test_rank__test_labels_change_nothing(
-    by_tap: Ranking, indexed: Index, tiny: Backbone, cache: Path
+    by_tap: ScoresResult, indexed: Index, tiny: Backbone, cache: Path
 ) -> None:
     swapped = {"red": "blue", "blue": "red"}
     records = tuple(
@@ -77,9 +76,13 @@ def test_rank__test_labels_change_nothing(
         for r in indexed.records
     )
     again = rank(
-        dataclasses.replace(indexed, records=records), [tiny], per="tap", size_px=SIZE, cache=cache
+        dataclasses.replace(indexed, records=records),
+        backbones=[tiny],
+        per="tap",
+        size_px=SIZE,
+        cache=cache,
     )
-    assert again.to_dict() == by_tap.to_dict()
+    assert (again.candidates, again.agreements) == (by_tap.candidates, by_tap.agreements)
 
 
 def test_source_scores__not_available_without_a_classifier(
@@ -97,21 +100,13 @@ def test_rank__two_backbones_have_names_and_no_correlation(
     other = dataclasses.replace(
         load("timm:test_efficientnet", pretrained=False, seed=1), name="other"
     )
-    found = rank(indexed, [tiny, other], size_px=SIZE, cache=cache)
+    found = rank(indexed, backbones=[tiny, other], size_px=SIZE, cache=cache)
     assert {c.name for c in found.candidates} == {tiny.name, "other"}
     assert all(a.correlation.kendall is None for a in found.agreements)
-    assert "2 candidates are too few" in found.to_dict()["detail"]
+    assert "2 candidates are too few" in found.detail
 
 
 def candidate(name: str, score: float, share: float) -> Candidate:
-    correct = np.arange(100) < 100 * share
-    probe = Scores(
-        n_features=2,
-        C=1.0,
-        accuracy_by_C=(share,),
-        decisions=np.zeros((100, 2), np.float32),
-        correct=correct,
-    )
     return Candidate(
         name=name,
         backbone=name,
@@ -119,32 +114,30 @@ def candidate(name: str, score: float, share: float) -> Candidate:
         size_px=8,
         n_features=2,
         scores={"LogME": score},
-        probe=probe,
+        accuracy=accuracy_interval(np.arange(100) < 100 * share),
+        C=1.0,
     )
 
 
-def ranking(*candidates: Candidate) -> Ranking:
-    found = tuple(candidates)
-    return Ranking(
-        candidates=found,
-        agreements=tuple(_agreements(found)),
-        per="backbone",
-        n_images=9,
-        n_classes=3,
-    )
+def ranking(*candidates: Candidate) -> ScoresResult:
+    found = ScoresResult(
+        settings=Settings(data="x"), datasets=(), data="x", n_images=9, n_classes=3,
+        candidates=candidates, agreements=agreements(candidates),
+    )  # fmt: skip
+    return msgspec.structs.replace(found, sentence=page.sentence(found), detail=page.detail(found))
 
 
 def test_sentence__a_score_that_is_right_wrong_or_of_no_use() -> None:
     shares = (0.9, 0.8, 0.7, 0.6, 0.5)
     right = ranking(*(candidate(str(s), s, s) for s in shares))
     assert "LogME puts it first" in right.sentence
-    assert "LogME orders the 5 backbones significantly as measured" in right.to_dict()["detail"]
+    assert "LogME orders the 5 backbones significantly as measured" in right.detail
     wrong = ranking(*(candidate(str(s), -s, s) for s in shares))
     assert "no score puts it first" in wrong.sentence
-    assert "LogME loses least: what it puts first is 40.0 points less" in wrong.to_dict()["detail"]
-    assert "No score's order agrees" in wrong.to_dict()["detail"]
+    assert "LogME loses least: what it puts first is 40.0 points less" in wrong.detail
+    assert "No score's order agrees" in wrong.detail
     three = ranking(*(candidate(str(s), s, s) for s in shares[:3]))
-    assert "once in 3" in three.to_dict()["detail"]
+    assert "once in 3" in three.detail
 
 
 def test_agreements__scores_that_read_the_same_are_tied_for_first() -> None:
@@ -157,7 +150,7 @@ def test_agreements__scores_that_read_the_same_are_tied_for_first() -> None:
     assert (agreement.first, agreement.tied) == ("0", ("1", "2", "3"))
     assert agreement.lost == pytest.approx(0.15, abs=0.01)
     assert "no score puts it first alone" in found.sentence
-    assert "LogME puts 0, 1, 2 and 3 first with the same score." in found.to_dict()["detail"]
+    assert "LogME puts 0, 1, 2 and 3 first with the same score." in found.detail
     assert agreement.correlation.kendall == pytest.approx(0.632, abs=1e-3)
 
 
@@ -170,12 +163,12 @@ def test_agreements__a_score_that_is_the_same_for_all_has_no_order() -> None:
     found = ranking(candidate("a", 9.0, 0.9), candidate("b", 9.0, 0.8))
     assert found.agreements == ()
     assert "the scores are the same for all 2 backbones" in found.sentence
-    assert len(score_sections(found.to_dict())) == 2
+    assert len(page.sections(found)) == 2
     assert _rounded(9.00000000000001) == _rounded(9.0) == 9
 
 
 def test_rank__bad_arguments_are_told(indexed: Index, tiny: Backbone) -> None:
     with pytest.raises(InputError, match="`per` must be backbone or tap"):
-        rank(indexed, [tiny], per="layer")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no backbone to score"):
-        rank(indexed, [])
+        rank(indexed, backbones=[tiny], per="layer")
+    with pytest.raises(InputError, match="`backbones` takes one or more different names"):
+        rank(indexed, backbones=[])

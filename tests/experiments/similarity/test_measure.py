@@ -12,32 +12,35 @@ from torch import nn
 
 from headstart.backbones import Backbone, load
 from headstart.data import Index
-from headstart.experiments.correlation import rank_correlation
-from headstart.experiments.similarity.distance import Distance
-from headstart.experiments.similarity.measure import Gain, Likeness, Placed, place
+from headstart.experiments.similarity import page
+from headstart.experiments.similarity.distance import medians
+from headstart.experiments.similarity.measure import correlations, place
 from headstart.experiments.similarity.references import ImageSet, indexed_set
+from headstart.experiments.similarity.result import Distance, Gain, Placed, SimilarityResult
+from headstart.experiments.similarity.settings import Settings
 from headstart.heads import Interval
 
 
 def placed(name: str, kl: float, features: float | None = None) -> Placed:
+    layers, ones = (0.0, kl, 9.0), (1.0, 1.0, 1.0)
     distance = Distance(
-        n_images=10, layers=("a", "b", "c"), kl=(0.0, kl, 9.0), frechet=(1.0, 1.0, 1.0),
-        kl_error=0.01, frechet_error=0.1,
+        n_images=10, layers=("a", "b", "c"), kl=layers, frechet=ones,
+        medians=medians(layers, ones, {"kl": 0.01, "frechet": 0.1}),
     )  # fmt: skip
     gain = None
     if features is not None:
         ends = Interval(features, features - 0.01, features + 0.01)
-        gain = Gain(
-            n_images=9, n_classes=3, features=ends, pixels=Interval(0.5, 0.4, 0.6), chance=0.2
-        )
+        gain = Gain.of(ends, Interval(0.5, 0.4, 0.6), chance=0.2, n_images=9, n_classes=3)
     return Placed(name=name, note="", distance=distance, gain=gain)
 
 
-def likeness(*sets: Placed) -> Likeness:
-    known = [(s.kl, s.gain.errors_removed) for s in sets if s.gain]
-    found = rank_correlation([a for a, _ in known], [b for _, b in known])
-    return Likeness(target=sets[0].name, sets=tuple(sorted(sets, key=lambda s: s.kl)),
-                    by_errors=found, by_chance=found)  # fmt: skip
+def likeness(*sets: Placed) -> SimilarityResult:
+    by_errors, by_chance = correlations(sets)
+    return SimilarityResult(
+        settings=Settings(data="mine"), datasets=(), data="mine", backbone="b", size_px=32,
+        target=sets[0].name, sets=tuple(sorted(sets, key=lambda s: s.kl)), by_errors=by_errors,
+        by_chance=by_chance,
+    )  # fmt: skip
 
 
 def test_gain__normalisations_by_hand() -> None:
@@ -56,33 +59,33 @@ def test_distance__median_and_interval() -> None:
 def test_place__says_where_the_target_lies() -> None:
     found = likeness(placed("mine", 0.5), placed("near", 0.1), placed("far", 2.0))
     assert (
-        found.place
+        page.place(found)
         == "mine lies 0.500 [0.480, 0.520] from the source: farther than near, nearer than far."
     )
-    assert "needs three labelled sets; there are 0" in found.verdict
+    assert "needs three labelled sets; there are 0" in page.verdict(found)
 
 
 def test_place__distances_that_read_the_same_are_equal() -> None:
     found = likeness(placed("mine", 0.5), placed("near", 0.4998), placed("far", 0.5003))
-    assert found.sentence.endswith("from the source, as far as near.")
-    assert found.place.endswith("as far as near and far.")
+    assert page.sentence(found).endswith("from the source, as far as near.")
+    assert page.place(found).endswith("as far as near and far.")
 
 
 def test_verdict__agreement_failure_and_too_few() -> None:
     agrees = likeness(placed("a", 0.1, 0.95), placed("b", 0.2, 0.9), placed("c", 0.3, 0.8))
-    assert "agrees with what transfer gave" in agrees.verdict
-    assert agrees.verdict.endswith("too few sets.")
-    assert "once in 3" in agrees.to_dict()["caution"]
+    assert "agrees with what transfer gave" in page.verdict(agrees)
+    assert page.verdict(agrees).endswith("too few sets.")
+    assert "once in 3" in page.caution(agrees)
     fails = likeness(*(placed(str(i), i / 10 + 0.1, 0.6 + i / 20) for i in range(6)))
-    assert "fails to predict" in fails.verdict
-    assert fails.to_dict()["caution"] == ""
+    assert "fails to predict" in page.verdict(fails)
+    assert page.caution(fails) == ""
     right = likeness(*(placed(str(i), i / 10 + 0.1, 0.9 - i / 20) for i in range(6)))
-    assert right.verdict.endswith("(Kendall −1.00, −1 would be perfect).")
+    assert page.verdict(right).endswith("(Kendall −1.00, −1 would be perfect).")
     scores = (0.9, 0.7, 0.8, 0.72, 0.75)
     mixed = likeness(*(placed(str(i), i / 10 + 0.1, a) for i, a in enumerate(scores)))
-    assert mixed.verdict.endswith("not significant.")
+    assert page.verdict(mixed).endswith("not significant.")
     alike = likeness(*(placed(str(i), i / 10 + 0.1, 0.9) for i in range(3)))
-    assert "all alike" in alike.verdict
+    assert "all alike" in page.verdict(alike)
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +112,10 @@ def test_place__measures_all_sets_and_labelled_ones_twice(
 ) -> None:
     target = indexed_set("colours", indexed)
     found = place(net, target, [grey(2), grey(255)], n_images=8, size_px=32, cache=cache)
-    assert found.target == "colours"
-    assert {s.name for s in found.sets} == {"colours", "grey 2", "grey 255"}
-    kls = [s.kl for s in found.sets]
+    assert {s.name for s in found} == {"colours", "grey 2", "grey 255"}
+    kls = [s.kl for s in found]
     assert kls == sorted(kls)
-    by_name = {s.name: s for s in found.sets}
+    by_name = {s.name: s for s in found}
     assert by_name["grey 2"].gain is None
     gain = by_name["colours"].gain
     assert gain is not None
@@ -121,5 +123,4 @@ def test_place__measures_all_sets_and_labelled_ones_twice(
     # Reddish and bluish noise: pixels alone tell them apart.
     assert gain.pixels.value > 0.9
     assert by_name["colours"].distance.n_images == 8
-    assert found.to_dict()["sets"][0]["distance"]["medians"]["kl"][0] == kls[0]
     assert torch.isfinite(torch.tensor(kls)).all()

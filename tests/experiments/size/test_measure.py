@@ -184,3 +184,25 @@ def test_equal_count__reads_the_curve_backwards() -> None:
     assert equal_count(points, at_10) == pytest.approx(10, rel=0.02)
     assert equal_count(points, 0.01) == 1
     assert equal_count(points, 0.999) is None
+
+
+def test_size__groups_stay_together(tiny: Backbone, cache: Path, tmp_path: Path) -> None:
+    """The files of a shot are on one side, so that fewer training images than held-out shots stay."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "shots" / name).mkdir(parents=True)
+        for shot in range(6):
+            for k in range(2):
+                pixels = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
+                file = tmp_path / "shots" / name / f"{name}{shot}_{k}.png"
+                Image.fromarray(pixels).save(file)
+    found = transfer.size(
+        tmp_path / "shots", backbone=tiny, group_by=r"[ab]\d", size_px=32, seeds=2, sizes=(1, 2, 3),
+        cache=cache, device="cpu",
+    )  # fmt: skip
+    assert found.settings.group_by == r"[ab]\d"
+    assert found.n_test % 2 == 0
+    with pytest.raises(InputError, match="`group_column` 'shot' names a column of a table"):
+        transfer.size(tmp_path / "shots", backbone=tiny, group_column="shot", cache=cache)

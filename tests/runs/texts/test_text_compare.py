@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from headstart.data.texts import index_texts
@@ -15,15 +17,15 @@ def test_compare_texts__measures_every_variant_with_every_seed(reviews, tmp_path
     arms = text_arms(TextTraining(epochs=2), tuple(VARIANTS))
     index = index_texts(reviews)
     found = compare_texts(index, arms, seeds=(0, 1), cache=tmp_path)
-    figures = {"title": "t", "data": "reviews", "backbone": found.word_vectors, "size_px": None}
-    figures |= found.comparison.to_dict()
-    assert [a["name"] for a in figures["arms"]] == ["TF-IDF", "embedding average", *VARIANTS]
-    assert figures["n_fit"] + figures["n_val"] == len(index.train)
-    assert all(len(a["histories"]) == 2 for a in figures["arms"])
+    asked: dict[str, Any] = {"title": "t", "backbone": found.word_vectors, "size_px": None}
+    figures = found.comparison.result(index, **asked)
+    assert [a.name for a in figures.arms] == ["TF-IDF", "embedding average", *VARIANTS]
+    assert figures.n_fit + figures.n_val == len(index.train)
+    assert all(len(a.histories) == 2 for a in figures.arms)
     assert "texts to fit on" in markdown(figures)
     assert "px" not in markdown(figures)
     assert "Learning curves" in render(figures)
-    parameters = {a["name"]: a["n_trained_parameters"] for a in figures["arms"]}
+    parameters = {a.name: a.n_trained_parameters for a in figures.arms}
     assert parameters["static"] < parameters["non-static"]
     told = []
     again = compare_texts(
@@ -33,7 +35,7 @@ def test_compare_texts__measures_every_variant_with_every_seed(reviews, tmp_path
         cache=tmp_path,
         on_outcome=lambda arm, seed, o: told.append(o.seconds),
     )
-    assert again.comparison.to_dict() == found.comparison.to_dict()  # kept, seconds included
+    assert again.comparison.result(index, **asked) == figures  # kept, seconds included
     assert len(told) == 12
 
 

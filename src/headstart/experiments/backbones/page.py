@@ -1,57 +1,113 @@
-"""Backbones compared as sections: the bubbles, then the figures."""
+"""Backbones compared: the bubbles, then the figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from headstart import plots
+from headstart.experiments.backbones.result import BackbonesResult, Candidate
+from headstart.heads import significance
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import counted, signed_points
+from headstart.wording import counted, headline, listed, points
 
-Found = Mapping[str, Any]
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def backbone_sections(found: Found) -> list[Section]:
-    """Figure and table."""
-    return [_bubbles(found), _speeds(found), _table(found)]
+def title(r: BackbonesResult) -> str:
+    """The question."""
+    return f"Backbones on {r.data}"
 
 
-def cells(row: Mapping[str, Any]) -> list[str]:
+def sentence(r: BackbonesResult) -> str:
+    """The headline: which to take, how accurate it is, and what the most accurate would cost."""
+    chosen, best = r.chosen, r.best
+    text = f"Take {chosen.name}: {chosen.cv} in cross-validation"
+    if len(r.candidates) == 1:
+        return f"{text}."
+    if chosen is best:
+        return headline(f"{text}, the most accurate of {len(r.candidates)}.", f"{text}.")
+    behind = chosen.behind
+    if points(behind.value) == "0.0":
+        rest = f"; {best.name} is as accurate"
+    else:
+        higher = points(-behind.value, sign=False)
+        rest = f"; {best.name} is {higher} points higher ({significance(behind)})"
+    times = f"{best.macs / chosen.macs:.1f}"
+    cost = "" if times == "1.0" else f" and computes {times} times as much"
+    return headline(f"{text}{rest}{cost}.", f"{text}{rest}.", f"{text}.")
+
+
+def detail(r: BackbonesResult) -> str:
+    """The rule, and the front by name."""
+    if len(r.candidates) == 1:
+        return "It is the only one."
+    front = [f"{c.name} ({c.cv.percent[0]:.1f} %)" for c in r.candidates if c.is_on_front]
+    rule = (
+        f"{r.chosen.name} is the cheapest within one standard error of {r.best.name}, the "
+        "most accurate, and at most one point lower."
+    )
+    if r.chosen is r.best:
+        rule = "Nothing cheaper is within one standard error of it and at most one point lower."
+    is_whole = "the whole" if len(front) == 1 else "the"
+    return (
+        f"{rule} No other is as accurate for the multiply-accumulates as {listed(front)} "
+        f"({is_whole} Pareto front)."
+    )
+
+
+def sections(r: BackbonesResult) -> list[Section]:
+    """Figures and table."""
+    return [_bubbles(r), _speeds(r), _table(r)]
+
+
+def brief(r: BackbonesResult) -> list[Section]:
+    """What the terminal shows."""
+    rows = []
+    for c in r.candidates:
+        name, _, cv, test, _, macs, parameters, speed, _ = cells(c)
+        rows.append([name, cv, test.partition(" ")[0], macs, parameters, speed])
+    table = Table(
+        header=["backbone", "cv", "test, %", "MACs", "parameters", "images/s"],
+        rows=rows,
+        chosen=r.candidates.index(r.chosen),
+    )
+    caption = (
+        "cv: cross-validation on the training images; MACs: multiply-accumulates of one\n"
+        "image; * the cheapest within one standard error and one point of the most accurate"
+    )
+    return [Section(heading="", table=table, caption=caption)]
+
+
+def cells(row: Candidate) -> list[str]:
     """One backbone as the texts of a table's row."""
-    mark = " *" * row["is_chosen"]
+    mark = " *" * row.is_chosen
     return [
-        f"{row['name']}{mark}",
-        f"{row['size_px']}",
-        _bounded(row["cv"]),
-        _bounded(row["test"]) if row["test"] else "",
-        "" if row["is_best"] else signed_points(*row["behind"]),
-        short(row["macs"]),
-        short(row["n_parameters"]),
-        f"{row['images_per_s']:,.0f}"
-        if row["images_per_s"] >= 10
-        else f"{row['images_per_s']:.1f}",
-        "yes" if row["is_on_front"] else "",
+        f"{row.name}{mark}",
+        f"{row.size_px}",
+        str(row.cv),
+        str(row.test) if row.test else "",
+        "" if row.is_best else str(row.behind),
+        short(row.macs),
+        short(row.n_parameters),
+        f"{row.images_per_s:,.0f}" if row.images_per_s >= 10 else f"{row.images_per_s:.1f}",
+        "yes" if row.is_on_front else "",
     ]
 
 
-def shown_name(row: Mapping[str, Any]) -> str:
+def shown_name(row: Candidate) -> str:
     """The name for a figure, where a file's suffix would only take room."""
-    return str(row["name"]).removesuffix(".safetensors")
+    return str(row.name).removesuffix(".safetensors")
 
 
-def method(found: Found) -> str:
+def method(r: BackbonesResult) -> str:
     """How it was measured."""
     return (
-        f"The last layer before the output layer of each network with a linear SVM, on {counted(found['n_train'], 'training image')} "
-        f"of {found['data']}."
+        f"The last layer before the output layer of each network with a linear SVM, on {counted(r.n_train, 'training image')} "
+        f"of {r.data}."
     )
 
 
 HEADER = (
-    "backbone", "px", "cross-validation, %", "test, %", "against the best, points",
+    "backbone", "px", "cross-validation", "test", "against the best, points",
     "multiply-accumulates", "parameters", "images/s", "on the front",
 )  # fmt: skip
 
@@ -64,24 +120,24 @@ def short(n: float) -> str:
     return f"{n:.3g}"
 
 
-def _bubbles(found: Found) -> Section:
-    rows = found["candidates"]
+def _bubbles(r: BackbonesResult) -> Section:
+    rows = r.candidates
     points = [
         Bubble(
             label=shown_name(row),
-            x=row["macs"] / 1e9,
-            y=100 * row["cv"][0],
-            low=100 * row["cv"][1],
-            high=100 * row["cv"][2],
-            area=row["n_parameters"],
-            mark="chosen" if row["is_chosen"] else "best" if row["is_best"] else "",
+            x=row.macs / 1e9,
+            y=row.cv.percent[0],
+            low=row.cv.percent[1],
+            high=row.cv.percent[2],
+            area=row.n_parameters,
+            mark="chosen" if row.is_chosen else "best" if row.is_best else "",
         )
         for row in rows
     ]
     figure = bubble_plot(
         points,
         name="backbones",
-        title=f"Backbones on {found['data']}",
+        title=f"Backbones on {r.data}",
         description="; ".join(
             f"{p.label}: {p.y:.1f} %, {p.x:.3g} G multiply-accumulates" for p in points
         ),
@@ -89,11 +145,11 @@ def _bubbles(found: Found) -> Section:
         y_axis="cross-validated accuracy, %",
         area_axis="parameters",
         area_unit=short,
-        front=[shown_name(row) for row in rows if row["is_on_front"]],
+        front=[shown_name(row) for row in rows if row.is_on_front],
     )
     return Section(
         heading="Accuracy against computation",
-        text=[method(found)],
+        text=[method(r)],
         figure=figure,
         caption="The area of a bubble is its number of parameters, the line through it the 95 % "
         "interval of the accuracy. The dashed line joins the Pareto front; a star is the cheapest "
@@ -101,20 +157,20 @@ def _bubbles(found: Found) -> Section:
     )
 
 
-def _speeds(found: Found) -> Section:
+def _speeds(r: BackbonesResult) -> Section:
     rows = [
         plots.IntervalRow.of_shares(
-            f"{shown_name(row)}: {row['images_per_s']:,.0f} images/s",
-            row["cv"],
-            mark="chosen" if row["is_chosen"] else "best" if row["is_best"] else "",
+            f"{shown_name(row)}: {row.images_per_s:,.0f} images/s",
+            row.cv,
+            mark="chosen" if row.is_chosen else "best" if row.is_best else "",
         )
-        for row in sorted(found["candidates"], key=lambda r: -r["images_per_s"])
+        for row in sorted(r.candidates, key=lambda row: -row.images_per_s)
     ]
     figure = plots.interval_plot(
         rows,
         name="backbone-speeds",
         title="Accuracy, the fastest first",
-        description="; ".join(f"{r.label}, {r.value:.1f} %" for r in rows),
+        description="; ".join(f"{line.label}, {line.value:.1f} %" for line in rows),
         axis="cross-validated accuracy, %",
     )
     return Section(
@@ -125,17 +181,12 @@ def _speeds(found: Found) -> Section:
     )
 
 
-def _table(found: Found) -> Section:
-    rows = [cells(row) for row in found["candidates"]]
-    chosen = next(i for i, row in enumerate(found["candidates"]) if row["is_chosen"])
+def _table(r: BackbonesResult) -> Section:
+    rows = [cells(row) for row in r.candidates]
+    chosen = next(i for i, row in enumerate(r.candidates) if row.is_chosen)
     return Section(
         heading="In figures",
         table=Table(header=HEADER, rows=rows, chosen=chosen),
         caption="* the cheapest within one standard error of the most accurate, and at most one point lower. The choice "
         "looks at cross-validation on the training images alone.",
     )
-
-
-def _bounded(interval: Sequence[float]) -> str:
-    value, low, high = (100 * v for v in interval)
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"

@@ -37,19 +37,12 @@ if TYPE_CHECKING:
     from headstart.data import Index, Record
     from headstart.finetune.trained import Trained
 
-KINDS: dict[str, str] = {
-    "BnB": "first layers from base B, frozen; the rest new (selffer)",
-    "BnB+": "first layers from base B, trained on; the rest new",
-    "AnB": "first layers from base A, frozen; the rest new (transfer)",
-    "AnB+": "first layers from base A, trained on; the rest new",
-    "random": "first layers random, frozen; the rest new",
-}
-"""What is trained on B for every n."""
-
 # The new layers of a net are not those that its base net began with: a copied layer must not find
 # its old partners.
 _FRESH = 100_003
 _CHUNK = 256
+# Whose layers a kind of net copies.
+_SOURCES = {"self_transfer": "B", "transfer": "A", "random": "random"}
 
 
 @dataclass(kw_only=True)
@@ -89,15 +82,15 @@ class Nets:
         return outcome
 
     def net(self, kind: str, tap: str, seed: int) -> Outcome:
-        """One of `KINDS` with the layers up to `tap` copied, trained and tested on B."""
-        regime = "all" if kind.endswith("+") else "upper"
+        """A net of one of the kinds with the layers up to `tap` copied, trained and tested on B."""
+        regime = "all" if kind.endswith("_tuned") else "upper"
         settings = dataclasses.replace(
             self.settings,
             regime=regime,
             tap=tap if regime == "upper" else None,
             seed=seed + _FRESH,
         )
-        source = "random" if kind == "random" else kind[0]
+        source = _SOURCES[kind.removesuffix("_tuned")]
         facts = self._facts(self.target, settings)
         facts |= {"start": source, "tap": tap, "fresh": self.make(settings.seed).digest}
         if source != "random":

@@ -21,20 +21,8 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Record
 
-PLAIN, CONTROL, BOUND = "no adaptation", "DANN, no adversary", "labelled target"
-ADAPTED = ("AdaBN", "CORAL", "DANN")
-LINES: dict[str, str] = {
-    PLAIN: "linear SVM trained on the source",
-    "AdaBN": "the same with BatchNorm statistics of each side's own images (Li 2016)",
-    "CORAL": "source features given the target's mean and covariance (Sun 2016)",
-    "DANN": "a transform that hides the domain, learnt by gradient reversal (Ganin 2016)",
-    CONTROL: "the network of DANN with lambda 0: what the adversary itself brings",
-    BOUND: "linear SVM trained on labelled target images: what there is to win",
-}
-"""What is measured on the target's held-out images."""
 
-
-class NotToBeHad(Exception):  # noqa: N818 - a row that is left out, not a failure
+class NotApplicable(Exception):  # noqa: N818 - a row that is left out, not a failure
     """Why a method does not apply."""
 
 
@@ -64,7 +52,7 @@ class Methods:
     cache: Path
     device: str | None
     progress: Progress
-    dann_settings: DannSettings = field(default_factory=DannSettings)
+    dann_settings: DannSettings = field(default_factory=lambda: DannSettings())
 
     def plain(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """The SVM of the source: on the source's held-out images, and on the target's."""
@@ -80,7 +68,7 @@ class Methods:
         from headstart.finetune.batchnorm import without_batchnorm
 
         if said := without_batchnorm(self.backbone.module):
-            raise NotToBeHad(said)
+            raise NotApplicable(said)
         sides = self.sides
         source = self._with_statistics_of(sides.source, "the source")
         target = self._with_statistics_of(sides.target, "the target")

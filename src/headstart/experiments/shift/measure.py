@@ -2,211 +2,173 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.labels import twin_hint
-from headstart.errors import DataError, InputError, argument, one_line
-from headstart.experiments.shift.adaptation import (
+from headstart.errors import DataError, one_line
+from headstart.experiments.experiment import DataFacts, Inputs
+from headstart.experiments.shift.adaptation import Methods, NotApplicable, Sides
+from headstart.experiments.shift.corruption import corrupted_copy
+from headstart.experiments.shift.result import (
     ADAPTED,
     BOUND,
     CONTROL,
     LINES,
     PLAIN,
-    Methods,
-    NotToBeHad,
-    Sides,
+    Method,
+    ShiftResult,
 )
-from headstart.experiments.shift.alignment import DannSettings
-from headstart.experiments.shift.shift_words import findings, sentence
-from headstart.experiments.wording import triple
-from headstart.heads import (
-    Interval,
-    PairedDifference,
-    accuracy_interval,
-    repeated_accuracy,
-    repeated_difference,
-)
+from headstart.experiments.shift.settings import Settings
+from headstart.heads import accuracy_interval, repeated_accuracy, repeated_difference
 from headstart.probe import training_folds
-from headstart.progress import Progress, silent
+from headstart.results import Difference, Interval
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Index
 
 LEVEL = 0.95
+Rows = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shift:
-    """What each method reached on the target.
+class Measured:
+    """Which held-out images each method recognised.
 
     Attributes
     ----------
     source_correct : bool array (n_source_test,)
         The SVM trained on the source, on the source's held-out images.
     correct : dict of method to bool array (n_seeds, n_target_test)
-        A method that cannot be had is missing.
+        A method that is not available is missing.
     absent : dict of method to reason
-    seeds : tuple of int
-    n_train : (int, int)
-        Training images of source and target.
     source_adabn : bool array (n_source_test,), optional
-        The SVM of AdaBN on the source's held-out images: no shift, statistics taken anew.
-    notes : tuple of str
-    dann : DannSettings
-        Seed and strength do not count.
+        The SVM of AdaBN on the source's held-out images: no shift, statistics re-estimated.
     """
 
-    source_correct: NDArray[np.bool_]
-    correct: dict[str, NDArray[np.bool_]]
-    absent: dict[str, str]
-    seeds: tuple[int, ...]
-    n_train: tuple[int, int]
-    source_adabn: NDArray[np.bool_] | None = None
-    notes: tuple[str, ...] = ()
-    dann: DannSettings = dataclasses.field(default_factory=DannSettings)
+    source_correct: Rows
+    correct: Mapping[str, Rows]
+    absent: Mapping[str, str]
+    source_adabn: Rows | None = None
 
-    @property
-    def level(self) -> float:
-        """Of each gain: 95 % for all methods together (Bonferroni)."""
-        return 1 - (1 - LEVEL) / len(ADAPTED)
+    def figures(self) -> dict[str, Any]:
+        """The figures of a `ShiftResult`; 95 % for all adaptations together (Bonferroni)."""
+        level = 1 - (1 - LEVEL) / len(ADAPTED)
+        source = accuracy_interval(self.source_correct, LEVEL)
+        adversary = repeated_difference(self.correct["DANN"], self.correct[CONTROL], level)
+        at_home = None
+        if self.source_adabn is not None:
+            own, plain = self.source_adabn[None], self.source_correct[None]
+            at_home = Difference.of(repeated_difference(own, plain, LEVEL))
+        return {
+            "source": source,
+            "cost": _cost(source, repeated_accuracy(self.correct[PLAIN], LEVEL)),
+            "methods": tuple(self._method(name, level) for name in LINES),
+            "adabn_at_home": at_home,
+            "adversary": Difference.of(adversary),
+            "difference_level": level,
+            "n_test": (len(self.source_correct), int(self.correct[PLAIN].shape[1])),
+        }
 
-    @property
-    def source(self) -> Interval:
-        """Accuracy on the source's held-out images."""
-        return accuracy_interval(self.source_correct, LEVEL)
-
-    def accuracy(self, method: str) -> Interval:
-        """Accuracy on the target's held-out images, mean of the seeds."""
-        return repeated_accuracy(self.correct[method], LEVEL)
-
-    def gain(self, method: str, over: str = PLAIN) -> PairedDifference:
-        """Accuracy on the target less that of another method, paired."""
-        return repeated_difference(self.correct[method], self.correct[over], self.level)
-
-    @property
-    def cost(self) -> Interval:
-        """Accuracy on the source less that on the target; the images are not the same.
-
-        The distances to the ends of the two intervals are added as squares (Newcombe 1998).
-        """
-        a, b = self.source, self.accuracy(PLAIN)
-        value = a.value - b.value
-        low = value - float(np.hypot(a.value - a.low, b.high - b.value))
-        high = value + float(np.hypot(a.high - a.value, b.value - b.low))
-        return Interval(value, low, high)
-
-    @property
-    def adabn_at_home(self) -> PairedDifference | None:
-        """Accuracy on the source with its own statistics less that with the network's."""
-        if self.source_adabn is None:
-            return None
-        return repeated_difference(self.source_adabn[None], self.source_correct[None], LEVEL)
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """A sentence for each question."""
-        return findings(self)
-
-    @property
-    def sentence(self) -> str:
-        """The answer."""
-        return sentence(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: all figures."""
-        return _to_dict(self)
+    def _method(self, name: str, level: float) -> Method:
+        correct, gain = self.correct.get(name), None
+        if correct is not None and name != PLAIN:
+            gain = Difference.of(repeated_difference(correct, self.correct[PLAIN], level))
+        return Method(
+            name=name,
+            line=LINES[name],
+            accuracy=None if correct is None else repeated_accuracy(correct, LEVEL),
+            gain=gain,
+            by_seed=() if correct is None else tuple(correct.mean(axis=1).tolist()),
+            absent=self.absent.get(name, ""),
+        )
 
 
-def measure_shift(
-    source: Index,
-    target: Index,
-    backbone: Backbone,
-    *,
-    size_px: int | None = None,
-    tap: str | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
-    dann: DannSettings | None = None,
-    cache: Path | None = None,
-    device: str | None = None,
-    progress: Progress = silent,
-) -> Shift:
+def _cost(here: Interval, there: Interval) -> Difference:
+    """The distances to the ends of the two intervals are added as squares (Newcombe 1998)."""
+    value = here.value - there.value
+    low = value - float(np.hypot(here.value - here.low, there.high - there.value))
+    high = value + float(np.hypot(here.high - here.value, there.value - there.low))
+    return Difference(value, low, high)
+
+
+def measure(s: Settings, inputs: Inputs) -> ShiftResult:
     """Train on the source, test on the target, and adapt with the target's unlabelled images.
 
     The linear SVM's C is chosen by cross-validation on (transformed) source images alone. The
     adaptations see the target's training images without labels; every figure on the target is that
     of its test images, which none of them sees.
 
-    Parameters
-    ----------
-    source, target : Index
-        With the same classes.
-    backbone : Backbone
-        Frozen.
-    size_px : int, optional
-        Side of the crops; default the backbone's own.
-    tap : str, optional
-        Whose features; default the last before the logits.
-    seeds : sequence of int
-        Of DANN's repeats; the first is also that of the folds.
-    dann : DannSettings, optional
-        Its seed and strength are set here.
-    cache : Path, optional
-    device : str, optional
-    progress : Progress
-
-    Returns
-    -------
-    Shift
-
     Raises
     ------
     DataError
         A class is missing on one side, or a side has no test image.
-    InputError
-        No seed, or one seed twice.
     """
+    from headstart.features import cache_folder
+
+    net, source = inputs.backbone(), inputs.index(split=s.split)
+    if s.corrupt is None:
+        target, name = inputs.index("target"), ""
+    else:
+        cache = inputs.cache or cache_folder()
+        target = corrupted_copy(source, s.corrupt, cache=cache, progress=inputs.progress)
+        name = f"{source.root.name} ({s.corrupt})"
+    check_classes(source, target)
+    sides, left_out = divide(source, target)
+    work = _methods(net, source, target, sides, inputs)
+    return ShiftResult(
+        settings=s,
+        datasets=(DataFacts(name=source.root.name, classes=source.classes),),
+        source_name=source.root.name,
+        target_name=name or target.root.name,
+        backbone=net.name,
+        tap=work.tap,
+        size_px=work.backbone.preprocessing.size_px,
+        seeds=work.seeds,
+        n_train=(len(sides.source), len(sides.target)),
+        notes=tuple(dict.fromkeys((*source.notes, *target.notes, *left_out))),
+        **run_all(work).figures(),
+    )
+
+
+def _methods(net: Backbone, source: Index, target: Index, sides: Sides, inputs: Inputs) -> Methods:
     from headstart.backbones import at_size
     from headstart.features import cache_folder
     from headstart.finetune.network import features_tap
 
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(
-            f"{argument('seeds')} must be one or more different seeds, got {list(seeds)}"
-        )
-    _check_classes(source, target)
-    if size_px is not None:
-        backbone = at_size(backbone, size_px)
-    sides, notes = _sides(source, target)
-    work = Methods(
-        backbone=backbone,
-        tap=backbone.tap(tap).name if tap else features_tap(backbone).name,
+    s = inputs.settings
+    if s.size_px is not None:
+        net = at_size(net, s.size_px)
+    return Methods(
+        backbone=net,
+        tap=net.tap(s.tap).name if s.tap else features_tap(net).name,
         sides=sides,
-        folds=training_folds(source, sides.source, seed=seeds[0]),
-        target_folds=training_folds(target, sides.target, seed=seeds[0]),
-        seeds=tuple(seeds),
-        cache=cache or cache_folder(),
-        device=device,
-        progress=progress,
-        dann_settings=dann or DannSettings(),
+        folds=training_folds(source, sides.source, seed=s.seed),
+        target_folds=training_folds(target, sides.target, seed=s.seed),
+        seeds=tuple(range(s.seed, s.seed + s.seeds)),
+        cache=inputs.cache or cache_folder(),
+        device=s.device,
+        progress=inputs.progress,
     )
+
+
+def run_all(work: Methods) -> Measured:
+    """Every method; one that does not apply is left out with its reason."""
     source_correct, plain = work.plain()
     correct = {PLAIN: work.repeated(plain)}
     absent: dict[str, str] = {}
-    source_adabn: NDArray[np.bool_] | None = None
+    source_adabn: Rows | None = None
     try:
         source_adabn, adapted = work.adabn()
         correct["AdaBN"] = work.repeated(adapted)
-    except NotToBeHad as reason:
+    except NotApplicable as reason:
         absent["AdaBN"] = str(reason)
-    steps: dict[str, Callable[[], NDArray[np.bool_]]] = {
+    steps: dict[str, Callable[[], Rows]] = {
         "CORAL": work.coral,
         "DANN": lambda: work.dann(1.0),
         CONTROL: lambda: work.dann(0.0),
@@ -214,20 +176,13 @@ def measure_shift(
     }
     for done, (name, step) in enumerate(steps.items(), start=1):
         correct[name] = step()
-        progress("adapt", done, len(steps))
-    return Shift(
-        source_correct=source_correct,
-        correct=correct,
-        absent=absent,
-        source_adabn=source_adabn,
-        seeds=tuple(seeds),
-        n_train=(len(sides.source), len(sides.target)),
-        notes=notes,
-        dann=work.dann_settings,
+        work.progress("adapt", done, len(steps))
+    return Measured(
+        source_correct=source_correct, correct=correct, absent=absent, source_adabn=source_adabn
     )
 
 
-def _check_classes(source: Index, target: Index) -> None:
+def check_classes(source: Index, target: Index) -> None:
     for here, there, name, other in (
         (source, target, "target", "source"),
         (target, source, "source", "target"),
@@ -246,7 +201,7 @@ def _check_classes(source: Index, target: Index) -> None:
             raise DataError(f"the {name} has no test images of {min(untested)!r}: add some")
 
 
-def _sides(source: Index, target: Index) -> tuple[Sides, tuple[str, ...]]:
+def divide(source: Index, target: Index) -> tuple[Sides, tuple[str, ...]]:
     """Training and test images; a target test image that was trained on is left out."""
     from headstart.data import training_records
 
@@ -264,33 +219,3 @@ def _sides(source: Index, target: Index) -> tuple[Sides, tuple[str, ...]]:
         target_test=tested,
     )
     return sides, ((note,) if n_left_out else ())
-
-
-def _to_dict(s: Shift) -> dict[str, Any]:
-    at_home = s.adabn_at_home
-    rows = [
-        {
-            "name": name,
-            "line": line,
-            "accuracy": triple(s.accuracy(name)) if name in s.correct else None,
-            "gain": triple(s.gain(name)) if name in s.correct and name != PLAIN else None,
-            "by_seed": [float(row.mean()) for row in s.correct.get(name, ())],
-            "absent": s.absent.get(name, ""),
-        }
-        for name, line in LINES.items()
-    ]
-    return {
-        "sentence": s.sentence,
-        "findings": list(s.findings),
-        "source": triple(s.source),
-        "cost": triple(s.cost),
-        "methods": rows,
-        "adabn_at_home": at_home and triple(at_home),
-        "adversary": triple(s.gain("DANN", CONTROL)),
-        "difference_level": s.level,
-        "seeds": list(s.seeds),
-        "n_train": list(s.n_train),
-        "n_test": [len(s.source_correct), int(s.correct[PLAIN].shape[1])],
-        "notes": list(s.notes),
-        "dann": dataclasses.asdict(s.dann),
-    }

@@ -11,10 +11,9 @@ Letters: ``N`` images, ``L`` layers, ``C`` channels of one layer.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,7 +22,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.errors import BackboneError, InputError
+from headstart.experiments.similarity.result import Distance
 from headstart.finetune.batchnorm import without_batchnorm
+from headstart.results import Estimate
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -96,50 +97,22 @@ class Source:
     eps: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Distance:
-    """How far a set of images lies from the source.
+def medians(
+    kl: Sequence[float], frechet: Sequence[float], errors: Mapping[str, float]
+) -> dict[str, Estimate]:
+    """For each of `MEASURES` the median over the layers with the ends of its 95 % interval.
 
-    Attributes
+    Parameters
     ----------
-    n_images : int
-        `N`.
-    layers : tuple of str, length L
-        In network order.
-    kl, frechet : tuple of float, length L
-        Mean over the channels of a layer. The Fréchet distance is that of the layer's normalised
-        input (in squared standard deviations of the source), so that layers can be set beside
-        each other.
-    kl_error, frechet_error : float
+    kl, frechet : sequence of float, length L
+    errors : mapping of measure to float
         Standard error of the median over the layers: of other images of the same kind.
     """
-
-    n_images: int
-    layers: tuple[str, ...]
-    kl: tuple[float, ...]
-    frechet: tuple[float, ...]
-    kl_error: float
-    frechet_error: float
-
-    @cached_property
-    def medians(self) -> dict[str, tuple[float, float, float]]:
-        """For each of `MEASURES` the median over the layers with the ends of its 95 % interval."""
-        errors = {"kl": self.kl_error, "frechet": self.frechet_error}
-        found = {}
-        for name in MEASURES:
-            value, half = float(np.median(getattr(self, name))), 1.96 * errors[name]
-            found[name] = (value, max(0.0, value - half), value + half)
-        return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return {
-            "n_images": self.n_images,
-            "layers": list(self.layers),
-            "kl": list(self.kl),
-            "frechet": list(self.frechet),
-            "medians": {name: list(ends) for name, ends in self.medians.items()},
-        }
+    found = {}
+    for name, values in (("kl", kl), ("frechet", frechet)):
+        value, half = float(np.median(values)), 1.96 * errors[name]
+        found[name] = Estimate(value, max(0.0, value - half), value + half)
+    return found
 
 
 def source_statistics(backbone: Backbone) -> tuple[Source, ...]:
@@ -226,13 +199,13 @@ def measure_distance(
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n_images, np.full(n_images, 1 / n_images), n_resamples) / n_images
     spread = {m: np.median(d, axis=1).std() for m, d in _distances(sources, sums, drawn).items()}
+    kl, frechet = (tuple(whole[name][0].tolist()) for name in MEASURES)
     return Distance(
         n_images=n_images,
         layers=tuple(s.layer for s in sources),
-        kl=tuple(whole["kl"][0].tolist()),
-        frechet=tuple(whole["frechet"][0].tolist()),
-        kl_error=float(spread["kl"]),
-        frechet_error=float(spread["frechet"]),
+        kl=kl,
+        frechet=frechet,
+        medians=medians(kl, frechet, {name: float(error) for name, error in spread.items()}),
     )
 
 

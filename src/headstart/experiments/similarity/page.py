@@ -1,148 +1,234 @@
-"""The scale of distances to the source: the sections of its page."""
+"""Distances to the source: where the data lie, layer by layer, and whether they predict transfer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Sequence
 
 from headstart import plots
+from headstart.experiments.correlation import too_few
+from headstart.experiments.similarity.result import Placed, SimilarityResult
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
-
-Found = Mapping[str, Any]
+from headstart.wording import headline, listed
 
 N_CURVES = 6
 
-SCALE_HEADER = ("set", "images", "symmetric KL", "95 % interval", "Fréchet", "95 % interval")
+SCALE_HEADER = ("set", "images", "symmetric KL", "Fréchet")
 GAIN_HEADER = (
     "set",
     "symmetric KL",
-    "features, %",
-    "pixels, %",
+    "features",
+    "pixels",
     "chance, %",
     "errors removed, %",
     "above chance, %",
 )
 
 
-def similarity_sections(found: Found) -> list[Section]:
-    """The sections of a likeness.
-
-    Parameters
-    ----------
-    found : mapping
-        `headstart.experiments.similarity.measure.Likeness.to_dict`, with ``backbone``.
-
-    Returns
-    -------
-    list of Section
-    """
-    return [_scale(found), _layers(found), *_prediction(found)]
+def title(r: SimilarityResult) -> str:
+    """The question."""
+    return f"{r.data}: how far from the source of {r.backbone}"
 
 
-def scale_rows(found: Found) -> list[list[str]]:
-    """Every set with both distances, the nearest first."""
+def sentence(r: SimilarityResult) -> str:
+    """The headline: how far the target lies, and between which sets."""
+    nearer, equal, farther = _around(r)
+    between = [
+        *(f"farther than {name}" for name in nearer[-1:]),
+        *(f"as far as {name}" for name in equal[:1]),
+        *(f"nearer than {name}" for name in farther[:1]),
+    ]
+    if not between:
+        return f"{_lies(r)}."
+    return headline(f"{_lies(r)}, {listed(between)}.", f"{_lies(r)}.")
+
+
+def detail(r: SimilarityResult) -> str:
+    """All that lie nearer and farther, and whether the distance predicts transfer."""
+    return f"{place(r)} {verdict(r)}"
+
+
+def sections(r: SimilarityResult) -> list[Section]:
+    """The scale, the layers, and whether the distance predicts transfer."""
+    return [_scale(r), _layers(r), *_prediction(r)]
+
+
+def brief(r: SimilarityResult) -> list[Section]:
+    """What the terminal shows."""
+    gains = {row[0]: row for row in gain_rows(r)}
     rows = []
-    for each in found["sets"]:
-        medians = each["distance"]["medians"]
-        rows.append([each["name"], words.count(each["distance"]["n_images"])])
-        for measure in ("kl", "frechet"):
-            value, low, high = medians[measure]
-            rows[-1] += [words.decimal(value), f"[{low:.3f}, {high:.3f}]"]
-    return rows
+    for s in r.sets:
+        _, _, features, pixels, _, removed, _ = gains.get(s.name, [""] * 7)
+        measured = (features.partition(" ")[0], pixels.partition(" ")[0], removed)
+        kl, frechet = s.distance.medians["kl"], s.distance.medians["frechet"]
+        rows.append([s.name, str(kl), words.decimal(frechet.value), *measured])
+    table = Table(
+        header=["set", "KL", "Fréchet", "features", "pixels", "removed"],
+        rows=rows,
+        chosen=_target_row(r, r.sets),
+    )
+    caption = (
+        "KL, Fréchet: distance to the source, mean over channels, median over layers\n"
+        "features, pixels: accuracy in % of a linear SVM on them\n"
+        "removed: % of the errors on pixels that the features remove"
+    )
+    return [Section(heading="", table=table, caption=caption)]
 
 
-def gain_rows(found: Found) -> list[list[str]]:
-    """What transfer gave on every labelled set, the nearest first."""
-    rows = []
-    for each in _labelled(found):
-        gain = each["gain"]
-        rows.append(
-            [
-                each["name"],
-                words.decimal(each["distance"]["medians"]["kl"][0]),
-                *(
-                    f"{words.bare_percent(gain[k]['value'])} {words.bounds(gain[k])}"
-                    for k in ("features", "pixels")
-                ),
-                *(
-                    words.bare_percent(gain[k]).replace("-", "−")
-                    for k in ("chance", "errors_removed", "above_chance")
-                ),
-            ]
+def place(r: SimilarityResult) -> str:
+    """Where the target lies among all sets."""
+    between = [
+        f"{words} {listed(names)}"
+        for words, names in zip(
+            ("farther than", "as far as", "nearer than"), _around(r), strict=True
         )
-    return rows
+        if names
+    ]
+    return f"{_lies(r)}: {', '.join(between)}." if between else f"{_lies(r)}."
 
 
-def _labelled(found: Found) -> list[Found]:
-    return [s for s in found["sets"] if s["gain"] is not None]
+def verdict(r: SimilarityResult) -> str:
+    """Whether the distance predicts what transfer gave."""
+    found = r.by_errors
+    if found.n < 3:
+        return (
+            f"Whether it predicts transfer needs three labelled sets; there "
+            f"{'is' if found.n == 1 else 'are'} {found.n}."
+        )
+    if found.kendall is None:
+        return "The labelled sets are all alike, so it predicts nothing about them."
+    direction = "hardly agrees with"
+    if found.kendall <= -0.5:
+        direction = "agrees with"
+    elif found.kendall > -0.2:
+        direction = "fails to predict"
+    sure = "too few sets" if too_few(found.n) else "not significant"
+    return (
+        f"Over {found.n} labelled sets the distance {direction} what transfer gave (Kendall "
+        f"{_signed(found.kendall)}, −1 would be perfect){'' if found.is_significant else f': {sure}'}."
+    )
 
 
-def _target_row(found: Found, sets: Sequence[Found]) -> int | None:
-    return next((i for i, s in enumerate(sets) if s["name"] == found["target"]), None)
+def caution(r: SimilarityResult) -> str:
+    """Why the correlation means little; empty where it may mean something."""
+    return too_few(r.by_errors.n) if r.by_errors.n else ""
 
 
-def _scale(found: Found) -> Section:
+def _lies(r: SimilarityResult) -> str:
+    return f"{r.target} lies {_of_target(r).distance.medians['kl']} from the source"
+
+
+def _of_target(r: SimilarityResult) -> Placed:
+    return next(s for s in r.sets if s.name == r.target)
+
+
+def _around(r: SimilarityResult) -> tuple[list[str], list[str], list[str]]:
+    """The sets that lie nearer than the target, as far (as it reads), and farther; near to far."""
+    own = round(_of_target(r).kl, 3)
+    others = [s for s in r.sets if s.name != r.target]
+    return (
+        [s.name for s in others if round(s.kl, 3) < own],
+        [s.name for s in others if round(s.kl, 3) == own],
+        [s.name for s in others if round(s.kl, 3) > own],
+    )
+
+
+def scale_rows(r: SimilarityResult) -> list[list[str]]:
+    """Every set with both distances, the nearest first."""
+    return [
+        [
+            s.name,
+            words.count(s.distance.n_images),
+            *(str(s.distance.medians[measure]) for measure in ("kl", "frechet")),
+        ]
+        for s in r.sets
+    ]
+
+
+def gain_rows(r: SimilarityResult) -> list[list[str]]:
+    """What transfer gave on every labelled set, the nearest first."""
+    return [
+        [
+            s.name,
+            words.decimal(s.kl),
+            str(s.gain.features),
+            str(s.gain.pixels),
+            *(
+                words.bare_percent(share).replace("-", "−")
+                for share in (s.gain.chance, s.gain.errors_removed, s.gain.above_chance)
+            ),
+        ]
+        for s in r.sets
+        if s.gain is not None
+    ]
+
+
+def _target_row(r: SimilarityResult, sets: Sequence[Placed]) -> int | None:
+    return next((i for i, s in enumerate(sets) if s.name == r.target), None)
+
+
+def _scale(r: SimilarityResult) -> Section:
     rows = [
         plots.IntervalRow.of_shares(
-            each["name"],
-            each["distance"]["medians"]["kl"],
-            mark="chosen" if each["name"] == found["target"] else "",
+            each.name,
+            each.distance.medians["kl"],
+            mark="chosen" if each.name == r.target else "",
         )
-        for each in found["sets"]
+        for each in r.sets
     ]
     return Section(
         heading="Where the data lie",
         text=[
             (
-                f"BatchNorm layers of {found['backbone']} keep the mean and variance that each channel "
+                f"BatchNorm layers of {r.backbone} keep the mean and variance that each channel "
                 "had over the images it was trained on. Here is how far the same channels lie from "
                 "them with other images: symmetric Kullback-Leibler divergence between the two "
                 "Gaussians, mean over the channels of a layer, median over the layers. Even the "
                 "source's own images would not lie at 0: the network was trained on varied crops of "
                 "them. So the number is to be read against the sets beside it."
             ),
-            "; ".join(f"{s['name']}: {s['note']}" for s in found["sets"] if s["note"]) + ".",
+            "; ".join(f"{s.name}: {s.note}" for s in r.sets if s.note) + ".",
         ],
         figure=plots.interval_plot(
             rows,
             name="figure-scale",
             title="Distance of each set to the source",
-            description=found["place"],
+            description=place(r),
             axis="median symmetric KL divergence, 1/100 nat",
             width=560,
         ),
         caption="The star is your data. Lines: 95 % intervals over which images were drawn.",
         table=Table(
             header=SCALE_HEADER,
-            rows=scale_rows(found),
-            chosen=_target_row(found, found["sets"]),
+            rows=scale_rows(r),
+            chosen=_target_row(r, r.sets),
         ),
     )
 
 
-def _layers(found: Found) -> Section:
-    target = [s for s in found["sets"] if s["name"] == found["target"]]
-    shown = target + [s for s in found["sets"] if s["name"] != found["target"]]
+def _layers(r: SimilarityResult) -> Section:
+    target = [s for s in r.sets if s.name == r.target]
+    shown = target + [s for s in r.sets if s.name != r.target]
     shown = shown[:N_CURVES]
-    layers = target[0]["distance"]["layers"]
+    layers = target[0].distance.layers
     lines = [
         plots.Line(
-            label=each["name"],
+            label=each.name,
             x=range(1, len(layers) + 1),
-            y=each["distance"]["kl"],
+            y=each.distance.kl,
             has_points=False,
         )
         for each in shown
     ]
-    peak = max(range(len(layers)), key=lambda i: target[0]["distance"]["kl"][i])
+    peak = max(range(len(layers)), key=lambda i: target[0].distance.kl[i])
     return Section(
         heading="Layer by layer",
         text=[
             (
-                f"{found['target']} lies farthest from the source at {layers[peak]} (layer {peak + 1} "
-                f"of {len(layers)}), where the divergence is {target[0]['distance']['kl'][peak]:.3f}. "
+                f"{r.target} lies farthest from the source at {layers[peak]} (layer {peak + 1} "
+                f"of {len(layers)}), where the divergence is {target[0].distance.kl[peak]:.3f}. "
                 "A layer sees the images through all layers below it, which normalise with the "
                 "source's statistics."
             )
@@ -152,8 +238,8 @@ def _layers(found: Found) -> Section:
             name="figure-layers",
             title="Distance to the source at each BatchNorm layer",
             description="; ".join(
-                f"{each['name']}: first layer {each['distance']['kl'][0]:.3f}, last "
-                f"{each['distance']['kl'][-1]:.3f}"
+                f"{each.name}: first layer {each.distance.kl[0]:.3f}, last "
+                f"{each.distance.kl[-1]:.3f}"
                 for each in shown
             ),
             x_axis=f"BatchNorm layer, from {layers[0]} to {layers[-1]}",
@@ -163,14 +249,14 @@ def _layers(found: Found) -> Section:
     )
 
 
-def _prediction(found: Found) -> list[Section]:
-    labelled = _labelled(found)
+def _prediction(r: SimilarityResult) -> list[Section]:
+    labelled = r.labelled
     if not labelled:
         return []
-    errors, chance = found["by_errors"], found["by_chance"]
+    errors, chance = r.by_errors, r.by_chance
     text = [
         (
-            "What transfer gave is told against what is there without it: the linear SVM on frozen "
+            "What transfer gave is compared with what is there without it: the linear SVM on frozen "
             "features beside the linear SVM on the images' own pixels at 32 px, cross-validated on the "
             "same training images. Errors removed: the share of the pixels' errors that the features "
             "remove. Above chance: accuracy less the share of the largest class, over what is left "
@@ -178,36 +264,34 @@ def _prediction(found: Found) -> list[Section]:
             "altogether."
         ),
     ]
-    if errors["kendall"] is not None:
+    if errors.kendall is not None:
         text.append(
-            f"Rank correlation with the distance over {errors['n']} sets: Kendall "
-            f"{_signed(errors['kendall'])} and Spearman {_signed(errors['spearman'])} for errors "
-            f"removed (p = {errors['p_value']:.2f}); Kendall {_signed(chance['kendall'])} and "
-            f"Spearman {_signed(chance['spearman'])} for accuracy above chance. A distance that "
+            f"Rank correlation with the distance over {errors.n} sets: Kendall "
+            f"{_signed(errors.kendall)} and Spearman {_signed(errors.spearman)} for errors "
+            f"removed (p = {errors.p_value:.2f}); Kendall {_signed(chance.kendall)} and "
+            f"Spearman {_signed(chance.spearman)} for accuracy above chance. A distance that "
             "predicts transfer has −1."
         )
-    text.append(" ".join(part for part in (found["verdict"], found["caution"]) if part))
+    text.append(" ".join(part for part in (verdict(r), caution(r)) if part))
     return [
         Section(
             heading="Does the distance predict transfer?",
             text=text,
-            figure=_scatter(found, labelled) if len(labelled) > 1 else "",
+            figure=_scatter(r, labelled) if len(labelled) > 1 else "",
             caption="Each dot is a labelled set." if len(labelled) > 1 else "",
-            table=Table(
-                header=GAIN_HEADER, rows=gain_rows(found), chosen=_target_row(found, labelled)
-            ),
+            table=Table(header=GAIN_HEADER, rows=gain_rows(r), chosen=_target_row(r, labelled)),
         )
     ]
 
 
-def _scatter(found: Found, labelled: Sequence[Found]) -> str:
+def _scatter(r: SimilarityResult, labelled: Sequence[Placed]) -> str:
     points = [
         Bubble(
-            label=each["name"],
-            x=each["distance"]["medians"]["kl"][0],
-            y=100 * each["gain"]["errors_removed"],
+            label=each.name,
+            x=each.kl,
+            y=100 * each.gain.errors_removed if each.gain else math.nan,
             area=0.0,
-            mark="chosen" if each["name"] == found["target"] else "",
+            mark="chosen" if each.name == r.target else "",
         )
         for each in labelled
     ]

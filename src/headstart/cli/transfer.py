@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
 import typer
 
 from headstart.cli.experiments import verb
@@ -15,13 +12,8 @@ app = typer.Typer(
     help="Measure which layers, how similar, how many more images.",
     no_args_is_help=True,
 )
-
-VERBS = ("profile", "layers", "similarity", "scores", "size", "advice", "shift")
-for _verb in VERBS:
-    if _verb in TRANSFER:
-        app.command(name=_verb)(verb(_verb))
-    elif find_spec(f"{__name__}.{_verb}"):
-        app.command(name=_verb)(getattr(import_module(f"{__name__}.{_verb}"), _verb))
+for _name in TRANSFER:
+    app.command(name=_name)(verb(_name))
 
 
 def register(parent: typer.Typer) -> None:

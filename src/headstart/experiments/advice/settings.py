@@ -1,0 +1,46 @@
+"""What `transfer advice` can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from headstart.experiments.settings import (
+    Crops,
+    FirstSeed,
+    OnImages,
+    Positive,
+    WithBackbone,
+    about,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(OnImages, WithBackbone):
+    """Place your data by size and similarity, and check the textbook rule by measuring.
+
+    Without `--measure` earlier layers are compared with the last one, which takes seconds. With it
+    the network is fine-tuned as well, on the same images, and the best regime is compared with the
+    rule.
+
+    Examples:
+
+        headstart transfer advice photos/
+
+        headstart transfer advice photos/ --measure --epochs 4 --size 160
+    """
+
+    measure: Annotated[bool, about("Train: fine-tune a few layers, and all of them.")] = False
+    distance: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        about("Distance to the source, if it is known; default: measured, with its references."),
+    ] = None
+    much: Annotated[
+        Annotated[float, Meta(ge=1)], about("Images per class from which data count as much.")
+    ] = 100.0
+    epochs: Annotated[Positive, about("Epochs for `measure`.")] = 4
+    seeds: Annotated[Positive, about("Number of repeats for `measure`.")] = 1
+    seed: FirstSeed = 0
+    size_px: Crops = None

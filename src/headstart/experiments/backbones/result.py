@@ -1,0 +1,74 @@
+"""What `compare` found."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from headstart.experiments.backbones.settings import Settings
+from headstart.experiments.experiment import ExperimentResult
+from headstart.results import Difference, Interval
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One backbone's last layer, with the linear SVM.
+
+    Attributes
+    ----------
+    name, tap : str
+    size_px : int
+    C : float
+    n_parameters, macs : int
+        Of the whole network at this resolution; multiply-accumulates of one image.
+    images_per_s : float
+        On this machine, decoding included.
+    cv : Interval
+        Cross-validated accuracy on the training images.
+    test : Interval, optional
+        None without test images.
+    behind : Difference
+        Cross-validated accuracy less that of the best, on the same images.
+    is_best, is_chosen, is_on_front : bool
+        The chosen one is the cheapest that ties with the best and is at most one point lower.
+    """
+
+    name: str
+    tap: str
+    size_px: int
+    C: float
+    n_parameters: int
+    macs: int
+    images_per_s: float
+    cv: Interval
+    test: Interval | None
+    behind: Difference
+    is_best: bool
+    is_chosen: bool
+    is_on_front: bool
+
+
+class BackbonesResult(ExperimentResult, frozen=True, kw_only=True, tag="backbones"):
+    """Candidates in order of multiply-accumulates.
+
+    Attributes
+    ----------
+    settings : Settings
+    data : str
+    n_train, n_test : int
+    candidates : tuple of Candidate
+    """
+
+    settings: Settings
+    data: str
+    n_train: int
+    n_test: int
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def best(self) -> Candidate:
+        """The most accurate in cross-validation; of equals, the cheapest."""
+        return next(c for c in self.candidates if c.is_best)
+
+    @property
+    def chosen(self) -> Candidate:
+        """The cheapest that ties with the best and is at most one point lower."""
+        return next(c for c in self.candidates if c.is_chosen)

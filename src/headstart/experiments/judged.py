@@ -1,0 +1,143 @@
+"""Blocks of features judged by cross-validation, and models fitted on them and tested once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import DataError
+from headstart.experiments.features import Block, BlockReader, View, labels_of
+from headstart.heads import LinearSVM, accuracy_interval
+from headstart.probe import judge, training_folds
+from headstart.probe.judging import TOLERANCE
+from headstart.results import Interval
+
+if TYPE_CHECKING:
+    from headstart.data import Index, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One block, judged by cross-validation on the training images.
+
+    Attributes
+    ----------
+    block : Block
+    n_features : int
+    C : float
+        The most accurate of the grid.
+    correct : bool array (n_train,)
+        Whether each image was recognised by the fold's model that had not seen it.
+    """
+
+    block: Block
+    n_features: int
+    C: float
+    correct: NDArray[np.bool_]
+
+    @property
+    def accuracy(self) -> Interval:
+        """Cross-validated, with a 95 % interval."""
+        return accuracy_interval(self.correct)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A model on one or more blocks, fitted on all training images and scored on the test images.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+    n_features : int
+    C : float
+    cv_correct : bool array (n_train,)
+    test_correct : bool array (n_test,)
+        Empty where there are no test images.
+    """
+
+    blocks: tuple[Block, ...]
+    n_features: int
+    C: float
+    cv_correct: NDArray[np.bool_]
+    test_correct: NDArray[np.bool_]
+
+    @property
+    def cv(self) -> Interval:
+        """Cross-validated accuracy on the training images."""
+        return accuracy_interval(self.cv_correct)
+
+    @property
+    def test(self) -> Interval | None:
+        """Test accuracy; None without test images."""
+        return accuracy_interval(self.test_correct) if self.test_correct.size else None
+
+
+def usual_block(taps: Sequence[str], views: Sequence[View], own_px: int) -> Block:
+    """The usual choice: the last layer before the logits, in the view nearest the network's own."""
+    view = min(views, key=lambda v: (v.is_whole, abs(v.size_px - own_px), v.size_px))
+    before = [tap for tap in taps if tap != "logits"]
+    return Block(tap=(before or list(taps))[-1], view=view)
+
+
+def repeated_folds(
+    index: Index, seed: int, n_repeats: int = 1
+) -> tuple[tuple[Record, ...], NDArray[np.str_], NDArray[np.int64]]:
+    """Training images, their labels, and their folds (n_repeats, n); duplicates share a fold.
+
+    Raises
+    ------
+    DataError
+        There are fewer than two classes.
+    """
+    from headstart.data import training_records
+
+    train = training_records(index)
+    y = labels_of(train)
+    if len(np.unique(y)) < 2:
+        raise DataError(f"the training images are of {len(np.unique(y))} class; two are needed")
+    folds = [training_folds(index, train, seed=seed + i) for i in range(n_repeats)]
+    return train, y, np.array(folds)
+
+
+def judge_block(
+    reader: BlockReader,
+    block: Block,
+    train: Sequence[Record],
+    y: NDArray[np.str_],
+    folds: NDArray[np.int64],
+) -> Judged:
+    """Cross-validate the linear SVM on one block."""
+    X = reader.read(block, train)
+    found = judge(X, y, folds, normalize="none")
+    return Judged(block=block, n_features=X.shape[1], C=found.C, correct=found.correct)
+
+
+def score(
+    blocks: tuple[Block, ...],
+    reader: BlockReader,
+    train: Sequence[Record],
+    test: Sequence[Record],
+    folds: NDArray[np.int64],
+    known: Mapping[Block, Judged],
+) -> Fitted:
+    """Choose C by cross-validation, fit on all training images, score the test images.
+
+    A single block was cross-validated before, and is among the `known`.
+    """
+    y, X = labels_of(train), reader.join(blocks, train)
+    if len(blocks) == 1:
+        C, cv_correct = known[blocks[0]].C, known[blocks[0]].correct
+    else:
+        found = judge(X, y, folds, normalize="none")
+        C, cv_correct = found.C, found.correct
+    correct = np.empty(0, dtype=bool)
+    if test:
+        svm = LinearSVM(C, normalize="none", tol=TOLERANCE).fit(X, y)
+        correct = np.asarray(svm.predict(reader.join(blocks, test)) == labels_of(test))
+    return Fitted(
+        blocks=blocks, n_features=X.shape[1], C=C, cv_correct=cv_correct, test_correct=correct
+    )

@@ -1,0 +1,122 @@
+"""What `transfer layers` found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from headstart.experiments.experiment import ExperimentResult
+from headstart.experiments.layers.settings import Settings
+from headstart.results import Difference, Interval
+
+KINDS: dict[str, str] = {
+    "self_transfer": "first layers from base B, frozen; the rest new (self-transfer)",
+    "self_transfer_tuned": "first layers from base B, trained further; the rest new",
+    "transfer": "first layers from base A, frozen; the rest new",
+    "transfer_tuned": "first layers from base A, trained further; the rest new",
+    "random": "first layers random, frozen; the rest new",
+}
+"""What is trained on B for every layer."""
+
+LABELS = {
+    "self_transfer": "BnB",
+    "self_transfer_tuned": "BnB+",
+    "transfer": "AnB",
+    "transfer_tuned": "AnB+",
+    "random": "random",
+}
+"""Their names in the paper."""
+
+# Top-1 in % by n, means of the last figures in the authors' 132 training logs
+# (yosinski/convnet_transfer): halves of ImageNet, an eight-layer AlexNet.
+PUBLISHED: dict[str, tuple[float, ...]] = {
+    "self_transfer": (62.6, 62.3, 62.0, 60.4, 59.3, 61.9, 62.3),
+    "transfer": (62.8, 62.3, 61.8, 59.9, 57.8, 58.0, 54.2),
+    "transfer_tuned": (63.6, 63.5, 64.2, 63.9, 64.4, 64.6, 64.6),
+}
+PUBLISHED_BASE = 62.6
+PUBLISHED_NAME = "Yosinski et al. 2014, halves of ImageNet"
+
+
+class Layer(Struct, frozen=True, kw_only=True):
+    """Every kind of net that is cut after one layer, on B.
+
+    Attributes
+    ----------
+    layer : str
+    accuracy : dict of kind to Interval
+        Mean of the seeds.
+    by_seed : dict of kind to tuple of float
+    over_base : dict of kind to Difference
+        Accuracy less that of base B.
+    co_adaptation : Difference
+        Accuracy of base B less that of self-transfer: what separating the layers costs.
+    specificity : Difference
+        Accuracy of self-transfer less that of transfer: what the other data cost on top.
+    over_own : Difference
+        Accuracy of transfer less that of self-transfer, both trained further, as long in all.
+    over_random : Difference
+        Accuracy of transfer less that of random filters: what was learnt from A.
+    train_accuracy : dict of kind to float
+        Share of B's training images right in the last epoch, mean of the seeds.
+    seconds : float
+        Mean of all trainings.
+    """
+
+    layer: str
+    accuracy: dict[str, Interval]
+    by_seed: dict[str, tuple[float, ...]]
+    over_base: dict[str, Difference]
+    co_adaptation: Difference
+    specificity: Difference
+    over_own: Difference
+    over_random: Difference
+    train_accuracy: dict[str, float]
+    seconds: float
+
+
+class LayersResult(ExperimentResult, frozen=True, kw_only=True, tag="layers"):
+    """Base nets on A and B, and every kind of net for every layer.
+
+    Attributes
+    ----------
+    settings : Settings
+    a, b : str
+        The data, with their classes.
+    backbone : str
+    size_px : int
+    training : dict
+        Settings of every training.
+    layers : tuple of Layer
+    base_a, base_b : Interval
+        Accuracy of the base nets on their own test images.
+    base_b_by_seed : tuple of float
+    train_accuracy : float
+        Of base B.
+    difference_level : float
+        Of each difference: 95 % for all layers together (Bonferroni).
+    seeds : tuple of int
+    n_train : (int, int)
+        Training images of A and B.
+    n_test : int
+        Test images of B.
+    notes : tuple of str
+    """
+
+    settings: Settings
+    a: str
+    b: str
+    backbone: str
+    size_px: int
+    training: dict[str, Any]
+    layers: tuple[Layer, ...]
+    base_a: Interval
+    base_b: Interval
+    base_b_by_seed: tuple[float, ...]
+    train_accuracy: float
+    difference_level: float
+    seeds: tuple[int, ...]
+    n_train: tuple[int, int]
+    n_test: int
+    notes: tuple[str, ...] = ()

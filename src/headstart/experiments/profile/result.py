@@ -1,0 +1,94 @@
+"""What `transfer profile` found."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from headstart.experiments.experiment import ExperimentResult
+from headstart.experiments.profile.settings import Settings
+from headstart.results import Difference, Interval
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """One layer in one view, judged by cross-validation.
+
+    Attributes
+    ----------
+    tap, view : str
+    n_features : int
+    C : float
+    cv : Interval
+    is_best, is_tie : bool
+        A tie is within one standard error of the best.
+    behind : Difference
+        Accuracy less that of the best, on the same images.
+    """
+
+    tap: str
+    view: str
+    n_features: int
+    C: float
+    cv: Interval
+    is_best: bool
+    is_tie: bool
+    behind: Difference
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One block more in the concatenation: accuracy on held-out images, and its gain."""
+
+    block: str
+    cv: float
+    gain: Difference | None
+    is_taken: bool
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """``"usual layer"``, ``"best single block"`` or ``"concatenation"``; gains over the first."""
+
+    name: str
+    blocks: tuple[str, ...]
+    n_features: int
+    C: float
+    cv: Interval
+    cv_gain: Difference
+    test: Interval | None
+    test_gain: Difference | None
+
+
+class ProfileResult(ExperimentResult, frozen=True, kw_only=True, tag="profile"):
+    """What every layer and the concatenation reach.
+
+    Attributes
+    ----------
+    settings : Settings
+    data, backbone : str
+    taps, views : tuple of str
+        In network order; each view a resolution, ``whole`` where all of the image is shown.
+    n_train, n_test, n_folds : int
+    n_selected_on : int
+        Training images that the concatenation was chosen on.
+    cells : tuple of Cell
+        Tap by tap, each in every view.
+    steps : tuple of Step
+        How the concatenation grew.
+    models : tuple of Model
+    """
+
+    settings: Settings
+    data: str
+    backbone: str
+    taps: tuple[str, ...]
+    views: tuple[str, ...]
+    n_train: int
+    n_test: int
+    n_folds: int
+    n_selected_on: int
+    cells: tuple[Cell, ...]
+    steps: tuple[Step, ...]
+    models: tuple[Model, ...]
+
+    @property
+    def best(self) -> Cell:
+        """The most accurate cell; of equals, the first."""
+        return next(c for c in self.cells if c.is_best)

@@ -1,0 +1,90 @@
+"""What `transfer scores` found."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from headstart.experiments.correlation import RankCorrelation
+from headstart.experiments.experiment import ExperimentResult
+from headstart.experiments.scores.settings import Settings
+from headstart.results import Interval
+
+SCORES: dict[str, str] = {
+    "LogME": "maximum evidence of a linear model (You 2021)",
+    "H-score": "variance of the features between the classes (Bao 2019)",
+    "shrunk H-score": "the same with a shrunk covariance (Ibrahim 2021)",
+    "LEEP": "likelihood of the labels by way of the source classes (Nguyen 2020)",
+    "NCE": "entropy of the labels given the source labels, negative (Tran 2019)",
+}
+# Decimals of a score where it is shown; scores that read the same are tied.
+N_DIGITS = 3
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One backbone, or one tap of it.
+
+    Attributes
+    ----------
+    name : str
+        As it is shown.
+    backbone, tap : str
+    size_px, n_features : int
+    scores : dict of str to float or None
+        By the names of `SCORES`; None: not available.
+    accuracy : Interval
+        Cross-validated, of the linear SVM on the same features.
+    C : float
+    """
+
+    name: str
+    backbone: str
+    tap: str
+    size_px: int
+    n_features: int
+    scores: dict[str, float | None]
+    accuracy: Interval
+    C: float
+
+
+class Agreement(Struct, frozen=True, kw_only=True):
+    """How well one score put the candidates in order.
+
+    Attributes
+    ----------
+    score : str
+    correlation : RankCorrelation
+        Between score and accuracy.
+    first : str
+        The candidate that the score puts first; of several tied ones, the most accurate.
+    lost : float
+        Accuracy of the best candidate less that of `first`; where others are tied with it, less
+        the mean of theirs.
+    tied : tuple of str
+        Other candidates whose score reads the same as that of the first.
+    """
+
+    score: str
+    correlation: RankCorrelation
+    first: str
+    lost: float
+    tied: tuple[str, ...] = ()
+
+
+class ScoresResult(ExperimentResult, frozen=True, kw_only=True, tag="scores"):
+    """Candidates, the most accurate first, and what each score made of them.
+
+    Attributes
+    ----------
+    settings : Settings
+    data : str
+    n_images, n_classes : int
+    candidates : tuple of Candidate
+    agreements : tuple of Agreement
+    """
+
+    settings: Settings
+    data: str
+    n_images: int
+    n_classes: int
+    candidates: tuple[Candidate, ...]
+    agreements: tuple[Agreement, ...]

@@ -1,0 +1,38 @@
+"""What `transfer similarity` can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from headstart.experiments.settings import Crops, OnImages, WithBackbone, about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(OnImages, WithBackbone):
+    """Measure how far your images lie from those that the network was trained on, without those images.
+
+    The BatchNorm layers of the network keep the statistics of its source. The distance to them is
+    shown among reference sets, layer by layer, and beside what transfer gave on every set that has
+    labels.
+
+    Examples:
+
+        headstart transfer similarity photos/
+
+        headstart transfer similarity photos/ --reference textures=dtd/ --reference cells=cells/
+    """
+
+    reference: Annotated[
+        tuple[str, ...], about("NAME=PATH: images to compare with; may be given several times.")
+    ] = ()
+    made: Annotated[bool, about("Use the built-in references: two photographs, digits, noise.")] = (
+        True
+    )
+    n_images: Annotated[Annotated[int, Meta(ge=2)], about("Most images of each set.")] = 200
+    size_px: Crops = None
+    backbone: Annotated[
+        str, about("Pretrained network with BatchNorm: see `headstart backbones`.")
+    ] = "embedded"
