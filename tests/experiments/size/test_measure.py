@@ -15,7 +15,7 @@ from headstart.data import Index
 from headstart.errors import DataError, InputError
 from headstart.experiments.features import labels_of
 from headstart.experiments.size import scratch
-from headstart.experiments.size.measure import Curve, division
+from headstart.experiments.size.measure import Curve, division, needed_for
 from headstart.experiments.size.result import SizeResult
 from headstart.experiments.size.scratch import equal_count, scratch_counts
 from headstart.probe.learning_curve import choose_counts, random_order, take
@@ -60,11 +60,21 @@ def test_fit__answers_what_more_would_bring() -> None:
     assert gain.low <= expected <= gain.high
 
 
+def test_needed_for__is_where_the_law_reaches_the_accuracy_or_never() -> None:
+    law = PowerLaw(a=0.05, b=0.4, c=0.5)
+    found = needed_for(0.85, curve(law).fit())
+    assert found.n is not None
+    assert found.low is not None
+    assert float(law.error(found.n)) == pytest.approx(0.15, abs=0.01)
+    assert found.low <= found.n <= (found.high or np.inf)
+    assert needed_for(0.999, curve(law).fit()).n is None
+
+
 @pytest.fixture(scope="module")
 def found(indexed: Index, tiny: Backbone, cache: Path) -> SizeResult:
     result: SizeResult = transfer.size(
         indexed, backbone=tiny, size_px=32, seeds=2, cache=cache, device="cpu",
-        tap=tiny.taps[1].name, check=True,
+        tap=tiny.taps[1].name, check=True, accuracy=0.9,
     )  # fmt: skip
     return result
 
@@ -91,6 +101,7 @@ def test_size__the_page_follows_from_the_result_that_was_read_back(
     assert again == found
     assert again.sections() == found.sections()
     assert str(found.gain) in found.sentence
+    assert "90.0" in found.detail
 
 
 def test_size__shows_itself_in_a_notebook(found: SizeResult) -> None:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from headstart.errors import DataError
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, BlockReader, View, labels_of
-from headstart.experiments.size.result import CurvePoint, Forecast, Point, SizeResult
+from headstart.experiments.size.result import CurvePoint, Forecast, Needed, Point, SizeResult
 from headstart.experiments.size.scratch import train_from_scratch
 from headstart.experiments.size.settings import Settings
 from headstart.heads import LinearSVM, repeated_accuracy
 from headstart.probe import judge, training_folds
 from headstart.probe.judging import TOLERANCE
 from headstart.probe.learning_curve import choose_counts, learning_curve, random_order, take
-from headstart.probe.powerlaw import MIN_POINTS, CurveFit, fit_curve
+from headstart.probe.powerlaw import MIN_POINTS, CurveFit, PowerLaw, fit_curve
 from headstart.results import Interval
 
 if TYPE_CHECKING:
@@ -155,8 +155,28 @@ def measure(s: Settings, inputs: Inputs) -> SizeResult:
         accuracy_then=fit.accuracy(now + s.more),
         gain=fit.gain(now, s.more),
         forecasts=curve.forecasts() if s.check else (),
+        needed=None if s.accuracy is None else needed_for(s.accuracy, fit),
         scratch=train_from_scratch(train, test, points, s, inputs) if s.scratch else (),
     )
+
+
+def needed_for(accuracy: float, fit: CurveFit) -> Needed:
+    """Images per class with which the law reaches an accuracy, and the interval of its draws."""
+
+    def count(law: PowerLaw) -> float:
+        room = 1 - accuracy - law.a
+        return float((law.b / room) ** (1 / law.c)) if room > 0 else np.inf
+
+    # The ends are counts that a draw gives: between a number and never there is no mean.
+    low, high = np.quantile([count(law) for law in fit.draws], [0.025, 0.975], method="nearest")
+    n = count(fit.law)
+    ends = n, min(low, n), max(high, n)
+    value, least, most = map(_finite, ends)
+    return Needed(n=value, low=least, high=most)
+
+
+def _finite(n: float) -> float | None:
+    return float(n) if np.isfinite(n) else None
 
 
 def division(index: Index) -> tuple[tuple[Record, ...], tuple[Record, ...]]:

@@ -28,11 +28,27 @@ def sentence(r: SizeResult) -> str:
 def detail(r: SizeResult) -> str:
     """What is reached now, and what a measurement would then show."""
     by_law = words.percent(r.accuracy_then.value - r.gain.value)
-    return (
+    text = (
         f"With {r.now:,.0f} images a class the linear SVM reaches "
         f"{words.percent(r.points[-1].accuracy.value)} ({by_law} by the law). With "
         f"{r.settings.more:,} more a measurement would show {r.accuracy_then}."
     )
+    return f"{text} {needed_sentence(r)}".rstrip()
+
+
+def needed_sentence(r: SizeResult) -> str:
+    """How many images per class the accuracy that was asked for would take; empty where none was."""
+    if r.needed is None or r.settings.accuracy is None:
+        return ""
+    goal = words.percent(r.settings.accuracy)
+    if r.needed.n is None:
+        return f"By the law no number of images reaches {goal}."
+    low, high = (_count(n) for n in (r.needed.low, r.needed.high))
+    return f"By the law {goal} would take {_count(r.needed.n)} images a class [{low}, {high}]."
+
+
+def _count(n: float | None) -> str:
+    return "no number" if n is None else f"{n:,.0f}" if n < 1e6 else f"{n:.0e}"
 
 
 def sections(r: SizeResult) -> list[Section]:

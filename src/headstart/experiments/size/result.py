@@ -67,6 +67,17 @@ class ScratchPoint(Struct, frozen=True, kw_only=True):
     equal_n: float | None
 
 
+class Needed(Struct, frozen=True, kw_only=True):
+    """Images per class that an accuracy would take, by the law, with the ends of its 95 % interval.
+
+    None: no number of images reaches it.
+    """
+
+    n: float | None
+    low: float | None
+    high: float | None
+
+
 class SizeResult(ExperimentResult, frozen=True, kw_only=True, tag="size"):
     """Accuracy against images per class, and what more images would bring.
 
@@ -89,6 +100,8 @@ class SizeResult(ExperimentResult, frozen=True, kw_only=True, tag="size"):
         What a measurement with ``settings.more`` images per class besides would show.
     gain : Difference
         What they would bring, by the law.
+    needed : Needed, optional
+        Where ``settings.accuracy`` was asked for.
     forecasts : tuple of Forecast
     scratch : tuple of ScratchPoint
         Empty where no network was trained.
@@ -113,3 +126,4 @@ class SizeResult(ExperimentResult, frozen=True, kw_only=True, tag="size"):
     gain: Difference
     forecasts: tuple[Forecast, ...]
     scratch: tuple[ScratchPoint, ...] = ()
+    needed: Needed | None = None

@@ -12,6 +12,7 @@ from headstart.experiments.settings import (
     FirstSeed,
     OnImages,
     Positive,
+    Share,
     Tap,
     WithBackbone,
     about,
@@ -29,10 +30,15 @@ class Settings(OnImages, WithBackbone):
 
         headstart transfer size photos/ --more 100 --check
 
+        headstart transfer size photos/ --accuracy 0.95
+
         headstart transfer size photos/ --scratch
     """
 
     more: Annotated[Positive, about("Images per class to add: what would they bring?")] = 100
+    accuracy: Annotated[
+        Share | None, about("Accuracy to reach: how many images per class would it take?")
+    ] = None
     sizes: Annotated[
         tuple[int, ...] | None,
         about("Images per class to train on; default: 1,2,3,5,7,10..."),
