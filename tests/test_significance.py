@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from headstart.baselines import words as baseline_words
-from headstart.baselines.comparison import Judged
+from headstart.baselines.comparison import MethodResult
 from headstart.comparison.arms import Arm
 from headstart.comparison.comparing import Comparison, Outcome
 from headstart.experiments.advice.measure import best_regime
@@ -101,7 +101,7 @@ def many_runs(a: Right, b: Right) -> str:
 
 def baseline_page(a: Right, b: Right) -> str:
     rival, network = (
-        Judged(name=name, kind=kind, detail="", n_features=1, cv_accuracy=0.5, correct=right)
+        MethodResult(name=name, kind=kind, detail="", n_features=1, cv_accuracy=0.5, correct=right)
         for name, kind, right in (("SIFT", "sift", b), ("net", "network", a))
     )
     return baseline_words.answer({"n_test": len(a), "data": "photos"}, [rival, network])

@@ -9,7 +9,7 @@ import pytest
 
 from headstart.backbones import load
 from headstart.baselines import SiftSettings, compare_pixels, compare_sift, tiny_images
-from headstart.baselines.comparison import Judged
+from headstart.baselines.comparison import MethodResult
 from headstart.baselines.descriptors import SHARD_IMAGES, Descriptors
 from headstart.baselines.pixels import fit_neighbours
 from headstart.baselines.words import answer, detail
@@ -133,8 +133,8 @@ def test_fit_neighbours__takes_the_k_of_cross_validation() -> None:
     assert few.n_neighbors == 1
 
 
-def _judged(name: str, kind: str, correct: list[int], cv: float = 0.5) -> Judged:
-    return Judged(
+def _judged(name: str, kind: str, correct: list[int], cv: float = 0.5) -> MethodResult:
+    return MethodResult(
         name=name, kind=kind, detail="", n_features=1, cv_accuracy=cv,
         correct=np.array(correct, dtype=bool),
     )  # fmt: skip
@@ -159,9 +159,9 @@ def test_answer__says_who_is_better_or_that_none_is() -> None:
     assert "25.0 %" in answer(DATA, [bad])
 
 
-def _fields(judged: Judged) -> dict[str, Any]:
+def _fields(judged: MethodResult) -> dict[str, Any]:
     return {name: getattr(judged, name) for name in judged.__dataclass_fields__}
 
 
-def _as_network(judged: Judged) -> Judged:
-    return Judged(**{**_fields(judged), "kind": "network"})
+def _as_network(judged: MethodResult) -> MethodResult:
+    return MethodResult(**{**_fields(judged), "kind": "network"})

@@ -1,7 +1,4 @@
-"""What came before the networks: dense SIFT in bags of words, and tiny pixels, judged alike.
-
-The names are loaded on first use: OpenCV and scikit-learn take a while.
-"""
+"""Methods from before ConvNets: dense SIFT in bags of words, and tiny images, with the same test."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""SIFT, tiny pixels and frozen features on one split, with the same linear SVM and a paired test."""
+"""SIFT, tiny images and frozen features on one split, with the same linear SVM and a paired test."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class MethodResult:
     """One method: chosen on the training images, scored once on the test images.
 
     Attributes
     ----------
     name, kind, detail : str
-        ``kind`` is ``"pixels"``, ``"sift"`` or ``"network"``; ``detail`` says what was chosen.
+        ``kind`` is ``"pixels"``, ``"sift"`` or ``"network"``; ``detail`` is the selected variant.
     n_features : int
     cv_accuracy : float
-        Of the choice, on the training images.
+        Of the selected variant, on the training images.
     correct : bool array (n_test,)
     tried : dict of str to float
         Cross-validated accuracy of each variant.
@@ -76,7 +76,7 @@ class _Task:
         self.folds = training_folds(self.indexed, self.train, seed=self.seed)
 
     def fit(self, X: Floats) -> OutputLayer:
-        """The linear SVM with the C of highest cross-validated accuracy."""
+        """The linear SVM with the best C by cross-validation."""
         return fit_best(X, self.y, self.folds)
 
     def describe(self) -> dict[str, Any]:
@@ -113,19 +113,19 @@ def compare_sift(
     indexed : Index
         With test images.
     backbone : Backbone, optional
-        Whose frozen features to compare with; None leaves the row out.
+        For frozen features to compare with; None omits them.
     settings : SiftSettings
     cache : Path
-        Where descriptors, words, encoded images and features are kept.
+        Folder for descriptors, words, encoded images and features.
     size_px : int, optional
-        Crops of the network; its own by default.
+        Size of the network's crops; default: its own.
     device : str, optional
     progress : Progress
 
     Returns
     -------
     dict
-        JSON-able: the data, the settings, ``methods`` (a row each, see
+        JSON-able: the data, the settings, ``methods`` (one row each, see
         `headstart.baselines.words.row_of`) and ``sentence``.
 
     Raises
@@ -142,7 +142,7 @@ def compare_sift(
     store.fill([*task.train, *task.test], progress)
     times["descriptors"] = time.perf_counter() - started
     encoder = Encoder(store, [r.digest for r in task.train], progress)
-    encoder.words(max(settings.n_words))  # too few descriptors: said before any work
+    encoder.words(max(settings.n_words))  # fail early on too few descriptors
     judged = [_pixels(task), *_bags(task, encoder), _fisher(task, encoder)]
     if backbone is not None:
         judged.append(_network(task, backbone, size_px, device, cache))
@@ -163,7 +163,7 @@ def compare_pixels(
     device: str | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Tiny pictures with their nearest neighbours against frozen features: the floor.
+    """Tiny images with nearest neighbours against frozen features, as a lower baseline.
 
     Parameters, returns and errors as `compare_sift`.
     """
@@ -176,7 +176,7 @@ def compare_pixels(
     return found
 
 
-def _found(task: _Task, judged: Sequence[Judged]) -> dict[str, Any]:
+def _found(task: _Task, judged: Sequence[MethodResult]) -> dict[str, Any]:
     rows = [row_of(method, judged[-1]) for method in judged]
     return {
         **task.describe(),
@@ -186,11 +186,11 @@ def _found(task: _Task, judged: Sequence[Judged]) -> dict[str, Any]:
     }
 
 
-def _pixels(task: _Task) -> Judged:
+def _pixels(task: _Task) -> MethodResult:
     X = tiny_images([*task.train, *task.test], progress=task.progress)
     n = len(task.train)
     model, accuracy = fit_neighbours(X[:n], task.y, task.folds)
-    return Judged(
+    return MethodResult(
         name="tiny pixels, k-NN",
         kind="pixels",
         detail=f"16 x 16 pixels, k = {model.n_neighbors}",
@@ -200,7 +200,7 @@ def _pixels(task: _Task) -> Judged:
     )
 
 
-def _bags(task: _Task, encoder: Encoder) -> list[Judged]:
+def _bags(task: _Task, encoder: Encoder) -> list[MethodResult]:
     """Bag of words and spatial pyramid, each with its best vocabulary and assignment."""
     n_levels = encoder.settings.n_levels
     names = {"bag of words": 1, **({"spatial pyramid": n_levels} if n_levels > 1 else {})}
@@ -221,7 +221,7 @@ def _bags(task: _Task, encoder: Encoder) -> list[Judged]:
         test = encoder.pyramids([r.digest for r in task.test], n_words, how)
         X = chi2_map(_levels(test, n_words, levels))
         judged.append(
-            Judged(
+            MethodResult(
                 name=f"SIFT, {name}",
                 kind="sift",
                 detail=f"{n_words} words, {how} assignment, C = {layer.path.C:g}",
@@ -239,11 +239,11 @@ def _levels(pyramids: Floats, n_words: int, n_levels: int) -> Floats:
     return pyramids[:, : n_words * (4**n_levels - 1) // 3]
 
 
-def _fisher(task: _Task, encoder: Encoder) -> Judged:
+def _fisher(task: _Task, encoder: Encoder) -> MethodResult:
     layer = task.fit(encoder.fisher_vectors([r.digest for r in task.train]))
     X = encoder.fisher_vectors([r.digest for r in task.test])
     n = encoder.settings.n_gaussians
-    return Judged(
+    return MethodResult(
         name="SIFT, Fisher vector",
         kind="sift",
         detail=f"{n} Gaussians, C = {layer.path.C:g}",
@@ -255,7 +255,7 @@ def _fisher(task: _Task, encoder: Encoder) -> Judged:
 
 def _network(
     task: _Task, backbone: Backbone, size_px: int | None, device: str | None, cache: Path
-) -> Judged:
+) -> MethodResult:
     """Frozen features of the layer before the logits."""
     from headstart.features import extract
 
@@ -271,7 +271,7 @@ def _network(
         for records in (task.train, task.test)
     )
     layer = task.fit(X)
-    return Judged(
+    return MethodResult(
         name=f"{backbone.name}, frozen features",
         kind="network",
         detail=f"layer {tap} at {size} px, C = {layer.path.C:g}",

@@ -1,9 +1,9 @@
-"""The descriptors of images, computed once and kept by digest.
+"""The descriptors of images, computed once and stored by digest.
 
     <cache>/sift/<key>/shard-<digest>.arrow   rows: image digest, descriptors, places
 
-As in the feature store, a shard is written whole or not at all and its name carries the digest of
-its bytes; a kill costs the shard in hand. Shards are mapped into memory, not read.
+As in the feature store, shards are written atomically and their names contain the digests of their
+bytes; a kill costs at most the current shard. Shards are memory-mapped.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Descriptors:
     Parameters
     ----------
     settings : SiftSettings
-        Its grid decides what is kept where.
+        Its grid is part of the key.
     cache : Path
         The cache folder.
     """
@@ -75,12 +75,12 @@ class Descriptors:
         )
 
     def fill(self, records: Sequence[Record], progress: Progress = silent) -> None:
-        """Describe the images that are missing.
+        """Compute missing descriptors.
 
         Raises
         ------
         DataError
-            A file cannot be read any more.
+            A file can no longer be read.
         OutputError
             The disk is full.
         InputError
@@ -117,20 +117,20 @@ class Descriptors:
         self._open(write_shard(self.folder, pa.record_batch(columns)))
 
     def _open(self, path: Path) -> None:
-        """Map one shard; a damaged one is set aside, its images count as missing."""
+        """Map one shard; a damaged one is quarantined, and its images count as missing."""
         try:
             check_shard(path)
             table = map_shard(path)
-        except FileNotFoundError:  # another run has just set it aside
+        except FileNotFoundError:  # another run has just quarantined it
             return
-        except OSError as error:  # the shard may be whole: it is left where it is
+        except OSError as error:  # the shard may be intact, so it is left alone
             raise StoreError(
                 f"the descriptor shard {path} cannot be read ({error.strerror or error}): make it "
-                "readable, or delete it to have its images described anew"
+                "readable, or delete it to compute its descriptors again"
             ) from error
         except ValueError as error:
-            logger.warning("damaged descriptor shard %s (%s): computed anew", path, error)
-            with contextlib.suppress(OSError):  # read-only, or another run was first
+            logger.warning("damaged descriptor shard %s (%s): computed again", path, error)
+            with contextlib.suppress(OSError):  # read-only, or another run was faster
                 path.rename(path.with_suffix(".damaged"))
             return
         for row, image in enumerate(table.column("digest").to_pylist()):

@@ -1,4 +1,4 @@
-"""Vocabularies and encoded images of one data set, computed once and kept beside the descriptors."""
+"""Vocabularies and encoded images of a data set, computed once and stored with the descriptors."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ Floats = NDArray[np.float32]
 
 
 class Encoder:
-    """Turns described images into rows, with words learnt from the training images alone.
+    """Encodes images as rows, with words learnt only from the training images.
 
     Parameters
     ----------
     store : Descriptors
-        Holds every image that is asked for.
+        Must contain every encoded image.
     training : sequence of str
-        Digests of the images that words are learnt from.
+        Digests of the images from which words are learnt.
     progress : Progress
     """
 
@@ -99,7 +99,7 @@ class Encoder:
         return Mixture(**{name: self._kept({"part": name, **key}, part(name)) for name in names})
 
     def pyramids(self, digests: Sequence[str], n_words: int, how: Assignment) -> Floats:
-        """One row an image: `spatial_pyramid`, whose first ``n_words`` columns are the plain bag."""
+        """One row per image: `spatial_pyramid`, whose first ``n_words`` columns are the plain bag."""
         words, n_levels = self.words(n_words), self.settings.n_levels
 
         def encode(digest: str) -> Floats:
@@ -112,7 +112,7 @@ class Encoder:
         return self._encoded(f"{n_words} words, {how}", key, digests, encode)
 
     def fisher_vectors(self, digests: Sequence[str]) -> Floats:
-        """One row an image: `fisher_vector`."""
+        """One row per image: `fisher_vector`."""
         mixture = self.mixture()
 
         def encode(digest: str) -> Floats:
@@ -127,14 +127,14 @@ class Encoder:
         return self._encoded("Fisher vectors", key, digests, encode)
 
     def sample(self) -> tuple[Floats, Floats]:
-        """Descriptors of the training images and their places, drawn once."""
+        """A sample of the training images' descriptors and their positions, drawn once."""
         if self._sample is None:
             s = self.settings
             self._sample = sample_descriptors(self.store, self.training, s.n_sampled, s.seed)
         return self._sample
 
     def _sampled(self) -> dict[str, Any]:
-        """What decides the sample."""
+        """The key of the sample."""
         s = self.settings
         return {
             "schema": 2,
@@ -150,7 +150,7 @@ class Encoder:
         digests: Sequence[str],
         encode: Callable[[str], Floats],
     ) -> Floats:
-        """Rows of all images, computed by threads (NumPy's products leave Python's lock)."""
+        """Rows of all images, computed by threads (NumPy's products release the GIL)."""
 
         def compute() -> Floats:
             rows: list[Floats] = []
@@ -164,7 +164,7 @@ class Encoder:
         return self._kept({**key, "images": list(digests)}, compute)
 
     def _kept(self, key: Mapping[str, Any], compute: Callable[[], Floats]) -> Floats:
-        """An array from the cache folder, or computed and put there."""
+        """An array from the cache folder, computed and stored if it is missing."""
         text = json.dumps(key, sort_keys=True)
         path = self.store.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
         try:

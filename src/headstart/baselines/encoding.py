@@ -21,7 +21,7 @@ BETA = 10.0
 def assign_words(
     descriptors: Floats, words: Floats, how: Assignment
 ) -> tuple[NDArray[np.intp], Floats]:
-    """Which words a descriptor stands for, and by how much.
+    """Assign descriptors to words.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def assign_words(
         RootSIFT.
     words : float32 array (n_words, 128)
     how : {"hard", "soft"}
-        ``"hard"`` counts the nearest word. ``"soft"`` shares a descriptor among the 5 nearest words
+        ``"hard"`` counts the nearest word. ``"soft"`` distributes a descriptor over the 5 nearest words
         by ``exp(-10 d^2)`` (van Gemert 2008; only the nearest: Liu et al. 2011).
 
     Returns
@@ -39,7 +39,7 @@ def assign_words(
     weight : float32 array (n, m)
         Rows sum to one.
     """
-    # |x|^2 is the same for every word, so it has no say in the order.
+    # |x|^2 is the same for every word, so it does not affect the order.
     distance = (words**2).sum(axis=1) - 2 * descriptors @ words.T
     if how == "hard":
         nearest = distance.argmin(axis=1)[:, None]
@@ -99,7 +99,7 @@ def chi2_map(histograms: Floats) -> Floats:
     Returns
     -------
     float32 array (n, 3 d)
-        A linear SVM on them does what a chi-square kernel SVM would, in a fraction of the time.
+        A linear SVM on them approximates a chi-square kernel SVM, much faster.
     """
     from sklearn.kernel_approximation import AdditiveChi2Sampler
 
@@ -110,10 +110,10 @@ def chi2_map(histograms: Floats) -> Floats:
 def fisher_vector(descriptors: Floats, places: Floats, mixture: Mixture) -> Floats:
     """The improved Fisher vector (Perronnin, Sánchez and Mensink 2010).
 
-    The gradient of the descriptors' mean log-likelihood by the weights (their logarithms), means and
+    The gradient of the descriptors' mean log-likelihood with respect to the log-weights, means and
     deviations of the mixture, scaled by the inverse square root of its (approximate) Fisher
-    information; then the signed square root, and unit length. By the weights too, as in Sánchez et
-    al. (2013): an image whose descriptors all are of one Gaussian has no other gradient.
+    information; then the signed square root, and unit length. The weights are included, as in Sánchez
+    et al. (2013), because an image whose descriptors all belong to one Gaussian has no other gradient.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def fisher_vector(descriptors: Floats, places: Floats, mixture: Mixture) -> Floa
 
 
 def _posteriors(points: Floats, mixture: Mixture) -> Floats:
-    """How probably each point is of each Gaussian, (n, K)."""
+    """Posterior probability of each Gaussian for each point, (n, K)."""
     precision = 1 / mixture.deviations**2
     scaled = mixture.means * precision
     log = points @ scaled.T - 0.5 * points**2 @ precision.T

@@ -1,4 +1,4 @@
-"""The floor: pictures of 16 x 16 pixels, and the nearest of them."""
+"""A lower baseline: images of 16 x 16 pixels with nearest neighbours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KS = (1, 3, 5, 9, 15, 25)
 def tiny_images(
     records: Sequence[Record], *, side_px: int = SIDE_PX, progress: Progress = silent
 ) -> NDArray[np.float32]:
-    """Every picture squashed to a small square, its mean taken off, of unit length.
+    """Every image squashed to a small square, centred, of unit length.
 
     The descriptor of Torralba, Fergus and Freeman (2008), "80 million tiny images".
 
@@ -42,7 +42,7 @@ def tiny_images(
     Raises
     ------
     DataError
-        A file cannot be read any more.
+        A file can no longer be read.
     """
     rows = np.empty((len(records), 3 * side_px * side_px), np.float32)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -66,19 +66,19 @@ def _tiny(path: Path, side_px: int) -> NDArray[np.float32]:
 def fit_neighbours(
     X: NDArray[np.float32], y: NDArray[np.str_], folds: NDArray[np.integer]
 ) -> tuple[Any, float]:
-    """k nearest neighbours with the ``k`` that cross-validation likes best.
+    """k nearest neighbours with the best ``k`` by cross-validation.
 
     Parameters
     ----------
     X : float32 array (n, d)
     y : array (n,) of str
     folds : int array (n,)
-        The fold that holds each image out.
+        The fold of each image.
 
     Returns
     -------
     model : sklearn.neighbors.KNeighborsClassifier
-        Fitted on everything.
+        Fitted on all rows.
     accuracy : float
         Cross-validated.
     """

@@ -1,4 +1,4 @@
-"""What decides the SIFT baseline, as one frozen value."""
+"""Settings of the SIFT baseline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIN_PATCH_PX = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SiftSettings:
-    """Where descriptors are taken, and what is made of them.
+    """Settings of descriptors and encodings.
 
     Parameters
     ----------
@@ -23,17 +23,17 @@ class SiftSettings:
     patches_px : tuple of int, default (16, 24, 32)
         Sides of the square patches described at every point of the grid.
     longest_px : int, default 480
-        Images whose longer side is longer are reduced to it first.
+        Larger images are first reduced to this longer side.
     n_words : tuple of int, default (200, 400)
-        Sizes of the vocabulary to choose from.
+        Candidate sizes of the vocabulary.
     n_levels : int, default 3
         Levels of the spatial pyramid: level ``l`` has ``2**l x 2**l`` cells.
     n_sampled : int, default 100_000
-        Descriptors of the training images that vocabularies are learnt from.
+        Number of training descriptors from which vocabularies are learnt.
     n_gaussians, n_components : int, default 64
         Size of the Fisher vector's mixture, and of the descriptors after PCA.
     seed : int, default 0
-        Of the sample, of k-means, of the mixture and of the folds.
+        Random seed for the sample, k-means, the mixture and the folds.
     """
 
     step_px: int = 8
@@ -57,7 +57,7 @@ class SiftSettings:
         _at_least(argument("n_gaussians"), self.n_gaussians, 1)
 
     def grid(self) -> dict[str, Any]:
-        """The part that decides the descriptors, JSON-able."""
+        """The settings of the descriptors, JSON-able."""
         return {
             "step_px": self.step_px,
             "patches_px": list(self.patches_px),
@@ -65,7 +65,7 @@ class SiftSettings:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, JSON-able."""
+        """All settings, JSON-able."""
         return dataclasses.asdict(self) | {
             "patches_px": list(self.patches_px),
             "n_words": list(self.n_words),

@@ -1,4 +1,4 @@
-"""Dense SIFT: one descriptor at every point of a regular grid, by OpenCV."""
+"""Dense SIFT with OpenCV: one descriptor at every point of a regular grid."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Floats = NDArray[np.float32]
 N_DIMS = 128
 # OpenCV's cells are 3 x size / 2 wide, so 4 of them are 6 sizes.
 _PATCH_PER_SIZE = 6.0
-# The smoothing of VLFeat's dense SIFT: a sixth of a cell. Lowe's 1.6 px blurs a 16 px patch away:
-# it costs six points of accuracy on scene15.
+# The smoothing of VLFeat's dense SIFT, a sixth of a cell. Lowe's 1.6 px is too much for a 16 px patch
+# and costs six points of accuracy on scene15.
 _CELLS_PER_SIGMA = 6.0
 
 
@@ -33,10 +33,10 @@ def dense_sift(grey: Bytes, settings: SiftSettings) -> tuple[Bytes, Floats]:
     Returns
     -------
     descriptors : uint8 array (n, 128)
-        As OpenCV gives them: unit length times 512, clipped. Rows of zeros where a patch is flat.
-        Patches that do not fit into the image are left out, so ``n`` may be 0.
+        OpenCV's format: unit length times 512, clipped. Rows of flat patches are zero. Patches that do
+        not fit into the image are left out, so ``n`` may be 0.
     places : float32 array (n, 2)
-        Centres of the patches, x and y as shares of the width and of the height.
+        Centres of the patches, x and y as fractions of width and height.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def _one_scale(grey: Bytes, patch_px: int, step_px: int) -> tuple[Bytes, Floats]
         return np.zeros((0, N_DIMS), np.uint8), np.zeros((0, 2), np.float32)
     cv2 = opencv()
     size = patch_px / _PATCH_PER_SIZE
-    # Angle 0 and octave 0: upright, from the picture in its own size.
+    # Angle 0 and octave 0: upright, at the original size.
     keypoints = [cv2.KeyPoint(float(x), float(y), size, 0, 0, 0, -1) for x, y in points]
     sift = cv2.SIFT_create(sigma=patch_px / N_BINS / _CELLS_PER_SIGMA)
     _, found = sift.compute(grey, keypoints)
@@ -82,7 +82,7 @@ def _one_scale(grey: Bytes, patch_px: int, step_px: int) -> tuple[Bytes, Floats]
 
 
 def _centres(side: int, patch_px: int, step_px: int) -> NDArray[np.float64]:
-    """Centres along one side, the grid in the middle of it."""
+    """Centres along one side, with the grid centred."""
     n = (side - patch_px) // step_px + 1
     if n < 1:
         return np.empty(0)
@@ -92,7 +92,7 @@ def _centres(side: int, patch_px: int, step_px: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def opencv() -> Any:
-    """OpenCV, with one thread: images are described side by side."""
+    """Import OpenCV with one thread, since images are processed in parallel."""
     try:
         import cv2
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Visual words: what the descriptors of the training images have in common."""
+"""Visual words: clusters of the training images' descriptors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from headstart.errors import InputError, argument
 Floats = NDArray[np.float32]
 
 _BATCH = 4_096
-# Fewer than this many descriptors a word leave words that stand for a handful of patches.
+# With fewer descriptors per word, words would represent a handful of patches.
 PER_WORD = 10
-# A mixture has few parameters; more rows only take longer.
+# A mixture has few parameters, so more rows only take longer.
 MIXTURE_ROWS = 40_000
 
 
@@ -30,7 +30,7 @@ class Mixture:
     ----------
     mean : float32 array (128,)
     axes : float32 array (128, d)
-        A descriptor's coordinates are ``(x - mean) @ axes``; the place in the image follows them.
+        A descriptor's coordinates are ``(x - mean) @ axes``; followed by the position in the image.
     weights : float32 array (K,)
     means, deviations : float32 array (K, d + 2)
     """
@@ -45,9 +45,9 @@ class Mixture:
 def sample_descriptors(
     store: Descriptors, digests: Sequence[str], n: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """RootSIFT of about ``n`` descriptors drawn evenly from the images, and their places.
+    """RootSIFT of about ``n`` descriptors sampled evenly from the images, and their positions.
 
-    Flat patches, whose descriptor is all zero, are left out: they are no word.
+    Flat patches, whose descriptors are zero, are left out.
 
     Returns
     -------
@@ -63,12 +63,12 @@ def sample_descriptors(
         rows = rng.permutation(textured)[:each]
         found.append(all_of_it[rows])
         places.append(where[rows])
-    order = rng.permutation(sum(map(len, found)))  # so that its first rows are a sample too
+    order = rng.permutation(sum(map(len, found)))  # so that its first rows are also a sample
     return root_sift(np.concatenate(found)[order]), np.concatenate(places)[order]
 
 
 def fit_vocabulary(sample: Floats, n_words: int, seed: int) -> Floats:
-    """The words: centres of k-means (Sivic and Zisserman 2003), found in mini-batches.
+    """The words: centres of mini-batch k-means (Sivic and Zisserman 2003).
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def fit_vocabulary(sample: Floats, n_words: int, seed: int) -> Floats:
     Raises
     ------
     InputError
-        There are fewer than ten descriptors a word.
+        There are fewer than ten descriptors per word.
     """
     from sklearn.cluster import MiniBatchKMeans
 
@@ -97,7 +97,7 @@ def fit_vocabulary(sample: Floats, n_words: int, seed: int) -> Floats:
 def fit_mixture(
     sample: Floats, places: Floats, n_gaussians: int, n_components: int, seed: int
 ) -> Mixture:
-    """PCA, then Gaussians over its coordinates and the place in the image (Sánchez et al. 2012).
+    """PCA, then a Gaussian mixture over coordinates and position in the image (Sánchez et al. 2012).
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def fit_mixture(
     Raises
     ------
     InputError
-        There are fewer than ten descriptors a Gaussian.
+        There are fewer than ten descriptors per Gaussian.
     """
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
@@ -125,7 +125,7 @@ def fit_mixture(
         init_params="k-means++", random_state=seed,
     )  # fmt: skip
     with warnings.catch_warnings():
-        # A few rounds are enough: what counts is the encoding, not the likelihood.
+        # A few iterations suffice: the encoding matters, not the likelihood.
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(points)
     return Mixture(
@@ -138,7 +138,7 @@ def fit_mixture(
 
 
 def with_places(coordinates: NDArray[np.floating], places: Floats) -> Floats:
-    """Coordinates with the place beside them, measured from the middle of the image."""
+    """Coordinates, followed by the position relative to the centre of the image."""
     return np.hstack([coordinates, places - 0.5]).astype(np.float32, copy=False)
 
 

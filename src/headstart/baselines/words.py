@@ -9,10 +9,10 @@ from headstart.heads import accuracy_interval, paired_difference, significance
 from headstart.wording import counted, headline, points, signed_points
 
 if TYPE_CHECKING:
-    from headstart.baselines.comparison import Judged
+    from headstart.baselines.comparison import MethodResult
 
 
-def row_of(method: Judged, reference: Judged) -> dict[str, Any]:
+def row_of(method: MethodResult, reference: MethodResult) -> dict[str, Any]:
     """A method as JSON-able values.
 
     Returns
@@ -41,7 +41,7 @@ def row_of(method: Judged, reference: Judged) -> dict[str, Any]:
     return row
 
 
-def answer(data: Mapping[str, Any], judged: Sequence[Judged]) -> str:
+def answer(data: Mapping[str, Any], judged: Sequence[MethodResult]) -> str:
     """Which is better on the test images, by how much, and whether that is significant."""
     on = f"on the {counted(data['n_test'], 'test image')} of {data['data']}"
     rival, network = _rival(judged), judged[-1]
@@ -70,7 +70,7 @@ def answer(data: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     )
 
 
-def detail(judged: Sequence[Judged], reference: Judged) -> str:
+def detail(judged: Sequence[MethodResult], reference: MethodResult) -> str:
     """The paired difference of the best rival to the network, with its interval and the test."""
     rival = _rival(judged)
     if rival is reference or reference.kind != "network":
@@ -84,11 +84,11 @@ def detail(judged: Sequence[Judged], reference: Judged) -> str:
     )
 
 
-def _rival(judged: Sequence[Judged]) -> Judged:
+def _rival(judged: Sequence[MethodResult]) -> MethodResult:
     """The method to set against the network, chosen as everything is, on the training images."""
     rivals = [m for m in judged if m.kind == "sift"] or [m for m in judged if m.kind == "pixels"]
     return max(rivals, key=lambda m: m.cv_accuracy)
 
 
-def _percent(method: Judged) -> str:
+def _percent(method: MethodResult) -> str:
     return f"{100 * method.correct.mean():.1f} %"

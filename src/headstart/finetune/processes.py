@@ -113,7 +113,7 @@ class Processes:
             dist.broadcast(tensor.detach(), src=0, group=self.patient)
 
     def texts(self, text: str) -> list[str]:
-        """The text of each process."""
+        """The text of each process, without the pickles of `all_gather_object`."""
         if not self.is_several:
             return [text]
         import torch

@@ -1,4 +1,4 @@
-"""Figures from plain arrays, as SVG text: crisp, small, readable in light, dark and on paper.
+"""Figures from plain arrays as SVG: small, and readable in light and dark mode and on paper.
 
 Every function returns one ``<svg>`` element with a title and a description. A page that shows
 figures includes ``stylesheet()`` once.

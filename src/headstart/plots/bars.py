@@ -1,4 +1,4 @@
-"""Stacked bars of counts, such as images a class in each split."""
+"""Stacked bars of counts, such as images per class and split."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headstart.plots import svg
 
 _ROW = 24
-# Steps of the ramps that differ in lightness too, so that they are told apart in grey.
+# Steps of the ramps that also differ in lightness, so they are distinguishable in grey.
 _FILLS = ("blue5", "blue2", "orange3")
 
 
@@ -21,7 +21,7 @@ def stacked_bars(
     description: str,
     width: float = 400,
 ) -> str:
-    """One horizontal bar a label, from parts of different fill, with the counts written out.
+    """One horizontal bar per label, with parts in different colours and the counts as text.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def stacked_bars(
     parts : sequence of str, length n_parts, at most 3
         Names for the legend.
     name, title, description : str
-        Identity in the page, and the words for those who do not see the figure.
+        Identity in the page, and the texts for screen readers.
     width : float, default=400
         In px.
 

@@ -13,13 +13,13 @@ from headstart.plots.axes import Scale, x_labels, y_grid
 _LEFT, _RIGHT, _TOP, _FOOT = 50.0, 18.0, 30.0, 50.0
 _LARGEST, _SMALLEST = 30.0, 3.5  # radii, px
 _TEXT = 11.0
-# A ground of paper behind the letters, so that lines do not run through them.
+# An outline in the background colour, so that lines do not cross letters.
 _HALO = "paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-linejoin:round"
 
-# Distances, px, at which a label may stand off from a crowd, and what a px costs against px^2 covered.
+# Distances in px at which a label may be placed, and cost per px relative to px^2 of overlap.
 _FAR = (22.0, 38.0, 54.0, 70.0)
 _PER_PX_AWAY = 3.0
-_PER_LINE_PX = 8.0  # an interval is thin, but a label that it strikes through is hard to read
+_PER_LINE_PX = 8.0  # an interval is thin, but crossing a label makes it hard to read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,7 @@ class Bubble:
     ----------
     label : str
     x : float
-        Above zero where the axis is logarithmic.
+        Above zero if the axis is logarithmic.
     y : float
     area : float
         0 or more; the largest of a figure sets the scale.
@@ -39,7 +39,7 @@ class Bubble:
     low, high : float, optional
         Ends of the interval of ``y``, drawn as a line through the bubble.
     is_faint : bool
-        Something to compare with, such as a published value, drawn in grey.
+        Draw in grey, for values to compare with, such as published ones.
     """
 
     label: str
@@ -54,7 +54,7 @@ class Bubble:
 
 @dataclass(frozen=True, slots=True)
 class _Box:
-    """A rectangle that text or a bubble covers."""
+    """The bounding box of text or of a bubble."""
 
     left: float
     top: float
@@ -70,7 +70,7 @@ class _Box:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A bubble in px, and where its label is anchored."""
+    """A bubble in px, and the anchor of its label."""
 
     bubble: Bubble
     x: float
@@ -96,7 +96,7 @@ def bubble_plot(
     width: float = 640,
     height: float = 420,
 ) -> str:
-    """Bubbles with their labels, the larger ones behind the smaller.
+    """Bubbles with labels, the larger ones behind the smaller.
 
     Parameters
     ----------
@@ -105,15 +105,15 @@ def bubble_plot(
     x_axis, y_axis : str
         What the axes measure, with their units.
     name, title, description : str
-        Identity in the page, and the words for those who do not see the figure.
+        Identity in the page, and the texts for screen readers.
     area_axis : str
-        What the area measures; then a legend of two areas is drawn.
+        What the area measures; adds a legend with two areas.
     area_unit : function of float to str
-        How an area is written in the legend.
+        Format of areas in the legend.
     front : sequence of str
         Labels of the points to join by a dashed line, such as the Pareto front.
     log_x : bool, default True
-        Whether ``x`` is on a logarithmic axis.
+        Logarithmic ``x`` axis.
     width, height : float
         In px.
 
@@ -125,7 +125,7 @@ def bubble_plot(
     Raises
     ------
     ValueError
-        There is no point, or one that a logarithmic axis cannot show.
+        There are no points, or one is illegal on a logarithmic axis.
     """
     if not points:
         raise ValueError("bubble_plot needs one or more points; got none")
@@ -181,7 +181,7 @@ def _place(
     taken: list[_Box],
     lines: Sequence[_Box],
 ) -> list[_Placed]:
-    """Each label beside its bubble, where it covers least of what is there already."""
+    """Place each label near its bubble with the least overlap."""
     circles = [(at_x(p.x), at_y(p.y), _radius(p.area, largest)) for p in points]
     boxes = taken + [_Box(x - r, y - r, x + r, y + r) for x, y, r in circles]
     placed = []
@@ -201,7 +201,7 @@ def _place(
 
 
 def _spots(x: float, y: float, r: float) -> list[tuple[tuple[float, float, str], float]]:
-    """Where a label may be anchored, and how far from its bubble; beside it first."""
+    """Candidate anchors of a label with their distances from the bubble, nearest first."""
     near = 0.7 * r
     spots = [
         (x + r + 4, y + 4, "start"),
@@ -278,7 +278,7 @@ def _label(spot: _Placed) -> str:
 
 
 def _leader(spot: _Placed) -> list[str]:
-    """A thin line from a bubble to a label that found no place beside it."""
+    """A thin line from a bubble to a distant label."""
     across, down = spot.label_x - spot.x, spot.label_y - 4 - spot.y
     length = math.hypot(across, down)
     if length < spot.radius + _FAR[0] - 6:
@@ -301,7 +301,7 @@ def _legend(
     bottom: float,
     covered: Sequence[_Box],
 ) -> tuple[list[str], _Box] | None:
-    """Two areas with their values in the lower corner, right or left, that covers less."""
+    """A legend with two areas, in the lower corner with the least overlap."""
     if not axis:
         return None
     rounded = _round_down(largest)
@@ -316,7 +316,7 @@ def _legend(
         return sum(box.overlap(other) for other in covered)
 
     left, y = min((right - wide, _LEFT + 6), key=cost), bottom - 10
-    # Paper under the legend, so that grid lines do not run through it.
+    # A background for the legend, so that grid lines do not cross it.
     ground = {"x": left - 6, "y": bottom - tall, "width": wide + 6, "height": tall - 2}
     parts = [svg.element("rect", style="fill:var(--paper)", **ground)]
     for value, word in zip(reversed(sizes), reversed(words), strict=True):
@@ -330,7 +330,7 @@ def _legend(
 
 
 def _covered(points: Sequence[Bubble], at_x: Scale, at_y: Scale, largest: float) -> list[_Box]:
-    """What bubbles and their intervals cover."""
+    """Bounding boxes of bubbles and intervals."""
     boxes = []
     for p in points:
         x, y, r = at_x(p.x), at_y(p.y), _radius(p.area, largest)

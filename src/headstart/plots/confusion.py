@@ -1,4 +1,4 @@
-"""The confusion matrix, with numbers where they fit and as a picture where they do not."""
+"""The confusion matrix, with numbers if they fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headstart.plots import svg
 N_LABELLED = 32
 # Shares of the true class at which the colour of a mistake changes.
 _MISTAKE_EDGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
-# Cells drawn at most in a large matrix: the page must stay light for a thousand classes.
+# Maximum number of cells in a large matrix, to limit the size of the page.
 _MAX_CELLS = 6000
 
 
@@ -32,7 +32,7 @@ def confusion_matrix(
     counts : sequence of sequences of int, shape (n_classes, n_classes)
         ``counts[i][j]`` images of class ``i`` were given to class ``j``.
     name, title, description : str
-        Identity in the page, and the words for those who do not see the figure.
+        Identity in the page, and the texts for screen readers.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def _labelled(
     labels = [svg.shorten(c, 20) for c in classes]
     longest = max(svg.text_width(label) for label in labels)
     lean = math.radians(50)
-    # The corner must hold the words of the rows' axis.
+    # The corner must be large enough for the title of the rows.
     left, top = max(longest, 76) + 12, longest * math.sin(lean) + 30
     body = [svg.text("predicted class →", left, 12, class_="muted small")]
     body.append(svg.text("true class ↓", 0, top - 8, class_="muted small"))
@@ -105,7 +105,7 @@ def _condensed(
         )
     filled = [(c, i, j) for i, row in enumerate(counts) for j, c in enumerate(row) if c]
     filled = sorted(filled, key=lambda cell: (cell[1] != cell[2], -cell[0]))[:_MAX_CELLS]
-    # A mistake in one image of a big matrix must still be seen.
+    # A single mistake in a large matrix must be visible.
     drawn = max(size, 2.2)
     for _, i, j in filled:
         words = _words(classes, counts, i, j)

@@ -1,4 +1,4 @@
-"""Contours of a function of two numbers, with a path over them; several panels side by side."""
+"""Contours of a function of two variables with a path, in several panels side by side."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Panel:
     label, note : str
         Above the panel, in one line each.
     x, y : sequence of float
-        Where ``values`` were taken, rising.
+        Coordinates of ``values``, rising.
     values : array (len(y), len(x))
     levels : sequence of float
         Contours to draw.
@@ -62,7 +62,7 @@ def contour_plot(
     panels : sequence of Panel
         One or more.
     name, title, description : str
-        Identity in the page, and the words for those who do not see the figure.
+        Identity in the page, and the texts for screen readers.
     x_axis, y_axis : str
         What the axes of every panel measure.
     side : float
@@ -88,19 +88,19 @@ def contour_plot(
 def contour(
     x: Sequence[float], y: Sequence[float], values: Floats, level: float
 ) -> list[list[_Point]]:
-    """The lines along which a function has one value, by marching squares.
+    """Contour lines of a function at one level, by marching squares.
 
     Parameters
     ----------
     x, y : sequence of float
     values : array (len(y), len(x))
-        Between its points the function is taken as linear along the edges of the squares.
+        Values on a grid, interpolated linearly along the edges of squares.
     level : float
 
     Returns
     -------
     list of list of (x, y)
-        Each a chain of points; one that closes ends where it began.
+        Chains of points; closed ones end at their first point.
     """
     links: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
     inside = values > level
@@ -142,14 +142,14 @@ def _sides(
     ]
     if len(crossed) == 2:
         return [(crossed[0], crossed[1])]
-    # A saddle: the two corners of one kind are cut off, which is one of its two readings.
+    # A saddle has two interpretations; separate the two corners of one kind.
     return [(crossed[0], crossed[3]), (crossed[1], crossed[2])]
 
 
 def _follow(
     links: dict[tuple[int, int, int], list[tuple[int, int, int]]], start: tuple[int, int, int]
 ) -> list[tuple[int, int, int]]:
-    """Edge after edge, taking the links out on the way."""
+    """Follow links from edge to edge, removing them."""
     chain = [start]
     while links[chain[-1]]:
         after = links[chain[-1]].pop()
@@ -165,7 +165,7 @@ def _place(
     values: Floats,
     level: float,
 ) -> _Point:
-    """Where on an edge the level lies."""
+    """The point on an edge at which the level is reached."""
     i, j, along_y = edge
     first, last = values[i, j], values[i + along_y, j + 1 - along_y]
     share = float((level - first) / (last - first))

@@ -1,4 +1,4 @@
-"""Estimates with their intervals: as a dot plot of many, and as a small one for a table."""
+"""Estimates with intervals: a dot plot, and a small version for tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Scale = Callable[[float], float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IntervalRow:
-    """One line of the dot plot: a value with its interval, and perhaps a second one below it.
+    """One row of the dot plot: a value with its interval, and optionally a second one below.
 
     ``value``, ``low``, ``high`` and ``second`` (value, low, high) are in the units of the axis;
     ``mark`` is ``""``, ``"chosen"``, ``"best"`` or ``"tie"``.
@@ -53,7 +53,7 @@ def interval_plot(
     zero: bool = False,
     width: float = 400,
 ) -> str:
-    """Dot plot of ``rows``, first at the top; each label stands above its own line.
+    """Dot plot of ``rows``, first at the top, with each label above its line.
 
     Labels above the lines, not beside them, keep the plot narrow enough for a phone.
 
@@ -62,11 +62,11 @@ def interval_plot(
     rows : sequence of IntervalRow
         At least one.
     name, title, description : str
-        Identity in the page, and the words for those who do not see the figure.
+        Identity in the page, and the texts for screen readers.
     axis : str
         What the axis measures, with its unit.
     zero : bool, default=False
-        Whether zero is marked by a dashed line (for differences), always in range.
+        Mark zero, which is then always in range, with a dashed line (for differences).
     width : float, default=400
         In px.
 
@@ -94,7 +94,7 @@ def interval_plot(
 
 
 def small_interval(value: float, low: float, high: float, *, width: float = 110) -> str:
-    """A dot and its interval on a line from 0 to 1, to stand in a table beside the numbers."""
+    """A dot and its interval on a line from 0 to 1, for tables."""
     height = 14.0
 
     def at(x: float) -> float:
@@ -117,7 +117,7 @@ def small_interval(value: float, low: float, high: float, *, width: float = 110)
 
 
 def _range(rows: Sequence[IntervalRow], *, zero: bool) -> tuple[float, float]:
-    """Lowest and highest value to show, with a little air."""
+    """Range of the axis with a margin."""
     ends = [end for row in rows for end in (row.low, row.high, row.value)]
     ends += [end for row in rows if row.second for end in row.second]
     ends += [0.0] if zero else []
@@ -127,7 +127,7 @@ def _range(rows: Sequence[IntervalRow], *, zero: bool) -> tuple[float, float]:
 
 
 def _levels(places: Sequence[float], zero: float | None, top: float, bottom: float) -> list[str]:
-    """Grid lines and zero beside one interval; they stop at the words, so none runs through them."""
+    """Grid lines and zero for one interval, which do not cross its text."""
     ends = {"y1": top, "y2": bottom}
     parts = [svg.element("line", x1=x, x2=x, class_="line", **ends) for x in places]
     if zero is not None:

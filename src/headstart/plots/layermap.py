@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from headstart.plots import svg
 
-# Points behind the best at which the colour changes: fine where the choice is made.
+# Points behind the best at which the colour changes, with small steps near the best.
 _EDGES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _CELL_HEIGHT = 28
 _WORDS = {"chosen": "chosen", "best": "highest accuracy", "tie": "tied with the highest"}
@@ -32,11 +32,11 @@ def layer_map(
     resolutions : sequence of int or str
         Column labels, in px.
     values : mapping (tap, resolution) -> float
-        Accuracy in percent; a pair that is absent is drawn empty.
+        Accuracy in percent; missing pairs are empty.
     marks : mapping (tap, resolution) -> {"chosen", "best", "tie"}
-        The sign drawn beside the number; the chosen cell is outlined too.
+        The sign next to the number; the chosen cell also has an outline.
     name, title, description : str
-        Identity in the page, and the words for those who do not see the figure.
+        Identity in the page, and the texts for screen readers.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def layer_map(
         An ``<svg>`` element.
     """
     left = max(svg.text_width(svg.shorten(tap)) for tap in taps) + 12
-    # Room for the legend below, which needs the width of eight swatches.
+    # At least the width of the legend, eight swatches.
     widest = max((svg.text_width(f"{size} px") for size in resolutions), default=0.0)
     cell = max(72.0, widest + 6, min(120.0, (345 - left) / len(resolutions)))
     top = 42
@@ -73,7 +73,7 @@ def layer_map(
 
 
 def step_behind(points: float) -> int:
-    """Colour step, 7 the strongest, of a value that many percentage points behind the best."""
+    """Colour step (7 is the strongest) for a distance in points from the best."""
     return len(_EDGES) - bisect.bisect_left(_EDGES, points)
 
 

@@ -33,13 +33,13 @@ def learning_curves(
     epochs : sequence of int, length n_epochs
         Rising, one or more.
     train_loss, val_loss : sequence of float, length n_epochs
-        What is not a finite number is left out of its line.
+        Values that are not finite leave gaps.
     train_accuracy, val_accuracy : sequence of float in [0, 1], length n_epochs
         Shown in per cent.
     best : int or None
-        The member of `epochs` that carries a star, such as the one whose weights were kept.
+        The epoch to mark with a star, such as that of the final weights.
     name, title, description : str
-        Identity in the page, and the words for those who do not see the figure.
+        Identity in the page, and the texts for screen readers.
     width, height : float
         In px.
 
@@ -127,7 +127,7 @@ class _Panel:
         *,
         dashes: str | None = None,
     ) -> list[str]:
-        """The values joined; broken where one is missing, a dot where one stands alone."""
+        """A line with gaps at missing values, and dots for isolated values."""
         steps, dots = [], []
         told = [math.isfinite(v) for v in values]
         for i, (epoch, value) in enumerate(zip(epochs, values, strict=True)):
@@ -152,7 +152,7 @@ class _Panel:
         return svg.element("circle", cx=self.x(epoch), cy=self.y(value), r=3, class_=class_)
 
     def best(self, epochs: Sequence[int], best: int, values: Sequence[float]) -> list[str]:
-        """A line at `best` with a star above the panel, where no curve runs, and a dot."""
+        """A vertical line at `best`, with a star above the panel and a dot."""
         x, value = self.x(best), values[list(epochs).index(best)]
         stem = svg.element(
             "line", x1=x, x2=x, y1=self.bottom, y2=_TOP + 4, class_="axis", stroke_dasharray="1 3"
@@ -163,7 +163,7 @@ class _Panel:
     def tips(
         self, epochs: Sequence[int], train: Sequence[float], val: Sequence[float]
     ) -> list[str]:
-        """Unseen columns, one an epoch, that tell its figures under a pointer."""
+        """Invisible columns, one per epoch, with tooltips."""
         parts = []
         step = (self.right - self.left) / len(epochs)
         for epoch, *pair in zip(epochs, train, val, strict=True):
@@ -188,7 +188,7 @@ class _Panel:
 
 
 def _numbered(epochs: Sequence[int]) -> list[int]:
-    """The epochs to write on the axis: whole round ones, or the only one there is."""
+    """The epochs with labels: round integers, or the only epoch."""
     if len(epochs) == 1:
         return [epochs[0]]
     round_ones = svg.ticks(epochs[0], epochs[-1], n=7)
@@ -196,7 +196,7 @@ def _numbered(epochs: Sequence[int]) -> list[int]:
 
 
 def _legend(best: int | None, has_val: bool) -> str:
-    """What the lines and the star mean, in one row."""
+    """The legend, in one row."""
     parts, x = [], 2.0
     kinds: list[tuple[str, str, str | None, float]] = [("training", "axis", "5 3", 1.8)]
     if has_val:

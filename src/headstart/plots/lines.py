@@ -1,4 +1,4 @@
-"""Several named lines over one axis, each with its interval where it has one."""
+"""Lines with optional intervals over one axis."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from headstart.plots import svg
 from headstart.plots.axes import Scale, x_labels, y_grid
 
 _LEFT, _RIGHT, _TOP, _FOOT, _ROW = 52.0, 14.0, 30.0, 46.0, 18.0
-# On a logarithmic axis, how many times beyond the values the intervals may stretch it.
+# Maximum factor by which intervals extend a logarithmic axis beyond the values.
 _REACH = 30.0
-# Colour, dashes and the sign of the points: lines differ in all three, so none is told by colour alone.
+# Colour, dashes and marker: lines differ in all three, not only in colour.
 _LOOKS = (
     ("var(--accent)", None, "circle"),
     ("var(--wrong)", "6 3", "square"),
@@ -35,9 +35,9 @@ class Line:
     low, high : sequence of float, length n_points
         Ends of the intervals; empty: none are drawn.
     is_faint : bool
-        Something to compare with, such as published values, drawn behind the others.
+        Draw behind the others, for values to compare with, such as published ones.
     has_points : bool
-        Whether each point is marked; not for curves of hundreds.
+        Draw a marker at each point; not for curves of hundreds.
     """
 
     label: str
@@ -83,17 +83,17 @@ def line_plot(
     Parameters
     ----------
     lines : sequence of Line
-        One to six are told apart; more repeat the looks.
+        Up to six are distinguishable; further ones repeat the styles.
     name, title, description : str
-        Identity in the page, and the words for those who do not see the figure.
+        Identity in the page, and the texts for screen readers.
     x_axis, y_axis : str
         What the axes measure.
     log_x, log_y : bool
-        Logarithmic axes; what is not above 0 is left out then.
+        Logarithmic axes, which omit values that are not positive.
     x_ticks : sequence of (value, label)
         Instead of round numbers, such as names of layers.
     y_range : (low, high), optional
-        Default: what the points and intervals span.
+        Default: the range of points and intervals.
     star : (x, y), optional
         A point to mark.
     width, height : float
@@ -150,7 +150,7 @@ def _frame(
         raise ValueError("line_plot: no line has a point that can be drawn")
     low, high = (min(ys), max(ys)) if y_range is None else y_range
     if y_range is None and log_y:
-        # An interval of two seeds may span ten powers of ten: the lines must stay readable.
+        # Intervals of two seeds may span ten powers of ten; keep the lines readable.
         middles = [v for line in lines for v in line.y if math.isfinite(v) and v > 0]
         low, high = max(low, min(middles) / _REACH), min(high, max(middles) * _REACH)
         low, high = low / 1.15, high * 1.15
@@ -218,7 +218,7 @@ def _sign(kind: str, x: float, y: float, colour: str, *children: str) -> str:
 
 
 def _legend(lines: Sequence[Line], height: float, width: float) -> tuple[list[str], int]:
-    """What each line is, under the figure in as many rows as that takes."""
+    """The legend below the figure, in as many rows as needed."""
     if len(lines) == 1:
         return [], 0
     parts, x, row = [], _LEFT, 0

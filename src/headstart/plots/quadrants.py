@@ -1,4 +1,4 @@
-"""Four fields of advice over two thresholds, with the reader's own data as a dot."""
+"""Advice in four fields around two thresholds, with the data as a dot."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def quadrant_plot(
     point : (x, y)
         The data, above 0.
     thresholds : (x, y)
-        Where the fields meet, above 0.
+        The corner between the fields, above 0.
     advice : mapping of (is right, is upper) to str
-        What stands in each field; that of the point is set in bold.
+        Text of each field; that of the point is bold.
     label : str
-        Beside the dot.
+        Label of the dot.
     references : mapping of str to y
         Known values of ``y``, ticks at the right.
     x_axis, y_axis : str
         What the axes measure.
     name, title, description : str
-        Identity in the page, and the words for those who do not see the figure.
+        Identity in the page, and the texts for screen readers.
     width, height : float
         In px.
 
@@ -54,7 +54,7 @@ def quadrant_plot(
         An ``<svg>`` element.
     """
     right, bottom = width - 118.0, height - _FOOT
-    # A decade and a half to each side, so that each field has room for its words.
+    # At least a decade on each side, so that each field has room for its text.
     at_x = Scale(*_span(thresholds[0], [point[0]]), _LEFT, right, is_log=True)
     at_y = Scale(*_span(thresholds[1], [point[1], *references.values()]), bottom, _TOP, is_log=True)
     middle_x, middle_y = at_x(thresholds[0]), at_y(thresholds[1])
@@ -86,7 +86,7 @@ _Box = tuple[float, float, float, float]
 def _beside(
     x: float, y: float, label: str, middle: tuple[float, float], right: float
 ) -> tuple[float, float, str]:
-    """Where the dot's label stands so that no border of a field runs through it, and its anchor."""
+    """Position and anchor of the dot's label that avoid the borders of fields."""
     wide = svg.text_width(label)
     past = [edge for edge in (middle[0], right) if x < edge < x + 16 + wide]
     before = [edge for edge in (_LEFT, middle[0]) if x - 16 - wide < edge < x]
@@ -105,7 +105,7 @@ def _span(threshold: float, values: Sequence[float]) -> tuple[float, float]:
 
 
 def _field(box: _Box, words: str, *, is_here: bool, avoid: float) -> list[str]:
-    """A field with its advice, away from the height of the dot where that lies inside."""
+    """A field with its text, avoiding the dot if it is inside."""
     x0, y0, x1, y1 = box
     lines = _wrapped(words, x1 - x0 - 20)
     middle = (y0 + y1) / 2
@@ -155,7 +155,7 @@ def _decades(scale: Scale) -> list[float]:
 
 
 def _references(references: Mapping[str, float], at_y: Scale, right: float) -> list[str]:
-    """Ticks with names at the right, the names pushed apart where they would touch."""
+    """Named ticks on the right, with overlapping names moved apart."""
     parts: list[str] = []
     last = -math.inf
     for label, value in sorted(references.items(), key=lambda item: -item[1]):

@@ -44,7 +44,7 @@ def text(
 
 
 def tip(content: str) -> str:
-    """What a pointer resting on the parent element shows."""
+    """A tooltip for the parent element."""
     return element("title", _clean(content))
 
 
@@ -87,13 +87,13 @@ def mark(kind: str, x: float, y: float, *, class_: str | None = None) -> str:
 
 
 def text_width(content: str, *, size_px: float = 12.5) -> float:
-    """A generous guess of the width of ``content`` in px, for a layout made without fonts."""
+    """An upper estimate of the width of ``content`` in px, without font metrics."""
     ems = sum(1.0 if unicodedata.east_asian_width(c) in "WF" else 0.6 for c in content)
     return ems * size_px
 
 
 def shorten(content: str, limit: int = 26) -> str:
-    """``content`` on one line, its middle left out where it is longer than ``limit``."""
+    """``content`` on one line, with the middle left out if it is longer than ``limit``."""
     flat = one_line(content)
     if len(flat) <= limit:
         return flat
@@ -104,7 +104,7 @@ def shorten(content: str, limit: int = 26) -> str:
 def ticks(low: float, high: float, *, n: int = 5) -> list[float]:
     """At most ``n`` round numbers inside ``[low, high]``: multiples of 1, 2 or 5 times 10**k.
 
-    The finest such step is taken, so that at least two fit where ``n`` is 4 or more.
+    The smallest such step is used, so that there are at least two if ``n`` is 4 or more.
     """
     span = high - low
     if not span > 0 or not math.isfinite(span):
@@ -128,8 +128,8 @@ def tick_labels(values: Sequence[float]) -> list[str]:
 def printable(content: str, *, limit: int = 4000) -> str:
     """``content`` with control characters escaped and no-break spaces kept.
 
-    Names of files may hold newlines, terminal escapes and halves of characters; a figure or page
-    that held them raw would be broken XML, or could not be encoded at all.
+    Names of files may contain newlines, terminal escapes and lone surrogates, which would be invalid
+    XML or could not be encoded.
     """
     return "\u00a0".join(one_line(part, limit=limit) for part in content.split("\u00a0"))
 

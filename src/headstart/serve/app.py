@@ -1,4 +1,4 @@
-"""The service's four addresses, and what they answer."""
+"""The four addresses of the service."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Service:
     Parameters
     ----------
     name : str
-        Of the run.
+        Name of the run.
     predictor : Predictor
     settings : ServeSettings
     """
@@ -57,12 +57,12 @@ class Service:
         )
 
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
-        """One answer an image, in order; images of all requests share the forward passes.
+        """One answer per image, in order; images of all requests share forward passes.
 
         Raises
         ------
         HTTPException
-            503: too many images wait.
+            503: too many images are waiting.
         """
         if self.n_waiting + len(uploads) > self.settings.max_waiting:
             raise HTTPException(
@@ -92,19 +92,19 @@ class Service:
         return [{"label": self.predictor.classes[i], "probability": float(row[i])} for i in order]
 
     def close(self) -> None:
-        """Finish what was begun, and end the threads."""
+        """Finish running work, and stop the threads."""
         self._decoders.shutdown(wait=True, cancel_futures=True)
         self._batcher.close()
 
 
 def make_app(service: Service) -> App:
-    """The service as an ASGI application, guarded.
+    """The service as an ASGI application, behind a `Guard`.
 
     Parameters
     ----------
     service : Service
     """
-    # The pages with documentation that FastAPI has load their code from the web: they are left out.
+    # FastAPI's documentation pages load code from the web, so they are disabled.
     app = FastAPI(
         title=f"Headstart: {service.name}",
         version=headstart.__version__,
@@ -128,12 +128,12 @@ def make_app(service: Service) -> App:
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        """Whether the service lives."""
+        """Whether the service is alive."""
         return {"status": "ok", "version": headstart.__version__}
 
     @app.get("/")
     async def about() -> dict[str, Any]:
-        """What is served."""
+        """The served run."""
         return {
             "run": service.name,
             "classes": list(service.predictor.classes),

@@ -1,7 +1,7 @@
-"""Micro-batching: pictures of several requests go through the network together.
+"""Micro-batching: images of several requests go through the network together.
 
-Nothing waits for company: a free worker takes what is there. While the network is busy, more comes
-together by itself, so batches grow with the load.
+There is no waiting: a free worker takes the items in the queue. While the network is busy, the queue
+grows, so batches grow with the load.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ T = TypeVar("T")
 
 
 class Batcher(Generic[T]):
-    """Threads that run a function on what was submitted, several items in one call.
+    """Threads that run a function on submitted items, several per call.
 
     Parameters
     ----------
     run : callable
         From a sequence of items to an array with one row each.
     batch_size : int
-        Most items of one call.
+        Maximum number of items per call.
     n_workers : int
-        Calls at the same time.
+        Number of concurrent calls.
     on_batch : callable, optional
-        Told the number of items of each call.
+        Called with the number of items of each call.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Batcher(Generic[T]):
             thread.start()
 
     def submit(self, item: T) -> Future[NDArray[np.float64]]:
-        """The item's row, later. A future that is cancelled before its turn costs nothing.
+        """A future of the item's row; cancelling it before its turn skips the item.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class Batcher(Generic[T]):
         return future
 
     def close(self) -> None:
-        """Finish what waits, then end the threads."""
+        """Finish waiting items, then stop the threads."""
         with self._change:
             self._is_closed = True
             self._change.notify_all()
@@ -83,7 +83,7 @@ class Batcher(Generic[T]):
             self._on_batch(len(batch))
             try:
                 rows = self._run([item for item, _ in batch])
-            except BaseException as error:  # the one who waits is told; the thread goes on
+            except BaseException as error:  # the caller gets the error; the thread continues
                 for _, future in batch:
                     future.set_exception(error)
             else:
@@ -91,7 +91,7 @@ class Batcher(Generic[T]):
                     future.set_result(row)
 
     def _take(self) -> list[tuple[T, Future[NDArray[np.float64]]]]:
-        """The next items, this worker's share of those waiting; empty when all is over."""
+        """This worker's share of the waiting items; empty when the batcher is closed."""
         with self._change:
             while True:
                 while not self._waiting and not self._is_closed:

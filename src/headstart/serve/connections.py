@@ -1,8 +1,7 @@
-"""The connections of the service: how many there may be, how long each may be slow, which gives way.
+"""Limits on connections: their number, the time for headers, and which to close first.
 
-However many clients hold connections without sending a request, or send one slowly, the next client
-is let in and the oldest of those is closed. So `/health` needs no place of its own: whoever asks for
-it has one for as long as it takes to answer.
+If clients hold all connections without sending requests, or send slowly, the oldest of these is closed
+for the next client. So `/health` can always be reached.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# A connection that has not sent its headers after so long is closed.
+# Timeout for the headers of a connection.
 HEADERS_S = 10.0
-# Connections at the same time; fewer where the system allows the process fewer open files.
+# Maximum number of connections; fewer if the process may open fewer files.
 MAX_CONNECTIONS = 512
 
 
 class Connections:
-    """All connections of one service, in the order in which they came.
+    """All connections of one service, in order of arrival.
 
     Parameters
     ----------
@@ -32,27 +31,26 @@ class Connections:
         self._open: dict[Any, None] = {}
 
     def add(self, connection: Any) -> None:
-        """Take a connection in; where there are too many, one gives way.
+        """Add a connection; if there are too many, close one.
 
-        Those go first that have no request under way, then those whose request is still arriving;
-        of these the oldest.
+        The oldest without a request is closed first, then the oldest whose request is arriving.
         """
         while len(self._open) >= self.limit:
-            last = min(self._open, key=lambda c: c.stage)  # of equals, the first that came
+            last = min(self._open, key=lambda c: c.stage)  # the oldest of equals
             del self._open[last]
             last.transport.abort()
         self._open[connection] = None
 
     def remove(self, connection: Any) -> None:
-        """Forget one that has ended."""
+        """Remove an ended connection."""
         self._open.pop(connection, None)
 
 
 def allowed_connections() -> int:
-    """Half of the files that the process may open, at most `MAX_CONNECTIONS`."""
+    """Half the limit of open files, at most `MAX_CONNECTIONS`."""
     try:
         resource: Any = importlib.import_module("resource")
-    except ImportError:  # Windows sets no such limit
+    except ImportError:  # Windows has no such limit
         return MAX_CONNECTIONS
     soft: int = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if soft == resource.RLIM_INFINITY:
@@ -61,10 +59,10 @@ def allowed_connections() -> int:
 
 
 def protocol_of(connections: Connections, headers_s: float) -> type[H11Protocol]:
-    """uvicorn's HTTP/1.1, counted by `connections`, each given `headers_s` seconds for its headers."""
+    """uvicorn's HTTP/1.1 protocol with `connections` and a timeout for headers."""
 
     class Protocol(H11Protocol):
-        """Closes connections that never finish their headers; uvicorn waits for ever."""
+        """Closes connections that do not finish their headers, for which uvicorn waits forever."""
 
         _timer: asyncio.TimerHandle | None = None
 

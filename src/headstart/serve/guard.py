@@ -1,6 +1,6 @@
-"""What stands before every request: who asks, how much comes, how long it takes.
+"""Checks of every request: host, origin, token, size and time.
 
-It is plain ASGI, so that a body is bounded while it arrives and not once it has been read.
+This is plain ASGI, so that the size of a body is limited while it arrives.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
-# Anybody may ask whether the service lives: the programs that watch it have no token.
+# Health checks need no token.
 OPEN_PATHS = ("/health",)
 KNOWN_PATHS = ("/", "/predict", "/health", "/metrics", "/openapi.json")
-# Requests under way at the same time, those to the open paths apart: fewer than there may be
-# connections.
+# Maximum number of concurrent requests, except those to open paths; below the limit of connections.
 MAX_REQUESTS = 384
-# All bodies that are held at the same time, in multiples of the largest one allowed.
+# Limit of the total size of bodies in memory, in multiples of the limit for one.
 HELD_BODIES = 8
-# After a refusal, what a client still sends is read for so long, so that it sees the answer.
+# After a refusal, reading continues for this time, so that the client sees the answer.
 LINGER_S = 0.5
 
 
@@ -42,7 +41,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class _Refused(BaseException):
-    """No `Exception`, so that it passes the web framework's last net, which would answer 500."""
+    """Not an `Exception`, so that the web framework does not catch it and answer 500."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -74,7 +73,7 @@ class Guard:
             nonlocal status, is_begun
             if message["type"] == "http.response.start":
                 status, is_begun = message["status"], True
-                # An answer holds names that a client sent: it is never to be taken for a page.
+                # Answers contain names sent by clients, so they must not be interpreted as HTML.
                 message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
             await send(message)
 
@@ -111,7 +110,7 @@ class Guard:
         self._held += n_bytes
 
     def _admit(self, scope: Scope) -> None:
-        """Refuse by the headers alone."""
+        """Check the headers."""
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         host = headers.get("host", "")
         if not is_known_host(host, self._settings.allowed_hosts):
@@ -119,7 +118,7 @@ class Guard:
                 421, "this host name is not served here: start with --allow-host to serve it"
             )
         origin = headers.get("origin")
-        # A page of another site may send a request without seeing the answer.
+        # Pages of other sites can send requests although they cannot read the answers.
         if origin is not None and origin.partition("://")[2] != host:
             raise _Refused(403, "requests from pages of other sites are refused")
         if scope["path"] not in OPEN_PATHS:
@@ -134,7 +133,7 @@ class Guard:
         if self._settings.token is None:
             return
         scheme, _, token = given.partition(" ")
-        # All bytes are compared, so that the time tells nothing of where they differ.
+        # Constant-time comparison.
         is_same = hmac.compare_digest(token.strip().encode(), self._settings.token.encode())
         if scheme.lower() != "bearer" or not is_same:
             raise _Refused(
@@ -155,7 +154,7 @@ class Guard:
 
 
 class _Body:
-    """A request's body on its way, counted."""
+    """A request's body, counted while it arrives."""
 
     def __init__(self, guard: Guard, receive: Receive) -> None:
         self._guard, self._receive = guard, receive
@@ -167,7 +166,7 @@ class _Body:
         Raises
         ------
         _Refused
-            There is more than is allowed, or it breaks off.
+            The body is too large, or the connection ended.
         """
         message = await self._receive()
         if message["type"] == "http.disconnect" and not self.is_whole:
@@ -180,7 +179,7 @@ class _Body:
         return message
 
     async def drain(self) -> None:
-        """Read and drop what still comes, for a moment."""
+        """Read and discard the rest for a moment."""
         try:
             async with asyncio.timeout(LINGER_S):
                 while not self.is_whole:
@@ -193,7 +192,7 @@ class _Body:
 
 
 async def _refuse(refused: _Refused, send: Send, body: _Body) -> None:
-    """Answer, and close the connection: what is left of the body is not read."""
+    """Answer, and close the connection."""
     payload = json.dumps({"error": str(refused)}).encode()
     headers = {
         "content-type": "application/json",
@@ -211,8 +210,8 @@ async def _refuse(refused: _Refused, send: Send, body: _Body) -> None:
 def is_known_host(host: str, allowed: Iterable[str]) -> bool:
     """Whether the Host header is an address, ``localhost``, or one of the names allowed.
 
-    A page on the web can make its own name lead to this machine (DNS rebinding), and would then be
-    asked for under that name; it cannot do so with an address.
+    A web page can make its own name resolve to this machine (DNS rebinding), so unknown names are
+    refused; this is not possible with addresses.
     """
     names = {name.lower() for name in allowed}
     if "*" in names:

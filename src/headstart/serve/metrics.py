@@ -18,7 +18,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Metrics:
-    """Metrics of one service, with a registry of its own; thread-safe."""
+    """Metrics of one service in its own registry; thread-safe."""
 
     def __init__(self) -> None:
         self.n_requests = 0

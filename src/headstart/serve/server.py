@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def need_packages() -> None:
-    """Raise where the extra is not installed.
+    """Raise if the extra is not installed.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def need_packages() -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """A listening socket.
 
     Raises
     ------
@@ -99,19 +99,19 @@ def serve(
     device, cache
         As for :class:`headstart.runs.predictor.Predictor`.
     on_ready : callable
-        Told the address once requests are answered.
+        Called with the address when the service is ready.
 
     Returns
     -------
     int
-        How many requests were answered.
+        Number of answered requests.
 
     Raises
     ------
     InputError
         The port is in use, a package is missing, or there is no such device.
     WeightsError
-        The network's weights are gone or changed.
+        The network's weights are missing or changed.
     """
     from headstart.runs.model import need_images
 
@@ -142,7 +142,7 @@ def url_of(sock: socket.socket) -> str:
 def _run(
     app: Any, sock: socket.socket, settings: ServeSettings, on_ready: Callable[[str], None]
 ) -> None:
-    """uvicorn with one socket, stopped by signals, quiet but for failures."""
+    """Run uvicorn with one socket until a signal, logging only failures."""
     import uvicorn
 
     from headstart.serve.connections import (
@@ -156,7 +156,7 @@ def _run(
     protocol = protocol_of(Connections(allowed_connections()), headers_s)
 
     class Server(uvicorn.Server):
-        """Says when it is ready, and ends with a signal as with any other end."""
+        """Reports when it is ready, and ends normally on signals."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -175,7 +175,7 @@ def _run(
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
-    # It notes each broken form: a client could fill the log.
+    # It logs each malformed form, so a client could fill the log.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,

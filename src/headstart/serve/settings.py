@@ -1,4 +1,4 @@
-"""What bounds the service: where it listens, who may ask, and how much."""
+"""Settings of the service: address, access and limits."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ MIN_TOKEN = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeSettings:
-    """Settings of the service; each limit refuses, none slows down.
+    """Settings of the service; requests beyond a limit are refused, not delayed.
 
     Parameters
     ----------
     host : str
-        Address to listen on; the default is this machine alone.
+        Address to listen on; default: only this machine.
     port : int in [0, 65535]
-        0 takes a free one.
+        0 selects a free one.
     token : str, optional
-        What a request must bring as ``Authorization: Bearer TOKEN``.
+        Required token of requests: ``Authorization: Bearer TOKEN``.
     allowed_hosts : tuple of str
-        Names under which a browser may ask, besides ``localhost`` and bare addresses; ``"*"`` for any.
+        Accepted host names besides ``localhost`` and addresses; ``"*"`` for any.
     max_bytes : int
-        Of a request's body.
+        Maximum size of a request's body.
     max_images : int
-        In one request.
+        Maximum number of images per request.
     max_pixels : int
-        Of one image, before it is decoded.
+        Maximum size of an image, checked before decoding.
     timeout_s : float
-        For a whole request: to arrive, to wait and to be answered.
+        Total time of a request: arriving, waiting and answering.
     max_waiting : int
-        Images that may wait for the network; more are refused with status 503.
+        Maximum number of waiting images; more are refused with status 503.
     """
 
     host: str = "127.0.0.1"
@@ -73,7 +73,7 @@ class ServeSettings:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether the service can only be reached from this machine."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -81,7 +81,7 @@ class ServeSettings:
 
 
 def check_token(token: str) -> None:
-    """Raise for a token that cannot stand in a header or is easily guessed.
+    """Raise for a token that is illegal in a header or easily guessed.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def check_token(token: str) -> None:
 def read_token(file: Path | None) -> str | None:
     """The token in a file, else in the environment variable ``HEADSTART_TOKEN``, else None.
 
-    It is no option of its own: others on the machine see a command line.
+    There is no option for it, because command lines are visible to other users.
 
     Raises
     ------

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_NAME = 200
 FORM = "multipart/form-data"
 
-# What OpenAPI says of the body; FastAPI does not derive it, because either form is taken.
+# The body in OpenAPI, which FastAPI cannot derive because there are two forms.
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -34,19 +34,19 @@ REQUEST_BODY: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One image file as it came, not decoded."""
+    """One uploaded image file, not decoded."""
 
     name: str
     data: bytes
 
 
 async def read_uploads(request: Request, *, max_images: int, max_bytes: int) -> list[Upload]:
-    """The images of a request, in order; under whatever field names.
+    """The images of a request in order, with any field names.
 
     Raises
     ------
     HTTPException
-        400 for a form that is broken or has no file, 413 for too many, 415 for another kind of body.
+        400 for a malformed form or one without files, 413 for too many, 415 for another type of body.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == FORM:

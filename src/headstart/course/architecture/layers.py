@@ -1,8 +1,8 @@
-"""What happens to a picture on its way through a network, operation by operation.
+"""The operations of a network's forward pass.
 
-Shapes alone pass through the network. Every operation of PyTorch on the way is watched: convolutions,
-matrix products and poolings become rows; activations, normalisations and sums find the row whose
-result they work on. So functions are seen as well as modules, and branches as well as chains.
+Only shapes are propagated. Every PyTorch operation is recorded: convolutions, matrix products and
+poolings become rows; activations, normalisations and sums are added to the row of their input. So
+functions are seen as well as modules, and branches as well as chains.
 """
 
 from __future__ import annotations
