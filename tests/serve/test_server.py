@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 
 from headstart.runs.run import Run
+from headstart.runs.sums import write_sums
 
 
 def bomb(side: int = 30_000) -> bytes:
@@ -365,6 +366,7 @@ def test_port_in_use_and_other_bad_starts__are_one_line(
     shutil.copytree(run.folder, newer)
     facts = json.loads((newer / "model" / "model.json").read_text())
     (newer / "model" / "model.json").write_text(json.dumps(facts | {"schema": 99}))
+    write_sums(newer)  # else the change itself is reported
     assert "written by a newer Headstart (schema 99" in fails("serve", newer)
     assert "no such run folder" in fails("serve", tmp_path / "none")
 
