@@ -14,6 +14,7 @@ import pytest
 
 import headstart
 from headstart import results
+from headstart.course import result_types as course_types
 from headstart.errors import InputError
 from headstart.experiments.experiment import EXPERIMENTS, TRANSFER, Experiment, result_types
 from headstart.experiments.settings import options
@@ -64,4 +65,6 @@ def test_result_types__each_has_the_name_of_its_folder_and_the_schema_in_the_doc
     kinds = result_types()
     assert {str(kind.__struct_config__.tag) for kind in kinds} == set(EXPERIMENTS)
     written = json.loads(SCHEMA.read_text("utf-8"))
-    assert written == json.loads(json.dumps(results.json_schema(*kinds))), "run tools/schema.py"
+    assert written == json.loads(json.dumps(results.json_schema(*kinds, *course_types()))), (
+        "run tools/schema.py"
+    )

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from headstart.course import result_types
 from headstart.course.labs import LABS, Lab
 from headstart.course.labs.samples import Samples
 from headstart.results import encode
@@ -42,3 +43,8 @@ def test_labs__each_has_a_module_and_a_result_type() -> None:
     for lab in LABS:
         assert callable(lab.module.measure)
         assert callable(lab.module.page)
+
+
+def test_result_types__are_those_of_the_labs_kernels_and_complexity() -> None:
+    tags = {str(kind.__struct_config__.tag) for kind in result_types()}
+    assert tags == {*(f"lab-{lab.name}" for lab in LABS), "complexity", "kernels"}
