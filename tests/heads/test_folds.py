@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.heads import stratified_folds
+from headstart.heads import folds, stratified_folds
 
 labels = st.lists(st.sampled_from("abcd"), min_size=2, max_size=80)
 
@@ -60,3 +60,23 @@ def test_stratified_folds__names_what_is_wrong() -> None:
         stratified_folds([0, 1, 0], groups=[5, 5, 5])
     with pytest.raises(ValueError, match="differ in length: 2 and 3"):
         stratified_folds([0, 1], groups=[1, 2, 3])
+
+
+@pytest.mark.parametrize("n_shared", [0, 1, 400])
+def test_stratified_folds__of_many_groups_are_even_too(n_shared: int, monkeypatch) -> None:
+    """Those that scikit-learn would take minutes for."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(7, 3000, p=[0.4, 0.3, 0.1, 0.1, 0.06, 0.03, 0.01])
+    groups = np.arange(3000)
+    for k in range(n_shared):
+        groups[rng.choice(3000, 3)] = 3000 + k
+    monkeypatch.setattr(folds, "MOST_SPLIT_GROUPS", 1000)
+    fold = stratified_folds(y, groups, 5, seed=1)
+    for group in np.unique(groups):
+        assert len(set(fold[groups == group])) == 1
+    for label in range(7):
+        sizes = np.bincount(fold[y == label], minlength=5)
+        assert sizes.max() - sizes.min() <= 1 + (n_shared > 0)
+    sizes = np.bincount(fold, minlength=5)
+    assert sizes.max() - sizes.min() <= 7
+    assert (fold != stratified_folds(y, groups, 5, seed=2)).any()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import headstart
-from headstart.probe import screening
+from headstart.probe import judging
 from headstart.runs.run import Run
 
 
@@ -93,7 +93,7 @@ def test_fit__stopped_while_it_screens_keeps_the_first_answer_alone(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(screening, "SMALL", 0)
+    monkeypatch.setattr(judging, "SMALL", 0)
     run = fit(make_shapes(tmp_path / "data", n=8), ("screen", 3), resolutions=(64,))
     [only] = run.metrics["candidates"]
     assert only["chosen"]

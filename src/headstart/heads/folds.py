@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
+# So many groups scikit-learn divides in two seconds; it takes far longer for more of them and classes.
+MOST_SPLIT_GROUPS = 5_000
+
 
 def stratified_folds(
     y: ArrayLike, groups: ArrayLike | None = None, n_folds: int = 5, seed: int = 0
@@ -54,6 +57,8 @@ def stratified_folds(
     _check_groups(n_units)
     if n_units == labels.size:
         return _deal(labels, min(n_folds, n_units), seed)
+    if n_units > MOST_SPLIT_GROUPS:
+        return _split_many(labels, units, n_folds, seed)
     return _split_groups(labels, units, min(n_folds, n_units), seed)
 
 
@@ -70,6 +75,29 @@ def _deal(labels: NDArray[np.int64], n_folds: int, seed: int) -> NDArray[np.int6
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     fold = np.empty(labels.size, dtype=np.int64)
     fold[by_class] = np.arange(labels.size) % n_folds
+    return fold
+
+
+def _split_many(
+    labels: NDArray[np.int64], units: NDArray[np.int64], n_folds: int, seed: int
+) -> NDArray[np.int64]:
+    """Divide the groups of two examples or more, then deal out the rest to the emptiest folds."""
+    is_shared = np.bincount(units)[units] > 1
+    shared = np.unique(units[is_shared], return_inverse=True)[1]
+    fold = np.empty(labels.size, dtype=np.int64)
+    if shared.max(initial=-1) < n_folds:
+        fold[is_shared] = shared
+    else:
+        fold[is_shared] = _split_groups(labels[is_shared], shared, n_folds, seed)
+    alone = np.random.default_rng(seed).permutation(np.flatnonzero(~is_shared))
+    for label in np.unique(labels[alone]):
+        own = alone[labels[alone] == label]
+        filled = np.bincount(fold[is_shared & (labels == label)], minlength=n_folds)
+        # The places of every fold by how full it is then; the first fold changes with the class.
+        turn = (np.arange(n_folds) - label) % n_folds
+        level = filled[:, None] + np.arange(len(own))
+        places = np.lexsort((np.broadcast_to(turn[:, None], level.shape).ravel(), level.ravel()))
+        fold[own] = places[: len(own)] // len(own)
     return fold
 
 

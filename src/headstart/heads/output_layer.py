@@ -87,8 +87,8 @@ def fit_rows(
         Labels of K >= 2 classes; the rows of the result are theirs, sorted.
     C : float > 0
     tol : float
-        Relative duality gap. For more examples than a Gram matrix can hold LIBLINEAR is used, which
-        gives no certificate.
+        Relative duality gap. For more examples than a Gram matrix can hold, see `sparse.fit_large`,
+        which gives no certificate.
 
     Returns
     -------
@@ -97,8 +97,7 @@ def fit_rows(
     """
     data, classes, member = label_columns(X, y)
     if data.shape[0] > sparse.MOST_SPARSE_ROWS:
-        coef, _ = sparse.liblinear(sparse.hold_sparse(data, "l2"), classes[member], C)
-        return np.ascontiguousarray(coef[:, :-1]), coef[:, -1].copy()
+        return sparse.fit_large(data, classes[member], C)
     labels = Labels.of(member, len(classes), np.ones(len(member)), np.ones(len(classes)))
     fit = set_up(data, labels, None, "l2").fit(C, tol)
     return both_signs(fit.coef, fit.intercept)

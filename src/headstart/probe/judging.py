@@ -258,8 +258,8 @@ def _judge(
     if not judgeable(y, folds).any():
         Cs = sorted(Cs, key=lambda C: abs(math.log(C)))[:1]
     if hasattr(X, "nnz") and X.shape[0] > sparse.MOST_SPARSE_ROWS:
-        best, accuracy, decisions, correct = sparse.cross_validate_large(X, y, Cs, folds)
-        C, tried = Cs[best], Cs
+        C, reached, decisions, correct = sparse.cross_validate_large(X, y, Cs, folds)
+        tried, accuracy = [C], np.array([reached])
     else:
         path = _search(X, y, folds, Cs, normalize, exact=exact, start=start)
         C, tried, accuracy = path.C, path.Cs.tolist(), path.accuracy

@@ -44,6 +44,10 @@ class Images(Kind):
         s = self.settings
         check(s.backbone, weights=s.weights, arch=s.arch)
 
+    @property
+    def is_exact(self) -> bool:
+        return self.settings.exact
+
     def index(self) -> Index:
         from headstart.data import index
 

@@ -76,11 +76,13 @@ class Job:
         with clock.timed("cross_validation"):
             measured = measure(
                 task,
-                exact=kind.settings.exact or not kind.screens,
+                exact=kind.is_exact,
                 progress=kind.progress,
                 watch=self.watch,
             )
-        networks, train_network = kind.networks(task, is_stopped=bool(measured.untried))
+        networks, train_network = kind.networks(
+            task, measured.candidates, is_stopped=bool(measured.untried)
+        )
         untried = [*map(str, measured.untried), *networks.untried]
         with clock.timed("refit"), _held(not untried) as is_stopped:
             candidates = measured.candidates + networks.candidates

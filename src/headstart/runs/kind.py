@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from headstart.runs.networks import Networks
 
 if TYPE_CHECKING:
     from headstart.data.records import Examples
+    from headstart.runs.choose import Candidate
     from headstart.runs.measure import Task
     from headstart.runs.metrics import Results
     from headstart.runs.origin import Origin
@@ -55,9 +56,6 @@ class Clock:
 class Kind(ABC):
     """A kind of examples: how they are read, and what is done with no other kind."""
 
-    # Whether many candidates are screened by ridge classifiers.
-    screens: ClassVar[bool] = True
-
     cache: Path
     progress: Progress
     clock: Clock = field(default_factory=Clock)
@@ -65,6 +63,11 @@ class Kind(ABC):
 
     def check(self) -> None:  # noqa: B027 - most kinds have nothing to check
         """Refuse what cannot be used, before hours go into reading the examples."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every candidate is judged by SVMs, however many there are."""
+        return True
 
     @abstractmethod
     def index(self) -> Examples[Any]:
@@ -74,10 +77,12 @@ class Kind(ABC):
     def open(self, index: Any) -> tuple[Examples[Any], Source]:
         """The source of features, and the examples that it can give them of."""
 
-    def networks(self, task: Task, *, is_stopped: bool) -> tuple[Networks, TrainNetwork | None]:
+    def networks(
+        self, task: Task, rivals: Sequence[Candidate], *, is_stopped: bool
+    ) -> tuple[Networks, TrainNetwork | None]:
         """Networks as further candidates, and what trains one on all training examples.
 
-        None is tried once Ctrl-C has stopped the fit.
+        They are compared with `rivals`. None is tried once Ctrl-C has stopped the fit.
         """
         return Networks(), None
 

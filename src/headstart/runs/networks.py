@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 
 from headstart.errors import argument
 from headstart.files import write_atomically
-from headstart.heads import LinearSVM
+from headstart.heads import LinearSVM, paired_difference
 from headstart.probe.judging import TOLERANCE, Scores, keep, recall
+from headstart.probe.screening import MARGIN, STANDARD_ERRORS
 from headstart.progress import Progress, silent
 from headstart.runs.choose import Candidate
 from headstart.runs.measure import Task
 from headstart.sources.text import TextSource, network_blocks, network_scores
 from headstart.text.settings import TextTraining
 from headstart.text.words import tokenize
-from headstart.wording import rough_time
+from headstart.wording import points, rough_time
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextRecord
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 # What networks may take without a budget, in seconds.
 ALLOWANCE_S = 120.0
+# Texts of the epoch by which the time of a training is told.
+N_TIMED = 2_000
+# Training texts from which a network that is clearly behind is stopped; of fewer all folds are quick.
+RACE_FROM = 2_000
 # In the order in which they are tried, with the cost of an epoch against that of the first.
 VARIANT_COSTS = {"non-static": 1.0, "static": 0.6, "multichannel": 1.7, "rand": 1.0}
 
@@ -59,11 +64,21 @@ class Networks:
 
 @dataclass(kw_only=True)
 class NetworkTrials:
-    """TextCNNs of several variants on the texts of a task."""
+    """TextCNNs of several variants on the texts of a task.
+
+    Parameters
+    ----------
+    task : Task
+    source : TextSource
+    progress : Progress
+    rivals : sequence of Candidate
+        A network on many texts is stopped where it is clearly behind the best of these.
+    """
 
     task: Task
     source: TextSource
     progress: Progress = silent
+    rivals: Sequence[Candidate] = ()
 
     def judge(self, base: TextTraining, *, allowance_s: float) -> Networks:
         """TextCNNs of the variants that there is time for, with the layers of the first.
@@ -89,7 +104,12 @@ class NetworkTrials:
             scores, is_first = recall(kept_at), not found.candidates
             layers = recall_layers(layers_at, len(self.task.records)) if is_first else {}
             if scores is None or layers is None:
-                scores, layers = self._train_folds(settings, is_first)
+                rivals = [*self.rivals, *found.candidates]
+                scores, layers, note = self._train_folds(settings, is_first, rivals)
+                if scores is None:
+                    found.note = "; ".join(filter(None, [found.note, note]))
+                    found.untried = found.untried[1:]
+                    continue
                 keep(kept_at, scores)
                 write_atomically(layers_at, json.dumps(as_lists(layers)).encode())
             found.profile = found.profile or layers
@@ -135,10 +155,11 @@ class NetworkTrials:
             return known, "no time is left to train a TextCNN"
         folds = self.task.folds
         rows = np.flatnonzero(folds != folds.min())
-        one = self.train(replace(base, variant="non-static", epochs=1), rows)
+        some = rows[:: -(-len(rows) // N_TIMED)]
+        one = self.train(replace(base, variant="non-static", epochs=1), some)
         # Each fold, and once more on all.
         n_trainings = len(np.unique(folds)) + 1
-        each = one.seconds * base.epochs * n_trainings
+        each = one.seconds * len(rows) / len(some) * base.epochs * n_trainings
         taken, left = [], allowance_s - one.seconds
         for variant, cost in VARIANT_COSTS.items():
             seconds = 0.0 if variant in known else each * cost
@@ -160,8 +181,8 @@ class NetworkTrials:
         return self.task.kept_at(network_blocks(settings.variant), settings.to_dict(), code=code)
 
     def _train_folds(
-        self, settings: TextTraining, wants_layers: bool
-    ) -> tuple[Scores, dict[str, NDArray[np.bool_]]]:
+        self, settings: TextTraining, wants_layers: bool, rivals: Sequence[Candidate]
+    ) -> tuple[Scores | None, dict[str, NDArray[np.bool_]], str]:
         records, y, folds = self.task.records, self.task.y, self.task.folds
         classes, numbers = np.unique(y), np.unique(folds)
         decisions = np.zeros((len(records), len(classes)), dtype=np.float32)
@@ -180,10 +201,20 @@ class NetworkTrials:
             if wants_layers:
                 self._judge_layers(trained, fit, held, layers)
             self.progress(stage, n_done, len(numbers))
-        return Scores(
+            if rivals and len(records) >= RACE_FROM and n_done < len(numbers):
+                done = np.isin(folds, numbers[:n_done]) & self.task.judged
+                best = max(rivals, key=lambda c: c.accuracy)
+                right = classes[decisions[done].argmax(axis=1)] == y[done]
+                behind = is_behind(right, best.scores.correct[done])
+                if behind:
+                    self.progress(stage, len(numbers), len(numbers))
+                    where = f"after {n_done} of {len(numbers)} folds"
+                    return None, {}, f"TextCNN {settings.variant} stopped {where}: {behind}"
+        judged = Scores(
             n_features=trained.n_trained_parameters, C=float("nan"), accuracy_by_C=(),
             decisions=decisions, correct=classes[decisions.argmax(axis=1)] == y,
-        ), layers  # fmt: skip
+        )  # fmt: skip
+        return judged, layers, ""
 
     def _judge_layers(
         self,
@@ -209,6 +240,19 @@ class NetworkTrials:
         channels = 2 if settings.variant == "multichannel" else 1
         width = self.source.known.n_features * channels
         return round(self.source.n_words * sum(settings.widths)) * width * settings.n_maps
+
+
+def is_behind(right: NDArray[np.bool_], rival: NDArray[np.bool_]) -> str:
+    """By how much a candidate is clearly behind a rival on the same texts, in words; else empty.
+
+    As in screening: by a point at least, and by two standard errors of the difference.
+    """
+    if not len(right):
+        return ""
+    found = paired_difference(right, rival)
+    if -found.value <= max(MARGIN, STANDARD_ERRORS * found.standard_error):
+        return ""
+    return f"{points(-found.value)} points behind the best candidate"
 
 
 def as_lists(layers: dict[str, NDArray[np.bool_]]) -> dict[str, list[int]]:

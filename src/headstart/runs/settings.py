@@ -39,8 +39,6 @@ class Settings:
         False: no network is trained, whatever the budget.
     merge_labels : bool, default False
         Whether labels that look the same (``Cat`` and ``cat``) become one class.
-    exact : bool, default False
-        Judge every candidate by SVMs, also where there are many examples and classes.
     n_folds : int >= 2, default 5
     Cs : tuple of float > 0
     seed : int >= 0
@@ -61,7 +59,6 @@ class Settings:
     budget_s: float | None = None
     finetune: bool = True
     merge_labels: bool = False
-    exact: bool = False
     n_folds: int = 5
     Cs: tuple[float, ...] = COSTS
     seed: int = 0
@@ -108,6 +105,8 @@ class FitSettings(Settings):
         :func:`headstart.data.groups.groups_by_pattern`.
     classes_from : {"auto", "outer", "inner"}, default "auto"
         Which folders name the classes: see :func:`headstart.data.layout.read_layout`.
+    exact : bool, default False
+        Judge every candidate by SVMs, also where there are many examples and classes.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
 
@@ -128,6 +127,7 @@ class FitSettings(Settings):
     label_column: str | None = None
     group_by: str | None = None
     classes_from: str = "auto"
+    exact: bool = False
     precision: str = "auto"
 
     def __post_init__(self) -> None:

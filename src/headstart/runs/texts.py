@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from headstart.text.settings import TextTraining
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextIndex, TextRecord
+    from headstart.runs.choose import Candidate
     from headstart.runs.measure import Task
     from headstart.runs.metrics import Results
     from headstart.runs.refit import TrainNetwork
@@ -38,8 +39,6 @@ KEPT_BACK = 0.15
 @dataclass(kw_only=True)
 class Texts(Kind):
     """A table of labelled texts."""
-
-    screens: ClassVar[bool] = False
 
     settings: TextSettings
     _source: TextSource = field(init=False)
@@ -79,10 +78,14 @@ class Texts(Kind):
                 logger.info("sentence encoder: %s", self._source.encoder_folder)
         return index, self._source
 
-    def networks(self, task: Task, *, is_stopped: bool) -> tuple[Networks, TrainNetwork]:
+    def networks(
+        self, task: Task, rivals: Sequence[Candidate], *, is_stopped: bool
+    ) -> tuple[Networks, TrainNetwork]:
         """TextCNNs, as many as there is time for."""
         s = self.settings
-        trials = NetworkTrials(task=task, source=self._source, progress=self.progress)
+        trials = NetworkTrials(
+            task=task, source=self._source, progress=self.progress, rivals=rivals
+        )
         base = TextTraining(epochs=s.epochs, seed=s.seed)
 
         def train(

@@ -284,8 +284,7 @@ class TextSource:
 
     def tfidf(self, kind: str) -> Tfidf:
         """The terms of the training texts, learnt when first asked for."""
-        if kind not in self._tfidf:
-            self._tfidf[kind] = Tfidf.learn(self.texts, kind)
+        self._counts(kind, self.train)
         return self._tfidf[kind]
 
     def _counts(self, kind: str, examples: Sequence[TextRecord]) -> csr_array:
@@ -294,7 +293,7 @@ class TextSource:
             return self.tfidf(kind).transform([r.text for r in examples])
         if kind not in self._kept:
             self.progress(f"count {kind}", 0, 1)
-            self._kept[kind] = self.tfidf(kind).transform(self.texts)
+            self._tfidf[kind], self._kept[kind] = Tfidf.learn_rows(self.texts, kind)
             self.progress(f"count {kind}", 1, 1)
         return self._kept[kind]
 

@@ -57,22 +57,31 @@ class Tfidf:
 
     @classmethod
     def learn(cls, texts: Sequence[str], kind: str) -> Tfidf:
-        """The terms of some texts: all, or of 1,000 texts and more those that two of them have.
+        """The terms of some texts, as of `learn_rows`."""
+        return cls.learn_rows(texts, kind)[0]
 
-        At most 200,000, the most frequent first to be kept.
+    @classmethod
+    def learn_rows(cls, texts: Sequence[str], kind: str) -> tuple[Tfidf, csr_array]:
+        """The terms of some texts, and the features (n, d) of these.
+
+        All terms, or of 1,000 texts and more those that two of them have: at most 200,000, the most
+        frequent first to be kept.
 
         Raises
         ------
         InputError
             The texts hold no word at all.
         """
+        from scipy.sparse import csr_array
+
         min_df = 2 if len(texts) >= MANY_TEXTS else 1
         made = _vectorizer(kind, min_df=min_df, max_features=MOST_TERMS)
         try:
-            made.fit(texts)
+            rows = made.fit_transform(texts)
         except ValueError:  # an empty vocabulary
             raise InputError(f"the {len(texts):,} training texts share no {kind}") from None
-        return cls(kind=kind, terms=tuple(made.get_feature_names_out()), idf=made.idf_)
+        terms = tuple(made.get_feature_names_out())
+        return cls(kind=kind, terms=terms, idf=made.idf_), csr_array(rows)
 
     def transform(self, texts: Sequence[str]) -> csr_array:
         """Features of texts, (n, d) float64; a row of zeros where a text has none of the terms."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sys
 from types import SimpleNamespace
@@ -212,6 +213,28 @@ def test_fit__a_budget_too_short_leaves_networks_out_and_says_so(reviews, tmp_pa
     )
     assert not any(c["tap"].startswith("TextCNN") for c in run.metrics["candidates"])
     assert "no time is left to train a TextCNN" in run.metrics["notes"]
+
+
+def test_fit__a_network_that_is_clearly_behind_is_stopped_and_noted(
+    reviews, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("headstart.runs.networks.RACE_FROM", 50)
+    monkeypatch.setattr("headstart.runs.networks.network_scores", lambda *_: _never_right(_[-1]))
+    run = headstart.fit(
+        reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=3, Cs=(1.0,), epochs=1
+    )
+    assert not any(c["tap"].startswith("TextCNN") for c in run.metrics["candidates"])
+    [note] = [n for n in run.metrics["notes"] if "stopped" in n]
+    assert "TextCNN static stopped after 1 of 3 folds" in note
+    assert "points behind the best candidate" in note
+    assert run.metrics["text"]["layers"] is None
+
+
+def _never_right(texts: list[str]) -> np.ndarray:
+    """Scores that put each of the generator's sentences into the other class."""
+    good = {"moving", "bright", "funny", "brilliant", "warm"}
+    is_good = np.array([bool(good & set(re.findall(r"\w+", t))) != ("not" in t) for t in texts])
+    return np.stack([is_good, ~is_good], axis=1).astype(float)
 
 
 def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monkeypatch) -> None:
