@@ -1,4 +1,4 @@
-"""Joining or starting a Ray cluster, and having a worker class answer units on it by Ray Data."""
+"""Join or start a Ray cluster, and run a worker class on it with Ray Data."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from headstart.features.engines import n_cores
 
 logger = logging.getLogger(__name__)
 
-# How often a unit may lose its worker before the job ends: one of its images may be what kills it.
+# Retries of a unit that loses its worker, since one of its images may be the cause.
 RETRIES = 3
 _CONNECT_S = 5.0
-# Answers are handed on one by one, not gathered until they fill Ray Data's usual 128 MiB.
+# Return answers one by one instead of gathering Ray Data's default of 128 MiB.
 _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Which cluster, and how many workers.
+    """A cluster and the number of workers.
 
     Parameters
     ----------
     address : str, optional
-        ``HOST:PORT`` of a running cluster that this machine is part of, or ``auto``; by default one
-        is started on this machine alone.
+        ``HOST:PORT`` of a running cluster that this machine is part of, or ``auto``; default: start one
+        on this machine.
     n_workers : int, optional
-        Default one for each GPU, or without GPUs one for each machine.
+        Default: one per GPU, or without GPUs one per machine.
     """
 
     address: str | None = None
     n_workers: int | None = None
 
     def check(self) -> None:
-        """See at once whether it can work.
+        """Check the settings and the connection.
 
         Raises
         ------
         InputError
-            Ray is not installed, a value is wrong, or nothing answers at the address.
+            Ray is not installed, a value is illegal, or the address cannot be reached.
         """
         if importlib.util.find_spec("ray") is None:
             needed = argument("engine", "ray")
@@ -74,9 +74,9 @@ class Cluster:
 
 
 def _greet(host: str, port: int) -> None:
-    """Connect as gRPC does; Ray itself would wait for minutes for something that is no Ray.
+    """Check that a gRPC server answers: Ray itself retries for minutes, whatever its timeouts.
 
-    The preface of HTTP/2 with an empty SETTINGS frame is answered by a frame of the same type, 4.
+    A server answers the preface of HTTP/2 and an empty SETTINGS frame with a frame of the same type, 4.
     """
     with socket.create_connection((host, port), timeout=_CONNECT_S) as connection:
         if os.environ.get("RAY_USE_TLS", "0") != "0":
@@ -89,16 +89,16 @@ def _greet(host: str, port: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Crew:
-    """The workers that a cluster has for us.
+    """The workers of a cluster.
 
     Attributes
     ----------
     n_workers : int
     device : str
     n_cpus, n_gpus : float
-        That each worker reserves.
+        Reserved by each worker.
     is_local : bool
-        Whether the cluster was started here for this.
+        Whether the cluster was started for this job.
     """
 
     n_workers: int
@@ -109,31 +109,31 @@ class Crew:
 
     @property
     def n_threads(self) -> int:
-        """CPU threads of a worker."""
+        """CPU threads per worker."""
         return max(1, int(self.n_cpus))
 
     def run(self, worker: type, plan: Any, units: Sequence[str]) -> Iterator[Any]:
-        """Tables of answers, as they come, to units, each a text.
+        """Yield tables of answers to units (texts) as they arrive.
 
         Parameters
         ----------
         worker : class
-            Made once in each process with a reference to `plan`; called with a table of units, it
-            gives rows of answers.
+            Created once per process with a reference to `plan`; called with a table of units, it
+            returns rows of answers.
 
         Raises
         ------
         HeadstartError
-            What a worker raised, or that it was lost again and again with the same unit.
+            A worker raised it, or was lost repeatedly with the same unit.
         """
         import pyarrow as pa
         import ray
 
-        kept = ray.put(plan)  # held here, so that a worker that is started anew finds it
+        kept = ray.put(plan)  # kept alive for workers that are started again
         tables = [pa.table({"unit": [unit]}) for unit in units]
         size = min(self.n_workers, len(tables))
         with warnings.catch_warnings():
-            # Ray has no other way yet to say how often a unit may be tried again.
+            # Ray has no other way to set the number of retries per unit.
             warnings.filterwarnings("ignore", message=".*ray_remote_args_fn")
             answers = ray.data.from_arrow(tables).map_batches(
                 worker,
@@ -157,23 +157,23 @@ class Crew:
 
 @contextlib.contextmanager
 def joined(cluster: Cluster, *, device: str | None) -> Iterator[Crew]:
-    """A crew on a cluster; one that was started for it ends with the block.
+    """The workers of a cluster; a cluster that was started for them ends with the block.
 
-    Nothing is reported to Ray's makers, no dashboard is started, and Ray prints nothing.
+    Usage statistics, the dashboard and Ray's output are off.
 
     Raises
     ------
     InputError
-        The cluster cannot be joined, or has no such device.
+        The cluster cannot be joined, or does not have the device.
     """
     cluster.check()
     with _quiet():
         import ray
         import ray.data
 
-        ray.data.DataContext.get_current()  # warns of itself when it is first made
+        ray.data.DataContext.get_current()  # warns when it is first created
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        if ray.is_initialized():  # the caller's own
+        if ray.is_initialized():  # by the caller
             yield _crew(cluster, device, is_local=False)
             return
         scratch = None if cluster.address else _scratch()
@@ -189,7 +189,7 @@ def joined(cluster: Cluster, *, device: str | None) -> Iterator[Crew]:
                 ) from error
             yield _crew(cluster, device, is_local=cluster.address is None)
         finally:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints what it held back
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints buffered output
                 ray.shutdown()
             if scratch is not None:
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -213,7 +213,7 @@ def _init(cluster: Cluster, scratch: str | None) -> None:
 
 
 def _crew(cluster: Cluster, device: str | None, *, is_local: bool) -> Crew:
-    """How many workers, and what each reserves, so that all fit on the machines."""
+    """The number of workers and their resources, such that all fit on the machines."""
     nodes = [n["Resources"] for n in _nodes() if n["Alive"] and n["Resources"].get("CPU")]
     if not nodes:
         raise InputError("the Ray cluster has no machine with CPUs")
@@ -224,7 +224,7 @@ def _crew(cluster: Cluster, device: str | None, *, is_local: bool) -> Crew:
             raise InputError(f"{argument('device')} {one_line(chosen)}: the Ray cluster has no GPU")
         each = min(n["CPU"] // max(1, n["GPU"]) for n in nodes if n.get("GPU"))
         n_workers = min(cluster.n_workers or n_gpus, n_gpus)
-        # Ray shows each worker its own GPU alone.
+        # Each worker only sees its own GPU.
         return Crew(
             n_workers=n_workers, device="cuda", n_cpus=max(1, each), n_gpus=1, is_local=is_local
         )
@@ -243,18 +243,18 @@ def _nodes() -> list[dict[str, Any]]:
 
 
 def _remote_args() -> dict[str, Any]:
-    """A lost worker is always replaced; a unit that loses it again and again ends the job."""
+    """Always replace lost workers, but limit the retries of a unit."""
     return {"max_restarts": -1, "max_task_retries": RETRIES}
 
 
 def _scratch() -> str:
-    """Ray's own files of this run; the names of its sockets there may not be long."""
+    """A folder for Ray's files, with a short path, which its sockets need."""
     return tempfile.mkdtemp(prefix="headstart-ray-", dir="/tmp" if os.name == "posix" else None)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Ray without its reports, its log lines on the terminal and its warnings about itself."""
+    """Ray without usage statistics, output and warnings."""
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ |= {name: v for name, v in _ENVIRONMENT.items() if name not in os.environ}
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -271,8 +271,8 @@ def _quiet() -> Iterator[None]:
                 os.environ[name] = value
 
 
-# Workers of a cluster that is started here run as the local engine would: Ray's niceness of 15 leaves
-# them next to nothing, minutes for a start, beside any other work on the machine.
+# Local workers run with normal priority: with Ray's niceness of 15 they take minutes to start when the
+# machine is busy.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -282,7 +282,7 @@ _ENVIRONMENT = {
 
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Ray's C++ part says on standard error that it says nothing; Python's own errors are raised."""
+    """Silence the standard error of Ray's C++ part; errors are raised in Python."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -295,7 +295,7 @@ def _without_stderr() -> Iterator[None]:
 
 
 class _WithoutRay:
-    """Standard output for all threads but Ray's, one of which prints what goes wrong on workers."""
+    """Standard output without Ray's threads, one of which prints errors of workers unconditionally."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -312,7 +312,7 @@ class _WithoutRay:
 
 
 def _told(error: BaseException) -> HeadstartError:
-    """What went wrong on a worker as one line."""
+    """An error of a worker as one line."""
     import ray.exceptions as failures
 
     seen: BaseException | None = error
@@ -332,7 +332,7 @@ def _told(error: BaseException) -> HeadstartError:
 
 
 def _first_line(error: BaseException) -> str:
-    """Of what is at the bottom of an error."""
+    """First line of the root cause of an error."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines() or [type(error).__name__]

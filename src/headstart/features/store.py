@@ -286,10 +286,10 @@ class FeatureStore:
         except OSError as error:  # the shard may be intact, so it is left alone
             raise StoreError(
                 f"the feature shard {path} cannot be read ({error.strerror or error}): make it "
-                "readable, or delete it to have its rows computed anew"
+                "readable, or delete it to compute its rows again"
             ) from error
         except ValueError as error:
-            logger.warning("damaged feature shard %s (%s): it is computed anew", path, error)
+            logger.warning("damaged feature shard %s (%s): it is computed again", path, error)
             with contextlib.suppress(OSError):  # read-only, or another run was faster
                 path.rename(path.with_suffix(".damaged"))
             return True
