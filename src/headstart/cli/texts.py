@@ -18,7 +18,7 @@ from headstart.home import expand
 
 if TYPE_CHECKING:
     from headstart.runs.predictions import Prediction
-from headstart.runs.run import Run
+    from headstart.runs.run import Run
 
 _PANEL = "Texts"
 # Options of images that a table of texts has no use for, as the person types them.
