@@ -140,3 +140,25 @@ def tiny() -> Backbone:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all tests of the room."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """Small pictures of stripes, which SIFT tells apart and pixels do not."""
+    import numpy as np
+    from PIL import Image
+
+    from headstart.data import index
+
+    root = tmp_path_factory.mktemp("stripes")
+    rng = np.random.default_rng(0)
+    for name in ("lying", "standing"):
+        (root / name).mkdir(parents=True)
+        for i in range(10):
+            period, shift = rng.uniform(9, 14), rng.uniform(0, 14)
+            wave = 128 + 90 * np.sin(2 * np.pi * (np.arange(72) + shift) / period)
+            pixels = np.tile(wave[:, None], (1, 64)) + rng.normal(0, 8, (72, 64))
+            if name == "standing":
+                pixels = pixels.T
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{i}.png")
+    return index(root, test_size=0.4)

@@ -32,8 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "finetune": IMAGES | {"augment", "features"},
     "sources": IMAGES | {"features", "heads", "text"},
     "comparison": TRAINING | {"sources"},
-    "runs": TRAINING | {"comparison", "plots", "baselines", "text", "sources"},
-    "experiments": TRAINING | {"comparison", "runs", "plots", "sources"},
+    "runs": TRAINING | {"comparison", "plots", "text", "sources"},
+    "experiments": TRAINING | {"baselines", "comparison", "runs", "plots", "sources"},
     "transfer": {"experiments"},  # its functions
     "plots": set(),
     "baselines": IMAGES | {"features", "heads", "probe"},

@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headstart.baselines import words as baseline_words
-from headstart.baselines.comparison import MethodResult
 from headstart.comparison.arms import Arm
 from headstart.comparison.comparing import Comparison, Outcome
 from headstart.experiments.advice.measure import best_regime
@@ -35,6 +33,10 @@ from headstart.experiments.shift import page as shift_words
 from headstart.experiments.shift.measure import Measured as MeasuredShift
 from headstart.experiments.shift.result import LINES, ShiftResult
 from headstart.experiments.shift.settings import Settings as ShiftSettings
+from headstart.experiments.sift import page as sift_page
+from headstart.experiments.sift.measure import MethodResult, methods
+from headstart.experiments.sift.result import SiftResult
+from headstart.experiments.sift.settings import Settings as SiftSettings
 from headstart.finetune.history import Epoch
 from headstart.heads import accuracy_interval, is_significant, mcnemar, paired_difference
 from headstart.probe.judging import Scores
@@ -104,7 +106,12 @@ def baseline_page(a: Right, b: Right) -> str:
         MethodResult(name=name, kind=kind, detail="", n_features=1, cv_accuracy=0.5, correct=right)
         for name, kind, right in (("SIFT", "sift", b), ("net", "network", a))
     )
-    return baseline_words.answer({"n_test": len(a), "data": "photos"}, [rival, network])
+    found = SiftResult(
+        settings=SiftSettings(data="photos"), datasets=(), data="photos", backbone="net",
+        n_classes=2, n_train=9, n_test=len(a), n_straddling=0, methods=methods([rival, network]),
+        n_descriptors=1,
+    )  # fmt: skip
+    return sift_page.sentence(found)
 
 
 def text_page(a: Right, b: Right) -> str:

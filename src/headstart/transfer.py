@@ -1,5 +1,5 @@
 """What transfers, measured on one's own data: every verb of ``headstart transfer`` as a function, and
-``headstart compare`` as :func:`backbones`.
+those of ``headstart compare`` (`backbones`) and ``headstart baseline`` (`sift`, `pixels`).
 
 >>> import headstart
 >>> found = headstart.transfer.size("photos/", more=50)     # doctest: +SKIP

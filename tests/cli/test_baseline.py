@@ -42,7 +42,7 @@ def test_baseline_pixels__needs_no_network(headstart, photos: Path, tmp_path: Pa
         (["--words", "many"], "--words takes whole numbers"),
         (["--words", "100000"], "a vocabulary of 100000 words needs 1,000,000 descriptors"),
         (["--patches", "64"], "needs 4,000 descriptors or more; the training images give 0"),
-        (["--patches", "2"], "--patches must be 8 or more"),
+        (["--patches", "2"], "--patches must be a list, each a whole number of at least 8"),
         (["--backbone", "vgg61"], "unknown backbone"),
     ],
 )

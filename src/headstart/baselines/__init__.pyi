@@ -1,9 +1,3 @@
-from .comparison import (
-    compare_pixels as compare_pixels,
-)
-from .comparison import (
-    compare_sift as compare_sift,
-)
 from .encoding import (
     assign_words as assign_words,
 )

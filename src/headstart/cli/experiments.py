@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from headstart.runs.report.pages import Section
 
 
-def verb(experiment_name: str, name: str | None = None) -> Callable[..., None]:
+def verb(
+    experiment_name: str, name: str | None = None, *, folder: str | None = None
+) -> Callable[..., None]:
     """An experiment as a function from whose signature Typer makes the verb `name`."""
     experiment = Experiment(experiment_name)
     name = name or experiment_name
     asked = options_of(experiment.settings)
-    default = options.default_folder("DATA", name)
+    default = options.default_folder("DATA", folder or name)
 
     def run(*, out: Path | None = None, as_json: bool = False, **given: Any) -> None:
         values = {o.name: _parsed(o, given[o.name]) for o in asked}
@@ -96,13 +98,14 @@ def _parameter(option: Option) -> inspect.Parameter:
     """A setting as a parameter with Typer's annotation."""
     kind, default = option.type, option.default
     if _is_list(option):
-        kind, default = (list[str] | None, None) if default == () else (str | None, None)
+        kind = list[str] | None if default == () else str | None if default is None else str
+        default = ",".join(map(str, default)) if default else None
     elif not {int, float, bool} & {kind, *get_args(kind)}:
         kind = str if NoneType not in get_args(kind) else str | None
     text = worded(option.help, lambda name, _: flag_of(name))
     how: dict[str, Any] = {
         "help": f"{text} Separated by commas."
-        if kind == str | None != option.type and _is_list(option)
+        if _is_list(option) and option.default != ()
         else text
     }
     if option.panel:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TRANSFER = ("profile", "layers", "similarity", "scores", "size", "advice", "shift")
 """The experiments of ``headstart transfer``; each is a folder beside this file."""
 
-EXPERIMENTS = (*TRANSFER, "backbones")
+EXPERIMENTS = (*TRANSFER, "backbones", "sift", "pixels")
 # Settings that only some experiments have: of tables, and of names of files.
 COLUMNS = ("split_column", "group_column", "group_by")
 
@@ -331,6 +331,12 @@ def _of(result: Result) -> Experiment:
 
 def result_types() -> tuple[type[Result], ...]:
     """The types of all results, for the JSON schema."""
-    for name in EXPERIMENTS:
-        import_module(f"headstart.experiments.{name}.result")
-    return tuple(sorted(ExperimentResult.__subclasses__(), key=lambda kind: kind.__name__))
+    modules = [import_module(f"headstart.experiments.{name}.result") for name in EXPERIMENTS]
+    found = {kind for module in modules for kind in vars(module).values() if _is_result(kind)}
+    return tuple(sorted(found, key=lambda kind: kind.__name__))
+
+
+def _is_result(kind: object) -> bool:
+    if not (isinstance(kind, type) and issubclass(kind, ExperimentResult)):
+        return False
+    return kind.__struct_config__.tag in EXPERIMENTS

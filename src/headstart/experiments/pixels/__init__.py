@@ -1,0 +1,1 @@
+"""Tiny images with nearest neighbours against frozen features: a lower baseline."""

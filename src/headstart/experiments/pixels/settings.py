@@ -1,0 +1,17 @@
+"""What `baseline pixels` can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headstart.experiments.sift.settings import Against
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Against):
+    """Measure a lower baseline: images of 16 x 16 pixels with nearest neighbours.
+
+    Examples:
+
+        headstart baseline pixels photos/
+    """
