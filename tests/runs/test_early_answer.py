@@ -83,6 +83,7 @@ def test_fit__stopped_on_texts_keeps_what_is_known(
     assert set(tried) <= {c["tap"] for c in run.metrics["candidates"]}
     [note] = [n for n in run.metrics["notes"] if "not tried: " in n]
     assert all(name in note for name in untried)
+    assert ("first candidate tried" in run.sentence) == (len(run.metrics["candidates"]) == 1)
     assert headstart.load(run.folder).predict(["a good film"])[0].label in {"0", "1"}
     assert run.report().is_file()
 

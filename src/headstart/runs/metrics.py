@@ -90,6 +90,12 @@ class Results:
         return self.source.noun
 
     @property
+    def usual_name(self) -> str:
+        """What the baseline is called where it is chosen; a fit that was stopped may lack the usual one."""
+        is_usual = self.candidates[self.baseline].blocks == self.source.usual
+        return self.source.usual_name if is_usual else "the first candidate tried"
+
+    @property
     def compared(self) -> tuple[str, str]:
         """What the choice is compared with, in full, and where there is little room."""
         usual = self.candidates[self.baseline].blocks
@@ -207,7 +213,7 @@ def answer(results: Results) -> str:
         where=where,
         baseline=None if own else results.compared[0],
         short=results.compared[1],
-        usual=f"{results.source.usual_name}{UNDECIDED if results.choice.is_default else ''}",
+        usual=f"{results.usual_name}{UNDECIDED if results.choice.is_default else ''}",
         difference=None if own else difference,
         balanced=_leading(results),
     )
