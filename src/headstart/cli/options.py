@@ -29,24 +29,13 @@ DataOrTexts = Annotated[
 RunFolder = Annotated[str, typer.Argument(help="A run folder.")]
 
 Backbone = Annotated[str, typer.Option(help="Pretrained network: see `headstart backbones`.")]
-Backbones = Annotated[
-    str | None,
-    typer.Option(
-        help="Names with commas between; FILE@ARCH for local weights. "
-        "Default: those whose weights are here."
-    ),
-]
 Weights = Annotated[
     Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")
 ]
 Arch = Annotated[str | None, typer.Option(help="Architecture of --weights.")]
-Tap = Annotated[str | None, typer.Option(help="Layer; default the last before the logits.")]
 
 Size = Annotated[
     int | None, typer.Option("--size", help="Crops in pixels; default the network's own.", min=16)
-]
-SizeOfEach = Annotated[
-    int | None, typer.Option(help="Crops in pixels; default each network's own.", min=16)
 ]
 Precision = Annotated[
     str, typer.Option(help="Arithmetic of the network: auto, float32 or bfloat16.")
@@ -88,7 +77,6 @@ SplitColumn = Annotated[
 ]
 Split = Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")]
 TestSize = Annotated[float, typer.Option(help="Share held out where there is no split.")]
-SplitSeed = Annotated[int, typer.Option(help="Of the split and the folds.", min=0)]
 FirstSeed = Annotated[int, typer.Option(help="The first seed.", min=0)]
 
 AsJson = Annotated[bool, typer.Option("--json", help="The figures as JSON.")]

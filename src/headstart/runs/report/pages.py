@@ -21,7 +21,7 @@ from headstart.runs.report import words
 from headstart.runs.report.page import environment, source
 
 if TYPE_CHECKING:
-    from headstart.data.records import Examples
+    pass
 
 _NUMBER = re.compile(r"[+\-−≤<>~⌊\[\s]*\d")
 
@@ -81,21 +81,8 @@ class Section:
     image: bytes = b""
 
 
-def data_section(index: Examples[Any], *, notes: Sequence[str] | None = None) -> Section:
-    """What was taken as the classes of a data set, and the notes on it.
-
-    Parameters
-    ----------
-    index : Examples
-    notes : sequence of str, optional
-        Instead of those of `index`.
-    """
-    said = index.notes if notes is None else notes
-    return facts_section(index.root.name, index.classes, said)
-
-
 def facts_section(name: str, classes: Sequence[str], notes: Sequence[str] = ()) -> Section:
-    """The same from the name of a data set, its classes and the notes on it."""
+    """What was taken as the classes of a data set, and the notes on it."""
     heading = f"What was found in {name}"
     return Section(heading=heading, text=words.about_data(classes, notes))
 
