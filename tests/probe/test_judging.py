@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from headstart.heads import LinearSVM, cross_validate, sparse
 from headstart.heads.costs import COSTS
-from headstart.probe import Scores, fit_best, judge, memo
+from headstart.probe import Scores, fit_best, judge, judging, memo
 from headstart.probe.judging import TOLERANCE, keep, recall, scores_path
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "headstart"
@@ -109,3 +109,46 @@ def test_scores_path__differs_for_all_that_decides_the_scores(tmp_path: Path) ->
     facts = [["d1", "x"], ["d1", "y"], ["d2", "x"]]
     places = {scores_path(tmp_path, f, code=c) for f in facts for c in (("heads",), ("probe",))}
     assert len(places) == 6
+
+
+def test_judge__as_many_classes_as_examples_solves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
+    y = np.array([f"class {i}" for i in range(500)])
+    monkeypatch.setattr(judging, "CostSearch", None)
+    found = judge(X, y, np.arange(500) % 5)
+    assert (found.C, found.Cs, found.accuracy_by_C) == (1.0, (1.0,), (0.0,))
+    assert found.decisions.shape == (500, 500)
+    assert not found.correct.any()
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_judge__classes_of_one_example_among_many(
+    monkeypatch: pytest.MonkeyPatch, is_small: bool
+) -> None:
+    """They are never right, and spoil nothing of the others."""
+    X, labels, folds = problem(300)
+    y = labels.astype("<U8")
+    y[:60] = [f"lone {i}" for i in range(60)]
+    monkeypatch.setattr(judging, "SMALL", 10**9 if is_small else 0)
+    found = judge(X, y, folds)
+    assert not found.correct[:60].any()
+    assert found.correct[60:].mean() > 0.8
+    assert np.isfinite(found.decisions).all()
+
+
+@pytest.mark.parametrize("n_classes", [3, 45])
+def test_judge__constant_and_repeated_columns(
+    n_classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What adds nothing to the features changes nothing but the scale."""
+    rng = np.random.default_rng(0)
+    y = np.arange(540) % n_classes
+    X = (rng.normal(size=(540, 6)) + 3 * rng.normal(size=(n_classes, 6))[y]).astype(np.float32)
+    dull = np.hstack([X, X[:, :3], np.zeros((540, 4)), np.full((540, 2), 0.5)]).astype(np.float32)
+    monkeypatch.setattr(judging, "SMALL", 0)
+    folds = np.arange(540) // n_classes % 4
+    plain, found = judge(X, y, folds), judge(dull, y, folds)
+    assert np.isfinite(found.decisions).all()
+    assert abs(found.correct.mean() - plain.correct.mean()) < 0.08
+    same = judge(np.ones((540, 5), np.float32), y, folds)  # nothing to tell classes by
+    assert same.correct.mean() < 2 / n_classes

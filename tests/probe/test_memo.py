@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.probe import memo
+from headstart.errors import OutputError
+from headstart.probe import judge, memo
 
 
 def test_memo_path__differs_with_the_facts_and_the_code(tmp_path: Path) -> None:
@@ -65,3 +66,19 @@ def test_recall_arrays__some_stay_on_the_disk(tmp_path: Path) -> None:
     assert isinstance(again["a"], np.memmap)
     for name, value in arrays.items():
         np.testing.assert_array_equal(again[name], value)
+
+
+def test_keep__a_full_disk_is_told_of_once_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path, payload: bytes) -> None:
+        raise OutputError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr(memo, "write_atomically", full)
+    X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    y = np.arange(40) % 2
+    found = judge(X, y, np.arange(40) // 2 % 4, kept_at=tmp_path / "a.safetensors")
+    memo.keep_json(tmp_path / "b.json", 1)
+    assert found.decisions.shape == (40, 2)
+    assert caplog.text.count("No space left on device") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -256,7 +256,7 @@ def _judge(
     start: float | None,
 ) -> Scores:
     if not judgeable(y, folds).any():
-        Cs = sorted(Cs, key=lambda C: abs(math.log(C)))[:1]
+        return _unjudged(X, y, min(Cs, key=lambda C: abs(math.log(C))))
     if hasattr(X, "nnz") and X.shape[0] > sparse.MOST_SPARSE_ROWS:
         C, reached, decisions, correct = sparse.cross_validate_large(X, y, Cs, folds)
         tried, accuracy = [C], np.array([reached])
@@ -271,6 +271,19 @@ def _judge(
         decisions=decisions,
         correct=correct,
         Cs=tuple(tried),
+    )
+
+
+def _unjudged(X: Any, y: NDArray[Any], C: float) -> Scores:
+    """What is known where every class is in one fold only: all is wrong, and nothing need be solved."""
+    tried = (C,)
+    return Scores(
+        n_features=width(X),
+        C=C,
+        accuracy_by_C=(0.0,),
+        decisions=np.zeros((len(y), len(np.unique(y))), dtype=np.float32),
+        correct=np.zeros(len(y), dtype=bool),
+        Cs=tried,
     )
 
 

@@ -19,9 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.errors import OutputError
 from headstart.files import mark_used, write_atomically
 
 logger = logging.getLogger(__name__)
+
+# Folders of the cache that could not be written to; each is told of once.
+_unwritable: set[Path] = set()
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -89,8 +93,8 @@ def recall_json(path: Path) -> Any:
 
 
 def keep_json(path: Path, value: Any) -> None:
-    """Write a JSON-able value, atomically."""
-    write_atomically(path, json.dumps(value).encode())
+    """Write a JSON-able value, atomically; where the disk is full, log it and go on."""
+    _write(path, json.dumps(value).encode())
 
 
 def recall_arrays(path: Path, *, on_disk: Sequence[str] = ()) -> dict[str, NDArray[Any]] | None:
@@ -115,10 +119,22 @@ def recall_arrays(path: Path, *, on_disk: Sequence[str] = ()) -> dict[str, NDArr
 
 
 def keep_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as a safetensors file, atomically."""
+    """Write arrays as a safetensors file, atomically; where the disk is full, log it and go on."""
     from safetensors.numpy import save
 
-    write_atomically(path, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+    _write(path, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+
+
+def _write(path: Path, payload: bytes) -> None:
+    """Keep a result if that is possible: it is known to the caller, and nothing is lost but time."""
+    try:
+        write_atomically(path, payload)
+    except OutputError as error:
+        if path.parent not in _unwritable:
+            _unwritable.add(path.parent)
+            logger.warning(
+                "results are not kept in the cache, so a later run computes them again: %s", error
+            )
 
 
 def report_damage(path: Path, error: Exception) -> None:

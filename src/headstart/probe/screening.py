@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.heads.accuracy import paired_difference
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.ridge import sweep_ridge
+from headstart.probe.folds import judgeable
 from headstart.probe.judging import (
     Scores,
     find_start,
@@ -168,6 +169,8 @@ def judge_all(
     """
     labels = np.asarray(y)
     is_whole = exact or is_small(len(labels), len(np.unique(labels)))
+    # Where cross-validation can judge nothing there is nobody to race.
+    is_whole = is_whole or not judgeable(labels, folds).any()
     found: dict[int, Scores] = {}
     starts: dict[int, float] = {}
     chosen = sorted(range(len(entrants)), key=lambda i: i != first)
