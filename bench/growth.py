@@ -37,7 +37,7 @@ SIZE_PX = 96
 GRID = ((1_000, 10), (4_000, 10), (1_000, 100), (4_000, 100))
 FULL = tuple((n, k) for k in (10, 100, 1_000) for n in (1_000, 4_000, 16_000, 64_000) if n >= 4 * k)
 # Seconds after which a classifier of scikit-learn is stopped.
-LIMIT_S = 300.0
+LIMIT_S = 120.0
 PEERS = ("LinearSVC", "LogisticRegression", "RidgeClassifierCV")
 
 
