@@ -9,6 +9,7 @@ from headstart.probe.rules import (
     cheapest_tie,
     first_tie,
     most_accurate,
+    prior_unless_beaten,
     quickest_tie,
     usual_unless_beaten,
 )
@@ -77,3 +78,21 @@ def test_usual_unless_beaten__of_equals_the_usual_is_the_best() -> None:
     choice = usual_unless_beaten([right(5), right(5), right(4)], [1, 9, 2], 1)
     assert (choice.best, choice.chosen) == (1, 1)
     assert [d.value for d in choice.differences] == [0, 0, -1 / N]
+
+
+def test_prior_unless_beaten__follows_mcnemar_and_names_the_cheapest_tie() -> None:
+    prior, cheaper = right(180), right(179, 2)
+    choice = prior_unless_beaten([cheaper, prior], [1, 9], prior=1)
+    assert (choice.chosen, choice.cheap, choice.is_default) == (1, 0, False)
+    better = prior_unless_beaten([right(198), prior], [1, 9], prior=1)
+    assert (better.chosen, better.best, better.cheap) == (0, 0, None)
+
+
+@given(st.lists(st.tuples(st.integers(100, N), st.integers(0, N)), min_size=2, max_size=6))
+def test_prior_unless_beaten__is_left_only_for_what_is_significantly_better(
+    table: list[tuple[int, int]],
+) -> None:
+    correct = [right(n, shift) for n, shift in table]
+    choice = prior_unless_beaten(correct, list(range(len(correct))), prior=0)
+    p_value = paired_difference(correct[choice.best], correct[0]).p_value
+    assert choice.chosen == (choice.best if p_value < 0.05 else 0)

@@ -25,10 +25,10 @@ Sizes = dict[str, tuple[int, int]]
 @pytest.fixture(scope="module")
 def make_run(
     make_shapes: Callable[..., Path], store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Sizes], Run]:
+) -> Callable[..., Run]:
     """``make_run({"bars": (1, 4)})``: a fit of classes with so many training and test images."""
 
-    def make(sizes: Sizes) -> Run:
+    def make(sizes: Sizes, **more: Any) -> Run:
         root = tmp_path_factory.mktemp("few") / "shapes"
         whole = make_shapes(root.parent / "all", n=50, classes=CLASSES)
         for name, (n_train, n_test) in sizes.items():
@@ -36,14 +36,14 @@ def make_run(
                 target = root / ("train" if i < n_train else "test") / name / f"{i:02d}.png"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes((whole / name / f"{i:02d}.png").read_bytes())
-        return headstart.fit(root, out=root.parent / "run", cache=store, **SETTINGS)
+        return headstart.fit(root, out=root.parent / "run", cache=store, **SETTINGS, **more)
 
     return make
 
 
 @pytest.fixture(scope="module")
-def lone(make_run: Callable[[Sizes], Run]) -> Run:
-    return make_run(dict.fromkeys(CLASSES, (1, 6)))
+def lone(make_run: Callable[..., Run]) -> Run:
+    return make_run(dict.fromkeys(CLASSES, (1, 6)), prefer="cheap")
 
 
 def chosen(run: Run) -> dict[str, object]:
@@ -61,6 +61,17 @@ def test_fit__one_image_a_class_takes_the_usual_layer_and_says_why(lone: Run) ->
     assert "cross-validation" not in layer_caption(lone.metrics)[1]
 
 
+def test_fit__one_image_a_class_takes_the_last_layers_joined_for_accuracy(
+    make_run: Callable[..., Run],
+) -> None:
+    run = make_run(dict.fromkeys(CLASSES, (1, 6)))
+    found = chosen(run)
+    assert (found["tap"], found["resolution"]) == ("last 4 joined", "64+96")
+    assert run.metrics["selection"]["prefer"] == "accurate"
+    assert "cross-validation cannot judge" in "\n".join(data_lines(run.metrics))
+    assert run.metrics["test"]["log_loss"] < np.log(3)
+
+
 def test_fit__one_image_a_class_is_predicted_better_than_by_guessing(lone: Run) -> None:
     assert lone.metrics["test"]["log_loss"] < np.log(3)
     assert lone.metrics["chosen"]["C"] == 1.0
@@ -75,7 +86,7 @@ def test_report__shows_no_accuracy_that_was_not_measured(lone: Run) -> None:
 
 
 def test_fit__a_class_of_one_image_beside_larger_ones_is_left_out_of_cross_validation(
-    make_run: Callable[[Sizes], Run],
+    make_run: Callable[..., Run],
 ) -> None:
     run = make_run({"bars": (8, 3), "dots": (8, 3), "rings": (1, 3)})
     assert run.metrics["selection"]["n_judged"] == 16
@@ -86,7 +97,7 @@ def test_fit__a_class_of_one_image_beside_larger_ones_is_left_out_of_cross_valid
 
 
 def test_fit__uneven_classes_are_answered_with_balanced_accuracy(
-    make_run: Callable[[Sizes], Run],
+    make_run: Callable[..., Run],
 ) -> None:
     run = make_run({"bars": (40, 10), "dots": (6, 2)})
     assert run.metrics["leads"] == "balanced_accuracy"
@@ -108,7 +119,7 @@ def test_accuracy_line__has_balanced_accuracy_of_even_classes_too(run: Run) -> N
 
 
 def test_train__the_only_image_of_a_class_is_never_held_out(
-    make_run: Callable[[Sizes], Run], lone: Run, store: Path, tmp_path: Path
+    make_run: Callable[..., Run], lone: Run, store: Path, tmp_path: Path
 ) -> None:
     from headstart.finetune import TrainSettings
 

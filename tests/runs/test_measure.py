@@ -82,7 +82,9 @@ def test_fit__with_many_examples_and_classes_screens(
     assert out
     assert not any(c["chosen"] or c["best"] or c["tie"] or c["baseline"] for c in out)
     judged = {c["tap"]: c["cv"] for c in found["candidates"] if not c["screened"]}
-    assert judged == {c["tap"]: c["cv"] for c in exact["candidates"] if c["tap"] in judged}
+    for c in exact["candidates"]:
+        if c["tap"] in judged:  # C is searched for from one fold, not tried at every cost
+            assert judged[c["tap"]]["value"] == pytest.approx(c["cv"]["value"], abs=0.04)
     assert any(f"{len(out)} of " in note and "`exact=True`" in note for note in found["notes"])
     cells = [cell for column in layer_table(found).columns for cell in column.cells]
     assert sum(str(cell).startswith("(") for cell in cells) == len(out)

@@ -152,6 +152,6 @@ def test_write_report__foreign_run_folder(tmp_path: Path, content: str | None, s
 def test_choice__says_when_cross_validation_did_not_decide(
     selection: dict[str, Any], said: str
 ) -> None:
-    rows = [candidate("a", 0.9, 1, best=True), candidate("b", 0.8, 2, chosen=True)]
+    rows = [candidate("a", 0.9, 1, best=True), candidate("b", 0.8, 2, chosen=True, baseline=True)]
     found = story.choice({"candidates": rows, "data": {}, "selection": selection})
     assert said in found.replace("\u00a0", " ")

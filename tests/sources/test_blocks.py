@@ -28,7 +28,7 @@ def test_plan_blocks__a_last_pooled_layer_is_joined_too() -> None:
 def test_blocks__read_like_a_sentence() -> None:
     assert str(Blocks(taps=("a",), resolutions=(224,))) == "Layer a at 224 px"
     joined = Blocks(taps=("a", "b", "c"), resolutions=(224, 320))
-    assert str(joined) == "Layers a, b and c joined at 224 + 320 px"
+    assert str(joined) == "Layers a to c joined at 224 + 320 px"
     assert joined.tap_label == "last 3 joined"
     assert joined.pairs[:4] == (("a", 224), ("b", 224), ("c", 224), ("a", 320))
 

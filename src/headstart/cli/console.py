@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from headstart.cli.flags import as_flag
 from headstart.cli.streams import escape
-from headstart.errors import InputError, visible
+from headstart.errors import InputError, visible, worded
 
 # Seconds between two lines of a stage in a log.
 LINE_EVERY_S = 5.0
@@ -104,7 +105,7 @@ def print_answer(found: Mapping[str, Any], out: Console) -> None:
     """The headline in bold, and the detail below it."""
     out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
     if found.get("detail"):
-        out.print(found["detail"], markup=False, soft_wrap=True)
+        out.print(worded(found["detail"], as_flag), markup=False, soft_wrap=True)
 
 
 def answer_with_page(

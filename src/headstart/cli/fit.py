@@ -73,6 +73,12 @@ def fit(
     c: Annotated[
         str | None, typer.Option("--C", help="Values of the SVM's C to try, such as 0.1,1,10.")
     ] = None,
+    prefer: Annotated[
+        str,
+        typer.Option(
+            help="accurate: the most accurate candidate. cheap: the cheapest that ties with it."
+        ),
+    ] = "accurate",
     exact: Annotated[
         bool,
         typer.Option(
@@ -92,9 +98,9 @@ def fit(
 
     Or, for a table of labelled texts, the best of TF-IDF, word vectors and TextCNNs.
 
-    Every image goes through the network once. Every layer at every resolution is judged by a
-    cross-validated linear SVM on the training images; the cheapest one within one standard
-    error of the best, and at most a point lower, is taken, and the test images are looked at once. With
+    Every image goes through the network once. Every layer at every resolution, and several joined, are
+    judged by a cross-validated linear SVM on the training images. The most accurate is taken, and the
+    test images are looked at once; --prefer cheap takes the cheapest that ties with it. With
     --budget, fine-tuning is tried in the time that is left, and kept only where it wins on validation.
 
     Examples:
@@ -135,6 +141,7 @@ def fit(
         "classes_from": classes_from,
         "merge_labels": merge_labels,
         "n_folds": folds,
+        "prefer": prefer,
         "exact": exact,
         "precision": precision,
         "device": device,

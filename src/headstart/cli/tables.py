@@ -94,6 +94,8 @@ def layer_caption(metrics: Mapping[str, Any]) -> tuple[str, str]:
     some = f"{n_judged(metrics):,} of " if n_judged(metrics) < n_train else ""
     is_default = metrics["selection"].get("is_default")
     how = "the usual candidate" if is_default else "the cheapest tie within a point"
+    if metrics["selection"].get("prefer") == "accurate":
+        how = "the best as a rule, unless significantly beaten"
     return (
         f"accuracy in %, {n_folds}-fold cross-validation on {some}{n_train:,} {examples}",
         f"* chosen: {how}   ~ tie: within one standard error",

@@ -24,6 +24,7 @@ _PANEL = "Texts"
 # Options of images that a table of texts has no use for, as the person types them.
 _FOR_IMAGES = {
     "exact": "--exact",
+    "prefer": "--prefer",
     "backbone": "--backbone",
     "resolutions": "--resolutions",
     "split": "--split",

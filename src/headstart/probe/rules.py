@@ -39,12 +39,15 @@ class Choice:
         Accuracy of each candidate minus that of the best.
     is_default : bool
         Whether the usual candidate was chosen because cross-validation could not decide.
+    cheap : int, optional
+        The cheapest tie within a point, where another was chosen for its accuracy.
     """
 
     best: int
     chosen: int
     differences: tuple[PairedDifference, ...]
     is_default: bool = False
+    cheap: int | None = None
 
     @property
     def ties(self) -> tuple[bool, ...]:
@@ -94,6 +97,38 @@ def cheapest_tie(
     among = [i for i in judged if differences[i].may_stand_in]
     chosen = min(among, key=lambda i: costs[i])
     return Choice(best=best, chosen=chosen, differences=differences)
+
+
+def prior_unless_beaten(
+    correct: Sequence[Correct],
+    costs: Sequence[Any],
+    prior: int,
+    screened: Sequence[bool] | None = None,
+) -> Choice:
+    """The candidate that is best as a rule, unless the most accurate is significantly better.
+
+    The most accurate of many in cross-validation is in part a lucky one; what was best on many other
+    sets is worth more than a difference that is not significant (``bench/few_images.py``).
+
+    Parameters
+    ----------
+    correct : sequence of bool array (n,)
+    costs : sequence of comparable
+        One a candidate.
+    prior : int
+        Position of the candidate that is best as a rule.
+    screened : sequence of bool, optional
+        As for `cheapest_tie`.
+
+    Returns
+    -------
+    Choice
+        With the cheapest tie beside it.
+    """
+    choice = cheapest_tie(correct, costs, screened)
+    chosen = choice.best if is_significant(choice.differences[prior]) else prior
+    cheap = choice.chosen if costs[choice.chosen] < costs[chosen] else None
+    return Choice(best=choice.best, chosen=chosen, differences=choice.differences, cheap=cheap)
 
 
 def usual_unless_beaten(

@@ -32,12 +32,14 @@ from headstart.runs.refit import TrainNetwork, refit
 from headstart.runs.report import write_report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from headstart.data.records import Example, Examples
     from headstart.runs.images import Images
     from headstart.runs.networks import Networks
     from headstart.runs.texts import Texts
+    from headstart.sources.blocks import Blocks
 
 
 @dataclass(kw_only=True)
@@ -107,6 +109,13 @@ class Job:
         require_enough_groups(train, n_folds)
         return training_folds(index, train, n_folds=n_folds, seed=s.seed)
 
+    def _prior(self, task: Task, names: Sequence[Blocks]) -> int | None:
+        """The candidate that is the most accurate as a rule, where accuracy is preferred."""
+        blocks = task.source.prior
+        if blocks is None or getattr(self.kind.settings, "prefer", "") != "accurate":
+            return None
+        return names.index(blocks) if blocks in names else None
+
     def _refit(
         self,
         index: Examples[Any],
@@ -119,8 +128,10 @@ class Job:
         names = [c.blocks for c in candidates]
         usual = task.source.usual if task.source.usual in names else task.source.first
         baseline = names.index(usual)
-        choice = choose(candidates, [r.label for r in task.records], baseline)
-        shown = list(dict.fromkeys((choice.chosen, choice.best, baseline)))
+        prior = self._prior(task, names)
+        choice = choose(candidates, [r.label for r in task.records], baseline, prior)
+        shown = [choice.chosen, choice.best, baseline]
+        shown = list(dict.fromkeys(shown if choice.cheap is None else [*shown, choice.cheap]))
         tested = {}
         for n_done, i in enumerate(shown):
             self.kind.progress("refit", n_done, len(shown))
@@ -141,6 +152,7 @@ class Job:
             n_folds=len(np.unique(task.folds)),
             candidates=candidates,
             choice=choice,
+            has_prior=prior is not None,
             baseline=baseline,
             tested=tested,
             networks=networks,

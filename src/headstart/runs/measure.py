@@ -177,7 +177,9 @@ def measure(
             task.folds,
             Cs=task.Cs,
             first=planned.index(first),
-            always=[planned.index(task.source.usual)],
+            always=[
+                i for i, b in enumerate(planned) if b in (task.source.usual, task.source.prior)
+            ],
             exact=exact,
             progress=progress,
             on_scores=take,

@@ -23,12 +23,13 @@ from headstart.heads import (
 )
 from headstart.heads.costs import COSTS
 from headstart.results import encode
-from headstart.runs.choose import FEW, RULE, RULE_OF_FEW, has_few
+from headstart.runs.choose import FEW, RULE, RULE_OF_ACCURACY, RULE_OF_FEW, has_few
 from headstart.runs.confusion import encode_counts
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.folder import SCHEMA
 from headstart.runs.outcome import Finetuning, as_json
 from headstart.runs.sentence import detail, sentence
+from headstart.wording import points
 
 if TYPE_CHECKING:
     from headstart.data.records import Example, Examples
@@ -68,6 +69,8 @@ class Results:
         What came of it; None where it was not asked for.
     untried : tuple of str
         What Ctrl-C left untried.
+    has_prior : bool
+        Whether a candidate that is the most accurate as a rule was chosen unless beaten.
     """
 
     settings: Settings
@@ -83,6 +86,7 @@ class Results:
     networks: Networks
     finetuning: Finetuning | None = None
     untried: tuple[str, ...] = ()
+    has_prior: bool = False
 
     @property
     def noun(self) -> str:
@@ -128,6 +132,13 @@ class Results:
         return has_few([r.label for r in self.train])
 
     @property
+    def rule(self) -> str:
+        """How the choice was made, in words."""
+        if self.has_prior:
+            return RULE_OF_ACCURACY
+        return RULE_OF_FEW if self.has_few else RULE
+
+    @property
     def judged_on(self) -> str:
         """Which examples the figures speak of: ``test``, ``validation`` or ``cv``."""
         if self.test:
@@ -153,7 +164,8 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
             "macs": chosen.macs,
         },
         "selection": {
-            "rule": RULE_OF_FEW if results.has_few else RULE,
+            "rule": results.rule,
+            "prefer": "accurate" if results.has_prior else "cheap",
             "n_folds": results.n_folds,
             "n_train": len(results.train),
             "n_judged": int(results.judged.sum()),
@@ -235,7 +247,29 @@ def answer_detail(results: Results) -> str:
         )
     if results.choice.chosen == results.baseline:
         return ""
-    return detail(results.compared[0], paired_difference(here, there), of=of)
+    said = detail(results.compared[0], paired_difference(here, there), of=of)
+    return " ".join(filter(None, (said, _cheap_sentence(results))))
+
+
+def _cheap_sentence(results: Results) -> str:
+    """What the cheapest tie would save, and what it loses."""
+    i = results.choice.cheap
+    if i is None:
+        return ""
+    cheap, chosen = results.candidates[i], results.chosen
+    there, here = (results.tested[i], results.svm) if results.test else (cheap, chosen)
+    lost = paired_difference(here.correct, there.correct).value
+    name = f"{str(cheap.blocks)[:1].lower()}{str(cheap.blocks)[1:]}"
+    if cheap.macs < chosen.macs:
+        saving = f"costs {chosen.macs / max(cheap.macs, 1):.1f} times fewer multiply-accumulates"
+    else:
+        saving = (
+            f"has {chosen.scores.n_features / cheap.scores.n_features:.1f} times fewer features"
+        )
+    return (
+        f"The cheapest tie, {name}, {saving} and is {points(abs(lost), sign=False)} points "
+        f"{'lower' if lost >= 0 else 'higher'}: {argument('prefer', 'cheap')} takes it."
+    )
 
 
 def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
@@ -304,7 +338,9 @@ def _few_notes(results: Results) -> list[str]:
     noun, n, n_judged = results.noun, len(results.train), int(results.judged.sum())
     if not n_judged:
         said = f"cross-validation cannot judge: no class has two training {noun}s that can be separated"
-        return [f"{said}; the usual candidate is taken, and its probabilities are not calibrated"]
+        taken = str(results.chosen.blocks) if results.has_prior else "the usual candidate"
+        taken = f"{taken[:1].lower()}{taken[1:]}"
+        return [f"{said}; {taken} is taken, and its probabilities are not calibrated"]
     found = []
     if n_judged < n:
         lone = np.unique(
@@ -405,6 +441,7 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
         "chosen": i == choice.chosen,
         "best": i == choice.best,
         "baseline": i == results.baseline,
+        "cheap": i == choice.cheap,
         "test": as_json(accuracy_interval(tested.correct, groups=groups_of(results.test)))
         if tested and scored
         else None,

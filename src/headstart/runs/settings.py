@@ -11,6 +11,7 @@ from headstart.data.groups import compile_pattern
 from headstart.errors import InputError, argument, did_you_mean
 from headstart.heads.costs import COSTS
 
+PREFERENCES = ("accurate", "cheap")
 PRECISIONS = ("auto", "float32", "bfloat16")
 SIZES_PX = (16, 2048)
 
@@ -105,6 +106,9 @@ class FitSettings(Settings):
         :func:`headstart.data.groups.groups_by_pattern`.
     classes_from : {"auto", "outer", "inner"}, default "auto"
         Which folders name the classes: see :func:`headstart.data.layout.read_layout`.
+    prefer : {"accurate", "cheap"}, default "accurate"
+        What is chosen: the most accurate candidate, whatever it costs, or the cheapest one that ties
+        with it and is at most a point behind.
     exact : bool, default False
         Judge every candidate by SVMs, also where there are many examples and classes.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
@@ -127,6 +131,7 @@ class FitSettings(Settings):
     label_column: str | None = None
     group_by: str | None = None
     classes_from: str = "auto"
+    prefer: str = "accurate"
     exact: bool = False
     precision: str = "auto"
 
@@ -135,6 +140,8 @@ class FitSettings(Settings):
         require_layout(self.classes_from)
         if self.group_by is not None:
             compile_pattern(self.group_by)
+        legal = " or ".join(PREFERENCES)
+        require(self.prefer in PREFERENCES, argument("prefer"), legal, self.prefer)
         require(
             self.precision in PRECISIONS,
             argument("precision"),

@@ -34,6 +34,10 @@ class Source(Protocol):
     def first(self) -> Blocks:
         """The candidate that is judged first, as an early answer."""
 
+    @property
+    def prior(self) -> Blocks | None:
+        """The candidate that is the most accurate as a rule, if one is."""
+
     def candidates(self) -> list[Blocks]:
         """All kinds of features to judge."""
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.examples import join_rows, row_blocks
-from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -68,7 +67,8 @@ class Blocks:
     def __str__(self) -> str:
         layers = "Layer " + self.taps[0]
         if len(self.taps) > 1:
-            layers = f"Layers {listed(self.taps)} joined"
+            first, last = self.taps[0], self.taps[-1]
+            layers = f"Layers {first} {'to' if len(self.taps) > 2 else 'and'} {last} joined"
         return f"{layers} at {' + '.join(map(str, self.resolutions))} px"
 
 

@@ -51,6 +51,12 @@ class ImageSource:
 
     first = usual
 
+    @property
+    def prior(self) -> Blocks | None:
+        """The last layers joined, at the two largest resolutions."""
+        last = self.candidates()[-1]
+        return last if len(last.taps) > 1 else None
+
     def candidates(self) -> list[Blocks]:
         """Every tap at every resolution, some joined."""
         return plan_blocks([tap.name for tap in self.backbone.taps], sorted(self.stores))

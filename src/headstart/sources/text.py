@@ -169,6 +169,11 @@ class TextSource:
         """Counts of words, which cost least."""
         return WORDS
 
+    @property
+    def prior(self) -> Blocks | None:
+        """None: no kind of features is the best as a rule."""
+        return None
+
     def candidates(self) -> list[Blocks]:
         """The kinds of features, from cheap to dear; TextCNNs are judged elsewhere."""
         return [WORDS, CHARACTERS, BOTH, AVERAGE, *([SENTENCES] if self.encoder else [])]

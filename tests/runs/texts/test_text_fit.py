@@ -241,8 +241,8 @@ def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monke
     from headstart.probe import Choice
     from headstart.runs.choose import choose
 
-    def prefer_network(candidates, labels, usual):
-        found = choose(candidates, labels, usual)
+    def prefer_network(candidates, *more):
+        found = choose(candidates, *more)
         at = next(i for i, c in enumerate(candidates) if c.blocks.taps[0] == "TextCNN non-static")
         return Choice(best=found.best, chosen=at, differences=found.differences)
 
@@ -274,8 +274,8 @@ def test_fit__sentence_encoder(reviews, tmp_path, monkeypatch) -> None:
     from headstart.probe import Choice
     from headstart.runs.choose import choose
 
-    def prefer_encoder(candidates, labels, usual):
-        found = choose(candidates, labels, usual)
+    def prefer_encoder(candidates, *more):
+        found = choose(candidates, *more)
         at = next(i for i, c in enumerate(candidates) if c.blocks.taps[0] == "sentence encoder")
         return Choice(best=found.best, chosen=at, differences=found.differences)
 

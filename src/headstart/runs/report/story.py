@@ -161,8 +161,8 @@ def choice(metrics: Metrics) -> str:
     if not is_judged(metrics):
         return (
             f"No class has two training {noun(metrics)}s that can be separated, so cross-validation"
-            f" cannot judge any of {words.plural(len(candidates), 'candidate')}: {place(chosen)},"
-            " the usual one, was chosen."
+            f" cannot judge any of {words.plural(len(candidates), 'candidate')}: {place(chosen)}"
+            f"{', the usual one,' if chosen.get('baseline') else ''} was chosen."
         )
     tied = [c for c in candidates if c["tie"] and not c["best"]]
     equal = [c for c in candidates if c is not best and c["cv"]["value"] == best["cv"]["value"]]
@@ -179,6 +179,8 @@ def choice(metrics: Metrics) -> str:
             if chosen is not best
             else f"{first} It is the usual candidate, which was chosen."
         )
+    if metrics["selection"].get("prefer") == "accurate":
+        return f"{first} {place(chosen)} was chosen by the rule below."
     if chosen is not best and chosen not in tied:
         return f"{first} {place(chosen)} was chosen by the rule below."
     if not tied:
