@@ -209,7 +209,7 @@ def fit_peer(name: str, features: str) -> int:
         "LogisticRegression": lambda: LogisticRegression(C=100.0, max_iter=1_000),
         "RidgeClassifierCV": lambda: RidgeClassifierCV(alphas=(0.03, 0.3, 1.0)),
     }
-    with np.load(features) as kept:
+    with np.load(features, allow_pickle=False) as kept:
         X, y = kept["X"], kept["y"]
     started = time.perf_counter()
     made[name]().fit(X, y)  # type: ignore[attr-defined]

@@ -94,7 +94,7 @@ def test_load_checkpoint__a_damaged_one_is_told(
     damage: bytes, records: list[Record], tmp_path: Path
 ) -> None:
     (tmp_path / NAME).write_bytes(damage)
-    with pytest.raises(RunError, match="damaged or no checkpoint"):
+    with pytest.raises(RunError, match="damaged or not a checkpoint"):
         load_checkpoint(tmp_path, identity(records))
 
 
@@ -120,7 +120,7 @@ def test_load_checkpoint__a_header_of_another_form_is_told(
     position = json.dumps(some(records).position.to_dict())
     header = header.replace("POSITION", position)
     save_file({"a": torch.zeros(1)}, tmp_path / NAME, metadata={"headstart": header})
-    with pytest.raises(RunError, match="damaged or no checkpoint"):
+    with pytest.raises(RunError, match="damaged or not a checkpoint"):
         load_checkpoint(tmp_path, identity(records))
 
 

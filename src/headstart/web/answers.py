@@ -62,10 +62,15 @@ def as_field(name: str, value: str | None) -> str:
 
 
 def quiet() -> dict[str, Any]:
-    """Options of short events: without an entry in the interface for programs, and not queued.
+    """Options of events that need no entry in an interface for programs."""
+    return {"api_visibility": "private", "show_progress": "hidden"}
 
-    The answer of a queued event comes over a stream that the browser opens for it; where two events
-    start within a moment, the second's answer can be lost. One that is not queued is the response
-    of its own request.
+
+def at_once() -> dict[str, Any]:
+    """Options of short events beside others: not queued.
+
+    The answer of a queued event comes over a stream that the browser opens for it; where two start
+    within a moment, the second's answer can be lost. One that is not queued is the response of its
+    own request; but Gradio then shows no message where it refuses a field itself.
     """
-    return {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    return quiet() | {"queue": False}

@@ -71,7 +71,8 @@ def logme(X: ArrayLike, y: ArrayLike) -> float:
 def _best_ratio(squares: Array, projections: Array, rest: Array, n: int) -> Array:
     """The fixed point of alpha / beta, one for each class: MacKay's update from ratio 1."""
     low, high = squares[0] / WIDEST, squares[0] * WIDEST
-    ratio = np.ones(projections.shape[1])
+    # In proportion to the features, so that their scale does not decide which fixed point is found.
+    ratio = np.full(projections.shape[1], squares.mean())
     s2 = squares[:, None]
     for _ in range(MAX_STEPS):
         shrunk = ratio / (ratio + s2)

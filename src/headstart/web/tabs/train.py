@@ -13,7 +13,7 @@ from markupsafe import Markup
 from headstart.data.layout import CLASSES_FROM
 from headstart.errors import InputError
 from headstart.web import html
-from headstart.web.answers import answered, describe, quiet
+from headstart.web.answers import answered, at_once, describe, quiet
 from headstart.web.jobs import Jobs
 from headstart.web.workspace import Workspace, backbones_here, folder_at, folders_in
 
@@ -80,11 +80,11 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
 
     reading = [share, seed, classes_from, merge]
     settings = [backbone, sizes, budget, *reading]
-    inside.select(_opened, [folder, inside], [folder, inside, wrong], **quiet())
+    inside.select(_opened, [folder, inside], [folder, inside, wrong], **at_once())
     # While it is typed, not when it is left: Gradio fails where the choices of an open list change.
     folder.change(
         lambda text: gr.Dropdown(choices=_folders(text), value=None), folder, inside,
-        trigger_mode="always_last", **quiet(),
+        trigger_mode="always_last", **at_once(),
     )  # fmt: skip
     archive.upload(
         _unpacker(work), [archive, *reading], [folder, found], show_progress_on=found,
@@ -94,12 +94,12 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
     start.click(
         _starter(work, jobs), [folder, archive, name, *settings], [listed, wrong], **quiet()
     )
-    stop.click(_stopper(jobs), listed, wrong, **quiet())
+    stop.click(_stopper(jobs), listed, wrong, **at_once())
     tick = _ticker(work, jobs)
     listed.change(None, listed, None, js=REMEMBER)
-    listed.change(tick, [listed, seen], [listed, view, stop, report, seen], **quiet())
-    gr.Timer(TICK_S).tick(tick, [listed, seen], [listed, view, stop, report, seen], **quiet())
-    page.load(_arrival(jobs), None, listed, **quiet())
+    listed.change(tick, [listed, seen], [listed, view, stop, report, seen], **at_once())
+    gr.Timer(TICK_S).tick(tick, [listed, seen], [listed, view, stop, report, seen], **at_once())
+    page.load(_arrival(jobs), None, listed, **at_once())
 
 
 def _folders(text: str) -> list[str]:
