@@ -48,7 +48,9 @@ ENCODINGS = [
     {"PYTHONIOENCODING": "ascii"},
     {"PYTHONIOENCODING": "cp1252"},
     pytest.param({"PYTHONIOENCODING": "cp437:strict"}, marks=pytest.mark.slow),
-    {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    pytest.param(
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, marks=pytest.mark.slow
+    ),
 ]
 
 

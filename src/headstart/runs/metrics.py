@@ -266,10 +266,10 @@ def _cheap_sentence(results: Results) -> str:
         saving = (
             f"has {chosen.scores.n_features / cheap.scores.n_features:.1f} times fewer features"
         )
-    return (
-        f"The cheapest tie, {name}, {saving} and is {points(abs(lost), sign=False)} points "
-        f"{'lower' if lost >= 0 else 'higher'}: {argument('prefer', 'cheap')} takes it."
-    )
+    far = points(abs(lost), sign=False)
+    side = "lower" if lost > 0 else "higher"
+    between = "as accurate" if far == "0.0" else f"{far} points {side}"
+    return f"The cheapest tie, {name}, {saving} and is {between}: {argument('prefer', 'cheap')} takes it."
 
 
 def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
