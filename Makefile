@@ -40,13 +40,13 @@ lint: $(READY)
 
 test: lint
 	@echo "== pytest"
-	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m "not slow and not network"
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder -m "not slow and not network"
 
 test-all: lint
-	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m "not network"
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder -m "not network"
 
 coverage: $(READY)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m "not slow and not network" \
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder -m "not slow and not network" \
 		--cov=headstart --cov-report=term:skip-covered
 
 audit: $(READY)

@@ -27,9 +27,17 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
+# Files of few and long tests: begun first, so that no worker is left alone with them at the end.
+LONG = ("test_kill.py", "test_page.py", "test_cluster.py", "test_streams.py", "test_fuzz.py")
+
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("headstart", deadline=None)
 hypothesis.settings.load_profile("headstart")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, else in the order found."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session", autouse=True)
