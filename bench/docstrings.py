@@ -39,18 +39,24 @@ def write_docstrings(
             writer.writerows((text, package) for text in found[:n_texts])
 
 
-def paragraphs(package: str) -> Iterator[str]:
-    """First paragraphs of the docstrings of a package's functions and classes; nothing is imported."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f"the package {package} is not installed")
-    for path in sorted(Path(spec.submodule_search_locations[0]).rglob("*.py")):
+def parsed(folder: Path) -> Iterator[ast.Module]:
+    """The Python files of a package; those that are not Python of this version are left out."""
+    for path in sorted(folder.rglob("*.py")):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the packages' own escapes
                 tree = ast.parse(path.read_text(encoding="utf-8"))
         except (SyntaxError, ValueError):  # templates and tests of bad code
             continue
+        yield tree
+
+
+def paragraphs(package: str) -> Iterator[str]:
+    """First paragraphs of the docstrings of a package's functions and classes; nothing is imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit(f"the package {package} is not installed")
+    for tree in parsed(Path(spec.submodule_search_locations[0])):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 text = " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())

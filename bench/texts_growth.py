@@ -17,13 +17,17 @@ import csv
 import importlib.util
 import random
 import re
+import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.docstrings import parsed
 
 import headstart
 from headstart.data.texts import index_texts
@@ -41,13 +45,7 @@ def sentences(package: str) -> Iterator[str]:
     """Sentences of the docstrings of a package's modules, functions and classes."""
     spec = importlib.util.find_spec(package)
     for place in spec.submodule_search_locations or () if spec else ():
-        for path in sorted(Path(place).rglob("*.py")):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of the packages' own escapes
-                    tree = ast.parse(path.read_text(encoding="utf-8"))
-            except (SyntaxError, ValueError):  # templates and tests of bad code
-                continue
+        for tree in parsed(Path(place)):
             for node in ast.walk(tree):
                 if isinstance(
                     node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module

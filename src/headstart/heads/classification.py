@@ -23,7 +23,7 @@ from headstart.heads.accuracy import (
     balanced_accuracy_interval,
     share_interval,
 )
-from headstart.results import Interval
+from headstart.results import Estimate, Interval
 
 N_PARTS = 25
 N_BINS = 10
@@ -31,13 +31,6 @@ N_BINS = 10
 FEW_EVENTS = 5
 # Of probabilities, so that no logarithm is infinite.
 TINY = 1e-12
-
-
-class Estimate(Interval, frozen=True):
-    """A number with its confidence interval that is not a share: ``0.812 [0.779, 0.845]``."""
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 class Bin(msgspec.Struct, frozen=True, kw_only=True):

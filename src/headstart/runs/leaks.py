@@ -97,13 +97,18 @@ def neighbour_share(
         n = len(rows)
         if n <= 2 * NEAR:
             continue
-        unit = X[rows] / np.maximum(np.linalg.norm(X[rows], axis=1, keepdims=True), 1e-12)
-        cosine = unit @ unit.T
-        np.fill_diagonal(cosine, -np.inf)
-        near += float((np.abs(cosine.argmax(axis=1) - np.arange(n)) <= NEAR).sum())
+        near += float((np.abs(_nearest(X[rows]) - np.arange(n)) <= NEAR).sum())
         expected += n * min(1.0, 2 * NEAR / (n - 1))
         n_seen += n
     return (near / n_seen, expected / n_seen) if n_seen else (0.0, 0.0)
+
+
+def _nearest(X: NDArray[np.floating]) -> NDArray[np.intp]:
+    """For each row the other row with the largest cosine."""
+    unit = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -np.inf)
+    return np.asarray(cosine.argmax(axis=1))
 
 
 def is_series(share: float, chance: float) -> bool:
@@ -150,10 +155,7 @@ def _holds_nearest(groups: NDArray[np.str_], X: NDArray[np.floating], y: NDArray
         rows = np.flatnonzero(y == label)
         if len(np.unique(groups[rows])) < 2:
             continue
-        unit = X[rows] / np.maximum(np.linalg.norm(X[rows], axis=1, keepdims=True), 1e-12)
-        cosine = unit @ unit.T
-        np.fill_diagonal(cosine, -np.inf)
-        right += int((groups[rows][cosine.argmax(axis=1)] == groups[rows]).sum())
+        right += int((groups[rows][_nearest(X[rows])] == groups[rows]).sum())
         n_seen += len(rows)
     return n_seen > 0.5 * len(y) and right >= SERIES_SHARE * n_seen
 
