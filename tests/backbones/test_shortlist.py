@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headstart.backbones import catalogue
+from headstart.backbones.embedded import EMBEDDED
 from headstart.backbones.shortlist import SHORTLIST, measure_shortlist
 
 
@@ -38,7 +39,7 @@ def test_catalogue__sees_weights_in_the_libraries_caches(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     before = {entry.name for entry in catalogue() if entry.weights_here}
-    assert before <= {"embedded"}
+    assert before <= set(EMBEDDED)
     torch_file = tmp_path / "torch" / "hub" / "checkpoints" / "vgg16-397923af.pth"
     hub_file = (
         tmp_path

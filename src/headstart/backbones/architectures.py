@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.backbone import Preprocessing
+from headstart.backbones.embedded import EMBEDDED, find_embedded
 from headstart.backbones.preprocessing import from_timm, from_torchvision
 from headstart.errors import BackboneError, did_you_mean, one_line
 
@@ -71,7 +72,7 @@ def known_names() -> tuple[str, ...]:
     """Every name that `resolve` takes, without prefixes and tags."""
     import timm
 
-    names = {*_torchvision_names(), *timm.list_models(), *EXTRAS, "embedded"}
+    names = {*_torchvision_names(), *timm.list_models(), *EXTRAS, *EMBEDDED}
     return tuple(sorted(names))
 
 
@@ -89,13 +90,17 @@ def resolve(name: str) -> Architecture:
     ----------
     name : str
         ``"torchvision:NAME"``, ``"timm:NAME"`` or a bare name, which means torchvision's if
-        both have it. A tag of published weights may follow after a dot.
+        both have it. A tag of published weights may follow after a dot. ``"embedded"``,
+        ``"embedded:lite1"``, ... mean the architecture of those weights.
 
     Raises
     ------
     BackboneError
         If neither library has it.
     """
+    network = find_embedded(name)
+    if network is not None:
+        name = network.arch
     library, colon, rest = name.partition(":")
     if not colon:
         library, rest = "", name

@@ -22,7 +22,7 @@ class WeightFile:
     Attributes
     ----------
     name : str
-        ``"embedded"``, the file's name, or the repository's.
+        ``"embedded"``, ``"embedded:lite1"``, ..., the file's name, or the repository's.
     path : Path
     state : {"intact", "damaged", "no digest", "unreadable"}
         ``"no digest"``: neither its name nor its path contains a digest.
@@ -36,16 +36,17 @@ class WeightFile:
 def weight_files() -> list[WeightFile]:
     """Read every published weight file on this machine, and compare it with its digest.
 
-    The digest of the embedded file is in the source code, that of PyTorch's files in their names, and
+    The digest of the embedded files is in the source code, that of PyTorch's files in their names, and
     that of the hub's files in their paths.
     """
     return [_looked_at(name, path, digest) for name, path, digest in _found()]
 
 
 def _found() -> Iterator[tuple[str, Path, str | None]]:
-    path = embedded.find_file()
-    if path is not None:
-        yield "embedded", path, embedded.FILE_DIGEST
+    for network in embedded.EMBEDDED.values():
+        path = embedded.find_file(network)
+        if path is not None:
+            yield network.name, path, network.file_digest
     for path in sorted(torch_cache().glob("*")):
         if path.suffix in _ENDINGS and path.is_file():
             yield path.name, path, digest_in_name(path.name)

