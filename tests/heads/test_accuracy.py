@@ -120,7 +120,7 @@ def test_paired_difference__by_hand() -> None:
     half = 1.959964 * np.sqrt((4 / 12 + 2 / 12 - (2 / 12) ** 2) / 12)
     assert (found.low, found.high) == pytest.approx((2 / 12 - half, 2 / 12 + half), rel=1e-6)
     assert found.p_value == pytest.approx(stats.binomtest(3, 4).pvalue)
-    assert found.is_tie == (found.standard_error >= 0.2)
+    assert found.is_tie  # three against one is nothing unusual
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
 
-from headstart.heads import cross_validate, stratified_folds
+from headstart.heads import Criterion, cross_validate, stratified_folds
 
 CS = (0.01, 1.0, 100.0)
 
@@ -116,3 +116,49 @@ def test_cross_validate__takes_the_most_accurate_C_and_the_smallest_of_equals(
     assert path.best == path.accuracy.argmax()
     assert path.accuracy[path.best] > path.accuracy[: path.best].max(initial=-1)
     assert path.Cs[path.best] == path.C
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 40), (200, 20)], ids=["gram", "primal"])
+def test_cross_validate__weighs_examples_as_liblinear_does(clusters: Any, n: int, d: int) -> None:
+    X, y = clusters(n, d, 3, noise=3.0)
+    fold = stratified_folds(y, n_folds=3)
+    weight = np.random.default_rng(0).choice([0.0, 0.5, 2.0], n)
+    found = cross_validate(X, y, [1.0], fold, "none", "cpu", tol=1e-8, sample_weight=weight)
+    for k in range(3):
+        peer = LinearSVC(dual=False, tol=1e-10, max_iter=100_000)
+        peer.fit(X[fold != k].astype(float), y[fold != k], sample_weight=weight[fold != k])
+        expected = peer.decision_function(X[fold == k].astype(float))
+        np.testing.assert_allclose(found.decisions[fold == k], expected, atol=2e-3)
+    assert found.accuracy[0] == pytest.approx(found.correct[0] @ weight / weight.sum())
+    assert found.merits[0].mean() == pytest.approx(found.accuracy[0])
+
+
+def test_cross_validate__takes_the_best_C_by_the_criterion(clusters: Any) -> None:
+    X, y = clusters(120, 30, 3, noise=6.0)
+    keep = np.r_[np.flatnonzero(y == 0)[:6], np.flatnonzero(y > 0)]
+    X, y = X[keep], y[keep]
+    fold = stratified_folds(y, n_folds=3)
+    for metric in ("balanced_accuracy", "macro_f1", "log_loss", "roc_auc"):
+        criterion = Criterion(metric=metric)
+        found = cross_validate(X, y, CS, fold, "l2", "cpu", criterion=criterion)
+        alone = [cross_validate(X, y, [C], fold, "l2", "cpu") for C in CS]
+        values = [float(criterion.merits(one.decisions, y).mean()) for one in alone]
+        assert found.merits.mean(axis=1) == pytest.approx(values, abs=1e-3)
+        assert found.best == int(np.argmax(found.merits.mean(axis=1)))
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        ([1.0] * 29, "shape"),
+        ([-1.0] + [1.0] * 29, "0 or more; got -1 at position 0"),
+        ([1.0, float("inf")] + [1.0] * 28, "got inf at position 1"),
+        ([0.0] * 30, "not be zero for all"),
+    ],
+)
+def test_cross_validate__names_what_is_wrong_with_weights(
+    clusters: Any, weight: list[float], words: str
+) -> None:
+    X, y = clusters(30, 5, 2)
+    with pytest.raises(ValueError, match=words):
+        cross_validate(X, y, [1.0], stratified_folds(y, n_folds=3), sample_weight=weight)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from headstart.heads import cross_validate, outofcore
 from headstart.heads.costs import COSTS
 from headstart.heads.examples import Rows
-from headstart.heads.search import CostSearch, climb, most_accurate_cost
+from headstart.heads.search import CostSearch, best_cost, climb
 
 Rights = NDArray[np.bool_]
 
@@ -108,7 +108,7 @@ def test_climb__goes_on_until_the_best_lies_between_two_that_are_not_better(
     right = peaked(at)
     found = climb(lambda Cs: {C: right[C] for C in Cs}, COSTS, 3.0, is_open=True)
     assert sorted(found) == expected
-    assert most_accurate_cost(found) == at
+    assert best_cost(found) == at
 
 
 def test_climb__beyond_the_grid_it_stops_where_one_more_is_within_the_noise() -> None:

@@ -134,3 +134,12 @@ def test_climb_costs__ends_at_a_peak_and_prefers_the_smaller(accuracies, best, n
 
 def test_climb_costs__one_cost_is_solved_all_the_same() -> None:
     assert sparse.climb_costs(lambda C: 0, [7.0]) == 7.0
+
+
+def test_fit_large__weighs_examples_as_the_dense_svm_does() -> None:
+    X, y = _counts(300, 200, 3)
+    weight = np.random.default_rng(0).choice([0.0, 0.5, 3.0], 300)
+    coef = sparse.fit_large(X, y, 1.0, weight=weight)[0]
+    dense = LinearSVM(1.0, device="cpu").fit(X.toarray(), y, sample_weight=weight)
+    np.testing.assert_allclose(coef, dense.coef_, atol=0.02)
+    np.testing.assert_allclose(fit_rows(X, y, 1.0, sample_weight=weight)[0], dense.coef_, atol=2e-3)

@@ -145,6 +145,35 @@ def test_linear_svm__weighs_classes_as_liblinear_does(
     np.testing.assert_allclose(ours.coef_, peer.coef_, atol=1e-3)
 
 
+@settings(max_examples=10)
+@given(
+    n=st.integers(12, 40),
+    n_classes=st.integers(2, 4),
+    class_weight=st.sampled_from([None, "balanced", {0: 3.0, 1: 0.2}]),
+    seed=st.integers(0, 10_000),
+)
+def test_linear_svm__weighs_examples_and_classes_as_liblinear_does(
+    n: int, n_classes: int, class_weight: Any, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    y = np.r_[np.arange(n_classes), rng.integers(0, n_classes, n - n_classes)]
+    X = rng.normal(size=(n, 5)) + y[:, None]
+    weight = rng.choice([0.0, 0.3, 1.0, 4.0], n)
+    weight[:n_classes] = 1.0
+    ours = LinearSVM(1.0, normalize="none", class_weight=class_weight, tol=1e-10, device="cpu")
+    ours.fit(X, y, sample_weight=weight)
+    peer = LinearSVC(dual=False, tol=1e-10, max_iter=100_000, class_weight=class_weight)
+    peer.fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(ours.coef_, peer.coef_, atol=1e-3)
+
+
+@pytest.mark.parametrize("class_weight", [{0: -1.0}, {1: float("nan")}, {0: 0.0, 1: 0.0, 2: 0.0}])
+def test_linear_svm__refuses_class_weights_that_are_none(clusters: Any, class_weight: Any) -> None:
+    X, y = clusters(30, 5, 3)
+    with pytest.raises(ValueError, match="class_weight must be 0 or more"):
+        LinearSVM(class_weight=class_weight, device="cpu").fit(X, y)
+
+
 def test_linear_svm__refuses_sparse_input_one_class_and_bad_settings(clusters: Any) -> None:
     X, y = clusters(20, 5, 2)
     with pytest.raises(TypeError, match=r"[Ss]parse"):

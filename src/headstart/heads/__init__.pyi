@@ -23,6 +23,9 @@ from .accuracy import (
     paired_difference as paired_difference,
 )
 from .accuracy import (
+    paired_gain as paired_gain,
+)
+from .accuracy import (
     repeated_accuracy as repeated_accuracy,
 )
 from .accuracy import (
@@ -48,6 +51,12 @@ from .classification import (
 )
 from .classification import (
     classification_metrics as classification_metrics,
+)
+from .criterion import (
+    Criterion as Criterion,
+)
+from .criterion import (
+    least_cost as least_cost,
 )
 from .folds import stratified_folds as stratified_folds
 from .loo import (

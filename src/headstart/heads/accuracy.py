@@ -25,10 +25,12 @@ N_PULL = 2
 ROUNDING = 1e-12
 # Groups fewer than these say too little of how much groups differ.
 FEW_GROUPS = 10
+# The chance of a normal value beyond one standard error, on either side.
+ONE_STANDARD_ERROR = 0.32
 
 
 class PairedDifference(Difference, frozen=True):
-    """Accuracy of ``a`` less accuracy of ``b`` on the same examples.
+    """Accuracy, or another metric, of ``a`` less that of ``b`` on the same examples.
 
     Attributes
     ----------
@@ -37,7 +39,8 @@ class PairedDifference(Difference, frozen=True):
     p_value : float
         McNemar's exact test: the probability of a split of the disagreements at least as uneven,
         if both were equally good. The 95 % interval excludes zero exactly when it is below 0.05;
-        from 99 % on, the interval is in rare cases the more cautious of the two.
+        from 99 % on, the interval is in rare cases the more cautious of the two. Of metrics other
+        than accuracy, and of groups, Student's t-test of :func:`paired_gain`.
     """
 
     standard_error: float
@@ -45,12 +48,14 @@ class PairedDifference(Difference, frozen=True):
 
     @property
     def is_tie(self) -> bool:
-        """Is the difference within one standard error of zero?
+        """Is the difference within one standard error of zero, or as likely by chance?
 
-        A rule for choosing among candidates, not a test: see :func:`is_significant` for whether a
-        difference is called significant.
+        Where errors are nested (one candidate errs on one example more, and nowhere else), the
+        plain standard error is that difference itself and nothing would ever tie; the test tells
+        better there. A rule for choosing among candidates, not a test: see :func:`is_significant`
+        for whether a difference is called significant.
         """
-        return abs(self.value) <= self.standard_error
+        return abs(self.value) <= self.standard_error or self.p_value > ONE_STANDARD_ERROR
 
     @property
     def may_stand_in(self) -> bool:
@@ -270,6 +275,68 @@ def paired_difference(
     wins, losses = round(float(w @ (difference > 0))), round(float(w @ (difference < 0)))
     p_value = mcnemar(wins, losses)
     low, high = _agreeing(low, high, p_value, level)
+    return PairedDifference(value, low, high, error, p_value)
+
+
+def paired_gain(
+    merits_a: ArrayLike,
+    merits_b: ArrayLike,
+    level: float = 0.95,
+    groups: ArrayLike | None = None,
+) -> PairedDifference:
+    """How much higher the mean merit of ``a`` is than that of ``b`` on the same examples.
+
+    For zeros and ones without groups this is :func:`paired_difference`. Else the interval is
+    Student's, of the paired differences of examples, or of groups, after two more of typical size,
+    one for each side, are counted as Bonett and Price (2012) do for proportions.
+
+    Parameters
+    ----------
+    merits_a, merits_b : array-like of shape (n_samples,), bool or float
+        :meth:`headstart.heads.Criterion.merits` of two classifiers.
+    level : float in (0, 1), default=0.95
+        Coverage of ``low`` and ``high``.
+    groups : array-like of shape (n_samples,), optional
+        As of :func:`accuracy_interval`: fewer than :data:`FEW_GROUPS` are not heeded.
+
+    Returns
+    -------
+    PairedDifference
+
+    Raises
+    ------
+    ValueError
+        If the arrays are empty or differ in length, or ``level`` lies outside (0, 1).
+    """
+    a, b = np.asarray(merits_a), np.asarray(merits_b)
+    units = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    if units is not None and units.max() + 1 < FEW_GROUPS:
+        units = None
+    if a.dtype == b.dtype == bool and units is None:
+        return paired_difference(a, b, level)
+    if a.shape != b.shape or a.ndim != 1 or a.size == 0:
+        raise ValueError(f"merits must be of one length and not empty; got {a.shape} and {b.shape}")
+    d = a.astype(np.float64) - b.astype(np.float64)
+    value = float(d.mean())
+    if units is not None:
+        units = units.reshape(-1)
+        if units.shape != d.shape:
+            raise ValueError(f"merits and groups differ in length: {d.size} and {units.size}")
+        # A group differs by its sum; what groups of other sizes contribute to the mean is its own.
+        sums, sizes = np.bincount(units, weights=d), np.bincount(units)
+        d = value + (sums - value * sizes) * len(sizes) / d.size
+    n = d.size
+    is_moved = np.abs(d) > ROUNDING
+    typical = float((d[is_moved] ** 2).mean()) if is_moved.any() else 0.0
+    centre = value * n / (n + 2)
+    variance = ((float((d**2).sum()) + 2 * typical) / (n + 2) - centre**2) / (n + 2)
+    spread = float(np.sqrt(max(variance, 0.0)))
+    free = max(n - 1, 1)
+    _quantile(level)
+    half = float(stats.t.ppf((1 + level) / 2, free)) * spread
+    p_value = float(2 * stats.t.sf(abs(centre) / spread, free)) if spread > 0 else 1.0
+    error = float(d.std() / np.sqrt(n))
+    low, high = min(value, centre - half), max(value, centre + half)
     return PairedDifference(value, low, high, error, p_value)
 
 

@@ -13,7 +13,7 @@ from headstart.heads.calibration import fit_temperature
 from headstart.heads.examples import Normalize
 from headstart.heads.outofcore import set_up
 from headstart.heads.passes import Labels
-from headstart.heads.path import PathResult, label_columns
+from headstart.heads.path import PathResult, label_columns, read_weights
 from headstart.heads.svm import LinearSVM
 
 if TYPE_CHECKING:
@@ -75,7 +75,12 @@ def one_row_a_class(svm: LinearSVM) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def fit_rows(
-    X: csr_array, y: ArrayLike, C: float, *, tol: float = 1e-5
+    X: csr_array,
+    y: ArrayLike,
+    C: float,
+    *,
+    tol: float = 1e-5,
+    sample_weight: ArrayLike | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """`LinearSVM` on sparse features, which scikit-learn's interface of it refuses: weights (K, d).
 
@@ -89,6 +94,8 @@ def fit_rows(
     tol : float
         Relative duality gap. For more examples than a Gram matrix can hold, see `sparse.fit_large`,
         which gives no certificate.
+    sample_weight : array-like of shape (n_samples,), optional
+        Factors of ``C`` by example.
 
     Returns
     -------
@@ -97,8 +104,9 @@ def fit_rows(
     """
     data, classes, member = label_columns(X, y)
     if data.shape[0] > sparse.MOST_SPARSE_ROWS:
-        return sparse.fit_large(data, classes[member], C)
-    labels = Labels.of(member, len(classes), np.ones(len(member)), np.ones(len(classes)))
+        return sparse.fit_large(data, classes[member], C, weight=sample_weight)
+    weight = read_weights(sample_weight, len(member))
+    labels = Labels.of(member, len(classes), weight, np.ones(len(classes)))
     fit = set_up(data, labels, None, "l2").fit(C, tol)
     return both_signs(fit.coef, fit.intercept)
 

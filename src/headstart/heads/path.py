@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
+from headstart.heads.criterion import Criterion
 from headstart.heads.examples import Rows, is_lazy, row_blocks
 from headstart.heads.outofcore import StreamedTask, set_up
 from headstart.heads.passes import Labels
@@ -21,6 +22,8 @@ from headstart.progress import Progress, silent
 Folds = NDArray[np.integer] | Iterable[tuple[ArrayLike, ArrayLike]]
 
 Split = tuple[NDArray[np.bool_], NDArray[np.intp]]
+
+ACCURACY = Criterion()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +45,11 @@ class PathResult:
         Which examples a fold held out.
     accuracy : ndarray of shape (n_C,), float64
         Weighted share of ``correct`` among ``tested``.
+    merits : ndarray of shape (n_C, n_samples), bool or float64
+        What is optimised (:class:`headstart.heads.Criterion`); ``correct`` where that is accuracy.
     best : int
-        Index of the most accurate ``C``, the smallest of equals. (A one-standard-error rule towards
-        smaller ``C`` cost up to a point of test accuracy on scene15 at every layer tried.)
+        Index of the best ``C`` by the mean merit, the smallest of equals. (A one-standard-error rule
+        towards smaller ``C`` cost up to a point of test accuracy on scene15 at every layer tried.)
     gap : ndarray of shape (n_C, n_folds, n_models), float64
         Relative duality gap of each model.
     """
@@ -55,6 +60,7 @@ class PathResult:
     correct: NDArray[np.bool_]
     tested: NDArray[np.bool_]
     accuracy: NDArray[np.float64]
+    merits: NDArray[Any]
     best: int
     gap: NDArray[np.float64]
 
@@ -73,6 +79,8 @@ def cross_validate(
     device: Device = None,
     *,
     tol: float = 1e-5,
+    sample_weight: ArrayLike | None = None,
+    criterion: Criterion = ACCURACY,
     progress: Progress = silent,
 ) -> PathResult:
     """Out-of-fold scores of the linear SVM for every ``C``.
@@ -93,6 +101,10 @@ def cross_validate(
         Over several the models are split. By default all CUDA devices, or else the CPU.
     tol : float, default=1e-5
         Relative duality gap to which every model is solved.
+    sample_weight : array-like of shape (n_samples,), optional
+        Factors of ``C`` by example; they count in accuracy and criterion as well.
+    criterion : Criterion, default accuracy
+        Decides the best ``C``.
     progress : Progress
         Told of each ``C`` done.
 
@@ -111,9 +123,33 @@ def cross_validate(
     score in that fold, so that it is never predicted there.
     """
     data, classes, member = label_columns(X, y)
-    labels = Labels.of(member, len(classes), np.ones(len(member)), np.ones(len(classes)))
+    weight = read_weights(sample_weight, len(member))
+    labels = Labels.of(member, len(classes), weight, np.ones(len(classes)))
     task = set_up(data, labels, device, normalize)
-    return sweep(task, classes, Cs, folds, tol=tol, progress=progress)
+    return sweep(
+        task, classes, Cs, folds, weight=weight, criterion=criterion, tol=tol, progress=progress
+    )
+
+
+def read_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    """Checked weights of the examples; ones by default.
+
+    Raises
+    ------
+    ValueError
+        A weight is negative or not finite, all are zero, or their number is not that of the examples.
+    """
+    if sample_weight is None:
+        return np.ones(n)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n,):
+        raise ValueError(f"sample_weight must have shape ({n},); got {weight.shape}")
+    if not (fine := np.isfinite(weight) & (weight >= 0)).all():
+        i = int(fine.argmin())
+        raise ValueError(f"sample_weight must be 0 or more; got {weight[i]:g} at position {i}")
+    if not weight.sum() > 0:
+        raise ValueError("sample_weight must not be zero for all examples")
+    return weight
 
 
 def join_paths(one: PathResult, other: PathResult) -> PathResult:
@@ -121,12 +157,14 @@ def join_paths(one: PathResult, other: PathResult) -> PathResult:
     order = np.argsort(np.concatenate([one.Cs, other.Cs]))
     accuracy = np.concatenate([one.accuracy, other.accuracy])[order]
     Cs = np.concatenate([one.Cs, other.Cs])[order]
-    best = int(accuracy.argmax())
+    merits = np.concatenate([one.merits, other.merits])[order]
+    best = best_of(merits)
     return replace(
         one if Cs[best] in one.Cs else other,
         Cs=Cs,
         correct=np.concatenate([one.correct, other.correct])[order],
         accuracy=accuracy,
+        merits=merits,
         best=best,
         gap=np.concatenate([one.gap, other.gap])[order],
     )
@@ -162,6 +200,7 @@ def sweep(
     folds: Folds,
     *,
     weight: NDArray[np.float64] | None = None,
+    criterion: Criterion = ACCURACY,
     tol: float = 1e-5,
     progress: Progress = silent,
 ) -> PathResult:
@@ -173,16 +212,26 @@ def sweep(
         member=task.member,
         n_classes=len(classes),
         counts=np.ones(n) if weight is None else weight,
+        criterion=criterion,
     )
     if isinstance(task, StreamedTask):
-        decisions, correct, gap = _sweep_streamed(task, costs, held, tol, progress)
+        decisions, correct, merits, gap = _sweep_streamed(task, costs, held, tol, progress)
     else:
-        decisions, correct, gap = _sweep_held(task, costs, held, tol, progress)
-    accuracy = held.accuracy(correct)
+        decisions, correct, merits, gap = _sweep_held(task, costs, held, tol, progress)
     return PathResult(
         Cs=costs, classes=classes, decisions=decisions, correct=correct, tested=held.fold >= 0,
-        accuracy=accuracy, best=int(accuracy.argmax()), gap=gap,
+        accuracy=held.accuracy(correct), merits=merits, best=best_of(merits), gap=gap,
     )  # fmt: skip
+
+
+def best_of(merits: NDArray[Any]) -> int:
+    """The row of the highest mean merit, the first of equals."""
+    return int(merit_total(merits).argmax())
+
+
+def merit_total(merits: NDArray[Any]) -> NDArray[np.float64]:
+    """Sums of merits along the last axis, equal where they differ by rounding alone."""
+    return np.asarray(merits.sum(axis=-1, dtype=np.float64).round(9))
 
 
 class HeldOut:
@@ -195,8 +244,11 @@ class HeldOut:
         member: NDArray[np.integer],
         n_classes: int,
         counts: NDArray[np.float64],
+        criterion: Criterion = ACCURACY,
     ) -> None:
         self.splits, self.member, self.counts = splits, member, counts
+        self.criterion = criterion
+        self.is_plain = criterion.is_plain and bool((counts == 1).all())
         self.fold = np.full(len(member), -1)
         self.unseen = np.zeros((len(splits), n_classes), dtype=bool)
         for s, (train, test) in enumerate(splits):
@@ -212,6 +264,33 @@ class HeldOut:
     ) -> NDArray[np.bool_]:
         """Whether the highest score is that of an example's own class, (n_rows,)."""
         return np.asarray((columns.argmax(axis=1) == self.member[rows]) & (self.fold[rows] >= 0))
+
+    def merits(self, columns: NDArray[np.floating]) -> NDArray[Any]:
+        """What each example contributes to the criterion, (n_samples,): 0 where it is not held out.
+
+        Examples of a class that their split did not train on say nothing of the features.
+        """
+        if self.is_plain:
+            return self.correct(columns)
+        rows = (self.fold >= 0) & np.isfinite(columns).all(axis=1)
+        rows &= ~self.unseen[self.fold, self.member]
+        merits = np.zeros(len(self.member))
+        if rows.any():
+            merits[rows] = self.criterion.merits(
+                columns[rows], self.member[rows], self.counts[rows]
+            )
+        return merits
+
+    def judge(self, scores: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+        """What is correct, and the merits, of scores (n_samples, n_models)."""
+        return self.judge_columns(self.columns(scores))
+
+    def judge_columns(
+        self, columns: NDArray[np.floating]
+    ) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+        """The same of scores with one column a class."""
+        correct = self.correct(columns)
+        return correct, correct if self.is_plain else self.merits(columns)
 
     def columns(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
         """One column a class, with classes that a split did not train on out of the running.
@@ -229,8 +308,8 @@ class HeldOut:
 
 def _sweep_held(
     task: Task, costs: NDArray[np.float64], held: HeldOut, tol: float, progress: Progress
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
-    """Scores at the best cost, what is correct at each, and the gaps."""
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[Any], NDArray[np.float64]]:
+    """Scores at the best cost, what is correct at each, the merits, and the gaps."""
     n, splits = len(task.member), held.splits
     scores = np.full((len(costs), n, task.n_models), np.nan, dtype=np.float32)
     gap = np.zeros((len(costs), len(splits), task.n_models))
@@ -246,9 +325,10 @@ def _sweep_held(
             progress("cross-validate", next(done), n_steps)
 
     task.map(walk, len(splits))
-    correct = np.stack([held.correct(held.columns(each)) for each in scores])
-    best = int(held.accuracy(correct).argmax())
-    return held.columns(scores[best]), correct, gap
+    correct, merits = (
+        np.stack(found) for found in zip(*(held.judge(each) for each in scores), strict=True)
+    )
+    return held.columns(scores[best_of(merits)]), correct, merits, gap
 
 
 def _walk(
@@ -275,14 +355,15 @@ def _walk(
 
 def _sweep_streamed(
     task: StreamedTask, costs: NDArray[np.float64], held: HeldOut, tol: float, progress: Progress
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[Any], NDArray[np.float64]]:
     """The same, with the scores of one cost in memory and those of the others forgotten."""
     n, n_splits = len(task.member), len(held.splits)
     train = np.stack([mask for mask, _ in held.splits])
     correct = np.zeros((len(costs), n), dtype=bool)
+    merits = correct if held.is_plain else np.zeros((len(costs), n))
     gap = np.zeros((len(costs), n_splits, task.n_models))
     scores = np.empty((n, task.n_models), dtype=np.float32)
-    best, best_w = -1.0, None
+    best, best_w = -np.inf, None
     n_steps = n_splits * task.n_models * len(costs)
     done = itertools.count(1)
 
@@ -293,14 +374,13 @@ def _sweep_streamed(
         gap[i] = solved.gap
         for rows, found in task.held_out(solved.w, held.fold):
             scores[rows] = found
-        correct[i] = held.correct(held.columns(scores))
-        [accuracy] = held.accuracy(correct[i : i + 1])
-        if accuracy > best:
-            best, best_w = accuracy, solved.w
+        correct[i], merits[i] = held.judge(scores)
+        if (reached := float(merit_total(merits[i]))) > best:
+            best, best_w = reached, solved.w
     assert best_w is not None
     for rows, found in task.held_out(best_w, held.fold):
         scores[rows] = found
-    return held.columns(scores), correct, gap
+    return held.columns(scores), correct, merits, gap
 
 
 def _check_costs(Cs: Sequence[float]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ concatenation costs an addition of Gram matrices instead of a product.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,17 @@ def cross_validate_ridge(
     ValueError
         The shapes do not fit, ``ridge`` is not above 0, or there is one class only.
     """
+    n, correct = np.asarray(y).size, np.empty(np.asarray(folds).shape, dtype=bool)
+    member = np.unique(np.asarray(y), return_inverse=True)[1].reshape(-1)
+    for i, rows, scores in held_out_scores(gram, y, folds, ridge):
+        correct[i, rows] = scores.argmax(axis=1) == member[rows]
+    return correct.reshape(-1, n)
+
+
+def held_out_scores(
+    gram: ArrayLike, y: ArrayLike, folds: ArrayLike, ridge: float
+) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.float32]]]:
+    """The scores (n_rows, K) of each fold of each division, with their positions; as above."""
     products = torch.from_numpy(np.require(gram, dtype=np.float32, requirements=["C", "W"]))
     classes, member = np.unique(np.asarray(y), return_inverse=True)
     divisions, n = np.asarray(folds), member.size
@@ -71,15 +82,12 @@ def cross_validate_ridge(
     target = torch.nn.functional.one_hot(own, len(classes)).float() * 2 - 1
     inverse = _inverse(products + 1.0, ridge)
     a = inverse @ target
-    correct = np.empty(divisions.shape, dtype=bool)
-    for repeat, division in zip(correct, divisions, strict=True):
+    for i, division in enumerate(divisions):
         for fold in np.unique(division):
             rows = np.flatnonzero(division == fold)
             index = torch.from_numpy(rows)
             residual = _solve(inverse.index_select(0, index).index_select(1, index), a[index])
-            scores = target[index] - residual
-            repeat[rows] = (scores.argmax(dim=1) == own[index]).numpy()
-    return correct
+            yield i, rows, (target[index] - residual).numpy()
 
 
 def _solve(system: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -109,16 +117,19 @@ class RidgePath:
         Ascending.
     accuracy : float64 array (n_ridges,)
     best : int
-        Position of the most accurate strength; of equals the strongest.
+        Position of the best strength; of equals the strongest.
     correct : bool array (n_samples,)
         Whether each example is classified correctly at the best strength by the model of the fold
         that held it out.
+    merits : array (n_samples,)
+        At the best strength; `correct`, unless something else is optimised.
     """
 
     ridges: tuple[float, ...]
     accuracy: NDArray[np.float64]
     best: int
     correct: NDArray[np.bool_]
+    merits: NDArray[Any]
 
 
 def sweep_ridge(
@@ -128,6 +139,7 @@ def sweep_ridge(
     *,
     ridges: Sequence[float] = RIDGES,
     normalize: Normalize = "l2",
+    merits: Callable[[NDArray[np.float32]], NDArray[np.float64]] | None = None,
 ) -> RidgePath:
     """Cross-validate a ridge classifier exactly, at every strength.
 
@@ -148,6 +160,9 @@ def sweep_ridge(
         Weights of the squared norm.
     normalize : {"l2", "power", "none"}, default "l2"
         How rows are normalised first.
+    merits : callable, optional
+        What is optimised, given the held-out scores (n, K): the merit of each example; by default
+        whether it is classified correctly.
 
     Returns
     -------
@@ -169,17 +184,35 @@ def sweep_ridge(
     if not strengths or not strengths[0] > 0:
         raise ValueError(f"ridges must be above 0; got {ridges!r}")
     n, d = data.shape
+    correct = np.zeros((len(strengths), n), dtype=bool)
+    # Scores of all examples are kept only where the merits need them.
+    scores = np.zeros(
+        (0, 0, 0) if merits is None else (len(strengths), n, len(classes)), np.float32
+    )
+
+    def take(i: int, rows: NDArray[np.intp], found: NDArray[np.float32]) -> None:
+        correct[i, rows] = found.argmax(axis=1) == member[rows]
+        if merits is not None:
+            finite = np.isfinite(found)
+            scores[i, rows] = (
+                found if finite.all() else np.where(finite, found, found[finite].min() - 1)
+            )
+
     if n <= d:
         Z = read_rows(data, slice(0, n), normalize).astype(np.float32, copy=False)
         gram = Z @ Z.T
-        correct = np.stack(
-            [cross_validate_ridge(gram, member, fold_of[None], r)[0] for r in strengths]
-        )
+        for i, r in enumerate(strengths):
+            for _, rows, found in held_out_scores(gram, member, fold_of[None], r):
+                take(i, rows, found)
     else:
-        correct = _sweep_features(data, member, fold_of, len(classes), strengths, normalize)
+        _sweep_features(data, member, fold_of, len(classes), strengths, normalize, take)
     accuracy = correct.mean(axis=1)
-    best = len(strengths) - 1 - int(accuracy[::-1].argmax())
-    return RidgePath(ridges=strengths, accuracy=accuracy, best=best, correct=correct[best])
+    judged = correct if merits is None else np.stack([merits(each) for each in scores])
+    value = judged.mean(axis=1)
+    best = len(strengths) - 1 - int(value[::-1].argmax())
+    return RidgePath(
+        ridges=strengths, accuracy=accuracy, best=best, correct=correct[best], merits=judged[best]
+    )
 
 
 def _sweep_features(
@@ -189,13 +222,14 @@ def _sweep_features(
     n_classes: int,
     ridges: Sequence[float],
     normalize: Normalize,
-) -> NDArray[np.bool_]:
-    """Whether each example is classified correctly at each strength, (n_ridges, n_samples)."""
+    take: Callable[[int, NDArray[np.intp], NDArray[np.float32]], None],
+) -> None:
+    """Give `take` the held-out scores (n_rows, K) at each strength, and their positions."""
     n, d = X.shape
     n_folds = int(fold_of.max()) + 1
     square = torch.zeros(n_folds, d + 1, d + 1, dtype=torch.float64)
     sums = torch.zeros(n_folds, n_classes, d + 1, dtype=torch.float64)
-    own = torch.from_numpy(member)
+    own = torch.from_numpy(member.reshape(-1))
 
     def pieces() -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
         """Rows of one fold within a block: the fold, their numbers, and the rows."""
@@ -210,11 +244,9 @@ def _sweep_features(
         square[fold] += Z.T @ Z
         sums[fold].index_add_(0, own[numbers], Z.double())
     weights = [_fold_weights(square, sums, fold, ridges) for fold in range(n_folds)]
-    correct = np.zeros((len(ridges), n), dtype=bool)
     for fold, numbers, Z in pieces():
         for i, W in enumerate(weights[fold]):
-            correct[i, numbers.numpy()] = ((Z @ W).argmax(dim=1) == own[numbers]).numpy()
-    return correct
+            take(i, numbers.numpy(), (Z @ W).numpy())
 
 
 def _fold_weights(

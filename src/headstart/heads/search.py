@@ -10,17 +10,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from headstart.heads.accuracy import paired_difference
+from headstart.heads.accuracy import paired_gain
+from headstart.heads.criterion import Criterion
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.outofcore import StreamedTask, set_up
 from headstart.heads.passes import Labels
-from headstart.heads.path import Folds, HeldOut, PathResult, label_columns, read_splits
+from headstart.heads.path import (
+    ACCURACY,
+    Folds,
+    HeldOut,
+    PathResult,
+    best_of,
+    label_columns,
+    merit_total,
+    read_splits,
+    read_weights,
+)
 from headstart.heads.task import Device, Shard, Task, relative_gap
 
 # The grid is not extended beyond these.
@@ -44,6 +56,9 @@ class CostSearch:
     device : str, torch.device or sequence of them, optional
     tol : float, default=1e-3
         Relative duality gap to which every model is solved.
+    sample_weight : array-like of shape (n_samples,), optional
+    criterion : Criterion, default accuracy
+        As of :func:`headstart.heads.cross_validate`.
 
     Raises
     ------
@@ -60,18 +75,20 @@ class CostSearch:
         device: Device = None,
         *,
         tol: float = 1e-3,
+        sample_weight: ArrayLike | None = None,
+        criterion: Criterion = ACCURACY,
     ) -> None:
         data, self.classes, member = label_columns(X, y)
-        labels = Labels.of(
-            member, len(self.classes), np.ones(len(member)), np.ones(len(self.classes))
-        )
+        weight = read_weights(sample_weight, len(member))
+        labels = Labels.of(member, len(self.classes), weight, np.ones(len(self.classes)))
         self.task = set_up(data, labels, device, normalize)
         self.tol = tol
         self.held = HeldOut(
             splits=read_splits(folds, len(member)),
             member=member,
             n_classes=len(self.classes),
-            counts=np.ones(len(member)),
+            counts=weight,
+            criterion=criterion,
         )
         # Of each cost and split: held-out scores (n_test, n_models), gaps, and where to go on from.
         self._scores: dict[tuple[float, int], NDArray[np.float32]] = {}
@@ -83,13 +100,14 @@ class CostSearch:
         """Number of folds that are held out."""
         return len(self.held.splits)
 
-    def solve(self, Cs: Iterable[float], splits: Sequence[int]) -> dict[float, NDArray[np.bool_]]:
+    def solve(self, Cs: Iterable[float], splits: Sequence[int]) -> dict[float, NDArray[Any]]:
         """Solve some costs on some splits.
 
         Returns
         -------
-        dict of float to bool array
-            For each cost, whether each example that these splits hold out is classified correctly.
+        dict of float to array
+            For each cost, the merit of each example that these splits hold out: of accuracy, whether
+            it is classified correctly.
         """
         wanted = list(Cs)
         if isinstance(self.task, StreamedTask):
@@ -100,22 +118,23 @@ class CostSearch:
                 if left:
                     self._solve_held(self.task, C, left)
         rows = np.sort(np.concatenate([self.held.splits[s][1] for s in splits]))
-        return {C: self.held.correct(self._columns(C, splits))[rows] for C in wanted}
+        return {C: self.held.merits(self._columns(C, splits))[rows] for C in wanted}
 
     def result(self, Cs: Iterable[float]) -> PathResult:
         """What `cross_validate` finds at costs that are solved on all splits."""
         costs = np.array(sorted(Cs))
         every = range(self.n_splits)
-        correct = np.stack([self.held.correct(self._columns(C, every)) for C in costs])
-        accuracy = self.held.accuracy(correct)
-        best = int(accuracy.argmax())
+        judged = [self.held.judge_columns(self._columns(C, every)) for C in costs]
+        correct, merits = (np.stack(found) for found in zip(*judged, strict=True))
+        best = best_of(merits)
         return PathResult(
             Cs=costs,
             classes=self.classes,
             decisions=self._columns(costs[best], every),
             correct=correct,
             tested=self.held.fold >= 0,
-            accuracy=accuracy,
+            accuracy=self.held.accuracy(correct),
+            merits=merits,
             best=best,
             gap=np.stack([[self._gaps[C, s] for s in every] for C in costs]),
         )
@@ -180,26 +199,26 @@ class CostSearch:
 
 
 def climb(
-    correct_at: Callable[[list[float]], dict[float, NDArray[np.bool_]]],
+    merits_at: Callable[[list[float]], dict[float, NDArray[Any]]],
     grid: Sequence[float],
     start: float | None = None,
     *,
     is_open: bool,
-    known: dict[float, NDArray[np.bool_]] | None = None,
-) -> dict[float, NDArray[np.bool_]]:
-    """Try costs from ``start`` until the most accurate lies between two that are not better.
+    known: dict[float, NDArray[Any]] | None = None,
+) -> dict[float, NDArray[Any]]:
+    """Try costs from ``start`` until the best lies between two that are not better.
 
     Parameters
     ----------
-    correct_at : callable
-        Given costs, whether each example is classified correctly at each.
+    merits_at : callable
+        Given costs, the merit of each example at each.
     grid : sequence of float > 0
         Ascending.
     start : float, optional
         The cost of the grid nearest to it is tried first, with its neighbours. By default all that
         are `known` are enough to begin with.
     is_open : bool
-        Whether to go on beyond an end of the grid, in decades, while the most accurate cost is
+        Whether to go on beyond an end of the grid, in decades, while the best cost is
         the last one tried there and each one more pays beyond the noise (one standard error of the
         paired difference).
     known : dict, optional
@@ -207,7 +226,7 @@ def climb(
 
     Returns
     -------
-    dict of float to bool array
+    dict of float to array
         What was tried.
     """
     found = dict(known or {})
@@ -217,8 +236,8 @@ def climb(
         wanted = [first, *_beside(first, grid)]
     while True:
         if wanted := [C for C in wanted if C not in found]:
-            found |= correct_at(wanted)
-        best = most_accurate_cost(found)
+            found |= merits_at(wanted)
+        best = best_cost(found)
         wanted = [C for C in _beside(best, grid) if C not in found]
         if is_open and not wanted:
             wanted = _beyond(found, best, grid)
@@ -226,9 +245,9 @@ def climb(
             return found
 
 
-def most_accurate_cost(found: dict[float, NDArray[np.bool_]]) -> float:
-    """The cost with the most examples classified correctly; of equals the smallest."""
-    return min(found, key=lambda C: (-int(found[C].sum()), C))
+def best_cost(found: dict[float, NDArray[Any]]) -> float:
+    """The cost of the highest mean merit; of equals the smallest."""
+    return min(found, key=lambda C: (-float(merit_total(found[C])), C))
 
 
 def _beside(C: float, grid: Sequence[float]) -> list[float]:
@@ -239,15 +258,13 @@ def _beside(C: float, grid: Sequence[float]) -> list[float]:
     return [*grid[max(i - 1, 0) : i], *grid[i + 1 : i + 2]]
 
 
-def _beyond(
-    found: dict[float, NDArray[np.bool_]], best: float, grid: Sequence[float]
-) -> list[float]:
+def _beyond(found: dict[float, NDArray[Any]], best: float, grid: Sequence[float]) -> list[float]:
     """The next cost beyond an end of what was tried, if the best is there and more may pay."""
     tried = sorted(found)
     if len(tried) < 2 or best not in (tried[0], tried[-1]):
         return []
     is_last = best == tried[-1]
-    gain = paired_difference(found[best], found[tried[-2] if is_last else tried[1]])
+    gain = paired_gain(found[best], found[tried[-2] if is_last else tried[1]])
     if gain.value <= 0 or (best not in grid and gain.is_tie):
         return []
     following = float(f"{best * (10 if is_last else 0.1):.6g}")

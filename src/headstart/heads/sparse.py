@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from headstart.heads.examples import Normalize
 
@@ -64,7 +64,13 @@ def require_finite(X: Any) -> None:
 
 
 def cross_validate_large(
-    X: csr_array, y: NDArray[np.str_], Cs: Sequence[float], folds: NDArray[np.integer]
+    X: csr_array,
+    y: NDArray[np.str_],
+    Cs: Sequence[float],
+    folds: NDArray[np.integer],
+    *,
+    weight: ArrayLike | None = None,
+    merits: Callable[[NDArray[np.floating], NDArray[np.intp]], NDArray[Any]] | None = None,
 ) -> tuple[float, float, NDArray[np.float32], NDArray[np.bool_]]:
     """What `cross_validate` finds, for more examples than a Gram matrix can hold, at few costs.
 
@@ -80,11 +86,16 @@ def cross_validate_large(
     Cs : sequence of float > 0
         Ascending.
     folds : int array (n_samples,)
+    weight : array-like of shape (n_samples,), optional
+        Factors of the cost by example.
+    merits : callable, optional
+        What is optimised: given scores (n, K) of held-out examples and their positions, the merit of
+        each; by default whether it is classified correctly.
 
     Returns
     -------
     C : float
-        The most accurate cost tried, the smallest of equals.
+        The best cost tried, the smallest of equals.
     accuracy : float
         At that cost.
     decisions : float32 array (n_samples, K)
@@ -94,6 +105,7 @@ def cross_validate_large(
     """
     member = np.unique(y, return_inverse=True)[1]
     Z, Y = hold_sparse(X, "l2").astype(np.float32), _targets(member)
+    factor = None if weight is None else np.asarray(weight, dtype=np.float32)
     numbers = np.unique(folds)
     scores: dict[float, NDArray[np.float32]] = {}
     weights: dict[int, NDArray[np.float32]] = {}  # of the cost that was solved last
@@ -101,7 +113,10 @@ def cross_validate_large(
     def solve(number: int, C: float) -> None:
         train, test = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
         start = weights.get(number)
-        weights[number] = W = solve_sparse(Z[train], Y[train], C, tol=CV_TOL, start=start)
+        own = None if factor is None else factor[train]
+        weights[number] = W = solve_sparse(
+            Z[train], Y[train], C, tol=CV_TOL, start=start, weight=own
+        )
         found = Z[test] @ W
         if Y.shape[1] == 1:
             found = np.hstack([-found, found])
@@ -112,38 +127,45 @@ def cross_validate_large(
 
     with ThreadPoolExecutor(min(len(numbers), os.cpu_count() or 1)) as pool:
 
-        def n_correct(C: float) -> int:
+        def merit(C: float) -> float:
             if C not in scores:
                 scores[C] = np.zeros((len(y), max(Y.shape[1], 2)), dtype=np.float32)
                 list(pool.map(lambda number: solve(number, C), numbers[:N_SEARCHED]))
-            rows = np.isin(folds, numbers[:N_SEARCHED])
+            rows = np.flatnonzero(np.isin(folds, numbers[:N_SEARCHED]))
+            if merits is not None:
+                return round(float(merits(scores[C][rows], rows).sum()), 6)
             return int((scores[C][rows].argmax(axis=1) == member[rows]).sum())
 
-        C = climb_costs(n_correct, Cs)
+        C = climb_costs(merit, Cs)
         list(pool.map(lambda number: solve(number, C), numbers[N_SEARCHED:]))
     correct = scores[C].argmax(axis=1) == member
     return C, float(correct.mean()), scores[C], correct
 
 
-def climb_costs(n_correct: Callable[[float], int], Cs: Sequence[float]) -> float:
-    """The cost at which `n_correct` has a peak, from the one nearest to 1 on; of equals the smallest."""
+def climb_costs(merit: Callable[[float], float], Cs: Sequence[float]) -> float:
+    """The cost at which `merit` has a peak, from the one nearest to 1 on; of equals the smallest."""
     at = min(range(len(Cs)), key=lambda i: abs(math.log(Cs[i])))
-    n_correct(Cs[at])
+    merit(Cs[at])
     for side in (-1, 1):
-        while 0 <= at + side < len(Cs) and n_correct(Cs[at + side]) > n_correct(Cs[at]) - (
-            side < 0
-        ):
+        while 0 <= at + side < len(Cs):
+            gain = merit(Cs[at + side]) - merit(Cs[at])
+            if not (gain > 0 or (side < 0 and gain == 0)):
+                break
             at += side
     return Cs[at]
 
 
 def fit_large(
-    X: csr_array, y: NDArray[np.str_], C: float
+    X: csr_array, y: NDArray[np.str_], C: float, *, weight: ArrayLike | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The linear SVM at one cost: weights (K, d) and intercepts (K,), of any number of examples."""
-    W = solve_sparse(
-        hold_sparse(X, "l2").astype(np.float32), _targets(np.unique(y, return_inverse=True)[1]), C
-    ).T.astype(np.float64)
+    """The linear SVM at one cost: weights (K, d) and intercepts (K,), of any number of examples.
+
+    ``weight`` (n_samples,) are factors of the cost by example.
+    """
+    Y = _targets(np.unique(y, return_inverse=True)[1])
+    factor = None if weight is None else np.asarray(weight, dtype=np.float32)
+    solved = solve_sparse(hold_sparse(X, "l2").astype(np.float32), Y, C, weight=factor)
+    W = solved.T.astype(np.float64)
     W = W if len(W) > 1 else np.vstack([-W, W])
     return np.ascontiguousarray(W[:, :-1]), W[:, -1].copy()
 
@@ -162,6 +184,7 @@ def solve_sparse(
     *,
     tol: float = TOL,
     start: NDArray[np.float32] | None = None,
+    weight: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Weights of one-vs-rest linear SVMs (squared hinge, L2), all classes together.
 
@@ -176,6 +199,8 @@ def solve_sparse(
         Expected gain of the last step, against the objective.
     start : float32 array (n_features, n_models), optional
         Weights to begin with, such as those at another cost.
+    weight : float32 array (n_samples,), optional
+        Factors of ``C`` by example.
 
     Returns
     -------
@@ -185,15 +210,16 @@ def solve_sparse(
     W = np.zeros((Z.shape[1], Y.shape[1]), dtype=np.float32) if start is None else start.copy()
     F = Z @ W
     squares = Z.multiply(Z).T
+    factor = np.float32(1) if weight is None else weight[:, None]
     left = np.arange(Y.shape[1])
     for _ in range(MOST_NEWTON_STEPS):
         w, y, f = W[:, left], Y[:, left], F[:, left]
-        active = (y * f < 1).astype(np.float32)
+        active = (y * f < 1) * factor
         gradient = w + 2 * C * (ZT @ (active * (f - y)))
         scale = 1 + 2 * C * (squares @ active)
         n_steps = FEW_CG_STEPS if tol >= ROUGH else MOST_CG_STEPS
         step, moved = _newton_step(Z, ZT, active, C, gradient, scale, n_steps)
-        sizes, now = _line_search(w, step, f, moved, y, C)
+        sizes, now = _line_search(w, step, f, moved, y, C, factor)
         W[:, left] += sizes * step
         F[:, left] += sizes * moved
         gain = -0.5 * (gradient * step).sum(axis=0)
@@ -241,11 +267,12 @@ def _line_search(
     moved: NDArray[np.float32],
     y: NDArray[np.float32],
     C: float,
+    factor: Any,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """The first of 1, 1/2, 1/4, ... that lowers each model's objective, (m,), and that objective."""
 
     def objective(sizes: NDArray[np.float32]) -> NDArray[np.float64]:
-        loss = np.maximum(1 - y * (f + sizes * moved), 0) ** 2
+        loss = factor * np.maximum(1 - y * (f + sizes * moved), 0) ** 2
         at = W + sizes * step
         return np.asarray(0.5 * (at**2).sum(axis=0) + C * loss.sum(axis=0), dtype=np.float64)
 

@@ -358,5 +358,10 @@ def _class_factors(
         mass = np.bincount(member, weights=weight, minlength=len(classes))
         return np.asarray(weight.sum() / (len(classes) * np.maximum(mass, 1e-300)))
     if isinstance(class_weight, dict):
-        return np.array([float(class_weight.get(c, 1.0)) for c in classes.tolist()])
+        factors = np.array([float(class_weight.get(c, 1.0)) for c in classes.tolist()])
+        if not (np.isfinite(factors) & (factors >= 0)).all() or not factors.any():
+            raise ValueError(
+                f"class_weight must be 0 or more, and not 0 for all classes; got {class_weight!r}"
+            )
+        return factors
     raise ValueError(f"class_weight must be a dict, 'balanced' or None; got {class_weight!r}")

@@ -5,6 +5,9 @@ from .folds import (
     training_folds as training_folds,
 )
 from .judging import (
+    Goal as Goal,
+)
+from .judging import (
     Scores as Scores,
 )
 from .judging import (

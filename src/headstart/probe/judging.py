@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.heads import sparse
 from headstart.heads.accuracy import accuracy_interval
 from headstart.heads.costs import COSTS
+from headstart.heads.criterion import Criterion
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.output_layer import OutputLayer, fit_output_layer
 from headstart.heads.path import PathResult, join_paths, sweep
-from headstart.heads.search import FIRST_COST, CostSearch, climb, most_accurate_cost
+from headstart.heads.search import FIRST_COST, CostSearch, best_cost, climb
 from headstart.probe import memo
 from headstart.probe.folds import judgeable
 from headstart.results import Interval
@@ -36,6 +37,51 @@ FEW_COSTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What a cross-validation optimises.
+
+    Attributes
+    ----------
+    criterion : Criterion, default accuracy
+    weight : float64 array (n,), optional
+        How often each example counts, in training as well.
+    """
+
+    criterion: Criterion = field(default_factory=Criterion)
+    weight: NDArray[np.float64] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is accuracy, and all examples count alike."""
+        return self.criterion.is_plain and self.weight is None
+
+    def merits(
+        self,
+        scores: NDArray[np.floating],
+        y: NDArray[Any],
+        folds: NDArray[np.integer],
+        rows: NDArray[np.intp] | None = None,
+    ) -> NDArray[np.float64]:
+        """The merit of each example by its held-out scores, (n,): 0 where it cannot be judged.
+
+        ``rows`` are the positions whose scores are given; by default all are.
+        """
+        known, member = judgeable(y, folds), np.unique(y, return_inverse=True)[1].reshape(-1)
+        weight = self.weight
+        if rows is not None:
+            known, member = known[rows], member[rows]
+            weight = None if weight is None else weight[rows]
+        merits = np.zeros(len(member))
+        if known.any():
+            own = None if weight is None else weight[known]
+            merits[known] = self.criterion.merits(scores[known], member[known], own)
+        return merits
+
+
+ACCURATE = Goal()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """What cross-validation found for one matrix of features.
 
@@ -43,7 +89,7 @@ class Scores:
     ----------
     n_features : int
     C : float
-        The most accurate cost, the smallest of equals; NaN for a network, which has none.
+        The best cost, the smallest of equals; NaN for a network, which has none.
     accuracy_by_C : tuple of float
         Accuracy at each of `Cs`.
     decisions : float32 array (n, K)
@@ -55,6 +101,8 @@ class Scores:
     Cs : tuple of float
         The costs tried, ascending. Where no example can be judged (:func:`judgeable`), that is only
         the one nearest to 1.
+    optimised : float64 array (n,), optional
+        The merit of each example at `C`, where something else than accuracy is optimised.
     """
 
     n_features: int
@@ -64,6 +112,12 @@ class Scores:
     correct: NDArray[np.bool_]
     is_screened: bool = False
     Cs: tuple[float, ...] = ()
+    optimised: NDArray[np.float64] | None = None
+
+    @property
+    def merits(self) -> NDArray[Any]:
+        """What each example contributes to what is optimised, (n,)."""
+        return self.correct if self.optimised is None else self.optimised
 
     @property
     def accuracy(self) -> Interval:
@@ -85,12 +139,13 @@ def judge(
     normalize: Normalize = "l2",
     exact: bool = False,
     start: float | None = None,
+    goal: Goal = ACCURATE,
     kept_at: Path | None = None,
 ) -> Scores:
     """Cross-validate the linear SVM, and keep the scores of the best cost.
 
     Of few examples and classes (:func:`is_small`) every cost is solved. Else the search begins at the
-    cost that is best on one fold, and goes on until the most accurate lies between two that are not
+    cost that is best on one fold, and goes on until the best lies between two that are not
     better; of very many that cost is taken. Beyond the ends of the default grid it goes on while that pays (:func:`heads.search.climb`).
 
     Parameters
@@ -108,6 +163,8 @@ def judge(
         Solve every cost, however many examples there are.
     start : float > 0, optional
         The cost to begin the search with, if it is known (:func:`find_start`).
+    goal : Goal, default accuracy
+        What decides the best cost, and the weights of the examples.
     kept_at : Path, optional
         File of the memo: read if it is there, else written.
 
@@ -122,7 +179,7 @@ def judge(
     """
     if kept_at is not None and (known := recall(kept_at)) is not None:
         return known
-    found = _judge(X, np.asarray(y), folds, sorted(Cs), normalize, exact, start)
+    found = _judge(X, np.asarray(y), folds, sorted(Cs), normalize, exact, start, goal)
     if kept_at is None:
         return found
     keep(kept_at, found)
@@ -137,13 +194,13 @@ class Start:
     Attributes
     ----------
     C : float
-        The most accurate cost there.
-    correct : bool array (n_first_fold,)
-        Whether each example of that fold is classified correctly at `C`.
+        The best cost there.
+    merits : array (n_first_fold,)
+        The merit of each example of that fold at `C`: of accuracy, whether it is classified correctly.
     """
 
     C: float
-    correct: NDArray[np.bool_]
+    merits: NDArray[Any]
 
 
 def find_start(
@@ -153,6 +210,7 @@ def find_start(
     *,
     Cs: Sequence[float] = COSTS,
     normalize: Normalize = "l2",
+    goal: Goal = ACCURATE,
     kept_at: Path | None = None,
 ) -> Start:
     """The best cost on the first fold, for a fifth of what `judge` takes.
@@ -161,9 +219,9 @@ def find_start(
     """
     if kept_at is not None and (known := recall_start(kept_at)) is not None:
         return known
-    found = _start(CostSearch(X, y, folds, normalize, tol=TOLERANCE), sorted(Cs))
+    found = _start(_cost_search(X, y, folds, normalize, goal), sorted(Cs))
     if kept_at is not None:
-        memo.keep_arrays(kept_at, {"C": np.array([found.C]), "correct": found.correct})
+        memo.keep_arrays(kept_at, {"C": np.array([found.C]), "merits": found.merits})
     return found
 
 
@@ -207,6 +265,7 @@ def recall(path: Path) -> Scores | None:
             correct=kept["correct"],
             is_screened=bool(kept["is_screened"][0]),
             Cs=tuple(kept["Cs"].tolist()),
+            optimised=kept.get("optimised"),
         )
     except KeyError as error:
         memo.report_damage(path, error)
@@ -219,7 +278,7 @@ def recall_start(path: Path) -> Start | None:
     if kept is None:
         return None
     try:
-        return Start(C=float(kept["C"][0]), correct=kept["correct"])
+        return Start(C=float(kept["C"][0]), merits=kept["merits"])
     except KeyError as error:
         memo.report_damage(path, error)
         return None
@@ -237,6 +296,7 @@ def keep(path: Path, scores: Scores) -> None:
             "correct": scores.correct,
             "is_screened": np.array([scores.is_screened]),
             "Cs": np.array(scores.Cs),
+            **({} if scores.optimised is None else {"optimised": scores.optimised}),
         },
     )
 
@@ -254,16 +314,22 @@ def _judge(
     normalize: Normalize,
     exact: bool,
     start: float | None,
+    goal: Goal,
 ) -> Scores:
     if not judgeable(y, folds).any():
         return _unjudged(X, y, min(Cs, key=lambda C: abs(math.log(C))))
     if hasattr(X, "nnz") and X.shape[0] > sparse.MOST_SPARSE_ROWS:
-        C, reached, decisions, correct = sparse.cross_validate_large(X, y, Cs, folds)
+        C, reached, decisions, correct = sparse.cross_validate_large(
+            X, y, Cs, folds, weight=goal.weight,
+            merits=None if goal.is_plain else lambda s, rows: goal.merits(s, y, folds, rows),
+        )  # fmt: skip
         tried, accuracy = [C], np.array([reached])
+        optimised = None if goal.is_plain else goal.merits(decisions, y, folds)
     else:
-        path = _search(X, y, folds, Cs, normalize, exact=exact, start=start)
+        path = _search(X, y, folds, Cs, normalize, exact=exact, start=start, goal=goal)
         C, tried, accuracy = path.C, path.Cs.tolist(), path.accuracy
         decisions, correct = path.decisions, path.correct[path.best]
+        optimised = None if goal.is_plain else path.merits[path.best]
     return Scores(
         n_features=width(X),
         C=C,
@@ -271,6 +337,7 @@ def _judge(
         decisions=decisions,
         correct=correct,
         Cs=tuple(tried),
+        optimised=optimised,
     )
 
 
@@ -296,16 +363,20 @@ def _search(
     *,
     exact: bool = False,
     start: float | None = None,
+    goal: Goal = ACCURATE,
 ) -> PathResult:
     """The cross-validation at every cost, or at those that lead to the best."""
-    search = CostSearch(X, y, folds, normalize, tol=TOLERANCE)
+    search = _cost_search(X, y, folds, normalize, goal)
     is_open = tuple(Cs) == COSTS
     every = range(search.n_splits)
     whole = None
-    known: dict[float, NDArray[np.bool_]] = {}
+    known: dict[float, NDArray[Any]] = {}
     if exact or len(Cs) <= FEW_COSTS or is_small(len(y), len(search.classes)):
-        whole = sweep(search.task, search.classes, Cs, folds, tol=TOLERANCE)
-        known = dict(zip(whole.Cs.tolist(), whole.correct, strict=True))
+        whole = sweep(
+            search.task, search.classes, Cs, folds,
+            weight=goal.weight, criterion=goal.criterion, tol=TOLERANCE,
+        )  # fmt: skip
+        known = dict(zip(whole.Cs.tolist(), whole.merits, strict=True))
     elif start is None:
         start = _start(search, Cs).C
     if whole is None and start is not None and len(y) * len(search.classes) > LARGE:
@@ -320,5 +391,14 @@ def _search(
 
 def _start(search: CostSearch, Cs: list[float]) -> Start:
     tried = climb(lambda some: search.solve(some, [0]), Cs, FIRST_COST, is_open=tuple(Cs) == COSTS)
-    C = most_accurate_cost(tried)
-    return Start(C=C, correct=tried[C])
+    C = best_cost(tried)
+    return Start(C=C, merits=tried[C])
+
+
+def _cost_search(
+    X: Any, y: ArrayLike, folds: NDArray[np.integer], normalize: Normalize, goal: Goal
+) -> CostSearch:
+    return CostSearch(
+        X, y, folds, normalize,
+        tol=TOLERANCE, sample_weight=goal.weight, criterion=goal.criterion,
+    )  # fmt: skip

@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.accuracy import (
+    ROUNDING,
     PairedDifference,
     is_significant,
-    paired_difference,
+    paired_gain,
     repeated_difference,
 )
 
-Correct = NDArray[np.bool_]
+Merits = NDArray[Any]
+"""What each example contributes to the metric that is optimised: zeros and ones of accuracy."""
 
 # Times nearer than this count as one: the clock of another run would order them otherwise.
 AS_QUICK = 1.25
@@ -36,7 +37,7 @@ class Choice:
     best, chosen : int
         Positions among the candidates.
     differences : tuple of PairedDifference
-        Accuracy of each candidate minus that of the best.
+        Metric of each candidate minus that of the best.
     is_default : bool
         Whether the usual candidate was chosen because cross-validation could not decide.
     cheap : int, optional
@@ -55,22 +56,25 @@ class Choice:
         return tuple(d.is_tie for d in self.differences)
 
 
-def most_accurate(correct: Sequence[Correct], costs: Sequence[Any] | None = None) -> int:
-    """The candidate that classifies most examples correctly; of equals the cheapest, then the first.
+def most_accurate(merits: Sequence[Merits], costs: Sequence[Any] | None = None) -> int:
+    """The candidate of the highest mean merit; of equals the cheapest, then the first.
 
     Parameters
     ----------
-    correct : sequence of bool array (n,) or (n_repeats, n)
-        Whether each candidate classified each example correctly.
+    merits : sequence of array (n,) or (n_repeats, n)
+        Of each candidate: of accuracy, whether it classified each example correctly.
     costs : sequence of comparable, optional
         One a candidate.
     """
-    price = costs if costs is not None else [0] * len(correct)
-    return min(range(len(correct)), key=lambda i: (-float(correct[i].mean()), price[i], i))
+    price = costs if costs is not None else [0] * len(merits)
+    return min(range(len(merits)), key=lambda i: (-round(float(merits[i].mean()), 12), price[i], i))
 
 
 def cheapest_tie(
-    correct: Sequence[Correct], costs: Sequence[Any], screened: Sequence[bool] | None = None
+    merits: Sequence[Merits],
+    costs: Sequence[Any],
+    screened: Sequence[bool] | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Choice:
     """The cheapest candidate within one standard error of the best, and at most one point behind.
 
@@ -80,30 +84,33 @@ def cheapest_tie(
 
     Parameters
     ----------
-    correct : sequence of bool array (n,)
+    merits : sequence of array (n,)
     costs : sequence of comparable
         One a candidate.
     screened : sequence of bool, optional
         Candidates that screening ruled out, which are neither the best nor chosen.
+    groups : sequence of str, length n, optional
+        Examples that are not independent of one another (:func:`headstart.heads.paired_gain`).
 
     Returns
     -------
     Choice
     """
-    out = screened if screened is not None else [False] * len(correct)
+    out = screened if screened is not None else [False] * len(merits)
     judged = [i for i, is_out in enumerate(out) if not is_out]
-    best = judged[most_accurate([correct[i] for i in judged], [costs[i] for i in judged])]
-    differences = tuple(paired_difference(c, correct[best]) for c in correct)
+    best = judged[most_accurate([merits[i] for i in judged], [costs[i] for i in judged])]
+    differences = tuple(paired_gain(c, merits[best], groups=groups) for c in merits)
     among = [i for i in judged if differences[i].may_stand_in]
     chosen = min(among, key=lambda i: costs[i])
     return Choice(best=best, chosen=chosen, differences=differences)
 
 
 def prior_unless_beaten(
-    correct: Sequence[Correct],
+    merits: Sequence[Merits],
     costs: Sequence[Any],
     prior: int,
     screened: Sequence[bool] | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Choice:
     """The candidate that is best as a rule, unless the most accurate is significantly better.
 
@@ -112,12 +119,12 @@ def prior_unless_beaten(
 
     Parameters
     ----------
-    correct : sequence of bool array (n,)
+    merits : sequence of array (n,)
     costs : sequence of comparable
         One a candidate.
     prior : int
         Position of the candidate that is best as a rule.
-    screened : sequence of bool, optional
+    screened, groups : sequence, optional
         As for `cheapest_tie`.
 
     Returns
@@ -125,17 +132,18 @@ def prior_unless_beaten(
     Choice
         With the cheapest tie beside it.
     """
-    choice = cheapest_tie(correct, costs, screened)
+    choice = cheapest_tie(merits, costs, screened, groups)
     chosen = choice.best if is_significant(choice.differences[prior]) else prior
     cheap = choice.chosen if costs[choice.chosen] < costs[chosen] else None
     return Choice(best=choice.best, chosen=chosen, differences=choice.differences, cheap=cheap)
 
 
 def usual_unless_beaten(
-    correct: Sequence[Correct],
+    merits: Sequence[Merits],
     costs: Sequence[Any],
     usual: int,
     screened: Sequence[bool] | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Choice:
     """The usual candidate, unless the best is significantly more accurate; then `cheapest_tie`.
 
@@ -144,27 +152,28 @@ def usual_unless_beaten(
 
     Parameters
     ----------
-    correct : sequence of bool array (n,)
+    merits : sequence of array (n,)
     costs : sequence of comparable
         One a candidate.
     usual : int
         Position of the usual candidate. Of equals it is the best.
-    screened : sequence of bool, optional
+    screened, groups : sequence, optional
         As for `cheapest_tie`.
 
     Returns
     -------
     Choice
     """
-    choice = cheapest_tie(correct, costs, screened)
+    choice = cheapest_tie(merits, costs, screened, groups)
     if is_significant(choice.differences[usual]):
         return choice
-    best = usual if correct[usual].sum() == correct[choice.best].sum() else choice.best
-    differences = tuple(paired_difference(c, correct[best]) for c in correct)
+    is_best = abs(choice.differences[usual].value) < ROUNDING
+    best = usual if is_best else choice.best
+    differences = tuple(paired_gain(c, merits[best], groups=groups) for c in merits)
     return Choice(best=best, chosen=usual, differences=differences, is_default=True)
 
 
-def quickest_tie(correct: Sequence[Correct], seconds: Sequence[float]) -> int:
+def quickest_tie(merits: Sequence[Merits], seconds: Sequence[float]) -> int:
     """The quickest candidate within one standard error of the best.
 
     Of those that take about as long as it (within a quarter, or a second), the most accurate: so
@@ -172,31 +181,29 @@ def quickest_tie(correct: Sequence[Correct], seconds: Sequence[float]) -> int:
 
     Parameters
     ----------
-    correct : sequence of bool array (n,)
+    merits : sequence of array (n,)
     seconds : sequence of float
         One a candidate.
     """
-    best = most_accurate(correct)
-    tied = [
-        i for i, c in enumerate(correct) if i == best or paired_difference(c, correct[best]).is_tie
-    ]
+    best = most_accurate(merits)
+    tied = [i for i, c in enumerate(merits) if i == best or paired_gain(c, merits[best]).is_tie]
     least = min(seconds[i] for i in tied)
     limit = max(AS_QUICK * least, least + AS_QUICK_S)
     quick = [i for i in tied if seconds[i] <= limit]
-    return quick[most_accurate([correct[i] for i in quick])]
+    return quick[most_accurate([merits[i] for i in quick])]
 
 
-def first_tie(correct: Sequence[Correct]) -> int:
+def first_tie(merits: Sequence[Merits]) -> int:
     """The first candidate within one standard error of the best, and at most one point behind.
 
     Parameters
     ----------
-    correct : sequence of bool array (n_repeats, n)
+    merits : sequence of array (n_repeats, n)
         In order of size: the same examples, judged by several divisions into folds.
     """
-    best = most_accurate(correct)
+    best = most_accurate(merits)
     return next(
         i
-        for i, c in enumerate(correct)
-        if i == best or repeated_difference(c, correct[best]).may_stand_in
+        for i, c in enumerate(merits)
+        if i == best or repeated_difference(c, merits[best]).may_stand_in
     )

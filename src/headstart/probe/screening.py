@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from headstart.heads.accuracy import paired_difference
+from headstart.heads.accuracy import paired_gain
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.ridge import sweep_ridge
 from headstart.probe.folds import judgeable
 from headstart.probe.judging import (
+    ACCURATE,
+    Goal,
     Scores,
     find_start,
     is_small,
@@ -41,6 +44,7 @@ def screen(
     folds: NDArray[np.integer],
     *,
     normalize: Normalize = "l2",
+    goal: Goal = ACCURATE,
     kept_at: Path | None = None,
 ) -> Scores:
     """Cross-validate a ridge classifier, as :func:`headstart.probe.judge` does an SVM.
@@ -52,7 +56,11 @@ def screen(
     """
     if kept_at is not None and (known := recall(kept_at)) is not None:
         return known
-    path = sweep_ridge(X, y, folds, normalize=normalize)
+    labels = np.asarray(y)
+    path = sweep_ridge(
+        X, y, folds, normalize=normalize,
+        merits=None if goal.is_plain else lambda scores: goal.merits(scores, labels, folds),
+    )  # fmt: skip
     found = Scores(
         n_features=width(X),
         C=float("nan"),
@@ -60,19 +68,24 @@ def screen(
         decisions=np.zeros((0, 0), dtype=np.float32),
         correct=path.correct,
         is_screened=True,
+        optimised=None if goal.is_plain else path.merits,
     )
     if kept_at is not None:
         keep(kept_at, found)
     return found
 
 
-def contenders(correct: Sequence[NDArray[np.bool_]]) -> list[int]:
+def contenders(
+    correct: Sequence[NDArray[np.bool_]], merits: Sequence[NDArray[Any]] | None = None
+) -> list[int]:
     """Candidates that their ridge classifiers cannot rule out: by errors, or as for `finalists`.
 
     Parameters
     ----------
     correct : sequence of bool array (n,)
         Whether each candidate's ridge classifier classified each held-out example correctly.
+    merits : sequence of array (n,), optional
+        Where something else than accuracy is optimised.
 
     Returns
     -------
@@ -81,16 +94,16 @@ def contenders(correct: Sequence[NDArray[np.bool_]]) -> list[int]:
     """
     errors = [1 - float(c.mean()) for c in correct]
     near = {i for i, e in enumerate(errors) if e <= MOST_ERRORS * min(errors)}
-    return sorted(near.union(finalists(correct)))
+    return sorted(near.union(finalists(merits or correct)))
 
 
-def finalists(correct: Sequence[NDArray[np.bool_]], always: Collection[int] = ()) -> list[int]:
+def finalists(merits: Sequence[NDArray[Any]], always: Collection[int] = ()) -> list[int]:
     """Candidates that a paired test cannot rule out as the best.
 
     Parameters
     ----------
-    correct : sequence of bool array (n,)
-        Whether each candidate classified each held-out example correctly.
+    merits : sequence of array (n,)
+        Of each held-out example: of accuracy, whether the candidate classified it correctly.
     always : collection of int
         Positions that are among them whatever they reached: the usual layer.
 
@@ -99,8 +112,8 @@ def finalists(correct: Sequence[NDArray[np.bool_]], always: Collection[int] = ()
     list of int
         Ascending.
     """
-    best = max(range(len(correct)), key=lambda i: float(correct[i].mean()))
-    behind = [paired_difference(c, correct[best]) for c in correct]
+    best = max(range(len(merits)), key=lambda i: float(merits[i].mean()))
+    behind = [paired_gain(c, merits[best]) for c in merits]
     return [
         i
         for i, d in enumerate(behind)
@@ -133,6 +146,7 @@ def judge_all(
     first: int = 0,
     always: Collection[int] = (),
     exact: bool = False,
+    goal: Goal = ACCURATE,
     progress: Progress = silent,
     on_scores: Callable[[int, Scores], None] = lambda i, scores: None,
     on_finalists: Callable[[Sequence[int]], None] = lambda chosen: None,
@@ -156,6 +170,8 @@ def judge_all(
         Positions that reach the last round in any case: the usual layer.
     exact : bool, default False
         Judge every candidate by SVMs at every cost, however long it takes.
+    goal : Goal, default accuracy
+        What is optimised.
     progress : Progress
     on_scores : callable
         Given a position and its scores whenever there are some; those of a ridge classifier first.
@@ -186,6 +202,7 @@ def judge_all(
                 Cs=Cs,
                 exact=exact,
                 start=starts.get(i),
+                goal=goal,
                 kept_at=place,
             )
             on_scores(i, found[i])
@@ -193,29 +210,31 @@ def judge_all(
 
     if not is_whole:
         finish([first], "first answer")
-        correct = []
+        screened = []
         for i, entrant in enumerate(entrants):
             progress("screen", i, len(entrants))
             place = entrant.kept_at("ridge")
-            scores = recall(place) or screen(entrant.read(), labels, folds, kept_at=place)
-            correct.append(scores.correct)
+            scores = recall(place) or screen(
+                entrant.read(), labels, folds, goal=goal, kept_at=place
+            )
+            screened.append(scores)
             if i != first:
                 found[i] = scores
                 on_scores(i, scores)
         progress("screen", len(entrants), len(entrants))
-        near = contenders(correct)
-        rights: list[NDArray[np.bool_]] = []
+        near = contenders([s.correct for s in screened], [s.merits for s in screened])
+        rights: list[NDArray[Any]] = []
         for i in near:
             progress("first fold", len(rights), len(near))
             if i == first:
-                rights.append(found[i].correct[folds == np.unique(folds)[0]])
+                rights.append(found[i].merits[folds == np.unique(folds)[0]])
                 continue
             place = entrants[i].kept_at("first fold")
             start = recall_start(place) or find_start(
-                entrants[i].read(), labels, folds, Cs=Cs, kept_at=place
+                entrants[i].read(), labels, folds, Cs=Cs, goal=goal, kept_at=place
             )
             starts[i] = start.C
-            rights.append(start.correct)
+            rights.append(start.merits)
         progress("first fold", len(near), len(near))
         chosen = sorted({near[j] for j in finalists(rights)}.union(always).difference([first]))
     on_finalists(chosen)

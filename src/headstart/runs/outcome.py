@@ -52,7 +52,6 @@ TRAINED_LAYERS = {
     "upper": "layers above {tap}",
     "output": "the output layer",
 }
-ONE_STANDARD_ERROR = 0.16
 CLEAR_ERRORS = 2.0
 # Nats. Two fits of the same thing differ by their tolerance, which has no noise.
 LEAST_GAIN = 1e-4
@@ -277,13 +276,8 @@ class Finetuning:
 
 
 def is_better(difference: PairedDifference) -> bool:
-    """More accurate by more than one standard error, the bar by which candidates are told apart.
-
-    A single image more is always more than its own standard error. So the exact test (McNemar) must
-    agree: on one side, a normal value exceeds one standard error with probability 0.16.
-    """
-    likely_luck = difference.p_value / 2 > ONE_STANDARD_ERROR
-    return difference.value > 0 and not difference.is_tie and not likely_luck
+    """More accurate and no tie: the bar by which candidates are told apart."""
+    return difference.value > 0 and not difference.is_tie
 
 
 def as_json(interval: Interval) -> dict[str, float]:
