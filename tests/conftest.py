@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     threads = max(1, (os.cpu_count() or 1) // int(workers))
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+sys.path.insert(0, str(Path(__file__).parent))  # for tiny_encoder
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -175,3 +178,12 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Index:
                 pixels = pixels.T
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{i}.png")
     return index(root, test_size=0.4)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder with small random weights; tests that change it make their own."""
+    pytest.importorskip("tokenizers", reason="headstart[text] is not installed")
+    from tiny_encoder import write_encoder
+
+    return write_encoder(tmp_path_factory.mktemp("encoder") / "tiny")

@@ -59,7 +59,8 @@ class Texts:
         str | None,
         typer.Option(
             "--encoder",
-            help="A sentence encoder: folder, installed package, or hub name in the cache.",
+            help="A sentence encoder: folder, installed package or hub name; none: without one. "
+            "fit takes the one of headstart[text] where it is installed.",
             rich_help_panel=_PANEL,
         ),
     ]
@@ -202,6 +203,7 @@ def finetune_texts(
     from headstart.features import cache_folder
     from headstart.runs.compare_texts import compare_texts, text_arms
     from headstart.runs.report.comparison import write_comparison
+    from headstart.text.encoders import resolve_encoder
     from headstart.text.settings import VARIANTS, TextTraining
 
     if compare not in (None, "variants"):
@@ -212,6 +214,7 @@ def finetune_texts(
     set_up = {name: value for name, value in training.items() if value is not None}
     base = TextTraining(**set_up, variant=variant, seed=seeds[0])
     variants = tuple(VARIANTS) if compare else (variant,)
+    encoder = resolve_encoder(encoder)
     arms = text_arms(base, variants, encoder=encoder)
     with progress_bars(quiet=as_json) as progress:
         index = index_texts(

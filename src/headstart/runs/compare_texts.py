@@ -21,14 +21,14 @@ from headstart.runs.refit import refit
 from headstart.sources.text import (
     AVERAGE,
     BOTH,
-    SENTENCES,
     TextBlocks,
     TextSource,
+    encoder_blocks,
     network_blocks,
     network_scores,
 )
+from headstart.text.encoders import find_encoder, read_encoder
 from headstart.text.published import require_embeddings
-from headstart.text.sentences import encoder_digest, find_encoder
 from headstart.text.settings import VARIANTS, TextTraining, require_variant
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class TextArm(Arm):
             n: getattr(self, n) for n in ("name", "line", "n_layers", "starts_from_svm", "extra_s")
         }
         told = self.training and self.training.to_dict()
-        plain |= {"parts": list(self.blocks.parts), "settings": told}
+        parts = [*self.blocks.parts, *self.blocks.layers]
+        plain |= {"parts": parts, "settings": told}
         return plain | ({"encoder": self.encoder_digest} if self.encoder_digest else {})
 
 
@@ -87,11 +88,13 @@ def text_arms(
         require_variant(variant)
     encoded = []
     if encoder is not None:
+        found = read_encoder(find_encoder(encoder))
+        blocks = encoder_blocks(found)[-1]
         arm = TextArm(
             name="sentence encoder",
-            line=f"linear SVM on the frozen sentence encoder {Path(encoder).name}",
-            blocks=SENTENCES,
-            encoder_digest=encoder_digest(find_encoder(encoder)),
+            line=f"linear SVM on the {blocks.taps[0]}, of {Path(encoder).name}, frozen",
+            blocks=blocks,
+            encoder_digest=found.digest,
         )
         encoded.append(arm)
     return (

@@ -130,13 +130,13 @@ class Model:
         RunError
             The model is one of images, or its sentence encoder is not there.
         """
-        from headstart.runs.reader_files import find_encoder
+        from headstart.runs.reader_files import locate_encoder
 
         if self.texts is None:
             raise RunError(f"{self._where} is a run on images, and this works on texts")
         if not len(texts):
             return np.empty((0, len(self.classes)))
-        found = find_encoder(self.texts, self.folder)
+        found = locate_encoder(self.texts, self.folder)
         return self.probabilities(dataclasses.replace(self.texts, encoder=found).rows(texts))
 
     def require_images(self) -> None:

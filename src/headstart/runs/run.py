@@ -265,14 +265,14 @@ class Run:
         Parameters
         ----------
         name : str
-            As of `headstart.text.sentences.find_encoder`.
+            As of `headstart.text.encoders.find_encoder`.
 
         Raises
         ------
         DataError, RunError
             There is none of that name, or the run was fitted with another one, or with none.
         """
-        from headstart.text.sentences import encoder_digest, find_encoder
+        from headstart.text.encoders import encoder_digest, find_encoder
 
         where, reader = one_line(str(self.folder)), self.model.texts
         if reader is None or reader.encoder is None:

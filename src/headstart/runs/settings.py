@@ -165,7 +165,9 @@ class TextSettings(Settings):
     embeddings : str, optional
         A file of word vectors, or a published name; default: learnt from the training texts.
     encoder : str, optional
-        Folder of a sentence encoder, an installed package that carries one, or a hub name in the cache.
+        Folder of a sentence encoder, an installed package that carries one, or a name on the hub.
+        Default ``"auto"``: the one that ``headstart[text]`` installs, where it is installed and quick
+        enough. ``"none"`` or None: no encoder.
     epochs : int >= 1, default 10
         Of each TextCNN.
 
@@ -180,7 +182,7 @@ class TextSettings(Settings):
     text: str | None = None
     label: str | None = None
     embeddings: str | None = None
-    encoder: str | None = None
+    encoder: str | None = "auto"
     epochs: int = 10
 
     def __post_init__(self) -> None:

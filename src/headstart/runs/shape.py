@@ -190,6 +190,8 @@ MODEL = {
 TEXT_MODEL = {
     "name": TEXT,
     "parts": [TEXT],
+    "layers": Maybe([TEXT]),
+    "encoder_name": Maybe(TEXT),
     "tfidf": [{"kind": TEXT, "terms": [TEXT]}],
     "encoder": Maybe(TEXT),
     "is_network": FLAG,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,10 @@ from headstart.runs.settings import TextSettings
 from headstart.runs.text_findings import text_findings
 from headstart.sources.blocks import Blocks
 from headstart.sources.text import TextBlocks, TextReader, TextSource, network_scores
+from headstart.text.encoders import AUTO, BUNDLED, resolve_encoder
+from headstart.text.sentences import prepare
 from headstart.text.settings import TextTraining
+from headstart.wording import rough_time
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextIndex, TextRecord
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Of a budget, what is left for refitting and the report once networks are trained.
-KEPT_BACK = 0.15
+# Of a budget, what is left for refitting and the report once networks are trained, and what a sentence
+# encoder that was not asked for may take.
+KEPT_BACK, ENCODER_SHARE = 0.15, 0.3
 
 
 @dataclass(kw_only=True)
@@ -42,6 +45,7 @@ class Texts(Kind):
 
     settings: TextSettings
     _source: TextSource = field(init=False)
+    _note: str = ""
 
     def index(self) -> TextIndex:
         from headstart.data.texts import index_texts
@@ -66,7 +70,7 @@ class Texts(Kind):
         self._source = TextSource(
             train=training_records(index),
             embeddings=s.embeddings,
-            encoder=s.encoder,
+            encoder=resolve_encoder(s.encoder),
             cache=self.cache,
             device=s.device,
             progress=self.progress,
@@ -74,9 +78,25 @@ class Texts(Kind):
         with self.clock.timed("word_vectors"):
             if s.embeddings is not None:
                 logger.info("word vectors: %s", self._source.known.source)
-            if self._source.encoder_folder is not None:
-                logger.info("sentence encoder: %s", self._source.encoder_folder)
+            if self._source.encoder_files is not None:
+                logger.info("sentence encoder: %s", self._source.encoder_files.root)
+                if s.encoder == AUTO:
+                    self._leave_out_if_slow(index)
+                else:
+                    prepare(self._source.encoder_files, s.device)
         return index, self._source
+
+    def _leave_out_if_slow(self, index: TextIndex) -> None:
+        """An encoder that nobody asked for is used where it takes a small part of the time."""
+        source, budget_s = self._source, self.settings.budget_s
+        allowance = ALLOWANCE_S if budget_s is None else ENCODER_SHARE * budget_s
+        needed = source.encoder_seconds([r.text for r in index.records])
+        if needed > allowance:
+            self._note = (
+                f"sentence encoder not tried: {rough_time(needed)} are more than the "
+                f"{rough_time(allowance)} allowed; {argument('encoder', BUNDLED)} takes it in any case"
+            )
+            self._source = replace(source, encoder=None)
 
     def networks(
         self, task: Task, rivals: Sequence[Candidate], *, is_stopped: bool
@@ -92,20 +112,23 @@ class Texts(Kind):
             blocks: Blocks, test: Sequence[TextRecord]
         ) -> tuple[TextReader, NDArray[np.float64]]:
             assert isinstance(blocks, TextBlocks)
-            trained = trials.train(dataclasses.replace(base, variant=blocks.parts[0]))
+            trained = trials.train(replace(base, variant=blocks.parts[0]))
             network = (trained, self._source.vocabulary)
-            reader = dataclasses.replace(self._source.reader(blocks), network=network)
+            reader = replace(self._source.reader(blocks), network=network)
             return reader, network_scores(*network, [r.text for r in test])
 
         if not s.finetune:
-            return Networks(note=f"TextCNN not tried: {argument('finetune', False)}"), train
+            said = f"TextCNN not tried: {argument('finetune', False)}"
+            return Networks(note=_joined(self._note, said)), train
         if is_stopped:
-            return Networks(untried=("TextCNN",)), train
+            return Networks(note=self._note, untried=("TextCNN",)), train
         allowance = ALLOWANCE_S
         if s.budget_s is not None:
             allowance = (1 - KEPT_BACK) * s.budget_s - self.clock.spent_s
         with self.clock.timed("networks"):
-            return trials.judge(base, allowance_s=allowance), train
+            found = trials.judge(base, allowance_s=allowance)
+        found.note = _joined(self._note, found.note)
+        return found, train
 
     def figures(self, results: Results, task: Task) -> dict[str, Any]:
         with self.clock.timed("findings"):
@@ -122,3 +145,7 @@ class Texts(Kind):
         reader = results.final.model.texts
         encoder = reader and reader.encoder
         return Origin(data=self.settings.data, encoder=str(encoder) if encoder else None)
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))

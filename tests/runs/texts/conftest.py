@@ -55,8 +55,10 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def text_run(reviews: Path, text_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """All candidates, the networks for two epochs."""
+    """All candidates but a sentence encoder, the networks for two epochs."""
     out = tmp_path_factory.mktemp("runs") / "reviews"
-    run = fit(reviews, out=out, cache=text_store, n_folds=3, epochs=2, Cs=(0.3, 3.0))
+    run = fit(
+        reviews, out=out, cache=text_store, n_folds=3, epochs=2, Cs=(0.3, 3.0), encoder="none"
+    )
     assert run.is_texts
     return run

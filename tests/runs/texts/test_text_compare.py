@@ -42,3 +42,14 @@ def test_compare_texts__measures_every_variant_with_every_seed(reviews, tmp_path
 def test_text_arms__bad_variant() -> None:
     with pytest.raises(InputError, match="`variant` cannot be 'sttic'"):
         text_arms(TextTraining(), ("sttic",))
+
+
+def test_compare_texts__sentence_encoder_beside_the_others(reviews, tiny_encoder, tmp_path) -> None:
+    arms = text_arms(TextTraining(), (), encoder=str(tiny_encoder))
+    assert [arm.name for arm in arms] == ["TF-IDF", "embedding average", "sentence encoder"]
+    found = compare_texts(
+        index_texts(reviews), arms[1:], seeds=(0,), encoder=str(tiny_encoder), cache=tmp_path
+    )
+    [outcome] = found.comparison.outcomes["sentence encoder"]
+    assert outcome.note.startswith("C = ")
+    assert outcome.n_trained_parameters == 2 * (4 * 16 + 1)

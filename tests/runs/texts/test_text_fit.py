@@ -6,8 +6,8 @@ import csv
 import json
 import re
 import shutil
-import sys
-from types import SimpleNamespace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from headstart.errors import DataError, InputError, RunError
 from headstart.runs.model import Model
 from headstart.runs.retrieval import index_of
 
-QUICK: dict[str, Any] = {"n_folds": 3, "Cs": (0.3, 3.0), "finetune": False}
+QUICK: dict[str, Any] = {"n_folds": 3, "Cs": (0.3, 3.0), "finetune": False, "encoder": "none"}
 
 
 def test_fit__gives_the_run_folder_of_images(text_run) -> None:
@@ -100,8 +100,9 @@ def test_fit__predictions_are_those_of_the_test_rows(text_run, reviews) -> None:
 
 def test_fit__a_second_one_gives_the_same_figures(text_run, reviews, text_store, tmp_path) -> None:
     again = headstart.fit(
-        reviews, out=tmp_path / "again", cache=text_store, n_folds=3, epochs=2, Cs=(0.3, 3.0)
-    )
+        reviews, out=tmp_path / "again", cache=text_store, n_folds=3, epochs=2, Cs=(0.3, 3.0),
+        encoder="none",
+    )  # fmt: skip
     for field in ("sentence", "candidates", "confusion", "text", "suspicious"):
         assert again.metrics[field] == text_run.metrics[field], field
 
@@ -168,7 +169,7 @@ def test_load__a_damaged_model_is_told(text_run, tmp_path, damage) -> None:
     else:
         path.write_bytes(b"damaged")
     with pytest.raises(RunError, match=r"damaged|no schema"):
-        headstart.load(copy)
+        Model.read(copy / "model")
 
 
 def test_predict_table__takes_the_run_s_own_column_or_a_named_one(
@@ -209,7 +210,13 @@ def test_fit__word_vectors_of_a_file_are_read_and_named(reviews, tmp_path) -> No
 
 def test_fit__a_budget_too_short_leaves_networks_out_and_says_so(reviews, tmp_path) -> None:
     run = headstart.fit(
-        reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=3, Cs=(1.0,), budget_s=0.01
+        reviews,
+        out=tmp_path / "run",
+        cache=tmp_path / "c",
+        n_folds=3,
+        Cs=(1.0,),
+        budget_s=0.01,
+        encoder="none",
     )
     assert not any(c["tap"].startswith("TextCNN") for c in run.metrics["candidates"])
     assert "no time is left to train a TextCNN" in run.metrics["notes"]
@@ -221,7 +228,13 @@ def test_fit__a_network_that_is_clearly_behind_is_stopped_and_noted(
     monkeypatch.setattr("headstart.runs.networks.RACE_FROM", 50)
     monkeypatch.setattr("headstart.runs.networks.network_scores", lambda *_: _never_right(_[-1]))
     run = headstart.fit(
-        reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=3, Cs=(1.0,), epochs=1
+        reviews,
+        out=tmp_path / "run",
+        cache=tmp_path / "c",
+        n_folds=3,
+        Cs=(1.0,),
+        epochs=1,
+        encoder="none",
     )
     assert not any(c["tap"].startswith("TextCNN") for c in run.metrics["candidates"])
     [note] = [n for n in run.metrics["notes"] if "stopped" in n]
@@ -248,7 +261,13 @@ def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monke
 
     monkeypatch.setattr("headstart.runs.job.choose", prefer_network)
     run = headstart.fit(
-        reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=2, Cs=(1.0,), epochs=2
+        reviews,
+        out=tmp_path / "run",
+        cache=tmp_path / "c",
+        n_folds=2,
+        Cs=(1.0,),
+        epochs=2,
+        encoder="none",
     )
     assert (run.folder / "model" / "textcnn.safetensors").is_file()
     assert run.metrics["text"]["telling_windows"]
@@ -260,52 +279,98 @@ def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monke
     np.testing.assert_allclose(again.of_texts(texts), P, atol=1e-6)
 
 
-class _Encoder:
-    """Stands in for sentence-transformers: how often each letter of a few occurs."""
-
-    def __init__(self, path: str, **_: object) -> None:
-        pass
-
-    def encode(self, texts: list[str], **_: object) -> np.ndarray:
-        return np.array([[t.count(c) for c in "aeioulmdg"] for t in texts], dtype=np.float32)
-
-
-def test_fit__sentence_encoder(reviews, tmp_path, monkeypatch) -> None:
-    from headstart.probe import Choice
+@pytest.fixture
+def prefer_encoder(monkeypatch) -> None:
+    """The joined layers of the encoder are chosen, whatever they reach."""
     from headstart.runs.choose import choose
 
-    def prefer_encoder(candidates, *more):
-        found = choose(candidates, *more)
-        at = next(i for i, c in enumerate(candidates) if c.blocks.taps[0] == "sentence encoder")
-        return Choice(best=found.best, chosen=at, differences=found.differences)
+    def preferring(candidates, *more):
+        at = next(
+            i for i, c in enumerate(candidates) if c.blocks.layers and "joined" in str(c.blocks)
+        )
+        return replace(choose(candidates, *more), chosen=at)
 
-    monkeypatch.setattr("headstart.runs.job.choose", prefer_encoder)
-    package = SimpleNamespace(SentenceTransformer=_Encoder)
-    monkeypatch.setitem(sys.modules, "sentence_transformers", package)
-    encoder = tmp_path / "encoder"
-    encoder.mkdir()
-    (encoder / "modules.json").write_text("{}")
-    (encoder / "pytorch_model.bin").write_bytes(bytes(4_000_000))
+    monkeypatch.setattr("headstart.runs.job.choose", preferring)
+
+
+def test_fit__sentence_encoder(
+    reviews, tiny_encoder, tmp_path, monkeypatch, prefer_encoder
+) -> None:
+    encoder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
     monkeypatch.chdir(tmp_path)
     run = headstart.fit(
-        reviews, out=tmp_path / "run", cache=tmp_path / "c", n_folds=2, Cs=(1.0,),
-        encoder="encoder", finetune=False,
-    )  # fmt: skip
+        reviews, out=tmp_path / "run", cache=tmp_path / "c", **QUICK | {"encoder": "encoder"}
+    )
     macs = {c["tap"]: c["macs"] for c in run.metrics["candidates"]}
-    assert macs["sentence encoder"] > 1e6 > macs["TF-IDF of words and characters"]
+    names = [f"encoder layer {i}" for i in range(1, 6)]
+    assert list(macs)[4:] == [*names, "encoder, last 4 layers joined"]
+    assert 0 < macs[names[0]] < macs[names[1]] < macs[names[4]] <= macs[list(macs)[-1]]
+    assert run.metrics["chosen"]["n_features"] == 4 * 16
+    test = index_texts(reviews).test
+    predicted = [p.label for p in run.predict_texts([r.text for r in test])]
+    assert predicted == [p.predicted for p in run.test_predictions()]
     monkeypatch.chdir(tmp_path / "run")  # the encoder was named by a relative path
     again: Any = headstart.load(run.folder).model
     texts = ["the film is not dull", "the plot is cold"]
     fitted: Any = run.model
     np.testing.assert_allclose(again.of_texts(texts), fitted.of_texts(texts), atol=1e-6)
-    (encoder / "modules.json").write_text("{ }")
+    (encoder / "README.md").write_text("decides nothing")
+    again.of_texts(texts)
+    (encoder / "modules.json").write_text("[]")
     with pytest.raises(RunError, match="is not the one that the run was fitted with"):
         again.of_texts(texts)
-    (encoder / "modules.json").unlink()
-    (encoder / "pytorch_model.bin").unlink()
-    encoder.rmdir()
+    shutil.rmtree(encoder)
     with pytest.raises(RunError, match=r"needs the sentence encoder in .* which is not there"):
         again.of_texts(texts)
+
+
+@pytest.fixture
+def bundled(tiny_encoder, tmp_path, monkeypatch) -> Path:
+    """The tiny encoder in the place of the package that headstart[text] installs."""
+    package = tmp_path / "site" / "tiny_bundled"
+    shutil.copytree(tiny_encoder, package / "model")
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    for module in ("text.encoders", "runs.texts", "runs.reader_files"):
+        monkeypatch.setattr(f"headstart.{module}.BUNDLED", "tiny_bundled")
+    return package
+
+
+def test_fit__installed_encoder_is_a_candidate_and_is_found_on_other_machines(
+    reviews, bundled, tmp_path, monkeypatch, prefer_encoder
+) -> None:
+    quick = {**QUICK, "encoder": "auto"}
+    run = headstart.fit(reviews, out=tmp_path / "run", cache=tmp_path / "c", **quick)
+    texts = ["the film is not dull", "the plot is cold"]
+    P = run.model.of_texts(texts)
+    moved = shutil.copytree(run.folder, tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)  # nothing is known of the run here
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "other cache"))
+    there: Any = headstart.load(moved).model
+    np.testing.assert_allclose(there.of_texts(texts), P, atol=1e-6)
+    bundled.rename(tmp_path / "gone")
+    with pytest.raises(RunError, match=r"not installed: pip install 'headstart\[text\]'"):
+        there.of_texts(texts)
+
+
+def test_fit__installed_encoder_that_takes_too_long_is_left_out_and_noted(
+    reviews, bundled, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("headstart.text.sentences.FEW_TEXTS", 10)
+    monkeypatch.setattr("headstart.text.sentences.N_TIMED", 16)
+    quick = {**QUICK, "encoder": "auto", "budget_s": 1e-6}
+    run = headstart.fit(reviews, out=tmp_path / "run", cache=tmp_path / "c", **quick)
+    assert not any("encoder" in c["tap"] for c in run.metrics["candidates"])
+    [note] = [n for n in run.metrics["notes"] if "sentence encoder not tried" in n]
+    assert "`encoder='tiny_bundled'`" in note
+
+
+def test_load__run_of_a_version_that_encoded_otherwise(text_run, tmp_path) -> None:
+    copy = shutil.copytree(text_run.folder, tmp_path / "run")
+    path = copy / "model" / "text.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"parts": ["sentences"]}))
+    with pytest.raises(RunError, match="encoded sentences in another way: fit again"):
+        Model.read(copy / "model")
 
 
 @pytest.mark.parametrize(
