@@ -23,7 +23,8 @@ from headstart.heads import Pool, Temperature
 from headstart.runs.model import Model
 from headstart.runs.run import Run
 from headstart.runs.trained_model import logits_model
-from headstart.sources.blocks import Blocks
+from headstart.sources.blocks import Blocks, side_by_side
+from headstart.sources.image import ImageSource
 
 ARCH = "timm:test_efficientnet"
 EPOCH = Epoch(
@@ -113,7 +114,35 @@ def finetuned(run: Run, folder: Path) -> Model:
     return logits_model(trained, run.model.classes, Temperature(25.0))
 
 
-KINDS = ("frozen", "joined", "power", "finetuned", "mean")
+def of_two_networks(run: Run, folder: Path) -> Model:
+    """A made-up head on two layers of the run's network and one of another, at other sizes."""
+    arch = "timm:test_resnet"
+    other = load(arch, pretrained=False, seed=2)
+    path = folder.parent / "other.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(other.module.state_dict(), path)
+    own = run.model.load_backbone()
+    taps = [tap.name for tap in own.taps][1:3]
+    blocks = side_by_side(
+        [
+            Blocks(taps=tuple(taps), resolutions=(64, 96), backbone="tiny"),
+            Blocks(taps=(other.taps[1].name,), resolutions=(96,), backbone="other"),
+        ]
+    )
+    d = 2 * sum(own.tap(tap).n_features for tap in taps) + other.taps[1].n_features
+    rng = np.random.default_rng(4)
+    n_classes = len(run.model.classes)
+    facts = ImageSource(backbone=other, stores={}, weights=str(path)).encoding(blocks)
+    return dataclasses.replace(
+        run.model,
+        blocks=blocks,
+        coef=rng.normal(size=(n_classes, d)),
+        temperature=Temperature(1.7),
+        beside=(facts["backbone"],),
+    )
+
+
+KINDS = ("frozen", "joined", "power", "finetuned", "mean", "several")
 
 
 @pytest.fixture(scope="session", params=KINDS)
@@ -129,6 +158,8 @@ def any_run(request: pytest.FixtureRequest, run: Run, tmp_path_factory: Any) -> 
     elif kind == "mean":
         partner = svm(run, joined, seed=3)
         model = dataclasses.replace(finetuned(run, folder), partner=partner, pool=Pool(1.4, 0.3))
+    elif kind == "several":
+        model = of_two_networks(run, folder)
     elif kind == "joined":
         model = svm(run, joined)
     elif kind == "power":

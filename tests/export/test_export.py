@@ -63,7 +63,7 @@ def test_classifier__says_what_the_run_says(any_run: Run, photos: Path, store: P
     [
         ("finetuned", "pictures"),
         pytest.param("mean", "pictures", marks=pytest.mark.slow),
-        pytest.param("joined", "pictures", marks=pytest.mark.slow),
+        pytest.param("several", "pictures", marks=pytest.mark.slow),
         pytest.param("mean", "tensors", marks=pytest.mark.slow),
     ],
     indirect=["any_run"],
@@ -120,7 +120,7 @@ def test_torchscript__is_run_by_torch_alone(
         np.testing.assert_allclose(found, told(any_run, photos, store), atol=2e-3)
 
 
-@pytest.mark.parametrize("any_run", ["frozen", "mean"], indirect=True)
+@pytest.mark.parametrize("any_run", ["frozen", "mean", "several"], indirect=True)
 def test_safetensors__opens_without_the_run(
     any_run: Run, photos: Path, store: Path, tmp_path: Path
 ) -> None:

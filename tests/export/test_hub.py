@@ -33,12 +33,15 @@ def test_stage__is_a_run_that_predicts_the_same(
     assert {name for name, _ in staged.files} >= {"README.md", "run.json", "model/model.json"}
     again = headstart.load(tmp_path / "up")
     assert again.sentence == opened.sentence
-    for model in (again.model, again.model.partner):
-        if model is not None and model.backbone["weights"]:
-            # A local weight file is told by its digest, and must be given again.
-            place = Path(run.model.backbone["weights"])
-            assert model.backbone["weights"] == place.name
-            model.backbone["weights"] = str(place)
+    for model, own in ((again.model, opened.model), (again.model.partner, opened.model.partner)):
+        if model is None or own is None:
+            continue
+        nets = zip((model.backbone, *model.beside), (own.backbone, *own.beside), strict=True)
+        for net, known in nets:
+            if net["weights"]:
+                # A local weight file is told by its digest, and must be given again.
+                assert net["weights"] == Path(known["weights"]).name
+                net["weights"] = known["weights"]
     images = sorted(photos.glob("*/0.png"))
     assert again.predict(images) == opened.predict(images)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import headstart
 from headstart import fit
-from headstart.cli.tables import layer_table
+from headstart.cli.tables import layer_tables
 from headstart.heads import search
 from headstart.probe import judging
 from headstart.runs.choose import Candidate
@@ -86,7 +86,7 @@ def test_fit__with_many_examples_and_classes_screens(
         if c["tap"] in judged:  # C is searched for from one fold, not tried at every cost
             assert judged[c["tap"]]["value"] == pytest.approx(c["cv"]["value"], abs=0.04)
     assert any(f"{len(out)} of " in note and "`exact=True`" in note for note in found["notes"])
-    cells = [cell for column in layer_table(found).columns for cell in column.cells]
+    cells = [cell for column in layer_tables(found)[0].columns for cell in column.cells]
     assert sum(str(cell).startswith("(") for cell in cells) == len(out)
     assert run.report().read_text(encoding="utf-8").count("ruled out by ridge")
     again = headstart.fit(data, out=tmp_path / "again", **same)

@@ -39,7 +39,7 @@ def cut(indexed: Index, stores: dict[int, FeatureStore], cache: Path, n: int):
     source = ImageSource(backbone=net, stores=stores)
     task = Task(source=source, records=train, folds=folds, Cs=[0.1, 1.0], cache=cache)
     candidate: Candidate = measure(task).candidates[-1]
-    return divide(train, candidate, folds, n, groups=groups, stores=stores, seed=0), candidate
+    return divide(train, candidate, folds, n, groups=groups, rows=source.rows, seed=0), candidate
 
 
 def test_divide__without_a_number_gives_the_folds(

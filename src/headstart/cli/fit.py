@@ -34,7 +34,13 @@ def register(app: typer.Typer) -> None:
 
 def fit(
     data: options.DataOrTexts,
-    backbone: options.Backbone = "embedded",
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="Pretrained network, or several with commas between, files as FILE@ARCH: see "
+            "`headstart backbones`."
+        ),
+    ] = "embedded",
     resolutions: Annotated[
         str | None, typer.Option(help="Crop sizes in pixels, such as 160,224,320.")
     ] = None,
@@ -100,7 +106,8 @@ def fit(
 
     Every image goes through the network once. Every layer at every resolution, and several joined, are
     judged by a cross-validated linear SVM on the training images. The most accurate is taken, and the
-    test images are looked at once; --prefer cheap takes the cheapest that ties with it. With
+    test images are looked at once; --prefer cheap takes the cheapest that ties with it. Of several
+    networks, the layers of each are judged, and the last ones of all side by side. With
     --budget, fine-tuning is tried in the time that is left, and kept only where it wins on validation.
 
     Examples:
@@ -116,6 +123,8 @@ def fit(
         headstart fit scene15/ --split split.csv --out runs/scenes
 
         headstart fit photos/ --weights net.safetensors --arch resnet50
+
+        headstart fit photos/ --backbone embedded,resnet50
 
         headstart fit reviews.csv --text review --label sentiment
     """
@@ -246,14 +255,15 @@ def show(run: Run) -> None:
         data_lines,
         finetuning_lines,
         layer_caption,
-        layer_table,
+        layer_tables,
         noun,
     )
 
     out = console()
     for line in data_lines(run.metrics):
         out.print(line, markup=False, soft_wrap=True)
-    out.print(layer_table(run.metrics))
+    for table in layer_tables(run.metrics):
+        out.print(table)
     for line in layer_caption(run.metrics):
         out.print(line, style="dim", markup=False, soft_wrap=True)
     if "text" in run.metrics:

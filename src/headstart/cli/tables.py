@@ -62,31 +62,45 @@ def _listed(title: str, items: list[str]) -> Iterator[str]:
             yield f"  and {len(items) - N_NAMED} more, in the report"
 
 
-def layer_table(metrics: Mapping[str, Any]) -> Table:
+def layer_tables(metrics: Mapping[str, Any]) -> list[Table]:
     """Cross-validated accuracy of every tap (rows) at every resolution (columns).
 
-    Of texts, of every candidate. What it shows is said by `layer_caption`.
+    Of texts, of every candidate. With several backbones a table for each, and one for their joins.
+    What they show is said by `layer_caption`.
     """
+    from headstart.runs.report.story import by_backbone
+
+    groups = by_backbone(metrics["candidates"])
+    return [_layer_table(metrics, some, title=name) for name, some in groups.items()]
+
+
+def _layer_table(
+    metrics: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]], *, title: str
+) -> Table:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    from headstart.runs.report.story import row_name
+
+    table = Table(box=box.SIMPLE_HEAD, title=escape(one_line(title)) or None, title_justify="left")
     table.add_column("layer" if noun(metrics) == "image" else "candidate")
     table.add_column("features", justify="right")
-    for size in metrics["resolutions"]:
+    sizes = list(dict.fromkeys(c["resolution"] for c in candidates))
+    for size in sizes:
         table.add_column(f"{size} px" if size else "accuracy", justify="right")
-    cells = {(c["tap"], c["resolution"]): c for c in metrics["candidates"]}
+    cells = {(row_name(c), c["resolution"]): c for c in candidates}
     is_known = n_judged(metrics) > 0
-    for tap in metrics["taps"]:
-        row = [cells[tap, size] for size in metrics["resolutions"] if (tap, size) in cells]
-        if row:
-            cells_of_row = [_cell(c, is_known=is_known) for c in row]
-            table.add_row(tap, f"{row[0]['n_features']:,}", *cells_of_row)
+    for tap in dict.fromkeys(map(row_name, candidates)):
+        row = [cells.get((tap, size)) for size in sizes]
+        n_features = next(c["n_features"] for c in row if c)
+        shown = [_cell(c, is_known=is_known) if c else "" for c in row]
+        table.add_row(tap, f"{n_features:,}", *shown)
     return table
 
 
 def layer_caption(metrics: Mapping[str, Any]) -> tuple[str, str]:
-    """What the cells of `layer_table` are, and its signs."""
+    """What the cells of `layer_tables` are, and their signs."""
     n_train, n_folds = metrics["selection"]["n_train"], metrics["selection"]["n_folds"]
     examples = f"training {noun(metrics)}s"
     if not n_judged(metrics):

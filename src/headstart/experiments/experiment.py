@@ -175,6 +175,7 @@ class Inputs:
             A name comes twice, or there is no network.
         """
         from headstart.backbones import catalogue, load
+        from headstart.backbones.listed import named
         from headstart.backbones.loading import check
 
         if "backbones" in self.given:
@@ -191,16 +192,10 @@ class Inputs:
                 f"{argument('backbones')} takes one or more different names; got "
                 f"{', '.join(names)!r}"
             )
-        asked = [_file_and_arch(name) for name in names]
+        asked = [named(name) for name in names]
         for name, weights, arch in asked:  # before the first is loaded
             check(name, weights=weights, arch=arch)
         return [load(name, weights=weights, arch=arch) for name, weights, arch in asked]
-
-
-def _file_and_arch(text: str) -> tuple[str, str | None, str | None]:
-    """Name, weight file and architecture from ``NAME`` or ``FILE@ARCH``."""
-    file, at, arch = text.rpartition("@")
-    return (file, file, arch) if at else (text, None, None)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The whole classifier in one self-contained safetensors file without code.
 
 The tensors are ``parts.0.coef``, ``parts.0.intercept`` and ``parts.0.network.<name>``, and the same
-with ``parts.1.`` if the model is a mean of two. The header describes the networks as JSON under
+with ``parts.1.`` if the model is a mean of two. A head on features of several networks has
+``parts.0.beside.0.network.<name>`` for the second one, and so on. The header describes the networks as JSON under
 ``headstart``.
 """
 
@@ -22,12 +23,13 @@ from headstart.export.facts import SCHEMA
 from headstart.export.network import Classifier, parts_of
 from headstart.heads import Pool, Temperature
 from headstart.runs.model import Model
-from headstart.sources.blocks import Blocks
+from headstart.sources.blocks import Blocks, side_by_side
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from headstart.backbones import Backbone
+    from headstart.runs.encoder import Encoder
 
 
 def bundle_bytes(model: Model, backbones: Sequence[Backbone], facts: Mapping[str, Any]) -> bytes:
@@ -35,17 +37,39 @@ def bundle_bytes(model: Model, backbones: Sequence[Backbone], facts: Mapping[str
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
-    parts = []
-    for i, (own, network) in enumerate(zip(parts_of(model), backbones, strict=True)):
-        parts.append(_describe(own, network))
-        state = {f"network.{k}": v for k, v in network.module.state_dict().items()}
+    parts, left = [], iter(backbones)
+    for i, own in enumerate(parts_of(model)):
+        first, *others = zip(own.encoders, left, strict=False)
+        state = _state(first[1])
+        for j, (_, network) in enumerate(others):
+            state |= {f"beside.{j}.{k}": v for k, v in _state(network).items()}
         state |= {"coef": torch.from_numpy(own.coef), "intercept": torch.from_numpy(own.intercept)}
         tensors |= {f"parts.{i}.{k}": v.contiguous().clone() for k, v in state.items()}
+        described = _describe(own, *first)
+        if others:
+            described["beside"] = [_describe_network(*pair) for pair in others]
+        parts.append(described)
     header = {**facts, "parts": parts, "mean": [model.pool.scale, model.pool.weight]}
     return save(tensors, metadata={"headstart": json.dumps(header, ensure_ascii=False)})
 
 
-def _describe(model: Model, backbone: Backbone) -> dict[str, Any]:
+def _state(backbone: Backbone) -> dict[str, Tensor]:
+    return {f"network.{k}": v for k, v in backbone.module.state_dict().items()}
+
+
+def _describe_network(encoder: Encoder, backbone: Backbone) -> dict[str, Any]:
+    """The input of `_rebuild_network` besides the tensors."""
+    return {
+        "name": backbone.name,
+        "arch": backbone.arch,
+        "digest": backbone.digest,
+        "preprocessing": backbone.preprocessing.to_dict(),
+        "taps": list(encoder.blocks.taps),
+        "resolutions_px": list(encoder.blocks.resolutions),
+    }
+
+
+def _describe(model: Model, encoder: Encoder, backbone: Backbone) -> dict[str, Any]:
     """The input of `_rebuild` besides the tensors."""
     from headstart.finetune.trained import read_header
 
@@ -54,12 +78,7 @@ def _describe(model: Model, backbone: Backbone) -> dict[str, Any]:
         assert model.folder is not None  # otherwise `load_backbone` has raised
         trained = read_header(model.folder / Path(model.backbone["finetuned"]).name)
     return {
-        "name": backbone.name,
-        "arch": backbone.arch,
-        "digest": backbone.digest,
-        "preprocessing": backbone.preprocessing.to_dict(),
-        "taps": list(model.blocks.taps),
-        "resolutions_px": list(model.blocks.resolutions),
+        **_describe_network(encoder, backbone),
         "normalize": model.normalize,
         "scale": model.temperature.scale,
         "trained": trained,
@@ -126,12 +145,12 @@ def open_classifier(path: Path | str) -> Classifier:
             _rebuild(part, _under(tensors, f"parts.{i}."), facts["classes"], one_line(str(path)))
             for i, part in enumerate(facts["parts"])
         ]
-        (model, first), others = rebuilt[0], rebuilt[1:]
+        (model, _), others = rebuilt[0], rebuilt[1:]
         if others:
             # Earlier versions had no weight: both parts counted equally.
             pool = Pool(*map(float, facts.get("mean") or [facts["mean_scale"]]))
             model = dataclasses.replace(model, partner=others[0][0], pool=pool)
-        return Classifier(model, [first, *(backbone for _, backbone in others)])
+        return Classifier(model, [net for _, networks in rebuilt for net in networks])
     except WeightsError:
         raise
     # The header was modified: unknown names, or values of other types.
@@ -147,33 +166,54 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _rebuild(
     part: Mapping[str, Any], tensors: Mapping[str, Tensor], classes: list[str], shown: str
-) -> tuple[Model, Backbone]:
-    """One part's model and network."""
-    from headstart.finetune.trained import rebuild
-
-    state = _under(tensors, "network.")
-    preprocessing = Preprocessing.from_dict(part["preprocessing"])
-    if part["trained"] is not None:
-        backbone = rebuild(state, part["trained"], shown=shown).backbone
-    else:
-        backbone = load(part["arch"], pretrained=False)
-        fit_weights(backbone.module, state, shown=shown, arch=part["arch"])
-        digest = digest_weights(backbone.module)
-        backbone = dataclasses.replace(backbone, name=part["name"], digest=digest)
-    if backbone.digest != part["digest"]:
-        raise WeightsError(
-            f"the weights in {shown} are not those it names (digest {backbone.digest[:12]}, needed "
-            f"{one_line(part['digest'])[:12]}): export it again"
+) -> tuple[Model, list[Backbone]]:
+    """One part's model and networks."""
+    described = [part, *(part.get("beside") or ())]
+    networks = [
+        _rebuild_network(net, _under(tensors, f"beside.{i - 1}." if i else ""), shown)
+        for i, net in enumerate(described)
+    ]
+    blocks = [
+        Blocks(
+            taps=tuple(net["taps"]),
+            resolutions=tuple(net["resolutions_px"]),
+            backbone=str(net["name"]) if len(described) > 1 else "",
         )
-    backbone = dataclasses.replace(backbone, preprocessing=preprocessing)
+        for net in described
+    ]
+    facts = [{"digest": network.digest} for network in networks]
     model = Model(
         classes=tuple(classes),
-        blocks=Blocks(taps=tuple(part["taps"]), resolutions=tuple(part["resolutions_px"])),
+        blocks=side_by_side(blocks),
         precision="float32",
-        backbone={"digest": backbone.digest},
+        backbone=facts[0],
+        beside=tuple(facts[1:]),
         coef=tensors["coef"].numpy(),
         intercept=tensors["intercept"].numpy(),
         temperature=Temperature(float(part["scale"])),
         normalize=part["normalize"],
     )
-    return model, backbone
+    return model, networks
+
+
+def _rebuild_network(
+    described: Mapping[str, Any], tensors: Mapping[str, Tensor], shown: str
+) -> Backbone:
+    from headstart.finetune.trained import rebuild
+
+    state = _under(tensors, "network.")
+    preprocessing = Preprocessing.from_dict(described["preprocessing"])
+    if described.get("trained") is not None:
+        backbone = rebuild(state, described["trained"], shown=shown).backbone
+    else:
+        arch = described["arch"]
+        backbone = load(arch, pretrained=False)
+        fit_weights(backbone.module, state, shown=shown, arch=arch)
+        digest = digest_weights(backbone.module)
+        backbone = dataclasses.replace(backbone, name=described["name"], digest=digest)
+    if backbone.digest != described["digest"]:
+        raise WeightsError(
+            f"the weights in {shown} are not those it names (digest {backbone.digest[:12]}, needed "
+            f"{one_line(described['digest'])[:12]}): export it again"
+        )
+    return dataclasses.replace(backbone, preprocessing=preprocessing)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import one_line
 from headstart.export.facts import source_of
+from headstart.runs.provenance import networks_of
 from headstart.runs.report.story import balanced_over, is_judged
-from headstart.wording import counted
+from headstart.wording import counted, listed
 
 if TYPE_CHECKING:
     from headstart.export.checking import Check
@@ -67,7 +68,8 @@ def card_text(
 
 
 def _front_matter(run: Run) -> str:
-    licence = str(run.settings["backbone"]["licence"])
+    licences = {str(net["licence"]) for net in networks_of(run.settings, run.model)}
+    licence = licences.pop() if len(licences) == 1 else "other: several"
     identifier = licence.lower() if licence.replace("-", "").replace(".", "").isalnum() else "other"
     lines = [
         "---",
@@ -126,8 +128,8 @@ def _use(run: Run) -> str:
         + (
             "; the network's weights are in this folder."
             if run.model.is_finetuned and run.model.partner is None
-            else f" and the weights of `{_plain(run.settings['backbone']['name'])}`, which are found by "
-            "name and told by their digest."
+            else f" and the weights of {_names(run)}, which are found by name and told by their "
+            "digest."
         )
     )
 
@@ -248,28 +250,36 @@ def _limits(run: Run) -> str:
 
 
 def _licence(settings: Mapping[str, Any], run: Run) -> str:
-    net = settings["backbone"]
     verb = "were the start of this network" if run.model.is_finetuned else "are part of this model"
-    return (
-        f"The weights of `{_plain(net['name'])}` ({_plain(source_of(settings))}) {verb}; their licence: "
-        f"{_plain(net['licence'])}. What the training images allow, Headstart cannot know: add it here."
-    )
+    said = [
+        f"The weights of `{_plain(net['name'])}` ({_plain(source_of(net))}) {verb}; their licence: "
+        f"{_plain(net['licence'])}."
+        for net in networks_of(settings, run.model)
+    ]
+    return " ".join([*said, "What the training images allow, Headstart cannot know: add it here."])
 
 
 def _origin(run: Run) -> str:
     settings = run.settings
     rows = [
         ("made by", f"headstart {settings['headstart']}, {settings['created']}"),
-        ("architecture", f"`{_plain(settings['backbone']['arch'])}`"),
         ("layers", _plain(str(run.model.blocks))),
-        ("pretrained weights", f"SHA-256 `{settings['backbone']['digest']}`"),
     ]
+    for net in networks_of(settings, run.model):
+        rows += [
+            ("architecture", f"`{_plain(net['arch'])}`"),
+            ("pretrained weights", f"SHA-256 `{net['digest']}`"),
+        ]
     if run.model.is_finetuned:
         rows.append(("trained weights", f"SHA-256 `{run.model.backbone['digest']}`"))
     rows.append(("images, labels and split", f"SHA-256 `{settings['data']['digest']}`"))
     versions = settings["versions"]
     rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
     return _table(("", ""), rows)
+
+
+def _names(run: Run) -> str:
+    return listed([f"`{_plain(net['name'])}`" for net in networks_of(run.settings, run.model)])
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

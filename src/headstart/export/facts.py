@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import headstart
 from headstart.errors import InputError, argument, one_line
+from headstart.runs.provenance import networks_of
 
 if TYPE_CHECKING:
     from headstart.export.network import Classifier
@@ -36,15 +37,20 @@ def check_choices(to: str, takes: str) -> None:
             )
 
 
-def source_of(settings: Mapping[str, Any]) -> str:
-    """Origin of the pretrained weights; for a local file only its name."""
-    return re.sub(r"^file .*[/\\]", "file ", str(settings["backbone"]["source"]))
+def source_of(network: Mapping[str, Any]) -> str:
+    """Origin of a pretrained network's weights; for a local file only its name."""
+    return re.sub(r"^file .*[/\\]", "file ", str(network["source"]))
+
+
+def _network(net: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: net[key] for key in ("name", "arch", "licence", "digest")}
+    return {**kept, "source": source_of(net)}
 
 
 def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
     """Classes, inputs, output and origin, JSON-able."""
     settings = run.settings
-    net = settings["backbone"]
+    first, *others = [_network(net) for net in networks_of(settings, run.model)]
     if takes == "pictures":
         shape = ["n", "height", "width", 3]
         inputs: list[dict[str, Any]] = [{"name": "images", "dtype": "uint8", "shape": shape}]
@@ -65,10 +71,8 @@ def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
         "inputs": inputs,
         "output": {"name": OUTPUT, "dtype": "float32", "shape": ["n", len(run.model.classes)]},
         "sentence": run.sentence,
-        "backbone": {
-            **{key: net[key] for key in ("name", "arch", "licence", "digest")},
-            "source": source_of(settings),
-        },
+        "backbone": first,
+        **({"backbones": [first, *others]} if others else {}),
         "weights_digest": run.model.backbone["digest"],
         "is_finetuned": run.model.is_finetuned,
         "data_digest": settings["data"]["digest"],

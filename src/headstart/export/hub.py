@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.listed import base_name
 from headstart.errors import HeadstartError, InputError, OutputError, argument, one_line
 from headstart.export.card import card_text
 from headstart.export.facts import source_of
@@ -186,12 +187,16 @@ def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("weights", "split"):
         if own.get(name):
             own[name] = PurePath(str(own[name])).name
+    if own.get("backbone"):
+        own["backbone"] = ",".join(map(base_name, str(own["backbone"]).split(",")))
+    several = [{**net, "source": source_of(net)} for net in settings.get("backbones") or ()]
     command = ["headstart fit", data, "(see settings)"]
     return {
         **settings,
         "settings": own,
         "data": {**settings["data"], "path": data},
-        "backbone": {**settings["backbone"], "source": source_of(settings)},
+        "backbone": {**settings["backbone"], "source": source_of(settings["backbone"])},
+        **({"backbones": several} if several else {}),
         "command": " ".join(command),
     }
 
@@ -208,8 +213,9 @@ def _portable_metrics(metrics: Mapping[str, Any], *, with_report: bool) -> dict[
 
 
 def _without_paths(model: Mapping[str, Any]) -> dict[str, Any]:
-    """``model.json`` with only the name of a local weight file."""
+    """``model.json`` with only the names of local weight files."""
     net = dict(model["backbone"])
     if net.get("weights"):
         net["weights"] = PurePath(str(net["weights"])).name
-    return {**model, "backbone": net}
+    others = [_without_paths(part) for part in model.get("beside") or ()]
+    return {**model, "backbone": net, **({"beside": others} if others else {})}

@@ -8,6 +8,7 @@ the head computes in float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,24 +29,26 @@ class Part(nn.Module):
     Parameters
     ----------
     model : Model
-    backbone : Backbone
-        Its network, from `Model.load_backbone`.
+    backbones : sequence of Backbone
+        Its networks, those of `Model.encoders`.
 
     Attributes
     ----------
     views : tuple of Preprocessing
-        The preprocessing of each input, one per resolution.
+        The preprocessing of each input, one per network and resolution.
     """
 
     coef: Tensor
     intercept: Tensor
 
-    def __init__(self, model: Model, backbone: Backbone) -> None:
+    def __init__(self, model: Model, backbones: Sequence[Backbone]) -> None:
         super().__init__()
-        sizes = model.blocks.resolutions
-        at = [at_size(backbone, size) for size in sizes]
-        self.views = tuple(b.preprocessing for b in at)
-        self.taps = nn.ModuleList(TappedModule(b, model.blocks.taps) for b in at)
+        each = zip(model.blocks.members, backbones, strict=True)
+        at = [
+            (at_size(net, size), blocks.taps) for blocks, net in each for size in blocks.resolutions
+        ]
+        self.views = tuple(net.preprocessing for net, _ in at)
+        self.taps = nn.ModuleList(TappedModule(net, taps) for net, taps in at)
         self.register_buffer("coef", torch.from_numpy(model.coef).float())
         self.register_buffer("intercept", torch.from_numpy(model.intercept).float())
         self.scale = model.temperature.scale
@@ -73,7 +76,7 @@ class Classifier(nn.Module):
     ----------
     model : Model
     backbones : sequence of Backbone
-        The networks of the model and of its partner, if any.
+        The networks of the model, then those of its partner, if any.
 
     Attributes
     ----------
@@ -85,7 +88,8 @@ class Classifier(nn.Module):
 
     def __init__(self, model: Model, backbones: Sequence[Backbone]) -> None:
         super().__init__()
-        parts = [Part(m, b) for m, b in zip(parts_of(model), backbones, strict=True)]
+        left = iter(backbones)
+        parts = [Part(m, list(islice(left, len(m.blocks.members)))) for m in parts_of(model)]
         self.parts = nn.ModuleList(parts)
         self.views = tuple(dict.fromkeys(view for part in parts for view in part.views))
         self.inputs = input_names(self.views)
@@ -144,7 +148,7 @@ def load_backbones(model: Model) -> list[Backbone]:
     WeightsError
         They are missing, or are not those of the run.
     """
-    return [part.load_backbone() for part in parts_of(model)]
+    return [encoder.load() for part in parts_of(model) for encoder in part.encoders]
 
 
 def input_names(views: Sequence[Preprocessing]) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from headstart.data import Source
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
+    from headstart.features.extraction import Streamed
+    from headstart.runs.encoder import Encoder
     from headstart.runs.model import Model
 
 Row = tuple[Source, NDArray[np.float64] | None, str]
@@ -63,21 +65,47 @@ def _alone(
     device: str | None,
     cache: Path | None,
 ) -> Iterator[Row]:
-    """The same by the model's own network and head."""
-    from headstart.features import stream_converted, stream_features
-    from headstart.features.engines import pick_device
-
-    wanted, batches = model.blocks.pairs, None
-    keys = model.feature_keys()
-    if keys and (device or pick_device()) == "cpu":
-        batches = stream_converted(sources, keys, wanted, cache=cache)
-    if batches is None:
-        network = (backbone or model.load_backbone)()
-        batches = stream_features(
-            sources, network, wanted, precision=model.precision, device=device, cache=cache
-        )
-    for in_order, read, parts, unreadable in batches if sources else ():
+    """The same by the model's own networks and head."""
+    if not sources:
+        return
+    first, *others = model.encoders
+    streams = [_streamed(first, backbone or first.load, sources, device, cache)]
+    streams += [_streamed(e, e.load, sources, device, cache) for e in others]
+    for batches in zip(*streams, strict=True):  # of the same images
+        in_order, unreadable = batches[0][0], {k: v for b in batches for k, v in b[3].items()}
+        read = [source for source in in_order if source not in unreadable]
+        parts = [part for batch in batches for part in _rows_of(read, batch)]
         P = model.probabilities(model.join(parts)) if read else np.empty((0, 0))
         rows = dict(zip(read, P, strict=True))
         for source in in_order:
             yield source, rows.get(source), unreadable.get(source, "")
+
+
+def _rows_of(read: Sequence[Source], batch: Streamed) -> list[NDArray[np.float32]]:
+    """The features of those images of a batch that every network could be given."""
+    _, own, parts, _ = batch
+    if len(read) == len(own):
+        return parts
+    place = {source: i for i, source in enumerate(own)}
+    return [part[[place[source] for source in read]] for part in parts]
+
+
+def _streamed(
+    encoder: Encoder,
+    load: Callable[[], Backbone],
+    sources: Sequence[Source],
+    device: str | None,
+    cache: Path | None,
+) -> Iterator[Streamed]:
+    from headstart.features import stream_converted, stream_features
+    from headstart.features.engines import pick_device
+
+    wanted, batches = encoder.blocks.pairs, None
+    keys = encoder.feature_keys()
+    if keys and (device or pick_device()) == "cpu":
+        batches = stream_converted(sources, keys, wanted, cache=cache)
+    if batches is not None:
+        return batches
+    return stream_features(
+        sources, load(), wanted, precision=encoder.precision, device=device, cache=cache
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from headstart.backbones import Preprocessing
     from headstart.backbones.evidence_map import EvidenceMap
     from headstart.runs.model import Model
     from headstart.runs.run import Run
@@ -46,7 +47,7 @@ def run_evidence(run: Run, image: Image.Image, label: str) -> EvidenceMap:
     Returns
     -------
     EvidenceMap
-        At the largest resolution.
+        At the largest resolution of the network that sees the most of the picture.
 
     Raises
     ------
@@ -63,30 +64,43 @@ def run_evidence(run: Run, image: Image.Image, label: str) -> EvidenceMap:
         raise RunError(f"the run has no class {label!r}.{did_you_mean(label, model.classes)}")
     k = model.classes.index(label)
     norms = _joined_norm(model)
-    found = []
+    found: list[tuple[Preprocessing, EvidenceMap]] = []
     column = 0
-    for size in model.blocks.resolutions:
-        width = sum(_width(run, tap) for tap in model.blocks.taps)
-        w = model.coef[k, column : column + width] / norms
-        column += width
-        score = _BlockScore(model=model, weights=w)
-        found.append(evidence_map(at_size(run.backbone, size), image, model.blocks.taps, score))
-    values = sum(
-        (resized(m.values, found[-1].values.shape[0]) for m in found),
-        np.zeros_like(found[-1].values),
-    )
-    layers = tuple(dict.fromkeys(name for m in found for name in m.layers))
-    total = sum(m.score for m in found) + float(model.intercept[k])
-    return EvidenceMap(crop=found[-1].crop, values=values, score=total, layers=layers)
+    for backbone, blocks in zip(run.backbones, model.blocks.members, strict=True):
+        width = sum(backbone.tap(tap).n_features for tap in blocks.taps)
+        for size in blocks.resolutions:
+            w = model.coef[k, column : column + width] / norms
+            column += width
+            score = _BlockScore(model=model, taps=blocks.taps, weights=w)
+            net = at_size(backbone, size)
+            one = evidence_map(net, image, blocks.taps, score)
+            found.append((net.preprocessing, one))
+    # The widest part of the picture that any network sees, at the largest resolution of these.
+    view, widest = max(found, key=lambda f: (f[0].crop_pct, f[0].size_px))
+    side = widest.values.shape[0]
+    values = np.zeros_like(widest.values)
+    for own, one in found:
+        inner = round(side * own.crop_pct / view.crop_pct)
+        start = (side - inner) // 2
+        values[start : start + inner, start : start + inner] += resized(one.values, inner)
+    layers = tuple(dict.fromkeys(name for _, m in found for name in m.layers))
+    total = sum(m.score for _, m in found) + float(model.intercept[k])
+    return EvidenceMap(crop=widest.crop, values=values, score=total, layers=layers)
 
 
 class _BlockScore:
     """A class's score from the pooled features of one resolution, less the intercept."""
 
-    def __init__(self, *, model: Model, weights: np.ndarray[tuple[int], np.dtype[np.float64]]):
+    def __init__(
+        self,
+        *,
+        model: Model,
+        taps: Sequence[str],
+        weights: np.ndarray[tuple[int], np.dtype[np.float64]],
+    ):
         import torch
 
-        self.taps = model.blocks.taps
+        self.taps = taps
         self.unit = model.normalize == "l2"
         self.weights = torch.from_numpy(weights.astype(np.float32))
 
@@ -102,7 +116,3 @@ class _BlockScore:
 def _joined_norm(model: Model) -> float:
     """Length of a joined row: every block is of length one before it is set beside the others."""
     return float(np.sqrt(len(model.blocks.pairs))) if model.normalize == "l2" else 1.0
-
-
-def _width(run: Run, tap: str) -> int:
-    return run.backbone.tap(tap).n_features

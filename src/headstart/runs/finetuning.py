@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from headstart.finetune import Epoch, Trained, TrainSettings
     from headstart.runs.choose import Candidate
     from headstart.runs.settings import FitSettings
+    from headstart.sources.blocks import Blocks
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ class Attempt:
     settings : FitSettings
     backbone : Backbone
     stores : mapping of resolution to FeatureStore
+        Of the backbone.
+    rows : callable
+        Gives the features of images, of which the SVM's may be those of several backbones.
     train, test : tuple of Record
         Labels of `test` are only counted after the decision.
     folds : int array (n_train,)
@@ -89,6 +93,7 @@ class Attempt:
     settings: FitSettings
     backbone: Backbone
     stores: Mapping[int, FeatureStore]
+    rows: Callable[[Blocks, Sequence[Record]], Any]
     train: tuple[Record, ...]
     test: tuple[Record, ...]
     folds: NDArray[np.int64]
@@ -164,7 +169,7 @@ class Attempt:
             self.folds,
             n_parts,
             groups=self.groups,
-            stores=self.stores,
+            rows=self.rows,
             seed=self.settings.seed,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import duplicate_groups, training_records
-from headstart.errors import DataError, argument
+from headstart.errors import DataError, InputError, argument
 from headstart.runs.findings import thumbnails
 from headstart.runs.kind import Kind
 from headstart.runs.origin import Origin
 from headstart.runs.provenance import describe_backbone, provenance
 from headstart.runs.settings import FitSettings
 from headstart.sources.image import ImageSource
+from headstart.sources.several import SeveralSource
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -35,14 +37,20 @@ class Images(Kind):
     settings: FitSettings
     on_epoch: OnEpoch | None = None
     _precision_reason: str = ""
-    _extraction: Extraction = field(init=False)
-    _source: ImageSource = field(init=False)
+    _extractions: list[Extraction] = field(init=False)
+    _source: ImageSource | SeveralSource = field(init=False)
 
     def check(self) -> None:
         from headstart.backbones.loading import check
 
-        s = self.settings
-        check(s.backbone, weights=s.weights, arch=s.arch)
+        asked = self.settings.backbones
+        if self.asked is not None and len(asked) > 1:
+            raise InputError(
+                f"a training is of one network, and {argument('backbone')} names {len(asked)}: give one, "
+                "or fit with all of them"
+            )
+        for name, weights, arch in asked:
+            check(name, weights=weights, arch=arch)
 
     @property
     def is_exact(self) -> bool:
@@ -68,23 +76,33 @@ class Images(Kind):
             progress=self.progress,
         )
 
-    def open(self, index: Index) -> tuple[Index, ImageSource]:
-        """Every image passes through the backbone once; its features are kept."""
-        from headstart.backbones import load
+    def open(self, index: Index) -> tuple[Index, ImageSource | SeveralSource]:
+        """Every image passes through each backbone once; its features are kept."""
+        from headstart.backbones.listed import load_all
 
-        s = self.settings
+        asked = self.settings.backbones
         with self.clock.timed("load"):
-            backbone = load(s.backbone, weights=s.weights, arch=s.arch)
-        self._choose_precision(index, backbone)
+            backbones = load_all(asked)
+        self._choose_precision(index, backbones.values())
         with self.clock.timed("features"):
-            self._extraction = self._extract(index, backbone)
-        self._source = ImageSource(
-            backbone=backbone,
-            stores=self._extraction.stores,
-            precision=self.settings.precision,
-            weights=s.weights,
-        )
-        return _without(index, self._extraction.unreadable), self._source
+            self._extractions = [
+                self._extract(index, net, len(asked)) for net in backbones.values()
+            ]
+        sources = {
+            name: ImageSource(
+                backbone=net,
+                stores=done.stores,
+                precision=self.settings.precision,
+                weights=weights,
+            )
+            for (name, net), done, (_, weights, _) in zip(
+                backbones.items(), self._extractions, asked, strict=True
+            )
+        }
+        one = next(iter(sources.values()))
+        self._source = one if len(sources) == 1 else SeveralSource(of=sources)
+        unreadable = {k: v for done in self._extractions for k, v in done.unreadable.items()}
+        return _without(index, unreadable), self._source
 
     @property
     def tries_finetuning(self) -> bool:
@@ -97,11 +115,13 @@ class Images(Kind):
         from headstart.runs.finetuning import Attempt
         from headstart.runs.outcome import Finetuning
 
-        [usual_size] = self._source.usual.resolutions
+        source = self._source_of(results)
+        [usual_size] = source.usual.resolutions
         attempt = Attempt(
             settings=self.settings,
-            backbone=self._source.backbone,
-            stores=self._source.stores,
+            backbone=source.backbone,
+            stores=source.stores,
+            rows=self._source.rows,
             train=results.train,
             test=results.test,
             folds=folds,
@@ -126,14 +146,15 @@ class Images(Kind):
 
     def figures(self, results: Results, task: Task) -> dict[str, Any]:
         """What making the features took."""
-        done = self._extraction
+        every = self._extractions
+        n_forward, seconds = sum(d.n_forward for d in every), sum(d.seconds for d in every)
         return {
             "extraction": {
-                "n_forward": done.n_forward,
-                "n_cached": done.n_cached,
-                "images_per_s": done.images_per_s,
-                "seconds": done.seconds,
-                "engine": done.engine,
+                "n_forward": n_forward,
+                "n_cached": sum(d.n_cached for d in every),
+                "images_per_s": n_forward / seconds if n_forward else None,
+                "seconds": seconds,
+                "engine": self._engine,
                 "precision": self.settings.precision,
             }
         }
@@ -143,13 +164,18 @@ class Images(Kind):
         made = provenance(
             self.settings,
             results.index,
-            describe_backbone(self._source.backbone),
-            self._extraction.engine or "features from the store",
+            describe_backbone(self._source_of(results).backbone),
+            self._engine or "features from the store",
             {"chosen": self.settings.precision, "reason": self._precision_reason},
             tuned.plan.settings.to_dict() if tuned and tuned.plan else None,
             asked=self.asked,
         )
-        return made | {"features": self._source.reading.to_dict()}
+        several = {}
+        if isinstance(self._source, SeveralSource):
+            several = {
+                "backbones": [describe_backbone(s.backbone) for s in self._source.of.values()]
+            }
+        return made | several | {"features": self._source.reading.to_dict()}
 
     def pictures(self, results: Results, digests: set[str]) -> dict[str, bytes]:
         return thumbnails(r for r in results.index.records if r.digest in digests)
@@ -157,8 +183,25 @@ class Images(Kind):
     def origin(self, results: Results) -> Origin:
         return Origin(data=self.settings.data, split=self.settings.split)
 
-    def _choose_precision(self, index: Index, backbone: Backbone) -> None:
-        """Replace ``auto`` by the precision that this machine and these images allow."""
+    @property
+    def _engine(self) -> str:
+        """What ran the networks; empty where all features were kept."""
+        return ", ".join(dict.fromkeys(d.engine for d in self._extractions if d.engine))
+
+    def _source_of(self, results: Results) -> ImageSource:
+        """The backbone of the choice; of a join, the one whose own candidates are most accurate."""
+        if isinstance(self._source, ImageSource):
+            return self._source
+        needed = [b.backbone for b in results.chosen.blocks.members]
+        own = [c for c in results.candidates if c.blocks.backbone in needed]
+        best = max(own, key=lambda c: (c.accuracy, -c.macs)) if len(needed) > 1 else results.chosen
+        return self._source.of[best.blocks.backbone]
+
+    def _choose_precision(self, index: Index, backbones: Collection[Backbone]) -> None:
+        """Replace ``auto`` by the precision that this machine and these images allow.
+
+        Of several backbones, all compute in the same: bfloat16 where each of them may.
+        """
         from headstart.runs.precision import choose_precision
 
         if self.settings.precision != "auto":
@@ -166,17 +209,23 @@ class Images(Kind):
             return
         self.progress("choose precision", 0, 1)
         with self.clock.timed("precision"):
-            gate = choose_precision(
-                backbone,
-                training_records(index),
-                device=self.settings.device,
-                cache=self.cache,
+            gates = (
+                choose_precision(
+                    backbone,
+                    training_records(index),
+                    device=self.settings.device,
+                    cache=self.cache,
+                )
+                for backbone in backbones
             )
+            for gate in gates:
+                if gate.precision == "float32":
+                    break
         self.progress("choose precision", 1, 1)
         self._precision_reason = gate.reason
         self.settings = dataclasses.replace(self.settings, precision=gate.precision)
 
-    def _extract(self, index: Index, backbone: Backbone) -> Extraction:
+    def _extract(self, index: Index, backbone: Backbone, n_backbones: int) -> Extraction:
         from headstart.features import extract
         from headstart.runs.budget import plan_resolutions, within_budget
 
@@ -187,7 +236,7 @@ class Images(Kind):
                 backbone,
                 sizes,
                 n_images=len(index),
-                budget_s=s.budget_s,
+                budget_s=s.budget_s / n_backbones,
                 precision=s.precision,
                 device=s.device,
                 cache=self.cache,

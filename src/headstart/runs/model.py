@@ -1,6 +1,6 @@
 """The reusable classifier of a run: what makes its features, and the linear head on them.
 
-    model/model.json            backbone, digest, taps, resolutions, classes
+    model/model.json            backbone (or several), digest, taps, resolutions, classes
     model/head.safetensors      coef (K, d), intercept (K,), scale (3,): temperature, and scale and weight of a mean
     model/network.safetensors   of a fine-tuned network: all its weights
     model/partner/              of a mean of two: the other model, in the same two files
@@ -14,7 +14,6 @@ head on it passes them through.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,15 +27,15 @@ from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.heads import Pool, Temperature
 from headstart.heads.examples import Normalize, Rows, decide, join_rows
+from headstart.runs.encoder import Encoder
 from headstart.runs.folder import SCHEMA, read_json, write_json
-from headstart.runs.regular import read_regular, require_regular
+from headstart.runs.regular import read_regular
 from headstart.runs.settings import PRECISIONS, SIZES_PX
 from headstart.runs.shape import MODEL
-from headstart.sources.blocks import Blocks
+from headstart.sources.blocks import Blocks, of_backbone, side_by_side
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
-    from headstart.features import FeatureKey
     from headstart.sources.text import TextReader
 
 
@@ -54,7 +53,9 @@ class Model:
     backbone : dict
         ``name``, ``arch``, ``weights`` (path of a local file, or None), ``digest``,
         ``preprocessing`` and all ``taps`` as pairs of name and module; of a fine-tuned network also
-        ``finetuned``, the name of its file in the model's folder.
+        ``finetuned``, the name of its file in the model's folder. Of several, the first.
+    beside : tuple of dict
+        The other backbones whose features the head takes, in the same form.
     coef : float64 array (K, d)
         Two classes have the rows ``-w`` and ``w``.
     intercept : float64 array (K,)
@@ -85,6 +86,7 @@ class Model:
     pool: Pool = field(default_factory=Pool)
     folder: Path | None = None
     texts: TextReader | None = None
+    beside: tuple[dict[str, Any], ...] = ()
 
     @property
     def is_finetuned(self) -> bool:
@@ -159,82 +161,24 @@ class Model:
         """Weighted geometric mean (n, K) of this model's probabilities and of its partner's."""
         return self.pool.probabilities(log_probabilities(own), log_probabilities(other))
 
-    def feature_keys(self) -> dict[int, FeatureKey]:
-        """For each resolution, what decides the features; no weights are needed for it.
-
-        Empty for runs of versions that did not keep the backbone's taps.
+    @property
+    def encoders(self) -> tuple[Encoder, ...]:
+        """The networks whose features the head takes, in the order of its columns.
 
         Raises
         ------
         RunError
             The model is one of texts.
         """
-        from headstart.features import FeatureKey
-
         self.require_images()
-        net = self.backbone
-        if "taps" not in net:
-            return {}
-        own = Preprocessing.from_dict(net["preprocessing"])
-        return {
-            size: FeatureKey(
-                weights=net["digest"],
-                arch=net["arch"],
-                taps=tuple((name, module) for name, module in net["taps"]),
-                preprocessing=own.at(size).to_dict(),
-                precision=self.precision,
-            )
-            for size in self.blocks.resolutions
-        }
+        return tuple(
+            Encoder(backbone=net, blocks=blocks, precision=self.precision, folder=self.folder)
+            for net, blocks in zip((self.backbone, *self.beside), self.blocks.members, strict=True)
+        )
 
     def load_backbone(self) -> Backbone:
-        """The backbone that the head was fitted on, or the network that was trained.
-
-        Raises
-        ------
-        WeightsError
-            The weights are gone, or are not those of the fit.
-        RunError
-            The model is one of texts.
-        """
-        from headstart.backbones import load
-
-        self.require_images()
-        wanted = self.backbone
-        if self.is_finetuned:
-            return self._load_network()
-        if wanted["weights"]:
-            backbone = load(weights=wanted["weights"], arch=wanted["arch"])
-        else:
-            backbone = load(wanted["name"])
-        if backbone.digest != wanted["digest"]:
-            raise WeightsError(
-                f"the weights of {wanted['name']} are not those that the run was made with "
-                f"(digest {backbone.digest[:12]}, needed {wanted['digest'][:12]}): fit again"
-            )
-        if backbone.preprocessing != Preprocessing.from_dict(wanted["preprocessing"]):
-            raise WeightsError(
-                f"the installed timm or torchvision prepares images for {wanted['name']} otherwise "
-                "than when the run was made: install the versions in run.json, or fit again"
-            )
-        return backbone
-
-    def _load_network(self) -> Backbone:
-        from headstart.finetune.saving import load_network
-
-        if self.folder is None:
-            raise WeightsError("the fine-tuned network is in no folder yet: save the model first")
-        # The name alone: a run folder reads nothing from outside itself.
-        path = self.folder / Path(self.backbone["finetuned"]).name
-        if os.path.lexists(path):  # else the next says what is missing
-            require_regular(self.folder, path.name)
-        backbone = load_network(path, digest=self.backbone["digest"])
-        if backbone.preprocessing != Preprocessing.from_dict(self.backbone["preprocessing"]):
-            raise WeightsError(
-                f"the fine-tuned network {one_line(str(path))} prepares images otherwise than "
-                "model.json says: copy the run folder again, or fit again"
-            )
-        return backbone
+        """The first of `encoders`, loaded; errors as of :meth:`Encoder.load`."""
+        return self.encoders[0].load()
 
     def save(self, folder: Path) -> None:
         """Write the model's files into ``folder``; a fine-tuned network's is written beside."""
@@ -245,16 +189,22 @@ class Model:
         tensors = {"coef": self.coef, "intercept": self.intercept, "scale": scales}
         payload = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
         write_atomically(folder / FILES[0], payload)
-        facts = {
+        own, *others = self.blocks.members
+        facts: dict[str, Any] = {
             "schema": SCHEMA,
             "classes": list(self.classes),
-            "taps": list(self.blocks.taps),
-            "resolutions_px": list(self.blocks.resolutions),
+            "taps": list(own.taps),
+            "resolutions_px": list(own.resolutions),
             "precision": self.precision,
             "normalize": self.normalize,
             "backbone": self.backbone,
             "has_partner": self.partner is not None,
         }
+        if others:
+            facts["beside"] = [
+                {"taps": list(b.taps), "resolutions_px": list(b.resolutions), "backbone": net}
+                for b, net in zip(others, self.beside, strict=True)
+            ]
         write_json(folder / FILES[1], facts)
         if self.partner is not None:
             self.partner.save(folder / PARTNER)
@@ -291,9 +241,11 @@ class Model:
             if facts["precision"] not in PRECISIONS[1:]:
                 raise ValueError(f"precision is {one_line(facts['precision'])}")
             tensors = load(read_regular(folder, FILES[0]))
-            _check_sizes(facts)
+            of_networks = [facts, *(facts.get("beside") or ())]
+            for part in of_networks:
+                _check_sizes(part)
             _check_head(tensors, len(facts["classes"]))
-            blocks = Blocks(taps=tuple(facts["taps"]), resolutions=tuple(facts["resolutions_px"]))
+            blocks = _blocks(of_networks)
             reader = None
             if facts["backbone"].get("kind") == KIND:
                 from headstart.runs.reader_files import read_reader
@@ -313,6 +265,7 @@ class Model:
                 pool=Pool(*map(float, tensors["scale"][1:])),
                 folder=folder,
                 texts=reader,
+                beside=tuple(part["backbone"] for part in of_networks[1:]),
             )
         except (RunError, WeightsError):
             raise
@@ -321,6 +274,18 @@ class Model:
             raise RunError(
                 f"the model in {one_line(str(folder))} is damaged ({reason}): fit again"
             ) from error
+
+
+def _blocks(of_networks: Sequence[Mapping[str, Any]]) -> Blocks:
+    """The taps and resolutions that a model takes of each of its networks."""
+    each = [
+        Blocks(taps=tuple(part["taps"]), resolutions=tuple(part["resolutions_px"]))
+        for part in of_networks
+    ]
+    if len(each) == 1:
+        return each[0]
+    names = (part["backbone"]["name"] for part in of_networks)
+    return side_by_side([of_backbone(b, name) for b, name in zip(each, names, strict=True)])
 
 
 def _check_sizes(facts: Mapping[str, Any]) -> None:

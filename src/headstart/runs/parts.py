@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.errors import one_line
 from headstart.heads import stratified_folds
 from headstart.probe import fit_best, judge, judgeable
-from headstart.sources.reading import Reading
 
 if TYPE_CHECKING:
     from headstart.data import Record
     from headstart.features import FeatureStore
     from headstart.heads import Temperature
     from headstart.runs.choose import Candidate
+    from headstart.sources.blocks import Blocks
 
 
 Head = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -82,7 +82,7 @@ def divide(
     n_parts: int = 0,
     *,
     groups: ArrayLike,
-    stores: Mapping[int, FeatureStore],
+    rows: Callable[[Blocks, Sequence[Record]], Any],
     seed: int,
 ) -> Parts:
     """The folds of the cross-validation as parts, or fewer and larger ones.
@@ -98,7 +98,8 @@ def divide(
         chosen with all images, which favours the SVM if anything.
     groups : array (n,)
         Duplicates, which stay together.
-    stores : mapping of resolution to FeatureStore
+    rows : callable
+        Gives the features of images.
     seed : int
     """
     if not n_parts:
@@ -106,8 +107,7 @@ def divide(
         return Parts(records=records, part=part, scores=svm.scores.decisions)
     y = np.array([r.label for r in records])
     part = stratified_folds(y, groups, n_parts, seed)
-    X = Reading()(stores, [r.digest for r in records], svm.blocks)
-    found = judge(X, y, part, Cs=[svm.scores.C])
+    found = judge(rows(svm.blocks, records), y, part, Cs=[svm.scores.C])
     part = _but(judgeable(y, part), part)
     return Parts(records=records, part=part, scores=found.decisions)
 

@@ -28,16 +28,18 @@ from headstart.features.engines import (
 from headstart.features.pixels import Crop, crops
 
 if TYPE_CHECKING:
+    from headstart.runs.encoder import Encoder
     from headstart.runs.model import Model
+    from headstart.sources.blocks import Blocks
 
 Cut = tuple[Crop, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Ready:
-    """One model without its partner, with an engine for each resolution."""
+    """One network of a model, with an engine for each resolution."""
 
-    model: Model
+    blocks: Blocks
     taps: tuple[str, ...]
     engines: dict[int, Engine]
     views: dict[int, Preprocessing]
@@ -86,9 +88,13 @@ class Predictor:
         chosen, root = pick_device(device), cache or cache_folder()
         parts = [model] if model.partner is None else [model, model.partner]
         self._model, self._max_pixels = model, max_pixels
-        self._parts = [_get_ready(part, chosen, root) for part in parts]
-        self._views = tuple(dict.fromkeys(v for p in self._parts for v in p.views.values()))
-        engines = [engine for part in self._parts for engine in part.engines.values()]
+        self._parts = [
+            (part, [_get_ready(encoder, chosen, root) for encoder in part.encoders])
+            for part in parts
+        ]
+        networks = [ready for _, of_part in self._parts for ready in of_part]
+        self._views = tuple(dict.fromkeys(v for net in networks for v in net.views.values()))
+        engines = [engine for net in networks for engine in net.engines.values()]
         self.classes = model.classes
         self.batch_size = min(engine.batch_size for engine in engines)
         # Torch's own threads share out one call; a converted network has a stream a core.
@@ -115,28 +121,28 @@ class Predictor:
             view: np.stack([picture[i] for picture in pictures])
             for i, view in enumerate(self._views)
         }
-        own, *others = [_run(part, batches) for part in self._parts]
+        own, *others = [_run(part, networks, batches) for part, networks in self._parts]
         return self._model.mean(own, others[0]) if others else own
 
 
-def _get_ready(model: Model, device: str, cache: Path) -> _Ready:
-    engines: dict[int, Engine] = {}
-    keys = model.feature_keys()
+def _get_ready(encoder: Encoder, device: str, cache: Path) -> _Ready:
+    blocks, engines = encoder.blocks, dict[int, Engine]()
+    keys = encoder.feature_keys()
     for size, key in keys.items() if device == "cpu" else ():
         engine = converted_engine(key, cache, pads=False)
         if engine is not None:
             engines[size] = engine
-    if len(engines) == len(model.blocks.resolutions):
+    if len(engines) == len(blocks.resolutions):
         taps = tuple(name for name, _ in next(iter(keys.values())).taps)
         views = {s: Preprocessing.from_dict(key.preprocessing) for s, key in keys.items()}
-        return _Ready(model=model, taps=taps, engines=engines, views=views)
-    backbone = model.load_backbone()
-    sized = {size: at_size(backbone, size) for size in model.blocks.resolutions}
+        return _Ready(blocks=blocks, taps=taps, engines=engines, views=views)
+    backbone = encoder.load()
+    sized = {size: at_size(backbone, size) for size in blocks.resolutions}
     engines = {
         size: choose_engine(
             at,
             n_images=WORTH_CONVERTING,  # nobody knows how many will come; a service is for many
-            precision=model.precision,
+            precision=encoder.precision,
             device=device,
             pads=False,
             cache=cache,
@@ -145,14 +151,22 @@ def _get_ready(model: Model, device: str, cache: Path) -> _Ready:
     }
     taps = tuple(tap.name for tap in backbone.taps)
     views = {size: at.preprocessing for size, at in sized.items()}
-    return _Ready(model=model, taps=taps, engines=engines, views=views)
+    return _Ready(blocks=blocks, taps=taps, engines=engines, views=views)
 
 
-def _run(part: _Ready, batches: dict[Preprocessing, NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """Probabilities (n, K) by one model."""
-    found = {size: engine(batches[part.views[size]]) for size, engine in part.engines.items()}
-    columns = {tap: i for i, tap in enumerate(part.taps)}
-    features = [found[size][columns[tap]] for tap, size in part.model.blocks.pairs]
-    # Rounded as stored features are, on which the head was fitted.
-    rounded = [X.astype(np.float16).astype(np.float32) for X in features]
-    return part.model.probabilities(part.model.join(rounded))
+def _run(
+    model: Model, networks: Sequence[_Ready], batches: dict[Preprocessing, NDArray[np.uint8]]
+) -> NDArray[np.float64]:
+    """Probabilities (n, K) by one model without its partner."""
+    features = [X for net in networks for X in _features(net, batches)]
+    return model.probabilities(model.join(features))
+
+
+def _features(
+    net: _Ready, batches: dict[Preprocessing, NDArray[np.uint8]]
+) -> list[NDArray[np.float32]]:
+    """One array (n, d) for each tap and resolution, rounded as the stored ones of the fit were."""
+    found = {size: engine(batches[net.views[size]]) for size, engine in net.engines.items()}
+    columns = {tap: i for i, tap in enumerate(net.taps)}
+    pairs = net.blocks.pairs
+    return [found[s][columns[tap]].astype(np.float16).astype(np.float32) for tap, s in pairs]

@@ -18,6 +18,7 @@ from headstart.runs.sums import HAS_SUMS
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data.records import Examples
+    from headstart.runs.model import Model
     from headstart.runs.settings import Settings
     from headstart.runs.training_plan import Asked
 
@@ -68,6 +69,16 @@ def describe_backbone(backbone: Backbone) -> dict[str, Any]:
         "n_parameters": backbone.n_parameters,
         "preprocessing": backbone.preprocessing.to_dict(),
     }
+
+
+def networks_of(settings: Mapping[str, Any], model: Model) -> list[dict[str, Any]]:
+    """What ``run.json`` keeps of every pretrained network that a model needs, or began with."""
+    own = settings["backbone"]
+    known = {net["digest"]: net for net in [own, *(settings.get("backbones") or ())]}
+    parts = [model] if model.partner is None else [model, model.partner]
+    needed = [net["digest"] for part in parts for net in (part.backbone, *part.beside)]
+    found = {net["digest"]: net for net in (known.get(digest, own) for digest in needed)}
+    return list(found.values())
 
 
 def data_digest(index: Examples[Any]) -> str:

@@ -310,21 +310,23 @@ def _features(
     """Rows (n, d) of unit length, from the store where they are there."""
     from headstart.features import extract
 
-    blocks = run.model.blocks
-    done = extract(
-        records,
-        run.backbone,
-        resolutions=blocks.resolutions,
-        precision=run.model.precision,
-        device=device,
-        cache=cache,
-        progress=progress,
-    )
-    if done.unreadable:
-        raise DataError(
-            f"an image of the run changed while it was read: {next(iter(done.unreadable.values()))}"
+    found = []
+    for backbone, encoder in zip(run.backbones, run.model.encoders, strict=True):
+        done = extract(
+            records,
+            backbone,
+            resolutions=encoder.blocks.resolutions,
+            precision=encoder.precision,
+            device=device,
+            cache=cache,
+            progress=progress,
         )
-    return normalize_rows(read_blocks(done.stores, [r.digest for r in records], blocks), "l2")
+        if done.unreadable:
+            raise DataError(
+                f"an image of the run changed while it was read: {next(iter(done.unreadable.values()))}"
+            )
+        found.append(read_blocks(done.stores, [r.digest for r in records], encoder.blocks))
+    return normalize_rows(np.hstack(found), "l2")
 
 
 def _query_features(
@@ -332,15 +334,18 @@ def _query_features(
 ) -> NDArray[np.floating]:
     from headstart.features import stream_features
 
-    streamed = stream_features(
-        [query],
-        run.backbone,
-        run.model.blocks.pairs,
-        precision=run.model.precision,
-        device=device,
-        cache=cache,
-    )
-    _, _, parts, unreadable = next(iter(streamed))
-    if unreadable:
-        raise DataError(f"{one_line(str(query))}: {next(iter(unreadable.values()))}")
-    return normalize_rows(run.model.join(parts), "l2")
+    found = []
+    for backbone, encoder in zip(run.backbones, run.model.encoders, strict=True):
+        streamed = stream_features(
+            [query],
+            backbone,
+            encoder.blocks.pairs,
+            precision=encoder.precision,
+            device=device,
+            cache=cache,
+        )
+        _, _, parts, unreadable = next(iter(streamed))
+        if unreadable:
+            raise DataError(f"{one_line(str(query))}: {next(iter(unreadable.values()))}")
+        found += parts
+    return normalize_rows(run.model.join(found), "l2")

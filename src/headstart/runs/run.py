@@ -86,8 +86,13 @@ class Run:
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The backbone of the model, loaded when first asked for."""
+        """The backbone of the model, loaded when first asked for; of several, the first."""
         return self.model.load_backbone()
+
+    @cached_property
+    def backbones(self) -> tuple[Backbone, ...]:
+        """Every backbone whose features the model takes, in the order of its columns."""
+        return (self.backbone, *(encoder.load() for encoder in self.model.encoders[1:]))
 
     def _repr_html_(self) -> str:
         """The answer, the accuracy and the table of mistakes, for a notebook."""

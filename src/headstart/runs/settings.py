@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
+from headstart.backbones.listed import Named, named, split_names
 from headstart.data.groups import compile_pattern
 from headstart.errors import InputError, argument, did_you_mean
 from headstart.heads.costs import COSTS
@@ -93,8 +94,10 @@ class FitSettings(Settings):
     Parameters
     ----------
     backbone : str, default "embedded"
+        A name, or several with commas between, each also ``FILE@ARCH``: features of each are tried,
+        and of several side by side. A call of :func:`headstart.fit` may give a list.
     weights, arch : str, optional
-        A local weight file and its architecture.
+        A local weight file and its architecture, of one backbone.
     resolutions : tuple of int, optional
         Crop sizes in pixels; default the backbone's own, about 0.7 and 1.4 times it.
     split : str, optional
@@ -135,11 +138,29 @@ class FitSettings(Settings):
     exact: bool = False
     precision: str = "auto"
 
+    @property
+    def backbones(self) -> tuple[Named, ...]:
+        """Name, weight file and architecture of each backbone, in the order given."""
+        if self.weights is not None:
+            return ((self.backbone, self.weights, self.arch),)
+        names = split_names(self.backbone)
+        if len(names) == 1 and self.arch is not None:
+            return ((names[0], None, self.arch),)
+        return tuple(map(named, names))
+
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
         require_layout(self.classes_from)
         if self.group_by is not None:
             compile_pattern(self.group_by)
+        for name in ("weights", "arch"):
+            is_one = getattr(self, name) is None or len(split_names(self.backbone)) == 1
+            require(
+                is_one,
+                argument(name),
+                "that of one backbone; of several, write FILE@ARCH",
+                getattr(self, name),
+            )
         legal = " or ".join(PREFERENCES)
         require(self.prefer in PREFERENCES, argument("prefer"), legal, self.prefer)
         require(
@@ -219,7 +240,15 @@ def settings_from(kind: type[S], data: str, given: Mapping[str, Any]) -> S:
                 f"fit has no parameter {name!r} for {kind.examples}.{close} "
                 f"It takes {', '.join(legal)}"
             )
-    return kind(data=data, **given)
+    return kind(data=data, **_joined(given))
+
+
+def _joined(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with a list of backbones as one text, as it is kept."""
+    backbone = given.get("backbone")
+    if backbone is None or isinstance(backbone, str):
+        return dict(given)
+    return {**given, "backbone": ",".join(split_names(backbone))}
 
 
 def with_fields(*kinds: type[Settings]) -> Callable[[F], F]:

@@ -71,6 +71,9 @@ def _is(value: Any, kind: str) -> bool:
 _DUPLICATES = {"names": [TEXT], "splits": [TEXT], "straddles": FLAG, "conflicting": FLAG}
 _INTERVAL = {"value": NUMBER, "low": NUMBER, "high": NUMBER}
 
+_ORIGIN = {name: Maybe(TEXT) for name in ("name", "arch", "source", "licence", "digest")}
+_NAMED = dict.fromkeys(_ORIGIN, TEXT)
+
 RUN = {
     "settings": {
         "data": TEXT,
@@ -82,15 +85,8 @@ RUN = {
         "backbone": Maybe(TEXT),
         "arch": Maybe(TEXT),
     },
-    "backbone": Maybe(
-        {
-            "name": Maybe(TEXT),
-            "arch": Maybe(TEXT),
-            "source": Maybe(TEXT),
-            "licence": Maybe(TEXT),
-            "digest": Maybe(TEXT),
-        }
-    ),
+    "backbone": Maybe(_ORIGIN),
+    "backbones": Maybe([_NAMED]),
     "data": {"path": TEXT, "digest": TEXT},
     "versions": Maybe({}),
 }
@@ -118,6 +114,7 @@ METRICS = {
             "tap": TEXT,
             "resolution": TEXT,
             "n_features": COUNT,
+            "backbones": Maybe([TEXT]),
             "chosen": FLAG,
             "tie": FLAG,
             "cv": _INTERVAL,
@@ -159,6 +156,25 @@ METRICS = {
 }
 """What the command and the page read of ``metrics.json``; reports check the rest when made."""
 
+_NETWORK = {
+    "name": TEXT,
+    "arch": Maybe(TEXT),
+    "weights": Maybe(TEXT),
+    "digest": TEXT,
+    "finetuned": Maybe(TEXT),
+    "kind": Maybe(TEXT),
+    "taps": Maybe([[TEXT]]),
+    "preprocessing": Maybe(
+        {
+            "size_px": COUNT,
+            "crop_pct": NUMBER,
+            "interpolation": TEXT,
+            "mean": [NUMBER],
+            "std": [NUMBER],
+        }
+    ),
+}
+
 MODEL = {
     "classes": [TEXT],
     "taps": [TEXT],
@@ -166,24 +182,8 @@ MODEL = {
     "precision": TEXT,
     "normalize": Maybe(TEXT),
     "has_partner": Maybe(FLAG),
-    "backbone": {
-        "name": TEXT,
-        "arch": Maybe(TEXT),
-        "weights": Maybe(TEXT),
-        "digest": TEXT,
-        "finetuned": Maybe(TEXT),
-        "kind": Maybe(TEXT),
-        "taps": Maybe([[TEXT]]),
-        "preprocessing": Maybe(
-            {
-                "size_px": COUNT,
-                "crop_pct": NUMBER,
-                "interpolation": TEXT,
-                "mean": [NUMBER],
-                "std": [NUMBER],
-            }
-        ),
-    },
+    "backbone": _NETWORK,
+    "beside": Maybe([{"taps": [TEXT], "resolutions_px": [COUNT], "backbone": _NETWORK}]),
 }
 """What is read of ``model/model.json``."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads.examples import join_rows, row_blocks
+from headstart.wording import listed
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -30,10 +31,13 @@ class Blocks:
         In network order.
     resolutions : tuple of int
         Pixels, ascending.
+    backbone : str
+        Its name, where a fit has several; else empty.
     """
 
     taps: tuple[str, ...]
     resolutions: tuple[int, ...]
+    backbone: str = ""
 
     @property
     def is_network(self) -> bool:
@@ -41,9 +45,15 @@ class Blocks:
         return False
 
     @property
+    def members(self) -> tuple[Blocks, ...]:
+        """The features of each backbone, in the order of the columns."""
+        return (self,)
+
+    @property
     def tap_label(self) -> str:
-        """``"blocks.6"``, or ``"last 4 joined"``."""
-        return self.taps[0] if len(self.taps) == 1 else f"last {len(self.taps)} joined"
+        """``"blocks.6"``, or ``"last 4 joined"``; with several backbones after the name of its own."""
+        label = self.taps[0] if len(self.taps) == 1 else f"last {len(self.taps)} joined"
+        return f"{self.backbone} {label}".lstrip()
 
     @property
     def resolution_label(self) -> str:
@@ -62,14 +72,68 @@ class Blocks:
             "resolution": self.resolution_label,
             "taps": list(self.taps),
             "resolutions_px": list(self.resolutions),
+            **({"backbones": [b.backbone for b in self.members]} if self.backbone else {}),
         }
 
     def __str__(self) -> str:
-        layers = "Layer " + self.taps[0]
+        of = f" of {self.backbone}" if self.backbone else ""
+        layers = f"Layer {self.taps[0]}{of}"
         if len(self.taps) > 1:
             first, last = self.taps[0], self.taps[-1]
-            layers = f"Layers {first} {'to' if len(self.taps) > 2 else 'and'} {last} joined"
+            layers = f"Layers {first} {'to' if len(self.taps) > 2 else 'and'} {last}{of} joined"
         return f"{layers} at {' + '.join(map(str, self.resolutions))} px"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySide(Blocks):
+    """Features of several backbones, side by side.
+
+    Attributes
+    ----------
+    joined : tuple of Blocks
+        One for each backbone, in the order of the columns.
+    """
+
+    joined: tuple[Blocks, ...]
+
+    @property
+    def members(self) -> tuple[Blocks, ...]:
+        return self.joined
+
+    @property
+    def tap_label(self) -> str:
+        return self.backbone
+
+    @property
+    def resolution_label(self) -> str:
+        return ", ".join(dict.fromkeys(b.resolution_label for b in self.joined))
+
+    @property
+    def pairs(self) -> tuple[tuple[str, int], ...]:
+        return tuple((f"{b.backbone} {tap}", size) for b in self.joined for tap, size in b.pairs)
+
+    def __str__(self) -> str:
+        names = listed([b.backbone for b in self.joined])
+        sizes = {b.resolutions for b in self.joined}
+        at = f" at {' + '.join(map(str, *sizes))} px" if len(sizes) == 1 else ""
+        return f"Layers of {names} joined{at}"
+
+
+def side_by_side(members: Sequence[Blocks]) -> Blocks:
+    """Features of several backbones, side by side; of one, those alone."""
+    if len(members) == 1:
+        return members[0]
+    return SideBySide(
+        taps=tuple(f"{b.backbone} {tap}" for b in members for tap in b.taps),
+        resolutions=tuple(sorted({size for b in members for size in b.resolutions})),
+        backbone=" + ".join(b.backbone for b in members),
+        joined=tuple(members),
+    )
+
+
+def of_backbone(blocks: Blocks, name: str) -> Blocks:
+    """The same features, of a backbone named among several."""
+    return replace(blocks, backbone=name)
 
 
 def plan_blocks(taps: Sequence[str], resolutions: Sequence[int]) -> list[Blocks]:
@@ -111,7 +175,7 @@ class JoinedRows:
     """
 
     def __init__(self, parts: Sequence[StoredRows]) -> None:
-        self._parts = parts
+        self.parts = parts
         self.shape = (len(parts[0]), sum(part.shape[1] for part in parts))
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
 
@@ -120,7 +184,7 @@ class JoinedRows:
 
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         """The features of a slice of the images, float32."""
-        return join_rows([part[rows] for part in self._parts])
+        return join_rows([part[rows] for part in self.parts])
 
 
 def block_rows(
@@ -135,7 +199,11 @@ def read_blocks(
     stores: Mapping[int, FeatureStore], digests: Sequence[str], blocks: Blocks
 ) -> NDArray[np.float32]:
     """The same in memory."""
-    rows = block_rows(stores, digests, blocks)
+    return rows_in_memory(block_rows(stores, digests, blocks))
+
+
+def rows_in_memory(rows: JoinedRows) -> NDArray[np.float32]:
+    """Rows of a store in memory."""
     X = np.empty(rows.shape, dtype=np.float32)
     for some in row_blocks(len(X)):
         X[some] = rows[some]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.sources.blocks import Blocks, JoinedRows, block_rows, read_blocks
+from headstart.sources.blocks import Blocks, JoinedRows, block_rows, rows_in_memory
 
 if TYPE_CHECKING:
     from headstart.features import FeatureStore
@@ -39,25 +39,29 @@ class Reading:
     def __call__(
         self, stores: Mapping[int, FeatureStore], digests: Sequence[str], blocks: Blocks
     ) -> NDArray[np.float32] | JoinedRows:
-        """The features of ``blocks`` (n, d): an array, or rows that stay in the store.
+        """The features of ``blocks`` (n, d): an array, or rows that stay in the store: see `read`."""
+        return self.read(block_rows(stores, digests, blocks), str(blocks))
 
-        They stay there where the array and what the solver copies of it would take more than
+    def read(self, rows: JoinedRows, name: str) -> NDArray[np.float32] | JoinedRows:
+        """Rows of a store as an array, or as they are; `name` is what they are called.
+
+        They stay in the store where the array and what the solver copies of it would take more than
         :data:`SHARE` of the memory that is free. The answers are the same within the solver's
         tolerance.
         """
         from headstart.heads.outofcore import held_bytes
 
-        rows, free = block_rows(stores, digests, blocks), free_bytes()
+        free = free_bytes()
         needed = held_bytes(*rows.shape)
         if free is None or needed <= SHARE * free:
-            return read_blocks(stores, digests, blocks)
-        if str(blocks) not in self.in_blocks:
+            return rows_in_memory(rows)
+        if name not in self.in_blocks:
             n, d = rows.shape
-            self.in_blocks[str(blocks)] = (
+            self.in_blocks[name] = (
                 f"{n:,} images of {d:,} numbers would take {needed / GIB:.1f} GiB, more than "
                 f"{SHARE:.0%} of the {free / GIB:.1f} GiB that are free"
             )
-            logger.info("%s: features are read in blocks: %s", blocks, self.in_blocks[str(blocks)])
+            logger.info("%s: features are read in blocks: %s", name, self.in_blocks[name])
         return rows
 
     def to_dict(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def describe(error: Exception) -> str:
 
 # Where the label of a field is not the parameter's name with spaces.
 FIELDS = {
-    "backbone": "Pretrained network",
+    "backbone": "Pretrained networks",
     "budget_s": "Time budget",
     "classes_from": "Folders that name the classes",
     "data": "Folder of pictures on this computer",

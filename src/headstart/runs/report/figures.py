@@ -39,29 +39,45 @@ def figures(metrics: Metrics) -> dict[str, Markup]:
 
 
 def layer_map(metrics: Metrics) -> str:
-    """Tap x resolution; with a single resolution, the taps as a profile with intervals."""
-    candidates, taps = metrics["candidates"], metrics["taps"]
-    resolutions = metrics["resolutions"]
+    """Tap x resolution; with a single resolution, the taps as a profile with intervals.
+
+    With several backbones, a panel for each, and one for their joins.
+    """
+    groups = story.by_backbone(metrics["candidates"])
+    if len(groups) == 1:
+        return _panel(metrics, metrics["candidates"])
+    panel = Markup('<h3 class="name">{}</h3>{}')
+    return Markup("").join(
+        panel.format(name, Markup(_panel(metrics, some, name=f"figure-map-{i}", of=f" of {name}")))
+        for i, (name, some) in enumerate(groups.items())
+    )
+
+
+def _panel(
+    metrics: Metrics, candidates: Sequence[Metrics], *, name: str = "figure-map", of: str = ""
+) -> str:
+    taps = list(dict.fromkeys(story.row_name(c) for c in candidates))
+    resolutions = list(dict.fromkeys(c["resolution"] for c in candidates))
     is_image = story.noun(metrics) == "image"
-    title = f"Cross-validated accuracy of every {'tap and resolution' if is_image else 'candidate'}"
+    kind = "tap and resolution" if is_image else "candidate"
+    title = f"Cross-validated accuracy of every {kind}{of}"
     description = story.choice(metrics)
     if len(resolutions) == 1:
-        in_order = sorted(candidates, key=lambda c: taps.index(c["tap"]))
         where = f" at {resolutions[0]} px" if is_image else ""
         return plots.interval_plot(
-            [_row(c, c["cv"], label=c["tap"], second=c.get("test")) for c in in_order],
-            name="figure-map",
+            [_row(c, c["cv"], label=story.row_name(c), second=c.get("test")) for c in candidates],
+            name=name,
             title=f"{title}, from input to output" if is_image else title,
             description=description,
             axis=f"cross-validated accuracy{where}, %",
         )
-    places = {(c["tap"], c["resolution"]): c for c in candidates}
+    places = {(story.row_name(c), c["resolution"]): c for c in candidates}
     return plots.layer_map(
         taps,
         resolutions,
         {key: 100 * c["cv"]["value"] for key, c in places.items()},
         marks={key: story.mark(c) for key, c in places.items() if story.mark(c)},
-        name="figure-map",
+        name=name,
         title=title,
         description=description,
     )

@@ -21,6 +21,7 @@ Metrics = Mapping[str, Any]
 # Half width of the test interval, as a share, above which the test set is called small.
 _WIDE = 0.04
 _FEW_TRAINING_IMAGES = 10
+JOINED = "Backbones side by side"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +145,22 @@ def mark(candidate: Metrics) -> str:
     if candidate["best"]:
         return "best"
     return "tie" if candidate["tie"] else ""
+
+
+def by_backbone(candidates: Sequence[Metrics]) -> dict[str, list[Metrics]]:
+    """The candidates of each backbone by its name, then joins of several; all by "" where there is one."""
+    groups: dict[str, list[Metrics]] = {}
+    for candidate in candidates:
+        names = candidate.get("backbones") or [""]
+        groups.setdefault(names[0] if len(names) == 1 else JOINED, []).append(candidate)
+    return groups
+
+
+def row_name(candidate: Metrics) -> str:
+    """The tap of a candidate among those of its own backbone."""
+    names = candidate.get("backbones") or [""]
+    tap = str(candidate["tap"])
+    return tap.removeprefix(f"{names[0]} ") if len(names) == 1 else tap
 
 
 def place(candidate: Metrics) -> str:

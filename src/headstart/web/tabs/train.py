@@ -42,8 +42,10 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
             look = gr.Button("Look at the data", elem_id="look")
             with gr.Accordion("Settings", open=False):
                 backbone = gr.Dropdown(
-                    label="Pretrained network", choices=backbones_here(), value="embedded",
-                    info="Those whose weights are on this computer.",
+                    label="Pretrained networks", choices=backbones_here(), value=["embedded"],
+                    multiselect=True,
+                    info="Those whose weights are on this computer. Of several, features of each are "
+                    "tried, and of all side by side.",
                 )  # fmt: skip
                 sizes = gr.Textbox(
                     label="Resolutions in pixels", placeholder="160,224,320",
@@ -184,7 +186,7 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
         folder: str,
         archive: str | None,
         name: str,
-        backbone: str,
+        backbones: list[str],
         sizes: str,
         budget: str,
         share: float,
@@ -196,7 +198,7 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
 
         try:
             settings: dict[str, Any] = {
-                "backbone": backbone,
+                "backbone": ",".join(backbones),
                 "resolutions": _numbers(sizes),
                 "budget_s": parse_seconds(budget.strip()) if budget.strip() else None,
                 "test_size": share,

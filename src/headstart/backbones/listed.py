@@ -1,0 +1,87 @@
+"""Several backbones named in one list: names, and files as ``FILE@ARCH``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from headstart.errors import InputError, argument, one_line
+
+if TYPE_CHECKING:
+    from headstart.backbones.backbone import Backbone
+
+Named = tuple[str, str | None, str | None]
+"""Name, weight file and architecture, as :func:`headstart.backbones.load` takes them."""
+
+
+def split_names(text: str | Sequence[str], parameter: str = "backbone") -> tuple[str, ...]:
+    """The names of a list, or of a text with commas between them.
+
+    Raises
+    ------
+    InputError
+        A name is empty, comes twice, or has a comma in it.
+    """
+    given = text.split(",") if isinstance(text, str) else list(text)
+    for name in given:
+        if not isinstance(name, str):
+            raise InputError(
+                f"{argument(parameter)} takes names of backbones; got a {type(name).__name__}"
+            )
+        if "," in name:
+            raise InputError(
+                f"{argument(parameter)} takes names without a comma; got {one_line(name)!r}: rename the file"
+            )
+    names = tuple(name.strip() for name in given)
+    shown = one_line(",".join(given))
+    if not names or not all(names):
+        raise InputError(
+            f"{argument(parameter)} has an empty name in {shown!r}: give names with commas between, "
+            "such as embedded,resnet50"
+        )
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"{argument(parameter)} names {one_line(twice[0])} twice in {shown!r}: give each once"
+        )
+    return names
+
+
+def named(text: str) -> Named:
+    """Name, weight file and architecture from ``NAME`` or ``FILE@ARCH``."""
+    file, at, arch = text.rpartition("@")
+    return (file, file, arch) if at else (text, None, None)
+
+
+def base_name(text: str) -> str:
+    """A name of the list without the folders of a file."""
+    file, at, arch = text.rpartition("@")
+    return f"{PurePath(file).name}@{arch}" if at else text
+
+
+def load_all(asked: Sequence[Named]) -> dict[str, Backbone]:
+    """Load several backbones, by the names that tables show.
+
+    Raises
+    ------
+    BackboneError, WeightsError
+        As :func:`headstart.backbones.load`; every name is checked before the first is loaded.
+    InputError
+        Two are the same network.
+    """
+    from headstart.backbones.loading import check, load
+
+    for name, weights, arch in asked:
+        check(name, weights=weights, arch=arch)
+    found: dict[str, Backbone] = {}
+    for name, weights, arch in asked:
+        net = load(name, weights=weights, arch=arch)
+        for other, known in found.items():
+            if (known.digest, known.arch) == (net.digest, net.arch):
+                raise InputError(
+                    f"{argument('backbone')} names one network twice, as {one_line(other)} and as "
+                    f"{one_line(name)}: give it once"
+                )
+        found[net.name if net.name not in found else one_line(name)] = net
+    return found

@@ -1,0 +1,106 @@
+"""A network of a model, and what of its features the head takes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.backbones import Preprocessing
+from headstart.errors import WeightsError, one_line
+from headstart.runs.regular import require_regular
+
+if TYPE_CHECKING:
+    from headstart.backbones import Backbone
+    from headstart.features import FeatureKey
+    from headstart.sources.blocks import Blocks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """One of the networks whose features the head of a model takes.
+
+    Attributes
+    ----------
+    backbone : dict
+        As of :class:`headstart.runs.model.Model`.
+    blocks : Blocks
+        Its taps and resolutions.
+    precision : str
+    folder : Path, optional
+        Of the model, which holds a network that was trained.
+    """
+
+    backbone: dict[str, Any]
+    blocks: Blocks
+    precision: str
+    folder: Path | None = None
+
+    def feature_keys(self) -> dict[int, FeatureKey]:
+        """For each resolution, what decides the features; no weights are needed for it.
+
+        Empty for runs of versions that did not keep the backbone's taps.
+        """
+        from headstart.features import FeatureKey
+
+        net = self.backbone
+        if "taps" not in net:
+            return {}
+        own = Preprocessing.from_dict(net["preprocessing"])
+        return {
+            size: FeatureKey(
+                weights=net["digest"],
+                arch=net["arch"],
+                taps=tuple((name, module) for name, module in net["taps"]),
+                preprocessing=own.at(size).to_dict(),
+                precision=self.precision,
+            )
+            for size in self.blocks.resolutions
+        }
+
+    def load(self) -> Backbone:
+        """The backbone that the head was fitted on, or the network that was trained.
+
+        Raises
+        ------
+        WeightsError
+            The weights are gone, or are not those of the fit.
+        """
+        from headstart.backbones import load
+
+        wanted = self.backbone
+        if "finetuned" in wanted:
+            return self._load_trained()
+        if wanted["weights"]:
+            backbone = load(weights=wanted["weights"], arch=wanted["arch"])
+        else:
+            backbone = load(wanted["name"])
+        if backbone.digest != wanted["digest"]:
+            raise WeightsError(
+                f"the weights of {wanted['name']} are not those that the run was made with "
+                f"(digest {backbone.digest[:12]}, needed {wanted['digest'][:12]}): fit again"
+            )
+        if backbone.preprocessing != Preprocessing.from_dict(wanted["preprocessing"]):
+            raise WeightsError(
+                f"the installed timm or torchvision prepares images for {wanted['name']} otherwise "
+                "than when the run was made: install the versions in run.json, or fit again"
+            )
+        return backbone
+
+    def _load_trained(self) -> Backbone:
+        from headstart.finetune.saving import load_network
+
+        if self.folder is None:
+            raise WeightsError("the fine-tuned network is in no folder yet: save the model first")
+        # The name alone: a run folder reads nothing from outside itself.
+        path = self.folder / Path(self.backbone["finetuned"]).name
+        if os.path.lexists(path):  # else the next says what is missing
+            require_regular(self.folder, path.name)
+        backbone = load_network(path, digest=self.backbone["digest"])
+        if backbone.preprocessing != Preprocessing.from_dict(self.backbone["preprocessing"]):
+            raise WeightsError(
+                f"the fine-tuned network {one_line(str(path))} prepares images otherwise than "
+                "model.json says: copy the run folder again, or fit again"
+            )
+        return backbone
