@@ -286,7 +286,7 @@ def require(good: bool, option: str, legal: str, value: object) -> None:
         raise InputError(f"{option} must be {legal}; got {value}")
 
 
-def parse_seconds(text: str) -> float:
+def parse_seconds(text: str, parameter: str = "budget_s") -> float:
     """Seconds from ``"90"``, ``"90s"``, ``"10m"`` or ``"1.5h"``.
 
     Raises
@@ -302,6 +302,6 @@ def parse_seconds(text: str) -> float:
         seconds = -1.0
     if not 0 < seconds < float("inf"):
         raise InputError(
-            f"{argument('budget_s')} must be a time such as 90s, 10m or 1.5h; got {text!r}"
+            f"{argument(parameter)} must be a time such as 90s, 10m or 1.5h; got {text!r}"
         )
     return seconds

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import InputError, argument
+from headstart.experiments.backbones.race import race
 from headstart.experiments.backbones.result import BackbonesResult, Candidate
 from headstart.experiments.backbones.settings import Settings
 from headstart.experiments.experiment import DataFacts, Inputs
@@ -60,10 +61,23 @@ def measure(s: Settings, inputs: Inputs) -> BackbonesResult:
         )
     index = inputs.index(split=s.split)
     train, y, folds = repeated_folds(index, s.seed)
+    ran = None
+    if s.race:
+        named = dict(zip(names, nets, strict=True))
+        left, ran = race(
+            names,
+            lambda name, rows: _on_some(named[name], train, rows, y, folds[0], inputs),
+            y,
+            folds[0],
+            n_test=len(index.test),
+            budget_s=s.budget_s,
+            seed=s.seed,
+        )
+        nets = [named[name] for name in names if name in left]
     found = []
     for net in nets:
         found.append(_judge(net, index, train, y, folds[0], inputs))
-        inputs.progress("backbones", len(found), len(names))
+        inputs.progress("backbones", len(found), len(nets))
     return BackbonesResult(
         settings=s,
         datasets=(DataFacts.of(index),),
@@ -71,6 +85,7 @@ def measure(s: Settings, inputs: Inputs) -> BackbonesResult:
         n_train=len(train),
         n_test=len(index.test),
         candidates=candidates(found),
+        race=ran,
     )
 
 
@@ -118,16 +133,9 @@ def _judge(
     folds: NDArray[np.int64],
     inputs: Inputs,
 ) -> Measured:
-    from headstart.backbones import at_size, measure_complexity
-    from headstart.finetune.network import features_tap
+    from headstart.backbones import measure_complexity
 
-    s = inputs.settings
-    view = View(size_px=s.size_px or net.preprocessing.size_px)
-    net = at_size(net, view.size_px)
-    block = Block(tap=features_tap(net).name, view=view)
-    reader = BlockReader(
-        backbone=net, views=(view,), device=s.device, cache=inputs.cache, progress=inputs.progress
-    )
+    net, reader, block = _reader(net, inputs)
     reader.extract([*train, *index.test])
     judged = judge_block(reader, block, train, y, folds)
     cost = measure_complexity(net)
@@ -136,8 +144,37 @@ def _judge(
         model=score((block,), reader, train, index.test, folds, {block: judged}),
         n_parameters=cost.n_parameters,
         macs=cost.macs,
-        images_per_s=images_per_s(net, train, device=s.device, cache=inputs.cache),
+        images_per_s=images_per_s(net, train, device=inputs.settings.device, cache=inputs.cache),
     )
+
+
+def _on_some(
+    net: Backbone,
+    train: Sequence[Record],
+    rows: NDArray[np.intp],
+    y: NDArray[np.str_],
+    folds: NDArray[np.int64],
+    inputs: Inputs,
+) -> NDArray[np.bool_]:
+    """Which of some training images the last layer's classifier recognises, each held out."""
+    some = [train[i] for i in rows]
+    _, reader, block = _reader(net, inputs)
+    reader.extract(some)
+    return judge_block(reader, block, some, y[rows], folds[rows]).correct
+
+
+def _reader(net: Backbone, inputs: Inputs) -> tuple[Backbone, BlockReader, Block]:
+    """The network at the size that is compared, what reads its features, and its last layer."""
+    from headstart.backbones import at_size
+    from headstart.finetune.network import features_tap
+
+    s = inputs.settings
+    view = View(size_px=s.size_px or net.preprocessing.size_px)
+    net = at_size(net, view.size_px)
+    reader = BlockReader(
+        backbone=net, views=(view,), device=s.device, cache=inputs.cache, progress=inputs.progress
+    )
+    return net, reader, Block(tap=features_tap(net).name, view=view)
 
 
 def images_per_s(

@@ -7,7 +7,7 @@ from headstart.experiments.backbones.result import BackbonesResult, Candidate
 from headstart.heads import significance
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import counted, headline, listed, points
+from headstart.wording import counted, headline, listed, points, rough_time
 
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -38,8 +38,9 @@ def sentence(r: BackbonesResult) -> str:
 
 def detail(r: BackbonesResult) -> str:
     """The rule, and the front by name."""
+    raced = f" {len(r.race.left)} left the race early." if r.race and r.race.left else ""
     if len(r.candidates) == 1:
-        return "It is the only one."
+        return f"It is the only one{' left' * bool(raced)}.{raced}"
     front = [f"{c.name} ({c.cv.percent[0]:.1f} %)" for c in r.candidates if c.is_on_front]
     rule = (
         f"{r.chosen.name} is the cheapest within one standard error of {r.best.name}, the "
@@ -50,13 +51,13 @@ def detail(r: BackbonesResult) -> str:
     is_whole = "the whole" if len(front) == 1 else "the"
     return (
         f"{rule} No other is as accurate for the multiply-accumulates as {listed(front)} "
-        f"({is_whole} Pareto front)."
+        f"({is_whole} Pareto front).{raced}"
     )
 
 
 def sections(r: BackbonesResult) -> list[Section]:
     """Figures and table."""
-    return [_bubbles(r), _speeds(r), _table(r)]
+    return [_bubbles(r), _speeds(r), _table(r), *_race(r)]
 
 
 def brief(r: BackbonesResult) -> list[Section]:
@@ -74,7 +75,7 @@ def brief(r: BackbonesResult) -> list[Section]:
         "cv: cross-validation on the training images; MACs: multiply-accumulates of one\n"
         "image; * the cheapest within one standard error and one point of the most accurate"
     )
-    return [Section(heading="", table=table, caption=caption)]
+    return [Section(heading="", table=table, caption=caption), *_race(r)]
 
 
 def cells(row: Candidate) -> list[str]:
@@ -179,6 +180,39 @@ def _speeds(r: BackbonesResult) -> Section:
         caption="Images a second as measured on this machine, decoding included: multiply-"
         "accumulates do not tell it alone.",
     )
+
+
+def _race(r: BackbonesResult) -> list[Section]:
+    """Who left when and why."""
+    if r.race is None:
+        return []
+    if not r.race.rounds:
+        few = f"{counted(r.n_train, 'training image')} are too few for rounds: all were judged on all of them."
+        return [Section(heading="The race", text=[few])]
+    rounds = "; ".join(
+        f"{counted(len(one.names), 'network')} on {one.n_images:,} images in {rough_time(one.seconds)}"
+        for one in r.race.rounds
+    )
+    text = [f"Rounds before all {r.n_train:,} training images: {rounds}."]
+    if not r.race.left:
+        return [Section(heading="The race", text=[*text, "None was clearly behind."])]
+    why = {"behind": "more than a point behind {}", "budget": "least accurate, time was short"}
+    rows = [
+        [
+            one.name,
+            f"{one.n_images:,}",
+            str(one.cv),
+            "" if one.name == one.leader else str(one.behind),
+            why[one.reason].format(one.leader),
+        ]
+        for one in r.race.left
+    ]
+    table = Table(header=("left", "after images", "cv", "points", "why"), rows=rows)
+    caption = (
+        "Points against the most accurate of the round, on the same images. All tests of the race "
+        "together have a level of 5 %."
+    )
+    return [Section(heading="The race", text=text, table=table, caption=caption)]
 
 
 def _table(r: BackbonesResult) -> Section:

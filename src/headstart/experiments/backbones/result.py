@@ -46,6 +46,48 @@ class Candidate(Struct, frozen=True, kw_only=True):
     is_on_front: bool
 
 
+class Round(Struct, frozen=True, kw_only=True):
+    """One round of a race: the training images of it, who ran, and how long all took."""
+
+    n_images: int
+    names: tuple[str, ...]
+    seconds: float
+
+
+class Left(Struct, frozen=True, kw_only=True):
+    """A backbone that left a race.
+
+    Attributes
+    ----------
+    name : str
+    n_images : int
+        Training images of the round after which it left.
+    cv : Interval
+        Its cross-validated accuracy on them.
+    leader : str
+        The most accurate of that round.
+    behind : Difference
+        Accuracy less that of the leader, on the same images.
+    reason : {"behind", "budget"}
+        More than a point behind beyond the noise; or the least accurate where the time was short.
+    """
+
+    name: str
+    n_images: int
+    cv: Interval
+    leader: str
+    behind: Difference
+    reason: str
+
+
+class Race(Struct, frozen=True, kw_only=True):
+    """The rounds before all images, and who left after them."""
+
+    rounds: tuple[Round, ...]
+    left: tuple[Left, ...]
+    seconds: float
+
+
 class BackbonesResult(ExperimentResult, frozen=True, kw_only=True, tag="backbones"):
     """Candidates in order of multiply-accumulates.
 
@@ -55,6 +97,9 @@ class BackbonesResult(ExperimentResult, frozen=True, kw_only=True, tag="backbone
     data : str
     n_train, n_test : int
     candidates : tuple of Candidate
+        Those that were judged on all images.
+    race : Race, optional
+        How the others left.
     """
 
     settings: Settings
@@ -62,6 +107,7 @@ class BackbonesResult(ExperimentResult, frozen=True, kw_only=True, tag="backbone
     n_train: int
     n_test: int
     candidates: tuple[Candidate, ...]
+    race: Race | None = None
 
     @property
     def best(self) -> Candidate:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from headstart.errors import InputError, argument
 from headstart.experiments.settings import OnImages, Pixels, about
+from headstart.runs.settings import parse_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,8 @@ class Settings(OnImages):
     Examples:
 
         headstart compare photos/ --backbones embedded,resnet18,resnet50,vgg16
+
+        headstart compare photos/ --race --budget 10m
     """
 
     backbones: Annotated[
@@ -28,6 +32,27 @@ class Settings(OnImages):
     size_px: Annotated[
         Pixels | None, about("Crop size in pixels; default: each network's own.")
     ] = None
+
+    race: Annotated[
+        bool,
+        about("Begin with a part of the images; networks that are clearly behind leave early."),
+    ] = False
+    budget: Annotated[
+        str | None, about("With `race`, the time that all should take: 90s, 10m, 1h.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        OnImages.__post_init__(self)
+        if self.budget is not None and not self.race:
+            raise InputError(
+                f"{argument('budget')} is the time of a race: add {argument('race', True)}"
+            )
+        _ = self.budget_s
+
+    @property
+    def budget_s(self) -> float | None:
+        """The budget in seconds."""
+        return None if self.budget is None else parse_seconds(self.budget, "budget")
 
     @property
     def folder(self) -> tuple[str, str]:
