@@ -74,7 +74,8 @@ def test_fit__prefer_cheap_takes_the_cheapest_tie(
     candidates = cheap.metrics["candidates"]
     [chosen] = [c for c in candidates if c["chosen"]]
     assert chosen["tie"]
-    assert chosen["macs"] == min(c["macs"] for c in candidates if c["tie"])
+    near = [c for c in candidates if c["tie"] and c["difference"]["value"] >= -0.01]
+    assert chosen["macs"] == min(c["macs"] for c in near)
     [named] = [c for c in run.metrics["candidates"] if c["cheap"]] or [chosen]
     assert (named["tap"], named["resolution"]) == (chosen["tap"], chosen["resolution"])
     if run.metrics["chosen"]["tap"] != chosen["tap"]:
