@@ -3,8 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.exceptions import ConvergenceWarning
 
-from headstart.heads import cross_validate, fit_output_layer, stratified_folds
+from headstart.heads import (
+    LinearSVM,
+    cross_validate,
+    fit_output_layer,
+    fit_rows,
+    stratified_folds,
+)
 from headstart.heads.task import normalize_rows
 
 
@@ -31,3 +38,24 @@ def test_fit_output_layer__predicts_as_the_svm_and_with_sensible_probabilities(
         return float(-log_p[np.arange(100), y[300:]].mean())
 
     assert log_loss(1.0) < min(log_loss(0.2), log_loss(5.0))
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_fit_rows__is_the_svm_with_and_without_held_out_scores(n_classes: int) -> None:
+    X, y = make_classification(
+        300, 20, n_informative=8, n_classes=n_classes, class_sep=1.5, random_state=0
+    )
+    path = cross_validate(X, y, (1.0, 10.0), stratified_folds(y))
+    svm = LinearSVM(path.C, device="cpu").fit(X, y)
+    expected = svm.coef_ if n_classes > 2 else np.vstack([-svm.coef_, svm.coef_])
+    for scores in (None, path.decisions):
+        coef, intercept = fit_rows(X, y, path.C, scores=scores)
+        assert intercept.shape == (n_classes,)
+        np.testing.assert_allclose(coef, expected, atol=0.02 * np.abs(expected).max())
+
+
+def test_fit_rows__warns_where_a_model_is_not_solved(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = make_classification(300, 60, random_state=0)
+    monkeypatch.setattr("headstart.heads.gram.MAX_STEPS", 1)
+    with pytest.warns(ConvergenceWarning, match="stopped at a relative duality gap"):
+        fit_rows(X, y, 100.0)

@@ -163,3 +163,36 @@ def test_gram_solve__never_goes_uphill_at_a_loose_tolerance(
     assert (found.gap <= tol * found.primal).all()
     assert rises
     assert max(rises) < 2e-6
+
+
+def test_gram_solver__a_certificate_in_float32_holds_in_float64() -> None:
+    Z, p = problem(300, 400, 3.0)
+    solver = GramSolver(Z)
+    state = solver.solve(p, solver.empty(p), 1e-3)
+    exact = solver._assess(p, state.beta, state.beta @ Z @ Z.T)
+    assert (exact.gap <= 1.1e-3 * exact.primal).all()
+    assert "gram" not in solver._exact  # nothing as large in float64 was made
+
+
+def test_gram_solver__where_float32_rounds_too_much_the_certificate_is_float64() -> None:
+    rng = torch.Generator().manual_seed(0)
+    Z = torch.randn(300, 400, generator=rng, dtype=torch.float64)
+    Z[:, 0] += 300.0  # all rows alike
+    y = torch.where(torch.rand(3, 300, generator=rng) < 0.3, 1.0, -1.0).double()
+    p = Problem(y=y, cost=torch.full((3, 300), 100.0, dtype=torch.float64))
+    solver = GramSolver(Z)
+    state = solver.solve(p, solver.empty(p), 1e-3)
+    exact = solver._assess(p, state.beta, state.beta @ Z @ Z.T)
+    torch.testing.assert_close(state.primal, exact.primal, rtol=1e-4, atol=0)
+    assert (exact.gap <= 1.1e-3 * exact.primal).all()
+
+
+@pytest.mark.parametrize("kind", [GramSolver, PrimalSolver])
+def test_begin__scores_that_are_nearly_right_reach_the_same_optimum(kind: Any) -> None:
+    Z, p = problem(400, 30, 5.0)
+    solver: Solver = kind(Z)
+    cold = solver.solve(p, solver.empty(p), 1e-6)
+    noise = torch.randn(cold.f.shape, generator=torch.Generator().manual_seed(1))
+    start, guess = solver.begin(p, cold.f + 0.1 * noise)
+    warm = solver.solve(p, start, 1e-6, guess)
+    torch.testing.assert_close(warm.primal, cold.primal, rtol=3e-6, atol=1e-9)

@@ -7,7 +7,8 @@ import pytest
 
 from headstart.heads.costs import COSTS
 from headstart.heads.ridge import RIDGES
-from headstart.probe import judge, judging
+from headstart.heads.search import CostSearch
+from headstart.probe import judge, judging, screening
 from headstart.probe.judging import recall
 from headstart.probe.screening import Entrant, contenders, finalists, judge_all, screen
 
@@ -128,6 +129,43 @@ def test_judge_all__races_where_there_are_many_and_judges_all_where_asked(
     assert read == []  # all is kept
     for before, after in zip(found, again, strict=True):
         np.testing.assert_array_equal(before.correct, after.correct)
+
+
+def test_judge_all__one_that_is_hopeless_on_the_first_fold_is_tried_at_one_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y, folds = problem(n=600)
+    worse = X + 3 * np.random.default_rng(1).normal(size=X.shape).astype(np.float32)
+    features = [X, worse, X[:, :7]]
+    solved: dict[int, set[float]] = {0: set(), 1: set(), 2: set()}
+    solve = CostSearch.solve
+
+    def watched(self: CostSearch, Cs: list[float], splits: list[int]) -> object:
+        solved[self.number].update(Cs)  # type: ignore[attr-defined]
+        return solve(self, Cs, splits)
+
+    def search(rows: np.ndarray, *args: object, **settings: object) -> CostSearch:
+        made = CostSearch(rows, *args, **settings)  # type: ignore[arg-type]
+        made.number = [f is rows for f in features].index(True)  # type: ignore[attr-defined]
+        return made
+
+    monkeypatch.setattr(judging, "SMALL", 0)
+    monkeypatch.setattr(screening, "MOST_ERRORS", 1e9)  # ridge classifiers rule out nothing
+    monkeypatch.setattr(judging, "CostSearch", search)
+    monkeypatch.setattr(CostSearch, "solve", watched)
+    entrants = [
+        Entrant(read=lambda i=i: features[i], kept_at=lambda stage, i=i: tmp_path / f"{i} {stage}")  # type: ignore[misc]
+        for i in range(3)
+    ]
+    left: list[list[int]] = []
+    found = judge_all(
+        entrants, y, folds, Cs=COSTS, on_finalists=lambda some: left.append(list(some))
+    )
+    assert found[1].is_screened
+    assert len(solved[1]) == 1
+    assert len(solved[2]) > 1
+    assert left[0] == [2, 1]
+    assert left[-1] == []
 
 
 def test_contenders__are_those_that_do_not_err_half_as_often_again() -> None:

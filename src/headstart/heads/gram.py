@@ -15,6 +15,7 @@ which the next step corrects; iterates, objectives and certificates are float64.
 from __future__ import annotations
 
 import copy
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from headstart.heads.objective import Problem, is_stuck, line_minimum, loss
+from headstart.heads.ridge import outer_square, ridge_solve
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -33,16 +35,24 @@ FLOAT32_STEPS = 12
 MAX_REJECTIONS = 3
 # Up to this many examples float64 and factors cost nothing worth saving.
 N_SAMPLES_FLOAT64 = 200
+# Up to this many examples the Gram matrix in float64 is cheaper than two products with the features.
+N_SAMPLES_EXACT_GRAM = 2_000
 # Tolerances below which float32 is no help.
 FLOAT32_TOL = 1e-7
+# From this tolerance on a certificate may be computed in float32, where rounding is this part of it.
+FLOAT32_CERTIFICATE_TOL, ROUNDING_PART = 1e-4, 0.1
 MAX_CG = 400
+# What conjugate gradients are expected to take before any were run.
+CG_ITERATIONS = 20
 # Of the objective, in float32.
 MOST_ROUNDING = 1e-6
 # Share of the gap that conjugate gradients may leave to the next step.
 INEXACT = 3e-3
 # Share of the examples that are expected to be active as negatives, and the ridge that tells which.
 SHARE_ACTIVE = 0.06
-RIDGE = 0.1
+RIDGE = 0.5
+# So few entries of the Gram matrix are picked one by one; of more, whole rows are read.
+FEW_ACTIVE = 350
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,29 +103,45 @@ class GramSolver:
 
     def __init__(self, Z: Tensor | csr_array, device: torch.device | None = None) -> None:
         self.Z = Z
-        if isinstance(Z, Tensor):
-            gram = Z @ Z.T
-        else:
-            gram = torch.from_numpy((Z @ Z.T).toarray()).to(device)
-        self.gram = gram
-        self.gram32 = gram.float() if len(gram) > N_SAMPLES_FLOAT64 else gram
-        self.norms = gram.diagonal().clamp(min=0).sqrt()
-        # Few features make a product with them, and back, cheaper than one with the Gram matrix.
         n_samples, n_features = Z.shape
+        # The Gram matrix in float64, and what it is made under: shared by all forks.
+        self._exact: dict[str, Tensor] = {}
+        self._making = threading.Lock()
+        # Few features make a product with them, and back, cheaper than one with the Gram matrix.
         self.is_thin = isinstance(Z, Tensor) and 2 * n_features < n_samples
-        self.Z32 = Z.to(self.gram32.dtype) if isinstance(Z, Tensor) and self.is_thin else None
-        self.cg_iterations = 8
+        self.Z32: Tensor | None = None
+        if not isinstance(Z, Tensor):
+            self._exact["gram"] = torch.from_numpy((Z @ Z.T).toarray()).to(device)
+            self.gram32 = self.gram.float() if n_samples > N_SAMPLES_FLOAT64 else self.gram
+            self.norms = self.gram.diagonal().clamp(min=0).sqrt()
+        else:
+            rough = Z.float() if n_samples > N_SAMPLES_FLOAT64 else Z
+            self.gram32 = outer_square(rough)
+            self.norms = Z.square().sum(dim=1).sqrt()
+            self.Z32 = rough if self.is_thin else None
+        self.cg_iterations = CG_ITERATIONS
         self.inexact = INEXACT
         self.rejections = 0
 
+    @property
+    def gram(self) -> Tensor:
+        """The Gram matrix in float64, made when it is first needed."""
+        with self._making:
+            if "gram" not in self._exact:
+                assert isinstance(self.Z, Tensor)
+                is_exact = self.gram32.dtype == torch.float64
+                self._exact["gram"] = self.gram32 if is_exact else outer_square(self.Z)
+            return self._exact["gram"]
+
     def product(self, beta: Tensor, dtype: torch.dtype) -> Tensor:
         """``beta K`` (n_models, n_samples), computed in ``dtype``, or finer for few examples."""
-        rough = dtype == torch.float32
-        if self.Z32 is not None:
-            Z = self.Z32 if rough else self.Z
-            assert isinstance(Z, Tensor)
+        Z: Tensor | None = self.Z32
+        if dtype != torch.float32:
+            is_small = len(self.gram32) <= N_SAMPLES_EXACT_GRAM and not self.is_thin
+            Z = self.Z if isinstance(self.Z, Tensor) and not is_small else None
+        if Z is not None:
             return (beta.to(Z.dtype) @ Z) @ Z.T
-        gram = self.gram32 if rough else self.gram
+        gram = self.gram32 if dtype == torch.float32 else self.gram
         return beta.to(gram.dtype) @ gram
 
     def fork(self) -> GramSolver:
@@ -151,15 +177,25 @@ class GramSolver:
         index = torch.nonzero(rows).flatten()
         target = y[:, index].to(self.gram32.dtype)
         if self.Z32 is not None:
-            Z = self.Z32[index]
-            scores = (_ridge(Z.T @ Z, (target @ Z).T).T) @ self.Z32.T
+            # What is left out is less than what is left.
+            left_out = outer_square(self.Z32[~rows].T.contiguous())
+            square = self._features_square() - left_out
+            scores = (ridge_solve(square, (target @ self.Z32[index]).T, RIDGE).T) @ self.Z32.T
         else:
             gram = self.gram32.index_select(0, index)
-            scores = _ridge(gram.index_select(1, index), target.T).T @ gram
+            scores = ridge_solve(gram.index_select(1, index), target.T, RIDGE).T @ gram
         scores = torch.where((y < 0) & rows, scores, -torch.inf)
         n_active = (target > 0).sum(dim=1).clamp(min=int(SHARE_ACTIVE * len(index)), max=len(index))
-        least = scores.sort(dim=1, descending=True).values.gather(1, n_active[:, None] - 1)
+        least = scores.topk(int(n_active.max()), dim=1).values.gather(1, n_active[:, None] - 1)
         return ((y > 0) | (scores >= least)) & rows
+
+    def _features_square(self) -> Tensor:
+        """``Z^T Z`` of all examples, made once."""
+        with self._making:
+            if "square" not in self._exact:
+                assert self.Z32 is not None
+                self._exact["square"] = outer_square(self.Z32.T.contiguous())
+            return self._exact["square"]
 
     def remember(self, problem: Problem, state: GramState) -> Tensor:
         """Active examples, (n_models, n_samples) bool."""
@@ -168,6 +204,10 @@ class GramSolver:
     def resume(self, problem: Problem, memory: Tensor) -> tuple[GramState, Tensor]:
         """The empty state, and margins that make the remembered examples active."""
         return self.empty(problem), torch.where(memory, 0.0, 2 * problem.y)
+
+    def begin(self, problem: Problem, scores: Tensor) -> tuple[GramState, Tensor]:
+        """The empty state, and the scores, which say which examples are active."""
+        return self.empty(problem), scores
 
     def solve(
         self, problem: Problem, start: GramState, tol: float, guess: Tensor | None = None
@@ -228,12 +268,14 @@ class GramSolver:
 
         In seconds of one core; a GPU scales both alike.
         """
-        n, m = self.gram.shape[0], sizes.double()
+        n, m = self.gram32.shape[0], sizes.double()
         if n <= N_SAMPLES_FLOAT64 or self.rejections >= MAX_REJECTIONS:
             return True
-        factor = float((5e-5 + 3e-9 * m**2 + 1.3e-11 * m**3).mean())
-        width = min(n, 2 * self.Z.shape[1]) if self.is_thin else n
-        return factor < self.cg_iterations * (1.5e-11 * n * width + 1e-8 * n)
+        factor = float((5e-5 + 3e-9 * m**2 + 7e-12 * m**3).mean())
+        width = 2 * self.Z.shape[1] if self.is_thin else n
+        # The matrix is read from memory once for all models.
+        product = n * width * (2.2e-11 + 4e-10 / len(sizes))
+        return factor < self.cg_iterations * (product + 1e-8 * n)
 
     def _factor(self, problem: Problem, active: Tensor, dtype: torch.dtype) -> Tensor:
         """Solve the systems of all models by Cholesky factors."""
@@ -273,9 +315,18 @@ class GramSolver:
         return x.double()
 
     def _reach(self, problem: Problem, beta: Tensor, tol: float, dtype: torch.dtype) -> GramState:
-        """Assess ``beta`` in ``dtype``, and in float64 what meets the tolerance there."""
+        """Assess ``beta`` in ``dtype``, and in float64 what meets the tolerance there.
+
+        Not where the tolerance is far above the rounding of float32.
+        """
         state = self._assess(problem, beta, self.product(beta, dtype).double())
-        rows = torch.nonzero(state.gap <= tol * state.primal).flatten()
+        is_met = state.gap <= tol * state.primal
+        if tol >= FLOAT32_CERTIFICATE_TOL:
+            # Of n products each rounded on its own, the error grows as the root of their squares.
+            size = beta.abs() * self.norms
+            rounding = torch.finfo(torch.float32).eps * size.sum(dim=1) * size.norm(dim=1)
+            is_met &= rounding > ROUNDING_PART * tol * state.primal
+        rows = torch.nonzero(is_met).flatten()
         if dtype == self.gram32.dtype == torch.float32 and rows.numel():
             sure = beta[rows]
             f = self.product(sure, torch.float64)
@@ -314,23 +365,15 @@ def _inverse_cost(problem: Problem) -> Tensor:
     return torch.where(problem.cost > 0, 0.5 / problem.cost, 0.0)
 
 
-def _ridge(square: Tensor, right: Tensor) -> Tensor:
-    """``(square + RIDGE I)^-1 right``, in float64 where float32 does not do."""
-    for dtype in (square.dtype, torch.float64):
-        system = square.to(dtype, copy=True)
-        system.diagonal().add_(RIDGE)
-        factor, failed = torch.linalg.cholesky_ex(system)
-        if not int(failed):
-            break
-    return torch.cholesky_solve(right.to(dtype), factor).to(right.dtype)
-
-
 def _factor_each(gram: Tensor, y: Tensor, ridge: Tensor, active: Tensor) -> Tensor | None:
     """One model after the other, each at its own size; None where a factor fails."""
     beta = torch.zeros_like(y)
     for row in range(len(y)):
         index = torch.nonzero(active[row]).flatten()
-        system = gram.index_select(0, index).index_select(1, index)
+        if len(index) <= FEW_ACTIVE:
+            system = gram.view(-1).take(index[:, None] * len(gram) + index)
+        else:
+            system = gram.index_select(0, index).index_select(1, index)
         system.diagonal().add_(ridge[row, index])
         factor, failed = torch.linalg.cholesky_ex(system)
         if int(failed):

@@ -93,6 +93,9 @@ class Solver(Protocol):
     def resume(self, problem: Problem, memory: Tensor) -> tuple[Any, Tensor | None]:
         """State and guess to start from with what another cost left, or `foresee`."""
 
+    def begin(self, problem: Problem, scores: Tensor) -> tuple[Any, Tensor | None]:
+        """State and guess to start from where scores (n_models, n_samples) are nearly known."""
+
     def weights(self, state: Any) -> Tensor:
         """Weight vectors, (n_models, n_features)."""
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 
 from headstart.heads import sparse
 from headstart.heads.calibration import fit_temperature
-from headstart.heads.examples import Normalize
+from headstart.heads.examples import Normalize, Rows
 from headstart.heads.outofcore import set_up
 from headstart.heads.passes import Labels
 from headstart.heads.path import PathResult, label_columns, read_weights
-from headstart.heads.svm import LinearSVM
+from headstart.heads.svm import LinearSVM, warn_unsolved
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -75,25 +76,29 @@ def one_row_a_class(svm: LinearSVM) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def fit_rows(
-    X: csr_array,
+    X: ArrayLike | Rows | csr_array,
     y: ArrayLike,
     C: float,
     *,
+    scores: NDArray[np.floating] | None = None,
     tol: float = 1e-5,
     sample_weight: ArrayLike | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`LinearSVM` on sparse features, which scikit-learn's interface of it refuses: weights (K, d).
+    """`LinearSVM` with weights (K, d), also on sparse features, which scikit-learn's interface refuses.
 
     Parameters
     ----------
-    X : sparse array of shape (n_samples, d), float
+    X : array-like, Rows or sparse array of shape (n_samples, d), float
         Features; rows are brought to unit length.
     y : array-like of shape (n_samples,)
         Labels of K >= 2 classes; the rows of the result are theirs, sorted.
     C : float > 0
+    scores : array of shape (n_samples, K), optional
+        Held-out scores of the cross-validation at `C`, to start from: they say nearly which examples
+        are active.
     tol : float
-        Relative duality gap. For more examples than a Gram matrix can hold, see `sparse.fit_large`,
-        which gives no certificate.
+        Relative duality gap. For more sparse examples than a Gram matrix can hold, see
+        `sparse.fit_large`, which gives no certificate.
     sample_weight : array-like of shape (n_samples,), optional
         Factors of ``C`` by example.
 
@@ -103,11 +108,16 @@ def fit_rows(
     intercept : float64 array (K,)
     """
     data, classes, member = label_columns(X, y)
-    if data.shape[0] > sparse.MOST_SPARSE_ROWS:
+    if issparse(data) and data.shape[0] > sparse.MOST_SPARSE_ROWS:
         return sparse.fit_large(data, classes[member], C, weight=sample_weight)
     weight = read_weights(sample_weight, len(member))
     labels = Labels.of(member, len(classes), weight, np.ones(len(classes)))
-    fit = set_up(data, labels, None, "l2").fit(C, tol)
+    task = set_up(data, labels, None, "l2")
+    expected = None
+    if scores is not None:
+        expected = np.nan_to_num(np.asarray(scores)[:, -task.n_models :].T)
+    fit = task.fit(C, tol, expected)
+    warn_unsolved(fit.gap, tol)
     return both_signs(fit.coef, fit.intercept)
 
 

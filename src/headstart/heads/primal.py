@@ -133,6 +133,12 @@ class PrimalSolver:
         w = memory.double()
         return replace(self.empty(problem), w=w, f=self.examples.decide(w, self.fast)), None
 
+    def begin(self, problem: Problem, scores: Tensor) -> tuple[PrimalState, None]:
+        """The state of the weights that come nearest to the scores, by least squares."""
+        right = self.examples.pull(scores, self.fast).to(self.fast)
+        w = ((right @ self.axes) / (self.spectrum + RIDGE)) @ self.axes.T
+        return self.resume(problem, w)
+
     def weights(self, state: PrimalState) -> Tensor:
         """Weight vectors, (n_models, n_features)."""
         return state.w

@@ -28,6 +28,8 @@ from headstart.heads.examples import (
 
 # Weights of the squared norm, for rows of unit length.
 RIDGES = (0.03, 0.3, 1.0)
+# Training examples up to which systems of products of features are solved in float32.
+MANY_ROWS = 20_000
 
 
 def cross_validate_ridge(
@@ -94,6 +96,25 @@ def _solve(system: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Of a part of an inverse, which is positive definite up to rounding."""
     factor, failed = torch.linalg.cholesky_ex(system)
     return torch.linalg.solve(system, right) if int(failed) else torch.cholesky_solve(right, factor)
+
+
+def ridge_solve(square: torch.Tensor, right: torch.Tensor, ridge: float) -> torch.Tensor:
+    """``(square + ridge I)^-1 right``, in float64 where float32 does not do."""
+    for dtype in (square.dtype, torch.float64):
+        system = square.to(dtype, copy=True)
+        system.diagonal().add_(ridge)
+        factor, failed = torch.linalg.cholesky_ex(system)
+        if not int(failed):
+            break
+    return torch.cholesky_solve(right.to(dtype), factor).to(right.dtype)
+
+
+def outer_square(Z: torch.Tensor) -> torch.Tensor:
+    """``Z Z^T``; on a CPU by NumPy, which computes half of a symmetric product."""
+    if Z.device.type != "cpu":
+        return Z @ Z.T
+    array = Z.numpy()
+    return torch.from_numpy(array @ array.T)
 
 
 def _inverse(gram: torch.Tensor, ridge: float) -> torch.Tensor:
@@ -241,7 +262,7 @@ def _sweep_features(
                 yield int(fold), here + rows.start, Z[here]
 
     for fold, numbers, Z in pieces():
-        square[fold] += Z.T @ Z
+        square[fold] += outer_square(Z.T.contiguous())
         sums[fold].index_add_(0, own[numbers], Z.double())
     weights = [_fold_weights(square, sums, fold, ridges) for fold in range(n_folds)]
     for fold, numbers, Z in pieces():
@@ -262,12 +283,12 @@ def _fold_weights(
     right = (2 * of_class - of_class.sum(dim=0)).T
     # The constant feature counts the examples of each class.
     absent = of_class[:, -1] < 0.5
+    # With many examples the ridge is too little beside the largest eigenvalue.
+    dtype = torch.float32 if of_class[:, -1].sum() <= MANY_ROWS else torch.float64
     found = []
     for ridge in ridges:
-        system = left.clone()
-        system.diagonal().add_(ridge)
-        W = torch.cholesky_solve(right, torch.linalg.cholesky(system))
+        W = ridge_solve(left.to(dtype), right.to(dtype), ridge).float()
         W[:, absent] = 0
         W[-1, absent] = -torch.inf
-        found.append(W.float())
+        found.append(W)
     return found

@@ -65,14 +65,7 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _keep(self, fit: Fit) -> None:
         self.coef_, self.intercept_, self.gap_ = fit.coef, fit.intercept, fit.gap
-        # Not-a-number must warn as well.
-        if not (worst := float(fit.gap.max())) <= self.tol:
-            warnings.warn(
-                f"the solver stopped at a relative duality gap of {worst:.1e}, above tol={self.tol:.1e};"
-                " scale the features (normalize='l2') or take a smaller C",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        warn_unsolved(fit.gap, self.tol, stacklevel=4)
 
     def decision_function(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
         """Scores of new examples.
@@ -189,6 +182,17 @@ class LinearSVM(_LinearHead):
         task, _ = self._set_up(X, y, sample_weight)
         self._keep(task.fit(self.C, self.tol))
         return self
+
+
+def warn_unsolved(gap: NDArray[np.float64], tol: float, stacklevel: int = 3) -> None:
+    """Warn where a model's relative duality gap is above the tolerance, or not a number."""
+    if not (worst := float(gap.max())) <= tol:
+        warnings.warn(
+            f"the solver stopped at a relative duality gap of {worst:.1e}, above tol={tol:.1e};"
+            " scale the features (normalize='l2') or take a smaller C",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def _is_left(X: object) -> bool:

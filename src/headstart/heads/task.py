@@ -196,11 +196,12 @@ class Task:
         ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             models = piece[:, 1]
             guess = None
-            if scores is not None:
-                guess = torch.from_numpy(scores[models].astype(np.float64)).to(shard.device)
             solver, problem = shard.solver.fork(), shard.problem(C, models)
             start = solver.empty(problem)
-            if expected is not None:
+            if scores is not None:
+                known = torch.from_numpy(scores[models].astype(np.float64)).to(shard.device)
+                start, guess = solver.begin(problem, known)
+            elif expected is not None:
                 start, guess = solver.resume(problem, expected[models].to(shard.device))
             state = solver.solve(problem, start, tol, guess)
             return solver.weights(state).cpu().numpy(), relative_gap(state)

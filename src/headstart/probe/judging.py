@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 # Relative duality gap of the SVMs of cross-validation. A model that is kept is solved to 1e-5.
 TOLERANCE = 1e-3
 # Examples times classes up to which every cost is solved, of every candidate.
-SMALL = 40_000
-# And above which the first fold alone decides the cost: it holds out enough of them.
-LARGE = 500_000
+SMALL = 10_000
+# The first fold alone decides the cost where it holds out so many examples: one among them is worth less
+# than the difference between neighbouring costs. Or where there are so many examples times classes.
+MANY_HELD_OUT, LARGE = 500, 500_000
 # So few costs are all solved.
 FEW_COSTS = 2
 
@@ -140,13 +141,15 @@ def judge(
     exact: bool = False,
     start: float | None = None,
     goal: Goal = ACCURATE,
+    search: CostSearch | None = None,
     kept_at: Path | None = None,
 ) -> Scores:
     """Cross-validate the linear SVM, and keep the scores of the best cost.
 
     Of few examples and classes (:func:`is_small`) every cost is solved. Else the search begins at the
     cost that is best on one fold, and goes on until the best lies between two that are not
-    better; of very many that cost is taken. Beyond the ends of the default grid it goes on while that pays (:func:`heads.search.climb`).
+    better; of many examples that cost is taken. Beyond the ends of the default grid it goes on while
+    that pays (:func:`heads.search.climb`).
 
     Parameters
     ----------
@@ -165,6 +168,8 @@ def judge(
         The cost to begin the search with, if it is known (:func:`find_start`).
     goal : Goal, default accuracy
         What decides the best cost, and the weights of the examples.
+    search : CostSearch, optional
+        Of the same features, examples, folds and goal, with what it has solved.
     kept_at : Path, optional
         File of the memo: read if it is there, else written.
 
@@ -179,7 +184,7 @@ def judge(
     """
     if kept_at is not None and (known := recall(kept_at)) is not None:
         return known
-    found = _judge(X, np.asarray(y), folds, sorted(Cs), normalize, exact, start, goal)
+    found = _judge(X, np.asarray(y), folds, sorted(Cs), normalize, exact, start, goal, search)
     if kept_at is None:
         return found
     keep(kept_at, found)
@@ -203,26 +208,54 @@ class Start:
     merits: NDArray[Any]
 
 
-def find_start(
-    X: ArrayLike | Rows,
+def cost_search(
+    X: Any,
     y: ArrayLike,
     folds: NDArray[np.integer],
-    *,
-    Cs: Sequence[float] = COSTS,
     normalize: Normalize = "l2",
+    *,
     goal: Goal = ACCURATE,
-    kept_at: Path | None = None,
+) -> CostSearch:
+    """The search for the best cost, at the tolerance of cross-validation."""
+    return CostSearch(
+        X, y, folds, normalize,
+        tol=TOLERANCE, sample_weight=goal.weight, criterion=goal.criterion,
+    )  # fmt: skip
+
+
+def find_start(
+    search: CostSearch,
+    Cs: Sequence[float] = COSTS,
+    *,
+    first: float = FIRST_COST,
+    is_hopeless: Callable[[NDArray[Any]], bool] = lambda merits: False,
 ) -> Start:
     """The best cost on the first fold, for a fifth of what `judge` takes.
 
-    Parameters, errors: as `judge`, for features that are not sparse.
+    Parameters
+    ----------
+    search : CostSearch
+        Keeps what is solved, for `judge`.
+    Cs : sequence of float > 0, default COSTS
+    first : float > 0, default FIRST_COST
+        The cost to begin with.
+    is_hopeless : callable
+        Given the merits at the first cost, whether to try no other.
+
+    Returns
+    -------
+    Start
     """
-    if kept_at is not None and (known := recall_start(kept_at)) is not None:
-        return known
-    found = _start(_cost_search(X, y, folds, normalize, goal), sorted(Cs))
-    if kept_at is not None:
-        memo.keep_arrays(kept_at, {"C": np.array([found.C]), "merits": found.merits})
-    return found
+    grid = sorted(Cs)
+    nearest = min(grid, key=lambda C: (abs(math.log(C / first)), C))
+    known = search.solve([nearest], [0])
+    if not is_hopeless(known[nearest]):
+        is_open = tuple(grid) == COSTS
+        known = climb(
+            lambda some: search.solve(some, [0]), grid, nearest, is_open=is_open, known=known
+        )
+    C = best_cost(known)
+    return Start(C=C, merits=known[C])
 
 
 def fit_best(
@@ -242,7 +275,8 @@ def fit_best(
     OutputLayer
         The SVM, its weights scaled so that their softmax fits, and the cross-validation.
     """
-    path = _search(X, np.asarray(y), folds, sorted(Cs), normalize)
+    search = cost_search(X, y, folds, normalize)
+    path = _search(search, folds, sorted(Cs))
     return fit_output_layer(X, y, path, normalize=normalize)
 
 
@@ -273,7 +307,7 @@ def recall(path: Path) -> Scores | None:
 
 
 def recall_start(path: Path) -> Start | None:
-    """What `find_start` kept at `path`; None where there is nothing, or the file is damaged."""
+    """What `keep_start` kept at `path`; None where there is nothing, or the file is damaged."""
     kept = memo.recall_arrays(path)
     if kept is None:
         return None
@@ -282,6 +316,11 @@ def recall_start(path: Path) -> Start | None:
     except KeyError as error:
         memo.report_damage(path, error)
         return None
+
+
+def keep_start(path: Path, start: Start) -> None:
+    """Write what the first fold says to the memo file `path`, atomically."""
+    memo.keep_arrays(path, {"C": np.array([start.C]), "merits": start.merits})
 
 
 def keep(path: Path, scores: Scores) -> None:
@@ -315,6 +354,7 @@ def _judge(
     exact: bool,
     start: float | None,
     goal: Goal,
+    search: CostSearch | None,
 ) -> Scores:
     if not judgeable(y, folds).any():
         return _unjudged(X, y, min(Cs, key=lambda C: abs(math.log(C))))
@@ -326,7 +366,8 @@ def _judge(
         tried, accuracy = [C], np.array([reached])
         optimised = None if goal.is_plain else goal.merits(decisions, y, folds)
     else:
-        path = _search(X, y, folds, Cs, normalize, exact=exact, start=start, goal=goal)
+        search = search or cost_search(X, y, folds, normalize, goal=goal)
+        path = _search(search, folds, Cs, exact=exact, start=start, goal=goal)
         C, tried, accuracy = path.C, path.Cs.tolist(), path.accuracy
         decisions, correct = path.decisions, path.correct[path.best]
         optimised = None if goal.is_plain else path.merits[path.best]
@@ -355,33 +396,30 @@ def _unjudged(X: Any, y: NDArray[Any], C: float) -> Scores:
 
 
 def _search(
-    X: Any,
-    y: NDArray[Any],
+    search: CostSearch,
     folds: NDArray[np.integer],
     Cs: list[float],
-    normalize: Normalize,
     *,
     exact: bool = False,
     start: float | None = None,
     goal: Goal = ACCURATE,
 ) -> PathResult:
     """The cross-validation at every cost, or at those that lead to the best."""
-    search = _cost_search(X, y, folds, normalize, goal)
     is_open = tuple(Cs) == COSTS
     every = range(search.n_splits)
     whole = None
     known: dict[float, NDArray[Any]] = {}
-    if exact or len(Cs) <= FEW_COSTS or is_small(len(y), len(search.classes)):
+    if exact or len(Cs) <= FEW_COSTS or is_small(len(folds), len(search.classes)):
         whole = sweep(
             search.task, search.classes, Cs, folds,
             weight=goal.weight, criterion=goal.criterion, tol=TOLERANCE,
         )  # fmt: skip
         known = dict(zip(whole.Cs.tolist(), whole.merits, strict=True))
-    elif start is None:
-        start = _start(search, Cs).C
-    if whole is None and start is not None and len(y) * len(search.classes) > LARGE:
-        search.solve([start], every)
-        return search.result([start])
+    else:
+        start = start or find_start(search, Cs).C
+        if first_decides(search):
+            search.solve([start], every)
+            return search.result([start])
     tried = climb(lambda some: search.solve(some, every), Cs, start, is_open=is_open, known=known)
     if whole is None:
         return search.result(tried)
@@ -389,16 +427,7 @@ def _search(
     return join_paths(whole, search.result(beyond)) if beyond else whole
 
 
-def _start(search: CostSearch, Cs: list[float]) -> Start:
-    tried = climb(lambda some: search.solve(some, [0]), Cs, FIRST_COST, is_open=tuple(Cs) == COSTS)
-    C = best_cost(tried)
-    return Start(C=C, merits=tried[C])
-
-
-def _cost_search(
-    X: Any, y: ArrayLike, folds: NDArray[np.integer], normalize: Normalize, goal: Goal
-) -> CostSearch:
-    return CostSearch(
-        X, y, folds, normalize,
-        tol=TOLERANCE, sample_weight=goal.weight, criterion=goal.criterion,
-    )  # fmt: skip
+def first_decides(search: CostSearch) -> bool:
+    """Whether the cost of the first fold is taken for all."""
+    n, K = len(search.held.member), len(search.classes)
+    return n * K > LARGE or len(search.held.splits[0][1]) >= MANY_HELD_OUT

@@ -13,15 +13,18 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.heads.accuracy import paired_gain
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.ridge import sweep_ridge
+from headstart.heads.search import FIRST_COST
 from headstart.probe.folds import judgeable
 from headstart.probe.judging import (
     ACCURATE,
     Goal,
     Scores,
+    cost_search,
     find_start,
     is_small,
     judge,
     keep,
+    keep_start,
     recall,
     recall_start,
     width,
@@ -36,6 +39,8 @@ MARGIN = 0.01
 # factor. They rank features of many classes badly: with 242 classes and 112 features a ridge classifier
 # is ten points behind the SVM, with 1,900 features not one.
 MOST_ERRORS = 1.5
+# On the first fold one that is this many times further behind is tried at one cost only.
+HOPELESS = 2.0
 
 
 def screen(
@@ -113,12 +118,21 @@ def finalists(merits: Sequence[NDArray[Any]], always: Collection[int] = ()) -> l
         Ascending.
     """
     best = max(range(len(merits)), key=lambda i: float(merits[i].mean()))
-    behind = [paired_gain(c, merits[best]) for c in merits]
-    return [
-        i
-        for i, d in enumerate(behind)
-        if i in always or -d.value <= max(MARGIN, STANDARD_ERRORS * d.standard_error)
-    ]
+    return [i for i, m in enumerate(merits) if i in always or not is_behind(m, merits[best])]
+
+
+def is_behind(merits: NDArray[Any], best: NDArray[Any], times: float = 1.0) -> bool:
+    """Whether a paired test rules out that a candidate is as good as another one.
+
+    Parameters
+    ----------
+    merits, best : array (n,)
+        Of each held-out example, of both.
+    times : float > 0, default 1
+        Factor of the margin.
+    """
+    d = paired_gain(merits, best)
+    return bool(-d.value > times * max(MARGIN, STANDARD_ERRORS * d.standard_error))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +167,10 @@ def judge_all(
 ) -> list[Scores]:
     """Judge candidates; of many examples and classes by SVMs only those that could be the best.
 
-    One is judged before all others, as an early answer. The others race in three rounds on the same
-    folds: ridge classifiers for all; SVMs on the first fold for those that are not far behind
-    (`contenders`); SVMs on all folds for those that a paired test then cannot rule out (`finalists`).
+    One is judged before all others, as an early answer. The others race on the same folds: ridge
+    classifiers for all; then, the best of these first, SVMs for those that are not far behind
+    (`contenders`), on the first fold, and on the others unless a paired test rules out there that one is
+    as good as the best so far (`is_behind`).
 
     Parameters
     ----------
@@ -167,7 +182,7 @@ def judge_all(
     first : int, default 0
         Position of the one that is judged before all others.
     always : collection of int
-        Positions that reach the last round in any case: the usual layer.
+        Positions that are judged by SVMs in any case: the usual layer.
     exact : bool, default False
         Judge every candidate by SVMs at every cost, however long it takes.
     goal : Goal, default accuracy
@@ -176,7 +191,7 @@ def judge_all(
     on_scores : callable
         Given a position and its scores whenever there are some; those of a ridge classifier first.
     on_finalists : callable
-        Given the positions that are in the last round, when they are known.
+        Given the positions that SVMs are still to judge, whenever they are fewer.
 
     Returns
     -------
@@ -188,55 +203,78 @@ def judge_all(
     # Where cross-validation can judge nothing there is nobody to race.
     is_whole = is_whole or not judgeable(labels, folds).any()
     found: dict[int, Scores] = {}
-    starts: dict[int, float] = {}
-    chosen = sorted(range(len(entrants)), key=lambda i: i != first)
 
-    def finish(positions: Sequence[int], stage: str) -> None:
-        for n_done, i in enumerate(positions):
-            progress(stage, n_done, len(positions))
-            place = entrants[i].kept_at("exact" if is_whole else "search")
-            found[i] = recall(place) or judge(
-                entrants[i].read(),
-                labels,
-                folds,
-                Cs=Cs,
-                exact=exact,
-                start=starts.get(i),
-                goal=goal,
-                kept_at=place,
-            )
-            on_scores(i, found[i])
-        progress(stage, len(positions), len(positions))
+    def settle(i: int, scores: Scores | None) -> None:
+        if scores is not None:
+            found[i] = scores
+            on_scores(i, scores)
 
-    if not is_whole:
-        finish([first], "first answer")
-        screened = []
-        for i, entrant in enumerate(entrants):
-            progress("screen", i, len(entrants))
-            place = entrant.kept_at("ridge")
-            scores = recall(place) or screen(
-                entrant.read(), labels, folds, goal=goal, kept_at=place
+    if is_whole:
+        order = sorted(range(len(entrants)), key=lambda i: i != first)
+        on_finalists(order)
+        for n_done, i in enumerate(order):
+            progress("cross-validate", n_done, len(order))
+            read, place = entrants[i].read, entrants[i].kept_at("exact")
+            scores = recall(place) or judge(
+                read(), labels, folds, Cs=Cs, exact=exact, goal=goal, kept_at=place
             )
-            screened.append(scores)
-            if i != first:
-                found[i] = scores
-                on_scores(i, scores)
-        progress("screen", len(entrants), len(entrants))
-        near = contenders([s.correct for s in screened], [s.merits for s in screened])
-        rights: list[NDArray[Any]] = []
-        for i in near:
-            progress("first fold", len(rights), len(near))
-            if i == first:
-                rights.append(found[i].merits[folds == np.unique(folds)[0]])
-                continue
-            place = entrants[i].kept_at("first fold")
-            start = recall_start(place) or find_start(
-                entrants[i].read(), labels, folds, Cs=Cs, goal=goal, kept_at=place
-            )
-            starts[i] = start.C
-            rights.append(start.merits)
-        progress("first fold", len(near), len(near))
-        chosen = sorted({near[j] for j in finalists(rights)}.union(always).difference([first]))
-    on_finalists(chosen)
-    finish(chosen, "cross-validate")
+            settle(i, scores)
+        progress("cross-validate", len(order), len(order))
+        return [found[i] for i in range(len(entrants))]
+
+    progress("first answer", 0, 1)
+    settle(first, _enter(entrants[first], labels, folds, Cs, goal))
+    progress("first answer", 1, 1)
+    screened = []
+    for i, entrant in enumerate(entrants):
+        progress("screen", i, len(entrants))
+        place = entrant.kept_at("ridge")
+        scores = recall(place) or screen(entrant.read(), labels, folds, goal=goal, kept_at=place)
+        screened.append(scores)
+        if i != first:
+            settle(i, scores)
+    progress("screen", len(entrants), len(entrants))
+    near = set(contenders([s.correct for s in screened], [s.merits for s in screened]))
+    near = near.union(always).difference([first])
+    left = sorted(near, key=lambda i: (i not in always, -screened[i].merits.mean(), i))
+    on_finalists(left)
+    for n_done, i in enumerate(list(left)):
+        progress("cross-validate", n_done, len(near))
+        best = max((s for s in found.values() if not s.is_screened), key=lambda s: s.merits.mean())
+        rival = None if i in always else best
+        settle(i, _enter(entrants[i], labels, folds, Cs, goal, rival))
+        left.remove(i)
+        on_finalists(left)
+    progress("cross-validate", len(near), len(near))
     return [found[i] for i in range(len(entrants))]
+
+
+def _enter(
+    entrant: Entrant,
+    labels: NDArray[Any],
+    folds: NDArray[np.integer],
+    Cs: Sequence[float],
+    goal: Goal,
+    rival: Scores | None = None,
+) -> Scores | None:
+    """An entrant judged by SVMs; None where the first fold says that it is behind its rival."""
+    place, start_place = entrant.kept_at("search"), entrant.kept_at("first fold")
+    known, start = recall(place), recall_start(start_place)
+    if known is not None:
+        return known
+    best = rival.merits[folds == np.unique(folds)[0]] if rival is not None else None
+    X = search = None
+    if start is None:
+        X = entrant.read()
+        search = cost_search(X, labels, folds, goal=goal)
+        start = find_start(
+            search,
+            Cs,
+            first=FIRST_COST if rival is None else rival.C,
+            is_hopeless=lambda merits: best is not None and is_behind(merits, best, HOPELESS),
+        )
+        keep_start(start_place, start)
+    if best is not None and is_behind(start.merits, best):
+        return None
+    X = entrant.read() if X is None else X
+    return judge(X, labels, folds, Cs=Cs, start=start.C, goal=goal, search=search, kept_at=place)

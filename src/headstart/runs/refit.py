@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import LinearSVM, Temperature, fit_rows, fit_temperature, one_row_a_class
+from headstart.heads import Temperature, fit_rows, fit_temperature
 from headstart.runs.model import Model
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def refit(
         reader, rows = train_network(blocks, test)
         model = dataclasses.replace(model, texts=reader)
     else:
-        coef, intercept = _fit_head(source.rows(blocks, train), y, candidate.scores.C)
+        scores = candidate.scores
+        coef, intercept = fit_rows(source.rows(blocks, train), y, scores.C, scores=scores.decisions)
         model = dataclasses.replace(model, coef=coef, intercept=intercept)
         rows = source.rows(blocks, test) if test else None
     P = model.probabilities(rows) if test else np.empty((0, len(classes)))
@@ -99,13 +100,6 @@ def refit(
     predicted = classes[P.argmax(axis=1)] if test else np.empty(0, dtype=str)
     correct = np.asarray(predicted == np.array([r.label for r in test], dtype=str))
     return Tested(model=model, out_of_fold=out_of_fold, probabilities=P, correct=correct)
-
-
-def _fit_head(
-    X: Any, y: NDArray[np.str_], C: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The linear SVM, one row a class."""
-    return fit_rows(X, y, C) if hasattr(X, "nnz") else one_row_a_class(LinearSVM(C=C).fit(X, y))
 
 
 def calibrate(candidate: Candidate, member: NDArray[np.integer]) -> Temperature:
