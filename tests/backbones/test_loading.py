@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from headstart.backbones import Backbone, at_size, load
+from headstart.backbones import Backbone, load
 from headstart.errors import BackboneError, WeightsError
 
 
@@ -79,26 +79,3 @@ def test_load__random_weights_follow_the_seed() -> None:
     first, again, other = (load("squeezenet1_1", pretrained=False, seed=s) for s in (5, 5, 6))
     assert first.digest == again.digest != other.digest
     assert first.source == "random weights, seed 5"
-
-
-def test_at_size__shares_a_convolutional_network(embedded: Backbone) -> None:
-    smaller = at_size(embedded, 160)
-    assert smaller.module is embedded.module
-    assert smaller.preprocessing.resize_px == 182
-    assert smaller.taps == embedded.taps
-    assert smaller.digest == embedded.digest
-
-
-def test_at_size__resamples_timms_transformer() -> None:
-    backbone = load("timm:vit_tiny_patch16_224", pretrained=False)
-    smaller = at_size(backbone, 96)
-    assert smaller.module(torch.zeros(1, 3, 96, 96)).shape == (1, 1000)
-    assert backbone.module(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
-    assert smaller.digest == backbone.digest
-
-
-def test_at_size__refuses_what_the_network_cannot_take() -> None:
-    with pytest.raises(BackboneError, match="cannot take an input of 192x192 px"):
-        at_size(load("vit_b_32", pretrained=False), 192)
-    with pytest.raises(BackboneError, match="cannot take an input of 2x2 px"):
-        at_size(load("squeezenet1_1", pretrained=False), 2)

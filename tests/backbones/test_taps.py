@@ -56,12 +56,51 @@ def test_find_taps__squeezenet() -> None:
     assert names_of("squeezenet1_0") == ["conv1", *(f"fire{i}" for i in range(2, 10)), "conv10"]
 
 
-def test_find_taps__transformers_leave_class_tokens_out_and_keep_what_the_head_reads() -> None:
+def test_find_taps__transformers_have_patches_and_class_token_of_each_block() -> None:
     for name in ("vit_b_16", "timm:vit_base_patch16_224"):
         taps = taps_of(name)
-        assert [tap.name for tap in taps[-2:]] == ["pooled", "logits"]
-        assert {(tap.kind, tap.n_prefix) for tap in taps[:-2]} == {("tokens", 1)}
-        assert (taps[-2].side, taps[-2].n_features) == ("input", 768)
+        # The head sees the class token, which is therefore last.
+        blocks = [f"blocks.{i}.{token}" for i in range(12) for token in ("mean", "cls")]
+        assert [tap.name for tap in taps] == [*blocks, "logits"]
+        assert {(tap.kind, tap.n_prefix) for tap in taps[:-1]} == {("tokens", 1)}
+        assert all(tap.norm in ("norm", "encoder.ln") for tap in taps[:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("timm:vit_small_patch16_dinov3", ["blocks.11.cls", "blocks.11.mean"]),
+        ("timm:vit_small_patch14_dinov2", ["blocks.11.mean", "blocks.11.cls"]),
+        ("timm:vit_base_patch16_siglip_224", ["blocks.11", "pooled"]),
+        ("timm:vit_base_patch16_clip_224.openai", ["blocks.11.cls", "embedding"]),
+        ("timm:resnet50_clip", ["stages.3", "embedding"]),
+        ("timm:halonet26t", ["stages.3", "pooled", "logits"]),
+        ("timm:mvitv2_tiny", ["stages.3.0", "stages.3", "logits"]),
+        ("timm:tnt_s_patch16_224", ["blocks.11.cls", "logits"]),
+        ("timm:twins_svt_small", ["blocks.3.3", "logits"]),
+        ("timm:crossvit_9_240", ["blocks.2.branch1.mean", "blocks.2.branch1.cls", "logits"]),
+    ],
+)
+def test_find_taps__ends_with_what_the_head_sees_and_the_output(name: str, last: list[str]) -> None:
+    assert names_of(name)[-len(last) :] == last
+
+
+def test_find_taps__of_crossvit_are_of_both_branches() -> None:
+    taps = {tap.name: tap for tap in taps_of("timm:crossvit_9_240")}
+    first, second = taps["blocks.2.branch0.cls"], taps["blocks.2.branch1.cls"]
+    assert (first.n_features, second.n_features) == (128, 256)
+    assert (first.norm, second.norm) == ("norm.0", "norm.1")
+
+
+def test_find_taps__of_class_counts_are_logits_and_of_embeddings_are_not() -> None:
+    clip = timm.create_model("vit_tiny_patch16_224", depth=2, img_size=32, num_classes=7)
+    cfg: dict[str, object] = clip.pretrained_cfg  # type: ignore[assignment]
+    cfg["num_classes"] = 512
+    assert find_taps(clip, 32)[-1].name == "logits"  # the user's own classes
+    cfg["num_classes"] = 7
+    assert find_taps(clip, 32)[-1].name == "embedding"
+    cfg["label_names"] = list("abcdefg")
+    assert find_taps(clip, 32)[-1].name == "logits"
 
 
 @pytest.mark.parametrize("name", ["swin_t", "timm:swin_tiny_patch4_window7_224"])
@@ -79,10 +118,6 @@ def test_find_taps__map_as_wide_as_it_has_channels_takes_its_neighbours_layout()
     arch = resolve("timm:tf_efficientnet_lite0")
     taps = find_taps(build_empty(arch), 64)  # conv_stem's is (B, 32, 32, 32)
     assert not any(tap.channels_last for tap in taps)
-
-
-def test_find_taps__without_a_classifier_ends_pooled() -> None:
-    assert names_of("timm:vit_small_patch14_dinov2")[-1] == "pooled"
 
 
 def test_find_taps__deep_network_has_some_of_its_blocks() -> None:
@@ -106,7 +141,7 @@ def test_find_taps__refuses_a_network_in_one_piece() -> None:
 def check(name: str, size_px: int) -> None:
     taps = find_taps(build_empty(resolve(name), size_px), size_px)
     names = [tap.name for tap in taps]
-    assert 2 <= len(taps) <= 28, name
+    assert 2 <= len({tap.layer for tap in taps}) <= 28, name
     assert len(set(names)) == len(names), name
     assert all(tap.n_features > 2 for tap in taps), name
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -276,6 +277,19 @@ def test_predict__other_weights_than_those_of_the_fit_are_refused(
     (copy / "model" / "model.json").write_text(json.dumps(facts))
     with pytest.raises(WeightsError, match="not those that the run was made with"):
         headstart.load(copy).predict(shapes / "dots" / "05.png")
+
+
+def test_load_backbone__layers_that_are_read_otherwise_than_by_the_fit_are_refused(
+    run: Run,
+) -> None:
+    used = run.model.blocks.taps[0]
+    read = [
+        [name, f"{recipe}, before the norm" if name == used else recipe]
+        for name, recipe in run.model.backbone["taps"]
+    ]
+    older = dataclasses.replace(run.model, backbone=run.model.backbone | {"taps": read})
+    with pytest.raises(WeightsError, match=rf"reads other features .*layer {used}\): .*fit again"):
+        older.load_backbone()
 
 
 def test_predict__a_converted_network_needs_no_timm(

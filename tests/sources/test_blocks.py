@@ -25,6 +25,18 @@ def test_plan_blocks__a_last_pooled_layer_is_joined_too() -> None:
     assert plan_blocks(["x", "y", "pooled"], [224])[-1].taps == ("x", "y", "pooled")
 
 
+def test_plan_blocks__joins_class_token_and_patches_of_a_layer() -> None:
+    taps = [f"blocks.{i}.{token}" for i in range(6) for token in ("mean", "cls")] + ["logits"]
+    planned = plan_blocks(taps, [224])
+    rows = [b.tap_label for b in planned]
+    assert rows[:3] == ["blocks.0.cls+mean", "blocks.1.cls+mean", "blocks.2.mean"]
+    assert rows[3:5] == ["blocks.2.cls", "blocks.2.cls+mean"]
+    assert rows[-2:] == ["logits", "last 4 joined"]
+    assert len(planned[-1].taps) == 8
+    assert str(planned[0]) == "Layer blocks.0.cls+mean at 224 px"
+    assert str(planned[-1]) == "Layers blocks.2 to blocks.5 joined at 224 px"
+
+
 def test_blocks__read_like_a_sentence() -> None:
     assert str(Blocks(taps=("a",), resolutions=(224,))) == "Layer a at 224 px"
     joined = Blocks(taps=("a", "b", "c"), resolutions=(224, 320))

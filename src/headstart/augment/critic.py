@@ -29,7 +29,7 @@ def backbone_trunk(name: str = "embedded", *, n_taps: int = 2) -> Trunk:
     from headstart.backbones import TappedModule, load
 
     backbone = load(name)
-    maps = [tap.name for tap in backbone.taps if tap.kind != "vector"] or [backbone.taps[-1].name]
+    maps = [tap.name for tap in backbone.taps if tap.has_places] or [backbone.taps[-1].name]
     taps = [maps[(len(maps) * (i + 1)) // n_taps - 1] for i in range(n_taps)]
     module = TappedModule(backbone, list(dict.fromkeys(taps))).eval()
     mean = torch.tensor(backbone.preprocessing.mean).view(1, 3, 1, 1)

@@ -27,9 +27,6 @@ from .imagenet import (
     predict_imagenet as predict_imagenet,
 )
 from .loading import (
-    at_size as at_size,
-)
-from .loading import (
     load as load,
 )
 from .preprocessing import (
@@ -49,6 +46,9 @@ from .shortlist import (
 )
 from .shortlist import (
     list_backbones as list_backbones,
+)
+from .sizes import (
+    at_size as at_size,
 )
 from .tapped import (
     TappedModule as TappedModule,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 Kind = Literal["map", "tokens", "vector"]
+Token = Literal["mean", "cls"]
+
+CLASS_SCORES = ("logits", "fc8", "conv10")
+"""Possible names of the tap of class scores."""
+
+OUTPUTS = (*CLASS_SCORES, "embedding")
+"""Possible names of the tap of the network's output."""
 INTERPOLATIONS = ("bilinear", "bicubic")
 CROP_MODES = ("center", "squash")
 
@@ -104,6 +111,15 @@ class Tap:
         Leading class and register tokens, which the average over tokens leaves out.
     side : {"output", "input"}, default "output"
         ``"input"`` keeps the input of the submodule: the pooled token of a transformer's head.
+    output : int, default 0
+        Which tensor it is, if the submodule returns several.
+    token : {"mean", "cls"}, default "mean"
+        ``"cls"``: the features of tokens are the first one, the class token, whatever the pooling.
+    norm : str, default ""
+        Dotted path of the normalisation that the network's head applies to tokens; the features are
+        taken after it.
+    norm_first : bool, default True
+        Whether `norm` is applied to the tokens, or to their average.
     """
 
     name: str
@@ -113,6 +129,52 @@ class Tap:
     channels_last: bool = False
     n_prefix: int = 0
     side: Literal["output", "input"] = "output"
+    output: int = 0
+    token: Token = "mean"
+    norm: str = ""
+    norm_first: bool = True
+
+    @property
+    def has_places(self) -> bool:
+        """Whether the features are taken over positions or patches."""
+        return self.kind != "vector" and self.token != "cls"
+
+    @property
+    def layer(self) -> str:
+        """The name without the token: ``"blocks.7"`` of ``"blocks.7.cls"``."""
+        return layer_of(self.name)
+
+    @property
+    def recipe(self) -> str:
+        """The submodule and what is done to its output; part of the key of stored features."""
+        parts = [self.module]
+        if self.output:
+            parts.append(f"output {self.output}")
+        if self.norm:
+            parts.append(f"{self.norm} of {'tokens' if self.norm_first else 'features'}")
+        if self.token == "cls":
+            parts.append("class token")
+        return ", ".join(parts)
+
+
+def layer_of(name: str) -> str:
+    """The layer of a tap's name: ``"blocks.7"`` of ``"blocks.7.cls"`` and ``"blocks.7.mean"``."""
+    return name.removesuffix(".cls").removesuffix(".mean")
+
+
+def before_output(names: Sequence[str]) -> list[str]:
+    """The names of taps without that of the network's output, unless there is no other.
+
+    The last of them is what the network's own head sees.
+    """
+    return [*names[:-1]] if names[-1] in OUTPUTS and len(names) > 1 else [*names]
+
+
+def last_layers(names: Sequence[str], n_layers: int) -> list[str]:
+    """The taps of the last layers before the output; class token and patches are of one layer."""
+    before = before_output(names)
+    kept = list(dict.fromkeys(map(layer_of, before)))[-n_layers:]
+    return [name for name in before if layer_of(name) in kept]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,8 @@ from torch.nn.functional import interpolate
 from headstart.backbones.backbone import Backbone, Tap
 from headstart.backbones.imagenet import check_imagenet
 from headstart.backbones.preprocessing import normalise, to_uint8
-from headstart.backbones.tapped import as_map, pool
+from headstart.backbones.tapped import as_map, norm_of, pool
+from headstart.backbones.tracing import one_tensor
 from headstart.errors import BackboneError
 
 Floats = NDArray[np.float32]
@@ -146,13 +147,18 @@ def heat_picture(found: EvidenceMap) -> Image.Image:
 
 def _places(backbone: Backbone, wanted: Sequence[Tap]) -> Iterator[list[Tap]]:
     """The taps to show, then alternatives with an earlier last layer in case they carry nothing."""
-    names = {tap.name for tap in wanted if tap.kind != "vector"}
+    names = {tap.name for tap in wanted if tap.has_places}
     if len(names) == len(wanted):
         yield [tap for tap in backbone.taps if tap.name in names]
         return
-    order = [tap.name for tap in backbone.taps]
-    first_vector = min(order.index(tap.name) for tap in wanted if tap.kind == "vector")
-    before = [tap for tap in backbone.taps[:first_vector] if _has_places(tap)]
+    placeless = [tap for tap in wanted if not tap.has_places]
+    first = min(backbone.taps.index(tap) for tap in placeless)
+    if any(tap.token == "cls" for tap in placeless):
+        # Patches and class token leave a block together, so the graph is cut before it.
+        names = set()
+        modules = {tap.module for tap in wanted}
+        first = min(i for i, tap in enumerate(backbone.taps) if tap.module in modules)
+    before = [tap for tap in backbone.taps[:first] if _has_places(tap)]
     if not before:
         raise BackboneError(f"{backbone.name} has no layer with places before its last ones")
     for last in before[::-1][:MAX_STEPS_BACK]:
@@ -160,7 +166,7 @@ def _places(backbone: Backbone, wanted: Sequence[Tap]) -> Iterator[list[Tap]]:
 
 
 def _has_places(tap: Tap) -> bool:
-    return tap.kind != "vector" and tap.side == "output"
+    return tap.has_places and tap.side == "output"
 
 
 def _differentiate(
@@ -175,7 +181,10 @@ def _differentiate(
     leaves: dict[str, Tensor] = {}
     with torch.enable_grad(), _cut(backbone, wanted, places, kept, leaves):
         backbone.module(pixels)
-        pooled = {tap.name: pool(kept[tap.name], tap) for tap in wanted}
+        pooled = {
+            tap.name: pool(kept[tap.name], tap, norm=_later_norm(backbone, tap, places))
+            for tap in wanted
+        }
         value = score(pooled)
         slopes = torch.autograd.grad(value, [leaves[tap.name] for tap in places], allow_unused=True)
     pairs = [
@@ -183,6 +192,12 @@ def _differentiate(
         for tap, g in zip(places, slopes, strict=True)
     ]
     return float(value.detach()), pairs
+
+
+def _later_norm(backbone: Backbone, tap: Tap, places: Sequence[Tap]) -> Any:
+    """The norm of a tap, unless the tokens that are shown are those after it."""
+    is_done = tap in places and tap.norm_first
+    return None if is_done else norm_of(backbone.module, tap)
 
 
 @contextlib.contextmanager
@@ -204,16 +219,21 @@ def _cut(
                 raise BackboneError(
                     f"tap {tap.name!r} does not return a single tensor, so there is no map"
                 )
-            leaf = output.detach().clone().requires_grad_()
+            norm = norm_of(backbone.module, tap) if tap in wanted and tap.norm_first else None
+            # Before a layer norm, activation times gradient would sum to nothing.
+            shown = output if norm is None else norm.forward(output)
+            leaf = shown.detach().clone().requires_grad_()
             leaves[tap.name] = leaf
             kept[tap.name] = leaf
+            if norm is not None:
+                return output.detach().clone()
             return leaf.clone()  # what a later in-place activation may write over
 
         return hook
 
     def keep_output(tap: Tap) -> Callable[..., None]:
         def hook(_: Any, __: Any, output: Any) -> None:
-            kept[tap.name] = output.clone()
+            kept[tap.name] = one_tensor(output, tap.output).clone()
 
         return hook
 

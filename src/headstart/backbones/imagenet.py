@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.backbone import Backbone
+from headstart.backbones.backbone import CLASS_SCORES, Backbone
 from headstart.errors import BackboneError, DataError, argument
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def predict_imagenet(
 
 def check_imagenet(backbone: Backbone) -> None:
     """Raise BackboneError if the backbone was not trained on the 1000 classes."""
-    if backbone.taps[-1].n_features != N_CLASSES or backbone.taps[-1].name == "pooled":
+    if backbone.taps[-1].n_features != N_CLASSES or backbone.taps[-1].name not in CLASS_SCORES:
         raise BackboneError(
             f"{backbone.name} has no classifier for ImageNet's {N_CLASSES} classes; "
             f"{argument('backbone', 'embedded')} has one"

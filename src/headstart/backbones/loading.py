@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,53 +132,6 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
     if not expand(weights).exists():
         raise WeightsError(f"no such weight file: {shown}")
     return expand(weights)
-
-
-def at_size(backbone: Backbone, size_px: int) -> Backbone:
-    """The same backbone for another input size; for its own size, the backbone itself.
-
-    The module is shared if it takes inputs of any size. timm's vision transformers, which are built
-    for one size, are copied with resampled position embeddings; the digest remains that of the
-    weights as loaded.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    size_px : int
-        Side of the square input, in pixels.
-
-    Raises
-    ------
-    BackboneError
-        If the network cannot take inputs of this side.
-    """
-    if size_px == backbone.preprocessing.size_px:
-        return backbone
-    preprocessing = backbone.preprocessing.at(size_px)
-    module = backbone.module
-    try:
-        taps = find_taps(module, size_px)
-    except BackboneError:
-        if not hasattr(module, "set_input_size"):
-            raise
-        module = _resampled(module, size_px)
-        taps = find_taps(module, size_px)
-    return dataclasses.replace(backbone, module=module, preprocessing=preprocessing, taps=taps)
-
-
-def _resampled(module: nn.Module, size_px: int) -> nn.Module:
-    """A copy of a timm transformer for another input size."""
-    module = copy.deepcopy(module)
-    resample: Callable[..., None] = module.set_input_size  # type: ignore[assignment]
-    try:
-        resample(img_size=size_px)
-    # timm asserts that patches and windows fill the image.
-    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
-        raise BackboneError(
-            f"{type(module).__name__} cannot be resampled to an input of {size_px}x{size_px} px "
-            f"({one_line(str(error), limit=120)})"
-        ) from error
-    return module.eval().requires_grad_(False)
 
 
 def _load_published(name: str) -> Backbone:

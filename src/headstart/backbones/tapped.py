@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from headstart.backbones.backbone import Tap
-from headstart.backbones.tracing import first_tensor
+from headstart.backbones.tracing import one_tensor
 from headstart.errors import BackboneError, argument
 
 if TYPE_CHECKING:
@@ -32,7 +31,9 @@ class _AllKept(Exception):  # noqa: N818 - a signal, not an error
     """Raised once the last tap is kept, since the rest of the network need not run."""
 
 
-def pool(value: Tensor, tap: Tap, pooling: Pooling = "average") -> Tensor:
+def pool(
+    value: Tensor, tap: Tap, pooling: Pooling = "average", *, norm: nn.Module | None = None
+) -> Tensor:
     """A tap's output as one feature vector per image.
 
     Parameters
@@ -44,6 +45,8 @@ def pool(value: Tensor, tap: Tap, pooling: Pooling = "average") -> Tensor:
     pooling : {"average", "max", "pyramid"}
         Over positions, or over patch tokens; a vector is returned unchanged. ``"pyramid"``
         concatenates the averages of the whole and of its four quarters (Lazebnik et al. 2006).
+    norm : Module, optional
+        That of `tap`, from `norm_of`.
 
     Returns
     -------
@@ -55,9 +58,25 @@ def pool(value: Tensor, tap: Tap, pooling: Pooling = "average") -> Tensor:
     BackboneError
         A pyramid is requested for tokens that do not form a square.
     """
-    value = value.float()
+    # `forward`: a norm's own hooks belong to the network's pass.
+    if norm is not None and tap.norm_first:
+        value = norm.forward(value)
+    pooled = _pool(value.float(), tap, pooling)
+    if norm is not None and not tap.norm_first:
+        pooled = norm.forward(pooled.reshape(-1, tap.n_features)).reshape(pooled.shape).float()
+    return pooled
+
+
+def norm_of(module: nn.Module, tap: Tap) -> nn.Module | None:
+    """The normalisation in `module` that the features of `tap` are taken after, if any."""
+    return module.get_submodule(tap.norm) if tap.norm else None
+
+
+def _pool(value: Tensor, tap: Tap, pooling: Pooling) -> Tensor:
     if tap.kind == "vector":
         return value
+    if tap.token == "cls":
+        return value[:, 0]
     if pooling == "pyramid":
         return _pyramid(as_map(value, tap))
     if tap.kind == "tokens":
@@ -95,7 +114,7 @@ def _keep(
     kept: dict[str, Tensor] = {}
 
     def note(value: Any, tap: Tap) -> None:
-        kept[tap.name] = keep(first_tensor(value), tap)
+        kept[tap.name] = keep(one_tensor(value, tap.output), tap)
         if stop and len(kept) == len(taps):
             raise _AllKept
 
@@ -119,7 +138,7 @@ def _keep(
 def tapped_forward(
     backbone: Backbone, images: Tensor, taps: Sequence[str] | None = None
 ) -> dict[str, Tensor]:
-    """The outputs of taps as the network computes them, not pooled.
+    """The outputs of taps as the network computes them: not normalised and not pooled.
 
     Parameters
     ----------
@@ -180,7 +199,7 @@ class TappedModule(nn.Module):
         pooling: Pooling = "average",
     ) -> None:
         super().__init__()
-        self._pool = partial(pool, pooling=pooling)
+        self.pooling = pooling
         names = [tap.name for tap in backbone.taps] if taps is None else list(taps)
         self.taps = tuple(backbone.tap(name) for name in names)
         if not names or len(set(names)) < len(names):
@@ -203,6 +222,10 @@ class TappedModule(nn.Module):
         # Tracers do not follow exceptions; they drop what runs after the last tap themselves.
         is_traced = bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
         stop = not (is_traced or torch.compiler.is_compiling())
-        with _keep(self.module, self.taps, self._pool, stop) as kept, contextlib.suppress(_AllKept):
+        keep = self._features
+        with _keep(self.module, self.taps, keep, stop) as kept, contextlib.suppress(_AllKept):
             self.module(images)
         return tuple(kept[tap.name] for tap in self.taps)
+
+    def _features(self, value: Tensor, tap: Tap) -> Tensor:
+        return pool(value, tap, self.pooling, norm=norm_of(self.module, tap))

@@ -1,8 +1,9 @@
 """Which layers of an architecture are taps, and what they are called.
 
 A tap's features are pooled: a map by the average over its positions, tokens by the average over the
-patch tokens (without class and register tokens), a vector unchanged. The input of a transformer's own
-head, its class token or its normalised average, is the tap ``pooled``.
+patch tokens (without class and register tokens) or as the class token, after the norm of the network's
+head (:mod:`headstart.backbones.tokens`), a vector unchanged. What the network's own classifier sees is
+the tap ``pooled``, unless a tap before it has the same features.
 
 A family's rules are pairs of a pattern over module paths and the tap's name. If a rule has a `split`,
 the blocks of a stage are also taps (``layer1.0``), in a deep network every second or third; the last
@@ -11,21 +12,20 @@ block, whose output is that of the stage, has the name of the stage (``layer1``)
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from math import isqrt
 from typing import TYPE_CHECKING
 
-from headstart.backbones.backbone import Tap
+from headstart.backbones.backbone import OUTPUTS, Tap
+from headstart.backbones.tokens import read_tokens
 from headstart.backbones.tracing import Call, trace_calls
 from headstart.errors import BackboneError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
-
-LOGITS = ("logits", "fc8", "conv10")
-"""Possible names of the tap of class scores."""
 
 MAX_TAPS = 19  # with the head's one or two, about twenty
 MAX_STAGES = 24  # VGG-19's table, and the blocks of a large transformer, still fit
@@ -102,17 +102,28 @@ _FAMILIES: dict[str, tuple[Rule, ...]] = {
     "torchvision.models.vision_transformer": (
         Rule(r"encoder\.layers\.encoder_layer_(\d+)", r"blocks.\1"),
     ),
+    "timm.models.crossvit": (Rule(r"blocks\.\d+"),),
     "timm.models.efficientnet": (
         Rule(r"bn1", "conv_stem"),
         Rule(r"blocks\.\d+"),
         Rule(r"bn2", "conv_head"),
     ),
     "timm.models.mobilenetv3": (Rule(r"bn1", "conv_stem"), Rule(r"blocks\.\d+")),
+    "timm.models.mvitv2": (
+        Rule(r"patch_embed"),
+        Rule(r"stages\.\d+", split=r"\.blocks\.\d+"),
+    ),
     "timm.models.resnet": (
         Rule(r"act1", "conv1"),
         Rule(r"layer\d", split=r"\.\d+"),
     ),
+    "timm.models.twins": (Rule(r"blocks\.\d+\.\d+"),),
 }
+# Blocks of these return the tokens of several branches; each branch is a tap.
+_BRANCHED = ("timm.models.crossvit",)
+# Numbers of classes of timm's published classifiers: subsets of ImageNet, and Bamboo. Published
+# outputs of any other length are embeddings, such as those of CLIP's image towers.
+_CLASS_COUNTS = (1000, 11221, 11821, 19168, 21841, 21842, 21843, 115217)
 # These end in an average of their last tap, so the head's input is already a tap.
 _ENDS_IN_AVERAGE = (
     "torchvision.models.efficientnet",
@@ -144,16 +155,23 @@ def find_taps(module: nn.Module, size_px: int) -> tuple[Tap, ...]:
         Fewer than two layers are found.
     """
     calls = _called_layers(module, trace_calls(module, size_px))
-    rules = _rules(module)
+    rules = _rules(module, {call.module for call in calls})
     named = _match(calls, rules) if rules else []
     if len(named) < 2:
         named = _largest_parts(module, calls)
     by_path = {call.module: call for call in calls}
-    n_prefix = int(getattr(module, "num_prefix_tokens", 0) or 0)
+    n_prefix = _n_prefix(module)
     channels_last = any(_is_channels_last(by_path[path].output_shape) for path, _ in named)
-    found = (_tap(name, by_path[path], n_prefix, channels_last) for path, name in named)
-    taps = [tap for tap in found if tap is not None]
-    taps += _head_taps(module, calls, taps)
+    root = next((call for call in calls if call.module == ""), None)
+    last = _classifier(module, calls, root) if root else None
+    taps = []
+    for path, name in named:
+        for call, suffix in _branches(module, by_path[path]):
+            tap = _tap(name + suffix, call, n_prefix, channels_last)
+            if tap is not None and not _is_head(tap, last):
+                taps.append(tap)
+    taps, is_head = read_tokens(module, calls, taps, last)
+    taps += _head_taps(module, root, last, taps, needs_pooled=not is_head)
     if len(taps) < 2:
         raise BackboneError(
             f"{type(module).__name__} has no layers that Headstart can use; "
@@ -184,7 +202,7 @@ def tap_at(module: nn.Module, path: str, size_px: int) -> Tap:
     if path not in known:
         raise BackboneError(f"{name} has no layer {path!r}.{did_you_mean(path, known)}")
     calls = {call.module: call for call in trace_calls(module, size_px)}
-    n_prefix = int(getattr(module, "num_prefix_tokens", 0) or 0)
+    n_prefix = _n_prefix(module)
     call = calls.get(path)
     shape = call.output_shape if call else ()
     found = call and _tap(path or "output", call, n_prefix, _is_channels_last(shape))
@@ -196,7 +214,29 @@ def tap_at(module: nn.Module, path: str, size_px: int) -> Tap:
     return found
 
 
-def _rules(module: nn.Module) -> tuple[Rule, ...]:
+def _n_prefix(module: nn.Module) -> int:
+    return int(getattr(module, "num_prefix_tokens", 0) or 0)
+
+
+def _branches(module: nn.Module, call: Call) -> list[tuple[Call, str]]:
+    """The call once for each branch whose tokens it returns, with a suffix for the tap's name."""
+    if type(module).__module__ not in _BRANCHED or not call.others:
+        return [(call, "")]
+    outputs = ((call.output, call.output_shape), *call.others)
+    return [
+        (dataclasses.replace(call, output=index, output_shape=shape), f".branch{number}")
+        for number, (index, shape) in enumerate(outputs)
+    ]
+
+
+def _is_head(tap: Tap, last: Call | None) -> bool:
+    """Whether the tap's output is the network's, under another name than the output's own."""
+    if last is None or tap.name in OUTPUTS or tap.kind != "vector":
+        return False
+    return tap.module == last.module or last.module.startswith(f"{tap.module}.")
+
+
+def _rules(module: nn.Module, called: Set[str]) -> tuple[Rule, ...]:
     family = type(module).__module__
     if family.endswith(".vgg"):
         return _vgg_rules(module)
@@ -204,8 +244,22 @@ def _rules(module: nn.Module) -> tuple[Rule, ...]:
         return _squeezenet_rules(module)
     if family in _FAMILIES:
         return _FAMILIES[family]
-    stages = [info["module"] for info in getattr(module, "feature_info", None) or []]
+    stages: list[str] = []
+    for info in getattr(module, "feature_info", None) or []:
+        stages.append(_called_stage(info["module"], stages, called))
     return tuple(Rule(re.escape(stage), split=r"(?:\.blocks)?\.\d+") for stage in stages if stage)
+
+
+def _called_stage(stage: str, before: Sequence[str], called: Set[str]) -> str:
+    """The path of a stage that timm names by a placeholder, or without its parent's name."""
+    if stage in called or not stage:
+        return stage
+    ends = [path for path in called if path.endswith(f".{stage}")]
+    if len(ends) == 1:
+        return ends[0]
+    parent, _, number = before[-1].rpartition(".") if before else ("", "", "")
+    following = f"{parent}.{int(number) + 1}" if number.isdecimal() else ""
+    return following if following in called else stage
 
 
 def _vgg_rules(module: nn.Module) -> tuple[Rule, ...]:
@@ -319,9 +373,9 @@ def _tap(name: str, call: Call, n_prefix: int, channels_last: bool) -> Tap | Non
 
     A map with as many channels as rows fits both layouts; `channels_last` is that of its neighbours.
     """
-    shape = call.output_shape
+    shape, output = call.output_shape, call.output
     if len(shape) == 2:
-        return Tap(name=name, module=call.module, kind="vector", n_features=shape[1])
+        return Tap(name=name, module=call.module, kind="vector", n_features=shape[1], output=output)
     if len(shape) == 3:
         return Tap(
             name=name,
@@ -329,6 +383,7 @@ def _tap(name: str, call: Call, n_prefix: int, channels_last: bool) -> Tap | Non
             kind="tokens",
             n_features=shape[2],
             n_prefix=_count_prefix(shape[1], n_prefix),
+            output=output,
         )
     if len(shape) == 4:
         last = channels_last and shape[1] == shape[2]
@@ -338,6 +393,7 @@ def _tap(name: str, call: Call, n_prefix: int, channels_last: bool) -> Tap | Non
             kind="map",
             n_features=shape[3] if last else shape[1],
             channels_last=last,
+            output=output,
         )
     return None
 
@@ -350,20 +406,26 @@ def _count_prefix(n_tokens: int, declared: int) -> int:
     return 0
 
 
-def _head_taps(module: nn.Module, calls: Sequence[Call], taps: Sequence[Tap]) -> list[Tap]:
-    """``pooled``, the classifier's input, and ``logits``, the network's output."""
-    root = next((call for call in calls if call.module == ""), None)
-    has_logits = bool(taps) and taps[-1].name in ("fc8", "conv10")
-    if root is None or len(root.output_shape) != 2 or has_logits:
+def _head_taps(
+    module: nn.Module,
+    root: Call | None,
+    last: Call | None,
+    taps: Sequence[Tap],
+    *,
+    needs_pooled: bool,
+) -> list[Tap]:
+    """``pooled``, the classifier's input, and the network's output."""
+    has_output = bool(taps) and taps[-1].name in OUTPUTS
+    if root is None or len(root.output_shape) != 2 or has_output:
         return []
-    last = _classifier(module, calls)
     n_outputs = root.output_shape[1]
     if getattr(module, "num_classes", 1) == 0:
-        return [Tap(name="pooled", module="", kind="vector", n_features=n_outputs)]
-    taps = []
-    if last is not None and type(module).__module__ not in _ENDS_IN_AVERAGE:
+        pooled = Tap(name="pooled", module="", kind="vector", n_features=n_outputs)
+        return [pooled] if needs_pooled else []
+    found = []
+    if needs_pooled and last is not None and type(module).__module__ not in _ENDS_IN_AVERAGE:
         n_inputs = last.input_shape[1]
-        taps.append(
+        found.append(
             Tap(
                 name="pooled",
                 module=last.module,
@@ -373,14 +435,23 @@ def _head_taps(module: nn.Module, calls: Sequence[Call], taps: Sequence[Tap]) ->
             )
         )
     path = last.module if last is not None else ""
-    return [*taps, Tap(name="logits", module=path, kind="vector", n_features=n_outputs)]
+    name = "logits" if _gives_classes(module, n_outputs) else "embedding"
+    return [*found, Tap(name=name, module=path, kind="vector", n_features=n_outputs)]
 
 
-def _classifier(module: nn.Module, calls: Sequence[Call]) -> Call | None:
+def _gives_classes(module: nn.Module, n_outputs: int) -> bool:
+    """Whether the outputs are scores of classes; False for the embedding of an image tower."""
+    cfg = getattr(module, "pretrained_cfg", None)
+    if not isinstance(cfg, dict) or cfg.get("label_names"):
+        return True
+    published = cfg.get("num_classes")
+    return published != n_outputs or published in _CLASS_COUNTS
+
+
+def _classifier(module: nn.Module, calls: Sequence[Call], root: Call) -> Call | None:
     """The linear layer whose output is the network's, if there is exactly one."""
     from torch import nn
 
-    root = calls[-1]
     found = [
         call
         for call in calls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,16 @@ class Call:
 
     ``module`` is the dotted path, ``""`` for the network itself. ``macs`` are the
     multiply-accumulates per image from the input until this module returned (0 if not counted).
+    ``output`` is the index of the first returned tensor with a row per image, to which
+    ``output_shape`` belongs, and ``others`` are the index and shape of each further one.
     """
 
     module: str
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     macs: int
+    output: int = 0
+    others: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
 
 def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) -> list[Call]:
@@ -91,17 +95,22 @@ def _recorder(
 
     def record(_: Any, args: tuple[Any, ...], output: Any) -> None:
         n_calls[path] += 1
-        output = first_tensor(output)
-        if _is_batch(output):
+        found = [(i, tuple(v.shape)) for i, v in enumerate(_tensors(output)) if _is_batch(v)]
+        if found:
+            (index, shape), *others = found
             given = tuple(args[0].shape) if args and _is_batch(args[0]) else ()
-            shapes.append(Call(path, given, tuple(output.shape), macs_so_far()))
+            shapes.append(Call(path, given, shape, macs_so_far(), index, tuple(others)))
 
     return record
 
 
-def first_tensor(output: Any) -> Any:
-    """The first of several tensors that a layer returns, which a tap keeps."""
-    return output[0] if isinstance(output, tuple | list) and output else output
+def _tensors(output: Any) -> Sequence[Any]:
+    return output if isinstance(output, tuple | list) else [output]
+
+
+def one_tensor(output: Any, index: int) -> Any:
+    """The tensor that a tap keeps of what a layer returns."""
+    return _tensors(output)[index] if _tensors(output) else output
 
 
 def _is_batch(value: Tensor | Any) -> bool:

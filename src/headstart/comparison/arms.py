@@ -146,7 +146,7 @@ def augment_arms(base: TrainSettings, policies: Mapping[str, tuple[Any, float]])
 
 def middle_tap(backbone: Backbone) -> str:
     """The tap in the middle of those that hold maps or tokens."""
-    inner = [tap.name for tap in backbone.taps if tap.kind != "vector"]
+    inner = [tap.name for tap in backbone.taps if tap.has_places]
     if not inner:
         raise InputError(f"{backbone.name} has no layer to divide it at: name a regime without tap")
     return inner[(len(inner) - 1) // 2]

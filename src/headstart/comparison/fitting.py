@@ -167,11 +167,9 @@ class Fitter:
 
     def _taps(self, n_layers: int) -> tuple[str, ...]:
         """The last layers before the logits."""
-        from headstart.finetune.network import features_tap
+        from headstart.backbones.backbone import last_layers
 
-        names = [tap.name for tap in self.backbone.taps]
-        end = names.index(features_tap(self.backbone).name) + 1
-        return tuple(names[max(0, end - n_layers) : end])
+        return tuple(last_layers([tap.name for tap in self.backbone.taps], n_layers))
 
     def _features(self, records: Sequence[Record], taps: Sequence[str]) -> NDArray[np.float32]:
         """Rows (n, d), each layer's brought to unit length first."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.backbones.backbone import before_output
 from headstart.errors import DataError
 from headstart.experiments.features import Block, BlockReader, View, labels_of
 from headstart.heads import LinearSVM, accuracy_interval
@@ -79,8 +80,7 @@ class Fitted:
 def usual_block(taps: Sequence[str], views: Sequence[View], own_px: int) -> Block:
     """The usual choice: the last layer before the logits, in the view nearest the network's own."""
     view = min(views, key=lambda v: (v.is_whole, abs(v.size_px - own_px), v.size_px))
-    before = [tap for tap in taps if tap != "logits"]
-    return Block(tap=(before or list(taps))[-1], view=view)
+    return Block(tap=before_output(taps)[-1], view=view)
 
 
 def repeated_folds(

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from headstart.backbones import Backbone, Preprocessing, Tap, TappedModule
 from headstart.backbones import transform as prepare
+from headstart.backbones.backbone import OUTPUTS
 from headstart.backbones.preprocessing import from_timm
 from headstart.backbones.tapped import POOLINGS, Pooling
-from headstart.backbones.taps import LOGITS, find_taps, tap_at
+from headstart.backbones.taps import find_taps, tap_at
 from headstart.data import list_sources, picture_of
 from headstart.errors import BackboneError, DataError, InputError
 
@@ -157,7 +158,7 @@ def _find(model: nn.Module, layer: str | None, size_px: int) -> Tap:
         taps = ()
     if layer is None:
         # If no linear layer produces the network's output, it has no classifier: take the output itself.
-        has_classifier = taps[-1].name in LOGITS and taps[-1].module != ""
+        has_classifier = taps[-1].name in OUTPUTS and taps[-1].module != ""
         return taps[-2] if has_classifier else taps[-1]
     named = {tap.name: tap for tap in taps}
     return named[layer] if layer in named else tap_at(model, layer, size_px)

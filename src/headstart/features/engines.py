@@ -340,7 +340,7 @@ def converted_engine(key: FeatureKey, cache: Path, *, pads: bool = True) -> Open
 
 
 def _converted_path(backbone: Backbone, pooling: Pooling, cache: Path) -> Path:
-    taps = [(tap.name, tap.module) for tap in backbone.taps]
+    taps = [(tap.name, tap.recipe) for tap in backbone.taps]
     return _path_of(backbone.digest, backbone.arch, taps, backbone.preprocessing, pooling, cache)
 
 

@@ -80,7 +80,7 @@ def feature_key(
     return FeatureKey(
         weights=backbone.digest,
         arch=backbone.arch,
-        taps=tuple((tap.name, tap.module) for tap in backbone.taps),
+        taps=tuple((tap.name, tap.recipe) for tap in backbone.taps),
         preprocessing=backbone.preprocessing.to_dict(),
         precision=precision,
         pooling=pooling,

@@ -46,6 +46,7 @@ _REMOVED = "features were removed from {} while they were read: run the same com
 class FeatureKey:
     """Everything that decides a feature, besides the image.
 
+    ``taps`` are names and recipes (:attr:`headstart.backbones.Tap.recipe`).
     ``view`` is ``"mirrored"`` for features of mirrored images.
     """
 

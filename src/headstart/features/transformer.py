@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from headstart.backbones import Backbone, at_size, load
+from headstart.backbones.backbone import before_output
 from headstart.backbones.tapped import POOLINGS, Pooling
-from headstart.backbones.taps import LOGITS
 from headstart.data import Record, Source, list_sources, picture_of
 from headstart.errors import DataError, InputError, one_line
 from headstart.features.extraction import extract
@@ -103,7 +103,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         width = sum(net.tap(name).n_features for name in taps)
         # A pyramid is the whole and its four quarters, except for vectors.
         if self.pooling == "pyramid":
-            width += sum(4 * net.tap(n).n_features for n in taps if net.tap(n).kind != "vector")
+            width += sum(4 * net.tap(n).n_features for n in taps if net.tap(n).has_places)
         self._n_features_out = width
         return self
 
@@ -183,9 +183,8 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def last_features(net: Backbone) -> str:
-    """The last tap before the logits."""
-    names = [tap.name for tap in net.taps]
-    return names[-2] if names[-1] in LOGITS and len(names) > 1 else names[-1]
+    """The last tap before the network's output."""
+    return before_output([tap.name for tap in net.taps])[-1]
 
 
 # Clones of a pipeline in a grid search share the network.

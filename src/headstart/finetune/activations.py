@@ -212,5 +212,6 @@ def whole_tap(backbone: Backbone, tap: Tap, *, pooled: bool) -> Backbone:
     """The backbone with one tap, whose value is pooled or unchanged."""
     if not pooled:
         # A "vector" is not pooled; the name distinguishes its conversion from a pooled one.
-        tap = dataclasses.replace(tap, kind="vector", name=f"{tap.name} as it is")
+        name = f"{tap.name} as it is"
+        tap = dataclasses.replace(tap, kind="vector", name=name, token="mean", norm="")
     return dataclasses.replace(backbone, taps=(tap,))

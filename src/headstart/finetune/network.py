@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from headstart.backbones import Backbone, Tap, TappedModule, at_size, load
+from headstart.backbones.backbone import OUTPUTS
 from headstart.errors import BackboneError, InputError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def features_tap(backbone: Backbone) -> Tap:
         There is none.
     """
     last = backbone.taps[-1]
-    if last.name not in ("logits", "fc8", "conv10"):
+    if last.name not in OUTPUTS:
         return last
     if len(backbone.taps) < 2:
         raise BackboneError(
@@ -178,7 +179,7 @@ def _without_classifier(backbone: Backbone, tap: Tap) -> tuple[nn.Module, str]:
     """The network up to the features, and the path of the backbone's module in `Network`."""
     last = backbone.taps[-1]
     module = backbone.module
-    if last is tap and tap.module == "":
+    if last is tap and (tap.module == "" or getattr(module, "num_classes", None) == 0):
         return module, "body"
     classifier = module.get_submodule(last.module) if last.module else None
     if isinstance(classifier, nn.Linear) and classifier.in_features == tap.n_features:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_iter
 
-from headstart.backbones.tracing import first_tensor
+from headstart.backbones.tracing import one_tensor
 
 
 @dataclass(kw_only=True)
@@ -88,7 +88,7 @@ def _hooks(path: str, module: nn.Module, clock: _Clock, order: Order) -> list[An
         started.append(clock.tick())
 
     def on_return(_: Any, __: Any, output: Any) -> None:
-        tensor = first_tensor(output)
+        tensor = one_tensor(output, 0)
         if isinstance(tensor, torch.Tensor):
             order.shapes[path] = tuple(tensor.shape)
         order.calls.setdefault(path, []).append((started.pop(), clock.tick()))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from headstart.backbones import Tap
+from headstart.backbones.backbone import layer_of
 from headstart.errors import HeadstartError, InputError, did_you_mean, one_line
 from headstart.finetune.network import HEAD, Prepared, features_tap
 from headstart.finetune.order import Order, trace_order
@@ -113,8 +114,9 @@ def find_tap(backbone: Backbone, name: str) -> Tap:
     """
     names = [tap.name for tap in backbone.taps]
     usable = names[: names.index(features_tap(backbone).name) + 1]
-    if name in usable:
-        return backbone.tap(name)
+    for known in usable:
+        if name in (known, layer_of(known)):
+            return backbone.tap(known)
     if name in names:
         raise InputError(
             f"the tap {name!r} is the output of {backbone.name}, which a new layer replaces; "

@@ -86,7 +86,20 @@ class Encoder:
                 f"the installed timm or torchvision prepares images for {wanted['name']} otherwise "
                 "than when the run was made: install the versions in run.json, or fit again"
             )
+        self._require_taps(backbone)
         return backbone
+
+    def _require_taps(self, backbone: Backbone) -> None:
+        """Refuse layers that this version reads otherwise than the version that made the run."""
+        then = dict(self.backbone.get("taps") or ())
+        now = {tap.name: tap.recipe for tap in backbone.taps}
+        changed = [t for t in self.blocks.taps if now.get(t) != then.get(t, now.get(t))]
+        if changed or not set(self.blocks.taps) <= set(now):
+            named = ", ".join(changed or self.blocks.taps)
+            raise WeightsError(
+                f"this version of Headstart reads other features of {self.backbone['name']} than "
+                f"the version that made the run (layer {named}): install that version, or fit again"
+            )
 
     def _load_trained(self) -> Backbone:
         from headstart.finetune.saving import load_network

@@ -177,9 +177,13 @@ def extract_data(
         backbone = load(s.backbone, weights=s.weights, arch=s.arch)
         if s.precision == "auto":
             s = dataclasses.replace(s, precision="float32")
-        done = _extract(parts, backbone, s, root, progress)
+        done, size_notes = _extract(parts, backbone, s, root, progress)
         return Extracted(
-            settings=s, extraction=done, n_images=None, unusable=tuple(done.unreadable.items())
+            settings=s,
+            extraction=done,
+            n_images=None,
+            unusable=tuple(done.unreadable.items()),
+            notes=size_notes,
         )
     indexed = index(
         s.data,
@@ -193,7 +197,7 @@ def extract_data(
     )
     backbone = load(s.backbone, weights=s.weights, arch=s.arch)
     s = dataclasses.replace(s, precision=_precision(s, indexed, backbone, root))
-    done = _extract(indexed, backbone, s, root, progress)
+    done, size_notes = _extract(indexed, backbone, s, root, progress)
     names = {r.digest: r.name for r in indexed.records}
     unusable = [(q.name, q.reason) for q in indexed.quarantine]
     unusable += [(names[digest], reason) for digest, reason in done.unreadable.items()]
@@ -203,7 +207,7 @@ def extract_data(
         n_images=len(indexed),
         unusable=tuple(unusable),
         classes=indexed.classes,
-        notes=indexed.notes,
+        notes=(*indexed.notes, *size_notes),
     )
 
 
@@ -213,15 +217,17 @@ def _extract(
     s: ExtractSettings,
     root: Path,
     progress: Progress,
-) -> Extraction:
+) -> tuple[Extraction, tuple[str, ...]]:
+    """The features, and notes on sizes that were left out."""
     from headstart.data import Index
     from headstart.features import extract
     from headstart.features.cluster import extract_on_cluster
     from headstart.features.raycluster import Cluster
     from headstart.runs.budget import plan_resolutions
 
+    sizes = plan_resolutions(backbone, s.resolutions)
     how: dict[str, Any] = {
-        "resolutions": plan_resolutions(backbone, s.resolutions),
+        "resolutions": sizes.resolutions,
         "precision": s.precision,
         "device": s.device,
         "cache": root,
@@ -230,9 +236,9 @@ def _extract(
     wanted = images.records if isinstance(images, Index) else images
     if s.engine == "ray":
         cluster = Cluster(address=s.address, n_workers=s.n_workers)
-        return extract_on_cluster(wanted, backbone, cluster=cluster, **how)
+        return extract_on_cluster(wanted, backbone, cluster=cluster, **how), sizes.notes
     assert isinstance(images, Index)  # packed images are unpacked for the local engine
-    return extract(images.records, backbone, **how)
+    return extract(images.records, backbone, **how), sizes.notes
 
 
 def _precision(s: ExtractSettings, indexed: Index, backbone: Backbone, root: Path) -> str:

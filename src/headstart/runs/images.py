@@ -37,6 +37,7 @@ class Images(Kind):
     settings: FitSettings
     on_epoch: OnEpoch | None = None
     _precision_reason: str = ""
+    _size_notes: tuple[str, ...] = ()
     _extractions: list[Extraction] = field(init=False)
     _source: ImageSource | SeveralSource = field(init=False)
 
@@ -102,6 +103,8 @@ class Images(Kind):
         one = next(iter(sources.values()))
         self._source = one if len(sources) == 1 else SeveralSource(of=sources)
         unreadable = {k: v for done in self._extractions for k, v in done.unreadable.items()}
+        notes = (*index.notes, *dict.fromkeys(self._size_notes))
+        index = dataclasses.replace(index, notes=notes)
         return _without(index, unreadable), self._source
 
     @property
@@ -231,20 +234,22 @@ class Images(Kind):
 
         s = self.settings
         sizes = plan_resolutions(backbone, s.resolutions)
-        if s.budget_s is not None and len(sizes) > 1:
+        self._size_notes += sizes.notes
+        if s.budget_s is not None and len(sizes.resolutions) > 1:
             sizes = within_budget(
                 backbone,
-                sizes,
+                sizes.resolutions,
                 n_images=len(index),
                 budget_s=s.budget_s / n_backbones,
                 precision=s.precision,
                 device=s.device,
                 cache=self.cache,
             )
+            self._size_notes += sizes.notes
         return extract(
             index.records,
             backbone,
-            resolutions=sizes,
+            resolutions=sizes.resolutions,
             precision=s.precision,
             device=s.device,
             cache=self.cache,

@@ -105,6 +105,7 @@ def choose_precision(
 
 
 def _compare(backbone: Backbone, sample: Sequence[Record], device: str, cache: Path) -> Gate:
+    from headstart.backbones.backbone import before_output
     from headstart.features.engines import choose_engine
     from headstart.features.pixels import crops
 
@@ -112,7 +113,8 @@ def _compare(backbone: Backbone, sample: Sequence[Record], device: str, cache: P
         images = np.stack([crops(r.path, [backbone.preprocessing])[0] for r in sample])
     except DataError as error:
         return Gate(passed=False, reason=f"the sample could not be read: {error}")
-    column = -1 if backbone.taps[-1].name == "pooled" else -2
+    names = [tap.name for tap in backbone.taps]
+    column = names.index(before_output(names)[-1])
     features, seconds = {}, {}
     for precision in ("float32", "bfloat16"):
         engine = choose_engine(

@@ -109,7 +109,7 @@ def logits_model(trained: Trained, classes: Sequence[str], temperature: Temperat
             "weights": None,
             "digest": net.digest,
             "preprocessing": net.preprocessing.to_dict(),
-            "taps": [[tap.name, tap.module] for tap in net.taps],
+            "taps": [[tap.name, tap.recipe] for tap in net.taps],
             "finetuned": NAME,
         },
         coef=np.eye(n_classes),

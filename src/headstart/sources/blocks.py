@@ -51,9 +51,24 @@ class Blocks:
 
     @property
     def tap_label(self) -> str:
-        """``"blocks.6"``, or ``"last 4 joined"``; with several backbones after the name of its own."""
-        label = self.taps[0] if len(self.taps) == 1 else f"last {len(self.taps)} joined"
-        return f"{self.backbone} {label}".lstrip()
+        """``"blocks.6"``, ``"blocks.6.cls+mean"``, or ``"last 4 joined"``.
+
+        With several backbones after the name of its own.
+        """
+        return f"{self.backbone} {self._layer_label}".lstrip()
+
+    @property
+    def _layer_label(self) -> str:
+        if len(self.taps) == 1:
+            return self.taps[0]
+        layers = self._layers
+        return f"{layers[0]}.cls+mean" if len(layers) == 1 else f"last {len(layers)} joined"
+
+    @property
+    def _layers(self) -> list[str]:
+        from headstart.backbones.backbone import layer_of
+
+        return list(dict.fromkeys(map(layer_of, self.taps)))
 
     @property
     def resolution_label(self) -> str:
@@ -77,10 +92,11 @@ class Blocks:
 
     def __str__(self) -> str:
         of = f" of {self.backbone}" if self.backbone else ""
-        layers = f"Layer {self.taps[0]}{of}"
-        if len(self.taps) > 1:
-            first, last = self.taps[0], self.taps[-1]
-            layers = f"Layers {first} {'to' if len(self.taps) > 2 else 'and'} {last}{of} joined"
+        names = self._layers
+        layers = f"Layer {self._layer_label}{of}"
+        if len(names) > 1:
+            many = "to" if len(names) > 2 else "and"
+            layers = f"Layers {names[0]} {many} {names[-1]}{of} joined"
         return f"{layers} at {' + '.join(map(str, self.resolutions))} px"
 
 
@@ -139,8 +155,10 @@ def of_backbone(blocks: Blocks, name: str) -> Blocks:
 def plan_blocks(taps: Sequence[str], resolutions: Sequence[int]) -> list[Blocks]:
     """The candidates: rows of taps by columns of resolutions.
 
-    Rows are the taps, and the last :data:`N_JOINED` before the logits joined; columns are the
-    resolutions, and the two largest joined. Joining layers is the idea of Head2Toe (Evci 2022),
+    Rows are the taps, and the last :data:`N_JOINED` layers before the output joined; columns are the
+    resolutions, and the two largest joined. A transformer's block with a class token is a row with
+    its class token and the mean of its patches joined; the last blocks are rows with each alone,
+    too. Joining layers is the idea of Head2Toe (Evci 2022),
     without its selection of single features; joining resolutions that of image pyramids.
 
     Returns
@@ -148,10 +166,20 @@ def plan_blocks(taps: Sequence[str], resolutions: Sequence[int]) -> list[Blocks]
     list of Blocks
         Row by row.
     """
-    before_logits = [*taps] if taps[-1] == "pooled" else [*taps[:-1]]
-    rows: list[tuple[str, ...]] = [(tap,) for tap in taps]
-    if len(before_logits) >= 2:
-        rows.append(tuple(before_logits[-N_JOINED:]))
+    from headstart.backbones.backbone import before_output, last_layers, layer_of
+
+    last = last_layers(taps, N_JOINED)
+    layers: dict[str, list[str]] = {}
+    for tap in taps:
+        layers.setdefault(layer_of(tap), []).append(tap)
+    rows: list[tuple[str, ...]] = []
+    for of_layer in layers.values():
+        if len(of_layer) == 1 or of_layer[0] in last:
+            rows += [(tap,) for tap in of_layer]
+        if len(of_layer) > 1:
+            rows.append(tuple(of_layer))
+    if len({layer_of(tap) for tap in before_output(taps)}) >= 2:
+        rows.append(tuple(last))
     sizes = sorted(resolutions)
     columns: list[tuple[int, ...]] = [(size,) for size in sizes]
     if len(sizes) >= 2:
@@ -160,11 +188,12 @@ def plan_blocks(taps: Sequence[str], resolutions: Sequence[int]) -> list[Blocks]
 
 
 def usual_blocks(backbone: Backbone, resolutions: Sequence[int]) -> Blocks:
-    """The usual choice: the layer before the logits, at the size nearest the network's own."""
+    """The usual choice: the layer before the output, at the size nearest the network's own."""
+    from headstart.backbones.backbone import before_output
+
     own = backbone.preprocessing.size_px
     size = min(resolutions, key=lambda s: (abs(s - own), s))
-    taps = [tap.name for tap in backbone.taps]
-    last = taps[-1] if taps[-1] == "pooled" or len(taps) == 1 else taps[-2]
+    last = before_output([tap.name for tap in backbone.taps])[-1]
     return Blocks(taps=(last,), resolutions=(size,))
 
 

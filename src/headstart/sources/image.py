@@ -85,7 +85,7 @@ class ImageSource:
                 "weights": weights,
                 "digest": backbone.digest,
                 "preprocessing": backbone.preprocessing.to_dict(),
-                "taps": [[tap.name, tap.module] for tap in backbone.taps],
+                "taps": [[tap.name, tap.recipe] for tap in backbone.taps],
             },
         }
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from headstart import results, transfer
-from headstart.backbones import Backbone
+from headstart.backbones import Backbone, load
 from headstart.data import Index
 from headstart.errors import BackboneError, DataError, InputError
 from headstart.experiments.features import Block, BlockReader, View, labels_of, show_whole
@@ -171,7 +171,7 @@ def test_show_whole__cuts_nothing_off(tiny: Backbone) -> None:
 
 
 def test_default_resolutions__are_the_own_and_a_larger_one() -> None:
-    assert default_resolutions(224) == (224, 320)
+    assert default_resolutions(load("squeezenet1_1", pretrained=False)) == (224, 320)
 
 
 def test_usual_block__is_the_layer_before_the_logits_near_the_own_size() -> None:

@@ -116,8 +116,8 @@ def describe(name: str, size_px: int | None = None) -> ArchitectureTable:
     module = architectures.build_empty(arch, size_px)
     architectures.drop_auxiliary_heads(module)
     taps = {tap.module: tap for tap in find_taps(module, size_px) if tap.side == "output"}
-    found = follow(module, size_px, lambda path: taps[path].name if path in taps else "")
-    parts = {tap.name: f"{path}." for path, tap in taps.items()}
+    found = follow(module, size_px, lambda path: taps[path].layer if path in taps else "")
+    parts = {tap.layer: f"{path}." for path, tap in taps.items()}
     n_parameters = sum(p.numel() for p in module.parameters())
     rows = [_picture(size_px), *(_row(operation, parts) for operation in found)]
     if rest := n_parameters - sum(row.n_parameters for row in rows):

@@ -102,8 +102,8 @@ def feature_maps(backbone: Backbone, image: Image.Image, tap: str, n_maps: int) 
     from headstart.backbones import normalise, tapped_forward, to_uint8
 
     named = backbone.tap(tap)
-    if named.kind == "vector":
-        maps = [t.name for t in backbone.taps if t.kind != "vector"]
+    if not named.has_places:
+        maps = [t.name for t in backbone.taps if t.has_places]
         raise InputError(
             f"{argument('tap')} {tap} gives a vector, not a map; {backbone.name} has maps at: "
             f"{', '.join(maps) or 'no tap'}"

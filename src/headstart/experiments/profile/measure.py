@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import InputError, argument
+from headstart.backbones import at_size
+from headstart.backbones.sizes import size_step
+from headstart.errors import BackboneError, InputError, argument
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, BlockReader, View
 from headstart.experiments.judged import (
@@ -61,7 +63,7 @@ def measure(s: Settings, inputs: Inputs) -> ProfileResult:
     views = tuple(
         View(size_px=size, is_whole=is_whole)
         for is_whole in ((False, True) if s.whole else (False,))
-        for size in sorted(set(s.resolutions or default_resolutions(own)))
+        for size in sorted(set(s.resolutions or default_resolutions(net)))
     )
     index = inputs.index(split=s.split)
     train, y, folds = repeated_folds(index, s.seed, N_REPEATS)
@@ -121,9 +123,15 @@ def measure(s: Settings, inputs: Inputs) -> ProfileResult:
     )
 
 
-def default_resolutions(own_px: int) -> tuple[int, int]:
-    """The network's own resolution and a larger one: 224 and 320."""
-    return own_px, 32 * round(own_px * LARGER / 32)
+def default_resolutions(net: Backbone) -> tuple[int, ...]:
+    """The network's own resolution and a larger one, if it takes it: 224 and 320."""
+    own, step = net.preprocessing.size_px, size_step(net)
+    larger = step * round(own * LARGER / step)
+    try:
+        at_size(net, larger)
+    except BackboneError:
+        return (own,)
+    return own, larger
 
 
 def _cell(judged: Judged, best: Judged) -> result.Cell:

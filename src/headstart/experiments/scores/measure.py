@@ -136,10 +136,10 @@ def _source_scores(
     net: Backbone, store: FeatureStore, digests: Sequence[str], y: NDArray[np.str_]
 ) -> dict[str, float | None]:
     """LEEP and NCE from the source classifier's logits; None where the network has none."""
-    from headstart.finetune.network import features_tap
+    from headstart.backbones.backbone import CLASS_SCORES
 
     last = net.taps[-1]
-    if last == features_tap(net):
+    if last.name not in CLASS_SCORES:
         return {"LEEP": None, "NCE": None}
     logits = store.read(digests, last.name).astype(np.float64)
     P = np.exp(logits - logits.max(axis=1, keepdims=True))

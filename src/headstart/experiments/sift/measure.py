@@ -133,14 +133,14 @@ class Task:
 
     def network(self, backbone: Backbone | None) -> Iterator[MethodResult]:
         """Frozen features of the layer before the logits; nothing without a network."""
+        from headstart.backbones.backbone import before_output
         from headstart.features import extract
 
         if backbone is None:
             return
         s = self.inputs.settings
         size = s.size_px or backbone.preprocessing.size_px
-        names = [tap.name for tap in backbone.taps]
-        tap = names[-1] if names[-1] == "pooled" or len(names) == 1 else names[-2]
+        tap = before_output([tap.name for tap in backbone.taps])[-1]
         done = extract(
             [*self.train, *self.test],
             backbone,

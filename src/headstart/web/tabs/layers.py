@@ -84,7 +84,7 @@ def _taps(work: Workspace) -> Callable[[str], tuple[Any, Any]]:
 
 
 def _mapped(work: Workspace, name: str) -> list[str]:
-    return [tap.name for tap in work.network(name).taps if tap.kind != "vector"]
+    return [tap.name for tap in work.network(name).taps if tap.has_places]
 
 
 def _mapper(work: Workspace) -> Callable[..., str]:
