@@ -395,6 +395,6 @@ def test_extract__unknown_device_is_an_input_error(
 def test_extract__a_resolution_that_the_network_cannot_take_is_one_line(
     records: list[Record], tmp_path: Path
 ) -> None:
-    vit = load("vit_b_16", pretrained=False)
+    vit = load("timm:mixer_s32_224", pretrained=False)
     with pytest.raises(BackboneError, match="224"):
         extract(records, vit, resolutions=[96], cache=tmp_path)
