@@ -162,3 +162,75 @@ def test_classification_metrics__of_one_example_and_of_one_class() -> None:
     same = classification_metrics(["a"] * 5, [[0.9, 0.1]] * 5, ["a", "b"])
     assert same.accuracy.value == 1
     assert same.classes[1].recall is None
+
+
+def _named(n: int, K: int, seed: int) -> Any:
+    """Labels with every class among the first, probabilities, and the classes."""
+    y, P = _draw(n, K, 1.0, seed)
+    y[:K] = np.arange(K)
+    names = [f"c{k}" for k in range(K)]
+    return np.array(names)[y], P, names
+
+
+@settings(max_examples=15)
+@given(n=st.integers(20, 80), K=st.integers(2, 4), seed=st.integers(0, 999))
+def test_classification_metrics__weighted_equal_scikit_learn(n: int, K: int, seed: int) -> None:
+    y, P, names = _named(n, K, seed)
+    w = np.random.default_rng(seed).choice([0.0, 0.5, 1.0, 3.0], n)
+    w[:K] = 1.0
+    said = np.array(names)[P.argmax(axis=1)]
+    found = classification_metrics(y, P, names, order=names, sample_weight=w)
+    assert found.accuracy.value == pytest.approx(sk.accuracy_score(y, said, sample_weight=w))
+    assert found.balanced_accuracy.value == pytest.approx(
+        sk.balanced_accuracy_score(y, said, sample_weight=w)
+    )
+    options = {"average": "macro", "sample_weight": w, "zero_division": 0}
+    assert found.macro_f1.value == pytest.approx(sk.f1_score(y, said, **options))
+    assert found.macro_precision.value == pytest.approx(sk.precision_score(y, said, **options))
+    for kappa, weights in ((found.kappa, None), (found.quadratic_kappa, "quadratic")):
+        expected = sk.cohen_kappa_score(y, said, labels=names, weights=weights, sample_weight=w)
+        assert kappa is not None
+        assert kappa.value == pytest.approx(expected)
+    assert found.log_loss.value == pytest.approx(sk.log_loss(y, P, labels=names, sample_weight=w))
+    own = [(y == name) for name in names]
+    areas = [sk.roc_auc_score(o, P[:, k], sample_weight=w) for k, o in enumerate(own)]
+    averages = [sk.average_precision_score(o, P[:, k], sample_weight=w) for k, o in enumerate(own)]
+    assert found.roc_auc is not None
+    assert found.average_precision is not None
+    assert found.roc_auc.value == pytest.approx(np.mean(areas))
+    assert found.average_precision.value == pytest.approx(np.mean(averages))
+    assert found.accuracy.low <= found.accuracy.value <= found.accuracy.high
+
+
+def test_classification_metrics__weights_that_are_equal_change_nothing() -> None:
+    y, P, names = _named(60, 3, 0)
+    groups = np.arange(60) % 12
+    one = classification_metrics(y, P, names, groups=groups)
+    other = classification_metrics(y, P, names, groups=groups, sample_weight=np.full(60, 7.0))
+    assert one.accuracy == other.accuracy
+    assert one.macro_f1.value == pytest.approx(other.macro_f1.value)
+    assert one.balanced_accuracy.low == pytest.approx(other.balanced_accuracy.low)
+    assert one.classes[0].recall is not None
+    assert other.classes[0].recall is not None
+    assert one.classes[0].recall.low == pytest.approx(other.classes[0].recall.low)
+
+
+def test_classification_metrics__uneven_weights_widen_the_intervals() -> None:
+    y, P, names = _named(200, 3, 0)
+    w = np.r_[np.full(20, 20.0), np.ones(180)]
+    one = classification_metrics(y, P, names).accuracy
+    other = classification_metrics(y, P, names, sample_weight=w).accuracy
+    assert other.high - other.low > 1.5 * (one.high - one.low)
+
+
+def test_classification_metrics__costs_decide_what_is_predicted() -> None:
+    y, P, names = _named(80, 3, 1)
+    costs = np.array([[0, 1, 1], [1, 0, 1], [10, 10, 0]])
+    found = classification_metrics(y, P, names, costs=costs)
+    said = (P @ costs).argmin(axis=1)
+    truth = np.searchsorted(names, y)
+    assert found.cost is not None
+    assert found.cost.value == pytest.approx(costs[truth, said].mean())
+    assert found.accuracy.value == pytest.approx((said == truth).mean())
+    assert found.cost.value <= costs[truth, P.argmax(axis=1)].mean()
+    assert classification_metrics(y, P, names).cost is None

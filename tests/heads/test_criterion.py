@@ -72,7 +72,7 @@ def cases(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArr
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(case=cases())
 def test_merits__mean_and_slope_are_those_of_scikit_learn(metric: str, case: Any) -> None:
     P, y, w = case

@@ -73,6 +73,35 @@ def fit(
     split_column: options.SplitColumn = None,
     group: options.GroupColumn = None,
     group_by: options.GroupBy = None,
+    weight_column: options.WeightColumn = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What selection optimises: accuracy, balanced_accuracy, macro_f1, log_loss, roc_auc, "
+            "average_precision, kappa, quadratic_kappa or cost. Default accuracy; balanced_accuracy "
+            "where the largest class has more than four times the examples of the smallest."
+        ),
+    ] = None,
+    ordered: Annotated[
+        str | None,
+        typer.Option(
+            help="Order of the classes for quadratic_kappa: low,middle,high; or numbers, where their "
+            "names are numbers."
+        ),
+    ] = None,
+    class_weight: Annotated[
+        str | None,
+        typer.Option(
+            help="balanced: every class counts the same. Or a CSV file of lines class,weight."
+        ),
+    ] = None,
+    costs: Annotated[
+        str | None,
+        typer.Option(
+            help="CSV file: cost of each true class (row) taken for each other (column). The class of "
+            "least expected cost is predicted."
+        ),
+    ] = None,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
@@ -120,6 +149,8 @@ def fit(
 
         headstart fit scans/ --group-by 'patient\\d+'
 
+        headstart fit grades/ --metric quadratic_kappa --ordered numbers
+
         headstart fit scene15/ --split split.csv --out runs/scenes
 
         headstart fit photos/ --weights net.safetensors --arch resnet50
@@ -147,6 +178,11 @@ def fit(
         "split_column": split_column,
         "group_column": group,
         "group_by": group_by,
+        "weight_column": weight_column,
+        "metric": metric,
+        "ordered": ordered,
+        "class_weight": class_weight,
+        "costs": costs,
         "classes_from": classes_from,
         "merge_labels": merge_labels,
         "n_folds": folds,

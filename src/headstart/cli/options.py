@@ -56,6 +56,12 @@ GroupBy = Annotated[
         help="The same for names of files: a regular expression such as 'patient\\d+'.",
     ),
 ]
+WeightColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--weight-column", help="Column of a table that says how often each example counts."
+    ),
+]
 ClassesFrom = Annotated[
     str,
     typer.Option(

@@ -25,7 +25,7 @@ def data_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
         f"{data['n_train'] + data['n_val']:,} train, {held_out:,} test"
     )
     yield f"classes: {name_classes(metrics['classes'])}"
-    if data["imbalance"] >= UNEVEN:
+    if data["imbalance"] > UNEVEN:
         yield f"imbalance: the largest class has {data['imbalance']:.1f} times the smallest"
     yield from _listed(
         "not usable", [f"{one_line(q['name'])}: {q['reason']}" for q in data["quarantine"]]
@@ -110,8 +110,11 @@ def layer_caption(metrics: Mapping[str, Any]) -> tuple[str, str]:
     how = "the usual candidate" if is_default else "the cheapest tie within a point"
     if metrics["selection"].get("prefer") == "accurate":
         how = "the best as a rule, unless significantly beaten"
+    objective = metrics.get("objective") or {}
+    is_other = any(c.get("cv_metric") for c in metrics["candidates"])
+    name = objective["name"] if is_other else "accuracy in %"
     return (
-        f"accuracy in %, {n_folds}-fold cross-validation on {some}{n_train:,} {examples}",
+        f"{name}, {n_folds}-fold cross-validation on {some}{n_train:,} {examples}",
         f"* chosen: {how}   ~ tie: within one standard error",
     )
 
@@ -164,6 +167,8 @@ def _cell(candidate: Mapping[str, Any], *, is_known: bool) -> str:
     tie = "~" if candidate["tie"] and is_known else " "
     mark = "*" if candidate["chosen"] else tie
     value = f"{100 * candidate['cv']['value']:.1f}"
+    if candidate.get("cv_metric"):
+        value = f"{candidate['cv_metric']['value']:.3f}"
     if candidate.get("screened"):
         return f"({value})"
     text = f"{value} {mark}" if is_known else f"– {mark}"

@@ -36,6 +36,7 @@ def index(
     split_column: str | None = None,
     group_column: str | None = None,
     group_by: str | None = None,
+    weight_column: str | None = None,
     classes_from: str = "auto",
     merge_labels: bool = False,
     cache: str | os.PathLike[str] | None = None,
@@ -65,6 +66,8 @@ def index(
         Column of a table that names what must stay together in split and folds: a patient, a plant.
     group_by : str, optional
         The same for names: a regular expression (:func:`headstart.data.groups.groups_by_pattern`).
+    weight_column : str, optional
+        Column of a table that says how often each image counts: numbers of 0 or more.
     classes_from
         Which folders name the classes, ``"auto"``, ``"outer"`` or ``"inner"``: see
         :func:`headstart.data.layout.read_layout`.
@@ -97,6 +100,7 @@ def index(
             "label_column": label_column,
             "split_column": split_column,
             "group_column": group_column,
+            "weight_column": weight_column,
         },
         classes_from,
         progress,
@@ -134,7 +138,7 @@ def _list(
     classes_from: str,
     progress: Progress,
 ) -> Listing:
-    group = columns.pop("group_column")
+    group, weight = columns.pop("group_column"), columns.pop("weight_column")
     where = expand(path)
     try:
         is_folder, is_file = bool(path) and where.is_dir(), where.is_file()
@@ -145,6 +149,11 @@ def _list(
         raise InputError(
             f"{argument('group_column')} {group!r} names a column of a table of paths, and "
             f"{shown(path)} is not one: give {argument('group_by')}, a pattern over the names"
+        )
+    if weight is not None and (packed or not is_file):
+        raise InputError(
+            f"{argument('weight_column')} {weight!r} names a column of a table of paths, and "
+            f"{shown(path)} is not one"
         )
     if packed:
         return list_packed(
@@ -162,7 +171,7 @@ def _list(
                 f"{shown(where)} is a file but no table: expected a folder of class folders, or a "
                 ".csv, .tsv, .txt or .parquet file"
             )
-        return list_table(where, **columns, group_column=group)
+        return list_table(where, **columns, group_column=group, weight_column=weight)
     from headstart.data.named import list_named, names_a_set, set_names
 
     if names_a_set(path):
@@ -212,6 +221,7 @@ def _read(
                     height=seen.facts.height,
                     split=item.split,
                     group=item.group,
+                    weight=item.weight,
                 )
             )
         if done % 64 == 0 or done == len(items):

@@ -11,8 +11,8 @@ from typing import Any, Generic, Literal, Self, TypeVar
 SPLITS = ("train", "val", "test")
 """The split names, in the order in which they are shown."""
 
-# Largest class over the smallest, from which classes count as uneven and balanced accuracy leads.
-UNEVEN = 3.0
+# Largest class over the smallest, above which classes count as uneven and balanced accuracy leads.
+UNEVEN = 4.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +31,8 @@ class Example:
         ``"train"``, ``"val"``, ``"test"``, or ``""`` before a split is made.
     group
         What a split and the folds keep together: a patient, a plant, a camera; ``""`` for none.
+    weight
+        How often it counts, in training and in figures; 0 or more.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Example:
     digest: str
     split: str
     group: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,13 +179,13 @@ class Examples(Generic[R]):
 
     @property
     def is_uneven(self) -> bool:
-        """Whether the largest class has :data:`UNEVEN` times the examples of the smallest or more.
+        """Whether the largest class has more than :data:`UNEVEN` times the examples of the smallest.
 
         On the training side, or among the classes of the test side.
         """
         tested = Counter(r.label for r in self.test).values()
         of_test = max(tested) / min(tested) if tested else 1.0
-        return max(self.imbalance, of_test) >= UNEVEN
+        return max(self.imbalance, of_test) > UNEVEN
 
     @property
     def straddling(self) -> tuple[DuplicateGroup, ...]:

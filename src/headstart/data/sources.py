@@ -42,6 +42,7 @@ class Listed:
     label: str
     split: str = ""
     group: str = ""
+    weight: float = 1.0
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from headstart.data.decode import is_image_name
 from headstart.data.delimited import Rows, find_delimiter, numbers, read_rows
 from headstart.data.sources import SPLIT_WORDS, Listed, Listing, counted, shown, some
 from headstart.data.tablenames import find_files, is_there
+from headstart.data.weights import weight_cells
 from headstart.errors import DataError, argument, did_you_mean, one_line
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet", ".pq"})
@@ -112,6 +113,7 @@ class Columns:
     label: int
     split: int
     group: int = -1
+    weight: int = -1
 
 
 def read_table(path: Path) -> Table:
@@ -138,6 +140,7 @@ def find_columns(
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    weight_column: str | None = None,
     need_label: bool = True,
 ) -> Columns:
     """Which column is which: by the name asked for, a usual name, or the looks of the rows."""
@@ -148,6 +151,7 @@ def find_columns(
             (argument("label_column"), label_column),
             (argument("split_column"), named),
             (argument("group_column"), group_column),
+            (argument("weight_column"), weight_column),
         ):
             if name is not None:
                 raise DataError(
@@ -165,6 +169,7 @@ def find_columns(
         label=find_column(table, label_column, LABEL_NAMES, label_role),
         split=split,
         group=find_group(table, group_column),
+        weight=find_weight(table, weight_column),
     )
 
 
@@ -175,6 +180,7 @@ def list_table(
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    weight_column: str | None = None,
 ) -> Listing:
     """The images a table names; relative paths start at the table's own folder.
 
@@ -194,6 +200,7 @@ def list_table(
         label_column=label_column,
         split_column=split_column,
         group_column=group_column,
+        weight_column=weight_column,
     )
     images = [clean_name(name) for name in table.column(columns.image)]
     labels = table.column(columns.label) if columns.label >= 0 else [_parent(n) for n in images]
@@ -206,9 +213,14 @@ def list_table(
     files, note = find_files(root, images, table)
     refuse_twice(table, files)
     items = [
-        Listed(_under(root, file), file, label, split, group)
-        for file, label, split, group in zip(
-            files, labels, splits, group_cells(table, columns.group), strict=True
+        Listed(_under(root, file), file, label, split, group, weight)
+        for file, label, split, group, weight in zip(
+            files,
+            labels,
+            splits,
+            group_cells(table, columns.group),
+            weight_cells(table, columns.weight),
+            strict=True,
         )
     ]
     source = "table" if columns.label >= 0 else "split file"
@@ -226,6 +238,19 @@ def find_group(table: Table, asked: str | None) -> int:
     if asked is None:
         return -1
     return find_column(table, asked, GROUP_NAMES, "group", argument("group_column"))
+
+
+def find_weight(table: Table, asked: str | None) -> int:
+    """Position of the column of weights that was asked for; -1 where none was.
+
+    Raises
+    ------
+    DataError
+        The table does not have it.
+    """
+    if asked is None:
+        return -1
+    return find_column(table, asked, [], "weight", argument("weight_column"))
 
 
 def group_cells(table: Table, column: int) -> list[str]:

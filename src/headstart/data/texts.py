@@ -23,11 +23,13 @@ from headstart.data.tables import (
     find_column,
     find_group,
     find_split,
+    find_weight,
     group_cells,
     notes_on_columns,
     split_words,
 )
 from headstart.data.texttables import TEXT_NAMES, TEXT_SUFFIXES, at, looks_like_texts, read_texts
+from headstart.data.weights import weight_cells
 from headstart.errors import DataError, InputError, argument
 from headstart.home import expand
 from headstart.progress import Progress, silent
@@ -115,6 +117,7 @@ def index_texts(
     label_column: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    weight_column: str | None = None,
     merge_labels: bool = False,
     test_size: float = 0.2,
     seed: int = 0,
@@ -133,6 +136,8 @@ def index_texts(
         test in each row; ``"none"``: none does, and a split is made.
     group_column
         Column that names what must stay together in split and folds: an author, a conversation.
+    weight_column
+        Column that says how often each text counts: numbers of 0 or more.
     merge_labels
         As for :func:`headstart.data.index`.
     test_size
@@ -158,14 +163,14 @@ def index_texts(
 
     where = expand(path)
     if not where.exists() and names_a_text_set(str(path)):
-        if group_column is not None:
-            raise InputError(
-                f"{argument('group_column')} {group_column!r} names a column of a table, and {path} is "
-                "a named set"
-            )
+        for name, column in (("group_column", group_column), ("weight_column", weight_column)):
+            if column is not None:
+                raise InputError(
+                    f"{argument(name)} {column!r} names a column of a table, and {path} is a named set"
+                )
         found = list_text_set(str(path), cache=cache, progress=progress)
     else:
-        found = _read(where, text_column, label_column, split_column, group_column)
+        found = _read(where, text_column, label_column, split_column, group_column, weight_column)
     read, notes = list(found.records), list(found.notes)
     if merge_labels:
         read, merged = labels.merge_labels(read, "text")
@@ -177,11 +182,15 @@ def index_texts(
     return with_sides(named, test_size=test_size, seed=seed, noun="text")
 
 
-def make_record(text: str, label: str, name: str, split: str = "", group: str = "") -> TextRecord:
+def make_record(
+    text: str, label: str, name: str, split: str = "", group: str = "", weight: float = 1.0
+) -> TextRecord:
     """A record with the digest of its text."""
     clean = text.strip()
     digest = hashlib.sha256(clean.encode()).hexdigest()
-    return TextRecord(name=name, label=label, digest=digest, split=split, group=group, text=clean)
+    return TextRecord(
+        name=name, label=label, digest=digest, split=split, group=group, weight=weight, text=clean
+    )
 
 
 def find_copies(records: Sequence[TextRecord]) -> tuple[DuplicateGroup, ...]:
@@ -208,7 +217,12 @@ def _group(records: Iterable[TextRecord], kind: Any) -> DuplicateGroup:
 
 
 def _read(
-    path: Path, text: str | None, label: str | None, split: str | None, group: str | None
+    path: Path,
+    text: str | None,
+    label: str | None,
+    split: str | None,
+    group: str | None,
+    weight: str | None,
 ) -> TextIndex:
     if not path.exists():
         from headstart.data.textsets import text_set_names
@@ -253,6 +267,7 @@ def _read(
         table.places,
         splits,
         group_cells(table, at_group),
+        weight_cells(table, find_weight(table, weight)),
         strict=True,
     )
     return TextIndex(

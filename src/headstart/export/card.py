@@ -104,18 +104,23 @@ def _file(facts: Mapping[str, Any], check: Check, name: str, n_bytes: int) -> st
             "under `headstart`."
         )
     if facts["inputs"][0]["dtype"] == "uint8" and name.endswith(".onnx"):
-        text += f"\n\n{_onnx_use(name)}"
+        text += f"\n\n{_onnx_use(name, has_costs='costs' in facts)}"
+    elif "costs" in facts:
+        text += "\n\nThe predicted class is that of least expected cost, `probabilities @ costs`."
     return text + f"\n\nChecked when it was written: {check.sentence}."
 
 
-def _onnx_use(name: str) -> str:
+def _onnx_use(name: str, *, has_costs: bool) -> str:
+    predicted = "probabilities[0].argmax()"
+    if has_costs:  # that of least expected cost
+        predicted = '(probabilities[0] @ np.array(facts["costs"])).argmin()'
     return (
         "```python\nimport json\n\nimport numpy as np\nimport onnxruntime\nfrom PIL import Image\n\n"
         f"session = onnxruntime.InferenceSession({json.dumps(name)})\n"
         'facts = json.loads(session.get_modelmeta().custom_metadata_map["headstart"])\n'
         'picture = np.array(Image.open("picture.jpg").convert("RGB"))\n'
         '[probabilities] = session.run(None, {"images": picture[None]})\n'
-        'print(facts["classes"][probabilities[0].argmax()])\n```'
+        f'print(facts["classes"][{predicted}])\n```'
     )
 
 

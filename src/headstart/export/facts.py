@@ -70,6 +70,8 @@ def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
         "classes": list(run.model.classes),
         "inputs": inputs,
         "output": {"name": OUTPUT, "dtype": "float32", "shape": ["n", len(run.model.classes)]},
+        # Where confusions have costs, the class with the smallest of probabilities @ costs is predicted.
+        **({} if run.model.costs is None else {"costs": run.model.costs}),
         "sentence": run.sentence,
         "backbone": first,
         **({"backbones": [first, *others]} if others else {}),

@@ -143,10 +143,10 @@ def accuracy_interval(
     """
     hits = _as_bool("correct", correct)
     share = float(hits.mean())
-    return share_interval(share, hits.size / _design_effect(hits, groups), level)
+    return share_interval(share, hits.size / design_effect(hits, groups), level)
 
 
-def _design_effect(hits: NDArray[np.bool_], groups: ArrayLike | None) -> float:
+def design_effect(hits: NDArray[np.bool_], groups: ArrayLike | None) -> float:
     """Variance of the share between groups over that of independent samples, at least 1."""
     if groups is None:
         return 1.0
@@ -203,7 +203,12 @@ def balanced_accuracy_interval(
     return balanced_recall(truth, truth == predicted, level)
 
 
-def balanced_recall(y_true: ArrayLike, correct: ArrayLike, level: float = 0.95) -> Interval:
+def balanced_recall(
+    y_true: ArrayLike,
+    correct: ArrayLike,
+    level: float = 0.95,
+    sample_weight: ArrayLike | None = None,
+) -> Interval:
     """The same from whether each example was classified correctly, or how often by several models.
 
     Parameters
@@ -213,11 +218,17 @@ def balanced_recall(y_true: ArrayLike, correct: ArrayLike, level: float = 0.95) 
     correct : array-like of shape (n_samples,), bool or float in [0, 1]
     level : float in (0, 1), default=0.95
         Coverage.
+    sample_weight : array-like of shape (n_samples,), optional
+        How often each example counts; a class counts as many as have the same variance.
     """
     z = _quantile(level)
     classes, member = np.unique(np.asarray(y_true), return_inverse=True)
-    n = np.bincount(member).astype(float)
-    hits = np.bincount(member, weights=np.asarray(correct, dtype=float))
+    w = np.ones(member.size) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    mass, squares = np.bincount(member, weights=w), np.bincount(member, weights=w**2)
+    classes, known = classes[mass > 0], mass > 0
+    n = mass[known] ** 2 / squares[known]
+    right = np.bincount(member, weights=w * np.asarray(correct, dtype=float))[known]
+    hits = right * n / mass[known]
     value = float((hits / n).mean())
     more = 2 / classes.size
     counted = n + 2 * more

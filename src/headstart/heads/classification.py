@@ -20,9 +20,11 @@ from scipy import stats
 from headstart.heads.accuracy import (
     FEW_GROUPS,
     accuracy_interval,
-    balanced_accuracy_interval,
+    balanced_recall,
+    design_effect,
     share_interval,
 )
+from headstart.heads.criterion import least_cost, read_weights
 from headstart.results import Estimate, Interval
 
 N_PARTS = 25
@@ -97,6 +99,8 @@ class ClassificationMetrics(msgspec.Struct, frozen=True, kw_only=True):
         Expected calibration error of the predicted class over equally filled bins.
     top_k : dict of int to Interval
         Share of examples whose class is among the k most probable.
+    cost : Estimate or None
+        Mean cost of the predicted classes; None where confusions have no costs.
     reliability : tuple of Bin
     classes : tuple of ClassMetrics
     """
@@ -118,6 +122,7 @@ class ClassificationMetrics(msgspec.Struct, frozen=True, kw_only=True):
     top_k: dict[int, Interval]
     reliability: tuple[Bin, ...]
     classes: tuple[ClassMetrics, ...]
+    cost: Estimate | None = None
 
 
 def classification_metrics(
@@ -127,6 +132,8 @@ def classification_metrics(
     *,
     order: Sequence[str] | None = None,
     groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    costs: ArrayLike | None = None,
     level: float = 0.95,
 ) -> ClassificationMetrics:
     """All metrics of class probabilities.
@@ -143,6 +150,12 @@ def classification_metrics(
     groups : array-like, shape (n_samples,), optional
         Examples that are not independent of one another: patients, films. As of
         :func:`headstart.heads.accuracy_interval`, fewer than ten groups are not heeded.
+    sample_weight : array-like, shape (n_samples,), optional
+        How often each example counts, as in scikit-learn's metrics. Shares have the interval of as
+        many examples as have the same variance, ``sum(w)^2 / sum(w^2)`` (Kish 1965, section 11.7).
+    costs : array-like, shape (n_classes, n_classes), optional
+        Cost of each true class (row) taken for each other (column): the class of least expected cost
+        is predicted rather than the most probable one.
     level : float in (0, 1), default=0.95
         Coverage of the intervals.
 
@@ -153,8 +166,8 @@ def classification_metrics(
     Raises
     ------
     ValueError
-        If lengths differ, there are no examples, a label is not among `classes`, or `order` does not
-        name each class once.
+        If lengths differ, there are no examples, a label is not among `classes`, `order` does not
+        name each class once, or a weight is negative or not finite, or all are zero.
 
     Examples
     --------
@@ -166,45 +179,49 @@ def classification_metrics(
     probabilities = np.asarray(P, dtype=np.float64)
     truth = _columns(np.asarray(y), names, probabilities)
     n, K = probabilities.shape
-    predicted = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1) if costs is None else least_cost(probabilities, costs)
     parts = _parts(n, groups)
+    w = read_weights(sample_weight, n)
     rank = None if order is None else _ranks(order, names)
     right = truth == predicted
     jackknife = _Jackknife(parts, level)
 
     def confusion(keep: NDArray[np.bool_]) -> NDArray[np.float64]:
-        cells = np.bincount(truth[keep] * K + predicted[keep], minlength=K * K)
+        cells = np.bincount(truth[keep] * K + predicted[keep], weights=w[keep], minlength=K * K)
         return cells.reshape(K, K).astype(np.float64)
 
     averages = jackknife(lambda keep: _averages(confusion(keep), rank))
-    chance = (
-        float((np.bincount(truth, minlength=K) * np.bincount(predicted, minlength=K)).sum()) / n**2
-    )
+    every_cell = confusion(np.ones(n, dtype=bool))
+    chance = float(every_cell.sum(axis=1) @ every_cell.sum(axis=0)) / float(w.sum()) ** 2
     own = probabilities[np.arange(n), truth]
     losses = -np.log(np.clip(own, TINY, 1))
     squares = (probabilities**2).sum(axis=1) - 2 * own + 1
-    areas = _Curves(truth, probabilities).of_all(parts)
+    areas = _Curves(truth, probabilities, w).of_all(parts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a mean of no class is NaN
         mean_areas = np.nanmean(areas, axis=0)
     area, average = (jackknife.spread(values[0], values[1:, None])[0] for values in mean_areas)
-    confidence = probabilities.max(axis=1)
+    confidence = probabilities[np.arange(n), predicted]
     is_in = _bins(confidence)
-    errors = jackknife(lambda keep: np.array([_ece(confidence, right, is_in, keep)]))
-    means = jackknife(lambda keep: np.array([losses[keep].mean(), squares[keep].mean()]))
+    errors = jackknife(lambda keep: np.array([_ece(confidence, right, is_in, w * keep)]))
+    price = np.zeros(n) if costs is None else np.asarray(costs, dtype=np.float64)[truth, predicted]
+    each = np.stack([losses, squares, price])
+    means = jackknife(lambda keep: each[:, keep] @ w[keep] / w[keep].sum())
+
+    def of_share(hits: NDArray[np.bool_]) -> Interval:
+        return _weighted_share(hits, w, level, groups)
+
     # A jackknife of what never varies gives zero; the noise of accuracy is the least there is.
-    accuracy = accuracy_interval(right, level, groups)
+    accuracy = of_share(right)
     share = _at_least(accuracy)
-    reliability = _reliability(confidence, right, is_in, level)
+    reliability = _reliability(confidence, right, is_in, level, w)
     every = np.arange(1, 1 + min(5, K - 1))
     place = (probabilities > own[:, None]).sum(axis=1)
     return ClassificationMetrics(
         n=n,
         level=level,
         accuracy=accuracy,
-        balanced_accuracy=balanced_accuracy_interval(
-            np.array(names)[truth], np.array(names)[predicted], level
-        ),
+        balanced_accuracy=balanced_recall(truth, right, level, w),
         macro_precision=share(averages[0]),
         macro_recall=share(averages[1]),
         macro_f1=share(averages[2]),
@@ -215,11 +232,10 @@ def classification_metrics(
         log_loss=_estimate(means[0], 0, np.inf),
         brier=_estimate(means[1], 0, 2),
         ece=_calibration_interval(errors[0], reliability),
-        top_k={
-            int(k): accuracy_interval(place < k, level, groups) for k in every if k in (1, 2, 3, 5)
-        },
+        top_k={int(k): of_share(place < k) for k in every if k in (1, 2, 3, 5)},
         reliability=tuple(reliability),
-        classes=tuple(_of_classes(confusion(np.ones(n, dtype=bool)), names, areas[:, :, 0], level)),
+        classes=tuple(_of_classes(every_cell, names, areas[:, :, 0], level, w)),
+        cost=None if costs is None else _cost_interval(means[2], accuracy, np.asarray(costs)),
     )
 
 
@@ -322,8 +338,10 @@ class _Curves:
     Scores are sorted once a class, and all parts are left out in one cumulative sum.
     """
 
-    def __init__(self, truth: NDArray[np.intp], P: NDArray[np.float64]) -> None:
-        self._truth, self._P = truth, P
+    def __init__(
+        self, truth: NDArray[np.intp], P: NDArray[np.float64], w: NDArray[np.float64]
+    ) -> None:
+        self._truth, self._P, self._w = truth, P, w
 
     def of_class(self, k: int, parts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Area under the ROC curve and average precision, (2, 1 + n_parts).
@@ -334,8 +352,9 @@ class _Curves:
         ranked, own = self._P[order, k], self._truth[order] == k
         ends = np.r_[ranked[:-1] != ranked[1:], True]  # where a threshold can lie
         is_in = parts[order][:, None] != np.r_[-1, np.arange(parts.max() + 1)]
-        hits = np.cumsum(is_in & own[:, None], axis=0)[ends].astype(np.float64)
-        said = np.cumsum(is_in, axis=0)[ends].astype(np.float64)
+        mass = is_in * self._w[order][:, None]
+        hits = np.cumsum(mass * own[:, None], axis=0)[ends]
+        said = np.cumsum(mass, axis=0)[ends]
         false = said - hits
         with np.errstate(invalid="ignore", divide="ignore"):
             recall, fall = hits / hits[-1], false / false[-1]
@@ -362,23 +381,29 @@ def _ece(
     confidence: NDArray[np.float64],
     right: NDArray[np.bool_],
     is_in: NDArray[np.intp],
-    keep: NDArray[np.bool_],
+    w: NDArray[np.float64],
 ) -> float:
-    gaps = np.bincount(is_in[keep], weights=(confidence - right)[keep])
-    return float(np.abs(gaps).sum() / keep.sum())
+    gaps = np.bincount(is_in, weights=(confidence - right) * w)
+    return float(np.abs(gaps).sum() / w.sum())
 
 
 def _reliability(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_], is_in: NDArray[np.intp], level: float
+    confidence: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    is_in: NDArray[np.intp],
+    level: float,
+    w: NDArray[np.float64],
 ) -> list[Bin]:
     found = []
     for b in np.unique(is_in):
         here = is_in == b
+        if not w[here].sum() > 0:
+            continue
         found.append(
             Bin(
                 n=int(here.sum()),
-                confidence=float(confidence[here].mean()),
-                accuracy=accuracy_interval(right[here], level),
+                confidence=float(np.average(confidence[here], weights=w[here])),
+                accuracy=_weighted_share(right[here], w[here], level),
             )
         )
     return found
@@ -395,19 +420,25 @@ def _calibration_interval(spread: Spread, bins: Sequence[Bin]) -> Interval:
 
 
 def _of_classes(
-    cells: NDArray[np.float64], names: list[str], areas: NDArray[np.float64], level: float
+    cells: NDArray[np.float64],
+    names: list[str],
+    areas: NDArray[np.float64],
+    level: float,
+    w: NDArray[np.float64],
 ) -> list[ClassMetrics]:
     found = []
+    # Cells in examples, of which as many have the variance of the weighted ones.
+    cells = cells * float(w.sum() / (w**2).sum())
     for k, name in enumerate(names):
-        hits, n_true, n_said = (int(v) for v in (cells[k, k], cells[k].sum(), cells[:, k].sum()))
+        hits, n_true, n_said = (float(v) for v in (cells[k, k], cells[k].sum(), cells[:, k].sum()))
         area, average = (float(value) for value in areas[k])
         union = n_true + n_said - hits
         overlap = _share(hits, union, level) if n_true and union else None
         found.append(
             ClassMetrics(
                 name=name,
-                n=n_true,
-                n_predicted=n_said,
+                n=round(n_true),
+                n_predicted=round(n_said),
                 precision=_share(hits, n_said, level) if n_said and n_true else None,
                 recall=_share(hits, n_true, level) if n_true else None,
                 # F1 is 2J / (1 + J) of Jaccard's overlap J, a share of the union.
@@ -419,8 +450,21 @@ def _of_classes(
     return found
 
 
-def _share(hits: int, n: int, level: float) -> Interval:
-    return accuracy_interval(np.arange(n) < hits, level)
+def _share(hits: float, n: float, level: float) -> Interval:
+    return share_interval(hits / n, n, level)
+
+
+def _weighted_share(
+    hits: NDArray[np.bool_],
+    w: NDArray[np.float64],
+    level: float,
+    groups: ArrayLike | None = None,
+) -> Interval:
+    """The weighted share of true entries; groups count by their design effect."""
+    if (w == w[0]).all():
+        return accuracy_interval(hits, level, groups)
+    n = float(w.sum() ** 2 / (w**2).sum()) / design_effect(hits, groups)
+    return share_interval(float(w @ hits / w.sum()), n, level)
 
 
 def _interval(spread: Spread) -> Interval:
@@ -440,6 +484,17 @@ def _kappa_interval(spread: Spread, accuracy: Interval, chance: float) -> Estima
     scale = 1 / max(1 - chance, TINY)
     return _estimate(
         (value, min(low, value - scale * below), max(high, value + scale * above)), -1, 1
+    )
+
+
+def _cost_interval(spread: Spread, accuracy: Interval, costs: NDArray[np.float64]) -> Estimate:
+    """At least as wide as accuracy makes it, at the mean cost of a confusion."""
+    value, low, high = spread
+    off = ~np.eye(len(costs), dtype=bool)
+    price = float(costs[off].mean())
+    below, above = accuracy.high - accuracy.value, accuracy.value - accuracy.low
+    return _estimate(
+        (value, min(low, value - price * below), max(high, value + price * above)), 0, np.inf
     )
 
 

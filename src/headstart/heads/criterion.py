@@ -156,6 +156,27 @@ def least_cost(P: ArrayLike, costs: ArrayLike) -> NDArray[np.intp]:
     return np.asarray(np.where(near, probabilities, -1.0).argmax(axis=1))
 
 
+def read_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    """Checked weights of the examples; ones by default.
+
+    Raises
+    ------
+    ValueError
+        A weight is negative or not finite, all are zero, or their number is not that of the examples.
+    """
+    if sample_weight is None:
+        return np.ones(n)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n,):
+        raise ValueError(f"sample_weight must have shape ({n},); got {weight.shape}")
+    if not (fine := np.isfinite(weight) & (weight >= 0)).all():
+        i = int(fine.argmin())
+        raise ValueError(f"sample_weight must be 0 or more; got {weight[i]:g} at position {i}")
+    if not weight.sum() > 0:
+        raise ValueError("sample_weight must not be zero for all examples")
+    return weight
+
+
 def ranks_of(order: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
     """The grade of each class, in the order of `classes`.
 

@@ -11,10 +11,11 @@ from scipy.sparse import issparse
 
 from headstart.heads import sparse
 from headstart.heads.calibration import fit_temperature
+from headstart.heads.criterion import read_weights
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.outofcore import set_up
 from headstart.heads.passes import Labels
-from headstart.heads.path import PathResult, label_columns, read_weights
+from headstart.heads.path import PathResult, label_columns
 from headstart.heads.svm import LinearSVM, warn_unsolved
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 
-from headstart.heads.criterion import Criterion
+from headstart.heads.criterion import Criterion, read_weights
 from headstart.heads.examples import Rows, is_lazy, row_blocks
 from headstart.heads.outofcore import StreamedTask, set_up
 from headstart.heads.passes import Labels
@@ -129,27 +129,6 @@ def cross_validate(
     return sweep(
         task, classes, Cs, folds, weight=weight, criterion=criterion, tol=tol, progress=progress
     )
-
-
-def read_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64]:
-    """Checked weights of the examples; ones by default.
-
-    Raises
-    ------
-    ValueError
-        A weight is negative or not finite, all are zero, or their number is not that of the examples.
-    """
-    if sample_weight is None:
-        return np.ones(n)
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.shape != (n,):
-        raise ValueError(f"sample_weight must have shape ({n},); got {weight.shape}")
-    if not (fine := np.isfinite(weight) & (weight >= 0)).all():
-        i = int(fine.argmin())
-        raise ValueError(f"sample_weight must be 0 or more; got {weight[i]:g} at position {i}")
-    if not weight.sum() > 0:
-        raise ValueError("sample_weight must not be zero for all examples")
-    return weight
 
 
 def join_paths(one: PathResult, other: PathResult) -> PathResult:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from headstart.heads.accuracy import paired_gain
-from headstart.heads.criterion import Criterion
+from headstart.heads.criterion import Criterion, read_weights
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.outofcore import StreamedTask, set_up
 from headstart.heads.passes import Labels
@@ -31,7 +31,6 @@ from headstart.heads.path import (
     label_columns,
     merit_total,
     read_splits,
-    read_weights,
 )
 from headstart.heads.task import Device, Shard, Task, relative_gap
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +17,21 @@ from headstart.sources.blocks import Blocks
 # Examples of a class below which it has few.
 FEW = 5
 
+# Rules in words, of the metric that is optimised and the test that compares it.
 RULE = (
-    "The candidate with the highest cross-validated accuracy is the best. A candidate whose paired "
+    "The candidate with the highest cross-validated {metric} is the best. A candidate whose paired "
     "difference to it is within one standard error is a tie, and the cheapest tie "
     "(multiply-accumulates, then number of features) that is at most one point lower is chosen."
 )
 RULE_OF_ACCURACY = (
     "The last layers joined, at the two largest resolutions, are chosen: with few images cross-validation "
-    "finds nothing more accurate. Where the candidate with the highest cross-validated accuracy is "
-    "significantly better (McNemar's exact test at the 5 % level), that one is chosen instead."
+    "finds nothing better. Where the candidate with the highest cross-validated {metric} is "
+    "significantly better ({test} at the 5 % level), that one is chosen instead."
 )
 RULE_OF_FEW = (
     f"Half of the classes or more have fewer than {FEW} training examples. Cross-validation of so few "
     "mostly finds a lucky candidate, so the usual one is chosen, unless the candidate with the highest "
-    "cross-validated accuracy is significantly better (McNemar's exact test at the 5 % level)."
+    "cross-validated {metric} is significantly better ({test} at the 5 % level)."
 )
 
 
@@ -61,6 +63,12 @@ class Candidate:
         return self.scores.correct[self.judged] if self.judged.any() else self.scores.correct
 
     @property
+    def merits(self) -> NDArray[Any]:
+        """What each image that was judged contributes to the metric that is optimised."""
+        merits = self.scores.merits
+        return merits[self.judged] if self.judged.any() else merits
+
+    @property
     def accuracy(self) -> float:
         """Cross-validated accuracy of the images that were judged."""
         return float(self.correct.mean())
@@ -78,7 +86,11 @@ def has_few(labels: Sequence[str]) -> bool:
 
 
 def choose(
-    candidates: Sequence[Candidate], labels: Sequence[str], usual: int, prior: int | None = None
+    candidates: Sequence[Candidate],
+    labels: Sequence[str],
+    usual: int,
+    prior: int | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Choice:
     """Apply :data:`RULE_OF_ACCURACY` where there is a prior, else a rule that saves computing.
 
@@ -98,15 +110,17 @@ def choose(
         Position of the usual candidate.
     prior : int, optional
         Position of the candidate that is the most accurate as a rule: the last layers joined.
+    groups : sequence of str, optional
+        Groups of the examples that were judged (:func:`headstart.heads.paired_gain`).
 
     Returns
     -------
     Choice
     """
-    correct, costs = [c.correct for c in candidates], [c.cost for c in candidates]
+    merits, costs = [c.merits for c in candidates], [c.cost for c in candidates]
     screened = [c.scores.is_screened for c in candidates]
     if prior is not None:
-        return prior_unless_beaten(correct, costs, prior, screened)
+        return prior_unless_beaten(merits, costs, prior, screened, groups)
     if has_few(labels):
-        return usual_unless_beaten(correct, costs, usual, screened)
-    return cheapest_tie(correct, costs, screened)
+        return usual_unless_beaten(merits, costs, usual, screened, groups)
+    return cheapest_tie(merits, costs, screened, groups)

@@ -19,7 +19,10 @@ N_CHARACTERS = 400
 
 
 def mistakes(
-    records: Sequence[Example], P: NDArray[np.float64], classes: Sequence[str]
+    records: Sequence[Example],
+    P: NDArray[np.float64],
+    classes: Sequence[str],
+    predicted: NDArray[np.intp] | None = None,
 ) -> list[dict[str, Any]]:
     """Wrong predictions, the most confident first.
 
@@ -29,16 +32,18 @@ def mistakes(
     P : array (n, K)
         Class probabilities.
     classes : sequence of str, length K
+    predicted : int array (n,), optional
+        Columns of the predicted classes; default the most probable ones.
     """
-    predicted = P.argmax(axis=1)
+    predicted = P.argmax(axis=1) if predicted is None else predicted
     wrong = [i for i, r in enumerate(records) if classes[predicted[i]] != r.label]
-    wrong.sort(key=lambda i: -P[i].max())
+    wrong.sort(key=lambda i: -P[i, predicted[i]])
     return [
         {
             **_shown(records[i]),
             "true": records[i].label,
             "predicted": classes[predicted[i]],
-            "probability": float(P[i].max()),
+            "probability": float(P[i, predicted[i]]),
         }
         for i in wrong[:N_SHOWN]
     ]

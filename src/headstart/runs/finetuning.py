@@ -244,8 +244,9 @@ class Attempt:
             return dataclasses.replace(told, state="failed", comparison=None, reason=reason)
         # The network of the comparison is as good as was measured.
         model = logits_model(chosen, self._classes, offer.network)
+        svm = self.svm_tested.model
+        model = dataclasses.replace(model, costs=svm.costs)
         if offer.mean is not None:
-            svm = self.svm_tested.model
             model = dataclasses.replace(model, partner=svm, pool=offer.mean)
         with self._timed("test"):
             tested = score_test(

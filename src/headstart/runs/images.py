@@ -71,6 +71,7 @@ class Images(Kind):
             split_column=s.split_column,
             group_column=s.group_column,
             group_by=s.group_by,
+            weight_column=s.weight_column,
             classes_from=s.classes_from,
             merge_labels=s.merge_labels,
             cache=self.cache,

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import training_records
-from headstart.data.groups import require_enough_groups
+from headstart.data.groups import n_groups, require_enough_groups
+from headstart.errors import InputError
 from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
 from headstart.runs.choose import Candidate, choose
@@ -27,6 +28,8 @@ from headstart.runs.folder import write_json
 from headstart.runs.leaks import with_leaks
 from headstart.runs.measure import Task, Watch, measure, unwatched
 from headstart.runs.metrics import Results, metrics
+from headstart.runs.objective import objective_of
+from headstart.runs.outcome import Finetuning
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.refit import TrainNetwork, refit
 from headstart.runs.report import write_report
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
     from headstart.runs.networks import Networks
     from headstart.runs.texts import Texts
     from headstart.sources.blocks import Blocks
+
+
+UNWEIGHTED = "networks are not trained with weights of classes or examples"
 
 
 @dataclass(kw_only=True)
@@ -66,6 +72,7 @@ class Job:
         kind.check()
         with clock.timed("index"):
             index: Any = kind.index()
+        self._check_objective(index)
         index, source = kind.open(index)
         train: tuple[Example, ...] = training_records(index)
         task = Task(
@@ -74,6 +81,7 @@ class Job:
             folds=self._folds(index, train),
             Cs=sorted(kind.settings.Cs),
             cache=kind.cache,
+            objective=objective_of(kind.settings, index),
         )
         with clock.timed("cross_validation"):
             measured = measure(
@@ -91,16 +99,25 @@ class Job:
             results = with_leaks(self._refit(index, task, candidates, networks, train_network))
         if (untried or is_stopped()) and kind.asked is not None:
             raise KeyboardInterrupt  # what was asked for cannot be had
-        if kind.tries_finetuning and (untried or is_stopped()):
+        if kind.tries_finetuning and task.goal.weight is not None:
+            tuned = Finetuning(state="skipped", reason=UNWEIGHTED)
+            results = dataclasses.replace(results, finetuning=tuned)
+        elif kind.tries_finetuning and (untried or is_stopped()):
             untried.append("fine-tuning")
         elif kind.tries_finetuning:
             ends_at = clock.started + (kind.settings.budget_s or math.inf)
-            tuned = kind.finetune(results, task.folds, ends_at)
-            results = dataclasses.replace(results, finetuning=tuned)
+            found = kind.finetune(results, task.folds, ends_at)
+            results = dataclasses.replace(results, finetuning=found)
         results = dataclasses.replace(results, untried=tuple(untried))
         with _held(not untried):
             self._write(scratch, results, task)
         return results
+
+    def _check_objective(self, index: Examples[Any]) -> None:
+        """Refuse weights, costs or an order that cannot be used, before the examples are read."""
+        objective = objective_of(self.kind.settings, index)
+        if self.kind.asked is not None and objective.weights(training_records(index)) is not None:
+            raise InputError(f"{UNWEIGHTED}: leave the weights away, or use `fit`")
 
     def _folds(self, index: Examples[Any], train: tuple[Example, ...]) -> NDArray[np.int64]:
         # More to learn from, where one training is all there is.
@@ -129,7 +146,8 @@ class Job:
         usual = task.source.usual if task.source.usual in names else task.source.first
         baseline = names.index(usual)
         prior = self._prior(task, names)
-        choice = choose(candidates, [r.label for r in task.records], baseline, prior)
+        labels = [r.label for r in task.records]
+        choice = choose(candidates, labels, baseline, prior, judged_groups(task))
         shown = [choice.chosen, choice.best, baseline]
         shown = list(dict.fromkeys(shown if choice.cheap is None else [*shown, choice.cheap]))
         tested = {}
@@ -141,6 +159,7 @@ class Job:
                 train=task.records,
                 test=index.test,
                 train_network=train_network,
+                objective=task.objective,
             )
         self.kind.progress("refit", len(shown), len(shown))
         return Results(
@@ -156,6 +175,7 @@ class Job:
             baseline=baseline,
             tested=tested,
             networks=networks,
+            objective=task.objective,
         )
 
     def _write(self, scratch: Path, results: Results, task: Task) -> None:
@@ -176,6 +196,14 @@ class Job:
         shown = {item["digest"] for item in figures["mistakes"] + figures["suspicious"]}
         write_report(scratch, thumbnails=kind.pictures(results, shown), run_name=str(self.out))
         kind.progress("report", 1, 1)
+
+
+def judged_groups(task: Task) -> list[str] | None:
+    """The group of each example that cross-validation can judge; None where there are no groups."""
+    if not n_groups(task.records):
+        return None
+    rows = task.judged if task.judged.any() else np.ones(len(task.records), dtype=bool)
+    return [r.group for r, is_judged in zip(task.records, rows, strict=True) if is_judged]
 
 
 @contextlib.contextmanager

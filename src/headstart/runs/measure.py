@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from headstart.data.records import Example
 from headstart.probe.folds import judgeable
-from headstart.probe.judging import Scores, judge, recall, scores_path
+from headstart.probe.judging import Goal, Scores, judge, recall, scores_path
 from headstart.probe.memo import digest_of
 from headstart.probe.screening import Entrant, judge_all
 from headstart.progress import Progress, silent
 from headstart.runs.choose import Candidate
+from headstart.runs.objective import Objective
 from headstart.sources import Source
 from headstart.sources.blocks import Blocks
 
@@ -47,6 +48,8 @@ class Task:
         Ascending.
     cache : Path
         A candidate that was judged before is not judged again.
+    objective : Objective, default accuracy
+        What is optimised.
     """
 
     source: Source
@@ -54,6 +57,7 @@ class Task:
     folds: NDArray[np.int64]
     Cs: Sequence[float]
     cache: Path
+    objective: Objective = field(default_factory=Objective)
 
     @cached_property
     def y(self) -> NDArray[np.str_]:
@@ -70,11 +74,20 @@ class Task:
         """Which examples cross-validation can judge, (n,)."""
         return judgeable(self.y, self.folds)
 
+    @cached_property
+    def goal(self) -> Goal:
+        """What cross-validation optimises."""
+        return self.objective.goal(self.records)
+
+    def merits(self, decisions: NDArray[np.floating]) -> NDArray[np.float64] | None:
+        """Merits of held-out scores (n, K); None where accuracy is optimised."""
+        return None if self.goal.is_plain else self.goal.merits(decisions, self.y, self.folds)
+
     def judge(self, blocks: Blocks) -> Candidate:
         """The linear SVM on one kind of features."""
         path = self.kept_at(blocks)
         scores = recall(path) or judge(
-            self._rows(blocks), self.y, self.folds, Cs=self.Cs, kept_at=path
+            self._rows(blocks), self.y, self.folds, Cs=self.Cs, goal=self.goal, kept_at=path
         )
         return self.candidate(blocks, self.macs(blocks), scores)
 
@@ -103,7 +116,9 @@ class Task:
     @cached_property
     def _digest(self) -> str:
         digests, labels = [r.digest for r in self.records], [r.label for r in self.records]
-        return digest_of([digests, labels, self.folds.tolist(), list(self.Cs)])
+        facts = [digests, labels, self.folds.tolist(), list(self.Cs)]
+        own = self.objective.identity(self.records)
+        return digest_of(facts if own is None else [*facts, own])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +196,7 @@ def measure(
                 i for i, b in enumerate(planned) if b in (task.source.usual, task.source.prior)
             ],
             exact=exact,
+            goal=task.goal,
             progress=progress,
             on_scores=take,
             on_finalists=choose,

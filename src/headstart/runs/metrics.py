@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from headstart.heads import (
     balanced_accuracy_interval,
     classification_metrics,
     paired_difference,
+    paired_gain,
 )
 from headstart.heads.costs import COSTS
 from headstart.results import encode
@@ -27,12 +29,14 @@ from headstart.runs.choose import FEW, RULE, RULE_OF_ACCURACY, RULE_OF_FEW, has_
 from headstart.runs.confusion import encode_counts
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.folder import SCHEMA
+from headstart.runs.objective import Objective, ObjectiveFigures, figures, metric_name
 from headstart.runs.outcome import Finetuning, as_json
 from headstart.runs.sentence import detail, sentence
 from headstart.wording import points
 
 if TYPE_CHECKING:
     from headstart.data.records import Example, Examples
+    from headstart.heads import ClassificationMetrics
     from headstart.probe.judging import Scores
     from headstart.probe.rules import Choice
     from headstart.runs.choose import Candidate
@@ -71,6 +75,8 @@ class Results:
         What Ctrl-C left untried.
     has_prior : bool
         Whether a candidate that is the most accurate as a rule was chosen unless beaten.
+    objective : Objective
+        What was optimised.
     """
 
     settings: Settings
@@ -87,6 +93,17 @@ class Results:
     finetuning: Finetuning | None = None
     untried: tuple[str, ...] = ()
     has_prior: bool = False
+    objective: Objective = field(default_factory=Objective)
+
+    @cached_property
+    def classification(self) -> ClassificationMetrics | None:
+        """All metrics of the examples that the figures speak of; None where there are none."""
+        return _classification(self)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether examples count by weights."""
+        return self.objective.weights(self.train) is not None
 
     @property
     def noun(self) -> str:
@@ -134,9 +151,12 @@ class Results:
     @property
     def rule(self) -> str:
         """How the choice was made, in words."""
-        if self.has_prior:
-            return RULE_OF_ACCURACY
-        return RULE_OF_FEW if self.has_few else RULE
+        rule = RULE_OF_FEW if self.has_few else RULE
+        rule = RULE_OF_ACCURACY if self.has_prior else rule
+        is_exact = self.objective.goal(self.train).is_plain and not n_groups(self.train)
+        test = "McNemar's exact test" if is_exact else "Student's test of the paired differences"
+        name = metric_name(self.objective.metric, is_weighted=self.is_weighted)
+        return rule.format(metric=name, test=test)
 
     @property
     def judged_on(self) -> str:
@@ -155,7 +175,7 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
         "schema": SCHEMA,
         "sentence": answer(results),
         "detail": answer_detail(results),
-        "leads": "accuracy" if _leading(results) is None else "balanced_accuracy",
+        "leads": leading_metric(results),
         "notes": notes(results),
         "chosen": {
             **chosen.blocks.to_dict(),
@@ -165,6 +185,7 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
         },
         "selection": {
             "rule": results.rule,
+            "metric": results.objective.metric,
             "prefer": "accurate" if results.has_prior else "cheap",
             "n_folds": results.n_folds,
             "n_train": len(results.train),
@@ -187,8 +208,14 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
         "classes": list(classes),
         **_by_class(results, *_judged(results)),
         "metrics": _every_metric(results),
+        "objective": json.loads(encode(objective_figures(results))),
         "finetuning": results.finetuning.to_dict(classes) if results.finetuning else None,
-        "mistakes": mistakes(results.test, results.final.probabilities, classes),
+        "mistakes": mistakes(
+            results.test,
+            results.final.probabilities,
+            classes,
+            results.final.model.decide(results.final.probabilities) if results.test else None,
+        ),
         "suspicious": suspicious_labels(suspects, results.final.out_of_fold[judged], classes),
         "data": {
             "root": str(results.index.root),
@@ -216,7 +243,7 @@ def answer(results: Results) -> str:
             baseline=f"the SVM on {svm}",
             short="the SVM",
             difference=difference,
-            balanced=_leading(results),
+            lead=_leading(results),
         )
     own = results.choice.chosen == results.baseline
     return sentence(
@@ -227,7 +254,7 @@ def answer(results: Results) -> str:
         short=results.compared[1],
         usual=f"{results.usual_name}{UNDECIDED if results.choice.is_default else ''}",
         difference=None if own else difference,
-        balanced=_leading(results),
+        lead=_leading(results),
     )
 
 
@@ -294,12 +321,27 @@ def _counted(results: Results, split: str) -> str:
     return counted(n, f"{split} {results.noun}")
 
 
-def _leading(results: Results) -> Interval | None:
-    """Balanced accuracy where it leads: the training classes are uneven, or those judged on."""
-    truth, predicted = _judged(results)
-    if len(truth) == 0 or not results.index.is_uneven:
+def leading_metric(results: Results) -> str:
+    """The metric that leads: the one optimised; by default balanced accuracy if classes are uneven."""
+    objective = results.objective
+    if objective.reason == "default" and results.index.is_uneven and not results.is_weighted:
+        return "balanced_accuracy"
+    return objective.metric
+
+
+def _leading(results: Results) -> tuple[str, Interval] | None:
+    """Name and value of what leads instead of accuracy."""
+    found, metric = results.classification, leading_metric(results)
+    is_weighted = results.is_weighted
+    if found is None or (metric == "accuracy" and not is_weighted):
         return None
-    return balanced_accuracy_interval(truth, predicted)
+    value = getattr(found, metric)
+    return None if value is None else (metric_name(metric, is_weighted=is_weighted), value)
+
+
+def objective_figures(results: Results) -> ObjectiveFigures:
+    """What was optimised, and what the model reached in it."""
+    return figures(results.objective, results.classification, is_weighted=results.is_weighted)
 
 
 def notes(results: Results) -> list[str]:
@@ -381,6 +423,16 @@ def _cross_validated(candidate: Candidate, groups: Sequence[str] | None) -> Inte
     return accuracy_interval(candidate.correct, groups=groups)
 
 
+def _optimised(results: Results, candidate: Candidate) -> dict[str, float] | None:
+    """The cross-validated metric that was optimised, if it is not accuracy alone, with its interval."""
+    if results.objective.goal(results.train).is_plain or not candidate.judged.any():
+        return None
+    merits = candidate.merits
+    sign = 1.0 if results.objective.higher_is_better else -1.0
+    found = paired_gain(sign * merits, np.zeros(len(merits)), groups=_training_groups(results))
+    return as_json(found)
+
+
 def _test(results: Results) -> dict[str, Any]:
     """The chosen model on the test images."""
     final, classes = results.final, results.final.model.classes
@@ -397,7 +449,7 @@ def _test(results: Results) -> dict[str, Any]:
         "n": len(y),
         "accuracy": as_json(accuracy_interval(final.correct, groups=groups_of(results.test))),
         "balanced_accuracy": as_json(
-            balanced_accuracy_interval(y, np.array(classes)[P.argmax(axis=1)])
+            balanced_accuracy_interval(y, np.array(classes)[final.model.decide(P)])
         ),
         "log_loss": float(-np.log(np.clip(own, 1e-12, 1)).mean()),
         "top5": top5,
@@ -433,6 +485,7 @@ def _candidate(results: Results, i: int) -> dict[str, Any]:
         "n_features": c.scores.n_features,
         "macs": c.macs,
         "cv": as_json(_cross_validated(c, _training_groups(results))),
+        "cv_metric": _optimised(results, c),
         "Cs": list(c.scores.Cs),
         "cv_by_C": list(c.scores.accuracy_by_C),
         "difference": as_json(choice.differences[i]),
@@ -452,7 +505,7 @@ def _cross_validated_classes(results: Results) -> tuple[NDArray[np.str_], NDArra
     """True and predicted classes of the training examples that could be judged."""
     truth = np.array([r.label for r in results.train])
     predicted = np.array(results.final.model.classes)[
-        results.chosen.scores.decisions.argmax(axis=1)
+        results.final.model.decide(results.final.out_of_fold)
     ]
     return truth[results.judged], predicted[results.judged]
 
@@ -480,6 +533,16 @@ def _judged_examples(results: Results) -> Sequence[Example]:
 
 def _every_metric(results: Results) -> dict[str, Any] | None:
     """What `headstart.heads.classification_metrics` says of the examples judged on, classes aside."""
+    found = results.classification
+    if found is None:
+        return None
+    said: dict[str, Any] = json.loads(encode(found))
+    del said["classes"]
+    return {"split": results.judged_on, **said}
+
+
+def _classification(results: Results) -> ClassificationMetrics | None:
+    """All metrics of the examples judged on, by the weights and costs of the fit."""
     examples = _judged_examples(results)
     if not examples:
         return None
@@ -490,15 +553,15 @@ def _every_metric(results: Results) -> dict[str, Any] | None:
         P = results.finetuning.comparison.probabilities
     else:
         P = results.final.out_of_fold[results.judged]
-    found = classification_metrics(
+    return classification_metrics(
         [r.label for r in examples],
         P,
         results.final.model.classes,
+        order=results.objective.order,
         groups=groups_of(examples),
+        sample_weight=results.objective.weights(examples),
+        costs=results.objective.costs,
     )
-    said: dict[str, Any] = json.loads(encode(found))
-    del said["classes"]
-    return {"split": results.judged_on, **said}
 
 
 def _judged(results: Results) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
@@ -506,10 +569,10 @@ def _judged(results: Results) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     classes, tuned = np.array(results.final.model.classes), results.finetuning
     if results.judged_on == "test":
         truth = np.array([r.label for r in results.test])
-        return truth, classes[results.final.probabilities.argmax(axis=1)]
+        return truth, classes[results.final.model.decide(results.final.probabilities)]
     if results.judged_on == "validation" and tuned is not None and tuned.comparison is not None:
         truth = np.array([r.label for r in tuned.comparison.records])
-        return truth, classes[tuned.comparison.probabilities.argmax(axis=1)]
+        return truth, classes[results.final.model.decide(tuned.comparison.probabilities)]
     return _cross_validated_classes(results)
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from headstart.backbones import Preprocessing
 from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
-from headstart.heads import Pool, Temperature
+from headstart.heads import Pool, Temperature, least_cost
 from headstart.heads.examples import Normalize, Rows, decide, join_rows
 from headstart.runs.encoder import Encoder
 from headstart.runs.folder import SCHEMA, read_json, write_json
@@ -69,6 +69,9 @@ class Model:
         Weight and temperature of that average.
     folder : Path, optional
         Where it was read from.
+    costs : tuple of tuple of float, optional
+        Cost of each true class (row) taken for each other (column): the class of least expected cost
+        is predicted rather than the most probable one.
     texts : TextReader, optional
         Of a model of texts, what makes features of them. A TextCNN is a model whose features are its
         log-probabilities, which the head passes through.
@@ -87,6 +90,7 @@ class Model:
     folder: Path | None = None
     texts: TextReader | None = None
     beside: tuple[dict[str, Any], ...] = ()
+    costs: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def is_finetuned(self) -> bool:
@@ -123,6 +127,18 @@ class Model:
     def probabilities(self, X: NDArray[np.float32] | Rows) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of features (n, d)."""
         return self.temperature.probabilities(self.scores(X))
+
+    def decide(self, P: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The predicted class of each row of probabilities (n, K), as positions."""
+        return P.argmax(axis=1) if self.costs is None else least_cost(P, self.costs)
+
+    def ranked(self, p: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Positions of the classes, the predicted one first: by probability, or by expected cost."""
+        if self.costs is None:
+            return np.argsort(-p, kind="stable")
+        others = np.argsort(p @ np.array(self.costs), kind="stable")
+        first = self.decide(p[None])[0]
+        return np.concatenate([[first], others[others != first]])
 
     def of_texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of texts.
@@ -205,6 +221,8 @@ class Model:
                 {"taps": list(b.taps), "resolutions_px": list(b.resolutions), "backbone": net}
                 for b, net in zip(others, self.beside, strict=True)
             ]
+        if self.costs is not None:
+            facts["costs"] = [list(row) for row in self.costs]
         write_json(folder / FILES[1], facts)
         if self.partner is not None:
             self.partner.save(folder / PARTNER)
@@ -266,6 +284,7 @@ class Model:
                 folder=folder,
                 texts=reader,
                 beside=tuple(part["backbone"] for part in of_networks[1:]),
+                costs=_read_costs(facts.get("costs"), len(facts["classes"])),
             )
         except (RunError, WeightsError):
             raise
@@ -300,6 +319,16 @@ def _check_sizes(facts: Mapping[str, Any]) -> None:
         known = {name for name, _ in net["taps"]}
         if not set(facts["taps"]) <= known:
             raise ValueError(f"its layers {facts['taps']} are not among the network's")
+
+
+def _read_costs(costs: Any, n_classes: int) -> tuple[tuple[float, ...], ...] | None:
+    """ValueError where the costs are not of so many classes, or not numbers of 0 or more."""
+    if costs is None:
+        return None
+    table = np.array(costs, dtype=np.float64)
+    if table.shape != (n_classes, n_classes) or not (np.isfinite(table) & (table >= 0)).all():
+        raise ValueError(f"costs of confusions are {table.shape} for {n_classes} classes")
+    return tuple(tuple(float(v) for v in row) for row in table)
 
 
 def _check_head(tensors: Mapping[str, NDArray[Any]], n_classes: int) -> None:

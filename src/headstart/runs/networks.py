@@ -213,6 +213,7 @@ class NetworkTrials:
         judged = Scores(
             n_features=trained.n_trained_parameters, C=float("nan"), accuracy_by_C=(),
             decisions=decisions, correct=classes[decisions.argmax(axis=1)] == y,
+            optimised=self.task.merits(decisions),
         )  # fmt: skip
         return judged, layers, ""
 

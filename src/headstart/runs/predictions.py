@@ -35,7 +35,8 @@ class Prediction:
         The file or text as it was named by the caller; ``"image 3"``, counted from 0, where it is
         neither.
     top : tuple of (label, probability)
-        Most probable first; empty if it could not be read.
+        Most probable first, or of a model with costs of confusions that of least expected cost; empty
+        if it could not be read.
     error : str or None
         Why it could not be read.
     """
@@ -46,7 +47,7 @@ class Prediction:
 
     @property
     def label(self) -> str | None:
-        """The most probable class."""
+        """The predicted class."""
         return self.top[0][0] if self.top else None
 
     @property
@@ -67,7 +68,7 @@ class TestPrediction:
     Attributes
     ----------
     name, label, predicted : str
-        The example, its class, and the most probable class.
+        The example, its class, and the predicted class.
     probability : float
         Of `predicted`.
     """
@@ -145,11 +146,11 @@ def predictions_csv(predictions: Iterable[Prediction]) -> str:
     return csv_text(("name", "label", "probability", "error"), rows)
 
 
-def _written(p: NDArray[np.float64]) -> list[str | None]:
+def _written(p: NDArray[np.float64], predicted: int) -> list[str | None]:
     if len(p) <= MOST_WRITTEN:
         return [f"{v:.6f}" for v in p]
     cells: list[str | None] = [None] * len(p)
-    for k in np.argsort(-p, kind="stable")[:N_PROBABLE]:
+    for k in {*np.argsort(-p, kind="stable")[:N_PROBABLE], predicted}:
         cells[k] = f"{p[k]:.6f}"
     return cells
 
@@ -159,10 +160,11 @@ def write_test_predictions(path: Path, results: Results) -> None:
 
     Of more than :data:`MOST_WRITTEN` classes only the most probable ones: the cells of the others stay empty.
     """
-    classes = results.final.model.classes
+    classes, P = results.final.model.classes, results.final.probabilities
+    decided = results.final.model.decide(P).tolist() if len(P) else []
     rows = (
-        (r.name, r.label, classes[int(p.argmax())], *_written(p))
-        for r, p in zip(results.test, results.final.probabilities, strict=True)
+        (r.name, r.label, classes[k], *_written(p, k))
+        for r, p, k in zip(results.test, P, decided, strict=True)
     )
     header = ("name", "label", "predicted", *(f"p({c})" for c in classes))
     write_atomically(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))

@@ -112,6 +112,10 @@ class Predictor:
         """
         return tuple(crops(source, self._views, max_pixels=self._max_pixels))
 
+    def ranked(self, p: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Positions of the classes in one row of probabilities, the predicted one first."""
+        return self._model.ranked(p)
+
     def probabilities(self, pictures: Sequence[Cut]) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of n <= `batch_size` pictures.
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +101,23 @@ def command(settings: Settings) -> str:
         if value is True:
             words.append("--" + field.replace("_", "-"))
             continue
-        text = ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
+        text = str(value)
+        if field == "ordered" and not isinstance(value, str):
+            text = csv_line(value)
+        elif isinstance(value, tuple):
+            text = ",".join(f"{v:g}" for v in value)
         words += ["--" + names.get(field, field).replace("_", "-"), text]
     return shlex.join(words)
+
+
+def csv_line(names: Sequence[str]) -> str:
+    """Names as one line of CSV."""
+    import csv
+    import io
+
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(names)
+    return buffer.getvalue()
 
 
 def training_command(settings: Settings, asked: Asked) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from headstart.heads import Temperature, fit_rows, fit_temperature
 from headstart.runs.model import Model
+from headstart.runs.objective import Objective
 
 if TYPE_CHECKING:
     from headstart.data.records import Example
@@ -25,6 +26,7 @@ TrainNetwork = Callable[["Blocks", Sequence[Any]], "tuple[TextReader, NDArray[np
 # Where no example is left to calibrate on: with one image a class, the best scales of six real sets
 # at C = 1 lie from 3 to 12.
 UNJUDGED_SCALE = 5.0
+ACCURACY = Objective()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ def refit(
     train: Sequence[Example],
     test: Sequence[Example],
     train_network: TrainNetwork | None = None,
+    objective: Objective = ACCURACY,
 ) -> Tested:
     """Fit ``candidate`` on all of ``train`` with its C, calibrate, and score ``test`` once.
 
@@ -67,6 +70,8 @@ def refit(
     train, test : sequence of Example
     train_network : callable, optional
         Trains the network of a candidate that is one; gives it, and its scores of the test examples.
+    objective : Objective, default accuracy
+        How much examples count, and the costs of confusions by which classes are predicted.
 
     Returns
     -------
@@ -75,7 +80,8 @@ def refit(
     blocks = candidate.blocks
     y = np.array([r.label for r in train])
     classes, member = np.unique(y, return_inverse=True)
-    temperature = calibrate(candidate, member)
+    weight = objective.weights(train)
+    temperature = calibrate(candidate, member, weight)
     model = Model(
         classes=tuple(str(c) for c in classes),
         blocks=blocks,
@@ -83,6 +89,7 @@ def refit(
         intercept=np.zeros(len(classes)),
         temperature=temperature,
         normalize="none" if blocks.is_network else "l2",
+        costs=objective.costs,
         **source.encoding(blocks),
     )
     if blocks.is_network:
@@ -92,17 +99,23 @@ def refit(
         model = dataclasses.replace(model, texts=reader)
     else:
         scores = candidate.scores
-        coef, intercept = fit_rows(source.rows(blocks, train), y, scores.C, scores=scores.decisions)
+        coef, intercept = fit_rows(
+            source.rows(blocks, train), y, scores.C, scores=scores.decisions, sample_weight=weight
+        )
         model = dataclasses.replace(model, coef=coef, intercept=intercept)
         rows = source.rows(blocks, test) if test else None
     P = model.probabilities(rows) if test else np.empty((0, len(classes)))
     out_of_fold = temperature.probabilities(candidate.scores.decisions)
-    predicted = classes[P.argmax(axis=1)] if test else np.empty(0, dtype=str)
+    predicted = classes[model.decide(P)] if test else np.empty(0, dtype=str)
     correct = np.asarray(predicted == np.array([r.label for r in test], dtype=str))
     return Tested(model=model, out_of_fold=out_of_fold, probabilities=P, correct=correct)
 
 
-def calibrate(candidate: Candidate, member: NDArray[np.integer]) -> Temperature:
+def calibrate(
+    candidate: Candidate,
+    member: NDArray[np.integer],
+    weight: NDArray[np.float64] | None = None,
+) -> Temperature:
     """The temperature from the out-of-fold scores of the examples that could be judged.
 
     Parameters
@@ -110,8 +123,13 @@ def calibrate(candidate: Candidate, member: NDArray[np.integer]) -> Temperature:
     candidate : Candidate
     member : int array (n,)
         Column of each example's class.
+    weight : float64 array (n,), optional
+        How often each example counts.
     """
     rows = candidate.judged
     if not rows.any():
         return Temperature(UNJUDGED_SCALE)
-    return fit_temperature(candidate.scores.decisions[rows], member[rows])
+    counted = None if weight is None else weight[rows]
+    if counted is not None and not counted.sum() > 0:
+        return Temperature(UNJUDGED_SCALE)
+    return fit_temperature(candidate.scores.decisions[rows], member[rows], counted)

@@ -342,13 +342,13 @@ class Run:
         DataError
             As for :meth:`predict_proba`, and where the numbers of images and of classes differ.
         """
-        predicted = self.classes_[self.predict_proba(images).argmax(axis=1)]
+        predicted = self.classes_[self.model.decide(self.predict_proba(images))]
         if len(predicted) != len(y):
             raise DataError(f"y must have one class an image: got {len(y)} for {len(predicted)}")
         return float((predicted == np.asarray(y)).mean())
 
     def _most_probable(self, p: NDArray[np.float64], n: int) -> tuple[tuple[str, float], ...]:
-        order = np.argsort(-p, kind="stable")[:n]
+        order = self.model.ranked(p)[:n]
         return tuple((self.model.classes[i], float(p[i])) for i in order)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart.heads.accuracy import PairedDifference, significance
-from headstart.results import Interval
+from headstart.results import Estimate, Interval
 from headstart.wording import headline, points, unsigned_points
 
 
@@ -26,7 +26,7 @@ def sentence(
     difference: Interval | None,
     short: str | None = None,
     usual: str = "",
-    balanced: Interval | None = None,
+    lead: tuple[str, Interval] | None = None,
 ) -> str:
     """The answer as a headline of at most 25 words.
 
@@ -47,18 +47,20 @@ def sentence(
         A shorter name of the baseline: ``"the usual layer, conv_head,"``.
     usual : str
         What the choice is where it is the baseline: ``"the usual layer"``.
-    balanced : Interval, optional
-        Balanced accuracy, which leads where it is given: the classes are uneven.
+    lead : tuple of str and Interval, optional
+        Name and value of the metric that leads instead of accuracy: that which was optimised, or
+        balanced accuracy where the classes are uneven.
     """
     said = f"{chosen}: {with_interval(accuracy)} on {where}"
     shortest = f"{said}."
-    if balanced is not None:
-        lead = f"{chosen}: balanced accuracy {with_interval(balanced)}"
-        said = f"{lead}, accuracy {with_interval(accuracy)} on {where}"
-        shortest = f"{lead} on {where}."
+    if lead is not None:
+        value = str(lead[1]) if isinstance(lead[1], Estimate) else with_interval(lead[1])
+        first = f"{chosen}: {lead[0]} {value}"
+        said = f"{first}, accuracy {with_interval(accuracy)} on {where}"
+        shortest = f"{first} on {where}."
     if baseline is None or difference is None:
         return headline(f"{said}; it is {usual}.", f"{said}.", shortest)
-    of = "" if balanced is None else " in accuracy"
+    of = "" if lead is None else " in accuracy"
     tails = [_compared(name, difference, of) for name in (baseline, short) if name]
     return headline(*(f"{said}; {tail}." for tail in tails), f"{said}.", shortest)
 

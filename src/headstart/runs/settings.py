@@ -33,6 +33,21 @@ class Settings:
         Column of a table that says train, val or test; ``"none"``: no column does, and a split is made.
     group_column : str, optional
         Column of a table that names what the split and the folds keep together: a patient, a plant.
+    weight_column : str, optional
+        Column of a table that says how often each example counts, in training and in figures: numbers
+        of 0 or more.
+    metric : str, optional
+        What selection optimises: one of :data:`headstart.heads.criterion.METRICS`. Default accuracy;
+        balanced accuracy where the largest class has more than four times the training examples of
+        the smallest; with `costs` the mean cost.
+    ordered : str or tuple of str, optional
+        The classes from the lowest to the highest, separated by commas, or ``"numbers"`` where their
+        names are numbers; for the quadratic kappa.
+    class_weight : str, optional
+        ``"balanced"``: every class counts the same. Or a CSV file of lines ``class,weight``.
+    costs : str, optional
+        A CSV file with the cost of each true class (row) taken for each other (column): the class of
+        least expected cost is predicted.
     test_size : float in (0, 1), default 0.2
         Share held out, where the data have no split of their own.
     budget_s : float, optional
@@ -57,6 +72,11 @@ class Settings:
     data: str
     split_column: str | None = None
     group_column: str | None = None
+    weight_column: str | None = None
+    metric: str | None = None
+    ordered: str | tuple[str, ...] | None = None
+    class_weight: str | None = None
+    costs: str | None = None
     test_size: float = 0.2
     budget_s: float | None = None
     finetune: bool = True
@@ -78,6 +98,7 @@ class Settings:
         )
         if self.budget_s is not None:
             require(self.budget_s > 0, argument("budget_s"), "more than 0 seconds", self.budget_s)
+        require_metric(self.metric, has_order=self.ordered is not None, has_costs=bool(self.costs))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -209,6 +230,30 @@ class TextSettings(Settings):
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
         require(self.epochs >= 1, argument("epochs"), "1 or more", self.epochs)
+
+
+def require_metric(metric: str | None, *, has_order: bool, has_costs: bool) -> None:
+    """Refuse a metric that is unknown, or that lacks the order or the costs that it needs.
+
+    Raises
+    ------
+    InputError
+    """
+    from headstart.heads.criterion import METRICS
+
+    if metric is None:
+        return
+    option = argument("metric")
+    if metric not in METRICS:
+        close = did_you_mean(metric, METRICS)
+        raise InputError(f"{option} must be one of {', '.join(METRICS)}; got {metric}.{close}")
+    if metric == "quadratic_kappa" and not has_order:
+        raise InputError(
+            f"{option} quadratic_kappa needs the order of the classes: give them from the lowest to "
+            f"the highest, {argument('ordered', 'low,middle,high')}, or {argument('ordered', 'numbers')}"
+        )
+    if metric == "cost" and not has_costs:
+        raise InputError(f"{option} cost needs the costs of confusions: give {argument('costs')}")
 
 
 def require_layout(classes_from: str) -> None:

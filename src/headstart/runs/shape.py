@@ -184,6 +184,7 @@ MODEL = {
     "has_partner": Maybe(FLAG),
     "backbone": _NETWORK,
     "beside": Maybe([{"taps": [TEXT], "resolutions_px": [COUNT], "backbone": _NETWORK}]),
+    "costs": Maybe([[NUMBER]]),
 }
 """What is read of ``model/model.json``."""
 

@@ -57,6 +57,7 @@ class Texts(Kind):
             label_column=s.label,
             split_column=s.split_column,
             group_column=s.group_column,
+            weight_column=s.weight_column,
             merge_labels=s.merge_labels,
             test_size=s.test_size,
             seed=s.seed,
@@ -119,6 +120,9 @@ class Texts(Kind):
 
         if not s.finetune:
             said = f"TextCNN not tried: {argument('finetune', False)}"
+            return Networks(note=_joined(self._note, said)), train
+        if task.goal.weight is not None:
+            said = "TextCNN not tried: networks are not trained with weights"
             return Networks(note=_joined(self._note, said)), train
         if is_stopped:
             return Networks(note=self._note, untried=("TextCNN",)), train

@@ -145,6 +145,6 @@ def score_test(
     P = np.array([rows[r.path] for r in test]).reshape(len(test), n_classes)
     if model.partner is not None and len(test):
         P = model.mean(P, svm.probabilities)
-    predicted = np.array(model.classes)[P.argmax(axis=1)] if len(test) else np.empty(0, str)
+    predicted = np.array(model.classes)[model.decide(P)] if len(test) else np.empty(0, str)
     correct = np.asarray(predicted == np.array([r.label for r in test], dtype=str), dtype=bool)
     return Tested(model=model, out_of_fold=svm.out_of_fold, probabilities=P, correct=correct)

@@ -88,7 +88,7 @@ class Service:
         return {"name": upload.name, "label": ranked[0]["label"], "top": ranked, "error": None}
 
     def _rank(self, row: NDArray[np.float64], top: int) -> list[dict[str, Any]]:
-        order = np.argsort(-row, kind="stable")[:top]
+        order = self.predictor.ranked(row)[:top]
         return [{"label": self.predictor.classes[i], "probability": float(row[i])} for i in order]
 
     def close(self) -> None:

@@ -200,7 +200,7 @@ def _findings(data: Mapping[str, Any]) -> Iterable[str]:
     if broken:
         first = broken[0]
         yield f"files that cannot be used: {len(broken)}, such as {first['name']}: {first['reason']}"
-    if data["imbalance"] >= UNEVEN:
+    if data["imbalance"] > UNEVEN:
         yield f"the largest class has {data['imbalance']:.1f} times as many images as the smallest"
     yield from data["notes"]
 

@@ -353,7 +353,7 @@ def _size_of_test_notices(metrics: Metrics) -> list[Notice]:
 def _size_notices(metrics: Metrics) -> list[Notice]:
     data, found = metrics["data"], []
     imbalance = data.get("imbalance")
-    if imbalance and imbalance >= UNEVEN:
+    if imbalance and imbalance > UNEVEN:
         text = (
             f"Uneven classes: the largest has {imbalance:.1f} times the {noun(metrics)}s of the smallest;"
             " read the balanced accuracy"
