@@ -55,3 +55,10 @@ def test_card__of_a_file_says_how_it_was_checked(run: Run, tmp_path: Path) -> No
     text = made.card.read_text()
     assert "gives the class of PyTorch for 3 of 3 images" in text
     assert "`images`: uint8 (n, height, width, 3)" in text
+
+
+def test_card__of_a_file_with_costs_says_how_to_apply_them() -> None:
+    from headstart.export.card import _onnx_use
+
+    assert "(probabilities[0] @ np.array(facts[" in _onnx_use("m.onnx", has_costs=True)
+    assert "probabilities[0].argmax()" in _onnx_use("m.onnx", has_costs=False)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from headstart.heads import LinearSVM, cross_validate, sparse
+from headstart.heads import Criterion, LinearSVM, cross_validate, sparse, stratified_folds
 from headstart.heads.costs import COSTS
-from headstart.probe import Scores, fit_best, judge, judging, memo
+from headstart.probe import Goal, Scores, fit_best, judge, judging, memo
 from headstart.probe.judging import TOLERANCE, keep, recall, scores_path
+from headstart.probe.screening import Entrant, judge_all
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "headstart"
 SCORES = Scores(
@@ -152,3 +153,58 @@ def test_judge__constant_and_repeated_columns(
     assert abs(found.correct.mean() - plain.correct.mean()) < 0.08
     same = judge(np.ones((540, 5), np.float32), y, folds)  # nothing to tell classes by
     assert same.correct.mean() < 2 / n_classes
+
+
+def test_judge__repeats_are_the_means_of_other_divisions() -> None:
+    X, y, _ = problem()
+    divisions = [stratified_folds(y, n_folds=3, seed=seed) for seed in range(3)]
+    Cs = [0.1, 1.0, 10.0]
+    found = judge(X, y, divisions[0], Cs=Cs, more_folds=divisions[1:])
+    paths = [cross_validate(X, y, Cs, folds, tol=TOLERANCE) for folds in divisions]
+    means = np.mean([path.accuracy for path in paths], axis=0)
+    assert Cs[int(means.argmax())] == found.C
+    assert found.accuracy_by_C == pytest.approx(means)
+    alone = [cross_validate(X, y, [found.C], folds, tol=TOLERANCE) for folds in divisions]
+    np.testing.assert_allclose(
+        found.decisions, np.mean([path.decisions for path in alone], axis=0), atol=0.02
+    )
+    assert found.shares is not None
+    np.testing.assert_allclose(found.shares, np.mean([p.correct[0] for p in alone], axis=0))
+    np.testing.assert_allclose(found.merits, found.shares)
+    once = judge(X, y, divisions[0], Cs=Cs)
+    assert once.shares is None
+    assert once.merits is once.correct
+
+
+def test_judge__goals_decide_the_cost_and_are_kept(tmp_path: Path) -> None:
+    X, y, _ = problem()
+    folds = stratified_folds(y, n_folds=3)
+    weight = np.where(y == y[0], 4.0, 1.0)
+    goal = Goal(criterion=Criterion(metric="log_loss"), weight=weight)
+    found = judge(X, y, folds, Cs=[0.1, 1.0, 10.0], goal=goal, kept_at=tmp_path / "memo")
+    values = [
+        goal.merits(judge(X, y, folds, Cs=[C], goal=goal).decisions, y, folds).mean()
+        for C in found.Cs
+    ]
+    assert found.Cs[int(np.argmax(values))] == found.C
+    assert found.merits.mean() == pytest.approx(max(values))
+    again = recall(tmp_path / "memo")
+    assert again is not None
+    np.testing.assert_array_equal(again.merits, found.merits)
+
+
+def test_judge_all__races_by_the_goal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Screening, the first fold and the rest all look at the metric; the winner is that of all SVMs."""
+    monkeypatch.setattr("headstart.probe.judging.SMALL", 10)
+    rng = np.random.default_rng(0)
+    y = np.r_[np.zeros(60), np.ones(12)].astype(int)
+    good = rng.normal(size=(72, 5)) + 1.5 * y[:, None]
+    entrants = [
+        Entrant(read=lambda X=X: X, kept_at=lambda stage, i=i: tmp_path / f"{i}-{stage}")  # type: ignore[misc]
+        for i, X in enumerate([rng.normal(size=(72, 5)), good])
+    ]
+    goal = Goal(criterion=Criterion(metric="balanced_accuracy"))
+    folds = stratified_folds(y, n_folds=3)
+    found = judge_all(entrants, y, folds, Cs=(0.1, 1.0), goal=goal)
+    assert found[1].merits.mean() > 0.7 > found[0].merits.mean()
+    assert found[1].C in (0.1, 1.0)

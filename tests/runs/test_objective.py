@@ -13,10 +13,17 @@ from sklearn import metrics as sk
 
 import headstart
 from headstart.errors import DataError, InputError
-from headstart.heads import LinearSVM, classification_metrics, fit_temperature, least_cost
+from headstart.heads import (
+    LinearSVM,
+    choose_thresholds,
+    classification_metrics,
+    fit_temperature,
+    least_cost,
+)
 from headstart.runs.objective import Objective, objective_of
 from headstart.runs.run import Run
 from headstart.runs.settings import FitSettings
+from headstart.runs.thresholds import threshold_lines, threshold_notes
 
 # Taking bars for dots costs so much that everything is called bars.
 COSTS = {"bars": {"bars": 0, "dots": 1e6}, "dots": {"bars": 1, "dots": 0}}
@@ -47,7 +54,7 @@ def weighted(shapes: Path, store: Path, tmp_path_factory: pytest.TempPathFactory
     (folder / "weights.csv").write_text("class,weight\nbars,5\n", encoding="utf-8")
     return headstart.fit(
         shapes, out=folder / "run", cache=store, resolutions=(64,), Cs=(0.1, 1.0), seed=3,
-        metric="macro_f1", class_weight=str(folder / "weights.csv"),
+        metric="macro_f1", class_weight=str(folder / "weights.csv"), at_precision=0.95, repeats=2,
     )  # fmt: skip
 
 
@@ -120,6 +127,42 @@ def test_fit__candidates_are_compared_by_the_metric(weighted: Run) -> None:
         assert c["cv_metric"]["low"] <= c["cv_metric"]["value"] <= c["cv_metric"]["high"]
 
 
+def test_fit__thresholds_are_chosen_out_of_fold_and_tested(weighted: Run) -> None:
+    found = weighted.metrics["thresholds"]
+    assert (found["target"], found["value"]) == ("precision", 0.95)
+    P = np.array([t.probability for t in weighted.test_predictions()])
+    assert [c["name"] for c in found["classes"]] == list(weighted.model.classes)
+    for c in found["classes"]:
+        assert c["chosen_on"]["precision"]["value"] >= 0.95
+        assert 0 <= c["test"]["n"] <= len(P)
+        precision = c["test"]["precision"]
+        assert precision is None or precision["low"] <= precision["value"] <= precision["high"]
+    page = weighted.report().read_text(encoding="utf-8")
+    assert "Thresholds at a precision of 95" in page
+    assert any("precision of 95.0 %" in line for line in threshold_lines(weighted.metrics))
+
+
+def test_fit__repeats_give_the_mean_of_other_folds(weighted: Run, run: Run) -> None:
+    assert weighted.metrics["selection"]["n_repeats"] == 2
+    assert run.metrics["selection"]["n_repeats"] == 1
+    n = weighted.metrics["selection"]["n_judged"]
+    for c in weighted.metrics["candidates"]:
+        twice = 2 * n * c["cv"]["value"]
+        assert twice == pytest.approx(round(twice))
+    assert "--repeats 2" in weighted.settings["command"]
+
+
+def test_threshold_notes__name_the_classes_without_one() -> None:
+    found = choose_thresholds(
+        ["a", "b", "b"], [[0.2, 0.8], [0.3, 0.7], [0.4, 0.6]], ["a", "b"],
+        target="precision", value=0.9,
+    )  # fmt: skip
+    [note] = threshold_notes(found)
+    assert "precision of 90.0 %" in note
+    assert "2 classes: 'a', 'b'" in note
+    assert threshold_notes(None) == []
+
+
 def test_fit__accuracy_is_optimised_by_default(run: Run) -> None:
     assert run.metrics["objective"]["metric"] == run.metrics["leads"] == "accuracy"
     assert run.metrics["objective"]["reason"] == "default"
@@ -161,6 +204,11 @@ def test_objective_of__balanced_weights_make_accuracy_balanced(indexed: Any) -> 
         ({"metric": "macro-f1"}, "Did you mean 'macro_f1'"),
         ({"metric": "quadratic_kappa"}, "needs the order of the classes"),
         ({"metric": "cost"}, "cost needs the costs of confusions"),
+        ({"at_precision": 1.5}, "`at_precision` must be above 0 and at most 1"),
+        ({"at_recall": 0.0}, "`at_recall` must be above 0 and at most 1, such as 0.95; got 0.0"),
+        ({"at_recall": float("nan")}, "`at_recall` must be above 0"),
+        ({"repeats": 0}, "`repeats` must be from 1 to 100; got 0"),
+        ({"at_recall": 0.9, "at_precision": 0.9}, "give one of them"),
     ],
 )
 def test_settings__a_metric_that_cannot_be_had_is_one_line(more: Any, words: str) -> None:

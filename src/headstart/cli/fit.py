@@ -102,9 +102,22 @@ def fit(
             "least expected cost is predicted."
         ),
     ] = None,
+    at_precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Choose a threshold of each class's probability: the lowest at this precision, "
+            "such as 0.95."
+        ),
+    ] = None,
+    at_recall: Annotated[
+        float | None, typer.Option(help="The same: the highest threshold at this recall.")
+    ] = None,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
+    repeats: Annotated[
+        int, typer.Option(help="Repeat the cross-validation with other folds: the means count.")
+    ] = 1,
     c: Annotated[
         str | None, typer.Option("--C", help="Values of the SVM's C to try, such as 0.1,1,10.")
     ] = None,
@@ -183,9 +196,12 @@ def fit(
         "ordered": ordered,
         "class_weight": class_weight,
         "costs": costs,
+        "at_precision": at_precision,
+        "at_recall": at_recall,
         "classes_from": classes_from,
         "merge_labels": merge_labels,
         "n_folds": folds,
+        "repeats": repeats,
         "prefer": prefer,
         "exact": exact,
         "precision": precision,
@@ -294,6 +310,7 @@ def show(run: Run) -> None:
         layer_tables,
         noun,
     )
+    from headstart.runs.thresholds import threshold_lines
 
     out = console()
     for line in data_lines(run.metrics):
@@ -305,6 +322,8 @@ def show(run: Run) -> None:
     if "text" in run.metrics:
         out.print(run.metrics["text"]["verdict"], markup=False, soft_wrap=True)
     for line in finetuning_lines(run.metrics):
+        out.print(line, markup=False, soft_wrap=True)
+    for line in threshold_lines(run.metrics):
         out.print(line, markup=False, soft_wrap=True)
     out.print(accuracy_line(run.metrics), markup=False, soft_wrap=True)
     print_answer(run.metrics, out)

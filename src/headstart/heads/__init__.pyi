@@ -32,6 +32,9 @@ from .accuracy import (
     repeated_difference as repeated_difference,
 )
 from .accuracy import (
+    repeated_share as repeated_share,
+)
+from .accuracy import (
     significance as significance,
 )
 from .calibration import (
@@ -88,6 +91,15 @@ from .svm import (
 )
 from .svm import (
     LinearSVMPath as LinearSVMPath,
+)
+from .thresholds import (
+    Thresholds as Thresholds,
+)
+from .thresholds import (
+    apply_thresholds as apply_thresholds,
+)
+from .thresholds import (
+    choose_thresholds as choose_thresholds,
 )
 
 __all__: list[str]

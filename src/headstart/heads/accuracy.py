@@ -374,6 +374,20 @@ def repeated_accuracy(correct: ArrayLike, level: float = 0.95) -> Interval:
     return share_interval(float(hits.mean()), hits.shape[1], level)
 
 
+def repeated_share(shares: ArrayLike, groups: ArrayLike | None = None) -> Interval:
+    """The same from the share of repeats in which each example was right, of groups where given.
+
+    Parameters
+    ----------
+    shares : array-like of shape (n_samples,), float in [0, 1]
+    groups : array-like of shape (n_samples,), optional
+        As of :func:`accuracy_interval`.
+    """
+    found = np.asarray(shares, dtype=float)
+    n = found.size / design_effect(found >= 0.5, groups)
+    return share_interval(float(found.mean()), n, 0.95)
+
+
 def repeated_difference(
     correct_a: ArrayLike, correct_b: ArrayLike, level: float = 0.95
 ) -> PairedDifference:

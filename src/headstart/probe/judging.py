@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from headstart.heads.costs import COSTS
 from headstart.heads.criterion import Criterion
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.output_layer import OutputLayer, fit_output_layer
-from headstart.heads.path import PathResult, join_paths, sweep
+from headstart.heads.path import PathResult, best_of, join_paths, sweep
 from headstart.heads.search import FIRST_COST, CostSearch, best_cost, climb
 from headstart.probe import memo
 from headstart.probe.folds import judgeable
@@ -104,6 +104,9 @@ class Scores:
         the one nearest to 1.
     optimised : float64 array (n,), optional
         The merit of each example at `C`, where something else than accuracy is optimised.
+    shares : float64 array (n,), optional
+        Of several divisions into folds: in which share of them each example was classified correctly.
+        `optimised` and `decisions` are then means, and `correct` is what the latter say.
     """
 
     n_features: int
@@ -114,6 +117,7 @@ class Scores:
     is_screened: bool = False
     Cs: tuple[float, ...] = ()
     optimised: NDArray[np.float64] | None = None
+    shares: NDArray[np.float64] | None = None
 
     @property
     def merits(self) -> NDArray[Any]:
@@ -142,6 +146,7 @@ def judge(
     start: float | None = None,
     goal: Goal = ACCURATE,
     search: CostSearch | None = None,
+    more_folds: Sequence[NDArray[np.integer]] = (),
     kept_at: Path | None = None,
 ) -> Scores:
     """Cross-validate the linear SVM, and keep the scores of the best cost.
@@ -170,6 +175,9 @@ def judge(
         What decides the best cost, and the weights of the examples.
     search : CostSearch, optional
         Of the same features, examples, folds and goal, with what it has solved.
+    more_folds : sequence of int array (n,)
+        Further divisions into folds. The costs that were tried on `folds` are solved on each, and
+        merits and scores are the means.
     kept_at : Path, optional
         File of the memo: read if it is there, else written.
 
@@ -184,7 +192,9 @@ def judge(
     """
     if kept_at is not None and (known := recall(kept_at)) is not None:
         return known
-    found = _judge(X, np.asarray(y), folds, sorted(Cs), normalize, exact, start, goal, search)
+    found = _judge(
+        X, np.asarray(y), [folds, *more_folds], sorted(Cs), normalize, exact, start, goal, search
+    )
     if kept_at is None:
         return found
     keep(kept_at, found)
@@ -300,6 +310,7 @@ def recall(path: Path) -> Scores | None:
             is_screened=bool(kept["is_screened"][0]),
             Cs=tuple(kept["Cs"].tolist()),
             optimised=kept.get("optimised"),
+            shares=kept.get("shares"),
         )
     except KeyError as error:
         memo.report_damage(path, error)
@@ -336,6 +347,7 @@ def keep(path: Path, scores: Scores) -> None:
             "is_screened": np.array([scores.is_screened]),
             "Cs": np.array(scores.Cs),
             **({} if scores.optimised is None else {"optimised": scores.optimised}),
+            **({} if scores.shares is None else {"shares": scores.shares}),
         },
     )
 
@@ -348,7 +360,7 @@ def width(X: Any) -> int:
 def _judge(
     X: Any,
     y: NDArray[Any],
-    folds: NDArray[np.integer],
+    divisions: list[NDArray[np.integer]],
     Cs: list[float],
     normalize: Normalize,
     exact: bool,
@@ -356,30 +368,115 @@ def _judge(
     goal: Goal,
     search: CostSearch | None,
 ) -> Scores:
+    folds = divisions[0]
     if not judgeable(y, folds).any():
         return _unjudged(X, y, min(Cs, key=lambda C: abs(math.log(C))))
     if hasattr(X, "nnz") and X.shape[0] > sparse.MOST_SPARSE_ROWS:
-        C, reached, decisions, correct = sparse.cross_validate_large(
-            X, y, Cs, folds, weight=goal.weight,
-            merits=None if goal.is_plain else lambda s, rows: goal.merits(s, y, folds, rows),
-        )  # fmt: skip
-        tried, accuracy = [C], np.array([reached])
-        optimised = None if goal.is_plain else goal.merits(decisions, y, folds)
-    else:
-        search = search or cost_search(X, y, folds, normalize, goal=goal)
-        path = _search(search, folds, Cs, exact=exact, start=start, goal=goal)
-        C, tried, accuracy = path.C, path.Cs.tolist(), path.accuracy
-        decisions, correct = path.decisions, path.correct[path.best]
-        optimised = None if goal.is_plain else path.merits[path.best]
+        return _judge_large(X, y, divisions, Cs, goal)
+    search = search or cost_search(X, y, folds, normalize, goal=goal)
+    path = _search(search, folds, Cs, exact=exact, start=start, goal=goal)
+    if len(divisions) > 1:
+        return _repeated(search, y, divisions, path, goal, width(X))
     return Scores(
         n_features=width(X),
-        C=C,
-        accuracy_by_C=tuple(float(a) for a in accuracy),
-        decisions=decisions,
-        correct=correct,
-        Cs=tuple(tried),
-        optimised=optimised,
+        C=path.C,
+        accuracy_by_C=tuple(float(a) for a in path.accuracy),
+        decisions=path.decisions,
+        correct=path.correct[path.best],
+        Cs=tuple(path.Cs.tolist()),
+        optimised=None if goal.is_plain else path.merits[path.best],
     )
+
+
+def _repeated(
+    search: CostSearch,
+    y: NDArray[Any],
+    divisions: Sequence[NDArray[np.integer]],
+    first: PathResult,
+    goal: Goal,
+    n_features: int,
+) -> Scores:
+    """Means over several divisions into folds, at the cost that is best by the mean merit."""
+
+    def solve(Cs: Sequence[float], folds: NDArray[np.integer]) -> PathResult:
+        return sweep(
+            search.task, search.classes, Cs, folds,
+            weight=goal.weight, criterion=goal.criterion, tol=TOLERANCE,
+        )  # fmt: skip
+
+    paths = [first, *(solve(first.Cs.tolist(), folds) for folds in divisions[1:])]
+    merits = np.mean([path.merits for path in paths], axis=0)
+    best = best_of(merits)
+    C = float(first.Cs[best])
+    decisions = [
+        path.decisions if path.C == C else solve([C], folds).decisions
+        for path, folds in zip(paths, divisions, strict=True)
+    ]
+    return _mean_scores(
+        y, C, decisions, merits[best], n_features=n_features, Cs=first.Cs.tolist(),
+        accuracy=np.mean([path.accuracy for path in paths], axis=0).tolist(),
+    )  # fmt: skip
+
+
+def _mean_scores(
+    y: NDArray[Any],
+    C: float,
+    decisions: Sequence[NDArray[np.float32]],
+    merits: NDArray[Any],
+    *,
+    n_features: int,
+    Cs: Sequence[float],
+    accuracy: Sequence[float],
+) -> Scores:
+    """Scores of several divisions at one cost."""
+    member = np.unique(y, return_inverse=True)[1].reshape(-1)
+    mean: NDArray[np.float32] = np.stack(decisions).mean(axis=0, dtype=np.float32)
+    return Scores(
+        n_features=n_features,
+        C=C,
+        accuracy_by_C=tuple(accuracy),
+        decisions=mean,
+        correct=mean.argmax(axis=1) == member,
+        Cs=tuple(Cs),
+        optimised=np.asarray(merits, dtype=np.float64),
+        shares=np.mean([d.argmax(axis=1) == member for d in decisions], axis=0),
+    )
+
+
+def _judge_large(
+    X: Any,
+    y: NDArray[Any],
+    divisions: Sequence[NDArray[np.integer]],
+    Cs: list[float],
+    goal: Goal,
+) -> Scores:
+    """Of more sparse rows than a Gram matrix can hold; further divisions at the best cost alone."""
+
+    def solve(
+        costs: Sequence[float], folds: NDArray[np.integer]
+    ) -> tuple[float, float, NDArray[np.float32], NDArray[np.bool_]]:
+        return sparse.cross_validate_large(
+            X, y, costs, folds, weight=goal.weight,
+            merits=None if goal.is_plain else lambda s, rows: goal.merits(s, y, folds, rows),
+        )  # fmt: skip
+
+    C, reached, decisions, correct = solve(Cs, divisions[0])
+    tried = (C,)
+    if len(divisions) == 1:
+        return Scores(
+            n_features=width(X),
+            C=C,
+            accuracy_by_C=(reached,),
+            decisions=decisions,
+            correct=correct,
+            Cs=tried,
+            optimised=None if goal.is_plain else goal.merits(decisions, y, divisions[0]),
+        )
+    every = [decisions, *(solve([C], folds)[2] for folds in divisions[1:])]
+    merits = np.mean([goal.merits(d, y, f) for d, f in zip(every, divisions, strict=True)], axis=0)
+    found = _mean_scores(y, C, every, merits, n_features=width(X), Cs=tried, accuracy=[reached])
+    assert found.shares is not None
+    return replace(found, accuracy_by_C=(float(found.shares.mean()),))
 
 
 def _unjudged(X: Any, y: NDArray[Any], C: float) -> Scores:

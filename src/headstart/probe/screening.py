@@ -161,6 +161,7 @@ def judge_all(
     always: Collection[int] = (),
     exact: bool = False,
     goal: Goal = ACCURATE,
+    more_folds: Sequence[NDArray[np.integer]] = (),
     progress: Progress = silent,
     on_scores: Callable[[int, Scores], None] = lambda i, scores: None,
     on_finalists: Callable[[Sequence[int]], None] = lambda chosen: None,
@@ -187,6 +188,8 @@ def judge_all(
         Judge every candidate by SVMs at every cost, however long it takes.
     goal : Goal, default accuracy
         What is optimised.
+    more_folds : sequence of int array (n,)
+        Further divisions into folds, for those that are judged by SVMs on all folds.
     progress : Progress
     on_scores : callable
         Given a position and its scores whenever there are some; those of a ridge classifier first.
@@ -216,14 +219,15 @@ def judge_all(
             progress("cross-validate", n_done, len(order))
             read, place = entrants[i].read, entrants[i].kept_at("exact")
             scores = recall(place) or judge(
-                read(), labels, folds, Cs=Cs, exact=exact, goal=goal, kept_at=place
-            )
+                read(), labels, folds,
+                Cs=Cs, exact=exact, goal=goal, more_folds=more_folds, kept_at=place,
+            )  # fmt: skip
             settle(i, scores)
         progress("cross-validate", len(order), len(order))
         return [found[i] for i in range(len(entrants))]
 
     progress("first answer", 0, 1)
-    settle(first, _enter(entrants[first], labels, folds, Cs, goal))
+    settle(first, _enter(entrants[first], labels, [folds, *more_folds], Cs, goal))
     progress("first answer", 1, 1)
     screened = []
     for i, entrant in enumerate(entrants):
@@ -242,7 +246,7 @@ def judge_all(
         progress("cross-validate", n_done, len(near))
         best = max((s for s in found.values() if not s.is_screened), key=lambda s: s.merits.mean())
         rival = None if i in always else best
-        settle(i, _enter(entrants[i], labels, folds, Cs, goal, rival))
+        settle(i, _enter(entrants[i], labels, [folds, *more_folds], Cs, goal, rival))
         left.remove(i)
         on_finalists(left)
     progress("cross-validate", len(near), len(near))
@@ -252,12 +256,13 @@ def judge_all(
 def _enter(
     entrant: Entrant,
     labels: NDArray[Any],
-    folds: NDArray[np.integer],
+    divisions: Sequence[NDArray[np.integer]],
     Cs: Sequence[float],
     goal: Goal,
     rival: Scores | None = None,
 ) -> Scores | None:
     """An entrant judged by SVMs; None where the first fold says that it is behind its rival."""
+    folds = divisions[0]
     place, start_place = entrant.kept_at("search"), entrant.kept_at("first fold")
     known, start = recall(place), recall_start(start_place)
     if known is not None:
@@ -277,4 +282,7 @@ def _enter(
     if best is not None and is_behind(start.merits, best):
         return None
     X = entrant.read() if X is None else X
-    return judge(X, labels, folds, Cs=Cs, start=start.C, goal=goal, search=search, kept_at=place)
+    return judge(
+        X, labels, folds,
+        Cs=Cs, start=start.C, goal=goal, search=search, more_folds=divisions[1:], kept_at=place,
+    )  # fmt: skip

@@ -69,9 +69,17 @@ class Candidate:
         return merits[self.judged] if self.judged.any() else merits
 
     @property
+    def shares(self) -> NDArray[Any]:
+        """In which share of the divisions into folds each image that was judged was recognised."""
+        shares = self.scores.shares
+        if shares is None:
+            return self.correct
+        return shares[self.judged] if self.judged.any() else shares
+
+    @property
     def accuracy(self) -> float:
         """Cross-validated accuracy of the images that were judged."""
-        return float(self.correct.mean())
+        return float(self.shares.mean())
 
     @property
     def cost(self) -> tuple[int, int]:

@@ -82,6 +82,7 @@ class Job:
             Cs=sorted(kind.settings.Cs),
             cache=kind.cache,
             objective=objective_of(kind.settings, index),
+            more_folds=self._more_folds(index, train),
         )
         with clock.timed("cross_validation"):
             measured = measure(
@@ -125,6 +126,16 @@ class Job:
         n_folds = 10 if self.kind.asked is not None and len(train) >= MANY_IMAGES else s.n_folds
         require_enough_groups(train, n_folds)
         return training_folds(index, train, n_folds=n_folds, seed=s.seed)
+
+    def _more_folds(
+        self, index: Examples[Any], train: tuple[Example, ...]
+    ) -> tuple[NDArray[np.int64], ...]:
+        """Further divisions, of other seeds, where the cross-validation is repeated."""
+        s = self.kind.settings
+        return tuple(
+            training_folds(index, train, n_folds=s.n_folds, seed=s.seed + 1_000 * repeat)
+            for repeat in range(1, s.repeats)
+        )
 
     def _prior(self, task: Task, names: Sequence[Blocks]) -> int | None:
         """The candidate that is the most accurate as a rule, where accuracy is preferred."""

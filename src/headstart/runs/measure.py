@@ -50,6 +50,8 @@ class Task:
         A candidate that was judged before is not judged again.
     objective : Objective, default accuracy
         What is optimised.
+    more_folds : tuple of int array (n,)
+        Further divisions into folds, of repeated cross-validation.
     """
 
     source: Source
@@ -58,6 +60,7 @@ class Task:
     Cs: Sequence[float]
     cache: Path
     objective: Objective = field(default_factory=Objective)
+    more_folds: tuple[NDArray[np.int64], ...] = ()
 
     @cached_property
     def y(self) -> NDArray[np.str_]:
@@ -72,7 +75,8 @@ class Task:
     @cached_property
     def judged(self) -> NDArray[np.bool_]:
         """Which examples cross-validation can judge, (n,)."""
-        return judgeable(self.y, self.folds)
+        every = [judgeable(self.y, folds) for folds in (self.folds, *self.more_folds)]
+        return np.asarray(np.logical_and.reduce(every))
 
     @cached_property
     def goal(self) -> Goal:
@@ -87,7 +91,13 @@ class Task:
         """The linear SVM on one kind of features."""
         path = self.kept_at(blocks)
         scores = recall(path) or judge(
-            self._rows(blocks), self.y, self.folds, Cs=self.Cs, goal=self.goal, kept_at=path
+            self._rows(blocks),
+            self.y,
+            self.folds,
+            Cs=self.Cs,
+            goal=self.goal,
+            more_folds=self.more_folds,
+            kept_at=path,
         )
         return self.candidate(blocks, self.macs(blocks), scores)
 
@@ -117,8 +127,8 @@ class Task:
     def _digest(self) -> str:
         digests, labels = [r.digest for r in self.records], [r.label for r in self.records]
         facts = [digests, labels, self.folds.tolist(), list(self.Cs)]
-        own = self.objective.identity(self.records)
-        return digest_of(facts if own is None else [*facts, own])
+        own = [self.objective.identity(self.records), [f.tolist() for f in self.more_folds]]
+        return digest_of(facts if own == [None, []] else [*facts, own])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +207,7 @@ def measure(
             ],
             exact=exact,
             goal=task.goal,
+            more_folds=task.more_folds,
             progress=progress,
             on_scores=take,
             on_finalists=choose,

@@ -22,6 +22,7 @@ from headstart.heads import (
     classification_metrics,
     paired_difference,
     paired_gain,
+    repeated_share,
 )
 from headstart.heads.costs import COSTS
 from headstart.results import encode
@@ -32,6 +33,7 @@ from headstart.runs.folder import SCHEMA
 from headstart.runs.objective import Objective, ObjectiveFigures, figures, metric_name
 from headstart.runs.outcome import Finetuning, as_json
 from headstart.runs.sentence import detail, sentence
+from headstart.runs.thresholds import threshold_notes, thresholds_of
 from headstart.wording import points
 
 if TYPE_CHECKING:
@@ -153,7 +155,7 @@ class Results:
         """How the choice was made, in words."""
         rule = RULE_OF_FEW if self.has_few else RULE
         rule = RULE_OF_ACCURACY if self.has_prior else rule
-        is_exact = self.objective.goal(self.train).is_plain and not n_groups(self.train)
+        is_exact = self.chosen.scores.optimised is None and not n_groups(self.train)
         test = "McNemar's exact test" if is_exact else "Student's test of the paired differences"
         name = metric_name(self.objective.metric, is_weighted=self.is_weighted)
         return rule.format(metric=name, test=test)
@@ -169,14 +171,14 @@ class Results:
 def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
     """``metrics.json``, ready to be written."""
     chosen, classes = results.chosen, results.final.model.classes
-    judged = results.judged
+    judged, found = results.judged, thresholds_of(results)
     suspects = [r for r, is_judged in zip(results.train, judged, strict=True) if is_judged]
     return {
         "schema": SCHEMA,
         "sentence": answer(results),
         "detail": answer_detail(results),
         "leads": leading_metric(results),
-        "notes": notes(results),
+        "notes": [*notes(results), *threshold_notes(found)],
         "chosen": {
             **chosen.blocks.to_dict(),
             "C": _cost(chosen),
@@ -188,6 +190,7 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
             "metric": results.objective.metric,
             "prefer": "accurate" if results.has_prior else "cheap",
             "n_folds": results.n_folds,
+            "n_repeats": results.settings.repeats,
             "n_train": len(results.train),
             "n_judged": int(results.judged.sum()),
             "is_default": results.choice.is_default,
@@ -208,6 +211,7 @@ def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
         "classes": list(classes),
         **_by_class(results, *_judged(results)),
         "metrics": _every_metric(results),
+        "thresholds": None if found is None else json.loads(encode(found)),
         "objective": json.loads(encode(objective_figures(results))),
         "finetuning": results.finetuning.to_dict(classes) if results.finetuning else None,
         "mistakes": mistakes(
@@ -420,12 +424,15 @@ def _cross_validated(candidate: Candidate, groups: Sequence[str] | None) -> Inte
     """Accuracy of the examples that could be judged; anything from 0 to 1 where none could."""
     if not candidate.judged.any():
         return UNKNOWN
+    if candidate.scores.shares is not None:
+        return repeated_share(candidate.shares, groups)
     return accuracy_interval(candidate.correct, groups=groups)
 
 
 def _optimised(results: Results, candidate: Candidate) -> dict[str, float] | None:
     """The cross-validated metric that was optimised, if it is not accuracy alone, with its interval."""
-    if results.objective.goal(results.train).is_plain or not candidate.judged.any():
+    is_plain = results.objective.goal(results.train).is_plain
+    if is_plain or not candidate.judged.any():
         return None
     merits = candidate.merits
     sign = 1.0 if results.objective.higher_is_better else -1.0

@@ -15,6 +15,7 @@ from headstart.heads.costs import COSTS
 PREFERENCES = ("accurate", "cheap")
 PRECISIONS = ("auto", "float32", "bfloat16")
 SIZES_PX = (16, 2048)
+MOST_REPEATS = 100
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,6 +49,9 @@ class Settings:
     costs : str, optional
         A CSV file with the cost of each true class (row) taken for each other (column): the class of
         least expected cost is predicted.
+    at_precision, at_recall : float in (0, 1], optional
+        A threshold of the probability of each class is chosen on out-of-fold predictions: the lowest
+        at this precision, or the highest at this recall. Give one of them.
     test_size : float in (0, 1), default 0.2
         Share held out, where the data have no split of their own.
     budget_s : float, optional
@@ -57,6 +61,8 @@ class Settings:
     merge_labels : bool, default False
         Whether labels that look the same (``Cat`` and ``cat``) become one class.
     n_folds : int >= 2, default 5
+    repeats : int from 1 to 100, default 1
+        How often the training examples are divided into folds; figures are the means.
     Cs : tuple of float > 0
     seed : int >= 0
     device : str, optional
@@ -77,11 +83,14 @@ class Settings:
     ordered: str | tuple[str, ...] | None = None
     class_weight: str | None = None
     costs: str | None = None
+    at_precision: float | None = None
+    at_recall: float | None = None
     test_size: float = 0.2
     budget_s: float | None = None
     finetune: bool = True
     merge_labels: bool = False
     n_folds: int = 5
+    repeats: int = 1
     Cs: tuple[float, ...] = COSTS
     seed: int = 0
     device: str | None = None
@@ -89,6 +98,12 @@ class Settings:
     def __post_init__(self) -> None:
         require(0 < self.test_size < 1, argument("test_size"), "between 0 and 1", self.test_size)
         require(self.n_folds >= 2, argument("n_folds"), "at least 2", self.n_folds)
+        require(
+            1 <= self.repeats <= MOST_REPEATS,
+            argument("repeats"),
+            f"from 1 to {MOST_REPEATS}",
+            self.repeats,
+        )
         require(self.seed >= 0, argument("seed"), "0 or more", self.seed)
         require(
             bool(self.Cs) and min(self.Cs) > 0,
@@ -98,6 +113,16 @@ class Settings:
         )
         if self.budget_s is not None:
             require(self.budget_s > 0, argument("budget_s"), "more than 0 seconds", self.budget_s)
+        for name in ("at_precision", "at_recall"):
+            if (share := getattr(self, name)) is not None:
+                require(
+                    0 < share <= 1, argument(name), "above 0 and at most 1, such as 0.95", share
+                )
+        if self.at_precision is not None and self.at_recall is not None:
+            raise InputError(
+                f"{argument('at_precision')} and {argument('at_recall')} each choose the thresholds: "
+                "give one of them"
+            )
         require_metric(self.metric, has_order=self.ordered is not None, has_costs=bool(self.costs))
 
     def to_dict(self) -> dict[str, Any]:
