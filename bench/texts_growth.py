@@ -85,7 +85,7 @@ def time_headstart(table: Path, folder: Path) -> str:
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     return (
         f"headstart: first answer {firsts[0]:.0f} s, all {wall:.0f} s ({cpu:.0f} s of processors), "
-        f"test accuracy {run.accuracy}; {run.metrics['chosen']['tap']}"
+        f"test accuracy {run.accuracy}; {run.metrics.chosen.tap}"
     )
 
 

@@ -66,8 +66,8 @@ def permuted_labels(source: Path, records: Sequence[Record]) -> dict[str, Any]:
             "source": source.name,
             "files": names,
             "changed": [n for n in names if models[0].get(n) != models[1].get(n)],
-            "accuracy": runs[0].metrics["test"]["accuracy"]["value"],
-            "permuted": runs[1].metrics["test"]["accuracy"]["value"],
+            "accuracy": runs[0].metrics.test.accuracy.value,
+            "permuted": runs[1].metrics.test.accuracy.value,
         }
 
 

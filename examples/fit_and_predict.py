@@ -18,8 +18,7 @@ def main(folder: Path, per_class: int = 40, resolutions: tuple[int, ...] = (160,
         folder / "digits", out=folder / "example-run", force=True, resolutions=resolutions
     )
     print(run.sentence)
-    test = run.metrics["test"]["accuracy"]
-    print(f"between {test['low']:.1%} and {test['high']:.1%}, with 95 % confidence")
+    print(f"between {run.accuracy.low:.1%} and {run.accuracy.high:.1%}, with 95 % confidence")
     for guess in run.predict([folder / "digits" / "3"])[:3]:
         print(guess.name, guess.label, f"{guess.probability:.0%}")
 

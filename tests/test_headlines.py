@@ -30,6 +30,7 @@ from headstart.heads import Interval, paired_difference
 from headstart.probe.powerlaw import PowerLaw
 from headstart.results import Difference
 from headstart.runs.sentence import sentence
+from headstart.runs.side_by_side import ComparedRun
 from headstart.runs.side_by_side import sentence as runs_sentence
 from headstart.sources.blocks import Blocks
 from headstart.wording import MOST_WORDS
@@ -79,9 +80,13 @@ def test_sentence__of_a_run_whose_fine_tuned_network_won() -> None:
 )
 def test_sentence__of_runs_side_by_side(names: tuple[str, ...]) -> None:
     rows = [
-        {"name": name, "n_test": 1, "difference": TRIPLE if i else None}
+        ComparedRun(
+            name=name, data="d", backbone="b", chosen="c", n_train=1, n_test=1, n_classes=2,
+            cv=Interval(*TRIPLE), test=None, difference=DIFFERENCE if i else None,
+            is_significant=None, seconds=None, sentence="",
+        )
         for i, name in enumerate(names)
-    ]
+    ]  # fmt: skip
     said = runs_sentence(rows)
     check(said)
     assert "1 test image," in said

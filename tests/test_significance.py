@@ -45,6 +45,7 @@ from headstart.runs.choose import Candidate
 from headstart.runs.outcome import Comparison as Validation
 from headstart.runs.outcome import Finetuning
 from headstart.runs.sentence import detail, sentence
+from headstart.runs.side_by_side import ComparedRun
 from headstart.runs.side_by_side import detail as all_runs
 from headstart.runs.side_by_side import sentence as runs_sentence
 from headstart.runs.text_findings import verdict
@@ -84,21 +85,20 @@ def fit_detail(a: Right, b: Right) -> str:
     return detail("the usual layer, conv_head at 224 px,", paired_difference(a, b))
 
 
+def compared(name: str, a: Right, b: Right | None) -> ComparedRun:
+    return ComparedRun(
+        name=name, data="d", backbone="b", chosen="c", n_train=1, n_test=len(a), n_classes=2,
+        cv=accuracy_interval(a), test=accuracy_interval(a), is_significant=None, seconds=None,
+        difference=None if b is None else paired_difference(a, b), sentence="",
+    )  # fmt: skip
+
+
 def runs_page(a: Right, b: Right) -> str:
-    rows = [
-        {"name": "one", "n_test": len(a), "difference": None},
-        {"name": "two", "n_test": len(a), "difference": triple(a, b)},
-    ]
-    return runs_sentence(rows)
+    return runs_sentence([compared("one", a, None), compared("two", a, b)])
 
 
 def many_runs(a: Right, b: Right) -> str:
-    rows = [
-        {"name": "one", "n_test": len(a), "difference": None},
-        {"name": "two", "n_test": len(a), "difference": triple(a, b)},
-        {"name": "three", "n_test": len(a), "difference": triple(a, b)},
-    ]
-    return all_runs(rows)
+    return all_runs([compared("one", a, None), compared("two", a, b), compared("three", a, b)])
 
 
 def baseline_page(a: Right, b: Right) -> str:

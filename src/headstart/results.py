@@ -161,7 +161,7 @@ def read(path: Path, kind: type[R]) -> R:
     return decode(text, kind, str(path))
 
 
-def json_schema(*kinds: type[Result]) -> dict[str, Any]:
+def json_schema(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of files of these kinds."""
     references, definitions = msgspec.json.schema_components(kinds)
     return {

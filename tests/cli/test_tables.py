@@ -2,11 +2,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from headstart.cli.tables import finetuning_lines
+from headstart.results import Interval
+from headstart.runs.result import Diagnosis, FinetuningResult, ValidationResult
 
 
-def tuned(**changes: Any) -> dict[str, Any]:
-    epochs = [
+def tuned(**changes: Any) -> FinetuningResult:
+    epochs: list[dict[str, float | None]] = [
         {
             "epoch": i,
             "train_loss": 1 / i,
@@ -16,14 +20,14 @@ def tuned(**changes: Any) -> dict[str, Any]:
         }
         for i in (1, 2)
     ]
-    told = {
-        "sentence": "Fine-tuned: it wins and is taken.",
-        "reason": "",
-        "validation": {"n": 3},
-        "history": epochs,
-        "diagnosis": [{"code": "fine", "sentence": "all is well", "suggestion": "nothing"}],
-    }
-    return {"finetuning": told | changes}
+    share = Interval(0.5, 0.4, 0.6)
+    found = FinetuningResult(
+        sentence="Fine-tuned: it wins and is taken.",
+        validation=ValidationResult(n=3, finetuned=share, balanced=share),
+        history=tuple(epochs),
+        diagnosis=(Diagnosis(sentence="all is well"),),
+    )
+    return replace(found, **changes)
 
 
 def test_finetuning_lines__are_curves_what_they_say_and_the_outcome() -> None:
@@ -38,10 +42,9 @@ def test_finetuning_lines__a_reason_follows_where_the_sentence_does_not_have_it(
     assert list(finetuning_lines(tuned(reason="no time was left\n")))[-1] == (
         "note: no time was left\\n"
     )
-    skipped = tuned(reason="no time", history=[], validation=None, sentence="Skipped: no time.")
+    skipped = tuned(reason="no time", history=(), validation=None, sentence="Skipped: no time.")
     assert list(finetuning_lines(skipped)) == ["Skipped: no time."]
 
 
 def test_finetuning_lines__nothing_where_it_was_not_asked_for() -> None:
-    assert list(finetuning_lines({"finetuning": None})) == []
-    assert list(finetuning_lines({})) == []
+    assert list(finetuning_lines(None)) == []

@@ -86,7 +86,7 @@ def test_index__groups_by_a_pattern_over_names(tree: Tree) -> None:
     found = index(root, group_by=r"p\d+", test_size=0.33)
     assert {r.group for r in found.records} == {f"p{p}" for p in range(6)}
     assert all(len(side) == 1 for side in _sides(found.records).values())
-    assert found.data_summary()["n_groups"] == 6
+    assert found.summary().n_groups == 6
 
 
 def test_index__groups_by_a_column(tree: Tree) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 import headstart.data
 from headstart.data import duplicate_groups, index
 from headstart.errors import DataError
+from headstart.results import encode
 
 
 def test_package__exports_its_public_names() -> None:
@@ -318,7 +319,7 @@ def test_index__takes_strange_names(tree) -> None:
     found = index(tree({name: i for i, name in enumerate(wanted)}))
     assert [r.name for r in found.records] == sorted(wanted)
     assert all(r.path.is_file() for r in found.records)
-    json.dumps(found.data_summary())
+    encode(found.summary())
 
 
 @pytest.mark.parametrize(
@@ -396,7 +397,7 @@ def test_index__tells_progress(pets: Path) -> None:
 def test_index__summary_is_plain_json(pets: Path) -> None:
     (pets / "cat" / "copy.png").write_bytes((pets / "cat" / "0.png").read_bytes())
     (pets / "cat" / "bad.png").write_bytes(b"")
-    summary = json.loads(json.dumps(index(pets).data_summary()))
+    summary = json.loads(encode(index(pets).summary()))
     assert summary["n_images"] == 11
     assert summary["n_quarantined"] == 1
     assert summary["classes"][1] == {"class": "dog", "n_train": 4, "n_val": 0, "n_test": 1}

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headstart.data.summary import WordCounts
 from headstart.data.texts import TextIndex, find_copies, index_texts, is_text_table, make_record
 from headstart.data.textsets import list_text_set
 from headstart.errors import DataError
@@ -39,8 +40,8 @@ def test_index_texts__gives_records_in_the_table_s_order_with_a_stratified_split
     assert [r.name for r in index.records][:2] == ["line 2", "line 3"]
     assert index.counts() == {c: {"train": 6, "val": 0, "test": 2} for c in ("neg", "pos")}
     assert (index.text_column, index.label_column, index.split_made) == ("review", "label", True)
-    assert index.data_summary()["n_texts"] == 16
-    assert index.data_summary()["n_words"] == {"median": 5, "most": 5}
+    assert index.summary().n_texts == 16
+    assert index.summary().n_words == WordCounts(median=5, most=5)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt"])

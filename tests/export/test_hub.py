@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,11 +10,14 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+from msgspec.structs import replace
 
 import headstart
 import headstart.export
+from headstart.data.summary import LeftOut
 from headstart.errors import InputError, OutputError
 from headstart.export.hub import check_repository, stage
+from headstart.runs.result import Mistake
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
 
@@ -48,9 +50,12 @@ def test_stage__is_a_run_that_predicts_the_same(
 
 def test_stage__keeps_pictures_names_and_paths_here(run: Run, photos: Path, tmp_path: Path) -> None:
     other = Run(run.folder)
-    other.metrics = json.loads(json.dumps(run.metrics))
-    other.metrics["mistakes"] = [{"name": "dawn/Anna.png"}]
-    other.metrics["data"]["quarantine"] = [{"name": "dawn/Otto.png", "reason": "damaged"}]
+    bad = LeftOut(name="dawn/Otto.png", reason="damaged")
+    wrong = Mistake(
+        name="dawn/Anna.png", digest="d", true="dawn", predicted="dusk", probability=0.9
+    )
+    data = replace(run.metrics.data, quarantine=(bad,))
+    other.metrics = replace(run.metrics, data=data, mistakes=(wrong,))
     stage(other, tmp_path / "up")
     written = {p: p.read_bytes() for p in (tmp_path / "up").rglob("*") if p.is_file()}
     assert not {"report.html", "predictions.csv", "log.jsonl"} & {p.name for p in written}

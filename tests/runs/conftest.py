@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from PIL import Image
 
 from headstart import fit
 from headstart.runs.run import Run
+
+sys.path.insert(0, str(Path(__file__).parent))  # for example_metrics
 
 
 def without_sums(run: Path) -> Path:

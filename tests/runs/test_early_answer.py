@@ -52,17 +52,17 @@ def test_fit__stopped_on_images_keeps_what_is_known(
 ) -> None:
     data = make_shapes(tmp_path / "data", n=8)
     run = fit(data, ("cross-validate", n_known), resolutions=(64,))
-    rows = run.metrics["candidates"]
+    rows = run.metrics.candidates
     assert len(rows) == n_known
-    assert sum(c["chosen"] for c in rows) == sum(c["baseline"] for c in rows) == 1
-    [note] = [n for n in run.metrics["notes"] if "not tried" in n]
+    assert sum(c.chosen for c in rows) == sum(c.baseline for c in rows) == 1
+    [note] = [n for n in run.metrics.notes if "not tried" in n]
     assert "`force=True`" in note
     picture = next(data.rglob("*.png"))
-    assert headstart.load(run.folder).predict(picture)[0].label in run.metrics["classes"]
+    assert headstart.load(run.folder).predict(picture)[0].label in run.metrics.classes
     assert "not tried" in run.report().read_text(encoding="utf-8")
     whole = fit(data, resolutions=(64,), force=True)
-    assert len(whole.metrics["candidates"]) > n_known
-    assert not [n for n in whole.metrics["notes"] if "not tried" in n]
+    assert len(whole.metrics.candidates) > n_known
+    assert not [n for n in whole.metrics.notes if "not tried" in n]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_fit__stopped_on_texts_keeps_what_is_known(
     table: Path,
 ) -> None:
     run = fit(table, place, epochs=1)
-    assert set(tried) <= {c["tap"] for c in run.metrics["candidates"]}
-    [note] = [n for n in run.metrics["notes"] if "not tried: " in n]
+    assert set(tried) <= {c.tap for c in run.metrics.candidates}
+    [note] = [n for n in run.metrics.notes if "not tried: " in n]
     assert all(name in note for name in untried)
-    assert ("first candidate tried" in run.sentence) == (len(run.metrics["candidates"]) == 1)
+    assert ("first candidate tried" in run.sentence) == (len(run.metrics.candidates) == 1)
     assert headstart.load(run.folder).predict(["a good film"])[0].label in {"0", "1"}
     assert run.report().is_file()
 
@@ -96,9 +96,9 @@ def test_fit__stopped_while_it_screens_keeps_the_first_answer_alone(
 ) -> None:
     monkeypatch.setattr(judging, "SMALL", 0)
     run = fit(make_shapes(tmp_path / "data", n=8), ("screen", 3), resolutions=(64,))
-    [only] = run.metrics["candidates"]
-    assert only["chosen"]
-    assert not only["screened"]
+    [only] = run.metrics.candidates
+    assert only.chosen
+    assert not only.screened
 
 
 @pytest.mark.parametrize(

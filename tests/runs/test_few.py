@@ -14,6 +14,7 @@ import headstart
 from headstart.cli.tables import accuracy_line, data_lines, layer_caption
 from headstart.errors import DataError
 from headstart.runs.fit import train
+from headstart.runs.result import CandidateResult
 from headstart.runs.run import Run
 from headstart.runs.training_plan import Asked
 
@@ -46,15 +47,15 @@ def lone(make_run: Callable[..., Run]) -> Run:
     return make_run(dict.fromkeys(CLASSES, (1, 6)), prefer="cheap")
 
 
-def chosen(run: Run) -> dict[str, object]:
-    return next(c for c in run.metrics["candidates"] if c["chosen"])
+def chosen(run: Run) -> CandidateResult:
+    return next(c for c in run.metrics.candidates if c.chosen)
 
 
 def test_fit__one_image_a_class_takes_the_usual_layer_and_says_why(lone: Run) -> None:
-    assert chosen(lone)["baseline"]
-    assert lone.metrics["selection"]["n_judged"] == 0
+    assert chosen(lone).baseline
+    assert lone.metrics.selection.n_judged == 0
     assert "cross-validation cannot decide" in lone.sentence
-    assert "cross-validation cannot tell the candidates apart" in lone.metrics["detail"]
+    assert "cross-validation cannot tell the candidates apart" in lone.metrics.detail
     said = "\n".join(data_lines(lone.metrics))
     assert "cross-validation cannot judge" in said
     assert "widen them" not in said
@@ -66,16 +67,16 @@ def test_fit__one_image_a_class_takes_the_last_layers_joined_for_accuracy(
 ) -> None:
     run = make_run(dict.fromkeys(CLASSES, (1, 6)))
     found = chosen(run)
-    assert (found["tap"], found["resolution"]) == ("last 4 joined", "64+96")
-    assert run.metrics["selection"]["prefer"] == "accurate"
+    assert (found.tap, found.resolution) == ("last 4 joined", "64+96")
+    assert run.metrics.selection.prefer == "accurate"
     assert "cross-validation cannot judge" in "\n".join(data_lines(run.metrics))
-    assert run.metrics["test"]["log_loss"] < np.log(3)
+    assert run.metrics.test.log_loss < np.log(3)
 
 
 def test_fit__one_image_a_class_is_predicted_better_than_by_guessing(lone: Run) -> None:
-    assert lone.metrics["test"]["log_loss"] < np.log(3)
-    assert lone.metrics["chosen"]["C"] == 1.0
-    assert lone.metrics["suspicious"] == []
+    assert lone.metrics.test.log_loss < np.log(3)
+    assert lone.metrics.chosen.C == 1.0
+    assert lone.metrics.suspicious == ()
 
 
 def test_report__shows_no_accuracy_that_was_not_measured(lone: Run) -> None:
@@ -89,19 +90,21 @@ def test_fit__a_class_of_one_image_beside_larger_ones_is_left_out_of_cross_valid
     make_run: Callable[..., Run],
 ) -> None:
     run = make_run({"bars": (8, 3), "dots": (8, 3), "rings": (1, 3)})
-    assert run.metrics["selection"]["n_judged"] == 16
-    assert not run.metrics["selection"]["is_default"]
+    assert run.metrics.selection.n_judged == 16
+    assert not run.metrics.selection.is_default
     assert "16 of 17" in layer_caption(run.metrics)[0]
-    assert run.metrics["suspicious"] == []
-    assert any("16 of 17" in note for note in run.metrics["notes"])
+    assert run.metrics.suspicious == ()
+    assert any("16 of 17" in note for note in run.metrics.notes)
 
 
 def test_fit__uneven_classes_are_answered_with_balanced_accuracy(
     make_run: Callable[..., Run],
 ) -> None:
     run = make_run({"bars": (40, 10), "dots": (6, 2)})
-    assert run.metrics["leads"] == "balanced_accuracy"
-    balanced, plain = (run.metrics["test"][k]["value"] for k in ("balanced_accuracy", "accuracy"))
+    assert run.metrics.leads == "balanced_accuracy"
+    balanced, plain = (
+        i.value for i in (run.metrics.test.balanced_accuracy, run.metrics.test.accuracy)
+    )
     lead = f"balanced accuracy {100 * balanced:.1f} %"
     assert run.sentence.index(lead) < run.sentence.index(f", accuracy {100 * plain:.1f} %")
     assert accuracy_line(run.metrics).startswith(lead)
@@ -114,7 +117,7 @@ def test_accuracy_line__has_balanced_accuracy_of_even_classes_too(run: Run) -> N
     line = accuracy_line(run.metrics)
     assert line.startswith("accuracy ")
     assert "balanced accuracy" in line
-    assert run.metrics["leads"] == "accuracy"
+    assert run.metrics.leads == "accuracy"
     assert "balanced" not in run.sentence
 
 
@@ -136,7 +139,7 @@ def test_train__the_only_image_of_a_class_is_never_held_out(
         tuned = train(
             data, asked, out=tmp_path / str(seed), cache=store, **{**SETTINGS, "seed": seed}
         )
-        assert tuned.metrics["finetuning"]["won"]
+        assert tuned.metrics.finetuning.won
 
 
 def texts(path: Path, n: int) -> Path:
@@ -159,6 +162,6 @@ def test_fit_texts__few_texts_a_class_take_tfidf_of_words_and_characters(
 ) -> None:
     table, cache = texts(tmp_path / "few.csv", n), tmp_path / "cache"
     run = headstart.fit(table, out=tmp_path / "run", cache=cache, finetune=False)
-    assert run.metrics["chosen"]["tap"] == "TF-IDF of words and characters"
-    assert run.metrics["selection"]["is_default"]
+    assert run.metrics.chosen.tap == "TF-IDF of words and characters"
+    assert run.metrics.selection.is_default
     assert "cross-validation cannot decide" in run.sentence

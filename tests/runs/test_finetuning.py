@@ -124,13 +124,13 @@ def test_is_better__needs_more_than_one_standard_error() -> None:
 
 
 def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
-    tuned = won.metrics["finetuning"]
-    assert (tuned["state"], tuned["refitted"], tuned["reason"]) == ("won", True, "")
-    assert len(tuned["history"]) == 2
-    n_train = won.metrics["selection"]["n_train"]
-    assert (tuned["n_judged"], tuned["n_parts"], tuned["validation"]["n"]) == (3, 3, n_train)
-    assert tuned["n_train"] < n_train
-    assert tuned["diagnosis"][0]["code"] == "too-short"
+    tuned = won.metrics.finetuning
+    assert (tuned.state, tuned.refitted, tuned.reason) == ("won", True, "")
+    assert len(tuned.history) == 2
+    n_train = won.metrics.selection.n_train
+    assert (tuned.n_judged, tuned.n_parts, tuned.validation.n) == (3, 3, n_train)
+    assert tuned.n_train < n_train
+    assert tuned.diagnosis[0].code == "too-short"
     assert won.sentence.startswith("Fine-tuned network (all layers, 2 epochs at 64 px): ")
     assert "the SVM" in won.sentence
     assert won.detail.startswith("The linear SVM on layer")
@@ -141,11 +141,11 @@ def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
         "model.json",
         "network.safetensors",
     ]
-    assert won.metrics["confusion"]["split"] == "test"
+    assert won.metrics.confusion.split == "test"
 
 
 def test_fit__a_mean_that_won_is_the_model(mean: Run, won: Run) -> None:
-    assert mean.metrics["finetuning"]["validation"]["is_mean"]
+    assert mean.metrics.finetuning.validation.is_mean
     assert mean.sentence.startswith("Mean of the SVM and the fine-tuned network (all layers, 2 ")
     assert "mean of both" in mean.report().read_text()
     model = mean.model
@@ -224,12 +224,10 @@ def test_fit__held_out_labels_never_change_the_network(
     for name in ("model.json", "head.safetensors"):  # the digest of the weights is in the first
         mine, its = (r.folder / "model" / name for r in (swapped, won))
         assert mine.read_bytes() == its.read_bytes()
-    told = [r.metrics["finetuning"] for r in (swapped, won)]
-    assert told[0]["validation"] == told[1]["validation"]
-    assert [e["val_loss"] for e in told[0]["history"]] == [
-        e["val_loss"] for e in told[1]["history"]
-    ]
-    right = [r.metrics["test"]["accuracy"]["value"] for r in (swapped, won)]
+    told = [r.metrics.finetuning for r in (swapped, won)]
+    assert told[0].validation == told[1].validation
+    assert [e["val_loss"] for e in told[0].history] == [e["val_loss"] for e in told[1].history]
+    right = [r.metrics.test.accuracy.value for r in (swapped, won)]
     assert sum(right) == pytest.approx(1)
 
 
@@ -238,14 +236,14 @@ def test_fit__a_network_that_does_not_win_leaves_the_svm(
 ) -> None:
     plain = fit(table, tmp_path / "plain", budget_s=None)
     run = fit(table, tmp_path / "run")
-    tuned = run.metrics["finetuning"]
-    assert tuned["state"] == "lost"
-    assert tuned["sentence"].endswith(", so the SVM is kept.")
+    tuned = run.metrics.finetuning
+    assert tuned.state == "lost"
+    assert tuned.sentence.endswith(", so the SVM is kept.")
     assert "figure-learning" in run.report().read_text()
-    assert plain.metrics["finetuning"] is None
+    assert plain.metrics.finetuning is None
     assert 'id="finetuning"' not in plain.report().read_text()
     for name in ("sentence", "test", "candidates", "chosen", "mistakes"):
-        assert run.metrics[name] == plain.metrics[name]
+        assert getattr(run.metrics, name) == getattr(plain.metrics, name)
     for name in ("model.json", "head.safetensors"):
         mine, its = (r.folder / "model" / name for r in (run, plain))
         assert mine.read_bytes() == its.read_bytes()
@@ -256,11 +254,11 @@ def test_fit__is_skipped_where_it_does_not_fit_and_where_it_is_not_wanted(
     table: Path, fit: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = fit(table, tmp_path / "short", budget_s=1e-3)
-    assert run.metrics["finetuning"]["state"] == "skipped"
-    assert "Fine-tuning skipped: needs about" in run.metrics["finetuning"]["sentence"]
+    assert run.metrics.finetuning.state == "skipped"
+    assert "Fine-tuning skipped: needs about" in run.metrics.finetuning.sentence
     assert "Fine-tuning skipped: needs about" in run.report().read_text()
     off = fit(table, tmp_path / "off", finetune=False)
-    assert off.metrics["finetuning"] is None
+    assert off.metrics.finetuning is None
     assert off.settings["command"].count("--no-finetune") == 1
 
 
@@ -277,10 +275,10 @@ def test_fit__a_training_that_fails_leaves_the_svm(
     cost = training_plan.Cost(step_s=1e-9, decode_s=0, start_s=0)
     monkeypatch.setattr(training_plan, "measure_cost", lambda *_: cost)
     run = fit(table, tmp_path / "run")
-    tuned = run.metrics["finetuning"]
-    assert tuned["state"] == "failed"
-    assert "learning rate" in tuned["reason"]
-    assert run.metrics["sentence"].startswith("Layer")
+    tuned = run.metrics.finetuning
+    assert tuned.state == "failed"
+    assert "learning rate" in tuned.reason
+    assert run.metrics.sentence.startswith("Layer")
     assert leftovers(store) == []
 
 
@@ -295,9 +293,9 @@ def test_fit__a_failed_second_training_keeps_the_network_of_the_comparison(
             raise MemoryError("no room")
 
     monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
-    tuned = fit(table, tmp_path / "run", progress=full_disk).metrics["finetuning"]
-    assert (tuned["state"], tuned["refitted"]) == ("won", False)
-    assert "no room" in tuned["reason"]
+    tuned = fit(table, tmp_path / "run", progress=full_disk).metrics.finetuning
+    assert (tuned.state, tuned.refitted) == ("won", False)
+    assert "no room" in tuned.reason
 
 
 @pytest.mark.parametrize("is_full", [False, True])
@@ -315,16 +313,16 @@ def test_fit__judged_by_halves_needs_the_training_on_all_images(
     monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
     monkeypatch.setattr(training_plan, "_parts_in", lambda *_: 2)
     run = fit(table, tmp_path / "run", progress=full_disk)
-    tuned, n_train = run.metrics["finetuning"], run.metrics["selection"]["n_train"]
-    assert (tuned["n_judged"], tuned["n_parts"]) == (2, 2)
-    assert tuned["n_train"] == pytest.approx(n_train / 2, abs=2)
+    tuned, n_train = run.metrics.finetuning, run.metrics.selection.n_train
+    assert (tuned.n_judged, tuned.n_parts) == (2, 2)
+    assert tuned.n_train == pytest.approx(n_train / 2, abs=2)
     if is_full:
-        assert (tuned["state"], tuned["validation"]) == ("failed", None)
-        assert "no room" in tuned["reason"]
+        assert (tuned.state, tuned.validation) == ("failed", None)
+        assert "no room" in tuned.reason
         assert not run.model.is_finetuned
     else:
-        assert (tuned["state"], tuned["refitted"]) == ("won", True)
-        assert tuned["validation"]["n"] == n_train
+        assert (tuned.state, tuned.refitted) == ("won", True)
+        assert tuned.validation.n == n_train
 
 
 def test_fit__a_part_that_fails_leaves_the_answer_to_the_others(
@@ -338,16 +336,16 @@ def test_fit__a_part_that_fails_leaves_the_answer_to_the_others(
             raise MemoryError("no room")
 
     monkeypatch.setattr(Comparison, "is_hopeless", property(lambda comparison: False))
-    tuned = fit(table, tmp_path / "run", progress=full_disk).metrics["finetuning"]
-    assert (tuned["state"], tuned["n_judged"], tuned["n_parts"]) == ("lost", 1, 3)
+    tuned = fit(table, tmp_path / "run", progress=full_disk).metrics.finetuning
+    assert (tuned.state, tuned.n_judged, tuned.n_parts) == ("lost", 1, 3)
 
 
 def test_fit__a_hopeless_first_part_is_the_last(
     table: Path, fit: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Comparison, "is_hopeless", property(lambda comparison: True))
-    tuned = fit(table, tmp_path / "run").metrics["finetuning"]
-    assert (tuned["state"], tuned["n_judged"]) == ("lost", 1)
+    tuned = fit(table, tmp_path / "run").metrics.finetuning
+    assert (tuned.state, tuned.n_judged) == ("lost", 1)
 
 
 def test_train__leaves_a_run_whose_model_is_the_network(
@@ -363,10 +361,10 @@ def test_train__leaves_a_run_whose_model_is_the_network(
         table, asked, out=tmp_path / "run", cache=store, weights=str(weights),
         on_epoch=lambda history: epochs.append(len(history)), **options,
     )  # fmt: skip
-    tuned = run.metrics["finetuning"]
+    tuned = run.metrics.finetuning
     assert epochs == [1, 2]
-    assert (tuned["state"], tuned["refitted"], tuned["n_judged"]) == ("won", False, 1)
-    assert tuned["rule"].startswith("The training was asked for")
+    assert (tuned.state, tuned.refitted, tuned.n_judged) == ("won", False, 1)
+    assert tuned.rule.startswith("The training was asked for")
     assert run.sentence.startswith("Fine-tuned network (layers above blocks.1, 2 epochs at 64 px)")
     assert run.model.is_finetuned
     assert run.model.partner is None
@@ -417,8 +415,8 @@ def test_fit__interrupted_goes_on_and_ends_equal(
 ) -> None:
     monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
     stopped = fit(table, tmp_path / "run", progress=Stop("fine-tune", 2))
-    assert stopped.metrics["finetuning"]["state"] == "skipped"
-    assert "goes on from there" in stopped.metrics["finetuning"]["sentence"]
+    assert stopped.metrics.finetuning.state == "skipped"
+    assert "goes on from there" in stopped.metrics.finetuning.sentence
     assert len(leftovers(store)) == 1
     # The plan is kept too: a machine that has become slower changes nothing.
     monkeypatch.setattr(finetuning, "plan_training", lambda *_, **__: pytest.fail("planned anew"))
@@ -449,9 +447,9 @@ def test_fit__without_test_images_speaks_of_the_validation_images(
     monkeypatch.setattr(headstart.data, "index", without_test)
     monkeypatch.setattr(Comparison, "wins", property(lambda comparison: True))
     run = fit(table, tmp_path / "run")
-    assert run.metrics["test"] is None
-    n_val = run.metrics["finetuning"]["validation"]["n"]
+    assert run.metrics.test is None
+    n_val = run.metrics.finetuning.validation.n
     assert f"on {n_val} validation images" in run.sentence
-    assert run.metrics["confusion"]["split"] == "validation"
-    assert np.sum(run.metrics["confusion"]["rows"]) == n_val
+    assert run.metrics.confusion.split == "validation"
+    assert run.metrics.counts.sum() == n_val
     assert "the validation images by which fine-tuning was chosen" in run.report().read_text()

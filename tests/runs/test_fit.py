@@ -38,59 +38,59 @@ def test_fit__run_folder_is_complete(run: Run) -> None:
 def test_fit__metrics_agree_with_the_predictions(run: Run) -> None:
     with (run.folder / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
-    test = run.metrics["test"]
+    test = run.metrics.test
     right = [row["label"] == row["predicted"] for row in rows]
-    assert test["n"] == len(rows)
-    assert test["accuracy"]["value"] == pytest.approx(np.mean(right))
-    assert test["accuracy"]["low"] <= test["accuracy"]["value"] <= test["accuracy"]["high"]
-    confusion = np.array(run.metrics["confusion"]["rows"])
+    assert test.n == len(rows)
+    assert test.accuracy.value == pytest.approx(np.mean(right))
+    assert test.accuracy.low <= test.accuracy.value <= test.accuracy.high
+    confusion = np.array(run.metrics.confusion.rows)
     assert confusion.sum() == len(rows)
     assert np.trace(confusion) == sum(right)
 
 
 def test_fit__learns_what_is_there_to_learn(run: Run) -> None:
-    assert run.metrics["cv"]["accuracy"]["value"] > 0.9
+    assert run.metrics.cv.accuracy.value > 0.9
     assert run.sentence.startswith("Layer")
 
 
 def test_fit__table_has_every_tap_at_every_resolution_and_one_choice(run: Run) -> None:
-    candidates = run.metrics["candidates"]
-    cells = {(c["tap"], c["resolution"]) for c in candidates}
-    assert run.metrics["resolutions"] == ["64", "96", "64+96"]
-    assert run.metrics["taps"][-1] == "last 4 joined"
-    assert len(cells) == len(candidates) == len(run.metrics["taps"]) * 3
-    [chosen] = [c for c in candidates if c["chosen"]]
-    assert chosen["test"] is not None
-    [joined] = [c for c in candidates if (c["tap"], c["resolution"]) == ("last 4 joined", "64+96")]
+    candidates = run.metrics.candidates
+    cells = {(c.tap, c.resolution) for c in candidates}
+    assert run.metrics.resolutions == ("64", "96", "64+96")
+    assert run.metrics.taps[-1] == "last 4 joined"
+    assert len(cells) == len(candidates) == len(run.metrics.taps) * 3
+    [chosen] = [c for c in candidates if c.chosen]
+    assert chosen.test is not None
+    [joined] = [c for c in candidates if (c.tap, c.resolution) == ("last 4 joined", "64+96")]
     # Accuracy first: this one, unless the best is significantly better.
-    beaten = joined["difference"]["high"] < 0
-    assert chosen == (next(c for c in candidates if c["best"]) if beaten else joined)
+    beaten = joined.difference.high < 0
+    assert chosen == (next(c for c in candidates if c.best) if beaten else joined)
 
 
 def test_fit__prefer_cheap_takes_the_cheapest_tie(
     shapes: Path, store: Path, run: Run, tmp_path: Path
 ) -> None:
     cheap = headstart.fit(shapes, out=tmp_path / "run", cache=store, prefer="cheap", **SETTINGS)
-    candidates = cheap.metrics["candidates"]
-    [chosen] = [c for c in candidates if c["chosen"]]
-    assert chosen["tie"]
-    near = [c for c in candidates if c["tie"] and c["difference"]["value"] >= -0.01]
-    assert chosen["macs"] == min(c["macs"] for c in near)
-    [named] = [c for c in run.metrics["candidates"] if c["cheap"]] or [chosen]
-    assert (named["tap"], named["resolution"]) == (chosen["tap"], chosen["resolution"])
-    if run.metrics["chosen"]["tap"] != chosen["tap"]:
-        assert "`prefer='cheap'`" in run.metrics["detail"]
+    candidates = cheap.metrics.candidates
+    [chosen] = [c for c in candidates if c.chosen]
+    assert chosen.tie
+    near = [c for c in candidates if c.tie and c.difference.value >= -0.01]
+    assert chosen.macs == min(c.macs or 0 for c in near)
+    [named] = [c for c in run.metrics.candidates if c.cheap] or [chosen]
+    assert (named.tap, named.resolution) == (chosen.tap, chosen.resolution)
+    if run.metrics.chosen.tap != chosen.tap:
+        assert "`prefer='cheap'`" in run.metrics.detail
     with pytest.raises(InputError, match="accurate or cheap"):
         headstart.fit(shapes, out=tmp_path / "other", prefer="fast")
 
 
 def test_fit__findings_name_bad_files_and_duplicates(run: Run) -> None:
-    data = run.metrics["data"]
-    [bad] = data["quarantine"]
-    assert "<script>" in bad["name"]
-    [pair] = data["exact_duplicates"]
-    assert set(pair["names"]) == {"dots/03.png", "dots/copy of 03.png"}
-    assert not pair["straddles"]
+    data = run.metrics.data
+    [bad] = data.quarantine
+    assert "<script>" in bad.name
+    [pair] = data.exact_duplicates
+    assert set(pair.names) == {"dots/03.png", "dots/copy of 03.png"}
+    assert not pair.straddles
 
 
 def test_fit__report_escapes_names(run: Run) -> None:
@@ -104,10 +104,10 @@ def test_fit__same_settings_same_figures_and_no_forward_pass(
     run: Run, shapes: Path, store: Path, tmp_path: Path
 ) -> None:
     again = headstart.fit(shapes, out=tmp_path / "again", cache=store, **SETTINGS)
-    assert again.metrics["extraction"]["n_forward"] == 0
+    assert again.metrics.extraction.n_forward == 0
     varying = ("extraction", "timings_s")
-    first = {k: v for k, v in run.metrics.items() if k not in varying}
-    second = {k: v for k, v in again.metrics.items() if k not in varying}
+    fields = set(run.metrics.__struct_fields__) - set(varying)
+    first, second = ({k: getattr(r.metrics, k) for k in fields} for r in (run, again))
     assert first == second
 
 
@@ -180,7 +180,7 @@ def test_fit__failure_leaves_no_run_and_keeps_the_features(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["store"]
     monkeypatch.undo()
     run = headstart.fit(shapes, out=tmp_path / "run", cache=tmp_path / "store", **SETTINGS)
-    assert run.metrics["extraction"]["n_forward"] == 0
+    assert run.metrics.extraction.n_forward == 0
 
 
 def test_fit__clears_what_a_killed_run_left_but_not_a_running_one(
@@ -201,8 +201,8 @@ def test_fit__a_damaged_shard_is_computed_again(shapes: Path, tmp_path: Path, ru
     shards = sorted(cache.glob("features/*/shard-*.arrow"))
     shards[0].write_bytes(shards[0].read_bytes()[:-7])
     two = headstart.fit(shapes, out=tmp_path / "two", cache=cache, **SETTINGS)
-    assert two.metrics["extraction"]["n_forward"] == 32
-    assert two.metrics["candidates"] == run.metrics["candidates"]
+    assert two.metrics.extraction.n_forward == 32
+    assert two.metrics.candidates == run.metrics.candidates
 
 
 def test_fit__three_classes_and_a_split_of_its_own(
@@ -213,12 +213,12 @@ def test_fit__three_classes_and_a_split_of_its_own(
     make_shapes(tmp_path / "data" / "val", n=3, classes=classes)
     make_shapes(tmp_path / "data" / "test", n=4, classes=classes)
     run = headstart.fit(tmp_path / "data", out=tmp_path / "run", cache=store, resolutions=[64])
-    assert run.metrics["classes"] == list(classes)
-    assert run.metrics["selection"]["n_train"] == 33
-    assert run.metrics["test"]["n"] == 12
-    assert any(g["straddles"] for g in run.metrics["data"]["exact_duplicates"])
-    assert run.metrics["test"]["accuracy_without_duplicates"] is None or (
-        run.metrics["test"]["accuracy_without_duplicates"]["n"] < 12
+    assert list(run.metrics.classes) == list(classes)
+    assert run.metrics.selection.n_train == 33
+    assert run.metrics.test.n == 12
+    assert any(g.straddles for g in run.metrics.data.exact_duplicates)
+    assert run.metrics.test.accuracy_without_duplicates is None or (
+        run.metrics.test.accuracy_without_duplicates.n < 12
     )
 
 
@@ -258,7 +258,7 @@ def test_fit__budget_leaves_out_what_does_not_fit(
     tight = headstart.fit(
         shapes, out=tmp_path / "tight", cache=store, resolutions=(64, 224), budget_s=1e-3
     )
-    assert tight.metrics["resolutions"] == ["224"]
+    assert tight.metrics.resolutions == ("224",)
     ample = headstart.fit(
         shapes,
         out=tmp_path / "ample",
@@ -267,4 +267,4 @@ def test_fit__budget_leaves_out_what_does_not_fit(
         budget_s=3600,
         finetune=False,
     )
-    assert ample.metrics["resolutions"] == ["64", "224", "64+224"]
+    assert ample.metrics.resolutions == ("64", "224", "64+224")

@@ -31,11 +31,11 @@ def test_fit__answers_the_same_from_the_store_and_says_so(
         Cs=(0.1, 1.0, 10.0),
     )  # fmt: skip
     assert slices
-    assert again.metrics["candidates"] == run.metrics["candidates"]
-    assert again.metrics["test"] == run.metrics["test"]
+    assert again.metrics.candidates == run.metrics.candidates
+    assert again.metrics.test == run.metrics.test
     told = json.loads((again.folder / "run.json").read_text())["features"]
     assert told["read"] == "in blocks"
-    assert len(told["in_blocks"]) == len(again.metrics["candidates"])
+    assert len(told["in_blocks"]) == len(again.metrics.candidates)
     assert "features are read in blocks" in (again.folder / "log.jsonl").read_text()
     usual = json.loads((run.folder / "run.json").read_text())["features"]
     assert usual == {"read": "whole", "in_blocks": {}}

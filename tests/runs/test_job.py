@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,13 +56,12 @@ def test_job__images_and_texts_walk_the_same_stages(
     assert tuple(dict.fromkeys(called)) == STAGES
     assert type(run) is Run
     assert run.is_texts is not is_images
-    assert seen == list(range(len(run.metrics["candidates"]) + 1))
+    assert seen == list(range(len(run.metrics.candidates) + 1))
     assert {p.name for p in run.folder.iterdir()} == {
         "SHA256SUMS", "log.jsonl", "metrics.json", "model", "predictions.csv", "report.html",
         "run.json",
     }  # fmt: skip
     shared = {"index", "cross_validation", "refit", "total"}
-    assert shared <= set(run.metrics["timings_s"])
-    again = json.loads((run.folder / "metrics.json").read_text())
-    assert sum(c["chosen"] for c in again["candidates"]) == 1
+    assert shared <= set(run.metrics.timings_s)
+    assert sum(c.chosen for c in headstart.load(run.folder).metrics.candidates) == 1
     assert headstart.load(run.folder).test_predictions() == run.test_predictions()

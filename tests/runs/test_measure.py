@@ -28,7 +28,7 @@ def test_watch__is_told_of_the_plan_and_of_every_candidate(
         shapes, out=tmp_path / "run", cache=store, resolutions=(64, 96), seed=3,
         Cs=(0.1, 1.0, 10.0), watch=lambda planned, done: seen.append((list(planned), list(done))),
     )  # fmt: skip
-    assert again.metrics["candidates"] == run.metrics["candidates"]
+    assert again.metrics.candidates == run.metrics.candidates
     plan = seen[0][0]
     assert [len(done) for _, done in seen] == list(range(len(plan) + 1))
     assert {c.blocks for c in seen[-1][1]} == set(plan)
@@ -48,10 +48,10 @@ def test_fit__a_second_run_solves_nothing(
 
     monkeypatch.setattr(judging, "CostSearch", counted)
     first = headstart.fit(data, out=tmp_path / "1", cache=tmp_path / "s", resolutions=(64,))
-    assert len(solved) == len(first.metrics["candidates"])
+    assert len(solved) == len(first.metrics.candidates)
     second = headstart.fit(data, out=tmp_path / "2", cache=tmp_path / "s", resolutions=(64,))
-    assert len(solved) == len(first.metrics["candidates"])
-    assert second.metrics["candidates"] == first.metrics["candidates"]
+    assert len(solved) == len(first.metrics.candidates)
+    assert second.metrics.candidates == first.metrics.candidates
 
 
 def _noisy(root: Path) -> Path:
@@ -73,21 +73,21 @@ def test_fit__with_many_examples_and_classes_screens(
     same: dict[str, Any] = {"cache": tmp_path / "store", "resolutions": (64,), "seed": 1}
     exact = headstart.fit(data, out=tmp_path / "exact", exact=True, **same).metrics
     small = headstart.fit(data, out=tmp_path / "small", **same).metrics
-    assert not any(c["screened"] for c in exact["candidates"] + small["candidates"])
+    assert not any(c.screened for c in exact.candidates + small.candidates)
     monkeypatch.setattr(judging, "SMALL", 0)
     run = headstart.fit(data, out=tmp_path / "screened", **same)
     found = run.metrics
-    assert [c["tap"] for c in found["candidates"]] == [c["tap"] for c in exact["candidates"]]
-    out = [c for c in found["candidates"] if c["screened"]]
+    assert [c.tap for c in found.candidates] == [c.tap for c in exact.candidates]
+    out = [c for c in found.candidates if c.screened]
     assert out
-    assert not any(c["chosen"] or c["best"] or c["tie"] or c["baseline"] for c in out)
-    judged = {c["tap"]: c["cv"] for c in found["candidates"] if not c["screened"]}
-    for c in exact["candidates"]:
-        if c["tap"] in judged:  # C is searched for from one fold, not tried at every cost
-            assert judged[c["tap"]]["value"] == pytest.approx(c["cv"]["value"], abs=0.04)
-    assert any(f"{len(out)} of " in note and "`exact=True`" in note for note in found["notes"])
+    assert not any(c.chosen or c.best or c.tie or c.baseline for c in out)
+    judged = {c.tap: c.cv for c in found.candidates if not c.screened}
+    for c in exact.candidates:
+        if c.tap in judged:  # C is searched for from one fold, not tried at every cost
+            assert judged[c.tap].value == pytest.approx(c.cv.value, abs=0.04)
+    assert any(f"{len(out)} of " in note and "`exact=True`" in note for note in found.notes)
     cells = [cell for column in layer_tables(found)[0].columns for cell in column.cells]
     assert sum(str(cell).startswith("(") for cell in cells) == len(out)
     assert run.report().read_text(encoding="utf-8").count("ruled out by ridge")
     again = headstart.fit(data, out=tmp_path / "again", **same)
-    assert again.metrics["candidates"] == found["candidates"]
+    assert again.metrics.candidates == found.candidates

@@ -46,17 +46,17 @@ def test_metrics__a_class_without_test_images_is_named(untested: Run) -> None:
 
 
 def test_metrics__balanced_accuracy_is_over_the_tested_classes(untested: Run) -> None:
-    rows = np.array(untested.metrics["confusion"]["rows"])
+    rows = np.array(untested.metrics.confusion.rows)
     recalls = [rows[k, k] / rows[k].sum() for k in range(3) if rows[k].sum()]
     assert len(recalls) == 2
-    assert untested.metrics["test"]["balanced_accuracy"]["value"] == pytest.approx(np.mean(recalls))
+    assert untested.metrics.test.balanced_accuracy.value == pytest.approx(np.mean(recalls))
     assert story.balanced_over(untested.metrics) == "2 of 3 classes"
 
 
 def test_metrics__a_class_without_test_images_has_no_figures(untested: Run) -> None:
-    of = {row["class"]: row for row in untested.metrics["per_class"]}
-    assert [of["rings"][name] for name in ("recall", "precision", "f1")] == [None, None, None]
-    assert of["bars"]["recall"] is not None
+    of = {row.name: row for row in untested.metrics.per_class}
+    assert (of["rings"].recall, of["rings"].precision, of["rings"].f1) == (None, None, None)
+    assert of["bars"].recall is not None
 
 
 def test_write_report__shows_a_dash_for_a_class_without_test_images(untested: Run) -> None:
@@ -77,8 +77,8 @@ def test_headstart__every_reader_takes_a_run_with_an_untested_class(untested: Ru
     assert "balanced accuracy on 8 test images, 2 of 3 classes" in card
     other = untested.folder.parent / "other"
     shutil.copytree(untested.folder, other)
-    entries = side_by_side([untested, headstart.load(other)])
-    assert [entry.name for entry in entries] == ["run", "other"]
+    found = side_by_side([untested, headstart.load(other)])
+    assert [run.name for run in found.runs] == ["run", "other"]
 
 
 @pytest.mark.parametrize(

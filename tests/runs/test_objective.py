@@ -73,38 +73,38 @@ def test_fit__costs_decide_what_is_predicted(costly: Run, shapes: Path) -> None:
 
 def test_fit__costs_decide_the_figures_too(costly: Run) -> None:
     m = costly.metrics
-    assert m["objective"]["metric"] == m["leads"] == "cost"
+    assert m.objective.metric == m.leads == "cost"
     rows = list(csv.reader(io.StringIO((costly.folder / "predictions.csv").read_text("utf-8"))))
     prices = [COSTS[true][said] for _, true, said, *_ in rows[1:]]
-    assert m["objective"]["value"]["value"] == pytest.approx(np.mean(prices))
+    assert m.objective.value.value == pytest.approx(np.mean(prices))
     right = np.mean([true == said for _, true, said, *_ in rows[1:]])
-    assert m["test"]["accuracy"]["value"] == m["metrics"]["accuracy"]["value"] == right
-    assert np.trace(costly.confusion_matrix) == right * m["test"]["n"]
+    assert m.test.accuracy.value == m.metrics.accuracy.value == right
+    assert np.trace(costly.confusion_matrix) == right * m.test.n
     assert {p.name for p in costly.mistakes()} == {
         n for n, true, said, *_ in rows[1:] if true != said
     }
-    assert "mean cost" in m["sentence"]
+    assert "mean cost" in m.sentence
 
 
 def test_fit__weights_count_in_svm_calibration_and_figures(weighted: Run) -> None:
     m, model = weighted.metrics, weighted.model
-    assert m["objective"]["name"] == "weighted macro F1"
-    assert m["objective"]["class_weights"] == {"bars": 5.0, "dots": 1.0}
-    assert "weighted macro F1" in m["sentence"]
-    assert "weighted macro F1" in m["selection"]["rule"]
+    assert m.objective.name == "weighted macro F1"
+    assert m.objective.class_weights == {"bars": 5.0, "dots": 1.0}
+    assert "weighted macro F1" in m.sentence
+    assert "weighted macro F1" in m.selection.rule
     tests = weighted.test_predictions()
     w = [5.0 if t.label == "bars" else 1.0 for t in tests]
     y, said = [t.label for t in tests], [t.predicted for t in tests]
     expected = sk.f1_score(y, said, average="macro", sample_weight=w)
-    assert m["metrics"]["macro_f1"]["value"] == pytest.approx(expected)
+    assert m.metrics.macro_f1.value == pytest.approx(expected)
     plain = np.mean([a == b for a, b in zip(y, said, strict=True)])
-    assert m["test"]["accuracy"]["value"] == pytest.approx(plain)
+    assert m.test.accuracy.value == pytest.approx(plain)
     assert model.costs is None
 
 
 def test_fit__weights_reach_the_head_and_its_temperature(weighted: Run, run: Run) -> None:
-    chosen = weighted.metrics["chosen"]
-    assert weighted.model.coef.shape[1] == chosen["n_features"]
+    chosen = weighted.metrics.chosen
+    assert weighted.model.coef.shape[1] == chosen.n_features
     assert weighted.model.temperature.scale != run.model.temperature.scale
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 6)), np.arange(40) % 2
@@ -117,37 +117,37 @@ def test_fit__weights_reach_the_head_and_its_temperature(weighted: Run, run: Run
 
 
 def test_fit__candidates_are_compared_by_the_metric(weighted: Run) -> None:
-    candidates = weighted.metrics["candidates"]
-    best = max(candidates, key=lambda c: c["cv_metric"]["value"])
-    [marked] = [c for c in candidates if c["best"]]
-    assert marked["cv_metric"]["value"] == pytest.approx(best["cv_metric"]["value"])
+    candidates = weighted.metrics.candidates
+    best = max(candidates, key=lambda c: c.cv_metric.value)
+    [marked] = [c for c in candidates if c.best]
+    assert marked.cv_metric.value == pytest.approx(best.cv_metric.value)
     for c in candidates:
-        behind = c["cv_metric"]["value"] - best["cv_metric"]["value"]
-        assert c["difference"]["value"] == pytest.approx(behind)
-        assert c["cv_metric"]["low"] <= c["cv_metric"]["value"] <= c["cv_metric"]["high"]
+        behind = c.cv_metric.value - best.cv_metric.value
+        assert c.difference.value == pytest.approx(behind)
+        assert c.cv_metric.low <= c.cv_metric.value <= c.cv_metric.high
 
 
 def test_fit__thresholds_are_chosen_out_of_fold_and_tested(weighted: Run) -> None:
-    found = weighted.metrics["thresholds"]
-    assert (found["target"], found["value"]) == ("precision", 0.95)
+    found = weighted.metrics.thresholds
+    assert (found.target, found.value) == ("precision", 0.95)
     P = np.array([t.probability for t in weighted.test_predictions()])
-    assert [c["name"] for c in found["classes"]] == list(weighted.model.classes)
-    for c in found["classes"]:
-        assert c["chosen_on"]["precision"]["value"] >= 0.95
-        assert 0 <= c["test"]["n"] <= len(P)
-        precision = c["test"]["precision"]
-        assert precision is None or precision["low"] <= precision["value"] <= precision["high"]
+    assert [c.name for c in found.classes] == list(weighted.model.classes)
+    for c in found.classes:
+        assert c.chosen_on.precision.value >= 0.95
+        assert 0 <= c.test.n <= len(P)
+        precision = c.test.precision
+        assert precision is None or precision.low <= precision.value <= precision.high
     page = weighted.report().read_text(encoding="utf-8")
     assert "Thresholds at a precision of 95" in page
-    assert any("precision of 95.0 %" in line for line in threshold_lines(weighted.metrics))
+    assert any("precision of 95.0 %" in line for line in threshold_lines(weighted.metrics.thresholds))
 
 
 def test_fit__repeats_give_the_mean_of_other_folds(weighted: Run, run: Run) -> None:
-    assert weighted.metrics["selection"]["n_repeats"] == 2
-    assert run.metrics["selection"]["n_repeats"] == 1
-    n = weighted.metrics["selection"]["n_judged"]
-    for c in weighted.metrics["candidates"]:
-        twice = 2 * n * c["cv"]["value"]
+    assert weighted.metrics.selection.n_repeats == 2
+    assert run.metrics.selection.n_repeats == 1
+    n = weighted.metrics.selection.n_judged
+    for c in weighted.metrics.candidates:
+        twice = 2 * n * c.cv.value
         assert twice == pytest.approx(round(twice))
     assert "--repeats 2" in weighted.settings["command"]
 
@@ -164,10 +164,10 @@ def test_threshold_notes__name_the_classes_without_one() -> None:
 
 
 def test_fit__accuracy_is_optimised_by_default(run: Run) -> None:
-    assert run.metrics["objective"]["metric"] == run.metrics["leads"] == "accuracy"
-    assert run.metrics["objective"]["reason"] == "default"
-    assert all(c["cv_metric"] is None for c in run.metrics["candidates"])
-    assert "McNemar" in run.metrics["selection"]["rule"]
+    assert run.metrics.objective.metric == run.metrics.leads == "accuracy"
+    assert run.metrics.objective.reason == "default"
+    assert all(c.cv_metric is None for c in run.metrics.candidates)
+    assert "McNemar" in run.metrics.selection.rule
 
 
 def settings(**more: Any) -> FitSettings:

@@ -31,7 +31,7 @@ def test_load__a_run_on_texts_of_0_1_predicts_the_same(older_runs: Path, name: s
     run = headstart.load(older_runs / name)
     assert run.is_texts
     np.testing.assert_allclose(run.predict_proba(TEXTS)[:, 1], POSITIVE[name], atol=1e-6)
-    assert len(run.test_predictions()) == run.metrics["test"]["n"]
+    assert len(run.test_predictions()) == run.metrics.test.n
 
 
 def test_load__a_run_on_images_of_0_1_predicts_the_same(older_runs: Path) -> None:

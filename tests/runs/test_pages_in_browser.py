@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from example_metrics import big, example_run, regimes, scenes, tiny
 
 from headstart import fit, plots
 from headstart.runs.report import comparison, render
@@ -15,10 +15,6 @@ from headstart.runs.report.pages import Section, Table, render_page
 from headstart.runs.report.side_by_side import comparison_page
 from headstart.runs.run import Run
 from headstart.runs.side_by_side import side_by_side
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from examples import big, example_run, regimes, scenes, tiny
 
 DESK, PHONE = (1280, 900), (390, 844)
 Pages = dict[str, str]

@@ -6,19 +6,16 @@ import base64
 import json
 import re
 import stat
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from example_metrics import SCENES, Json, big, example_run, interval, scenes, thumbnail, tiny
 
 from headstart.errors import OutputError, RunError
 from headstart.runs.report import render, write_report
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from examples import SCENES, Json, big, example_run, interval, scenes, thumbnail, tiny
+from headstart.runs.result import metrics_from
 
 SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"meta", "img", "br", "wbr", "hr", "link", "input"}
@@ -65,7 +62,7 @@ def run_folder(folder: Path, metrics: Json | None = None) -> Path:
 
 @pytest.mark.parametrize("metrics", [scenes(), tiny(), big()], ids=["scenes", "tiny", "big"])
 def test_render__every_variant_is_a_whole_accessible_page(metrics: Json) -> None:
-    html = render(example_run(), metrics, {})
+    html = render(example_run(), metrics_from(metrics), {})
     page = Page(html)
     assert html.startswith("<!doctype html>")
     names = [name for name, _ in page.tags]
@@ -87,7 +84,7 @@ def test_render__every_variant_is_a_whole_accessible_page(metrics: Json) -> None
 
 def test_render__says_the_numbers_of_the_metrics() -> None:
     metrics = scenes()
-    page = Page(render(example_run(), metrics, {}))
+    page = Page(render(example_run(), metrics_from(metrics), {}))
     text = page.text.replace("\u00a0", " ")
     test = metrics["test"]
     assert metrics["sentence"] in text
@@ -105,7 +102,7 @@ def test_render__says_the_numbers_of_the_metrics() -> None:
 
 def test_render__confusion_matrix_holds_every_count() -> None:
     metrics = scenes()
-    html = render(example_run(), metrics, {})
+    html = render(example_run(), metrics_from(metrics), {})
     figure = next(f for f in re.findall(r"<svg.*?</svg>", html, flags=re.S) if "figure-conf" in f)
     tips = [t.text for t in ElementTree.fromstring(figure).iter(f"{SVG}title")]
     for i, true in enumerate(SCENES):
@@ -131,7 +128,7 @@ def test_render__names_are_escaped_and_shown() -> None:
         "straddles": True, "conflicting": False,
     }  # fmt: skip
     run = example_run() | {"command": f"headstart fit {evil}", "settings": {evil: evil}}
-    html = render(run, metrics, {}, run_name=evil)
+    html = render(run, metrics_from(metrics), {}, run_name=evil)
     page = Page(html)
     html.encode("utf-8")
     assert [name for name, _ in page.tags].count("script") == 1
@@ -145,7 +142,7 @@ def test_render__names_are_escaped_and_shown() -> None:
 
 
 def test_render__loads_nothing_from_anywhere() -> None:
-    html = render(example_run(), scenes(), {f"{0:064x}": thumbnail()})
+    html = render(example_run(), metrics_from(scenes()), {f"{0:064x}": thumbnail()})
     page = Page(html)
     for _, attributes in page.tags:
         for key in ("src", "href", "srcset", "action", "data", "poster"):
@@ -159,7 +156,7 @@ def test_render__loads_nothing_from_anywhere() -> None:
 
 def test_render__pictures_have_alternative_texts() -> None:
     metrics = scenes()
-    page = Page(render(example_run(), metrics, {f"{0:064x}": thumbnail()}))
+    page = Page(render(example_run(), metrics_from(metrics), {f"{0:064x}": thumbnail()}))
     images = [a for name, a in page.tags if name == "img"]
     assert [a["alt"] for a in images] == [
         "Bedroom/image_0000.jpg: labelled Bedroom, predicted Coast",
@@ -173,7 +170,7 @@ def test_render__pictures_have_alternative_texts() -> None:
 
 
 def test_render__without_test_split_says_so() -> None:
-    text = Page(render(example_run(), tiny(), {})).text.replace("\u00a0", " ")
+    text = Page(render(example_run(), metrics_from(tiny()), {})).text.replace("\u00a0", " ")
     assert "No test split" in text
     assert "93.5 %" in text
     assert "No mistakes among the images" in text
@@ -182,7 +179,7 @@ def test_render__without_test_split_says_so() -> None:
 
 
 def test_render__long_lists_are_cut_and_counted() -> None:
-    text = Page(render(example_run(), scenes(), {})).text
+    text = Page(render(example_run(), metrics_from(scenes()), {})).text
     assert "and 4 more groups, named in metrics.json" in text
     assert "and 4 more, named in metrics.json" in text
 
@@ -198,7 +195,7 @@ def test_render__long_lists_are_cut_and_counted() -> None:
 def test_render__warns_on_the_first_screen(change: Json, said: str | None) -> None:
     metrics = scenes()
     metrics["data"] |= {"exact_duplicates": [], "near_duplicates": []} | change
-    html = render(example_run(), metrics, {})
+    html = render(example_run(), metrics_from(metrics), {})
     notices = Page(html[html.index('<ul class="notices"') : html.index('<div class="next"')]).text
     assert (said in notices) if said else ("left out" not in notices)
     assert "both sides" not in notices
@@ -207,20 +204,19 @@ def test_render__warns_on_the_first_screen(change: Json, said: str | None) -> No
 def test_render__small_test_set_and_straddling_duplicates_are_warned_of() -> None:
     metrics = scenes()
     metrics["test"] |= {"n": 60, "accuracy": interval(0.9, 0.08)}
-    text = Page(render(example_run(), metrics, {})).text
+    text = Page(render(example_run(), metrics_from(metrics), {})).text
     assert "Small test set: 60 images leave ±8 points of doubt" in text
     assert "12 groups of identical images on both sides of the split" in text
 
 
 def test_render__one_class_never_seen_and_one_candidate() -> None:
     metrics = scenes()
-    nan = float("nan")
-    metrics["per_class"][0] |= {"recall": {"value": nan, "low": nan, "high": nan}, "precision": nan}
+    metrics["per_class"][0] |= {"recall": None, "precision": None, "f1": None}
     metrics["confusion"]["rows"][0] = [0] * 15
     metrics["candidates"] = [c for c in metrics["candidates"] if c["chosen"]]
-    metrics["taps"], metrics["resolutions"] = ["blocks.6"], [320]
+    metrics["taps"], metrics["resolutions"] = ["blocks.6"], ["320"]
     metrics["selection"]["Cs"] = [1.0]
-    page = Page(render(example_run(), metrics, {}))
+    page = Page(render(example_run(), metrics_from(metrics), {}))
     assert "Of 1 candidate, blocks.6 at 320 px" in page.text
 
 
@@ -239,9 +235,9 @@ def test_write_report__failure_keeps_the_older_page(tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run")
     (folder / "report.html").write_text("older")
     metrics = scenes()
-    del metrics["per_class"]
+    del metrics["cv"]
     run_folder(folder, metrics)
-    with pytest.raises(RunError, match=r"incomplete or damaged.*per_class"):
+    with pytest.raises(RunError, match=r"metrics\.json is damaged.*`cv`"):
         write_report(folder, thumbnails={})
     assert (folder / "report.html").read_text() == "older"
     assert sorted(p.name for p in folder.iterdir()) == ["metrics.json", "report.html", "run.json"]

@@ -7,16 +7,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_metrics import tiny
+from msgspec.structs import replace
 
 from headstart.errors import RunError
+from headstart.results import Interval
 from headstart.runs.report import story, words, write_report
+from headstart.runs.result import CandidateResult, metrics_from
 
 
-def candidate(tap: str, value: float, macs: int | None, **more: Any) -> dict[str, Any]:
-    cv = {"value": value, "low": value - 0.01, "high": value + 0.01}
-    flags = {"best": False, "tie": False, "chosen": False}
-    facts = {"tap": tap, "resolution": 224, "cv": cv, "macs": macs, "n_features": 100}
-    return facts | flags | more
+def candidate(tap: str, value: float, macs: int | None, **more: Any) -> CandidateResult:
+    cv = Interval(value, value - 0.01, value + 0.01)
+    flags = {"best": False, "tie": False, "chosen": False, "n_features": 100} | more
+    return CandidateResult(tap=tap, resolution="224", cv=cv, macs=macs, **flags)
+
+
+def choice(candidates: list[CandidateResult], **selection: Any) -> str:
+    found = metrics_from(tiny())
+    given = replace(
+        found, candidates=tuple(candidates), selection=replace(found.selection, **selection)
+    )
+    return story.choice(given).replace("\u00a0", " ")
 
 
 @pytest.mark.parametrize(
@@ -25,7 +36,7 @@ def candidate(tap: str, value: float, macs: int | None, **more: Any) -> dict[str
         (words.percent(0.9314), "93.1 %"),
         (words.percent(None), "–"),
         (words.percent(float("nan")), "–"),
-        (words.bounds({"value": 0.5, "low": 0.4, "high": 0.6}), "[40.0, 60.0]"),
+        (words.bounds(Interval(0.5, 0.4, 0.6)), "[40.0, 60.0]"),
         (words.bounds(None), ""),
         (words.points(-0.004), "−0.4"),
         (words.points(0.004), "+0.4"),
@@ -95,20 +106,18 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
     ],
 )
 def test_choice__claims_no_more_than_the_numbers_say(
-    candidates: list[dict[str, Any]], ending: str
+    candidates: list[CandidateResult], ending: str
 ) -> None:
-    metrics = {"candidates": candidates, "data": {}, "selection": {}}
-    said = story.choice(metrics).replace("\u00a0", " ")
+    said = choice(candidates)
     n = len(candidates)
     assert said.startswith(f"Of {n} candidates, a at 224 px has the highest")
     assert said.endswith(ending)
 
 
 def test_contenders__keep_the_chosen_and_the_last_tap() -> None:
-    many = [candidate(f"t{i}", 0.9 - 0.01 * i, 1) for i in range(9)]
-    many[7]["chosen"] = True
+    many = [candidate(f"t{i}", 0.9 - 0.01 * i, 1, chosen=i == 7) for i in range(9)]
     kept = story.contenders(many, "t8", 4)
-    assert [c["tap"] for c in kept] == ["t0", "t1", "t7", "t8"]
+    assert [c.tap for c in kept] == ["t0", "t1", "t7", "t8"]
 
 
 def test_confusions__most_frequent_first() -> None:
@@ -127,7 +136,7 @@ def test_confusions__most_frequent_first() -> None:
         ("{", "is damaged"),
         ("[]", "no schema number"),
         ('{"schema": 2}', "newer Headstart"),
-        ('{"schema": 1}', "incomplete or damaged"),
+        ('{"schema": 1}', "is damaged"),
     ],
 )
 def test_write_report__foreign_run_folder(tmp_path: Path, content: str | None, said: str) -> None:
@@ -153,5 +162,4 @@ def test_choice__says_when_cross_validation_did_not_decide(
     selection: dict[str, Any], said: str
 ) -> None:
     rows = [candidate("a", 0.9, 1, best=True), candidate("b", 0.8, 2, chosen=True, baseline=True)]
-    found = story.choice({"candidates": rows, "data": {}, "selection": selection})
-    assert said in found.replace("\u00a0", " ")
+    assert said in choice(rows, **selection)

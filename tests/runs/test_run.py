@@ -214,10 +214,10 @@ def test_load__a_run_of_before_there_were_sums_opens(
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("metrics.json", {"sentence": None}, "sentence is not a text"),
-        ("metrics.json", {"candidates": [{}]}, "candidates.0..tap is missing"),
-        ("metrics.json", {"selection": []}, "selection is not an object"),
-        ("metrics.json", {"taps": [1]}, "taps.0. is not a text"),
+        ("metrics.json", {"sentence": None}, r"\$\.sentence"),
+        ("metrics.json", {"candidates": [{}]}, r"`tap` - at `\$\.candidates\[0\]"),
+        ("metrics.json", {"selection": []}, r"\$\.selection"),
+        ("metrics.json", {"taps": [1]}, r"\$\.taps\[0\]"),
         ("model/model.json", {"taps": [["a"]]}, "taps.0. is not a text"),
         ("model/model.json", {"taps": ["elsewhere"]}, "are not among the network's"),
         ("model/model.json", {"resolutions_px": [10**9]}, "resolutions are"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.runs.shape import COUNT, FLAG, METRICS, MODEL, NUMBER, TEXT, Maybe, misfit
+from headstart.runs.shape import COUNT, FLAG, MODEL, NUMBER, RUN, TEXT, Maybe, misfit
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -49,7 +49,7 @@ def test_misfit__names_the_first_place(value: Any, shape: Any, said: str) -> Non
 
 @given(JSON)
 def test_misfit__takes_any_value(value: Any) -> None:
-    for shape in (METRICS, MODEL, [METRICS], Maybe(MODEL)):
+    for shape in (RUN, MODEL, [RUN], Maybe(MODEL)):
         said = misfit(value, shape)
         assert said.isprintable()
         assert said or value is None or value == []

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import html
-import json
 from pathlib import Path
 
 import pytest
 
 from headstart import fit
 from headstart.errors import InputError, RunError
-from headstart.runs.report.side_by_side import comparison_page, write_comparison
+from headstart.results import decode, encode
+from headstart.runs.report.side_by_side import comparison_page
 from headstart.runs.run import Run
-from headstart.runs.side_by_side import sentence, side_by_side
+from headstart.runs.side_by_side import ComparedRuns, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +37,23 @@ def _accuracy(run: Run) -> float:
 
 
 def test_side_by_side__is_paired_on_the_same_images(run: Run, other: Run, tmp_path: Path) -> None:
-    first, second = side_by_side([run, other])
-    assert first.against is None
-    assert second.against is not None
-    assert second.against.value == pytest.approx(_accuracy(other) - _accuracy(run))
-    rows = [entry.to_dict() for entry in (first, second)]
-    assert [row["name"] for row in rows] == ["shapes", "small"]
-    assert rows[1]["test"][0] == pytest.approx(_accuracy(other))
-    assert sentence(rows).startswith("On the same ")
-    found, page = write_comparison([run, other], tmp_path)
-    assert found["sentence"] == sentence(rows)
-    assert json.loads((tmp_path / "side-by-side.json").read_text(encoding="utf-8")) == found
-    assert found["sentence"] in html.unescape(page.read_text(encoding="utf-8"))
+    found = side_by_side([run, other])
+    first, second = found.runs
+    assert first.difference is None
+    assert second.difference is not None
+    assert second.difference.value == pytest.approx(_accuracy(other) - _accuracy(run))
+    assert [first.name, second.name] == ["shapes", "small"]
+    assert second.test is not None
+    assert second.test.value == pytest.approx(_accuracy(other))
+    assert found.sentence.startswith("On the same ")
+    assert found.sentence in html.unescape(comparison_page(found))
+    assert decode(encode(found), ComparedRuns) == found
 
 
 def test_side_by_side__gives_no_difference_of_other_images(run: Run, elsewhere: Run) -> None:
-    rows = [entry.to_dict() for entry in side_by_side([run, elsewhere])]
-    assert rows[1]["difference"] is None
-    assert "not tested on the same images" in sentence(rows)
+    found = side_by_side([run, elsewhere])
+    assert found.runs[1].difference is None
+    assert "not tested on the same images" in found.sentence
 
 
 def test_comparison_page__is_whole_and_loads_nothing(run: Run, other: Run, elsewhere: Run) -> None:

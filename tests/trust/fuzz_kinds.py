@@ -22,6 +22,8 @@ import fuzz_requests
 import mutation
 from mutation import Defect, Mutator
 
+from headstart.results import encode
+
 MIB = 2**20
 
 
@@ -193,7 +195,7 @@ def read_text_table(world: Path, scratch: Path, name: str, data: bytes) -> None:
 def _check_index(found: Any) -> None:
     assert len({r.label for r in found.records}) >= 2
     assert {r.split for r in found.records} <= {"train", "val", "test"}
-    json.dumps(found.data_summary(), allow_nan=False).encode()
+    encode(found.summary()).encode()
 
 
 def read_weight_file(world: Path, scratch: Path, name: str, data: bytes) -> None:

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from headstart.results import encode
+
 ARCH = "timm:test_resnet"
 N_A_CLASS = 20
 SIZE_PX = 32
@@ -166,7 +168,7 @@ def fitted(box: Path, world: Path) -> dict[str, Any]:
     assert shown.rstrip().endswith("</html>")
     files = [run.folder / "predictions.csv", *sorted((run.folder / "model").iterdir())]
     return {
-        "metrics": timeless(run.metrics),
+        "metrics": timeless(json.loads(encode(run.metrics))),
         "files": {f.name: sha256(f.read_bytes()) for f in files if f.suffix != ".json"},
     }
 

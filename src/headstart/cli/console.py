@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 import typer
 
 from headstart.cli.flags import as_flag
@@ -66,18 +67,16 @@ def _visible_lines(text: str) -> str:
 
 def echo_json(value: Any, *, indent: int | None = 1) -> None:
     """Print JSON, in which what would steer a terminal is written as ``\\uXXXX``."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False)
     text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
     typer.echo(escape(text))
 
 
-def _figures(found: Mapping[str, Any] | Result) -> Mapping[str, Any]:
-    from headstart.results import Result, encode
+def plain(found: Any) -> Any:
+    """A result as JSON values; what already is one stays as it is."""
+    from headstart.results import encode
 
-    if isinstance(found, Result):
-        plain: Mapping[str, Any] = json.loads(encode(found))
-        return plain
-    return found
+    return json.loads(encode(found)) if isinstance(found, msgspec.Struct) else found
 
 
 def answer(
@@ -91,21 +90,21 @@ def answer(
 
     The answer is ``found["sentence"]``, a headline, with ``found["detail"]`` below it if there is one.
     """
-    found = _figures(found)
+    figures: Mapping[str, Any] = plain(found)
     if as_json:
-        echo_json(found)
+        echo_json(figures)
         return
     out = console()
-    show(found, out)
-    print_answer(found, out)
+    show(figures, out)
+    print_answer(figures["sentence"], figures.get("detail", ""), out)
     out.print(f"page     {page}", markup=False, soft_wrap=True)
 
 
-def print_answer(found: Mapping[str, Any], out: Console) -> None:
+def print_answer(sentence: str, detail: str, out: Console) -> None:
     """The headline in bold, and the detail below it."""
-    out.print(found["sentence"], style="bold", markup=False, soft_wrap=True)
-    if found.get("detail"):
-        out.print(worded(found["detail"], as_flag), markup=False, soft_wrap=True)
+    out.print(sentence, style="bold", markup=False, soft_wrap=True)
+    if detail:
+        out.print(worded(detail, as_flag), markup=False, soft_wrap=True)
 
 
 def answer_with_page(
@@ -121,17 +120,17 @@ def answer_with_page(
     """Write the page of `found`, whose ``"sentence"`` is its headline; then `answer`."""
     from headstart.runs.report.pages import write_page
 
-    found = _figures(found)
+    figures: Mapping[str, Any] = plain(found)
     page = write_page(
         folder,
         name,
         title=title,
-        sentence=found["sentence"],
-        detail=found.get("detail", ""),
+        sentence=figures["sentence"],
+        detail=figures.get("detail", ""),
         sections=sections,
-        found=found,
+        found=figures,
     )
-    answer(found, page, show, as_json=as_json)
+    answer(figures, page, show, as_json=as_json)
 
 
 def is_quiet() -> bool:

@@ -10,7 +10,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import (
-    answer,
+    answer_with_page,
     console,
     echo_json,
     parse_numbers,
@@ -294,10 +294,19 @@ def report(
 
 def _side_by_side(runs: Sequence[Run], folder: Path, *, as_json: bool) -> None:
     from headstart.cli.tables import runs_table
-    from headstart.runs.report.side_by_side import write_comparison
+    from headstart.runs.report.side_by_side import comparison_sections
+    from headstart.runs.side_by_side import side_by_side
 
-    found, page = write_comparison(runs, folder)
-    answer(found, page, lambda found, out: out.print(runs_table(found["runs"])), as_json=as_json)
+    found = side_by_side(runs)
+    answer_with_page(
+        folder,
+        "side-by-side",
+        found,
+        lambda _, out: out.print(runs_table(found.runs)),
+        title="Runs side by side",
+        sections=comparison_sections(found.runs),
+        as_json=as_json,
+    )
 
 
 def show(run: Run) -> None:
@@ -308,7 +317,6 @@ def show(run: Run) -> None:
         finetuning_lines,
         layer_caption,
         layer_tables,
-        noun,
     )
     from headstart.runs.thresholds import threshold_lines
 
@@ -319,14 +327,14 @@ def show(run: Run) -> None:
         out.print(table)
     for line in layer_caption(run.metrics):
         out.print(line, style="dim", markup=False, soft_wrap=True)
-    if "text" in run.metrics:
-        out.print(run.metrics["text"]["verdict"], markup=False, soft_wrap=True)
-    for line in finetuning_lines(run.metrics):
+    if run.metrics.text is not None:
+        out.print(run.metrics.text.verdict, markup=False, soft_wrap=True)
+    for line in finetuning_lines(run.metrics.finetuning):
         out.print(line, markup=False, soft_wrap=True)
-    for line in threshold_lines(run.metrics):
+    for line in threshold_lines(run.metrics.thresholds):
         out.print(line, markup=False, soft_wrap=True)
     out.print(accuracy_line(run.metrics), markup=False, soft_wrap=True)
-    print_answer(run.metrics, out)
+    print_answer(run.sentence, run.detail, out)
     out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
-    given = "IMAGES..." if noun(run.metrics) == "image" else '"SOME TEXT"'
+    given = "IMAGES..." if run.metrics.noun == "image" else '"SOME TEXT"'
     out.print(f"predict  headstart predict {run.folder} {given}", markup=False, soft_wrap=True)

@@ -68,16 +68,11 @@ def similar(
         found,
         _show,
         title=f"Training images like {image.name}",
-        sections=retrieval_sections(result, _accuracy(opened.metrics)),
+        sections=retrieval_sections(
+            result, None if opened.metrics.test is None else opened.metrics.test.accuracy.value
+        ),
         as_json=as_json,
     )
-
-
-def _accuracy(metrics: Mapping[str, Any]) -> float | None:
-    """Of the run's classifier on its test images."""
-    test = metrics.get("test") or {}
-    value = (test.get("accuracy") or {}).get("value")
-    return None if value is None else float(value)
 
 
 def _show(found: Mapping[str, Any], out: Console) -> None:

@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar
+
+from msgspec.structs import replace as replace_fields
+
+from headstart.data.summary import ClassSize, DataSummary, Duplicates, LeftOut
 
 SPLITS = ("train", "val", "test")
 """The split names, in the order in which they are shown."""
@@ -97,15 +101,15 @@ class DuplicateGroup:
         """Whether the same picture carries more than one label."""
         return len(set(self.labels)) > 1
 
-    def to_dict(self) -> dict[str, Any]:
-        """The group as plain JSON values."""
-        return {
-            "names": list(self.names),
-            "splits": list(self.splits),
-            "labels": list(self.labels),
-            "straddles": self.straddles,
-            "conflicting": self.conflicting,
-        }
+    def summary(self) -> Duplicates:
+        """The group as results keep it."""
+        return Duplicates(
+            names=self.names,
+            splits=self.splits,
+            labels=self.labels,
+            straddles=self.straddles,
+            conflicting=self.conflicting,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,23 +216,27 @@ class Examples(Generic[R]):
         )
         return replace(self, records=records, duplicates=groups)
 
-    def data_summary(self) -> dict[str, Any]:
-        """Plain JSON values for the run folder and the report."""
-        return {
-            "source": self.source,
-            "n_quarantined": len(self.quarantine),
-            "split_made": self.split_made,
-            "n_groups": len({r.group for r in self.records if r.group}),
-            "classes": [
-                {"class": c, **{f"n_{s}": n for s, n in by.items()}}
+    def summary(self) -> DataSummary:
+        """What was found, as results keep it."""
+        return DataSummary(
+            root=str(self.root),
+            source=self.source,
+            n_train=len(self.train),
+            n_val=len(self.val),
+            n_test=len(self.test),
+            n_quarantined=len(self.quarantine),
+            split_made=self.split_made,
+            n_groups=len({r.group for r in self.records if r.group}),
+            classes=tuple(
+                ClassSize(name=c, **{f"n_{s}": n for s, n in by.items()})
                 for c, by in self.counts().items()
-            ],
-            "imbalance": self.imbalance,
-            "quarantine": [{"name": q.name, "reason": q.reason} for q in self.quarantine],
-            "exact_duplicates": [g.to_dict() for g in self.duplicates if g.kind == "exact"],
-            "near_duplicates": [g.to_dict() for g in self.duplicates if g.kind == "near"],
-            "notes": list(self.notes),
-        }
+            ),
+            imbalance=self.imbalance,
+            quarantine=tuple(LeftOut(name=q.name, reason=q.reason) for q in self.quarantine),
+            exact_duplicates=tuple(g.summary() for g in self.duplicates if g.kind == "exact"),
+            near_duplicates=tuple(g.summary() for g in self.duplicates if g.kind == "near"),
+            notes=tuple(self.notes),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -246,7 +254,8 @@ class Index(Examples[Record]):
 
     ignored: int = 0
 
-    def data_summary(self) -> dict[str, Any]:
-        """Plain JSON values for the run folder and the report."""
-        known = Examples.data_summary(self)
-        return {"n_images": len(self.records), "n_ignored": self.ignored, **known}
+    def summary(self) -> DataSummary:
+        """What was found, as results keep it."""
+        return replace_fields(
+            Examples.summary(self), n_images=len(self.records), n_ignored=self.ignored
+        )

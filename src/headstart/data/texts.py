@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace as replace_fields
+
 from headstart.data import labels
 from headstart.data.records import DuplicateGroup, Example, Examples
 from headstart.data.sides import name_val_as_test, with_sides
 from headstart.data.sources import counted, missing_path, shown
+from headstart.data.summary import DataSummary, WordCounts
 from headstart.data.tables import (
     LABEL_NAMES,
     SPREADSHEETS,
@@ -69,17 +72,17 @@ class TextIndex(Examples[TextRecord]):
     text_column: str = ""
     label_column: str = ""
 
-    def data_summary(self) -> dict[str, Any]:
-        """Plain JSON values for the run folder and the report."""
-        known = Examples.data_summary(self)
+    def summary(self) -> DataSummary:
+        """What was found, as results keep it."""
         lengths = sorted(len(r.text.split()) for r in self.records)
-        return {
-            "n_texts": len(self.records),
-            "n_words": {"median": lengths[len(lengths) // 2], "most": lengths[-1]},
-            "text_column": self.text_column,
-            "label_column": self.label_column,
-            **known,
-        }
+        return replace_fields(
+            Examples.summary(self),
+            noun="text",
+            n_texts=len(self.records),
+            n_words=WordCounts(median=lengths[len(lengths) // 2], most=lengths[-1]),
+            text_column=self.text_column,
+            label_column=self.label_column,
+        )
 
 
 def is_text_table(

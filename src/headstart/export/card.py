@@ -17,6 +17,7 @@ from headstart.wording import counted, listed
 
 if TYPE_CHECKING:
     from headstart.export.checking import Check
+    from headstart.runs.result import FitResult
     from headstart.runs.run import Run
 
 # With fewer test images of a class, the interval is wider than half the scale.
@@ -148,52 +149,48 @@ def _numbers(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{v:g}" for v in values) + ")"
 
 
-def _data(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    data = metrics["data"]
+def _data(metrics: FitResult, settings: Mapping[str, Any]) -> str:
+    data = metrics.data
     said = (
-        f"{counted(data['n_images'], 'image')} of {len(metrics['classes'])} classes: {data['n_train']:,} for "
-        f"training, {data['n_val']:,} for validation, {data['n_test']:,} for the test, which was scored "
+        f"{counted(data.n_examples, 'image')} of {len(metrics.classes)} classes: {data.n_train:,} for "
+        f"training, {data.n_val:,} for validation, {data.n_test:,} for the test, which was scored "
         "once."
     )
-    if data["split_made"]:
+    if data.split_made:
         said += f" The split is by digest and class, with seed {settings['seed']}."
-    duplicates = len(data["exact_duplicates"]) + len(data["near_duplicates"])
+    duplicates = len(data.exact_duplicates) + len(data.near_duplicates)
     rows = [
-        ("files that could not be read", data["n_quarantined"]),
+        ("files that could not be read", data.n_quarantined),
         ("groups of duplicates", duplicates),
-        ("of them across splits", _n_straddling(data)),
-        ("largest class over smallest", f"{data['imbalance']:.1f}"),
+        ("of them across splits", data.n_straddling),
+        ("largest class over smallest", f"{data.imbalance:.1f}"),
     ]
     shown = _table(("", ""), [(name, str(value)) for name, value in rows])
     return f"{said}\n\n{shown}\n\nWho took the pictures, of what and when, Headstart cannot know: add it here."
 
 
-def _n_straddling(data: Mapping[str, Any]) -> int:
-    groups = [*data["exact_duplicates"], *data["near_duplicates"]]
-    return sum(bool(group.get("straddles")) for group in groups)
-
-
-def _measured(metrics: Mapping[str, Any]) -> str:
-    test, rows, over = metrics["test"], [], balanced_over(metrics)
+def _measured(metrics: FitResult) -> str:
+    test, rows, over = metrics.test, [], balanced_over(metrics)
     if test is not None:
-        where = f" on {counted(test['n'], 'test image')}"
+        where = f" on {counted(test.n, 'test image')}"
         both = [
-            (f"accuracy{where}", _interval(test["accuracy"])),
+            (f"accuracy{where}", str(test.accuracy)),
             (
                 f"balanced accuracy{where}{over and f', {over}'}",
-                _interval(test["balanced_accuracy"]),
+                str(test.balanced_accuracy),
             ),
         ]
-        rows += both[::-1] if metrics.get("leads") == "balanced_accuracy" else both
-        if test["top5"]:
-            rows.append(("true class among the first five", _interval(test["top5"])))
-        if test["accuracy_without_duplicates"]:
-            without = test["accuracy_without_duplicates"]
-            rows.append((f"without {test['n'] - without['n']:,} near copies", _interval(without)))
-        rows.append(("log loss", f"{test['log_loss']:.3f}"))
-    name = f"cross-validated accuracy of the linear SVM ({metrics['selection']['n_folds']} folds)"
+        rows += both[::-1] if metrics.leads == "balanced_accuracy" else both
+        if test.top5 is not None:
+            rows.append(("true class among the first five", str(test.top5)))
+        if test.accuracy_without_duplicates is not None:
+            without = test.accuracy_without_duplicates
+            rows.append((f"without {test.n - without.n:,} near copies", str(without)))
+        if test.log_loss is not None:
+            rows.append(("log loss", f"{test.log_loss:.3f}"))
+    name = f"cross-validated accuracy of the linear SVM ({metrics.selection.n_folds} folds)"
     if is_judged(metrics):
-        rows.append((name, _interval(metrics["cv"]["accuracy"])))
+        rows.append((name, str(metrics.cv.accuracy)))
     note = "Brackets are 95 % intervals."
     if test is None:
         note += (
@@ -202,27 +199,22 @@ def _measured(metrics: Mapping[str, Any]) -> str:
     return f"{_table(('', 'value'), rows)}\n\n{note}"
 
 
-def _interval(found: Mapping[str, float]) -> str:
-    value, low, high = (100 * found[key] for key in ("value", "low", "high"))
-    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
-
-
-def _classes(metrics: Mapping[str, Any]) -> str:
-    found = metrics["per_class"]
+def _classes(metrics: FitResult) -> str:
+    found = metrics.per_class
     rows = [
         (
-            _plain(c["class"]),
-            f"{c['n_train']:,}",
-            f"{c['n_test']:,}",
-            "–" if c["recall"] is None else _interval(c["recall"]),
-            "–" if c["precision"] is None else f"{100 * c['precision']:.1f} %",
+            _plain(c.name),
+            f"{c.n_train:,}",
+            f"{c.n_test:,}",
+            "–" if c.recall is None else str(c.recall),
+            "–" if c.precision is None else f"{100 * c.precision:.1f} %",
         )
         for c in found[:N_CLASSES_SHOWN]
     ]
     header = ("class", "training", "test", "recall", "precision")
     more = len(found) - len(rows)
     rest = f"\n\nand {more:,} more classes in metrics.json" if more > 0 else ""
-    split = metrics["confusion"]["split"]
+    split = metrics.confusion.split
     where = {"test": "on the test images", "cv": "cross-validated on the training images"}
     return f"Recall and precision {where.get(split, f'on the {split} images')}.\n\n{_table(header, rows)}{rest}"
 
@@ -240,17 +232,17 @@ def _limits(run: Run) -> str:
         ),
         "Probabilities are calibrated on the run's own images, with one temperature for all classes.",
     ]
-    few = [c["class"] for c in metrics["per_class"] if c["n_test"] < FEW]
-    if few and metrics["test"] is not None:
+    few = [c.name for c in metrics.per_class if c.n_test < FEW]
+    if few and metrics.test is not None:
         names = ", ".join(map(_plain, few[:5])) + (" and others" if len(few) > 5 else "")
         lines.append(f"Fewer than {FEW} test images, so little is known of: {names}.")
-    straddling = _n_straddling(metrics["data"])
+    straddling = metrics.data.n_straddling
     if straddling:
         lines.append(
             f"{straddling} groups of duplicates lie on both sides of the split; see the accuracy without "
             "them."
         )
-    lines += [_plain(note) for note in metrics["notes"]]
+    lines += [_plain(note) for note in metrics.notes]
     return "\n".join(f"- {line}" for line in lines)
 
 

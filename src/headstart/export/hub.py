@@ -17,17 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from headstart.backbones.listed import base_name
 from headstart.errors import HeadstartError, InputError, OutputError, argument, one_line
 from headstart.export.card import card_text
 from headstart.export.facts import source_of
 from headstart.files import write_atomically
+from headstart.results import encode
 from headstart.runs.folder import write_json
 from headstart.runs.model import need_images
 from headstart.runs.regular import open_regular
+from headstart.runs.result import METRICS
 from headstart.runs.sums import write_sums
 
 if TYPE_CHECKING:
+    from headstart.runs.result import FitResult
     from headstart.runs.run import Run
 
 # The hub's rule: owner and name of letters, digits and single . _ - inside.
@@ -90,7 +95,8 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
     for path in (folder / "model").rglob("model.json"):  # also of the partner
         write_json(path, _without_paths(json.loads(path.read_text("utf-8"))))
     write_json(folder / "run.json", _portable_settings(run.settings))
-    write_json(folder / "metrics.json", _portable_metrics(run.metrics, with_report=with_report))
+    figures = encode(_portable_metrics(run.metrics, with_report=with_report))
+    write_atomically(folder / METRICS, f"{figures}\n".encode())
     write_sums(folder)  # without the card, which people may have edited
     write_atomically(folder / "README.md", card_text(run, front_matter=True).encode())
     found = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -201,15 +207,13 @@ def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _portable_metrics(metrics: Mapping[str, Any], *, with_report: bool) -> dict[str, Any]:
+def _portable_metrics(metrics: FitResult, *, with_report: bool) -> FitResult:
     """``metrics.json`` without paths and, unless the report is included, without file names."""
-    data = dict(metrics["data"])
-    data["root"] = PurePath(str(data["root"])).name
-    found = {**metrics, "data": data}
-    if not with_report:
-        found |= {"mistakes": [], "suspicious": []}
-        data |= {"quarantine": [], "exact_duplicates": [], "near_duplicates": [], "notes": []}
-    return found
+    data = replace(metrics.data, root=PurePath(metrics.data.root).name)
+    if with_report:
+        return replace(metrics, data=data)
+    data = replace(data, quarantine=(), exact_duplicates=(), near_duplicates=(), notes=())
+    return replace(metrics, data=data, mistakes=(), suspicious=())
 
 
 def _without_paths(model: Mapping[str, Any]) -> dict[str, Any]:

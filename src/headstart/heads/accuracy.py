@@ -3,7 +3,8 @@
 Whether a difference is significant is decided in one place, :func:`is_significant`, from the
 interval that is shown; the intervals of paired differences agree with McNemar's exact test.
 
-Nothing here draws random numbers; the same arrays always give the same interval.
+Nothing here draws random numbers; the same arrays always give the same interval. SciPy is imported where
+it is needed: it is slow to import, and what only reads intervals needs none of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft, stats
 
 from headstart.results import Difference
 from headstart.results import Interval as Interval
@@ -342,10 +342,12 @@ def paired_gain(
     centre = value * n / (n + 2)
     variance = ((float((d**2).sum()) + 2 * typical) / (n + 2) - centre**2) / (n + 2)
     spread = float(np.sqrt(max(variance, 0.0)))
+    from scipy.stats import t as student
+
     free = max(n - 1, 1)
     _quantile(level)
-    half = float(stats.t.ppf((1 + level) / 2, free)) * spread
-    p_value = float(2 * stats.t.sf(abs(centre) / spread, free)) if spread > 0 else 1.0
+    half = float(student.ppf((1 + level) / 2, free)) * spread
+    p_value = float(2 * student.sf(abs(centre) / spread, free)) if spread > 0 else 1.0
     error = float(d.std() / np.sqrt(n))
     low, high = min(value, centre - half), max(value, centre + half)
     return PairedDifference(value, low, high, error, p_value)
@@ -417,6 +419,8 @@ def repeated_difference(
     ValueError
         If the arrays are empty or differ in shape, or ``level`` lies outside (0, 1).
     """
+    from scipy.stats import norm
+
     a, b = _as_table("correct_a", correct_a), _as_table("correct_b", correct_b)
     if a.shape != b.shape:
         raise ValueError(f"correct_a and correct_b differ in shape: {a.shape} and {b.shape}")
@@ -433,7 +437,7 @@ def repeated_difference(
     centre, spread = _adjusted_moments(value, mean_square, n_samples, of_repeats)
     p_value = max(
         _sign_flip(difference.sum(axis=0).astype(int)),
-        float(2 * stats.norm.sf(abs(centre) / spread)),
+        float(2 * norm.sf(abs(centre) / spread)),
     )
     low, high = _agreeing(low, high, p_value, level)
     return PairedDifference(value, low, high, error, p_value)
@@ -454,11 +458,15 @@ def mcnemar(wins: int, losses: int) -> float:
     """
     if wins + losses == 0:
         return 1.0
-    return float(stats.binomtest(wins, wins + losses).pvalue)
+    from scipy.stats import binomtest
+
+    return float(binomtest(wins, wins + losses).pvalue)
 
 
 def _sign_flip(totals: NDArray[np.int_]) -> float:
     """Two-sided exact p-value of a sum whose terms may each have either sign with equal chance."""
+    from scipy.fft import irfft
+
     observed, span = int(abs(totals.sum())), int(np.abs(totals).sum())
     n = 2 * span + 1
     angles = 2 * np.pi * np.arange(span + 1) / n
@@ -466,7 +474,7 @@ def _sign_flip(totals: NDArray[np.int_]) -> float:
     for size, count in enumerate(np.bincount(np.abs(totals))):
         spectrum *= np.cos(size * angles) ** count
     # The probabilities of the sums 0, 1, ..., span, -span, ..., -1.
-    chances = fft.irfft(spectrum, n)
+    chances = irfft(spectrum, n)
     return float(np.clip(1 - chances[:observed].sum() - chances[n - observed + 1 :].sum(), 0, 1))
 
 
@@ -518,7 +526,9 @@ def _wilson(
 def _quantile(level: float) -> float:
     if not 0 < level < 1:
         raise ValueError(f"level must lie in (0, 1); got {level!r}")
-    return float(stats.norm.ppf(0.5 + level / 2))
+    from scipy.stats import norm
+
+    return float(norm.ppf(0.5 + level / 2))
 
 
 def _as_bool(name: str, values: ArrayLike) -> NDArray[np.bool_]:

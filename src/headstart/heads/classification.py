@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from headstart.heads.accuracy import (
     FEW_GROUPS,
@@ -121,7 +120,7 @@ class ClassificationMetrics(msgspec.Struct, frozen=True, kw_only=True):
     ece: Interval
     top_k: dict[int, Interval]
     reliability: tuple[Bin, ...]
-    classes: tuple[ClassMetrics, ...]
+    classes: tuple[ClassMetrics, ...] = ()
     cost: Estimate | None = None
 
 
@@ -247,6 +246,8 @@ class _Jackknife:
     """Values of metrics of all examples, with Student's interval from leaving parts out."""
 
     def __init__(self, parts: NDArray[np.int64], level: float) -> None:
+        from scipy import stats
+
         self._parts = parts
         self._n_parts = int(parts.max()) + 1
         free = max(self._n_parts - 1, 1)

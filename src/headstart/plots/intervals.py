@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headstart.plots import svg
 
@@ -35,12 +35,15 @@ class IntervalRow:
         shares: Iterable[float],
         *,
         mark: str = "",
-        second: Sequence[float] | None = None,
+        second: Iterable[float] | None = None,
     ) -> IntervalRow:
         """A row in %, or of differences in points, from value, low and high as shares of one."""
         value, low, high = (100 * v for v in shares)
-        below = None if second is None else (100 * second[0], 100 * second[1], 100 * second[2])
-        return cls(label=label, value=value, low=low, high=high, mark=mark, second=below)
+        row = cls(label=label, value=value, low=low, high=high, mark=mark)
+        if second is None:
+            return row
+        value, low, high = (100 * v for v in second)
+        return replace(row, second=(value, low, high))
 
 
 def interval_plot(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from headstart.runs.result import Mistake, SuspiciousLabel
 
 if TYPE_CHECKING:
     from headstart.data import Record
@@ -23,7 +25,7 @@ def mistakes(
     P: NDArray[np.float64],
     classes: Sequence[str],
     predicted: NDArray[np.intp] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Mistake]:
     """Wrong predictions, the most confident first.
 
     Parameters
@@ -39,19 +41,19 @@ def mistakes(
     wrong = [i for i, r in enumerate(records) if classes[predicted[i]] != r.label]
     wrong.sort(key=lambda i: -P[i, predicted[i]])
     return [
-        {
+        Mistake(
             **_shown(records[i]),
-            "true": records[i].label,
-            "predicted": classes[predicted[i]],
-            "probability": float(P[i, predicted[i]]),
-        }
+            true=records[i].label,
+            predicted=classes[predicted[i]],
+            probability=float(P[i, predicted[i]]),
+        )
         for i in wrong[:N_SHOWN]
     ]
 
 
 def suspicious_labels(
     records: Sequence[Example], P: NDArray[np.float64], classes: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[SuspiciousLabel]:
     """Training labels that the out-of-fold probabilities contradict, the most contradicted first.
 
     The margin is ``max_k p_k - p_label``, the self-confidence criterion of Northcutt et al. (2021,
@@ -62,13 +64,13 @@ def suspicious_labels(
     margin = P.max(axis=1) - own
     order = [i for i in np.argsort(-margin, kind="stable") if margin[i] > 0.5]
     return [
-        {
+        SuspiciousLabel(
             **_shown(records[i]),
-            "label": records[i].label,
-            "suggested": classes[int(P[i].argmax())],
-            "probability": float(P[i].max()),
-            "split": records[i].split,
-        }
+            label=records[i].label,
+            suggested=classes[int(P[i].argmax())],
+            probability=float(P[i].max()),
+            split=records[i].split,
+        )
         for i in order[:N_SHOWN]
     ]
 

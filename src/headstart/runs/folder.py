@@ -228,16 +228,16 @@ def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise RunError(f"{one_line(str(folder))} is not a run folder: it has no {name}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
-        raise _damaged(path, "no schema number")
+        raise damaged(path, "no schema number")
     if value["schema"] > SCHEMA:
         raise RunError(
             f"{one_line(str(path))} was written by a newer Headstart (schema "
             f"{one_line(str(value['schema']), limit=20)}, known {SCHEMA}): update headstart"
         )
     if shape is not None and (wrong := misfit(value, shape)):
-        raise _damaged(path, wrong)
+        raise damaged(path, wrong)
     return value
 
 
@@ -245,7 +245,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _damaged(path: Path, why: str) -> RunError:
+def damaged(path: Path, why: str) -> RunError:
+    """The error of a file of a run folder that is not as it was written."""
     reason = one_line(why, limit=120)
     return RunError(f"{one_line(str(path))} is damaged ({reason}): make the run again")
 

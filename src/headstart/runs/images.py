@@ -16,6 +16,7 @@ from headstart.runs.findings import thumbnails
 from headstart.runs.kind import Kind
 from headstart.runs.origin import Origin
 from headstart.runs.provenance import describe_backbone, provenance
+from headstart.runs.result import ExtractionResult
 from headstart.runs.settings import FitSettings
 from headstart.sources.image import ImageSource
 from headstart.sources.several import SeveralSource
@@ -153,14 +154,14 @@ class Images(Kind):
         every = self._extractions
         n_forward, seconds = sum(d.n_forward for d in every), sum(d.seconds for d in every)
         return {
-            "extraction": {
-                "n_forward": n_forward,
-                "n_cached": sum(d.n_cached for d in every),
-                "images_per_s": n_forward / seconds if n_forward else None,
-                "seconds": seconds,
-                "engine": self._engine,
-                "precision": self.settings.precision,
-            }
+            "extraction": ExtractionResult(
+                n_forward=n_forward,
+                n_cached=sum(d.n_cached for d in every),
+                images_per_s=n_forward / seconds if n_forward else None,
+                seconds=seconds,
+                engine=self._engine,
+                precision=self.settings.precision,
+            )
         }
 
     def provenance(self, results: Results) -> dict[str, Any]:

@@ -21,8 +21,10 @@ from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import training_records
 from headstart.data.groups import n_groups, require_enough_groups
 from headstart.errors import InputError
+from headstart.files import write_atomically
 from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
+from headstart.results import encode
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.folder import write_json
 from headstart.runs.leaks import with_leaks
@@ -33,6 +35,7 @@ from headstart.runs.outcome import Finetuning
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.refit import TrainNetwork, refit
 from headstart.runs.report import write_report
+from headstart.runs.result import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,16 +198,16 @@ class Job:
         kind.progress("report", 0, 1)
         more = kind.figures(results, task)
         kind.clock.timings_s["total"] = kind.clock.spent_s
-        figures = metrics(results, kind.clock.timings_s) | more
+        figures = metrics(results, kind.clock.timings_s, **more)
         write_json(scratch / "run.json", kind.provenance(results))
-        write_json(scratch / "metrics.json", figures)
+        write_atomically(scratch / METRICS, f"{encode(figures)}\n".encode())
         results.final.model.save(scratch / "model")
         if tuned is not None and tuned.trained is not None:
             from headstart.finetune.saving import save_network
 
             save_network(scratch / "model", tuned.trained)
         write_test_predictions(scratch / "predictions.csv", results)
-        shown = {item["digest"] for item in figures["mistakes"] + figures["suspicious"]}
+        shown = {item.digest for item in (*figures.mistakes, *figures.suspicious)}
         write_report(scratch, thumbnails=kind.pictures(results, shown), run_name=str(self.out))
         kind.progress("report", 1, 1)
 

@@ -99,7 +99,7 @@ class Kind(ABC):
 
     @abstractmethod
     def figures(self, results: Results, task: Task) -> dict[str, Any]:
-        """Entries of ``metrics.json`` of this kind alone."""
+        """Fields of :class:`headstart.runs.result.FitResult` of this kind alone."""
 
     @abstractmethod
     def provenance(self, results: Results) -> dict[str, Any]:

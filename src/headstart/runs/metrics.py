@@ -1,14 +1,14 @@
-"""The figures of a run as plain JSON values: what ``metrics.json`` holds and the report shows."""
+"""The figures of a run: what ``metrics.json`` holds and the report shows."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,14 +24,25 @@ from headstart.heads import (
     paired_gain,
     repeated_share,
 )
+from headstart.heads.classification import ClassificationMetrics
 from headstart.heads.costs import COSTS
-from headstart.results import encode
+from headstart.results import Difference, Estimate
 from headstart.runs.choose import FEW, RULE, RULE_OF_ACCURACY, RULE_OF_FEW, has_few
-from headstart.runs.confusion import encode_counts
 from headstart.runs.findings import mistakes, suspicious_labels
-from headstart.runs.folder import SCHEMA
-from headstart.runs.objective import Objective, ObjectiveFigures, figures, metric_name
-from headstart.runs.outcome import Finetuning, as_json
+from headstart.runs.objective import Objective, figures, metric_name
+from headstart.runs.outcome import Finetuning
+from headstart.runs.result import (
+    CandidateResult,
+    ChosenResult,
+    ClassResult,
+    Confusion,
+    CountedInterval,
+    CrossValidatedResult,
+    FitResult,
+    ObjectiveResult,
+    SelectionResult,
+    TestResult,
+)
 from headstart.runs.sentence import detail, sentence
 from headstart.runs.thresholds import threshold_notes, thresholds_of
 from headstart.wording import points
@@ -168,69 +179,62 @@ class Results:
         return "cv" if self.final is self.svm else "validation"
 
 
-def metrics(results: Results, timings_s: Mapping[str, float]) -> dict[str, Any]:
-    """``metrics.json``, ready to be written."""
+def metrics(results: Results, timings_s: Mapping[str, float], **more: Any) -> FitResult:
+    """``metrics.json``; `more` are fields that one kind of examples has."""
     chosen, classes = results.chosen, results.final.model.classes
     judged, found = results.judged, thresholds_of(results)
     suspects = [r for r, is_judged in zip(results.train, judged, strict=True) if is_judged]
-    return {
-        "schema": SCHEMA,
-        "sentence": answer(results),
-        "detail": answer_detail(results),
-        "leads": leading_metric(results),
-        "notes": [*notes(results), *threshold_notes(found)],
-        "chosen": {
-            **chosen.blocks.to_dict(),
-            "C": _cost(chosen),
-            "n_features": chosen.scores.n_features,
-            "macs": chosen.macs,
-        },
-        "selection": {
-            "rule": results.rule,
-            "metric": results.objective.metric,
-            "prefer": "accurate" if results.has_prior else "cheap",
-            "n_folds": results.n_folds,
-            "n_repeats": results.settings.repeats,
-            "n_train": len(results.train),
-            "n_judged": int(results.judged.sum()),
-            "is_default": results.choice.is_default,
-            "Cs": sorted(results.settings.Cs),
-        },
-        "test": _test(results) if results.test else None,
-        "cv": {
-            "accuracy": as_json(_cross_validated(chosen, _training_groups(results))),
-            "balanced_accuracy": as_json(
+    truth, predicted = _judged(results)
+    confusion = _confusion(classes, truth, predicted)
+    return FitResult(
+        sentence=answer(results),
+        detail=answer_detail(results),
+        leads=leading_metric(results),
+        notes=(*notes(results), *threshold_notes(found)),
+        chosen=ChosenResult(**_described(chosen)),
+        selection=SelectionResult(
+            rule=results.rule,
+            metric=results.objective.metric,
+            prefer="accurate" if results.has_prior else "cheap",
+            n_folds=results.n_folds,
+            n_repeats=results.settings.repeats,
+            n_train=len(results.train),
+            n_judged=int(results.judged.sum()),
+            is_default=results.choice.is_default,
+            Cs=tuple(sorted(results.settings.Cs)),
+        ),
+        test=_test(results) if results.test else None,
+        cv=CrossValidatedResult(
+            accuracy=_cross_validated(chosen, _training_groups(results)),
+            balanced_accuracy=(
                 balanced_accuracy_interval(*_cross_validated_classes(results))
                 if judged.any()
                 else UNKNOWN
             ),
-        },
-        "candidates": [_candidate(results, i) for i in range(len(results.candidates))],
-        "taps": list(dict.fromkeys(c.blocks.tap_label for c in results.candidates)),
-        "resolutions": list(dict.fromkeys(c.blocks.resolution_label for c in results.candidates)),
-        "classes": list(classes),
-        **_by_class(results, *_judged(results)),
-        "metrics": _every_metric(results),
-        "thresholds": None if found is None else json.loads(encode(found)),
-        "objective": json.loads(encode(objective_figures(results))),
-        "finetuning": results.finetuning.to_dict(classes) if results.finetuning else None,
-        "mistakes": mistakes(
-            results.test,
-            results.final.probabilities,
-            classes,
-            results.final.model.decide(results.final.probabilities) if results.test else None,
         ),
-        "suspicious": suspicious_labels(suspects, results.final.out_of_fold[judged], classes),
-        "data": {
-            "root": str(results.index.root),
-            "n_train": len(results.index.train),
-            "n_val": len(results.index.val),
-            "n_test": len(results.index.test),
-            "noun": results.noun,
-            **results.index.data_summary(),
-        },
-        "timings_s": dict(timings_s),
-    }
+        candidates=tuple(_candidate(results, i) for i in range(len(results.candidates))),
+        taps=tuple(dict.fromkeys(c.blocks.tap_label for c in results.candidates)),
+        resolutions=tuple(dict.fromkeys(c.blocks.resolution_label for c in results.candidates)),
+        classes=tuple(classes),
+        confusion=Confusion.of(confusion, results.judged_on),
+        per_class=tuple(_per_class(results, confusion)),
+        metrics=_every_metric(results),
+        thresholds=found,
+        objective=objective_figures(results),
+        finetuning=results.finetuning.result(classes) if results.finetuning else None,
+        mistakes=tuple(
+            mistakes(
+                results.test,
+                results.final.probabilities,
+                classes,
+                results.final.model.decide(results.final.probabilities) if results.test else None,
+            )
+        ),
+        suspicious=tuple(suspicious_labels(suspects, results.final.out_of_fold[judged], classes)),
+        data=results.index.summary(),
+        timings_s=dict(timings_s),
+        **more,
+    )
 
 
 def answer(results: Results) -> str:
@@ -343,7 +347,7 @@ def _leading(results: Results) -> tuple[str, Interval] | None:
     return None if value is None else (metric_name(metric, is_weighted=is_weighted), value)
 
 
-def objective_figures(results: Results) -> ObjectiveFigures:
+def objective_figures(results: Results) -> ObjectiveResult:
     """What was optimised, and what the model reached in it."""
     return figures(results.objective, results.classification, is_weighted=results.is_weighted)
 
@@ -429,7 +433,7 @@ def _cross_validated(candidate: Candidate, groups: Sequence[str] | None) -> Inte
     return accuracy_interval(candidate.correct, groups=groups)
 
 
-def _optimised(results: Results, candidate: Candidate) -> dict[str, float] | None:
+def _optimised(results: Results, candidate: Candidate) -> Estimate | None:
     """The cross-validated metric that was optimised, if it is not accuracy alone, with its interval."""
     is_plain = results.objective.goal(results.train).is_plain
     if is_plain or not candidate.judged.any():
@@ -437,33 +441,32 @@ def _optimised(results: Results, candidate: Candidate) -> dict[str, float] | Non
     merits = candidate.merits
     sign = 1.0 if results.objective.higher_is_better else -1.0
     found = paired_gain(sign * merits, np.zeros(len(merits)), groups=_training_groups(results))
-    return as_json(found)
+    return Estimate(found.value, found.low, found.high)
 
 
-def _test(results: Results) -> dict[str, Any]:
+def _test(results: Results) -> TestResult:
     """The chosen model on the test images."""
     final, classes = results.final, results.final.model.classes
     y = np.array([r.label for r in results.test])
     truth = np.searchsorted(np.array(classes), y)
-    P = final.probabilities
+    P, groups = final.probabilities, groups_of(results.test)
     top5 = None
     if len(classes) > 10:
         among = (np.argsort(-P, axis=1)[:, :5] == truth[:, None]).any(axis=1)
-        top5 = as_json(accuracy_interval(among, groups=groups_of(results.test)))
+        top5 = accuracy_interval(among, groups=groups)
     clean = _unduplicated(results)
     own = P[np.arange(len(y)), truth]
-    return {
-        "n": len(y),
-        "accuracy": as_json(accuracy_interval(final.correct, groups=groups_of(results.test))),
-        "balanced_accuracy": as_json(
-            balanced_accuracy_interval(y, np.array(classes)[final.model.decide(P)])
-        ),
-        "log_loss": float(-np.log(np.clip(own, 1e-12, 1)).mean()),
-        "top5": top5,
-        "accuracy_without_duplicates": None
-        if clean.all()
-        else {**as_json(accuracy_interval(final.correct[clean])), "n": int(clean.sum())},
-    }
+    without = None
+    if not clean.all():
+        without = CountedInterval(*accuracy_interval(final.correct[clean]), n=int(clean.sum()))
+    return TestResult(
+        n=len(y),
+        accuracy=accuracy_interval(final.correct, groups=groups),
+        balanced_accuracy=balanced_accuracy_interval(y, np.array(classes)[final.model.decide(P)]),
+        log_loss=float(-np.log(np.clip(own, 1e-12, 1)).mean()),
+        top5=top5,
+        accuracy_without_duplicates=without,
+    )
 
 
 def _unduplicated(results: Results) -> NDArray[np.bool_]:
@@ -482,30 +485,37 @@ def _cost(candidate: Candidate) -> float | None:
     return None if math.isnan(candidate.scores.C) else candidate.scores.C
 
 
-def _candidate(results: Results, i: int) -> dict[str, Any]:
+def _described(candidate: Candidate) -> dict[str, Any]:
+    """The fields of :class:`ChosenResult`."""
+    return {
+        **candidate.blocks.described(),
+        "C": _cost(candidate),
+        "n_features": candidate.scores.n_features,
+        "macs": candidate.macs,
+    }
+
+
+def _candidate(results: Results, i: int) -> CandidateResult:
     c, choice = results.candidates[i], results.choice
     tested = results.tested.get(i)
     scored = tested is not None and len(results.test) > 0
-    return {
-        **c.blocks.to_dict(),
-        "C": _cost(c),
-        "n_features": c.scores.n_features,
-        "macs": c.macs,
-        "cv": as_json(_cross_validated(c, _training_groups(results))),
-        "cv_metric": _optimised(results, c),
-        "Cs": list(c.scores.Cs),
-        "cv_by_C": list(c.scores.accuracy_by_C),
-        "difference": as_json(choice.differences[i]),
-        "tie": choice.ties[i] and not c.scores.is_screened,
-        "screened": c.scores.is_screened,
-        "chosen": i == choice.chosen,
-        "best": i == choice.best,
-        "baseline": i == results.baseline,
-        "cheap": i == choice.cheap,
-        "test": as_json(accuracy_interval(tested.correct, groups=groups_of(results.test)))
+    return CandidateResult(
+        **_described(c),
+        cv=_cross_validated(c, _training_groups(results)),
+        cv_metric=_optimised(results, c),
+        Cs=tuple(c.scores.Cs),
+        cv_by_C=tuple(c.scores.accuracy_by_C),
+        difference=Difference.of(choice.differences[i]),
+        tie=choice.ties[i] and not c.scores.is_screened,
+        screened=c.scores.is_screened,
+        chosen=i == choice.chosen,
+        best=i == choice.best,
+        baseline=i == results.baseline,
+        cheap=i == choice.cheap,
+        test=accuracy_interval(tested.correct, groups=groups_of(results.test))
         if tested and scored
         else None,
-    }
+    )
 
 
 def _cross_validated_classes(results: Results) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
@@ -538,14 +548,12 @@ def _judged_examples(results: Results) -> Sequence[Example]:
     return [r for r, is_judged in zip(results.train, results.judged, strict=True) if is_judged]
 
 
-def _every_metric(results: Results) -> dict[str, Any] | None:
+def _every_metric(results: Results) -> ClassificationMetrics | None:
     """What `headstart.heads.classification_metrics` says of the examples judged on, classes aside."""
     found = results.classification
     if found is None:
         return None
-    said: dict[str, Any] = json.loads(encode(found))
-    del said["classes"]
-    return {"split": results.judged_on, **said}
+    return msgspec.structs.replace(found, classes=())
 
 
 def _classification(results: Results) -> ClassificationMetrics | None:
@@ -583,28 +591,28 @@ def _judged(results: Results) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     return _cross_validated_classes(results)
 
 
-def _by_class(
-    results: Results, truth: NDArray[np.str_], predicted: NDArray[np.str_]
-) -> dict[str, Any]:
-    """Confusion matrix and per-class figures."""
-    classes = np.array(results.final.model.classes)
-    rows = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(rows, (np.searchsorted(classes, truth), np.searchsorted(classes, predicted)), 1)
+def _confusion(
+    classes: Sequence[str], truth: NDArray[np.str_], predicted: NDArray[np.str_]
+) -> NDArray[np.int64]:
+    """Counts (K, K): true classes by predicted classes."""
+    names = np.array(classes)
+    counts = np.zeros((len(names), len(names)), dtype=np.int64)
+    np.add.at(counts, (np.searchsorted(names, truth), np.searchsorted(names, predicted)), 1)
+    return counts
+
+
+def _per_class(results: Results, confusion: NDArray[np.int64]) -> Iterator[ClassResult]:
     counts = results.index.counts()
-    per_class = []
+    n_predicted = confusion.sum(axis=0)
     for k, name in enumerate(results.final.model.classes):
-        right, n_true, n_said = rows[k, k], rows[k].sum(), rows[:, k].sum()
+        right, n_true, n_said = confusion[k, k], confusion[k].sum(), n_predicted[k]
         hits = np.arange(n_true) < right
-        per_class.append(
-            {
-                "class": name,
-                "n_train": counts[name]["train"] + counts[name]["val"],
-                "n_test": counts[name]["test"],
-                "recall": as_json(accuracy_interval(hits)) if n_true else None,
-                # Of a class that was not tested, what others were taken for it says nothing.
-                "precision": float(right / n_said) if n_said and n_true else None,
-                "f1": float(2 * right / (n_true + n_said)) if n_true else None,
-            }
+        yield ClassResult(
+            name=name,
+            n_train=counts[name]["train"] + counts[name]["val"],
+            n_test=counts[name]["test"],
+            recall=accuracy_interval(hits) if n_true else None,
+            # Of a class that was not tested, what others were taken for it says nothing.
+            precision=float(right / n_said) if n_said and n_true else None,
+            f1=float(2 * right / (n_true + n_said)) if n_true else None,
         )
-    confusion = {"split": results.judged_on, **encode_counts(rows)}
-    return {"confusion": confusion, "per_class": per_class}

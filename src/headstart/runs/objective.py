@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +21,8 @@ from headstart.data.weights import (
 from headstart.heads import Criterion
 from headstart.heads.criterion import LOWER_IS_BETTER, ranks_of
 from headstart.probe import Goal
-from headstart.results import Estimate, Interval
+from headstart.results import Estimate
+from headstart.runs.result import ObjectiveResult
 
 if TYPE_CHECKING:
     from headstart.data.records import Example, Examples
@@ -141,41 +141,12 @@ def objective_of(settings: Settings, index: Examples[Any]) -> Objective:
     )
 
 
-class ObjectiveFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``metrics.json`` keeps of it, under ``objective``.
-
-    Attributes
-    ----------
-    metric, name, reason : str
-        The metric in code and in words, and why it was optimised.
-    higher_is_better, is_share, is_weighted : bool
-        Whether its values are shares of 1; whether examples count by weights.
-    value : Interval or None
-        Of the run's model, on the examples that its accuracy is of.
-    order : tuple of str or None
-    class_weights : dict or None
-    costs : tuple of tuple of float or None
-        True classes by predicted ones, in the order of ``classes``.
-    """
-
-    metric: str
-    name: str
-    reason: str
-    higher_is_better: bool
-    is_share: bool
-    is_weighted: bool
-    value: Interval | None
-    order: tuple[str, ...] | None
-    class_weights: dict[str, float] | None
-    costs: tuple[tuple[float, ...], ...] | None
-
-
 def figures(
     objective: Objective, found: ClassificationMetrics | None, *, is_weighted: bool
-) -> ObjectiveFigures:
+) -> ObjectiveResult:
     """What is kept of an objective, given all metrics of the examples that are judged on."""
     value = None if found is None else getattr(found, objective.metric)
-    return ObjectiveFigures(
+    return ObjectiveResult(
         metric=objective.metric,
         name=metric_name(objective.metric, is_weighted=is_weighted),
         reason=objective.reason,

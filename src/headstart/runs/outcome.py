@@ -1,4 +1,4 @@
-"""What became of a fine-tuning within a fit, as values, as JSON and in words."""
+"""What became of a fine-tuning within a fit, as values and in words."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from headstart.finetune.diagnosis import diagnose
 from headstart.heads import (
-    Interval,
     PairedDifference,
     accuracy_interval,
     balanced_accuracy_interval,
     significance,
+)
+from headstart.runs.result import (
+    Diagnosis,
+    FinetuningResult,
+    LogLossResult,
+    ValidationResult,
 )
 from headstart.runs.sentence import percent
 from headstart.wording import counted, signed_points
@@ -110,30 +115,26 @@ class Comparison:
         """Whether it is to be taken: :data:`RULE`."""
         return is_better(self.difference) or self.wins_by_loss
 
-    def to_dict(self, classes: tuple[str, ...]) -> dict[str, Any]:
-        """JSON-able values for ``metrics.json``."""
+    def result(self, classes: tuple[str, ...]) -> ValidationResult:
+        """The figures for ``metrics.json``."""
         y = np.array([r.label for r in self.records])
         predicted = np.array(classes)[self.probabilities.argmax(axis=1)]
-        d = self.difference
-        return {
-            "n": len(self.records),
-            "finetuned": as_json(accuracy_interval(self.finetuned)),
-            "balanced": as_json(balanced_accuracy_interval(y, predicted)),
-            "svm": as_json(accuracy_interval(self.svm)),
-            "alone": as_json(accuracy_interval(self.alone)),
-            "is_mean": self.is_mean,
-            "difference": {
-                **as_json(d),
-                "standard_error": d.standard_error,
-                "p_value": d.p_value,
-            },
-            "log_loss": {
-                "finetuned": float(self.losses.mean()),
-                "svm": float(self.svm_losses.mean()),
-                "gain": self.loss_gain[0],
-                "standard_error": self.loss_gain[1],
-            },
-        }
+        gain, error = self.loss_gain
+        return ValidationResult(
+            n=len(self.records),
+            finetuned=accuracy_interval(self.finetuned),
+            balanced=balanced_accuracy_interval(y, predicted),
+            svm=accuracy_interval(self.svm),
+            alone=accuracy_interval(self.alone),
+            is_mean=self.is_mean,
+            difference=self.difference,
+            log_loss=LogLossResult(
+                finetuned=float(self.losses.mean()),
+                svm=float(self.svm_losses.mean()),
+                gain=gain,
+                standard_error=error,
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,8 +235,8 @@ class Finetuning:
             f"more than two ({by}): it wins{again} and is taken."
         )
 
-    def to_dict(self, classes: tuple[str, ...]) -> dict[str, Any]:
-        """JSON-able values for ``metrics.json``."""
+    def result(self, classes: tuple[str, ...]) -> FinetuningResult:
+        """The figures for ``metrics.json``."""
         findings: tuple[Finding, ...] = ()
         if self.history:
             n_val = len(self.comparison.records) if self.comparison else None
@@ -243,31 +244,31 @@ class Finetuning:
                 self.history, n_classes=len(classes), n_train=self.n_fit, n_val=n_val
             )
         settings = self.plan.settings if self.plan else None
-        return {
-            "state": self.state,
-            "won": self.won,
-            "sentence": self.sentence,
-            "reason": self.reason,
-            "rule": ASKED if self.is_asked else RULE,
-            "what": self.what,
-            "name": self.name,
-            "n_train": self.n_fit,
-            "n_judged": self.n_judged,
-            "n_parts": self.n_parts,
-            "full_epochs": self.plan.full_epochs if self.plan else None,
-            "settings": settings.to_dict() if settings else None,
-            "n_trained_parameters": self.n_trained_parameters,
-            "refitted": self.refitted,
-            "predicts_at_px": self.tested.model.blocks.resolutions[0] if self.tested else None,
-            "validation": self.comparison.to_dict(classes) if self.comparison else None,
-            "history": [_finite(epoch.to_dict()) for epoch in self.history],
-            "diagnosis": [
-                {"code": f.code, "sentence": f.sentence, "suggestion": f.suggestion}
+        return FinetuningResult(
+            state=self.state,
+            won=self.won,
+            sentence=self.sentence,
+            reason=self.reason,
+            rule=ASKED if self.is_asked else RULE,
+            what=self.what,
+            name=self.name,
+            n_train=self.n_fit,
+            n_judged=self.n_judged,
+            n_parts=self.n_parts,
+            full_epochs=self.plan.full_epochs if self.plan else None,
+            settings=settings.to_dict() if settings else None,
+            n_trained_parameters=self.n_trained_parameters,
+            refitted=self.refitted,
+            predicts_at_px=self.tested.model.blocks.resolutions[0] if self.tested else None,
+            validation=self.comparison.result(classes) if self.comparison else None,
+            history=tuple(_finite(epoch.to_dict()) for epoch in self.history),
+            diagnosis=tuple(
+                Diagnosis(code=f.code, sentence=f.sentence, suggestion=f.suggestion)
                 for f in findings
-            ],
-            "needs_s": self.plan.needs_s if self.plan else None,
-            "seconds": dict(self.seconds),
-        }
+            ),
+            needs_s=self.plan.needs_s if self.plan else None,
+            seconds=dict(self.seconds),
+        )
 
     def discard(self) -> None:
         """Remove the checkpoints: the run is written, or there will be none."""
@@ -278,11 +279,6 @@ class Finetuning:
 def is_better(difference: PairedDifference) -> bool:
     """More accurate and no tie: the bar by which candidates are told apart."""
     return difference.value > 0 and not difference.is_tie
-
-
-def as_json(interval: Interval) -> dict[str, float]:
-    """An interval as the report reads it."""
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

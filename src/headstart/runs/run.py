@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError, InputError, RunError, argument, one_line
 from headstart.home import expand
-from headstart.runs.confusion import read_counts
 from headstart.runs.folder import bring_back, read_json
 from headstart.runs.model import Model
 from headstart.runs.origin import Origin, known_origin, remember
 from headstart.runs.predictions import Prediction, TestPrediction, read_test_predictions
 from headstart.runs.regular import check_run_folder
-from headstart.runs.shape import METRICS, RUN
+from headstart.runs.result import read_metrics
+from headstart.runs.shape import RUN
 from headstart.runs.sums import check_sums
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Source
-    from headstart.heads import Interval
+    from headstart.results import Interval
 
 
 # Rows of the table of mistakes in a notebook.
@@ -47,8 +47,8 @@ class Run:
     ----------
     settings : dict
         ``run.json``.
-    metrics : dict
-        ``metrics.json``.
+    metrics : FitResult
+        ``metrics.json``: see :class:`headstart.runs.result.FitResult`.
     model : Model
 
     Raises
@@ -63,7 +63,7 @@ class Run:
             check_run_folder(self.folder)
         self.settings = read_json(self.folder, "run.json", RUN)
         check_sums(self.folder, self.settings)
-        self.metrics = read_json(self.folder, "metrics.json", METRICS)
+        self.metrics = read_metrics(self.folder)
         self.model = Model.read(self.folder / "model")
 
     def __repr__(self) -> str:
@@ -77,12 +77,12 @@ class Run:
     @property
     def sentence(self) -> str:
         """The answer in one sentence."""
-        return str(self.metrics["sentence"])
+        return self.metrics.sentence
 
     @property
     def detail(self) -> str:
         """What it was compared with and how sure that is; "" where there is nothing to add."""
-        return str(self.metrics.get("detail") or "")
+        return self.metrics.detail or ""
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -115,15 +115,12 @@ class Run:
     @property
     def accuracy(self) -> Interval:
         """Accuracy on the test split with a 95 % interval; cross-validated where there is none."""
-        from headstart.heads import Interval
-
-        found = (self.metrics["test"] or self.metrics["cv"])["accuracy"]
-        return Interval(found["value"], found["low"], found["high"])
+        return (self.metrics.test or self.metrics.cv).accuracy
 
     @property
     def confusion_matrix(self) -> NDArray[np.int64]:
         """Counts of the examples that `accuracy` is of, (K, K): true classes by predicted classes."""
-        return read_counts(self.metrics)
+        return self.metrics.counts
 
     def test_predictions(self) -> list[TestPrediction]:
         """What the model said of every test example, in the order of ``predictions.csv``."""
@@ -259,7 +256,7 @@ class Run:
         if not path.is_file():
             raise DataError(f"no such table of texts: {path}. Check the path.")
         table = read_texts(path)
-        own = self.metrics["data"].get("text_column")
+        own = self.metrics.data.text_column
         asked = column or (own if own in table.header else None)
         at = find_column(table, asked, TEXT_NAMES, "text", argument("text"))
         yield from self.predict_texts(table.column(at), names=table.places, top=top)

@@ -68,9 +68,6 @@ def _is(value: Any, kind: str) -> bool:
     return isinstance(value, int) and value >= 0 if kind == COUNT else math.isfinite(value)
 
 
-_DUPLICATES = {"names": [TEXT], "splits": [TEXT], "straddles": FLAG, "conflicting": FLAG}
-_INTERVAL = {"value": NUMBER, "low": NUMBER, "high": NUMBER}
-
 _ORIGIN = {name: Maybe(TEXT) for name in ("name", "arch", "source", "licence", "digest")}
 _NAMED = dict.fromkeys(_ORIGIN, TEXT)
 
@@ -91,70 +88,6 @@ RUN = {
     "versions": Maybe({}),
 }
 """What is read of ``run.json``."""
-
-METRICS = {
-    "sentence": TEXT,
-    "detail": Maybe(TEXT),
-    "leads": Maybe(TEXT),
-    "classes": [TEXT],
-    "taps": [TEXT],
-    "resolutions": [TEXT],
-    "notes": Maybe([TEXT]),
-    "test": Maybe({"n": COUNT, "accuracy": _INTERVAL, "balanced_accuracy": _INTERVAL}),
-    "cv": {"accuracy": _INTERVAL, "balanced_accuracy": _INTERVAL},
-    "confusion": {"split": TEXT, "rows": Maybe([[COUNT]]), "cells": Maybe([[COUNT]])},
-    "selection": {
-        "n_train": COUNT,
-        "n_folds": COUNT,
-        "n_judged": Maybe(COUNT),
-        "is_default": Maybe(FLAG),
-    },
-    "candidates": [
-        {
-            "tap": TEXT,
-            "resolution": TEXT,
-            "n_features": COUNT,
-            "backbones": Maybe([TEXT]),
-            "chosen": FLAG,
-            "tie": FLAG,
-            "cv": _INTERVAL,
-        }
-    ],
-    "data": {
-        "n_train": COUNT,
-        "n_val": COUNT,
-        "n_test": COUNT,
-        "noun": Maybe(TEXT),
-        "n_images": Maybe(COUNT),
-        "n_texts": Maybe(COUNT),
-        "text_column": Maybe(TEXT),
-        "imbalance": NUMBER,
-        "quarantine": [{"name": TEXT, "reason": TEXT}],
-        "exact_duplicates": [_DUPLICATES],
-        "near_duplicates": [_DUPLICATES],
-        "notes": Maybe([TEXT]),
-    },
-    "finetuning": Maybe(
-        {
-            "sentence": TEXT,
-            "reason": Maybe(TEXT),
-            "won": Maybe(FLAG),
-            "validation": Maybe({"n": COUNT, "finetuned": _INTERVAL, "balanced": _INTERVAL}),
-            "diagnosis": [{"sentence": TEXT}],
-            "history": [
-                {
-                    "epoch": COUNT,
-                    "train_loss": Maybe(NUMBER),
-                    "val_loss": Maybe(NUMBER),
-                    "train_accuracy": Maybe(NUMBER),
-                    "val_accuracy": Maybe(NUMBER),
-                }
-            ],
-        }
-    ),
-    "text": Maybe({"verdict": TEXT}),
-}
-"""What the command and the page read of ``metrics.json``; reports check the rest when made."""
 
 _NETWORK = {
     "name": TEXT,

@@ -7,21 +7,20 @@ is far narrower than those of the two accuracies.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headstart.errors import InputError, RunError, one_line
+import msgspec
+
+from headstart.errors import InputError, one_line
 from headstart.heads import (
     PairedDifference,
     is_significant,
     paired_difference,
     significance,
 )
-from headstart.runs.regular import read_regular
+from headstart.results import Difference, Interval, Result
 from headstart.runs.report.story import place
 from headstart.wording import counted, headline, listed, points
 
@@ -29,51 +28,66 @@ if TYPE_CHECKING:
     from headstart.runs.run import Run
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run among others.
 
     Attributes
     ----------
     name : str
-        Of its folder; unique among the entries.
-    run : Run
-    against : PairedDifference or None
+        Of its folder; unique among the runs.
+    data, backbone, chosen : str
+        What it was fitted on, and what was taken.
+    cv : Interval
+        Cross-validated accuracy.
+    test : Interval or None
+        Test accuracy.
+    difference : PairedDifference or None
         Test accuracy less that of the first run; None for the first itself, and where the test
         images are not the same.
     """
 
     name: str
-    run: Run
-    against: PairedDifference | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values, accuracies as (value, low, high)."""
-        metrics, settings = self.run.metrics, self.run.settings["settings"]
-        tuned = metrics.get("finetuning") or {}
-        test = metrics.get("test") or {}
-        chosen = metrics["chosen"]
-        difference = self.against
-        return {
-            "name": self.name,
-            "data": Path(settings["data"]).name or settings["data"],
-            "backbone": settings.get("arch") or settings.get("backbone") or "texts",
-            "chosen": "fine-tuned network" if tuned.get("won") else place(chosen),
-            "n_train": metrics["selection"]["n_train"],
-            "n_test": test.get("n", 0),
-            "n_classes": len(metrics["classes"]),
-            "cv": _triple(metrics["cv"]["accuracy"]),
-            "test": _triple(test["accuracy"]) if test else None,
-            "difference": None
-            if difference is None
-            else [difference.value, difference.low, difference.high],
-            "is_significant": None if difference is None else is_significant(difference),
-            "seconds": metrics["timings_s"].get("total"),
-            "sentence": metrics["sentence"],
-        }
+    data: str
+    backbone: str
+    chosen: str
+    n_train: int
+    n_test: int
+    n_classes: int
+    cv: Interval
+    test: Interval | None
+    difference: PairedDifference | None
+    is_significant: bool | None
+    seconds: float | None
+    sentence: str
 
 
-def side_by_side(runs: Sequence[Run]) -> list[Entry]:
+class ComparedRuns(Result, frozen=True, kw_only=True, tag="runs"):
+    """Runs side by side; the others are measured against the first."""
+
+    runs: tuple[ComparedRun, ...]
+
+
+def _compared(run: Run, name: str, difference: PairedDifference | None) -> ComparedRun:
+    metrics, settings = run.metrics, run.settings["settings"]
+    test, tuned = metrics.test, metrics.finetuning
+    return ComparedRun(
+        name=name,
+        data=Path(settings["data"]).name or settings["data"],
+        backbone=settings.get("arch") or settings.get("backbone") or "texts",
+        chosen="fine-tuned network" if tuned and tuned.won else place(metrics.chosen),
+        n_train=metrics.selection.n_train,
+        n_test=0 if test is None else test.n,
+        n_classes=len(metrics.classes),
+        cv=metrics.cv.accuracy,
+        test=None if test is None else test.accuracy,
+        difference=difference,
+        is_significant=None if difference is None else is_significant(difference),
+        seconds=metrics.timings_s.get("total"),
+        sentence=metrics.sentence,
+    )
+
+
+def side_by_side(runs: Sequence[Run]) -> ComparedRuns:
     """Set runs beside each other; the others are measured against the first.
 
     Parameters
@@ -89,90 +103,77 @@ def side_by_side(runs: Sequence[Run]) -> list[Entry]:
     if len(runs) < 2 or len(set(folders)) < len(folders):
         raise InputError(f"choose two or more different runs to compare; got {len(set(folders))}")
     first = _judged(runs[0])
-    entries = []
+    rows: list[ComparedRun] = []
     for i, (run, name) in enumerate(zip(runs, _names(folders), strict=True)):
         own = _judged(run)
         fair = i > 0 and bool(own) and own.keys() == first.keys()
         difference = (
             paired_difference([own[k] for k in first], [first[k] for k in first]) if fair else None
         )
-        entries.append(Entry(name=name, run=run, against=difference))
-    return entries
+        rows.append(_compared(run, name, difference))
+    return ComparedRuns(sentence=sentence(rows), detail=detail(rows), runs=tuple(rows))
 
 
-def sentence(found: Sequence[Mapping[str, Any]]) -> str:
-    """The headline for the entries, as `Entry.to_dict` gives them."""
-    first = found[0]
-    compared = [row for row in found if row["difference"] is not None]
-    if not compared:
+def sentence(found: Sequence[ComparedRun]) -> str:
+    """The headline of runs side by side."""
+    first, fair = found[0], _fair(found)
+    if not fair:
         return "The runs were not tested on the same images: a difference cannot be given."
-    on = f"On the same {counted(first['n_test'], 'test image')}"
-    if len(compared) == 1:
-        return headline(
-            *(
-                f"{on}, {_against(compared[0], first['name'] if named else 'the first run')}."
-                for named in (True, False)
-            )
-        )
-    best = max(compared, key=lambda row: row["difference"][0])
-    if best["difference"][0] <= 0:
-        equal = [r["name"] for r in compared if points(r["difference"][0]) == "0.0"]
-        versions = [f"{on}, no run is more accurate than {first['name']}."]
+    on = f"On the same {counted(first.n_test, 'test image')}"
+    best, most = max(fair, key=lambda pair: pair[1].value)
+    said, short = (_against(best, most, name) for name in (first.name, "the first run"))
+    if len(fair) == 1:
+        return headline(f"{on}, {said}.", f"{on}, {short}.")
+    if most.value <= 0:
+        equal = [run.name for run, difference in fair if points(difference.value) == "0.0"]
+        versions = [f"{on}, no run is more accurate than {first.name}."]
         if equal:
             versions.insert(0, f"{versions[0][:-1]}; {listed(equal)} is as accurate.")
         return headline(*versions, f"{on}, no run is more accurate than the first.")
     return headline(
-        f"{on}, {_against(best, first['name'])}, the most of {len(compared) + 1} runs.",
-        f"{on}, {_against(best, first['name'])}.",
-        f"{on}, {_against(best, 'the first run')}.",
+        f"{on}, {said}, the most of {len(fair) + 1} runs.", f"{on}, {said}.", f"{on}, {short}."
     )
 
 
-def detail(found: Sequence[Mapping[str, Any]]) -> str:
+def detail(found: Sequence[ComparedRun]) -> str:
     """Every difference, and which runs cannot be compared."""
-    first = found[0]
-    compared = [row for row in found if row["difference"] is not None]
-    unlike = [row["name"] for row in found[1:] if row["difference"] is None]
+    first, fair = found[0], _fair(found)
+    unlike = [run.name for run in found[1:] if run.difference is None]
     said = []
-    if len(compared) > 1:
-        said = [f"{'; '.join(_against(row, first['name']) for row in compared)}."]
-    if compared and unlike:
+    if len(fair) > 1:
+        said = [f"{'; '.join(_against(*pair, first.name) for pair in fair)}."]
+    if fair and unlike:
         many = "were" if len(unlike) > 1 else "was"
         said.append(
-            f"{', '.join(unlike)} {many} not tested on the same images as {first['name']}: compare "
+            f"{', '.join(unlike)} {many} not tested on the same images as {first.name}: compare "
             "the intervals, a difference cannot be given."
         )
     return one_line(" ".join(said), limit=1000)
 
 
-def _against(row: Mapping[str, Any], other: str) -> str:
+def _fair(found: Sequence[ComparedRun]) -> list[tuple[ComparedRun, Difference]]:
+    """The runs that were tested on the images of the first, with their differences to it."""
+    return [(run, run.difference) for run in found if run.difference is not None]
+
+
+def _against(run: ComparedRun, difference: Difference, other: str) -> str:
     """``B is 2.1 points above A (significant)``."""
-    difference = row["difference"]
-    if points(difference[0]) == "0.0":
-        return f"{one_line(row['name'])} is as accurate as {one_line(other)}"
-    side = "above" if difference[0] > 0 else "below"
-    by = points(abs(difference[0]), sign=False)
-    return f"{one_line(row['name'])} is {by} points {side} {one_line(other)} ({significance(difference)})"
+    name, value = one_line(run.name), difference.value
+    if points(value) == "0.0":
+        return f"{name} is as accurate as {one_line(other)}"
+    side = "above" if value > 0 else "below"
+    by = points(abs(value), sign=False)
+    return f"{name} is {by} points {side} {one_line(other)} ({significance(difference)})"
 
 
 def _judged(run: Run) -> dict[tuple[str, str], bool]:
     """(name, label) of each test image -> whether it was recognised; empty without test images."""
-    path = run.folder / "predictions.csv"
-    try:
-        text = read_regular(run.folder, path.name).decode("utf-8", "surrogateescape")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        return {(r["name"], r["label"]): r["label"] == r["predicted"] for r in rows}
-    except FileNotFoundError:
+    if run.metrics.test is None:
         return {}
-    except (OSError, KeyError, csv.Error) as error:
-        raise RunError(f"{one_line(str(path))} is damaged ({error}): make the run again") from error
+    return {(p.name, p.label): p.predicted == p.label for p in run.test_predictions()}
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
     """The folders' own names, with their parents' where two are alike."""
     own = [f.name for f in folders]
     return [f"{f.parent.name}/{f.name}" if own.count(f.name) > 1 else f.name for f in folders]
-
-
-def _triple(interval: Mapping[str, float]) -> list[float]:
-    return [interval["value"], interval["low"], interval["high"]]

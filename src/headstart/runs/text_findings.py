@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,18 @@ from headstart.heads.sparse import hold_sparse
 from headstart.probe.learning_curve import choose_counts, learning_curve
 from headstart.probe.powerlaw import MIN_POINTS, fit_curve
 from headstart.progress import Progress, silent
-from headstart.runs.outcome import as_json
+from headstart.results import Interval
+from headstart.runs.result import (
+    ClassTerms,
+    CurvePoint,
+    Law,
+    LayerAccuracy,
+    LayersOfNetwork,
+    Term,
+    TextCurve,
+    TextResult,
+    WordVectors,
+)
 from headstart.sources.text import AVERAGE, BOTH, WORDS, TextBlocks, TextSource
 from headstart.wording import points, signed_points
 
@@ -39,32 +50,34 @@ CURVE_TOL = 1e-3
 
 def text_findings(
     results: Results, source: TextSource, *, progress: Progress = silent
-) -> dict[str, Any]:
-    """JSON-able values for the entry ``text`` of ``metrics.json``."""
+) -> TextResult:
+    """What ``metrics.json`` has of texts alone."""
     # Of a fit that was stopped, word vectors may not have been learnt.
     known = source.known if any(c.blocks == AVERAGE for c in results.candidates) else None
-    return {
-        "verdict": verdict(results.candidates),
-        "word_vectors": known
-        and {
-            "source": known.source,
-            "n_words": len(known.words),
-            "n_features": known.n_features,
-            "coverage": known.coverage,
-        },
-        "telling_terms": telling_terms(results, source),
-        "telling_windows": telling_windows(results, source),
-        "layers": {
-            "of": results.networks.candidates[0].blocks.taps[0],
-            "rows": [
-                {"name": name, "accuracy": as_json(accuracy_interval(right))}
-                for name, right in results.networks.profile.items()
-            ],
-        }
-        if results.networks.profile
+    profile = results.networks.profile
+    return TextResult(
+        verdict=verdict(results.candidates),
+        word_vectors=None
+        if known is None
+        else WordVectors(
+            source=known.source,
+            n_words=len(known.words),
+            n_features=known.n_features,
+            coverage=known.coverage,
+        ),
+        telling_terms=tuple(telling_terms(results, source)),
+        telling_windows=telling_windows(results, source),
+        layers=LayersOfNetwork(
+            of=results.networks.candidates[0].blocks.taps[0],
+            rows=tuple(
+                LayerAccuracy(name=name, accuracy=accuracy_interval(right))
+                for name, right in profile.items()
+            ),
+        )
+        if profile
         else None,
-        "curves": [] if results.untried else size_curves(results, source, progress=progress),
-    }
+        curves=tuple([] if results.untried else size_curves(results, source, progress=progress)),
+    )
 
 
 def verdict(candidates: Sequence[Candidate]) -> str:
@@ -103,7 +116,7 @@ def _is_tfidf(candidate: Candidate) -> bool:
     return set(blocks.parts) <= {"words", "characters"}
 
 
-def telling_terms(results: Results, source: TextSource) -> list[dict[str, Any]]:
+def telling_terms(results: Results, source: TextSource) -> list[ClassTerms]:
     """Words and pairs that put texts in their class, by the linear SVM on TF-IDF of words.
 
     The score of a term is what it adds to the class's score, over the mean of all classes, in the
@@ -124,14 +137,14 @@ def telling_terms(results: Results, source: TextSource) -> list[dict[str, Any]]:
         score = np.maximum(coef[k], 0) * surplus * is_word
         n_texts = np.asarray((own > 0).sum(axis=0)).ravel()
         best = [int(j) for j in np.argsort(-score, kind="stable")[:N_TERMS] if score[j] > 0]
-        rows = [
-            {"term": terms[j], "score": float(score[j]), "n_texts": int(n_texts[j])} for j in best
-        ]
-        found.append({"class": str(label), "terms": rows})
+        rows = tuple(
+            Term(term=terms[j], score=float(score[j]), n_texts=int(n_texts[j])) for j in best
+        )
+        found.append(ClassTerms(name=str(label), terms=rows))
     return found
 
 
-def telling_windows(results: Results, source: TextSource) -> list[dict[str, Any]] | None:
+def telling_windows(results: Results, source: TextSource) -> tuple[ClassTerms, ...] | None:
     """Word sequences that fire the maxima of the network that was refitted, if one was."""
     from headstart.text import telling_ngrams
 
@@ -148,22 +161,22 @@ def telling_windows(results: Results, source: TextSource) -> list[dict[str, Any]
                 most=N_TERMS,
                 max_words=trained.settings.max_words,
             )
-            return [
-                {
-                    "class": label,
-                    "terms": [
-                        {"term": n.text, "score": n.score / len(rows), "n_texts": n.n_texts}
+            return tuple(
+                ClassTerms(
+                    name=label,
+                    terms=tuple(
+                        Term(term=n.text, score=n.score / len(rows), n_texts=n.n_texts)
                         for n in ngrams
-                    ],
-                }
+                    ),
+                )
                 for label, ngrams in told.items()
-            ]
+            )
     return None
 
 
 def size_curves(
     results: Results, source: TextSource, *, progress: Progress = silent
-) -> list[dict[str, Any]]:
+) -> list[TextCurve]:
     """Test accuracy against texts a class, of TF-IDF and of averaged word vectors.
 
     The word vectors and the terms are those of all training texts: they need no label.
@@ -192,7 +205,7 @@ def _size_curve(
     source: TextSource,
     counts: Sequence[int],
     progress: Progress,
-) -> dict[str, Any]:
+) -> TextCurve:
     blocks, C = candidate.blocks, candidate.scores.C
     assert isinstance(blocks, TextBlocks)
     X, X_test = source.rows(blocks, source.train), source.rows(blocks, test)
@@ -210,13 +223,14 @@ def _size_curve(
     means, correct = learning_curve(source.train, counts, CURVE_SEEDS, recognise, progress)
     errors = 1 - correct.mean(axis=2)
     fit = fit_curve(means, errors, len(test))
-    return {
-        "name": blocks.tap_label,
-        "n_repeats": len(CURVE_SEEDS),
-        "points": [
-            {"n": n, "mean_n": m, "accuracy": as_json(repeated_accuracy(correct[:, i]))}
+    gain = fit.gain(means[-1], means[-1])
+    return TextCurve(
+        name=blocks.tap_label,
+        n_repeats=len(CURVE_SEEDS),
+        points=tuple(
+            CurvePoint(n=n, mean_n=m, accuracy=Interval(*repeated_accuracy(correct[:, i])))
             for i, (n, m) in enumerate(zip(counts, means, strict=True))
-        ],
-        "law": {"a": fit.law.a, "b": fit.law.b, "c": fit.law.c},
-        "twice": list(fit.gain(means[-1], means[-1])),
-    }
+        ),
+        law=Law(a=fit.law.a, b=fit.law.b, c=fit.law.c),
+        twice=(gain.value, gain.low, gain.high),
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -63,26 +63,20 @@ def threshold_notes(found: Thresholds | None) -> list[str]:
     return [f"no threshold reaches {target} on out-of-fold predictions for {of}"]
 
 
-def threshold_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
+def threshold_lines(found: Thresholds | None) -> Iterator[str]:
     """One line a class for the terminal."""
-    found = metrics.get("thresholds")
-    if not found:
+    if found is None:
         return
-    yield f"thresholds at a {found['target']} of {percent(found['value'])}:"
-    for c in found["classes"][:MOST_LINES]:
-        if c["threshold"] is None:
-            yield f"  {c['name']}: none (at best {percent(c['best'])})"
+    yield f"thresholds at a {found.target} of {percent(found.value)}:"
+    for c in found.classes[:MOST_LINES]:
+        if c.threshold is None:
+            yield f"  {c.name}: none (at best {percent(c.best)})"
             continue
-        reached, where = (c["test"], "test") if c["test"] else (c["chosen_on"], "out-of-fold")
-        said = ", ".join(f"{name} {_share(reached[name])}" for name in ("precision", "recall"))
-        yield f"  {c['name']}: {c['threshold']:.3f} ({where} {said})"
-    if (n := len(found["classes"]) - MOST_LINES) > 0:
+        reached, where = (c.chosen_on, "out-of-fold") if c.test is None else (c.test, "test")
+        said = ", ".join(
+            f"{name} {'unknown' if share is None else share}"
+            for name, share in (("precision", reached.precision), ("recall", reached.recall))
+        )
+        yield f"  {c.name}: {c.threshold:.3f} ({where} {said})"
+    if (n := len(found.classes) - MOST_LINES) > 0:
         yield f"  and {counted(n, 'class')} more, in the report"
-
-
-def _share(interval: Mapping[str, float] | None) -> str:
-    if interval is None:
-        return "unknown"
-    return (
-        f"{percent(interval['value'])} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
-    )

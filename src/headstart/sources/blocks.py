@@ -80,14 +80,14 @@ class Blocks:
         """Each ``(tap, resolution)``, in the order of the columns."""
         return tuple((tap, size) for size in self.resolutions for tap in self.taps)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Where it stands in the table, and what it joins."""
+    def described(self) -> dict[str, Any]:
+        """Where it stands in the table of candidates, and what it joins."""
         return {
             "tap": self.tap_label,
             "resolution": self.resolution_label,
-            "taps": list(self.taps),
-            "resolutions_px": list(self.resolutions),
-            **({"backbones": [b.backbone for b in self.members]} if self.backbone else {}),
+            "taps": tuple(self.taps),
+            "resolutions_px": tuple(self.resolutions),
+            "backbones": tuple(b.backbone for b in self.members) if self.backbone else (),
         }
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ import functools
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from headstart.data import Index
+    from headstart.data.summary import DataSummary, Duplicates
     from headstart.web.jobs import Job
 
 STATES = {
@@ -163,50 +164,46 @@ def partial_map(job: Job) -> Markup:
 
 def data_view(index: Index) -> Markup:
     """What was found in the data: how many, of which classes, and what to mend."""
-    data = {
-        "n_train": len(index.train),
-        "n_val": len(index.val),
-        "n_test": len(index.test),
-        **index.data_summary(),
-    }
-    use = {"train": "to train on", "val": "to validate on", "test": "to test on"}
-    parts = [f"{data[f'n_{s}']:,} {said}" for s, said in use.items() if data[f"n_{s}"]]
-    classes = words.plural(len(data["classes"]), "class", "classes")
+    data = index.summary()
+    uses = (
+        (data.n_train, "to train on"),
+        (data.n_val, "to validate on"),
+        (data.n_test, "to test on"),
+    )
     head = Markup("<h2>{}, {}</h2><p>{}</p><p>Classes: {}.</p>").format(
-        words.plural(data["n_images"], "image"),
-        classes,
-        ", ".join(parts),
+        words.plural(data.n_examples, "image"),
+        words.plural(len(data.classes), "class", "classes"),
+        ", ".join(f"{n:,} {use}" for n, use in uses if n),
         text(name_classes(index.classes)),
     )
     found = _items(_findings(data)) or note("No damaged files, no duplicates, no uneven classes.")
     svg = Markup('<div class="hs-scroll" tabindex="0" role="region" aria-label="Images of each'
-                 ' class">{}</div>').format(Markup(figures.sizes({"data": data})))  # fmt: skip
+                 ' class">{}</div>').format(Markup(figures.sizes(data)))  # fmt: skip
     return head + found + svg
 
 
-def _findings(data: Mapping[str, Any]) -> Iterable[str]:
+def _findings(data: DataSummary) -> Iterable[str]:
     """What to know before training, the gravest first."""
-    for kind in ("exact", "near"):
-        groups = data[f"{kind}_duplicates"]
-        across = [g for g in groups if g["straddles"]]
-        unlike = [g for g in groups if g["conflicting"]]
+    for kind, groups in (("exact", data.exact_duplicates), ("near", data.near_duplicates)):
+        across = [g for g in groups if g.straddles]
+        unlike = [g for g in groups if g.conflicting]
         if across:
             yield f"{kind} duplicates across the split: {len(across)}, such as {_names(across[0])}"
         if unlike:
             yield f"{kind} duplicates in two classes: {len(unlike)}, such as {_names(unlike[0])}"
         if rest := len(groups) - len(across):
             yield f"{kind} duplicates on one side of the split: {rest}"
-    broken = data["quarantine"]
+    broken = data.quarantine
     if broken:
         first = broken[0]
-        yield f"files that cannot be used: {len(broken)}, such as {first['name']}: {first['reason']}"
-    if data["imbalance"] > UNEVEN:
-        yield f"the largest class has {data['imbalance']:.1f} times as many images as the smallest"
-    yield from data["notes"]
+        yield f"files that cannot be used: {len(broken)}, such as {first.name}: {first.reason}"
+    if data.imbalance > UNEVEN:
+        yield f"the largest class has {data.imbalance:.1f} times as many images as the smallest"
+    yield from data.notes
 
 
-def _names(group: Mapping[str, Any]) -> str:
-    return " = ".join(group["names"][:3])
+def _names(group: Duplicates) -> str:
+    return " = ".join(group.names[:3])
 
 
 def _items(lines: Iterable[str]) -> Markup:

@@ -39,8 +39,8 @@ def test_fit__gives_the_run_folder_of_images(text_run) -> None:
 
 
 def test_fit__every_candidate_is_in_the_table_with_its_interval(text_run) -> None:
-    rows = text_run.metrics["candidates"]
-    names = [c["tap"] for c in rows]
+    rows = text_run.metrics.candidates
+    names = [c.tap for c in rows]
     assert names[:4] == [
         "TF-IDF of words", "TF-IDF of characters", "TF-IDF of words and characters",
         "embedding average",
@@ -48,17 +48,14 @@ def test_fit__every_candidate_is_in_the_table_with_its_interval(text_run) -> Non
     assert {"TextCNN rand", "TextCNN static", "TextCNN non-static", "TextCNN multichannel"} <= set(
         names
     )
-    assert all(c["cv"]["low"] <= c["cv"]["value"] <= c["cv"]["high"] for c in rows)
-    assert sum(c["chosen"] for c in rows) == 1
-    assert [c["tap"] for c in rows if c["baseline"]] == ["TF-IDF of words and characters"]
-    assert all((c["C"] is None) == c["tap"].startswith("TextCNN") for c in rows)
+    assert all(c.cv.low <= c.cv.value <= c.cv.high for c in rows)
+    assert sum(c.chosen for c in rows) == 1
+    assert [c.tap for c in rows if c.baseline] == ["TF-IDF of words and characters"]
+    assert all((c.C is None) == c.tap.startswith("TextCNN") for c in rows)
 
 
 def test_fit__words_of_the_generator_are_found_telling(text_run) -> None:
-    told = {
-        row["class"]: [t["term"] for t in row["terms"]]
-        for row in text_run.metrics["text"]["telling_terms"]
-    }
+    told = {row.name: [t.term for t in row.terms] for row in text_run.metrics.text.telling_terms}
     assert set(told) == {"negative", "positive"}
     good = {"is moving", "is bright", "is funny", "is brilliant", "is warm"}
     bad = {"is dull", "is slow", "is tired", "is clumsy", "is cold"}
@@ -67,23 +64,23 @@ def test_fit__words_of_the_generator_are_found_telling(text_run) -> None:
     # What a class lacks is no sign of it.
     assert not bad & set(told["positive"])
     assert not good & set(told["negative"])
-    found = text_run.metrics["text"]["telling_terms"]
-    assert all(t["n_texts"] > 0 for row in found for t in row["terms"])
+    found = text_run.metrics.text.telling_terms
+    assert all(t.n_texts > 0 for row in found for t in row.terms)
     assert all(any(c.isalnum() for c in term) for terms in told.values() for term in terms)
 
 
 def test_fit__layers_curves_and_verdict_are_there(text_run) -> None:
-    found = text_run.metrics["text"]
-    assert [r["name"] for r in found["layers"]["rows"]] == [
+    found = text_run.metrics.text
+    assert [r.name for r in found.layers.rows] == [
         "embedding", "width3", "width4", "width5", "penultimate",
     ]  # fmt: skip
-    assert [c["name"] for c in found["curves"]] == [
+    assert [c.name for c in found.curves] == [
         "TF-IDF of words and characters",
         "embedding average",
     ]
-    counts = [p["mean_n"] for p in found["curves"][0]["points"]]
+    counts = [p.mean_n for p in found.curves[0].points]
     assert counts == sorted(counts)
-    assert "cross-validation" in found["verdict"]
+    assert "cross-validation" in found.verdict
 
 
 def test_fit__predictions_are_those_of_the_test_rows(text_run, reviews) -> None:
@@ -94,7 +91,7 @@ def test_fit__predictions_are_those_of_the_test_rows(text_run, reviews) -> None:
     again = text_run.predict([t.text for t in test])
     assert [p.label for p in again] == [r["predicted"] for r in rows]
     share = np.mean([r["label"] == r["predicted"] for r in rows])
-    assert share == pytest.approx(text_run.metrics["test"]["accuracy"]["value"])
+    assert share == pytest.approx(text_run.metrics.test.accuracy.value)
     assert share > 0.7
 
 
@@ -104,7 +101,7 @@ def test_fit__a_second_one_gives_the_same_figures(text_run, reviews, text_store,
         encoder="none",
     )  # fmt: skip
     for field in ("sentence", "candidates", "confusion", "text", "suspicious"):
-        assert again.metrics[field] == text_run.metrics[field], field
+        assert getattr(again.metrics, field) == getattr(text_run.metrics, field), field
 
 
 def test_fit__held_out_labels_change_nothing_but_the_count(reviews, tmp_path) -> None:
@@ -203,9 +200,9 @@ def test_fit__word_vectors_of_a_file_are_read_and_named(reviews, tmp_path) -> No
         embeddings=str(tmp_path / "glove.txt"),
         **QUICK,
     )
-    vectors = run.metrics["text"]["word_vectors"]
-    assert (vectors["source"], vectors["n_features"]) == ("glove.txt", 12)
-    assert "TextCNN not tried: `finetune=False`" in run.metrics["notes"]
+    vectors = run.metrics.text.word_vectors
+    assert (vectors.source, vectors.n_features) == ("glove.txt", 12)
+    assert "TextCNN not tried: `finetune=False`" in run.metrics.notes
 
 
 def test_fit__a_budget_too_short_leaves_networks_out_and_says_so(reviews, tmp_path) -> None:
@@ -218,8 +215,8 @@ def test_fit__a_budget_too_short_leaves_networks_out_and_says_so(reviews, tmp_pa
         budget_s=0.01,
         encoder="none",
     )
-    assert not any(c["tap"].startswith("TextCNN") for c in run.metrics["candidates"])
-    assert "no time is left to train a TextCNN" in run.metrics["notes"]
+    assert not any(c.tap.startswith("TextCNN") for c in run.metrics.candidates)
+    assert "no time is left to train a TextCNN" in run.metrics.notes
 
 
 def test_fit__a_network_that_is_clearly_behind_is_stopped_and_noted(
@@ -236,11 +233,11 @@ def test_fit__a_network_that_is_clearly_behind_is_stopped_and_noted(
         epochs=1,
         encoder="none",
     )
-    assert not any(c["tap"].startswith("TextCNN") for c in run.metrics["candidates"])
-    [note] = [n for n in run.metrics["notes"] if "stopped" in n]
+    assert not any(c.tap.startswith("TextCNN") for c in run.metrics.candidates)
+    [note] = [n for n in run.metrics.notes if "stopped" in n]
     assert "TextCNN static stopped after 1 of 3 folds" in note
     assert "points behind the best candidate" in note
-    assert run.metrics["text"]["layers"] is None
+    assert run.metrics.text.layers is None
 
 
 def _never_right(texts: list[str]) -> np.ndarray:
@@ -270,7 +267,7 @@ def test_fit__a_network_that_wins_is_saved_and_predicts(reviews, tmp_path, monke
         encoder="none",
     )
     assert (run.folder / "model" / "textcnn.safetensors").is_file()
-    assert run.metrics["text"]["telling_windows"]
+    assert run.metrics.text.telling_windows
     texts = ["the film is not dull", "the plot is cold"]
     P = run.model.of_texts(texts)
     assert P.shape == (2, 2)
@@ -301,11 +298,11 @@ def test_fit__sentence_encoder(
     run = headstart.fit(
         reviews, out=tmp_path / "run", cache=tmp_path / "c", **QUICK | {"encoder": "encoder"}
     )
-    macs = {c["tap"]: c["macs"] for c in run.metrics["candidates"]}
+    macs = {c.tap: c.macs for c in run.metrics.candidates}
     names = [f"encoder layer {i}" for i in range(1, 6)]
     assert list(macs)[4:] == [*names, "encoder, last 4 layers joined"]
     assert 0 < macs[names[0]] < macs[names[1]] < macs[names[4]] <= macs[list(macs)[-1]]
-    assert run.metrics["chosen"]["n_features"] == 4 * 16
+    assert run.metrics.chosen["n_features"] == 4 * 16
     test = index_texts(reviews).test
     predicted = [p.label for p in run.predict_texts([r.text for r in test])]
     assert predicted == [p.predicted for p in run.test_predictions()]
@@ -360,8 +357,8 @@ def test_fit__installed_encoder_that_takes_too_long_is_left_out_and_noted(
     monkeypatch.setattr("headstart.text.sentences.N_TIMED", 16)
     quick = {**QUICK, "encoder": "auto", "budget_s": 1e-6}
     run = headstart.fit(reviews, out=tmp_path / "run", cache=tmp_path / "c", **quick)
-    assert not any("encoder" in c["tap"] for c in run.metrics["candidates"])
-    [note] = [n for n in run.metrics["notes"] if "sentence encoder not tried" in n]
+    assert not any("encoder" in c["tap"] for c in run.metrics.candidates)
+    [note] = [n for n in run.metrics.notes if "sentence encoder not tried" in n]
     assert "`encoder='tiny_bundled'`" in note
 
 

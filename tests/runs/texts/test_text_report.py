@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+import json
 import re
 
+from headstart.results import encode
 from headstart.runs.report import render
+from headstart.runs.result import metrics_from
 
 
 def test_render__speaks_of_texts(text_run) -> None:
@@ -17,8 +19,8 @@ def test_render__speaks_of_texts(text_run) -> None:
 
 
 def test_render__loads_nothing_and_escapes_everything(text_run) -> None:
-    metrics = copy.deepcopy(text_run.metrics)
     evil = "<script>alert(1)</script>"
+    metrics = json.loads(encode(text_run.metrics))
     metrics["mistakes"] = [
         {"name": "line 2", "digest": "d", "text": evil, "true": evil, "predicted": "b", "probability": 0.9}
     ]  # fmt: skip
@@ -30,15 +32,15 @@ def test_render__loads_nothing_and_escapes_everything(text_run) -> None:
         {"class": evil, "terms": [{"term": evil, "score": 1.0, "n_texts": 2}]}
     ]
     metrics["text"]["verdict"] = evil
-    html = render(text_run.settings, metrics, {})
+    html = render(text_run.settings, metrics_from(metrics), {})
     assert evil not in html
     assert html.count("<script>") == 1
     assert not re.search(r"(src|href)=[\"'](?!#|data:)", html)
 
 
 def test_render__without_networks_curves_or_test(text_run) -> None:
-    metrics = copy.deepcopy(text_run.metrics)
+    metrics = json.loads(encode(text_run.metrics))
     metrics["text"] |= {"layers": None, "curves": [], "telling_windows": None}
     metrics["mistakes"] = metrics["suspicious"] = []
-    html = render(text_run.settings, metrics, {})
+    html = render(text_run.settings, metrics_from(metrics), {})
     assert "Layers, and more texts" not in html

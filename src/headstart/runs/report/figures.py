@@ -1,18 +1,17 @@
-"""The figures of the page: from ``metrics.json`` to ``headstart.plots``."""
+"""The figures of the page: from the results of a run to :mod:`headstart.plots`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
 from headstart import plots
+from headstart.data.summary import DataSummary
 from headstart.finetune.history import curves_of
-from headstart.runs.confusion import read_counts
+from headstart.results import Interval
 from headstart.runs.report import story, words
-
-Metrics = Mapping[str, Any]
+from headstart.runs.result import CandidateResult, FitResult
 
 N_CONTENDERS = 12
 # Classes shown in the bar figure; a longer list is cut to its largest and smallest.
@@ -20,16 +19,16 @@ N_BARS = 24
 _OF_CROSS_VALIDATION = {"map", "accuracies", "differences", "curve"}
 
 
-def figures(metrics: Metrics) -> dict[str, Markup]:
+def figures(metrics: FitResult) -> dict[str, Markup]:
     """Every figure that these metrics have the numbers for, by name, ready for the page."""
-    makers: dict[str, Callable[[Metrics], str | None]] = {
+    makers: dict[str, Callable[[FitResult], str | None]] = {
         "map": layer_map,
         "accuracies": accuracies,
         "differences": differences,
         "curve": curve,
         "confusion": confusion,
         "reliability": reliability,
-        "sizes": sizes,
+        "sizes": lambda m: sizes(m.data),
         "learning": learning,
     }
     if not story.is_judged(metrics):
@@ -38,14 +37,14 @@ def figures(metrics: Metrics) -> dict[str, Markup]:
     return {name: Markup(svg) for name, svg in drawn.items() if svg is not None}
 
 
-def layer_map(metrics: Metrics) -> str:
+def layer_map(metrics: FitResult) -> str:
     """Tap x resolution; with a single resolution, the taps as a profile with intervals.
 
     With several backbones, a panel for each, and one for their joins.
     """
-    groups = story.by_backbone(metrics["candidates"])
+    groups = story.by_backbone(metrics.candidates)
     if len(groups) == 1:
-        return _panel(metrics, metrics["candidates"])
+        return _panel(metrics, metrics.candidates)
     panel = Markup('<h3 class="name">{}</h3>{}')
     return Markup("").join(
         panel.format(name, Markup(_panel(metrics, some, name=f"figure-map-{i}", of=f" of {name}")))
@@ -54,79 +53,79 @@ def layer_map(metrics: Metrics) -> str:
 
 
 def _panel(
-    metrics: Metrics, candidates: Sequence[Metrics], *, name: str = "figure-map", of: str = ""
+    metrics: FitResult, candidates: Sequence[CandidateResult], *, name: str = "figure-map", of: str = ""
 ) -> str:
     taps = list(dict.fromkeys(story.row_name(c) for c in candidates))
-    resolutions = list(dict.fromkeys(c["resolution"] for c in candidates))
-    is_image = story.noun(metrics) == "image"
+    resolutions = list(dict.fromkeys(c.resolution for c in candidates))
+    is_image = metrics.noun == "image"
     kind = "tap and resolution" if is_image else "candidate"
     title = f"Cross-validated accuracy of every {kind}{of}"
     description = story.choice(metrics)
     if len(resolutions) == 1:
         where = f" at {resolutions[0]} px" if is_image else ""
         return plots.interval_plot(
-            [_row(c, c["cv"], label=story.row_name(c), second=c.get("test")) for c in candidates],
+            [_row(c, c.cv, label=story.row_name(c), second=c.test) for c in candidates],
             name=name,
             title=f"{title}, from input to output" if is_image else title,
             description=description,
             axis=f"cross-validated accuracy{where}, %",
         )
-    places = {(story.row_name(c), c["resolution"]): c for c in candidates}
+    places = {(story.row_name(c), c.resolution): c for c in candidates}
     return plots.layer_map(
         taps,
         resolutions,
-        {key: 100 * c["cv"]["value"] for key, c in places.items()},
-        marks={key: story.mark(c) for key, c in places.items() if story.mark(c)},
+        {key: 100 * c.cv.value for key, c in places.items()},
+        marks={key: c.mark for key, c in places.items() if c.mark},
         name=name,
         title=title,
         description=description,
     )
 
 
-def accuracies(metrics: Metrics) -> str | None:
+def accuracies(metrics: FitResult) -> str | None:
     """Cross-validated accuracy of the contenders, with the test accuracy where it is known.
 
     None where the layer map shows the same: with a single resolution.
     """
-    if len(metrics["resolutions"]) == 1:
+    if len(metrics.resolutions) == 1:
         return None
     return plots.interval_plot(
-        [_row(c, c["cv"], second=c.get("test")) for c in _contenders(metrics)],
+        [_row(c, c.cv, second=c.test) for c in _contenders(metrics)],
         name="figure-accuracies",
         title="Accuracy of the leading candidates",
         description="Dots: cross-validated accuracy with its interval. Hollow diamonds: accuracy"
-        f" on the test {story.noun(metrics)}s. The same numbers stand in the table of all candidates.",
+        f" on the test {metrics.noun}s. The same numbers stand in the table of all candidates.",
         axis="accuracy, %",
     )
 
 
-def differences(metrics: Metrics) -> str | None:
+def differences(metrics: FitResult) -> str | None:
     """Paired difference of the contenders to the best; None where none was measured."""
-    rows = [c for c in _contenders(metrics) if c.get("difference")]
+    rows = [_row(c, c.difference) for c in _contenders(metrics) if c.difference is not None]
     if len(rows) < 2:
         return None
     return plots.interval_plot(
-        [_row(c, c["difference"]) for c in rows],
+        rows,
         name="figure-differences",
         title="How much lower than the highest the leading candidates are",
-        description=f"Difference in percentage points on the same {story.noun(metrics)}s, with its interval."
+        description=f"Difference in percentage points on the same {metrics.noun}s, with its interval."
         " A difference within one standard error is a tie.",
         axis="difference to the highest, percentage points",
         zero=True,
     )
 
 
-def curve(metrics: Metrics) -> str | None:
+def curve(metrics: FitResult) -> str | None:
     """Accuracy of the chosen candidate over C; None with fewer than two values of C."""
-    chosen = next((c for c in metrics["candidates"] if c["chosen"]), None)
+    chosen = next((c for c in metrics.candidates if c.chosen), None)
     if not chosen:
         return None
     # Older runs tried every C on every candidate, and named them in one place.
-    settings = chosen.get("Cs", metrics["selection"]["Cs"])
-    if len(settings) < 2 or len(chosen["cv_by_C"]) != len(settings):
+    settings = chosen.Cs or metrics.selection.Cs
+    if len(settings) < 2 or len(chosen.cv_by_C) != len(settings):
         return None
-    accuracies = [100 * share for share in chosen["cv_by_C"]]
-    C = metrics["chosen"]["C"]
+    accuracies = [100 * share for share in chosen.cv_by_C]
+    C = metrics.chosen.C
     return plots.line_plot(
         [plots.Line(label="accuracy, %", x=settings, y=accuracies)],
         log_x=True,
@@ -134,16 +133,16 @@ def curve(metrics: Metrics) -> str | None:
         name="figure-curve",
         title="Cross-validated accuracy over C",
         description=f"For {story.place(chosen)}; the chosen C is {words.plain(C)}.",
-        x_axis=f"C (small: simple, large: follows every training {story.noun(metrics)})",
+        x_axis=f"C (small: simple, large: follows every training {metrics.noun})",
         y_axis="accuracy, %",
         width=400,
         height=210,
     )
 
 
-def confusion(metrics: Metrics) -> str:
+def confusion(metrics: FitResult) -> str:
     """Confusion matrix on the split that the metrics name."""
-    classes, rows = metrics["classes"], read_counts(metrics)
+    classes, rows = metrics.classes, metrics.counts
     worst = story.confusions(classes, rows)[:3]
     said = "; ".join(f"{c.true} taken for {c.predicted}: {c.n} of {c.total}" for c in worst)
     return plots.confusion_matrix(
@@ -155,22 +154,22 @@ def confusion(metrics: Metrics) -> str:
     )
 
 
-def reliability(metrics: Metrics) -> str | None:
+def reliability(metrics: FitResult) -> str | None:
     """Share that is right against the probability that was given; None without metrics."""
-    bins = (metrics.get("metrics") or {}).get("reliability", ())
+    bins = () if metrics.metrics is None else metrics.metrics.reliability
     if len(bins) < 2:
         return None
-    x = [100 * b["confidence"] for b in bins]
-    y = [100 * b["accuracy"]["value"] for b in bins]
-    low = max(0.0, min(*x, *(100 * b["accuracy"]["low"] for b in bins)) - 2)
+    x = [100 * b.confidence for b in bins]
+    y = [100 * b.accuracy.value for b in bins]
+    low = max(0.0, min(*x, *(100 * b.accuracy.low for b in bins)) - 2)
     return plots.line_plot(
         [
             plots.Line(
                 label="measured",
                 x=x,
                 y=y,
-                low=[100 * b["accuracy"]["low"] for b in bins],
-                high=[100 * b["accuracy"]["high"] for b in bins],
+                low=[100 * b.accuracy.low for b in bins],
+                high=[100 * b.accuracy.high for b in bins],
             ),
             plots.Line(
                 label="perfectly calibrated",
@@ -189,30 +188,32 @@ def reliability(metrics: Metrics) -> str | None:
     )
 
 
-def sizes(metrics: Metrics) -> str:
+def sizes(data: DataSummary) -> str:
     """Images a class in each split; the largest and the smallest classes of a long list."""
-    data = metrics["data"]
-    rows = sorted(data["classes"], key=lambda c: -_total(c))
+    rows = sorted(data.classes, key=lambda c: -(c.n_train + c.n_val + c.n_test))
     if len(rows) > N_BARS:
         rows = [*rows[: N_BARS // 2], *rows[-N_BARS // 2 :]]
-    splits = [split for split in ("train", "val", "test") if data[f"n_{split}"]]
-    names = {"train": "training", "val": "validation", "test": "test"}
+    splits = {
+        "training": (data.n_train, [c.n_train for c in rows]),
+        "validation": (data.n_val, [c.n_val for c in rows]),
+        "test": (data.n_test, [c.n_test for c in rows]),
+    }
+    shown = {name: counts for name, (n, counts) in splits.items() if n}
     return plots.stacked_bars(
-        [c["class"] for c in rows],
-        [[c[f"n_{split}"] for split in splits] for c in rows],
-        [names[split] for split in splits],
+        [c.name for c in rows],
+        [list(row) for row in zip(*shown.values(), strict=True)],
+        list(shown),
         name="figure-sizes",
-        title=f"{story.noun(metrics).capitalize()}s in each class",
+        title=f"{data.noun.capitalize()}s in each class",
         description="Their numbers in each class by split, the largest class first.",
     )
 
 
-def learning(metrics: Metrics) -> str | None:
+def learning(metrics: FitResult) -> str | None:
     """Learning curves of the fine-tuning; None where there was none."""
-    history = (metrics.get("finetuning") or {}).get("history")
+    history = () if metrics.finetuning is None else metrics.finetuning.history
     if not history:
         return None
-
     last = history[-1]
     return plots.learning_curves(
         **curves_of(history),
@@ -224,36 +225,27 @@ def learning(metrics: Metrics) -> str | None:
     )
 
 
-def small_interval(interval: Mapping[str, Any]) -> Markup:
-    """The little bar beside a recall in the table of classes."""
-    value = interval["value"]
-    if value is None or value != value:
-        return Markup("")
-    return Markup(plots.small_interval(value, interval["low"], interval["high"]))
+def small_interval(interval: Interval | None) -> Markup:
+    """The little bar beside a recall in the table of classes; empty where it was not tested."""
+    return Markup("" if interval is None else plots.small_interval(*interval))
 
 
-def _contenders(metrics: Metrics) -> Sequence[Metrics]:
-    return story.contenders(metrics["candidates"], metrics["taps"][-1], N_CONTENDERS)
+def _contenders(metrics: FitResult) -> Sequence[CandidateResult]:
+    return story.contenders(metrics.candidates, metrics.taps[-1], N_CONTENDERS)
 
 
 def _row(
-    candidate: Metrics,
-    interval: Metrics,
+    candidate: CandidateResult,
+    interval: Interval,
     *,
     label: str | None = None,
-    second: Metrics | None = None,
+    second: Interval | None = None,
 ) -> plots.IntervalRow:
     return plots.IntervalRow(
         label=label or story.place(candidate),
-        value=100 * interval["value"],
-        low=100 * interval["low"],
-        high=100 * interval["high"],
-        mark=story.mark(candidate),
-        second=(100 * second["value"], 100 * second["low"], 100 * second["high"])
-        if second
-        else None,
+        value=100 * interval.value,
+        low=100 * interval.low,
+        high=100 * interval.high,
+        mark=candidate.mark,
+        second=None if second is None else second.percent,
     )
-
-
-def _total(row: Metrics) -> int:
-    return sum(int(row[f"n_{split}"]) for split in ("train", "val", "test"))

@@ -17,10 +17,10 @@ from headstart import plots
 from headstart.errors import RunError, one_line
 from headstart.files import write_atomically
 from headstart.plots.svg import printable
-from headstart.runs.confusion import read_counts
 from headstart.runs.folder import read_json
 from headstart.runs.report import figures, story, words
 from headstart.runs.report.texts import text_plots
+from headstart.runs.result import FitResult, read_metrics
 
 
 def write_report(
@@ -56,7 +56,7 @@ def write_report(
     OutputError
         The page cannot be written.
     """
-    run, metrics = read_json(run_folder, "run.json"), read_json(run_folder, "metrics.json")
+    run, metrics = read_json(run_folder, "run.json"), read_metrics(run_folder)
     try:
         html = render(run, metrics, thumbnails, run_name=run_name or str(run_folder))
     except (KeyError, UndefinedError, TypeError, IndexError, ValueError) as error:
@@ -71,7 +71,7 @@ def write_report(
 
 def render(
     run: Mapping[str, Any],
-    metrics: Mapping[str, Any],
+    metrics: FitResult,
     thumbnails: Mapping[str, bytes],
     *,
     run_name: str = "RUN",
@@ -80,8 +80,9 @@ def render(
 
     Parameters
     ----------
-    run, metrics : mapping
-        The contents of ``run.json`` and ``metrics.json``.
+    run : mapping
+        The contents of ``run.json``.
+    metrics : FitResult
     thumbnails : mapping of str to bytes
         Image digest -> small JPEG file.
     run_name : str, default="RUN"
@@ -92,16 +93,16 @@ def render(
     str
         HTML that loads nothing from anywhere: its policy forbids it.
     """
-    if "text" not in metrics:
+    if metrics.text is None:
         return fill("report.html.j2", run, metrics, thumbnails, run_name=run_name)
-    plots_of_texts = text_plots(metrics["text"])
+    plots_of_texts = text_plots(metrics.text)
     return fill("text.html.j2", run, metrics, thumbnails, run_name=run_name, **plots_of_texts)
 
 
 def fill(
     template: str,
     run: Mapping[str, Any],
-    metrics: Mapping[str, Any],
+    metrics: FitResult,
     thumbnails: Mapping[str, bytes],
     *,
     run_name: str,
@@ -113,20 +114,19 @@ def fill(
     return templates.get_template(template).render(
         run=run,
         m=metrics,
-        tuned=metrics.get("finetuning"),
+        tuned=metrics.finetuning,
         head=story.headline(metrics),
         is_judged=story.is_judged(metrics),
         balanced_over=story.balanced_over(metrics),
         notices=story.notices(metrics),
         choice=story.choice(metrics),
-        ranked=story.ranked(metrics["candidates"]),
-        confusions=story.confusions(metrics["classes"], read_counts(metrics)),
-        duplicates=story.duplicates(metrics["data"]),
+        ranked=story.ranked(metrics.candidates),
+        confusions=story.confusions(metrics.classes, metrics.counts),
+        duplicates=story.duplicates(metrics.data),
         figures=figures.figures(metrics),
         metric_rows=story.metric_rows(metrics),
         pictures={digest: _data_uri(jpeg) for digest, jpeg in thumbnails.items()},
         run_name=shlex.quote(run_name),
-        confidence=metrics.get("confidence", 0.95),
         style=Markup(source("style.css") + plots.stylesheet()),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -163,9 +163,7 @@ def environment() -> Environment:
             "base64": _base64,
         }
     )
-    templates.globals.update(
-        {"plural": words.plural, "mark": story.mark, "about_data": words.about_data}
-    )
+    templates.globals.update({"plural": words.plural, "about_data": words.about_data})
     return templates
 
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from markupsafe import Markup
 
 from headstart import plots
+from headstart.runs.result import TextResult
 
 
-def text_plots(found: Mapping[str, Any]) -> dict[str, Markup | None]:
-    """Figures of a report on texts, of the entry ``text`` of ``metrics.json``."""
+def text_plots(found: TextResult) -> dict[str, Markup | None]:
+    """Figures of a report on texts, on what :class:`TextResult` holds."""
     return {"layer_plot": _layer_plot(found), "size_plot": _size_plot(found)}
 
 
-def _layer_plot(found: Mapping[str, Any]) -> Markup | None:
-    if not found["layers"]:
+def _layer_plot(found: TextResult) -> Markup | None:
+    if found.layers is None:
         return None
     rows = [
         plots.IntervalRow(
-            label=row["name"],
-            value=100 * row["accuracy"]["value"],
-            low=100 * row["accuracy"]["low"],
-            high=100 * row["accuracy"]["high"],
+            label=row.name,
+            value=100 * row.accuracy.value,
+            low=100 * row.accuracy.low,
+            high=100 * row.accuracy.high,
         )
-        for row in found["layers"]["rows"]
+        for row in found.layers.rows
     ]
     svg = plots.interval_plot(
         rows,
@@ -37,18 +35,18 @@ def _layer_plot(found: Mapping[str, Any]) -> Markup | None:
     return Markup(svg)
 
 
-def _size_plot(found: Mapping[str, Any]) -> Markup | None:
-    if not found["curves"]:
+def _size_plot(found: TextResult) -> Markup | None:
+    if not found.curves:
         return None
     lines = [
         plots.Line(
-            label=curve["name"],
-            x=[p["mean_n"] for p in curve["points"]],
-            y=[100 * p["accuracy"]["value"] for p in curve["points"]],
-            low=[100 * p["accuracy"]["low"] for p in curve["points"]],
-            high=[100 * p["accuracy"]["high"] for p in curve["points"]],
+            label=curve.name,
+            x=[p.mean_n for p in curve.points],
+            y=[100 * p.accuracy.value for p in curve.points],
+            low=[100 * p.accuracy.low for p in curve.points],
+            high=[100 * p.accuracy.high for p in curve.points],
         )
-        for curve in found["curves"]
+        for curve in found.curves
     ]
     svg = plots.line_plot(
         lines,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from headstart import wording
 from headstart.data.labels import name_classes
+from headstart.results import Interval
 
 NOTHING = "–"
 _THIN = "\u00a0"  # a space that no line breaks at
@@ -31,18 +31,18 @@ def bare_percent(share: float | None) -> str:
     return NOTHING if _absent(share) else f"{100 * _number(share):.1f}"
 
 
-def bounds(interval: Mapping[str, Any] | None) -> str:
+def bounds(interval: Interval | None) -> str:
     """The ends of an interval of shares as ``[92.2, 94.0]``."""
-    if not interval or _absent(interval.get("low")) or _absent(interval.get("high")):
+    if interval is None or not _is_closed(interval):
         return ""
-    return f"[{100 * interval['low']:.1f},{_THIN}{100 * interval['high']:.1f}]"
+    return f"[{100 * interval.low:.1f},{_THIN}{100 * interval.high:.1f}]"
 
 
-def number_bounds(interval: Mapping[str, Any] | None) -> str:
+def number_bounds(interval: Interval | None) -> str:
     """The ends of an interval of plain numbers as ``[0.779, 0.845]``; an open end as a dash."""
-    if not interval:
+    if interval is None:
         return ""
-    return f"[{decimal(interval.get('low'))},{_THIN}{decimal(interval.get('high'))}]"
+    return f"[{decimal(interval.low)},{_THIN}{decimal(interval.high)}]"
 
 
 def points(difference: float | None) -> str:
@@ -52,11 +52,11 @@ def points(difference: float | None) -> str:
     return wording.points(_number(difference))
 
 
-def point_bounds(interval: Mapping[str, Any] | None) -> str:
+def point_bounds(interval: Interval | None) -> str:
     """The ends of an interval of differences as ``[−0.9, +0.1]``."""
-    if not interval or _absent(interval.get("low")) or _absent(interval.get("high")):
+    if interval is None or not _is_closed(interval):
         return ""
-    return f"[{points(interval['low'])},{_THIN}{points(interval['high'])}]"
+    return f"[{points(interval.low)},{_THIN}{points(interval.high)}]"
 
 
 def count(n: float | None) -> str:
@@ -116,7 +116,11 @@ def plural(n: int, one: str, many: str | None = None) -> str:
 
 
 def _absent(value: float | None) -> bool:
-    return value is None or math.isnan(value)
+    return value is None or not math.isfinite(value)
+
+
+def _is_closed(interval: Interval) -> bool:
+    return math.isfinite(interval.low) and math.isfinite(interval.high)
 
 
 def _number(value: float | None) -> float:

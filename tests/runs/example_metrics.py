@@ -35,7 +35,7 @@ def example_candidates(resolutions: list[int], Cs: list[float]) -> list[Json]:
             difference = {"value": value - 0.935, "low": value - 0.942,
                           "high": value - (0.925 if tie else 0.928)}  # fmt: skip
             found += [{
-                "tap": tap, "resolution": resolution, "C": 1.0,
+                "tap": tap, "resolution": str(resolution), "C": 1.0,
                 "n_features": min(1280, 32 * 2**i),
                 "macs": int(4e7 * (i + 1) * (resolution / 224) ** 2),
                 "cv": interval(value, 0.011),
@@ -86,7 +86,7 @@ def example_metrics(
             "accuracy_without_duplicates": {**interval(accuracy - 0.001, 0.009), "n": n * n_test - 9},
         },
         "cv": {"accuracy": interval(0.935, 0.011), "balanced_accuracy": interval(0.934, 0.012)},
-        "candidates": candidates, "taps": TAPS, "resolutions": resolutions, "classes": classes,
+        "candidates": candidates, "taps": TAPS, "resolutions": [str(r) for r in resolutions], "classes": classes,
         "confusion": {"split": "test" if n_test else "cv", "rows": rows.tolist()},
         "per_class": [
             {"class": c, "n_train": 100, "n_test": n_test, "recall": interval(float(r), half),
