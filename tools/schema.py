@@ -9,13 +9,17 @@ from headstart.course import result_types as course_types
 from headstart.experiments.experiment import result_types
 from headstart.results import json_schema
 from headstart.runs.result import FitResult
+from headstart.runs.retrieval import SimilarResult
 from headstart.runs.side_by_side import ComparedRuns
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.schema.json"
 
 if __name__ == "__main__":
     PAGE.write_text(
-        json.dumps(json_schema(FitResult, ComparedRuns, *result_types(), *course_types()), indent=1)
+        json.dumps(
+            json_schema(FitResult, ComparedRuns, SimilarResult, *result_types(), *course_types()),
+            indent=1,
+        )
         + "\n",
         encoding="utf-8",
     )

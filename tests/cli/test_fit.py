@@ -60,7 +60,7 @@ def test_report__of_several_is_one_page(
     found = json.loads(as_json.out)
     assert found == json.loads((out / "side-by-side.json").read_text())
     assert [row["name"] for row in found["runs"]] == [run.name, other.name]
-    assert found["runs"][1]["difference"][0] == 0
+    assert found["runs"][1]["difference"]["value"] == 0
     assert "different runs" in fails("report", run, run, "--out", out)
     assert "more than one run" in fails("report", run, "--out", out)
 

@@ -18,6 +18,9 @@ from headstart.course import result_types as course_types
 from headstart.errors import InputError
 from headstart.experiments.experiment import EXPERIMENTS, TRANSFER, Experiment, result_types
 from headstart.experiments.settings import options
+from headstart.runs.result import FitResult
+from headstart.runs.retrieval import SimilarResult
+from headstart.runs.side_by_side import ComparedRuns
 
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "results.schema.json"
 
@@ -65,6 +68,8 @@ def test_result_types__each_has_the_name_of_its_folder_and_the_schema_in_the_doc
     kinds = result_types()
     assert {str(kind.__struct_config__.tag) for kind in kinds} == set(EXPERIMENTS)
     written = json.loads(SCHEMA.read_text("utf-8"))
-    assert written == json.loads(json.dumps(results.json_schema(*kinds, *course_types()))), (
-        "run tools/schema.py"
-    )
+    assert written == json.loads(
+        json.dumps(
+            results.json_schema(FitResult, ComparedRuns, SimilarResult, *kinds, *course_types())
+        )
+    ), "run tools/schema.py"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from headstart.data import index
@@ -14,7 +15,7 @@ from headstart.errors import DataError
 from headstart.features import extract
 from headstart.heads.examples import normalize_rows
 from headstart.runs.report.retrieval import contact_sheet, retrieval_sections
-from headstart.runs.retrieval import similar
+from headstart.runs.retrieval import reliability, similar
 from headstart.runs.run import Run
 from headstart.sources.blocks import read_blocks
 
@@ -40,9 +41,9 @@ def test_similar__without_test_images_nothing_is_measured(
     run: Run, shapes: Path, store: Path
 ) -> None:
     found = similar(run, shapes / "bars" / "00.png", k=1, cache=store)
-    alone = dataclasses.replace(found, measured=None)
+    alone = replace(found, measured=None)
     assert alone.sentence.startswith("The nearest training image is of class bars.")
-    assert "no test images" in alone.detail
+    assert "no test images" in reliability(None)
     assert len(retrieval_sections(alone, None)) == 1
 
 

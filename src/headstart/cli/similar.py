@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +13,8 @@ from headstart.cli.flags import note_line
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from headstart.runs.retrieval import SimilarResult
 
 
 def register(app: typer.Typer) -> None:
@@ -61,12 +62,11 @@ def similar(
         result = find_similar(
             opened, image, k=k, data=data, split=split, device=device, progress=progress
         )
-    found = {"run": str(run), **result.to_dict()}
     answer_with_page(
         folder,
         "similar",
-        found,
-        _show,
+        result,
+        lambda _, out: _show(result, out),
         title=f"Training images like {image.name}",
         sections=retrieval_sections(
             result, None if opened.metrics.test is None else opened.metrics.test.accuracy.value
@@ -75,7 +75,7 @@ def similar(
     )
 
 
-def _show(found: Mapping[str, Any], out: Console) -> None:
+def _show(found: SimilarResult, out: Console) -> None:
     from rich import box
     from rich.table import Table
 
@@ -90,5 +90,5 @@ def _show(found: Mapping[str, Any], out: Console) -> None:
     for number, row in enumerate(neighbour_rows(found), start=1):
         table.add_row(str(number), *map(one_line, row))
     out.print(table)
-    for note in found["notes"]:
+    for note in found.notes:
         out.print(note_line(note), markup=False, soft_wrap=True)

@@ -6,9 +6,8 @@ Letters: ``q`` queries, ``n`` rows of the gallery, ``d`` features.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -93,8 +92,7 @@ def average_precision(relevant: ArrayLike) -> float:
     return float((np.arange(1, places.size + 1) / (places + 1)).mean())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Retrieval:
+class Retrieval(msgspec.Struct, frozen=True, kw_only=True):
     """How good a gallery is at giving images of the query's class.
 
     Attributes
@@ -120,18 +118,6 @@ class Retrieval:
     n_queries: int
     n_left_out: int
     n_gallery: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return {
-            "ks": list(self.ks),
-            "precision": [_ends(p) for p in self.precision],
-            "mean_average_precision": _ends(self.mean_average_precision),
-            "by_class": self.by_class,
-            "n_queries": self.n_queries,
-            "n_left_out": self.n_left_out,
-            "n_gallery": self.n_gallery,
-        }
 
 
 def measure_retrieval(
@@ -220,7 +206,3 @@ def _mean_interval(values: NDArray[np.float64]) -> Interval:
     value = float(values.mean())
     half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 1.0
     return Interval(value, max(0.0, value - half), min(1.0, value + half))
-
-
-def _ends(interval: Interval) -> dict[str, float]:
-    return {"value": interval.value, "low": interval.low, "high": interval.high}

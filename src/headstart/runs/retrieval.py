@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from headstart.heads.examples import normalize_rows
 from headstart.heads.retrieval import Retrieval, measure_retrieval, nearest
 from headstart.home import expand
 from headstart.progress import Progress, silent
+from headstart.results import Result
 from headstart.runs.evidence import mean_note
 from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
@@ -29,30 +31,24 @@ if TYPE_CHECKING:
 KS = (1, 2, 5, 10, 20, 50, 100)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Neighbour:
+class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
     """A training image near the query."""
 
-    record: Record
+    name: str
+    path: str
+    label: str
     distance: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return {
-            "name": self.record.name,
-            "path": str(self.record.path),
-            "label": self.record.label,
-            "distance": self.distance,
-        }
 
-
-@dataclass(frozen=True, kw_only=True)
-class Similar:
+class SimilarResult(Result, frozen=True, kw_only=True, tag="similar"):
     """What was found for one picture.
 
     Attributes
     ----------
-    query : Path
+    run : str
+        The run's folder.
+    query : str
+        The picture's file.
     neighbours : tuple of Neighbour
         Nearest first.
     measured : Retrieval or None
@@ -61,52 +57,40 @@ class Similar:
         What the person should know besides.
     """
 
-    query: Path
+    run: str
+    query: str
     neighbours: tuple[Neighbour, ...]
     measured: Retrieval | None
     notes: tuple[str, ...] = ()
 
-    @property
-    def sentence(self) -> str:
-        """The answer."""
-        labels = [n.record.label for n in self.neighbours]
-        most = max(map(labels.count, labels))
-        common = [label for label in dict.fromkeys(labels) if labels.count(label) == most]
-        n = len(labels)
-        verb = "is" if most == 1 else "are"
-        if n == 1:
-            said = f"The nearest training image is of class {common[0]}"
-        elif len(common) > 1:
-            said = (
-                f"Of the {n} nearest training images {most} {verb} of each of {len(common)} classes, "
-                f"first {common[0]}"
-            )
-        else:
-            said = f"{most} of the {n} nearest training images {verb} of class {common[0]}"
-        return f"{one_line(said)}."
 
-    @property
-    def detail(self) -> str:
-        """How often the nearest are right, over the test images."""
-        if self.measured is None:
-            return "There are no test images to measure how often the nearest are right."
-        first, mean = self.measured.precision[0], self.measured.mean_average_precision
-        n = self.measured.n_queries
-        return (
-            f"Over {n:,} test image{'s' * (n != 1)} the nearest training image is of the same class for "
-            f"{first}; mean average precision {mean}."
+def answer(labels: list[str]) -> str:
+    """The answer, of the classes of the nearest images."""
+    most = max(map(labels.count, labels))
+    common = [label for label in dict.fromkeys(labels) if labels.count(label) == most]
+    n = len(labels)
+    verb = "is" if most == 1 else "are"
+    if n == 1:
+        said = f"The nearest training image is of class {common[0]}"
+    elif len(common) > 1:
+        said = (
+            f"Of the {n} nearest training images {most} {verb} of each of {len(common)} classes, "
+            f"first {common[0]}"
         )
+    else:
+        said = f"{most} of the {n} nearest training images {verb} of class {common[0]}"
+    return f"{one_line(said)}."
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return {
-            "query": str(self.query),
-            "neighbours": [n.to_dict() for n in self.neighbours],
-            "measured": None if self.measured is None else self.measured.to_dict(),
-            "notes": list(self.notes),
-            "sentence": self.sentence,
-            "detail": self.detail,
-        }
+
+def reliability(measured: Retrieval | None) -> str:
+    """How often the nearest are right, over the test images."""
+    if measured is None:
+        return "There are no test images to measure how often the nearest are right."
+    n = measured.n_queries
+    return (
+        f"Over {n:,} test image{'s' * (n != 1)} the nearest training image is of the same class for "
+        f"{measured.precision[0]}; mean average precision {measured.mean_average_precision}."
+    )
 
 
 def similar(
@@ -119,7 +103,7 @@ def similar(
     device: str | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
-) -> Similar:
+) -> SimilarResult:
     """The nearest training images by distance of the features that the run's model takes.
 
     Parameters
@@ -137,7 +121,7 @@ def similar(
 
     Returns
     -------
-    Similar
+    SimilarResult
 
     Raises
     ------
@@ -152,8 +136,16 @@ def similar(
         run, data=data, split=split, device=device, cache=cache, progress=progress
     )
     found, n_same = gallery.nearest(query, k)
-    notes = _notes(run, gallery.index, n_same=n_same)
-    return Similar(query=query, neighbours=found, measured=gallery.measured(), notes=tuple(notes))
+    measured = gallery.measured()
+    return SimilarResult(
+        sentence=answer([n.label for n in found]),
+        detail=reliability(measured),
+        run=str(run.folder),
+        query=str(query),
+        neighbours=found,
+        measured=measured,
+        notes=tuple(_notes(run, gallery.index, n_same=n_same)),
+    )
 
 
 def check_picture(query: Path, shown: Path | str) -> None:
@@ -216,9 +208,10 @@ class TrainingImages:
         if not others:
             raise RunError(f"{self.index.root} has no training image besides the picture itself")
         [rows], [distances] = nearest(row[None], self.X[others], k)
+        near = [self.records[others[i]] for i in rows]
         found = tuple(
-            Neighbour(record=self.records[others[i]], distance=float(d))
-            for i, d in zip(rows, distances, strict=True)
+            Neighbour(name=r.name, path=str(r.path), label=r.label, distance=float(d))
+            for r, d in zip(near, distances, strict=True)
         )
         return found, len(self.records) - len(others)
 

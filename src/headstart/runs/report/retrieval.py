@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headstart import plots
 from headstart.runs.report import words
@@ -15,20 +14,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from headstart.augment.contact import Cell
-    from headstart.runs.retrieval import Similar
-
-Found = Mapping[str, Any]
+    from headstart.heads.retrieval import Retrieval
+    from headstart.runs.retrieval import SimilarResult
 
 THUMBNAIL_PX = 150
 N_COLUMNS = 4
 
 
-def retrieval_sections(similar: Similar, accuracy: float | None) -> list[Section]:
+def retrieval_sections(similar: SimilarResult, accuracy: float | None) -> list[Section]:
     """The sections of what was found for a picture.
 
     Parameters
     ----------
-    similar : Similar
+    similar : SimilarResult
     accuracy : float, optional
         Of the run's classifier on the same test images, to be set beside precision at 1.
 
@@ -36,7 +34,6 @@ def retrieval_sections(similar: Similar, accuracy: float | None) -> list[Section
     -------
     list of Section
     """
-    found = similar.to_dict()
     sections = [
         Section(
             heading="Nearest training images",
@@ -46,29 +43,29 @@ def retrieval_sections(similar: Similar, accuracy: float | None) -> list[Section
             "it, with class and distance.",
             table=Table(
                 header=("image", "class", "distance"),
-                rows=neighbour_rows(found),
+                rows=neighbour_rows(similar),
             ),
         )
     ]
-    if found["measured"] is not None:
-        sections += [_measured(found["measured"], accuracy), _classes(found["measured"])]
+    if similar.measured is not None:
+        sections += [_measured(similar.measured, accuracy), _classes(similar.measured)]
     return sections
 
 
-def neighbour_rows(found: Found) -> list[list[str]]:
+def neighbour_rows(similar: SimilarResult) -> list[list[str]]:
     """Name, class and distance of every neighbour."""
-    return [[n["name"], n["label"], words.decimal(n["distance"])] for n in found["neighbours"]]
+    return [[n.name, n.label, words.decimal(n.distance)] for n in similar.neighbours]
 
 
-def contact_sheet(similar: Similar) -> bytes:
+def contact_sheet(similar: SimilarResult) -> bytes:
     """The picture and its neighbours as a PNG file."""
     from headstart.augment.contact import Row, draw_rows
 
-    cells = [_cell(similar.query, ["the picture", similar.query.name])]
+    cells = [_cell(Path(similar.query), ["the picture", Path(similar.query).name])]
     for number, neighbour in enumerate(similar.neighbours, start=1):
         distance = words.decimal(neighbour.distance)
-        lines = [f"{number}. {neighbour.record.label}", distance]
-        cells.append(_cell(neighbour.record.path, lines))
+        lines = [f"{number}. {neighbour.label}", distance]
+        cells.append(_cell(Path(neighbour.path), lines))
     rows = [Row(list(cells[i : i + N_COLUMNS])) for i in range(0, len(cells), N_COLUMNS)]
     payload = io.BytesIO()
     draw_rows(rows).save(payload, "PNG")
@@ -94,25 +91,25 @@ def _square(path: Path) -> Tensor:
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).float().div(255)
 
 
-def _measured(measured: Found, accuracy: float | None) -> Section:
-    ks, precision = measured["ks"], measured["precision"]
-    mean = measured["mean_average_precision"]
+def _measured(measured: Retrieval, accuracy: float | None) -> Section:
+    ks, precision = measured.ks, measured.precision
+    mean = measured.mean_average_precision
     text = [
         (
-            f"Each of {words.count(measured['n_queries'])} test images is a query; a training image of "
+            f"Each of {words.count(measured.n_queries)} test images is a query; a training image of "
             "its class is right. Precision at k: the share of right images among the k nearest. Mean "
             "average precision: the precision at the place of each right image, averaged over all of "
-            f"them and over the queries: {words.percent(mean['value'])} {words.bounds(mean)}."
+            f"them and over the queries: {words.percent(mean.value)} {words.bounds(mean)}."
         )
     ]
     if accuracy is not None:
         text.append(
-            f"The class of the nearest image is right for {words.percent(precision[0]['value'])} of "
+            f"The class of the nearest image is right for {words.percent(precision[0].value)} of "
             f"the test images; the run's classifier is right for {words.percent(accuracy)}."
         )
-    if measured["n_left_out"]:
+    if measured.n_left_out:
         text.append(
-            f"Left out: {words.plural(measured['n_left_out'], 'test image')} of classes without "
+            f"Left out: {words.plural(measured.n_left_out, 'test image')} of classes without "
             "training images."
         )
     figure = plots.line_plot(
@@ -120,23 +117,23 @@ def _measured(measured: Found, accuracy: float | None) -> Section:
             plots.Line(
                 label="precision",
                 x=ks,
-                y=[100 * p["value"] for p in precision],
-                low=[100 * p["low"] for p in precision],
-                high=[100 * p["high"] for p in precision],
+                y=[100 * p.value for p in precision],
+                low=[100 * p.low for p in precision],
+                high=[100 * p.high for p in precision],
             )
         ],
         name="figure-precision",
         title="Precision over the number of images retrieved",
         description="; ".join(
-            f"at {k}: {words.percent(p['value'])}" for k, p in zip(ks, precision, strict=True)
+            f"at {k}: {words.percent(p.value)}" for k, p in zip(ks, precision, strict=True)
         ),
-        x_axis=f"k nearest of {words.count(measured['n_gallery'])} training images",
+        x_axis=f"k nearest of {words.count(measured.n_gallery)} training images",
         y_axis="precision at k, %",
         log_x=True,
         x_ticks=[(k, str(k)) for k in ks],
     )
     rows = [
-        [str(k), f"{words.bare_percent(p['value'])} {words.bounds(p)}"]
+        [str(k), f"{words.bare_percent(p.value)} {words.bounds(p)}"]
         for k, p in zip(ks, precision, strict=True)
     ]
     return Section(
@@ -147,8 +144,8 @@ def _measured(measured: Found, accuracy: float | None) -> Section:
     )
 
 
-def _classes(measured: Found) -> Section:
-    ordered = sorted(measured["by_class"].items(), key=lambda pair: pair[1])
+def _classes(measured: Retrieval) -> Section:
+    ordered = sorted(measured.by_class.items(), key=lambda pair: pair[1])
     return Section(
         heading="Class by class",
         text=["Mean average precision of the test images of each class, the hardest first."],

@@ -143,8 +143,7 @@ def _nearest(work: Workspace, model: str, path: Path) -> Markup:
     except HeadstartError as error:
         return head + html.note(error)
     pictures = Markup("").join(
-        html.figure(_thumbnail(n.record.path, n.record.name), f"{n.record.label}, {n.distance:.3f}")
-        for n in found
+        html.figure(_thumbnail(Path(n.path), n.name), f"{n.label}, {n.distance:.3f}") for n in found
     )
     same = html.note("The picture itself is among the training images, and left out here.")
     return Markup('{}<div class="hs-near">{}</div>{}').format(
