@@ -302,7 +302,7 @@ def test_fit__sentence_encoder(
     names = [f"encoder layer {i}" for i in range(1, 6)]
     assert list(macs)[4:] == [*names, "encoder, last 4 layers joined"]
     assert 0 < macs[names[0]] < macs[names[1]] < macs[names[4]] <= macs[list(macs)[-1]]
-    assert run.metrics.chosen["n_features"] == 4 * 16
+    assert run.metrics.chosen.n_features == 4 * 16
     test = index_texts(reviews).test
     predicted = [p.label for p in run.predict_texts([r.text for r in test])]
     assert predicted == [p.predicted for p in run.test_predictions()]
@@ -357,7 +357,7 @@ def test_fit__installed_encoder_that_takes_too_long_is_left_out_and_noted(
     monkeypatch.setattr("headstart.text.sentences.N_TIMED", 16)
     quick = {**QUICK, "encoder": "auto", "budget_s": 1e-6}
     run = headstart.fit(reviews, out=tmp_path / "run", cache=tmp_path / "c", **quick)
-    assert not any("encoder" in c["tap"] for c in run.metrics.candidates)
+    assert not any("encoder" in c.tap for c in run.metrics.candidates)
     [note] = [n for n in run.metrics.notes if "sentence encoder not tried" in n]
     assert "`encoder='tiny_bundled'`" in note
 
