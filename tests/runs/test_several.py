@@ -56,24 +56,24 @@ def several(
 
 
 def test_fit__of_several_backbones_has_candidates_of_each_and_a_join(several: Run) -> None:
-    rows = several.metrics["candidates"]
-    of = [tuple(row["backbones"]) for row in rows]
+    rows = several.metrics.candidates
+    of = [row.backbones for row in rows]
     assert {len(names) for names in of} == {1, 2}
     assert set(of) == {(name,) for name in ARCHS} | {tuple(ARCHS)}
     join = rows[-1]
-    assert join["backbones"] == list(ARCHS)
-    alone = [r for r in rows if len(r["backbones"]) == 1 and r["tap"].endswith("joined")]
-    both = [max(r["n_features"] for r in alone if r["backbones"] == [name]) for name in ARCHS]
-    assert join["n_features"] == sum(both)
-    macs = [max(r["macs"] for r in alone if r["backbones"] == [name]) for name in ARCHS]
-    assert join["macs"] == sum(macs)
+    assert join.backbones == tuple(ARCHS)
+    alone = [r for r in rows if len(r.backbones) == 1 and r.tap.endswith("joined")]
+    both = [max(r.n_features for r in alone if r.backbones == (name,)) for name in ARCHS]
+    assert join.n_features == sum(both)
+    macs = [max(r.macs or 0 for r in alone if r.backbones == (name,)) for name in ARCHS]
+    assert join.macs == sum(macs)
     assert [net["name"] for net in several.settings["backbones"]] == list(ARCHS)
     assert several.settings["settings"]["backbone"].count(",") == 1
-    assert join["chosen"]
+    assert join.chosen
     for name in ARCHS:
         assert name in several.sentence
-    n_images = several.metrics["data"]["n_images"] - 1  # two files are the same picture
-    assert several.metrics["extraction"]["n_forward"] == 2 * 2 * n_images
+    n_images = several.metrics.data.n_examples - 1  # two files are the same picture
+    assert several.metrics.extraction.n_forward == 2 * 2 * n_images
 
 
 def test_fit__of_several_backbones_predicts_with_all_of_them(
@@ -144,9 +144,9 @@ def test_fit__again_with_one_of_them_judges_nothing_twice(
         Cs=(1.0, 10.0), n_folds=3, seed=3, precision="float32",
     )  # fmt: skip
     assert set((store / "heads").rglob("*.safetensors")) == kept
-    assert alone.metrics["extraction"]["n_forward"] == 0
-    own = {r["tap"]: r["cv"] for r in alone.metrics["candidates"]}
-    both = {r["tap"]: r["cv"] for r in several.metrics["candidates"]}
+    assert alone.metrics.extraction.n_forward == 0
+    own = {r.tap: r.cv for r in alone.metrics.candidates}
+    both = {r.tap: r.cv for r in several.metrics.candidates}
     assert all(both[f"second.safetensors {tap}"] == cv for tap, cv in own.items())
     assert "backbones" not in alone.settings
     assert alone.model.beside == ()

@@ -69,9 +69,7 @@ def layer_tables(metrics: FitResult) -> list[Table]:
     return [_layer_table(metrics, some, title=name) for name, some in groups.items()]
 
 
-def _layer_table(
-    metrics: FitResult, candidates: Sequence[CandidateResult], *, title: str
-) -> Table:
+def _layer_table(metrics: FitResult, candidates: Sequence[CandidateResult], *, title: str) -> Table:
     from rich import box
     from rich.markup import escape
     from rich.table import Table

@@ -53,7 +53,11 @@ def layer_map(metrics: FitResult) -> str:
 
 
 def _panel(
-    metrics: FitResult, candidates: Sequence[CandidateResult], *, name: str = "figure-map", of: str = ""
+    metrics: FitResult,
+    candidates: Sequence[CandidateResult],
+    *,
+    name: str = "figure-map",
+    of: str = "",
 ) -> str:
     taps = list(dict.fromkeys(story.row_name(c) for c in candidates))
     resolutions = list(dict.fromkeys(c.resolution for c in candidates))
