@@ -139,7 +139,9 @@ def test_fit__thresholds_are_chosen_out_of_fold_and_tested(weighted: Run) -> Non
         assert precision is None or precision.low <= precision.value <= precision.high
     page = weighted.report().read_text(encoding="utf-8")
     assert "Thresholds at a precision of 95" in page
-    assert any("precision of 95.0 %" in line for line in threshold_lines(weighted.metrics.thresholds))
+    assert any(
+        "precision of 95.0 %" in line for line in threshold_lines(weighted.metrics.thresholds)
+    )
 
 
 def test_fit__repeats_give_the_mean_of_other_folds(weighted: Run, run: Run) -> None:

@@ -69,10 +69,11 @@ def threshold_lines(found: Thresholds | None) -> Iterator[str]:
         return
     yield f"thresholds at a {found.target} of {percent(found.value)}:"
     for c in found.classes[:MOST_LINES]:
-        if c.threshold is None:
+        reached = c.chosen_on if c.test is None else c.test
+        if c.threshold is None or reached is None:
             yield f"  {c.name}: none (at best {percent(c.best)})"
             continue
-        reached, where = (c.chosen_on, "out-of-fold") if c.test is None else (c.test, "test")
+        where = "out-of-fold" if c.test is None else "test"
         said = ", ".join(
             f"{name} {'unknown' if share is None else share}"
             for name, share in (("precision", reached.precision), ("recall", reached.recall))
