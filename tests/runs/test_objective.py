@@ -84,6 +84,9 @@ def test_fit__costs_decide_the_figures_too(costly: Run) -> None:
         n for n, true, said, *_ in rows[1:] if true != said
     }
     assert "mean cost" in m.sentence
+    page = costly.report().read_text(encoding="utf-8")
+    assert "the class of least expected cost is predicted" in page
+    assert "figure-differences" not in page  # these are not percentage points
 
 
 def test_fit__weights_count_in_svm_calibration_and_figures(weighted: Run) -> None:
@@ -138,6 +141,9 @@ def test_fit__thresholds_are_chosen_out_of_fold_and_tested(weighted: Run) -> Non
         precision = c.test.precision
         assert precision is None or precision.low <= precision.value <= precision.high
     page = weighted.report().read_text(encoding="utf-8")
+    assert "Optimised is the weighted macro F1: asked for." in page
+    assert "Classes count by weights: bars: 5, dots: 1." in page
+    assert "Weighted macro F1, which was optimised" in page
     assert "Thresholds at a precision of 95" in page
     assert any(
         "precision of 95.0 %" in line for line in threshold_lines(weighted.metrics.thresholds)
@@ -170,6 +176,7 @@ def test_fit__accuracy_is_optimised_by_default(run: Run) -> None:
     assert run.metrics.objective.reason == "default"
     assert all(c.cv_metric is None for c in run.metrics.candidates)
     assert "McNemar" in run.metrics.selection.rule
+    assert "Optimised is" not in run.report().read_text(encoding="utf-8")
 
 
 def settings(**more: Any) -> FitSettings:

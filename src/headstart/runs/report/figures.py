@@ -11,6 +11,7 @@ from headstart.data.summary import DataSummary
 from headstart.finetune.history import curves_of
 from headstart.results import Interval
 from headstart.runs.report import story, words
+from headstart.runs.report.objective import is_other, is_share, objective_name
 from headstart.runs.result import CandidateResult, FitResult
 
 N_CONTENDERS = 12
@@ -106,12 +107,15 @@ def accuracies(metrics: FitResult) -> str | None:
 def differences(metrics: FitResult) -> str | None:
     """Paired difference of the contenders to the best; None where none was measured."""
     rows = [_row(c, c.difference) for c in _contenders(metrics) if c.difference is not None]
-    if len(rows) < 2:
+    if len(rows) < 2 or not is_share(metrics):
         return None
+    than = (
+        f"in {objective_name(metrics)} than the best" if is_other(metrics) else "than the highest"
+    )
     return plots.interval_plot(
         rows,
         name="figure-differences",
-        title="How much lower than the highest the leading candidates are",
+        title=f"How much lower {than} the leading candidates are",
         description=f"Difference in percentage points on the same {metrics.noun}s, with its interval."
         " A difference within one standard error is a tie.",
         axis="difference to the highest, percentage points",

@@ -18,7 +18,7 @@ from headstart.errors import RunError, one_line
 from headstart.files import write_atomically
 from headstart.plots.svg import printable
 from headstart.runs.folder import read_json
-from headstart.runs.report import figures, story, words
+from headstart.runs.report import figures, objective, story, words
 from headstart.runs.report.texts import text_plots
 from headstart.runs.result import FitResult, read_metrics
 
@@ -125,6 +125,7 @@ def fill(
         duplicates=story.duplicates(metrics.data),
         figures=figures.figures(metrics),
         metric_rows=story.metric_rows(metrics),
+        objective=objective,
         pictures={digest: _data_uri(jpeg) for digest, jpeg in thumbnails.items()},
         run_name=shlex.quote(run_name),
         style=Markup(source("style.css") + plots.stylesheet()),

@@ -15,6 +15,7 @@ from headstart.data.summary import DataSummary, Duplicates
 from headstart.heads.accuracy import MOST_BEHIND
 from headstart.results import Interval
 from headstart.runs.report import words
+from headstart.runs.report.objective import is_other, merit, objective_name, value_of
 from headstart.runs.result import CandidateResult, ChosenResult, FitResult
 
 # Half width of the test interval, as a share, above which the test set is called small.
@@ -129,8 +130,8 @@ def is_judged(metrics: FitResult) -> bool:
 
 
 def ranked(candidates: Sequence[CandidateResult]) -> list[CandidateResult]:
-    """Candidates by cross-validated accuracy, the highest first; the cheaper first among equals."""
-    return sorted(candidates, key=lambda c: (-c.cv.value, c.macs or 0))
+    """Candidates by what was optimised, the best first; the cheaper first among equals."""
+    return sorted(candidates, key=lambda c: (-merit(c), c.macs or 0))
 
 
 def contenders(
@@ -183,12 +184,16 @@ def choice(metrics: FitResult) -> str:
             f"{', the usual one,' if chosen.baseline else ''} was chosen."
         )
     tied = [c for c in candidates if c.tie and not c.best]
-    equal = [c for c in candidates if c is not best and c.cv.value == best.cv.value]
+    equal = [c for c in candidates if c is not best and merit(c) == merit(best)]
     shared = f", as have {words.plural(len(equal), 'other')}" if equal else ""
+    value = f"{words.percent(best.cv.value)} {words.bounds(best.cv)}"
+    highest = "highest cross-validated accuracy"
+    if is_other(metrics):
+        highest = f"best cross-validated {objective_name(metrics)}"
+        value = value_of(metrics, best.cv_metric)
     first = (
-        f"Of {words.plural(len(candidates), 'candidate')}, {place(best)} has the highest"
-        f" cross-validated accuracy{shared}: {words.percent(best.cv.value)}"
-        f" {words.bounds(best.cv)}."
+        f"Of {words.plural(len(candidates), 'candidate')}, {place(best)} has the {highest}{shared}:"
+        f" {value}."
     )
     if metrics.selection.is_default:
         return (
@@ -206,7 +211,7 @@ def choice(metrics: FitResult) -> str:
     others = words.plural(len(tied), "other ties", "others tie")
     second = f"{others} with it: the paired difference is within one standard error."
     cheaper = [c for c in [best, *tied] if c.cost < chosen.cost]
-    if any(best.cv.value - c.cv.value <= MOST_BEHIND for c in cheaper):
+    if any(merit(best) - merit(c) <= MOST_BEHIND for c in cheaper):
         return f"{first} {second} Of these {place(chosen)} was chosen by the rule below."
     if chosen is best:
         why = "It is also the cheapest of them"
