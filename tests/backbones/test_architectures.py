@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from headstart.backbones.architectures import (
+    ALIASES,
     Architecture,
     build,
     drop_auxiliary_heads,
@@ -95,3 +96,49 @@ def test_drop_auxiliary_heads__network_still_gives_one_output() -> None:
     drop_auxiliary_heads(module)
     assert module(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
     assert sum(p.numel() for p in module.parameters()) == 6_624_904
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("dinov2_vits14", "timm:vit_small_patch14_dinov2"),
+        ("dinov2_vitb14_reg", "timm:vit_base_patch14_reg4_dinov2"),
+        ("dinov3_vits16", "timm:vit_small_patch16_dinov3"),
+        ("dino_vits8", "timm:vit_small_patch8_224.dino"),
+    ],
+)
+def test_resolve__names_of_torch_hub(alias: str, name: str) -> None:
+    assert resolve(alias).full_name == name
+
+
+def test_resolve__every_alias_is_a_network_of_timm() -> None:
+    for alias in ALIASES:
+        assert resolve(alias).library == "timm", alias
+
+
+def test_resolve__repositories_and_arguments() -> None:
+    found = resolve("hf-hub:owner/name@v2")
+    assert (found.library, found.name, found.full_name) == (
+        "hf-hub", "owner/name@v2", "hf-hub:owner/name@v2",
+    )  # fmt: skip
+    arch = resolve("vit_small_patch16_224[num_classes=0;img_size=448]")
+    assert arch.full_name == "timm:vit_small_patch16_224[img_size=448;num_classes=0]"
+    assert resolve(arch.full_name) == arch
+    assert own_preprocessing(arch).size_px == 448
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("facebook/dinov2-small", "transformers:OWNER/NAME"),
+        ("hf-hub:no", "neither a folder nor OWNER/NAME"),
+        ("transformers:a/b/c", "neither a folder nor OWNER/NAME"),
+        ("open_clip:ViT-B-16", "timm:vit_base_patch16_clip_224.openai"),
+        ("embedded:lite9", "Did you mean 'embedded:lite"),
+    ],
+)
+def test_resolve__unknown_repositories_say_what_to_write(name: str, says: str) -> None:
+    with pytest.raises(BackboneError) as error:
+        resolve(name)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Kind = Literal["map", "tokens", "vector"]
 Token = Literal["mean", "cls"]
 
+HUBS = ("hf-hub", "transformers")
+"""Prefixes of the names of repositories of the Hugging Face hub, and of folders like them."""
+
 CLASS_SCORES = ("logits", "fc8", "conv10")
 """Possible names of the tap of class scores."""
 

@@ -1,11 +1,18 @@
-"""Build the network for a state dict, including state dicts with old key names."""
+"""Build the network for a state dict, including state dicts with old key names and wrapped ones."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from headstart.backbones.architectures import Architecture, build, timm_cfg
+from headstart.backbones.archargs import constructor_args
+from headstart.backbones.architectures import Architecture, build, classifier_path, timm_cfg
+from headstart.backbones.hubmodels import hub_model
+from headstart.backbones.transformersmodels import load_tower
 from headstart.backbones.weights import find_misfit, fit_weights
 
 if TYPE_CHECKING:
@@ -15,9 +22,25 @@ if TYPE_CHECKING:
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:\w+))$")
 
 
-def build_with(
-    arch: Architecture, state: dict[str, Tensor], *, size_px: int, shown: str
-) -> nn.Module:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """A network with weights.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+    arch : Architecture
+        That of the network: without a classifier if the weights have none.
+    remarks : tuple of str
+        What of the file was not used, or was missing.
+    """
+
+    module: nn.Module
+    arch: Architecture
+    remarks: tuple[str, ...] = ()
+
+
+def build_with(arch: Architecture, state: dict[str, Tensor], *, size_px: int, shown: str) -> Fitted:
     """The network of `arch` with the weights in `state`.
 
     Parameters
@@ -25,7 +48,9 @@ def build_with(
     arch : Architecture
         From `resolve`.
     state : dict of str to Tensor
-        With the library's names, or with older or original names that the library converts.
+        With the library's names, or with older or original names that the library converts. All may
+        begin with the name of a wrapper (``module.``, ``backbone.``), beside which there may be
+        other parts, such as a head for self-supervised training; the classifier may be missing.
     size_px : int
         Side of the input.
     shown : str
@@ -36,25 +61,126 @@ def build_with(
     WeightsError
         If names or shapes differ.
     """
+    if arch.library == "transformers":
+        return Fitted(module=load_tower(arch, state, shown=shown), arch=arch)
     module = build(arch, size_px=size_px)
     if arch.library == "torchvision" and arch.name.startswith("densenet"):
         state = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
-    if find_misfit(module, state) and arch.library == "timm":
+    inner, remarks = unwrap(state, module.state_dict())
+    for candidate, notes in ((state, ()), (inner, remarks)):
+        fitted = _fit(arch, module, candidate, size_px)
+        if fitted is not None:
+            return dataclasses.replace(fitted, remarks=(*notes, *fitted.remarks))
+    hint = advise(module, inner)
+    fit_weights(module, inner, shown=shown, arch=arch.full_name, hint=hint)
+    return Fitted(module=module, arch=arch, remarks=remarks)
+
+
+def _fit(
+    arch: Architecture, module: nn.Module, state: Mapping[str, Tensor], size_px: int
+) -> Fitted | None:
+    """The network with all of `state`, or None if it does not fit."""
+    if not find_misfit(module, state):
+        fit_weights(module, state, shown="", arch="")
+        return Fitted(module=module, arch=arch)
+    headless = _without_classifier(arch, module, state)
+    if headless is not None:
+        smaller = build(headless, size_px=size_px)
+        if not find_misfit(smaller, state):
+            fit_weights(smaller, state, shown="", arch="")
+            return Fitted(module=smaller, arch=headless, remarks=("the file has no classifier",))
+    if arch.library in ("timm", "hf-hub"):
         converted = _convert_by_timm(arch, state)
         if converted is not None:
-            return converted
-    fit_weights(module, state, shown=shown, arch=arch.full_name)
-    return module
+            return Fitted(module=converted, arch=arch)
+        converted = _convert_by_timm(headless, state) if headless is not None else None
+        if converted is not None and headless is not None:
+            return Fitted(module=converted, arch=headless, remarks=("the file has no classifier",))
+    return None
 
 
-def _convert_by_timm(arch: Architecture, state: dict[str, Tensor]) -> nn.Module | None:
+def unwrap(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The part of a checkpoint whose names, after one prefix, are those of the network.
+
+    Parameters
+    ----------
+    state, own : mapping of str to Tensor
+        Of the checkpoint and of the network.
+
+    Returns
+    -------
+    state : dict of str to Tensor
+        The whole without a prefix, if no prefix fits more names than none does.
+    remarks : tuple of str
+        The prefix, and the number of other names.
+    """
+    found: Counter[str] = Counter()
+    for key in state:
+        parts = key.split(".")
+        for i in range(min(len(parts), 6)):
+            if ".".join(parts[i:]) in own:
+                found["".join(f"{part}." for part in parts[:i])] += 1
+    prefix = max(found, key=lambda p: (found[p], -len(p)), default="")
+    if not prefix or found[prefix] == found.get("", 0):
+        return dict(state), ()
+    inner = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    rest = len(state) - len(inner)
+    others = f"; {rest} others are not part of the network" if rest else ""
+    return inner, (f"names begin with {prefix!r}{others}",)
+
+
+def advise(module: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """Constructor arguments that would make the network fit, as far as the weights tell."""
+    own = module.state_dict()
+    found = []
+    if any(k.endswith(("ls1.gamma", "gamma_1")) and k not in own for k in state):
+        found.append("init_values=1e-5")
+    for key in ("reg_token", "register_tokens"):
+        if key in state and "reg_token" not in own:
+            found.append(f"reg_tokens={state[key].shape[1]}")
+    head = classifier_path(module) if own else ""
+    for part in ("weight", "bias"):
+        theirs, ours = state.get(f"{head}.{part}"), own.get(f"{head}.{part}")
+        if theirs is not None and ours is not None and len(theirs) != len(ours):
+            found.append(f"num_classes={len(theirs)}")
+            break
+    return ";".join(found)
+
+
+def _without_classifier(
+    arch: Architecture, module: nn.Module, state: Mapping[str, Tensor]
+) -> Architecture | None:
+    """The architecture without a classifier, if `state` has none and `arch` has one."""
+    if arch.library not in ("timm", "torchvision") or "num_classes" in dict(arch.args):
+        return None
+    path = classifier_path(module)
+    own = [key for key in module.state_dict() if path and key.startswith(f"{path}.")]
+    if not own or any(key.startswith(f"{path}.") for key in state):
+        return None
+    return dataclasses.replace(arch, args=tuple(sorted((*arch.args, ("num_classes", 0)))))
+
+
+def _convert_by_timm(arch: Architecture, state: Mapping[str, Tensor]) -> nn.Module | None:
     """timm's conversion of foreign checkpoints, or None if it does not apply."""
     import timm
 
-    overlay = timm_cfg(arch).to_dict() | {"state_dict": dict(state), "custom_load": False}
+    if arch.library == "hf-hub":
+        model = hub_model(arch)
+        name, args, cfg = model.base, dict(model.args), dict(model.cfg)
+        known: Any = timm.get_pretrained_cfg(name)
+        cfg = (known.to_dict() if known else {}) | cfg
+    else:
+        name, args = arch.timm_name, constructor_args(arch.args)
+        record: Any = timm_cfg(arch)
+        cfg = record.to_dict()
+    # A classifier of another length would be left out in silence.
+    cfg["num_classes"] = args.get("num_classes", cfg.get("num_classes", 1000))
+    overlay = cfg | {"state_dict": dict(state), "custom_load": False}
     try:
         module: nn.Module = timm.create_model(
-            arch.timm_name, pretrained=True, pretrained_cfg_overlay=overlay
+            name, pretrained=True, pretrained_cfg_overlay=overlay, **args
         )
     # timm's filters index and reshape the tensors they expect.
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError):

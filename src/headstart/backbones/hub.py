@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from headstart.backbones.architectures import Architecture, timm_cfg, torchvision_weights
 from headstart.errors import WeightsError, argument, one_line
 from headstart.files import digest_file
-from headstart.home import provide_home
+from headstart.home import expand, provide_home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from headstart.backbones.architectures import Architecture
 
 _LOG = logging.getLogger(__name__)
 _PROBE_TIMEOUT_S = 5.0
@@ -42,6 +43,10 @@ def fetch_published(arch: Architecture) -> tuple[Path, str]:
     WeightsError
         The network is unreachable, nothing was published, or the cached file is damaged.
     """
+    from headstart.backbones.architectures import timm_cfg, torchvision_weights
+
+    if arch.is_of_hub:
+        return _fetch_model(arch)
     if arch.library == "torchvision":
         url = torchvision_weights(arch).url
         return _fetch_url(url, arch), url
@@ -55,6 +60,62 @@ def fetch_published(arch: Architecture) -> tuple[Path, str]:
         f"no weights are published for {arch.full_name}: give a local file with "
         f"{argument('weights', 'FILE')} {argument('arch', arch.full_name)}, or choose from headstart backbones"
     )
+
+
+def _fetch_model(arch: Architecture) -> tuple[Path, str]:
+    from headstart.backbones.hubmodels import hub_model
+
+    names = HUB_FILES if arch.library == "transformers" else hub_model(arch).files
+    path = fetch_file(arch, names)
+    folder = local_folder(arch)
+    return path, f"file {one_line(str(path))}" if folder else f"https://huggingface.co/{arch.name}"
+
+
+def local_folder(arch: Architecture) -> Path | None:
+    """The folder that the name of a model means, or None for a repository of the hub."""
+    path = expand(arch.name)
+    if path.is_file():
+        return path.absolute().parent
+    return path.absolute() if path.is_dir() else None
+
+
+def fetch_file(arch: Architecture, names: Sequence[str]) -> Path:
+    """The first of some files in a model's folder or repository; cached like weights.
+
+    Raises
+    ------
+    WeightsError
+        None is there, or the network is unreachable.
+    """
+    folder = local_folder(arch)
+    if folder is None:
+        return _fetch_hub(arch.name, names, arch)
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if not found:
+        raise WeightsError(
+            f"the folder {one_line(str(folder))} has no {' or '.join(names)}, which {arch.library}: needs"
+        )
+    return found[0]
+
+
+def published_licence(arch: Architecture) -> str:
+    """The licence in a repository's model card, and whether access to it is granted one by one."""
+    provide_home()
+    from huggingface_hub import constants, model_info
+
+    if local_folder(arch) or constants.HF_HUB_OFFLINE:
+        return "see model card"
+    repository, _, revision = arch.name.partition("@")
+    try:
+        _require_network(f"{constants.ENDPOINT}/{repository}", arch)
+        found = model_info(repository, revision=revision or None, timeout=_PROBE_TIMEOUT_S)
+    except Exception:  # those of its HTTP library, which change between versions
+        return "see model card"
+    card = found.card_data
+    licence = (
+        (getattr(card, "license_name", None) or getattr(card, "license", None)) if card else None
+    )
+    return f"{licence or 'see model card'}{' (gated)' if found.gated else ''}"
 
 
 def hub_place(cfg: Any) -> tuple[str, tuple[str, ...]]:
@@ -86,10 +147,12 @@ def _fetch_url(url: str, arch: Architecture) -> Path:
 def _fetch_hub(repository: str, names: Sequence[str], arch: Architecture) -> Path:
     provide_home()  # the client looks for it when it is imported
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError
 
+    repository, _, at = repository.partition("@")
+    revision = at or None
     for name in names:
-        cached = try_to_load_from_cache(repository, name)
+        cached = try_to_load_from_cache(repository, name, revision=revision)
         if isinstance(cached, str):
             # The hub stores a large file under its SHA-256, behind a link.
             _require_digest(Path(cached), digest_in_blob(Path(cached)))
@@ -102,9 +165,14 @@ def _fetch_hub(repository: str, names: Sequence[str], arch: Architecture) -> Pat
     problem: Exception = FileNotFoundError(f"none of {', '.join(names)} is there")
     for name in names:
         try:
-            return Path(hf_hub_download(repository, name))
+            return Path(hf_hub_download(repository, name, revision=revision))
         except LocalEntryNotFoundError as error:
             raise _not_downloaded(place, arch, error) from error
+        except GatedRepoError as error:
+            raise WeightsError(
+                f"{place} is gated: accept its licence on that page, then give your token to the hub's "
+                f"client (hf auth login)"
+            ) from error
         except EntryNotFoundError as error:
             problem = error
         # The hub client raises errors of its HTTP library, which change between versions.
@@ -159,14 +227,22 @@ def _first_stop(url: str) -> tuple[str, int]:
 def _no_network(url: str, arch: Architecture, reason: str) -> WeightsError:
     return WeightsError(
         f"the weights of {arch.full_name} are not on this machine and {urlsplit(url).hostname} "
-        f"cannot be reached: there is no network ({one_line(reason, limit=80)}). Give a local file "
-        f"with {argument('weights', 'FILE')} {argument('arch', arch.full_name)}, or take {argument('backbone', 'embedded')}"
+        f"cannot be reached: there is no network ({one_line(reason, limit=80)}). {_instead(arch)}"
     )
+
+
+def _instead(arch: Architecture) -> str:
+    local = (
+        f"give a local file with {argument('weights', 'FILE')} {argument('arch', arch.full_name)}"
+    )
+    if arch.is_of_hub:
+        folder = argument("backbone", f"{arch.library}:FOLDER")
+        local = f"get the repository where there is a network and give its folder with {folder}"
+    return f"{local[0].upper()}{local[1:]}, or take {argument('backbone', 'embedded')}"
 
 
 def _not_downloaded(url: str, arch: Architecture, error: Exception) -> WeightsError:
     return WeightsError(
         f"the weights of {arch.full_name} could not be downloaded from {one_line(url)} "
-        f"({one_line(str(error), limit=120)}). Try again, give a local file with "
-        f"{argument('weights', 'FILE')} {argument('arch', arch.full_name)}, or take {argument('backbone', 'embedded')}"
+        f"({one_line(str(error), limit=120)}). Try again. {_instead(arch)}"
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from headstart.backbones.backbone import HUBS
 from headstart.errors import InputError, argument, one_line
 
 if TYPE_CHECKING:
@@ -51,13 +52,15 @@ def split_names(text: str | Sequence[str], parameter: str = "backbone") -> tuple
 def named(text: str) -> Named:
     """Name, weight file and architecture from ``NAME`` or ``FILE@ARCH``."""
     file, at, arch = text.rpartition("@")
-    return (file, file, arch) if at else (text, None, None)
+    # A repository's name may end in @REVISION.
+    is_file = bool(at) and text.partition(":")[0] not in HUBS
+    return (file, file, arch) if is_file else (text, None, None)
 
 
 def base_name(text: str) -> str:
     """A name of the list without the folders of a file."""
-    file, at, arch = text.rpartition("@")
-    return f"{PurePath(file).name}@{arch}" if at else text
+    file, arch = named(text)[1:]
+    return f"{PurePath(file).name}@{arch}" if file else text
 
 
 def load_all(asked: Sequence[Named]) -> dict[str, Backbone]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from headstart.backbones import architectures, embedded, hub
 from headstart.backbones.backbone import Backbone, Preprocessing
-from headstart.backbones.fitting import build_with
+from headstart.backbones.fitting import Fitted, build_with
+from headstart.backbones.licences import licence_note
 from headstart.backbones.taps import find_taps
 from headstart.backbones.weights import digest_weights, read_weights
 from headstart.errors import BackboneError, WeightsError, argument, one_line
 from headstart.home import expand
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from headstart.backbones.architectures import Architecture
-
+_LOG = logging.getLogger(__name__)
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -37,13 +34,15 @@ def load(
     name : str, default "embedded"
         ``"embedded"`` (EfficientNet-Lite0, no network needed), ``"embedded:lite1"``,
         ``"embedded:lite2"``, ``"torchvision:NAME"``, ``"timm:NAME"`` or a bare name, which means
-        torchvision's if both have it.
+        torchvision's if both have it; ``"hf-hub:OWNER/NAME"`` or ``"transformers:OWNER/NAME"``, or
+        a folder in place of the latter.
         Published weights are downloaded once, into the library's own cache. A name that ends in
         ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` is taken as `weights`.
     weights : str or Path, optional
         A local weight file; `name` is then ignored.
     arch : str, optional
-        The architecture of `weights`, named like `name`.
+        The architecture of `weights`, named like `name`; arguments of its constructor may follow in
+        brackets: ``"vit_small_patch16_224[num_classes=0;img_size=448]"``.
     pretrained : bool, default True
         False: random weights, for training from scratch.
     seed : int, default 0
@@ -136,20 +135,22 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
 
 def _load_published(name: str) -> Backbone:
     arch = architectures.resolve(name)
+    licence = architectures.own_licence(arch)
+    if note := licence_note(licence):
+        _LOG.warning("the weights of %s are %s: %s", one_line(name), note, licence)
     preprocessing = architectures.own_preprocessing(arch)
     path, source = hub.fetch_published(arch)
-    module = build_with(
-        arch, read_weights(path), size_px=preprocessing.size_px, shown=one_line(str(path))
-    )
-    return _finish(name, arch, module, preprocessing, source, architectures.own_licence(arch))
+    shown, state = one_line(str(path)), read_weights(path)
+    fitted = build_with(arch, state, size_px=preprocessing.size_px, shown=shown)
+    return _finish(name, fitted, preprocessing, source, licence)
 
 
 def _load_embedded(network: embedded.Embedded) -> Backbone:
     state = embedded.read_embedded(network)
     arch = architectures.resolve(network.arch)
     preprocessing = architectures.own_preprocessing(arch)
-    module = build_with(arch, state, size_px=preprocessing.size_px, shown=network.package)
-    return _finish(network.name, arch, module, preprocessing, network.source, embedded.LICENCE)
+    fitted = build_with(arch, state, size_px=preprocessing.size_px, shown=network.package)
+    return _finish(network.name, fitted, preprocessing, network.source, embedded.LICENCE)
 
 
 def _load_file(path: Path, arch_name: str) -> Backbone:
@@ -157,9 +158,9 @@ def _load_file(path: Path, arch_name: str) -> Backbone:
     arch = architectures.resolve(arch_name)
     preprocessing = architectures.own_preprocessing(arch, path.name)
     state = read_weights(path)
-    module = build_with(arch, state, size_px=preprocessing.size_px, shown=shown)
+    fitted = build_with(arch, state, size_px=preprocessing.size_px, shown=shown)
     source, licence = f"file {one_line(str(path.absolute()))}", "not stated (a local file)"
-    return _finish(one_line(path.name), arch, module, preprocessing, source, licence)
+    return _finish(one_line(path.name), fitted, preprocessing, source, licence)
 
 
 def _load_random(name: str, seed: int) -> Backbone:
@@ -167,27 +168,23 @@ def _load_random(name: str, seed: int) -> Backbone:
     preprocessing = architectures.own_preprocessing(arch)
     module = architectures.build(arch, size_px=preprocessing.size_px, seed=seed)
     source = f"random weights, seed {seed}"
-    return _finish(name, arch, module, preprocessing, source, "none needed")
+    return _finish(name, Fitted(module=module, arch=arch), preprocessing, source, "none needed")
 
 
 def _finish(
-    name: str,
-    arch: Architecture,
-    module: nn.Module,
-    preprocessing: Preprocessing,
-    source: str,
-    licence: str,
+    name: str, fitted: Fitted, preprocessing: Preprocessing, source: str, licence: str
 ) -> Backbone:
+    module = fitted.module
     architectures.drop_auxiliary_heads(module)
     module.eval().requires_grad_(False)
     return Backbone(
         name=name,
-        arch=arch.full_name,
+        arch=fitted.arch.full_name,
         module=module,
         preprocessing=preprocessing,
         taps=find_taps(module, preprocessing.size_px),
         digest=digest_weights(module),
-        source=source,
+        source=" (".join([source, "; ".join(fitted.remarks) + ")"]) if fitted.remarks else source,
         licence=licence,
         n_parameters=sum(p.numel() for p in module.parameters()),
     )

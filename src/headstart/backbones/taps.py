@@ -244,6 +244,8 @@ def _rules(module: nn.Module, called: Set[str]) -> tuple[Rule, ...]:
         return _squeezenet_rules(module)
     if family in _FAMILIES:
         return _FAMILIES[family]
+    if layers := getattr(module, "layers_path", ""):  # of the package transformers
+        return (Rule(rf"{re.escape(layers)}\.(\d+)", r"blocks.\1"),)
     stages: list[str] = []
     for info in getattr(module, "feature_info", None) or []:
         stages.append(_called_stage(info["module"], stages, called))

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # Keys of the state dict in checkpoints of training scripts, in order of preference.
-_CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
+_CONTAINERS = (
+    "teacher", "state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model",
+    "encoder", "backbone", "student",
+)  # fmt: skip
 _WHOLE = "Get the file again, or check it with its publisher's checksum"
 
 
@@ -144,7 +147,9 @@ def _require_finite(state: Mapping[str, Tensor], shown: str) -> None:
             )
 
 
-def fit_weights(module: nn.Module, state: Mapping[str, Tensor], *, shown: str, arch: str) -> None:
+def fit_weights(
+    module: nn.Module, state: Mapping[str, Tensor], *, shown: str, arch: str, hint: str = ""
+) -> None:
     """Copy `state` into `module`, which must have exactly these names and shapes.
 
     Parameters
@@ -155,6 +160,8 @@ def fit_weights(module: nn.Module, state: Mapping[str, Tensor], *, shown: str, a
         ``num_batches_tracked`` counters may be missing: eval mode does not use them.
     shown, arch : str
         The file and the architecture, for the message.
+    hint : str, default ""
+        Constructor arguments to try.
 
     Raises
     ------
@@ -163,9 +170,10 @@ def fit_weights(module: nn.Module, state: Mapping[str, Tensor], *, shown: str, a
     """
     problem = find_misfit(module, state)
     if problem:
+        tried = f"Try {argument('arch_args', hint)}" if hint else f"Check {argument('arch')}"
         raise WeightsError(
             f"the weights in {shown} do not fit {arch}: {problem}. "
-            f"Check {argument('arch')}; headstart backbones lists architectures"
+            f"{tried}; headstart backbones lists architectures"
         )
     module.load_state_dict(dict(state), strict=False)
 

@@ -139,6 +139,7 @@ def trial(
     backbone: options.Backbone = "embedded",
     weights: options.Weights = None,
     arch: options.Arch = None,
+    arch_args: options.ArchArgs = None,
     split: options.Split = None,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
@@ -167,7 +168,7 @@ def trial(
     names = _policy_names(policies)
     budget_s = parse_seconds(search_budget)
     wanted = {name: None if name == "learnt" else parse_policy(name) for name in names}
-    net = load(backbone, weights=weights, arch=arch)
+    net = load(backbone, weights=weights, arch=options.built(arch, arch_args))
     with progress_bars(quiet=as_json) as progress:
         indexed = options.index_data(
             data,

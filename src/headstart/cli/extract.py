@@ -50,6 +50,7 @@ def extract(
     ] = None,
     weights: options.Weights = None,
     arch: options.Arch = None,
+    arch_args: options.ArchArgs = None,
     image_column: Annotated[
         str | None, typer.Option(help="Column of a table: paths, or bytes in Parquet.")
     ] = None,
@@ -83,7 +84,7 @@ def extract(
         data=data,
         backbone=backbone,
         weights=None if weights is None else str(weights),
-        arch=arch,
+        arch=options.built(arch, arch_args),
         resolutions=parse_numbers(resolutions, "--resolutions", int),
         image_column=image_column,
         label_column=label_column,

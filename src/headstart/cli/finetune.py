@@ -128,6 +128,7 @@ def finetune(
     backbone: options.Backbone = "embedded",
     weights: options.Weights = None,
     arch: options.Arch = None,
+    arch_args: options.ArchArgs = None,
     split: options.Split = None,
     split_column: options.SplitColumn = None,
     group: options.GroupColumn = None,
@@ -188,7 +189,7 @@ def finetune(
     from headstart.errors import InputError, did_you_mean
 
     def backbone_asked() -> Backbone:
-        return load(backbone, weights=weights, arch=arch)
+        return load(backbone, weights=weights, arch=options.built(arch, arch_args))
 
     if follows(processes, context.obj, device, backbone_asked):
         return

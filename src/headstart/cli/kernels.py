@@ -42,6 +42,7 @@ def kernels(
     backbone: options.Backbone = "embedded",
     weights: options.Weights = None,
     arch: options.Arch = None,
+    arch_args: options.ArchArgs = None,
     out: Annotated[Path | None, options.results("runs/IMAGE-kernels")] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -69,7 +70,7 @@ def kernels(
     if filters or tap is not None:
         from headstart.backbones import load
 
-        net = load(backbone, weights=weights, arch=arch)
+        net = load(backbone, weights=weights, arch=options.built(arch, arch_args))
     found, pictures = measure(
         whole,
         image.name,

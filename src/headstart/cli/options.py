@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,10 @@ Weights = Annotated[
     Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")
 ]
 Arch = Annotated[str | None, typer.Option(help="Architecture of --weights.")]
+ArchArgs = Annotated[
+    list[str] | None,
+    typer.Option(help="How --arch is built, as KEY=VALUE: num_classes=0. Repeatable."),
+]
 
 Size = Annotated[
     int | None, typer.Option("--size", help="Crops in pixels; default the network's own.", min=16)
@@ -87,6 +92,21 @@ FirstSeed = Annotated[int, typer.Option(help="The first seed.", min=0)]
 
 AsJson = Annotated[bool, typer.Option("--json", help="The figures as JSON.")]
 AsJsonObject = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+def built(arch: str | None, arch_args: Sequence[str] | None) -> str | None:
+    """``--arch`` with ``--arch-args``, as the library takes them.
+
+    Raises
+    ------
+    BackboneError
+        An argument is not KEY=VALUE, or there is no ``--arch``.
+    """
+    if not arch_args:
+        return arch
+    from headstart.backbones.archargs import with_args
+
+    return with_args(arch, arch_args)
 
 
 def results(default: str) -> Any:

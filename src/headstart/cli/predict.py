@@ -52,6 +52,7 @@ def predict(
         Path | None, typer.Option(help="With `imagenet`: local weights, with --arch.")
     ] = None,
     arch: options.Arch = None,
+    arch_args: options.ArchArgs = None,
     texts: Annotated[
         Path | None, typer.Option(help="Table of texts to classify.", rich_help_panel="Texts")
     ] = None,
@@ -94,7 +95,9 @@ def predict(
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other: choose one")
     if run == "imagenet":
-        predictions = _imagenet(given_paths(paths), top, backbone, weights, arch)
+        predictions = _imagenet(
+            given_paths(paths), top, backbone, weights, options.built(arch, arch_args)
+        )
     else:
         import headstart
 

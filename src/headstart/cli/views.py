@@ -22,6 +22,7 @@ def views(
     backbone: options.Backbone = "embedded",
     weights: options.Weights = None,
     arch: options.Arch = None,
+    arch_args: options.ArchArgs = None,
     split: options.Split = None,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
@@ -47,7 +48,7 @@ def views(
     from headstart.runs.report.comparison import write_comparison
 
     arms = view_arms(n_views)
-    net = load(backbone, weights=weights, arch=arch)
+    net = load(backbone, weights=weights, arch=options.built(arch, arch_args))
     size_px = size or net.preprocessing.size_px
     with progress_bars(quiet=as_json) as progress:
         indexed = options.index_data(

@@ -150,7 +150,9 @@ class WithBackbone(Settings):
     weights: Annotated[str | None, about("Local weights: .safetensors or .pth, with `arch`.")] = (
         None
     )
-    arch: Annotated[str | None, about("Architecture of the local weights.")] = None
+    arch: Annotated[
+        str | None, about("Architecture of the local weights: NAME or NAME[KEY=VALUE;...].")
+    ] = None
 
 
 def options(kind: type[Settings]) -> list[Option]:
