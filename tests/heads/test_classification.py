@@ -234,3 +234,20 @@ def test_classification_metrics__costs_decide_what_is_predicted() -> None:
     assert found.accuracy.value == pytest.approx((said == truth).mean())
     assert found.cost.value <= costs[truth, P.argmax(axis=1)].mean()
     assert classification_metrics(y, P, names).cost is None
+
+
+def test_classification_metrics__weights_of_classes_leave_their_recalls_as_they_are() -> None:
+    """A class whose examples all count five times is not known any better."""
+    y, P, names = _named(90, 3, 2)
+    w = np.where(y == "c0", 5.0, 1.0)
+    one = classification_metrics(y, P, names)
+    other = classification_metrics(y, P, names, sample_weight=w)
+    assert [c.recall for c in one.classes] == [c.recall for c in other.classes]
+    assert [c.n for c in one.classes] == [c.n for c in other.classes]
+    assert one.balanced_accuracy.low == pytest.approx(other.balanced_accuracy.low)
+    said = np.array(names)[P.argmax(axis=1)]
+    for k, name in enumerate(names):
+        precision = other.classes[k].precision
+        assert precision is not None
+        expected = sk.precision_score(y, said, labels=[name], average=None, sample_weight=w)[0]
+        assert precision.value == pytest.approx(expected)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -245,10 +247,27 @@ def test_train__weights_are_refused(shapes: Path, store: Path, tmp_path: Path) -
 
 
 def test_objective__weights_of_examples_and_classes_multiply(indexed: Any) -> None:
-    import dataclasses
-
     examples = [dataclasses.replace(r, weight=2.0) for r in indexed.train[:2]]
     found = Objective(class_weights={examples[0].label: 3.0}).weights(examples)
     assert found is not None
     assert found[0] == 6.0
     assert Objective().weights(indexed.train) is None
+
+
+def test_model__ranks_classes_by_expected_cost(costly: Run) -> None:
+    p = np.array([0.001, 0.999])
+    assert costly.model.ranked(p).tolist() == [0, 1]
+    assert dataclasses.replace(costly.model, costs=None).ranked(p).tolist() == [1, 0]
+
+
+def test_model__damaged_costs_are_one_line(costly: Run, tmp_path: Path) -> None:
+    from headstart.errors import RunError
+    from headstart.runs.model import Model
+
+    costly.model.save(tmp_path)
+    facts = json.loads((tmp_path / "model.json").read_text("utf-8"))
+    for costs in ([[0.0]], [[0.0, -1.0], [1.0, 0.0]]):
+        (tmp_path / "model.json").write_text(json.dumps(facts | {"costs": costs}), "utf-8")
+        with pytest.raises(RunError, match="costs of confusions are") as error:
+            Model.read(tmp_path)
+        assert "\n" not in str(error.value)

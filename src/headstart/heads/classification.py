@@ -233,7 +233,7 @@ def classification_metrics(
         ece=_calibration_interval(errors[0], reliability),
         top_k={int(k): of_share(place < k) for k in every if k in (1, 2, 3, 5)},
         reliability=tuple(reliability),
-        classes=tuple(_of_classes(every_cell, names, areas[:, :, 0], level, w)),
+        classes=tuple(_of_classes(truth, predicted, names, areas[:, :, 0], level, w)),
         cost=None if costs is None else _cost_interval(means[2], accuracy, np.asarray(costs)),
     )
 
@@ -421,27 +421,27 @@ def _calibration_interval(spread: Spread, bins: Sequence[Bin]) -> Interval:
 
 
 def _of_classes(
-    cells: NDArray[np.float64],
+    truth: NDArray[np.intp],
+    predicted: NDArray[np.intp],
     names: list[str],
     areas: NDArray[np.float64],
     level: float,
     w: NDArray[np.float64],
 ) -> list[ClassMetrics]:
     found = []
-    # Cells in examples, of which as many have the variance of the weighted ones.
-    cells = cells * float(w.sum() / (w**2).sum())
     for k, name in enumerate(names):
-        hits, n_true, n_said = (float(v) for v in (cells[k, k], cells[k].sum(), cells[:, k].sum()))
+        own, said = truth == k, predicted == k
+        both, either = own & said, own | said
+        is_known = bool(own.any())
+        overlap = _share(both, either, w, level) if is_known else None
         area, average = (float(value) for value in areas[k])
-        union = n_true + n_said - hits
-        overlap = _share(hits, union, level) if n_true and union else None
         found.append(
             ClassMetrics(
                 name=name,
-                n=round(n_true),
-                n_predicted=round(n_said),
-                precision=_share(hits, n_said, level) if n_said and n_true else None,
-                recall=_share(hits, n_true, level) if n_true else None,
+                n=int(own.sum()),
+                n_predicted=int(said.sum()),
+                precision=_share(both, said, w, level) if is_known else None,
+                recall=_share(both, own, w, level),
                 # F1 is 2J / (1 + J) of Jaccard's overlap J, a share of the union.
                 f1=None if overlap is None else Interval(*(2 * v / (1 + v) for v in overlap)),
                 roc_auc=None if np.isnan(area) else area,
@@ -451,8 +451,12 @@ def _of_classes(
     return found
 
 
-def _share(hits: float, n: float, level: float) -> Interval:
-    return share_interval(hits / n, n, level)
+def _share(
+    hits: NDArray[np.bool_], among: NDArray[np.bool_], w: NDArray[np.float64], level: float
+) -> Interval | None:
+    """The weighted share of hits among some examples; None where these do not count."""
+    own = w[among]
+    return _weighted_share(hits[among], own, level) if own.sum() > 0 else None
 
 
 def _weighted_share(
