@@ -173,7 +173,7 @@ def _costs(points: Points, found: Mapping[str, Costs]) -> list[str]:
 def _checks(points: Points, found: Mapping[str, Costs], sizes: Sizes) -> list[str]:
     out = [
         (
-            "Costs come from the smaller sizes alone; the largest of each network is foretold. Seconds "
+            "Costs come from the smaller sizes alone; the largest of each network is predicted. Seconds "
             "from the start of the processes to the end of the last one."
         ),
         "",
@@ -184,7 +184,7 @@ def _checks(points: Points, found: Mapping[str, Costs], sizes: Sizes) -> list[st
         for n in sizes[net]:
             for k in (1, 2):
                 clock, told = measured_s(points[f"extract:{net}:{n}:{k}"]), simulated_s(c, n, k)
-                kind = "foretold" if n == max(sizes[net]) else "costs are from here"
+                kind = "predicted" if n == max(sizes[net]) else "costs are from here"
                 cells = [net, f"{n:,}", str(k), f"{clock:.1f} s", f"{told:.1f} s"]
                 out.append(_row([*cells, f"{told / clock - 1:+.1%}", kind]))
     return out

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SETTINGS = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
-# What a clock says is no figure.
+# What a clock says is not a figure.
 TIMES = ("timings_s", "extraction.seconds", "extraction.images_per_s")
 
 

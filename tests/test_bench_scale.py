@@ -160,7 +160,7 @@ def test_costs__are_those_of_the_points() -> None:
     assert found.bytes_per_image == 6000
 
 
-def test_simulated__foretells_the_size_that_was_left_out() -> None:
+def test_simulated__predicts_the_size_that_was_left_out() -> None:
     points = made_up()
     found = costs(points, "tiny", (1000, 4000))
     for k in (1, 2):

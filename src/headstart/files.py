@@ -148,7 +148,7 @@ def remove_whole(path: Path) -> None:
     Raises
     ------
     OSError
-        It cannot be removed; it is gone already is no error.
+        It cannot be removed; that it is gone already is not an error.
     """
     with contextlib.suppress(FileNotFoundError):
         if path.is_symlink() or not path.is_dir():
@@ -188,7 +188,7 @@ def require_file(path: Path) -> None:
 
 
 def _refuse_special(path: Path) -> None:
-    """What is no file must not give way to one: a folder, or a device such as ``/dev/null``."""
+    """What is not a file must not be replaced by one: a folder, or a device such as ``/dev/null``."""
     if path.exists() and not path.is_file():
         what = "is a folder" if path.is_dir() else "is not a regular file"
         raise OutputError(f"cannot write {one_line(str(path))}: it {what}; give the name of a file")
@@ -265,7 +265,7 @@ def _open(path: Path) -> int | None:
 
 
 def _lock(handle: int) -> bool:
-    """Whether the lock was to be had."""
+    """Whether the lock was available."""
     if fcntl is None:
         return False
     try:

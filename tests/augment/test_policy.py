@@ -67,8 +67,8 @@ def test_parse_policy__says_in_one_line_what_is_wrong(text: str, says: str) -> N
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("{", "it is no JSON"),
-        ("[" * 100_000, "it is no JSON"),
+        ("{", "it is not JSON"),
+        ("[" * 100_000, "it is not JSON"),
         ("[1]", "needs a 'name'"),
         ('{"name": "mixup", "format": 2}', "has format 2, this Headstart reads 1"),
         ('{"name": "mixup", "alpha": true}', "must be a number"),

@@ -165,7 +165,7 @@ def test_pool__max_by_hand() -> None:
     last = Tap(name="a", module="a", kind="map", n_features=4, channels_last=True)
     assert pool(value, last, "max").tolist() == [[20.0, 21.0, 22.0, 23.0]]
     tokens = Tap(name="a", module="a", kind="tokens", n_features=2, n_prefix=1)
-    # The class token is no patch.
+    # The class token is not a patch.
     assert pool(torch.tensor([[[9.0, 9.0], [1.0, 4.0], [3.0, 2.0]]]), tokens, "max").tolist() == [
         [3, 4]
     ]

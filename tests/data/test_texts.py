@@ -190,7 +190,7 @@ def test_index_texts__another_encoding_is_told_with_row_and_column(tmp_path, nam
     ("name", "content", "said"),
     [
         ("t.jsonl", b'{"text": "a"\n', "line 1 is not JSON"),
-        ("t.jsonl", b'["a", "b"]\n', "line 1 is no JSON object"),
+        ("t.jsonl", b'["a", "b"]\n', "line 1 is not a JSON object"),
         ("t.csv", b"", "no rows"),
         ("t.csv", b"text,label\n", "no rows"),
         ("t.csv", b"a\0b,c\n", "binary data"),
@@ -308,7 +308,7 @@ def test_list_text_set__says_what_is_missing_or_damaged(tmp_path, monkeypatch) -
         index_texts(f"mr:{tmp_path}")
     (tmp_path / "train_5500.label").write_text("no label here\n")
     (tmp_path / "TREC_10.label").write_text("")
-    with pytest.raises(DataError, match="line 1 is no question of TREC"):
+    with pytest.raises(DataError, match="line 1 is not a question of TREC"):
         index_texts(f"trec:{tmp_path}")
 
 

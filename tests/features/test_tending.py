@@ -393,7 +393,7 @@ def test_move__refuses_what_makes_no_sense(root: Path, tmp_path: Path) -> None:
         (root / "inner", "lie in each other"),
         (tmp_path, "lie in each other"),
         (tmp_path / "full", r"no cache \('letter.txt'\): choose an empty"),
-        (tmp_path / "file", "is no folder"),
+        (tmp_path / "file", "is not a folder"),
     ):
         with pytest.raises(InputError, match=said):
             move(root, target)

@@ -100,7 +100,7 @@ def test_check_output__brings_back_a_run_that_a_killed_one_had_moved(
 
 def test_load__brings_a_run_back_too(tmp_path: Path) -> None:
     make(tmp_path / f".run.01234567.{DEAD}.old", "old")
-    with pytest.raises(RunError, match="damaged"):  # this one is no real run
+    with pytest.raises(RunError, match="damaged"):  # this one is not a real run
         headstart.load(tmp_path / "run")
     assert names(tmp_path) == ["run"]
 

@@ -236,7 +236,7 @@ def test_load__json_of_another_form_is_one_line(
     change: dict[str, Any],
     said: str,
 ) -> None:
-    """What the fuzz tests have found in runs of before there were sums."""
+    """What the fuzz tests have found in runs from before there were sums."""
     copy = older(shutil.copytree(run.folder, tmp_path / "run"))
     facts = json.loads((copy / name).read_text(encoding="utf-8"))
     (copy / name).write_text(json.dumps(facts | change), encoding="utf-8")

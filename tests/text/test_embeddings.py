@@ -93,7 +93,7 @@ def test_read_embeddings__words_with_spaces_as_in_glove(tmp_path) -> None:
         (b"3 3\na 1 2 3\nb 1 2\nc 1 2 3\n", "line 3 has 2 numbers"),
         (b"2 4\na 1 2 3\nb 1 2 3\n", "line 2 has 3 numbers and the lines before it 4"),
         (b"9 3\na 1 2 3\nb 1 2 3\n", "has 2 words where its first line says 9: it is cut off"),
-        (b"a 1 2 3\nb 1 x 3\n", "line 2: 'x' is no number"),
+        (b"a 1 2 3\nb 1 x 3\n", "line 2: 'x' is not a number"),
         (b"a 1 2 3\nb 1 nan 3\n", "line 2 holds a number that is not finite"),
         (b"2 3\na 1 nan 3\nb 1 2 3\n", "line 2 holds a number that is not finite"),
         (b"x 1 2 3\ny 1 2 3\n", "has a vector for none of the 3 words"),

@@ -51,7 +51,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         for i, name in enumerate(FILES):
             pixels = rng.normal(level, 25, (40, 40, 3)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(root / "data" / label / name, "PNG")
-            if i == 0:  # an exact copy with another label, and one that is no picture
+            if i == 0:  # an exact copy with another label, and one that is not a picture
                 other = root / "data" / CLASSES[0] / FILES[1]
                 other.write_bytes((root / "data" / label / name).read_bytes())
     (root / "data" / CLASSES[1] / "\x1b[2Jbroken<q7>.png").write_bytes(b"no picture")

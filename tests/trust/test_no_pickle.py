@@ -35,7 +35,7 @@ FORBIDDEN_CALLS = {
     "shutil.unpack_archive": "an archive unpacked unchecked", "extractall": "an archive unpacked unchecked", "exec_module": "runs a file",
     "pq.read_pickle": "a pickle", "ssl._create_unverified_context": "an unchecked certificate",
 }  # fmt: skip
-# (file, what is called): why it is no danger there.
+# (file, what is called): why it is not a danger there.
 ALLOWED = {
     ("src/headstart/data/archives.py", "extractall"): "after every member was checked",
     ("src/headstart/export/checking.py", "torch.jit.load"): (

@@ -257,7 +257,7 @@ def _read(path: Path) -> Policy:
             "--out policy.json` writes one"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is damaged (it is no JSON): search again") from error
+        raise InputError(f"{where} is damaged (it is not JSON): search again") from error
     try:
         return Policy.from_dict(data)
     except InputError as error:

@@ -256,7 +256,7 @@ def parse_numbers(text: str | None, option: str, kind: type[int] | type[float]) 
     Raises
     ------
     InputError
-        A word is no number.
+        A word is not a number.
     """
     if text is None:
         return None

@@ -81,13 +81,13 @@ def regime_arms(
     Raises
     ------
     InputError
-        A name is no regime.
+        A name is not a regime.
     """
     tap = backbone.tap(tap).name if tap else middle_tap(backbone)
     chosen = tuple(names or REGIMES)
     for name in chosen:
         if name not in REGIMES:
-            raise InputError(f"{name!r} is no regime: choose from {', '.join(REGIMES)}")
+            raise InputError(f"{name!r} is not a regime: choose from {', '.join(REGIMES)}")
     return (SVM, SVM_JOINED, *(_regime_arm(base, name, tap) for name in chosen))
 
 

@@ -66,7 +66,7 @@ def parquet_parts(
             sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
     except Exception as error:  # each kind of storage has its own exceptions
         reason = one_line(str(error), limit=120)
-        raise DataError(f"{shown(whole.name)} is no readable Parquet file: {reason}") from None
+        raise DataError(f"{shown(whole.name)} is not a readable Parquet file: {reason}") from None
     columns = _columns(whole.name, schema, image_column, label_column, split_column)
     first, row, n_rows = 0, 0, 0
     for group, size in enumerate(sizes):

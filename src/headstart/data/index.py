@@ -75,7 +75,7 @@ def index(
         Whether labels that look the same (``Cat`` and ``cat``) become one class, under the most
         frequent spelling; else each is a class of its own, and a note names them.
     cache
-        Folder that keeps what was learnt of each file by digest, so that a second index of the
+        Folder that keeps what was learned about each file by digest, so that a second index of the
         same images decodes none, and that downloads of named sets go to. None: nothing is kept.
     progress
         Told of the stages ``"download"`` (bytes), ``"unpack"`` (parts) and ``"read images"``.
@@ -230,7 +230,7 @@ def _read(
 
 
 def _remembered(inspected: Iterator[Inspected], store: FactStore) -> Iterator[Inspected]:
-    """Passes on and stores; what was learnt before an interrupt is kept too."""
+    """Passes on and stores; what was learned before an interrupt is kept too."""
     try:
         for seen in inspected:
             store.add(seen.digest, seen.facts)

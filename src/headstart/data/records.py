@@ -129,7 +129,7 @@ class Examples(Generic[R]):
     duplicates
         Groups of exact and of near duplicates.
     notes
-        Sentences for the person: what was left out, assumed or looks odd.
+        Notes for the user: what was left out, assumed or looks odd.
     split_made
         Whether Headstart made the split. Then no group straddles it, but for near duplicates where a
         note says so.
@@ -249,7 +249,7 @@ class Index(Examples[Record]):
     Attributes
     ----------
     ignored
-        How many files were passed over because their suffix is not that of an image.
+        How many files were skipped because their suffix is not that of an image.
     """
 
     ignored: int = 0

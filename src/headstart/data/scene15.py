@@ -149,7 +149,7 @@ def _list(root: Path) -> Listing:
     notes = list(listing.notes)
     if other:
         notes.append(
-            f"left out {counted(len(other), 'folder')} that are no class of scene15: {some(other)}"
+            f"left out {counted(len(other), 'folder')} that are not classes of scene15: {some(other)}"
         )
     if missing:
         notes.append(

@@ -77,7 +77,7 @@ def some(names: Sequence[str], *, n: int = 3) -> str:
 
 
 def printable(name: str) -> str:
-    """A name that any encoding can hold: bytes that are no UTF-8 shown as ``\\xNN``."""
+    """A name that any encoding can hold: bytes that are not UTF-8 shown as ``\\xNN``."""
     if name.isascii():
         return name
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -150,7 +150,7 @@ class Walk:
         """Close the walk."""
         if self.looped:
             notes.append(
-                f"passed over {counted(len(self.looped), 'linked folder')} that lead back to a folder "
+                f"skipped {counted(len(self.looped), 'linked folder')} that lead back to a folder "
                 f"already read: {some(self.looped)}"
             )
         notes += [

@@ -85,7 +85,7 @@ _MOST_CELLS = 10_000_000
 class Table:
     """Rows of text; ``header`` is empty where the file has none; ``places`` is for messages.
 
-    ``notes`` are sentences for the person: which lines were left out, and how others were read.
+    ``notes`` are sentences for the user: which lines were left out, and how others were read.
     """
 
     path: Path
@@ -274,7 +274,7 @@ def group_cells(table: Table, column: int) -> list[str]:
 
 
 def find_split(table: Table, asked: str | None, option: str = argument("split_column")) -> int:
-    """Position of the split column; -1 where there is none or it is to be passed over.
+    """Position of the split column; -1 where there is none or it is to be skipped.
 
     A column called ``fold`` with numbers is one of cross-validation, which is made here: it is passed
     over, unless asked for.
@@ -454,7 +454,7 @@ def _columns_by_looks(table: Table, need_label: bool) -> Columns:
     rest = [i for i in at if i != image]
     split = next((i for i in rest if share(i, set(SPLIT_WORDS)) > 0.5), -1)
     if split < 0 and len(rest) == 1 and not need_label:
-        split = rest[0]  # words that are no split; they will be named
+        split = rest[0]  # words that are not split names; they will be named
     others = [i for i in rest if i != split]
     if share(image, None) < 0.5 or (split < 0 and not others):
         raise DataError(
@@ -467,7 +467,7 @@ def _columns_by_looks(table: Table, need_label: bool) -> Columns:
 def read_parquet(path: Path) -> Table:
     """A Parquet file as rows of text; an empty cell gives ``""``.
 
-    Columns of lists or of structures, such as pictures kept as bytes, are passed over.
+    Columns of lists or of structures, such as pictures kept as bytes, are skipped.
 
     Raises
     ------
@@ -489,7 +489,7 @@ def read_parquet(path: Path) -> Table:
         columns = [[cell for chunk in c.chunks for cell in _cells(chunk)] for c in data.columns]
     except (OSError, pa.ArrowException, ValueError, OverflowError) as error:
         reason = one_line(str(error), limit=120)
-        raise DataError(f"{shown(path)} is no readable Parquet file: {reason}") from None
+        raise DataError(f"{shown(path)} is not a readable Parquet file: {reason}") from None
     rows = tuple(zip(*columns, strict=True))
     places = tuple(f"row {i + 1}" for i in range(len(rows)))
     return Table(path, tuple(data.column_names), rows, places, "parquet")
@@ -573,7 +573,7 @@ def _settle_hashes(path: Path, rows: Rows, notes: list[str]) -> tuple[tuple[str,
     if passed:
         first = one_line(",".join(rows.rows[passed[0]]), limit=40)
         notes.append(
-            f"passed over {counted(len(passed), 'comment line')} that begin{'s' if len(passed) == 1 else ''} "
+            f"skipped {counted(len(passed), 'comment line')} that begin{'s' if len(passed) == 1 else ''} "
             f"with '#': {numbers([rows.lines[i] for i in passed])} (first: {first!r})"
         )
     if used:

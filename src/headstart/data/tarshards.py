@@ -69,7 +69,7 @@ _NO_HEADER = (
 
 
 def _groups(archive: tarfile.TarFile) -> Iterator[_Group]:
-    """Neighbours with one key; hidden files and folders are passed over."""
+    """Neighbours with one key; hidden files and folders are skipped."""
     group = _Group("")
     for member in archive:
         path = PurePosixPath(member.name)

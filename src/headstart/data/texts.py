@@ -241,7 +241,7 @@ def _read(
         )
     if path.suffix.lower() not in TEXT_SUFFIXES:
         raise DataError(
-            f"{shown(path)} is no table of texts: expected a .csv, .tsv, .jsonl or .parquet file"
+            f"{shown(path)} is not a table of texts: expected a .csv, .tsv, .jsonl or .parquet file"
         )
     table = read_texts(path)
     at_text = find_column(table, text, TEXT_NAMES, "text", argument("text"))

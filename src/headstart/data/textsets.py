@@ -71,7 +71,7 @@ def list_text_set(
     Raises
     ------
     DataError
-        The set is neither here nor to be had, or a file is damaged.
+        The set is neither here nor available, or a file is damaged.
     """
     given, _, folder = data.partition(":")
     known = TEXT_SETS[given.lower()]
@@ -118,7 +118,7 @@ def _read_trec(paths: list[Path]) -> list[TextRecord]:
                 continue
             if ":" not in kind or not question.strip():
                 raise DataError(
-                    f"{shown(path)}, line {number} is no question of TREC ({one_line(line, limit=40)!r}): "
+                    f"{shown(path)}, line {number} is not a question of TREC ({one_line(line, limit=40)!r}): "
                     "remove the file, so that it is fetched again"
                 )
             records.append(make_record(question, label, f"{split} row {number}", split))

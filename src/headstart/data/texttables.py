@@ -151,7 +151,7 @@ def _sample(path: Path) -> tuple[Sequence[str], list[list[str]]]:
 
 
 def _decode(path: Path) -> tuple[str, str]:
-    """The file's text; bytes that are no UTF-8 are kept as lone surrogates, and refused later."""
+    """The file's text; bytes that are not UTF-8 are kept as lone surrogates, and refused later."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -196,7 +196,7 @@ def _read_jsonl(path: Path, text: str, encoding: str) -> Table:
             raise DataError(f"{shown(path)}, line {number} is not JSON: {reason}") from None
         if not isinstance(found, dict):
             raise DataError(
-                f"{shown(path)}, line {number} is no JSON object: expected a line such as "
+                f"{shown(path)}, line {number} is not a JSON object: expected a line such as "
                 '{"text": "...", "label": "..."}'
             )
         objects.append(found)

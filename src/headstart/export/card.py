@@ -224,7 +224,7 @@ def _limits(run: Run) -> str:
     lines = [
         (
             "Every picture is given one of the classes above; there is no class for anything else, and "
-            "a high probability is no sign that a picture belongs to one."
+            "a high probability is not a sign that a picture belongs to one."
         ),
         (
             "The figures hold for pictures like the test images. On others (another camera, place or "

@@ -168,7 +168,7 @@ def check_repository(repository: str) -> None:
     is_name = len(parts) == 2 and all(REPOSITORY.fullmatch(part) for part in parts)
     if not is_name or "--" in repository or ".." in repository:
         raise InputError(
-            f"{argument('repo')} {one_line(repository)} is no name of a repository: give owner/name, of letters, "
+            f"{argument('repo')} {one_line(repository)} is not a name of a repository: give owner/name, of letters, "
             "digits, '.', '_' and '-'"
         )
 

@@ -90,7 +90,7 @@ def _check(root: Path, target: Path) -> None:
             f"{shown} and the cache {one_line(str(root))} lie in each other: choose another"
         )
     if target.exists() and not target.is_dir():
-        raise InputError(f"{shown} is no folder: choose another")
+        raise InputError(f"{shown} is not a folder: choose another")
     if foreign := take_inventory(target).foreign:
         raise InputError(
             f"{shown} holds something that is no cache ({one_line(foreign[0].name)!r}): choose an "

@@ -37,7 +37,7 @@ MAX_REJECTIONS = 3
 N_SAMPLES_FLOAT64 = 200
 # Up to this many examples the Gram matrix in float64 is cheaper than two products with the features.
 N_SAMPLES_EXACT_GRAM = 2_000
-# Tolerances below which float32 is no help.
+# Tolerances below which float32 does not help.
 FLOAT32_TOL = 1e-7
 # From this tolerance on a certificate may be computed in float32, where rounding is this part of it.
 FLOAT32_CERTIFICATE_TOL, ROUNDING_PART = 1e-4, 0.1
@@ -145,7 +145,7 @@ class GramSolver:
         return beta.to(gram.dtype) @ gram
 
     def fork(self) -> GramSolver:
-        """A solver for another thread: shares the examples, not what was learnt about speed."""
+        """A solver for another thread: shares the examples, not what was learned about speed."""
         return copy.copy(self)
 
     def empty(self, problem: Problem) -> GramState:

@@ -326,7 +326,7 @@ def _walk(
     for i, C in enumerate(costs):
         problem = unit.scaled(float(C))
         guess = None if before is None else solver.predict(problem, state, before)
-        # The empty state before the first cost is no part of a trend.
+        # The empty state before the first cost is not part of a trend.
         before = state.copy() if i else None
         state = solver.solve(problem, state, tol, guess)
         yield state.f.float().cpu().numpy(), relative_gap(state)

@@ -103,7 +103,7 @@ class PrimalSolver:
         return self.examples.read(slice(0, self.examples.shape[0]), torch.float64)
 
     def fork(self) -> PrimalSolver:
-        """A solver for another thread: shares the examples, not what was learnt about speed."""
+        """A solver for another thread: shares the examples, not what was learned about speed."""
         return copy.copy(self)
 
     def empty(self, problem: Problem) -> PrimalState:

@@ -125,7 +125,7 @@ def _inverse(gram: torch.Tensor, ridge: float) -> torch.Tensor:
         factor, failed = torch.linalg.cholesky_ex(system)
         if not int(failed):
             return torch.cholesky_inverse(factor).float()
-    raise ValueError("gram is no Gram matrix: with its ridge it is not positive definite")
+    raise ValueError("gram is not a Gram matrix: with its ridge it is not positive definite")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 EXPONENTS = np.geomspace(0.05, 2.0, 75)
 N_DRAWS = 1_000
-# A curve is no exact power law: this share of the error is allowed for besides the noise.
+# A curve is not an exact power law: this share of the error is allowed for besides the noise.
 MISFIT = 0.02
 MIN_POINTS = 3
 

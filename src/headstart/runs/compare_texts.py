@@ -82,7 +82,7 @@ def text_arms(
     Raises
     ------
     InputError
-        A name is no variant.
+        A name is not a variant.
     """
     for variant in variants:
         require_variant(variant)

@@ -59,7 +59,7 @@ def check_output(out: Path, *, force: bool) -> None:
     Raises
     ------
     OutputError
-        ``out`` exists without ``force``, is no run folder, or its parent cannot be written.
+        ``out`` exists without ``force``, is not a run folder, or its parent cannot be written.
     """
     bring_back(out)
     if out.exists():
@@ -217,7 +217,7 @@ def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
     Raises
     ------
     RunError
-        The folder is no run, the file is damaged, or it was written by a newer version.
+        The folder is not a run, the file is damaged, or it was written by a newer version.
     """
     path = folder / name
     if not folder.is_dir():
@@ -242,7 +242,7 @@ def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def damaged(path: Path, why: str) -> RunError:

@@ -341,7 +341,7 @@ def _check_head(tensors: Mapping[str, NDArray[Any]], n_classes: int) -> None:
         )
     for name, values in (("coef", coef), ("intercept", intercept), ("scale", scale)):
         if values.dtype.kind != "f" or not np.isfinite(values).all():
-            raise ValueError(f"{name} holds what is no finite number")
+            raise ValueError(f"{name} holds a value that is not finite")
 
 
 def need_images(model: Model, verb: str) -> None:

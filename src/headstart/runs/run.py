@@ -54,7 +54,7 @@ class Run:
     Raises
     ------
     RunError
-        The folder is no run, is damaged, or comes from a newer version.
+        The folder is not a run, is damaged, or comes from a newer version.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -384,7 +384,7 @@ def load(folder: Path | str) -> Run:
     Raises
     ------
     RunError
-        The folder is no run, is damaged, or comes from a newer version.
+        The folder is not a run, is damaged, or comes from a newer version.
     """
     path = expand(folder)
     if not path.exists():

@@ -132,7 +132,7 @@ def telling_terms(results: Results, source: TextSource) -> list[ClassTerms]:
     found = []
     for k, label in enumerate(np.unique(y)):
         own = X[np.flatnonzero(y == label)]
-        # A term that the class lacks is no sign of it, though two negatives make a plus.
+        # A term that the class lacks is not a sign of it, though two negatives make a plus.
         surplus = np.maximum(np.asarray(own.mean(axis=0)).ravel() - everywhere, 0)
         score = np.maximum(coef[k], 0) * surplus * is_word
         n_texts = np.asarray((own > 0).sum(axis=0)).ravel()

@@ -58,7 +58,7 @@ class Plan:
     ----------
     settings : TrainSettings
     full_epochs : int
-        Epochs where time is no matter.
+        Epochs where time does not matter.
     needs_s : float or None
         Seconds that it should take, from decoding to the scores of the images held out; None where
         nobody asked.

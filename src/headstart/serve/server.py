@@ -56,7 +56,7 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
-        raise InputError(f"--host {shown} is no address of this machine: try 127.0.0.1") from error
+        raise InputError(f"--host {shown} is not an address of this machine: try 127.0.0.1") from error
     sock = socket.socket(family, kind, protocol)
     try:
         # A port that a service before this one left a second ago is free; on Windows the option
@@ -78,7 +78,7 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} is not allowed to you: choose a --port above 1023"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"--host {host} is no address of this machine: try 127.0.0.1"
+        return f"--host {host} is not an address of this machine: try 127.0.0.1"
     return f"cannot listen on {host}, port {port}: {error.strerror}"
 
 

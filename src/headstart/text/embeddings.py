@@ -35,7 +35,7 @@ Vectors = NDArray[np.float32]
 SMOOTHING = 0.75
 _CHUNK_BYTES = 1 << 20
 _LONGEST_WORD_BYTES = 4096
-# The first bytes of a model of fastText, which is no table of vectors.
+# The first bytes of a model of fastText, which is not a table of vectors.
 _FASTTEXT_MODEL = b"\xba\x16\x4f\x2f"
 
 
@@ -322,7 +322,7 @@ def _parse(path: Path, number: int, parts: Sequence[bytes]) -> Vectors:
     except ValueError:
         bad = next(p for p in parts if not _is_number(p)).decode("utf-8", errors="replace")
         raise DataError(
-            f"{shown(path)}, line {number}: {one_line(bad, limit=40)!r} is no number"
+            f"{shown(path)}, line {number}: {one_line(bad, limit=40)!r} is not a number"
         ) from None
     return _finite(path, f"line {number}", vector)
 

@@ -40,7 +40,7 @@ def predict_proba(
     Raises
     ------
     InputError
-        A row is no array of the vocabulary's word numbers.
+        A row is not an array of the vocabulary's word numbers.
     """
     n_classes = linear_of(model).out_features
     found = np.zeros((len(token_rows), n_classes))

@@ -106,13 +106,13 @@ class TextTraining:
         Raises
         ------
         InputError
-            A name is no setting, or a value is out of range.
+            A name is not a setting, or a value is out of range.
         """
         known = [field.name for field in fields(cls)]
         for name in data:
             if name not in known:
                 raise InputError(
-                    f"{one_line(str(name))!r} is no setting of a TextCNN."
+                    f"{one_line(str(name))!r} is not a setting of a TextCNN."
                     f"{did_you_mean(str(name), known)}"
                 )
         return cls(**{**data, "widths": tuple(data.get("widths", (3, 4, 5)))})

@@ -32,7 +32,7 @@ class Page(gr.Blocks):
         try:
             return await super().process_api(*args, **kwargs)
         except gr.Error as error:
-            error.print_exception = False  # its message is for the person; it has no bug to trace
+            error.print_exception = False  # its message is for the user; it has no bug to trace
             raise
         except Exception as error:
             raise gr.Error(describe(error), print_exception=False) from error

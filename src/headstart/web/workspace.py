@@ -34,7 +34,7 @@ class Workspace:
     Attributes
     ----------
     network_lock : threading.Lock
-        To be held while a network runs: its hooks are no business of two threads at once.
+        To be held while a network runs: its hooks are not thread-safe.
     """
 
     def __init__(self, runs: Path) -> None:

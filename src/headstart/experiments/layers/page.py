@@ -135,7 +135,7 @@ def _specificity(g: LayersResult) -> str:
 
 
 def _unfitted(g: LayersResult) -> str:
-    """Where the new layers cannot even fit the training images, the drop is no lack of data."""
+    """Where the new layers cannot even fit the training images, the drop is not for lack of data."""
     own, fitted = g.train_accuracy, {row.layer: row.train_accuracy["transfer"] for row in g.layers}
     found = [n for n in _names(g) if own - fitted[n] > CLEARLY_LESS]
     if not found:

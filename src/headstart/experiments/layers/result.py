@@ -57,7 +57,7 @@ class Layer(Struct, frozen=True, kw_only=True):
     over_own : Difference
         Accuracy of transfer less that of self-transfer, both trained further, as long in all.
     over_random : Difference
-        Accuracy of transfer less that of random filters: what was learnt from A.
+        Accuracy of transfer less that of random filters: what was learned from A.
     train_accuracy : dict of kind to float
         Share of B's training images right in the last epoch, mean of the seeds.
     seconds : float

@@ -135,7 +135,7 @@ def _run(work: Workspace, model: str, image: Any, path: Path, rank: int) -> tupl
 
 
 def _nearest(work: Workspace, model: str, path: Path) -> Markup:
-    """The nearest training images; where the run's pictures are gone, a word on it."""
+    """The nearest training images; where the run's pictures are gone, a note on it."""
     head = Markup("<h3>The nearest training images, with class and distance</h3>")
     try:
         with work.network_lock:
