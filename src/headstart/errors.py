@@ -1,7 +1,7 @@
 """Every error that Headstart raises on purpose, in one place.
 
     HeadstartError               a job could not be done              exit code 1
-    ├── InputError               what the person gave is wrong        exit code 2
+    ├── InputError               what the user gave is wrong        exit code 2
     │   ├── DataError            images, labels, splits, tables
     │   ├── BackboneError        unknown name, tap or architecture
     │   ├── WeightsError         a weight file that is damaged or does not fit
@@ -36,7 +36,7 @@ class HeadstartError(Exception):
 
 
 class InputError(HeadstartError):
-    """What the person gave (a path, an option, a file) is wrong."""
+    """What the user gave (a path, an option, a file) is wrong."""
 
     exit_code = 2
 

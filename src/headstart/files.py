@@ -2,7 +2,7 @@
 
 All is written under a temporary name beside the final one, ``.<name>.<token>.tmp``, flushed to the
 disk and renamed. While its writer lives, the temporary file is locked; so what a killed process left
-is told from what another one is writing now, on whatever machine or in whatever container, and the
+is distinguished from what another one is writing now, on whatever machine or in whatever container, and the
 first write into a folder clears the former away.
 """
 
@@ -141,7 +141,7 @@ def mark_used(path: Path) -> None:
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a file or a folder so that nobody meets half of it; a link, and not what it leads to.
+    """Remove a file or a folder so that nobody finds half of it; a link, and not what it leads to.
 
     A folder first takes a temporary name: if the removal is killed, the next writer clears it away.
 

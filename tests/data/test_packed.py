@@ -225,7 +225,7 @@ def bad_parquet(path: Path, **columns: list[object]) -> Path:
         (lambda p: bad_parquet(p / "e.parquet", image=pa.array([], pa.binary()), label=[]), {},
          "'.*e.parquet' has no rows"),
         (lambda p: bad_parquet(p / "e.parquet", image=[pictures(1)[0][0]], kind=["cat"]), {},
-         r"no label column that can be told by its name; it has 'image', 'kind': .*`label_column`"),
+         r"no label column that can be recognised by its name; it has 'image', 'kind': .*`label_column`"),
         (lambda p: write_parquet(p / "e.parquet", pictures(4)), {"label_column": "lable"},
          "no column 'lable'.*Did you mean 'label'"),
         (lambda p: write_parquet(p / "e.parquet", pictures(4)), {"image_column": "imgae"},

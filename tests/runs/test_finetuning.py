@@ -419,7 +419,7 @@ def test_fit__interrupted_goes_on_and_ends_equal(
     assert "goes on from there" in stopped.metrics.finetuning.sentence
     assert len(leftovers(store)) == 1
     # The plan is kept too: a machine that has become slower changes nothing.
-    monkeypatch.setattr(finetuning, "plan_training", lambda *_, **__: pytest.fail("planned anew"))
+    monkeypatch.setattr(finetuning, "plan_training", lambda *_, **__: pytest.fail("planned again"))
     second = Stop("fine-tune on all", 2)
     fit(table, tmp_path / "run", progress=second, force=True)
     assert ("fine-tune", 1) not in second.seen

@@ -236,7 +236,7 @@ def _learnt(indexed: Any, budget_s: float, seed: int, progress: Any) -> tuple[An
             facts = json.loads(kept.read_text(encoding="utf-8"))
             return Policy.from_dict(facts["policy"]), float(facts["seconds"])
         except (OSError, ValueError, KeyError, TypeError, InputError) as error:
-            logger.warning("damaged file %s (%s): it is searched anew", kept, error)
+            logger.warning("damaged file %s (%s): it is searched again", kept, error)
     chosen, classes = _shuffled(records, 1000, seed), list(indexed.classes)
     found = _search(chosen, classes, settings, progress)
     facts = {"policy": found.policy.to_dict(), "seconds": found.seconds}

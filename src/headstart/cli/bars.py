@@ -72,7 +72,7 @@ class Bars:
         self.shown.console.print(line, markup=False, soft_wrap=True)
 
     def on_epoch(self, history: tuple[Epoch, ...]) -> None:
-        """Draw the curves anew."""
+        """Redraw the curves."""
         from headstart.finetune.history import curves_of
 
         self.shown.curves = learning_curves(**curves_of([epoch.to_dict() for epoch in history]))

@@ -24,7 +24,7 @@ def own_rank() -> int:
 
 
 def _here() -> Processes:
-    """This process; an environment that does not fit is told later, by the command."""
+    """This process; an environment that does not fit is reported later, by the command."""
     from headstart.finetune.processes import ALONE, from_environment
 
     try:
@@ -53,7 +53,7 @@ def require_one(what: str) -> None:
 
 @contextlib.contextmanager
 def speaking_for_all() -> Iterator[None]:
-    """Around a command: what becomes of it in the first process is told to those that follow it."""
+    """Around a command: its outcome in the first process is sent to those that follow it."""
     here = _here()
     if not here.is_several:
         yield

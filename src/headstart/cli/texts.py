@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headstart.runs.run import Run
 
 _PANEL = "Texts"
-# Options of images that a table of texts has no use for, as the person types them.
+# Options of images that a table of texts has no use for, as the user types them.
 _FOR_IMAGES = {
     "exact": "--exact",
     "prefer": "--prefer",

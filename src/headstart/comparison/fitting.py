@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headstart.finetune import Epoch, Trained, TrainSettings
     from headstart.finetune.rates import RangeTest
 
-# Images by which the cost of the frozen features' pass is told, whether or not it is in the store.
+# Sample size for timing the pass for frozen features, whether or not they are stored.
 N_TIMED = 64
 
 
@@ -187,7 +187,7 @@ class Fitter:
         return join_rows([store.read(digests, tap) for tap in taps])
 
     def _pass_seconds(self, records: Sequence[Record]) -> float:
-        """Seconds of one pass of `records` through the network, told by some of them."""
+        """Seconds of one pass of `records` through the network, estimated on some of them."""
         from headstart.features import stream_features
 
         if self._pass_s is None:

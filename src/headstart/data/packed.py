@@ -11,7 +11,7 @@ tar (WebDataset)       files that share a name up to its first dot: an image, an
 folder behind a URL    a folder for each class, as on a disk
 =====================  ==========================================================================
 
-A split is told by a word in the path (``train-000.tar``, ``test/000.parquet``) or a column.
+A split is recognised by a word in the path (``train-000.tar``, ``test/000.parquet``) or a column.
 """
 
 from __future__ import annotations

@@ -285,7 +285,7 @@ def find_split(table: Table, asked: str | None, option: str = argument("split_co
     asked
         A name, or one of `NO_COLUMN`: no column is taken.
     option
-        How the person names a column.
+        How the user names a column.
     """
     names = [h.strip() for h in table.header]
     if asked is not None and asked not in names and asked.strip().lower() in NO_COLUMN:
@@ -423,7 +423,7 @@ def find_column(
     if not role:
         return -1
     raise DataError(
-        f"{shown(table.path)} has no {role} column that can be told by its name; it has "
+        f"{shown(table.path)} has no {role} column that can be recognised by its name; it has "
         f"{some(names, n=8)}: name it with {option or argument(f'{role}_column')}"
         f"{_OTHERWISE.get(role, '')}"
     )

@@ -90,13 +90,13 @@ def is_text_table(
 ) -> bool:
     """Whether `data` is a table of texts, or a named set of them, rather than images.
 
-    A table is told by its cells: see :func:`headstart.data.texttables.looks_like_texts`. A path
+    A table is recognised by its cells: see :func:`headstart.data.texttables.looks_like_texts`. A path
     that exists wins over a name.
 
     Parameters
     ----------
     data
-        As the person gave it.
+        As the user gave it.
     text_column, image_column
         Where one is named, there is nothing to tell.
     """

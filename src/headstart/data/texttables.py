@@ -47,7 +47,7 @@ TEXT_NAMES = [
     "document",
     "query",
 ]
-# Rows by which a table of texts is told from one of images.
+# Sample rows for telling a table of texts from one of images.
 N_SAMPLED = 200
 N_TRIED = 10
 SAMPLED_BYTES = 1 << 20

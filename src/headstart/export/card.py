@@ -134,7 +134,7 @@ def _use(run: Run) -> str:
         + (
             "; the network's weights are in this folder."
             if run.model.is_finetuned and run.model.partner is None
-            else f" and the weights of {_names(run)}, which are found by name and told by their "
+            else f" and the weights of {_names(run)}, which are found by name and verified by their "
             "digest."
         )
     )

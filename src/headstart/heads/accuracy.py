@@ -19,7 +19,7 @@ from headstart.results import Interval as Interval
 
 # What the cheaper of two that tie may be behind, as a fraction: a point, however differences round.
 MOST_BEHIND = 0.01 + 1e-9
-# Images of the mean recall that each class is counted with where its variance is told.
+# Pseudo-count of images with the mean recall added to each class for its variance.
 N_PULL = 2
 # Ends of intervals that differ from the null value by less than this do so by rounding alone.
 ROUNDING = 1e-12

@@ -24,7 +24,7 @@ from headstart.files import mark_used, write_atomically
 
 logger = logging.getLogger(__name__)
 
-# Folders of the cache that could not be written to; each is told of once.
+# Folders of the cache that could not be written to; each is reported once.
 _unwritable: set[Path] = set()
 
 PACKAGE = Path(__file__).resolve().parents[1]

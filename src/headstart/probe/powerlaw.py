@@ -3,7 +3,7 @@
 ``error(n) = a + b n^-c`` describes test errors of many learners over several orders of magnitude
 (Hestness et al. 2017, "Deep learning scaling is predictable, empirically"; Rosenfeld et al. 2020).
 Extrapolation is uncertain above all because `a`, what no amount of images removes, shows late: the
-interval comes from fitting again with repeats and points drawn anew.
+interval comes from refitting with resampled repeats and points.
 """
 
 from __future__ import annotations

@@ -114,5 +114,5 @@ class _BlockScore:
 
 
 def _joined_norm(model: Model) -> float:
-    """Length of a joined row: every block is of length one before it is set beside the others."""
+    """Length of a joined row: every block is of length one before it is joined to the others."""
     return float(np.sqrt(len(model.blocks.pairs))) if model.normalize == "l2" else 1.0

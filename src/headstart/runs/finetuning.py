@@ -308,7 +308,7 @@ class Attempt:
             try:
                 trained = begin()
             except RunError as error:  # a checkpoint that is damaged, or of another version
-                logger.warning("%s: training begins anew", error)
+                logger.warning("%s: training starts again", error)
                 shutil.rmtree(folder, ignore_errors=True)
                 trained = begin()
         # Epochs that an interrupted command had trained are part of what it cost.

@@ -192,7 +192,7 @@ def _publish(scratch: Path, out: Path, *, force: bool) -> None:
 
 
 def _remove(old: Path, out: Path) -> None:
-    """Remove an older run; under another name first, so that half of it is never brought back."""
+    """Remove an older run; under another name first, so that it is never restored in part."""
     left = _name_beside(out, "partial")
     old.rename(left)
     shutil.rmtree(left, ignore_errors=True)

@@ -6,7 +6,7 @@
     model/partner/              of a mean of two: the other model, in the same two files
     model/text*                 of texts, what makes features of them: `headstart.runs.reader_files`
 
-Nothing is pickled. The weights of a frozen backbone stay where they are and are told by their
+Nothing is pickled. The weights of a frozen backbone stay where they are and are identified by their
 digest. A fine-tuned network is a backbone of the run's own whose one tap is its logits; the linear
 head on it passes them through.
 """

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 # What networks may take without a budget, in seconds.
 ALLOWANCE_S = 120.0
-# Texts of the epoch by which the time of a training is told.
+# Sample size for timing an epoch.
 N_TIMED = 2_000
 # Training texts from which a network that is clearly behind is stopped; of fewer all folds are quick.
 RACE_FROM = 2_000
@@ -144,7 +144,7 @@ class NetworkTrials:
         )
 
     def _affordable(self, base: TextTraining, allowance_s: float) -> tuple[list[str], str]:
-        """Variants whose trainings fit, told by one epoch of the first on a fold.
+        """Variants that fit into the time, estimated from one epoch of the first on a fold.
 
         Those that were judged before are in the cache, and cost nothing.
         """

@@ -1,9 +1,9 @@
 """Which runs were made here, and where their data is.
 
 A run folder says where its images or texts were. In a run that somebody else made, that is an address
-which a stranger chose: it is opened only if the person gives it. Of every run that is made here, the
+which a stranger chose: it is opened only if the user gives it. Of every run that is made here, the
 cache keeps the digest of its ``run.json`` and the place of its data, and so it does of a run whose
-data the person has given once.
+data the user has given once.
 
     <cache>/runs/<SHA-256 of run.json>.json
 """
@@ -33,7 +33,7 @@ FOLDER = "runs"
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a run's data is, by the person's own word.
+    """Where a run's data is, as the user said.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ def remember(folder: Path, origin: Origin) -> None:
     folder : Path
         Of the run.
     origin : Origin
-        Paths as the person gave them, seen from the current folder.
+        Paths as the user gave them, seen from the current folder.
     """
     places = {name: place and _absolute(place) for name, place in asdict(origin).items()}
     with contextlib.suppress(OSError, HeadstartError):
@@ -67,7 +67,7 @@ def remember(folder: Path, origin: Origin) -> None:
 
 
 def known_origin(folder: Path) -> Origin | None:
-    """The origin of a run that was made here, or whose data the person has given; else None."""
+    """The origin of a run that was made here, or whose data the user has given; else None."""
     try:
         path = _path(folder)
         found = json.loads(path.read_bytes())
@@ -78,12 +78,12 @@ def known_origin(folder: Path) -> Origin | None:
 
 
 def require_origin(run: Run, *, data: str | None = None, split: str | None = None) -> Origin:
-    """Where to read a run's data: what the person gives, else what is known here.
+    """Where to read a run's data: what the user gives, else what is known here.
 
     Raises
     ------
     DataError
-        The run was made elsewhere, and the person has not said where its data is.
+        The run was made elsewhere, and the user has not said where its data is.
     """
     known, said = known_origin(run.folder), run.settings["settings"]
     if data is None and known is not None:
@@ -111,7 +111,7 @@ def require_encoder(folder: Path, named: Path) -> Path:
     Raises
     ------
     RunError
-        The run was made elsewhere, and the person has not given the encoder.
+        The run was made elsewhere, and the user has not given the encoder.
     """
     known = known_origin(folder)
     if known is None or known.encoder is None:

@@ -277,7 +277,7 @@ class Finetuning:
 
 
 def is_better(difference: PairedDifference) -> bool:
-    """More accurate and no tie: the bar by which candidates are told apart."""
+    """More accurate and not a tie: the bar for preferring a candidate."""
     return difference.value > 0 and not difference.is_tie
 
 

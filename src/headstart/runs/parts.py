@@ -94,7 +94,7 @@ def divide(
         With the scores of its cross-validation.
     folds : int array (n,)
     n_parts : int
-        0: the folds. Otherwise SVMs are fitted without each part anew, with the same C. It was
+        0: the folds. Otherwise SVMs are refitted without each part, with the same C. It was
         chosen with all images, which favours the SVM if anything.
     groups : array (n,)
         Duplicates, which stay together.

@@ -1,6 +1,6 @@
 """Which arithmetic the network may use: bfloat16 only where it is faster and changes nothing.
 
-The features of a few of the person's own images are made in both precisions. bfloat16 is taken
+The features of a few of the user's own images are made in both precisions. bfloat16 is taken
 where the machine has units for it, it is measurably faster, and the images keep their nearest
 neighbours and the decisions of a linear head. The bounds were set on the evidence sets
 (docs/performance.md). The precision is part of the feature key and is never mixed.
@@ -73,7 +73,7 @@ def choose_precision(
 
     A data set that grew or shrank keeps what was found for it, as long as half of the images that it
     was found on are still among ``records``: otherwise three new images could have every feature
-    computed anew.
+    computed again.
 
     Parameters
     ----------

@@ -125,7 +125,7 @@ def locate_encoder(reader: TextReader, folder: Path | None) -> Path | None:
     """The folder of the encoder that the head was fitted with; it is not part of the run.
 
     The encoder of the package that ``headstart[text]`` installs is found wherever that is; any other one
-    where it was when the run was made here, or where the person has said that it is.
+    where it was when the run was made here, or where the user has said that it is.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class SimilarResult(Result, frozen=True, kw_only=True, tag="similar"):
     measured : Retrieval or None
         Over the test images as queries; None where the run has none.
     notes : tuple of str
-        What the person should know besides.
+        What the user should know besides.
     """
 
     run: str
@@ -131,7 +131,7 @@ def similar(
         None of the run's classes is there any more.
     """
     query = expand(image)
-    check_picture(query, image)  # a damaged picture is told before all others are read
+    check_picture(query, image)  # a damaged picture is reported before all others are read
     gallery = TrainingImages.of(
         run, data=data, split=split, device=device, cache=cache, progress=progress
     )

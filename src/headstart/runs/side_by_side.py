@@ -1,4 +1,4 @@
-"""Runs beside each other: what each reached, and the paired difference where that is fair.
+"""Runs side by side: what each reached, and the paired difference where that is fair.
 
 Two accuracies can be set against each other only on the same images. Where two runs kept their
 predictions of the same test images with the same labels, the difference is paired, and its interval
@@ -88,7 +88,7 @@ def _compared(run: Run, name: str, difference: PairedDifference | None) -> Compa
 
 
 def side_by_side(runs: Sequence[Run]) -> ComparedRuns:
-    """Set runs beside each other; the others are measured against the first.
+    """Compare runs; the others are measured against the first.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The digests of a run's files: written with the run, checked whenever it is opened.
 
 ``SHA256SUMS`` has the form of coreutils, so that ``sha256sum --check SHA256SUMS`` reads it too. It
-tells damage, not intent: who can write the files can write it anew.
+shows damage, not intent: whoever can write the files can also write it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from headstart.runs.regular import open_regular, read_regular
 
 NAME = "SHA256SUMS"
 HAS_SUMS = "has_sums"
-"""The entry of ``run.json`` by which a run without its sums is told from one of before there were any."""
+"""The entry of ``run.json`` that distinguishes a run without its sums from one made before there were any."""
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)\n")
 

@@ -87,7 +87,7 @@ def recall_plan(path: Path) -> Plan | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, HeadstartError) as error:
-        logger.warning("damaged file %s (%s): planned anew", path, error)
+        logger.warning("damaged file %s (%s): planned again", path, error)
         return None
     logger.info("fine-tuning goes on with the plan in %s", path)
     return plan

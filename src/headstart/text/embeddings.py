@@ -1,7 +1,7 @@
 """Word vectors: read from published files, learnt from one's own texts, put in a vocabulary's order.
 
 Files are read in one pass and only the words that are wanted are kept, so that the three million of
-word2vec's news vectors need no memory. They are told apart by their first bytes:
+word2vec's news vectors need no memory. They are distinguished by their first bytes:
 
     word2vec, binary    "3000000 300\\n", then each word, a space and 300 float32
     word2vec, text      "3000000 300", then a line for each word; fastText's .vec is the same

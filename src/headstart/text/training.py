@@ -111,7 +111,7 @@ def train_textcnn(
         A vector for each word of the vocabulary. The variant ``rand`` takes only their length.
     settings : TextTraining
     val_rows, val_y
-        Validation texts, by which the best epoch is told; without any the last one is kept.
+        Validation texts, by which the best epoch is chosen; without any, the last one is kept.
     classes : sequence of str, optional
         The labels, in the order of the logits; default the sorted ones of `y`.
     folder : Path, optional

@@ -66,7 +66,7 @@ class Workspace:
         return self.runs / name
 
     def run(self, name: str) -> Run:
-        """A run, read anew where it was replaced."""
+        """A run, read again where it was replaced."""
         folder = self.run_folder(name)
         return self._run(folder, (folder / "metrics.json").stat().st_mtime_ns)
 

@@ -16,7 +16,7 @@ from headstart.errors import InputError, OutputError, one_line
 from headstart.progress import Progress
 from headstart.wording import listed
 
-# More of one folder are told as one line.
+# More of one folder are reported in one line.
 N_NAMED = 12
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """How general is each layer? First layers transferred from A to B, and the drop taken apart.
 
 J. Yosinski, J. Clune, Y. Bengio, H. Lipson, "How transferable are features in deep neural networks?",
-NeurIPS 2014. With the first n layers of a net frozen and the rest trained anew, what is lost on the
+NeurIPS 2014. With the first n layers of a net frozen and the rest retrained, what is lost on the
 net's *own* data (base B less self-transfer, BnB) is lost by separating layers that had learnt together:
 *co-adaptation*. What is lost on top of it when the layers come from *other* data (self-transfer, BnB less AnB) is
 their *specificity*.

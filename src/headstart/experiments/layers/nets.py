@@ -233,7 +233,7 @@ def with_layers_of(
     weights : mapping of name to Tensor
         The state of a `headstart.finetune.network.Network` of the same architecture.
     tap : str
-        What lies below it is told as the regime ``upper`` tells it; buffers are copied too.
+        What lies below it is defined as for the regime ``upper``; buffers are copied too.
     settings : TrainSettings
 
     Returns

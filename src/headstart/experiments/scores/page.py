@@ -166,7 +166,7 @@ def _candidates(r: ScoresResult) -> Section:
             f"{n_images} training images of {n_classes} classes. Accuracy: cross-validated, of the "
             "linear SVM on the same features, in % with its 95 % interval. A higher score promises "
             "better features; its size means nothing by itself, and scores of different kinds cannot "
-            "be set beside each other."
+            "be compared."
         )
     ]
     if r.settings.per == "tap":

@@ -63,7 +63,7 @@ class Methods:
     def adabn(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """The SVM on features under each side's own statistics: source's test images, and target's.
 
-        The first tells what taking statistics anew costs where nothing has shifted.
+        The first shows what recomputing statistics costs where nothing has shifted.
         """
         from headstart.finetune.batchnorm import without_batchnorm
 

@@ -74,7 +74,7 @@ def corrupted_copy(index: Index, kind: str, *, cache: Path, progress: Progress =
     InputError
         There is no such kind.
     """
-    corrupt(Image.new("RGB", (2, 2)), kind)  # a wrong kind is told before any work
+    corrupt(Image.new("RGB", (2, 2)), kind)  # a wrong kind is refused before any work
     folder = cache / "corrupted" / kind
     records: list[Record] = []
     with ThreadPoolExecutor() as pool:

@@ -167,7 +167,7 @@ def measure_distance(
 
     The network runs as at test: each layer normalises with the source's statistics, so a
     difference low in the network is seen by all layers above it. For the interval, images are
-    drawn anew with replacement (the bootstrap) from the sums that the one pass kept of each.
+    resampled with replacement (the bootstrap) from the sums that the one pass kept of each.
 
     Parameters
     ----------

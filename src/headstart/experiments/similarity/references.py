@@ -1,4 +1,4 @@
-"""Sets of images to set a distance against: those that can always be made, and the person's own."""
+"""Reference sets for a distance: those that can always be made, and the user's own."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def retrieval_sections(similar: SimilarResult, accuracy: float | None) -> list[S
     ----------
     similar : SimilarResult
     accuracy : float, optional
-        Of the run's classifier on the same test images, to be set beside precision at 1.
+        Of the run's classifier on the same test images, for comparison with precision at 1.
 
     Returns
     -------

@@ -62,7 +62,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
                 classes_from = gr.Dropdown(
                     label="Folders that name the classes",
                     choices=list(CLASSES_FROM), value="auto",
-                    info="The outer ones, those inside these, or told by the layout.",
+                    info="The outer ones, those inside these, or inferred from the layout.",
                 )  # fmt: skip
                 merge = gr.Checkbox(False, label="Make labels that look the same one class")
                 name = gr.Textbox(label="Name of the run", placeholder="as the folder")
@@ -259,7 +259,7 @@ def _ticker(work: Workspace, jobs: Jobs) -> Callable[..., list[Any]]:
         seen = seen or {}
         if now == seen:
             return [gr.skip()] * 5
-        # A choice without its job: the server was started anew.
+        # A choice without its job: the server was restarted.
         is_gone = job is None and bool(job_id)
         radio: Any = gr.skip()
         if now["lines"] != seen.get("lines"):
