@@ -66,7 +66,7 @@ def test_list_table__names_rows_of_parquet(folder) -> None:
 
 @pytest.mark.parametrize("content", [b"PAR1 rubbish", b""])
 def test_list_table__refuses_broken_parquet(folder, content) -> None:
-    with pytest.raises(DataError, match="no readable Parquet file"):
+    with pytest.raises(DataError, match="not a readable Parquet file"):
         list_table(_write(folder, content, "t.parquet"))
 
 

@@ -194,8 +194,8 @@ def test_index_texts__another_encoding_is_told_with_row_and_column(tmp_path, nam
         ("t.csv", b"", "no rows"),
         ("t.csv", b"text,label\n", "no rows"),
         ("t.csv", b"a\0b,c\n", "binary data"),
-        ("t.parquet", b"nothing", "no readable Parquet"),
-        ("t.pdf", b"%PDF", "no table of texts"),
+        ("t.parquet", b"nothing", "not a readable Parquet"),
+        ("t.pdf", b"%PDF", "not a table of texts"),
     ],
 )
 def test_index_texts__refuses_files_that_are_no_tables(tmp_path, name, content, said) -> None:

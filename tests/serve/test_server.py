@@ -353,8 +353,8 @@ def test_port_in_use_and_other_bad_starts__are_one_line(
         f"headstart: port {port} of 127.0.0.1 is in use: choose another --port (0 takes a free one)"
     )
     assert "from 0 to 65535" in fails("serve", run.folder, "--port", 99999)
-    assert "no address of this machine" in fails("serve", run.folder, "--host", "192.0.2.1")
-    assert "no address of this machine" in fails("serve", run.folder, "--host", "no such.host")
+    assert "not an address of this machine" in fails("serve", run.folder, "--host", "192.0.2.1")
+    assert "not an address of this machine" in fails("serve", run.folder, "--host", "no such.host")
     assert "--timeout must be above 0" in fails("serve", run.folder, "--timeout", "nan")
     assert "a full request would never be taken" in fails(
         "serve", run.folder, "--max-waiting", 3, "--max-images", 4

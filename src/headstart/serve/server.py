@@ -56,7 +56,9 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
-        raise InputError(f"--host {shown} is not an address of this machine: try 127.0.0.1") from error
+        raise InputError(
+            f"--host {shown} is not an address of this machine: try 127.0.0.1"
+        ) from error
     sock = socket.socket(family, kind, protocol)
     try:
         # A port that a service before this one left a second ago is free; on Windows the option
