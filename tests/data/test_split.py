@@ -33,6 +33,21 @@ def _group(*names: str) -> DuplicateGroup:
     )
 
 
+def test_make_split__counts_all_classes_of_one_image_among_thousands() -> None:
+    records = [_record(f"{c}/{i}", f"c{c:04d}") for c in range(1_500) for i in range(2)]
+    records += [_record(f"lone/{c}", f"lone {c:03d}") for c in range(300)]
+    with pytest.raises(DataError) as caught:
+        make_split(records)
+    said = str(caught.value)
+    assert "'lone 000' has one image ('lone/0')" in said
+    assert "299 other classes" in said
+    assert len(said) < 300
+    assert "\n" not in said
+    alone = [_record(str(c), f"c{c}") for c in range(500)]  # as many classes as images
+    with pytest.raises(DataError, match="499 other classes"):
+        make_split(alone)
+
+
 sizes = st.lists(st.integers(4, 30), min_size=2, max_size=5)
 
 

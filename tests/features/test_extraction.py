@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import torch
 from headstart.backbones import Backbone, TappedModule, at_size, load, transform
 from headstart.backbones.tapped import Pooling
 from headstart.data import Record, index, read_rgb
-from headstart.errors import BackboneError, InputError
+from headstart.errors import BackboneError, InputError, OutputError
 from headstart.features import (
     FeatureStore,
     extract,
@@ -23,6 +25,7 @@ from headstart.features import (
     stream_features,
 )
 from headstart.features import engines as engines_module
+from headstart.features import extraction as extraction_module
 from headstart.features.engines import (
     OpenVINOEngine,
     TorchEngine,
@@ -291,6 +294,36 @@ def test_extract__files_that_went_bad_are_named_and_the_rest_kept(
     result = extract(records, small_net, resolutions=[64], cache=tmp_path)
     assert set(result.unreadable) == {records[3].digest, records[7].digest}
     assert result.n_forward == 19
+
+
+def test_extract__a_disk_that_fills_in_the_middle_loses_nothing(
+    records: list[Record],
+    small_net: Backbone,
+    tmp_path: Path,
+    passes: Counter[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(extraction_module, "SHARD_ROWS", 8)
+    flush, n_flushed = os.fsync, Counter[str]()
+
+    def filling(fd: int) -> None:
+        n_flushed["all"] += 1
+        if n_flushed["all"] > 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(fd)
+
+    monkeypatch.setattr(os, "fsync", filling)
+    with pytest.raises(OutputError, match="No space left on device") as caught:
+        extract(records, small_net, resolutions=[64], cache=tmp_path)
+    assert "\n" not in str(caught.value)
+    kept = len(list(tmp_path.rglob("shard-*.arrow")))
+    assert 0 < kept < 3
+    assert not list(tmp_path.rglob("*.tmp"))
+    monkeypatch.setattr(os, "fsync", flush)
+    passes.clear()
+    whole = extract(records, small_net, resolutions=[64], cache=tmp_path)
+    assert (whole.n_forward, whole.n_cached) == (21 - 8 * kept, 8 * kept)
+    assert passes == {64: 21 - 8 * kept}
 
 
 def test_extract__tells_how_far_it_is(

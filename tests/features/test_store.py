@@ -128,9 +128,17 @@ def test_store__ignores_what_a_kill_left_half_written(tmp_path: Path) -> None:
 
 def test_add__refuses_values_that_are_not_finite(tmp_path: Path) -> None:
     store = FeatureStore(KEY, tmp_path)
-    for bad in (np.nan, np.inf, 1e6):
-        with pytest.raises(StoreError, match="tap 'a' are not finite"):
-            store.add(["d"], {"a": np.array([[bad]], np.float32)})
+    for bad, said in (
+        (np.nan, "not finite.*nan"),
+        (np.inf, "not finite.*inf"),
+        (-1e6, "-1e.06.*65,504"),
+    ):
+        values = np.array([[1.0, 2.0], [0.5, bad]], np.float32)
+        with pytest.raises(StoreError, match=said) as caught:
+            store.add(["c" * 64, "d" * 64], {"a": values})
+        assert "tap 'a'" in str(caught.value)
+        assert "image dddddddddddd" in str(caught.value)
+        assert "\n" not in str(caught.value)
     assert list(store.folder.glob("shard-*")) == []
 
 

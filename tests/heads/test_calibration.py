@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from headstart.heads import Pool, Temperature, fit_pool, fit_temperature
+from headstart.heads import Pool, Temperature, calibration, fit_pool, fit_temperature
 
 
 def drawn(n: int, n_classes: int, scale: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -162,3 +162,18 @@ def test_pool__by_hand() -> None:
     raised = (p**0.25 * q**0.75) ** 2
     expected = raised / raised.sum()
     np.testing.assert_allclose(Pool(2.0, 0.25).probabilities(np.log(p), np.log(q)), expected)
+
+
+def test_fit_temperature__of_many_scores_is_that_of_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores, member = drawn(3_000, 7, 2.0)
+    weight = np.random.default_rng(1).random(3_000)
+    for w in (None, weight):
+        whole = fit_temperature(scores, member, w).scale
+        with monkeypatch.context() as patched:
+            patched.setattr(calibration, "MOST_AT_ONCE", 500)
+            patched.setattr(calibration, "BLOCK_NUMBERS", 1_000)
+            assert fit_temperature(scores, member, w).scale == pytest.approx(whole, rel=1e-9)
+            patched.setattr(calibration, "NEAR_LOG_SCALE", 1e-6)  # the part misleads
+            assert fit_temperature(scores, member, w).scale == pytest.approx(whole, rel=1e-9)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from headstart.heads.classification import classification_metrics
+from headstart.heads.classification import _Curves, classification_metrics
 
 
 def _draw(n: int, K: int, strength: float, seed: int, round_to: int | None = None) -> Any:
@@ -251,3 +251,19 @@ def test_classification_metrics__weights_of_classes_leave_their_recalls_as_they_
         assert precision is not None
         expected = sk.precision_score(y, said, labels=[name], average=None, sample_weight=w)[0]
         assert precision.value == pytest.approx(expected)
+
+
+def test_curves__with_a_part_left_out_are_those_of_the_rest() -> None:
+    rng = np.random.default_rng(0)
+    truth, parts = rng.integers(0, 3, 60), rng.permutation(60) % 5
+    P = rng.integers(0, 8, (60, 3)) / 8  # many equal scores
+    w = rng.random(60)
+    for k in range(3):
+        found = _Curves(truth, P, w).of_class(k, parts)
+        for part in range(5):
+            rest = parts != part
+            own = truth[rest] == k
+            area = sk.roc_auc_score(own, P[rest, k], sample_weight=w[rest])
+            average = sk.average_precision_score(own, P[rest, k], sample_weight=w[rest])
+            np.testing.assert_allclose(found[:, 1 + part], [area, average], atol=1e-12)
+    assert np.isnan(_Curves(truth, P, w).of_class(0, parts * 0)).any()  # nothing is left

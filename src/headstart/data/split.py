@@ -10,7 +10,7 @@ from headstart.data.duplicates import merge_groups
 from headstart.data.groups import together
 from headstart.data.labels import twin_hint
 from headstart.data.records import DuplicateGroup, Example
-from headstart.data.sources import shown
+from headstart.data.sources import counted, shown
 from headstart.errors import DataError
 
 
@@ -104,13 +104,16 @@ def _check_classes(records: Sequence[Example], groups: _Groups, noun: str) -> No
     for label, members in sorted(groups.of_class.items()):
         if len(members) > 1:
             continue
+        alike = [c for c, own in groups.of_class.items() if len(own) == 1 and c != label]
+        more = f", and {counted(len(alike), 'other class')} likewise" if alike else ""
         twin = twin_hint([label], groups.of_class)
         names = sorted(r.name for r in records if r.label == label)
         named, first = shown(label), shown(names[0])
         if len(names) == 1:
             raise DataError(
-                f"class {named} has one {noun} ({first}) and cannot be trained and tested: "
-                f"add {noun}s to it or remove the class.{twin}"
+                f"class {named} has one {noun} ({first}) and cannot be trained and tested{more}: "
+                f"add {noun}s to {'each' if alike else 'it'} or remove the "
+                f"{'classes' if alike else 'class'}.{twin}"
             )
         units = {r.group for r in records if r.label == label}
         if units != {""}:

@@ -107,11 +107,29 @@ def _batch(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) 
     for tap, values in features.items():
         with np.errstate(over="ignore"):
             halves = np.ascontiguousarray(values, dtype=np.float16)
-        if not np.isfinite(halves).all():
-            raise StoreError(
-                f"features of tap {tap!r} are not finite (or above 65,504): the weights or the "
-                f"precision do not suit this network; try {argument('precision', 'float32')}"
-            )
+        _require_finite(tap, np.asarray(values), halves, digests)
         flat = pa.array(halves.reshape(-1), pa.float16())
         columns[tap] = pa.FixedSizeListArray.from_arrays(flat, halves.shape[1])
     return pa.record_batch(columns)
+
+
+def _require_finite(
+    tap: str, values: NDArray[Any], halves: NDArray[np.float16], digests: Sequence[str]
+) -> None:
+    """Raise where a value is not finite, or became so."""
+    bad = np.argwhere(~np.isfinite(halves))
+    if not len(bad):
+        return
+    row, column = bad[0]
+    value = float(values[row, column])
+    where = f"tap {tap!r} gives {value:.6g} for image {digests[row][:12]}"
+    if np.isfinite(value):
+        raise StoreError(
+            f"features are too large: {where}, above 65,504, the most that the store keeps (float16); "
+            "the weights do not suit this network, or its input is not what it was trained on "
+            "(check mean and std)"
+        )
+    raise StoreError(
+        f"features are not finite: {where}; the weights or the precision do not suit this network; "
+        f"try {argument('precision', 'float32')}"
+    )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # Inverse temperatures outside these are a step function or a constant.
 LOG_SCALE_BOUNDS = (np.log(1e-4), np.log(1e4))
+# Of more scores than this a part is fitted first, and the scale of all is sought so near to that of the part.
+MOST_AT_ONCE, NEAR_LOG_SCALE = 2**21, 0.05
+# Scores whose probabilities are in memory at once.
+BLOCK_NUMBERS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +71,7 @@ def fit_temperature(
     for each class would make 300 examples of 15 classes look far less sure than they are, and what
     was calibrated on few examples worse in log loss than what was calibrated on many.
     """
-    from scipy.optimize import brentq  # takes a quarter as long to import as torch
-
-    s, k = np.asarray(scores, dtype=np.float64), np.asarray(member)
+    s, k = np.asarray(scores), np.asarray(member)
     w = np.ones(len(s)) if weight is None else np.asarray(weight, dtype=np.float64)
     if s.ndim != 2 or s.shape[0] == 0 or k.shape != s.shape[:1] or w.shape != s.shape[:1]:
         raise ValueError(
@@ -76,23 +79,46 @@ def fit_temperature(
         )
     if not np.isfinite(s).all():
         raise ValueError("scores holds NaN or infinity")
+    low, high = LOG_SCALE_BOUNDS
+    if s.size > MOST_AT_ONCE:
+        # The scale of a part of the examples tells nearly where that of all is.
+        some = np.arange(0, len(s), -(-s.size // MOST_AT_ONCE))
+        if w[some].any():
+            near = _best_log_scale(s[some], k[some], w[some], low, high)
+            low, high = max(low, near - NEAR_LOG_SCALE), min(high, near + NEAR_LOG_SCALE)
+    found = _best_log_scale(s, k, w, low, high)
+    if found in (low, high):
+        found = _best_log_scale(s, k, w, *LOG_SCALE_BOUNDS)
+    return Temperature(float(np.exp(found)))
+
+
+def _best_log_scale(
+    s: NDArray[Any], k: NDArray[np.integer], w: NDArray[np.float64], low: float, high: float
+) -> float:
+    """Where the loss, which is convex, has its minimum between two bounds, a block of rows at a time."""
+    from scipy.optimize import brentq  # takes a quarter as long to import as torch
+
     n_classes, total = s.shape[1], float(w.sum())
     other = 1 / ((total + 2) * max(n_classes - 1, 1))
     own = (total + 1) / (total + 2) - other
+    step = max(1, BLOCK_NUMBERS // n_classes)
 
     def slope(log_scale: float) -> float:
         """Derivative of the log loss by the scale."""
-        p = _softmax(np.exp(log_scale) * s)
-        aimed = own * s[np.arange(len(k)), k] + other * s.sum(axis=1)
-        return float(w @ ((p * s).sum(axis=1) - aimed)) / total
+        found = 0.0
+        for start in range(0, len(s), step):
+            rows = slice(start, start + step)
+            part = s[rows].astype(np.float64)
+            p = _softmax(np.exp(log_scale) * part)
+            aimed = own * part[np.arange(len(part)), k[rows]] + other * part.sum(axis=1)
+            found += float(w[rows] @ ((p * part).sum(axis=1) - aimed))
+        return found / total
 
-    # The loss is convex in the scale: its slope has one zero, or the best scale is at an end.
-    low, high = LOG_SCALE_BOUNDS
     if slope(low) >= 0:
-        return Temperature(float(np.exp(low)))
+        return low
     if slope(high) <= 0:
-        return Temperature(float(np.exp(high)))
-    return Temperature(float(np.exp(brentq(slope, low, high, xtol=1e-12))))
+        return high
+    return float(brentq(slope, low, high, xtol=1e-12))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,5 +199,7 @@ def fit_pool(own: ArrayLike, other: ArrayLike, member: ArrayLike) -> Pool:
 
 
 def _softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = np.exp(x - x.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    p = x - x.max(axis=1, keepdims=True)
+    np.exp(p, out=p)
+    p /= p.sum(axis=1, keepdims=True)
+    return np.asarray(p)

@@ -336,7 +336,9 @@ def _kappa(cells: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
 class _Curves:
     """ROC and precision-recall curves of every class against the others, with parts left out.
 
-    Scores are sorted once a class, and all parts are left out in one cumulative sum.
+    Scores are sorted once a class. Both areas change only where examples of the class come, so that
+    the others are only counted, by part, between and beside these: work and memory grow with the
+    examples, not with these times the parts.
     """
 
     def __init__(
@@ -349,21 +351,34 @@ class _Curves:
 
         The first column is that of all examples; NaN without examples or counter-examples.
         """
+        n_parts = int(parts.max()) + 1
         order = np.argsort(-self._P[:, k], kind="stable")
-        ranked, own = self._P[order, k], self._truth[order] == k
-        ends = np.r_[ranked[:-1] != ranked[1:], True]  # where a threshold can lie
-        is_in = parts[order][:, None] != np.r_[-1, np.arange(parts.max() + 1)]
-        mass = is_in * self._w[order][:, None]
-        hits = np.cumsum(mass * own[:, None], axis=0)[ends]
-        said = np.cumsum(mass, axis=0)[ends]
-        false = said - hits
+        ranked, own, w = self._P[order, k], self._truth[order] == k, self._w[order]
+        level = np.cumsum(np.r_[False, ranked[1:] != ranked[:-1]])  # equal scores share one
+        held = np.unique(level[own])
+        if not len(held):
+            return np.full((2, 1 + n_parts), np.nan)
+        # Even places lie between the levels that hold examples of the class, odd ones are these.
+        after = np.searchsorted(held, level)
+        place = 2 * after + (held[np.minimum(after, len(held) - 1)] == level)
+        cell = place * n_parts + parts[order]
+
+        def masses(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+            size = (2 * len(held) + 1) * n_parts
+            of_part = np.bincount(cell[rows], w[rows], size).reshape(-1, n_parts)
+            every = of_part.sum(axis=1, keepdims=True)
+            return np.hstack([every, every - of_part])
+
+        hits, false = masses(own)[1::2], masses(~own)
+        n_own, n_others = hits.sum(axis=0), false.sum(axis=0)
+        beaten, level_with = np.cumsum(false, axis=0)[1::2], false[1::2]
+        said = np.cumsum(hits, axis=0) + beaten
         with np.errstate(invalid="ignore", divide="ignore"):
-            recall, fall = hits / hits[-1], false / false[-1]
-            steps = np.diff(recall, axis=0, prepend=0)
-            area = ((recall - steps / 2) * np.diff(fall, axis=0, prepend=0)).sum(axis=0)
-            precision = np.where(said > 0, hits / said, 0)
+            steps = hits / n_own
+            area = (steps * (1 - (beaten - level_with / 2) / n_others)).sum(axis=0)
+            precision = np.where(said > 0, np.cumsum(hits, axis=0) / said, 0)
         found = np.array([area, (steps * precision).sum(axis=0)])
-        found[:, (hits[-1] == 0) | (false[-1] == 0)] = np.nan
+        found[:, np.minimum(n_own, n_others) <= TINY * w.sum()] = np.nan
         return found
 
     def of_all(self, parts: NDArray[np.int64]) -> NDArray[np.float64]:
