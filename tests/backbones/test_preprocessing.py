@@ -11,6 +11,7 @@ from torchvision import models
 from headstart.backbones import Preprocessing, normalise, to_uint8, transform
 from headstart.backbones.preprocessing import from_timm, from_torchvision
 from headstart.errors import BackboneError
+from headstart.features.pixels import resize_and_crop
 
 SIZES = [(451, 300), (300, 451), (224, 224), (31, 77), (256, 255)]
 
@@ -75,10 +76,40 @@ def test_from_timm__takes_the_records_values() -> None:
     )
 
 
-@pytest.mark.parametrize("change", [{"crop_mode": "border"}, {"input_size": (3, 1024, 768)}])
+@pytest.mark.parametrize("change", [{"crop_mode": "tiles"}, {"input_size": (3, 1024, 768)}])
 def test_from_timm__refuses_preprocessing_that_it_lacks(change: dict[str, object]) -> None:
     cfg = timm.get_pretrained_cfg("resnet50")
     for key, value in change.items():
         setattr(cfg, key, value)
     with pytest.raises(BackboneError, match=r"odd takes .* Headstart feeds square RGB images"):
         from_timm(cfg, "odd")
+
+
+@pytest.mark.parametrize("size", [*SIZES, (3, 900)])
+def test_transform__letterbox_equals_timms_border(size: tuple[int, int]) -> None:
+    cfg = timm.get_pretrained_cfg("resnet50.a1_in1k")
+    cfg.crop_mode, cfg.crop_pct = "border", 1.0
+    theirs = create_transform(**resolve_data_config(pretrained_cfg=cfg.to_dict()))
+    own = from_timm(cfg, "resnet50")
+    assert own.crop_mode == "letterbox"
+    image = random_image(*size)
+    assert torch.allclose(transform(image, own), theirs(image), atol=1e-6)
+
+
+def test_resize_and_crop__letterbox_of_extraction_is_within_a_grey_level() -> None:
+    own = from_torchvision(models.get_model_weights("vgg16").DEFAULT).cropped("letterbox")
+    image = random_image(300, 200)
+    fast = resize_and_crop(torch.from_numpy(np.array(image)).permute(2, 0, 1), own)
+    difference = np.abs(fast.astype(int) - to_uint8(image, own).astype(int))
+    assert difference.max() <= 1
+    assert tuple(fast[0, 0]) == own.fill == (124, 116, 104)
+
+
+def test_cropped__shows_the_whole_image_unless_it_is_the_centre() -> None:
+    own = from_torchvision(models.get_model_weights("vgg16").DEFAULT)
+    assert own.cropped("center") is own
+    squashed = own.cropped("squash")
+    assert (squashed.resize_px, squashed.size_px) == (224, 224)
+    assert own.cropped("letterbox").at(160).resize_px == 160
+    with pytest.raises(BackboneError, match="crop_mode must be one of"):
+        own.cropped("tiles")

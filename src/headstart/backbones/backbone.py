@@ -25,7 +25,7 @@ CLASS_SCORES = ("logits", "fc8", "conv10")
 OUTPUTS = (*CLASS_SCORES, "embedding")
 """Possible names of the tap of the network's output."""
 INTERPOLATIONS = ("bilinear", "bicubic")
-CROP_MODES = ("center", "squash")
+CROP_MODES = ("center", "squash", "letterbox")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +43,9 @@ class Preprocessing:
         Resampling filter; always antialiased, as PIL does it.
     mean, std : tuple of 3 floats
         Subtracted from the channels, which are then divided by std; white is 1.
-    crop_mode : {"center", "squash"}, default "center"
-        ``"squash"`` resizes both sides to `resize_px`, ignoring the aspect ratio.
+    crop_mode : {"center", "squash", "letterbox"}, default "center"
+        ``"squash"`` resizes both sides to `resize_px`, ignoring the aspect ratio. ``"letterbox"``
+        resizes the longer side to it, and fills the rest with `mean`.
     """
 
     size_px: int
@@ -75,6 +76,21 @@ class Preprocessing:
         """The shorter side, in pixels, to which an image is resized before the crop."""
         # The small addend compensates for size / (size / resize) rounding to one ulp below `resize`.
         return math.floor(self.size_px / self.crop_pct + 1e-6)
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The colour beside an image that is smaller than the input."""
+        if self.crop_mode != "letterbox":
+            return 0, 0, 0
+        r, g, b = (round(255 * channel) for channel in self.mean)
+        return r, g, b
+
+    def cropped(self, crop_mode: str) -> Preprocessing:
+        """The same preprocessing with another crop; the whole image, unless that is the centre."""
+        if crop_mode == self.crop_mode:
+            return self
+        crop_pct = self.crop_pct if crop_mode == "center" else 1.0
+        return dataclasses.replace(self, crop_mode=crop_mode, crop_pct=crop_pct)
 
     def at(self, size_px: int) -> Preprocessing:
         """The same preprocessing with another input side; the crop fraction stays."""

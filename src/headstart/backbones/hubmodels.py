@@ -121,8 +121,8 @@ def _open_clip(facts: dict[str, Any]) -> HubModel:
         "mean": tuple(how.get("mean", _OPENAI_MEAN)),
         "std": tuple(how.get("std", _OPENAI_STD)),
         "interpolation": how.get("interpolation", "bicubic"),
-        "crop_mode": {"squash": "squash", "longest": "border"}.get(
-            how.get("resize_mode", ""), "center"
+        "crop_mode": {"shortest": "center", "": "center"}.get(
+            how.get("resize_mode", ""), how.get("resize_mode")
         ),
         "crop_pct": 1.0,
         "num_classes": width,

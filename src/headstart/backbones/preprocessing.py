@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from headstart.backbones.backbone import Preprocessing
+from headstart.backbones.backbone import CROP_MODES, Preprocessing
 from headstart.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def centre_window(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[
     same number of pixels, so the crop moves by less than one pixel of the resized image.
     """
     width, height = size
-    if preprocessing.crop_mode == "squash":
+    if preprocessing.crop_mode != "center":
         return 0, 0, width, height
     longest = MAX_ASPECT * min(size)
     left, top = (max(length - longest, 0) // 2 for length in size)
@@ -46,6 +46,9 @@ def resized_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[i
     target = preprocessing.resize_px
     if preprocessing.crop_mode == "squash":
         return target, target
+    if preprocessing.crop_mode == "letterbox":
+        ratio = max(width / target, height / target)
+        return max(1, round(width / ratio)), max(1, round(height / ratio))
     if width <= height:
         return target, int(target * height / width)
     return int(target * width / height), target
@@ -69,6 +72,10 @@ def resize_and_crop(image: Image.Image, preprocessing: Preprocessing) -> Image.I
         image = image.resize(new_size, _FILTERS[preprocessing.interpolation])
     side = preprocessing.size_px
     left, top = crop_offset(image.width, side), crop_offset(image.height, side)
+    if preprocessing.crop_mode == "letterbox":
+        whole = Image.new("RGB", (side, side), preprocessing.fill)
+        whole.paste(image, (-left, -top))
+        return whole
     return image.crop((left, top, left + side, top + side))
 
 
@@ -141,15 +148,17 @@ def from_timm(cfg: Any, name: str) -> Preprocessing:
     Raises
     ------
     BackboneError
-        The network needs preprocessing that Headstart does not support (letterboxing, non-square
-        or non-RGB input).
+        The network needs preprocessing that Headstart does not support (non-square or non-RGB
+        input).
     """
     channels, height, width = cfg.input_size
-    crop_mode = cfg.crop_mode or "center"
-    if channels != 3 or height != width or crop_mode not in ("center", "squash"):
+    crop_mode = {None: "center", "": "center", "border": "letterbox"}.get(
+        cfg.crop_mode, cfg.crop_mode
+    )
+    if channels != 3 or height != width or crop_mode not in CROP_MODES:
         raise BackboneError(
             f"{name} takes {width}x{height} px, {channels} channels, crop mode {crop_mode!r}; "
-            f"Headstart feeds square RGB images cropped by 'center' or 'squash'. "
+            f"Headstart feeds square RGB images cropped by 'center', 'squash' or 'border'. "
             f"Choose another backbone: headstart backbones"
         )
     return Preprocessing(

@@ -134,6 +134,13 @@ def fit(
             "--exact", help="Judge every layer by SVMs, also with many images and classes."
         ),
     ] = False,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            help="How images become squares: center, squash, letterbox, or auto for the best in "
+            "cross-validation; default the network's own."
+        ),
+    ] = None,
     precision: options.Precision = "auto",
     device: options.Device = None,
     text: Texts.text = None,
@@ -205,6 +212,7 @@ def fit(
         "repeats": repeats,
         "prefer": prefer,
         "exact": exact,
+        "crop": crop,
         "precision": precision,
         "device": device,
     }

@@ -131,7 +131,7 @@ class BlockReader:
 
 def show_whole(backbone: Backbone) -> Backbone:
     """The same network, shown all of each image, squashed to a square."""
-    whole = dataclasses.replace(backbone.preprocessing, crop_pct=1.0, crop_mode="squash")
+    whole = dataclasses.replace(backbone.preprocessing.cropped("squash"), crop_pct=1.0)
     return dataclasses.replace(backbone, preprocessing=whole)
 
 

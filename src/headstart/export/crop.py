@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.backbones.preprocessing import MAX_ASPECT
+from headstart.errors import InputError, argument
 
 if TYPE_CHECKING:
     from headstart.backbones import Preprocessing
@@ -37,6 +38,7 @@ class Crop(nn.Module):
         self, preprocessing: Preprocessing, cut: Callable[..., Tensor] | None = None
     ) -> None:
         super().__init__()
+        _require_crop(preprocessing)
         self._cut = cut or cut_out
         self._sizes = (
             preprocessing.resize_px,
@@ -52,6 +54,14 @@ class Crop(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Network input (n, 3, size_px, size_px), float32, of images (n, height, width, 3)."""
         return self._cut(images, *self._sizes).float() * self.scale + self.shift
+
+
+def _require_crop(view: Preprocessing) -> None:
+    if view.crop_mode == "letterbox":
+        raise InputError(
+            f"the run was made with {argument('crop', 'letterbox')}, which an exported file cannot do yet: "
+            f"fit again with {argument('crop', 'squash')}"
+        )
 
 
 def cut_out(
@@ -109,6 +119,8 @@ def onnx_text(
         Those of the model that follows; `opset` is at least 18, the first whose Resize has
         antialiasing.
     """
+    for view in views:
+        _require_crop(view)
     outputs = ", ".join(
         f"float[n, 3, {view.size_px}, {view.size_px}] {name}"
         for view, name in zip(views, names, strict=True)

@@ -111,7 +111,8 @@ def resize_and_crop(pixels: torch.Tensor, preprocessing: Preprocessing) -> Crop:
     crop = whole[max(top, 0) : top + side, max(left, 0) : left + side]
     if crop.shape[:2] == (side, side):
         return np.ascontiguousarray(crop)
-    padded = np.zeros((side, side, 3), np.uint8)
+    padded = np.empty((side, side, 3), np.uint8)
+    padded[:] = preprocessing.fill
     at_y, at_x = max(-top, 0), max(-left, 0)
     padded[at_y : at_y + crop.shape[0], at_x : at_x + crop.shape[1]] = crop
     return padded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,10 @@ class Encoder:
                 f"the weights of {wanted['name']} are not those that the run was made with "
                 f"(digest {backbone.digest[:12]}, needed {wanted['digest'][:12]}): fit again"
             )
-        if backbone.preprocessing != Preprocessing.from_dict(wanted["preprocessing"]):
+        prepared = Preprocessing.from_dict(wanted["preprocessing"])
+        own = backbone.preprocessing.cropped(prepared.crop_mode)
+        backbone = dataclasses.replace(backbone, preprocessing=own)
+        if own != prepared:
             raise WeightsError(
                 f"the installed timm or torchvision prepares images for {wanted['name']} otherwise "
                 "than when the run was made: install the versions in run.json, or fit again"

@@ -87,6 +87,9 @@ class Images(Kind):
         with self.clock.timed("load"):
             backbones = load_all(asked)
         self._choose_precision(index, backbones.values())
+        if self.settings.crop is not None:
+            with self.clock.timed("crop"):
+                backbones = {k: self._crop(index, net) for k, net in backbones.items()}
         with self.clock.timed("features"):
             self._extractions = [
                 self._extract(index, net, len(asked)) for net in backbones.values()
@@ -229,6 +232,25 @@ class Images(Kind):
         self.progress("choose precision", 1, 1)
         self._precision_reason = gate.reason
         self.settings = dataclasses.replace(self.settings, precision=gate.precision)
+
+    def _crop(self, index: Index, backbone: Backbone) -> Backbone:
+        """The backbone with the crop that was asked for, or the best in cross-validation."""
+        from headstart.runs.cropping import choose_crop, with_crop
+
+        s = self.settings
+        if s.crop != "auto":
+            return with_crop(backbone, s.crop or "")
+        found = choose_crop(
+            index,
+            backbone,
+            precision=s.precision,
+            device=s.device,
+            seed=s.seed,
+            cache=self.cache,
+            progress=self.progress,
+        )
+        self._size_notes += (found.note,)
+        return found.backbone
 
     def _extract(self, index: Index, backbone: Backbone, n_backbones: int) -> Extraction:
         from headstart.features import extract

@@ -14,6 +14,7 @@ from headstart.heads.costs import COSTS
 
 PREFERENCES = ("accurate", "cheap")
 PRECISIONS = ("auto", "float32", "bfloat16")
+CROPS = ("center", "squash", "letterbox", "auto")
 SIZES_PX = (16, 2048)
 MOST_REPEATS = 100
 
@@ -160,6 +161,9 @@ class FitSettings(Settings):
         with it and is at most a point behind.
     exact : bool, default False
         Judge every candidate by SVMs, also where there are many examples and classes.
+    crop : {"center", "squash", "letterbox", "auto"}, optional
+        How images become squares: the centre, the whole without its proportions, or the whole with
+        borders. ``"auto"`` takes what is best in cross-validation; default the backbone's own.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
 
@@ -182,6 +186,7 @@ class FitSettings(Settings):
     classes_from: str = "auto"
     prefer: str = "accurate"
     exact: bool = False
+    crop: str | None = None
     precision: str = "auto"
 
     @property
@@ -209,6 +214,9 @@ class FitSettings(Settings):
             )
         legal = " or ".join(PREFERENCES)
         require(self.prefer in PREFERENCES, argument("prefer"), legal, self.prefer)
+        require(
+            self.crop is None or self.crop in CROPS, argument("crop"), " or ".join(CROPS), self.crop
+        )
         require(
             self.precision in PRECISIONS,
             argument("precision"),
