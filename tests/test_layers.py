@@ -28,12 +28,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "augment": IMAGES,
     "features": IMAGES,
     "heads": set(),
+    "reliability": {"heads"},
     "probe": {"data", "heads"},
     "finetune": IMAGES | {"augment", "features"},
     "sources": IMAGES | {"features", "heads", "text"},
     "comparison": TRAINING | {"sources"},
-    "runs": TRAINING | {"comparison", "plots", "text", "sources"},
-    "experiments": TRAINING | {"baselines", "comparison", "runs", "plots", "sources"},
+    "runs": TRAINING | {"comparison", "plots", "reliability", "text", "sources"},
+    "experiments": TRAINING
+    | {"baselines", "comparison", "reliability", "runs", "plots", "sources"},
     "transfer": {"experiments"},  # its functions
     "plots": set(),
     "baselines": IMAGES | {"features", "heads", "probe"},
@@ -54,6 +56,7 @@ MAY_IMPORT["headstart"] = {
 # `heads` sees arrays, never images or networks; `plots` knows nothing of torch.
 NEVER = {
     "heads": {"PIL", "timm", "torchvision"},
+    "reliability": {"PIL", "timm", "torchvision"},
     "plots": {"PIL", "timm", "torch", "torchvision"},
 }
 

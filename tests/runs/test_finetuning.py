@@ -140,6 +140,8 @@ def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
         "head.safetensors",
         "model.json",
         "network.safetensors",
+        "reliability.json",
+        "reliability.safetensors",
     ]
     assert won.metrics.confusion.split == "test"
 

@@ -30,6 +30,8 @@ def test_fit__run_folder_is_complete(run: Run) -> None:
     assert sorted(p.name for p in (run.folder / "model").iterdir()) == [
         "head.safetensors",
         "model.json",
+        "reliability.json",
+        "reliability.safetensors",
     ]
     for line in (run.folder / "log.jsonl").read_text().splitlines():
         assert {"seconds", "level", "message"} <= json.loads(line).keys()

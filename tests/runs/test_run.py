@@ -152,7 +152,7 @@ def test_load__a_bit_that_flips_in_any_file_is_one_line(run: Run, tmp_path: Path
     copy = shutil.copytree(run.folder, tmp_path / "run")
     files = sorted(p for p in copy.rglob("*") if p.is_file())
     assert {"run.json", "metrics.json", "report.html", "predictions.csv", "log.jsonl", "model.json",
-            "head.safetensors", "SHA256SUMS"} == {p.name for p in files}  # fmt: skip
+            "head.safetensors", "reliability.json", "reliability.safetensors", "SHA256SUMS"} == {p.name for p in files}  # fmt: skip
     rng = random.Random(0)
     for path in files:
         whole = path.read_bytes()

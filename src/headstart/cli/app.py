@@ -35,7 +35,7 @@ app = typer.Typer(
 PANELS = {
     "Start here": ("fit", "predict", "report", "web"),
     "Ask more of your data": ("compare", "finetune", "transfer", "augment", "baseline"),
-    "Use a run": ("similar", "export", "push", "serve"),
+    "Use a run": ("similar", "clean", "export", "push", "serve"),
     "See how it works": ("kernels", "describe", "complexity", "lab"),
     "This computer": ("doctor", "store", "backbones", "extract"),
 }
@@ -66,6 +66,7 @@ def options(
 @functools.cache  # again and again, a program's calls would pile up the same verbs
 def _register() -> None:
     from headstart.cli import (
+        after,
         augment,
         backbones,
         baseline,
@@ -88,7 +89,7 @@ def _register() -> None:
     )
 
     for module in (
-        fit, predict, similar, finetune, augment, transfer, compare, baseline, kernels, describe,
+        fit, predict, similar, after, finetune, augment, transfer, compare, baseline, kernels, describe,
         complexity, lab, export, serve, web, backbones, extract, store, doctor,
     ):  # fmt: skip
         module.register(app)

@@ -18,6 +18,7 @@ from headstart.errors import worded
 from headstart.experiments.experiment import Experiment, call
 from headstart.experiments.settings import Option
 from headstart.experiments.settings import options as options_of
+from headstart.files import write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,8 @@ def verb(
     experiment = Experiment(experiment_name)
     name = name or experiment_name
     asked = options_of(experiment.settings)
-    default = options.default_folder("DATA", folder or name)
+    subject = "RUN" if any(o.name == "run" for o in asked) else "DATA"
+    default = options.default_folder(subject, folder or name)
 
     def run(*, out: Path | None = None, as_json: bool = False, **given: Any) -> None:
         values = {o.name: _parsed(o, given[o.name]) for o in asked}
@@ -44,8 +46,11 @@ def verb(
                 on_index=lambda index: options.show_data(index, progress),
                 say=progress.say,
             )
+        target = out or options.default_folder(*found.settings.folder)
+        for file, content in getattr(experiment.page, "files", lambda _: {})(found).items():
+            write_atomically(target / file, content)
         answer_with_page(
-            out or options.default_folder(*found.settings.folder),
+            target,
             name,
             found,
             lambda _, console: show(experiment.page.brief(found), console),

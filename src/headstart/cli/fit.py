@@ -115,6 +115,12 @@ def fit(
     ] = None,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
+    fixes: Annotated[
+        str | None,
+        typer.Option(
+            help="File of labels to correct and images to leave out, as `headstart clean` makes it."
+        ),
+    ] = None,
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
     repeats: Annotated[
         int, typer.Option(help="Repeat the cross-validation with other folds: the means count.")
@@ -208,6 +214,7 @@ def fit(
         "at_recall": at_recall,
         "classes_from": classes_from,
         "merge_labels": merge_labels,
+        "fixes": fixes,
         "n_folds": folds,
         "repeats": repeats,
         "prefer": prefer,

@@ -29,6 +29,34 @@ DataOrTexts = Annotated[
 ]
 RunFolder = Annotated[str, typer.Argument(help="A run folder.")]
 
+_CAUTION = "When to answer"
+RefuseBelow = Annotated[
+    float | None,
+    typer.Option(help="Refuse to answer below this probability.", rich_help_panel=_CAUTION),
+]
+TargetAccuracy = Annotated[
+    float | None,
+    typer.Option(
+        help="Refuse below the probability at which cross-validated answers were right this often: "
+        "0.95.",
+        rich_help_panel=_CAUTION,
+    ),
+]
+LabelSets = Annotated[
+    float | None,
+    typer.Option(
+        help="Give a set of classes that holds the true one this often: 0.9.",
+        rich_help_panel=_CAUTION,
+    ),
+]
+Novelty = Annotated[
+    float | None,
+    typer.Option(
+        help="Refuse pictures less like the training images than this share of these is: 0.99.",
+        rich_help_panel=_CAUTION,
+    ),
+]
+
 Backbone = Annotated[str, typer.Option(help="Pretrained network: see `headstart backbones`.")]
 Weights = Annotated[
     Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")

@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import console, echo_json
+from headstart.cli.flags import flag_of
 from headstart.cli.streams import escape
 from headstart.cli.texts import (
     Texts,
@@ -43,8 +44,15 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="CSV: name, label, probability, error.")
+        bool,
+        typer.Option(
+            "--csv", help="CSV: name, label, probability, error, and what else is asked for."
+        ),
     ] = False,
+    refuse_below: options.RefuseBelow = None,
+    target_accuracy: options.TargetAccuracy = None,
+    label_sets: options.LabelSets = None,
+    novelty: options.Novelty = None,
     backbone: Annotated[
         str, typer.Option(help="With `imagenet`: the pretrained network.")
     ] = "embedded",
@@ -74,11 +82,14 @@ def predict(
 ) -> None:
     """Name what is in images, or the class of texts.
 
-    A file that cannot be read is reported, the rest are predicted, and the exit code is 2.
+    A file that cannot be read is reported, the rest are predicted, and the exit code is 2. Where
+    images as a whole differ from those of the run, a warning says which accuracy to expect.
 
     Examples:
 
         headstart predict runs/photos new/*.jpg
+
+        headstart predict runs/photos new/ --target-accuracy 0.95 --novelty 0.99
 
         headstart predict runs/photos new/ --csv > predictions.csv
 
@@ -91,9 +102,21 @@ def predict(
         headstart predict runs/reviews --texts new.csv --csv > predictions.csv
     """
     from headstart.errors import InputError
+    from headstart.runs.caution import Caution
 
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other: choose one")
+    caution = Caution(
+        refuse_below=refuse_below,
+        target_accuracy=target_accuracy,
+        label_sets=label_sets,
+        novelty=novelty,
+    )
+    if run == "imagenet" and caution.asked:
+        flag = flag_of(next(iter(caution.asked)))
+        raise InputError(
+            f"{flag} works with a run only: the classes of ImageNet have no training images here"
+        )
     if run == "imagenet":
         predictions = _imagenet(
             given_paths(paths), top, backbone, weights, options.built(arch, arch_args)
@@ -108,10 +131,10 @@ def predict(
         if encoder is not None:
             give_encoder(opened, encoder)
         if texts is not None:
-            predictions = predict_table(opened, texts, text, top)
+            predictions = predict_table(opened, texts, text, top, caution)
         else:
             predictions = predict_given(
-                opened, given_paths(paths), top, column=text, literal=literal
+                opened, given_paths(paths), top, column=text, literal=literal, caution=caution
             )
     failed = _show(predictions, as_json=as_json, as_csv=as_csv)
     if failed:
@@ -143,7 +166,19 @@ def _show(predictions: Iterator[Prediction], *, as_json: bool, as_csv: bool) -> 
             out.print(
                 f"  {one_line(label):<{width}}  {100 * probability:5.1f} %  {bar}", markup=False
             )
+        for line in _more(p):
+            out.print(f"  {one_line(line)}", markup=False, soft_wrap=True)
     return failed
+
+
+def _more(p: Prediction) -> Iterator[str]:
+    """What was asked for besides the classes, a line each."""
+    if p.refused:
+        yield f"refused: {p.refused}"
+    if p.labels is not None:
+        yield f"label set: {', '.join(p.labels)}"
+    if p.novelty is not None:
+        yield f"novelty: {100 * p.novelty:.1f} %; nearest: {', '.join(p.nearest)}"
 
 
 def _imagenet(

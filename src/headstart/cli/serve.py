@@ -41,6 +41,10 @@ def serve(
         int, typer.Option(help="Images that may wait; more are refused with status 503.")
     ] = 256,
     device: options.Device = None,
+    refuse_below: options.RefuseBelow = None,
+    target_accuracy: options.TargetAccuracy = None,
+    label_sets: options.LabelSets = None,
+    novelty: options.Novelty = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Address and classes as one line of JSON when ready.")
     ] = False,
@@ -55,6 +59,8 @@ def serve(
         headstart serve runs/photos
 
         headstart serve runs/photos --port 9000 --max-images 8 --timeout 10
+
+        headstart serve runs/photos --target-accuracy 0.95 --novelty 0.99
 
         headstart serve runs/photos --host 0.0.0.0 --token-file token.txt --allow-host photos.example
     """
@@ -74,9 +80,16 @@ def serve(
         max_waiting=max_waiting,
     )
     import headstart
+    from headstart.runs.caution import Caution
     from headstart.serve.server import need_packages
     from headstart.serve.server import serve as run_service
 
+    caution = Caution(
+        refuse_below=refuse_below,
+        target_accuracy=target_accuracy,
+        label_sets=label_sets,
+        novelty=novelty,
+    )
     need_packages()
     opened = headstart.load(run)
 
@@ -92,6 +105,6 @@ def serve(
         elif not is_quiet():
             print(f"serving {visible(run)} at {url} (Ctrl-C stops it)", flush=True)
 
-    n = run_service(opened, settings, device=device, on_ready=ready)
+    n = run_service(opened, settings, device=device, caution=caution, on_ready=ready)
     if not as_json and not is_quiet():
         print(f"stopped after {n:,} requests", flush=True)

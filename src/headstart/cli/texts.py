@@ -17,6 +17,7 @@ from headstart.errors import DataError, InputError, did_you_mean
 from headstart.home import expand
 
 if TYPE_CHECKING:
+    from headstart.runs.caution import Caution
     from headstart.runs.predictions import Prediction
     from headstart.runs.run import Run
 
@@ -33,6 +34,7 @@ _FOR_IMAGES = {
     "image_column": "--image-column",
     "group_by": "--group-by",
     "classes_from": "--classes-from",
+    "fixes": "--fixes",
     "precision": "--precision",
 }
 
@@ -127,7 +129,13 @@ def given_paths(paths: Sequence[str] | None) -> list[str]:
 
 
 def predict_given(
-    run: Run, given: Sequence[str], top: int, *, column: str | None, literal: bool
+    run: Run,
+    given: Sequence[str],
+    top: int,
+    *,
+    column: str | None,
+    literal: bool,
+    caution: Caution,
 ) -> Iterator[Prediction]:
     """Predictions of images; of a run on texts, of texts, files of text and standard input (``-``).
 
@@ -140,20 +148,21 @@ def predict_given(
         if literal or column is not None:
             option = "--literal" if literal else "--text"
             raise InputError(f"{option} is for runs on texts, and {run.folder} is a run on images")
-        return run.iter_predict(given, top=top)
+        return run.iter_predict(given, top=top, caution=caution)
     if literal:
-        return run.predict_texts(given, top=top)
-    return _with_standard_input(run, given, top, column)
+        return run.predict_texts(given, top=top, caution=caution)
+    return _with_standard_input(run, given, top, column, caution)
 
 
 def _with_standard_input(
-    run: Run, given: Sequence[str], top: int, column: str | None
+    run: Run, given: Sequence[str], top: int, column: str | None, caution: Caution
 ) -> Iterator[Prediction]:
     for is_stdin, part in groupby(given, lambda text: text == "-"):
         if is_stdin:
-            yield from run.predict_texts([sys.stdin.read()], names=["standard input"], top=top)
+            names = ["standard input"]
+            yield from run.predict_texts([sys.stdin.read()], names=names, top=top, caution=caution)
         else:
-            yield from run.iter_predict(list(part), top=top, column=column)
+            yield from run.iter_predict(list(part), top=top, column=column, caution=caution)
 
 
 def give_encoder(run: Run, name: str) -> None:
@@ -169,7 +178,9 @@ def give_encoder(run: Run, name: str) -> None:
     run.give_encoder(name)
 
 
-def predict_table(run: Run, path: Path, column: str | None, top: int) -> Iterator[Prediction]:
+def predict_table(
+    run: Run, path: Path, column: str | None, top: int, caution: Caution
+) -> Iterator[Prediction]:
     """Predictions of a table's texts.
 
     Raises
@@ -179,7 +190,7 @@ def predict_table(run: Run, path: Path, column: str | None, top: int) -> Iterato
     """
     if not run.is_texts:
         raise InputError(f"--texts is for runs on texts, and {run.folder} is a run on images")
-    return run.predict_table(path, column=column, top=top)
+    return run.predict_table(path, column=column, top=top, caution=caution)
 
 
 def finetune_texts(

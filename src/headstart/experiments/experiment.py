@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 TRANSFER = ("profile", "layers", "similarity", "scores", "size", "advice", "shift")
 """The experiments of ``headstart transfer``; each is a folder beside this file."""
 
-EXPERIMENTS = (*TRANSFER, "backbones", "sift", "pixels")
+AFTER = ("clean",)
+"""Those on a finished run."""
+
+EXPERIMENTS = (*TRANSFER, *AFTER, "backbones", "sift", "pixels")
 # Settings that only some experiments have: of tables, and of names of files.
 COLUMNS = ("split_column", "group_column", "group_by")
 

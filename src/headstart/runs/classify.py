@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from headstart.runs.model import Model
 
 Row = tuple[Source, NDArray[np.float64] | None, str]
+OnFeatures = Callable[["Model", Sequence[Source], NDArray[np.float32]], None]
+"""Given a model's features (n, d) of some sources, before their rows are handed out."""
 
 
 def classify(
@@ -27,6 +29,7 @@ def classify(
     backbone: Callable[[], Backbone] | None = None,
     device: str | None = None,
     cache: Path | None = None,
+    on_features: OnFeatures | None = None,
 ) -> Iterator[Row]:
     """Image, probabilities (K,) and, where it cannot be read, None and the reason instead.
 
@@ -40,17 +43,18 @@ def classify(
     device : str, optional
     cache : Path, optional
         Default: the cache folder.
+    on_features : callable, optional
 
     Raises
     ------
     WeightsError
         The weights are gone or changed.
     """
-    own = _alone(model, sources, backbone, device, cache)
+    own = _alone(model, sources, backbone, device, cache, on_features)
     if model.partner is None:
         yield from own
         return
-    others = _alone(model.partner, sources, None, device, cache)
+    others = _alone(model.partner, sources, None, device, cache, on_features)
     for (source, p, reason), (_, q, other_reason) in zip(own, others, strict=True):
         if p is None or q is None:
             yield source, None, reason or other_reason
@@ -64,6 +68,7 @@ def _alone(
     backbone: Callable[[], Backbone] | None,
     device: str | None,
     cache: Path | None,
+    on_features: OnFeatures | None,
 ) -> Iterator[Row]:
     """The same by the model's own networks and head."""
     if not sources:
@@ -75,7 +80,12 @@ def _alone(
         in_order, unreadable = batches[0][0], {k: v for b in batches for k, v in b[3].items()}
         read = [source for source in in_order if source not in unreadable]
         parts = [part for batch in batches for part in _rows_of(read, batch)]
-        P = model.probabilities(model.join(parts)) if read else np.empty((0, 0))
+        P = np.empty((0, 0))
+        if read:
+            X = model.join(parts)
+            P = model.probabilities(X)
+            if on_features is not None:
+                on_features(model, read, X)
         rows = dict(zip(read, P, strict=True))
         for source in in_order:
             yield source, rows.get(source), unreadable.get(source, "")

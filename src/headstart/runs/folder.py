@@ -34,6 +34,8 @@ from headstart.runs.shape import misfit
 from headstart.runs.sums import write_sums
 
 SCHEMA = 1
+# The corrections that a run was made with (`fit --fixes`), under this name whatever they were called.
+FIXES = "fixes.csv"
 _TRIES = 3
 _PROBE = ".headstart-probe-"
 # What a disk or a folder refuses.

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import duplicate_groups, training_records
-from headstart.errors import DataError, InputError, argument
+from headstart.errors import DataError, InputError, argument, one_line
+from headstart.home import expand
 from headstart.runs.findings import thumbnails
+from headstart.runs.folder import FIXES
 from headstart.runs.kind import Kind
 from headstart.runs.origin import Origin
 from headstart.runs.provenance import describe_backbone, provenance
@@ -60,9 +62,11 @@ class Images(Kind):
 
     def index(self) -> Index:
         from headstart.data import index
+        from headstart.data.fixes import apply_fixes, read_fixes
 
         s = self.settings
-        return index(
+        fixes = read_fixes(expand(s.fixes)) if s.fixes is not None else ()
+        found = index(
             s.data,
             split=s.split,
             test_size=s.test_size,
@@ -78,6 +82,7 @@ class Images(Kind):
             cache=self.cache,
             progress=self.progress,
         )
+        return apply_fixes(found, fixes, one_line(s.fixes)) if s.fixes is not None else found
 
     def open(self, index: Index) -> tuple[Index, ImageSource | SeveralSource]:
         """Every image passes through each backbone once; its features are kept."""
@@ -184,6 +189,11 @@ class Images(Kind):
                 "backbones": [describe_backbone(s.backbone) for s in self._source.of.values()]
             }
         return made | several | {"features": self._source.reading.to_dict()}
+
+    def files(self) -> dict[str, bytes]:
+        """The fixes, which whoever reads the images again needs."""
+        fixes = self.settings.fixes
+        return {} if fixes is None else {FIXES: expand(fixes).read_bytes()}
 
     def pictures(self, results: Results, digests: set[str]) -> dict[str, bytes]:
         return thumbnails(r for r in results.index.records if r.digest in digests)

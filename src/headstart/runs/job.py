@@ -25,8 +25,10 @@ from headstart.files import write_atomically
 from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
 from headstart.results import encode
+from headstart.runs.checks import checks_of, with_checks
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.folder import write_json
+from headstart.runs.heldout import held_out_of
 from headstart.runs.leaks import with_leaks
 from headstart.runs.measure import Task, Watch, measure, unwatched
 from headstart.runs.metrics import Results, metrics
@@ -34,6 +36,7 @@ from headstart.runs.objective import objective_of
 from headstart.runs.outcome import Finetuning
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.refit import TrainNetwork, refit
+from headstart.runs.reliability import reliability_of
 from headstart.runs.report import write_report
 from headstart.runs.result import METRICS
 
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from headstart.data.records import Example, Examples
     from headstart.runs.images import Images
     from headstart.runs.networks import Networks
+    from headstart.runs.reliance import Checks
     from headstart.runs.texts import Texts
     from headstart.sources.blocks import Blocks
 
@@ -101,6 +105,8 @@ class Job:
         with clock.timed("refit"), _held(not untried) as is_stopped:
             candidates = measured.candidates + networks.candidates
             results = with_leaks(self._refit(index, task, candidates, networks, train_network))
+            checks = checks_of(results, kind.cache)
+            results = with_checks(results, checks)
         if (untried or is_stopped()) and kind.asked is not None:
             raise KeyboardInterrupt  # what was asked for cannot be had
         if kind.tries_finetuning and task.goal.weight is not None:
@@ -114,7 +120,7 @@ class Job:
             results = dataclasses.replace(results, finetuning=found)
         results = dataclasses.replace(results, untried=tuple(untried))
         with _held(not untried):
-            self._write(scratch, results, task)
+            self._write(scratch, results, task, checks)
         return results
 
     def _check_objective(self, index: Examples[Any]) -> None:
@@ -192,16 +198,24 @@ class Job:
             objective=task.objective,
         )
 
-    def _write(self, scratch: Path, results: Results, task: Task) -> None:
+    def _write(self, scratch: Path, results: Results, task: Task, checks: Checks | None) -> None:
         """Leave every file of the run in ``scratch``."""
         kind, tuned = self.kind, results.finetuning
         kind.progress("report", 0, 1)
         more = kind.figures(results, task)
         kind.clock.timings_s["total"] = kind.clock.spent_s
-        figures = metrics(results, kind.clock.timings_s, **more)
+        held_out = held_out_of(results, task.folds)
+        reliability = reliability_of(results, held_out)
+        figures = metrics(
+            results, kind.clock.timings_s, checks=checks, reliability=reliability, **more
+        )
         write_json(scratch / "run.json", kind.provenance(results))
         write_atomically(scratch / METRICS, f"{encode(figures)}\n".encode())
         results.final.model.save(scratch / "model")
+        for name, content in kind.files().items():
+            write_atomically(scratch / name, content)
+        if held_out is not None:
+            held_out.save(scratch / "model")
         if tuned is not None and tuned.trained is not None:
             from headstart.finetune.saving import save_network
 

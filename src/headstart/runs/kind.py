@@ -105,6 +105,10 @@ class Kind(ABC):
     def provenance(self, results: Results) -> dict[str, Any]:
         """``run.json``."""
 
+    def files(self) -> dict[str, bytes]:
+        """Further files of the run, by name."""
+        return {}
+
     def pictures(self, results: Results, digests: set[str]) -> dict[str, bytes]:
         """Small pictures of examples, by digest, for the report."""
         return {}

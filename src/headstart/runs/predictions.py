@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,26 +40,51 @@ class Prediction:
         if it could not be read.
     error : str or None
         Why it could not be read.
+    refused : str or None
+        Why no answer is given; "" where one is; None where refusing was not asked for.
+    labels : tuple of str or None
+        The classes of the label set, the most probable first, where one was asked for.
+    novelty : float or None
+        Share of the training images that are more like the others than this picture is, where it
+        was asked for.
+    nearest : tuple of str
+        Names of the nearest training images, with `novelty`.
     """
 
     name: str
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
+    refused: str | None = None
+    labels: tuple[str, ...] | None = None
+    novelty: float | None = None
+    nearest: tuple[str, ...] = ()
 
     @property
     def label(self) -> str | None:
-        """The predicted class."""
-        return self.top[0][0] if self.top else None
+        """The predicted class; None where the answer is refused."""
+        return self.top[0][0] if self.top and not self.refused else None
 
     @property
     def probability(self) -> float | None:
-        """The probability of :attr:`label`."""
+        """The probability of the most probable class."""
         return self.top[0][1] if self.top else None
+
+    def more(self) -> dict[str, Any]:
+        """The fields that were asked for besides the class, JSON-able."""
+        found: dict[str, Any] = {}
+        if self.refused is not None:
+            found["refused"] = self.refused or None
+        if self.labels is not None:
+            found["labels"] = list(self.labels)
+        if self.novelty is not None:
+            found |= {"novelty": self.novelty, "nearest": list(self.nearest)}
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
         top = [{"label": label, "probability": p} for label, p in self.top]
-        return {"name": self.name, "label": self.label, "top": top, "error": self.error}
+        known = {"name": self.name, "label": self.label, "top": top, "error": self.error}
+        return known | self.more()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,17 +159,27 @@ def _harmless(cell: str) -> str:
 
 
 def predictions_csv(predictions: Iterable[Prediction]) -> str:
-    """One row a file: name, label, probability, error."""
+    """One row a file: name, label, probability, error, and what else was asked for."""
+    made = list(predictions)
+    more = list(dict.fromkeys(field for p in made for field in p.more()))
     rows = (
         (
             p.name,
             p.label or "",
             "" if p.probability is None else f"{p.probability:.6f}",
             p.error or "",
+            *(_cell(p.more().get(field)) for field in more),
         )
-        for p in predictions
+        for p in made
     )
-    return csv_text(("name", "label", "probability", "error"), rows)
+    return csv_text(("name", "label", "probability", "error", *more), rows)
+
+
+def _cell(value: Any) -> str:
+    """A list as JSON, so that any name can stand in it."""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value or ""
 
 
 def _written(p: NDArray[np.float64], predicted: int) -> list[str | None]:

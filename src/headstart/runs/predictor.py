@@ -29,6 +29,7 @@ from headstart.features.pixels import Crop, crops
 
 if TYPE_CHECKING:
     from headstart.runs.encoder import Encoder
+    from headstart.runs.heldout import TrainingReference
     from headstart.runs.model import Model
     from headstart.sources.blocks import Blocks
 
@@ -58,9 +59,12 @@ class Predictor:
         Of converted networks; default the cache folder.
     max_pixels : int
         Pictures with more are refused before they are decoded.
+    reference : TrainingReference, optional
+        The training images, which :meth:`compared` compares pictures with.
 
     Attributes
     ----------
+    model : Model
     classes : tuple of str, length K
     batch_size : int
         How many pictures one call may hold.
@@ -84,10 +88,11 @@ class Predictor:
         device: str | None = None,
         cache: Path | None = None,
         max_pixels: int = MAX_PIXELS,
+        reference: TrainingReference | None = None,
     ) -> None:
         chosen, root = pick_device(device), cache or cache_folder()
         parts = [model] if model.partner is None else [model, model.partner]
-        self._model, self._max_pixels = model, max_pixels
+        self.model, self._max_pixels, self._reference = model, max_pixels, reference
         self._parts = [
             (part, [_get_ready(encoder, chosen, root) for encoder in part.encoders])
             for part in parts
@@ -112,21 +117,32 @@ class Predictor:
         """
         return tuple(crops(source, self._views, max_pixels=self._max_pixels))
 
-    def ranked(self, p: NDArray[np.float64]) -> NDArray[np.intp]:
-        """Positions of the classes in one row of probabilities, the predicted one first."""
-        return self._model.ranked(p)
-
     def probabilities(self, pictures: Sequence[Cut]) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of n <= `batch_size` pictures.
 
         They equal those of ``run.predict`` but for the last digits: batches are not filled up.
         """
+        return self.compared(pictures)[:, : len(self.classes)]
+
+    def compared(self, pictures: Sequence[Cut]) -> NDArray[np.float64]:
+        """The probabilities, and beside them what `TrainingReference.compare` gives, (n, K + 4).
+
+        Without a reference, or where no part of the model has features of its kind, (n, K).
+        """
         batches = {
             view: np.stack([picture[i] for picture in pictures])
             for i, view in enumerate(self._views)
         }
-        own, *others = [_run(part, networks, batches) for part, networks in self._parts]
-        return self._model.mean(own, others[0]) if others else own
+        rows = [
+            (part, part.join([X for net in networks for X in _features(net, batches)]))
+            for part, networks in self._parts
+        ]
+        own, *others = [part.probabilities(X) for part, X in rows]
+        P = self.model.mean(own, others[0]) if others else own
+        for part, X in rows:
+            if self._reference is not None and self._reference.is_of(part):
+                return np.column_stack([P, self._reference.compare(X)])
+        return P
 
 
 def _get_ready(encoder: Encoder, device: str, cache: Path) -> _Ready:
@@ -156,14 +172,6 @@ def _get_ready(encoder: Encoder, device: str, cache: Path) -> _Ready:
     taps = tuple(tap.name for tap in backbone.taps)
     views = {size: at.preprocessing for size, at in sized.items()}
     return _Ready(blocks=blocks, taps=taps, engines=engines, views=views)
-
-
-def _run(
-    model: Model, networks: Sequence[_Ready], batches: dict[Preprocessing, NDArray[np.uint8]]
-) -> NDArray[np.float64]:
-    """Probabilities (n, K) by one model without its partner."""
-    features = [X for net in networks for X in _features(net, batches)]
-    return model.probabilities(model.join(features))
 
 
 def _features(

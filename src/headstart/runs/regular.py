@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
 MIB = 2**20
-FILES = ("run.json", "metrics.json", "report.html", "predictions.csv", "log.jsonl", "SHA256SUMS")
+FILES = (
+    "run.json", "metrics.json", "report.html", "predictions.csv", "log.jsonl", "fixes.csv", "SHA256SUMS",
+)  # fmt: skip
 FOLDERS = ("model", "model/partner")
 LIMITS = {
     "run.json": 16 * MIB,
@@ -31,6 +33,7 @@ LIMITS = {
     "SHA256SUMS": 16 * MIB,
     "report.html": 1024 * MIB,
     "predictions.csv": 1024 * MIB,
+    "fixes.csv": 512 * MIB,
 }
 """Of the files by name, in bytes; far above what a fit writes."""
 LARGEST = 64 * 1024 * MIB

@@ -18,6 +18,7 @@ from headstart.heads.classification import ClassificationMetrics
 from headstart.heads.thresholds import Thresholds
 from headstart.results import Difference, Estimate, Interval
 from headstart.runs.folder import SCHEMA, damaged, read_json
+from headstart.runs.reliance import Checks, Reliability
 
 METRICS = "metrics.json"
 _ENDS = {"value": math.nan, "low": -math.inf, "high": math.inf}
@@ -422,6 +423,10 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
     thresholds : Thresholds or None
         At the precision or recall that was asked for.
     objective : ObjectiveResult or None
+    checks : Checks or None
+        Of images: shortcuts, and parts in which the run is worse.
+    reliability : Reliability or None
+        When to answer.
     finetuning : FinetuningResult or None
     mistakes, suspicious
         Examples that the report shows.
@@ -451,6 +456,8 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
     metrics: ClassificationMetrics | None = None
     thresholds: Thresholds | None = None
     objective: ObjectiveResult | None = None
+    checks: Checks | None = None
+    reliability: Reliability | None = None
     finetuning: FinetuningResult | None = None
     mistakes: tuple[Mistake, ...] = ()
     suspicious: tuple[SuspiciousLabel, ...] = ()

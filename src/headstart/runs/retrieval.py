@@ -20,12 +20,15 @@ from headstart.home import expand
 from headstart.progress import Progress, silent
 from headstart.results import Result
 from headstart.runs.evidence import mean_note
+from headstart.runs.folder import FIXES
 from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
+from headstart.runs.regular import require_regular
 from headstart.sources.blocks import read_blocks
 
 if TYPE_CHECKING:
     from headstart.data import Index, Record
+    from headstart.runs.model import Model
     from headstart.runs.run import Run
 
 KS = (1, 2, 5, 10, 20, 50, 100)
@@ -189,12 +192,18 @@ class TrainingImages:
         device: str | None = None,
         cache: Path | None = None,
         progress: Progress = silent,
+        is_frozen: bool = False,
     ) -> TrainingImages:
-        """The images of a run; parameters and errors as of :func:`similar`."""
+        """The images of a run; parameters and errors as of :func:`similar`.
+
+        With `is_frozen`, features are those of a network that was not trained on these images; a run
+        that keeps a fine-tuned network alone is refused.
+        """
+        model = frozen_model(run) if is_frozen else run.model
         indexed = index_of(run, data, cache, progress, split=split)
         records = tuple(r for r in indexed.records if r.split in ("train", "val"))
         held_out = tuple(indexed.test)
-        X = _features(run, [*records, *held_out], device, cache, progress)
+        X = _features(run, model, [*records, *held_out], device, cache, progress)
         return cls(
             run=run, index=indexed, records=records, held_out=held_out, X=X,
             device=device, cache=cache,
@@ -261,6 +270,7 @@ def index_of(
         elsewhere and `data` was not given.
     """
     from headstart.data import index
+    from headstart.data.fixes import apply_fixes, read_fixes
     from headstart.features import cache_folder
 
     run.model.require_images()
@@ -288,13 +298,34 @@ def index_of(
         raise DataError(
             f"{error} (give the folder of the run's images with {argument('data')})"
         ) from error
+    if (run.folder / FIXES).exists():
+        fixes = read_fixes(require_regular(run.folder, FIXES))
+        found = apply_fixes(found, fixes, one_line(str(run.folder / FIXES)))
     if data is not None and data_digest(found) == run.settings["data"]["digest"]:
         remember(run.folder, origin)
     return found
 
 
+def frozen_model(run: Run) -> Model:
+    """The part of a run's model whose network was not trained on the run's images.
+
+    Raises
+    ------
+    RunError
+        There is none.
+    """
+    for model in (run.model, run.model.partner):
+        if model is not None and not model.is_finetuned:
+            return model
+    raise RunError(
+        f"{one_line(str(run.folder))} keeps a fine-tuned network alone, whose features have learnt the labels: "
+        f"make a run with {argument('finetune', False)}, and use that"
+    )
+
+
 def _features(
     run: Run,
+    model: Model,
     records: Sequence[Record],
     device: str | None,
     cache: Path | None,
@@ -303,8 +334,9 @@ def _features(
     """Rows (n, d) of unit length, from the store where they are there."""
     from headstart.features import extract
 
+    backbones = run.backbones if model is run.model else [e.load() for e in model.encoders]
     found = []
-    for backbone, encoder in zip(run.backbones, run.model.encoders, strict=True):
+    for backbone, encoder in zip(backbones, model.encoders, strict=True):
         done = extract(
             records,
             backbone,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError, InputError, RunError, argument, one_line
 from headstart.home import expand
+from headstart.runs.caution import Careful, Caution
 from headstart.runs.folder import bring_back, read_json
+from headstart.runs.heldout import HeldOut
 from headstart.runs.model import Model
 from headstart.runs.origin import Origin, known_origin, remember
 from headstart.runs.predictions import Prediction, TestPrediction, read_test_predictions
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from headstart.data import Source
     from headstart.results import Interval
 
+logger = logging.getLogger(__name__)
 
 # Rows of the table of mistakes in a notebook.
 N_MISTAKES = 10
@@ -83,6 +87,11 @@ class Run:
     def detail(self) -> str:
         """What it was compared with and how sure that is; "" where there is nothing to add."""
         return self.metrics.detail or ""
+
+    @cached_property
+    def held_out(self) -> HeldOut | None:
+        """What is kept of examples that the model had not seen; None of a run of before 0.2."""
+        return HeldOut.read(self.folder / "model")
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -152,7 +161,17 @@ class Run:
         """The path of the self-contained ``report.html``."""
         return self.folder / "report.html"
 
-    def predict(self, images: Any, *, top: int = 5, column: str | None = None) -> list[Prediction]:
+    def predict(
+        self,
+        images: Any,
+        *,
+        top: int = 5,
+        column: str | None = None,
+        refuse_below: float | None = None,
+        target_accuracy: float | None = None,
+        label_sets: float | None = None,
+        novelty: float | None = None,
+    ) -> list[Prediction]:
         """Classify images, or texts, in order.
 
         Parameters
@@ -171,6 +190,8 @@ class Run:
             How many classes a prediction names.
         column : str, optional
             Of tables of texts, as in :meth:`predict_table`.
+        refuse_below, target_accuracy, label_sets, novelty : float in (0, 1), optional
+            As of :class:`headstart.runs.caution.Caution`.
 
         Returns
         -------
@@ -179,32 +200,74 @@ class Run:
 
         Raises
         ------
+        InputError
+            A value lies outside (0, 1), or the run has too few examples for it.
         DataError
             A path matches nothing or holds no image, a table cannot be used, or an item is of another
             kind, such as an array of floats.
         WeightsError
             The backbone's weights are gone or changed.
         """
-        return list(self.iter_predict(images, top=top, column=column))
+        caution = Caution(
+            refuse_below=refuse_below,
+            target_accuracy=target_accuracy,
+            label_sets=label_sets,
+            novelty=novelty,
+        )
+        return list(self.iter_predict(images, top=top, column=column, caution=caution))
+
+    def careful(self, caution: Caution | None = None) -> Careful:
+        """What makes predictions of probabilities, as careful as asked; errors as of `predict`."""
+        where = one_line(str(self.folder))
+        return Careful(
+            model=self.model,
+            caution=caution or Caution(),
+            held_out=self.held_out,
+            where=where,
+        )
 
     def iter_predict(
-        self, images: Any, *, top: int = 5, column: str | None = None
+        self,
+        images: Any,
+        *,
+        top: int = 5,
+        column: str | None = None,
+        caution: Caution | None = None,
     ) -> Iterator[Prediction]:
-        """Like :meth:`predict`, handing predictions out as they are made."""
+        """Like :meth:`predict`, handing predictions out as they are made.
+
+        Where the images as a whole differ from the training images, a warning is logged at the end.
+        """
+        careful = self.careful(caution)
         if self.is_texts:
-            yield from self._predict_given(images, top, column)
+            yield from self._predict_given(images, top, column, careful)
             return
         from headstart.runs.classify import classify
 
         names = _names_of(images)
-        for source, p, reason in classify(self.model, list(names), backbone=lambda: self.backbone):
+        compared: dict[Source, NDArray[np.float64]] = {}
+
+        def keep(model: Model, sources: Sequence[Source], X: NDArray[np.float32]) -> None:
+            if careful.reference is not None and careful.reference.is_of(model):
+                compared.update(zip(sources, careful.reference.compare(X), strict=True))
+
+        rows = classify(self.model, list(names), backbone=lambda: self.backbone, on_features=keep)
+        for source, p, reason in rows:
+            row = compared.pop(source, None)
             if p is None:
                 yield Prediction(name=names[source], error=reason)
             else:
-                yield Prediction(name=names[source], top=self._most_probable(p, top))
+                yield careful.prediction(names[source], p, row, top=top)
+        if warning := careful.warning():
+            logger.warning(warning)
 
     def predict_texts(
-        self, texts: Sequence[str], *, names: Sequence[str] | None = None, top: int = 5
+        self,
+        texts: Sequence[str],
+        *,
+        names: Sequence[str] | None = None,
+        top: int = 5,
+        caution: Caution | None = None,
     ) -> Iterator[Prediction]:
         """Classify texts as they are, even where a file has that name.
 
@@ -214,24 +277,35 @@ class Run:
         names : sequence of str, optional
             What the predictions are called; default the texts.
         top : int
+        caution : Caution, optional
 
         Raises
         ------
         RunError
             The run is one on images.
         """
+        yield from self._predict_texts(texts, names, top, self.careful(caution))
+
+    def _predict_texts(
+        self, texts: Sequence[str], names: Sequence[str] | None, top: int, careful: Careful
+    ) -> Iterator[Prediction]:
         called = list(texts) if names is None else list(names)
         for start in range(0, len(texts), N_AT_ONCE):
             part = [text.strip() for text in texts[start : start + N_AT_ONCE]]
             P = self.model.of_texts(part)
             for name, text, p in zip(called[start:], part, P, strict=False):
                 if text:
-                    yield Prediction(name=name, top=self._most_probable(p, top))
+                    yield careful.prediction(name, p, None, top=top)
                 else:
                     yield Prediction(name=name, error="the text is empty")
 
     def predict_table(
-        self, path: Path, *, column: str | None = None, top: int = 5
+        self,
+        path: Path,
+        *,
+        column: str | None = None,
+        top: int = 5,
+        caution: Caution | None = None,
     ) -> Iterator[Prediction]:
         """Classify a column of a table; a prediction's name is the row's place.
 
@@ -242,6 +316,7 @@ class Run:
         column : str, optional
             Default: the one that the run was fitted on, else one with a usual name.
         top : int
+        caution : Caution, optional
 
         Raises
         ------
@@ -250,6 +325,11 @@ class Run:
         RunError
             The run is one on images.
         """
+        yield from self._predict_table(path, column, top, self.careful(caution))
+
+    def _predict_table(
+        self, path: Path, column: str | None, top: int, careful: Careful
+    ) -> Iterator[Prediction]:
         from headstart.data.tables import find_column
         from headstart.data.texttables import TEXT_NAMES, read_texts
 
@@ -259,7 +339,7 @@ class Run:
         own = self.metrics.data.text_column
         asked = column or (own if own in table.header else None)
         at = find_column(table, asked, TEXT_NAMES, "text", argument("text"))
-        yield from self.predict_texts(table.column(at), names=table.places, top=top)
+        yield from self._predict_texts(table.column(at), table.places, top, careful)
 
     def give_encoder(self, name: str) -> None:
         """Say where the sentence encoder of a run that was made elsewhere is; it is remembered.
@@ -288,18 +368,20 @@ class Run:
         known = known_origin(self.folder) or Origin()
         remember(self.folder, dataclasses.replace(known, encoder=str(folder)))
 
-    def _predict_given(self, given: Any, top: int, column: str | None) -> Iterator[Prediction]:
+    def _predict_given(
+        self, given: Any, top: int, column: str | None, careful: Careful
+    ) -> Iterator[Prediction]:
         """Texts, and files of them."""
         from headstart.data.textfiles import is_table_name, names_a_file, read_text_file
 
         for are_files, items in groupby(_texts_of(given), names_a_file):
             if not are_files:
-                yield from self.predict_texts(list(map(str, items)), top=top)
+                yield from self._predict_texts(list(map(str, items)), None, top, careful)
                 continue
             for file in map(Path, items):
                 path = expand(file)
                 if is_table_name(path):
-                    for p in self.predict_table(path, column=column, top=top):
+                    for p in self._predict_table(path, column, top, careful):
                         yield dataclasses.replace(p, name=f"{file}, {p.name}")
                     continue
                 try:
@@ -307,7 +389,7 @@ class Run:
                 except DataError as error:
                     yield Prediction(name=str(file), error=str(error))
                 else:
-                    yield from self.predict_texts([text], names=[str(file)], top=top)
+                    yield from self._predict_texts([text], [str(file)], top, careful)
 
     def predict_proba(self, images: Any) -> NDArray[np.float64]:
         """Calibrated class probabilities, (n, K), with columns as in `classes_`.
@@ -343,10 +425,6 @@ class Run:
         if len(predicted) != len(y):
             raise DataError(f"y must have one class an image: got {len(y)} for {len(predicted)}")
         return float((predicted == np.asarray(y)).mean())
-
-    def _most_probable(self, p: NDArray[np.float64], n: int) -> tuple[tuple[str, float], ...]:
-        order = self.model.ranked(p)[:n]
-        return tuple((self.model.classes[i], float(p[i])) for i in order)
 
 
 def _names_of(images: Any) -> dict[Source, str]:

@@ -156,6 +156,9 @@ class FitSettings(Settings):
         :func:`headstart.data.groups.groups_by_pattern`.
     classes_from : {"auto", "outer", "inner"}, default "auto"
         Which folders name the classes: see :func:`headstart.data.layout.read_layout`.
+    fixes : str, optional
+        A file of labels to correct and images to leave out: see
+        :func:`headstart.data.fixes.read_fixes`.
     prefer : {"accurate", "cheap"}, default "accurate"
         What is chosen: the most accurate candidate, whatever it costs, or the cheapest one that ties
         with it and is at most a point behind.
@@ -184,6 +187,7 @@ class FitSettings(Settings):
     label_column: str | None = None
     group_by: str | None = None
     classes_from: str = "auto"
+    fixes: str | None = None
     prefer: str = "accurate"
     exact: bool = False
     crop: str | None = None

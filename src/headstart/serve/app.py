@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import numpy as np
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -16,15 +15,13 @@ from starlette.exceptions import HTTPException
 import headstart
 from headstart.errors import DataError
 from headstart.features.engines import n_cores
+from headstart.runs.caution import Careful, Caution
 from headstart.runs.predictor import Cut, Predictor
 from headstart.serve.batching import Batcher
 from headstart.serve.guard import App, Guard
 from headstart.serve.metrics import CONTENT_TYPE, Metrics
 from headstart.serve.settings import ServeSettings
 from headstart.serve.uploads import REQUEST_BODY, Upload, read_uploads
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _TOP = 5
 _DESCRIPTION = (
@@ -42,15 +39,26 @@ class Service:
         Name of the run.
     predictor : Predictor
     settings : ServeSettings
+    careful : Careful, optional
+        What answers hold besides the classes, and when they are refused.
     """
 
-    def __init__(self, name: str, predictor: Predictor, settings: ServeSettings) -> None:
+    def __init__(
+        self,
+        name: str,
+        predictor: Predictor,
+        settings: ServeSettings,
+        careful: Careful | None = None,
+    ) -> None:
         self.name, self.predictor, self.settings = name, predictor, settings
+        self.careful = careful or Careful(
+            model=predictor.model, caution=Caution(), held_out=None, where=name
+        )
         self.metrics = Metrics()
         self.n_waiting = 0
         self._decoders = ThreadPoolExecutor(n_cores(), thread_name_prefix="decode")
         self._batcher: Batcher[Cut] = Batcher(
-            predictor.probabilities,
+            predictor.compared,
             batch_size=predictor.batch_size,
             n_workers=predictor.n_streams,
             on_batch=self.metrics.add_batch,
@@ -84,12 +92,9 @@ class Service:
             return {"name": upload.name, "label": None, "top": [], "error": reason}
         row = await asyncio.wrap_future(self._batcher.submit(cut))
         self.metrics.add_image("predicted")
-        ranked = self._rank(row, top)
-        return {"name": upload.name, "label": ranked[0]["label"], "top": ranked, "error": None}
-
-    def _rank(self, row: NDArray[np.float64], top: int) -> list[dict[str, Any]]:
-        order = self.predictor.ranked(row)[:top]
-        return [{"label": self.predictor.classes[i], "probability": float(row[i])} for i in order]
+        n = len(self.predictor.classes)
+        compared = row[n:] if len(row) > n else None
+        return self.careful.answer(upload.name, row[:n], compared, top).to_dict()
 
     def close(self) -> None:
         """Finish running work, and stop the threads."""
@@ -138,6 +143,7 @@ def make_app(service: Service) -> App:
             "run": service.name,
             "classes": list(service.predictor.classes),
             "engine": service.predictor.engine,
+            "caution": service.careful.caution.asked,
             "limits": {
                 "max_bytes": service.settings.max_bytes,
                 "max_images": service.settings.max_images,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import InputError, one_line
 
 if TYPE_CHECKING:
+    from headstart.runs.caution import Caution
     from headstart.runs.run import Run
     from headstart.serve.settings import ServeSettings
 
@@ -90,6 +91,7 @@ def serve(
     *,
     device: str | None = None,
     cache: Path | None = None,
+    caution: Caution | None = None,
     on_ready: Callable[[str], None] = lambda url: None,
 ) -> int:
     """Serve a run until SIGTERM or Ctrl-C; requests that have begun are answered first.
@@ -100,6 +102,8 @@ def serve(
     settings : ServeSettings
     device, cache
         As for :class:`headstart.runs.predictor.Predictor`.
+    caution : Caution, optional
+        As of :meth:`headstart.runs.run.Run.careful`.
     on_ready : callable
         Called with the address when the service is ready.
 
@@ -124,8 +128,15 @@ def serve(
         from headstart.runs.predictor import Predictor
         from headstart.serve.app import Service, make_app
 
-        predictor = Predictor(run.model, device=device, cache=cache, max_pixels=settings.max_pixels)
-        service = Service(run.folder.resolve().name, predictor, settings)
+        careful = run.careful(caution)
+        predictor = Predictor(
+            run.model,
+            device=device,
+            cache=cache,
+            max_pixels=settings.max_pixels,
+            reference=careful.reference if careful.caution.novelty is not None else None,
+        )
+        service = Service(run.folder.resolve().name, predictor, settings, careful)
         try:
             _run(make_app(service), sock, settings, on_ready)
         finally:

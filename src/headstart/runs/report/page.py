@@ -109,6 +109,8 @@ def fill(
     **more: Any,
 ) -> str:
     """The page of a run by a template: this room's own, or one that extends it and takes `more`."""
+    from headstart.runs.report.trust import trust_sections  # which this file's pages are made of
+
     templates = environment()
     script = source("page.js")
     return templates.get_template(template).render(
@@ -126,6 +128,7 @@ def fill(
         figures=figures.figures(metrics),
         metric_rows=story.metric_rows(metrics),
         objective=objective,
+        more_sections=[(s, Markup(s.figure)) for s in trust_sections(metrics)],
         pictures={digest: _data_uri(jpeg) for digest, jpeg in thumbnails.items()},
         run_name=shlex.quote(run_name),
         style=Markup(source("style.css") + plots.stylesheet()),

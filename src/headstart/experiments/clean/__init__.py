@@ -1,0 +1,1 @@
+"""Which labels of a run look wrong, and which of its images should not be there."""

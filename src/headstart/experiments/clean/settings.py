@@ -1,0 +1,28 @@
+"""What `clean` can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from headstart.experiments.onrun import OnRun
+from headstart.experiments.settings import Positive, about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(OnRun):
+    """Find wrong labels, and images that should not be there.
+
+    Every image is judged by a classifier that has not seen it nor its copies. A page shows what it
+    contradicts, with copies under different labels, pictures unlike all others, and blank ones: keep,
+    relabel or drop each by a key, save the file of fixes, and give it to `headstart fit --fixes`.
+    No image is changed.
+
+    Examples:
+
+        headstart clean runs/photos
+
+        headstart fit photos/ --fixes fixes.csv
+    """
+
+    most: Annotated[Positive, about("Largest number of images on the page to look through.")] = 500

@@ -1,0 +1,131 @@
+"""Whether classes can be told by what no class should be told by: size, format, border, colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from headstart.heads.accuracy import balanced_accuracy_interval
+from headstart.reliability.labels import left_out_scores
+from headstart.results import Interval
+
+# Of all tests together, how often an alarm may be false.
+LEVEL = 0.01
+# What is told by a property in this share of the way from chance to perfect is a way to cheat.
+ALARMING = 0.3
+# Neighbours of the vote on a few numbers.
+N_NEIGHBOURS = 5
+N_PERMUTATIONS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortcut:
+    """How well one property tells the classes apart.
+
+    Attributes
+    ----------
+    name : str
+    accuracy : Interval
+        Balanced accuracy of a classifier on this property alone, each example by the others.
+    chance : float
+        Balanced accuracy by guessing.
+    p_value : float
+        That guessing does as well, times the number of properties looked at.
+    is_alarming : bool
+        Beyond the noise, and far enough above chance.
+    """
+
+    name: str
+    accuracy: Interval
+    chance: float
+    p_value: float
+    is_alarming: bool
+
+
+def find_shortcuts(
+    properties: Mapping[str, ArrayLike], member: ArrayLike, together: ArrayLike
+) -> list[Shortcut]:
+    """Judge each property by a classifier on it alone, the most telling first.
+
+    A vote of the nearest neighbours on the ranks of the property's columns, all equally near ones
+    included; each example is judged by those of other groups. The balanced accuracy is compared with
+    that of permuted labels (Ojala and Garriga 2010, "Permutation tests for studying classifier
+    performance"; the normal distribution with their mean and spread), corrected for looking at several
+    properties (Bonferroni).
+
+    Parameters
+    ----------
+    properties : mapping of name to array (n, d)
+    member : array-like of shape (n,), int
+        Classes, 0 to K - 1.
+    together : array-like of shape (n,)
+        Rows that share a value judge not one another, such as copies and groups.
+    """
+    own, group = np.asarray(member), np.unique(np.asarray(together), return_inverse=True)[1]
+    chance = 1 / (int(own.max()) + 1)
+    orders = _permuted(own, group)
+    found = []
+    for name, values in properties.items():
+        voters = _voters(np.asarray(values, dtype=np.float64), group)
+        accuracy = balanced_accuracy_interval(own, _voted(voters, own))
+        null = [_mean_recall(labels, _voted(voters, labels)) for labels in orders]
+        spread = max(float(np.std(null, ddof=1)), 1e-9)
+        p = float(stats.norm.sf((accuracy.value - np.mean(null)) / spread)) * len(properties)
+        is_far = accuracy.value - chance >= ALARMING * (1 - chance)
+        found.append(
+            Shortcut(
+                name=name,
+                accuracy=accuracy,
+                chance=chance,
+                p_value=min(p, 1.0),
+                is_alarming=bool(p < LEVEL and is_far),
+            )
+        )
+    return sorted(found, key=lambda s: -s.accuracy.value)
+
+
+def _permuted(own: NDArray[np.intp], group: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """The labels permuted, those of groups together where each group is of one class."""
+    rng = np.random.default_rng(0)
+    of_group = np.zeros(int(group.max()) + 1, dtype=np.intp)
+    of_group[group] = own
+    if (of_group[group] != own).any():
+        return [rng.permutation(own) for _ in range(N_PERMUTATIONS)]
+    return [rng.permutation(of_group)[group] for _ in range(N_PERMUTATIONS)]
+
+
+def _voters(X: NDArray[np.float64], group: NDArray[np.intp]) -> NDArray[np.float32]:
+    """1 where the column's example votes on the row's, (n, n)."""
+    columns = X.reshape(len(X), -1)
+    ranks = np.column_stack([stats.rankdata(column) for column in columns.T]) / len(X)
+    voters = np.zeros((len(X), len(X)), dtype=np.float32)
+    for i, row in enumerate(ranks):
+        distance = np.abs(ranks - row).sum(axis=1)
+        distance[group == group[i]] = np.inf
+        limit = np.partition(distance, min(N_NEIGHBOURS, len(distance)) - 1)[N_NEIGHBOURS - 1 :][:1]
+        voters[i] = (distance <= (limit[0] if len(limit) else np.inf)) & np.isfinite(distance)
+    return voters
+
+
+def _voted(voters: NDArray[np.float32], own: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The class that has the most votes, each class by its size, (n,)."""
+    sizes = np.bincount(own)
+    votes = np.eye(len(sizes), dtype=np.float32)[own] / np.maximum(sizes, 1)
+    return np.asarray((voters @ votes).argmax(axis=1), dtype=np.intp)
+
+
+def _mean_recall(own: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:
+    """Balanced accuracy, over the classes that are there."""
+    sizes = np.bincount(own)
+    recalls = np.bincount(own[own == predicted], minlength=len(sizes))[sizes > 0] / sizes[sizes > 0]
+    return float(recalls.mean())
+
+
+def judge_features(X: ArrayLike, member: ArrayLike, together: ArrayLike) -> Interval:
+    """Balanced accuracy of left-out ridge classifiers on rows of features."""
+    own = np.asarray(member)
+    return balanced_accuracy_interval(own, left_out_scores(X, own, together).argmax(axis=1))

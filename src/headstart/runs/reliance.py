@@ -1,0 +1,118 @@
+"""How far a run can be relied on, as types: the entries ``checks`` and ``reliability`` of ``metrics.json``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headstart.results import Interval
+
+
+class Shortcut(msgspec.Struct, frozen=True, kw_only=True):
+    """One property and how well it tells the classes: see :class:`headstart.reliability.shortcuts.Shortcut`."""
+
+    name: str
+    accuracy: Interval
+    chance: float
+    is_alarming: bool
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of the images: see :class:`headstart.reliability.slices.Part`."""
+
+    by: str
+    value: str
+    n: int
+    accuracy: Interval
+    rest: float
+    is_worse: bool
+
+
+class Checks(msgspec.Struct, frozen=True, kw_only=True):
+    """The entry ``checks`` of ``metrics.json``.
+
+    Attributes
+    ----------
+    shortcuts : tuple of Shortcut
+        The most telling first.
+    n_shortcuts : int
+        Training images that they were looked for on.
+    first_layer : Interval
+        Balanced accuracy of the first layer alone, on the same images.
+    parts : tuple of Part
+        Significantly worse ones first.
+    n_parts : int
+        Images that were divided: training ones, each judged by a classifier that had not seen it, and
+        test ones.
+    """
+
+    shortcuts: tuple[Shortcut, ...]
+    n_shortcuts: int
+    first_layer: Interval
+    parts: tuple[Part, ...]
+    n_parts: int
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A target accuracy, and what reaches it.
+
+    Attributes
+    ----------
+    target : float
+    threshold : float
+        Probability from which to answer; 0: always.
+    coverage, accuracy : Interval
+        Of the examples by which the threshold was chosen.
+    test_coverage, test_accuracy : Interval or None
+        Of the test examples; None where there are none, or none is answered.
+    """
+
+    target: float
+    threshold: float
+    coverage: Interval
+    accuracy: Interval
+    test_coverage: Interval | None = None
+    test_accuracy: Interval | None = None
+
+
+class LabelSets(msgspec.Struct, frozen=True, kw_only=True):
+    """Label sets at one level.
+
+    Attributes
+    ----------
+    level : float
+        Share that is to hold the true class.
+    threshold : float
+        Probability from which a class belongs to the set.
+    test_coverage : Interval or None
+        Share of the test examples whose set holds the true class.
+    mean_size, single : float or None
+        Classes in a set on average, and share of sets of one class, of the test examples.
+    """
+
+    level: float
+    threshold: float
+    test_coverage: Interval | None = None
+    mean_size: float | None = None
+    single: float | None = None
+
+
+class Reliability(msgspec.Struct, frozen=True, kw_only=True):
+    """The entry ``reliability`` of ``metrics.json``.
+
+    Attributes
+    ----------
+    n : int
+        Examples that the model had not seen, other than test ones.
+    coverage, accuracy : tuple of float
+        The risk-coverage curve: shares answered, ascending, and the accuracy of these.
+    refusals : tuple of Refusal
+        Of the targets that can be reached.
+    sets : tuple of LabelSets
+        Of the levels for which there are enough examples.
+    """
+
+    n: int
+    coverage: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    refusals: tuple[Refusal, ...]
+    sets: tuple[LabelSets, ...]

@@ -1,0 +1,158 @@
+"""The sections of a report on when to rely on the run: refusing, label sets, shortcuts, slices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headstart import plots
+from headstart.results import Interval
+from headstart.runs.reliance import Checks, LabelSets, Refusal, Reliability
+from headstart.runs.report import words
+from headstart.runs.report.pages import Section, Table
+
+if TYPE_CHECKING:
+    from headstart.runs.result import FitResult
+
+# The target that the text of the section speaks of, where it can be reached.
+SPOKEN = 0.95
+
+
+def trust_sections(metrics: FitResult) -> list[Section]:
+    """The sections that a run has figures for; none of a run of before 0.2."""
+    found = []
+    if metrics.reliability:
+        found.append(_when_to_answer(metrics.reliability, metrics.noun))
+    if metrics.checks:
+        found += [_parts(metrics.checks), _shortcuts(metrics.checks)]
+    return found
+
+
+def _parts(found: Checks) -> Section:
+    worse = [p for p in found.parts if p.is_worse]
+    text = "No part is significantly worse than the others."
+    if worse:
+        w = worse[0]
+        text = (
+            f"Worst: {w.by} {w.value}, {w.accuracy} of {words.count(w.n)} images are right, against "
+            f"{words.percent(w.rest)} of the others."
+        )
+    rows = [
+        [f"{p.by}: {p.value}", words.count(p.n), str(p.accuracy), words.percent(p.rest),
+         "worse" if p.is_worse else ""]
+        for p in found.parts
+    ]  # fmt: skip
+    return Section(
+        heading="Parts of the data",
+        text=[text],
+        caption=f"{words.count(found.n_parts)} images: training ones, each judged by a classifier that had not "
+        "seen it, and test ones. All intervals together hold with 95 % confidence.",
+        table=Table(header=["part", "images", "right", "others", "verdict"], rows=rows)
+        if rows
+        else None,
+    )
+
+
+def _shortcuts(found: Checks) -> Section:
+    alarming = [s for s in found.shortcuts if s.is_alarming]
+    text = "By none of these the classes can be told well."
+    if alarming:
+        text = (
+            f"The classes can be told by {alarming[0].name} alone: {alarming[0].accuracy}, where chance is "
+            f"{words.percent(alarming[0].chance)}. Colours may well be what sets classes apart; sizes and "
+            "formats of files tell how the images were collected."
+        )
+    rows = [[s.name, str(s.accuracy), "look" if s.is_alarming else ""] for s in found.shortcuts]
+    rows.append(["first layer of the network", str(found.first_layer), ""])
+    return Section(
+        heading="Shortcuts",
+        text=[text],
+        table=Table(header=["by this alone", "balanced accuracy", "verdict"], rows=rows),
+        caption=f"{words.count(found.n_shortcuts)} training images, each judged by the others; chance is "
+        f"{words.percent(found.shortcuts[0].chance)}.",
+    )
+
+
+def _when_to_answer(found: Reliability, noun: str) -> Section:
+    spoken = next((r for r in found.refusals if r.target == SPOKEN), None)
+    refusals = [spoken] if spoken else list(found.refusals[-1:])
+    text = [_refusal_sentence(r, noun) for r in refusals]
+    text += [_sets_sentence(s, noun) for s in found.sets[-1:]]
+    if not text:
+        text = [
+            f"{words.count(found.n)} {noun}s are too few to name a probability from which to answer."
+        ]
+    return Section(
+        heading="When to answer",
+        text=text,
+        figure=_curve(found, noun),
+        caption=f"Of the {words.count(found.n)} {noun}s that the model had not seen: answering those with "
+        "the largest probabilities only, how often is it right?",
+        table=_table(found) if found.refusals else None,
+    )
+
+
+def _refusal_sentence(r: Refusal, noun: str) -> str:
+    said = (
+        f"It is right {100 * r.target:.0f} % of the time when it refuses to answer below a probability of "
+        f"{100 * r.threshold:.0f} %: it then answers {r.coverage}, and {r.accuracy} of these answers "
+        f"are right (training {noun}s, cross-validated)."
+    )
+    if r.threshold == 0:
+        said = (
+            f"It is right {100 * r.target:.0f} % of the time without refusing any {noun}: {r.accuracy} of the "
+            f"training {noun}s, cross-validated."
+        )
+    if r.test_accuracy is not None and r.test_coverage is not None and r.threshold > 0:
+        said += (
+            f" On the test {noun}s, which had no part in this: it answers {r.test_coverage}, and "
+            f"{r.test_accuracy} are right."
+        )
+    return said
+
+
+def _sets_sentence(s: LabelSets, noun: str) -> str:
+    said = (
+        f"A set of classes that holds the true one {100 * s.level:.0f} % of the time: every class with a "
+        f"probability of at least {words.decimal(s.threshold)}, and the most probable one."
+    )
+    if s.test_coverage is None or s.mean_size is None:
+        return said
+    return (
+        f"{said} On the test {noun}s it holds the true class for {s.test_coverage}, with {s.mean_size:.2f} "
+        f"classes on average; {words.percent(s.single)} of the sets are of one class."
+    )
+
+
+def _curve(found: Reliability, noun: str) -> str:
+    x = [100 * v for v in found.coverage]
+    y = [100 * v for v in found.accuracy]
+    return plots.line_plot(
+        [plots.Line(label="right", x=x, y=y, has_points=False)],
+        name="risk-coverage",
+        title=f"Accuracy against the share of {noun}s that are answered",
+        description=f"answering all: {y[-1]:.1f} %; the surest {x[len(x) // 2]:.0f} %: {y[len(y) // 2]:.1f} %",
+        x_axis=f"{noun}s answered, %",
+        y_axis="right, %",
+    )
+
+
+def _table(found: Reliability) -> Table:
+    has_test = any(r.test_coverage is not None for r in found.refusals)
+    header = ["target", "answer from", "answered", "right"]
+    header += ["answered, test", "right, test"] if has_test else []
+    rows = []
+    for r in found.refusals:
+        row = [
+            f"{100 * r.target:.0f} %",
+            f"{100 * r.threshold:.1f} %",
+            str(r.coverage),
+            str(r.accuracy),
+        ]
+        rows.append(
+            [*row, *(_shown(i) for i in (r.test_coverage, r.test_accuracy))] if has_test else row
+        )
+    return Table(header=header, rows=rows)
+
+
+def _shown(interval: Interval | None) -> str:
+    return words.NOTHING if interval is None else str(interval)

@@ -1,0 +1,143 @@
+"""`clean` on a real run: flipped labels, copies, blank pictures; its page; a fit with the fixes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headstart
+from headstart.cli.app import run as command
+from headstart.experiments.clean.page import files
+from headstart.experiments.clean.result import CleanResult
+from headstart.runs.retrieval import index_of
+from headstart.runs.run import Run
+
+FLIPPED = ("bars/03.png", "dots/05.png")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bars and dots with two labels exchanged, a copy in the other class, and a blank picture."""
+    root = tmp_path_factory.mktemp("clean") / "shapes"
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :64]
+    for name in ("bars", "dots"):
+        (root / name).mkdir(parents=True)
+        for i in range(14):
+            is_bars = (name == "bars") != (f"{name}/{i:02d}.png" in FLIPPED)
+            wave = np.sin((x + i) / 3) * (1 if is_bars else np.sin(y / 3))
+            pixels = np.clip(128 + 70 * wave + rng.normal(0, 30, (64, 64)), 0, 255)
+            Image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(
+                root / name / f"{i:02d}.png"
+            )
+    (root / "dots" / "copy.png").write_bytes((root / "bars" / "00.png").read_bytes())
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(root / "dots" / "blank.png")
+    (root / "dots" / "torn.png").write_bytes(b"torn")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("runs") / "shapes"
+    return headstart.fit(folder, out=out, resolutions=(64,), Cs=(1.0,))
+
+
+@pytest.fixture(scope="module")
+def found(run: Run) -> CleanResult:
+    result = headstart.transfer.clean(run.folder)
+    assert isinstance(result, CleanResult)
+    return result
+
+
+def test_clean__finds_what_was_done_to_the_set(found: CleanResult) -> None:
+    assert {f.name for f in found.of_kind("copies")} == {"bars/00.png", "dots/copy.png"}
+    assert {f.name for f in found.of_kind("blank")} | {f.name for f in found.of_kind("label")} >= {
+        "dots/blank.png"
+    }
+    assert {f.name for f in found.of_kind("damaged")} == {"dots/torn.png"}
+    labels = [f.name for f in found.of_kind("label")]
+    assert set(FLIPPED) <= set(labels[:4])
+    flipped = next(f for f in found.findings if f.name == FLIPPED[0])
+    assert (flipped.label, flipped.suggested) == ("bars", "dots")
+    assert len({f.name for f in found.findings}) == len(found.findings)
+    assert found.noise.low < 2 / 30 < found.noise.high
+
+
+def test_page__can_be_looked_through_by_keyboard(
+    found: CleanResult, browser: Any, serious: Any, tmp_path: Path
+) -> None:
+    html = tmp_path / "review.html"
+    html.write_bytes(files(found)["review.html"])
+    page = browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(html.as_uri())
+    assert serious(page) == []
+    names = page.eval_on_selector_all("#items > li", "all => all.map(li => li.dataset.name)")
+    for key in ("j", "r", "d", "k", "k", "ArrowLeft", "u"):
+        page.keyboard.press(key)
+    assert "3 decided" in page.inner_text("#count")
+    with page.expect_download() as download:
+        page.click("#save")
+    rows = list(csv.reader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
+    assert rows[0] == ["name", "action", "label"]
+    assert (
+        [row[:2] for row in rows[1:]]
+        == [
+            [names[0], "keep"],  # the class in the list was its own
+            [names[1], "drop"],
+            [names[2], "keep"],
+        ]
+        or [row[1] for row in rows[1:]] == ["relabel", "drop", "keep"]
+    )
+    assert errors == []
+    page.close()
+
+
+def test_fit__applies_the_fixes_and_leaves_the_folder_alone(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p: p.read_bytes() for p in folder.rglob("*.png")}
+    fixes = tmp_path / "fixes.csv"
+    fixes.write_text(
+        f"name,action,label\n{FLIPPED[0]},relabel,dots\n{FLIPPED[1]},relabel,bars\n"
+        "dots/copy.png,drop,\ndots/blank.png,drop,\n",
+        encoding="utf-8",
+    )
+    fixed = headstart.fit(
+        folder, out=tmp_path / "run", resolutions=(64,), Cs=(1.0,), fixes=str(fixes)
+    )
+    assert {p: p.read_bytes() for p in folder.rglob("*.png")} == before
+    assert fixed.metrics["data"]["n_train"] + fixed.metrics["data"]["n_test"] == 28
+    fixes.unlink()  # the run keeps its own
+    labels = {r.name: r.label for r in index_of(fixed).records}
+    assert labels[FLIPPED[0]] == "dots"
+    assert "dots/copy.png" not in labels
+    capsys.readouterr()
+    assert command(["clean", str(fixed.folder), "--out", str(tmp_path / "out"), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert not {f["name"] for f in again["findings"]} & {*FLIPPED, "dots/copy.png"}
+    assert (tmp_path / "out" / "review.html").exists()
+
+
+def test_fit__refuses_fixes_that_name_no_class(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixes = tmp_path / "fixes.csv"
+    fixes.write_text(f"name,action,label\n{FLIPPED[0]},relabel,dot\n", encoding="utf-8")
+    out = str(tmp_path / "run")
+    assert command(["fit", str(folder), "--fixes", str(fixes), "--out", out]) == 2
+    assert "none of the classes" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_clean__says_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["clean", str(tmp_path / "nothing"), "--out", str(tmp_path / "o")]) == 2
+    assert "nothing" in capsys.readouterr().err
