@@ -27,9 +27,11 @@ from bench.harness import ROOT, SHARED
 from headstart.backbones import load
 from headstart.data import index
 from headstart.features import cache_folder, extract
-from headstart.heads import LinearSVM, fit_temperature, one_row_a_class, stratified_folds
+from headstart.heads import fit_temperature, stratified_folds
 from headstart.heads.examples import normalize_rows
+from headstart.reliability.asking import scores_of
 from headstart.reliability.conformal import label_sets, set_threshold
+from headstart.reliability.labels import left_out_scores
 from headstart.reliability.novelty import Novelty
 from headstart.reliability.refusal import answered, refusal_threshold
 from headstart.reliability.shift import detect_shift, difference_of_confidences
@@ -100,32 +102,29 @@ CORRUPTIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 class Judged:
-    """The SVM on some rows with its out-of-fold probabilities, and those of other rows."""
+    """A ridge classifier on some rows with its out-of-fold probabilities, and those of other rows.
+
+    It stands for the SVM of a run, whose closed form makes many repeats affordable.
+    """
 
     def __init__(self, X: F, y: NDArray[np.str_], seed: int = 0) -> None:
+        self.X, self.y = X, y
         self.classes, self.member = np.unique(y, return_inverse=True)
         self.folds = stratified_folds(y, n_folds=5, seed=seed)
-        scores = np.empty((len(y), len(self.classes)))
-        for fold in np.unique(self.folds):
-            out = self.folds == fold
-            scores[out] = self._scores(X[~out], y[~out], X[out])
+        scores = left_out_scores(X, self.member, self.folds)
         self.temperature = fit_temperature(scores, self.member)
         self.P = self.temperature.probabilities(scores)
-        self.X, self.y = X, y
         self.top, self.correct = self.P.max(axis=1), self.P.argmax(axis=1) == self.member
 
     def of(self, Q: F) -> F:
         """Probabilities of new rows."""
-        return self.temperature.probabilities(self._scores(self.X, self.y, Q))
+        both, n = np.vstack([self.X, Q]), len(self.X)
+        rows = np.arange(n, len(both))
+        return self.temperature.probabilities(scores_of(both, np.arange(n), self.member, rows))
 
     def novelty(self) -> Novelty:
         """Of its rows."""
         return Novelty.fit(self.X, self.member, self.folds)
-
-    @staticmethod
-    def _scores(X: F, y: NDArray[np.str_], Q: F) -> F:
-        coef, intercept = one_row_a_class(LinearSVM(C=1.0, tol=1e-3).fit(X, y))
-        return Q @ coef.T + intercept
 
 
 def halves(n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -135,7 +134,7 @@ def halves(n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def measure_answers(n_repeats: int) -> list[list[str]]:
-    """Coverage of label sets, and accuracy where the SVM answers, on the other half of each set."""
+    """Coverage of label sets, and accuracy where it answers, on the other half of each set."""
     rows, pooled = [], []
     for name in SETS:
         X, y = features(name)
@@ -295,7 +294,7 @@ PAGE = """# When to rely on a run: the evidence
 
 ## Label sets and refusing
 
-The SVM is trained on a random half of each set, thresholds come from its out-of-fold probabilities, and the
+A ridge classifier (it stands for the SVM) is fitted to a random half of each set, thresholds come from its out-of-fold probabilities, and the
 other half is judged; the mean of three such divisions.
 
 {answers}

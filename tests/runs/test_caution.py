@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_predict__label_sets_hold_the_class(run: Run, shapes: Path) -> None:
     ],
 )
 def test_predict__says_what_cannot_be_asked_for(
-    run: Run, shapes: Path, asked: dict[str, float], match: str
+    run: Run, shapes: Path, asked: dict[str, Any], match: str
 ) -> None:
     with pytest.raises(InputError, match=match):
         run.predict([shapes / "dots" / "03.png"], **asked)

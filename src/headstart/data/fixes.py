@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from headstart.data.records import DuplicateGroup, Examples, R
+from headstart.data.records import DuplicateGroup, Example, Examples
 from headstart.data.sources import counted, shown, some
 from headstart.data.tables import Table, read_table
 from headstart.errors import DataError, argument, did_you_mean, one_line
 
+E = TypeVar("E", bound=Examples[Any])
 Action = Literal["keep", "relabel", "drop"]
 COLUMNS = ("name", "action", "label")
 
@@ -67,7 +68,7 @@ def read_fixes(path: Path) -> tuple[Fix, ...]:
     return tuple(found.values())
 
 
-def apply_fixes(index: Examples[R], fixes: tuple[Fix, ...], where: str) -> Examples[R]:
+def apply_fixes(index: E, fixes: tuple[Fix, ...], where: str) -> E:
     """The examples with their labels corrected, less those that are dropped; splits stay.
 
     Parameters
@@ -116,7 +117,7 @@ def apply_fixes(index: Examples[R], fixes: tuple[Fix, ...], where: str) -> Examp
     return fixed
 
 
-def _groups(index: Examples[R], records: tuple[R, ...]) -> tuple[DuplicateGroup, ...]:
+def _groups(index: Examples[Any], records: tuple[Example, ...]) -> tuple[DuplicateGroup, ...]:
     """The duplicates that are still there, with their new labels."""
     label_of = {r.name: r.label for r in records}
     found = []

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from headstart.runs.retrieval import TrainingImages
 
 
+RunFolder = Annotated[str, about("A run folder, of images.", is_argument=True)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class OnRun(Settings):
     """Settings of an experiment on a run folder."""
 
-    run: Annotated[str, about("A run folder, of images.", is_argument=True)]
+    run: RunFolder
     data: Annotated[
         str | None,
         about("Where the run's images are, if they moved or the run was made elsewhere."),

@@ -60,7 +60,7 @@ def left_out_scores(
     for rows, block in blocks:
         out = residual[rows] / block if len(rows) == 1 else np.linalg.solve(block, residual[rows])
         scores[rows] = Y[rows] - out
-    return scores
+    return np.asarray(scores)
 
 
 def _groups(n: int, together: ArrayLike | None) -> Iterator[NDArray[np.intp]]:

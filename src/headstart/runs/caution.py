@@ -142,7 +142,10 @@ class Careful:
         """
         ranked, classes, c = self.model.ranked(p), self.model.classes, self.caution
         highest = float(p[ranked[0]])
-        reasons, labels, share, nearest = [], None, None, ()
+        reasons: list[str] = []
+        labels: tuple[str, ...] | None = None
+        share: float | None = None
+        nearest: tuple[str, ...] = ()
         if highest < self.answer_from:
             reasons.append(
                 f"the probability {100 * highest:.1f} % is below {100 * self.answer_from:.1f} %"

@@ -165,6 +165,8 @@ class TrainingImages:
     Attributes
     ----------
     run : Run
+    model : Model
+        The part of the run's model whose features they are.
     index : Index
     records, held_out : tuple of Record
         Training and test images.
@@ -175,6 +177,7 @@ class TrainingImages:
     """
 
     run: Run
+    model: Model
     index: Index
     records: tuple[Record, ...]
     held_out: tuple[Record, ...]
@@ -205,7 +208,7 @@ class TrainingImages:
         held_out = tuple(indexed.test)
         X = _features(run, model, [*records, *held_out], device, cache, progress)
         return cls(
-            run=run, index=indexed, records=records, held_out=held_out, X=X,
+            run=run, model=model, index=indexed, records=records, held_out=held_out, X=X,
             device=device, cache=cache,
         )  # fmt: skip
 
@@ -321,6 +324,19 @@ def frozen_model(run: Run) -> Model:
         f"{one_line(str(run.folder))} keeps a fine-tuned network alone, whose features have learnt the labels: "
         f"make a run with {argument('finetune', False)}, and use that"
     )
+
+
+def features_of(
+    images: TrainingImages, records: Sequence[Record], *, progress: Progress = silent
+) -> NDArray[np.floating]:
+    """Features (n, d) of other images, as those of the run's images were made.
+
+    Raises
+    ------
+    DataError
+        An image changed while it was read.
+    """
+    return _features(images.run, images.model, records, images.device, images.cache, progress)
 
 
 def _features(

@@ -8,9 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import headstart
 from headstart.cli.app import run as command
@@ -19,39 +17,12 @@ from headstart.experiments.clean.result import CleanResult
 from headstart.runs.retrieval import index_of
 from headstart.runs.run import Run
 
-FLIPPED = ("bars/03.png", "dots/05.png")
+FLIPPED = ("bars/03.png", "dots/05.png")  # as in conftest.py
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bars and dots with two labels exchanged, a copy in the other class, and a blank picture."""
-    root = tmp_path_factory.mktemp("clean") / "shapes"
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:64, :64]
-    for name in ("bars", "dots"):
-        (root / name).mkdir(parents=True)
-        for i in range(14):
-            is_bars = (name == "bars") != (f"{name}/{i:02d}.png" in FLIPPED)
-            wave = np.sin((x + i) / 3) * (1 if is_bars else np.sin(y / 3))
-            pixels = np.clip(128 + 70 * wave + rng.normal(0, 30, (64, 64)), 0, 255)
-            Image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(
-                root / name / f"{i:02d}.png"
-            )
-    (root / "dots" / "copy.png").write_bytes((root / "bars" / "00.png").read_bytes())
-    Image.new("RGB", (64, 64), (90, 90, 90)).save(root / "dots" / "blank.png")
-    (root / "dots" / "torn.png").write_bytes(b"torn")
-    return root
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    out = tmp_path_factory.mktemp("runs") / "shapes"
-    return headstart.fit(folder, out=out, resolutions=(64,), Cs=(1.0,))
-
-
-@pytest.fixture(scope="module")
-def found(run: Run) -> CleanResult:
-    result = headstart.transfer.clean(run.folder)
+def found(odd_run: Run) -> CleanResult:
+    result = headstart.transfer.clean(odd_run.folder)
     assert isinstance(result, CleanResult)
     return result
 
@@ -102,9 +73,9 @@ def test_page__can_be_looked_through_by_keyboard(
 
 
 def test_fit__applies_the_fixes_and_leaves_the_folder_alone(
-    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    odd_shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {p: p.read_bytes() for p in folder.rglob("*.png")}
+    before = {p: p.read_bytes() for p in odd_shapes.rglob("*.png")}
     fixes = tmp_path / "fixes.csv"
     fixes.write_text(
         f"name,action,label\n{FLIPPED[0]},relabel,dots\n{FLIPPED[1]},relabel,bars\n"
@@ -112,9 +83,9 @@ def test_fit__applies_the_fixes_and_leaves_the_folder_alone(
         encoding="utf-8",
     )
     fixed = headstart.fit(
-        folder, out=tmp_path / "run", resolutions=(64,), Cs=(1.0,), fixes=str(fixes)
+        odd_shapes, out=tmp_path / "run", resolutions=(64,), Cs=(1.0,), fixes=str(fixes)
     )
-    assert {p: p.read_bytes() for p in folder.rglob("*.png")} == before
+    assert {p: p.read_bytes() for p in odd_shapes.rglob("*.png")} == before
     assert fixed.metrics["data"]["n_train"] + fixed.metrics["data"]["n_test"] == 28
     fixes.unlink()  # the run keeps its own
     labels = {r.name: r.label for r in index_of(fixed).records}
@@ -128,12 +99,12 @@ def test_fit__applies_the_fixes_and_leaves_the_folder_alone(
 
 
 def test_fit__refuses_fixes_that_name_no_class(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    odd_shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fixes = tmp_path / "fixes.csv"
     fixes.write_text(f"name,action,label\n{FLIPPED[0]},relabel,dot\n", encoding="utf-8")
     out = str(tmp_path / "run")
-    assert command(["fit", str(folder), "--fixes", str(fixes), "--out", out]) == 2
+    assert command(["fit", str(odd_shapes), "--fixes", str(fixes), "--out", out]) == 2
     assert "none of the classes" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

@@ -59,7 +59,7 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
     )
 
 
-def _of(record: Record) -> dict[str, str]:
+def _of(record: Record) -> dict[str, Any]:
     return {
         "name": record.name,
         "path": str(record.path),

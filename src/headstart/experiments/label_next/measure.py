@@ -1,0 +1,127 @@
+"""The strategies played through, then the choice among the unlabelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.data import Record, find_images
+from headstart.data.inspection import inspect_all
+from headstart.errors import DataError, one_line
+from headstart.experiments.experiment import DataFacts, Inputs
+from headstart.experiments.label_next.result import Chosen, LabelNextResult, Played
+from headstart.experiments.label_next.settings import Settings
+from headstart.experiments.onrun import training_images
+from headstart.reliability.asking import STRATEGIES, Replay, at_random, reduce, replay, scores_of
+from headstart.runs.retrieval import features_of
+
+if TYPE_CHECKING:
+    pass
+
+# Labelled images below which a replay says nothing.
+FEWEST = 20
+
+
+def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
+    """Replay on the labelled images, then choose.
+
+    Raises
+    ------
+    DataError
+        The folder holds no usable image that is not one of the run's.
+    RunError
+        As :func:`headstart.experiments.onrun.training_images`.
+    """
+    files = find_images([s.unlabelled])  # a wrong path is told before all others are read
+    images = training_images(s, inputs)
+    labelled = [*images.records, *images.held_out]
+    new, n_overlap, n_unreadable = _new_records(files, {r.digest for r in labelled})
+    if not new:
+        raise DataError(
+            f"{one_line(s.unlabelled)} holds no usable image without a label: {n_overlap:,} are the run's "
+            f"own, {n_unreadable:,} cannot be read. Give a folder of other images"
+        )
+    X = reduce(np.vstack([images.X, features_of(images, new, progress=inputs.progress)]))
+    classes, member = np.unique([r.label for r in labelled], return_inverse=True)
+    n = len(labelled)
+    found = None
+    if n >= FEWEST:
+        inputs.progress("replay", 0, 1)
+        found = replay(X[:n], member, s.n, n_repeats=s.repeats, seed=s.seed)
+        inputs.progress("replay", 1, 1)
+    strategy = _strategy(s, found)
+    own = np.concatenate([member, np.zeros(len(new), dtype=member.dtype)])
+    known, pool = np.arange(n), np.arange(n, len(X))
+    choose = STRATEGIES.get(strategy, at_random)
+    rows = choose(X, known, own, pool, min(s.n, len(pool)), np.random.default_rng(s.seed))
+    scores = scores_of(X, known, own, rows)
+    ordered = np.sort(scores, axis=1)
+    return LabelNextResult(
+        settings=s,
+        datasets=(DataFacts.of(images.index),),
+        n_labelled=n,
+        n_unlabelled=len(new),
+        n_overlap=n_overlap,
+        n_unreadable=n_unreadable,
+        n_start=found.n_start if found else 0,
+        n_chosen=found.n_chosen if found else 0,
+        n_judged=found.n_judged if found else 0,
+        start=found.start if found else 0.0,
+        random=found.random if found else 0.0,
+        played=_played(found),
+        strategy=strategy,
+        chosen=tuple(
+            Chosen(
+                name=new[i - n].name,
+                path=str(new[i - n].path),
+                predicted=str(classes[scores[j].argmax()]),
+                margin=float(ordered[j, -1] - ordered[j, -2]),
+            )
+            for j, i in enumerate(rows)
+        ),
+    )
+
+
+def _strategy(s: Settings, found: Replay | None) -> str:
+    if s.strategy != "auto":
+        return s.strategy
+    return found.best.name if found is not None and found.best is not None else "random"
+
+
+def _played(found: Replay | None) -> tuple[Played, ...]:
+    return tuple(
+        Played(name=p.name, accuracy=p.accuracy, gain=p.gain, worth=p.worth, is_better=p.is_better)
+        for p in (found.strategies if found else ())
+    )
+
+
+def _new_records(
+    files: Sequence[tuple[object, str]], known: set[str]
+) -> tuple[list[Record], int, int]:
+    """Usable images that the run does not have, each content once; how many it has, and damaged ones."""
+    from pathlib import Path
+
+    paths = [Path(str(path)) for path, _ in files]
+    found: dict[str, Record] = {}
+    n_overlap = n_unreadable = 0
+    for path, (_, name), seen in zip(paths, files, inspect_all(paths, lambda _: None), strict=True):
+        if seen.facts.reason:
+            n_unreadable += 1
+        elif seen.digest in known:
+            n_overlap += 1
+        else:
+            found.setdefault(
+                seen.digest,
+                Record(
+                    name=name,
+                    label="",
+                    digest=seen.digest,
+                    split="",
+                    path=path.absolute(),
+                    width=seen.facts.width,
+                    height=seen.facts.height,
+                ),
+            )
+    return list(found.values()), n_overlap, n_unreadable

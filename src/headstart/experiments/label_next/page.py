@@ -1,0 +1,100 @@
+"""What `label-next` chose and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from headstart.experiments.label_next.result import LabelNextResult
+from headstart.runs.predictions import csv_text
+from headstart.runs.report import words
+from headstart.runs.report.pages import Section, Table
+from headstart.wording import counted
+
+N_LISTED = 200
+
+
+def title(r: LabelNextResult) -> str:
+    """The question."""
+    return f"What to label next for {Path(r.settings.run).name}"
+
+
+def sentence(r: LabelNextResult) -> str:
+    """What choosing is worth."""
+    if not r.played:
+        return f"{counted(r.n_labelled, 'labelled image')} are too few to compare strategies: label at random."
+    used = next((p for p in r.played if p.name == r.strategy), None)
+    if used is None or not used.is_better:
+        best = r.played[0]
+        return f"No significant gain here ({best.name}: {best.gain} points): label at random."
+    if used.worth is None:
+        return f"{counted(r.n_chosen, 'label')} chosen by {used.name} are worth more than all random ones at hand."
+    return f"{counted(r.n_chosen, 'label')} chosen by {used.name} are worth {used.worth:.0f} random ones."
+
+
+def detail(r: LabelNextResult) -> str:
+    """How that was measured, and what was left out."""
+    left_out = [
+        f"{counted(n, 'image')} left out: {why}"
+        for n, why in ((r.n_overlap, "the run's own"), (r.n_unreadable, "not readable"))
+        if n
+    ]
+    chosen = (
+        f"Of {counted(r.n_unlabelled, 'image')} without a label, {len(r.chosen):,} were chosen "
+        f"({'at random' if r.strategy == 'random' else 'by ' + r.strategy}); label-next.csv lists them in order."
+    )
+    return " ".join([chosen, *(f"{text}." for text in left_out)])
+
+
+def sections(r: LabelNextResult) -> list[Section]:
+    """The replay, then the images."""
+    rows = [[c.name, c.predicted, f"{c.margin:.2f}"] for c in r.chosen[:N_LISTED]]
+    images = Section(
+        heading="Images to label, in this order",
+        table=Table(header=["image", "looks like", "margin"], rows=rows),
+        caption="Margin: how far the two highest scores are apart; small where the classifier is unsure.",
+    )
+    return [*_replay(r), images]
+
+
+def brief(r: LabelNextResult) -> list[Section]:
+    """What the terminal shows."""
+    return _replay(r)
+
+
+def _replay(r: LabelNextResult) -> list[Section]:
+    if not r.played:
+        return []
+    rows = [
+        [p.name, words.percent(p.accuracy), str(p.gain), _worth(r, p.worth),
+         "better" if p.is_better else "not significant"]
+        for p in r.played
+    ]  # fmt: skip
+    rows.append(["random", words.percent(r.random), words.NOTHING, f"{r.n_chosen}", ""])
+    caption = (
+        f"Played {r.settings.repeats} times on the run's own images: {r.n_start} labels at random "
+        f"({words.percent(r.start)}), {r.n_chosen} more by each strategy, balanced accuracy on "
+        f"{r.n_judged} others. The intervals of the gains together hold with 95 % confidence."
+    )
+    header = ["strategy", "accuracy", "gain, points", "worth random labels", "verdict"]
+    return [
+        Section(
+            heading="What choosing would have been worth",
+            table=Table(header=header, rows=rows),
+            caption=caption,
+        )
+    ]
+
+
+def _worth(r: LabelNextResult, worth: float | None) -> str:
+    return "more than all" if worth is None else f"{worth:.0f}"
+
+
+def files(r: LabelNextResult) -> dict[str, bytes]:
+    """The images in order, as a table."""
+    rows = [
+        (str(i), c.name, c.path, c.predicted, json.dumps(c.margin))
+        for i, c in enumerate(r.chosen, start=1)
+    ]
+    text = csv_text(("order", "name", "path", "looks_like", "margin"), rows)
+    return {"label-next.csv": text.encode("utf-8", "surrogateescape")}

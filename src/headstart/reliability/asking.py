@@ -1,0 +1,292 @@
+"""Which unlabelled examples to label next, and whether choosing them is worth more than chance.
+
+Letters: ``n`` examples, ``r`` columns of features, ``K`` classes, ``m`` examples to choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from headstart.results import Difference
+
+RIDGE = 0.3
+# Neighbours by which typicality is told, and largest number of clusters.
+N_NEAR, MOST_CLUSTERS = 10, 200
+# Of the mix: how many times as many unsure examples are clustered as are chosen.
+N_UNSURE = 5
+# What the gains of all strategies together hold with.
+LEVEL = 0.95
+
+F = NDArray[np.floating]
+Chosen = NDArray[np.intp]
+Strategy = Callable[[F, Chosen, NDArray[np.intp], Chosen, int, np.random.Generator], Chosen]
+
+
+def at_random(
+    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+) -> Chosen:
+    """Any of the pool: what the others are compared with."""
+    return rng.permutation(pool)[:m]
+
+
+def by_margin(
+    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+) -> Chosen:
+    """Those whose two highest scores are nearest (Scheffer, Decomain and Wrobel 2001)."""
+    return pool[np.argsort(_margins(X, known, member, pool), kind="stable")[:m]]
+
+
+def by_coverage(
+    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+) -> Chosen:
+    """Each the farthest from all that are labelled or chosen (core-set, Sener and Savarese 2018)."""
+    nearest = _squares(X[pool], X[known]).min(axis=1)
+    chosen: list[int] = []
+    for _ in range(min(m, len(pool))):
+        i = int(nearest.argmax())
+        chosen.append(i)
+        nearest = np.minimum(nearest, _squares(X[pool], X[pool[i]][None])[:, 0])
+        nearest[i] = -np.inf
+    return pool[chosen]
+
+
+def by_typicality(
+    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+) -> Chosen:
+    """The densest of each cluster without labels (TypiClust, Hacohen, Dekel and Weinshall 2022)."""
+    both = np.concatenate([known, pool])
+    cluster = _clusters(X[both], min(len(known) + m, MOST_CLUSTERS), rng)
+    squares = np.sort(_squares(X[pool], X[both]), axis=1)[:, 1 : N_NEAR + 1]
+    typical = 1 / (np.sqrt(squares).mean(axis=1) + 1e-12)
+    of_pool = cluster[len(known) :]
+    n_known = np.bincount(cluster[: len(known)], minlength=cluster.max() + 1)
+    sizes = np.bincount(of_pool, minlength=cluster.max() + 1)
+    taken = np.zeros(len(pool), dtype=bool)
+    chosen: list[int] = []
+    while len(chosen) < min(m, len(pool)):
+        open_clusters = np.flatnonzero(sizes > 0)
+        # Fewest labels first; of these the largest.
+        order = np.lexsort((-sizes[open_clusters], n_known[open_clusters]))
+        best = open_clusters[order[0]]
+        inside = np.flatnonzero((of_pool == best) & ~taken)
+        i = int(inside[typical[inside].argmax()])
+        chosen.append(i)
+        taken[i] = True
+        sizes[best] -= 1
+        n_known[best] += 1
+    return pool[chosen]
+
+
+def by_mix(
+    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+) -> Chosen:
+    """The unsure ones spread out: of each cluster among them the least sure (Citovsky et al. 2021)."""
+    margins = _margins(X, known, member, pool)
+    unsure = np.argsort(margins, kind="stable")[: N_UNSURE * m]
+    cluster = _clusters(X[pool[unsure]], min(m, len(unsure)), rng)
+    firsts = np.unique(cluster, return_index=True)[1]  # they are sorted by margin
+    rest = np.setdiff1d(np.arange(len(unsure)), firsts)
+    order = np.concatenate([np.sort(firsts), rest])
+    return pool[unsure[order[:m]]]
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "margin": by_margin,
+    "typicality": by_typicality,
+    "coverage": by_coverage,
+    "mix": by_mix,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """One strategy on examples whose labels are known.
+
+    Attributes
+    ----------
+    name : str
+    accuracy : float
+        Balanced accuracy after the examples that it chose were labelled, mean of the repeats.
+    gain : Difference
+        Over as many random ones; the intervals of all strategies together hold with 95 %.
+    worth : float or None
+        How many random examples reach the same; None where even all of the pool do not.
+    is_better : bool
+        Significantly.
+    """
+
+    name: str
+    accuracy: float
+    gain: Difference
+    worth: float | None
+    is_better: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """All strategies on examples whose labels are known.
+
+    Attributes
+    ----------
+    n_start, n_chosen, n_judged, n_repeats : int
+        Labels at the start, labels added, examples judged, repeats.
+    start, random : float
+        Balanced accuracy before, and with random ones.
+    strategies : tuple of Replayed
+        The best first.
+    """
+
+    n_start: int
+    n_chosen: int
+    n_judged: int
+    n_repeats: int
+    start: float
+    random: float
+    strategies: tuple[Replayed, ...]
+
+    @property
+    def best(self) -> Replayed | None:
+        """The best strategy, if it is significantly better than chance."""
+        return next((s for s in self.strategies if s.is_better), None)
+
+
+def replay(
+    X: ArrayLike, member: ArrayLike, m: int, *, n_repeats: int = 20, seed: int = 0
+) -> Replay:
+    """Play the choice through on labelled examples.
+
+    Each repeat holds two fifths of the examples out to judge by, labels a part of the others at random, lets
+    each strategy choose ``m`` of the rest (fewer where there are not enough), and fits a ridge classifier
+    with their labels.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, r)
+        Features of unit length.
+    member : array-like of shape (n,), int
+    m : int >= 1
+    n_repeats : int >= 2
+    seed : int
+    """
+    data, own = np.asarray(X, dtype=np.float64), np.asarray(member)
+    n, n_classes = len(own), int(own.max()) + 1
+    n_judged = max(int(0.4 * n), 1)
+    n_pool = n - n_judged
+    m = max(1, min(m, n_pool // 3))
+    n_start = max(min(2 * n_classes, n_pool - 2 * m), min(n_pool // 4, n_pool - 2 * m), 2)
+    steps = [int(v) for v in np.unique(np.linspace(0, n_pool - n_start, 9))]
+    if m not in steps:
+        steps = sorted([*steps, m])
+    curve = np.empty((n_repeats, len(steps)))
+    reached = {name: np.empty(n_repeats) for name in STRATEGIES}
+    for repeat in range(n_repeats):
+        rng = np.random.default_rng([seed, repeat])
+        order = rng.permutation(n)
+        judged, known, pool = np.split(order, [n_judged, n_judged + n_start])
+        at = rng.permutation(pool)
+        for j, step in enumerate(steps):
+            curve[repeat, j] = _accuracy(data, own, np.concatenate([known, at[:step]]), judged)
+        for name, choose in STRATEGIES.items():
+            chosen = choose(data, known, own, pool, m, rng)
+            reached[name][repeat] = _accuracy(data, own, np.concatenate([known, chosen]), judged)
+    mean = np.maximum.accumulate(curve.mean(axis=0))
+    random = curve[:, steps.index(m)]
+    found = [_replayed(name, values, random, steps, mean) for name, values in reached.items()]
+    return Replay(
+        n_start=n_start,
+        n_chosen=m,
+        n_judged=n_judged,
+        n_repeats=n_repeats,
+        start=float(curve[:, 0].mean()),
+        random=float(random.mean()),
+        strategies=tuple(sorted(found, key=lambda s: -s.accuracy)),
+    )
+
+
+def _replayed(name: str, reached: F, random: F, steps: Sequence[int], mean: F) -> Replayed:
+    difference = reached - random
+    value = float(difference.mean())
+    error = float(difference.std(ddof=1)) / np.sqrt(len(difference))
+    share = 1 - (1 - LEVEL) / len(STRATEGIES)
+    half = float(stats.t.ppf((1 + share) / 2, len(difference) - 1)) * error
+    accuracy = float(reached.mean())
+    worth = None if accuracy > mean[-1] else float(np.interp(accuracy, mean, steps))
+    return Replayed(
+        name=name,
+        accuracy=accuracy,
+        gain=Difference(value, value - half, value + half),
+        worth=worth,
+        is_better=value - half > 0,
+    )
+
+
+def scores_of(X: F, known: Chosen, member: NDArray[np.intp], rows: Chosen) -> F:
+    """Ridge scores of some rows, (n_rows, K), by those that are labelled.
+
+    Parameters
+    ----------
+    member : int array (n,)
+        Classes; only those of `known` are looked at.
+    """
+    n_classes = int(member.max()) + 1
+    Z = np.column_stack([X[known], np.ones(len(known))])
+    Y = 2.0 * np.eye(n_classes)[member[known]] - 1
+    if len(Z) <= Z.shape[1]:
+        w = Z.T @ np.linalg.solve(Z @ Z.T + RIDGE * np.eye(len(Z)), Y)
+    else:
+        w = np.linalg.solve(Z.T @ Z + RIDGE * np.eye(Z.shape[1]), Z.T @ Y)
+    return np.asarray(X[rows] @ w[:-1] + w[-1])
+
+
+def _accuracy(X: F, member: NDArray[np.intp], known: Chosen, judged: Chosen) -> float:
+    """Balanced accuracy."""
+    predicted = scores_of(X, known, member, judged).argmax(axis=1)
+    own = member[judged]
+    sizes = np.bincount(own)
+    hits = np.bincount(own[own == predicted], minlength=len(sizes))
+    return float((hits[sizes > 0] / sizes[sizes > 0]).mean())
+
+
+def _margins(X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen) -> F:
+    scores = np.sort(scores_of(X, known, member, pool), axis=1)
+    return np.asarray(scores[:, -1] - scores[:, -2])
+
+
+def _squares(A: F, B: F) -> F:
+    squares = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1) - 2 * A @ B.T
+    return np.asarray(np.maximum(squares, 0))
+
+
+def _clusters(X: F, k: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """A few rounds of Lloyd's k-means from k-means++, (n,)."""
+    centres = X[rng.integers(len(X))][None]
+    nearest = _squares(X, centres)[:, 0]
+    while len(centres) < k and nearest.max() > 0:
+        i = rng.choice(len(X), p=nearest / nearest.sum())
+        centres = np.vstack([centres, X[i]])
+        nearest = np.minimum(nearest, _squares(X, X[i][None])[:, 0])
+    own = _squares(X, centres).argmin(axis=1)
+    for _ in range(8):
+        sums = np.zeros_like(centres)
+        np.add.at(sums, own, X)
+        sizes = np.bincount(own, minlength=len(centres))
+        centres = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centres)
+        own = _squares(X, centres).argmin(axis=1)
+    return np.asarray(np.unique(own, return_inverse=True)[1], dtype=np.intp)
+
+
+def reduce(X: ArrayLike, n_columns: int = 256) -> NDArray[np.float64]:
+    """Rows of unit length on their leading principal axes, the origin kept, (n, r)."""
+    data = np.asarray(X, dtype=np.float64)
+    if min(data.shape) <= n_columns:
+        _, s, V = np.linalg.svd(data, full_matrices=False)
+        return np.asarray(data @ V[s > 1e-9 * max(s.max(), 1e-300)].T)
+    from sklearn.utils.extmath import randomized_svd
+
+    V = randomized_svd(data, n_columns, n_iter=3, random_state=0)[2]
+    return np.asarray(data @ V.T)

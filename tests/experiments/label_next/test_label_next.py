@@ -1,0 +1,80 @@
+"""`label-next` on a real run: the replay, the choice, and folders that cannot be used."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headstart
+from headstart.cli.app import run as command
+from headstart.experiments.label_next.page import sentence
+from headstart.experiments.label_next.result import LabelNextResult
+from headstart.runs.run import Run
+
+
+@pytest.fixture(scope="module")
+def unlabelled(odd_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve new pictures, one of them twice, one of the run's own, and a damaged file."""
+    root = tmp_path_factory.mktemp("new")
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:64, :64]
+    for i in range(12):
+        wave = np.sin((x + i) / 3) * (1 if i % 2 else np.sin(y / 3))
+        pixels = np.clip(128 + 70 * wave + rng.normal(0, 30, (64, 64)), 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(root / f"{i:02d}.png")
+    (root / "again.png").write_bytes((root / "00.png").read_bytes())
+    (root / "own.png").write_bytes((odd_shapes / "bars" / "01.png").read_bytes())
+    (root / "torn.png").write_bytes(b"torn")
+    return root
+
+
+def test_label_next__chooses_new_images_and_says_what_that_is_worth(
+    odd_run: Run, unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["label-next", str(odd_run.folder), str(unlabelled), "--n", "5", "--repeats", "4"]
+    assert command([*words, "--out", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n_labelled"], found["n_unlabelled"]) == (30, 12)
+    assert (found["n_overlap"], found["n_unreadable"]) == (1, 1)
+    assert len(found["chosen"]) == len({c["name"] for c in found["chosen"]}) == 5
+    assert {p["name"] for p in found["played"]} == {"margin", "typicality", "coverage", "mix"}
+    better = [p for p in found["played"] if p["is_better"]]
+    assert found["strategy"] == (better[0]["name"] if better else "random")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "label-next.csv").read_text("utf-8"))))
+    assert [r["name"] for r in rows] == [c["name"] for c in found["chosen"]]
+
+
+def test_label_next__a_strategy_that_is_asked_for_is_used_and_judged(
+    odd_run: Run, unlabelled: Path
+) -> None:
+    found = headstart.transfer.label_next(
+        odd_run.folder, str(unlabelled), n=100, strategy="margin", repeats=2
+    )
+    assert isinstance(found, LabelNextResult)
+    assert found.strategy == "margin"
+    assert len(found.chosen) == 12
+    margins = [c.margin for c in found.chosen]
+    assert margins == sorted(margins)
+    assert "label at random" in sentence(found) or "worth" in sentence(found)
+
+
+def test_label_next__refuses_a_folder_of_the_run_s_own_images(
+    odd_run: Run, odd_shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["label-next", str(odd_run.folder), str(odd_shapes / "bars"), "--out", str(tmp_path)]
+    assert command(words) == 2
+    assert "no usable image without a label" in capsys.readouterr().err
+
+
+def test_label_next__a_folder_that_is_not_there_ends_at_once(
+    odd_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["label-next", str(odd_run.folder), str(tmp_path / "no"), "--out", str(tmp_path / "o")]
+    assert command(words) == 2
+    assert "no" in capsys.readouterr().err

@@ -1,0 +1,88 @@
+"""Choosing what to label next: each strategy does what it says, and the replay is honest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from headstart.reliability import asking
+from headstart.reliability.asking import STRATEGIES, reduce, replay, scores_of
+
+
+def _world(n: int, seed: int = 0, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    member = np.arange(n) % 4
+    X = np.random.default_rng(9).normal(size=(4, 12))[member] + spread * rng.normal(size=(n, 12))
+    return X / np.linalg.norm(X, axis=1, keepdims=True), member
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_strategies__choose_so_many_of_the_pool_once(name: str) -> None:
+    X, member = _world(80)
+    known, pool = np.arange(20), np.arange(20, 80)
+    for m in (1, 15, 60):
+        chosen = STRATEGIES[name](X, known, member, pool, m, np.random.default_rng(0))
+        assert len(chosen) == len(set(chosen.tolist())) == m
+        assert set(chosen.tolist()) <= set(pool.tolist())
+
+
+def test_by_margin__takes_those_between_two_classes() -> None:
+    X = np.array([[1, 0], [0, 1], [1, 0.05], [0.7, 0.72], [0.05, 1]], dtype=float)
+    member = np.array([0, 1, 0, 0, 1])
+    rng = np.random.default_rng(0)
+    assert asking.by_margin(X, np.array([0, 1]), member, np.array([2, 3, 4]), 1, rng) == [3]
+
+
+def test_by_coverage__takes_what_is_far_from_all() -> None:
+    X = np.array([[0.0], [1], [2], [10]])
+    member, rng = np.zeros(4, dtype=int), np.random.default_rng(0)
+    chosen = asking.by_coverage(X, np.array([0]), member, np.array([1, 2, 3]), 2, rng)
+    assert chosen.tolist() == [3, 2]
+
+
+def test_by_typicality__takes_the_middle_of_a_cluster_without_labels() -> None:
+    rng = np.random.default_rng(0)
+    near = rng.normal(size=(30, 2)) * 0.1
+    far = rng.normal(size=(30, 2)) * 0.1 + 5
+    X, member = np.vstack([near, far]), np.zeros(60, dtype=int)
+    [chosen] = asking.by_typicality(X, np.arange(5), member, np.arange(5, 60), 1, rng)
+    assert chosen >= 30
+    assert np.linalg.norm(X[chosen] - 5) < 0.2
+
+
+def test_scores_of__is_ridge_in_both_forms() -> None:
+    X, member = _world(60)
+    few, many = np.arange(8), np.arange(40)
+    for known in (few, many):
+        Z, Y = np.column_stack([X[known], np.ones(len(known))]), 2 * np.eye(4)[member[known]] - 1
+        w = np.linalg.solve(Z.T @ Z + 0.3 * np.eye(13), Z.T @ Y)
+        expected = np.column_stack([X[40:], np.ones(20)]) @ w
+        assert scores_of(X, known, member, np.arange(40, 60)) == pytest.approx(expected)
+
+
+def test_replay__finds_no_gain_where_there_is_nothing_to_learn() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 12))
+    found = replay(X, np.arange(120) % 3, 20, n_repeats=10)
+    assert found.best is None
+    assert found.n_chosen == 20
+    assert found.n_judged == 48
+
+
+def test_replay__finds_the_gain_of_rare_groups_that_random_labels_miss() -> None:
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(24, 24)) * 3
+    kind = np.concatenate([np.zeros(150, dtype=int), 1 + np.arange(90) % 23])
+    X = centres[kind] + rng.normal(size=(240, 24)) * 0.3
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    found = replay(X, kind % 4, 25, n_repeats=10)
+    assert found.best is not None
+    assert found.best.gain.low > 0
+    assert found.best.worth is None or found.best.worth > found.n_chosen
+
+
+def test_reduce__keeps_all_products_where_it_can() -> None:
+    X, _ = _world(30)
+    Z = reduce(X)
+    assert pytest.approx(X @ X.T) == Z @ Z.T
+    assert reduce(np.random.default_rng(0).normal(size=(60, 50)), 5).shape == (60, 5)
