@@ -60,7 +60,7 @@ def by_typicality(
 ) -> Chosen:
     """The densest of each cluster without labels (TypiClust, Hacohen, Dekel and Weinshall 2022)."""
     both = np.concatenate([known, pool])
-    cluster = _clusters(X[both], min(len(known) + m, MOST_CLUSTERS), rng)
+    cluster = clusters_of(X[both], min(len(known) + m, MOST_CLUSTERS), rng)
     squares = np.sort(_squares(X[pool], X[both]), axis=1)[:, 1 : N_NEAR + 1]
     typical = 1 / (np.sqrt(squares).mean(axis=1) + 1e-12)
     of_pool = cluster[len(known) :]
@@ -88,11 +88,11 @@ def by_mix(
     """The unsure ones spread out: of each cluster among them the least sure (Citovsky et al. 2021)."""
     margins = _margins(X, known, member, pool)
     unsure = np.argsort(margins, kind="stable")[: N_UNSURE * m]
-    cluster = _clusters(X[pool[unsure]], min(m, len(unsure)), rng)
+    cluster = clusters_of(X[pool[unsure]], min(m, len(unsure)), rng)
     firsts = np.unique(cluster, return_index=True)[1]  # they are sorted by margin
     rest = np.setdiff1d(np.arange(len(unsure)), firsts)
     order = np.concatenate([np.sort(firsts), rest])
-    return pool[unsure[order[:m]]]
+    return np.asarray(pool[unsure[order[:m]]])
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -262,8 +262,8 @@ def _squares(A: F, B: F) -> F:
     return np.asarray(np.maximum(squares, 0))
 
 
-def _clusters(X: F, k: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """A few rounds of Lloyd's k-means from k-means++, (n,)."""
+def clusters_of(X: F, k: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """The cluster of each row, (n,): a few rounds of Lloyd's k-means from k-means++."""
     centres = X[rng.integers(len(X))][None]
     nearest = _squares(X, centres)[:, 0]
     while len(centres) < k and nearest.max() > 0:

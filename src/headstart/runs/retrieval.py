@@ -260,6 +260,7 @@ def index_of(
     progress: Progress = silent,
     *,
     split: str | None = None,
+    group_column: str | None = None,
 ) -> Index:
     """The images that a run was made from, with the same split.
 
@@ -288,8 +289,8 @@ def index_of(
             image_column=s["image_column"],
             label_column=s["label_column"],
             split_column=s.get("split_column"),
-            group_column=s.get("group_column"),
-            group_by=s.get("group_by"),
+            group_column=group_column or s.get("group_column"),
+            group_by=s.get("group_by") if group_column is None else None,
             classes_from=s.get("classes_from", "auto"),  # a run of before 0.1.1 has none
             merge_labels=s.get("merge_labels", False),
             cache=cache or cache_folder(),

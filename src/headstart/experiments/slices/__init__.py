@@ -1,0 +1,1 @@
+"""In which parts of the data a run is worse."""
