@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headstart.data import index
-from headstart.data.fixes import Fix, apply_fixes, read_fixes
+from headstart.data.fixes import Fix, apply_fixes, read_fixes, write_fixes
 from headstart.data.records import Examples, Record
 from headstart.errors import DataError
 
@@ -47,6 +47,17 @@ def test_read_fixes__keeps_names_as_they_are(tmp_path: Path) -> None:
         Fix(name="#1.png", action="drop"),
         Fix(name=" x.png", action="keep"),
     )
+
+
+def test_write_fixes__is_read_again_as_it_was(tmp_path: Path) -> None:
+    fixes = (
+        Fix(name='cat/"a", b.png', action="relabel", label="dog, big"),
+        Fix(name="#1.png", action="drop"),
+        Fix(name="two\nlines.png", action="keep"),
+    )
+    path = tmp_path / "fixes.csv"
+    path.write_bytes(write_fixes(fixes))
+    assert read_fixes(path) == fixes
 
 
 @pytest.mark.parametrize(

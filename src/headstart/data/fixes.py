@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -66,6 +68,14 @@ def read_fixes(path: Path) -> tuple[Fix, ...]:
                 f"{place}: {shown(name)} comes twice, with different actions: keep one line of it"
             )
     return tuple(found.values())
+
+
+def write_fixes(fixes: tuple[Fix, ...]) -> bytes:
+    """The table that `read_fixes` reads, every cell in quotes: a name may begin with ``#``."""
+    buffer = io.StringIO()
+    rows = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    rows.writerows([COLUMNS, *((f.name, f.action, f.label) for f in fixes)])
+    return buffer.getvalue().encode("utf-8", "surrogateescape")
 
 
 def apply_fixes(index: E, fixes: tuple[Fix, ...], where: str) -> E:

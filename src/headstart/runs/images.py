@@ -26,6 +26,7 @@ from headstart.sources.several import SeveralSource
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Index
+    from headstart.data.fixes import Fix
     from headstart.features import Extraction
     from headstart.runs.finetuning import OnEpoch
     from headstart.runs.measure import Task
@@ -40,6 +41,7 @@ class Images(Kind):
     settings: FitSettings
     on_epoch: OnEpoch | None = None
     _precision_reason: str = ""
+    _fixes: tuple[Fix, ...] = ()
     _size_notes: tuple[str, ...] = ()
     _extractions: list[Extraction] = field(init=False)
     _source: ImageSource | SeveralSource = field(init=False)
@@ -65,7 +67,8 @@ class Images(Kind):
         from headstart.data.fixes import apply_fixes, read_fixes
 
         s = self.settings
-        fixes = read_fixes(expand(s.fixes)) if s.fixes is not None else ()
+        if s.fixes is not None:
+            self._fixes = read_fixes(expand(s.fixes))
         found = index(
             s.data,
             split=s.split,
@@ -82,7 +85,7 @@ class Images(Kind):
             cache=self.cache,
             progress=self.progress,
         )
-        return apply_fixes(found, fixes, one_line(s.fixes)) if s.fixes is not None else found
+        return found if s.fixes is None else apply_fixes(found, self._fixes, one_line(s.fixes))
 
     def open(self, index: Index) -> tuple[Index, ImageSource | SeveralSource]:
         """Every image passes through each backbone once; its features are kept."""
@@ -192,8 +195,9 @@ class Images(Kind):
 
     def files(self) -> dict[str, bytes]:
         """The fixes, which whoever reads the images again needs."""
-        fixes = self.settings.fixes
-        return {} if fixes is None else {FIXES: expand(fixes).read_bytes()}
+        from headstart.data.fixes import write_fixes
+
+        return {FIXES: write_fixes(self._fixes)} if self.settings.fixes is not None else {}
 
     def pictures(self, results: Results, digests: set[str]) -> dict[str, bytes]:
         return thumbnails(r for r in results.index.records if r.digest in digests)
