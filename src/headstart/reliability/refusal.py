@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import InputError, argument
-from headstart.heads.accuracy import accuracy_interval
 from headstart.reliability.conformal import require_share
 from headstart.results import Interval
 
@@ -90,6 +89,10 @@ def answered(top: ArrayLike, correct: ArrayLike, threshold: float) -> Answered:
         As for :func:`refusal_threshold`.
     threshold : float
     """
+    from headstart.heads.accuracy import (
+        accuracy_interval,  # brings SciPy, which predicting does not need
+    )
+
     kept = np.asarray(top, dtype=np.float64) >= threshold
     right = np.asarray(correct, dtype=bool)[kept]
     return Answered(
