@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from headstart.results import Interval
-from headstart.runs.checks import Checks, Shortcut, read_checks, shortcut_note
+from headstart.runs.checks import shortcut_note
+from headstart.runs.reliance import Checks, Shortcut
 from headstart.runs.run import Run
 
 
 def test_checks__of_a_run_count_all_images_that_were_judged(run: Run) -> None:
-    found = read_checks(run.metrics)
+    found, data = run.metrics.checks, run.metrics.data
     assert found is not None
-    data = run.metrics["data"]
-    assert found.n_parts == data["n_train"] + data["n_test"]
-    assert found.n_shortcuts == data["n_train"]
+    assert found.n_parts == data.n_train + data.n_test
+    assert found.n_shortcuts == data.n_train
     assert {s.name for s in found.shortcuts} >= {"file size", "picture size", "border colour"}
     assert not any(s.is_alarming for s in found.shortcuts if s.name == "picture size")
 

@@ -86,7 +86,7 @@ def test_fit__applies_the_fixes_and_leaves_the_folder_alone(
         odd_shapes, out=tmp_path / "run", resolutions=(64,), Cs=(1.0,), fixes=str(fixes)
     )
     assert {p: p.read_bytes() for p in odd_shapes.rglob("*.png")} == before
-    assert fixed.metrics["data"]["n_train"] + fixed.metrics["data"]["n_test"] == 28
+    assert fixed.metrics.data.n_train + fixed.metrics.data.n_test == 28
     fixes.unlink()  # the run keeps its own
     labels = {r.name: r.label for r in index_of(fixed).records}
     assert labels[FLIPPED[0]] == "dots"

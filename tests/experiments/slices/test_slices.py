@@ -20,8 +20,8 @@ def test_slices__judges_every_image_and_divides_by_names(
     words = ["slices", str(odd_run.folder), "--slice-by", "([0-9a-z])[0-9a-z]*.png"]
     assert command([*words, "--out", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    data = odd_run.metrics["data"]
-    assert found["n_train"] + found["n_test"] == data["n_train"] + data["n_test"] == 30
+    data = odd_run.metrics.data
+    assert found["n_train"] + found["n_test"] == data.n_train + data.n_test == 30
     by = {p["by"] for p in found["parts"]}
     assert {"name", "brightness", "sharpness"} <= by
     assert set(found["too_small"]) == {"c", "b"}  # the copy and the blank picture

@@ -84,7 +84,7 @@ def _judged(images: TrainingImages, inputs: Inputs) -> tuple[list[int], NDArray[
         images.index, train, n_folds=settings.get("n_folds", 5), seed=settings["seed"]
     )
     can = judgeable(y, folds)
-    C = images.run.metrics["chosen"]["C"] or 1.0
+    C = images.run.metrics.chosen.C or 1.0
     inputs.progress("cross-validate", 0, 1)
     right = judge(images.X[:n], y, folds, Cs=[C]).correct
     inputs.progress("cross-validate", 1, 1)
