@@ -282,6 +282,13 @@ def test_page__takes_the_classes_from_where_it_is_told(
     page.get_by_role("option", name="inner").click()
     look.click()
     page.locator("p", has_text="Classes: 'lying', 'standing'.").wait_for()
+    pattern = page.get_by_label("What groups pictures, as a pattern in their names")
+    pattern.fill("(")
+    look.click()
+    page.locator(".hs-alert", has_text="“What groups pictures").wait_for()
+    pattern.fill(r"\d+\.png")
+    look.click()
+    page.locator("p", has_text="8 groups").wait_for()
 
 
 def test_page__hostile_names_stay_text(

@@ -28,6 +28,8 @@ def data_lines(metrics: FitResult) -> Iterator[str]:
         f"{data.n_train + data.n_val:,} train, {data.n_test:,} test"
     )
     yield f"classes: {name_classes(metrics.classes)}"
+    if data.n_groups:
+        yield f"groups: {data.n_groups:,}"
     if data.imbalance > UNEVEN:
         yield f"imbalance: the largest class has {data.imbalance:.1f} times the smallest"
     yield from _listed("not usable", [f"{one_line(q.name)}: {q.reason}" for q in data.quarantine])

@@ -173,7 +173,8 @@ def data_view(index: Index) -> Markup:
     head = Markup("<h2>{}, {}</h2><p>{}</p><p>Classes: {}.</p>").format(
         words.plural(data.n_examples, "image"),
         words.plural(len(data.classes), "class", "classes"),
-        ", ".join(f"{n:,} {use}" for n, use in uses if n),
+        ", ".join(f"{n:,} {use}" for n, use in uses if n)
+        + (f"; {words.plural(data.n_groups, 'group')}" if data.n_groups else ""),
         text(name_classes(index.classes)),
     )
     found = _items(_findings(data)) or note("No damaged files, no duplicates, no uneven classes.")

@@ -65,6 +65,22 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
                     info="The outer ones, those inside these, or inferred from the layout.",
                 )  # fmt: skip
                 merge = gr.Checkbox(False, label="Make labels that look the same one class")
+                group_by = gr.Textbox(
+                    label="What groups pictures, as a pattern in their names", placeholder=r"patient\d+",
+                    info="A regular expression. Pictures with the same match stay on one side of the split.",
+                )  # fmt: skip
+                group_column = gr.Textbox(
+                    label="Column that groups pictures", placeholder="patient",
+                    info="Of a table: the same for a column.",
+                )  # fmt: skip
+                metric = gr.Dropdown(
+                    label="Metric to optimise", choices=[("automatic", ""), *_metrics()], value="",
+                    info="Automatic: accuracy, or balanced accuracy where classes are very uneven.",
+                )  # fmt: skip
+                prefer = gr.Radio(
+                    label="Prefer", choices=["accurate", "cheap"], value="accurate",
+                    info="Cheap: the cheapest candidate that ties with the best.",
+                )  # fmt: skip
                 name = gr.Textbox(label="Name of the run", placeholder="as the folder")
             start = gr.Button("Start training", variant="primary", elem_id="start")
             wrong = gr.HTML()
@@ -80,8 +96,8 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
     # that the browser dropped (a second click came) as shown.
     seen = gr.JSON({}, visible=False)
 
-    reading = [share, seed, classes_from, merge]
-    settings = [backbone, sizes, budget, *reading]
+    reading = [share, seed, classes_from, merge, group_by, group_column]
+    settings = [backbone, sizes, budget, metric, prefer, *reading]
     inside.select(_opened, [folder, inside], [folder, inside, wrong], **at_once())
     # While it is typed, not when it is left: Gradio fails where the choices of an open list change.
     folder.change(
@@ -137,6 +153,8 @@ def _unpacker(work: Workspace) -> Callable[..., tuple[Any, str]]:
         seed: int,
         classes_from: str,
         merge: bool,
+        group_by: str,
+        group_column: str,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[Any, str]:
         if archive is None:
@@ -145,7 +163,8 @@ def _unpacker(work: Workspace) -> Callable[..., tuple[Any, str]]:
             folder = str(work.unpack(Path(archive)))
         except Exception as error:
             return "", html.alert(describe(error))
-        return folder, _look(folder, share, seed, classes_from, merge, progress)
+        reading = (share, seed, classes_from, merge, group_by, group_column)
+        return folder, _look(folder, *reading, progress)
 
     return unpack
 
@@ -157,6 +176,8 @@ def _look(
     seed: int,
     classes_from: str,
     merge: bool,
+    group_by: str,
+    group_column: str,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> str:
     """What is in the data."""
@@ -171,14 +192,32 @@ def _look(
 
     found = index(
         _data(folder),
-        test_size=share,
-        seed=int(seed),
-        classes_from=classes_from,
-        merge_labels=merge,
+        **_reading(share, seed, classes_from, merge, group_by, group_column),
         cache=cache_folder(),
         progress=tell,
     )
     return html.data_view(found)
+
+
+def _reading(
+    share: float, seed: int, classes_from: str, merge: bool, group_by: str, group_column: str
+) -> dict[str, Any]:
+    """How the data is read, as parameters of the library."""
+    return {
+        "test_size": share,
+        "seed": int(seed),
+        "classes_from": classes_from,
+        "merge_labels": merge,
+        "group_by": group_by.strip() or None,
+        "group_column": group_column.strip() or None,
+    }
+
+
+def _metrics() -> list[tuple[str, str]]:
+    """Names of metrics in words and in code; those that need an order or costs are left out."""
+    from headstart.runs.objective import NAMES
+
+    return [(said, name) for name, said in NAMES.items() if name not in ("quadratic_kappa", "cost")]
 
 
 def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
@@ -189,10 +228,9 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
         backbones: list[str],
         sizes: str,
         budget: str,
-        share: float,
-        seed: int,
-        classes_from: str,
-        merge: bool,
+        metric: str,
+        prefer: str,
+        *reading: Any,
     ) -> tuple[Any, str]:
         from headstart.runs.settings import parse_seconds
 
@@ -201,10 +239,9 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
                 "backbone": ",".join(backbones),
                 "resolutions": _numbers(sizes),
                 "budget_s": parse_seconds(budget.strip()) if budget.strip() else None,
-                "test_size": share,
-                "seed": int(seed),
-                "classes_from": classes_from,
-                "merge_labels": merge,
+                "metric": metric or None,
+                "prefer": prefer,
+                **_reading(*reading),
             }
             data = _data(folder)
             if not data and archive is not None:  # started before the zip was looked at
