@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.metrics import log_loss
+from sklearn.metrics import f1_score, log_loss
 
-from headstart.heads import fit_temperature
+from headstart.heads import Criterion, fit_temperature
 from headstart.runs.offer import make_offer
 
 N, K = 300, 15
@@ -78,3 +78,15 @@ def test_comparison__is_hopeless_only_where_both_figures_say_so() -> None:
     wild = np.random.default_rng(0).normal(0, 2, (N, K)) + 2 * np.eye(K)[truth]
     assert make_offer((), wild, softmax(svm, axis=1), truth, may_mean=False).comparison.is_hopeless
     assert not make_offer((), network, softmax(svm, axis=1), truth).comparison.is_hopeless
+
+
+def test_make_offer__the_metric_that_is_optimised_is_compared_too() -> None:
+    network, svm, truth = sides()
+    P = softmax(svm, axis=1)
+    found = make_offer((), network, P, truth, criterion=Criterion(metric="macro_f1")).comparison
+    assert found.gain is not None
+    assert found.metric == "macro F1"
+    better = f1_score(truth, found.probabilities.argmax(axis=1), average="macro")
+    # The SVM's classes stay the same however sharp its probabilities are.
+    assert found.gain.value == pytest.approx(better - f1_score(truth, P.argmax(1), average="macro"))
+    assert make_offer((), network, P, truth).comparison.gain is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from headstart.heads import paired_difference
-from headstart.runs.outcome import Comparison
+from headstart.heads import PairedDifference, paired_difference
+from headstart.runs.outcome import Comparison, Finetuning
 
 N = 300
 
@@ -62,3 +64,18 @@ def test_comparison__a_clear_gain_in_accuracy_wins_whatever_the_log_loss() -> No
     told = compared(right(), right(*range(10)), -0.5, 0.1)
     assert told.wins
     assert not told.wins_by_loss
+
+
+def test_comparison__another_metric_takes_the_place_of_accuracy() -> None:
+    told = compared(right(1), right(2), 0.0, 0.5)
+    better = PairedDifference(0.05, 0.03, 0.07, 0.01, 0.001)
+    other = dataclasses.replace(told, gain=better, metric="macro F1")
+    assert other.wins
+    assert not told.wins
+    worse = PairedDifference(-0.05, -0.07, -0.03, 0.01, 0.001)
+    clear = dataclasses.replace(compared(right(), right(*range(20)), 0.0, 0.5), gain=worse)
+    assert clear.difference.value > 0
+    assert not clear.wins
+    said = Finetuning(state="won", comparison=other, refitted=True).sentence
+    assert "better in macro F1 by +0.050 [+0.030, +0.070] (significant)" in said
+    assert "macro F1" not in Finetuning(state="won", comparison=told).sentence

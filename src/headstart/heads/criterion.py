@@ -112,11 +112,14 @@ class Criterion:
         y = np.asarray(member, dtype=np.intp)
         w = np.ones(len(y)) if weight is None else weight
         if self.metric in PREDICTED or self.metric == "cost":
-            predicted = P.argmax(axis=1) if self.costs is None else least_cost(P, self.costs)
-            return self._of_predicted(predicted, y, w, P.shape[1])
+            return self._of_predicted(self.decide(P), y, w, P.shape[1])
         if self.metric == "log_loss":
             return _mean(np.log(np.clip(P[np.arange(len(y)), y], TINY, 1)), w)
         return _of_ranking(P, y, w, _area if self.metric == "roc_auc" else _average_precision)
+
+    def decide(self, P: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The predicted class of each row of probabilities, as positions."""
+        return P.argmax(axis=1) if self.costs is None else least_cost(P, self.costs)
 
     def _of_predicted(
         self, predicted: NDArray[np.intp], y: NDArray[np.intp], w: Values, n_classes: int

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import DataError, HeadstartError, RunError, one_line
+from headstart.heads import Criterion
 from headstart.progress import Progress
 from headstart.runs.offer import Judged, Offer, make_offer
 from headstart.runs.outcome import Comparison, Finetuning
@@ -88,6 +89,8 @@ class Attempt:
         is an error.
     on_epoch : callable, optional
         Told of the history so far after each epoch of a training.
+    criterion : Criterion, default accuracy
+        What the fit optimises.
     """
 
     settings: FitSettings
@@ -106,6 +109,7 @@ class Attempt:
     ends_at: float
     asked: Asked | None = None
     on_epoch: OnEpoch | None = None
+    criterion: Criterion = field(default_factory=Criterion)
     seconds: dict[str, float] = field(default_factory=dict)
     parts: Parts = field(init=False)
 
@@ -210,7 +214,9 @@ class Attempt:
         svm = self.parts.svm(parts, self.svm_tested.model.temperature)
         logits = np.concatenate([j.logits for j in judged])
         truth = self._truth(records)
-        return make_offer(records, logits, svm, truth, may_mean=self.asked is None)
+        return make_offer(
+            records, logits, svm, truth, may_mean=self.asked is None, criterion=self.criterion
+        )
 
     def _refit_s(self) -> float:
         """Seconds of a training on all images, by the first one."""

@@ -150,6 +150,7 @@ class Images(Kind):
             ends_at=ends_at,
             asked=self.asked,
             on_epoch=self.on_epoch,
+            criterion=results.objective.criterion,
         )
         with self.clock.timed("fine_tuning"):
             try:

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import Pool, Temperature, fit_pool, fit_temperature, paired_difference
+from headstart.heads import (
+    Criterion,
+    Pool,
+    Temperature,
+    fit_pool,
+    fit_temperature,
+    paired_difference,
+    paired_gain,
+)
 from headstart.runs.model import log_probabilities
+from headstart.runs.objective import metric_name
 from headstart.runs.outcome import Comparison
 from headstart.runs.trained_model import losses
 
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
 
 
 N_CROSSED = 5
+ACCURACY = Criterion()
 Rows = NDArray[np.intp]
 
 
@@ -62,6 +72,7 @@ def make_offer(
     truth: NDArray[np.intp],
     *,
     may_mean: bool = True,
+    criterion: Criterion = ACCURACY,
 ) -> Offer:
     """Calibrate both sides and their mean, and set the better offer against the SVM.
 
@@ -81,6 +92,8 @@ def make_offer(
         Columns of their classes.
     may_mean : bool
         Whether the mean may be offered.
+    criterion : Criterion, default accuracy
+        What the fit optimises.
 
     Returns
     -------
@@ -104,17 +117,24 @@ def make_offer(
     network, frozen, mean = (_crossed(by, len(truth)) for by in (by_network, by_svm, by_mean))
     is_mean = may_mean and bool(losses(mean, truth).mean() < losses(network, truth).mean())
     offered = mean if is_mean else network
-    finetuned, frozen_right = offered.argmax(axis=1) == truth, svm.argmax(axis=1) == truth
+    finetuned, frozen_right, alone = (criterion.decide(P) == truth for P in (offered, svm, network))
+    gain = None
+    if not criterion.is_plain:
+        gain = paired_gain(
+            criterion.of_probabilities(offered, truth), criterion.of_probabilities(frozen, truth)
+        )
     comparison = Comparison(
         records=tuple(records),
         probabilities=offered,
         finetuned=finetuned,
         svm=frozen_right,
-        alone=network.argmax(axis=1) == truth,
+        alone=alone,
         difference=paired_difference(finetuned, frozen_right),
         losses=losses(offered, truth),
         svm_losses=losses(frozen, truth),
         is_mean=is_mean,
+        gain=gain,
+        metric=metric_name(criterion.metric, is_weighted=False),
     )
     of_network = fit_temperature(logits, truth)
     own = log_probabilities(of_network.probabilities(logits))

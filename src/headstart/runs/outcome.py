@@ -80,6 +80,11 @@ class Comparison:
         both calibrated.
     is_mean : bool
         Whether the mean of the network's and the SVM's probabilities is offered.
+    gain : PairedDifference, optional
+        How much better what is offered is in the metric that the fit optimises, where that is not
+        accuracy; then this decides.
+    metric : str
+        That metric, in words.
     """
 
     records: tuple[Record, ...]
@@ -91,6 +96,13 @@ class Comparison:
     losses: NDArray[np.float64]
     svm_losses: NDArray[np.float64]
     is_mean: bool
+    gain: PairedDifference | None = None
+    metric: str = "accuracy"
+
+    @property
+    def deciding(self) -> PairedDifference:
+        """The difference that decides, positive where what is offered is better."""
+        return self.difference if self.gain is None else self.gain
 
     @property
     def loss_gain(self) -> tuple[float, float]:
@@ -102,18 +114,18 @@ class Comparison:
     def wins_by_loss(self) -> bool:
         """As accurate within one standard error, and clearly the better of the two in log loss."""
         gain, error = self.loss_gain
-        return self.difference.is_tie and gain > max(CLEAR_ERRORS * error, LEAST_GAIN)
+        return self.deciding.is_tie and gain > max(CLEAR_ERRORS * error, LEAST_GAIN)
 
     @property
     def is_hopeless(self) -> bool:
         """Less accurate and clearly the worse of the two in log loss: more images won't mend it."""
         gain, error = self.loss_gain
-        return self.difference.value < 0 and gain < -CLEAR_ERRORS * error
+        return self.deciding.value < 0 and gain < -CLEAR_ERRORS * error
 
     @property
     def wins(self) -> bool:
         """Whether it is to be taken: :data:`RULE`."""
-        return is_better(self.difference) or self.wins_by_loss
+        return is_better(self.deciding) or self.wins_by_loss
 
     def result(self, classes: tuple[str, ...]) -> ValidationResult:
         """The figures for ``metrics.json``."""
@@ -128,6 +140,7 @@ class Comparison:
             alone=accuracy_interval(self.alone),
             is_mean=self.is_mean,
             difference=self.difference,
+            gain=self.gain,
             log_loss=LogLossResult(
                 finetuned=float(self.losses.mean()),
                 svm=float(self.svm_losses.mean()),
@@ -220,8 +233,11 @@ class Finetuning:
             f"{counted(len(c.records), 'validation image')}, the SVM {percent(float(c.svm.mean()))}: "
             f"{signed_points(d.value, d.low, d.high)} points ({significance(d)})"
         )
+        if c.gain is not None:
+            value, low, high = (signed(v) for v in (c.gain.value, c.gain.low, c.gain.high))
+            said += f"; better in {c.metric} by {value} [{low}, {high}] ({significance(c.gain)})"
         if not (self.won or self.is_asked):
-            verdict = "That is not enough to win" if d.value > 0 else "It does not win"
+            verdict = "That is not enough to win" if c.deciding.value > 0 else "It does not win"
             return f"{said}. {verdict}, so the SVM is kept."
         if self.is_asked:
             verdict = "It wins" if c.wins else "It does not win: `headstart fit` would keep the SVM"
@@ -231,9 +247,16 @@ class Finetuning:
             return f"{said}. It wins{again} and is taken."
         by = f"{c.losses.mean():.3f} against {c.svm_losses.mean():.3f}"
         return (
-            f"{said}. The accuracies are within one standard error, but its log loss is smaller by "
-            f"more than two ({by}): it wins{again} and is taken."
+            f"{said}. {'The accuracies are' if c.gain is None else f'In {c.metric} the two are'} "
+            f"within one standard error, but its log loss is smaller by more than two ({by}): it "
+            f"wins{again} and is taken."
         )
+
+    @property
+    def _rule(self) -> str:
+        if self.comparison is None or self.comparison.gain is None:
+            return RULE
+        return f"{RULE} Here {self.comparison.metric} takes the place of accuracy."
 
     def result(self, classes: tuple[str, ...]) -> FinetuningResult:
         """The figures for ``metrics.json``."""
@@ -249,7 +272,7 @@ class Finetuning:
             won=self.won,
             sentence=self.sentence,
             reason=self.reason,
-            rule=ASKED if self.is_asked else RULE,
+            rule=ASKED if self.is_asked else self._rule,
             what=self.what,
             name=self.name,
             n_train=self.n_fit,
@@ -274,6 +297,11 @@ class Finetuning:
         """Remove the checkpoints: the run is written, or there will be none."""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def signed(value: float) -> str:
+    """A difference of a metric with its sign: ``+0.012``."""
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def is_better(difference: PairedDifference) -> bool:

@@ -269,7 +269,15 @@ class LogLossResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ValidationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A trained network beside the SVM on the same validation images."""
+    """A trained network beside the SVM on the same validation images.
+
+    Attributes
+    ----------
+    difference : PairedDifference or None
+        In accuracy.
+    gain : PairedDifference or None
+        In the metric that was optimised, positive where the network is better; None of accuracy.
+    """
 
     n: Count
     finetuned: Interval
@@ -278,6 +286,7 @@ class ValidationResult(msgspec.Struct, frozen=True, kw_only=True):
     alone: Interval | None = None
     is_mean: bool = False
     difference: PairedDifference | None = None
+    gain: PairedDifference | None = None
     log_loss: LogLossResult | None = None
 
 
