@@ -32,4 +32,7 @@ def test_shortcut_note__speaks_of_files_not_of_colours() -> None:
 
     assert "picture size (91 %) alone" in shortcut_note(checks("picture size"))
     assert shortcut_note(checks("mean colour")) == ""
+    assert (
+        shortcut_note(checks("file size")) == ""
+    )  # pictures of one size: how much there is in them
     assert shortcut_note(None) == ""

@@ -71,8 +71,8 @@ def find_shortcuts(
     found = []
     for name, values in properties.items():
         voters = _voters(np.asarray(values, dtype=np.float64), group)
-        accuracy = balanced_accuracy_interval(own, _voted(voters, own))
-        null = [_mean_recall(labels, _voted(voters, labels)) for labels in orders]
+        accuracy = balanced_accuracy_interval(own, _voted(voters, own, group))
+        null = [_mean_recall(labels, _voted(voters, labels, group)) for labels in orders]
         spread = max(float(np.std(null, ddof=1)), 1e-9)
         p = float(stats.norm.sf((accuracy.value - np.mean(null)) / spread)) * len(properties)
         is_far = accuracy.value - chance >= ALARMING * (1 - chance)
@@ -111,11 +111,19 @@ def _voters(X: NDArray[np.float64], group: NDArray[np.intp]) -> NDArray[np.float
     return voters
 
 
-def _voted(voters: NDArray[np.float32], own: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The class that has the most votes, each class by its size, (n,)."""
-    sizes = np.bincount(own)
-    votes = np.eye(len(sizes), dtype=np.float32)[own] / np.maximum(sizes, 1)
-    return np.asarray((voters @ votes).argmax(axis=1), dtype=np.intp)
+def _voted(
+    voters: NDArray[np.float32], own: NDArray[np.intp], group: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """The class of which the largest share votes, (n,); of equals, the first.
+
+    Of those that may vote: without this, an example's own class would have a vote less where all
+    are alike, and be named by none.
+    """
+    is_of = np.eye(int(own.max()) + 1, dtype=np.float32)[own]
+    in_group = np.zeros((int(group.max()) + 1, is_of.shape[1]), dtype=np.float32)
+    np.add.at(in_group, group, is_of)
+    may_vote = np.maximum(is_of.sum(axis=0) - in_group[group], 1)
+    return np.asarray((voters @ is_of / may_vote).argmax(axis=1), dtype=np.intp)
 
 
 def _mean_recall(own: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 # Training images that shortcuts are looked for on, and images that are divided into parts.
 MOST_IMAGES, MOST_DIVIDED = 1_500, 20_000
-# By these no class should be told; colours may well be what sets classes apart.
-OF_FILES = ("file size", "picture size", "file format")
+# By these no class should be told. Colours may well be what sets classes apart, and so may file size,
+# which says how much there is in a picture, where all have one size and format.
+OF_FILES = ("picture size", "file format")
 
 
 def checks_of(results: Results, cache: Path) -> Checks | None:
@@ -112,9 +113,10 @@ def with_checks(results: Results, found: Checks | None) -> Results:
 
 def shortcut_note(found: Checks | None) -> str:
     """What to know where classes can be told by how files are stored; else ""."""
-    alarming = [s for s in found.shortcuts if s.is_alarming and s.name in OF_FILES] if found else []
-    if not alarming:
+    told_by = [s for s in found.shortcuts if s.is_alarming] if found else []
+    if not any(s.name in OF_FILES for s in told_by):
         return ""
+    alarming = [s for s in told_by if s.name in (*OF_FILES, "file size")]
     told = ", ".join(f"{s.name} ({100 * s.accuracy.value:.0f} %)" for s in alarming)
     return (
         f"the classes can be told by {told} alone, where chance is {100 * alarming[0].chance:.0f} %: the "
