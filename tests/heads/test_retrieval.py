@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -96,3 +97,14 @@ def test_measure_retrieval__bad_shapes_are_told() -> None:
         nearest(Q, G[:, 1:], 1)
     with pytest.raises(ValueError, match="at least 1"):
         nearest(Q, G, 0)
+
+
+def test_nearest__sparse_rows_as_dense_ones() -> None:
+    X = scipy.sparse.random_array((30, 50), density=0.1, rng=np.random.default_rng(0), format="csr")
+    labels = np.arange(30) % 3
+    rows, distances = nearest(X[:6], X[6:], 4)
+    wanted_rows, wanted = nearest(X[:6].toarray(), X[6:].toarray(), 4)
+    np.testing.assert_array_equal(rows, wanted_rows)
+    np.testing.assert_allclose(distances, wanted, atol=1e-12)
+    found = measure_retrieval(X[:6], labels[:6], X[6:], labels[6:])
+    assert found == measure_retrieval(X[:6].toarray(), labels[:6], X[6:].toarray(), labels[6:])

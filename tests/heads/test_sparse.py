@@ -143,3 +143,14 @@ def test_fit_large__weighs_examples_as_the_dense_svm_does() -> None:
     dense = LinearSVM(1.0, device="cpu").fit(X.toarray(), y, sample_weight=weight)
     np.testing.assert_allclose(coef, dense.coef_, atol=0.02)
     np.testing.assert_allclose(fit_rows(X, y, 1.0, sample_weight=weight)[0], dense.coef_, atol=2e-3)
+
+
+@pytest.mark.parametrize("n_dense", [0, 3, 40])
+def test_sparse_gram__dense_columns_among_sparse_ones(n_dense) -> None:
+    rng = np.random.default_rng(0)
+    counts = scipy.sparse.random_array((40, 300), density=0.02, rng=rng)
+    Z = scipy.sparse.csr_array(scipy.sparse.hstack([counts, rng.normal(size=(40, n_dense))]))
+    np.testing.assert_allclose(sparse.sparse_gram(Z), Z.toarray() @ Z.toarray().T, atol=1e-12)
+    np.testing.assert_allclose(
+        sparse.sparse_gram(Z[:, 300:]), (Z[:, 300:] @ Z[:, 300:].T).toarray()
+    )

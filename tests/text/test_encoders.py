@@ -14,6 +14,7 @@ from headstart.text.encoders import (
     encoder_digest,
     encoder_macs,
     find_encoder,
+    obtain_encoder,
     read_encoder,
 )
 from tiny_encoder import INNER, N_LAYERS, N_POSITIONS, WIDTH, write_encoder
@@ -153,3 +154,47 @@ def test_find_encoder__a_folder_beside_wins_over_a_package(monkeypatch, tmp_path
     (tmp_path / "numpy").mkdir()
     monkeypatch.chdir(tmp_path)
     assert find_encoder("numpy") == tmp_path / "numpy" != Path(np.__file__).parent
+
+
+def test_obtain_encoder__is_found_here_first(tiny_encoder) -> None:
+    assert obtain_encoder(str(tiny_encoder)) == tiny_encoder.resolve()
+
+
+@pytest.mark.parametrize(
+    "name", ["nobody/nothing", "transformers:nobody/nothing", "transformers:old"]
+)
+def test_obtain_encoder__no_network_is_told_in_one_line(name, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="HF_HUB_OFFLINE is set") as caught:
+        obtain_encoder(name)
+    assert "is not on this machine" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing", "a/b/c", "transformers:a/b/c", "../up/there", "a b/c", "../encoder"]
+)
+def test_obtain_encoder__names_that_the_hub_cannot_have_are_not_asked_for(
+    name, monkeypatch
+) -> None:
+    monkeypatch.setattr("headstart.text.encoders.fetch_repository", None)
+    with pytest.raises(DataError, match="no such folder of a sentence encoder"):
+        obtain_encoder(name)
+
+
+def test_obtain_encoder__takes_weights_of_pytorch_where_there_are_no_others(
+    monkeypatch, tmp_path
+) -> None:
+    asked = []
+
+    def fetch(name, patterns, **told) -> Path:
+        asked.append((name, patterns[-1]))
+        if patterns[-1].endswith(".bin"):
+            (tmp_path / "pytorch_model.bin").touch()
+        return tmp_path
+
+    monkeypatch.setattr("headstart.text.encoders.fetch_repository", fetch)
+    assert obtain_encoder("transformers:someone/else") == tmp_path
+    assert [p for _, p in asked] == ["model*.safetensors", "pytorch_model*.bin"]
+    assert asked[0][0] == "someone/else"

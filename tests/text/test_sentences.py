@@ -134,10 +134,11 @@ def test_encode__no_texts(encoder) -> None:
     assert [X.shape for X in encode(encoder, [], ["layer 1", "layer 5"])] == [(0, WIDTH)] * 2
 
 
-def test_encode__package_missing(encoder, monkeypatch) -> None:
+def test_encode__package_missing(encoder, monkeypatch, tmp_path) -> None:
+    copy = shutil.copytree(encoder.root, tmp_path / "copy")  # whose tokenizer was not read before
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(InputError, match=r"needs the package tokenizers: pip install 'headstart\["):
-        encode(encoder, ["a"], ["layer 1"])
+        encode(read_encoder(copy), ["a"], ["layer 1"])
 
 
 def test_encode__damaged_tokenizer(encoder, tmp_path) -> None:

@@ -205,11 +205,8 @@ def _require_digest(path: Path, prefix: str | None) -> None:
 
 def _require_network(url: str, arch: Architecture) -> None:
     """Check the connection quickly: the hub client retries for most of a minute."""
-    host, port = _first_stop(url)
-    try:
-        socket.create_connection((host, port), timeout=_PROBE_TIMEOUT_S).close()
-    except OSError as error:
-        raise _no_network(url, arch, str(error)) from error
+    if reason := _unreachable(url):
+        raise _no_network(url, arch, reason)
 
 
 def _first_stop(url: str) -> tuple[str, int]:
@@ -246,3 +243,53 @@ def _not_downloaded(url: str, arch: Architecture, error: Exception) -> WeightsEr
         f"the weights of {arch.full_name} could not be downloaded from {one_line(url)} "
         f"({one_line(str(error), limit=120)}). Try again. {_instead(arch)}"
     )
+
+
+def fetch_repository(name: str, patterns: Sequence[str], *, what: str, instead: str) -> Path:
+    """The folder of a repository of the Hugging Face hub, downloaded where it is not in the cache.
+
+    Parameters
+    ----------
+    name : str
+        ``owner/name``.
+    patterns : sequence of str
+        Names of the files that are needed.
+    what : str
+        What it holds, for errors: ``"sentence encoder"``.
+    instead : str
+        What to do where it cannot be had, for errors.
+
+    Raises
+    ------
+    WeightsError
+        There is no network, or the hub does not give it.
+    """
+    provide_home()  # the client looks for it when it is imported
+    from huggingface_hub import constants, snapshot_download
+
+    place = f"{constants.ENDPOINT}/{name}"
+    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _unreachable(place)
+    if reason:
+        raise WeightsError(
+            f"the {what} {one_line(name)} is not on this machine and {urlsplit(place).hostname} cannot "
+            f"be reached: there is no network ({one_line(reason, limit=80)}). {instead}"
+        )
+    _LOG.info("downloading %s", place)
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(patterns)))
+    # The hub client raises errors of its HTTP library, which change between versions.
+    except Exception as error:
+        said = one_line(str(error).split("\n")[0], limit=120)
+        raise WeightsError(
+            f"the {what} {one_line(name)} could not be downloaded from {one_line(place)} ({said}). "
+            f"{instead}"
+        ) from error
+
+
+def _unreachable(url: str) -> str:
+    """Why nothing answers there; empty where something does."""
+    try:
+        socket.create_connection(_first_stop(url), timeout=_PROBE_TIMEOUT_S).close()
+    except OSError as error:
+        return str(error)
+    return ""

@@ -1,9 +1,9 @@
-"""``headstart similar``: which training images look like this one to the network?"""
+"""``headstart similar``: the training images, or texts, that are nearest to a new one."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,12 +24,15 @@ def register(app: typer.Typer) -> None:
 
 def similar(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    image: Annotated[Path, typer.Argument(help="A picture.")],
+    image: Annotated[
+        str, typer.Argument(help="A picture; of a run on texts, a text or a file that holds one.")
+    ],
     k: Annotated[int, typer.Option("--k", help="How many to show.", min=1, max=100)] = 10,
     data: Annotated[
         str | None,
         typer.Option(
-            help="Where the run's images are, if they moved or the run was made elsewhere."
+            help="Where the run's images, or its table of texts, are, if they moved or the run was "
+            "made elsewhere."
         ),
     ] = None,
     split: Annotated[
@@ -39,9 +42,9 @@ def similar(
     out: Annotated[Path | None, options.results("RUN-similar")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Find the training images that are nearest to a picture.
+    """Find the training images that are nearest to a picture, or the texts nearest to a text.
 
-    Nearest by the distance of their features. Where the run has test images, it is measured how
+    Nearest by the distance of their features. Where the run has test examples, it is measured how
     often the nearest are of the right class: precision at k, and mean average precision.
 
     Examples:
@@ -49,25 +52,33 @@ def similar(
         headstart similar runs/photos new.jpg
 
         headstart similar runs/photos new.jpg --k 20 --json
+
+        headstart similar runs/reviews "two hours too long"
     """
     import headstart
+    from headstart.cli.texts import refuse_split
+    from headstart.errors import one_line
     from headstart.files import require_folder
     from headstart.runs.report.retrieval import retrieval_sections
     from headstart.runs.retrieval import similar as find_similar
+    from headstart.runs.retrieval_texts import similar_texts
 
     opened = headstart.load(run)
     folder = out or opened.folder.resolve().with_name(f"{opened.folder.resolve().name}-similar")
     require_folder(folder)  # now, rather than after the work
     with progress_bars(quiet=as_json) as progress:
-        result = find_similar(
-            opened, image, k=k, data=data, split=split, device=device, progress=progress
-        )
+        given: dict[str, Any] = {"k": k, "data": data, "device": device, "progress": progress}
+        if opened.is_texts:
+            refuse_split(split, data or "the run's table")
+            result = similar_texts(opened, image, **given)
+        else:
+            result = find_similar(opened, image, split=split, **given)
     answer_with_page(
         folder,
         "similar",
         result,
         lambda _, out: _show(result, out),
-        title=f"Training images like {image.name}",
+        title=f"Training {result.noun}s like {one_line(Path(image).name, limit=60)}",
         sections=retrieval_sections(
             result, None if opened.metrics.test is None else opened.metrics.test.accuracy.value
         ),
@@ -84,7 +95,7 @@ def _show(found: SimilarResult, out: Console) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("")
-    table.add_column("image", overflow="fold")
+    table.add_column(found.noun, overflow="fold")
     table.add_column("class")
     table.add_column("distance", justify="right")
     for number, row in enumerate(neighbour_rows(found), start=1):

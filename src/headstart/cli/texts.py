@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 _PANEL = "Texts"
 # Options of images that a table of texts has no use for, as the user types them.
 _FOR_IMAGES = {
-    "exact": "--exact",
-    "prefer": "--prefer",
     "backbone": "--backbone",
     "resolutions": "--resolutions",
     "split": "--split",
@@ -104,6 +102,19 @@ def choose_options(
     if options["label_column"] and not given.get("label"):
         given["label"] = options["label_column"]
     return shared | given
+
+
+def refuse_split(split: str | None, data: str) -> None:
+    """A split file is for images; a table of texts has a column for it.
+
+    Raises
+    ------
+    InputError
+    """
+    if split is not None:
+        raise InputError(
+            f"--split is for images, and {data} is a table of texts: its split is in a column"
+        )
 
 
 def check_table_there(data: str) -> None:

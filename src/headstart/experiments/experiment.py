@@ -140,10 +140,22 @@ class Inputs:
         return self.read(getattr(self.settings, name), split=split)
 
     def read(self, path: str, *, split: str | None = None) -> Index:
-        """The images at a path, split and labelled as the settings say."""
+        """The images at a path, split and labelled as the settings say.
+
+        Raises
+        ------
+        InputError
+            They are texts.
+        """
         from headstart.data import index
+        from headstart.data.texts import is_text_table
         from headstart.features import cache_folder
 
+        if is_text_table(path):
+            raise InputError(
+                f"{path} is a table of texts, and this question is asked of images: headstart fit judges "
+                "each layer of a sentence encoder, and measures accuracy against the number of texts"
+            )
         s = self.settings
         found = index(
             path,

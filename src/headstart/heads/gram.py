@@ -24,6 +24,7 @@ from torch import Tensor
 
 from headstart.heads.objective import Problem, is_stuck, line_minimum, loss
 from headstart.heads.ridge import outer_square, ridge_solve
+from headstart.heads.sparse import sparse_gram
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -111,7 +112,7 @@ class GramSolver:
         self.is_thin = isinstance(Z, Tensor) and 2 * n_features < n_samples
         self.Z32: Tensor | None = None
         if not isinstance(Z, Tensor):
-            self._exact["gram"] = torch.from_numpy((Z @ Z.T).toarray()).to(device)
+            self._exact["gram"] = torch.from_numpy(sparse_gram(Z)).to(device)
             self.gram32 = self.gram.float() if n_samples > N_SAMPLES_FLOAT64 else self.gram
             self.norms = self.gram.diagonal().clamp(min=0).sqrt()
         else:

@@ -6,10 +6,12 @@ Letters: ``q`` queries, ``n`` rows of the gallery, ``d`` features.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
 
 from headstart.results import Interval
 
@@ -29,8 +31,9 @@ def nearest(
 
     Parameters
     ----------
-    queries : array-like of shape (q, d), float
-    gallery : array-like of shape (n, d), float
+    queries : array-like or sparse array of shape (q, d), float
+    gallery : array-like or sparse array of shape (n, d), float
+        Sparse if the queries are.
     k : int >= 1
         Where the gallery has fewer rows, all are given.
 
@@ -48,13 +51,12 @@ def nearest(
     Q, G = _checked(queries, gallery)
     if k < 1:
         raise ValueError(f"k must be at least 1; got {k}")
-    rows = np.empty((len(Q), min(k, len(G))), dtype=np.intp)
+    rows = np.empty((Q.shape[0], min(k, G.shape[0])), dtype=np.intp)
     for block, order in _orders(Q, G):
         rows[block] = order[:, :k]
-    # Anew from the differences: the sorted ones lose what two near rows differ by.
-    distances: NDArray[np.float64] = np.stack(
-        [np.linalg.norm(G[found] - query, axis=1) for found, query in zip(rows, Q, strict=True)]
-    )
+    # From the differences: the sorted ones lose what two near rows differ by.
+    each = ((found, np.full(len(found), i)) for i, found in enumerate(rows))
+    distances = np.stack([_lengths(G[found] - Q[own]) for found, own in each])
     return rows, distances
 
 
@@ -131,9 +133,10 @@ def measure_retrieval(
 
     Parameters
     ----------
-    queries : array-like of shape (q, d), float
+    queries : array-like or sparse array of shape (q, d), float
     query_labels : array-like of shape (q,)
-    gallery : array-like of shape (n, d), float
+    gallery : array-like or sparse array of shape (n, d), float
+        Sparse if the queries are.
     gallery_labels : array-like of shape (n,)
     ks : sequence of int >= 1
         Those above n are left out.
@@ -150,51 +153,60 @@ def measure_retrieval(
     """
     Q, G = _checked(queries, gallery)
     asked, known = np.asarray(query_labels), np.asarray(gallery_labels)
-    if len(asked) != len(Q) or len(known) != len(G):
+    if len(asked) != Q.shape[0] or len(known) != G.shape[0]:
         raise ValueError(
-            f"one label a row is needed; got {len(asked)} for {len(Q)} queries and {len(known)} for "
-            f"{len(G)} rows of the gallery"
+            f"one label a row is needed; got {len(asked)} for {Q.shape[0]} queries and {len(known)} "
+            f"for {G.shape[0]} rows of the gallery"
         )
     counted = np.isin(asked, known)
     if not counted.any():
         raise ValueError("no query has a row of its label in the gallery")
     Q, asked = Q[counted], asked[counted]
-    wanted = sorted({k for k in ks if 1 <= k <= len(G)})
-    precisions = np.empty((len(Q), len(wanted)))
-    averages = np.empty(len(Q))
+    n = G.shape[0]
+    wanted = sorted({k for k in ks if 1 <= k <= n})
+    precisions = np.empty((len(asked), len(wanted)))
+    averages = np.empty(len(asked))
     for block, order in _orders(Q, G):
         relevant = known[order] == asked[block, None]
         hits = np.cumsum(relevant, axis=1)
         precisions[block] = hits[:, [k - 1 for k in wanted]] / np.array(wanted)
-        at_place = hits / np.arange(1, len(G) + 1)
+        at_place = hits / np.arange(1, n + 1)
         averages[block] = (at_place * relevant).sum(axis=1) / hits[:, -1]
     return Retrieval(
         ks=tuple(wanted),
         precision=tuple(_mean_interval(column) for column in precisions.T),
         mean_average_precision=_mean_interval(averages),
         by_class={str(c): float(averages[asked == c].mean()) for c in np.unique(asked)},
-        n_queries=len(Q),
+        n_queries=len(asked),
         n_left_out=int((~counted).sum()),
-        n_gallery=len(G),
+        n_gallery=n,
     )
 
 
-def _orders(
-    Q: NDArray[np.float64], G: NDArray[np.float64]
-) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+def _orders(Q: Any, G: Any) -> Iterator[tuple[slice, NDArray[np.intp]]]:
     """Blocks of queries with the order of the whole gallery for each of them."""
-    squares = (G**2).sum(axis=1)
-    for start in range(0, len(Q), BLOCK):
-        block = slice(start, min(start + BLOCK, len(Q)))
+    squares = np.asarray((G * G).sum(axis=1)).ravel()
+    for start in range(0, Q.shape[0], BLOCK):
+        block = slice(start, min(start + BLOCK, Q.shape[0]))
+        products = Q[block] @ G.T
+        if issparse(products):
+            products = products.toarray()
         # The square of the query's own length changes no order.
-        yield block, np.argsort(squares - 2 * Q[block] @ G.T, axis=1, kind="stable")
+        yield block, np.argsort(squares - 2 * products, axis=1, kind="stable")
 
 
-def _checked(
-    queries: ArrayLike, gallery: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    Q, G = np.asarray(queries, dtype=np.float64), np.asarray(gallery, dtype=np.float64)
-    if Q.ndim != 2 or G.ndim != 2 or Q.shape[1] != G.shape[1] or not Q.size or not G.size:
+def _lengths(rows: Any) -> NDArray[np.float64]:
+    """Euclidean norm of each row."""
+    return np.sqrt(np.asarray((rows * rows).sum(axis=1), dtype=np.float64).ravel())
+
+
+def _checked(queries: Any, gallery: Any) -> tuple[Any, Any]:
+    """Both as float64, arrays or sparse."""
+    if issparse(queries) and issparse(gallery):
+        Q, G = csr_array(queries, dtype=np.float64), csr_array(gallery, dtype=np.float64)
+    else:
+        Q, G = np.asarray(queries, dtype=np.float64), np.asarray(gallery, dtype=np.float64)
+    if Q.ndim != 2 or G.ndim != 2 or Q.shape[1] != G.shape[1] or not min(*Q.shape, *G.shape):
         raise ValueError(
             "queries and gallery must be (rows, features) with as many features, and not empty; "
             f"got {Q.shape} and {G.shape}"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Above this many sparse examples the Gram matrix (float64 and float32) passes 2.7 GB.
 MOST_SPARSE_ROWS = 15_000
+# Share of filled rows from which a column is multiplied as a dense one.
+FULL = 0.25
 # What Newton's step is expected to gain, against the objective, at which it is the last: of SVMs of
 # cross-validation, and of one that is kept.
 CV_TOL, TOL = 1e-2, 1e-3
@@ -48,6 +50,18 @@ def hold_sparse(X: Any, normalize: Normalize) -> csr_array:
     if normalize != "none":
         Z = unit_rows(Z)
     return csr_array(hstack([Z, np.ones((Z.shape[0], 1))]))
+
+
+def sparse_gram(Z: csr_array) -> NDArray[np.float64]:
+    """``Z Z^T`` in full; columns that are mostly filled are multiplied as a dense array."""
+    columns = Z.tocsc()
+    is_full = np.diff(columns.indptr) > FULL * Z.shape[0]
+    gram = np.zeros((Z.shape[0], Z.shape[0]))
+    if is_full.any():
+        dense = columns[:, is_full].toarray()
+        gram = dense @ dense.T
+    rest = columns[:, ~is_full].tocsr()
+    return np.asarray(gram + (rest @ rest.T).toarray())
 
 
 def require_finite(X: Any) -> None:

@@ -28,6 +28,10 @@ RULE_OF_ACCURACY = (
     "finds nothing better. Where the candidate with the highest cross-validated {metric} is "
     "significantly better ({test} at the 5 % level), that one is chosen instead."
 )
+RULE_OF_ENCODER = (
+    "TF-IDF beside the last layers of the sentence encoder is chosen: as a rule nothing is more accurate. "
+    + RULE_OF_ACCURACY.partition(". ")[2]
+)
 RULE_OF_FEW = (
     f"Half of the classes or more have fewer than {FEW} training examples. Cross-validation of so few "
     "mostly finds a lucky candidate, so the usual one is chosen, unless the candidate with the highest "

@@ -27,7 +27,7 @@ from headstart.sources.text import (
     network_blocks,
     network_scores,
 )
-from headstart.text.encoders import find_encoder, read_encoder
+from headstart.text.encoders import obtain_encoder, read_encoder
 from headstart.text.published import require_embeddings
 from headstart.text.settings import VARIANTS, TextTraining, require_variant
 
@@ -88,7 +88,7 @@ def text_arms(
         require_variant(variant)
     encoded = []
     if encoder is not None:
-        found = read_encoder(find_encoder(encoder))
+        found = read_encoder(obtain_encoder(encoder))
         blocks = encoder_blocks(found)[-1]
         arm = TextArm(
             name="sentence encoder",

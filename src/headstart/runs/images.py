@@ -58,10 +58,6 @@ class Images(Kind):
         for name, weights, arch in asked:
             check(name, weights=weights, arch=arch)
 
-    @property
-    def is_exact(self) -> bool:
-        return self.settings.exact
-
     def index(self) -> Index:
         from headstart.data import index
         from headstart.data.fixes import apply_fixes, read_fixes

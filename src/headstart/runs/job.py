@@ -94,7 +94,7 @@ class Job:
         with clock.timed("cross_validation"):
             measured = measure(
                 task,
-                exact=kind.is_exact,
+                exact=kind.settings.exact,
                 progress=kind.progress,
                 watch=self.watch,
             )
@@ -149,7 +149,7 @@ class Job:
     def _prior(self, task: Task, names: Sequence[Blocks]) -> int | None:
         """The candidate that is the most accurate as a rule, where accuracy is preferred."""
         blocks = task.source.prior
-        if blocks is None or getattr(self.kind.settings, "prefer", "") != "accurate":
+        if blocks is None or self.kind.settings.prefer != "accurate":
             return None
         return names.index(blocks) if blocks in names else None
 

@@ -64,11 +64,6 @@ class Kind(ABC):
     def check(self) -> None:  # noqa: B027 - most kinds have nothing to check
         """Refuse what cannot be used, before hours go into reading the examples."""
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether every candidate is judged by SVMs, however many there are."""
-        return True
-
     @abstractmethod
     def index(self) -> Examples[Any]:
         """The labelled examples with their split."""

@@ -158,7 +158,8 @@ def measure(
 
     ``source.first`` comes first, as an early answer: Ctrl-C from then on leaves what is known. Of many
     examples and classes, all others race, and SVMs are fitted on all folds for those alone that may be
-    the best (:func:`headstart.probe.screening.judge_all`).
+    the best (:func:`headstart.probe.screening.judge_all`). Sparse features are judged first and do not
+    race, as ridge classifiers do not take them.
 
     Parameters
     ----------
@@ -183,35 +184,39 @@ def measure(
     found: dict[Blocks, Candidate] = {}
     left = list(planned)
 
-    def take(i: int, scores: Scores) -> None:
-        blocks = planned[i]
+    def take(blocks: Blocks, scores: Scores) -> None:
         if not scores.is_screened:
             left.remove(blocks)
         found.pop(blocks, None)
         found[blocks] = task.candidate(blocks, task.macs(blocks), scores)  # the newest is the last
         watch(planned, list(found.values()))
 
-    def choose(chosen: Sequence[int]) -> None:
-        left[:] = [planned[i] for i in chosen if planned[i] in left]
+    def race(some: list[Blocks], *, exact: bool) -> None:
+        def choose(chosen: Sequence[int]) -> None:
+            out = set(some).difference(some[i] for i in chosen)
+            left[:] = [blocks for blocks in left if blocks not in out]
 
-    watch(planned, [])
-    try:
+        shown = (task.source.usual, task.source.prior)
         judge_all(
-            [task.entrant(blocks) for blocks in planned],
+            [task.entrant(blocks) for blocks in some],
             task.y,
             task.folds,
             Cs=task.Cs,
-            first=planned.index(first),
-            always=[
-                i for i, b in enumerate(planned) if b in (task.source.usual, task.source.prior)
-            ],
+            first=some.index(first) if first in some else len(some) - 1,
+            always=[i for i, blocks in enumerate(some) if blocks in shown],
             exact=exact,
             goal=task.goal,
             more_folds=task.more_folds,
             progress=progress,
-            on_scores=take,
+            on_scores=lambda i, scores: take(some[i], scores),
             on_finalists=choose,
         )
+
+    watch(planned, [])
+    try:
+        for is_sparse in (True, False):
+            if some := [blocks for blocks in planned if blocks.is_sparse == is_sparse]:
+                race(some, exact=exact or is_sparse)
     except KeyboardInterrupt:
         if first in left:
             raise

@@ -27,7 +27,7 @@ from headstart.heads import (
 from headstart.heads.classification import ClassificationMetrics
 from headstart.heads.costs import COSTS
 from headstart.results import Difference, Estimate
-from headstart.runs.choose import FEW, RULE, RULE_OF_ACCURACY, RULE_OF_FEW, has_few
+from headstart.runs.choose import FEW, RULE, RULE_OF_ACCURACY, RULE_OF_ENCODER, RULE_OF_FEW, has_few
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.objective import Objective, figures, metric_name
 from headstart.runs.outcome import Finetuning
@@ -165,7 +165,8 @@ class Results:
     def rule(self) -> str:
         """How the choice was made, in words."""
         rule = RULE_OF_FEW if self.has_few else RULE
-        rule = RULE_OF_ACCURACY if self.has_prior else rule
+        if self.has_prior:
+            rule = RULE_OF_ENCODER if self.noun == "text" else RULE_OF_ACCURACY
         is_exact = self.chosen.scores.optimised is None and not n_groups(self.train)
         test = "McNemar's exact test" if is_exact else "Student's test of the paired differences"
         name = metric_name(self.objective.metric, is_weighted=self.is_weighted)

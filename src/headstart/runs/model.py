@@ -148,14 +148,24 @@ class Model:
         RunError
             The model is one of images, or its sentence encoder is not there.
         """
+        if self.texts is not None and not len(texts):
+            return np.empty((0, len(self.classes)))
+        return self.probabilities(self.text_rows(texts))
+
+    def text_rows(self, texts: Sequence[str], **how: Any) -> Any:
+        """Features (n, d) of texts, an array or sparse; `how` is as of `TextReader.rows`.
+
+        Raises
+        ------
+        RunError
+            The model is one of images, or its sentence encoder is not there.
+        """
         from headstart.runs.reader_files import locate_encoder
 
         if self.texts is None:
             raise RunError(f"{self._where} is a run on images, and this works on texts")
-        if not len(texts):
-            return np.empty((0, len(self.classes)))
         found = locate_encoder(self.texts, self.folder)
-        return self.probabilities(dataclasses.replace(self.texts, encoder=found).rows(texts))
+        return dataclasses.replace(self.texts, encoder=found).rows(texts, **how)
 
     def require_images(self) -> None:
         """Raise where the model is one of texts.

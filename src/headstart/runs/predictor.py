@@ -64,6 +64,8 @@ class Predictor:
 
     Attributes
     ----------
+    noun : str
+        What it takes.
     model : Model
     classes : tuple of str, length K
     batch_size : int
@@ -80,6 +82,8 @@ class Predictor:
     InputError
         There is no such device here.
     """
+
+    noun = "image"
 
     def __init__(
         self,

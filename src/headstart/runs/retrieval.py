@@ -35,63 +35,74 @@ KS = (1, 2, 5, 10, 20, 50, 100)
 
 
 class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
-    """A training image near the query."""
+    """A training image, or text, near the query.
+
+    Attributes
+    ----------
+    path : str
+        Of an image; else empty.
+    text : str
+        Of a text; else empty.
+    """
 
     name: str
-    path: str
+    path: str = ""
+    text: str = ""
     label: str
     distance: float
 
 
 class SimilarResult(Result, frozen=True, kw_only=True, tag="similar"):
-    """What was found for one picture.
+    """What was found for one picture, or one text.
 
     Attributes
     ----------
     run : str
         The run's folder.
     query : str
-        The picture's file.
+        The picture's file, or the text.
+    noun : {"image", "text"}
     neighbours : tuple of Neighbour
         Nearest first.
     measured : Retrieval or None
-        Over the test images as queries; None where the run has none.
+        Over the test examples as queries; None where the run has none.
     notes : tuple of str
         What the user should know besides.
     """
 
     run: str
     query: str
+    noun: str = "image"
     neighbours: tuple[Neighbour, ...]
     measured: Retrieval | None
     notes: tuple[str, ...] = ()
 
 
-def answer(labels: list[str]) -> str:
-    """The answer, of the classes of the nearest images."""
+def answer(labels: list[str], noun: str = "image") -> str:
+    """The answer, of the classes of the nearest training examples."""
     most = max(map(labels.count, labels))
     common = [label for label in dict.fromkeys(labels) if labels.count(label) == most]
     n = len(labels)
     verb = "is" if most == 1 else "are"
     if n == 1:
-        said = f"The nearest training image is of class {common[0]}"
+        said = f"The nearest training {noun} is of class {common[0]}"
     elif len(common) > 1:
         said = (
-            f"Of the {n} nearest training images {most} {verb} of each of {len(common)} classes, "
+            f"Of the {n} nearest training {noun}s {most} {verb} of each of {len(common)} classes, "
             f"first {common[0]}"
         )
     else:
-        said = f"{most} of the {n} nearest training images {verb} of class {common[0]}"
+        said = f"{most} of the {n} nearest training {noun}s {verb} of class {common[0]}"
     return f"{one_line(said)}."
 
 
-def reliability(measured: Retrieval | None) -> str:
-    """How often the nearest are right, over the test images."""
+def reliability(measured: Retrieval | None, noun: str = "image") -> str:
+    """How often the nearest are right, over the test examples."""
     if measured is None:
-        return "There are no test images to measure how often the nearest are right."
+        return f"There are no test {noun}s to measure how often the nearest are right."
     n = measured.n_queries
     return (
-        f"Over {n:,} test image{'s' * (n != 1)} the nearest training image is of the same class for "
+        f"Over {n:,} test {noun}{'s' * (n != 1)} the nearest training {noun} is of the same class for "
         f"{measured.precision[0]}; mean average precision {measured.mean_average_precision}."
     )
 

@@ -66,6 +66,11 @@ class Settings:
         How often the training examples are divided into folds; figures are the means.
     Cs : tuple of float > 0
     seed : int >= 0
+    prefer : {"accurate", "cheap"}, default "accurate"
+        What is chosen: the most accurate candidate, whatever it costs, or the cheapest one that ties
+        with it and is at most a point behind.
+    exact : bool, default False
+        Judge every candidate by SVMs, also where there are many examples and classes.
     device : str, optional
 
     Raises
@@ -94,6 +99,8 @@ class Settings:
     repeats: int = 1
     Cs: tuple[float, ...] = COSTS
     seed: int = 0
+    prefer: str = "accurate"
+    exact: bool = False
     device: str | None = None
 
     def __post_init__(self) -> None:
@@ -106,6 +113,8 @@ class Settings:
             self.repeats,
         )
         require(self.seed >= 0, argument("seed"), "0 or more", self.seed)
+        legal = " or ".join(PREFERENCES)
+        require(self.prefer in PREFERENCES, argument("prefer"), legal, self.prefer)
         require(
             bool(self.Cs) and min(self.Cs) > 0,
             argument("Cs"),
@@ -159,11 +168,6 @@ class FitSettings(Settings):
     fixes : str, optional
         A file of labels to correct and images to leave out: see
         :func:`headstart.data.fixes.read_fixes`.
-    prefer : {"accurate", "cheap"}, default "accurate"
-        What is chosen: the most accurate candidate, whatever it costs, or the cheapest one that ties
-        with it and is at most a point behind.
-    exact : bool, default False
-        Judge every candidate by SVMs, also where there are many examples and classes.
     crop : {"center", "squash", "letterbox", "auto"}, optional
         How images become squares: the centre, the whole without its proportions, or the whole with
         borders. ``"auto"`` takes what is best in cross-validation; default the backbone's own.
@@ -188,8 +192,6 @@ class FitSettings(Settings):
     group_by: str | None = None
     classes_from: str = "auto"
     fixes: str | None = None
-    prefer: str = "accurate"
-    exact: bool = False
     crop: str | None = None
     precision: str = "auto"
 
@@ -216,8 +218,6 @@ class FitSettings(Settings):
                 "that of one backbone; of several, write FILE@ARCH",
                 getattr(self, name),
             )
-        legal = " or ".join(PREFERENCES)
-        require(self.prefer in PREFERENCES, argument("prefer"), legal, self.prefer)
         require(
             self.crop is None or self.crop in CROPS, argument("crop"), " or ".join(CROPS), self.crop
         )
@@ -266,6 +266,8 @@ class TextSettings(Settings):
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
+        if self.encoder is None:
+            object.__setattr__(self, "encoder", "none")  # as the command line says it
         require(self.epochs >= 1, argument("epochs"), "1 or more", self.epochs)
 
 

@@ -113,7 +113,7 @@ def _first(text: str) -> str:
 def _is_tfidf(candidate: Candidate) -> bool:
     blocks = candidate.blocks
     assert isinstance(blocks, TextBlocks)
-    return set(blocks.parts) <= {"words", "characters"}
+    return blocks.is_sparse and not blocks.layers
 
 
 def telling_terms(results: Results, source: TextSource) -> list[ClassTerms]:
@@ -177,7 +177,7 @@ def telling_windows(results: Results, source: TextSource) -> tuple[ClassTerms, .
 def size_curves(
     results: Results, source: TextSource, *, progress: Progress = silent
 ) -> list[TextCurve]:
-    """Test accuracy against texts a class, of TF-IDF and of averaged word vectors.
+    """Test accuracy against texts a class, of TF-IDF, averaged word vectors and a sentence encoder.
 
     The word vectors and the terms are those of all training texts: they need no label.
     """
@@ -195,7 +195,7 @@ def size_curves(
     return [
         _size_curve(c, results.test, source, counts, progress)
         for c in results.candidates
-        if c.blocks in (BOTH, AVERAGE)
+        if c.blocks in (BOTH, AVERAGE, source.prior)
     ]
 
 

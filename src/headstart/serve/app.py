@@ -16,17 +16,18 @@ import headstart
 from headstart.errors import DataError
 from headstart.features.engines import n_cores
 from headstart.runs.caution import Careful, Caution
-from headstart.runs.predictor import Cut, Predictor
+from headstart.runs.predictor import Predictor
+from headstart.runs.text_predictor import TextPredictor
 from headstart.serve.batching import Batcher
 from headstart.serve.guard import App, Guard
 from headstart.serve.metrics import CONTENT_TYPE, Metrics
 from headstart.serve.settings import ServeSettings
-from headstart.serve.uploads import REQUEST_BODY, Upload, read_uploads
+from headstart.serve.uploads import REQUEST_BODIES, Upload, read_uploads
 
 _TOP = 5
 _DESCRIPTION = (
-    "Images in, class probabilities out. An image that cannot be read has its `error` set and the "
-    "others are predicted; status 422 says that none could be read."
+    "{Noun}s in, class probabilities out. If one cannot be read, its `error` is set and the others are "
+    "predicted; status 422 says that none could be read."
 )
 
 
@@ -37,7 +38,7 @@ class Service:
     ----------
     name : str
         Name of the run.
-    predictor : Predictor
+    predictor : Predictor or TextPredictor
     settings : ServeSettings
     careful : Careful, optional
         What answers hold besides the classes, and when they are refused.
@@ -46,7 +47,7 @@ class Service:
     def __init__(
         self,
         name: str,
-        predictor: Predictor,
+        predictor: Predictor | TextPredictor,
         settings: ServeSettings,
         careful: Careful | None = None,
     ) -> None:
@@ -57,7 +58,7 @@ class Service:
         self.metrics = Metrics()
         self.n_waiting = 0
         self._decoders = ThreadPoolExecutor(n_cores(), thread_name_prefix="decode")
-        self._batcher: Batcher[Cut] = Batcher(
+        self._batcher: Batcher[Any] = Batcher(
             predictor.compared,
             batch_size=predictor.batch_size,
             n_workers=predictor.n_streams,
@@ -74,7 +75,9 @@ class Service:
         """
         if self.n_waiting + len(uploads) > self.settings.max_waiting:
             raise HTTPException(
-                503, "too many images are waiting: try again", headers={"Retry-After": "1"}
+                503,
+                f"too many {self.predictor.noun}s are waiting: try again",
+                headers={"Retry-After": "1"},
             )
         self.n_waiting += len(uploads)
         try:
@@ -109,23 +112,24 @@ def make_app(service: Service) -> App:
     ----------
     service : Service
     """
+    noun = service.predictor.noun
     # FastAPI's documentation pages load code from the web, so they are disabled.
     app = FastAPI(
         title=f"Headstart: {service.name}",
         version=headstart.__version__,
-        description=_DESCRIPTION,
+        description=_DESCRIPTION.format(Noun=noun.capitalize()),
         docs_url=None,
         redoc_url=None,
     )
 
-    @app.post("/predict", openapi_extra={"requestBody": REQUEST_BODY})
+    @app.post("/predict", openapi_extra={"requestBody": REQUEST_BODIES[noun]})
     async def predict(
         request: Request, top: Annotated[int, Query(ge=1, le=10_000)] = _TOP
     ) -> JSONResponse:
-        """Classify one image or several."""
+        """Classify one example or several."""
         limits = service.settings
         uploads = await read_uploads(
-            request, max_images=limits.max_images, max_bytes=limits.max_bytes
+            request, noun, max_images=limits.max_images, max_bytes=limits.max_bytes
         )
         found = await service.predict(uploads, top)
         is_none_read = all(answer["error"] is not None for answer in found)
@@ -141,6 +145,7 @@ def make_app(service: Service) -> App:
         """The served run."""
         return {
             "run": service.name,
+            "takes": f"{noun}s",
             "classes": list(service.predictor.classes),
             "engine": service.predictor.engine,
             "caution": service.careful.caution.asked,

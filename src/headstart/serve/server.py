@@ -118,24 +118,33 @@ def serve(
         The port is in use, a package is missing, or there is no such device.
     WeightsError
         The network's weights are missing or changed.
+    RunError
+        The sentence encoder of a run on texts is not there.
     """
     from headstart.runs.model import need_images
 
     need_packages()
-    need_images(run.model, "headstart serve")
+    if not run.is_texts:
+        need_images(run.model, "headstart serve")
     sock = listen(settings.host, settings.port)
     try:
         from headstart.runs.predictor import Predictor
+        from headstart.runs.text_predictor import TextPredictor
         from headstart.serve.app import Service, make_app
 
         careful = run.careful(caution)
-        predictor = Predictor(
-            run.model,
-            device=device,
-            cache=cache,
-            max_pixels=settings.max_pixels,
-            reference=careful.reference if careful.caution.novelty is not None else None,
-        )
+        reference = careful.reference if careful.caution.novelty is not None else None
+        predictor: Predictor | TextPredictor
+        if run.is_texts:
+            predictor = TextPredictor(run.model)
+        else:
+            predictor = Predictor(
+                run.model,
+                device=device,
+                cache=cache,
+                max_pixels=settings.max_pixels,
+                reference=reference,
+            )
         service = Service(run.folder.resolve().name, predictor, settings, careful)
         try:
             _run(make_app(service), sock, settings, on_ready)

@@ -50,6 +50,11 @@ class Blocks:
         return (self,)
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether nearly all features of an example are zero, as counts of words are."""
+        return False
+
+    @property
     def tap_label(self) -> str:
         """``"blocks.6"``, ``"blocks.6.cls+mean"``, or ``"last 4 joined"``.
 

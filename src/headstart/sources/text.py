@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from headstart.data.sources import shown
 from headstart.errors import InputError, argument, one_line
 from headstart.heads.examples import join_rows
-from headstart.progress import Progress
+from headstart.heads.sparse import MOST_SPARSE_ROWS
+from headstart.progress import Progress, silent
 from headstart.sources.blocks import N_JOINED, Blocks, JoinedRows
 from headstart.text.embeddings import (
     Embeddings,
@@ -23,7 +24,7 @@ from headstart.text.embeddings import (
     learn_embeddings,
     vectors_for,
 )
-from headstart.text.encoders import Encoder, encoder_macs, find_encoder, read_encoder
+from headstart.text.encoders import Encoder, encoder_macs, obtain_encoder, read_encoder
 from headstart.text.published import find_embeddings
 from headstart.text.sentences import (
     encode,
@@ -47,6 +48,10 @@ KIND = "text"
 # To be raised when the same texts give other features.
 VERSION = 1
 VECTOR_SEED = 0
+# How the name of several layers side by side ends.
+JOINED = " joined"
+# Parts that are TF-IDF.
+COUNTED = frozenset({"words", "characters"})
 # A probability of zero has no logarithm.
 SMALLEST = 1e-12
 
@@ -69,6 +74,11 @@ class TextBlocks(Blocks):
     layers: tuple[str, ...] = ()
     is_network: bool = False
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether TF-IDF is among the features."""
+        return not COUNTED.isdisjoint(self.parts)
+
     def __str__(self) -> str:
         name = self.taps[0]
         return name if self.is_network else f"Linear SVM on {name}"
@@ -85,13 +95,27 @@ AVERAGE = _features("embedding average", "average")
 
 
 def encoder_blocks(encoder: Encoder) -> list[TextBlocks]:
-    """The layers of a sentence encoder, each alone and the last ones joined, alone and with TF-IDF."""
+    """The layers of a sentence encoder, each alone, then the last ones joined."""
     last = encoder.own_taps[-N_JOINED:]
-    alone = [TextBlocks(taps=(f"encoder {tap}",), layers=(tap,)) for tap in encoder.taps]
-    if len(last) == 1:
-        return alone
-    joined = f"encoder, last {len(last)} layers joined"
-    return [*alone, TextBlocks(taps=(joined,), layers=last)]
+    alone = [_layers(tap) for tap in encoder.taps]
+    return alone if len(last) == 1 else [*alone, _layers(*last)]
+
+
+def beside_counts(encoded: TextBlocks) -> TextBlocks:
+    """Layers of an encoder beside TF-IDF of words and characters."""
+    name = f"TF-IDF and {encoded.taps[0].removesuffix(JOINED)}"
+    return TextBlocks(taps=(name,), parts=BOTH.parts, layers=encoded.layers)
+
+
+def _layers(*taps: str) -> TextBlocks:
+    """``"encoder layer 6"``, or ``"encoder layers 3 to 6 joined"``."""
+    first, last = taps[0].removeprefix("layer "), taps[-1].removeprefix("layer ")
+    number, _, pooling = last.partition(" ")
+    name = f"encoder layer {last}"
+    if len(taps) > 1:
+        of = f" {pooling}" if pooling else ""
+        name = f"encoder layers {first.partition(' ')[0]} to {number}{of}{JOINED}"
+    return TextBlocks(taps=(name,), layers=taps)
 
 
 def network_blocks(variant: str) -> TextBlocks:
@@ -130,8 +154,18 @@ class TextReader:
     encoder_digest: str | None = None
     network: tuple[TrainedText, Vocabulary] | None = None
 
-    def rows(self, texts: Sequence[str], *, device: str | None = None) -> Any:
-        """Features of texts, (n, d), all parts side by side: a sparse array, or dense."""
+    def rows(
+        self,
+        texts: Sequence[str],
+        *,
+        cache: Path | None = None,
+        device: str | None = None,
+        progress: Progress = silent,
+    ) -> Any:
+        """Features of texts, (n, d), all parts side by side: a sparse array, or dense.
+
+        With `cache`, those of a sentence encoder are kept in the store.
+        """
         if self.network is not None:
             return network_scores(*self.network, texts)
         counted = [made.transform(texts) for made in self.tfidf]
@@ -150,7 +184,13 @@ class TextReader:
                 f"the sentence encoder {shown(self.encoder)} has no {one_line(min(unknown))}: it has "
                 f"{encoder.n_layers} layers"
             )
-        return join_rows(encode(encoder, texts, self.layers, device=device))
+        if cache is None:
+            layers = join_rows(encode(encoder, texts, self.layers, device=device))
+        else:
+            store = open_store(encoder, cache)
+            fill_store(store, encoder, texts, device=device, progress=progress)
+            layers = stored_layers(store, texts, self.layers)
+        return join_kinds(counted, layers, len(self.layers)) if counted else layers
 
 
 @dataclass(kw_only=True)
@@ -193,21 +233,31 @@ class TextSource:
 
     @property
     def prior(self) -> Blocks | None:
-        """None: no kind of features is the best as a rule."""
-        return None
+        """Layers of the sentence encoder beside TF-IDF, where there is one."""
+        return self._beside(self.encoder_files) if self.encoder_files else None
 
     def candidates(self) -> list[Blocks]:
         """The kinds of features, from cheap to dear; TextCNNs are judged elsewhere."""
-        found = self.encoder_files
-        return [WORDS, CHARACTERS, BOTH, AVERAGE, *(encoder_blocks(found) if found else [])]
+        counted, found = [WORDS, CHARACTERS, BOTH, AVERAGE], self.encoder_files
+        if found is None:
+            return [*counted]
+        return [*counted, *encoder_blocks(found), self._beside(found)]
+
+    def _beside(self, encoder: Encoder) -> TextBlocks:
+        """TF-IDF and the encoder: its last layers joined, or of very many texts the last one."""
+        layers = encoder_blocks(encoder)
+        is_small = len(self.train) <= MOST_SPARSE_ROWS
+        return beside_counts(layers[-1] if is_small else layers[encoder.own_last])
 
     def rows(self, blocks: Blocks, examples: Sequence[TextRecord]) -> Any:
         """Features of texts, (n, d): a sparse array, or float32. Counts of `train` are kept."""
         assert isinstance(blocks, TextBlocks)
+        counted = [self._counts(kind, examples) for kind in blocks.parts if kind in COUNTED]
         if blocks.layers:
-            return self._encoded(blocks.layers, examples)
-        if set(blocks.parts) <= {"words", "characters"}:
-            return join_sparse([self._counts(kind, examples) for kind in blocks.parts])
+            layers = self._encoded(blocks.layers, examples)
+            return join_kinds(counted, layers, len(blocks.layers)) if counted else layers
+        if counted:
+            return join_sparse(counted)
         return self.reader(blocks).rows([r.text for r in examples])
 
     def macs(self, blocks: Blocks, n_classes: int) -> int:
@@ -257,7 +307,7 @@ class TextSource:
         found = self.encoder_files if blocks.layers else None
         return TextReader(
             parts=blocks.parts,
-            tfidf=tuple(self.tfidf(p) for p in blocks.parts if p in ("words", "characters")),
+            tfidf=tuple(self.tfidf(p) for p in blocks.parts if p in COUNTED),
             embeddings=self.known if "average" in blocks.parts else None,
             layers=blocks.layers,
             encoder=found.root if found else None,
@@ -304,7 +354,7 @@ class TextSource:
     @cached_property
     def encoder_files(self) -> Encoder | None:
         """The sentence encoder that was asked for."""
-        return None if self.encoder is None else read_encoder(find_encoder(self.encoder))
+        return None if self.encoder is None else read_encoder(obtain_encoder(self.encoder))
 
     def encoder_seconds(self, texts: Sequence[str]) -> float:
         """Seconds that the sentence encoder would take for texts, those known left out."""
@@ -330,8 +380,7 @@ class TextSource:
         assert found is not None
         texts = [r.text for r in examples]
         fill_store(self._store, found, texts, device=self.device, progress=self.progress)
-        rows = JoinedRows(self._store.rows([text_digest(text) for text in texts], layers))
-        return rows[:]
+        return stored_layers(self._store, texts, layers)
 
     def _counts(self, kind: str, examples: Sequence[TextRecord]) -> csr_array:
         """TF-IDF of one kind."""
@@ -350,3 +399,32 @@ def network_scores(
     """Log-probabilities (n, K) by a network."""
     rows = [vocabulary.encode(tokenize(text)) for text in texts]
     return np.asarray(np.log(np.maximum(trained.proba(rows), SMALLEST)))
+
+
+def stored_layers(
+    store: FeatureStore, texts: Sequence[str], layers: Sequence[str]
+) -> NDArray[np.float32]:
+    """Layers of an encoder side by side, (n, d), each of unit length."""
+    return JoinedRows(store.rows([text_digest(text) for text in texts], layers))[:]
+
+
+def join_kinds(
+    counted: Sequence[csr_array], layers: NDArray[np.float32], n_layers: int
+) -> csr_array:
+    """TF-IDF and layers of an encoder side by side, a sparse array (n, d); both kinds count the same.
+
+    Parameters
+    ----------
+    counted : sequence of sparse array (n, d_i)
+        Each of unit length in every row.
+    layers : float32 array (n, d)
+        So many layers side by side, each of unit length.
+    n_layers : int
+    """
+    from scipy.sparse import csr_array
+
+    n, d = layers.shape
+    values = layers.astype(np.float64).ravel() * np.sqrt(len(counted) / n_layers)
+    columns = np.tile(np.arange(d, dtype=np.int32), n)
+    dense = csr_array((values, columns, np.arange(0, n * d + 1, d)), shape=(n, d))
+    return join_sparse([*counted, dense])

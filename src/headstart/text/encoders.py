@@ -20,8 +20,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from headstart.backbones.hub import fetch_repository
 from headstart.data.sources import missing_path, shown
-from headstart.errors import WeightsError, argument, one_line
+from headstart.errors import DataError, WeightsError, argument, one_line
 from headstart.home import expand, provide_home
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,11 @@ _POOLINGS = {
     "pooling_mode_cls_token": "class token",
     "pooling_mode_lasttoken": "last token",
 }
+# Files of a repository on the hub: with safetensors, else with PyTorch's format.
+_PUBLISHED = (
+    ("*.json", "vocab.txt", "model*.safetensors"),
+    ("*.json", "vocab.txt", "pytorch_model*.bin"),
+)
 # Modules of sentence-transformers that change nothing here: rows are brought to unit length anyway.
 _NEUTRAL = ("Transformer", "Pooling", "Normalize", "Dropout")
 
@@ -106,6 +112,11 @@ class Encoder:
         """The layers from first to last, pooled as the encoder itself does."""
         return tuple(tap_name(layer, self.pooling) for layer in range(1, self.n_layers + 1))
 
+    @property
+    def own_last(self) -> int:
+        """Position among the taps of the last layer, pooled as the encoder itself does."""
+        return len(self.taps) - 1
+
     def layer_of(self, tap: str) -> int:
         """The number of the layer that a tap is of, from 1."""
         return self.taps.index(tap) % self.n_layers + 1
@@ -147,9 +158,33 @@ def find_encoder(name: str) -> Path:
     with contextlib.suppress(OSError):  # a name too long for a path
         if folder.is_dir():
             return folder.resolve()
-    if found := _in_package(name) or _in_hub_cache(name.removeprefix(PREFIX)):
+    if found := _in_package(name) or _in_hub_cache(_repository(name)):
         return found
     raise missing_path(folder, what="folder of a sentence encoder on this machine")
+
+
+def obtain_encoder(name: str) -> Path:
+    """As `find_encoder`, but what is named as a repository of the hub is downloaded where it is absent.
+
+    Raises
+    ------
+    DataError
+        There is nothing of that name here.
+    WeightsError
+        It is a name on the hub, and cannot be downloaded.
+    """
+    repository = _repository(name)
+    try:
+        return find_encoder(name)
+    except DataError:
+        if repository is None:
+            raise
+    instead = f"Give the folder of an encoder with {argument('encoder', 'FOLDER')}, or leave it out"
+    for patterns in _PUBLISHED:
+        folder = fetch_repository(repository, patterns, what="sentence encoder", instead=instead)
+        if weight_files(folder):
+            break
+    return folder
 
 
 def read_encoder(folder: Path) -> Encoder:
@@ -347,8 +382,16 @@ def _in_package(name: str) -> Path | None:
     return None
 
 
-def _in_hub_cache(name: str) -> Path | None:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+def _repository(name: str) -> str | None:
+    """The repository on the hub that a name may mean; a few old ones have no owner."""
+    found = name.removeprefix(PREFIX)
+    has_owner = "/" in found or found == name
+    pattern = r"\w[\w.-]*/\w[\w.-]*" if has_owner else r"\w[\w.-]*"
+    return found if re.fullmatch(pattern, found) else None
+
+
+def _in_hub_cache(name: str | None) -> Path | None:
+    if name is None:
         return None
     provide_home()  # the client looks for it when it is imported
     from huggingface_hub import snapshot_download

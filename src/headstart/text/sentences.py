@@ -7,6 +7,7 @@ import importlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from headstart.features import FeatureKey, FeatureStore
 from headstart.features.engines import pick_device
 from headstart.probe.memo import code_digest
 from headstart.progress import Progress, silent
-from headstart.text.encoders import Encoder, count, read_json
+from headstart.text.encoders import Encoder, count, read_encoder, read_json
 from headstart.text.transformer import Network, load_network
 
 logger = logging.getLogger(__name__)
@@ -253,6 +254,13 @@ def _pool(h: Tensor, mask: Tensor, how: str) -> Tensor:
 
 def _tokenizer(encoder: Encoder) -> Any:
     """The tokenizer of an encoder, which cuts texts and does not pad them."""
+    return _read_tokenizer(encoder.root, encoder.digest)
+
+
+# One is kept, as one network is.
+@lru_cache(maxsize=1)
+def _read_tokenizer(root: Path, digest: str) -> Any:
+    encoder = read_encoder(root)
     try:
         tokenizers: Any = importlib.import_module("tokenizers")
     except ImportError:

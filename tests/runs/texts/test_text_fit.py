@@ -300,7 +300,9 @@ def test_fit__sentence_encoder(
     )
     macs = {c.tap: c.macs for c in run.metrics.candidates}
     names = [f"encoder layer {i}" for i in range(1, 6)]
-    assert list(macs)[4:] == [*names, "encoder, last 4 layers joined"]
+    assert list(macs)[4:] == [
+        *names, "encoder layers 2 to 5 joined", "TF-IDF and encoder layers 2 to 5"
+    ]  # fmt: skip
     assert 0 < macs[names[0]] < macs[names[1]] < macs[names[4]] <= macs[list(macs)[-1]]
     assert run.metrics.chosen.n_features == 4 * 16
     test = index_texts(reviews).test

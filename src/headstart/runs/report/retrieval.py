@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart import plots
+from headstart.errors import one_line
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
 
@@ -22,7 +23,7 @@ N_COLUMNS = 4
 
 
 def retrieval_sections(similar: SimilarResult, accuracy: float | None) -> list[Section]:
-    """The sections of what was found for a picture.
+    """The sections of what was found for a picture or a text.
 
     Parameters
     ----------
@@ -34,27 +35,33 @@ def retrieval_sections(similar: SimilarResult, accuracy: float | None) -> list[S
     -------
     list of Section
     """
-    sections = [
-        Section(
+    noun = similar.noun
+    notes = [note[0].upper() + note[1:] + "." for note in similar.notes]
+    table = Table(header=(noun, "class", "distance"), rows=neighbour_rows(similar))
+    if noun == "text":
+        first = Section(
+            heading="Nearest training texts", text=[f"“{similar.query}”", *notes], table=table
+        )
+    else:
+        first = Section(
             heading="Nearest training images",
-            text=[note[0].upper() + note[1:] + "." for note in similar.notes],
+            text=notes,
             image=contact_sheet(similar),
             caption=f"The picture, then the {len(similar.neighbours)} training images nearest to "
             "it, with class and distance.",
-            table=Table(
-                header=("image", "class", "distance"),
-                rows=neighbour_rows(similar),
-            ),
+            table=table,
         )
-    ]
-    if similar.measured is not None:
-        sections += [_measured(similar.measured, accuracy), _classes(similar.measured)]
-    return sections
+    if similar.measured is None:
+        return [first]
+    measured = similar.measured
+    return [first, _measured(measured, accuracy, noun), _classes(measured, noun)]
 
 
 def neighbour_rows(similar: SimilarResult) -> list[list[str]]:
-    """Name, class and distance of every neighbour."""
-    return [[n.name, n.label, words.decimal(n.distance)] for n in similar.neighbours]
+    """Name (of texts the text), class and distance of every neighbour."""
+    return [
+        [one_line(n.text or n.name), n.label, words.decimal(n.distance)] for n in similar.neighbours
+    ]
 
 
 def contact_sheet(similar: SimilarResult) -> bytes:
@@ -91,26 +98,26 @@ def _square(path: Path) -> Tensor:
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).float().div(255)
 
 
-def _measured(measured: Retrieval, accuracy: float | None) -> Section:
+def _measured(measured: Retrieval, accuracy: float | None, noun: str) -> Section:
     ks, precision = measured.ks, measured.precision
     mean = measured.mean_average_precision
     text = [
         (
-            f"Each of {words.count(measured.n_queries)} test images is a query; a training image of "
-            "its class is right. Precision at k: the share of right images among the k nearest. Mean "
-            "average precision: the precision at the place of each right image, averaged over all of "
+            f"Each of {words.count(measured.n_queries)} test {noun}s is a query; a training {noun} of "
+            f"its class is right. Precision at k: the share of right {noun}s among the k nearest. Mean "
+            f"average precision: the precision at the place of each right {noun}, averaged over all of "
             f"them and over the queries: {words.percent(mean.value)} {words.bounds(mean)}."
         )
     ]
     if accuracy is not None:
         text.append(
-            f"The class of the nearest image is right for {words.percent(precision[0].value)} of "
-            f"the test images; the run's classifier is right for {words.percent(accuracy)}."
+            f"The class of the nearest {noun} is right for {words.percent(precision[0].value)} of "
+            f"the test {noun}s; the run's classifier is right for {words.percent(accuracy)}."
         )
     if measured.n_left_out:
         text.append(
-            f"Left out: {words.plural(measured.n_left_out, 'test image')} of classes without "
-            "training images."
+            f"Left out: {words.plural(measured.n_left_out, f'test {noun}')} of classes without "
+            f"training {noun}s."
         )
     figure = plots.line_plot(
         [
@@ -123,11 +130,11 @@ def _measured(measured: Retrieval, accuracy: float | None) -> Section:
             )
         ],
         name="figure-precision",
-        title="Precision over the number of images retrieved",
+        title=f"Precision over the number of {noun}s retrieved",
         description="; ".join(
             f"at {k}: {words.percent(p.value)}" for k, p in zip(ks, precision, strict=True)
         ),
-        x_axis=f"k nearest of {words.count(measured.n_gallery)} training images",
+        x_axis=f"k nearest of {words.count(measured.n_gallery)} training {noun}s",
         y_axis="precision at k, %",
         log_x=True,
         x_ticks=[(k, str(k)) for k in ks],
@@ -144,11 +151,11 @@ def _measured(measured: Retrieval, accuracy: float | None) -> Section:
     )
 
 
-def _classes(measured: Retrieval) -> Section:
+def _classes(measured: Retrieval, noun: str) -> Section:
     ordered = sorted(measured.by_class.items(), key=lambda pair: pair[1])
     return Section(
         heading="Class by class",
-        text=["Mean average precision of the test images of each class, the hardest first."],
+        text=[f"Mean average precision of the test {noun}s of each class, the hardest first."],
         table=Table(
             header=("class", "mean average precision, %"),
             rows=[[label, words.bare_percent(value)] for label, value in ordered],

@@ -1,0 +1,103 @@
+"""Few labelled texts: layers of a sentence encoder, TF-IDF, and both, on sentences of documentation.
+
+    .venv/bin/python bench/sentence_encoders.py                    20 packages, 10, 50 and 150 texts a class
+    .venv/bin/python bench/sentence_encoders.py --per-class 10
+
+A text is a sentence of a docstring of an installed package, its class the package (bench/texts_growth.py):
+nothing is downloaded. Each candidate is the linear SVM of a fit: C by 5-fold cross-validation on the
+training texts, test accuracy on 100 other texts a class, on 3 splits. Prints the table of docs/text.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench.texts_growth import PACKAGES, sentences
+
+from headstart.data.texts import TextRecord
+from headstart.heads.costs import COSTS
+from headstart.home import cache_folder
+from headstart.runs.measure import Task
+from headstart.runs.refit import refit
+from headstart.sources.text import BOTH, TextBlocks, TextSource, beside_counts, encoder_blocks
+from headstart.text.encoders import BUNDLED
+from headstart.text.sentences import text_digest
+
+N_TEST, SPLITS = 100, (0, 1, 2)
+
+
+def records(n: int) -> list[TextRecord]:
+    """So many sentences of each package."""
+    made = []
+    for package in PACKAGES:
+        found = list(dict.fromkeys(sentences(package)))
+        random.Random(0).shuffle(found)
+        made += [
+            TextRecord(name=t, label=package, digest=text_digest(t), split="train", group=t, text=t)
+            for t in found[:n]
+        ]
+    return made
+
+
+def measure(train: Sequence[TextRecord], test: Sequence[TextRecord]) -> dict[str, float]:
+    """Test accuracy of each candidate."""
+    source = TextSource(
+        train=train, embeddings=None, encoder=BUNDLED, cache=cache_folder(), device="cpu",
+        progress=lambda stage, done, total: None,
+    )  # fmt: skip
+    folds = np.random.default_rng(0).permutation(len(train)) % 5
+    task = Task(source=source, records=train, folds=folds, Cs=COSTS, cache=cache_folder())
+    assert source.encoder_files is not None
+    layers = encoder_blocks(source.encoder_files)
+    last, joined = layers[len(source.encoder_files.own_taps) - 1], layers[-1]
+    candidates: list[TextBlocks] = [BOTH, *layers, beside_counts(last), beside_counts(joined)]
+    return {
+        blocks.taps[0]: float(
+            refit(task.judge(blocks), source=source, train=train, test=test).correct.mean()
+        )
+        for blocks in candidates
+    }
+
+
+def main(per_class: Sequence[int]) -> None:
+    """Print the table."""
+    every = records(max(per_class) + N_TEST)
+    labels = np.array([r.label for r in every])
+    table: dict[str, list[str]] = {}
+    for n in per_class:
+        reached: dict[str, list[float]] = {}
+        for seed in SPLITS:
+            rng = np.random.default_rng(seed)
+            rows = [rng.permutation(np.flatnonzero(labels == name)) for name in PACKAGES]
+            train = [every[i] for own in rows for i in own[:n]]
+            test = [every[i] for own in rows for i in own[-N_TEST:]]
+            for name, accuracy in measure(train, test).items():
+                reached.setdefault(name, []).append(100 * accuracy)
+        for name, values in reached.items():
+            table.setdefault(name, []).append(f"{np.mean(values):.1f} ({np.ptp(values):.1f})")
+        print(f"{n} texts a class done, {cpu_seconds():.0f} s of processors", file=sys.stderr)
+    print("| linear SVM on | " + " | ".join(map(str, per_class)) + " |")
+    print("| --- |" + " ---: |" * len(per_class))
+    for name, cells in table.items():
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def cpu_seconds() -> float:
+    """Of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--per-class", type=int, nargs="+", default=[10, 50, 150])
+    main(parser.parse_args().per_class)
