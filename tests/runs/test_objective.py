@@ -260,6 +260,22 @@ def test_model__ranks_classes_by_expected_cost(costly: Run) -> None:
     assert dataclasses.replace(costly.model, costs=None).ranked(p).tolist() == [1, 0]
 
 
+def test_predict__says_that_costs_decide_the_order(
+    costly: Run, shapes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from headstart.cli.app import run as command
+
+    words = ["predict", str(costly.folder), str(shapes / "dots" / "01.png")]
+    assert command(words) == 0
+    assert "the class of least expected cost comes first" in capsys.readouterr().err
+    assert command([*words, "--json"]) == 0
+    said = capsys.readouterr()
+    assert "least expected cost" not in said.err
+    [found] = json.loads(said.out)
+    assert found["label"] == "bars"
+    assert found["top"][0]["probability"] < 0.5
+
+
 def test_model__damaged_costs_are_one_line(costly: Run, tmp_path: Path) -> None:
     from headstart.errors import RunError
     from headstart.runs.model import Model

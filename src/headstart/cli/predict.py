@@ -10,7 +10,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import console, echo_json
-from headstart.cli.flags import flag_of
+from headstart.cli.flags import flag_of, note_line
 from headstart.cli.streams import escape
 from headstart.cli.texts import (
     Texts,
@@ -123,8 +123,11 @@ def predict(
         )
     else:
         import headstart
+        from headstart.runs.predictions import COSTS_NOTE
 
         opened = headstart.load(run)
+        if opened.model.costs is not None and not (as_json or as_csv):
+            console(stderr=True).print(note_line(COSTS_NOTE), markup=False, soft_wrap=True)
         if texts is not None and (paths or literal):
             other = "--literal" if literal else repr((paths or [""])[0])
             raise InputError(f"--texts and {other} exclude each other: give one of them")

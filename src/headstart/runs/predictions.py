@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from headstart.runs.metrics import Results
 
 
+COSTS_NOTE = (
+    "confusions have costs in this run: the class of least expected cost comes first, whatever its "
+    "probability"
+)
 # Up to so many classes each test image has all its probabilities, else so many of them.
 MOST_WRITTEN, N_PROBABLE = 50, 5
 # The last two are full-width forms, which some spreadsheets take for = and @.

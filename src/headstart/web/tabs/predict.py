@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from headstart.data import read_rgb
 from headstart.errors import HeadstartError, InputError
+from headstart.runs.predictions import COSTS_NOTE
 from headstart.web import html
 from headstart.web.answers import answered
 from headstart.web.workspace import Workspace
@@ -107,6 +108,8 @@ def _said(work: Workspace, model: str, path: Path, name: str, rank: int) -> Iter
         html.bars(top),
     )
     if model != IMAGENET:
+        if work.run(model).model.costs is not None:
+            yield html.note(f"{COSTS_NOTE[:1].upper()}{COSTS_NOTE[1:]}.")
         if mean := mean_note(work.run(model)):
             yield html.note(f"Evidence and nearest images: {mean}.")
         yield _nearest(work, model, path)
