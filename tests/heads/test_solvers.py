@@ -196,3 +196,50 @@ def test_begin__scores_that_are_nearly_right_reach_the_same_optimum(kind: Any) -
     start, guess = solver.begin(p, cold.f + 0.1 * noise)
     warm = solver.solve(p, start, 1e-6, guess)
     torch.testing.assert_close(warm.primal, cold.primal, rtol=3e-6, atol=1e-9)
+
+
+def test_primal_solver__many_models_are_solved_by_their_active_examples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    n, d, K = 900, 60, 45
+    rng = torch.Generator().manual_seed(0)
+    member = torch.arange(n) % K
+    Z = torch.randn(n, d, generator=rng) + 2 * torch.randn(K, d, generator=rng)[member]
+    Z = torch.nn.functional.normalize(Z, dim=1).double()
+    y = torch.where(member == torch.arange(K)[:, None], 1.0, -1.0).double()
+    rows = torch.rand(n, generator=rng) < 0.8
+    p = Problem(y=y, cost=torch.where(rows, 10.0, 0.0).double().expand(K, n).contiguous())
+    monkeypatch.setattr("headstart.heads.primal.N_NUMBERS_FLOAT64", 0)  # float32, as for many
+    monkeypatch.setattr("headstart.heads.primal.CG_ITERATIONS", 10**9)  # as if these were dear
+    solver = PrimalSolver(Z.float())
+    expected = GramSolver(Z)
+    expected_state = expected.solve(p, expected.empty(p), 1e-6)
+    n_factored = 0
+    active = PrimalSolver._active
+
+    def counted(self: PrimalSolver, *given: Any) -> Any:
+        nonlocal n_factored
+        found = active(self, *given)
+        n_factored += found is not None
+        return found
+
+    monkeypatch.setattr(PrimalSolver, "_active", counted)
+    likely = solver.foresee(y, rows)
+    assert likely.dtype == torch.bool
+    assert not likely[:, ~rows].any()  # a held-out label is not looked at
+    assert (likely & (y > 0)).sum() == ((y > 0) & rows).sum()
+    start, guess = solver.resume(p, likely)
+    found = solver.solve(p, start, 1e-5, guess)
+    assert n_factored > 0
+    torch.testing.assert_close(found.primal, expected_state.primal, rtol=2e-5, atol=0)
+    assert (found.gap <= 1e-5 * found.primal).all()
+    # Fewer features than active examples: the system has one unknown a feature.
+    narrow = PrimalSolver(Z[:, :8].contiguous().float())
+    weight = torch.where(rows, 20.0, 0.0).double().expand(2, n).contiguous()
+    gradient = torch.randn(2, 8, generator=rng).double()
+    direction = active(narrow, weight, gradient)
+    assert direction is not None
+    hessian = torch.eye(8).double() + 20 * Z[rows, :8].T @ Z[rows, :8]
+    torch.testing.assert_close(
+        direction, -torch.linalg.solve(hessian, gradient.T).T, rtol=1e-3, atol=1e-6
+    )

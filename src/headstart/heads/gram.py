@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from headstart.heads.objective import Problem, is_stuck, line_minimum, loss
+from headstart.heads.objective import Problem, is_stuck, likely_active, line_minimum, loss
 from headstart.heads.ridge import outer_square, ridge_solve
 from headstart.heads.sparse import sparse_gram
 
@@ -49,8 +49,7 @@ CG_ITERATIONS = 20
 MOST_ROUNDING = 1e-6
 # Share of the gap that conjugate gradients may leave to the next step.
 INEXACT = 3e-3
-# Share of the examples that are expected to be active as negatives, and the ridge that tells which.
-SHARE_ACTIVE = 0.06
+# Of the ridge classifiers that tell which examples will be active.
 RIDGE = 0.5
 # So few entries of the Gram matrix are picked one by one; of more, whole rows are read.
 FEW_ACTIVE = 350
@@ -185,10 +184,7 @@ class GramSolver:
         else:
             gram = self.gram32.index_select(0, index)
             scores = ridge_solve(gram.index_select(1, index), target.T, RIDGE).T @ gram
-        scores = torch.where((y < 0) & rows, scores, -torch.inf)
-        n_active = (target > 0).sum(dim=1).clamp(min=int(SHARE_ACTIVE * len(index)), max=len(index))
-        least = scores.topk(int(n_active.max()), dim=1).values.gather(1, n_active[:, None] - 1)
-        return ((y > 0) | (scores >= least)) & rows
+        return likely_active(scores, y, rows)
 
     def _features_square(self) -> Tensor:
         """``Z^T Z`` of all examples, made once."""

@@ -46,6 +46,10 @@ class Problem:
 
 # Relative gaps below this are near what float64 can tell from zero.
 ROUNDING = 1e-9
+# So many models on one set of features have few active examples each, and ridge classifiers foresee which.
+MANY_MODELS = 40
+# Share of the examples that are expected to be active as negatives.
+SHARE_ACTIVE = 0.06
 BISECTIONS = 40
 
 
@@ -120,6 +124,18 @@ def dual_at_slack(problem: Problem, xi: Tensor, norm: Tensor) -> Tensor:
     linear = 2 * mass.sum(dim=1)
     square = norm + 2 * (mass * xi).sum(dim=1)
     return torch.where(square > 0, 0.5 * linear.square() / square.clamp(min=1e-300), 0.0)
+
+
+def likely_active(scores: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+    """Active examples among ``rows`` by scores of a simpler model, (n_models, n_samples) bool.
+
+    Those of the class, and as many others, those of high scores, but at least `SHARE_ACTIVE` of all.
+    """
+    n = int(rows.sum())
+    others = torch.where((y < 0) & rows, scores, -torch.inf)
+    n_active = ((y > 0) & rows).sum(dim=1).clamp(min=int(SHARE_ACTIVE * n), max=n)
+    least = others.topk(int(n_active.max()), dim=1).values.gather(1, n_active[:, None] - 1)
+    return ((y > 0) | (others >= least)) & rows
 
 
 def line_minimum(

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -36,10 +40,19 @@ def each_piece(work: Callable[[T], R], pieces: Sequence[T], device: torch.device
         n_threads, initializer=torch.set_num_threads, initargs=(allowed // n_threads,)
     )
     try:
-        yield from pool.map(work, pieces)
+        with _libraries().limit(limits=allowed // n_threads, user_api="blas"):  # NumPy's
+            yield from pool.map(work, pieces)
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(allowed)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """What computes with threads in this process."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def map_devices(

@@ -6,6 +6,10 @@ and folds in one matrix product, preconditioned by the inverse of ``I + rho Z^T 
 mean weight of an example in that model: one eigendecomposition serves every ``rho``. With many more
 examples than features the active ones are a fair sample of all, and a few iterations are enough.
 
+Where few examples are active (``A``, of a class against many others), systems are solved by factors
+instead, one model after the other: with ``D = diag(1 / 2c)`` over the active examples,
+``H^-1 g = g - Z_A^T (Z_A Z_A^T + D)^-1 Z_A g``, a system of as many unknowns as there are active examples.
+
 Gradients and decision values are computed in float32. The products within conjugate gradients only
 shape a direction, so they are computed in bfloat16 where the machine has units for it. Once a
 certificate in float32 meets the tolerance it is computed again in float64, and only that one counts.
@@ -21,7 +25,17 @@ import torch
 from torch import Tensor
 
 from headstart.heads.examples import Examples, Held
-from headstart.heads.objective import Problem, dual_at_slack, is_stuck, line_minimum, loss, slack
+from headstart.heads.objective import (
+    MANY_MODELS,
+    Problem,
+    dual_at_slack,
+    is_stuck,
+    likely_active,
+    line_minimum,
+    loss,
+    slack,
+)
+from headstart.heads.ridge import outer_square, ridge_solve
 
 MAX_STEPS = 300
 MAX_CG = 200
@@ -35,6 +49,8 @@ INEXACT = 1e-2
 N_NUMBERS_FLOAT64 = 100_000
 # Below this many features a batch of Hessians is cheaper than iterating.
 N_FEATURES_FACTORED = 48
+# What conjugate gradients are expected to take before any were run.
+CG_ITERATIONS = 30
 # Of the ridge classifiers that a solve may start from.
 RIDGE = 0.1
 
@@ -94,8 +110,10 @@ class PrimalSolver:
         for dtype in (self.fast, self.rough):
             self.examples.keep(dtype)
         # Eigenvectors make the preconditioner of any scale a product with a diagonal between.
-        values, self.axes = torch.linalg.eigh(self.examples.square(None, self.fast))
+        self.square = self.examples.square(None, self.fast)
+        values, self.axes = torch.linalg.eigh(self.square)
         self.spectrum = values.clamp(min=0)
+        self.cg_iterations = CG_ITERATIONS
 
     @cached_property
     def Z(self) -> Tensor:
@@ -118,22 +136,30 @@ class PrimalSolver:
         return None
 
     def foresee(self, y: Tensor, rows: Tensor) -> Tensor:
-        """Weights of ridge classifiers, (n_models, n_features) float64."""
-        system = self.examples.square(rows.to(torch.float64), torch.float64)
-        system.diagonal().add_(RIDGE)
+        """Active examples of many models, (n_models, n_samples) bool; else weights, float64.
+
+        By ridge classifiers: of few models their weights are start enough.
+        """
+        # What is left out is less than what is left.
+        system = self.square - self.examples.square((~rows).to(self.fast), self.fast)
         right = self.examples.pull(y * rows, self.fast)
-        return torch.cholesky_solve(right.T, torch.linalg.cholesky(system)).T.contiguous()
+        w = ridge_solve(system.double(), right.T, RIDGE).T.contiguous()
+        if len(y) < MANY_MODELS:
+            return w
+        return likely_active(self.examples.decide(w, self.fast), y, rows)
 
     def remember(self, problem: Problem, state: PrimalState) -> Tensor:
         """Weights, (n_models, n_features)."""
         return state.w.float()
 
-    def resume(self, problem: Problem, memory: Tensor) -> tuple[PrimalState, None]:
-        """The state of the remembered weights."""
+    def resume(self, problem: Problem, memory: Tensor) -> tuple[PrimalState, Tensor | None]:
+        """The state of the remembered weights, or margins that make the remembered examples active."""
+        if memory.dtype == torch.bool:
+            return self.empty(problem), torch.where(memory, 0.0, 2 * problem.y)
         w = memory.double()
         return replace(self.empty(problem), w=w, f=self.examples.decide(w, self.fast)), None
 
-    def begin(self, problem: Problem, scores: Tensor) -> tuple[PrimalState, None]:
+    def begin(self, problem: Problem, scores: Tensor) -> tuple[PrimalState, Tensor | None]:
         """The state of the weights that come nearest to the scores, by least squares."""
         right = self.examples.pull(scores, self.fast).to(self.fast)
         w = ((right @ self.axes) / (self.spectrum + RIDGE)) @ self.axes.T
@@ -146,8 +172,15 @@ class PrimalSolver:
     def solve(
         self, problem: Problem, start: PrimalState, tol: float, guess: Tensor | None = None
     ) -> PrimalState:
-        """Solve every model to a relative duality gap of ``tol``. ``guess`` is not used."""
+        """Solve every model to a relative duality gap of ``tol``.
+
+        ``guess`` may hold predicted decision values (n_models, n_samples): the first step takes its
+        active examples from them instead of from ``start``.
+        """
+        self.cg_iterations = CG_ITERATIONS
         state = self._assess(problem, start.w, start.f, self.fast)
+        if guess is not None:
+            state = self._aim_at(problem, state, guess)
         exact = torch.zeros_like(state.gap, dtype=torch.bool)
         stuck = torch.zeros_like(exact)
         for step in range(MAX_STEPS):
@@ -191,7 +224,9 @@ class PrimalSolver:
             aim = self._factor(weight, now.gradient)
             aim_f = self.examples.decide(aim, torch.float64)
         else:
-            aim = self._conjugate(weight, now, tol, self.rough if step < ROUGH_STEPS else self.fast)
+            found = self._active(weight, now.gradient)
+            rough = self.rough if step < ROUGH_STEPS else self.fast
+            aim = self._conjugate(weight, now, tol, rough) if found is None else found
             aim_f = self.examples.decide(aim, self.fast)
         usable = (aim.isfinite().all(dim=1) & aim_f.isfinite().all(dim=1))[:, None]
         aim, aim_f = torch.where(usable, aim, 0), torch.where(usable, aim_f, 0)
@@ -200,6 +235,48 @@ class PrimalSolver:
         if is_exact or step >= INEXACT_STEPS:
             return self._assess_exactly(problem, w)
         return self._assess(problem, w, f, self.fast)
+
+    def _aim_at(self, problem: Problem, now: PrimalState, seen: Tensor) -> PrimalState:
+        """One step for the active examples of ``seen``, where factors are cheap; else as it was."""
+        weight = torch.where(problem.y * seen < 1, 2 * problem.cost, 0)
+        gradient = now.w - self.examples.pull(weight * (problem.y - now.f), self.fast)
+        aim = self._active(weight, gradient)
+        if aim is None or not bool(aim.isfinite().all()):
+            return now
+        aim_f = self.examples.decide(aim, self.fast)
+        rate = _line_search(problem, now, aim, aim_f)[:, None]
+        return self._assess(problem, now.w + rate * aim, now.f + rate * aim_f, self.fast)
+
+    def _active(self, weight: Tensor, gradient: Tensor) -> Tensor | None:
+        """Newton directions by factors of the active examples; None where iterating is cheaper.
+
+        Only of examples that are in memory on a CPU: there the active ones are picked in no time.
+        """
+        if not isinstance(self.examples, Held) or self.examples.device.type != "cpu":
+            return None
+        n, d = self.examples.shape
+        m = (weight > 0).sum(dim=1).double()
+        k = m.clamp(max=d)  # unknowns
+        # Seconds of one core.
+        factors = float((5e-5 + 2e-9 * m * d + 1.1e-11 * m * k * d + 7e-12 * k**3).mean())
+        iteration = 2.7e-11 * n * d + 5e-11 * d**2
+        if factors > self.cg_iterations * iteration:
+            return None
+        Z = self.examples.read(slice(0, n), self.fast)
+        aim = -gradient.to(self.fast)
+        for row in range(len(aim)):
+            index = torch.nonzero(weight[row]).flatten()
+            part, own = Z[index], weight[row, index].to(self.fast)
+            is_wide = len(index) <= d
+            system = outer_square(part if is_wide else (part * own.sqrt()[:, None]).T.contiguous())
+            system.diagonal().add_(1 / own if is_wide else 1.0)
+            factor, failed = torch.linalg.cholesky_ex(system)
+            if int(failed):
+                return None
+            right = part @ aim[row] if is_wide else aim[row]
+            inner = torch.cholesky_solve(right[:, None], factor)[:, 0]
+            aim[row] = aim[row] - part.T @ inner if is_wide else inner
+        return aim.double()
 
     def _factor(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """Newton directions by one Cholesky factor a model, in float64."""
@@ -223,7 +300,9 @@ class PrimalSolver:
         x = torch.zeros_like(r)
         s = ((r @ self.axes) * scale) @ self.axes.T
         p, rho = s.clone(), (r * s).sum(dim=1)
+        self.cg_iterations = 0
         for _ in range(MAX_CG):
+            self.cg_iterations += 1
             q = self._curve(p, heavy)
             going = r.square().sum(dim=1) > goal
             rate = torch.where(going, rho / (p * q).sum(dim=1).clamp(min=1e-30), 0)[:, None]

@@ -21,7 +21,7 @@ from headstart.heads.examples import (
     working_dtype,
 )
 from headstart.heads.gram import GramSolver
-from headstart.heads.objective import Problem, Solver
+from headstart.heads.objective import MANY_MODELS, Problem, Solver
 from headstart.heads.parallel import map_devices, map_pieces
 from headstart.heads.passes import Labels
 from headstart.heads.primal import PrimalSolver
@@ -40,9 +40,6 @@ Device = str | torch.device | Sequence[str | torch.device] | None
 # d = 300) need many iterations on it: there the features are 5 times as fast, at n = 10.6 d.
 GRAM_ROWS_PER_FEATURE = 14.0
 MANY_ROWS, GRAM_ROWS_PER_FEATURE_OF_MANY = 2_000, 10.0
-# So many models on one set of features: a step on the Gram matrix touches the few active examples of
-# each, and ridge classifiers foresee which. Characters (n = 3,872, d = 112, 242 classes): 15 times as fast.
-MANY_MODELS = 40
 # Above this many examples the Gram matrix (float64 and float32) passes a gigabyte.
 MOST_GRAM_ROWS = 9_000
 # Numbers in a work array of models solved together, which bounds memory.
