@@ -37,22 +37,31 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [f"{folder / name}@{arch}" for name, arch in ARCHS.items()]
 
 
+SETTINGS: dict[str, Any] = {
+    "resolutions": (64, 96),
+    "Cs": (1.0, 10.0),
+    "n_folds": 3,
+    "seed": 3,
+    "precision": "float32",
+}
+
+
 @pytest.fixture(scope="module")
 def several(
     shapes: Path, store: Path, names: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
     out = tmp_path_factory.mktemp("runs") / "several"
-    return fit(
-        shapes,
-        out=out,
-        cache=store,
-        backbone=names,
-        resolutions=(64, 96),
-        Cs=(1.0, 10.0),
-        n_folds=3,
-        seed=3,
-        precision="float32",
-    )
+    return fit(shapes, out=out, cache=store, backbone=names, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def mean(
+    several: Run, shapes: Path, store: Path, names: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:  # fmt: skip
+    """The same candidates, averaged."""
+    out = tmp_path_factory.mktemp("runs") / "mean"
+    return fit(shapes, out=out, cache=store, backbone=names, prefer="mean", **SETTINGS)
 
 
 def test_fit__of_several_backbones_has_candidates_of_each_and_a_join(several: Run) -> None:
@@ -139,10 +148,7 @@ def test_fit__again_with_one_of_them_judges_nothing_twice(
     several: Run, shapes: Path, store: Path, names: list[str], tmp_path: Path
 ) -> None:
     kept = set((store / "heads").rglob("*.safetensors"))
-    alone = fit(
-        shapes, out=tmp_path / "one", cache=store, backbone=names[1], resolutions=(64, 96),
-        Cs=(1.0, 10.0), n_folds=3, seed=3, precision="float32",
-    )  # fmt: skip
+    alone = fit(shapes, out=tmp_path / "one", cache=store, backbone=names[1], **SETTINGS)
     assert set((store / "heads").rglob("*.safetensors")) == kept
     assert alone.metrics.extraction.n_forward == 0
     own = {r.tap: r.cv for r in alone.metrics.candidates}
@@ -159,6 +165,43 @@ def test_model__a_part_of_several_that_is_damaged_is_refused(several: Run, tmp_p
     write_json(copy / "model" / "model.json", facts)
     write_sums(copy)
     with pytest.raises(RunError, match="no such layer"):
+        Run(copy)
+
+
+def test_fit__of_a_mean_predicts_what_was_tested(mean: Run, shapes: Path) -> None:
+    chosen = mean.metrics.chosen
+    assert chosen.n_averaged > 1
+    assert mean.sentence.startswith(f"Mean of {chosen['n_averaged']} classifiers")
+    assert mean.model.coef.shape[1] == chosen.n_features
+    assert "averaged" in mean.metrics.selection.rule
+    tested = mean.test_predictions()
+    again = mean.predict([shapes / p.name for p in tested])
+    for p, found in zip(tested, again, strict=True):
+        assert found.label == p.predicted
+        assert found.top[0][1] == pytest.approx(p.probability, abs=1e-4)
+    assert len(layer_tables(mean.metrics)) == 4
+
+
+def test_run_evidence__of_a_mean_adds_up(mean: Run, shapes: Path) -> None:
+    found = run_evidence(mean, read_rgb(shapes / "dots" / "02.png"), "dots")
+    k = mean.model.classes.index("dots")
+    expected = found.score - mean.model.intercept[k]
+    assert float(found.values.sum()) == pytest.approx(expected, abs=1e-2)
+
+
+def test_similar__of_a_mean(mean: Run, shapes: Path, store: Path) -> None:
+    assert len(similar(mean, shapes / "dots" / "05.png", k=2, cache=store).neighbours) == 2
+
+
+def test_model__of_a_mean_with_a_layer_that_is_not_there_is_refused(
+    mean: Run, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(mean.folder, tmp_path / "copy")
+    facts = read_json(copy / "model", "model.json")
+    facts["only"][0]["size_px"] = 65
+    write_json(copy / "model" / "model.json", facts)
+    write_sums(copy)
+    with pytest.raises(RunError, match="at 65 px is not one of its layers"):
         Run(copy)
 
 

@@ -131,7 +131,8 @@ def fit(
     prefer: Annotated[
         str,
         typer.Option(
-            help="accurate: the most accurate candidate. cheap: the cheapest that ties with it."
+            help="accurate: the most accurate candidate. mean: the mean of those that predict as "
+            "well. cheap: the cheapest that ties with it."
         ),
     ] = "accurate",
     exact: Annotated[

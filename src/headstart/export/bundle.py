@@ -23,7 +23,7 @@ from headstart.export.facts import SCHEMA
 from headstart.export.network import Classifier, parts_of
 from headstart.heads import Pool, Temperature
 from headstart.runs.model import Model
-from headstart.sources.blocks import Blocks, side_by_side
+from headstart.sources.blocks import Blocks, read_cells, side_by_side, write_cells
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +66,7 @@ def _describe_network(encoder: Encoder, backbone: Backbone) -> dict[str, Any]:
         "preprocessing": backbone.preprocessing.to_dict(),
         "taps": list(encoder.blocks.taps),
         "resolutions_px": list(encoder.blocks.resolutions),
+        "only": write_cells(encoder.blocks),
     }
 
 
@@ -178,6 +179,7 @@ def _rebuild(
             taps=tuple(net["taps"]),
             resolutions=tuple(net["resolutions_px"]),
             backbone=str(net["name"]) if len(described) > 1 else "",
+            only=read_cells(net.get("only") or ()),
         )
         for net in described
     ]

@@ -45,7 +45,9 @@ class Part(nn.Module):
         super().__init__()
         each = zip(model.blocks.members, backbones, strict=True)
         at = [
-            (at_size(net, size), blocks.taps) for blocks, net in each for size in blocks.resolutions
+            (at_size(net, size), blocks.taps_at(size))
+            for blocks, net in each
+            for size in blocks.resolutions
         ]
         self.views = tuple(net.preprocessing for net, _ in at)
         self.taps = nn.ModuleList(TappedModule(net, taps) for net, taps in at)

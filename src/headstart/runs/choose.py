@@ -32,6 +32,12 @@ RULE_OF_ENCODER = (
     "TF-IDF beside the last layers of the sentence encoder is chosen: as a rule nothing is more accurate. "
     + RULE_OF_ACCURACY.partition(". ")[2]
 )
+RULE_OF_MEAN = (
+    "The calibrated scores are averaged of the candidates that predict no worse than the last layers joined "
+    "at the two largest resolutions, within the noise: their log loss in cross-validation is at most one "
+    "standard error higher. Where the candidate with the highest cross-validated {metric} is significantly "
+    "better than their mean ({test} at the 5 % level), that one is chosen instead."
+)
 RULE_OF_FEW = (
     f"Half of the classes or more have fewer than {FEW} training examples. Cross-validation of so few "
     "mostly finds a lucky candidate, so the usual one is chosen, unless the candidate with the highest "
@@ -54,12 +60,15 @@ class Candidate:
         each image was recognised (n,).
     judged : bool array (n,)
         Which images cross-validation could judge (:func:`headstart.probe.judgeable`).
+    members : tuple of Candidate
+        Those whose calibrated scores it averages, where it is a mean.
     """
 
     blocks: Blocks
     macs: int
     scores: Scores
     judged: NDArray[np.bool_]
+    members: tuple[Candidate, ...] = ()
 
     @property
     def correct(self) -> NDArray[np.bool_]:

@@ -67,13 +67,14 @@ def run_evidence(run: Run, image: Image.Image, label: str) -> EvidenceMap:
     found: list[tuple[Preprocessing, EvidenceMap]] = []
     column = 0
     for backbone, blocks in zip(run.backbones, model.blocks.members, strict=True):
-        width = sum(backbone.tap(tap).n_features for tap in blocks.taps)
         for size in blocks.resolutions:
+            taps = blocks.taps_at(size)
+            width = sum(backbone.tap(tap).n_features for tap in taps)
             w = model.coef[k, column : column + width] / norms
             column += width
-            score = _BlockScore(model=model, taps=blocks.taps, weights=w)
+            score = _BlockScore(model=model, taps=taps, weights=w)
             net = at_size(backbone, size)
-            one = evidence_map(net, image, blocks.taps, score)
+            one = evidence_map(net, image, taps, score)
             found.append((net.preprocessing, one))
     # The widest part of the picture that any network sees, at the largest resolution of these.
     view, widest = max(found, key=lambda f: (f[0].crop_pct, f[0].size_px))

@@ -25,6 +25,7 @@ from headstart.files import write_atomically
 from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
 from headstart.results import encode
+from headstart.runs.averaging import average_ties
 from headstart.runs.checks import checks_of, with_checks
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.folder import write_json
@@ -39,6 +40,8 @@ from headstart.runs.refit import TrainNetwork, refit
 from headstart.runs.reliability import reliability_of
 from headstart.runs.report import write_report
 from headstart.runs.result import METRICS
+from headstart.sources.image import ImageSource
+from headstart.sources.several import SeveralSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,9 +152,21 @@ class Job:
     def _prior(self, task: Task, names: Sequence[Blocks]) -> int | None:
         """The candidate that is the most accurate as a rule, where accuracy is preferred."""
         blocks = task.source.prior
-        if blocks is None or self.kind.settings.prefer != "accurate":
+        if blocks is None or self.kind.settings.prefer == "cheap":
             return None
         return names.index(blocks) if blocks in names else None
+
+    def _mean(self, task: Task, candidates: list[Candidate], prior: int) -> Candidate | None:
+        """The mean of candidates that tie with the prior, where it is preferred."""
+        source = task.source
+        if self.kind.settings.prefer != "mean" or not isinstance(source, ImageSource | SeveralSource):
+            return None
+        mean = average_ties(
+            candidates, prior, task.y, source.average, weight=task.goal.weight, merits=task.merits
+        )
+        if mean is None:
+            return None
+        return dataclasses.replace(mean, macs=task.macs(mean.blocks))
 
     def _refit(
         self,
@@ -166,6 +181,8 @@ class Job:
         usual = task.source.usual if task.source.usual in names else task.source.first
         baseline = names.index(usual)
         prior = self._prior(task, names)
+        if prior is not None and (mean := self._mean(task, candidates, prior)) is not None:
+            candidates, prior = [*candidates, mean], len(candidates)
         labels = [r.label for r in task.records]
         choice = choose(candidates, labels, baseline, prior, judged_groups(task))
         shown = [choice.chosen, choice.best, baseline]

@@ -27,7 +27,15 @@ from headstart.heads import (
 from headstart.heads.classification import ClassificationMetrics
 from headstart.heads.costs import COSTS
 from headstart.results import Difference, Estimate
-from headstart.runs.choose import FEW, RULE, RULE_OF_ACCURACY, RULE_OF_ENCODER, RULE_OF_FEW, has_few
+from headstart.runs.choose import (
+    FEW,
+    RULE,
+    RULE_OF_ACCURACY,
+    RULE_OF_ENCODER,
+    RULE_OF_FEW,
+    RULE_OF_MEAN,
+    has_few,
+)
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.objective import Objective, figures, metric_name
 from headstart.runs.outcome import Finetuning
@@ -167,6 +175,7 @@ class Results:
         rule = RULE_OF_FEW if self.has_few else RULE
         if self.has_prior:
             rule = RULE_OF_ENCODER if self.noun == "text" else RULE_OF_ACCURACY
+        rule = RULE_OF_MEAN if any(c.members for c in self.candidates) else rule
         is_exact = self.chosen.scores.optimised is None and not n_groups(self.train)
         test = "McNemar's exact test" if is_exact else "Student's test of the paired differences"
         name = metric_name(self.objective.metric, is_weighted=self.is_weighted)

@@ -32,7 +32,13 @@ from headstart.runs.folder import SCHEMA, read_json, write_json
 from headstart.runs.regular import read_regular
 from headstart.runs.settings import PRECISIONS, SIZES_PX
 from headstart.runs.shape import MODEL
-from headstart.sources.blocks import Blocks, of_backbone, side_by_side
+from headstart.sources.blocks import (
+    Blocks,
+    of_backbone,
+    read_cells,
+    side_by_side,
+    write_cells,
+)
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -226,9 +232,16 @@ class Model:
             "backbone": self.backbone,
             "has_partner": self.partner is not None,
         }
+        if own.only:
+            facts["only"] = write_cells(own)
         if others:
             facts["beside"] = [
-                {"taps": list(b.taps), "resolutions_px": list(b.resolutions), "backbone": net}
+                {
+                    "taps": list(b.taps),
+                    "resolutions_px": list(b.resolutions),
+                    "backbone": net,
+                    **({"only": write_cells(b)} if b.only else {}),
+                }
                 for b, net in zip(others, self.beside, strict=True)
             ]
         if self.costs is not None:
@@ -308,7 +321,11 @@ class Model:
 def _blocks(of_networks: Sequence[Mapping[str, Any]]) -> Blocks:
     """The taps and resolutions that a model takes of each of its networks."""
     each = [
-        Blocks(taps=tuple(part["taps"]), resolutions=tuple(part["resolutions_px"]))
+        Blocks(
+            taps=tuple(part["taps"]),
+            resolutions=tuple(part["resolutions_px"]),
+            only=read_cells(part.get("only") or ()),
+        )
         for part in of_networks
     ]
     if len(each) == 1:
@@ -322,6 +339,9 @@ def _check_sizes(facts: Mapping[str, Any]) -> None:
     low, high = SIZES_PX
     if not all(low <= size <= high for size in facts["resolutions_px"]):
         raise ValueError(f"resolutions are {facts['resolutions_px']}")
+    for tap, size in read_cells(facts.get("only") or ()):
+        if tap not in facts["taps"] or size not in facts["resolutions_px"]:
+            raise ValueError(f"{tap} at {size} px is not one of its layers and resolutions")
     net = facts["backbone"]
     if net.get("preprocessing") is not None:
         Preprocessing.from_dict(net["preprocessing"])

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.errors import one_line
 from headstart.heads import stratified_folds
 from headstart.probe import fit_best, judge, judgeable
+from headstart.runs.averaging import mean_scores, member_scales
 
 if TYPE_CHECKING:
     from headstart.data import Record
@@ -107,6 +108,13 @@ def divide(
         return Parts(records=records, part=part, scores=svm.scores.decisions)
     y = np.array([r.label for r in records])
     part = stratified_folds(y, groups, n_parts, seed)
+    if svm.members:
+        each = [
+            judge(rows(c.blocks, records), y, part, Cs=[c.scores.C]).decisions for c in svm.members
+        ]
+        scores = mean_scores(each, member_scales(svm, y))
+        part = _but(judgeable(y, part), part)
+        return Parts(records=records, part=part, scores=scores)
     found = judge(rows(svm.blocks, records), y, part, Cs=[svm.scores.C])
     part = _but(judgeable(y, part), part)
     return Parts(records=records, part=part, scores=found.decisions)

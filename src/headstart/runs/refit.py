@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads import Temperature, fit_rows, fit_temperature
+from headstart.runs.averaging import Head, mean_head
 from headstart.runs.model import Model
 from headstart.runs.objective import Objective
 
@@ -98,9 +99,13 @@ def refit(
         reader, rows = train_network(blocks, test)
         model = dataclasses.replace(model, texts=reader)
     else:
-        scores = candidate.scores
-        coef, intercept = fit_rows(
-            source.rows(blocks, train), y, scores.C, scores=scores.decisions, sample_weight=weight
+
+        def fit_one(c: Candidate) -> Head:
+            X = source.rows(c.blocks, train)
+            return fit_rows(X, y, c.scores.C, scores=c.scores.decisions, sample_weight=weight)
+
+        coef, intercept = (
+            mean_head(candidate, y, fit_one, weight) if candidate.members else fit_one(candidate)
         )
         model = dataclasses.replace(model, coef=coef, intercept=intercept)
         rows = source.rows(blocks, test) if test else None

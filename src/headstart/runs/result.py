@@ -43,6 +43,8 @@ class ChosenResult(msgspec.Struct, frozen=True, kw_only=True):
         What it joins.
     backbones : tuple of str
         Of which it is, where there are several.
+    n_averaged : int
+        How many candidates it is the mean of; 0: it is not a mean.
     C : float or None
         None of a network.
     """
@@ -52,6 +54,7 @@ class ChosenResult(msgspec.Struct, frozen=True, kw_only=True):
     taps: tuple[str, ...] = ()
     resolutions_px: tuple[Count, ...] = ()
     backbones: tuple[str, ...] = ()
+    n_averaged: Count = 0
     C: float | None = None
     n_features: Count = 0
     macs: Count | None = None

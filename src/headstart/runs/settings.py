@@ -12,7 +12,6 @@ from headstart.data.groups import compile_pattern
 from headstart.errors import InputError, argument, did_you_mean
 from headstart.heads.costs import COSTS
 
-PREFERENCES = ("accurate", "cheap")
 PRECISIONS = ("auto", "float32", "bfloat16")
 CROPS = ("center", "squash", "letterbox", "auto")
 SIZES_PX = (16, 2048)
@@ -68,7 +67,8 @@ class Settings:
     seed : int >= 0
     prefer : {"accurate", "cheap"}, default "accurate"
         What is chosen: the most accurate candidate, whatever it costs, or the cheapest one that ties
-        with it and is at most a point behind.
+        with it and is at most a point behind. Of images also ``"mean"``: the mean of those that predict
+        no worse than the most accurate as a rule, within the noise (:mod:`headstart.runs.averaging`).
     exact : bool, default False
         Judge every candidate by SVMs, also where there are many examples and classes.
     device : str, optional
@@ -80,6 +80,7 @@ class Settings:
     """
 
     examples: ClassVar[str] = "examples"
+    preferences: ClassVar[tuple[str, ...]] = ("accurate", "cheap")
 
     data: str
     split_column: str | None = None
@@ -113,8 +114,8 @@ class Settings:
             self.repeats,
         )
         require(self.seed >= 0, argument("seed"), "0 or more", self.seed)
-        legal = " or ".join(PREFERENCES)
-        require(self.prefer in PREFERENCES, argument("prefer"), legal, self.prefer)
+        legal = self.preferences
+        require(self.prefer in legal, argument("prefer"), " or ".join(legal), self.prefer)
         require(
             bool(self.Cs) and min(self.Cs) > 0,
             argument("Cs"),
@@ -181,6 +182,7 @@ class FitSettings(Settings):
     """
 
     examples: ClassVar[str] = "images"
+    preferences: ClassVar[tuple[str, ...]] = ("accurate", "mean", "cheap")
 
     backbone: str = "embedded"
     weights: str | None = None

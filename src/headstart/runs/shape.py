@@ -108,6 +108,8 @@ _NETWORK = {
     ),
 }
 
+_CELLS = [{"tap": TEXT, "size_px": COUNT}]
+
 MODEL = {
     "classes": [TEXT],
     "taps": [TEXT],
@@ -116,7 +118,17 @@ MODEL = {
     "normalize": Maybe(TEXT),
     "has_partner": Maybe(FLAG),
     "backbone": _NETWORK,
-    "beside": Maybe([{"taps": [TEXT], "resolutions_px": [COUNT], "backbone": _NETWORK}]),
+    "only": Maybe(_CELLS),
+    "beside": Maybe(
+        [
+            {
+                "taps": [TEXT],
+                "resolutions_px": [COUNT],
+                "only": Maybe(_CELLS),
+                "backbone": _NETWORK,
+            }
+        ]
+    ),
     "costs": Maybe([[NUMBER]]),
 }
 """What is read of ``model/model.json``."""

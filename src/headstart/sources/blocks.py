@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ N_JOINED = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks:
-    """Every tap of ``taps`` at every resolution of ``resolutions``, side by side.
+    """Every tap of ``taps`` at every resolution of ``resolutions``, side by side; or some of these.
 
     Attributes
     ----------
@@ -33,11 +33,14 @@ class Blocks:
         Pixels, ascending.
     backbone : str
         Its name, where a fit has several; else empty.
+    only : tuple of (tap, resolution)
+        Those that are taken, in the order of `pairs`; empty: all.
     """
 
     taps: tuple[str, ...]
     resolutions: tuple[int, ...]
     backbone: str = ""
+    only: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_network(self) -> bool:
@@ -83,7 +86,16 @@ class Blocks:
     @property
     def pairs(self) -> tuple[tuple[str, int], ...]:
         """Each ``(tap, resolution)``, in the order of the columns."""
-        return tuple((tap, size) for size in self.resolutions for tap in self.taps)
+        return self.only or tuple((tap, size) for size in self.resolutions for tap in self.taps)
+
+    @property
+    def keys(self) -> tuple[tuple[str, str, int], ...]:
+        """Backbone, tap and resolution of each part, in the order of the columns."""
+        return tuple((b.backbone, tap, size) for b in self.members for tap, size in b.pairs)
+
+    def taps_at(self, size_px: int) -> tuple[str, ...]:
+        """The taps that are taken at a resolution, in the order of the columns."""
+        return tuple(tap for tap, size in self.pairs if size == size_px)
 
     def described(self) -> dict[str, Any]:
         """Where it stands in the table of candidates, and what it joins."""
@@ -93,7 +105,11 @@ class Blocks:
             "taps": tuple(self.taps),
             "resolutions_px": tuple(self.resolutions),
             "backbones": tuple(b.backbone for b in self.members) if self.backbone else (),
+            **self._more(),
         }
+
+    def _more(self) -> dict[str, Any]:
+        return {}
 
     def __str__(self) -> str:
         of = f" of {self.backbone}" if self.backbone else ""
@@ -140,6 +156,16 @@ class SideBySide(Blocks):
         return f"Layers of {names} joined{at}"
 
 
+def write_cells(blocks: Blocks) -> list[dict[str, Any]]:
+    """Which taps are taken at which resolutions, JSON-able; empty where that is all of them."""
+    return [{"tap": tap, "size_px": size} for tap, size in blocks.only]
+
+
+def read_cells(cells: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, int], ...]:
+    """What `write_cells` wrote."""
+    return tuple((str(cell["tap"]), int(cell["size_px"])) for cell in cells)
+
+
 def side_by_side(members: Sequence[Blocks]) -> Blocks:
     """Features of several backbones, side by side; of one, those alone."""
     if len(members) == 1:
@@ -149,6 +175,83 @@ def side_by_side(members: Sequence[Blocks]) -> Blocks:
         resolutions=tuple(sorted({size for b in members for size in b.resolutions})),
         backbone=" + ".join(b.backbone for b in members),
         joined=tuple(members),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averaged(Blocks):
+    """Features of several candidates whose calibrated scores are averaged.
+
+    Attributes
+    ----------
+    union : Blocks
+        Each tap at each resolution once.
+    n_averaged : int
+        Number of candidates.
+    n_features : tuple of int
+        Of each of `keys`.
+    """
+
+    union: Blocks
+    n_averaged: int
+    n_features: tuple[int, ...]
+
+    @property
+    def widths(self) -> dict[tuple[str, str, int], int]:
+        """How many columns each of `keys` has, in the order of the columns."""
+        return dict(zip(self.keys, self.n_features, strict=True))
+
+    @property
+    def members(self) -> tuple[Blocks, ...]:
+        return self.union.members
+
+    @property
+    def tap_label(self) -> str:
+        return f"mean of {self.n_averaged}"
+
+    @property
+    def pairs(self) -> tuple[tuple[str, int], ...]:
+        return self.union.pairs
+
+    def _more(self) -> dict[str, Any]:
+        return {"n_averaged": self.n_averaged}
+
+    def __str__(self) -> str:
+        sizes = " + ".join(map(str, self.resolutions))
+        return f"Mean of {self.n_averaged} classifiers at {sizes} px"
+
+
+def averaged(candidates: Sequence[Blocks], backbones: Mapping[str, Backbone]) -> Averaged:
+    """What the mean of several candidates is of.
+
+    Parameters
+    ----------
+    candidates : sequence of Blocks
+    backbones : mapping of name to Backbone
+        By "" where there is one.
+    """
+    parts = [part for blocks in candidates for part in blocks.members]
+    unions = []
+    for name in dict.fromkeys(part.backbone for part in parts):
+        wanted = {pair for part in parts if part.backbone == name for pair in part.pairs}
+        order = [tap.name for tap in backbones[name].taps]
+        pairs = tuple(sorted(wanted, key=lambda pair: (pair[1], order.index(pair[0]))))
+        unions.append(
+            Blocks(
+                taps=tuple(tap for tap in order if any(tap == t for t, _ in pairs)),
+                resolutions=tuple(dict.fromkeys(size for _, size in pairs)),
+                backbone=name,
+                only=pairs,
+            )
+        )
+    union = side_by_side(unions)
+    return Averaged(
+        taps=union.taps,
+        resolutions=union.resolutions,
+        backbone=union.backbone,
+        union=union,
+        n_averaged=len(candidates),
+        n_features=tuple(backbones[name].tap(tap).n_features for name, tap, _ in union.keys),
     )
 
 
@@ -225,7 +328,7 @@ def block_rows(
     stores: Mapping[int, FeatureStore], digests: Sequence[str], blocks: Blocks
 ) -> JoinedRows:
     """The features of ``blocks``, (n, d), left in the store until they are used."""
-    parts = (stores[size].rows(digests, blocks.taps) for size in blocks.resolutions)
+    parts = (stores[size].rows(digests, blocks.taps_at(size)) for size in blocks.resolutions)
     return JoinedRows([part for of_size in parts for part in of_size])
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
-from headstart.sources.blocks import Blocks, JoinedRows, plan_blocks, usual_blocks
+from headstart.sources.blocks import (
+    Averaged,
+    Blocks,
+    JoinedRows,
+    averaged,
+    block_rows,
+    plan_blocks,
+    usual_blocks,
+)
 from headstart.sources.reading import Reading
 
 if TYPE_CHECKING:
@@ -61,13 +69,20 @@ class ImageSource:
         """Every tap at every resolution, some joined."""
         return plan_blocks([tap.name for tap in self.backbone.taps], sorted(self.stores))
 
+    def average(self, candidates: Sequence[Blocks]) -> Averaged:
+        """What the mean of several candidates is of."""
+        return averaged(candidates, {"": self.backbone})
+
     def rows(self, blocks: Blocks, examples: Sequence[Record]) -> NDArray[Any] | JoinedRows:
         """Features (n, d): an array, or rows that stay in the store."""
-        return self.reading(self.stores, [r.digest for r in examples], blocks)
+        [own] = blocks.members
+        rows = block_rows(self.stores, [r.digest for r in examples], own)
+        return self.reading.read(rows, str(blocks))
 
     def macs(self, blocks: Blocks, n_classes: int) -> int:
         """Of the passes needed: one serves all taps of a resolution, so its last tap counts."""
-        return sum(max(self._tap_macs[s][t] for t in blocks.taps) for s in blocks.resolutions)
+        [own] = blocks.members
+        return sum(max(self._tap_macs[s][t] for t in own.taps_at(s)) for s in own.resolutions)
 
     def identity(self, blocks: Blocks) -> Any:
         """Keys of the stores, and the taps that are read of them."""

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
-from headstart.sources.blocks import Blocks, JoinedRows, block_rows, of_backbone, side_by_side
+from headstart.sources.blocks import (
+    Averaged,
+    Blocks,
+    JoinedRows,
+    averaged,
+    block_rows,
+    of_backbone,
+    side_by_side,
+)
 from headstart.sources.image import ImageSource
 from headstart.sources.reading import Reading
 
@@ -54,6 +62,10 @@ class SeveralSource:
         smaller = [priors[:i] + priors[i + 1 :] for i in reversed(range(len(priors)))]
         joins = [side_by_side(some) for some in smaller if len(some) > 1]
         return [*own, *joins, side_by_side(priors)]
+
+    def average(self, candidates: Sequence[Blocks]) -> Averaged:
+        """What the mean of several candidates is of."""
+        return averaged(candidates, {name: s.backbone for name, s in self.of.items()})
 
     def rows(self, blocks: Blocks, examples: Sequence[Record]) -> NDArray[Any] | JoinedRows:
         """Features (n, d): an array, or rows that stay in the stores."""

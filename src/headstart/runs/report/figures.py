@@ -46,11 +46,12 @@ def layer_map(metrics: FitResult) -> str:
     groups = story.by_backbone(metrics.candidates)
     if len(groups) == 1:
         return _panel(metrics, metrics.candidates)
-    panel = Markup('<h3 class="name">{}</h3>{}')
-    return Markup("").join(
-        panel.format(name, Markup(_panel(metrics, some, name=f"figure-map-{i}", of=f" of {name}")))
-        for i, (name, some) in enumerate(groups.items())
-    )
+    drawn = []
+    for i, (name, some) in enumerate(groups.items()):
+        svg = _panel(metrics, some, name=f"figure-map-{i}", of=f" of {name}" * bool(name))
+        heading = Markup('<h3 class="name">{}</h3>').format(name) if name else Markup("")
+        drawn.append(heading + Markup(svg))
+    return Markup("").join(drawn)
 
 
 def _panel(

@@ -22,6 +22,7 @@ from headstart.runs.result import CandidateResult, ChosenResult, FitResult
 _WIDE = 0.04
 _FEW_TRAINING_IMAGES = 10
 JOINED = "Backbones side by side"
+MEAN = "Mean of several"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +155,8 @@ def by_backbone(candidates: Sequence[CandidateResult]) -> dict[str, list[Candida
     groups: dict[str, list[CandidateResult]] = {}
     for candidate in candidates:
         names = candidate.backbones or ("",)
-        groups.setdefault(names[0] if len(names) == 1 else JOINED, []).append(candidate)
+        name = names[0] if len(names) == 1 else JOINED
+        groups.setdefault(MEAN if candidate.n_averaged else name, []).append(candidate)
     return groups
 
 
