@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from headstart.backbones import load
 from headstart.backbones.listed import base_name, load_all, named, split_names
-from headstart.errors import InputError
+from headstart.errors import BackboneError, InputError
 
 ARCH = "timm:test_efficientnet"
 
@@ -44,6 +44,11 @@ def test_named__files_carry_their_architecture() -> None:
     assert named("a/b.pth@resnet50") == ("a/b.pth", "a/b.pth", "resnet50")
     assert base_name("/home/me/b.pth@resnet50") == "b.pth@resnet50"
     assert base_name("hf-hub:owner/name") == "hf-hub:owner/name"
+
+
+def test_load__says_that_it_takes_one_backbone() -> None:
+    with pytest.raises(BackboneError, match="names several backbones, and this works with one"):
+        load("embedded,resnet18")
 
 
 def test_load_all__names_are_unique_and_networks_differ(tmp_path: Path) -> None:

@@ -211,6 +211,7 @@ def test_model__of_a_mean_with_a_layer_that_is_not_there_is_refused(
         ({"backbone": "embedded,embedded"}, InputError, "embedded twice"),
         ({"backbone": ["embedded", ""]}, InputError, "empty name"),
         ({"backbone": "embedded,renset50"}, BackboneError, "renset50"),
+        ({"backbone": "embedded,net.pth"}, BackboneError, "net.pth@ARCH"),
         ({"backbone": "embedded,resnet18", "arch": "resnet18"}, InputError, "FILE@ARCH"),
         ({"backbone": "a,b", "weights": "x.pth", "arch": "resnet18"}, InputError, "FILE@ARCH"),
     ],

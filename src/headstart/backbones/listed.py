@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from headstart.backbones.backbone import HUBS
-from headstart.errors import InputError, argument, one_line
+from headstart.errors import BackboneError, InputError, argument, one_line
 
 if TYPE_CHECKING:
     from headstart.backbones.backbone import Backbone
@@ -63,6 +63,25 @@ def base_name(text: str) -> str:
     return f"{PurePath(file).name}@{arch}" if file else text
 
 
+def check_all(asked: Sequence[Named], parameter: str = "backbone") -> None:
+    """Raise the errors of :func:`headstart.backbones.load` without loading anything.
+
+    Raises
+    ------
+    BackboneError, WeightsError
+        A name is unknown, or a file is not there or has no architecture.
+    """
+    from headstart.backbones.loading import SUFFIXES, check
+
+    for name, weights, arch in asked:
+        if len(asked) > 1 and weights is None and name.endswith(SUFFIXES):
+            raise BackboneError(
+                f"{argument(parameter)} names the file {one_line(name)} without its architecture: write "
+                f"{one_line(name)}@ARCH (for example @resnet50)"
+            )
+        check(name, weights=weights, arch=arch)
+
+
 def load_all(asked: Sequence[Named]) -> dict[str, Backbone]:
     """Load several backbones, by the names that tables show.
 
@@ -73,10 +92,9 @@ def load_all(asked: Sequence[Named]) -> dict[str, Backbone]:
     InputError
         Two are the same network.
     """
-    from headstart.backbones.loading import check, load
+    from headstart.backbones.loading import load
 
-    for name, weights, arch in asked:
-        check(name, weights=weights, arch=arch)
+    check_all(asked)
     found: dict[str, Backbone] = {}
     for name, weights, arch in asked:
         net = load(name, weights=weights, arch=arch)

@@ -15,7 +15,7 @@ from headstart.errors import BackboneError, WeightsError, argument, one_line
 from headstart.home import expand
 
 _LOG = logging.getLogger(__name__)
-_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
 def load(
@@ -111,7 +111,12 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
     WeightsError
         If the weight file is missing.
     """
-    if weights is None and name.endswith(_SUFFIXES):
+    if weights is None and "," in name and not expand(name).exists():
+        raise BackboneError(
+            f"{argument('backbone')} {one_line(name)!r} names several backbones, and this works with one: "
+            "give one; `headstart fit` takes several"
+        )
+    if weights is None and name.endswith(SUFFIXES):
         weights = name
     if weights is None:
         if arch is not None:

@@ -190,8 +190,7 @@ class Inputs:
             A name comes twice, or there is no network.
         """
         from headstart.backbones import catalogue, load
-        from headstart.backbones.listed import named
-        from headstart.backbones.loading import check
+        from headstart.backbones.listed import check_all, named
 
         if "backbones" in self.given:
             return list(self.given["backbones"])
@@ -208,8 +207,7 @@ class Inputs:
                 f"{', '.join(names)!r}"
             )
         asked = [named(name) for name in names]
-        for name, weights, arch in asked:  # before the first is loaded
-            check(name, weights=weights, arch=arch)
+        check_all(asked, "backbones")  # before the first is loaded
         return [load(name, weights=weights, arch=arch) for name, weights, arch in asked]
 
 

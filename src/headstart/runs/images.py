@@ -47,7 +47,7 @@ class Images(Kind):
     _source: ImageSource | SeveralSource = field(init=False)
 
     def check(self) -> None:
-        from headstart.backbones.loading import check
+        from headstart.backbones.listed import check_all
 
         asked = self.settings.backbones
         if self.asked is not None and len(asked) > 1:
@@ -55,8 +55,7 @@ class Images(Kind):
                 f"a training is of one network, and {argument('backbone')} names {len(asked)}: give one, "
                 "or fit with all of them"
             )
-        for name, weights, arch in asked:
-            check(name, weights=weights, arch=arch)
+        check_all(asked)
 
     def index(self) -> Index:
         from headstart.data import index
