@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from headstart.probe import Choice, Scores
 from headstart.runs import choose as rules
 from headstart.runs.choose import Candidate, has_few
-from headstart.sources.blocks import Blocks
+from headstart.sources.blocks import Blocks, side_by_side
 
 N = 200
 
@@ -120,3 +120,41 @@ def test_candidate__accuracy_is_of_what_could_be_judged() -> None:
     judged = np.arange(N) < 125
     assert dataclasses.replace(whole, judged=judged).accuracy == 100 / 125
     assert dataclasses.replace(whole, judged=np.zeros(N, dtype=bool)).accuracy == 100 / N
+
+
+def of(accuracies: dict[str, float], joined: dict[tuple[str, ...], float]) -> list[Candidate]:
+    """The last layers of each backbone, then joins, of given accuracies."""
+    rng = np.random.default_rng(0)
+    hard = rng.uniform(size=N)
+    own = {b: Blocks(taps=("x", "y"), resolutions=(64,), backbone=b) for b in accuracies}
+    blocks = [*own.values(), *(side_by_side([own[b] for b in names]) for names in joined)]
+    found = []
+    for some, accuracy in zip(blocks, [*accuracies.values(), *joined.values()], strict=True):
+        noisy = hard + 0.05 * rng.normal(size=N)
+        made = candidate(0)
+        scores = dataclasses.replace(made.scores, correct=noisy < np.quantile(noisy, accuracy))
+        found.append(dataclasses.replace(made, blocks=some, scores=scores))
+    return found
+
+
+def test_join_worth_having__keeps_backbones_that_are_about_as_good() -> None:
+    found = of({"a": 0.9, "b": 0.88}, {("a", "b"): 0.89})
+    assert rules.join_worth_having(found, 2) == 2
+    assert rules.join_worth_having(found, 0) == 0
+
+
+def test_join_worth_having__leaves_out_what_is_far_behind() -> None:
+    found = of({"a": 0.9, "junk": 0.3}, {("a", "junk"): 0.85})
+    assert rules.join_worth_having(found, 2) == 0
+    three = of(
+        {"a": 0.9, "junk": 0.3, "b": 0.89},
+        {("a", "junk"): 0.8, ("a", "b"): 0.92, ("junk", "b"): 0.8, ("a", "junk", "b"): 0.88},
+    )
+    assert three[rules.join_worth_having(three, 6)].blocks.backbone == "a + b"
+
+
+def test_join_worth_having__of_joins_that_were_ruled_out_takes_what_was_judged() -> None:
+    found = of({"a": 0.9, "b": 0.89, "junk": 0.3}, {("a", "b"): 0.9, ("a", "b", "junk"): 0.8})
+    scores = dataclasses.replace(found[3].scores, is_screened=True)
+    found[3] = dataclasses.replace(found[3], scores=scores)
+    assert rules.join_worth_having(found, 4) in (0, 1)

@@ -25,7 +25,7 @@ from headstart.runs.retrieval import similar
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
 
-ARCHS = {"first.safetensors": "timm:test_efficientnet", "second.safetensors": "timm:test_resnet"}
+ARCHS = {"first.safetensors": "timm:test_efficientnet", "second.safetensors": "timm:test_efficientnet_gn"}
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_model__a_part_of_several_that_is_damaged_is_refused(several: Run, tmp_p
 def test_fit__of_a_mean_predicts_what_was_tested(mean: Run, shapes: Path) -> None:
     chosen = mean.metrics.chosen
     assert chosen.n_averaged > 1
-    assert mean.sentence.startswith(f"Mean of {chosen['n_averaged']} classifiers")
+    assert mean.sentence.startswith(f"Mean of {chosen.n_averaged} classifiers")
     assert mean.model.coef.shape[1] == chosen.n_features
     assert "averaged" in mean.metrics.selection.rule
     tested = mean.test_predictions()

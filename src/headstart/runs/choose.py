@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from headstart.probe.judging import Scores
 from headstart.probe.rules import Choice, cheapest_tie, prior_unless_beaten, usual_unless_beaten
+from headstart.probe.screening import contenders
 from headstart.sources.blocks import Blocks
 
 # Examples of a class below which it has few.
@@ -104,6 +105,40 @@ def has_few(labels: Sequence[str]) -> bool:
     """Whether half of the classes or more have fewer than :data:`FEW` examples."""
     sizes = Counter(labels).values()
     return 2 * sum(n < FEW for n in sizes) >= len(sizes)
+
+
+def join_worth_having(candidates: Sequence[Candidate], prior: int) -> int:
+    """The join of backbones, without those that are far behind the best of them.
+
+    A backbone stays where its own last layers err at most 1.5 times as often as those of the best
+    one, or a paired test cannot tell them apart (:func:`headstart.probe.contenders`). Of the joins
+    that were judged, the one of the most backbones that stay is taken; of one alone, its own layers.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    prior : int
+        Position of the join of all; of what is not a join, itself.
+
+    Returns
+    -------
+    int
+    """
+    parts = candidates[prior].blocks.members
+    at = {c.blocks: i for i, c in enumerate(candidates)}
+    own = [at[part] for part in parts if part in at]
+    if len(parts) == 1 or len(own) < len(parts):
+        return prior
+    near = contenders([candidates[i].correct for i in own], [candidates[i].merits for i in own])
+    stays = {parts[i] for i in near}
+    judged = [
+        i
+        for i, c in enumerate(candidates)
+        if not c.scores.is_screened and c.blocks.members and stays.issuperset(c.blocks.members)
+    ]
+    if not judged:
+        return prior
+    return max(judged, key=lambda i: (len(candidates[i].blocks.members), candidates[i].accuracy))
 
 
 def choose(

@@ -27,7 +27,7 @@ from headstart.probe import training_folds
 from headstart.results import encode
 from headstart.runs.averaging import average_ties
 from headstart.runs.checks import checks_of, with_checks
-from headstart.runs.choose import Candidate, choose
+from headstart.runs.choose import Candidate, choose, join_worth_having
 from headstart.runs.folder import write_json
 from headstart.runs.heldout import held_out_of
 from headstart.runs.leaks import with_leaks
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from headstart.runs.networks import Networks
     from headstart.runs.reliance import Checks
     from headstart.runs.texts import Texts
-    from headstart.sources.blocks import Blocks
 
 
 UNWEIGHTED = "networks are not trained with weights of classes or examples"
@@ -149,12 +148,15 @@ class Job:
             for repeat in range(1, s.repeats)
         )
 
-    def _prior(self, task: Task, names: Sequence[Blocks]) -> int | None:
+    def _prior(self, task: Task, candidates: Sequence[Candidate]) -> int | None:
         """The candidate that is the most accurate as a rule, where accuracy is preferred."""
+        names = [c.blocks for c in candidates]
         blocks = task.source.prior
         if blocks is None or self.kind.settings.prefer == "cheap":
             return None
-        return names.index(blocks) if blocks in names else None
+        if blocks not in names:
+            return None
+        return join_worth_having(candidates, names.index(blocks))
 
     def _mean(self, task: Task, candidates: list[Candidate], prior: int) -> Candidate | None:
         """The mean of candidates that tie with the prior, where it is preferred."""
@@ -180,7 +182,7 @@ class Job:
         names = [c.blocks for c in candidates]
         usual = task.source.usual if task.source.usual in names else task.source.first
         baseline = names.index(usual)
-        prior = self._prior(task, names)
+        prior = self._prior(task, candidates)
         if prior is not None and (mean := self._mean(task, candidates, prior)) is not None:
             candidates, prior = [*candidates, mean], len(candidates)
         labels = [r.label for r in task.records]
