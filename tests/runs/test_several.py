@@ -25,7 +25,10 @@ from headstart.runs.retrieval import similar
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
 
-ARCHS = {"first.safetensors": "timm:test_efficientnet", "second.safetensors": "timm:test_efficientnet_gn"}
+ARCHS = {
+    "first.safetensors": "timm:test_efficientnet",
+    "second.safetensors": "timm:test_efficientnet_gn",
+}
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ class TrainingReference:
 def features_of_model(model: Model) -> str:
     """A digest of what features a model's head takes: networks, layers and resolutions."""
     facts = [
-        [e.backbone["digest"], list(e.blocks.taps), list(e.blocks.resolutions)]
+        [e.backbone["digest"], list(e.blocks.taps), list(e.blocks.resolutions), *e.blocks.only]
         for e in model.encoders
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
