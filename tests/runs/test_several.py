@@ -23,6 +23,7 @@ from headstart.runs.folder import read_json, write_json
 from headstart.runs.predictor import Predictor
 from headstart.runs.retrieval import similar
 from headstart.runs.run import Run
+from headstart.runs.settings import TextSettings
 from headstart.runs.sums import write_sums
 
 ARCHS = {
@@ -225,3 +226,8 @@ def test_fit__refuses_wrong_lists(
     with pytest.raises(error, match=reason):
         fit(shapes, out=tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
+
+
+def test_fit__of_texts_has_no_mean() -> None:
+    with pytest.raises(InputError, match="must be accurate or cheap; got mean"):
+        TextSettings(data="x", prefer="mean")

@@ -161,7 +161,9 @@ class Job:
     def _mean(self, task: Task, candidates: list[Candidate], prior: int) -> Candidate | None:
         """The mean of candidates that tie with the prior, where it is preferred."""
         source = task.source
-        if self.kind.settings.prefer != "mean" or not isinstance(source, ImageSource | SeveralSource):
+        if self.kind.settings.prefer != "mean" or not isinstance(
+            source, ImageSource | SeveralSource
+        ):
             return None
         mean = average_ties(
             candidates, prior, task.y, source.average, weight=task.goal.weight, merits=task.merits
