@@ -69,7 +69,7 @@ def test_cross_validate_ridge__a_singular_gram_matrix_is_no_obstacle() -> None:
         ({"folds": np.zeros(4, dtype=int)}, "folds"),
         ({"ridge": 0.0}, "ridge must be above 0"),
         ({"y": np.zeros(4)}, "at least 2 classes"),
-        ({"gram": -9 * np.eye(4)}, "no Gram matrix"),
+        ({"gram": -9 * np.eye(4)}, "not a Gram matrix"),
     ],
 )
 def test_cross_validate_ridge__says_what_is_wrong(change: dict[str, object], words: str) -> None:
