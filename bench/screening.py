@@ -172,6 +172,7 @@ def measure(each: Set, seed: int) -> Trial:
     planned = plan_blocks([tap.name for tap in backbone.taps], [each.size_px])
     rows = [read_blocks(stores, [r.digest for r in train], b) for b in planned]
     usual = planned.index(usual_blocks(backbone, [each.size_px]))
+    prior = len(planned) - 1  # the last layers joined
     costs = macs(backbone, each.size_px)
 
     def chosen(scores: Sequence[Scores]) -> int:
@@ -180,14 +181,14 @@ def measure(each: Set, seed: int) -> Trial:
             Candidate(blocks=b, macs=max(costs[t] for t in b.taps), scores=s, judged=judged)
             for b, s in zip(planned, scores, strict=True)
         ]
-        return choose(candidates, y.tolist(), usual).chosen
+        return choose(candidates, y.tolist(), usual, prior).chosen
 
     def tested(i: int, scores: Sequence[Scores]) -> float:
         X = read_blocks(stores, [r.digest for r in test], planned[i])
         return float(LinearSVM(C=scores[i].C).fit(rows[i], y).score(X, truth))
 
     started = time.process_time()
-    raced = race(rows, y, folds, usual)
+    raced = race(rows, y, folds, usual, prior)
     cpu_s = time.process_time() - started
     started = time.process_time()
     every = [
@@ -213,7 +214,11 @@ def measure(each: Set, seed: int) -> Trial:
 
 
 def race(
-    rows: Sequence[NDArray[np.float32]], y: NDArray[np.str_], folds: NDArray[np.int64], usual: int
+    rows: Sequence[NDArray[np.float32]],
+    y: NDArray[np.str_],
+    folds: NDArray[np.int64],
+    usual: int,
+    prior: int,
 ) -> list[Scores]:
     """The race, however few examples there are."""
     with tempfile.TemporaryDirectory() as place, mock.patch.object(judging, "SMALL", 0):
@@ -221,7 +226,7 @@ def race(
             Entrant(read=lambda X=X: X, kept_at=lambda stage, i=i: Path(place, f"{i} {stage}"))  # type: ignore[misc]
             for i, X in enumerate(rows)
         ]
-        found = judge_all(entrants, y, folds, Cs=COSTS, first=usual, always=[usual])
+        found = judge_all(entrants, y, folds, Cs=COSTS, first=usual, always=[usual, prior])
         return [held(scores) for scores in found]
 
 
