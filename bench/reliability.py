@@ -304,7 +304,7 @@ probability. The last columns: what `--novelty 0.95` flags. The mean of three dr
 ## Shift
 
 Accuracy of a batch without labels: average thresholded confidence (ATC, which the warning gives), difference of
-confidences (DoC), and the mean probability, beside the truth.
+confidences (DoC), and the mean probability, beside the truth. Spoilt pictures are made of the whole set, of which half was trained on unspoilt: real ones would do worse.
 
 {shift}
 """

@@ -46,3 +46,11 @@ def test_detect_shift__speaks_of_other_pictures_with_what_to_expect() -> None:
     assert 0 <= found.expected_accuracy < found.accuracy
     assert "60 images" in found.sentence
     assert "expect about" in found.sentence
+
+
+def test_detect_shift__names_no_accuracy_of_other_things() -> None:
+    top, right = _world(np.random.default_rng(3), 500)
+    found = detect_shift(top=top, correct=right, batch_top=top[:40], novelty=np.ones(40))
+    assert found.is_shifted
+    assert "none of the classes" in found.sentence
+    assert "expect" not in found.sentence

@@ -12,6 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 FEWEST = 20
 # Mean novelty of a batch (0.5 of training examples), and standard errors above 0.5, from which it is shifted.
 SHIFTED, CLEAR_ERRORS = 0.65, 4.0
+# ... and from which it may show other things: no accuracy is named then.
+OTHER = 0.99
+# Mean error of the estimate over shifted batches (bench/reliability.py).
+MEAN_ERROR = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +46,16 @@ class Shift:
     @property
     def sentence(self) -> str:
         """The warning."""
+        said = (
+            f"these {self.n:,} images differ from the training images (on average they are less like them "
+            f"than {100 * self.mean_novelty:.0f} % of the training images are; 50 % is usual)"
+        )
+        if self.mean_novelty >= OTHER:
+            return f"{said}: they may show none of the classes, so look at some before any answer is used"
         return (
-            f"these {self.n:,} images differ from the training images (they are less like them than "
-            f"{100 * self.mean_novelty:.0f} % of the training images are, on average; 50 % is usual): expect about "
-            f"{100 * self.expected_accuracy:.0f} % of the answers to be right, instead of {100 * self.accuracy:.0f} %, "
-            f"though their mean probability is {100 * self.mean_probability:.0f} %; label some of them to measure it"
+            f"{said}: expect about {100 * self.expected_accuracy:.0f} % of the answers to be right, give or "
+            f"take {100 * MEAN_ERROR:.0f} points, instead of {100 * self.accuracy:.0f} %, though their mean "
+            f"probability is {100 * self.mean_probability:.0f} %; label some of them to measure it"
         )
 
 
