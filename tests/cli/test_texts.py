@@ -197,3 +197,21 @@ def test_finetune__compares_variants(headstart, reviews, store, tmp_path, monkey
     said = headstart("finetune", reviews, "--variant", "sttic", *common)
     assert said.code == 2
     assert "Did you mean 'static'" in said.err
+
+
+def test_choose_options__options_of_images_alone_are_left_out_or_refused(tmp_path: Path) -> None:
+    from dataclasses import fields
+
+    from headstart.cli.texts import choose_options
+    from headstart.errors import InputError
+    from headstart.runs.settings import FitSettings, TextSettings, settings_from
+
+    table = tmp_path / "reviews.csv"
+    table.write_text("text,label\na good film,1\na bad film,0\n")
+    untouched = {f.name: f.default for f in fields(FitSettings) if f.name != "data"}
+    texts = dict.fromkeys(("text", "label", "embeddings", "encoder", "epochs"))
+    made = settings_from(TextSettings, str(table), choose_options(str(table), untouched, texts))
+    assert made == TextSettings(data=str(table))
+    for name in ("crop", "split", "group_by", "backbone"):
+        with pytest.raises(InputError, match=r"is for images, and .* is a table of texts"):
+            choose_options(str(table), untouched | {name: "given"}, texts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 
 from headstart.cli.comparison import show_comparison, told
 from headstart.cli.console import progress_bars
+from headstart.cli.flags import flag_of
 from headstart.cli.options import default_folder, show_data
 from headstart.errors import DataError, InputError, did_you_mean
 from headstart.home import expand
@@ -22,19 +24,6 @@ if TYPE_CHECKING:
     from headstart.runs.run import Run
 
 _PANEL = "Texts"
-# Options of images that a table of texts has no use for, as the user types them.
-_FOR_IMAGES = {
-    "backbone": "--backbone",
-    "resolutions": "--resolutions",
-    "split": "--split",
-    "weights": "--weights",
-    "arch": "--arch",
-    "image_column": "--image-column",
-    "group_by": "--group-by",
-    "classes_from": "--classes-from",
-    "fixes": "--fixes",
-    "precision": "--precision",
-}
 
 
 class Texts:
@@ -83,7 +72,7 @@ def choose_options(
         An option is for the other of the two.
     """
     from headstart.data.texts import is_text_table
-    from headstart.runs.settings import FitSettings
+    from headstart.runs.settings import FitSettings, TextSettings
 
     given = {name: value for name, value in texts.items() if value is not None}
     if not is_text_table(data, text_column=texts["text"], image_column=options["image_column"]):
@@ -94,11 +83,14 @@ def choose_options(
                 f"{option} is for tables of texts, and {data!r} is none: name its text column with --text"
             )
         return dict(options)
-    for name, option in _FOR_IMAGES.items():
-        if options[name] != getattr(FitSettings(data=""), name):
-            hint = ": its split is in a column, --split-column" if name == "split" else ""
+    theirs = {field.name for field in fields(TextSettings)}
+    for_images = [f for f in fields(FitSettings) if f.name in options and f.name not in theirs]
+    for field in for_images:
+        if field.name != "label_column" and options[field.name] != field.default:
+            hint = ": its split is in a column, --split-column" if field.name == "split" else ""
+            option = flag_of(field.name)
             raise InputError(f"{option} is for images, and {data!r} is a table of texts{hint}")
-    shared = {n: v for n, v in options.items() if n not in _FOR_IMAGES and n != "label_column"}
+    shared = {name: value for name, value in options.items() if name in theirs}
     if options["label_column"] and not given.get("label"):
         given["label"] = options["label_column"]
     return shared | given
