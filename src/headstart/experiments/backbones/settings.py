@@ -7,7 +7,6 @@ from typing import Annotated
 
 from headstart.errors import InputError, argument
 from headstart.experiments.settings import OnImages, Pixels, about
-from headstart.runs.settings import parse_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +51,8 @@ class Settings(OnImages):
     @property
     def budget_s(self) -> float | None:
         """The budget in seconds."""
+        from headstart.runs.settings import parse_seconds  # which imports NumPy
+
         return None if self.budget is None else parse_seconds(self.budget, "budget")
 
     @property
