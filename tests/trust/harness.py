@@ -304,7 +304,7 @@ def spread(n: int, among: int, rng: random.Random) -> list[int]:
 def quick_trials(harness: Harness, seed: int = 0) -> list[Trial]:
     """What `make test` does."""
     rng = random.Random(seed)
-    plan = {"extract": (10, 4), "fit": (6, 1), "training": (7, 2)}
+    plan = {"extract": (6, 4), "fit": (4, 1), "training": (4, 2)}
     trials = []
     for job, (n_kills, n_refused) in plan.items():
         points = spread(n_kills, harness.n_points[job], rng)
@@ -312,7 +312,7 @@ def quick_trials(harness: Harness, seed: int = 0) -> list[Trial]:
         hows = rng.sample(sorted(set(faulty.REFUSED) - {"kill"}), n_refused)
         places = spread(n_refused, harness.n_points[job], rng)
         trials += [Trial(job=job, how=h, at=at) for h, at in zip(hows, places, strict=True)]
-    trials += [Trial(job="extract", how="timed kill", at=rng.random()) for _ in range(3)]
+    trials += [Trial(job="extract", how="timed kill", at=rng.random()) for _ in range(2)]
     return trials
 
 
