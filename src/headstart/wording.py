@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from headstart.errors import InputError, argument
+
 # A headline has at most this many words; further detail goes into a paragraph below it.
 MOST_WORDS = 25
 # A share nearer to zero than this is zero but for rounding.
@@ -67,3 +69,24 @@ def against_time(seconds: float, other: float) -> str:
 
 def _measured_time(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 9.95 else rough_time(seconds)
+
+
+def parse_seconds(text: str, parameter: str = "budget_s") -> float:
+    """Seconds from ``"90"``, ``"90s"``, ``"10m"`` or ``"1.5h"``.
+
+    Raises
+    ------
+    InputError
+        The text is none of these.
+    """
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(
+            f"{argument(parameter)} must be a time such as 90s, 10m or 1.5h; got {text!r}"
+        )
+    return seconds

@@ -104,7 +104,7 @@ def search(
     from headstart.augment import SearchSettings
     from headstart.errors import OutputError
     from headstart.files import write_atomically
-    from headstart.runs.settings import parse_seconds
+    from headstart.wording import parse_seconds
 
     if out.suffix.lower() != ".json":
         raise OutputError(f"--out must end in .json; got {out}")
@@ -163,7 +163,7 @@ def trial(
     from headstart.cli.comparison import run_comparison, show_comparison
     from headstart.comparison.arms import augment_arms
     from headstart.finetune import TrainSettings
-    from headstart.runs.settings import parse_seconds
+    from headstart.wording import parse_seconds
 
     names = _policy_names(policies)
     budget_s = parse_seconds(search_budget)

@@ -189,7 +189,7 @@ def fit(
     """
     import headstart
     from headstart.cli.texts import choose_options
-    from headstart.runs.settings import parse_seconds
+    from headstart.wording import parse_seconds
 
     given: dict[str, Any] = {
         "backbone": backbone,

@@ -370,24 +370,3 @@ def require(good: bool, option: str, legal: str, value: object) -> None:
     """
     if not good:
         raise InputError(f"{option} must be {legal}; got {value}")
-
-
-def parse_seconds(text: str, parameter: str = "budget_s") -> float:
-    """Seconds from ``"90"``, ``"90s"``, ``"10m"`` or ``"1.5h"``.
-
-    Raises
-    ------
-    InputError
-        The text is none of these.
-    """
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
-    try:
-        seconds = float(number) * units[unit]
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise InputError(
-            f"{argument(parameter)} must be a time such as 90s, 10m or 1.5h; got {text!r}"
-        )
-    return seconds

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from headstart.errors import InputError, argument
 from headstart.experiments.settings import OnImages, Pixels, about
+from headstart.wording import parse_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,6 @@ class Settings(OnImages):
     @property
     def budget_s(self) -> float | None:
         """The budget in seconds."""
-        from headstart.runs.settings import parse_seconds  # which imports NumPy
-
         return None if self.budget is None else parse_seconds(self.budget, "budget")
 
     @property

@@ -232,7 +232,7 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
         prefer: str,
         *reading: Any,
     ) -> tuple[Any, str]:
-        from headstart.runs.settings import parse_seconds
+        from headstart.wording import parse_seconds
 
         try:
             settings: dict[str, Any] = {
