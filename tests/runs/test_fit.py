@@ -82,7 +82,7 @@ def test_fit__prefer_cheap_takes_the_cheapest_tie(
     assert (named.tap, named.resolution) == (chosen.tap, chosen.resolution)
     if run.metrics.chosen.tap != chosen.tap:
         assert "`prefer='cheap'`" in run.metrics.detail
-    with pytest.raises(InputError, match="accurate or cheap"):
+    with pytest.raises(InputError, match="accurate, mean or cheap"):
         headstart.fit(shapes, out=tmp_path / "other", prefer="fast")
 
 

@@ -114,8 +114,9 @@ class Settings:
             self.repeats,
         )
         require(self.seed >= 0, argument("seed"), "0 or more", self.seed)
-        legal = self.preferences
-        require(self.prefer in legal, argument("prefer"), " or ".join(legal), self.prefer)
+        *some, last = self.preferences
+        legal = f"{', '.join(some)} or {last}"
+        require(self.prefer in self.preferences, argument("prefer"), legal, self.prefer)
         require(
             bool(self.Cs) and min(self.Cs) > 0,
             argument("Cs"),
