@@ -28,7 +28,7 @@ PAGE = ROOT / "docs" / "licences.md"
 
 # Permissive, or (MPL) asking nothing of a program that uses the package unchanged.
 ALLOWED = {
-    "0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "HPND", "ISC",
+    "0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CNRI-Python", "HPND", "ISC",
     "LLVM-exception", "MIT", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Unlicense", "Zlib",
 }  # fmt: skip
 NVIDIA = (
@@ -57,7 +57,7 @@ INTRODUCTION = (
 
 # What older packages write in place of an SPDX expression.
 _SPDX = {
-    "3-clause bsd license": "BSD-3-Clause", "apache 2.0": "Apache-2.0", "apache license": "Apache-2.0",
+    "3-clause bsd license": "BSD-3-Clause", "apache 2.0": "Apache-2.0", "apache 2.0 license": "Apache-2.0", "apache license": "Apache-2.0",
     "apache license 2.0": "Apache-2.0", "apache license, version 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0", "bsd license": "BSD", "isc license": "ISC",
     "isc license (iscl)": "ISC", "mit license": "MIT",

@@ -46,7 +46,7 @@ def command(*words: object, **environment: str) -> subprocess.CompletedProcess[b
 
 ENCODINGS = [
     {"PYTHONIOENCODING": "ascii"},
-    {"PYTHONIOENCODING": "cp1252"},
+    pytest.param({"PYTHONIOENCODING": "cp1252"}, marks=pytest.mark.slow),
     pytest.param({"PYTHONIOENCODING": "cp437:strict"}, marks=pytest.mark.slow),
     pytest.param(
         {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, marks=pytest.mark.slow

@@ -253,6 +253,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_openvino__many_threads_may_come_first(tmp_path: Path) -> None:
     """Without the first call in the constructor, workers could wait for one another for ever."""
     pytest.importorskip("openvino")

@@ -161,7 +161,7 @@ def test_fit_texts__few_texts_a_class_take_tfidf_of_words_and_characters(
     n: int, tmp_path: Path
 ) -> None:
     table, cache = texts(tmp_path / "few.csv", n), tmp_path / "cache"
-    run = headstart.fit(table, out=tmp_path / "run", cache=cache, finetune=False)
+    run = headstart.fit(table, out=tmp_path / "run", cache=cache, finetune=False, encoder="none")
     assert run.metrics.chosen.tap == "TF-IDF of words and characters"
     assert run.metrics.selection.is_default
     assert "cross-validation cannot decide" in run.sentence

@@ -22,7 +22,6 @@ def test_fit__answers_the_same_from_the_store_and_says_so(
     monkeypatch.setattr(
         JoinedRows, "__getitem__", lambda self, some: (slices.append(some), read(self, some))[1]
     )
-    monkeypatch.setattr(reading, "read_blocks", None)
     monkeypatch.setattr(reading, "free_bytes", lambda: 1000)
     (tmp_path / "cache").mkdir()  # the same features, but no answers of the last run
     (tmp_path / "cache" / "features").symlink_to(store / "features")

@@ -13,6 +13,7 @@ from headstart import fit, plots
 from headstart.runs.report import comparison, render
 from headstart.runs.report.pages import Section, Table, render_page
 from headstart.runs.report.side_by_side import comparison_page
+from headstart.runs.result import metrics_from
 from headstart.runs.run import Run
 from headstart.runs.side_by_side import side_by_side
 
@@ -54,9 +55,9 @@ def pages(
         shapes, out=folder / "small", cache=store, resolutions=(64,), seed=3, Cs=(0.1,)
     )  # fmt: skip
     texts = {
-        "scenes": render(example_run(), scenes(), {}),
-        "tiny": render(example_run(), tiny(), {}),
-        "big": render(example_run(), big(), {}),
+        "scenes": render(example_run(), metrics_from(scenes()), {}),
+        "tiny": render(example_run(), metrics_from(tiny()), {}),
+        "big": render(example_run(), metrics_from(big()), {}),
         "regimes": comparison.render(regimes()),
         "side-by-side": comparison_page(side_by_side([run, small])),
         "wide": wide_page(),

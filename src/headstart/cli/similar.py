@@ -42,7 +42,7 @@ def similar(
     out: Annotated[Path | None, options.results("RUN-similar")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Find the training images that are nearest to a picture, or the texts nearest to a text.
+    """Find the training images, or texts, nearest to yours.
 
     Nearest by the distance of their features. Where the run has test examples, it is measured how
     often the nearest are of the right class: precision at k, and mean average precision.

@@ -306,15 +306,20 @@ def _cheap_sentence(results: Results) -> str:
     lost = paired_difference(here.correct, there.correct).value
     name = f"{str(cheap.blocks)[:1].lower()}{str(cheap.blocks)[1:]}"
     if cheap.macs < chosen.macs:
-        saving = f"costs {chosen.macs / max(cheap.macs, 1):.1f} times fewer multiply-accumulates"
+        saving = f"costs {_times(chosen.macs / max(cheap.macs, 1))} fewer multiply-accumulates"
     else:
-        saving = (
-            f"has {chosen.scores.n_features / cheap.scores.n_features:.1f} times fewer features"
-        )
+        saving = f"has {_times(chosen.scores.n_features / cheap.scores.n_features)} fewer features"
     far = points(abs(lost), sign=False)
     side = "lower" if lost > 0 else "higher"
     between = "as accurate" if far == "0.0" else f"{far} points {side}"
     return f"The cheapest tie, {name}, {saving} and is {between}: {argument('prefer', 'cheap')} takes it."
+
+
+def _times(ratio: float) -> str:
+    """``2.4 times``, ``24 times`` or ``over 1,000 times``."""
+    if ratio > 1000:
+        return "over 1,000 times"
+    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"
 
 
 def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
