@@ -44,6 +44,7 @@ def test_named__files_carry_their_architecture() -> None:
     assert named("a/b.pth@resnet50") == ("a/b.pth", "a/b.pth", "resnet50")
     assert base_name("/home/me/b.pth@resnet50") == "b.pth@resnet50"
     assert base_name("hf-hub:owner/name") == "hf-hub:owner/name"
+    assert base_name("hf-hub:/home/me/net") == "hf-hub:net"
 
 
 def test_load__says_that_it_takes_one_backbone() -> None:

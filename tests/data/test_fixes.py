@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,22 @@ def test_apply_fixes__refuses_what_names_nothing(
 ) -> None:
     with pytest.raises(DataError, match=match):
         apply_fixes(found, (fix,), "fixes.csv")
+
+
+def test_apply_fixes__refuses_to_empty_a_class_of_training_images(found: Examples[Record]) -> None:
+    three = replace(
+        found,
+        records=tuple(
+            replace(r, label="owl") if r.name.endswith(("0.png", "1.png")) else r
+            for r in found.records
+        ),
+    )
+    three = three.with_split(
+        {r.name: "test" if i % 2 else "train" for i, r in enumerate(three.records)}
+    )
+    fixes = tuple(Fix(name=r.name, action="drop") for r in three.train if r.label == "owl")
+    with pytest.raises(DataError, match=r"fixes\.csv: no training images of 1 class: 'owl'"):
+        apply_fixes(three, fixes, "fixes.csv")
 
 
 def test_apply_fixes__refuses_to_leave_one_class(found: Examples[Record]) -> None:

@@ -111,6 +111,7 @@ def test_parse_order__takes_names_or_the_numbers_in_them() -> None:
     assert parse_order(("low", "mid, or so", "high"), CLASSES)[0] == "low"
     assert parse_order("numbers", ("10", "9", "-1")) == ("-1", "9", "10")
     assert parse_order("numbers", ("grade 10", "grade 9")) == ("grade 9", "grade 10")
+    assert parse_order("numbers", ("grade-2", "grade-0", "grade-1"))[0] == "grade-0"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -59,6 +60,8 @@ def test_stage__keeps_pictures_names_and_paths_here(run: Run, photos: Path, tmp_
     stage(other, tmp_path / "up")
     written = {p: p.read_bytes() for p in (tmp_path / "up").rglob("*") if p.is_file()}
     assert not {"report.html", "predictions.csv", "log.jsonl"} & {p.name for p in written}
+    kept = json.loads((tmp_path / "up" / "model" / "reliability.json").read_text())
+    assert all(name.startswith("training image") for name in kept["names"])
     for secret in (b"Anna", b"Otto", str(photos.parent).encode(), b"secret-place"):
         assert [p for p, content in written.items() if secret in content] == []
     stage(other, tmp_path / "all", with_report=True)

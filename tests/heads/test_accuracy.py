@@ -288,6 +288,20 @@ def test_accuracy_interval__of_groups_holds_the_accuracy_on_new_groups() -> None
     assert np.mean(held["groups"]) > np.mean(held["alone"]) + 0.05
 
 
+def test_balanced_recall__of_groups_is_as_wide_as_the_accuracy_of_groups() -> None:
+    rng = np.random.default_rng(1)
+    correct = np.repeat(rng.random(20) < 0.7, 10)  # each group is right or wrong as a whole
+    groups, labels = np.repeat(np.arange(20), 10), np.tile(["a", "b"], 100)
+    alone, of_groups = (
+        balanced_recall(labels, correct),
+        balanced_recall(labels, correct, groups=groups),
+    )
+    assert of_groups.value == alone.value
+    accuracy = accuracy_interval(correct, groups=groups)
+    assert of_groups.high - of_groups.low > 0.8 * (accuracy.high - accuracy.low)
+    assert of_groups.high - of_groups.low > 2 * (alone.high - alone.low)
+
+
 def test_accuracy_interval__heeds_no_few_groups_and_no_groups_of_one() -> None:
     correct = np.array([True] * 30 + [False] * 10)
     plain = accuracy_interval(correct)

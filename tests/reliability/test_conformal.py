@@ -51,3 +51,11 @@ def test_set_threshold__says_how_many_examples_a_level_needs() -> None:
     set_threshold(np.full(19, 0.5), 0.95)
     with pytest.raises(InputError, match=r"at least 19 .* the run has 18"):
         set_threshold(np.full(18, 0.5), 0.95)
+
+
+@pytest.mark.parametrize("n", [18, 30, 2000])
+def test_set_threshold__the_level_that_it_suggests_is_within_reach(n: int) -> None:
+    with pytest.raises(InputError, match="or less") as refused:
+        set_threshold(np.full(n, 0.5), 0.9999)
+    suggested = str(refused.value).split("ask for ")[1].split(" ")[0]
+    assert set_threshold(np.full(n, 0.5), float(suggested)) == 0.5

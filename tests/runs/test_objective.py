@@ -143,7 +143,7 @@ def test_fit__thresholds_are_chosen_out_of_fold_and_tested(weighted: Run) -> Non
         precision = c.test.precision
         assert precision is None or precision.low <= precision.value <= precision.high
     page = weighted.report().read_text(encoding="utf-8")
-    assert "Optimised is the weighted macro F1: asked for." in page
+    assert "The weighted macro F1 was optimised: asked for." in page
     assert "Classes count by weights: bars: 5, dots: 1." in page
     assert "Weighted macro F1, which was optimised" in page
     assert "Thresholds at a precision of 95" in page
@@ -167,10 +167,11 @@ def test_threshold_notes__name_the_classes_without_one() -> None:
         ["a", "b", "b"], [[0.2, 0.8], [0.3, 0.7], [0.4, 0.6]], ["a", "b"],
         target="precision", value=0.9,
     )  # fmt: skip
-    [note] = threshold_notes(found)
+    [note] = threshold_notes(found, is_asked=True)
     assert "precision of 90.0 %" in note
     assert "2 classes: 'a', 'b'" in note
-    assert threshold_notes(None) == []
+    assert threshold_notes(None, is_asked=False) == []
+    assert "could judge no training example" in threshold_notes(None, is_asked=True)[0]
 
 
 def test_fit__accuracy_is_optimised_by_default(run: Run) -> None:
@@ -178,7 +179,7 @@ def test_fit__accuracy_is_optimised_by_default(run: Run) -> None:
     assert run.metrics.objective.reason == "default"
     assert all(c.cv_metric is None for c in run.metrics.candidates)
     assert "McNemar" in run.metrics.selection.rule
-    assert "Optimised is" not in run.report().read_text(encoding="utf-8")
+    assert "was optimised:" not in run.report().read_text(encoding="utf-8")
 
 
 def settings(**more: Any) -> FitSettings:

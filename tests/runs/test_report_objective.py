@@ -55,7 +55,7 @@ def test_figures__differences_that_are_not_points_are_not_drawn() -> None:
 def test_objective_lines__say_metric_weights_and_costs() -> None:
     metrics = optimised(is_share=False)
     first, second = objective.objective_lines(metrics)
-    assert first == "Optimised is the weighted log loss: asked for."
+    assert first == "The weighted log loss was optimised: asked for."
     assert second.startswith(f"Classes count by weights: {metrics.classes[0]}: 2")
     changes: dict[str, Any] = {"costs": ((0.0,),), "order": ("low", "high"), "class_weights": None}
     assert metrics.objective is not None

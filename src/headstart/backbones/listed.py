@@ -58,7 +58,10 @@ def named(text: str) -> Named:
 
 
 def base_name(text: str) -> str:
-    """A name of the list without the folders of a file."""
+    """A name of the list without the folders of a file, or of a hub's local folder."""
+    library, _, place = text.partition(":")
+    if library in HUBS and PurePath(place).is_absolute():
+        return f"{library}:{PurePath(place).name}"
     file, arch = named(text)[1:]
     return f"{PurePath(file).name}@{arch}" if file else text
 

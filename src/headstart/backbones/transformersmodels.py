@@ -46,7 +46,7 @@ def read_processor(arch: Architecture) -> Preprocessing:
             interpolation=filters,
             mean=tuple(facts["image_mean"]),
             std=tuple(facts["image_std"]),
-            crop_mode="squash" if is_square and side == shorter else "center",
+            crop_mode="squash" if is_square else "center",
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackboneError(

@@ -91,7 +91,7 @@ def show(sections: Sequence[Section], out: Console) -> None:
             for column, is_numeric in zip(table.header, table.numeric, strict=True):
                 shown.add_column(column, justify="right" if is_numeric else "left")
             for i, row in enumerate(table.rows):
-                cells = (one_line(cell).replace("\u00a0", " ") for cell in row)
+                cells = (one_line(cell.replace("\u00a0", " ")) for cell in row)
                 shown.add_row(*cells, style="bold" if i == table.chosen else None)
             # Brackets of an interval are not markup.
             out.print(shown, markup=False)

@@ -60,10 +60,10 @@ def fit(
         bool,
         typer.Option(
             "--finetune/--no-finetune",
-            help="With --budget: try fine-tuning, or not. Of texts: train networks, or not.",
+            help="With --budget, try fine-tuning; for texts, train networks.",
         ),
     ] = True,
-    seed: Annotated[int, typer.Option(help="Of the split and of the folds.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for the split and the folds.")] = 0,
     out: Annotated[Path | None, options.run_to_make] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the run folder.")] = False,
     weights: options.Weights = None,
@@ -99,19 +99,20 @@ def fit(
     costs: Annotated[
         str | None,
         typer.Option(
-            help="CSV file: cost of each true class (row) taken for each other (column). The class of "
+            help="CSV file with the cost of predicting each class (column) for each true class (row). The class of "
             "least expected cost is predicted."
         ),
     ] = None,
     at_precision: Annotated[
         float | None,
         typer.Option(
-            help="Choose a threshold of each class's probability: the lowest at this precision, "
+            help="For each class, choose the lowest probability threshold that reaches this precision, "
             "such as 0.95."
         ),
     ] = None,
     at_recall: Annotated[
-        float | None, typer.Option(help="The same: the highest threshold at this recall.")
+        float | None,
+        typer.Option(help="For each class, choose the highest threshold that reaches this recall."),
     ] = None,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
@@ -123,7 +124,10 @@ def fit(
     ] = None,
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
     repeats: Annotated[
-        int, typer.Option(help="Repeat the cross-validation with other folds: the means count.")
+        int,
+        typer.Option(
+            help="Number of cross-validations, each with other folds; results are averaged."
+        ),
     ] = 1,
     c: Annotated[
         str | None, typer.Option("--C", help="Values of the SVM's C to try, such as 0.1,1,10.")
@@ -138,7 +142,8 @@ def fit(
     exact: Annotated[
         bool,
         typer.Option(
-            "--exact", help="Judge every layer by SVMs, also with many images and classes."
+            "--exact",
+            help="Cross-validate an SVM for every candidate, even with many images and classes.",
         ),
     ] = False,
     crop: Annotated[
@@ -164,7 +169,7 @@ def fit(
     Every image goes through the network once. Every layer at every resolution, and several joined, are
     judged by a cross-validated linear SVM on the training images. The most accurate is taken, and the
     test images are looked at once; --prefer cheap takes the cheapest that ties with it. Of several
-    networks, the layers of each are judged, and the last ones of all side by side. With
+    networks, the layers of each are judged, and so are their last layers joined. With
     --budget, fine-tuning is tried in the time that is left, and kept only where it wins on validation.
 
     Examples:

@@ -37,22 +37,22 @@ RefuseBelow = Annotated[
 TargetAccuracy = Annotated[
     float | None,
     typer.Option(
-        help="Refuse below the probability at which cross-validated answers were right this often: "
-        "0.95.",
+        help="Refuse below the probability above which this share of cross-validated answers was "
+        "right, such as 0.95.",
         rich_help_panel=_CAUTION,
     ),
 ]
 LabelSets = Annotated[
     float | None,
     typer.Option(
-        help="Give a set of classes that holds the true one this often: 0.9.",
+        help="Also give a set of classes that contains the true one this often, such as 0.9.",
         rich_help_panel=_CAUTION,
     ),
 ]
 Novelty = Annotated[
     float | None,
     typer.Option(
-        help="Refuse pictures less like the training images than this share of these is: 0.99.",
+        help="Refuse images that are more unusual than this share of the training images, such as 0.99.",
         rich_help_panel=_CAUTION,
     ),
 ]
@@ -170,7 +170,7 @@ def place(given: str | Path) -> Path:
         It is empty.
     """
     if not str(given).strip():
-        raise InputError("the path to write to is empty: give a name, or leave the option away")
+        raise InputError("the path to write to is empty: give a name, or omit the option")
     return expand(given)
 
 

@@ -56,7 +56,7 @@ class Texts:
     epochs = Annotated[
         int | None,
         typer.Option(
-            "--epochs", min=1, help="Of each TextCNN; default 10.", rich_help_panel=_PANEL
+            "--epochs", min=1, help="Epochs for each TextCNN; default 10.", rich_help_panel=_PANEL
         ),
     ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from headstart.data.records import DuplicateGroup, Example, Examples
+from headstart.data.sides import check_sides
 from headstart.data.sources import counted, shown, some
 from headstart.data.tables import Table, read_table
 from headstart.errors import DataError, argument, did_you_mean, one_line
@@ -95,7 +96,8 @@ def apply_fixes(index: E, fixes: tuple[Fix, ...], where: str) -> E:
     """
     names = {r.name for r in index.records}
     left_out = {q.name for q in index.quarantine}
-    wrong = [f.name for f in fixes if f.name not in names | left_out]
+    known = names | left_out
+    wrong = [f.name for f in fixes if f.name not in known]
     if wrong:
         raise DataError(
             f"{where}: {counted(len(wrong), 'name')} not among the images of {one_line(str(index.root))} "
@@ -124,7 +126,10 @@ def apply_fixes(index: E, fixes: tuple[Fix, ...], where: str) -> E:
     )
     if len({r.label for r in fixed.train}) < 2:
         raise DataError(f"{where} leaves fewer than two classes to train on: drop fewer images")
-    return fixed
+    try:
+        return check_sides(fixed)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def _groups(index: Examples[Any], records: tuple[Example, ...]) -> tuple[DuplicateGroup, ...]:

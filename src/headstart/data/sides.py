@@ -12,7 +12,7 @@ from headstart.data.labels import twin_hint
 from headstart.data.records import DuplicateGroup, Example, Examples, R
 from headstart.data.sources import counted, shown, some
 from headstart.data.split import make_split
-from headstart.errors import DataError
+from headstart.errors import DataError, argument
 
 S = TypeVar("S", bound=Examples[Any])
 
@@ -116,7 +116,7 @@ def alike_notes(alike: Sequence[DuplicateGroup], records: Sequence[Example]) -> 
     note = (
         f"{held.total():,} images look almost the same, as from a fixed camera ({', '.join(named)}), and "
         "count as separate images: the accuracy holds for more of the same scenes and may be lower for "
-        "others; a split with each part, patient or day on one side (--split) would tell"
+        f"others; a split with each part, patient or day on one side ({argument('split')}) would tell"
     )
     return [note]
 

@@ -218,7 +218,7 @@ def _by_number(classes: Sequence[str]) -> tuple[str, ...]:
     option = argument("ordered", "numbers")
     values: dict[str, float] = {}
     for name in classes:
-        found = re.findall(r"-?\d+(?:\.\d+)?", name) if not _is_number(name) else [name]
+        found = re.findall(r"(?:(?<!\w)-)?\d+(?:\.\d+)?", name) if not _is_number(name) else [name]
         if len(found) != 1:
             what = "no number" if not found else f"{len(found)} numbers"
             raise DataError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import headstart
+from headstart.backbones.listed import base_name
 from headstart.errors import InputError, argument, one_line
 from headstart.runs.provenance import networks_of
 
@@ -43,8 +44,8 @@ def source_of(network: Mapping[str, Any]) -> str:
 
 
 def _network(net: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: net[key] for key in ("name", "arch", "licence", "digest")}
-    return {**kept, "source": source_of(net)}
+    names = {key: base_name(str(net[key])) for key in ("name", "arch")}
+    return {**names, "licence": net["licence"], "digest": net["digest"], "source": source_of(net)}
 
 
 def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:

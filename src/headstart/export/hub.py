@@ -94,6 +94,9 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
         raise OutputError(f"cannot write {shown} ({error.strerror})") from error
     for path in (folder / "model").rglob("model.json"):  # also of the partner
         write_json(path, _without_paths(json.loads(path.read_text("utf-8"))))
+    if not with_report:
+        for path in (folder / "model").rglob("reliability.json"):
+            write_json(path, _without_names(json.loads(path.read_text("utf-8"))))
     write_json(folder / "run.json", _portable_settings(run.settings))
     figures = encode(_portable_metrics(run.metrics, with_report=with_report))
     write_atomically(folder / METRICS, f"{figures}\n".encode())
@@ -190,21 +193,27 @@ def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     data = PurePath(str(settings["data"]["path"])).name
     own = dict(settings["settings"])
     own["data"] = data
-    for name in ("weights", "split"):
+    for name in ("weights", "split", "costs", "class_weight", "fixes", "encoder"):
         if own.get(name):
             own[name] = PurePath(str(own[name])).name
     if own.get("backbone"):
         own["backbone"] = ",".join(map(base_name, str(own["backbone"]).split(",")))
-    several = [{**net, "source": source_of(net)} for net in settings.get("backbones") or ()]
+    several = [_portable_network(net) for net in settings.get("backbones") or ()]
     command = ["headstart fit", data, "(see settings)"]
     return {
         **settings,
         "settings": own,
         "data": {**settings["data"], "path": data},
-        "backbone": {**settings["backbone"], "source": source_of(settings["backbone"])},
+        "backbone": _portable_network(settings["backbone"]),
         **({"backbones": several} if several else {}),
         "command": " ".join(command),
     }
+
+
+def _portable_network(net: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's facts without folders of this machine."""
+    names = {key: base_name(str(net[key])) for key in ("name", "arch") if net.get(key)}
+    return {**net, **names, "source": source_of(net)}
 
 
 def _portable_metrics(metrics: FitResult, *, with_report: bool) -> FitResult:
@@ -216,9 +225,16 @@ def _portable_metrics(metrics: FitResult, *, with_report: bool) -> FitResult:
     return replace(metrics, data=data, mistakes=(), suspicious=())
 
 
+def _without_names(reliability: Mapping[str, Any]) -> dict[str, Any]:
+    """``reliability.json`` with numbers for the names of the training images."""
+    n = len(reliability.get("names") or ())
+    return {**reliability, "names": [f"training image {i}" for i in range(1, n + 1)]}
+
+
 def _without_paths(model: Mapping[str, Any]) -> dict[str, Any]:
     """``model.json`` with only the names of local weight files."""
     net = dict(model["backbone"])
+    net |= {name: base_name(str(net[name])) for name in ("name", "arch") if net.get(name)}
     if net.get("weights"):
         net["weights"] = PurePath(str(net["weights"])).name
     others = [_without_paths(part) for part in model.get("beside") or ()]

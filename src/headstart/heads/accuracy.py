@@ -208,6 +208,7 @@ def balanced_recall(
     correct: ArrayLike,
     level: float = 0.95,
     sample_weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> Interval:
     """The same from whether each example was classified correctly, or how often by several models.
 
@@ -220,13 +221,15 @@ def balanced_recall(
         Coverage.
     sample_weight : array-like of shape (n_samples,), optional
         How often each example counts; a class counts as many as have the same variance.
+    groups : array-like of shape (n_samples,), optional
+        As of :func:`accuracy_interval`: the numbers of examples are divided by the design effect.
     """
     z = _quantile(level)
     classes, member = np.unique(np.asarray(y_true), return_inverse=True)
     w = np.ones(member.size) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     mass, squares = np.bincount(member, weights=w), np.bincount(member, weights=w**2)
     classes, known = classes[mass > 0], mass > 0
-    n = mass[known] ** 2 / squares[known]
+    n = mass[known] ** 2 / squares[known] / design_effect(np.asarray(correct), groups)
     right = np.bincount(member, weights=w * np.asarray(correct, dtype=float))[known]
     hits = right * n / mass[known]
     value = float((hits / n).mean())

@@ -220,7 +220,7 @@ def classification_metrics(
         n=n,
         level=level,
         accuracy=accuracy,
-        balanced_accuracy=balanced_recall(truth, right, level, w),
+        balanced_accuracy=balanced_recall(truth, right, level, w, groups),
         macro_precision=share(averages[0]),
         macro_recall=share(averages[1]),
         macro_f1=share(averages[2]),

@@ -49,7 +49,7 @@ def set_threshold(own: ArrayLike, level: float, *, name: str = "label_sets") -> 
         needed = math.ceil(level / (1 - level) - 1e-9)
         raise InputError(
             f"{argument(name)} {level:g} needs at least {needed:,} cross-validated examples, and the "
-            f"run has {n:,}: ask for {n / (n + 1):.3g} or less, or fit with more examples"
+            f"run has {n:,}: ask for {math.floor(1e4 * n / (n + 1)) / 1e4:g} or less, or fit with more examples"
         )
     return float(probabilities[n - rank])
 

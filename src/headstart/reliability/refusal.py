@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,10 +54,11 @@ def refusal_threshold(
     enough = last & (n_wrong + 1 <= (1 - accuracy) * n_answered + 1e-9)
     if not enough.any():
         best = float((1 - (n_wrong + 1) / n_answered)[last].max()) if len(p) else 0.0
+        best = math.floor(1e3 * max(best, 0.0)) / 1e3
         raise InputError(
             f"{argument(name)} {accuracy:g} is out of reach: with {len(p):,} cross-validated examples, "
-            f"no threshold makes answers right more often than {max(best, 0):.3g} of the time: ask for less, or fit "
-            "with more examples"
+            f"no threshold makes answers right more often than {best:g} of the time: ask for that or less, or "
+            "fit with more examples"
         )
     at = int(np.flatnonzero(enough)[-1])
     return 0.0 if at == len(p) - 1 else float(p[at])

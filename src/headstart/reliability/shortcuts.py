@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from scipy.sparse import csr_array
 
 from headstart.heads.accuracy import balanced_accuracy_interval
 from headstart.reliability.labels import left_out_scores
@@ -98,32 +99,33 @@ def _permuted(own: NDArray[np.intp], group: NDArray[np.intp]) -> list[NDArray[np
     return [rng.permutation(of_group)[group] for _ in range(N_PERMUTATIONS)]
 
 
-def _voters(X: NDArray[np.float64], group: NDArray[np.intp]) -> NDArray[np.float32]:
-    """1 where the column's example votes on the row's, (n, n)."""
+def _voters(X: NDArray[np.float64], group: NDArray[np.intp]) -> csr_array:
+    """1 where the column's example votes on the row's, sparse (n, n)."""
     columns = X.reshape(len(X), -1)
     ranks = np.column_stack([stats.rankdata(column) for column in columns.T]) / len(X)
-    voters = np.zeros((len(X), len(X)), dtype=np.float32)
+    voters: list[NDArray[np.intp]] = []
     for i, row in enumerate(ranks):
         distance = np.abs(ranks - row).sum(axis=1)
         distance[group == group[i]] = np.inf
         limit = np.partition(distance, min(N_NEIGHBOURS, len(distance)) - 1)[N_NEIGHBOURS - 1 :][:1]
-        voters[i] = (distance <= (limit[0] if len(limit) else np.inf)) & np.isfinite(distance)
-    return voters
+        is_near = (distance <= (limit[0] if len(limit) else np.inf)) & np.isfinite(distance)
+        voters.append(np.flatnonzero(is_near))
+    ends = np.cumsum([0, *map(len, voters)])
+    ones = np.ones(int(ends[-1]), dtype=np.float32)
+    return csr_array((ones, np.concatenate(voters), ends), shape=(len(X), len(X)))
 
 
-def _voted(
-    voters: NDArray[np.float32], own: NDArray[np.intp], group: NDArray[np.intp]
-) -> NDArray[np.intp]:
+def _voted(voters: csr_array, own: NDArray[np.intp], group: NDArray[np.intp]) -> NDArray[np.intp]:
     """The class of which the largest share votes, (n,); of equals, the first.
 
     Of those that may vote: without this, an example's own class would have a vote less where all
     are alike, and be named by none.
     """
-    is_of = np.eye(int(own.max()) + 1, dtype=np.float32)[own]
-    in_group = np.zeros((int(group.max()) + 1, is_of.shape[1]), dtype=np.float32)
-    np.add.at(in_group, group, is_of)
-    may_vote = np.maximum(is_of.sum(axis=0) - in_group[group], 1)
-    return np.asarray((voters @ is_of / may_vote).argmax(axis=1), dtype=np.intp)
+    n, K, n_groups = len(own), int(own.max()) + 1, int(group.max()) + 1
+    is_of = csr_array((np.ones(n, dtype=np.float32), (np.arange(n), own)), shape=(n, K))
+    in_group = np.bincount(group * K + own, minlength=n_groups * K).reshape(n_groups, K)
+    may_vote = np.maximum(np.bincount(own, minlength=K) - in_group[group], 1)
+    return np.asarray(((voters @ is_of).toarray() / may_vote).argmax(axis=1), dtype=np.intp)
 
 
 def _mean_recall(own: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:

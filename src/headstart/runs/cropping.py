@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart.backbones.backbone import CROP_MODES
 from headstart.data import training_records
-from headstart.heads.accuracy import paired_difference
+from headstart.heads.accuracy import is_significant, paired_difference
 from headstart.probe import judge, training_folds
 from headstart.progress import Progress, silent
 from headstart.sources.blocks import usual_blocks
@@ -78,7 +78,7 @@ def choose_crop(
         X = done.stores[size].read([r.digest for r in kept], tap)
         correct[mode] = judge(X, y, training_folds(index, kept, seed=seed)).correct
     best = max(correct, key=lambda mode: float(correct[mode].mean()))
-    if paired_difference(correct[best], correct[own]).is_tie:
+    if not is_significant(paired_difference(correct[best], correct[own])):
         best = own
     shown = ", ".join(f"{m} {100 * float(c.mean()):.1f} %" for m, c in correct.items())
     is_own = ", the network's own, as no other is significantly better" if best == own else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones import Preprocessing
+from headstart.backbones.backbone import HUBS
 from headstart.errors import WeightsError, one_line
 from headstart.runs.regular import require_regular
 
@@ -76,7 +77,9 @@ class Encoder:
         if wanted["weights"]:
             backbone = load(weights=wanted["weights"], arch=wanted["arch"])
         else:
-            backbone = load(wanted["name"])
+            # The architecture of a local folder is its absolute path.
+            is_hub = str(wanted["arch"]).partition(":")[0] in HUBS
+            backbone = load(wanted["arch"] if is_hub else wanted["name"])
         if backbone.digest != wanted["digest"]:
             raise WeightsError(
                 f"the weights of {wanted['name']} are not those that the run was made with "

@@ -129,7 +129,7 @@ class Job:
         """Refuse weights, costs or an order that cannot be used, before the examples are read."""
         objective = objective_of(self.kind.settings, index)
         if self.kind.asked is not None and objective.weights(training_records(index)) is not None:
-            raise InputError(f"{UNWEIGHTED}: leave the weights away, or use `fit`")
+            raise InputError(f"{UNWEIGHTED}: omit the weights, or make a fit instead of a training")
 
     def _folds(self, index: Examples[Any], train: tuple[Example, ...]) -> NDArray[np.int64]:
         # More to learn from, where one training is all there is.

@@ -200,12 +200,12 @@ def metrics(results: Results, timings_s: Mapping[str, float], **more: Any) -> Fi
         sentence=answer(results),
         detail=answer_detail(results),
         leads=leading_metric(results),
-        notes=(*notes(results), *threshold_notes(found)),
+        notes=(*notes(results), *threshold_notes(found, is_asked=_asks_thresholds(results))),
         chosen=ChosenResult(**_described(chosen)),
         selection=SelectionResult(
             rule=results.rule,
             metric=results.objective.metric,
-            prefer="accurate" if results.has_prior else "cheap",
+            prefer=getattr(results.settings, "prefer", "cheap") if results.has_prior else "cheap",
             n_folds=results.n_folds,
             n_repeats=results.settings.repeats,
             n_train=len(results.train),
@@ -313,6 +313,11 @@ def _cheap_sentence(results: Results) -> str:
     side = "lower" if lost > 0 else "higher"
     between = "as accurate" if far == "0.0" else f"{far} points {side}"
     return f"The cheapest tie, {name}, {saving} and is {between}: {argument('prefer', 'cheap')} takes it."
+
+
+def _asks_thresholds(results: Results) -> bool:
+    s = results.settings
+    return s.at_precision is not None or s.at_recall is not None
 
 
 def _times(ratio: float) -> str:

@@ -18,6 +18,7 @@ from headstart.data.weights import (
     read_class_weights,
     read_costs,
 )
+from headstart.errors import DataError, argument
 from headstart.heads import Criterion
 from headstart.heads.criterion import LOWER_IS_BETTER, ranks_of
 from headstart.probe import Goal
@@ -115,6 +116,11 @@ def objective_of(settings: Settings, index: Examples[Any]) -> Objective:
     classes = sorted({r.label for r in train})
     order = None if settings.ordered is None else parse_order(settings.ordered, classes)
     own = example_weights(train)
+    if index.test and not any(r.weight > 0 for r in index.test):
+        raise DataError(
+            f"{argument('weight_column')}: the weights of all test {settings.examples} are 0: give one "
+            "above 0, or 1 to count all alike"
+        )
     class_weights = None
     if settings.class_weight == "balanced":
         class_weights = dict(balanced_weights([r.label for r in train], own))

@@ -16,7 +16,7 @@ from headstart.finetune.diagnosis import diagnose
 from headstart.heads import (
     PairedDifference,
     accuracy_interval,
-    balanced_accuracy_interval,
+    balanced_recall,
     significance,
 )
 from headstart.runs.result import (
@@ -129,13 +129,11 @@ class Comparison:
 
     def result(self, classes: tuple[str, ...]) -> ValidationResult:
         """The figures for ``metrics.json``."""
-        y = np.array([r.label for r in self.records])
-        predicted = np.array(classes)[self.probabilities.argmax(axis=1)]
         gain, error = self.loss_gain
         return ValidationResult(
             n=len(self.records),
             finetuned=accuracy_interval(self.finetuned),
-            balanced=balanced_accuracy_interval(y, predicted),
+            balanced=balanced_recall([r.label for r in self.records], self.finetuned),
             svm=accuracy_interval(self.svm),
             alone=accuracy_interval(self.alone),
             is_mean=self.is_mean,

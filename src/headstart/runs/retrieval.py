@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import read_rgb
+from headstart.data.sources import printable
 from headstart.errors import DataError, RunError, argument, one_line
 from headstart.files import digest_file
 from headstart.heads.examples import normalize_rows
@@ -211,7 +212,7 @@ class TrainingImages:
         """The images of a run; parameters and errors as of :func:`similar`.
 
         With `is_frozen`, features are those of a network that was not trained on these images; a run
-        that keeps a fine-tuned network alone is refused.
+        that keeps only a fine-tuned network is refused.
         """
         model = frozen_model(run) if is_frozen else run.model
         indexed = index_of(run, data, cache, progress, split=split)
@@ -233,7 +234,7 @@ class TrainingImages:
         [rows], [distances] = nearest(row[None], self.X[others], k)
         near = [self.records[others[i]] for i in rows]
         found = tuple(
-            Neighbour(name=r.name, path=str(r.path), label=r.label, distance=float(d))
+            Neighbour(name=r.name, path=printable(str(r.path)), label=r.label, distance=float(d))
             for r, d in zip(near, distances, strict=True)
         )
         return found, len(self.records) - len(others)
@@ -314,7 +315,9 @@ def index_of(
             f"{error} (give the folder of the run's images with {argument('data')})"
         ) from error
     if (run.folder / FIXES).exists():
-        fixes = read_fixes(require_regular(run.folder, FIXES))
+        there = {r.name for r in found.records} | {q.name for q in found.quarantine}
+        # What was dropped may be gone by now.
+        fixes = tuple(f for f in read_fixes(require_regular(run.folder, FIXES)) if f.name in there)
         found = apply_fixes(found, fixes, one_line(str(run.folder / FIXES)))
     if data is not None and data_digest(found) == run.settings["data"]["digest"]:
         remember(run.folder, origin)
@@ -333,7 +336,7 @@ def frozen_model(run: Run) -> Model:
         if model is not None and not model.is_finetuned:
             return model
     raise RunError(
-        f"{one_line(str(run.folder))} keeps a fine-tuned network alone, whose features have learnt the labels: "
+        f"{one_line(str(run.folder))} keeps only a fine-tuned network, whose features have learnt the labels: "
         f"make a run with {argument('finetune', False)}, and use that"
     )
 

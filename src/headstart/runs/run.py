@@ -358,7 +358,7 @@ class Run:
 
         where, reader = one_line(str(self.folder)), self.model.texts
         if reader is None or reader.encoder is None:
-            raise RunError(f"{where} has no sentence encoder: leave {argument('encoder')} away")
+            raise RunError(f"{where} has no sentence encoder: omit {argument('encoder')}")
         folder = find_encoder(name)
         if encoder_digest(folder) != reader.encoder_digest:
             raise RunError(

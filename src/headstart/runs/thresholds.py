@@ -52,15 +52,18 @@ def thresholds_of(results: Results) -> Thresholds | None:
     )
 
 
-def threshold_notes(found: Thresholds | None) -> list[str]:
+def threshold_notes(found: Thresholds | None, *, is_asked: bool) -> list[str]:
     """Which classes have no threshold that reaches the target."""
-    if found is None or not found.unreached:
+    if found is None:
+        none = "no thresholds were chosen: cross-validation could judge no training example"
+        return [none] if is_asked else []
+    if not found.unreached:
         return []
     names = [c.name for c in found.unreached]
     best = max(c.best for c in found.unreached)
     of = f"{counted(len(names), 'class')}: {some(names)} (at best {percent(best)})"
     target = f"a {found.target} of {percent(found.value)}"
-    return [f"no threshold reaches {target} on out-of-fold predictions for {of}"]
+    return [f"no threshold reaches {target} on held-out predictions for {of}"]
 
 
 def threshold_lines(found: Thresholds | None) -> Iterator[str]:
@@ -73,7 +76,7 @@ def threshold_lines(found: Thresholds | None) -> Iterator[str]:
         if c.threshold is None or reached is None:
             yield f"  {c.name}: none (at best {percent(c.best)})"
             continue
-        where = "out-of-fold" if c.test is None else "test"
+        where = "held-out" if c.test is None else "test"
         said = ", ".join(
             f"{name} {'unknown' if share is None else share}"
             for name, share in (("precision", reached.precision), ("recall", reached.recall))

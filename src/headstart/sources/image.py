@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
+from headstart.home import expand
 from headstart.sources.blocks import (
     Averaged,
     Blocks,
@@ -91,7 +91,7 @@ class ImageSource:
     def encoding(self, blocks: Blocks) -> dict[str, Any]:
         """The backbone by name and digest: its weights stay where they are."""
         backbone = self.backbone
-        weights = str(Path(self.weights).absolute()) if self.weights else None
+        weights = str(expand(self.weights).absolute()) if self.weights else None
         return {
             "precision": self.precision,
             "backbone": {

@@ -397,6 +397,8 @@ def _in_hub_cache(name: str | None) -> Path | None:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, local_files_only=True))
+        folder = Path(snapshot_download(name, local_files_only=True))
     except Exception:  # not there, or not a name that the hub would give: either way there is none
         return None
+    # A download that was interrupted left no weights.
+    return folder if any(True for pattern in _WEIGHTS for _ in folder.rglob(pattern)) else None

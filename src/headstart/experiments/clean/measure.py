@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart.data import duplicate_groups
 from headstart.data.appearance import appearance
+from headstart.data.sources import printable
 from headstart.experiments.clean.result import CleanResult, Finding
 from headstart.experiments.clean.settings import Settings
 from headstart.experiments.experiment import DataFacts, Inputs
@@ -62,7 +63,7 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
 def _of(record: Record) -> dict[str, Any]:
     return {
         "name": record.name,
-        "path": str(record.path),
+        "path": printable(str(record.path)),
         "digest": record.digest,
         "label": record.label,
         "split": record.split,

@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart.data import Record, find_images
 from headstart.data.inspection import inspect_all
+from headstart.data.sources import printable
 from headstart.errors import DataError, one_line
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.label_next.result import Chosen, LabelNextResult, Played
@@ -75,7 +76,7 @@ def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
         chosen=tuple(
             Chosen(
                 name=new[i - n].name,
-                path=str(new[i - n].path),
+                path=printable(str(new[i - n].path)),
                 predicted=str(classes[scores[j].argmax()]),
                 margin=float(ordered[j, -1] - ordered[j, -2]),
             )

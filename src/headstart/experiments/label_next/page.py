@@ -24,9 +24,13 @@ def sentence(r: LabelNextResult) -> str:
     if not r.played:
         return f"{counted(r.n_labelled, 'labelled image')} are too few to compare strategies: label at random."
     used = next((p for p in r.played if p.name == r.strategy), None)
+    better = next((p for p in r.played if p.is_better), None)
+    if (used is None or not used.is_better) and better is not None:
+        what = "random choice" if used is None else used.name
+        return f"{better.name} is better than {what} here: {better.gain} points over random labels."
     if used is None or not used.is_better:
-        best = r.played[0]
-        return f"No significant gain here ({best.name}: {best.gain} points): label at random."
+        tried = used or r.played[0]
+        return f"No significant gain here ({tried.name}: {tried.gain} points): label at random."
     if used.worth is None:
         return f"{counted(r.n_chosen, 'label')} chosen by {used.name} are worth more than all random ones at hand."
     return f"{counted(r.n_chosen, 'label')} chosen by {used.name} are worth {used.worth:.0f} random ones."

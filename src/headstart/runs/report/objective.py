@@ -48,7 +48,7 @@ def objective_lines(metrics: FitResult) -> list[str]:
         return []
     if is_other(metrics):
         why = "" if found.reason == "default" else f": {found.reason}"
-        lines.append(f"Optimised is the {found.name}{why}.")
+        lines.append(f"The {found.name} was optimised{why}.")
     if found.class_weights:
         weights = [f"{name}: {weight:.3g}" for name, weight in found.class_weights.items()]
         lines.append(f"Classes count by weights: {_some(weights)}.")

@@ -204,7 +204,7 @@ def choice(metrics: FitResult) -> str:
             if chosen is not best
             else f"{first} It is the usual candidate, which was chosen."
         )
-    if metrics.selection.prefer == "accurate":
+    if metrics.selection.prefer != "cheap":
         return f"{first} {place(chosen)} was chosen by the rule below."
     if chosen is not best and chosen not in tied:
         return f"{first} {place(chosen)} was chosen by the rule below."

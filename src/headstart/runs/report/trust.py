@@ -54,7 +54,7 @@ def _parts(found: Checks) -> Section:
 
 def _shortcuts(found: Checks) -> Section:
     alarming = [s for s in found.shortcuts if s.is_alarming]
-    text = "By none of these the classes can be told well."
+    text = "None of these alone tells the classes apart well."
     if alarming:
         text = (
             f"The classes can be told by {alarming[0].name} alone: {alarming[0].accuracy}, where chance is "
