@@ -139,6 +139,9 @@ def test_find_encoder__name_in_the_hubs_cache(monkeypatch, tmp_path, name) -> No
     (home / "refs").mkdir()
     (home / "refs" / "main").write_text("abc")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(DataError, match="someone/encoder"):  # its download was interrupted
+        find_encoder(name)
+    (home / "snapshots" / "abc" / "model.safetensors").touch()
     assert find_encoder(name) == home / "snapshots" / "abc"
 
 
