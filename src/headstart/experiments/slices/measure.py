@@ -15,7 +15,7 @@ from headstart.data.groups import groups_by_pattern
 from headstart.errors import DataError, HeadstartError, argument
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.onrun import training_images
-from headstart.experiments.slices.result import Part, SlicesResult
+from headstart.experiments.slices.result import SlicesResult
 from headstart.experiments.slices.settings import Settings
 from headstart.features import cache_folder
 from headstart.heads import accuracy_interval
@@ -64,13 +64,7 @@ def measure(s: Settings, inputs: Inputs) -> SlicesResult:
         n_train=sum(r.split != "test" for r in records),
         n_test=sum(r.split == "test" for r in records),
         accuracy=accuracy_interval(correct, groups=groups_of(records)),
-        parts=tuple(
-            Part(
-                by=p.by, value=p.value, n=p.n, accuracy=p.accuracy, rest=p.rest, p_value=p.p_value,
-                is_worse=p.is_worse, is_better=p.is_better,
-            )
-            for p in parts
-        ),
+        parts=tuple(parts),
         too_small=tuple(v for v, n in asked.items() if v and n < FEWEST),
     )  # fmt: skip
 

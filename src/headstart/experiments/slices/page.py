@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headstart.experiments.slices.result import Part, SlicesResult
+from headstart.experiments.slices.result import SlicesResult
+from headstart.reliability.slices import Part
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
 from headstart.wording import counted

@@ -2,39 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from headstart.experiments.experiment import ExperimentResult
 from headstart.experiments.slices.settings import Settings
+from headstart.reliability.slices import Part
 from headstart.results import Interval
-
-
-class Part(Struct, frozen=True, kw_only=True):
-    """One part of the images.
-
-    Attributes
-    ----------
-    by, value : str
-        What the images were divided by, and which part it is.
-    n : int
-    accuracy : Interval
-        The intervals of all parts together hold with 95 % confidence.
-    rest : float
-        Accuracy of all other images.
-    p_value : float
-        Fisher's exact test against the others, times the number of parts; 1 at most.
-    is_worse, is_better : bool
-        Significantly.
-    """
-
-    by: str
-    value: str
-    n: int
-    accuracy: Interval
-    rest: float
-    p_value: float
-    is_worse: bool
-    is_better: bool
 
 
 class SlicesResult(ExperimentResult, frozen=True, kw_only=True, tag="slices"):
