@@ -24,8 +24,7 @@ from pathlib import Path
 
 from docstrings import write_docstrings
 
-from headstart.experiments.layers.halves import digits_folder
-from headstart.features import cache_folder
+from headstart.data import sample_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -157,7 +156,7 @@ def make(table: Table) -> int:
 
 def path_of(word: str) -> str:
     """A word of a command, the digits as the folder of them."""
-    return str(digits_folder(cache_folder())) if word == DIGITS else word
+    return str(sample_folder(DIGITS)) if word == DIGITS else word
 
 
 def take_page(out: Path, name: str) -> str:

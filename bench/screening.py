@@ -27,10 +27,9 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.harness import ROOT, SHARED
-from examples.demo import write_digits
 
 from headstart.backbones import Backbone, at_size, load, measure_complexity
-from headstart.data import index, training_records
+from headstart.data import index, training_records, write_digits
 from headstart.features import cache_folder, extract
 from headstart.heads import LinearSVM
 from headstart.heads.costs import COSTS

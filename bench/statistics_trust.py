@@ -86,9 +86,9 @@ class DataSet:
     def folder(self) -> Path:
         """Where its images are; made, for the digits."""
         if self.name == "digits":
-            from headstart.experiments.layers.halves import digits_folder
+            from headstart.data import sample_folder
 
-            return digits_folder(cache_folder())
+            return sample_folder("digits")
         return SHARED / "data" / self.name
 
     @cached_property

@@ -13,31 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+from headstart.data import write_cat, write_digits
 
 FOLDER = Path("demo")
-PER_CLASS = 40
-
-
-def write_cat(path: Path) -> None:
-    """scikit-image's photograph of Chelsea the cat."""
-    from skimage.data import chelsea
-
-    Image.fromarray(chelsea()).save(path, quality=95)
-
-
-def write_digits(folder: Path, per_class: int = PER_CLASS) -> None:
-    """The first images of each digit, enlarged to 64 px, one folder a class."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    for label in range(10):
-        target = folder / str(label)
-        target.mkdir(parents=True, exist_ok=True)
-        for number, pixels in enumerate(digits.images[digits.target == label][:per_class]):
-            grey = Image.fromarray((255 - pixels * 255 / 16).astype(np.uint8))
-            grey.resize((64, 64), Image.Resampling.BICUBIC).save(target / f"{number:02d}.png")
 
 
 def headstart(*words: object) -> None:

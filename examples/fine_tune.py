@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo import write_digits
-
 from headstart.backbones import load
-from headstart.data import index
+from headstart.data import index, write_digits
 from headstart.finetune import TrainSettings, train
 
 

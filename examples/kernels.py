@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from demo import write_cat
 
 from headstart.course.kernels import GALLERY, correlate, kernel_sheet, output_size, parse_kernel
-from headstart.data import read_rgb
+from headstart.data import read_rgb, write_cat
 
 
 def main(folder: Path) -> None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo import write_cat
-
 import headstart
+from headstart.data import write_cat
 
 
 def main(folder: Path) -> None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo import write_digits
-
 import headstart
+from headstart.data import write_digits
 
 
 def main(folder: Path, per_class: int = 40) -> None:

@@ -144,9 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def write_data(work: Path) -> None:
     """cat.jpg and digits/, as `make demo` has them; docstrings.csv, as `make evidence` has it."""
-    demo = load(ROOT / "examples" / "demo.py")
-    demo.write_cat(work / "cat.jpg")
-    demo.write_digits(work / "digits")
+    from headstart.data import write_cat, write_digits
+
+    write_cat(work / "cat.jpg")
+    write_digits(work / "digits")
     load(ROOT / "bench" / "docstrings.py").write_docstrings(work / "docstrings.csv")
 
 

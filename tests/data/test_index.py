@@ -44,9 +44,13 @@ def test_package__exports_its_public_names() -> None:
         "picture_of",
         "read_part",
         "read_rgb",
+        "sample_folder",
+        "sample_names",
         "set_names",
         "to_array",
         "training_records",
+        "write_cat",
+        "write_digits",
     ]
     assert all(hasattr(headstart.data, name) for name in headstart.data.__all__)
 

@@ -11,6 +11,7 @@ from headstart.data.packed import find_parts, is_packed, read_part
 from headstart.data.parts import Part
 from headstart.data.pictures import Picture, Source, is_one_image, list_sources, picture_of
 from headstart.data.records import SPLITS, DuplicateGroup, Index, Quarantined, Record
+from headstart.data.samples import sample_folder, sample_names, write_cat, write_digits
 from headstart.data.split import make_split
 from headstart.data.training import duplicate_groups, training_records
 
@@ -37,7 +38,11 @@ __all__ = [
     "picture_of",
     "read_part",
     "read_rgb",
+    "sample_folder",
+    "sample_names",
     "set_names",
     "to_array",
     "training_records",
+    "write_cat",
+    "write_digits",
 ]

@@ -1,4 +1,4 @@
-"""Named data sets, through torchvision's loaders, except scene15 and the CIFAR sets.
+"""Named data sets, through torchvision's loaders, except samples, scene15 and the CIFAR sets.
 
 Sets of image files are indexed in torchvision's folders with its official split. Sets of arrays are
 written to PNG files once. They are searched in the folder of the environment variable
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.cifar import CIFARS, read_cifar
+from headstart.data.folders import list_folder
+from headstart.data.samples import SAMPLES, sample_folder
 from headstart.data.scene15 import list_scene15
 from headstart.data.sources import Listed, Listing, shown
 from headstart.errors import DataError, one_line
@@ -87,7 +89,7 @@ _ALSO_CALLED = {
 
 def set_names() -> tuple[str, ...]:
     """The names of all named sets, sorted."""
-    return tuple(sorted((*NAMED_SETS, "scene15")))
+    return tuple(sorted((*NAMED_SETS, *SAMPLES, "scene15")))
 
 
 def names_a_set(text: str) -> bool:
@@ -96,7 +98,7 @@ def names_a_set(text: str) -> bool:
 
 
 def list_named(text: str, *, cache: Path | None = None, progress: Progress = silent) -> Listing:
-    """The images of a named set, downloaded if necessary.
+    """The images of a named set, downloaded if necessary; of a sample set, written if necessary.
 
     Parameters
     ----------
@@ -116,6 +118,8 @@ def list_named(text: str, *, cache: Path | None = None, progress: Progress = sil
     name = _resolve(given)
     if name is None:
         raise DataError(f"no data set is called {shown(given)}; known: {', '.join(set_names())}")
+    if name in SAMPLES:
+        return _list_sample(name, folder, cache)
     fetched = None if cache is None else cache / "datasets"
     places = [expand(folder)] if folder else _places(fetched)
     if folder and not places[0].is_dir():
@@ -123,6 +127,14 @@ def list_named(text: str, *, cache: Path | None = None, progress: Progress = sil
     if name == "scene15":
         return list_scene15(places, cache=None if folder else fetched, progress=progress)
     return _list_known(name, places, None if folder else fetched, progress)
+
+
+def _list_sample(name: str, folder: str, cache: Path | None) -> Listing:
+    if folder:
+        raise DataError(f"{name} is made here and has no copies: give {shown(folder)} alone")
+    listing = list_folder(sample_folder(name, cache).resolve())
+    listing.notes.append(SAMPLES[name].about)
+    return listing
 
 
 def _resolve(name: str) -> str | None:

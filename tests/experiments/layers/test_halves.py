@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data import Index, Record, index
+from headstart.data import Index, Record
 from headstart.errors import DataError, InputError
-from headstart.experiments.layers.halves import digits_folder, require_disjoint, split_classes
+from headstart.experiments.layers.halves import require_disjoint, split_classes
 
 
 def record(label: str, digest: str, split: str = "train") -> Record:
@@ -59,13 +59,3 @@ def test_split_classes__needs_four_classes() -> None:
 def test_require_disjoint__names_the_first_image_of_both() -> None:
     with pytest.raises(DataError, match=r"1 images are in both .first: a/same of A is q/same of B"):
         require_disjoint(of(record("a", "same")), of(record("q", "same"), record("q", "other")))
-
-
-def test_digits_folder__is_written_once_and_readable(tmp_path: Path) -> None:
-    folder = digits_folder(tmp_path)
-    found = index(folder, cache=None)
-    assert len(found) + len(found.quarantine) == 1797
-    assert found.classes == tuple("0123456789")
-    before = folder.stat().st_mtime_ns
-    assert digits_folder(tmp_path) == folder
-    assert folder.stat().st_mtime_ns == before

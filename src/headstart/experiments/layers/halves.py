@@ -4,47 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import shutil
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
 
 from headstart.data import Index
 from headstart.errors import DataError, InputError, argument, did_you_mean, one_line
 
 # Of A and of B: a network cannot be trained on one class.
 MIN_CLASSES = 2
-
-
-def digits_folder(cache: Path) -> Path:
-    """scikit-learn's 1,797 handwritten digits (8 x 8 px) as a folder of PNG files, written once.
-
-    Parameters
-    ----------
-    cache : Path
-        The folder is ``datasets/digits`` in it.
-    """
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    folder = cache / "datasets" / "digits"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".digits-"))
-    try:
-        digits = load_digits()
-        for i, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-            target = partial / str(label)
-            target.mkdir(exist_ok=True)
-            grey = np.rint(pixels * (255 / 16)).astype(np.uint8)
-            Image.fromarray(grey).save(target / f"{i:04d}.png")
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
 def split_classes(

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.comparison.comparing import Outcome
+from headstart.data import sample_folder
 from headstart.errors import DataError
 from headstart.experiments.compact import NAME, compact_backbone
 from headstart.experiments.experiment import DataFacts, Inputs
-from headstart.experiments.layers.halves import digits_folder, require_disjoint, split_classes
+from headstart.experiments.layers.halves import require_disjoint, split_classes
 from headstart.experiments.layers.nets import Nets, cut_points
 from headstart.experiments.layers.result import KINDS, Layer, LayersResult
 from headstart.experiments.layers.settings import Settings
@@ -188,13 +189,11 @@ def maker(backbone: str, size_px: int | None) -> Callable[[int], Backbone]:
 
 def _sides(s: Settings, inputs: Inputs) -> tuple[Index, Index]:
     """A and B."""
-    from headstart.features import cache_folder
-
     if s.base is not None:
         return inputs.index("base"), inputs.index("target")
     if s.data is not None:
         return split_classes(inputs.index(), seed=s.seed)
-    digits = digits_folder(inputs.cache or cache_folder())
+    digits = sample_folder("digits", inputs.cache)
     return split_classes(inputs.read(str(digits)), first=DIGITS_A)
 
 
