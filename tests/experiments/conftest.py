@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,29 @@ def odd_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def odd_run(odd_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("runs") / "shapes"
     return headstart.fit(odd_shapes, out=out, resolutions=(64,), Cs=(1.0,))
+
+
+@pytest.fixture(scope="session")
+def grouped_run(odd_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A table with films of two pictures, a class of one film, a class of one picture, a half-filled column."""
+    root = tmp_path_factory.mktemp("films")
+    rng = np.random.default_rng(3)
+    for name in ("film0", "film1", "film2", "lone"):
+        pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"{name}.png")
+    rows = [
+        (path, path.parent.name, f"{path.parent.name}{int(path.stem) // 2}", int(path.stem) % 2)
+        for path in sorted(odd_shapes.glob("*/[01]*.png"))
+    ]
+    rows += [(root / f"film{i}.png", "noise", "noise", 0) for i in range(3)]
+    rows += [(root / "lone.png", "lone", "lone", 0)]
+    with (root / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label", "split", "film", "camera", "brightness"])
+        for path, label, film, odd in rows:
+            split = "test" if film in ("bars6", "dots6") else "train"
+            camera = "" if film in ("bars0", "dots0", "bars1") else ("old" if odd else "new")
+            writer.writerow([path, label, split, film, camera, "night" if odd else "day"])
+    return headstart.fit(
+        root / "table.csv", out=root / "run", resolutions=(64,), Cs=(1.0,), group_column="film"
+    )

@@ -33,6 +33,29 @@ def test_judge_parts__is_silent_where_there_is_nothing() -> None:
     assert n_named <= 5
 
 
+def test_judge_parts__groups_are_what_there_could_be_more_of() -> None:
+    groups, camera = np.repeat(np.arange(24), 15), np.repeat(np.arange(24) % 4, 15).astype(str)
+    n_named = n_plain = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        right = rng.uniform(size=360) < np.clip(0.8 + 0.25 * rng.normal(size=24), 0, 1)[groups]
+        divisions = {"camera": camera.tolist()}
+        n_plain += any(p.is_worse or p.is_better for p in judge_parts(right, divisions))
+        found = judge_parts(right, divisions, groups)
+        n_named += any(p.is_worse or p.is_better for p in found)
+        plain = {p.value: p.accuracy for p in judge_parts(right, divisions)}
+        assert all(p.accuracy.low <= plain[p.value].low for p in found)  # six groups a part
+    assert n_named <= 3 < 10 <= n_plain
+
+
+def test_judge_parts__the_groups_themselves_are_judged_by_examples() -> None:
+    groups = np.repeat(np.arange(12), 20)
+    right = np.where(groups == 3, np.arange(240) % 2 == 0, np.arange(240) % 10 > 0)
+    named = judge_parts(right, {"camera": groups.astype(str).tolist()}, groups)
+    assert named[0].value == "3"
+    assert named[0].is_worse
+
+
 def test_judge_parts__intervals_widen_with_the_number_of_parts() -> None:
     right = np.arange(100) % 10 > 0
     [one, _] = judge_parts(right, {"a": ["x"] * 50 + ["y"] * 50})

@@ -115,7 +115,9 @@ SplitColumn = Annotated[
     ),
 ]
 Split = Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")]
-TestSize = Annotated[float, typer.Option(help="Share held out where there is no split.")]
+TestSize = Annotated[
+    float, typer.Option(help="Share of each class to test on, where the data have no split.")
+]
 FirstSeed = Annotated[int, typer.Option(help="The first seed.", min=0)]
 
 AsJson = Annotated[bool, typer.Option("--json", help="The figures as JSON.")]

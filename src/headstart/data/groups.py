@@ -90,6 +90,11 @@ def n_groups(records: Sequence[Example]) -> int:
     return len({r.group for r in records if r.group})
 
 
+def groups_of(examples: Sequence[Example]) -> list[str] | None:
+    """The group of each example; None where the data have no groups."""
+    return [r.group for r in examples] if n_groups(examples) else None
+
+
 def require_enough_groups(records: Sequence[Example], n_folds: int) -> None:
     """Check that each fold can have a group of its own.
 

@@ -227,6 +227,27 @@ def list_table(
     return Listing(root, source, items, notes=notes + ([note] if note else []))
 
 
+def cells_by_name(path: Path, column: str, *, image_column: str | None = None) -> dict[str, str]:
+    """The cell of a column in each row, by the name of the row's image; ``""`` where it is empty.
+
+    Raises
+    ------
+    DataError
+        As of `list_table`; the column is that of `group_column`.
+    """
+    table = read_table(path)
+    columns = find_columns(
+        table,
+        image_column=image_column,
+        split_column="none",
+        group_column=column,
+        need_label=False,
+    )
+    images = [clean_name(name) for name in table.column(columns.image)]
+    files = find_files(path.parent.resolve(), images, table)[0]
+    return dict(zip(files, table.column(columns.group), strict=True))
+
+
 def find_group(table: Table, asked: str | None) -> int:
     """Position of the column of groups that was asked for; -1 where none was.
 

@@ -102,7 +102,9 @@ class Settings:
 class Labelled(Settings):
     """How labelled images are read and split, and where the work is done."""
 
-    test_size: Annotated[Share, about("Share held out where there is no split.")] = 0.2
+    test_size: Annotated[
+        Share, about("Share of each class to test on, where the data have no split.")
+    ] = 0.2
     seed: Annotated[Natural, about("Random seed for the split and the folds.")] = 0
     classes_from: Annotated[
         Literal["auto", "outer", "inner"],

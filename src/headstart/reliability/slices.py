@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from headstart.heads.accuracy import accuracy_interval
+from headstart.heads.accuracy import FEW_GROUPS, design_effect, share_interval
 from headstart.results import Interval
 
 # A part of fewer examples says nothing.
@@ -29,7 +29,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     rest : float
         Accuracy of all other examples.
     p_value : float
-        Fisher's exact test against the others, times the number of parts; 1 at most.
+        Fisher's exact test against the others, times the number of parts; 1 at most. Of grouped
+        examples, on effective numbers.
     is_worse, is_better : bool
         Significantly.
     """
@@ -60,7 +61,11 @@ def judge_parts(
     divisions : mapping of name to sequence of str, length n
         The part that each example belongs to; "" for none.
     groups : array-like of shape (n,), optional
-        As of :func:`headstart.heads.accuracy_interval`.
+        Groups of examples that are not independent of one another. Interval and test then count
+        effective numbers of examples: those of a part divided by its design effect (Kish 1965), for
+        which the correlation within groups is estimated from all parts, as one may have few groups.
+        A division into the groups themselves is judged by examples, and so is everything where there
+        are fewer than :data:`headstart.heads.accuracy.FEW_GROUPS` groups.
     level : float in (0, 1)
         That all intervals hold together.
 
@@ -78,19 +83,20 @@ def judge_parts(
             if FEWEST <= inside.sum() <= len(hits) - FEWEST:
                 members.append((by, str(value), inside))
     n_parts = max(len(members), 1)
+    effect = _design_effects(hits, divisions, groups)
     found = []
     for by, value, inside in members:
         own, others = hits[inside], hits[~inside]
-        table = [[own.sum(), (~own).sum()], [others.sum(), (~others).sum()]]
-        p = min(float(stats.fisher_exact(table).pvalue) * n_parts, 1.0)
-        within = None if groups is None else np.asarray(groups)[inside]
+        n_own = len(own) / effect(by, inside)
+        p = _fisher(own, n_own, others, len(others) / effect(by, ~inside))
+        p = min(p * n_parts, 1.0)
         is_significant = p < 1 - level
         found.append(
             Part(
                 by=by,
                 value=value,
                 n=int(inside.sum()),
-                accuracy=accuracy_interval(own, 1 - (1 - level) / n_parts, groups=within),
+                accuracy=share_interval(float(own.mean()), n_own, 1 - (1 - level) / n_parts),
                 rest=float(others.mean()),
                 p_value=p,
                 is_worse=is_significant and own.mean() < others.mean(),
@@ -98,6 +104,59 @@ def judge_parts(
             )
         )
     return sorted(found, key=lambda part: (not part.is_worse, part.accuracy.value, part.p_value))
+
+
+def _fisher(own: NDArray[np.bool_], n_own: float, others: NDArray[np.bool_], n: float) -> float:
+    """The p-value of Fisher's exact test on effective numbers, rounded."""
+    shares = ((own.mean(), n_own), (others.mean(), n))
+    table = [[round(float(share * m)), round(float((1 - share) * m))] for share, m in shares]
+    return float(stats.fisher_exact(table).pvalue)
+
+
+def _design_effects(
+    hits: NDArray[np.bool_], divisions: Mapping[str, Sequence[str]], groups: ArrayLike | None
+) -> Callable[[str, NDArray[np.bool_]], float]:
+    """The design effect of a part of a division, at least 1."""
+    units = np.arange(len(hits)) if groups is None else np.asarray(groups)
+    units = np.unique(units, return_inverse=True)[1].reshape(-1)
+    n_groups = int(units.max(initial=-1)) + 1
+    if not FEW_GROUPS <= n_groups < len(hits):
+        return lambda by, inside: 1.0
+    correlations = {by: _correlation(hits, values, units) for by, values in divisions.items()}
+
+    def effect(by: str, inside: NDArray[np.bool_]) -> float:
+        correlation = correlations[by]
+        if correlation is None:
+            return 1.0
+        pooled = 1 + (_mean_size(units[inside]) - 1) * correlation
+        return max(pooled, design_effect(hits[inside], units[inside]))
+
+    return effect
+
+
+def _correlation(
+    hits: NDArray[np.bool_], values: Sequence[str], units: NDArray[np.integer]
+) -> float | None:
+    """Correlation within groups beyond that of the parts; None of a division into the groups."""
+    part = np.unique(np.asarray(values), return_inverse=True)[1].reshape(-1)
+    n_parts, n_groups, n = int(part.max()) + 1, int(units.max()) + 1, len(hits)
+    if n_parts == n_groups == len(np.unique(np.stack([part, units]), axis=1)[0]):
+        return None
+    if n_groups - n_parts < FEW_GROUPS:  # too few to tell groups from parts
+        part, n_parts = np.zeros(n, dtype=np.intp), 1
+    residuals = hits - (np.bincount(part, weights=hits) / np.bincount(part))[part]
+    spread = float((residuals**2).sum()) / (n - n_parts) * n
+    between = float((np.bincount(units, weights=residuals) ** 2).sum())
+    between *= n_groups / (n_groups - n_parts)
+    if spread == 0:
+        return 0.0
+    return float(np.clip((between / spread - 1) / (_mean_size(units) - 1), 0, 1))
+
+
+def _mean_size(units: NDArray[np.integer]) -> float:
+    """Mean size of the group of an example."""
+    sizes = np.bincount(units)
+    return float((sizes**2).sum() / sizes.sum())
 
 
 def in_thirds(values: ArrayLike, names: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from headstart.data import duplicate_groups
 from headstart.data.appearance import Appearance, appearance
+from headstart.data.groups import groups_of
 from headstart.heads.examples import normalize_rows
 from headstart.reliability.novelty import choose_rows
 from headstart.reliability.shortcuts import find_shortcuts, judge_features
@@ -50,7 +50,9 @@ def checks_of(results: Results, cache: Path) -> Checks | None:
     found = find_shortcuts(properties_of(appearance(records, cache)), member, together)
     examples = [*judged, *results.test][:MOST_DIVIDED]
     right = np.concatenate([results.chosen.correct, results.svm.correct])[:MOST_DIVIDED]
-    parts = judge_parts(right, divisions_of(appearance(examples, cache)), groups=_groups(examples))
+    parts = judge_parts(
+        right, divisions_of(appearance(examples, cache)), groups=groups_of(examples)
+    )
     return Checks(
         shortcuts=tuple(
             Shortcut(name=s.name, accuracy=s.accuracy, chance=s.chance, is_alarming=s.is_alarming)
@@ -66,12 +68,6 @@ def checks_of(results: Results, cache: Path) -> Checks | None:
         ),
         n_parts=len(examples),
     )
-
-
-def _groups(examples: Sequence[Any]) -> list[str] | None:
-    from headstart.runs.metrics import groups_of
-
-    return groups_of(examples)
 
 
 def properties_of(seen: Appearance) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.groups import n_groups
+from headstart.data.groups import groups_of, n_groups
 from headstart.data.sources import counted, some
 from headstart.errors import argument
 from headstart.heads import (
@@ -545,11 +545,6 @@ def _cross_validated_classes(results: Results) -> tuple[NDArray[np.str_], NDArra
         results.final.model.decide(results.final.out_of_fold)
     ]
     return truth[results.judged], predicted[results.judged]
-
-
-def groups_of(examples: Sequence[Example]) -> list[str] | None:
-    """The group of each example; None where the data have no groups."""
-    return [r.group for r in examples] if n_groups(examples) else None
 
 
 def _training_groups(results: Results) -> list[str] | None:

@@ -29,6 +29,7 @@ from headstart.sources.blocks import read_blocks
 
 if TYPE_CHECKING:
     from headstart.data import Index, Record
+    from headstart.data.fixes import Fix
     from headstart.runs.model import Model
     from headstart.runs.run import Run
 
@@ -186,6 +187,8 @@ class TrainingImages:
         Their features in this order, rows of unit length.
     device, cache
         As for :func:`similar`.
+    fixes : tuple of Fix
+        Corrections that the run was made with, of the images that are still there.
     """
 
     run: Run
@@ -196,6 +199,7 @@ class TrainingImages:
     X: NDArray[np.floating]
     device: str | None = None
     cache: Path | None = None
+    fixes: tuple[Fix, ...] = ()
 
     @classmethod
     def of(
@@ -215,13 +219,13 @@ class TrainingImages:
         that keeps only a fine-tuned network is refused.
         """
         model = frozen_model(run) if is_frozen else run.model
-        indexed = index_of(run, data, cache, progress, split=split)
+        indexed, fixes = index_and_fixes(run, data, cache, progress, split=split)
         records = tuple(r for r in indexed.records if r.split in ("train", "val"))
         held_out = tuple(indexed.test)
         X = _features(run, model, [*records, *held_out], device, cache, progress)
         return cls(
             run=run, model=model, index=indexed, records=records, held_out=held_out, X=X,
-            device=device, cache=cache,
+            device=device, cache=cache, fixes=fixes,
         )  # fmt: skip
 
     def nearest(self, query: Path, k: int) -> tuple[tuple[Neighbour, ...], int]:
@@ -272,7 +276,6 @@ def index_of(
     progress: Progress = silent,
     *,
     split: str | None = None,
-    group_column: str | None = None,
 ) -> Index:
     """The images that a run was made from, with the same split.
 
@@ -285,6 +288,18 @@ def index_of(
         They are not where they were, and `data` does not say where they are now; or the run was made
         elsewhere and `data` was not given.
     """
+    return index_and_fixes(run, data, cache, progress, split=split)[0]
+
+
+def index_and_fixes(
+    run: Run,
+    data: str | None = None,
+    cache: Path | None = None,
+    progress: Progress = silent,
+    *,
+    split: str | None = None,
+) -> tuple[Index, tuple[Fix, ...]]:
+    """The same with the run's fixes, which are applied, of the images that are still there."""
     from headstart.data import index
     from headstart.data.fixes import apply_fixes, read_fixes
     from headstart.features import cache_folder
@@ -301,8 +316,8 @@ def index_of(
             image_column=s["image_column"],
             label_column=s["label_column"],
             split_column=s.get("split_column"),
-            group_column=group_column or s.get("group_column"),
-            group_by=s.get("group_by") if group_column is None else None,
+            group_column=s.get("group_column"),
+            group_by=s.get("group_by"),
             classes_from=s.get("classes_from", "auto"),  # a run of before 0.1.1 has none
             merge_labels=s.get("merge_labels", False),
             cache=cache or cache_folder(),
@@ -314,6 +329,7 @@ def index_of(
         raise DataError(
             f"{error} (give the folder of the run's images with {argument('data')})"
         ) from error
+    fixes: tuple[Fix, ...] = ()
     if (run.folder / FIXES).exists():
         there = {r.name for r in found.records} | {q.name for q in found.quarantine}
         # What was dropped may be gone by now.
@@ -321,7 +337,7 @@ def index_of(
         found = apply_fixes(found, fixes, one_line(str(run.folder / FIXES)))
     if data is not None and data_digest(found) == run.settings["data"]["digest"]:
         remember(run.folder, origin)
-    return found
+    return found, fixes
 
 
 def frozen_model(run: Run) -> Model:

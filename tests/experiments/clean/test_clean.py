@@ -38,7 +38,20 @@ def test_clean__finds_what_was_done_to_the_set(found: CleanResult) -> None:
     flipped = next(f for f in found.findings if f.name == FLIPPED[0])
     assert (flipped.label, flipped.suggested) == ("bars", "dots")
     assert len({f.name for f in found.findings}) == len(found.findings)
+    assert found.n_judged == found.n_images == 30
+    assert found.not_judged == ()
+    assert found.noise is not None
     assert found.noise.low < 2 / 30 < found.noise.high
+
+
+def test_clean__names_what_cannot_be_judged_and_does_not_flag_it(grouped_run: Run) -> None:
+    found = headstart.transfer.clean(grouped_run.folder)
+    assert isinstance(found, CleanResult)
+    assert (found.n_images, found.n_judged) == (32, 28)
+    assert found.not_judged == ("lone", "noise")
+    assert "lone" in found.detail
+    flagged = {f.label for kind in ("label", "novel") for f in found.of_kind(kind)}
+    assert not flagged & {"lone", "noise"}
 
 
 def test_page__can_be_looked_through_by_keyboard(
@@ -95,6 +108,13 @@ def test_fit__applies_the_fixes_and_leaves_the_folder_alone(
     assert command(["clean", str(fixed.folder), "--out", str(tmp_path / "out"), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert not {f["name"] for f in again["findings"]} & {*FLIPPED, "dots/copy.png"}
+    assert {(d["name"], d["action"], d["label"]) for d in again["decisions"]} == {
+        (FLIPPED[0], "relabel", "dots"),
+        (FLIPPED[1], "relabel", "bars"),
+        ("dots/copy.png", "drop", ""),
+        ("dots/blank.png", "drop", ""),
+    }
+    assert all(Path(d["path"]).is_file() for d in again["decisions"])
     assert (tmp_path / "out" / "review.html").exists()
 
 
@@ -112,3 +132,47 @@ def test_fit__refuses_fixes_that_name_no_class(
 def test_clean__says_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["clean", str(tmp_path / "nothing"), "--out", str(tmp_path / "o")]) == 2
     assert "nothing" in capsys.readouterr().err
+
+
+def test_clean__goes_on_from_an_earlier_review(
+    odd_run: Run, tmp_path: Path, browser: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixes = tmp_path / "fixes.csv"
+    fixes.write_text(
+        f"name,action,label\n{FLIPPED[0]},relabel,dots\ndots/copy.png,drop,\ndots/00.png,keep,\n",
+        encoding="utf-8",
+    )
+    words = ["clean", str(odd_run.folder), "--fixes", str(fixes), "--json"]
+    assert command([*words, "--out", str(tmp_path / "out")]) == 0
+    result = json.loads(capsys.readouterr().out)
+    listed = {f["name"] for f in result["findings"]}
+    assert FLIPPED[1] in listed
+    assert not listed & {FLIPPED[0], "bars/00.png", "dots/copy.png", "dots/00.png"}
+    assert result["n_images"] == 29
+    page = browser.new_page()
+    page.goto((tmp_path / "out" / "review.html").as_uri())
+    assert "3 decided: 1 kept, 1 relabelled, 1 dropped" in page.inner_text("#count")
+    page.focus(f"li[data-name='{FLIPPED[1]}']")
+    page.keyboard.press("d")
+    page.focus("li[data-name='dots/copy.png']")
+    page.keyboard.press("u")
+    page.reload()
+    assert "3 decided: 1 kept, 1 relabelled, 1 dropped" in page.inner_text("#count")
+    with page.expect_download() as download:
+        page.click("#save")
+    rows = list(csv.reader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))[1:]
+    assert sorted(map(tuple, rows)) == [
+        (FLIPPED[0], "relabel", "dots"),
+        ("dots/00.png", "keep", ""),
+        (FLIPPED[1], "drop", ""),
+    ]
+    page.close()
+
+
+def test_clean__refuses_fixes_of_other_images(
+    odd_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixes = tmp_path / "fixes.csv"
+    fixes.write_text("name,action,label\nnothing.png,drop,\n", encoding="utf-8")
+    assert command(["clean", str(odd_run.folder), "--fixes", str(fixes)]) == 2
+    assert "not among the images" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -30,19 +29,23 @@ def test_slices__judges_every_image_and_divides_by_names(
     assert all(p["accuracy"]["low"] <= p["accuracy"]["value"] for p in found["parts"])
 
 
-def test_slices__by_a_column_of_the_table(odd_shapes: Path, tmp_path: Path) -> None:
-    table = tmp_path / "table.csv"
-    with table.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "label", "camera"])
-        for path in sorted(odd_shapes.glob("*/[01]*.png")):
-            rows.writerow([path, path.parent.name, "old" if int(path.stem) % 2 else "new"])
-    made = headstart.fit(table, out=tmp_path / "run", resolutions=(64,), Cs=(1.0,))
-    found = headstart.transfer.slices(made.folder, slice="camera", clusters=0)
+def test_slices__by_a_column_of_the_run_s_own_rows(grouped_run: Run) -> None:
+    found = headstart.transfer.slices(grouped_run.folder, slice="camera", clusters=0)
     assert isinstance(found, SlicesResult)
+    # The class of one film and that of one picture cannot be judged.
+    assert (found.n_train, found.n_test) == (24, 4)
     cameras = {p.value: p.n for p in found.parts if p.by == "camera"}
-    assert cameras == {"new": 14, "old": 14}
+    assert cameras == {"new": 11, "old": 11, "(empty)": 6}
     assert found.sections()[0].heading == "By camera"
+
+
+def test_slices__a_column_is_told_apart_from_what_is_measured(grouped_run: Run) -> None:
+    found = headstart.transfer.slices(grouped_run.folder, slice="brightness", clusters=0)
+    assert isinstance(found, SlicesResult)
+    assert {p.value for p in found.parts if p.by == "brightness"} == {"day", "night"}
+    measured = {p.value for p in found.parts if p.by == "brightness (measured)"}
+    assert measured <= {"dark", "medium", "bright"}
+    assert measured
 
 
 @pytest.mark.parametrize(
@@ -58,3 +61,13 @@ def test_slices__says_what_cannot_be_asked_for(
 ) -> None:
     assert command(["slices", str(odd_run.folder), "--out", str(tmp_path), *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_slices__says_what_columns_there_are(
+    grouped_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["slices", str(grouped_run.folder), "--out", str(tmp_path), "--slice", "camra"]
+    assert command(words) == 2
+    said = capsys.readouterr().err
+    assert "no column 'camra'" in said
+    assert "Did you mean 'camera'" in said

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart.data import duplicate_groups
 from headstart.data.appearance import appearance
+from headstart.data.fixes import apply_fixes, read_fixes
 from headstart.data.sources import printable
-from headstart.experiments.clean.result import CleanResult, Finding
+from headstart.errors import one_line
+from headstart.experiments.clean.result import CleanResult, Decision, Finding
 from headstart.experiments.clean.settings import Settings
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.onrun import training_images
 from headstart.features import cache_folder
-from headstart.probe import training_folds
+from headstart.heads import accuracy_interval
+from headstart.home import expand
+from headstart.probe import judgeable, training_folds
 from headstart.reliability.labels import LabelCheck, check_labels, left_out_scores
 from headstart.reliability.novelty import FEWEST_ROWS, Novelty
 
 if TYPE_CHECKING:
     from headstart.data import Index, Record
+    from headstart.data.fixes import Fix
+    from headstart.results import Interval
+    from headstart.runs.retrieval import TrainingImages
 
 # Quartile ranges above the third quartile from which a novelty is far out (Tukey 1977).
 FAR_OUT = 3.0
@@ -32,21 +39,29 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
     Raises
     ------
     RunError, DataError
-        As :func:`headstart.experiments.onrun.training_images`.
+        As :func:`headstart.experiments.onrun.training_images`, and
+        :func:`headstart.data.fixes.apply_fixes`.
     """
+    given = read_fixes(expand(s.fixes)) if s.fixes is not None else ()
     images = training_images(s, inputs)
-    index, records = images.index, [*images.records, *images.held_out]
-    classes, member = np.unique([r.label for r in records], return_inverse=True)
+    index, records, X = _corrected(images, given, s.fixes or "")
+    decided = {f.name: f for f in (*images.fixes, *given)}
+    y = np.array([r.label for r in records])
+    classes, member = np.unique(y, return_inverse=True)
     inputs.progress("judge labels", 0, 1)
     together = duplicate_groups(index, records)
-    found = check_labels(left_out_scores(images.X, member, together), member)
+    can = judgeable(y, together)
+    found = (
+        check_labels(left_out_scores(X, member, together)[can], member[can]) if can.any() else None
+    )
     inputs.progress("judge labels", 1, 1)
     seen = appearance(records, inputs.cache or cache_folder())
+    judged = [r for r, is_judged in zip(records, can, strict=True) if is_judged]
     findings = [
         *_copies(index, records),
-        *_labels(found, records, classes),
+        *(_labels(found, judged, classes) if found is not None else ()),
         *_blank(records, seen.is_blank),
-        *_novel(images.X, member, index, records),
+        *_novel(X, y, index, records),
         *(Finding(kind="damaged", name=q.name, reason=q.reason) for q in index.quarantine),
     ]
     once = {f.name: f for f in reversed(findings)}  # the gravest reason of each
@@ -54,9 +69,50 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
         settings=s,
         datasets=(DataFacts.of(index),),
         n_images=len(records),
-        noise=found.noise,
+        n_judged=len(judged),
+        not_judged=tuple(np.unique(y[~can]).tolist()),
+        noise=_noise(found, judged, decided),
         classes=tuple(classes.tolist()),
-        findings=tuple(f for f in findings if once[f.name] is f),
+        findings=tuple(f for f in findings if once[f.name] is f and f.name not in decided),
+        decisions=_decisions(decided.values(), index),
+    )
+
+
+def _corrected(
+    images: TrainingImages, given: Sequence[Fix], where: str
+) -> tuple[Index, list[Record], Any]:
+    """The run's images and their features, with the fixes that the run does not have yet."""
+    records, X = [*images.records, *images.held_out], images.X
+    there = {*(r.name for r in images.index.records), *(q.name for q in images.index.quarantine)}
+    dropped = {f.name for f in images.fixes} - there
+    new = tuple(f for f in given if f.name not in dropped)
+    if not new:
+        return images.index, records, X
+    index = apply_fixes(images.index, new, one_line(where))
+    of = {r.name: r for r in index.records}
+    kept = [i for i, r in enumerate(records) if r.name in of]
+    return index, [of[records[i].name] for i in kept], X[kept]
+
+
+def _noise(
+    found: LabelCheck | None, judged: Sequence[Record], decided: Mapping[str, Fix]
+) -> Interval | None:
+    if found is None:
+        return None
+    return accuracy_interval(found.is_counted & [r.name not in decided for r in judged])
+
+
+def _decisions(decided: Iterable[Fix], index: Index) -> tuple[Decision, ...]:
+    """With paths; an image that was dropped is where its name says, if it is still there."""
+    paths = {r.name: r.path for r in index.records}
+    return tuple(
+        Decision(
+            name=f.name,
+            action=f.action,
+            label=f.label,
+            path=printable(str(paths.get(f.name, index.root / f.name))),
+        )
+        for f in decided
     )
 
 
@@ -111,15 +167,22 @@ def _blank(records: Sequence[Record], is_blank: Any) -> Iterator[Finding]:
             yield Finding(kind="blank", reason="one colour only", **_of(record))
 
 
-def _novel(X: Any, member: Any, index: Index, records: Sequence[Record]) -> Iterator[Finding]:
-    """Pictures that are far out among all, the farthest first."""
-    folds = training_folds(index, records, n_folds=min(10, len(records)))
-    if len(records) < FEWEST_ROWS or len(np.unique(folds)) < 2:
+def _novel(X: Any, y: Any, index: Index, records: Sequence[Record]) -> Iterator[Finding]:
+    """Pictures that are far out among all, the farthest first.
+
+    Pictures whose class is held out as a whole are novel for that reason, and are passed over.
+    """
+    if len(records) < FEWEST_ROWS or len(np.unique(duplicate_groups(index, records))) < 2:
         return
-    scores = Novelty.held_out_scores(X, member, folds)
+    folds = training_folds(index, records, n_folds=min(10, len(records)))
+    can = np.flatnonzero(judgeable(y, folds))
+    if not len(can):
+        return
+    scores = Novelty.held_out_scores(X, np.unique(y, return_inverse=True)[1], folds)[can]
     low, high = np.percentile(scores, [25, 75])
     limit = high + FAR_OUT * (high - low)
-    for i in np.argsort(-scores, kind="stable"):
-        if scores[i] <= limit:
+    for j in np.argsort(-scores, kind="stable"):
+        if scores[j] <= limit:
             return
+        i = can[j]
         yield Finding(kind="novel", reason="unlike all other pictures", **_of(records[i]))

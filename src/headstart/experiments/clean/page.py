@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from headstart import plots
-from headstart.experiments.clean.result import CleanResult, Finding
+from headstart.data.sources import some
+from headstart.experiments.clean.result import CleanResult, Decision, Finding
 from headstart.runs.report import words
 from headstart.runs.report.page import source
 from headstart.runs.report.pages import Section, Table
@@ -35,22 +37,39 @@ def title(r: CleanResult) -> str:
 
 def sentence(r: CleanResult) -> str:
     """How many labels look wrong."""
+    if r.noise is None:
+        return "No label can be judged: every class has one image, or one group of images, only."
     if not r.findings:
         return f"Nothing stands out among {counted(r.n_images, 'image')}."
-    n = round(r.noise.value * r.n_images)
-    return f"About {counted(n, 'label')} of {r.n_images:,} look wrong: {r.noise}."
+    n = round(r.noise.value * r.n_judged)
+    return f"About {counted(n, 'label')} of {r.n_judged:,} look wrong: {r.noise}."
 
 
 def detail(r: CleanResult) -> str:
     """What else there is, and what to do."""
     counts = [f"{counted(len(found), 'image')}: {HEADINGS[kind][:1].lower()}{HEADINGS[kind][1:]}"
               for kind in HEADINGS if (found := r.of_kind(kind))]  # fmt: skip
-    if not counts:
-        return ""
-    return (
+    said = (
         f"{'; '.join(counts)}. Some are merely hard: open review.html, keep, relabel or drop each, save "
         "fixes.csv, and give it to headstart fit --fixes."
     )
+    return " ".join([*([said] if counts else []), *_left_out(r)])
+
+
+def _left_out(r: CleanResult) -> list[str]:
+    """What was not judged, and what was decided before."""
+    found = []
+    if r.not_judged:
+        n = r.n_images - r.n_judged
+        found.append(
+            f"{counted(n, 'label')} of {r.n_images:,} cannot be judged, as all images of the class are in one "
+            f"group or there is one only: {some(r.not_judged)}."
+        )
+    if r.decisions:
+        found.append(
+            f"{counted(len(r.decisions), 'image')} decided before: not listed again, but kept in fixes.csv."
+        )
+    return found
 
 
 def sections(r: CleanResult) -> list[Section]:
@@ -77,9 +96,11 @@ def _table(found: list[Finding]) -> Table:
 
 
 def files(r: CleanResult) -> dict[str, bytes]:
-    """The page to look through."""
+    """The page to look through: the findings, then what was decided before."""
     shown = [f for f in r.findings if f.kind != "damaged"][: r.settings.most]
-    items = [_item(f) for f in shown]
+    items = [*map(_item, shown), *map(_decided, r.decisions[: r.settings.most])]
+    decisions = json.dumps([[d.name, {"action": d.action, "label": d.label}] for d in r.decisions])
+    place = f"{Path(r.settings.run).resolve()}\0{r.datasets[0].name}"
     templates = Environment(
         loader=PackageLoader("headstart.experiments.clean", "."),
         autoescape=True,
@@ -92,7 +113,10 @@ def files(r: CleanResult) -> dict[str, bytes]:
         title=title(r),
         items=items,
         classes=r.classes,
+        n_shown=len(shown),
         n_all=len([f for f in r.findings if f.kind != "damaged"]),
+        decisions=decisions,
+        place=hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16],
         style=Markup(source("style.css") + plots.stylesheet()),
         script=Markup(script),
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -108,6 +132,19 @@ def _item(f: Finding) -> dict[str, Any]:
         "reason": f.reason,
         "split": f.split,
         "picture": _picture(Path(f.path)),
+    }
+
+
+def _decided(d: Decision) -> dict[str, Any]:
+    """An image that was decided before; its label on the disk is not known here."""
+    done = {"keep": "kept", "relabel": f"relabelled {d.label}", "drop": "dropped"}[d.action]
+    return {
+        "name": d.name,
+        "label": "",
+        "suggested": d.label,
+        "reason": f"{done} before",
+        "split": "",
+        "picture": _picture(Path(d.path)),
     }
 
 

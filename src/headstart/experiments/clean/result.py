@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from headstart.data.fixes import Action
 from headstart.experiments.clean.settings import Settings
 from headstart.experiments.experiment import ExperimentResult
 from headstart.results import Interval
@@ -47,6 +48,25 @@ class Finding(Struct, frozen=True, kw_only=True):
     is_counted: bool = False
 
 
+class Decision(Struct, frozen=True, kw_only=True):
+    """What was decided on an image before: by the fixes of the run, or those that were given.
+
+    Attributes
+    ----------
+    name : str
+    action : {"keep", "relabel", "drop"}
+    label : str
+        The new label, of a relabelled image.
+    path : str
+        Where the image is.
+    """
+
+    name: str
+    action: Action
+    label: str = ""
+    path: str = ""
+
+
 class CleanResult(ExperimentResult, frozen=True, kw_only=True, tag="clean"):
     """Images to look at.
 
@@ -55,18 +75,29 @@ class CleanResult(ExperimentResult, frozen=True, kw_only=True, tag="clean"):
     settings : Settings
     n_images : int
         Usable images of the run.
-    noise : Interval
-        Share of labels that confident learning counts as wrong.
+    n_judged : int
+        Images whose labels could be judged by others.
+    not_judged : tuple of str
+        Classes whose labels could not: all their images are in one group or copies of each other, or
+        there is one only.
+    noise : Interval or None
+        Share of the judged labels that confident learning counts as wrong; those that were decided
+        before count as right. None where none could be judged.
     classes : tuple of str
     findings : tuple of Finding
-        The gravest first.
+        The gravest first, without images that were decided before.
+    decisions : tuple of Decision
+        What was decided before.
     """
 
     settings: Settings
     n_images: int
-    noise: Interval
+    n_judged: int
+    not_judged: tuple[str, ...]
+    noise: Interval | None
     classes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    decisions: tuple[Decision, ...] = ()
 
     def of_kind(self, kind: str) -> list[Finding]:
         """The findings of one kind, in order."""

@@ -16,13 +16,18 @@ class Settings(OnRun):
     Every image is judged by a classifier that has not seen it nor its copies. A page shows what it
     contradicts, with copies under different labels, pictures unlike all others, and blank ones: keep,
     relabel or drop each by a key, save the file of fixes, and give it to `headstart fit --fixes`.
-    No image is changed.
+    No image is changed. What was decided before stays: the page shows the fixes that the run was made
+    with, and those of an earlier review (`--fixes`), and the file that it saves holds them all.
 
     Examples:
 
         headstart clean runs/photos
 
         headstart fit photos/ --fixes fixes.csv
+
+        headstart clean runs/photos --fixes fixes.csv
     """
+
+    fixes: Annotated[str | None, about("File of fixes of an earlier review, to go on from.")] = None
 
     most: Annotated[Positive, about("Largest number of images on the page to look through.")] = 500

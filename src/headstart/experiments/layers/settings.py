@@ -57,7 +57,9 @@ class Settings(Labelled):
     ] = None
     seeds: Annotated[Positive, about("Number of repeats.")] = 3
     seed: Annotated[Natural, about("The first seed, and that of `halves`.")] = 0
-    test_size: Annotated[Share, about("Share held out where there is no split.")] = 0.5
+    test_size: Annotated[
+        Share, about("Share of each class to test on, where the data have no split.")
+    ] = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()

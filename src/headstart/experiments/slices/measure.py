@@ -9,28 +9,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data import read_rgb
+from headstart.data import is_packed, read_rgb
 from headstart.data.appearance import appearance
-from headstart.data.groups import groups_by_pattern
-from headstart.errors import DataError, HeadstartError, argument
+from headstart.data.groups import groups_by_pattern, groups_of
+from headstart.data.sources import shown
+from headstart.data.tables import cells_by_name
+from headstart.errors import DataError, HeadstartError, InputError, argument
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.onrun import training_images
 from headstart.experiments.slices.result import SlicesResult
 from headstart.experiments.slices.settings import Settings
 from headstart.features import cache_folder
 from headstart.heads import accuracy_interval
+from headstart.home import expand
 from headstart.probe import judge, judgeable, training_folds
 from headstart.reliability.asking import clusters_of, reduce
 from headstart.reliability.slices import FEWEST, in_thirds, judge_parts
 from headstart.runs.checks import divisions_of
-from headstart.runs.metrics import groups_of
-from headstart.runs.retrieval import index_of
+from headstart.runs.origin import require_origin
 
 if TYPE_CHECKING:
     from headstart.data import Record
     from headstart.runs.retrieval import TrainingImages
+    from headstart.runs.run import Run
 
 SHARPNESS_PX = 256
+# The value of an image whose cell is empty.
+EMPTY = "(empty)"
 
 
 def measure(s: Settings, inputs: Inputs) -> SlicesResult:
@@ -46,18 +51,17 @@ def measure(s: Settings, inputs: Inputs) -> SlicesResult:
     images = training_images(s, inputs)
     kept, correct = _judged(images, inputs)
     records = [[*images.records, *images.held_out][i] for i in kept]
-    divisions: dict[str, Sequence[str]] = {}
-    if s.slice is not None or s.slice_by is not None:
-        divisions[s.slice or "name"] = _values(s, images, inputs, records)
-    divisions |= divisions_of(appearance(records, inputs.cache or cache_folder()))
-    divisions["sharpness"] = in_thirds(
+    values = _values(s, images, records)
+    measured: dict[str, Sequence[str]] = {}
+    measured |= divisions_of(appearance(records, inputs.cache or cache_folder()))
+    measured["sharpness"] = in_thirds(
         [_sharpness(r, i, len(records), inputs) for i, r in enumerate(records)],
         ("blurred", "medium", "sharp"),
     )
     if s.clusters > 1:
-        divisions["cluster"] = _clusters(images.X[kept], records, s.clusters)
-    asked = Counter(divisions.get(s.slice or "name", ()))
-    parts = judge_parts(correct, divisions, groups=groups_of(records))
+        measured["cluster"] = _clusters(images.X[kept], records, s.clusters)
+    parts = judge_parts(correct, _told_apart(values, measured), groups=groups_of(records))
+    asked = Counter(v for every in values.values() for v in every)
     return SlicesResult(
         settings=s,
         datasets=(DataFacts.of(images.index),),
@@ -65,7 +69,8 @@ def measure(s: Settings, inputs: Inputs) -> SlicesResult:
         n_test=sum(r.split == "test" for r in records),
         accuracy=accuracy_interval(correct, groups=groups_of(records)),
         parts=tuple(parts),
-        too_small=tuple(v for v, n in asked.items() if v and n < FEWEST),
+        too_small=tuple(v for v, n in asked.items() if n < FEWEST),
+        is_finetuned=images.run.model.is_finetuned,
     )  # fmt: skip
 
 
@@ -80,9 +85,13 @@ def _judged(images: TrainingImages, inputs: Inputs) -> tuple[list[int], NDArray[
     can = judgeable(y, folds)
     C = images.run.metrics.chosen.C or 1.0
     inputs.progress("cross-validate", 0, 1)
-    right = judge(images.X[:n], y, folds, Cs=[C]).correct
+    scores = judge(images.X[:n], y, folds, Cs=[C])
     inputs.progress("cross-validate", 1, 1)
-    right = right if len(right) == n else _spread(right, can)
+    right, model, classes = scores.correct, images.model, np.unique(y)
+    if model.costs is not None and model.classes == tuple(classes):
+        # The class of least expected cost, as the run predicts.
+        P = model.temperature.probabilities(scores.decisions)
+        right = classes[model.decide(P)] == y
     said = {p.name: p.predicted == p.label for p in images.run.test_predictions()}
     tested = [i for i, r in enumerate(images.held_out) if r.name in said]
     rows = [*np.flatnonzero(can).tolist(), *(n + i for i in tested)]
@@ -94,27 +103,45 @@ def _judged(images: TrainingImages, inputs: Inputs) -> tuple[list[int], NDArray[
     return rows, np.array(hits, dtype=bool)
 
 
-def _spread(right: NDArray[np.bool_], can: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    found = np.zeros(len(can), dtype=bool)
-    found[can] = right
-    return found
-
-
 def _values(
-    s: Settings, images: TrainingImages, inputs: Inputs, records: Sequence[Record]
-) -> list[str]:
-    """The value of the column, or of the pattern, of each image."""
+    s: Settings, images: TrainingImages, records: Sequence[Record]
+) -> dict[str, Sequence[str]]:
+    """The value of the column, or of the pattern, of each image; nothing where none was asked for."""
     try:
         if s.slice_by is not None:
-            return groups_by_pattern([r.name for r in records], s.slice_by)
-        found = index_of(
-            images.run, s.data, inputs.cache, inputs.progress, split=s.split, group_column=s.slice
-        )
+            found = groups_by_pattern([r.name for r in records], s.slice_by)
+        elif s.slice is not None:
+            found = _cells(s.slice, images.run, s, records)
+        else:
+            return {}
     except HeadstartError as error:
         text = str(error).replace(argument("group_column"), argument("slice"))
         raise type(error)(text.replace(argument("group_by"), argument("slice_by"))) from None
-    of = {r.name: r.group for r in found.records}
+    return {s.slice or "name": [value or EMPTY for value in found]}
+
+
+def _cells(column: str, run: Run, s: Settings, records: Sequence[Record]) -> list[str]:
+    """The cells of a column of the run's table; the run's split and groups stay as they are."""
+    data = require_origin(run, data=s.data, split=s.split).data or ""
+    table = expand(data)
+    if is_packed(data) or not table.is_file():
+        raise InputError(
+            f"{argument('slice')} {column!r} names a column of a table of paths, and {shown(data)} is "
+            f"not one: give {argument('slice_by')}, a pattern over the names"
+        )
+    image_column = run.settings["settings"]["image_column"]
+    of = cells_by_name(table, column, image_column=image_column)
     return [of.get(r.name, "") for r in records]
+
+
+def _told_apart(
+    asked: dict[str, Sequence[str]], measured: dict[str, Sequence[str]]
+) -> dict[str, Sequence[str]]:
+    """All divisions; what is measured gives way to a column of the same name."""
+    taken = {name.strip().casefold() for name in asked}
+    return asked | {
+        f"{name} (measured)" if name in taken else name: values for name, values in measured.items()
+    }
 
 
 def _sharpness(record: Record, i: int, n: int, inputs: Inputs) -> float:

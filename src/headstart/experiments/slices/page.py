@@ -35,6 +35,8 @@ def detail(r: SlicesResult) -> str:
         f"not seen it. {counted(n, 'part')} were compared with all other images; intervals and verdicts allow "
         "for that."
     )
+    if r.is_finetuned:
+        said += " Training images were judged by the SVM on frozen features, test images by the fine-tuned network."
     if not r.too_small:
         return said
     named = ", ".join(r.too_small[:N_NAMED])

@@ -22,6 +22,9 @@ class SlicesResult(ExperimentResult, frozen=True, kw_only=True, tag="slices"):
         Significantly worse ones first.
     too_small : tuple of str
         Values of the column that have too few images to be judged.
+    is_finetuned : bool
+        Whether test images were judged by a fine-tuned network, and training images by the SVM on
+        frozen features beside it.
     """
 
     settings: Settings
@@ -30,3 +33,4 @@ class SlicesResult(ExperimentResult, frozen=True, kw_only=True, tag="slices"):
     accuracy: Interval
     parts: tuple[Part, ...]
     too_small: tuple[str, ...] = ()
+    is_finetuned: bool = False
