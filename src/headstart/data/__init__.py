@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headstart.data.decode import IMAGE_SUFFIXES, MAX_PIXELS, read_rgb, to_array
+from headstart.data.decode import IMAGE_SUFFIXES, MAX_PIXELS, read_pixels, read_rgb
 from headstart.data.duplicates import feature_pairs
 from headstart.data.find import find_images
 from headstart.data.index import index
@@ -37,11 +37,11 @@ __all__ = [
     "make_split",
     "picture_of",
     "read_part",
+    "read_pixels",
     "read_rgb",
     "sample_folder",
     "sample_names",
     "set_names",
-    "to_array",
     "training_records",
     "write_cat",
     "write_digits",

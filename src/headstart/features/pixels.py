@@ -1,7 +1,7 @@
 """From a file to uint8 crops at several resolutions, with one decode.
 
-Pillow decodes; torch resizes uint8, twice as fast as Pillow and within one grey level of it. The
-reference is :func:`headstart.backbones.transform`. torchvision uses the same function, but importing it
+:func:`headstart.data.read_pixels` decodes, to Pillow's pixels; torch resizes uint8, twice as fast as
+Pillow and within one grey level of it. The reference is :func:`headstart.backbones.transform`. torchvision uses the same function, but importing it
 takes as long as importing torch.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from headstart.backbones.preprocessing import centre_window, crop_offset, resized_size
-from headstart.data import MAX_PIXELS, read_rgb, to_array
+from headstart.data import MAX_PIXELS, read_pixels
 
 if TYPE_CHECKING:
     from headstart.backbones import Preprocessing
@@ -72,10 +72,10 @@ def crops(
     for preprocessing in preprocessings:
         enough = max(DECODE_PX, DECODE_MARGIN * preprocessing.resize_px)
         if enough not in decoded:
-            image = read_rgb(
+            pixels = read_pixels(
                 source, max_pixels=max_pixels, at_least=enough, digest=digest, name=name
             )
-            decoded[enough] = torch.from_numpy(to_array(image)).permute(2, 0, 1)
+            decoded[enough] = torch.from_numpy(pixels).permute(2, 0, 1)
         cut.append(resize_and_crop(decoded[enough], preprocessing))
     return cut
 
