@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 endif
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-all coverage lint audit bench evidence figures clean
+.PHONY: help demo test test-all coverage lint audit bench evidence figures docs clean
 
 help:
 	@echo "make demo    install, then the whole main job offline: predict, fit, predict, report"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench   speed against the peers, written to docs/performance.md"
 	@echo "make evidence  tables of accuracies on real data, written to docs/evidence/ (hours; resumable)"
 	@echo "make figures  the figures of the guide, written to docs/figures/ (minutes)"
+	@echo "make docs    the guide as a site, written to build/site/"
 	@echo "make clean   remove .venv and what demo made"
 
 # torch and torchvision come as a matching pair from the registry; see docs/dependencies.md.
@@ -50,7 +51,7 @@ coverage: $(READY)
 		--cov=headstart --cov-report=term:skip-covered
 
 audit: $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[audit]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[audit,docs]"
 	@$(BIN)/python tools/audit.py $(if $(OFFLINE),--offline)
 
 bench: $(READY)
@@ -62,5 +63,10 @@ evidence: $(READY)
 figures: $(READY)
 	@$(BIN)/python tools/figures.py
 
+docs: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "read it: build/site/index.html"
+
 clean:
-	rm -rf $(VENV) demo runs
+	rm -rf $(VENV) build demo runs

@@ -212,7 +212,9 @@ def test_figures__are_those_that_the_script_makes_and_the_pages_show() -> None:
     shown = {
         target
         for page in GUIDE
-        for target in re.findall(r"\]\(figures/([\w.-]+)\)", page.read_text("utf-8"))
+        for target in re.findall(
+            r'(?:\]\(|src(?:set)?="docs/)figures/([\w.-]+)[)"]', page.read_text("utf-8")
+        )
     }
     there = {path.name for path in (ROOT / "docs" / "figures").iterdir()}
     script = (ROOT / "tools" / "figures.py").read_text("utf-8")

@@ -10,6 +10,7 @@ The commands run where a photograph of a cat (scikit-image's) lies as cat.jpg, t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import io
 import re
@@ -30,6 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "figures"
 # Widest picture, px, and its colours: enough to be read, small enough for a repository.
 WIDEST_PX, COLOURS = 1_000, 256
+# The README's, by colour scheme; sharp on dense screens.
+FRONT = {"light": "readme-light.png", "dark": "readme-dark.png"}
+FRONT_PX = 1_800
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +130,7 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make all figures, or those asked for; 1 where a command failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [made.name for made in COMMANDS]
+    names = [*(made.name for made in COMMANDS), "front"]
     parser.add_argument("--only", action="append", choices=names, metavar="NAME")
     asked = parser.parse_args(arguments)
     failed = []
@@ -137,6 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not asked.only or made.name in asked.only:
                 print(f"{made.name}: headstart {made.command}", flush=True)
                 failed += [made.name] if make(made, work, FIGURES) else []
+        if not asked.only or "front" in asked.only:
+            print("front: headstart web", flush=True)
+            make_front(work, FIGURES)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))
@@ -177,6 +184,16 @@ def make(made: Made, work: Path, figures: Path) -> int:
     return code
 
 
+def make_front(work: Path, figures: Path) -> None:
+    """The picture at the top of the README, in both colour schemes."""
+    front = load(Path(__file__).with_name("front_picture.py"))
+    layer_map = (figures / "layer-map.svg").read_text(encoding="utf-8")
+    with contextlib.chdir(work):
+        found = front.pictures(layer_map, work / "cat.jpg")
+    for scheme, name in FRONT.items():
+        (figures / name).write_bytes(small(found[scheme], FRONT_PX))
+
+
 def call(command: str, work: Path) -> int:
     """Run a `headstart` command; its exit code."""
     program = str(Path(sys.executable).with_name("headstart"))
@@ -191,10 +208,10 @@ def inner_figure(page: str, name: str) -> str:
     return standalone(found)
 
 
-def small(png: bytes) -> bytes:
+def small(png: bytes, widest_px: int = WIDEST_PX) -> bytes:
     """A picture with fewer pixels and colours."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.thumbnail((WIDEST_PX, 10 * WIDEST_PX), Image.Resampling.LANCZOS)
+    picture.thumbnail((widest_px, 10 * widest_px), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -20,7 +20,7 @@ from typing import Any
 
 from headstart.experiments.experiment import EXPERIMENTS, function
 
-__all__ = EXPERIMENTS
+__all__ = list(EXPERIMENTS)
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

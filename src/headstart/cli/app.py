@@ -114,7 +114,7 @@ def _arrange() -> None:
 
 
 @functools.cache
-def _command() -> Any:
+def whole_command() -> Any:
     """The whole command line, in whose help a switch is not followed by a type."""
     _register()
     command = typer.main.get_command(app)
@@ -150,7 +150,7 @@ def run(argv: list[str]) -> int:
     logging.getLogger().handlers[0].setLevel(level)
     try:
         with several.speaking_for_all():
-            code = _command()(words, prog_name="headstart", standalone_mode=False, obj=argv)
+            code = whole_command()(words, prog_name="headstart", standalone_mode=False, obj=argv)
         return _fail(STOPPED, 130) if code == 130 else code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail(STOPPED, 130)

@@ -37,7 +37,7 @@ def flag_of(name: str) -> str:
 @functools.cache
 def known_flags() -> frozenset[str]:
     """Every option of every verb."""
-    from headstart.cli.app import _command
+    from headstart.cli.app import whole_command
 
     found: set[str] = set()
 
@@ -47,7 +47,7 @@ def known_flags() -> frozenset[str]:
         for inner in getattr(command, "commands", {}).values():
             collect(inner)
 
-    collect(_command())
+    collect(whole_command())
     return frozenset(found)
 
 
