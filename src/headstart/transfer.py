@@ -1,6 +1,6 @@
 """What transfers, measured on one's own data: every verb of ``headstart transfer`` as a function, and
 those of ``headstart compare`` (`backbones`), ``headstart baseline`` (`sift`, `pixels`) and of a
-finished run (`clean`, `label_next`, `slices`).
+finished run (`clean`, `label_next`, `map`, `slices`).
 
 >>> import headstart
 >>> found = headstart.transfer.size("photos/", more=50)     # doctest: +SKIP

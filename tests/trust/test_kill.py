@@ -31,7 +31,7 @@ def test_kill__at_some_points_of_each_job(tmp_path: Path) -> None:
     trials = json.loads(out.read_text())
     assert {t["trial"]["job"] for t in trials} == {"extract", "fit", "training"}
     struck = [t for t in trials if t["struck"]]
-    assert len(struck) > 14, "most trials must reach their point"
+    assert len(struck) > 11, "most trials must reach their point"
     assert any(t["code"] == -9 for t in struck)
     assert {"ENOSPC", "EROFS", "EACCES"} <= {t["trial"]["how"] for t in trials}
     assert [t["problems"] for t in trials if t["problems"]] == []

@@ -35,7 +35,7 @@ app = typer.Typer(
 PANELS = {
     "Start here": ("fit", "predict", "report", "web"),
     "Ask more of your data": ("compare", "finetune", "transfer", "augment", "baseline"),
-    "Use a run": ("similar", "clean", "label-next", "slices", "export", "push", "serve"),
+    "Use a run": ("similar", "clean", "label-next", "map", "slices", "export", "push", "serve"),
     "See how it works": ("kernels", "describe", "complexity", "lab"),
     "This computer": ("doctor", "store", "backbones", "extract"),
 }

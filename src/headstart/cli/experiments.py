@@ -46,9 +46,12 @@ def verb(
                 on_index=lambda index: options.show_data(index, progress),
                 say=progress.say,
             )
-        target = out or options.default_folder(*found.settings.folder)
-        for file, content in getattr(experiment.page, "files", lambda _: {})(found).items():
-            write_atomically(target / file, content)
+            target = out or options.default_folder(*found.settings.folder)
+            files: Callable[..., dict[str, bytes]] = getattr(
+                experiment.page, "files", lambda *_: {}
+            )
+            for file, content in files(found, progress).items():
+                write_atomically(target / file, content)
         answer_with_page(
             target,
             name,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TRANSFER = ("profile", "layers", "similarity", "scores", "size", "advice", "shift")
 """The experiments of ``headstart transfer``; each is a folder beside this file."""
 
-AFTER = ("clean", "label_next", "slices")
+AFTER = ("clean", "label_next", "map", "slices")
 """Those on a finished run."""
 
 EXPERIMENTS = (*TRANSFER, *AFTER, "backbones", "sift", "pixels")

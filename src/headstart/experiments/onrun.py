@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from headstart.experiments.settings import Settings, about
+from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
     from headstart.experiments.experiment import Inputs
@@ -57,3 +58,33 @@ def training_images(settings: OnRun, inputs: Inputs) -> TrainingImages:
     )
     inputs.on_index(found.index)
     return found
+
+
+def unseen_predictions(images: TrainingImages, progress: Progress = silent) -> dict[str, str]:
+    """The class of each image, by name, from a classifier that has not seen it.
+
+    A test image has the run's own prediction, a training image that of cross-validation with the run's
+    folds and strength; those that cross-validation cannot judge are left out.
+    """
+    import numpy as np
+
+    from headstart.probe import judge, judgeable, training_folds
+
+    train, model = images.records, images.model
+    y = np.array([r.label for r in train])
+    settings = images.run.settings["settings"]
+    folds = training_folds(
+        images.index, train, n_folds=settings.get("n_folds", 5), seed=settings["seed"]
+    )
+    can, classes = judgeable(y, folds), np.unique(y)
+    progress("cross-validate", 0, 1)
+    C = images.run.metrics.chosen.C or 1.0
+    scores = judge(images.X[: len(train)], y, folds, Cs=[C])
+    best = scores.decisions.argmax(axis=1)
+    if model.costs is not None and model.classes == tuple(classes):
+        # The class of least expected cost, as the run predicts.
+        best = model.decide(model.temperature.probabilities(scores.decisions))
+    progress("cross-validate", 1, 1)
+    held_out = {r.name for r in images.held_out}
+    said = {p.name: p.predicted for p in images.run.test_predictions() if p.name in held_out}
+    return said | {train[i].name: str(classes[best[i]]) for i in np.flatnonzero(can)}

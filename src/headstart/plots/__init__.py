@@ -15,6 +15,7 @@ from headstart.plots.layermap import layer_map
 from headstart.plots.learning_curves import learning_curves
 from headstart.plots.lines import Line, line_plot
 from headstart.plots.quadrants import quadrant_plot
+from headstart.plots.scatter import scatter_plot
 
 __all__ = [
     "Bubble",
@@ -27,6 +28,7 @@ __all__ = [
     "learning_curves",
     "line_plot",
     "quadrant_plot",
+    "scatter_plot",
     "small_interval",
     "stacked_bars",
     "stylesheet",

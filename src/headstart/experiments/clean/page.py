@@ -14,6 +14,7 @@ from markupsafe import Markup
 from headstart import plots
 from headstart.data.sources import some
 from headstart.experiments.clean.result import CleanResult, Decision, Finding
+from headstart.progress import Progress, silent
 from headstart.runs.report import words
 from headstart.runs.report.page import source
 from headstart.runs.report.pages import Section, Table
@@ -95,7 +96,7 @@ def _table(found: list[Finding]) -> Table:
     return Table(header=["image", "label", "split", "why"], rows=rows)
 
 
-def files(r: CleanResult) -> dict[str, bytes]:
+def files(r: CleanResult, _progress: Progress = silent) -> dict[str, bytes]:
     """The page to look through: the findings, then what was decided before."""
     shown = [f for f in r.findings if f.kind != "damaged"][: r.settings.most]
     items = [*map(_item, shown), *map(_decided, r.decisions[: r.settings.most])]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from headstart.experiments.label_next.result import LabelNextResult
+from headstart.progress import Progress, silent
 from headstart.runs.predictions import csv_text
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
@@ -94,7 +95,7 @@ def _worth(r: LabelNextResult, worth: float | None) -> str:
     return "more than all" if worth is None else f"{worth:.0f}"
 
 
-def files(r: LabelNextResult) -> dict[str, bytes]:
+def files(r: LabelNextResult, _progress: Progress = silent) -> dict[str, bytes]:
     """The images in order, as a table."""
     rows = [
         (str(i), c.name, c.path, c.predicted, json.dumps(c.margin))

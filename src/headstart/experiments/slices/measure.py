@@ -16,13 +16,12 @@ from headstart.data.sources import shown
 from headstart.data.tables import cells_by_name
 from headstart.errors import DataError, HeadstartError, InputError, argument
 from headstart.experiments.experiment import DataFacts, Inputs
-from headstart.experiments.onrun import training_images
+from headstart.experiments.onrun import training_images, unseen_predictions
 from headstart.experiments.slices.result import SlicesResult
 from headstart.experiments.slices.settings import Settings
 from headstart.features import cache_folder
 from headstart.heads import accuracy_interval
 from headstart.home import expand
-from headstart.probe import judge, judgeable, training_folds
 from headstart.reliability.asking import clusters_of, reduce
 from headstart.reliability.slices import FEWEST, in_thirds, judge_parts
 from headstart.runs.checks import divisions_of
@@ -76,31 +75,14 @@ def measure(s: Settings, inputs: Inputs) -> SlicesResult:
 
 def _judged(images: TrainingImages, inputs: Inputs) -> tuple[list[int], NDArray[np.bool_]]:
     """Rows that could be judged, and whether each was classified correctly."""
-    train, n = images.records, len(images.records)
-    y = np.array([r.label for r in train])
-    settings = images.run.settings["settings"]
-    folds = training_folds(
-        images.index, train, n_folds=settings.get("n_folds", 5), seed=settings["seed"]
-    )
-    can = judgeable(y, folds)
-    C = images.run.metrics.chosen.C or 1.0
-    inputs.progress("cross-validate", 0, 1)
-    scores = judge(images.X[:n], y, folds, Cs=[C])
-    inputs.progress("cross-validate", 1, 1)
-    right, model, classes = scores.correct, images.model, np.unique(y)
-    if model.costs is not None and model.classes == tuple(classes):
-        # The class of least expected cost, as the run predicts.
-        P = model.temperature.probabilities(scores.decisions)
-        right = classes[model.decide(P)] == y
-    said = {p.name: p.predicted == p.label for p in images.run.test_predictions()}
-    tested = [i for i, r in enumerate(images.held_out) if r.name in said]
-    rows = [*np.flatnonzero(can).tolist(), *(n + i for i in tested)]
-    hits = [*right[can].tolist(), *(said[images.held_out[i].name] for i in tested)]
+    said = unseen_predictions(images, inputs.progress)
+    records = [*images.records, *images.held_out]
+    rows = [i for i, r in enumerate(records) if r.name in said]
     if not rows:
         raise DataError(
             "no image of the run can be judged: it needs two of a class, or test images"
         )
-    return rows, np.array(hits, dtype=bool)
+    return rows, np.array([said[records[i].name] == records[i].label for i in rows])
 
 
 def _values(

@@ -1,0 +1,37 @@
+"""What `map` can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from headstart.experiments.onrun import OnRun
+from headstart.experiments.settings import Natural, Positive, about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(OnRun):
+    """Draw a map of a run's images: what looks alike lies together.
+
+    explore.html shows the picture under the pointer, colours the images by class, mistake, novelty or split, and
+    saves the names of those inside a line that you draw. How much of the neighbourhoods the map keeps
+    is measured.
+
+    Examples:
+
+        headstart map runs/photos
+
+        headstart map runs/photos --method pca
+    """
+
+    method: Annotated[
+        Literal["auto", "pca", "tsne"],
+        about(
+            "pca: the two directions of largest spread; tsne: neighbourhoods, distances between far "
+            "groups mean little; auto: tsne up to 5,000 images."
+        ),
+    ] = "auto"
+    most: Annotated[
+        Positive, about("Images on the map, at most; of more, a random sample is shown.")
+    ] = 10_000
+    seed: Annotated[Natural, about("Random seed of the sample and of t-SNE.")] = 0
