@@ -165,6 +165,7 @@ def test_closed_pipe__ends_quietly() -> None:
     assert "Exception" not in said.stderr
 
 
+@pytest.mark.slow
 def test_doctor__names_the_engines_and_why(headstart: Callable) -> None:
     said = headstart("doctor", "--json")
     assert said.code == 0, said

@@ -253,6 +253,7 @@ def no_ray_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not [f for f in folders if Path(f).exists()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
 def test_extract_on_cluster__a_worker_killed_midway_ends_with_the_full_equal_set(
     tmp_path: Path,

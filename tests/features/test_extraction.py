@@ -385,6 +385,7 @@ module.extract(
 """
 
 
+@pytest.mark.slow
 def test_extract__killed_and_resumed_ends_bit_equal(
     tmp_path: Path, make_images: Callable[..., list[Record]], small_net: Backbone
 ) -> None:

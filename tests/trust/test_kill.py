@@ -57,6 +57,7 @@ with harness.scratch() as folder:
 """
 
 
+@pytest.mark.slow
 def test_kill__a_finished_shard_that_is_gone_is_told() -> None:
     """The check can fail."""
     done = subprocess.run(
