@@ -2,6 +2,7 @@
 
     make evidence                                        everything, some hours on two cores
     .venv/bin/python bench/evidence.py --only regimes-scene15
+    .venv/bin/python bench/evidence.py --only summary    each claim on all real sets, resumable
 
 Each table is one `headstart` command, named at its top. What a command has finished lies in the cache
 ($HEADSTART_CACHE), so that a run that was stopped goes on where it was. Tables whose data are not
@@ -68,15 +69,9 @@ TABLES = (
     Table(name="size-scene15", command=f"transfer size {SCENES} --check"),
     Table(name="size-textures", command=f"transfer size {TEXTURES}"),
     Table(name="size-digits", command=f"transfer size {DIGITS}"),
-    Table(
-        name="similarity-scene15",
-        command=f"transfer similarity {SCENES} --reference textures={TEXTURES}",
-    ),
+    Table(name="similarity-scene15", command=f"transfer similarity {SCENES}"),
     Table(name="similarity-textures", command=f"transfer similarity {TEXTURES}"),
-    Table(
-        name="similarity-digits",
-        command=f"transfer similarity {DIGITS} --reference textures={TEXTURES}",
-    ),
+    Table(name="similarity-digits", command=f"transfer similarity {DIGITS}"),
     Table(name="scores-scene15", command=f"transfer scores {SCENES} --per tap"),
     Table(name="scores-textures", command=f"transfer scores {TEXTURES} --per tap"),
     Table(name="layers-digits", command="transfer layers"),
@@ -107,8 +102,8 @@ TABLES = (
     ),
     Table(name="sift-textures", command=f"baseline sift {TEXTURES}"),
 )
-# Scripts that make a page of their own: of scale, and of trust in four steps.
-PAGE_MAKERS = ("scale", "fuzz", "statistics_trust", "trust", "trust_page")
+# Scripts that make a page of their own: of claims on all sets, of scale, and of trust in four steps.
+PAGE_MAKERS = ("summary", "scale", "fuzz", "statistics_trust", "trust", "trust_page")
 FIT = Table(name="fit-budget-scene15", command=f"fit {SCENES} --budget 20m")
 
 

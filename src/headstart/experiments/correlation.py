@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 # With fewer, even the same order twice comes up by chance more often than once in 20: the
 # two-sided probability is 2 / n!, which is 1/12 for 4 and 1/60 for 5.
 MIN_CANDIDATES = 5
+N_RESAMPLES = 1000
 
 
 class RankCorrelation(Struct, frozen=True, kw_only=True):
@@ -25,7 +26,11 @@ class RankCorrelation(Struct, frozen=True, kw_only=True):
     n : int
         Candidates.
     is_significant : bool
-        Whether there are enough candidates, and chance would hardly agree as much.
+        Whether there are enough candidates, chance would hardly agree as much, and the interval does
+        not contain zero.
+    low, high : float or None
+        95 % interval of Kendall's tau: candidates resampled with replacement (percentile bootstrap).
+        None with fewer than five candidates.
     """
 
     kendall: float | None
@@ -33,6 +38,8 @@ class RankCorrelation(Struct, frozen=True, kw_only=True):
     p_value: float | None
     n: int
     is_significant: bool = False
+    low: float | None = None
+    high: float | None = None
 
 
 def rank_correlation(a: ArrayLike, b: ArrayLike) -> RankCorrelation:
@@ -55,13 +62,38 @@ def rank_correlation(a: ArrayLike, b: ArrayLike) -> RankCorrelation:
         return RankCorrelation(kendall=None, spearman=None, p_value=None, n=n)
     tau = stats.kendalltau(first, second)
     rho = stats.spearmanr(first, second)
+    low = high = None
+    if n >= MIN_CANDIDATES:
+        low, high = _interval(first, second)
     return RankCorrelation(
         kendall=float(tau.statistic),
         spearman=float(rho.statistic),
         p_value=float(tau.pvalue),
         n=n,
-        is_significant=n >= MIN_CANDIDATES and float(tau.pvalue) < 0.05,
+        is_significant=float(tau.pvalue) < 0.05 and _excludes_zero(low, high),
+        low=low,
+        high=high,
     )
+
+
+def _excludes_zero(low: float | None, high: float | None) -> bool:
+    return low is not None and high is not None and low * high > 0
+
+
+def _interval(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
+    """Percentile bootstrap of tau-b over the candidates; resamples without an order are left out."""
+    n = len(a)
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), N_RESAMPLES)
+    first, second = (np.sign(values[:, None] - values) for values in (a, b))
+
+    def pairs(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = ((counts @ weights) * counts).sum(axis=1)
+        return found
+
+    ordered = np.sqrt(pairs(np.abs(first)) * pairs(np.abs(second)))
+    tau = pairs(first * second)[ordered > 0] / ordered[ordered > 0]
+    low, high = np.quantile(tau, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def too_few(n: int) -> str:

@@ -60,7 +60,9 @@ def test_rank__taps_are_candidates_with_an_order(by_tap: ScoresResult, tiny: Bac
     assert {c.tap for c in by_tap.candidates} == {t.name for t in tiny.taps}
     accuracies = [c.accuracy.value for c in by_tap.candidates]
     assert accuracies == sorted(accuracies, reverse=True)
-    assert [a.score for a in by_tap.agreements] == ["LogME", "H-score", "shrunk H-score"]
+    scores = ["LogME", "H-score", "shrunk H-score", "k-NN", "size"]
+    assert [a.score for a in by_tap.agreements] == scores
+    assert all(c.scores["size"] == c.n_features for c in by_tap.candidates)
     for agreement in by_tap.agreements:
         assert agreement.correlation.n == len(tiny.taps)
         assert agreement.lost >= 0

@@ -9,8 +9,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, stats
 from sklearn.covariance import ledoit_wolf
+from sklearn.neighbors import KNeighborsClassifier
 
-from headstart.experiments.scores.scores import h_score, leep, logme, nce, shrinkage, shrunk_h_score
+from headstart.experiments.scores.scores import (
+    h_score,
+    leep,
+    logme,
+    nce,
+    neighbour_accuracy,
+    neighbours_correct,
+    shrinkage,
+    shrunk_h_score,
+)
 
 SHAPES = [(40, 6), (30, 30), (12, 40), (60, 3)]
 seeds = st.integers(0, 10_000)
@@ -225,3 +235,33 @@ def test_scores__bad_arrays_are_told(score: object) -> None:
 def test_leep__rows_must_be_probabilities() -> None:
     with pytest.raises(ValueError, match="sum to 1"):
         leep(np.ones((4, 3)), [0, 1, 0, 1])
+
+
+def test_neighbour_accuracy__is_that_of_scikit_learn_left_one_out() -> None:
+    X, y = problem(0, n=60, d=5, K=3, signal=1.0)
+    right = []
+    for i in range(60):
+        others = np.arange(60) != i
+        model = KNeighborsClassifier(5, metric="cosine", weights=lambda d: 2 - d)
+        right.append(model.fit(X[others], y[others]).predict(X[[i]])[0] == y[i])
+    np.testing.assert_array_equal(neighbours_correct(X, y), right)
+    assert neighbour_accuracy(X, y) == pytest.approx(np.mean(right))
+
+
+def test_neighbour_accuracy__copies_in_one_group_do_not_recognise_each_other() -> None:
+    rng = np.random.default_rng(0)
+    once = rng.normal(size=(20, 40))
+    X, y = np.repeat(once, 6, axis=0), np.repeat(np.arange(20) % 2, 6)
+    assert neighbour_accuracy(X, y) == 1
+    assert neighbour_accuracy(X, y, np.repeat(np.arange(20), 6)) < 0.9
+
+
+def test_neighbour_accuracy__few_rows_and_bad_input() -> None:
+    # Two neighbours at most: of one group only one image has a vote.
+    assert neighbour_accuracy([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]], [0, 0, 1]) == pytest.approx(
+        2 / 3
+    )
+    with pytest.raises(ValueError, match="two different ones"):
+        neighbour_accuracy([[1.0], [2.0]], [0, 1], [7, 7])
+    with pytest.raises(ValueError, match="got 1 for 2 rows"):
+        neighbour_accuracy([[1.0], [2.0]], [0, 1], [7])

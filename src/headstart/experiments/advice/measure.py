@@ -101,17 +101,25 @@ def distances(index: Index, net: Backbone, inputs: Inputs) -> tuple[float, dict[
         The backbone keeps no statistics of its source.
     """
     from headstart.experiments.similarity.measure import place
-    from headstart.experiments.similarity.references import indexed_set, made_sets
+    from headstart.experiments.similarity.references import (
+        MADE,
+        indexed_set,
+        made_sets,
+        points_for,
+    )
     from headstart.features import cache_folder
 
     s, root = inputs.settings, inputs.cache or cache_folder()
     # Without labels no accuracy is measured: only the distance is wanted here.
     target = dataclasses.replace(indexed_set("the data", index, seed=s.seed), indexed=None)
-    made = [dataclasses.replace(m, indexed=None) for m in made_sets(cache=root, seed=s.seed)]
+    points = points_for(net, net.preprocessing.size_px)
+    made = [] if points else made_sets(cache=root, seed=s.seed)
+    made = [dataclasses.replace(m, indexed=None) for m in made]
     placed = place(
         net, target, made, seed=s.seed, device=s.device, cache=root, progress=inputs.progress
     )
-    found = {p.name.split(" (")[0]: p.kl for p in placed}
+    known = [p for p in points.sets if p.name in MADE] if points else []
+    found = {p.name.split(" (")[0]: p.kl for p in (*placed, *known)}
     return found.pop("the data"), found
 
 

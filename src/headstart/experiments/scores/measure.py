@@ -19,7 +19,14 @@ from headstart.experiments.scores.result import (
     Candidate,
     ScoresResult,
 )
-from headstart.experiments.scores.scores import h_score, leep, logme, nce, shrunk_h_score
+from headstart.experiments.scores.scores import (
+    h_score,
+    leep,
+    logme,
+    nce,
+    neighbour_accuracy,
+    shrunk_h_score,
+)
 from headstart.experiments.scores.settings import Settings
 from headstart.probe import judge, training_folds
 from headstart.probe.folds import require_two_each
@@ -117,6 +124,8 @@ def _candidates(
             "H-score": _rounded(h_score(X, y)),
             "shrunk H-score": _rounded(shrunk_h_score(X, y)),
             **source,
+            "k-NN": neighbour_accuracy(X, y, folds),
+            "size": float(X.shape[1]) if per == "tap" else net.n_parameters / 1e6,
         }
         probe = judge(X, y, folds)
         names = {"backbone": net.name, "tap": tap.name if alone else f"{net.name} {tap.name}"}

@@ -15,6 +15,8 @@ SCORES: dict[str, str] = {
     "shrunk H-score": "the same with a shrunk covariance (Ibrahim 2021)",
     "LEEP": "likelihood of the labels by way of the source classes (Nguyen 2020)",
     "NCE": "entropy of the labels given the source labels, negative (Tran 2019)",
+    "k-NN": "accuracy of the five nearest neighbours by cosine, of other folds",
+    "size": "parameters of the network in millions; of a layer, the number of its features",
 }
 # Decimals of a score where it is shown; scores that read the same are tied.
 N_DIGITS = 3

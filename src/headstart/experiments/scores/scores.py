@@ -13,12 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["h_score", "leep", "logme", "nce", "shrinkage", "shrunk_h_score"]
+__all__ = [
+    "h_score",
+    "leep",
+    "logme",
+    "nce",
+    "neighbour_accuracy",
+    "neighbours_correct",
+    "shrinkage",
+    "shrunk_h_score",
+]
 
 Array = NDArray[np.float64]
 
 MAX_STEPS = 1000
 TOLERANCE = 1e-8
+N_NEIGHBOURS = 5
+ROWS_AT_ONCE = 1024
 # alpha / beta is kept within this factor of the largest squared singular value: the evidence of a
 # class that the features say nothing of, or fit without error, has its supremum at infinity or zero.
 WIDEST = 1e12
@@ -261,6 +272,70 @@ def nce(z: ArrayLike, y: ArrayLike) -> float:
     filled = joint > 0
     given = (joint / joint.sum(axis=0))[filled]
     return float((joint[filled] * np.log(given)).sum())
+
+
+def neighbour_accuracy(X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> float:
+    """Accuracy of the five nearest neighbours: the share of `neighbours_correct`.
+
+    Parameters
+    ----------
+    X, y, groups
+        As for `neighbours_correct`.
+
+    Returns
+    -------
+    float
+        From 0 to 1; higher is better.
+    """
+    return float(neighbours_correct(X, y, groups).mean())
+
+
+def neighbours_correct(
+    X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
+) -> NDArray[np.bool_]:
+    """Whether the five nearest other images, by cosine, recognise each image.
+
+    Each neighbour votes for its class with ``1 + cosine``.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d), float
+        Features.
+    y : array-like of shape (n,)
+        Labels.
+    groups : array-like of shape (n,), optional
+        An image's neighbours are of other groups; default: every image is a group of its own
+        (leave-one-out). With folds that keep near duplicates together, copies do not recognise each
+        other.
+
+    Returns
+    -------
+    bool array (n,)
+
+    Raises
+    ------
+    ValueError
+        As for `logme`; or there are fewer than two groups.
+    """
+    data, member, n_per_class = _checked(X, y)
+    own = np.arange(len(data)) if groups is None else np.asarray(groups).ravel()
+    if len(own) != len(data) or len(np.unique(own)) < 2:
+        raise ValueError(
+            f"groups needs one value a row and two different ones; got {len(own)} for {len(data)} rows"
+        )
+    unit = data / np.maximum(np.linalg.norm(data, axis=1, keepdims=True), np.finfo(float).tiny)
+    right = np.empty(len(data), dtype=bool)
+    for start in range(0, len(data), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        votes = 1 + unit[rows] @ unit.T
+        votes[own[rows, None] == own] = 0  # no vote
+        nearest = np.argsort(-votes, axis=1, kind="stable")[:, :N_NEIGHBOURS]
+        counted = np.zeros((len(votes), len(n_per_class)))
+        lines = np.arange(len(votes))
+        for column in nearest.T:
+            np.add.at(counted, (lines, member[column]), votes[lines, column])
+        right[rows] = counted.argmax(axis=1) == member[rows]
+    return right
 
 
 def _left_vectors(data: Array) -> tuple[Array, Array]:

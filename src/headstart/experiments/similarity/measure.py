@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,18 +16,22 @@ from torch import Tensor
 from headstart.errors import InputError
 from headstart.experiments.correlation import RankCorrelation, rank_correlation
 from headstart.experiments.experiment import DataFacts, Inputs
+from headstart.experiments.scores.scores import neighbours_correct
 from headstart.experiments.similarity.distance import measure_distance, source_statistics
 from headstart.experiments.similarity.references import (
     N_IMAGES,
     ImageSet,
     indexed_set,
+    labelled_sample,
     made_sets,
     parse_reference,
     pixel_rows,
+    points_for,
     read_reference,
 )
 from headstart.experiments.similarity.result import Gain, Placed, SimilarityResult
 from headstart.experiments.similarity.settings import Settings
+from headstart.heads import accuracy_interval
 from headstart.probe import judge, training_folds
 from headstart.probe.folds import require_two_each
 from headstart.progress import Progress, silent
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 
 BATCH = 16
 PIXELS_PX = 32
-MAX_LABELLED = 1500
+MAX_LABELLED = 500
 
 
 def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
@@ -59,11 +64,13 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
         read_reference(name, path, cache=cache, seed=s.seed, progress=inputs.progress)
         for name, path in asked
     ]
+    points = points_for(net, s.size_px or net.preprocessing.size_px) if s.made else None
     taken = {target.name, *(r.name for r in references)}
-    references += [
-        dataclasses.replace(m, name=f"{m.name} (built in)") if m.name in taken else m
-        for m in (made_sets(cache=cache, seed=s.seed) if s.made else [])
-    ]
+    if s.made and points is None:
+        references += [
+            dataclasses.replace(m, name=_distinct(m.name, taken))
+            for m in made_sets(cache=cache, seed=s.seed)
+        ]
     names = [target.name, *(r.name for r in references)]
     if len(set(names)) < len(names):
         raise InputError(
@@ -80,7 +87,10 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
         cache=cache,
         progress=inputs.progress,
     )
-    by_errors, by_chance = correlations(placed)
+    if points is not None:
+        known = [msgspec.structs.replace(p, name=_distinct(p.name, taken)) for p in points.sets]
+        placed = tuple(sorted([*placed, *known], key=lambda p: p.kl))
+    by_errors, by_chance, by_neighbours = correlations(placed)
     return SimilarityResult(
         settings=s,
         datasets=(DataFacts.of(index),),
@@ -91,16 +101,24 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
         sets=placed,
         by_errors=by_errors,
         by_chance=by_chance,
+        by_neighbours=by_neighbours,
+        shipped=points.version if points is not None else "",
     )
 
 
-def correlations(placed: Sequence[Placed]) -> tuple[RankCorrelation, RankCorrelation]:
-    """Of the distance with the errors removed, and with the accuracy above chance."""
+def _distinct(name: str, taken: Container[str]) -> str:
+    return f"{name} (built in)" if name in taken else name
+
+
+def correlations(placed: Sequence[Placed]) -> tuple[RankCorrelation, ...]:
+    """Of the distance with errors removed and accuracy above chance; of the quick score with errors."""
     known = [(p.kl, p.gain) for p in placed if p.gain is not None]
     distances = [kl for kl, _ in known]
+    removed = [g.errors_removed for _, g in known]
     return (
-        rank_correlation(distances, [g.errors_removed for _, g in known]),
+        rank_correlation(distances, removed),
         rank_correlation(distances, [g.above_chance for _, g in known]),
+        rank_correlation([g.neighbours_removed for _, g in known], removed),
     )
 
 
@@ -181,15 +199,11 @@ def _gain(
     progress: Progress,
 ) -> Gain:
     """Frozen features against pixels, on the same images and folds."""
-    import random
-
     from headstart.data import training_records
     from headstart.features import extract
     from headstart.finetune.network import features_tap
 
-    records = list(training_records(indexed))
-    if len(records) > MAX_LABELLED:
-        records = random.Random(seed).sample(records, MAX_LABELLED)
+    records = labelled_sample(training_records(indexed), MAX_LABELLED, seed)
     size = net.preprocessing.size_px
     done = extract(records, net, resolutions=[size], device=device, cache=cache, progress=progress)
     records = [r for r in records if r.digest not in done.unreadable]
@@ -199,10 +213,14 @@ def _gain(
     X = done.stores[size].read([r.digest for r in records], features_tap(net).name)
     pixels = pixel_rows([r.path for r in records], PIXELS_PX, net.preprocessing)
     counts = np.unique(y, return_counts=True)[1]
+    few = slice(N_IMAGES)  # of all classes alike, as the sample is drawn
     return Gain.of(
         judge(X, y, folds).accuracy,
         judge(pixels, y, folds).accuracy,
+        neighbours=accuracy_interval(neighbours_correct(X[few], y[few], folds[few])),
+        neighbours_pixels=accuracy_interval(neighbours_correct(pixels[few], y[few], folds[few])),
         chance=float(counts.max() / counts.sum()),
         n_images=len(records),
+        n_neighbour_images=len(y[few]),
         n_classes=len(counts),
     )

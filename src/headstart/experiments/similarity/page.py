@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from headstart import plots
-from headstart.experiments.correlation import too_few
+from headstart.experiments.correlation import MIN_CANDIDATES, RankCorrelation, too_few
+from headstart.experiments.similarity.references import N_IMAGES
 from headstart.experiments.similarity.result import Placed, SimilarityResult
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.runs.report import words
@@ -14,6 +15,7 @@ from headstart.runs.report.pages import Section, Table
 from headstart.wording import headline, listed
 
 N_CURVES = 6
+N_NAMED = 3
 
 SCALE_HEADER = ("set", "images", "symmetric KL", "Fréchet")
 GAIN_HEADER = (
@@ -24,6 +26,7 @@ GAIN_HEADER = (
     "chance, %",
     "errors removed, %",
     "above chance, %",
+    "removed by neighbours, %",
 )
 
 
@@ -60,33 +63,42 @@ def brief(r: SimilarityResult) -> list[Section]:
     gains = {row[0]: row for row in gain_rows(r)}
     rows = []
     for s in r.sets:
-        _, _, features, pixels, _, removed, _ = gains.get(s.name, [""] * 7)
-        measured = (features.partition(" ")[0], pixels.partition(" ")[0], removed)
-        kl, frechet = s.distance.medians["kl"], s.distance.medians["frechet"]
-        rows.append([s.name, str(kl), words.decimal(frechet.value), *measured])
+        _, _, features, pixels, _, removed, _, quick = gains.get(s.name, [""] * 8)
+        measured = (features.partition(" ")[0], pixels.partition(" ")[0], removed, quick)
+        rows.append([s.name, str(s.distance.medians["kl"]), *measured])
     table = Table(
-        header=["set", "KL", "Fréchet", "features", "pixels", "removed"],
+        header=["set", "KL", "features", "pixels", "removed", "quick"],
         rows=rows,
         chosen=_target_row(r, r.sets),
     )
     caption = (
-        "KL, Fréchet: distance to the source, mean over channels, median over layers\n"
+        "KL: distance to the source, mean over channels, median over layers\n"
         "features, pixels: accuracy in % of a linear SVM on them\n"
-        "removed: % of the errors on pixels that the features remove"
+        "removed: % of the errors on pixels that the features remove\n"
+        "quick: the same by nearest neighbours among 200 labelled images"
     )
     return [Section(heading="", table=table, caption=caption)]
 
 
 def place(r: SimilarityResult) -> str:
     """Where the target lies among all sets."""
+    nearer, equal, farther = _around(r)
     between = [
-        f"{words} {listed(names)}"
-        for words, names in zip(
-            ("farther than", "as far as", "nearer than"), _around(r), strict=True
+        f"{how} {_few(names, nearest)}"
+        for how, names, nearest in (
+            ("farther than", nearer, nearer[-N_NAMED:]),
+            ("as far as", equal, equal[:N_NAMED]),
+            ("nearer than", farther, farther[:N_NAMED]),
         )
         if names
     ]
     return f"{_lies(r)}: {', '.join(between)}." if between else f"{_lies(r)}."
+
+
+def _few(names: Sequence[str], shown: Sequence[str]) -> str:
+    """The names that lie nearest, and how many others there are."""
+    rest = len(names) - len(shown)
+    return listed([*shown, *([words.plural(rest, "other")] if rest else [])])
 
 
 def verdict(r: SimilarityResult) -> str:
@@ -99,16 +111,34 @@ def verdict(r: SimilarityResult) -> str:
         )
     if found.kendall is None:
         return "The labelled sets are all alike, so it predicts nothing about them."
-    direction = "hardly agrees with"
-    if found.kendall <= -0.5:
-        direction = "agrees with"
-    elif found.kendall > -0.2:
-        direction = "fails to predict"
+    direction = "agrees with" if found.kendall < 0 else "goes against"
+    if found.kendall == 0 or (found.n >= MIN_CANDIDATES and not found.is_significant):
+        direction = "does not predict"
     sure = "too few sets" if too_few(found.n) else "not significant"
     return (
         f"Over {found.n} labelled sets the distance {direction} what transfer gave (Kendall "
-        f"{_signed(found.kendall)}, −1 would be perfect){'' if found.is_significant else f': {sure}'}."
+        f"{tau(found)}, −1 would be perfect)"
+        f"{'' if found.is_significant else f': {sure}'}.{_quick_verdict(r)}"
     )
+
+
+def _quick_verdict(r: SimilarityResult) -> str:
+    """Whether the neighbours predict what the distance is asked for; empty with too few sets."""
+    found = r.by_neighbours
+    if found.kendall is None or too_few(found.n):
+        return ""
+    does = "do" if found.is_significant and found.kendall > 0 else "do not, either"
+    return (
+        f" Nearest neighbours among {words.count(N_IMAGES)} labelled images {does} (Kendall "
+        f"{tau(found)}, 1 would be perfect)."
+    )
+
+
+def tau(found: RankCorrelation) -> str:
+    """Kendall's tau with its interval, where there is one."""
+    if found.low is None or found.high is None:
+        return _signed(found.kendall)
+    return f"{_signed(found.kendall)} [{_signed(found.low)}, {_signed(found.high)}]"
 
 
 def caution(r: SimilarityResult) -> str:
@@ -157,7 +187,12 @@ def gain_rows(r: SimilarityResult) -> list[list[str]]:
             str(s.gain.pixels),
             *(
                 words.bare_percent(share).replace("-", "−")
-                for share in (s.gain.chance, s.gain.errors_removed, s.gain.above_chance)
+                for share in (
+                    s.gain.chance,
+                    s.gain.errors_removed,
+                    s.gain.above_chance,
+                    s.gain.neighbours_removed,
+                )
             ),
         ]
         for s in r.sets
@@ -190,6 +225,7 @@ def _scale(r: SimilarityResult) -> Section:
                 "them. So the number is to be read against the sets beside it."
             ),
             "; ".join(f"{s.name}: {s.note}" for s in r.sets if s.note) + ".",
+            _provenance(r),
         ],
         figure=plots.interval_plot(
             rows,
@@ -208,11 +244,34 @@ def _scale(r: SimilarityResult) -> Section:
     )
 
 
+def _provenance(r: SimilarityResult) -> str:
+    """Where the built-in references come from."""
+    if r.shipped:
+        return (
+            f"The built-in references were measured with Headstart {r.shipped}, this network and this "
+            f"size, and ship with the package: {N_IMAGES} images of each set for the distance. Only "
+            "your own sets were measured now."
+        )
+    if not r.settings.made:
+        return "The built-in references were left out."
+    return (
+        "Reference points ship for the embedded network at its own size only; so photographs, digits "
+        "and noise were measured now, with this network."
+    )
+
+
+def curves(r: SimilarityResult) -> list[Placed]:
+    """The data, and others spread evenly from the nearest to the farthest."""
+    target, others = _of_target(r), [s for s in r.sets if s.name != r.target]
+    n = min(N_CURVES - 1, len(others))
+    picked = [round(i * (len(others) - 1) / max(n - 1, 1)) for i in range(n)]
+    return [target, *(others[i] for i in picked)]
+
+
 def _layers(r: SimilarityResult) -> Section:
-    target = [s for s in r.sets if s.name == r.target]
-    shown = target + [s for s in r.sets if s.name != r.target]
-    shown = shown[:N_CURVES]
-    layers = target[0].distance.layers
+    shown = curves(r)
+    own = shown[0].distance
+    layers = own.layers
     lines = [
         plots.Line(
             label=each.name,
@@ -222,13 +281,13 @@ def _layers(r: SimilarityResult) -> Section:
         )
         for each in shown
     ]
-    peak = max(range(len(layers)), key=lambda i: target[0].distance.kl[i])
+    peak = max(range(len(layers)), key=lambda i: own.kl[i])
     return Section(
         heading="Layer by layer",
         text=[
             (
                 f"{r.target} lies farthest from the source at {layers[peak]} (layer {peak + 1} "
-                f"of {len(layers)}), where the divergence is {target[0].distance.kl[peak]:.3f}. "
+                f"of {len(layers)}), where the divergence is {own.kl[peak]:.3f}. "
                 "A layer sees the images through all layers below it, which normalise with the "
                 "source's statistics."
             )
@@ -266,11 +325,19 @@ def _prediction(r: SimilarityResult) -> list[Section]:
     ]
     if errors.kendall is not None:
         text.append(
-            f"Rank correlation with the distance over {errors.n} sets: Kendall "
-            f"{_signed(errors.kendall)} and Spearman {_signed(errors.spearman)} for errors "
-            f"removed (p = {errors.p_value:.2f}); Kendall {_signed(chance.kendall)} and "
-            f"Spearman {_signed(chance.spearman)} for accuracy above chance. A distance that "
-            "predicts transfer has −1."
+            f"Rank correlation with the distance over {errors.n} sets: Kendall {tau(errors)} and "
+            f"Spearman {_signed(errors.spearman)} for errors removed (p = {errors.p_value:.2f}); "
+            f"Kendall {tau(chance)} and Spearman {_signed(chance.spearman)} for accuracy above "
+            "chance. A distance that predicts transfer has −1. Intervals are 95 %, of other sets "
+            "drawn with replacement."
+        )
+    if r.by_neighbours.kendall is not None:
+        text.append(
+            "The distance uses no labels. A quick trial does: which share of the errors of the pixels' "
+            "five nearest neighbours the features' neighbours remove, on at most "
+            f"{N_IMAGES} images. Its Kendall with the errors removed by the SVM is "
+            f"{tau(r.by_neighbours)} over {r.by_neighbours.n} sets. It asks the same question with "
+            "fewer images and no training; it is not a property of the source."
         )
     text.append(" ".join(part for part in (verdict(r), caution(r)) if part))
     return [

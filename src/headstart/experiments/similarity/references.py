@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data import find_images, index, read_rgb
 from headstart.errors import DataError, InputError, argument, one_line
+from headstart.experiments.similarity.result import ReferencePoints
 from headstart.files import write_atomically
 from headstart.progress import Progress, silent
 from headstart.wording import counted
 
 if TYPE_CHECKING:
-    from headstart.backbones import Preprocessing
+    from headstart.backbones import Backbone, Preprocessing
     from headstart.data import Index, Record
 
 Crop = NDArray[np.uint8]
 
+POINTS_FILE = "reference_points.json"
+MADE = ("photographs (2)", "digits", "noise 1/f", "noise uniform")
+"""The sets that can be made with no data at hand."""
 N_IMAGES = 200
 N_DIGITS_A_CLASS = 50
 # Of the sample photographs, whose shorter side is 427 px.
@@ -49,6 +59,42 @@ class ImageSet:
     crops: Callable[[Preprocessing, int], Iterator[Crop]]
     note: str
     indexed: Index | None = None
+
+
+@functools.cache
+def shipped_points() -> ReferencePoints:
+    """The reference points of the package; ``bench/reference_points.py`` makes them."""
+    text = files("headstart.experiments.similarity").joinpath(POINTS_FILE).read_bytes()
+    points = msgspec.json.decode(text, type=ReferencePoints)
+    sets = tuple(
+        replace(s, distance=replace(s.distance, layers=points.layers)) for s in points.sets
+    )
+    return replace(points, sets=sets)
+
+
+def points_for(backbone: Backbone, size_px: int) -> ReferencePoints | None:
+    """The reference points, where they were measured with this network at this size; else None."""
+    points = shipped_points()
+    own = preprocessing_facts(backbone.preprocessing.at(size_px))
+    is_same = (points.digest, points.size_px) == (backbone.digest, size_px)
+    return points if is_same and points.preprocessing == own else None
+
+
+def preprocessing_facts(preprocessing: Preprocessing) -> dict[str, str]:
+    """How images become the network's input, as text."""
+    return {k: str(v) for k, v in dataclasses.asdict(preprocessing).items()}
+
+
+def labelled_sample(records: Sequence[Record], n: int, seed: int) -> list[Record]:
+    """At most `n` records, drawn class by class in turn, of at most ``n // 10`` classes."""
+    rng = random.Random(seed)
+    of_class: dict[str, list[Record]] = {}
+    for record in rng.sample(list(records), len(records)):
+        of_class.setdefault(record.label, []).append(record)
+    classes = sorted(of_class)
+    taken = rng.sample(classes, min(len(classes), max(n // 10, 2)))
+    turns = zip_longest(*(of_class[label] for label in taken))
+    return [r for turn in turns for r in turn if r is not None][:n]
 
 
 def made_sets(*, cache: Path, seed: int = 0) -> list[ImageSet]:

@@ -48,6 +48,13 @@ class Gain(Struct, frozen=True, kw_only=True):
         Share of the errors of the SVM on pixels that the features remove; below 0: they add errors.
     above_chance : float
         ``(accuracy - chance) / (1 - chance)``.
+    n_neighbour_images : int
+        Images of the quick score: a part of the `n_images`.
+    neighbours, neighbours_pixels : Interval
+        Accuracy of the five nearest neighbours by cosine, of other folds, on those: of the
+        features, and of the pixels.
+    neighbours_removed : float
+        As `errors_removed`, by the neighbours: the quick score.
     """
 
     n_images: int
@@ -57,21 +64,44 @@ class Gain(Struct, frozen=True, kw_only=True):
     chance: float
     errors_removed: float
     above_chance: float
+    n_neighbour_images: int
+    neighbours: Interval
+    neighbours_pixels: Interval
+    neighbours_removed: float
 
     @classmethod
     def of(
-        cls, features: Interval, pixels: Interval, *, chance: float, n_images: int, n_classes: int
+        cls,
+        features: Interval,
+        pixels: Interval,
+        *,
+        neighbours: Interval,
+        neighbours_pixels: Interval,
+        chance: float,
+        n_images: int,
+        n_neighbour_images: int,
+        n_classes: int,
     ) -> Gain:
-        """From the two accuracies."""
+        """From the four accuracies."""
         return cls(
             n_images=n_images,
             n_classes=n_classes,
             features=features,
             pixels=pixels,
             chance=chance,
-            errors_removed=1 - (1 - features.value) / max(1 - pixels.value, 1e-9),
+            errors_removed=_removed(features, pixels, n_images),
             above_chance=(features.value - chance) / (1 - chance),
+            n_neighbour_images=n_neighbour_images,
+            neighbours=neighbours,
+            neighbours_pixels=neighbours_pixels,
+            neighbours_removed=_removed(neighbours, neighbours_pixels, n_neighbour_images),
         )
+
+
+def _removed(features: Interval, pixels: Interval, n_images: int) -> float:
+    """Share of the pixels' errors; a method without an error counts as one with half an error."""
+    fewest = 0.5 / n_images
+    return 1 - max(1 - features.value, fewest) / max(1 - pixels.value, fewest)
 
 
 class Placed(Struct, frozen=True, kw_only=True):
@@ -88,6 +118,31 @@ class Placed(Struct, frozen=True, kw_only=True):
         return self.distance.medians["kl"].value
 
 
+class ReferencePoints(Struct, frozen=True, kw_only=True):
+    """Sets measured beforehand, which ship with the package.
+
+    Attributes
+    ----------
+    version : str
+        Of the package that measured them.
+    backbone, digest : str
+        The network, and the SHA-256 of its weights: the distances hold for it alone.
+    preprocessing : dict of str to str
+    size_px : int
+    layers : tuple of str
+        Of every set; in the file they stand here only.
+    sets : tuple of Placed
+    """
+
+    version: str
+    backbone: str
+    digest: str
+    preprocessing: dict[str, str]
+    size_px: int
+    layers: tuple[str, ...]
+    sets: tuple[Placed, ...]
+
+
 class SimilarityResult(ExperimentResult, frozen=True, kw_only=True, tag="similarity"):
     """All sets, the nearest to the source first.
 
@@ -102,6 +157,11 @@ class SimilarityResult(ExperimentResult, frozen=True, kw_only=True, tag="similar
     by_errors, by_chance : RankCorrelation
         Over the labelled sets, between distance and `Gain.errors_removed` or `Gain.above_chance`.
         A distance that predicts transfer has a negative one.
+    by_neighbours : RankCorrelation
+        Between `Gain.neighbours_removed` and `Gain.errors_removed`; 1 would be perfect.
+    shipped : str
+        The version of the package that measured the built-in references; empty where they were
+        measured now, or left out.
     """
 
     settings: Settings
@@ -112,6 +172,8 @@ class SimilarityResult(ExperimentResult, frozen=True, kw_only=True, tag="similar
     sets: tuple[Placed, ...]
     by_errors: RankCorrelation
     by_chance: RankCorrelation
+    by_neighbours: RankCorrelation
+    shipped: str = ""
 
     @property
     def labelled(self) -> list[Placed]:
