@@ -1,0 +1,251 @@
+"""The page of bench/summary.py: claims, the sets on which they held, and every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from bench.sets import RealSet
+
+from headstart.experiments.similarity.measure import MAX_LABELLED
+from headstart.experiments.similarity.measure import correlations as rank_similarity
+from headstart.experiments.similarity.page import tau
+from headstart.experiments.similarity.references import N_IMAGES, shipped_points
+
+NOT_YET = "not measured yet"
+COMMAND = ".venv/bin/python bench/summary.py"
+N_RESAMPLES = 2000
+ARMS = ("last layer", "best earlier layer", "last four joined")
+
+Cells = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+class Claimed(Protocol):
+    """A claim as the page needs it."""
+
+    key: str
+    text: str
+    sets: tuple[str, ...]
+
+
+def page(cells: Cells, claims: Sequence[Claimed], sets: Sequence[RealSet]) -> str:
+    """The Markdown text."""
+    names = [each.name for each in sets]
+    parts = [
+        "# Which claims hold, on how many sets",
+        f"```sh\n{COMMAND}\n```",
+        (
+            f"{len(sets)} real sets, at most {MAX_LABELLED} images of at most {MAX_LABELLED // 10} "
+            "classes of each, EfficientNet-Lite0 (the embedded network) at 224 px unless a claim says "
+            "otherwise. Both sides of a claim are judged on the same images and folds; people, films and "
+            "patients share a fold. A claim *held* on a set where the 95 % interval of the paired "
+            "difference lies above zero, and *failed* where it lies below. With few images most "
+            "differences are undecided, which is not evidence that there is none. One seed."
+        ),
+        "## The claims",
+        *table(claim_rows(cells, claims, names), CLAIM_HEADER),
+        (
+            "*Mean*: points, over the sets measured, with a 95 % interval over which sets were drawn "
+            "(bootstrap): how much the claim is worth on another set of this kind."
+        ),
+        "## Does a cheap number predict what transfer gives?",
+        *prediction(),
+        "## The rule of size and similarity",
+        *advice(cells, sets),
+        "## Set by set",
+        (
+            "Points by which the first side of a claim is better, with 95 % intervals. A dash: not "
+            "planned, trainings are tried on few sets. Accuracies of both sides are in "
+            "[summary.json](summary.json)."
+        ),
+        *matrix(cells, claims, names),
+        "## The sets",
+        "\n".join(f"- **{each.name}**: {each.note}." for each in sets),
+        cost(cells, claims, names),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+CLAIM_HEADER = ("", "claim", "held", "failed", "undecided", "measured", "mean")
+
+
+def claim_rows(cells: Cells, claims: Sequence[Claimed], names: Sequence[str]) -> list[list[str]]:
+    """Each claim with the numbers of sets, and the mean over them."""
+    rows = []
+    for claim in claims:
+        found = [cells[claim.key][n] for n in names if n in cells.get(claim.key, {})]
+        if not found:
+            rows.append([claim.key, claim.text, "–", "–", "–", NOT_YET, "–"])
+            continue
+        held = sum(f["low"] > 0 for f in found)
+        failed = sum(f["high"] < 0 for f in found)
+        rest = len(found) - held - failed
+        planned = len(claim.sets) or len(names)
+        measured = f"{len(found)} of {planned}"
+        values = [f["value"] for f in found]
+        counts = [str(held), str(failed), str(rest), measured]
+        rows.append([claim.key, claim.text, *counts, mean_of(values)])
+    return rows
+
+
+def matrix(cells: Cells, claims: Sequence[Claimed], names: Sequence[str]) -> list[str]:
+    """Sets by claims, with the paired differences."""
+    rows = []
+    for name in names:
+        row = [name]
+        for claim in claims:
+            found = cells.get(claim.key, {}).get(name)
+            is_planned = not claim.sets or name in claim.sets
+            row.append(points(found) if found else NOT_YET if is_planned else "–")
+        rows.append(row)
+    return table(rows, ("set", *(claim.key for claim in claims)))
+
+
+def prediction() -> list[str]:
+    """Rank correlations over the reference points that ship with the package."""
+    labelled = [p for p in shipped_points().sets if p.gain is not None]
+    by_errors, by_chance, by_neighbours = rank_similarity(labelled)
+    rows = [
+        ["distance (median symmetric KL)", "errors removed", tau(by_errors), _p(by_errors)],
+        ["distance (median symmetric KL)", "accuracy above chance", tau(by_chance), _p(by_chance)],
+        [
+            f"nearest neighbours, {N_IMAGES} labelled images",
+            "errors removed",
+            tau(by_neighbours),
+            _p(by_neighbours),
+        ],
+    ]
+    return [
+        (
+            f"Over the {len(labelled)} labelled reference points of [similarity](../similarity.md): "
+            "Kendall's tau with its 95 % interval over sets. A distance that predicts has −1, a score 1."
+        ),
+        *table(rows, ("what predicts", "what is predicted", "Kendall", "p")),
+    ]
+
+
+def _p(found: Any) -> str:
+    if found.p_value is None:
+        return "–"
+    return "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
+
+
+def advice(cells: Cells, sets: Sequence[RealSet]) -> list[str]:
+    """What the rule advises with little data, against what was measured, and other rules."""
+    points_of = {p.name: p for p in shipped_points().sets}
+    far = float(np.sqrt(points_of["photographs (2)"].kl * points_of["digits"].kl))
+    rows, distances, gains, verdicts = [], [], [], []
+    for each in sets:
+        earlier, joined = (cells.get(k, {}).get(each.name) for k in ("last", "joined"))
+        if earlier is None or joined is None or each.name not in points_of:
+            continue
+        distance = points_of[each.name].kl
+        distances.append(distance)
+        # Over the last layer alone, in the order of ARMS.
+        gains.append((0.0, -earlier["value"], joined["value"]))
+        verdicts.append(_verdict(earlier, is_far=distance >= far))
+        where = "unlike" if distance >= far else "like"
+        advised = ARMS[int(distance >= far)]
+        rows.append([each.name, f"{distance:.3f}, {where}", advised, points(earlier), verdicts[-1]])
+    if len(rows) < 3:
+        return [NOT_YET]
+    taken = {
+        "the rule": [int(d >= far) for d in distances],
+        **{f"always the {arm}": [i] * len(rows) for i, arm in enumerate(ARMS)},
+        "learnt from the other sets": learnt(distances, gains),
+    }
+    costs = []
+    for rule, arms in taken.items():
+        lost = [max(g) - g[arm] for g, arm in zip(gains, arms, strict=True)]
+        costs.append([rule, mean_of(lost), f"{100 * max(lost):.1f}"])
+    return [
+        (
+            "With little data the rule takes the last layer where images are like the source (distance "
+            f"below {far:.2f}) and earlier layers where they are unlike. Of {len(rows)} sets it was "
+            f"right on {verdicts.count('right')} and wrong on {verdicts.count('wrong')}; on the other "
+            f"{verdicts.count('undecided')} the difference is not significant."
+        ),
+        *table(
+            rows,
+            ("set", "distance", "advised", "last layer less the best earlier one", "the rule is"),
+        ),
+        (
+            "What each way of choosing loses to the best of the three on the same set, in points. "
+            "*Learnt*: the threshold of the distance and the choice on either side of it that lose "
+            "least on the other sets."
+        ),
+        *table(costs, ("choice", "mean loss", "largest")),
+    ]
+
+
+def _verdict(last_less_earlier: Mapping[str, Any], *, is_far: bool) -> str:
+    better = {"last": last_less_earlier["low"] > 0, "earlier": last_less_earlier["high"] < 0}
+    if not any(better.values()):
+        return "undecided"
+    return "right" if better["earlier" if is_far else "last"] else "wrong"
+
+
+def learnt(distances: Sequence[float], gains: Sequence[Sequence[float]]) -> list[int]:
+    """For each set the arm that the best rule of one threshold on the other sets takes."""
+    x, table_ = np.asarray(distances), np.asarray(gains)
+    arms = range(table_.shape[1])
+    taken = []
+    for i in range(len(x)):
+        rest = np.arange(len(x)) != i
+        others = np.sort(x[rest])
+        between = (others[:-1] + others[1:]) / 2
+        rules = [(t, a, b) for t in (np.inf, *between) for a in arms for b in arms]
+
+        def gain(rule: tuple[float, int, int], rest: Any = rest) -> float:
+            t, near, far = rule
+            chosen = np.where(x[rest] < t, table_[rest, near], table_[rest, far])
+            return float(chosen.mean())
+
+        t, near, far = max(rules, key=gain)
+        taken.append(near if x[i] < t else far)
+    return taken
+
+
+def cost(cells: Cells, claims: Sequence[Claimed], names: Sequence[str]) -> str:
+    """What the cells took, and what all of them would take."""
+    spent, total = 0.0, 0.0
+    for claim in claims:
+        of = cells.get(claim.key, {})
+        seconds = [of[n]["cpu_s"] for n in names if n in of]
+        spent += sum(seconds)
+        total += float(np.mean(seconds)) * (len(claim.sets) or len(names)) if seconds else 0.0
+    return (
+        f"The cells above took {spent / 60:.0f} minutes of one CPU core, features included; all cells of "
+        f"the claims that have one would take about {total / 60:.0f}."
+    )
+
+
+def mean_of(values: Sequence[float]) -> str:
+    """A mean over sets in points, with a bootstrap interval from five sets on."""
+    if len(values) < 5:
+        return _signed(100 * float(np.mean(values)))
+    drawn = np.random.default_rng(0).choice(np.asarray(values), (N_RESAMPLES, len(values)))
+    low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
+    return " ".join(
+        [
+            _signed(100 * float(np.mean(values))),
+            f"[{_signed(100 * float(low))}, {_signed(100 * float(high))}]",
+        ]
+    )
+
+
+def points(found: Mapping[str, Any]) -> str:
+    """A paired difference in points."""
+    value, low, high = (_signed(100 * found[k]) for k in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> list[str]:
+    """One block of Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return ["\n".join("| " + " | ".join(line) + " |" for line in lines)]
