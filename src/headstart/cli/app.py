@@ -115,7 +115,7 @@ def _arrange() -> None:
 
 @functools.cache
 def whole_command() -> Any:
-    """The whole command line, in whose help a switch is not followed by a type."""
+    """The whole command line; its help has no type after a switch, and arguments in capitals."""
     _register()
     command = typer.main.get_command(app)
 
@@ -124,6 +124,8 @@ def whole_command() -> Any:
         for param in one.get_params(context):  # with --help among them
             if getattr(param, "is_flag", False):
                 param.metavar = ""
+            elif param.param_type_name == "argument" and param.metavar is None:
+                param.metavar = str(param.name).upper()
         for inner in getattr(one, "commands", {}).values():
             tidy(inner, context)
 

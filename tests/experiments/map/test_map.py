@@ -57,8 +57,9 @@ def test_map__a_sample_is_said_to_be_one(
     page = (tmp_path / "map.html").read_text("utf-8")
     assert page.count("<circle") + page.count("<path") >= 12
     assert (tmp_path / "explore.html").is_file()
-    assert command(["map", str(odd_run.folder), "--method", "umap"]) == 2
-    assert "tsne" in capsys.readouterr().err
+    for wrong, told in ((["--method", "umap"], "tsne"), (["--most", "3"], "at least 10")):
+        assert command(["map", str(odd_run.folder), *wrong]) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_placed__keeps_the_shape_and_stands_equal_rows() -> None:

@@ -12,14 +12,13 @@ from headstart.data.sources import printable
 from headstart.errors import DataError
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.map.result import MapResult, Point
-from headstart.experiments.map.settings import Settings
+from headstart.experiments.map.settings import FEWEST, Settings
 from headstart.experiments.onrun import training_images, unseen_predictions
 from headstart.heads import accuracy_interval
 from headstart.reliability.asking import reduce
 from headstart.reliability.novelty import FEWEST_ROWS, Novelty
 from headstart.results import Interval
 
-FEWEST = 10
 # Images up to which t-SNE takes less than half a minute on one core.
 MOST_TSNE = 5_000
 # Principal components that t-SNE reads, and its perplexity (van der Maaten and Hinton 2008).
@@ -35,7 +34,7 @@ def measure(s: Settings, inputs: Inputs) -> MapResult:
     Raises
     ------
     DataError
-        There are fewer than :data:`FEWEST` images.
+        There are fewer than ten images.
     RunError
         As :func:`headstart.experiments.onrun.training_images`.
     """

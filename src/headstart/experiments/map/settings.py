@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from msgspec import Meta
+
 from headstart.experiments.onrun import OnRun
-from headstart.experiments.settings import Natural, Positive, about
+from headstart.experiments.settings import Natural, about
+
+# Images that a map needs.
+FEWEST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,7 @@ class Settings(OnRun):
         ),
     ] = "auto"
     most: Annotated[
-        Positive, about("Images on the map, at most; of more, a random sample is shown.")
+        Annotated[int, Meta(ge=FEWEST)],
+        about("Images on the map, at most; of more, a random sample is shown."),
     ] = 10_000
     seed: Annotated[Natural, about("Random seed of the sample and of t-SNE.")] = 0
