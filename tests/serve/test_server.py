@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -23,6 +27,8 @@ from PIL import Image
 
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
+
+SCHEMATHESIS = Path(__file__).parents[2] / "schemathesis.toml"
 
 
 def bomb(side: int = 30_000) -> bytes:
@@ -93,13 +99,22 @@ def test_predict__an_unreadable_file_is_told_and_the_rest_done(server: Any, phot
     ("method", "path", "body", "kind", "status", "says"),
     [
         ("POST", "/predict", b"", "image/png", 400, "empty"),
-        ("POST", "/predict", b"{}", "application/json", 415, "multipart/form-data"),
+        ("POST", "/predict", b"{}", "application/json", 400, 'must be {"images": ['),
+        ("POST", "/predict", b"[]", "application/json", 400, 'must be {"images": ['),
+        ("POST", "/predict", b'{"images": "x"}', "application/json", 400, 'must be {"images": ['),
+        ("POST", "/predict", b'{"images": [1]}', "application/json", 400, 'must be {"images": ['),
+        ("POST", "/predict", b'{"images": ["%"]}', "application/json", 422, "not base64: %"),
+        ("POST", "/predict", b'{"images": ["aGk="]}', "application/json", 422, "not an image"),
+        ("POST", "/predict", b"x", "application/xml", 415, "multipart/form-data"),
         ("POST", "/predict", b"nonsense", "multipart/form-data; boundary=x", 400, "form"),
         ("POST", "/predict", b"nonsense", "multipart/form-data", 400, "form"),
         ("POST", "/predict?top=0", b"x", "image/png", 400, "top: "),
-        ("GET", "/predict", None, "", 405, "Method"),
+        ("GET", "/predict", None, "", 405, "takes POST only"),
+        ("HEAD", "/predict", None, "", 405, ""),
+        ("POST", "/health", None, "", 405, "takes GET, HEAD only"),
+        ("POST", "/readyz/", None, "", 404, "no such address"),
         ("GET", "/../../etc/passwd", None, "", 404, "no such address"),
-        ("GET", "/docs", None, "", 404, "no such address"),
+        ("GET", "/docs/../../secret", None, "", 404, "no such address"),
     ],
 )
 def test_bad_requests__are_told(
@@ -107,7 +122,75 @@ def test_bad_requests__are_told(
 ) -> None:
     answer = server.ask(method, path, body, Content_Type=kind)
     assert answer.status == status, answer
-    assert says in answer.json["error"]
+    assert answer.headers["content-type"] == "application/json"
+    if status == 405:
+        assert says.startswith(f"takes {answer.headers['allow']}") or method == "HEAD"
+    if method != "HEAD":
+        assert says in answer.json["error"]
+        assert answer.json["status"] == status
+
+
+def test_head__is_get_without_a_body(server: Any) -> None:
+    for path in ("/", "/health", "/livez", "/readyz", "/metrics", "/openapi.json"):
+        got, head = server.ask("GET", path), server.ask("HEAD", path)
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+
+
+def test_predict__images_in_json(server: Any, photos: Path) -> None:
+    data = (photos / "dark" / "0.png").read_bytes()
+    [expected] = server.predict(photos / "dark" / "0.png").json["predictions"]
+    encoded = base64.b64encode(data).decode()
+    wrapped = "\n".join(encoded[i : i + 76] for i in range(0, len(encoded), 76))
+    sent = [encoded, f"data:image/png;base64,{encoded}", wrapped, "no base64!"]
+    body = json.dumps({"images": sent}).encode()
+    answer = server.ask("POST", "/predict", body, Content_Type="application/json; charset=utf-8")
+    assert answer.status == 200
+    *read, wrong = answer.json["predictions"]
+    assert [p["name"] for p in read] == ["image 1", "image 2", "image 3"]
+    assert {p["label"] for p in read} == {expected["label"]}
+    assert wrong["error"] == "not base64: no base64!"
+    many = json.dumps({"images": [encoded[:8]] * 26}).encode()
+    assert server.ask("POST", "/predict", many, Content_Type="application/json").status == 413
+
+
+def test_openapi__schemathesis_finds_nothing(server: Any, tmp_path: Path) -> None:
+    """Answers of every address against the document, and requests that it does not allow."""
+    pytest.importorskip("schemathesis")
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(SCHEMATHESIS)]
+    options = ["--max-examples", "3", "--seed", "1", "--no-color", "--workers", "1"]
+    done = subprocess.run(
+        [*command, "run", f"{server.url}/openapi.json", *options],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No issues found" in done.stdout
+
+
+def test_docs__work_without_a_network(server: Any) -> None:
+    """Swagger UI in a browser that reaches nothing but the service."""
+    pytest.importorskip("fastapi_offline")
+    playwright = pytest.importorskip("playwright.sync_api")
+    browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser_path is None:
+        pytest.skip("there is no Chromium here")
+    asked: list[str] = []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        troubles: list[str] = []
+        page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.goto(f"{server.url}/docs")
+        page.locator("#operations-default-predict").wait_for(timeout=20_000)
+        page.locator("#operations-default-readyz").click()
+        page.get_by_role("button", name="Try it out").click()
+        page.get_by_role("button", name="Execute").click()
+        page.locator(".live-responses-table").get_by_text('"ready"').first.wait_for(timeout=20_000)
+        browser.close()
+    assert troubles == []
+    assert all(url.startswith((server.url, "data:")) for url in asked)
 
 
 def test_predict__too_many_images(server: Any) -> None:
@@ -239,7 +322,9 @@ def test_client__that_leaves_costs_nothing(server: Any, photos: Path) -> None:
 def test_garbage__is_no_request(server: Any) -> None:
     with socket.create_connection(server.address, timeout=10) as sock:
         sock.sendall(b"\x16\x03\x01 hello\r\n\r\n")
-        assert read_all(sock).startswith(b"HTTP/1.1 400 ")
+        answer = read_all(sock)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 400
     assert server.ask("GET", "/health").json["status"] == "ok"
 
 
@@ -300,9 +385,14 @@ def test_metrics__are_what_prometheus_reads(server: Any, photos: Path) -> None:
 
 def test_openapi__names_both_kinds_of_body(server: Any) -> None:
     paths = server.ask("GET", "/openapi.json").json["paths"]
-    assert {"/predict", "/health", "/metrics"} <= set(paths)
+    assert {"/predict", "/health", "/livez", "/readyz", "/metrics"} <= set(paths)
     content = paths["/predict"]["post"]["requestBody"]["content"]
-    assert set(content) == {"multipart/form-data", "application/octet-stream", "image/*"}
+    assert set(content) == {
+        "multipart/form-data",
+        "application/json",
+        "application/octet-stream",
+        "image/*",
+    }
     about = server.ask("GET", "/").json
     assert about["classes"] == ["bright", "dark"]
     assert about["limits"]["max_images"] == 25
@@ -319,16 +409,20 @@ def test_token__is_asked_for_and_a_signal_lets_requests_end(
 ) -> None:
     token = tmp_path / "token"
     token.write_text("secret-token-1\n")
-    words = ("--port", 0, "--json", "--token-file", token)
-    with start(run.folder, *words, HEADSTART_CACHE=str(store)) as process:
+    words = ("--port", 0, "--json", "--token-file", token, "--drain", 1)
+    proxied = ("--root-path", "/models/light", "--allow-origin", "https://app.example")
+    with start(run.folder, *words, *proxied, HEADSTART_CACHE=str(store)) as process:
         client = is_ready(process)
         image = photos / "bright" / "0.png"
+        _check_cross_origin(client)
+        _check_root_path(client)
         for given in ("", "Bearer", "Bearer secret-token-2", "Basic secret-token-1", "Bearer é"):
             refused = client.predict(image, Authorization=given.encode().decode("latin-1"))
             assert refused.status == 401
             assert refused.headers["www-authenticate"] == "Bearer"
         assert client.ask("GET", "/metrics").status == 401
-        assert client.ask("GET", "/health").status == 200
+        for path in ("/health", "/livez", "/readyz", "/openapi.json"):
+            assert client.ask("GET", path).status == 200
         assert client.predict(image, Authorization="Bearer secret-token-1").status == 200
         # A request whose body is on its way when the signal comes is answered.
         data = image.read_bytes()
@@ -338,11 +432,90 @@ def test_token__is_asked_for_and_a_signal_lets_requests_end(
             sock.sendall(head.encode() + data[:100])
             time.sleep(0.3)
             process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
+            time.sleep(0.3)
+            # Balancers are told, and are given a second in which requests are still accepted.
+            assert client.ask("GET", "/readyz").status == 503
+            assert client.ask("GET", "/livez").headers["connection"] == "close"
+            late = client.predict(image, Authorization="Bearer secret-token-1")
+            assert late.status == 200
+            time.sleep(1.0)
+            late = client.predict(image, Authorization="Bearer secret-token-1")
+            assert (late.status, late.json["error"]) == (503, "the service is stopping: try again")
             sock.sendall(data[100:])
             assert read_all(sock).startswith(b"HTTP/1.1 200 ")
         assert process.wait(timeout=20) == 0
         assert process.stderr.read() == ""
+
+
+def _check_cross_origin(client: Any) -> None:
+    """Pages of the allowed site may ask, and read refusals too; others may not."""
+    ours, other = "https://app.example", "https://evil.example"
+    wanted = {
+        "Access_Control_Request_Method": "POST",
+        "Access_Control_Request_Headers": "authorization",
+    }
+    asked = client.ask("OPTIONS", "/predict", Origin=ours, **wanted)
+    assert asked.status == 200
+    assert asked.headers["access-control-allow-origin"] == ours
+    refused = client.ask("OPTIONS", "/predict", Origin=other, **wanted)
+    assert (refused.status, refused.json["status"]) == (400, 400)
+    denied = client.ask("GET", "/metrics", Origin=ours)
+    assert denied.status == 401
+    assert denied.headers["access-control-allow-origin"] == ours
+    assert client.ask("GET", "/health", Origin=other).status == 403
+
+
+def _check_root_path(client: Any) -> None:
+    """Whether or not the proxy leaves the prefix in the path."""
+    for path in ("/models/light/readyz", "/readyz"):
+        assert client.ask("GET", path).json == {"status": "ready"}
+    assert client.ask("GET", "/models/lightning").status == 401
+    document = client.ask("GET", "/models/light/openapi.json").json
+    assert document["servers"] == [{"url": "/models/light"}]
+    assert "security" in document["paths"]["/predict"]["post"]
+
+
+@pytest.mark.slow
+def test_workers__share_port_and_metrics_and_are_replaced(
+    start: Callable[..., Any], is_ready: Any, run: Run, store: Path, photos: Path
+) -> None:
+    words = ("--port", 0, "--json", "--workers", 2)
+    with start(run.folder, *words, HEADSTART_CACHE=str(store)) as process:
+        client = is_ready(process)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _: client.predict(photos / "dark" / "0.png"), range(40)))
+        assert {answer.status for answer in found} == {200}
+        name = 'headstart_requests_total{path="/predict",status="200"}'
+        assert {counter(client, name) for _ in range(10)} == {40}
+        assert counter(client, 'headstart_images_total{result="predicted"}') == 40
+        assert counter(client, "headstart_images_waiting") == 0
+        children = _children(process.pid)
+        workers = [child for child in children if "spawn_main" in child[1]]
+        assert len(workers) == 2
+        os.kill(workers[0][0], signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            now = {pid for pid, words in _children(process.pid) if "spawn_main" in words}
+            if len(now) == 2 and workers[0][0] not in now:
+                break
+            time.sleep(0.2)
+        assert client.predict(photos / "dark" / "0.png").status == 200
+        assert counter(client, name) == 41
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+        assert re.fullmatch(
+            r"headstart: warning: worker [01] ended with exit code -9 and is started again\n",
+            process.stderr.read(),
+        )
+
+
+def _children(pid: int) -> list[tuple[int, str]]:
+    """Process ids and command lines of the processes that one started."""
+    listed = subprocess.run(
+        ["ps", "--ppid", str(pid), "-o", "pid=,args="], capture_output=True, text=True
+    )
+    lines = [line.split(None, 1) for line in listed.stdout.splitlines()]
+    return [(int(number), words) for number, words in lines]
 
 
 def test_port_in_use_and_other_bad_starts__are_one_line(
@@ -359,6 +532,12 @@ def test_port_in_use_and_other_bad_starts__are_one_line(
     assert "a full request would never be taken" in fails(
         "serve", run.folder, "--max-waiting", 3, "--max-images", 4
     )
+    assert "--workers must be from 1 to 64, got 0" in fails("serve", run.folder, "--workers", 0)
+    assert "--drain must be 0 or more" in fails("serve", run.folder, "--drain", -1)
+    for path in ("models", "/a b", "/<b>", "/a?b"):
+        assert "--root-path takes a path" in fails("serve", run.folder, "--root-path", path)
+    for origin in ("app.example", "https://a.b/c", "javascript:1", "null"):
+        assert f"got {origin}" in fails("serve", run.folder, "--allow-origin", origin)
     (tmp_path / "token").write_text("short")
     assert "8 or more" in fails("serve", run.folder, "--token-file", tmp_path / "token")
     assert "cannot read --token-file" in fails("serve", run.folder, "--token-file", tmp_path)

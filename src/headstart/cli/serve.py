@@ -29,6 +29,23 @@ def serve(
         list[str] | None,
         typer.Option(help="A name under which browsers may ask; may be given again; * for any."),
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A site whose pages may use the service (CORS), such as https://app.example; may be "
+            "given again; * for any."
+        ),
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="Path under which a proxy publishes the service.")
+    ] = "",
+    workers: Annotated[
+        int, typer.Option(help="Processes that answer; each holds the model, and has its limits.")
+    ] = 1,
+    drain: Annotated[
+        float,
+        typer.Option(help="Seconds after SIGTERM in which new requests are still accepted."),
+    ] = 0.0,
     max_mb: Annotated[float, typer.Option(help="Largest request, in MiB.")] = 32.0,
     max_images: Annotated[int, typer.Option(help="Images in one request.")] = 32,
     max_megapixels: Annotated[
@@ -51,14 +68,17 @@ def serve(
 ) -> None:
     """Answer predictions over HTTP until Ctrl-C or SIGTERM.
 
-    POST /predict takes a form with several images, or one image as the body. GET /health, /metrics
-    (Prometheus) and /openapi.json say the rest.
+    POST /predict takes a form with several images, images in base64 as JSON, or one image as the
+    body. Open /docs in a browser for the rest; GET /livez, /readyz and /metrics (Prometheus) are for
+    machines.
 
     Examples:
 
         headstart serve runs/photos
 
         headstart serve runs/photos --port 9000 --max-images 8 --timeout 10
+
+        headstart serve runs/photos --workers 4 --drain 5
 
         headstart serve runs/photos --target-accuracy 0.95 --novelty 0.99
 
@@ -73,6 +93,10 @@ def serve(
         port=port,
         token=read_token(token_file),
         allowed_hosts=tuple(allow_host or ()),
+        allowed_origins=tuple(allow_origin or ()),
+        root_path=root_path.rstrip("/"),
+        n_workers=workers,
+        grace_s=drain,
         max_bytes=int(max_mb * MIB) if 0 < max_mb < 1e6 else 0,
         max_images=max_images,
         max_pixels=int(max_megapixels * 1e6) if 0 < max_megapixels < 1e6 else 0,

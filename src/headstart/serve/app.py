@@ -1,4 +1,4 @@
-"""The four addresses of the service."""
+"""The addresses of the service."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 import headstart
@@ -18,16 +19,30 @@ from headstart.features.engines import n_cores
 from headstart.runs.caution import Careful, Caution
 from headstart.runs.predictor import Predictor
 from headstart.runs.text_predictor import TextPredictor
+from headstart.serve.answers import (
+    About,
+    Health,
+    Limits,
+    Predictions,
+    Ready,
+    failure,
+    failures,
+)
 from headstart.serve.batching import Batcher
-from headstart.serve.guard import App, Guard
+from headstart.serve.cross_origin import CrossOrigin
+from headstart.serve.draining import Draining
+from headstart.serve.guard import SERVICE_FAILED, App, Guard
 from headstart.serve.metrics import CONTENT_TYPE, Metrics
 from headstart.serve.settings import ServeSettings
-from headstart.serve.uploads import REQUEST_BODIES, Upload, read_uploads
+from headstart.serve.swagger import add_docs
+from headstart.serve.uploads import Upload, read_uploads, request_body
 
 _TOP = 5
+# For the document alone: the guard checks the token before the application sees the request.
+_BEARER = HTTPBearer(auto_error=False)
 _DESCRIPTION = (
     "{Noun}s in, class probabilities out. If one cannot be read, its `error` is set and the others are "
-    "predicted; status 422 says that none could be read."
+    "predicted; status 422 says that none could be read. Every error has the same form."
 )
 
 
@@ -56,6 +71,7 @@ class Service:
             model=predictor.model, caution=Caution(), held_out=None, where=name
         )
         self.metrics = Metrics()
+        self.draining = Draining(settings.grace_s, settings.timeout_s)
         self.n_waiting = 0
         self._decoders = ThreadPoolExecutor(n_cores(), thread_name_prefix="decode")
         self._batcher: Batcher[Any] = Batcher(
@@ -79,15 +95,21 @@ class Service:
                 f"too many {self.predictor.noun}s are waiting: try again",
                 headers={"Retry-After": "1"},
             )
-        self.n_waiting += len(uploads)
+        self._wait(len(uploads))
         try:
             return list(await asyncio.gather(*(self._one(upload, top) for upload in uploads)))
         finally:
-            self.n_waiting -= len(uploads)
+            self._wait(-len(uploads))
+
+    def _wait(self, n: int) -> None:
+        self.n_waiting += n
+        self.metrics.add_waiting(n)
 
     async def _one(self, upload: Upload, top: int) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         try:
+            if upload.error is not None:
+                raise DataError(upload.error)
             cut = await loop.run_in_executor(self._decoders, self.predictor.cut, upload.data)
         except DataError as error:
             self.metrics.add_image("unreadable")
@@ -112,72 +134,108 @@ def make_app(service: Service) -> App:
     ----------
     service : Service
     """
-    noun = service.predictor.noun
-    # FastAPI's documentation pages load code from the web, so they are disabled.
+    noun, limits = service.predictor.noun, service.settings
     app = FastAPI(
-        title=f"Headstart: {service.name}",
+        title="Headstart prediction service",
         version=headstart.__version__,
         description=_DESCRIPTION.format(Noun=noun.capitalize()),
-        docs_url=None,
+        docs_url=None,  # FastAPI's own page loads code from the web
         redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
+    always = failures(403, 405, 421, 500, 503)
+    access: dict[str, Any] = {"dependencies": [Security(_BEARER)]} if limits.token else {}
+    guarded = failures(401) | always if limits.token else always
 
-    @app.post("/predict", openapi_extra={"requestBody": REQUEST_BODIES[noun]})
+    @app.post(
+        "/predict",
+        response_model=Predictions,
+        response_model_exclude_unset=True,
+        responses=guarded | failures(400, 408, 413, 415, 422),
+        openapi_extra={"requestBody": request_body(noun, limits.max_images)},
+        **access,
+    )
     async def predict(
         request: Request, top: Annotated[int, Query(ge=1, le=10_000)] = _TOP
-    ) -> JSONResponse:
+    ) -> dict[str, Any] | JSONResponse:
         """Classify one example or several."""
-        limits = service.settings
         uploads = await read_uploads(
             request, noun, max_images=limits.max_images, max_bytes=limits.max_bytes
         )
         found = await service.predict(uploads, top)
-        is_none_read = all(answer["error"] is not None for answer in found)
-        return JSONResponse({"predictions": found}, status_code=422 if is_none_read else 200)
+        if all(answer["error"] is not None for answer in found):
+            text = f"none of the {noun}s could be read: {found[0]['error']}"
+            return JSONResponse(failure(422, text, predictions=found), 422)
+        return {"predictions": found}
 
-    @app.get("/health")
-    async def health() -> dict[str, Any]:
-        """Whether the service is alive."""
-        return {"status": "ok", "version": headstart.__version__}
+    @app.get("/health", responses=always)
+    async def health() -> Health:
+        """Whether the process answers; the same as `/livez`."""
+        return Health(status="ok", version=headstart.__version__)
 
-    @app.get("/")
-    async def about() -> dict[str, Any]:
+    @app.get("/livez", responses=always)
+    async def livez() -> Health:
+        """Whether the process answers."""
+        return await health()
+
+    @app.get("/readyz", responses=always)
+    async def readyz() -> Ready:
+        """Whether requests should be sent here: not while the service stops."""
+        if service.draining.is_draining:
+            raise HTTPException(503, "the service is stopping", headers={"Retry-After": "1"})
+        return Ready(status="ready")
+
+    @app.get("/", responses=guarded, **access)
+    async def about() -> About:
         """The served run."""
-        return {
-            "run": service.name,
-            "takes": f"{noun}s",
-            "classes": list(service.predictor.classes),
-            "engine": service.predictor.engine,
-            "caution": service.careful.caution.asked,
-            "limits": {
-                "max_bytes": service.settings.max_bytes,
-                "max_images": service.settings.max_images,
-                "max_pixels": service.settings.max_pixels,
-                "timeout_s": service.settings.timeout_s,
-            },
-        }
+        return About(
+            run=service.name,
+            takes="images" if noun == "image" else "texts",
+            classes=list(service.predictor.classes),
+            engine=service.predictor.engine,
+            caution=service.careful.caution.asked,
+            limits=Limits(
+                max_bytes=limits.max_bytes,
+                max_images=limits.max_images,
+                max_pixels=limits.max_pixels,
+                timeout_s=limits.timeout_s,
+            ),
+        )
 
-    @app.get("/metrics", response_class=PlainTextResponse)
+    @app.get("/metrics", response_class=PlainTextResponse, responses=guarded, **access)
     async def metrics() -> PlainTextResponse:
         """Counters for Prometheus."""
-        text = service.metrics.text(waiting=service.n_waiting)
-        return PlainTextResponse(text, media_type=CONTENT_TYPE)
+        return PlainTextResponse(service.metrics.text(), media_type=CONTENT_TYPE)
 
+    add_docs(app, limits.root_path)
     app.add_exception_handler(HTTPException, _say_error)
     app.add_exception_handler(RequestValidationError, _say_invalid)
-    return Guard(app, service.settings, service.metrics)
+    app.add_exception_handler(Exception, _say_failed)
+    guard = Guard(app, limits, service.metrics, service.draining)
+    return CrossOrigin(guard, limits.allowed_origins) if limits.allowed_origins else guard
 
 
 async def _say_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    text = {404: "there is no such address here: see /openapi.json"}.get(
-        error.status_code, str(error.detail)
-    )
-    return JSONResponse({"error": text}, status_code=error.status_code, headers=error.headers)
+    status, headers = error.status_code, dict(error.headers or {})
+    text = str(error.detail)
+    if text == "Not Found":
+        text = "there is no such address here: see /docs or /openapi.json"
+    if status == 405:
+        methods = headers.get("Allow") or headers.get("allow") or ""
+        headers = {
+            "Allow": methods.replace("GET", "GET, HEAD") if "HEAD" not in methods else methods
+        }
+        text = f"this address takes {headers['Allow']} only"
+    return JSONResponse(failure(status, text), status, headers)
 
 
 async def _say_invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    text = f"{first['loc'][-1]}: {first['msg']}"
-    return JSONResponse({"error": text}, status_code=400)
+    return JSONResponse(failure(400, f"{first['loc'][-1]}: {first['msg']}"), 400)
+
+
+async def _say_failed(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(failure(500, SERVICE_FAILED), 500)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from headstart.serve.answers import failure
 
 # Timeout for the headers of a connection.
 HEADERS_S = 10.0
@@ -86,6 +90,19 @@ def protocol_of(connections: Connections, headers_s: float) -> type[H11Protocol]
             connections.remove(self)
             self._stop()
             super().connection_lost(exc)
+
+        def send_400_response(self, msg: str) -> None:
+            """As uvicorn's, in our form of errors."""
+            body = json.dumps(failure(400, f"not a valid HTTP request: {msg}")).encode()
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
+            ]
+            response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+            self.transport.close()
 
         def _watch(self) -> None:
             if self.stage:

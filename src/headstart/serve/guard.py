@@ -15,6 +15,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from headstart.serve.answers import failure
+from headstart.serve.draining import Draining
 from headstart.serve.metrics import Metrics
 from headstart.serve.settings import ServeSettings
 
@@ -26,10 +28,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
-# Health checks need no token.
-OPEN_PATHS = ("/health",)
-KNOWN_PATHS = ("/", "/predict", "/health", "/metrics", "/openapi.json")
-# Maximum number of concurrent requests, except those to open paths; below the limit of connections.
+# Health checks need no token, and are answered under any load.
+HEALTH_PATHS = ("/health", "/livez", "/readyz")
+# The interface's description needs no token either: a browser cannot send one when it opens a page.
+DESCRIPTION_PATHS = ("/openapi.json", "/docs")
+KNOWN_PATHS = ("/", "/predict", "/metrics", *HEALTH_PATHS, *DESCRIPTION_PATHS)
+# Maximum number of concurrent requests, except health checks; below the limit of connections.
 MAX_REQUESTS = 384
 # Limit of the total size of bodies in memory, in multiples of the limit for one.
 HELD_BODIES = 8
@@ -37,6 +41,8 @@ HELD_BODIES = 8
 LINGER_S = 0.5
 
 
+SERVICE_FAILED = "the service failed at this request"
+_CLOSE = (b"connection", b"close")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -56,16 +62,30 @@ class Guard:
     app : ASGI application
     settings : ServeSettings
     metrics : Metrics
+    draining : Draining, optional
     """
 
-    def __init__(self, app: App, settings: ServeSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: App,
+        settings: ServeSettings,
+        metrics: Metrics,
+        draining: Draining | None = None,
+    ) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
+        self._draining = draining or Draining()
         self._held = self._n_under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        root_path = self._settings.root_path
+        path = _plain_path(scope["path"], root_path)
+        # The server itself leaves out the body of an answer to HEAD.
+        method = "GET" if scope.get("method") == "HEAD" else scope.get("method")
+        scope = {**scope, "path": root_path + path, "root_path": root_path, "method": method}
+        is_counted = path not in HEALTH_PATHS and not self._draining.is_closed
         started, status = time.perf_counter(), 500
         is_begun, body = False, _Body(self, receive)
 
@@ -75,14 +95,17 @@ class Guard:
                 status, is_begun = message["status"], True
                 # Answers contain names sent by clients, so they must not be interpreted as HTML.
                 message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
+                if self._draining.is_draining:
+                    message["headers"] = [*_without_connection(message["headers"]), _CLOSE]
             await send(message)
 
         self._metrics.begin()
         try:
             try:
                 self._n_under_way += 1
+                self._draining.n_open += is_counted
                 async with asyncio.timeout(self._settings.timeout_s):
-                    self._admit(scope)
+                    self._admit(scope, path)
                     await self._app(scope, body.receive, note)
             except TimeoutError:
                 raise self._late(body) from None
@@ -94,12 +117,13 @@ class Guard:
         except Exception:
             logger.exception("a request failed")
             if not is_begun:
-                await _refuse(_Refused(500, "the service failed at this request"), note, body)
+                await _refuse(_Refused(500, SERVICE_FAILED), note, body)
         finally:
             self._held -= body.n_bytes
             self._n_under_way -= 1
-            path = scope["path"] if scope["path"] in KNOWN_PATHS else "other"
-            self._metrics.end(path, status, time.perf_counter() - started)
+            self._draining.n_open -= is_counted
+            known = path if path in KNOWN_PATHS else "other"
+            self._metrics.end(known, status, time.perf_counter() - started)
 
     def take(self, n_bytes: int, so_far: int) -> None:
         """Account for a piece of a body, or refuse it."""
@@ -109,7 +133,7 @@ class Guard:
             raise _Refused(503, "too many large requests at once: try again", retry_after="1")
         self._held += n_bytes
 
-    def _admit(self, scope: Scope) -> None:
+    def _admit(self, scope: Scope, path: str) -> None:
         """Check the headers."""
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         host = headers.get("host", "")
@@ -119,15 +143,25 @@ class Guard:
             )
         origin = headers.get("origin")
         # Pages of other sites can send requests although they cannot read the answers.
-        if origin is not None and origin.partition("://")[2] != host:
-            raise _Refused(403, "requests from pages of other sites are refused")
-        if scope["path"] not in OPEN_PATHS:
-            self._check_token(headers.get("authorization", ""))
+        if origin is not None and not self._is_allowed(origin, host):
+            raise _Refused(
+                403,
+                "requests from pages of other sites are refused: start with --allow-origin to allow one",
+            )
+        if path not in HEALTH_PATHS:
+            if path not in DESCRIPTION_PATHS and not path.startswith("/docs/"):
+                self._check_token(headers.get("authorization", ""))
+            if self._draining.is_closed:
+                raise _Refused(503, "the service is stopping: try again", retry_after="1")
             if self._n_under_way > MAX_REQUESTS:
                 raise _Refused(503, "too many requests at once: try again", retry_after="1")
         length = headers.get("content-length", "0")
         if not _LENGTH.fullmatch(length) or int(length) > self._settings.max_bytes:
             raise self._too_large()
+
+    def _is_allowed(self, origin: str, host: str) -> bool:
+        allowed = self._settings.allowed_origins
+        return origin.partition("://")[2] == host or origin in allowed or "*" in allowed
 
     def _check_token(self, given: str) -> None:
         if self._settings.token is None:
@@ -142,9 +176,7 @@ class Guard:
 
     def _too_large(self) -> _Refused:
         limit = self._settings.max_bytes
-        return _Refused(
-            413, f"the request is larger than {limit:,} bytes: send fewer or smaller images"
-        )
+        return _Refused(413, f"the request is larger than {limit:,} bytes: send less at once")
 
     def _late(self, body: _Body) -> _Refused:
         seconds = f"{self._settings.timeout_s:g} s"
@@ -193,7 +225,7 @@ class _Body:
 
 async def _refuse(refused: _Refused, send: Send, body: _Body) -> None:
     """Answer, and close the connection."""
-    payload = json.dumps({"error": str(refused)}).encode()
+    payload = json.dumps(failure(refused.status, str(refused))).encode()
     headers = {
         "content-type": "application/json",
         "content-length": str(len(payload)),
@@ -205,6 +237,17 @@ async def _refuse(refused: _Refused, send: Send, body: _Body) -> None:
     await send({"type": "http.response.body", "body": payload, "more_body": True})
     await body.drain()
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _plain_path(path: str, root_path: str) -> str:
+    """The path without the prefix under which a proxy publishes the service, if it left it there."""
+    if root_path and (path == root_path or path.startswith(f"{root_path}/")):
+        return path[len(root_path) :] or "/"
+    return path
+
+
+def _without_connection(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    return (header for header in headers if header[0].lower() != b"connection")
 
 
 def is_known_host(host: str, allowed: Iterable[str]) -> bool:

@@ -1,6 +1,13 @@
-"""The metrics of the service, for Prometheus."""
+"""The metrics of the service, for Prometheus.
+
+Where ``PROMETHEUS_MULTIPROC_DIR`` is set, as in the workers of a service with several, each process
+writes its values to a file in that folder, and any of them answers with the sums.
+"""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
@@ -11,10 +18,12 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
@@ -23,7 +32,12 @@ class Metrics:
     def __init__(self) -> None:
         self.n_requests = 0
         self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+        self._shown = self._registry
+        if folder := os.environ.get(FOLDER_VARIABLE):
+            self._shown = CollectorRegistry()
+            MultiProcessCollector(self._shown, path=folder)  # type: ignore[no-untyped-call]
+        else:
+            ProcessCollector(registry=self._registry)
         self._requests = Counter(
             "headstart_requests",
             "Answered requests.",
@@ -47,12 +61,11 @@ class Metrics:
             buckets=SIZES,
             registry=self._registry,
         )
-        self._in_flight = Gauge(
-            "headstart_requests_in_flight", "Requests in progress.", registry=self._registry
-        )
-        self._waiting = Gauge(
-            "headstart_images_waiting", "Images without an answer.", registry=self._registry
-        )
+        self._in_flight = self._gauge("headstart_requests_in_flight", "Requests in progress.")
+        self._waiting = self._gauge("headstart_images_waiting", "Images without an answer.")
+
+    def _gauge(self, name: str, about: str) -> Gauge:
+        return Gauge(name, about, registry=self._registry, multiprocess_mode="livesum")
 
     def begin(self) -> None:
         """Count the start of a request."""
@@ -66,6 +79,10 @@ class Metrics:
         if path == "/predict" and status in (200, 422):
             self._seconds.observe(seconds)
 
+    def add_waiting(self, n: int) -> None:
+        """Count images that wait for an answer; negative when they have it."""
+        self._waiting.inc(n)
+
     def add_image(self, result: str) -> None:
         """Count an image: ``"predicted"`` or ``"unreadable"``."""
         self._images.labels(result).inc()
@@ -74,7 +91,20 @@ class Metrics:
         """Count a forward pass of `n` images."""
         self._batches.observe(n)
 
-    def text(self, *, waiting: int) -> bytes:
-        """All metrics in the text format; `waiting` is the number of waiting images."""
-        self._waiting.set(waiting)
-        return generate_latest(self._registry)
+    def text(self) -> bytes:
+        """All metrics in the text format."""
+        return generate_latest(self._shown)
+
+
+def answered_requests(folder: Path) -> int:
+    """The number of answered requests of all processes that wrote to a folder."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
+    return int(
+        sum(
+            sample.value
+            for metric in registry.collect()
+            for sample in metric.samples
+            if sample.name == "headstart_requests_total"
+        )
+    )

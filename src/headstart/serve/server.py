@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError, one_line
@@ -18,7 +19,11 @@ from headstart.errors import InputError, one_line
 if TYPE_CHECKING:
     from headstart.runs.caution import Caution
     from headstart.runs.run import Run
+    from headstart.serve.draining import Draining
     from headstart.serve.settings import ServeSettings
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def need_packages() -> None:
@@ -128,30 +133,63 @@ def serve(
         need_images(run.model, "headstart serve")
     sock = listen(settings.host, settings.port)
     try:
-        from headstart.runs.predictor import Predictor
-        from headstart.runs.text_predictor import TextPredictor
-        from headstart.serve.app import Service, make_app
+        if settings.n_workers > 1:
+            from headstart.serve.workers import Job, supervise
 
-        careful = run.careful(caution)
-        reference = careful.reference if careful.caution.novelty is not None else None
-        predictor: Predictor | TextPredictor
-        if run.is_texts:
-            predictor = TextPredictor(run.model)
-        else:
-            predictor = Predictor(
-                run.model,
+            job = Job(
+                folder=run.folder.resolve(),
+                settings=settings,
                 device=device,
                 cache=cache,
-                max_pixels=settings.max_pixels,
-                reference=reference,
+                caution=caution,
             )
-        service = Service(run.folder.resolve().name, predictor, settings, careful)
-        try:
-            _run(make_app(service), sock, settings, on_ready)
-        finally:
-            service.close()
+            return supervise(job, sock, lambda: on_ready(url_of(sock)))
+        return serve_on(
+            sock,
+            run,
+            settings,
+            device=device,
+            cache=cache,
+            caution=caution,
+            on_ready=lambda: on_ready(url_of(sock)),
+        )
     finally:
         sock.close()
+
+
+def serve_on(
+    sock: socket.socket,
+    run: Run,
+    settings: ServeSettings,
+    *,
+    device: str | None,
+    cache: Path | None,
+    caution: Caution | None,
+    on_ready: Callable[[], None],
+) -> int:
+    """Load the model and answer on a listening socket, in this process; see `serve`."""
+    from headstart.runs.predictor import Predictor
+    from headstart.runs.text_predictor import TextPredictor
+    from headstart.serve.app import Service, make_app
+
+    careful = run.careful(caution)
+    reference = careful.reference if careful.caution.novelty is not None else None
+    predictor: Predictor | TextPredictor
+    if run.is_texts:
+        predictor = TextPredictor(run.model)
+    else:
+        predictor = Predictor(
+            run.model,
+            device=device,
+            cache=cache,
+            max_pixels=settings.max_pixels,
+            reference=reference,
+        )
+    service = Service(run.folder.resolve().name, predictor, settings, careful)
+    try:
+        _run(make_app(service), sock, settings, service.draining, on_ready)
+    finally:
+        service.close()
     return service.metrics.n_requests
 
 
@@ -162,7 +200,11 @@ def url_of(sock: socket.socket) -> str:
 
 
 def _run(
-    app: Any, sock: socket.socket, settings: ServeSettings, on_ready: Callable[[str], None]
+    app: Any,
+    sock: socket.socket,
+    settings: ServeSettings,
+    draining: Draining,
+    on_ready: Callable[[], None],
 ) -> None:
     """Run uvicorn with one socket until a signal, logging only failures."""
     import uvicorn
@@ -178,19 +220,29 @@ def _run(
     protocol = protocol_of(Connections(allowed_connections()), headers_s)
 
     class Server(uvicorn.Server):
-        """Reports when it is ready, and ends normally on signals."""
+        """Reports when it is ready, and answers open requests before it ends."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            on_ready(url_of(sock))
+            on_ready()
+
+        async def on_tick(self, counter: int) -> bool:
+            self.should_exit = self.should_exit or draining.is_over
+            return await super().on_tick(counter)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if draining.is_draining:  # a second signal does not wait
+                self.should_exit = self.force_exit = True
+            draining.begin(at_once=sig == signal.SIGINT)
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
             if threading.current_thread() is not threading.main_thread():
                 yield
                 return
-            signals = (signal.SIGINT, signal.SIGTERM)
-            before = {number: signal.signal(number, self.handle_exit) for number in signals}
+            # A worker leaves Ctrl-C, which reaches all processes of a terminal, to its supervisor.
+            numbers = (signal.SIGTERM,) if settings.n_workers > 1 else _SIGNALS
+            before = {number: signal.signal(number, self.handle_exit) for number in numbers}
             try:
                 yield
             finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from headstart.errors import InputError, one_line
 MIB = 2**20
 TOKEN_VARIABLE = "HEADSTART_TOKEN"
 MIN_TOKEN = 8
+MAX_WORKERS = 64
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+")
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~\-]+)+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +32,14 @@ class ServeSettings:
         Required token of requests: ``Authorization: Bearer TOKEN``.
     allowed_hosts : tuple of str
         Accepted host names besides ``localhost`` and addresses; ``"*"`` for any.
+    allowed_origins : tuple of str
+        Origins (``https://app.example``) whose browser pages may use the service; ``"*"`` for any.
+    root_path : str
+        Path under which a proxy publishes the service, such as ``/models/photos``.
+    n_workers : int
+        Number of processes that answer; each holds the model, and the limits count for each.
+    grace_s : float
+        Time after SIGTERM in which new requests are still accepted.
     max_bytes : int
         Maximum size of a request's body.
     max_images : int
@@ -44,6 +56,10 @@ class ServeSettings:
     port: int = 8000
     token: str | None = None
     allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    root_path: str = ""
+    n_workers: int = 1
+    grace_s: float = 0.0
     max_bytes: int = 32 * MIB
     max_images: int = 32
     max_pixels: int = 50_000_000
@@ -63,6 +79,21 @@ class ServeSettings:
         for flag, value in least.items():
             if not 0 < value < float("inf"):
                 raise InputError(f"{flag} must be above 0, got {value:g}")
+        if not 0 <= self.grace_s < float("inf"):
+            raise InputError(f"--drain must be 0 or more seconds, got {self.grace_s:g}")
+        if not 1 <= self.n_workers <= MAX_WORKERS:
+            raise InputError(f"--workers must be from 1 to {MAX_WORKERS}, got {self.n_workers}")
+        for origin in self.allowed_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise InputError(
+                    "--allow-origin takes a site without a path, such as https://app.example, or *; "
+                    f"got {one_line(origin)}"
+                )
+        if self.root_path and not _ROOT_PATH.fullmatch(self.root_path):
+            raise InputError(
+                "--root-path takes a path such as /models/photos, without a slash at its end; got "
+                f"{one_line(self.root_path)}"
+            )
         if self.max_waiting < self.max_images:
             raise InputError(
                 f"--max-waiting {self.max_waiting} is below --max-images {self.max_images}: a full "

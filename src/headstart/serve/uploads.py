@@ -1,13 +1,18 @@
-"""The images or texts of a request: a form, JSON with texts, or one as the body itself."""
+"""The images or texts of a request: a form, JSON, or one as the body itself."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+
+from headstart.errors import one_line
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -15,36 +20,43 @@ if TYPE_CHECKING:
 MAX_NAME = 200
 FORM, JSON = "multipart/form-data", "application/json"
 
-_FILE = {"schema": {"type": "string", "format": "binary"}}
+_DATA_URL = re.compile(r"data:[^,]{0,200};base64,")
+_FILE: dict[str, Any] = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
 
 
-def _form_of(item: dict[str, str], name: str) -> dict[str, Any]:
-    properties = {name: {"type": "array", "items": item}}
-    return {"schema": {"type": "object", "properties": properties}}
+def request_body(noun: str, max_images: int) -> dict[str, Any]:
+    """The body in OpenAPI, which FastAPI cannot derive because there are several forms."""
 
+    def listed(item: dict[str, Any], **more: Any) -> dict[str, Any]:
+        name = f"{noun}s"
+        about = f"At most {max_images}; more are refused with status 413."
+        array = {"type": "array", "items": item, "minItems": 1, "description": about}
+        schema = {"type": "object", "properties": {name: array}, "required": [name]}
+        return {"schema": schema, **more}
 
-# The body in OpenAPI, which FastAPI cannot derive because there are several forms.
-REQUEST_BODIES: dict[str, dict[str, Any]] = {
-    "image": {
-        "required": True,
-        "content": {
-            FORM: _form_of({"type": "string", "format": "binary"}, "images"),
+    text = {"type": "string", "minLength": 1}
+    encoded = text | {"format": "byte", "description": "An image file in base64, or a data URL."}
+    content = {
+        "image": {
+            FORM: listed(_FILE["schema"]),
+            JSON: listed(encoded, example={"images": [_PIXEL]}),
             "application/octet-stream": _FILE,
             "image/*": _FILE,
         },
-    },
-    "text": {
-        "required": True,
-        "content": {
-            JSON: _form_of({"type": "string"}, "texts"),
-            FORM: _form_of({"type": "string"}, "texts"),
-            "text/plain": {"schema": {"type": "string"}},
+        "text": {
+            JSON: listed(text, example={"texts": ["a film to remember"]}),
+            FORM: listed(text),
+            "text/plain": {"schema": text},
         },
-    },
-}
+    }
+    return {"required": True, "content": content[noun]}
+
+
+# A PNG of one pixel.
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 _HOW = {
-    "image": f"send images as {FORM}, or one as the body with Content-Type image/* or "
-    "application/octet-stream",
+    "image": f"send images as {FORM} or in base64 as {JSON}, "
+    '{"images": ["...", "..."]}, or one as the body with Content-Type image/* or application/octet-stream',
     "text": f'send texts as {JSON}, {{"texts": ["...", "..."]}}, as {FORM}, or one as the body with '
     "Content-Type text/plain",
 }
@@ -52,10 +64,11 @@ _HOW = {
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One image or text as it was sent."""
+    """One image or text as it was sent; `error` says why it could not be decoded."""
 
     name: str
     data: bytes
+    error: str | None = None
 
 
 async def read_uploads(
@@ -71,8 +84,10 @@ async def read_uploads(
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == FORM:
         return await _read_form(request, noun, max_images, max_bytes)
-    if kind == JSON and noun == "text":
-        return _read_texts(await request.body(), max_images)
+    if kind == JSON:
+        found = _read_json(await request.body(), noun, max_images)
+        decode = _decode_image if noun == "image" else _encode_text
+        return [decode(f"{noun} {i}", text) for i, text in enumerate(found, 1)]
     main = kind.partition("/")[0]
     if kind in ("", "application/octet-stream") or main == noun:
         data = await request.body()
@@ -85,20 +100,35 @@ async def read_uploads(
     raise HTTPException(415, _HOW[noun])
 
 
-def _read_texts(body: bytes, most: int) -> list[Upload]:
-    """``{"texts": [...]}``."""
+def _read_json(body: bytes, noun: str, most: int) -> list[str]:
+    """The strings of ``{"images": [...]}`` or ``{"texts": [...]}``."""
+    key = f"{noun}s"
     try:
-        found = json.loads(body)["texts"]
+        found = json.loads(body)[key]
     except (ValueError, KeyError, TypeError, RecursionError):
         found = None
     if not isinstance(found, list) or not found or not all(isinstance(t, str) for t in found):
+        each = "image in base64" if noun == "image" else "text"
         raise HTTPException(
-            400, 'the JSON must be {"texts": ["...", "..."]}, with one text or more'
+            400, f'the JSON must be {{"{key}": ["...", "..."]}}, with one {each} or more'
         )
     if len(found) > most:
-        raise HTTPException(413, f"a request may hold {most} texts at most")
-    encoded = [text.encode("utf-8", "surrogatepass") for text in found]
-    return [Upload(f"text {i}", data) for i, data in enumerate(encoded, 1)]
+        raise HTTPException(413, f"a request may hold {most} {noun}s at most")
+    return found
+
+
+def _encode_text(name: str, text: str) -> Upload:
+    return Upload(name, text.encode("utf-8", "surrogatepass"))
+
+
+def _decode_image(name: str, text: str) -> Upload:
+    """A file in base64, with or without the head of a data URL; white space is ignored."""
+    head = _DATA_URL.match(text)
+    encoded = "".join(text[head.end() if head else 0 :].split())
+    try:
+        return Upload(name, base64.b64decode(encoded.encode("ascii"), validate=True))
+    except (binascii.Error, UnicodeEncodeError):
+        return Upload(name, b"", f"not base64: {one_line(text, limit=40)}")
 
 
 async def _read_form(request: Request, noun: str, max_images: int, max_bytes: int) -> list[Upload]:

@@ -1,0 +1,46 @@
+"""Stopping without losing requests."""
+
+from __future__ import annotations
+
+import math
+import time
+
+
+class Draining:
+    """Whether the service is stopping, and how many requests are unanswered.
+
+    After the signal, ``/readyz`` answers 503, so that a load balancer sends requests elsewhere. For
+    `grace_s` seconds new requests are still accepted; then they are refused, and the service ends once
+    none is open.
+
+    Parameters
+    ----------
+    grace_s : float
+    timeout_s : float
+        Longest time of a request.
+    """
+
+    def __init__(self, grace_s: float = 0.0, timeout_s: float = 30.0) -> None:
+        self._grace_s, self._timeout_s = grace_s, timeout_s
+        self._closes_at = math.inf
+        self.n_open = 0
+
+    def begin(self, *, at_once: bool = False) -> None:
+        """Start to stop; `at_once` skips the time for load balancers."""
+        self._closes_at = time.monotonic() + (0.0 if at_once else self._grace_s)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the service was told to stop."""
+        return self._closes_at < math.inf
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether new requests are refused."""
+        return time.monotonic() >= self._closes_at
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all requests are answered, or had their time."""
+        late = time.monotonic() >= self._closes_at + self._timeout_s
+        return self.is_closed and (self.n_open == 0 or late)
