@@ -1,4 +1,4 @@
-"""The prediction service under load, against calling ``predict`` in a loop."""
+"""The prediction service under load, against ``predict`` in a loop and a plain FastAPI script."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench.harness import (
+    ROOT,
     Row,
     Side,
     SideError,
@@ -35,10 +36,12 @@ PEER = (
     "`run.predict([path])` for one image after the other in one process, and one `run.predict(paths)` for "
     "all of them. The service answers clients that send one 500 x 375 JPEG a request and wait for the "
     "answer; they run on the same machine and share its cores. The small run is of the embedded "
-    "network at 96 px."
+    "network at 96 px. The plain service (`bench/peers/serve_plain.py`) is FastAPI and torch with the same "
+    "classifier in TorchScript, one picture a call, asked by the same clients."
 )
 OVER_LOOP = 2.0
 N_CLIENTS = 16
+HEADSTART = str(Path(sys.executable).with_name("headstart"))
 MEMORY = 1.1
 
 
@@ -63,11 +66,18 @@ def measure(folder: Path, *, quick: bool) -> list[Row]:
     chosen = paths[:n]
     bodies = [path.read_bytes() for path in chosen]
     own = {"run": str(run_folder), "paths": [str(p) for p in chosen], "cache": str(cache)}
-    with server(run_folder, cache) as address, Side("predict_loop", **own) as loop:
-        load(address, bodies, 2 * len(bodies))  # first requests fill caches
+    model = folder / "model.pt"
+    with (
+        server(ours(run_folder), cache) as address,
+        server(plain(run_folder, model, cache), cache) as peer,
+        Side("predict_loop", **own) as loop,
+    ):
+        for each in (address, peer):
+            load(each, bodies, 2 * len(bodies))  # first requests fill caches
         before = resident(address)
         sides: dict[str, Callable[[], dict[str, Any]]] = {
             "service": lambda: load(address, bodies, len(bodies) * (1 if quick else 4)),
+            "plain": lambda: load(peer, bodies, len(bodies)),
             "loop": loop.measure,
             "whole": lambda: loop.measure("whole"),
         }
@@ -85,7 +95,8 @@ def rows(
     quick: bool,
 ) -> list[Row]:
     """Seconds for the same number of images, and the slowest percent of answers."""
-    ours = [m["seconds"] * n_images / m["n"] for m in found["service"]]
+    seconds = [m["seconds"] * n_images / m["n"] for m in found["service"]]
+    theirs = [m["seconds"] * n_images / m["n"] for m in found["plain"]]
     failed = sum(m["n_failed"] for m in found["service"])
     labels = {tuple(m["labels"]) for side in found.values() for m in side}
     check = f"{failed} failed requests; the same classes: {'yes' if len(labels) == 1 else 'no'}"
@@ -96,15 +107,22 @@ def rows(
     return [
         compared(
             f"{n_images} images, {clients}, against predict in a loop",
-            ours,
+            seconds,
             seconds_of(found["loop"]),
             target=None if quick else OVER_LOOP,
-            note=f"{n_images / statistics.median(ours):.0f} images/s",
+            note=f"{n_images / statistics.median(seconds):.0f} images/s",
+            **shared,
+        ),
+        compared(
+            f"{n_images} images, {clients}, against FastAPI and torch as people write it",
+            seconds,
+            theirs,
+            note=f"{n_images / statistics.median(theirs):.0f} images/s there",
             **shared,
         ),
         compared(
             f"{n_images} images, {clients}, against one predict of all",
-            ours,
+            seconds,
             seconds_of(found["whole"]),
             note="one call sets the network up once, as the service does, and needs no HTTP",
             **shared,
@@ -128,12 +146,29 @@ def rows(
     ]
 
 
+def ours(run_folder: Path) -> list[str]:
+    """The command of our service."""
+    return [HEADSTART, "serve", str(run_folder), "--port", "0", "--json"]
+
+
+def plain(run_folder: Path, model: Path, cache: Path) -> list[str]:
+    """The command of the peer, for which the run's classifier is exported."""
+    made = subprocess.run(
+        [HEADSTART, "export", str(run_folder), "--to", "torchscript", "--out", str(model)],
+        env=clean_environment(HEADSTART_CACHE=str(cache)),
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        raise SideError("headstart export failed", made.stderr)
+    return [sys.executable, str(ROOT / "bench" / "peers" / "serve_plain.py"), str(model)]
+
+
 @contextmanager
-def server(run_folder: Path, cache: Path) -> Iterator[tuple[str, int]]:
-    """``headstart serve`` on a free port, stopped at the end."""
-    headstart = str(Path(sys.executable).with_name("headstart"))
+def server(command: Sequence[str], cache: Path) -> Iterator[tuple[str, int]]:
+    """A service that prints its address, stopped at the end."""
     process = subprocess.Popen(
-        [headstart, "serve", str(run_folder), "--port", "0", "--json"],
+        command,
         env=clean_environment(HEADSTART_CACHE=str(cache)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -143,7 +178,7 @@ def server(run_folder: Path, cache: Path) -> Iterator[tuple[str, int]]:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise SideError("headstart serve did not start", process.communicate()[1])
+            raise SideError("the service did not start", process.communicate()[1])
         split = urlsplit(json.loads(line)["url"])
         assert split.hostname
         assert split.port

@@ -31,11 +31,13 @@ def test_rows__count_the_same_images_and_say_what_failed() -> None:
     found = {name: [measured(s), measured(s)] for name, s in (("loop", 8.0), ("whole", 2.0))}
     # The service answered four requests, twice as many as there are images.
     found["service"] = [measured(4.0), measured(4.0)]
-    loop, whole, slowest, memory = serve.rows(found, 2, 1.05, 1e8, quick=False)
+    found["plain"] = [measured(8.0), measured(8.0)]
+    loop, plain, whole, slowest, memory = serve.rows(found, 2, 1.05, 1e8, quick=False)
     assert (loop.ratio, whole.ratio, slowest.ratio, memory.ratio) == (4.0, 1.0, 2.0, 1.05)
+    assert plain.ratio == 4.0
     assert loop.is_met
     assert memory.is_met
-    assert all(row.ok for row in (loop, whole, slowest, memory))
+    assert all(row.ok for row in (loop, plain, whole, slowest, memory))
     found["service"][1] = measured(4.0, n_failed=1)
     assert not serve.rows(found, 2, 1.0, 1e8, quick=False)[0].ok
     found["service"][1] = measured(4.0, label="other")
