@@ -109,6 +109,13 @@ def test_compare__one_name_twice_is_one_line(fails: Callable[..., str], photos: 
     assert "--backbones" in fails("compare", photos, "--backbones", f"{TINY},{TINY}")
 
 
+def test_compare__one_network_is_refused_before_anything_is_read(
+    fails: Callable[..., str], tmp_path: Path
+) -> None:
+    said = fails("compare", tmp_path / "none", "--backbones", TINY)
+    assert f"--backbones takes two networks or more to compare; got '{TINY}' alone" in said
+
+
 def test_advice__sets_rule_and_measurement_side_by_side(
     headstart: Callable[..., Any], photos: Path, tmp_path: Path
 ) -> None:

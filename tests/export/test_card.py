@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from headstart.export import card_text, export
@@ -20,6 +23,24 @@ def test_card__has_figures_intervals_digests_and_licence(run: Run) -> None:
         assert f"\n## {heading}\n" in text
     assert "Fewer than 10 test images, so little is known of: dawn, dusk, noon." in text
     assert text.count("| dawn |") == 1
+
+
+def run_snippet(card: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the Python code of a card prints."""
+    [code] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    exec(code, {"__name__": "__main__"})
+    return capsys.readouterr().out.strip()
+
+
+def test_card__its_snippet_runs(
+    run: Run, photos: Path, store: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    picture = photos / "dusk" / "0.png"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADSTART_CACHE", str(store))
+    shutil.copytree(run.folder, "this-folder")
+    shutil.copy(picture, "picture.jpg")
+    assert run_snippet(card_text(run), capsys) == run.predict([picture])[0].label
 
 
 def test_card__no_name_breaks_a_table_or_becomes_markup(run: Run) -> None:

@@ -119,6 +119,8 @@ def _parameter(option: Option) -> inspect.Parameter:
     if option.panel:
         how["rich_help_panel"] = option.panel
     if option.is_argument:
+        if option.name == "run":
+            how["autocompletion"] = options.complete_run
         info = typer.Argument(**how)
     elif kind is bool:
         flag = flag_of(option.name)

@@ -278,7 +278,11 @@ def first_answer(say: Callable[[str], None]) -> Watch:
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="A run folder; or several, to set them side by side.")
+        list[Path],
+        typer.Argument(
+            help="A run folder; or several, to set them side by side.",
+            autocompletion=options.complete_run,
+        ),
     ],
     out: Annotated[
         Path | None,

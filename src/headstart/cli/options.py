@@ -27,7 +27,17 @@ DataOrTexts = Annotated[
         help="Folder of class folders, table of paths or of texts, split file or data set name."
     ),
 ]
-RunFolder = Annotated[str, typer.Argument(help="A run folder.")]
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Run folders for the shell's completion, as they are typed: with their path."""
+    from headstart.runs.folder import list_runs
+
+    runs = [run.as_posix() for run in list_runs(Path(f"{incomplete}_"))]
+    return [run for run in runs if run.startswith(incomplete)]
+
+
+RunFolder = Annotated[str, typer.Argument(help="A run folder.", autocompletion=complete_run)]
 
 _CAUTION = "When to answer"
 RefuseBelow = Annotated[

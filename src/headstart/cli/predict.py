@@ -11,6 +11,7 @@ import typer
 from headstart.cli import options
 from headstart.cli.console import console, echo_json
 from headstart.cli.flags import flag_of, note_line
+from headstart.cli.pictures import predict_pictures
 from headstart.cli.streams import escape
 from headstart.cli.texts import (
     Texts,
@@ -22,6 +23,7 @@ from headstart.cli.texts import (
 from headstart.errors import one_line
 
 if TYPE_CHECKING:
+    from headstart.data import Picture
     from headstart.runs.predictions import Prediction
 
 
@@ -32,13 +34,17 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     run: Annotated[
-        str, typer.Argument(help="A run folder, or `imagenet` for a backbone's own 1,000 classes.")
+        str,
+        typer.Argument(
+            help="A run folder, or `imagenet` for a backbone's own 1,000 classes.",
+            autocompletion=options.complete_run,
+        ),
     ],
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Images, folders or patterns; of a run on texts: texts, files of text (their content) "
-            "and tables (their text column), or - for standard input."
+            help="Images, folders, patterns or URLs; of a run on texts: texts, files of text (their "
+            "content) and tables (their text column). - is an image or a text on standard input."
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
@@ -95,6 +101,8 @@ def predict(
 
         headstart predict imagenet cat.jpg
 
+        curl -s https://photos.example/1.jpg | headstart predict runs/photos - --json
+
         headstart predict runs/reviews "a film to remember"
 
         headstart predict runs/reviews letter.txt new.csv
@@ -118,8 +126,9 @@ def predict(
             f"{flag} works with a run only: the classes of ImageNet have no training images here"
         )
     if run == "imagenet":
-        predictions = _imagenet(
-            given_paths(paths), top, backbone, weights, options.built(arch, arch_args)
+        named = options.built(arch, arch_args)
+        predictions = predict_pictures(
+            given_paths(paths), lambda sources: _imagenet(sources, top, backbone, weights, named)
         )
     else:
         import headstart
@@ -185,16 +194,20 @@ def _more(p: Prediction) -> Iterator[str]:
 
 
 def _imagenet(
-    paths: Sequence[str], top: int, backbone: str, weights: Path | None, arch: str | None
+    sources: Sequence[str | Picture],
+    top: int,
+    backbone: str,
+    weights: Path | None,
+    arch: str | None,
 ) -> Iterator[Prediction]:
     """ImageNet predictions in the form of a run's."""
     from headstart.backbones import load, predict_imagenet
-    from headstart.data import find_images
+    from headstart.data.find import name_sources
     from headstart.errors import DataError
     from headstart.runs.predictions import Prediction
 
     net = load(backbone, weights=weights, arch=arch)
-    for path, name in find_images(paths):
+    for path, name in name_sources(sources).items():
         try:
             ranked = predict_imagenet([path], backbone=net, top=top)[0]
         except DataError as error:

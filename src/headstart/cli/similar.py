@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def similar(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=options.complete_run)],
     image: Annotated[
         str, typer.Argument(help="A picture; of a run on texts, a text or a file that holds one.")
     ],

@@ -15,6 +15,7 @@ from headstart.cli.comparison import show_comparison, told
 from headstart.cli.console import progress_bars
 from headstart.cli.flags import flag_of
 from headstart.cli.options import default_folder, show_data
+from headstart.cli.pictures import predict_pictures
 from headstart.errors import DataError, InputError, did_you_mean
 from headstart.home import expand
 
@@ -151,7 +152,9 @@ def predict_given(
         if literal or column is not None:
             option = "--literal" if literal else "--text"
             raise InputError(f"{option} is for runs on texts, and {run.folder} is a run on images")
-        return run.iter_predict(given, top=top, caution=caution)
+        return predict_pictures(
+            given, lambda sources: run.iter_predict(sources, top=top, caution=caution)
+        )
     if literal:
         return run.predict_texts(given, top=top, caution=caution)
     return _with_standard_input(run, given, top, column, caution)

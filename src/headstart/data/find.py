@@ -8,8 +8,10 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from headstart.data.decode import is_image_name
+from headstart.data.pictures import Source, list_sources
 from headstart.data.sources import (
     N_NAMED,
     counted,
@@ -54,6 +56,25 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str
     if not found:
         raise DataError(f"no images in {', '.join(map(repr, asked)) or 'an empty list of paths'}")
     return list(found.items())
+
+
+def name_sources(images: Any) -> dict[Source, str]:
+    """Images of any accepted kind, in order, with their names; folders and patterns expanded.
+
+    Raises
+    ------
+    DataError
+        As for `find_images` and `headstart.data.list_sources`.
+    """
+    sources = list_sources(images)
+    if all(isinstance(source, Path) for source in sources):
+        return dict(find_images([source for source in sources if isinstance(source, Path)]))
+    names: dict[Source, str] = {}
+    for source in sources:
+        found = find_images([source]) if isinstance(source, Path) else [(source, source.name)]
+        for image, name in found:
+            names.setdefault(image, name)
+    return names
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -129,7 +129,7 @@ def _use(run: Run) -> str:
     return (
         "```python\nimport headstart\n\n"
         'run = headstart.load("this-folder")\n'
-        'run.predict(["picture.jpg"])[0].label\n```\n\n'
+        'print(run.predict(["picture.jpg"])[0].label)\n```\n\n'
         "The predictions need the package `headstart`"
         + (
             "; the network's weights are in this folder."

@@ -12,6 +12,7 @@ RUN/SHA256SUMS       digests of all these
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import glob
 import json
@@ -206,6 +207,26 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, text.encode() + b"\n")
 
 
+def list_runs(beside: Path | None = None) -> list[Path]:
+    """Run folders in ``runs`` of the working folder, where a fit writes, and `beside` a path."""
+    places = dict.fromkeys([Path("runs"), *([beside.parent] if beside is not None else [])])
+    found: list[Path] = []
+    for place in places:
+        with contextlib.suppress(OSError):
+            found += sorted(p for p in place.iterdir() if (p / "run.json").is_file())
+    return found
+
+
+def _meant(folder: Path) -> str:
+    """`` Did you mean 'runs/textures'?``: runs of the same name, else of similar ones."""
+    name = folder.resolve().name
+    others = [run for run in list_runs(folder) if run != folder]
+    names = [name] if any(run.name == name for run in others) else {run.name for run in others}
+    close = difflib.get_close_matches(name, names, cutoff=0.6)
+    meant = [repr(run.as_posix()) for run in others if run.name in close]
+    return one_line(f". Did you mean {' or '.join(meant[:3])}?") if meant else ""
+
+
 def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
     """Read one JSON file of a run folder.
 
@@ -223,12 +244,14 @@ def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
     """
     path = folder / name
     if not folder.is_dir():
-        raise RunError(f"no such run folder: {one_line(str(folder))}")
+        raise RunError(f"no such run folder: {one_line(str(folder))}{_meant(folder)}")
     try:
         content = read_regular(folder, name).decode("utf-8")
         value = json.loads(content, parse_constant=_refuse_constant)
     except FileNotFoundError as error:
-        raise RunError(f"{one_line(str(folder))} is not a run folder: it has no {name}") from error
+        raise RunError(
+            f"{one_line(str(folder))} is not a run folder: it has no {name}{_meant(folder)}"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, str(error)) from error
     if not isinstance(value, dict) or not isinstance(value.get("schema"), int):

@@ -242,9 +242,10 @@ class Run:
         if self.is_texts:
             yield from self._predict_given(images, top, column, careful)
             return
+        from headstart.data.find import name_sources
         from headstart.runs.classify import classify
 
-        names = _names_of(images)
+        names = name_sources(images)
         compared: dict[Source, NDArray[np.float64]] = {}
 
         def keep(model: Model, sources: Sequence[Source], X: NDArray[np.float32]) -> None:
@@ -425,21 +426,6 @@ class Run:
         if len(predicted) != len(y):
             raise DataError(f"y must have one class an image: got {len(y)} for {len(predicted)}")
         return float((predicted == np.asarray(y)).mean())
-
-
-def _names_of(images: Any) -> dict[Source, str]:
-    """The images, in order, with the names that predictions show; folders and patterns expanded."""
-    from headstart.data import find_images, list_sources
-
-    sources = list_sources(images)
-    if all(isinstance(source, Path) for source in sources):
-        return dict(find_images([source for source in sources if isinstance(source, Path)]))
-    names: dict[Source, str] = {}
-    for source in sources:
-        found = find_images([source]) if isinstance(source, Path) else [(source, source.name)]
-        for image, name in found:
-            names.setdefault(image, name)
-    return names
 
 
 def _texts_of(given: Any) -> list[str | Path]:

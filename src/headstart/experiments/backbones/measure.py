@@ -59,6 +59,11 @@ def measure(s: Settings, inputs: Inputs) -> BackbonesResult:
         raise InputError(
             f"{argument('backbones')} takes one or more different names; got {', '.join(names)}"
         )
+    if len(nets) == 1:
+        raise InputError(
+            f"{argument('backbones')} takes two networks or more to compare; only {names[0]} is here: "
+            "name others, whose weights are then downloaded"
+        )
     index = inputs.index(split=s.split)
     train, y, folds = repeated_folds(index, s.seed)
     ran = None

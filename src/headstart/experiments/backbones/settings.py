@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from headstart.errors import InputError, argument
+from headstart.errors import InputError, argument, one_line
 from headstart.experiments.settings import OnImages, Pixels, about
 from headstart.wording import parse_seconds
 
@@ -43,6 +43,12 @@ class Settings(OnImages):
 
     def __post_init__(self) -> None:
         OnImages.__post_init__(self)
+        if self.backbones is not None and len(self.backbones) == 1:
+            raise InputError(
+                f"{argument('backbones')} takes two networks or more to compare; got "
+                f"{one_line(self.backbones[0])!r} alone: to measure one, `headstart fit DATA "
+                f"--backbone {one_line(self.backbones[0])}`"
+            )
         if self.budget is not None and not self.race:
             raise InputError(
                 f"{argument('budget')} is the time of a race: add {argument('race', True)}"
