@@ -176,6 +176,8 @@ def fit(
 
         headstart fit photos/
 
+        headstart fit digits
+
         headstart fit photos/ --resolutions 160,224,320 --budget 10m
 
         headstart fit photos/ --budget 20m

@@ -107,9 +107,10 @@ def _await_ready(worker: _Worker, stop: threading.Event) -> None:
             error = worker.link.recv()
         except EOFError:
             worker.process.join()
+            code = worker.process.exitcode or 0
+            hint = ": there may be too little memory for so many" if code < 0 else ""
             raise HeadstartError(
-                f"{worker.process.name} ended while it started (exit code {worker.process.exitcode}): "
-                "there may be too little memory for so many; try fewer --workers"
+                f"{worker.process.name} ended while it started (exit code {code}){hint}: try fewer --workers"
             ) from None
         if error is not None:
             raise error
