@@ -53,11 +53,19 @@ def test_app__a_fault_of_ours_has_the_form_of_other_errors(
     async def send(message: Any) -> None:
         sent.append(message)
 
+    async def ask() -> None:
+        await make_app(service)(scope, receive, send)
+
     headers = [(b"host", b"localhost"), (b"content-type", b"image/png")]
-    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/predict",
+        "headers": headers,
+    }
     scope |= {"query_string": b"", "root_path": "", "scheme": "http", "http_version": "1.1"}
     try:
-        asyncio.run(make_app(service)(scope, receive, send))
+        asyncio.run(ask())
     finally:
         service.close()
     answer = json.loads(b"".join(m.get("body", b"") for m in sent))
