@@ -8,6 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from headstart.data import labels
+from headstart.data.annotations import (
+    ANNOTATION_SUFFIXES,
+    annotated_parts,
+    list_annotated_folder,
+    list_annotations,
+)
 from headstart.data.duplicates import find_duplicates
 from headstart.data.factstore import FactStore
 from headstart.data.folders import list_folder
@@ -159,6 +165,8 @@ def _list(
         return list_packed(
             path, cache=cache, classes_from=classes_from, progress=progress, **columns
         )
+    if is_folder and classes_from == "auto" and (parts := annotated_parts(where.resolve())):
+        return list_annotated_folder(where.resolve(), parts, **columns)
     if is_folder:
         return list_folder(where.resolve(), classes_from=classes_from)
     if is_file:
@@ -166,10 +174,12 @@ def _list(
             raise DataError(
                 f"{shown(where)} is a spreadsheet, which is not read: save it as CSV (UTF-8)"
             )
+        if where.suffix.lower() in ANNOTATION_SUFFIXES:
+            return list_annotations(where, **columns, group_column=group, weight_column=weight)
         if where.suffix.lower() not in TABLE_SUFFIXES:
             raise DataError(
                 f"{shown(where)} is a file but no table: expected a folder of class folders, or a "
-                ".csv, .tsv, .txt or .parquet file"
+                ".csv, .tsv, .txt, .parquet, .json or .jsonl file"
             )
         return list_table(where, **columns, group_column=group, weight_column=weight)
     from headstart.data.named import list_named, names_a_set, set_names

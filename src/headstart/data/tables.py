@@ -193,7 +193,28 @@ def list_table(
         Missing columns, a row without label or path, a file named twice, an unknown split word, or
         rows with a split beside rows without one.
     """
-    table = read_table(path)
+    return list_rows(
+        read_table(path),
+        path.parent.resolve(),
+        image_column=image_column,
+        label_column=label_column,
+        split_column=split_column,
+        group_column=group_column,
+        weight_column=weight_column,
+    )
+
+
+def list_rows(
+    table: Table,
+    root: Path,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    weight_column: str | None = None,
+) -> Listing:
+    """The images of a table whose relative paths start at `root`; else as `list_table`."""
     columns = find_columns(
         table,
         image_column=image_column,
@@ -208,7 +229,6 @@ def list_table(
     if columns.split >= 0 and any(table.column(columns.split)):
         splits = split_words(table, columns.split, images)
     _check_rows(table, images, labels)
-    root = path.parent.resolve()
     notes = [*table.notes, *notes_on_columns(table, columns, label_column, split_column)]
     files, note = find_files(root, images, table)
     refuse_twice(table, files)

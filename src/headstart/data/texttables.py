@@ -77,12 +77,12 @@ def read_texts(path: Path) -> Table:
 def looks_like_texts(path: Path) -> bool:
     """Whether a table is one of texts rather than of image files; False where it cannot be read.
 
-    JSON lines are always texts, and a table with the bytes, names or ids of images never is. Of the
-    others, one with a column called ``text`` or the like is, and one with a column of which most cells
+    A table with the bytes, names or ids of images never is, and other JSON lines always are. Of the
+    rest, one with a column called ``text`` or the like is, and one with a column of which most cells
     have a space and differ: labels may have spaces too, but repeat.
     """
     if path.suffix.lower() in JSON_SUFFIXES:
-        return True
+        return not _lines_name_images(path)
     if path.suffix.lower() not in TEXT_SUFFIXES:
         return False
     if path.suffix.lower() in (".parquet", ".pq") and holds_images(path):
@@ -117,6 +117,18 @@ def _name_images(folder: Path, cells: Sequence[str]) -> bool:
     """Whether most cells are names of images beside the table, less their suffix."""
     names = [cell.strip() for cell in cells if cell.strip()]
     return _share(names, lambda name: any(is_there(folder, n) for n in with_suffix(name))) > 0.5
+
+
+def _lines_name_images(path: Path) -> bool:
+    """Whether the first JSON lines name files of images."""
+    try:
+        with path.open("rb") as file:
+            lines = file.read(SAMPLED_BYTES).splitlines()[:N_TRIED]
+        found = [json.loads(line) for line in lines if line.strip()]
+    except (OSError, ValueError, RecursionError):
+        return False
+    named = [any(map(is_image_name, map(str, f.values()))) for f in found if isinstance(f, dict)]
+    return sum(named) > 0.5 * max(len(named), 1)
 
 
 def _sample(path: Path) -> tuple[Sequence[str], list[list[str]]]:
@@ -181,6 +193,17 @@ def _read_csv(path: Path, text: str, encoding: str) -> Table:
                 'write a quotation mark in it as ""'
             )
     return table
+
+
+def read_json_lines(path: Path) -> Table:
+    """JSON objects, one a line, as rows of text.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or a line is not an object.
+    """
+    return _read_jsonl(path, *_decode(path))
 
 
 def _read_jsonl(path: Path, text: str, encoding: str) -> Table:

@@ -48,6 +48,10 @@ def test_label_next__chooses_new_images_and_says_what_that_is_worth(
     assert found["strategy"] == (better[0]["name"] if better else "random")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "label-next.csv").read_text("utf-8"))))
     assert [r["name"] for r in rows] == [c["name"] for c in found["chosen"]]
+    tasks = json.loads((tmp_path / "tasks.json").read_text("utf-8"))
+    assert [t["data"]["image"] for t in tasks] == [c["path"] for c in found["chosen"]]
+    guess = tasks[0]["predictions"][0]["result"][0]["value"]["choices"]
+    assert guess == [found["chosen"][0]["predicted"]]
 
 
 def test_label_next__a_strategy_that_is_asked_for_is_used_and_judged(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from headstart.experiments.label_next.result import LabelNextResult
+from headstart.experiments.label_next.result import Chosen, LabelNextResult
 from headstart.progress import Progress, silent
 from headstart.runs.predictions import csv_text
 from headstart.runs.report import words
@@ -102,4 +103,16 @@ def files(r: LabelNextResult, _progress: Progress = silent) -> dict[str, bytes]:
         for i, c in enumerate(r.chosen, start=1)
     ]
     text = csv_text(("order", "name", "path", "looks_like", "margin"), rows)
-    return {"label-next.csv": text.encode("utf-8", "surrogateescape")}
+    tasks = json.dumps([_task(r, c) for c in r.chosen], ensure_ascii=False, indent=1)
+    return {
+        "label-next.csv": text.encode("utf-8", "surrogateescape"),
+        "tasks.json": tasks.encode("utf-8", "surrogateescape"),
+    }
+
+
+def _task(r: LabelNextResult, chosen: Chosen) -> dict[str, Any]:
+    """As Label Studio imports it, for a labelling interface of one image and one choice."""
+    choice = {"from_name": "choice", "to_name": "image", "type": "choices"}
+    said = {**choice, "value": {"choices": [chosen.predicted]}}
+    guess = {"model_version": Path(r.settings.run).name, "score": chosen.margin, "result": [said]}
+    return {"data": {"image": chosen.path}, "predictions": [guess]}

@@ -1,0 +1,338 @@
+"""Labels of images as other tools write them: COCO, Label Studio, Pascal VOC, Roboflow, Hugging Face.
+
+A file of annotations becomes a table of paths and labels. Of boxes, only the class counts. An image
+without a class, or with several, cannot be used; it goes on the quarantine list with this reason.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from headstart.data.decode import is_image_name
+from headstart.data.sources import SPLIT_WORDS, Listing, shown, some
+from headstart.data.tablenames import is_there
+from headstart.data.tables import (
+    LABEL_NAMES,
+    Table,
+    clean_name,
+    list_rows,
+    read_table,
+    usual_form,
+)
+from headstart.data.texttables import read_json_lines
+from headstart.errors import DataError, one_line
+
+ANNOTATION_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
+_METADATA = ("metadata.csv", "metadata.jsonl")
+_COCO, _ONE_HOT = "_annotations.coco.json", "_classes.csv"
+# Names of columns whose cell is a class in exports that are one record an image.
+_CHOICES = ("choice", "choices")
+# What Label Studio puts before the name of a file that was uploaded.
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+_KNOWN = (
+    "COCO (images, annotations, categories), an export of Label Studio, or a list of records such as "
+    '{"image": "a.jpg", "label": "cat"}'
+)
+
+Refused = dict[str, str]
+
+
+def list_annotations(path: Path, **columns: str | None) -> Listing:
+    """The images that a file of annotations names; relative paths start at its own folder.
+
+    Parameters
+    ----------
+    path : Path
+        ``.json`` or ``.jsonl``.
+    columns
+        As for :func:`headstart.data.tables.list_table`, of records.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or is in none of the forms that are known; else as for a table.
+    """
+    table, refused = _read(path)
+    root = path.parent.resolve()
+    if root.name.lower() == "annotations":  # as COCO is published
+        root = root.parent
+    return _listing(table, refused, root, columns)
+
+
+def annotated_parts(folder: Path) -> dict[str, Path]:
+    """Files of annotations in a folder, or in its split folders, by the split's folder; "" for itself.
+
+    Pascal VOC is the folder of its XML files. Empty where there are none, or where metadata give no
+    labels: then the folders do.
+    """
+    own = _annotations_in(folder)
+    if own is not None:
+        return {"": own}
+    try:
+        inner = sorted(p for p in folder.iterdir() if p.name.lower() in SPLIT_WORDS and p.is_dir())
+    except OSError:
+        return {}
+    found = {p.name: there for p in inner if (there := _annotations_in(p)) is not None}
+    return found if len(found) == len(inner) else {}
+
+
+def list_annotated_folder(
+    folder: Path, parts: Mapping[str, Path], **columns: str | None
+) -> Listing:
+    """The images of a folder with annotations; parameters as :func:`annotated_parts` gives them.
+
+    Raises
+    ------
+    DataError
+        As for :func:`list_annotations`.
+    """
+    listings = []
+    for inner, path in parts.items():
+        table, refused = _read_voc(path) if path.is_dir() else _read(path)
+        one = _listing(table, refused, folder / inner, columns)
+        before = f"{inner}/" if inner else ""
+        split = SPLIT_WORDS.get(inner.lower(), "")
+        one.items = [
+            replace(item, name=before + item.name, split=item.split or split) for item in one.items
+        ]
+        one.refused = {before + name: reason for name, reason in one.refused.items()}
+        listings.append(one)
+    whole = Listing(folder, "annotations", notes=[n for one in listings for n in one.notes])
+    whole.items = [item for one in listings for item in one.items]
+    whole.refused = {k: v for one in listings for k, v in one.refused.items()}
+    named = sorted({p.name for p in parts.values()})
+    whole.notes.insert(0, f"the labels are those of {some(named)}, not the names of folders")
+    return whole
+
+
+def _listing(
+    table: Table, refused: Refused, root: Path, columns: Mapping[str, str | None]
+) -> Listing:
+    found = list_rows(table, root, **columns)
+    found.source, found.refused = "annotations", refused
+    return found
+
+
+def _annotations_in(folder: Path) -> Path | None:
+    for name in (_COCO, _ONE_HOT):
+        if (folder / name).is_file():
+            return folder / name
+    for name in _METADATA:
+        if (folder / name).is_file() and _gives_labels(folder / name):
+            return folder / name
+    for place in (folder / "Annotations", folder):
+        try:
+            if any(p.suffix.lower() == ".xml" and _is_voc(p) for p in sorted(place.iterdir())[:20]):
+                return place
+        except OSError:
+            continue
+    return None
+
+
+def _gives_labels(path: Path) -> bool:
+    """Whether metadata name files and their labels."""
+    try:
+        header = [usual_form(h) for h in _read(path)[0].header]
+    except DataError:
+        return True  # told when it is read in earnest
+    return "file_name" in header and any(name in header for name in LABEL_NAMES)
+
+
+def _read(path: Path) -> tuple[Table, Refused]:
+    suffix = path.suffix.lower()
+    if path.name == _ONE_HOT:
+        return _one_hot(read_table(path))
+    if suffix not in ANNOTATION_SUFFIXES:
+        return read_table(path), {}
+    if suffix != ".json":
+        return _with_usual_names(read_json_lines(path)), {}
+    content = _load(path)
+    if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
+        return _rows(path, _checked(path, "COCO", _of_coco, content))
+    if isinstance(content, list) and content and all(isinstance(r, dict) for r in content):
+        if all(isinstance(r.get("data"), dict) for r in content):
+            return _rows(path, _checked(path, "Label Studio", _of_label_studio(path), content))
+        return _with_usual_names(_records(path, content)), {}
+    raise DataError(f"{shown(path)} is JSON, but not annotations of images: expected {_KNOWN}")
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"cannot read {shown(path)}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        reason = one_line(str(error), limit=120)
+        raise DataError(f"{shown(path)} is not JSON: {reason}") from None
+
+
+Found = list[tuple[str, list[str]]]
+
+
+def _checked(path: Path, kind: str, read: Callable[[Any], Found], content: Any) -> Found:
+    """What `read` finds; a message where the file does not have the form that it begins like."""
+    try:
+        return read(content)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise DataError(
+            f"{shown(path)} looks like {kind}, but is not complete: {one_line(repr(error), limit=80)}"
+        ) from None
+
+
+def _of_coco(content: Any) -> Found:
+    names = {c["id"]: str(c["name"]) for c in content["categories"]}
+    of_image: dict[Any, list[str]] = {}
+    for annotation in content["annotations"]:
+        of_image.setdefault(annotation["image_id"], []).append(names[annotation["category_id"]])
+    return [(str(i["file_name"]), of_image.get(i["id"], [])) for i in content["images"]]
+
+
+def _of_label_studio(path: Path) -> Callable[[Any], Found]:
+    """A reader of tasks: the image of each, and what its annotators chose."""
+
+    def read(tasks: Any) -> Found:
+        found = []
+        for task in tasks:
+            places = [v for v in task["data"].values() if _is_image_place(v)]
+            if not places:
+                raise KeyError("a file of an image")
+            done = [a for a in task.get("annotations", []) if not a.get("was_cancelled")]
+            values = [r["value"] for a in done for r in a["result"] if isinstance(r["value"], dict)]
+            labels = [
+                str(label)
+                for value in values
+                for key, chosen in value.items()
+                if (key in _CHOICES or key.endswith("labels")) and isinstance(chosen, list)
+                for label in chosen
+            ]
+            found.append((_local_name(places[0], path.parent), labels))
+        return found
+
+    return read
+
+
+def _is_image_place(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    return is_image_name(value) or is_image_name(_last_name(value))
+
+
+def _last_name(place: str) -> str:
+    parts = urlsplit(place)
+    return unquote(parse_qs(parts.query).get("d", [parts.path])[0])
+
+
+def _local_name(place: str, folder: Path) -> str:
+    """A file's name where the images lie beside the export: paths of the server are left out."""
+    if is_there(folder, place):
+        return place
+    name = _last_name(place)
+    if "/local-files/" in place and is_there(folder, name):
+        return name
+    name = name.rpartition("/")[2]
+    bare = _UPLOADED.sub("", name)
+    return name if is_there(folder, name) or not is_there(folder, bare) else bare
+
+
+def _records(path: Path, content: Sequence[Mapping[str, Any]]) -> Table:
+    header = tuple(dict.fromkeys(key for record in content for key in record))
+    rows = tuple(tuple(_plain(record.get(key)) for key in header) for record in content)
+    places = tuple(f"record {i + 1}" for i in range(len(rows)))
+    return Table(path, header, rows, places, "utf-8")
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _with_usual_names(table: Table) -> Table:
+    """Records of Label Studio's short form: the class is in ``choice``, the image a path of the server."""
+    names = [usual_form(h) for h in table.header]
+    if any(name in names for name in LABEL_NAMES) or not any(c in names for c in _CHOICES):
+        return table
+    header = tuple(
+        "label" if n in _CHOICES else h for h, n in zip(table.header, names, strict=True)
+    )
+    at = names.index("image") if "image" in names else -1
+    folder = table.path.parent
+    rows = tuple(
+        tuple(_local_name(c, folder) if i == at else c for i, c in enumerate(row))
+        for row in table.rows
+    )
+    return replace(table, header=header, rows=rows)
+
+
+def _one_hot(table: Table) -> tuple[Table, Refused]:
+    """Roboflow's table with a column of 0 and 1 for each class."""
+    header = [h.strip() for h in table.header]
+    at = next((i for i, h in enumerate(header) if usual_form(h) in ("filename", "file_name")), -1)
+    classes = [i for i in range(len(header)) if i != at]
+    if at < 0 or any(row[i].strip() not in ("0", "1") for row in table.rows for i in classes):
+        raise DataError(
+            f"{shown(table.path)}: expected a column filename, and one of 0 and 1 for each class"
+        )
+    return _rows(
+        table.path,
+        [(row[at], [header[i] for i in classes if row[i].strip() == "1"]) for row in table.rows],
+    )
+
+
+def _is_voc(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"<annotation" in file.read(1000)
+    except OSError:
+        return False
+
+
+def _read_voc(folder: Path) -> tuple[Table, Refused]:
+    """A folder of Pascal VOC's XML files; the images lie beside them, or in ``JPEGImages``."""
+    from xml.etree import ElementTree
+
+    root = folder.parent if folder.name == "Annotations" else folder
+    found: Found = []
+    damaged: Refused = {}
+    for path in sorted(folder.glob("*.xml")):
+        try:
+            tree = ElementTree.parse(path).getroot()
+        except (OSError, ElementTree.ParseError, ValueError) as error:
+            damaged[path.name] = f"the annotation cannot be read: {one_line(str(error), limit=80)}"
+            continue
+        if tree.tag != "annotation":
+            continue
+        name = clean_name((tree.findtext("filename") or "").strip()).rpartition("/")[2]
+        name = name or f"{path.stem}.jpg"
+        inside = f"JPEGImages/{name}"
+        labels = [o.findtext("name") or "" for o in tree.iter("object")]
+        found.append((inside if is_there(root, inside) else name, [x for x in labels if x]))
+    table, refused = _rows(folder, found)
+    return table, refused | damaged
+
+
+def _rows(path: Path, found: Iterable[tuple[str, list[str]]]) -> tuple[Table, Refused]:
+    """A table of the images with one class, and why the others cannot be used."""
+    rows, refused = [], {}
+    for name, labels in found:
+        classes = sorted({label.strip() for label in labels})
+        if len(classes) == 1:
+            rows.append((clean_name(name), classes[0]))
+        elif classes:
+            refused[clean_name(name)] = (
+                f"several classes ({some(classes)}): one for each image is needed"
+            )
+        else:
+            refused[clean_name(name)] = f"no class in {shown(path.name)}"
+    if not rows:
+        first = next(iter(refused.items()), None)
+        because = f"; first: {shown(first[0])}: {first[1]}" if first else ""
+        raise DataError(f"{shown(path)} has no image with one class{because}")
+    places = tuple(f"image {shown(name)}" for name, _ in rows)
+    return Table(path, ("path", "label"), tuple(rows), places, "utf-8"), refused

@@ -1,0 +1,164 @@
+"""Labels in the files of other tools: what counts, what is refused image by image, what is refused whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headstart.cli.app import run as command
+from headstart.data import index
+from headstart.data.texts import is_text_table
+from headstart.errors import DataError
+
+NAMES = [f"{c}{i}.png" for c in "ab" for i in range(3)]
+WANTED = {name: {"a": "ant", "b": "bee"}[name[0]] for name in NAMES}
+
+
+@pytest.fixture
+def flat(tree: Any) -> Path:
+    """Six pictures in one folder; more files are written beside them."""
+    folder: Path = tree({name: i for i, name in enumerate(NAMES)})
+    return folder
+
+
+def coco(names: list[str], extra: dict[int, list[int]] | None = None) -> str:
+    images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
+    of = {i: [1 if name.rpartition("/")[2][0] == "a" else 2] * 2 for i, name in enumerate(names)}
+    of |= extra or {}
+    annotations = [
+        {"id": 0, "image_id": i, "category_id": c, "bbox": [0, 0, 1, 1]}
+        for i, categories in of.items()
+        for c in categories
+    ]
+    categories = [{"id": 0, "name": "insects"}, {"id": 1, "name": "ant"}, {"id": 2, "name": "bee"}]
+    return json.dumps({"images": images, "annotations": annotations, "categories": categories})
+
+
+def studio(names: list[str]) -> str:
+    def task(name: str) -> dict[str, Any]:
+        result = [{"type": "choices", "value": {"choices": [WANTED[name]]}}]
+        return {
+            "data": {"image": f"/data/upload/3/0123abcd-{name}"},
+            "annotations": [{"result": result}, {"was_cancelled": True, "result": []}],
+        }
+
+    return json.dumps([task(name) for name in names])
+
+
+def voc(name: str, *labels: str) -> str:
+    objects = "".join(f"<object><name>{label}</name></object>" for label in labels)
+    return f"<annotation><filename>{name}</filename>{objects}</annotation>"
+
+
+def labels(path: Path | str, **settings: Any) -> dict[str, str]:
+    return {r.name: r.label for r in index(path, **settings).records}
+
+
+FILES = {
+    "coco.json": coco(NAMES),
+    "studio.json": studio(NAMES),
+    "short.json": json.dumps(
+        [{"image": f"/data/upload/1/{n}", "choice": WANTED[n], "lead_time": 1.5} for n in NAMES]
+    ),
+    "records.json": json.dumps([{"file_name": n, "label": WANTED[n]} for n in NAMES]),
+    "lines.jsonl": "\n".join(json.dumps({"file_name": n, "label": WANTED[n]}) for n in NAMES),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_index__reads_the_annotations_of_other_tools(flat: Path, name: str) -> None:
+    (flat / name).write_text(FILES[name], encoding="utf-8")
+    assert labels(flat / name) == WANTED
+    assert not is_text_table(str(flat / name))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"metadata.csv": "file_name,label\n" + "".join(f"{n},{c}\n" for n, c in WANTED.items())},
+        {"metadata.jsonl": FILES["lines.jsonl"]},
+        {"_annotations.coco.json": coco(NAMES)},
+        {
+            "_classes.csv": "filename, ant, bee\n"
+            + "".join(f"{n}, {int(c == 'ant')}, {int(c == 'bee')}\n" for n, c in WANTED.items())
+        },
+        {f"{Path(n).stem}.xml": voc(n, c, c) for n, c in WANTED.items()},
+        {f"Annotations/{Path(n).stem}.xml": voc(n, c) for n, c in WANTED.items()},
+    ],
+    ids=["metadata.csv", "metadata.jsonl", "coco", "one column a class", "voc beside", "voc"],
+)
+def test_index__finds_annotations_in_a_folder(flat: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (flat / name).parent.mkdir(exist_ok=True)
+        (flat / name).write_text(text, encoding="utf-8")
+    found = index(flat)
+    assert {r.name: r.label for r in found.records} == WANTED
+    assert "not the names of folders" in found.notes[0]
+
+
+def test_index__annotations_in_split_folders_give_the_split(tree: Any) -> None:
+    names = [f"{c}{i}.png" for c in "ab" for i in range(2)]
+    files: dict[str, Any] = {}
+    for n, part in enumerate(("train", "valid", "test")):
+        files |= {f"{part}/{name}": 10 * n + i for i, name in enumerate(names)}
+        files[f"{part}/_annotations.coco.json"] = coco(names)
+    found = index(tree(files))
+    assert {(r.split, r.name.partition("/")[0]) for r in found.records} == {
+        ("train", "train"), ("val", "valid"), ("test", "test"),
+    }  # fmt: skip
+    assert {r.label for r in found.records} == {"ant", "bee"}
+
+
+def test_index__metadata_without_labels_leave_the_class_folders_alone(tree: Any) -> None:
+    folder = tree({f"{c}/{i}.png": 3 * n + i for n, c in enumerate("xy") for i in range(3)})
+    (folder / "metadata.csv").write_text("file_name,camera\nx/0.png,3\n")
+    assert set(labels(folder).values()) == {"x", "y"}
+
+
+def test_index__an_image_with_no_class_or_several_is_quarantined(flat: Path) -> None:
+    (flat / "c.json").write_text(coco(NAMES, {0: [], 3: [2, 1]}))
+    found = index(flat / "c.json")
+    assert {q.name for q in found.quarantine} == {"a0.png", "b0.png"}
+    reasons = {q.name: q.reason for q in found.quarantine}
+    assert "no class" in reasons["a0.png"]
+    assert "several classes ('ant', 'bee')" in reasons["b0.png"]
+
+
+def test_index__damaged_xml_is_quarantined(flat: Path) -> None:
+    for n, c in WANTED.items():
+        (flat / f"{Path(n).stem}.xml").write_text(voc(n, c))
+    (flat / "b2.xml").write_text("<annotation><filename>b2")
+    found = index(flat)
+    assert [q.name for q in found.quarantine] == ["b2.xml"]
+    assert set(labels(flat)) == {*NAMES} - {"b2.png"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"a": 1}', "expected COCO"),
+        ("[]", "expected COCO"),
+        ("3", "expected COCO"),
+        ('{"images": [{}], "annotations": [], "categories": []}', "looks like COCO"),
+        ('{"images": 3, "annotations": [], "categories": []}', "looks like COCO"),
+        ('[{"data": {"image": "a0.png"}, "annotations": [{}]}]', "looks like Label Studio"),
+        ('[{"data": {"text": "a review"}, "annotations": []}]', "Label Studio"),
+        (coco(["a0.png", "a1.png"], {0: [], 1: []}), "no image with one class"),
+        (coco(["nowhere.png", "b.png"]), "nowhere.png"),
+        ('[{"file_name": "a0.png"}]', "no label column"),
+    ],
+)
+def test_fit__refuses_what_is_no_annotation_in_one_line(
+    flat: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (flat / "x.json").write_text(text)
+    with pytest.raises(DataError, match=r"x\.json"):
+        index(flat / "x.json")
+    assert command(["fit", str(flat / "x.json"), "--out", str(flat / "run")]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert said in line
