@@ -278,6 +278,24 @@ def test_pick_devices__are_all_there_are_but_no_more_than_models(
     assert pick_devices(None, 3) == (CPU,)
 
 
+def test_pick_devices__a_gpu_solves_what_it_solves_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"cuda": 1.0, "cpu": 2.0}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(task, "product_seconds", lambda device, n, d: seconds[device])
+    cuda = (torch.device("cuda:0"),)
+    assert pick_devices(None, 3, (5_000, 1_000)) == cuda
+    assert pick_devices(None, 3, (4_999, 1_000)) == (CPU,)  # launching costs more than it saves
+    seconds["cuda"] = 3.0  # such as one with few units for float64
+    assert pick_devices(None, 3, (5_000, 1_000)) == (CPU,)
+    assert pick_devices("cuda:0", 3, (5, 10)) == cuda  # as asked
+
+
+def test_product_seconds__is_measured_once_for_a_size() -> None:
+    assert task.product_seconds("cpu", 64, 32) > 0
+    assert task.product_seconds("cpu", 64, 32) == task.product_seconds("cpu", 64, 32)
+
+
 def test_held_bytes__has_no_copies_of_what_is_streamed() -> None:
     assert held_bytes(1000, 100) == 12 * 100_000
     n = outofcore.MOST_HELD_NUMBERS

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headstart.heads.passes import Labels
 from headstart.heads.path import label_columns
-from headstart.heads.task import Normalize, Task, normalize_rows, pick_device
+from headstart.heads.task import Normalize, Task, normalize_rows, pick_devices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +60,7 @@ def leave_one_out(
     tol : float, default=1e-8
         Relative duality gap of the model on all examples.
     device : str or torch.device, optional
-        By default a CUDA device where there is one, else the CPU.
+        By default a CUDA device where it is faster, else the CPU.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def leave_one_out(
     data, classes, member = label_columns(X, y)
     n, n_classes = len(member), len(classes)
     labels = Labels.of(member, n_classes, np.ones(n), np.ones(n_classes))
-    task = Task(normalize_rows(data, normalize), labels, [pick_device(device)])
+    task = Task(normalize_rows(data, normalize), labels, [*pick_devices(device, 1, data.shape)])
     fit = task.fit(C, tol)
     [shard] = task.shards
     w = torch.from_numpy(np.column_stack([fit.coef, fit.intercept])).to(shard.device)

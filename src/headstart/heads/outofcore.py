@@ -37,7 +37,7 @@ def set_up(
     `Rows` other than an array are streamed whatever their size, because somebody had a reason not to
     make an array of them; but not where a Gram matrix does, which needs few examples.
     """
-    devices = pick_devices(device, len(labels.label))
+    devices = pick_devices(device, len(labels.label), (X.shape[0], X.shape[1]))
     if needs_gram(X, len(labels.label)) or not (
         is_lazy(X) or X.shape[0] * X.shape[1] > MOST_HELD_NUMBERS
     ):

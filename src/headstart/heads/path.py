@@ -98,7 +98,7 @@ def cross_validate(
     normalize : {"l2", "power", "none"}, default="l2"
         Whether rows are brought to unit length first.
     device : str, torch.device or sequence of them, optional
-        Over several the models are split. By default all CUDA devices, or else the CPU.
+        Over several the models are split. By default all CUDA devices where they are faster, or else the CPU.
     tol : float, default=1e-5
         Relative duality gap to which every model is solved.
     sample_weight : array-like of shape (n_samples,), optional

@@ -120,7 +120,7 @@ class LinearSVM(_LinearHead):
     tol : float, default=1e-5
         Relative duality gap to which every model is solved.
     device : str, torch.device or sequence of them, optional
-        Over several the models are split. By default all CUDA devices, or else the CPU.
+        Over several the models are split. By default all CUDA devices where they are faster, or else the CPU.
 
     Attributes
     ----------
@@ -231,7 +231,7 @@ class LinearSVMPath(_LinearHead):
     tol : float, default=1e-5
         Relative duality gap to which every model is solved.
     device : str, torch.device or sequence of them, optional
-        Over several the models are split. By default all CUDA devices, or else the CPU.
+        Over several the models are split. By default all CUDA devices where they are faster, or else the CPU.
 
     Attributes
     ----------

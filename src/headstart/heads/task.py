@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -45,6 +47,9 @@ MOST_GRAM_ROWS = 9_000
 # Numbers in a work array of models solved together, which bounds memory.
 MOST_NUMBERS = 16_000_000
 
+# Numbers in the features from which a GPU is considered: below it launching costs more than it saves.
+GPU_NUMBERS = 5_000_000
+
 
 def pick_device(device: str | torch.device | None) -> torch.device:
     """The device asked for, or a CUDA device where there is one, or the CPU."""
@@ -54,18 +59,46 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
-def pick_devices(device: Device, n_models: int) -> tuple[torch.device, ...]:
+def pick_devices(
+    device: Device, n_models: int, shape: tuple[int, int] | None = None
+) -> tuple[torch.device, ...]:
     """The device or devices asked for, or all CUDA devices there are, or the CPU.
 
-    At most one for each of ``n_models``, which are split over them.
+    At most one for each of ``n_models``, which are split over them. By default the CPU solves problems
+    whose ``shape`` (n_samples, n_features) is small, and those for which a GPU is not faster.
     """
-    if device is None and torch.cuda.is_available():
-        device = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    if device is None or isinstance(device, str | torch.device):
+    if device is None:
+        is_on_gpu = torch.cuda.is_available() and (shape is None or _pays_on_gpu(*shape))
+        n_gpus = torch.cuda.device_count() if is_on_gpu else 0
+        device = [f"cuda:{i}" for i in range(n_gpus)] or "cpu"
+    if isinstance(device, str | torch.device):
         return (pick_device(device),)
     if not device:
         raise ValueError("device must be a device or several of them; got none")
     return tuple(pick_device(each) for each in device)[:n_models]
+
+
+def _pays_on_gpu(n_samples: int, n_features: int) -> bool:
+    """Whether a GPU takes products of this size, or of a sample of it, in less time than the CPU."""
+    if n_samples * n_features < GPU_NUMBERS:
+        return False
+    # Powers of two, so that few sizes are measured in a process.
+    n, d = (
+        2 ** min(side, most).bit_length() for side, most in ((n_samples, 2047), (n_features, 2047))
+    )
+    return product_seconds("cuda", n, d) < product_seconds("cpu", n, d)
+
+
+@cache
+def product_seconds(device: str, n: int, d: int) -> float:
+    """Best time of three for a Gram matrix (n, n) in float64, in which the solvers' certificates are."""
+    Z = torch.ones((n, d), dtype=torch.float64, device=device)
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        float((Z @ Z.T)[0, 0])  # waits for the device
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
