@@ -175,6 +175,10 @@ def test_doctor__names_the_engines_and_why(headstart: Callable) -> None:
     assert rates == sorted(rates, reverse=True)
     assert any(t["engine"].startswith("torch") for t in found["engines"])
     assert any("bfloat16" in line for line in found["advice"])
+    if found["device"] == "cpu":
+        by_cores = {int(n): rate for n, rate in found["images_per_s_by_cores"].items()}
+        assert {1, found["cores"]} <= set(by_cores) <= set(range(1, found["cores"] + 1))
+        assert min(by_cores.values()) > 0
     [runtime] = [f for f in found["findings"] if f["about"] == "runtime"]
     assert "images/s" in runtime["says"]
 

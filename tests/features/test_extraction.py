@@ -28,11 +28,11 @@ from headstart.features import engines as engines_module
 from headstart.features import extraction as extraction_module
 from headstart.features.engines import (
     OpenVINOEngine,
-    TorchEngine,
     _float32_of_bfloat16,
     choose_engine,
     has_bfloat16,
 )
+from headstart.features.torchengine import TorchEngine
 
 SIZES = (64, 96)
 
@@ -41,14 +41,18 @@ SIZES = (64, 96)
 def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     """Images that went forward through any engine, by resolution."""
     n: Counter[int] = Counter()
-    for engine in (TorchEngine, OpenVINOEngine):
-        original = engine.__call__
+    converted, launch = OpenVINOEngine.__call__, TorchEngine.launch
 
-        def counted(self: object, images: np.ndarray, original: object = original) -> object:
-            n[images.shape[1]] += len(images)
-            return original(self, images)
+    def counted(self: OpenVINOEngine, images: np.ndarray) -> object:
+        n[images.shape[1]] += len(images)
+        return converted(self, images)
 
-        monkeypatch.setattr(engine, "__call__", counted)
+    def launched(self: TorchEngine, parts: list[torch.Tensor]) -> object:
+        n[parts[0].shape[1]] += sum(map(len, parts))
+        return launch(self, parts)
+
+    monkeypatch.setattr(OpenVINOEngine, "__call__", counted)
+    monkeypatch.setattr(TorchEngine, "launch", launched)
     return n
 
 

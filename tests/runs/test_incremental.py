@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from headstart.cli.app import run
 from headstart.data import inspection
 from headstart.features import passes
-from headstart.features.engines import OpenVINOEngine, TorchEngine
+from headstart.features.engines import OpenVINOEngine
+from headstart.features.torchengine import TorchEngine
 
 
 @pytest.fixture
@@ -27,14 +29,18 @@ def cropped() -> list[Path]:
 def work(cropped: list[Path], monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Images passed forward through any engine, decoded for the index, and decoded for features."""
     n: Counter[str] = Counter()
-    for engine in (TorchEngine, OpenVINOEngine):
-        original = engine.__call__
+    converted, launch = OpenVINOEngine.__call__, TorchEngine.launch
 
-        def forward(self: object, images: np.ndarray, original: object = original) -> object:
-            n["passes"] += int(images.any(axis=(1, 2, 3)).sum())  # a black one only warms up
-            return original(self, images)
+    def forward(self: OpenVINOEngine, images: np.ndarray) -> object:
+        n["passes"] += int(images.any(axis=(1, 2, 3)).sum())  # a black one only warms up
+        return converted(self, images)
 
-        monkeypatch.setattr(engine, "__call__", forward)
+    def launched(self: TorchEngine, parts: list[torch.Tensor]) -> object:
+        n["passes"] += sum(map(len, parts))
+        return launch(self, parts)
+
+    monkeypatch.setattr(OpenVINOEngine, "__call__", forward)
+    monkeypatch.setattr(TorchEngine, "launch", launched)
     for module, name, what in ((inspection, "facts_of", "facts"), (passes, "crops", "crops")):
 
         def called(*args: object, of: tuple[object, str], **options: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -60,11 +61,18 @@ def pool(
     """
     # `forward`: a norm's own hooks belong to the network's pass.
     if norm is not None and tap.norm_first:
-        value = norm.forward(value)
+        value = norm.forward(_as_in(norm, value))
     pooled = _pool(value.float(), tap, pooling)
     if norm is not None and not tap.norm_first:
-        pooled = norm.forward(pooled.reshape(-1, tap.n_features)).reshape(pooled.shape).float()
+        rows = _as_in(norm, pooled.reshape(-1, tap.n_features))
+        pooled = norm.forward(rows).reshape(pooled.shape).float()
     return pooled
+
+
+def _as_in(norm: nn.Module, value: Tensor) -> Tensor:
+    """The value in the precision of a normalisation's weights."""
+    weight = next(norm.parameters(), None)
+    return value if weight is None or weight.dtype == value.dtype else value.to(weight.dtype)
 
 
 def norm_of(module: nn.Module, tap: Tap) -> nn.Module | None:
@@ -205,6 +213,16 @@ class TappedModule(nn.Module):
         if not names or len(set(names)) < len(names):
             raise BackboneError(f"taps must be one or more different names, got {names}")
         self.module = backbone.module
+        # A dictionary, so that they are not registered twice.
+        self._norms = {tap.name: norm_of(self.module, tap) for tap in self.taps}
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Convert the network's weights; BatchNorm, the norms of taps and pooling stay float32."""
+        self._norms = {name: copy.deepcopy(norm) for name, norm in self._norms.items()}
+        self.module.to(dtype)
+        for layer in self.module.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.float()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Pooled features of each tap.
@@ -228,4 +246,4 @@ class TappedModule(nn.Module):
         return tuple(kept[tap.name] for tap in self.taps)
 
     def _features(self, value: Tensor, tap: Tap) -> Tensor:
-        return pool(value, tap, self.pooling, norm=norm_of(self.module, tap))
+        return pool(value, tap, self.pooling, norm=self._norms[tap.name])

@@ -56,14 +56,15 @@ def doctor(
 def examine(device: str | None, *, speed: bool = True) -> dict[str, Any]:
     """Everything that ``doctor`` shows; ``findings`` are `Finding`, all else is JSON-able."""
     import headstart
-    from headstart.features.engines import has_bfloat16, machine_name, n_cores, pick_device
+    from headstart.features.cores import n_cores
+    from headstart.features.engines import has_bfloat16, machine_name, pick_device
     from headstart.home import cache_place
     from headstart.runs import examination
     from headstart.runs.provenance import package_versions
 
     chosen, cache = pick_device(device), cache_place()
     weights = list(examination.examine_weights())
-    trials = _trials(chosen) if speed else []
+    trials, by_cores = _trials(chosen) if speed else ([], {})
     findings = [
         *examination.examine_machine(chosen),
         *(examination.examine_engines(trials, chosen) if speed else ()),
@@ -79,23 +80,25 @@ def examine(device: str | None, *, speed: bool = True) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **package_versions()},
         "cache": str(cache),
         "engines": [asdict(t) for t in trials],
+        "images_per_s_by_cores": by_cores,
         "advice": [_precision_advice(has_bfloat16(chosen))],
         "findings": findings,
     }
 
 
-def _trials(device: str) -> list[Trial]:
+def _trials(device: str) -> tuple[list[Trial], dict[int, float]]:
     """Of the embedded network; with random weights where its own are missing or damaged."""
     from headstart.backbones import load
     from headstart.errors import WeightsError
     from headstart.features import cache_folder
-    from headstart.features.trial import try_engines
+    from headstart.features.trial import rates_by_cores, try_engines
 
     try:
         backbone = load("embedded")
     except WeightsError:
         backbone = load("embedded", pretrained=False)
-    return try_engines(backbone, device=device, cache=cache_folder())
+    trials = try_engines(backbone, device=device, cache=cache_folder())
+    return trials, rates_by_cores(backbone, cache=cache_folder()) if device == "cpu" else {}
 
 
 def _show(found: dict[str, Any], findings: list[Finding]) -> None:
@@ -115,6 +118,9 @@ def _show(found: dict[str, Any], findings: list[Finding]) -> None:
     for trial in found["engines"]:
         rate = trial["error"] or f"{trial['images_per_s']:8,.0f}"
         out.print(f"  {trial['engine']:<26} {rate}", markup=False, soft_wrap=True)
+    if by_cores := found["images_per_s_by_cores"]:
+        rates = ", ".join(f"{n} {rate:,.0f}" for n, rate in by_cores.items())
+        out.print(f"  in float32, by cores:      {rates}", markup=False, soft_wrap=True)
     for advice in found["advice"]:
         out.print(f"\n{advice}", markup=False)
     n_problems = sum(f.mark == "problem" for f in findings)

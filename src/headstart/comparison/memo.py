@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.features.engines import machine_name, n_cores
+from headstart.features.cores import n_cores
+from headstart.features.engines import machine_name
 from headstart.finetune.history import Epoch
 from headstart.probe.memo import keep_json, memo_path, recall_json, report_damage
 

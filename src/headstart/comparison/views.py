@@ -14,7 +14,6 @@ import io
 import json
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from headstart.comparison.arms import Arm
 from headstart.errors import InputError, argument
+from headstart.features.cores import one_core_workers
 from headstart.features.engines import pick_device
 from headstart.files import write_atomically
 from headstart.heads.examples import normalize_rows
@@ -195,7 +195,7 @@ class ViewFitter:
             return normalize_rows(engine(views)[0].astype(np.float32), "l2")
 
         found = []
-        with ThreadPoolExecutor(engine.n_workers, thread_name_prefix="views") as pool:
+        with one_core_workers(engine.n_workers, "views") as pool:
             for x in pool.map(run, range(len(records))):
                 found.append(x)
                 self.progress("views", len(found), len(records))

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from headstart.backbones.weights import digest_weights
-from headstart.features.engines import n_cores, pick_device
+from headstart.features.cores import n_cores
+from headstart.features.engines import pick_device
 from headstart.features.pixels import crops
 from headstart.finetune import batchnorm
 from headstart.finetune.batches import normalised

@@ -8,13 +8,11 @@ one-thread stream, one per core, so that no core waits for another.
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import hashlib
 import importlib
 import importlib.util
 import logging
-import os
 import platform
 import sys
 import threading
@@ -26,11 +24,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from headstart.backbones import Preprocessing
-from headstart.backbones.tapped import Pooling, TappedModule
+from headstart.backbones.tapped import Pooling
 from headstart.errors import InputError, argument, one_line
+from headstart.features.cores import n_cores
+from headstart.features.torchengine import TorchEngine, Uint8Module
 from headstart.files import mark_used, whole_folder
 
 if TYPE_CHECKING:
@@ -60,27 +59,6 @@ class Engine(Protocol):
         ...
 
 
-class Uint8Module(nn.Module):
-    """A tapped backbone that takes uint8 crops (B, H, W, 3) and normalises them itself."""
-
-    scale: torch.Tensor
-    shift: torch.Tensor
-
-    def __init__(self, backbone: Backbone, pooling: Pooling = "average") -> None:
-        super().__init__()
-        self.tapped = TappedModule(backbone, pooling=pooling)
-        preprocessing = backbone.preprocessing
-        mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
-        self.register_buffer("scale", (1 / (255 * std)).reshape(1, 3, 1, 1))
-        self.register_buffer("shift", (-mean / std).reshape(1, 3, 1, 1))
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Pooled features (B, d) of every tap."""
-        x = images.permute(0, 3, 1, 2).float() * self.scale + self.shift
-        outputs: tuple[torch.Tensor, ...] = self.tapped(x)
-        return outputs
-
-
 def choose_engine(
     backbone: Backbone,
     *,
@@ -91,6 +69,7 @@ def choose_engine(
     pads: bool = True,
     cache: Path,
     n_threads: int | None = None,
+    max_batch: int | None = None,
 ) -> Engine:
     """The fastest engine on this machine for ``n_images`` images.
 
@@ -110,7 +89,9 @@ def choose_engine(
     cache : Path
         Folder of converted networks.
     n_threads : int, optional
-        Decoding threads, and streams on a CPU; default :func:`n_cores`.
+        Decoding threads, and streams on a CPU; default: one a core.
+    max_batch : int, optional
+        Largest batch size on a GPU: that of an engine which runs the same batches.
     """
     if device == "cpu" and importlib.util.find_spec("openvino"):
         converted = _converted_path(backbone, pooling, cache)
@@ -122,7 +103,17 @@ def choose_engine(
                 return OpenVINOEngine(converted, size_px, precision, pads=pads, n_threads=n_threads)
             except Exception as error:  # no failure of a converter must stop the job
                 logger.warning("OpenVINO cannot run %s (%s): PyTorch does", backbone.name, error)
-    return TorchEngine(backbone, precision, device, pooling, pads=pads, n_threads=n_threads)
+    return TorchEngine(
+        backbone,
+        precision,
+        device,
+        pooling,
+        pads=pads,
+        n_threads=n_threads,
+        n_images=n_images,
+        cache=cache,
+        max_batch=max_batch,
+    )
 
 
 def pick_device(asked: str | None = None) -> str:
@@ -164,50 +155,6 @@ def machine_name() -> str:
                 name = line.partition(":")[2].strip()
                 break
     return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name
-
-
-def n_cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-class TorchEngine:
-    """The backbone in PyTorch, channels-last, on any device."""
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        precision: str,
-        device: str,
-        pooling: Pooling = "average",
-        *,
-        pads: bool = True,
-        n_threads: int | None = None,
-    ) -> None:
-        self._pads = pads
-        self.name = f"torch {device} {precision}"
-        self.device = torch.device(device)
-        self.batch_size = 16 if device == "cpu" else 64
-        self.n_workers = n_threads or n_cores()
-        self._dtype = getattr(torch, precision)
-        self._lock = threading.Lock()
-        module = copy.deepcopy(Uint8Module(backbone, pooling))
-        self._module = module.eval().to(self.device).to(memory_format=torch.channels_last)
-
-    def __call__(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Features of every tap, each (B, d) float32."""
-        n = len(images)
-        whole = _padded(images, self.batch_size) if self._pads else images
-        batch = torch.from_numpy(whole).to(self.device)
-        with (
-            self._lock,
-            torch.inference_mode(),
-            torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32),
-        ):
-            outputs = self._module(batch)
-            return [o[:n].float().cpu().numpy() for o in outputs]
 
 
 class OpenVINOEngine:

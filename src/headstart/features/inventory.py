@@ -43,7 +43,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "features": Kind(words="features of images", grain="folder"),
     "pixels": Kind(words="decoded images, for training", grain="file"),
-    "engines": Kind(words="networks converted for OpenVINO", grain="folder"),
+    "engines": Kind(words="networks converted for OpenVINO, and plans for GPUs", grain="folder"),
     "images": Kind(words="facts and thumbnails of image files", grain="whole"),
     "heads": Kind(words="cross-validated scores", grain="file"),
     "precision": Kind(words="comparisons of the two precisions", grain="file"),

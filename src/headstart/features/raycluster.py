@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from headstart.errors import HeadstartError, InputError, argument, one_line
-from headstart.features.engines import n_cores
+from headstart.features.cores import n_cores
 
 logger = logging.getLogger(__name__)
 

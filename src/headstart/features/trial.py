@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.features.engines import (
-    Engine,
-    TorchEngine,
-    choose_engine,
-    has_bfloat16,
-)
+from headstart.features.cores import n_cores, one_core_workers
+from headstart.features.engines import Engine, choose_engine, has_bfloat16
+from headstart.features.torchengine import TorchEngine
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -56,6 +52,20 @@ def try_engines(backbone: Backbone, *, device: str, cache: Path) -> list[Trial]:
     return sorted(unique.values(), key=lambda t: -(t.images_per_s or 0))
 
 
+def rates_by_cores(backbone: Backbone, *, cache: Path) -> dict[int, float]:
+    """Images per second of the CPU engine of an extraction on 1, 2, 4, ... cores and on all."""
+    counts = sorted({2**k for k in range(n_cores().bit_length())} | {n_cores()})
+    size = backbone.preprocessing.size_px
+    return {
+        n: images_per_s(
+            choose_engine(backbone, n_images=10**6, device="cpu", cache=cache, n_threads=n),
+            size,
+            n_images=N_IMAGES // 2,
+        )
+        for n in counts
+    }
+
+
 def images_per_s(engine: Engine, size_px: int, *, n_images: int = N_IMAGES) -> float:
     """Forward passes per second with the threads of extraction, the better of two rounds."""
     rng = np.random.default_rng(0)
@@ -63,7 +73,7 @@ def images_per_s(engine: Engine, size_px: int, *, n_images: int = N_IMAGES) -> f
         0, 256, size=(engine.batch_size, size_px, size_px, 3), dtype=np.uint8
     )
     n_batches = max(engine.n_workers, n_images // len(batch))
-    with ThreadPoolExecutor(engine.n_workers) as pool:
+    with one_core_workers(engine.n_workers, "trial") as pool:
         seconds = []
         for _ in range(3):
             start = time.perf_counter()

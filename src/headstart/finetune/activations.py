@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.features.cores import one_core_workers
 from headstart.features.engines import choose_engine
 from headstart.finetune.network import Network, Prepared
 from headstart.finetune.order import Order, trace_order
@@ -192,7 +192,8 @@ class FrozenRunner:
         self.engine = choose_engine(
             backbone, n_images=n_images, precision=precision, device=device, cache=cache
         )
-        self._pool = ThreadPoolExecutor(self.engine.n_workers, thread_name_prefix="frozen")
+        self._stack = contextlib.ExitStack()
+        self._pool = self._stack.enter_context(one_core_workers(self.engine.n_workers, "frozen"))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Values of the tap, on the CPU, for images (n, 3, S, S), uint8."""
@@ -205,7 +206,7 @@ class FrozenRunner:
 
     def close(self) -> None:
         """Stop the threads."""
-        self._pool.shutdown()
+        self._stack.close()
 
 
 def whole_tap(backbone: Backbone, tap: Tap, *, pooled: bool) -> Backbone:

@@ -1,8 +1,7 @@
 """Folding of batch normalisation with fixed statistics into the convolution before it.
 
-With fixed statistics, ``norm(conv(x)) = conv'(x)`` with ``w' = w * s`` and ``b' = beta - m * s``
-for ``s = gamma / sqrt(v + eps)``. The kernel is much smaller than the map, so normalisation
-costs almost nothing; gamma, beta and w get their gradients through ``w'`` and ``b'``.
+The formula is that of :mod:`headstart.backbones.folding`. The kernel is much smaller than the map, so
+normalisation costs almost nothing; gamma, beta and w get their gradients through ``w'`` and ``b'``.
 """
 
 from __future__ import annotations
@@ -17,16 +16,10 @@ from timm.layers.conv2d_same import Conv2dSame, conv2d_same
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
+from headstart.backbones.folding import Pair, find_pairs
+
 # Tolerance for a different order of sums, on logits of size one.
 TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Pair:
-    """A convolution and the BatchNorm of its output."""
-
-    conv: nn.Conv2d
-    norm: nn.BatchNorm2d
 
 
 @dataclass
@@ -61,25 +54,8 @@ def find_folding(network: nn.Module, images: Tensor) -> Folding:
     images : Tensor of shape (B, 3, H, W)
         Test images.
     """
-    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}
-    pairs: list[Pair] = []
-
-    def on_conv(conv: Any, _: Any, output: Tensor) -> None:
-        made[id(output)] = (conv, output)  # keep the tensor, so that its id is not reused
-
-    def on_norm(norm: Any, args: tuple[Any, ...]) -> None:
-        if id(args[0]) in made:
-            pairs.append(Pair(made[id(args[0])][0], norm))
-
-    with contextlib.ExitStack() as hooks, torch.no_grad():
-        for module in network.modules():
-            if _is_plain_conv(module):
-                hooks.callback(module.register_forward_hook(on_conv).remove)
-            elif type(module) in (nn.BatchNorm2d, BatchNormAct2d):
-                hooks.callback(module.register_forward_pre_hook(on_norm).remove)
-        expected = network(images)
-        made.clear()
-    folding = Folding([p for p in pairs if _is_fixed(p.norm)])
+    pairs, expected = find_pairs(network, lambda: network(images))
+    folding = Folding(pairs)
     with folding.fold(), torch.no_grad():
         found = network(images)
     scale = max(1.0, float(expected.abs().max()))
@@ -87,24 +63,11 @@ def find_folding(network: nn.Module, images: Tensor) -> Folding:
     return folding if error <= TOLERANCE * scale else Folding()  # NaN is unequal
 
 
-def _is_plain_conv(module: nn.Module) -> bool:
-    return type(module) in (nn.Conv2d, Conv2dSame)
-
-
-def _is_fixed(norm: nn.BatchNorm2d) -> bool:
-    return norm.running_mean is not None and norm.affine
-
-
 def _convolve(pair: Pair) -> Callable[[Tensor], Tensor]:
-    conv, norm = pair.conv, pair.norm
+    conv = pair.conv
 
     def forward(x: Tensor) -> Tensor:
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None
-        assert variance is not None
-        scale = norm.weight * torch.rsqrt(variance + norm.eps)
-        weight = conv.weight * scale.reshape(-1, 1, 1, 1)
-        bias = norm.bias + ((0.0 if conv.bias is None else conv.bias) - mean) * scale
+        weight, bias = pair.folded()
         whole: Tensor
         if isinstance(conv, Conv2dSame):
             sizes: Any = (conv.stride, conv.padding, conv.dilation, conv.groups)

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from headstart.errors import OutputError, one_line
-from headstart.features.engines import n_cores
+from headstart.features.cores import n_cores
 from headstart.features.pixels import Crop, crops
 from headstart.files import mark_used, whole_file
 from headstart.progress import Progress, silent

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from headstart.features.engines import n_cores
+from headstart.features.cores import n_cores
 
 # Remaining processes notice that one has ended and report it; after this time they are terminated.
 GRACE_S = 10.0

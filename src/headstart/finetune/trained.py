@@ -6,7 +6,6 @@ import dataclasses
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from headstart.backbones import Backbone, Preprocessing, Tap, at_size, load
 from headstart.backbones.weights import digest_weights, fit_weights, read_weights
 from headstart.errors import WeightsError, one_line
+from headstart.features.cores import one_core_workers
 from headstart.features.engines import choose_engine
 from headstart.features.pixels import crops
 from headstart.files import write_atomically
@@ -127,7 +127,7 @@ class Trained:
                     found = (found + other) / np.float32(2)
                 return found
 
-            with ThreadPoolExecutor(engine.n_workers, thread_name_prefix="predict") as pool:
+            with one_core_workers(engine.n_workers, "predict") as pool:
                 for part in pool.map(run, batches):
                     parts.append(part)
                     progress("predict", sum(map(len, parts)), n)

@@ -133,7 +133,8 @@ def examine_machine(device: str) -> Iterator[Finding]:
     """Device, threads, memory, and what torch computes with on the CPU."""
     import torch
 
-    from headstart.features.engines import machine_name, n_cores
+    from headstart.features.cores import n_cores
+    from headstart.features.engines import machine_name
 
     cores, threads = n_cores(), torch.get_num_threads()
     yield Finding(mark="ok", about="machine", says=f"{machine_name()}, {platform.system()}")

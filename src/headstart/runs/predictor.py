@@ -20,12 +20,12 @@ from headstart.features import cache_folder
 from headstart.features.engines import (
     WORTH_CONVERTING,
     Engine,
-    TorchEngine,
     choose_engine,
     converted_engine,
     pick_device,
 )
 from headstart.features.pixels import Crop, crops
+from headstart.features.torchengine import TorchEngine
 
 if TYPE_CHECKING:
     from headstart.runs.encoder import Encoder

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 import headstart
 from headstart.errors import DataError
-from headstart.features.engines import n_cores
+from headstart.features.cores import n_cores
 from headstart.runs.caution import Careful, Caution
 from headstart.runs.predictor import Predictor
 from headstart.runs.text_predictor import TextPredictor
