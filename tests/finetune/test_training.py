@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from headstart.backbones import Backbone
 from headstart.data import Record
 from headstart.errors import DataError, InputError, RunError
-from headstart.finetune import DivergedError, Epoch, Trained, TrainSettings, train
+from headstart.finetune import DivergedError, Epoch, Trained, TrainSettings, train, training
 from headstart.finetune import loop as loop_module
+from headstart.finetune.batches import ActivationBatches, Images, PixelBatches
 from headstart.finetune.checkpoints import NAME
 
 CLASSES = ("blue", "red")
@@ -324,3 +327,81 @@ def test_train__writes_a_long_epoch_down_in_between(
     steps: list[int] = []
     run({}, folder=tmp_path, progress=lambda s, d, t: steps.append(d) if s == "train" else None)
     assert steps[0] == 3
+
+
+class _Reads(TorchDispatchMode):
+    """Counts values of floating-point tensors that Python asks for, which waits for a GPU."""
+
+    n = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_floating_point():
+            self.n += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses are read every three steps, and at the end of an epoch."""
+    monkeypatch.setattr(training, "Loop", functools.partial(loop_module.Loop, check_every=3))
+
+
+@pytest.mark.parametrize("augment", ["basic", "cutmix"])
+def test_train__no_step_waits_for_its_loss(
+    run: Any, monkeypatch: pytest.MonkeyPatch, augment: str
+) -> None:
+    # Adam reads the numbers of its steps, which it keeps on the CPU.
+    settings = {"batch_size": 4, "augment": augment, "clip_norm": 1.0, "optimizer": "sgd"}
+    expected = run(settings)
+    _as_on_a_gpu(monkeypatch)
+    reads, step = _Reads(), loop_module.Loop._step
+
+    def watched(self: Any, indices: Any) -> None:
+        with reads:
+            step(self, indices)
+
+    monkeypatch.setattr(loop_module.Loop, "_step", watched)
+    assert_same(run(settings), expected)
+    assert reads.n == 0
+
+
+def test_train__a_loss_that_is_read_late_still_stops(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _as_on_a_gpu(monkeypatch)
+    wild = {"optimizer": "sgd", "lr": 1e30, "clip_norm": None, "warmup_epochs": 0.0}
+    with pytest.raises(DivergedError, match=r"epoch 1, step [23] of 3"):
+        run(wild, folder=tmp_path)
+    assert not (tmp_path / NAME).exists()
+
+
+def test_batches__on_a_device_are_the_same(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels and activations are placed where they fit; the CPU stands in for a GPU."""
+    placed: list[type] = []
+
+    def on_device(batches: Any, images: Any, device: torch.device) -> tuple[Any, Any]:
+        moved = batches.on(device, 10**9)
+        placed.append(type(moved))
+        return moved, moved if batches is images else images
+
+    expected = [run({"epochs": 1}), run({"epochs": 1, "regime": "output"})]
+    monkeypatch.setattr(training, "_on_device", on_device)
+    found = [run({"epochs": 1}), run({"epochs": 1, "regime": "output"})]
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other)
+    assert placed == [PixelBatches, ActivationBatches]
+
+
+def test_on__data_that_do_not_fit_stay() -> None:
+    def images(n: int) -> Images:
+        return Images(pixels=torch.zeros(n, 3, 8, 8, dtype=torch.uint8), labels=torch.zeros(n))
+
+    meta = torch.device("meta")
+    few = images(2)
+    assert few.on(meta, few.n_bytes).pixels.device == meta
+    assert few.on(meta, few.n_bytes - 1) is few
+    values = torch.zeros(1, 2, 5)
+    kept = ActivationBatches(values=values, targets=values, val_values=values, val_targets=values)
+    assert kept.on(meta, 160).values.device == meta
+    assert kept.on(meta, 159) is kept

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from headstart.augment.placing import placed
 from headstart.augment.sequences import Steps, signed
 from headstart.augment.warping import Array
 
@@ -48,7 +49,7 @@ class Chains:
     def __call__(self, images: Tensor) -> Tensor:
         """The mixed view of float32 images (n, 3, S, S) in [0, 1]."""
         share, rest = (
-            torch.as_tensor(values, dtype=images.dtype, device=images.device)
+            placed(values, images)
             for values in (self.weights * self.blend[:, None], 1 - self.blend)
         )
         mixed = images * rest.view(-1, 1, 1, 1)

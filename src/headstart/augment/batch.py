@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from headstart.augment.augmix import Chains, draw_chains
 from headstart.augment.basic import centre_crop, draw_variation
 from headstart.augment.mixing import Mix, draw_cutmix, draw_mixup
+from headstart.augment.placing import placed
 from headstart.augment.policy import Policy
 from headstart.augment.random import numbers
 from headstart.augment.sequences import Steps, draw_learnt, draw_randaugment
@@ -79,7 +80,7 @@ def augment_batch(
     rng = numbers(generator)
     n = len(levels)
     own = slice(None) if rows is None else rows.cpu().numpy()
-    targets = F.one_hot(labels.to(levels.device), n_classes).float()
+    targets = placed(F.one_hot(labels.cpu(), n_classes).numpy(), levels, torch.float32)
     if policy.name == "none":
         return Augmented(centre_crop(levels[own], size_px), targets[own])
     variation = draw_variation(n, policy, rng)
@@ -89,8 +90,10 @@ def augment_batch(
             # Each image is varied once, even if it is also the partner of others.
             pairs = np.stack([np.arange(n), mix.partner])[:, own]
             needed, place = np.unique(pairs, return_inverse=True)
-            first, second = place.reshape(2, -1)
-            varied = variation.of(needed)(levels[needed], size_px)
+            chosen, first, second = (
+                placed(i, levels, torch.int64) for i in (needed, *place.reshape(2, -1))
+            )
+            varied = variation.of(needed)(levels[chosen], size_px)
             images_mixed = mix.of(own).join(varied[first], varied[second])
             return Augmented(images_mixed, mix.targets(targets)[own])
     varied = variation.of(own)(levels[own], size_px)

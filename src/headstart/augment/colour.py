@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.augment.placing import placed
+
 Array = NDArray[np.float64]
 
 GREY = np.array([0.299, 0.587, 0.114])
@@ -66,7 +68,7 @@ def recolour(images: Tensor, matrices: Array, of_grey: Array, *, scale: float = 
     float32 tensor (n, 3, H, W)
     """
     weights, of_mean, m = (
-        torch.as_tensor(values, dtype=torch.float32, device=images.device)
+        placed(values, images, torch.float32)
         for values in (GREY, of_grey * scale, matrices * scale)
     )
     offset = of_mean * (images.mean((2, 3)) @ weights)

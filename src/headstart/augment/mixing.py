@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.augment.placing import placed
 from headstart.augment.warping import Array
 
 
@@ -32,12 +33,12 @@ class Mix:
 
     def images(self, images: Tensor) -> Tensor:
         """The mixed images of float32 images (n, 3, S, S)."""
-        return self.join(images, images[torch.from_numpy(self.partner).to(images.device)])
+        return self.join(images, images[placed(self.partner, images, torch.int64)])
 
     def join(self, images: Tensor, others: Tensor) -> Tensor:
         """Mix images with their partners, which may be overwritten."""
         if self.boxes is None:
-            weight = torch.as_tensor(self.weight, dtype=images.dtype, device=images.device)
+            weight = placed(self.weight, images)
             return others.lerp_(images, weight.view(-1, 1, 1, 1))
         mixed = images.clone()
         for row, (top, left, bottom, right) in enumerate(self.boxes):
@@ -52,8 +53,8 @@ class Mix:
 
     def targets(self, targets: Tensor) -> Tensor:
         """The mixed targets of float32 targets (n, K)."""
-        others = targets[torch.from_numpy(self.partner).to(targets.device)]
-        weight = torch.as_tensor(self.weight, dtype=targets.dtype, device=targets.device)
+        others = targets[placed(self.partner, targets, torch.int64)]
+        weight = placed(self.weight, targets)
         return torch.lerp(others, targets, weight.view(-1, 1))
 
 

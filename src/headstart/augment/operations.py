@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from headstart.augment.colour import colour_maps, recolour
+from headstart.augment.placing import placed
 from headstart.augment.subpolicies import COLOUR, GEOMETRIC
 from headstart.augment.warping import Array, affine, warp
 
@@ -47,7 +48,7 @@ def apply_layer(images: Tensor, operations: Sequence[str | None], strengths: Arr
     for kind, function in _KINDS:
         rows = np.flatnonzero(np.isin(names, kind))
         if len(rows):
-            index = torch.from_numpy(rows).to(images.device)
+            index = placed(rows, images, torch.int64)
             out[index] = function(images[index], names[rows], strengths[rows])
     return out
 
@@ -116,7 +117,7 @@ def _invert(images: Tensor, names: NDArray[np.str_], strengths: Array) -> Tensor
 
 
 def _column(values: Array, like: Tensor) -> Tensor:
-    return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(-1, 1, 1, 1)
+    return placed(values, like).view(-1, 1, 1, 1)
 
 
 _Group = Callable[[Tensor, NDArray[np.str_], Array], Tensor]

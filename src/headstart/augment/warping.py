@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from headstart.augment.placing import placed
+
 Array = NDArray[np.float64]
 
 # Bilinear sampling reads 2 x 2 pixels. If a result pixel spans more than this many source pixels, it
@@ -45,7 +47,7 @@ def warp(images: Tensor, maps: Array, size_px: int, *, reflect: bool) -> Tensor:
     if not len(coarse):
         return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
     out = images.new_empty(len(images), images.shape[1], size_px, size_px)
-    fine = torch.from_numpy(np.setdiff1d(np.arange(len(images)), coarse)).to(images.device)
+    fine = placed(np.setdiff1d(np.arange(len(images)), coarse), images, torch.int64)
     if len(fine):
         out[fine] = F.grid_sample(
             images[fine], grid[fine], padding_mode=padding, align_corners=False
@@ -58,7 +60,7 @@ def warp(images: Tensor, maps: Array, size_px: int, *, reflect: bool) -> Tensor:
 
 def _grid(maps: Array, size_px: int, like: Tensor) -> Tensor:
     """Sampling positions (n, size_px, size_px, 2); faster than torch's matrix product."""
-    m = torch.from_numpy(maps).to(like.device, torch.float32)[..., None, None]
+    m = placed(maps, like, torch.float32)[..., None, None]
     centres = (torch.arange(size_px, device=like.device, dtype=torch.float32) * 2 + 1) / size_px - 1
     x, y = centres.view(1, 1, -1), centres.view(1, -1, 1)
     grid = torch.empty(len(maps), size_px, size_px, 2, device=like.device)

@@ -6,10 +6,12 @@ same batches as an uninterrupted one.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -40,9 +42,10 @@ class Batch:
         return Batch(self.inputs[start:end], self.targets[start:end], views)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
-        views = tuple(view.to(device) for view in self.views)
-        return Batch(self.inputs.to(device), self.targets.to(device), views)
+        """The batch on another device; a GPU is not waited for."""
+        there: dict[str, Any] = {"device": device, "non_blocking": device.type == "cuda"}
+        views = tuple(view.to(**there) for view in self.views)
+        return Batch(self.inputs.to(**there), self.targets.to(**there), views)
 
 
 class Batches(Protocol):
@@ -97,6 +100,17 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of the decoded images."""
+        return self.pixels.numel()
+
+    def on(self, device: torch.device, max_bytes: int) -> Images:
+        """The same with its pixels on a device if they take `max_bytes` or less."""
+        if self.n_bytes > max_bytes:
+            return self
+        return Images(pixels=self.pixels.to(device), labels=self.labels)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PixelBatches:
@@ -116,7 +130,7 @@ class PixelBatches:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "vary", epoch, step))
         made = augment_batch(
             self.policy,
-            self.train.pixels[indices],
+            _rows(self.train.pixels, indices),
             self.train.labels[indices],
             n_classes=self.n_classes,
             size_px=self.preprocessing.size_px,
@@ -125,6 +139,12 @@ class PixelBatches:
         )
         views = tuple(normalised(view, self.preprocessing) for view in made.views)
         return Batch(normalised(made.images, self.preprocessing), made.targets, views)
+
+    def on(self, device: torch.device, max_bytes: int) -> PixelBatches:
+        """The same with decoded images on a device: the training images first."""
+        train = self.train.on(device, max_bytes)
+        val = self.val.on(device, max_bytes - train.n_bytes)
+        return dataclasses.replace(self, train=train, val=val)
 
     def val_batches(self, processes: Processes = ALONE) -> Iterator[Batch]:
         """Centre crops."""
@@ -160,9 +180,24 @@ def centre(pixels: Tensor, size_px: int) -> Tensor:
 
 def normalised(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Normalise images in [0, 1], in channels-last memory."""
-    mean = torch.tensor(preprocessing.mean, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=images.device).view(1, 3, 1, 1)
+    mean, std = _moments(preprocessing.mean, preprocessing.std, images.device)
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@cache
+def _moments(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the channels, copied to a device once."""
+    return (
+        torch.tensor(mean, device=device).view(1, 3, 1, 1),
+        torch.tensor(std, device=device).view(1, 3, 1, 1),
+    )
+
+
+def _rows(values: Tensor, indices: Tensor) -> Tensor:
+    """Rows of a tensor, by indices on the CPU."""
+    return values[indices.to(values.device, non_blocking=values.device.type == "cuda")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +222,14 @@ class ActivationBatches:
         """Activations of the epoch's view."""
         view = (epoch - 1) % len(self.values)
         some = indices if rows is None else indices[rows]
-        return Batch(self.values[view, some].float(), self.targets[view, some])
+        return Batch(_rows(self.values[view], some).float(), _rows(self.targets[view], some))
+
+    def on(self, device: torch.device, max_bytes: int) -> ActivationBatches:
+        """The same with all values on a device, if they take `max_bytes` or less."""
+        parts = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if sum(part.numel() * part.element_size() for part in parts.values()) > max_bytes:
+            return self
+        return ActivationBatches(**{name: part.to(device) for name, part in parts.items()})
 
     def val_batches(self, processes: Processes = ALONE) -> Iterator[Batch]:
         """Activations of centre crops."""

@@ -46,8 +46,32 @@ CPU_MICRO_BATCH = 8
 CHECKPOINT_EVERY_S = 300.0
 
 
+# Steps between looks at the losses on a GPU, which does not wait for the CPU in between.
+CHECK_EVERY = 50
+
+
 class DivergedError(HeadstartError):
     """The training loss is not finite."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Step:
+    """A step (from 0) of ``n`` images whose loss and number correct may still be on their way."""
+
+    number: int
+    n: int
+    sums: Tensor
+
+
+def _precise(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def _sums(loss: Tensor, logits: Tensor, targets: Tensor, weight: int = 1) -> Tensor:
+    """``weight`` times the loss, and the number correct, where they were computed."""
+    n_right = (logits.argmax(1) == targets.argmax(1)).sum()
+    dtype = _precise(loss.device)
+    return torch.stack([loss.to(dtype) * weight, n_right.to(dtype)])
 
 
 @dataclass(kw_only=True)
@@ -84,6 +108,9 @@ class Loop:
         Use fused optimizers: faster for large tables, with different last bits.
     processes : Processes
         With several, each has the same network and takes its part of every micro-batch.
+    check_every : int
+        Steps after which losses are read and checked; 0: 1 on a CPU and where processes exchange
+        them, `CHECK_EVERY` on a GPU, which is waited for each time.
     """
 
     network: nn.Module
@@ -106,6 +133,7 @@ class Loop:
     is_fused: bool = False
     processes: Processes = ALONE
     position: Position = field(default_factory=Position)
+    check_every: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,6 +145,11 @@ class Loop:
         self.start = {k: v.clone() for k, v in self.weights().items()}
         self._ema = Ema(self.network, self.settings.ema_decay) if self.settings.ema_decay else None
         self._written = time.monotonic()
+        if not self.check_every:
+            is_waiting = self.fabric.device.type == "cpu" or self.processes.is_several
+            self.check_every = 1 if is_waiting else CHECK_EVERY
+        self._unread: list[_Step] = []
+        self._norms: list[tuple[int, Tensor]] = []
         self.steps_an_epoch = len(self._batches_of(1))
 
     def _batches_of(self, epoch: int) -> list[Tensor]:
@@ -214,18 +247,21 @@ class Loop:
         )
         batch = self.batches.train_batch(indices, position.epoch, position.step, rows)
         self._optimizer.zero_grad()
-        sums, done = torch.zeros(2, dtype=torch.float64), 0
+        sums, done = (
+            torch.zeros(2, dtype=_precise(self.fabric.device), device=self.fabric.device),
+            0,
+        )
         for start, end in parts:
             part = batch.part(done, done + end - start).to(self.fabric.device)
             done += end - start
             is_last = (start, end) == parts[-1]
             with self.fabric.no_backward_sync(self._model, enabled=not is_last):
                 sums += self._accumulate(part, n, start)
-        loss, n_right = self.processes.sum(sums).tolist()
-        self._require_finite(loss, "loss")
-        position.loss_sum += loss
-        position.n_right += int(n_right)
-        position.n_seen += n
+        if self.processes.is_several:
+            sums = self.processes.sum(sums.cpu())
+        self._unread.append(_Step(number=position.step, n=n, sums=sums))
+        if len(self._unread) >= self.check_every:
+            self._read()
         if self.settings.l2_sp:
             origin = {k: v for k, v in self.start.items() if not k.startswith(f"{HEAD}.")}
             penalty = l2_sp_penalty(self.network.named_parameters(), origin, self.settings.l2_sp)
@@ -233,12 +269,28 @@ class Loop:
         if self.settings.clip_norm is not None:
             trained = [p for p in self.network.parameters() if p.grad is not None]
             norm = nn.utils.clip_grad_norm_(trained, self.settings.clip_norm)
-            self._require_finite(float(norm), "gradient")
+            self._norms.append((position.step, norm.detach()))
+            if self.check_every == 1:
+                self._read()
         self._optimizer.step()
         if self.after_step is not None:
             self.after_step()
         if self._ema is not None:
             self._ema.update(self.network)
+
+    def _read(self) -> None:
+        """Check and add up the losses of the steps since the last call, and check gradients."""
+        steps, self._unread = self._unread, []
+        values = torch.stack([step.sums for step in steps]).tolist() if steps else []
+        for step, (loss, n_right) in zip(steps, values, strict=True):
+            self._require_finite(loss, "loss", step.number)
+            self.position.loss_sum += loss
+            self.position.n_right += int(n_right)
+            self.position.n_seen += step.n
+        norms, self._norms = self._norms, []
+        sizes = torch.stack([norm for _, norm in norms]).tolist() if norms else []
+        for (number, _), size in zip(norms, sizes, strict=True):
+            self._require_finite(size, "gradient", number)
 
     def _accumulate(self, part: Batch, n: int, start: int) -> Tensor:
         """Forward and backward pass for a part of a step of `n` images; its loss and number correct."""
@@ -254,9 +306,7 @@ class Loop:
             loss = loss + (self.policy.consistency or 0.0) * jensen_shannon(logits, *others)
         # DDP averages gradients over processes, but their sum is needed.
         self.fabric.backward(loss * (self.processes.size * len(part.targets) / n))
-        n_right = int((logits.argmax(1) == part.targets.argmax(1)).sum())
-        loss_sum = float(loss.detach()) * len(part.targets)
-        return torch.tensor([loss_sum, n_right], dtype=torch.float64)
+        return _sums(loss.detach(), logits, part.targets, len(part.targets))
 
     def _micro_batch(self, n: int) -> int:
         """Images per forward pass, over all processes."""
@@ -267,11 +317,11 @@ class Loop:
             return n
         return min(CPU_MICRO_BATCH * self.processes.size, n)
 
-    def _require_finite(self, value: float, what: str) -> None:
+    def _require_finite(self, value: float, what: str, step: int) -> None:
         if math.isfinite(value):
             return
         position, settings = self.position, self.settings
-        if position.epoch == 1 and position.step == 0:
+        if position.epoch == 1 and step == 0:
             cause = "the first step already: the weights, the data or the precision are at fault"
             remedy = (
                 f"take {argument('precision', 'float32')}"
@@ -283,7 +333,7 @@ class Loop:
             remedy = f"try {settings.lr / 10:g}"
         kept = f"the last good checkpoint is in {self.folder}" if self.folder else "nothing is kept"
         raise DivergedError(
-            f"the {what} is {value} in epoch {position.epoch}, step {position.step + 1} of "
+            f"the {what} is {value} in epoch {position.epoch}, step {step + 1} of "
             f"{self.steps_an_epoch}: {cause}; {remedy}. Training stopped; {kept}"
         )
 
@@ -291,6 +341,7 @@ class Loop:
         """Validate, record the epoch, and decide whether it is the best and whether to continue."""
         position, settings = self.position, self.settings
         started = time.perf_counter()
+        self._read()
         with self.averaged():
             val_loss, val_accuracy = self._validate()
             position.seconds += time.perf_counter() - started
@@ -326,16 +377,18 @@ class Loop:
     def _validate(self) -> tuple[float, float]:
         """Mean cross-entropy and accuracy on the validation images; NaN without any."""
         self.network.eval()
-        loss, n_right, n = 0.0, 0.0, 0.0
+        device = self.fabric.device
+        sums, n = torch.zeros(2, dtype=_precise(device), device=device), 0
         with torch.no_grad(), self.folding.fold():
             for whole in self.batches.val_batches(self.processes):
-                batch = whole.to(self.fabric.device)
+                batch = whole.to(device)
                 logits = self._model(batch.inputs).float()
-                loss += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
-                n_right += int((logits.argmax(1) == batch.targets.argmax(1)).sum())
+                sums += _sums(
+                    F.cross_entropy(logits, batch.targets, reduction="sum"), logits, batch.targets
+                )
                 n += len(logits)
-        sums = torch.tensor([loss, n_right, n], dtype=torch.float64)
-        loss, n_right, n = self.processes.sum(sums).tolist()
+        own = torch.tensor([*sums.tolist(), n], dtype=torch.float64)
+        loss, n_right, n = self.processes.sum(own).tolist()
         return (loss / n, n_right / n) if n else (math.nan, math.nan)
 
     @contextlib.contextmanager
@@ -352,6 +405,7 @@ class Loop:
             self.set_weights(own)
 
     def _write(self) -> None:
+        self._read()  # so that nothing that is not finite is kept
         if (folder := self.folder) is None:
             return
         self.processes.on_first(lambda: save_checkpoint(folder, self.checkpoint()))

@@ -18,6 +18,7 @@ from headstart.finetune import batchnorm
 from headstart.finetune.activations import FrozenRunner, make_upper, value_bytes
 from headstart.finetune.averaging import interpolate
 from headstart.finetune.batches import (
+    ActivationBatches,
     Batches,
     Images,
     PixelBatches,
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Record
     from headstart.finetune.settings import TrainSettings
+
+# Of a GPU's free memory, for decoded images or activations; the rest is for training.
+SHARE_OF_MEMORY = 0.4
 
 
 def train(
@@ -139,6 +143,7 @@ def train(
             prepared, division, settings, images, device, root, progress, processes
         )
         frozen_s = time.perf_counter() - started
+        batches, images = _on_device(batches, images, torch.device(device))
         loop = Loop(
             network=_place(prepared, settings, division, images, device, processes),
             trained_part=part,
@@ -297,6 +302,20 @@ def _choose_part(
         return upper, keep_activations(images, runner, n_views, progress, processes)
     finally:
         runner.close()
+
+
+def _on_device(
+    batches: Batches, images: PixelBatches, device: torch.device
+) -> tuple[Batches, PixelBatches]:
+    """Keep what the loop reads on a GPU, if it takes a modest share of its free memory."""
+    if device.type != "cuda":
+        return batches, images
+    room = int(SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0])
+    if batches is images:
+        images = images.on(device, room)
+        return images, images
+    assert isinstance(batches, ActivationBatches)
+    return batches.on(device, room), images
 
 
 def _groups(network: nn.Module, division: Division, settings: TrainSettings) -> Any:
