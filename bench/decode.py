@@ -25,9 +25,14 @@ from headstart.data import jpeg, read_pixels, read_rgb
 N_ROUNDS = 5
 
 
-def photo(rng: np.random.Generator, width: int = 500, height: int = 375) -> bytes:
-    """A JPEG file with large coloured areas, edges and some noise."""
-    coarse = Image.fromarray(rng.integers(0, 256, (45, 60, 3), dtype=np.uint8))
+def photo(
+    rng: np.random.Generator, width: int = 500, height: int = 375, *, dark: int | None = None
+) -> bytes:
+    """A JPEG file with large coloured areas, edges and some noise; ``dark`` names a weak channel."""
+    colours = rng.integers(0, 256, (45, 60, 3), dtype=np.uint8)
+    if dark is not None:
+        colours[..., dark] //= 2
+    coarse = Image.fromarray(colours)
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=int)
     noisy = (smooth + rng.integers(-12, 13, smooth.shape)).clip(0, 255).astype(np.uint8)
     buffer = io.BytesIO()

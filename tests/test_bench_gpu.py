@@ -1,0 +1,77 @@
+"""The GPU bench: what it does with failures, and all of it once on tiny inputs on the CPU."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the benches are not installed
+
+from bench import gpu
+from bench.gpu import Row, collect, write_section
+
+ROW = Row(what="decode", ours=30.0, unit="images/s", against="DataLoader", other=10.0)
+
+
+def test_row__ratio_is_above_one_where_we_are_faster() -> None:
+    assert ROW.ratio == 3.0
+    assert Row(what="fit", ours=2.0, unit="s", against="CPU", other=6.0).ratio == 3.0
+    assert Row(what="fit", ours=2.0, unit="s").ratio is None
+
+
+def program(text: str) -> list[str]:
+    return [sys.executable, "-c", text]
+
+
+def test_collect__keeps_the_rows_of_a_part_that_fails_later() -> None:
+    said = "row " + gpu.json.dumps(gpu.asdict(ROW))
+    text = f"print({said!r}, flush=True); print('chatter'); raise MemoryError('of the card')"
+    assert list(collect("decode", program(text), 60)) == [
+        ROW,
+        "decode: failed after 0 s: MemoryError: of the card",
+    ]
+
+
+def test_collect__ends_a_part_that_hangs() -> None:
+    [line] = collect("fit", program("import time; time.sleep(60)"), 0.5)
+    assert line == "fit: not done after 0 s"
+
+
+def test_write_section__replaces_what_is_between_the_marks() -> None:
+    text = gpu.section([ROW], ["heads: failed"], "cpu", 12.0)
+    page = f"before\n{gpu.BEGIN}\nold\n{gpu.END}\nafter\n"
+    written = write_section(page, text)
+    assert "old" not in written
+    assert "| decode | 30 images/s | DataLoader: 10 images/s | 3.00x |" in written
+    assert "heads: failed" in written
+    assert write_section(written, text) == written
+    with pytest.raises(ValueError, match="lacks the marks"):
+        write_section("a page", text)
+
+
+def test_page__has_the_marks() -> None:
+    page = gpu.PAGE.read_text("utf-8")
+    assert write_section(page, f"{gpu.BEGIN}{gpu.END}") != ""
+
+
+def test_main__without_a_gpu_names_the_trial(capsys: pytest.CaptureFixture[str]) -> None:
+    if gpu.has_gpu():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(SystemExit) as caught:
+        gpu.main([])
+    assert caught.value.code == 2
+    assert "--device cpu" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_main__tries_every_part_on_tiny_inputs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    before = gpu.PAGE.read_bytes()
+    assert gpu.main(["--device", "cpu", "--quick"]) == 0, capsys.readouterr().out
+    said = capsys.readouterr().out
+    for what in ("decode", "forward", "extract", "epochs", "SVM path", "fit"):
+        assert what in said
+    assert gpu.PAGE.read_bytes() == before
