@@ -11,6 +11,7 @@ CMYK, YCCK                Pillow's plain formula (Adobe's inverted JPEGs are rec
 32-bit integer            as 16-bit where 0 <= v <= 65535, else minimum..maximum to 0..255
 floating point            0..1 to 0..255 where all lie there, else minimum..maximum; NaN is black
 animation, pages          the first frame
+DICOM                     by its window, see :mod:`headstart.data.dicom`
 ========================  ==========================================================================
 
 EXIF orientation is applied; a damaged EXIF block is ignored. Colour profiles are not applied.
@@ -33,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from headstart.data import jpeg
+from headstart.data import dicom, jpeg
 from headstart.data.turns import turn
 from headstart.errors import DataError, one_line
 
@@ -71,6 +72,7 @@ IMAGE_SUFFIXES = frozenset(
         ".mpo",
         ".heic",
         ".heif",
+        *dicom.DICOM_SUFFIXES,
     ]
 )
 """Suffixes (lower case) of files that count as images."""
@@ -280,6 +282,9 @@ def opened(
         raise Undecodable("empty file (0 bytes)")
     with _pillow_quiet():
         try:
+            if dicom.is_dicom(data):
+                yield _dicom_picture(data, max_pixels)
+                return
             _check_canvas(data, max_pixels)
             with Image.open(io.BytesIO(data), formats=_formats()) as image:
                 width, height = image.size
@@ -304,6 +309,18 @@ def opened(
         # ZeroDivisionError, MemoryError, ...): for users all of it means that the file is damaged.
         except Exception as error:
             raise Undecodable(_reason(error, data, max_pixels)) from None
+
+
+def _dicom_picture(data: bytes, max_pixels: int) -> Image.Image:
+    try:
+        image = dicom.picture_of(data, max_pixels)
+    except dicom.NotInstalled as reason:
+        raise Undecodable(str(reason)) from None
+    except dicom.TooLarge as size:
+        n_pixels = size.width * size.height
+        raise Undecodable(_too_large(n_pixels, max_pixels, (size.width, size.height))) from None
+    image.info["full_size"] = image.size
+    return image
 
 
 def _check_canvas(data: bytes, max_pixels: int) -> None:
@@ -474,7 +491,7 @@ _quiet: dict[str, Any] = {"depth": 0, "saved": None}
 
 @contextmanager
 def _pillow_quiet() -> Iterator[None]:
-    """Switch off Pillow's warnings (corrupt EXIF, large image) while any thread decodes.
+    """Switch off Pillow's and pydicom's warnings (corrupt EXIF, odd tags) while any thread decodes.
 
     ``warnings.catch_warnings`` replaces a global list, so threads share it: the first thread enters
     the context and the last one leaves it.
@@ -483,7 +500,7 @@ def _pillow_quiet() -> Iterator[None]:
         if _quiet["depth"] == 0:
             _quiet["saved"] = warnings.catch_warnings()
             _quiet["saved"].__enter__()
-            warnings.filterwarnings("ignore", module=r"PIL\.")
+            warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\.")
         _quiet["depth"] += 1
     try:
         yield

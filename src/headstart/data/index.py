@@ -14,6 +14,7 @@ from headstart.data.annotations import (
     list_annotated_folder,
     list_annotations,
 )
+from headstart.data.dicom import NOT_INSTALLED
 from headstart.data.duplicates import find_duplicates
 from headstart.data.factstore import FactStore
 from headstart.data.folders import list_folder
@@ -243,7 +244,8 @@ def _remembered(inspected: Iterator[Inspected], store: FactStore) -> Iterator[In
     """Passes on and stores; what was learned before an interrupt is kept too."""
     try:
         for seen in inspected:
-            store.add(seen.digest, seen.facts)
+            if seen.facts.reason != NOT_INSTALLED:  # it may be installed by then
+                store.add(seen.digest, seen.facts)
             yield seen
     finally:
         store.flush()
