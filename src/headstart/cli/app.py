@@ -23,7 +23,8 @@ app = typer.Typer(
     help="The best classifier that a pretrained network allows, measured.\n\n"
     "Start with a folder that has a sub-folder of images for each class:\n\n"
     "    headstart fit photos/\n\n"
-    "    headstart predict runs/photos new-pictures/",
+    "    headstart predict runs/photos new-pictures/\n\n"
+    "Without images at hand: `headstart fit digits`.",
     epilog="`headstart VERB --help` explains a verb and shows examples of it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
