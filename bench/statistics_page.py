@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from bench.trust_worlds import LEVEL, Tally
 
 # Rows that show a known limit, which Headstart's own intervals are not judged by.
@@ -17,7 +15,6 @@ SHOWN_ONLY = (
     # No test: a bound of one standard error, which few disagreements reach more often than 32 %.
     "beyond one standard error, so no tie (`choose`)",
 )
-REGRETS = ("honest", "plain", "most_accurate", "any_tie", "usual")
 Found = Mapping[str, Mapping[str, Any]]
 
 
@@ -35,8 +32,6 @@ def lines(found: Found, nominal: Mapping[str, float]) -> list[str]:
         *_coverage(found),
         "",
         *_null(found, nominal),
-        "",
-        *_regret(found["regret"]),
         "",
         *_runs(found),
     ]
@@ -67,8 +62,7 @@ def _summary(found: Found, nominal: Mapping[str, float]) -> list[str]:
     short = [t for t in own if t[3].is_below(LEVEL)]
     tests = [t for t in rates(found) if t[2] not in SHOWN_ONLY]
     loud = [t for t in tests if t[3].is_above(nominal[t[2]])]
-    choices = [r for rows in found["regret"].values() for r in rows]
-    out = [
+    return [
         (
             f"- Intervals: {len(own)} settings, {sum(t[3].n for t in own):,} worlds; "
             f"{len(own) - len(short)} cover at least 95 % of them, as far as so many worlds can tell "
@@ -81,14 +75,6 @@ def _summary(found: Found, nominal: Mapping[str, float]) -> list[str]:
         ),
         *(f"  - above {_percent(nominal[t[2]])}: {_setting(t)}" for t in loud),
     ]
-    if choices:
-        out.append(
-            f"- Choice: {len(choices)} choices of 44 candidates; regret against the best in "
-            f"hindsight {_points(np.mean([r['honest'] for r in choices]))} points on average "
-            f"(worst {_points(max(r['honest'] for r in choices))}), where always taking the usual "
-            f"layer costs {_points(np.mean([r['usual'] for r in choices]))}."
-        )
-    return out
 
 
 def _setting(found: tuple[str, str, str, Tally]) -> str:
@@ -159,61 +145,6 @@ def _null(found: Found, nominal: Mapping[str, float]) -> list[str]:
     return out
 
 
-def _regret(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    out = [
-        "### What the choice costs against the best in hindsight",
-        "",
-        ("Ten splits of each set; on each, `fit`'s 44 candidates (every layer at 160, 224 and 320 px, "
-        "some joined) are cross-validated on the training images, one is chosen, and all are judged "
-        "on the test images. *Regret*: accuracy of the best less that of the choice, in points, "
-        "where the best is picked on one half of the test images and judged on the other (mean of "
-        "200 halves), mean over the splits with the standard error of that mean. *Plain*: the best "
-        "picked and judged on the same images, which is never negative and partly luck. *The cheapest "
-        "tie*: however far behind it is, which was the rule before; the choice is the cheapest "
-        "that is at most one point behind. *Computation*: multiply-accumulates as a share of those "
-        "of the most accurate in cross-validation."),
-        "",
-        *_head(
-            ["set", "train / test", "accuracy", "regret", "plain", "always the most accurate in CV",
-             "always the cheapest tie", "always the usual layer", "computation: choice, cheapest tie"]
-        ),
-    ]  # fmt: skip
-    groups = [
-        (name, [r for r in rows if r["n_train"] == n])
-        for name, rows in found.items()
-        for n in dict.fromkeys(r["n_train"] for r in rows)
-    ]
-    for name, rows in groups:
-        first = rows[0]
-        out.append(
-            _row(
-                [
-                    name,
-                    f"{first['n_train']:,} / {first['n_test']:,}",
-                    _percent(float(np.mean([r["accuracy"] for r in rows]))),
-                    *(_mean(rows, key) for key in REGRETS),
-                    (
-                        f"{np.mean([r['macs'] for r in rows]):.2f}, "
-                        f"{np.mean([r['macs_any_tie'] for r in rows]):.2f}"
-                    ),
-                ]
-            )
-        )
-    told = "chosen / best in hindsight (plain regret in points); *joined*: the last four layers"
-    out += ["", f"Split by split: {told}", ""]
-    for name, rows in groups:
-        told = "; ".join(
-            f"{_short(r['chosen'])} / {_short(r['best'])} ({_points(r['plain'])})" for r in rows
-        )
-        out.append(f"- {name}, {rows[0]['n_train']:,}: {told}")
-    return out
-
-
-def _short(blocks: str) -> str:
-    """``Layers a, b and c joined at 224 px`` -> ``joined at 224 px``: the last four are all that is."""
-    return re.sub(r"^Layers .* joined", "joined", blocks).removeprefix("Layer ")
-
-
 def _runs(found: Found) -> list[str]:
     out = ["### Whole runs", ""]
     for what in found["held-out labels"].values():
@@ -246,21 +177,12 @@ def _share(tally: Tally | None) -> str:
     return f"{100 * tally.share:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], key: str) -> str:
-    values = np.array([r[key] for r in rows])
-    return f"{_points(values.mean())} ± {100 * values.std(ddof=1) / np.sqrt(len(values)):.2f}"
-
-
 def _two(what: Mapping[str, float]) -> str:
     return f"{100 * what['accuracy']:.1f} and {100 * what['other']:.1f}"
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.2f}"
 
 
 def _head(names: Sequence[str]) -> list[str]:

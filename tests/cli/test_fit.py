@@ -18,10 +18,10 @@ def test_fit__shows_the_table_the_sentence_and_where_the_report_is(
     (photos / "dark" / "broken.jpg").write_bytes(b"")
     said = headstart("fit", photos, "--out", out, "--resolutions", "64,96", "--quiet")
     assert said.code == 0, said
-    for text in ("64 px", "96 px", "conv_head", "* chosen", "Layer", "report.html", "broken.jpg"):
+    for text in ("64 px", "96 px", "conv_head", "* chosen", "Mean of", "report.html", "broken.jpg"):
         assert text in said.out, text
     assert said.err == ""
-    assert max(len(line) for line in said.out.split("Layer")[0].splitlines()) <= 100
+    assert max(len(line) for line in said.out.split("Mean of")[0].splitlines()) <= 100
 
 
 def test_fit__json_is_the_metrics(headstart: Callable, photos: Path, tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_fit__json_is_the_metrics(headstart: Callable, photos: Path, tmp_path: P
 def test_report__says_it_again(headstart: Callable, finished: tuple[Path, Path]) -> None:
     said = headstart("report", finished[1])
     assert said.code == 0
-    assert "Layer" in said.out
+    assert "Mean of" in said.out
 
 
 def test_report__json_is_the_metrics(headstart: Callable, finished: tuple[Path, Path]) -> None:

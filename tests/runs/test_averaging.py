@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from headstart.data import Index, training_records
 from headstart.features import extract
 from headstart.heads import LinearSVM, fit_temperature, one_row_a_class
 from headstart.probe.judging import Scores
-from headstart.runs.averaging import MOST_AVERAGED, average_ties
+from headstart.runs.averaging import MORE_VOTES, VOTES_OF_PRIOR, average_best
 from headstart.runs.choose import Candidate
 from headstart.runs.measure import Task, measure
 from headstart.runs.refit import refit
@@ -23,7 +24,8 @@ from headstart.sources.image import ImageSource
 
 N, K = 300, 3
 RNG = np.random.default_rng(0)
-Y = np.array(list("abc"))[np.arange(N) % K]
+CLASS = np.arange(N) % K
+Y = np.array(list("abc"))[CLASS]
 
 
 def made(name: str, signal: float, *, judged: bool = True, screened: bool = False) -> Candidate:
@@ -50,37 +52,67 @@ def plain(blocks: Sequence[Blocks]) -> Averaged:
     )  # fmt: skip
 
 
-def test_average_ties__takes_what_is_as_good_as_the_prior_and_no_other() -> None:
+def scaled(c: Candidate) -> NDArray[np.float64]:
+    """Calibrated scores."""
+    return np.asarray(fit_temperature(c.scores.decisions, CLASS).scale * c.scores.decisions)
+
+
+def log_loss(scores: NDArray[np.float64]) -> float:
+    P = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return float(-np.log(P[np.arange(N), CLASS]).mean())
+
+
+def test_average_best__takes_what_makes_it_better_and_no_other() -> None:
     candidates = [
-        made("bad", 0.3),
-        made("near", 1.5),
+        made("bad", 0.02),
+        made("good", 1.5),
         made("prior", 1.5),
         made("out", 1.5, screened=True),
     ]
-    mean = average_ties(candidates, 2, Y, plain)
+    mean = average_best(candidates, 2, Y, plain)
     assert mean is not None
-    assert [c.blocks.taps[0] for c in mean.members] == ["prior", "near"]
+    assert [c.blocks.taps[0] for c in mean.members] == ["prior", "good"]
     assert mean.accuracy > max(c.accuracy for c in candidates[1:3])
-    z = [
-        fit_temperature(c.scores.decisions, np.arange(N) % K).scale * c.scores.decisions
-        for c in mean.members
-    ]
-    np.testing.assert_allclose(mean.scores.decisions, (z[0] + z[1]) / 2, rtol=1e-5)
+    assert sum(mean.votes) == VOTES_OF_PRIOR + MORE_VOTES
+    assert mean.votes[0] >= VOTES_OF_PRIOR
+    expected = sum(n * scaled(c) for n, c in zip(mean.votes, mean.members, strict=True))
+    expected = np.asarray(expected) / sum(mean.votes)
+    np.testing.assert_allclose(mean.scores.decisions, expected, rtol=1e-5, atol=1e-5)
+    assert log_loss(expected) < min(log_loss(scaled(c)) for c in candidates)
     assert mean.scores.n_features == 4
 
 
-def test_average_ties__is_none_where_nothing_ties_or_can_be_judged() -> None:
-    assert average_ties([made("bad", 0.1), made("prior", 2.0)], 1, Y, plain) is None
-    unjudged = [made("a", 1.0, judged=False), made("b", 1.0, judged=False)]
-    assert average_ties(unjudged, 1, Y, plain) is None
-
-
-def test_average_ties__takes_no_more_than_its_limit() -> None:
-    candidates = [made(f"c{i}", 1.0) for i in range(3 * MOST_AVERAGED)]
-    mean = average_ties(candidates, 4, Y, plain)
+def test_average_best__a_prior_that_is_far_behind_keeps_its_votes_alone() -> None:
+    candidates = [made("prior", 0.3), made("good", 2.0)]
+    mean = average_best(candidates, 0, Y, plain)
     assert mean is not None
-    assert len(mean.members) <= MOST_AVERAGED
-    assert mean.members[0] is candidates[4]
+    assert mean.votes == (VOTES_OF_PRIOR, MORE_VOTES)
+
+
+def test_average_best__is_none_where_nothing_helps_or_can_be_judged() -> None:
+    prior = made("prior", 2.0)
+    wrong = dataclasses.replace(
+        prior, scores=dataclasses.replace(prior.scores, decisions=-prior.scores.decisions)
+    )
+    assert average_best([wrong, prior], 1, Y, plain) is None
+    unjudged = [made("a", 1.0, judged=False), made("b", 1.0, judged=False)]
+    assert average_best(unjudged, 1, Y, plain) is None
+
+
+def test_average_best__counts_examples_by_their_weights() -> None:
+    """One candidate knows the first half of the examples, one the second."""
+    halves = []
+    for name, rows in (("first", slice(0, N // 2)), ("second", slice(N // 2, N))):
+        c = made(name, 0.0)
+        c.scores.decisions[rows] += 4 * np.eye(K, dtype=np.float32)[CLASS[rows]]
+        halves.append(c)
+    candidates = [made("prior", 0.5), *halves]
+    for k, rows in enumerate((slice(0, N // 2), slice(N // 2, N))):
+        weight = np.full(N, 0.01)
+        weight[rows] = 1
+        mean = average_best(candidates, 0, Y, plain, weight=weight)
+        assert mean is not None
+        assert mean.votes[[c.blocks for c in mean.members].index(halves[k].blocks)] > 10
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +134,15 @@ def test_refit__of_a_mean_is_the_mean_of_the_members_scores(task: Task, indexed:
     joined, single = candidates[-1], candidates[4]
     other = candidates[-2]
     members = (joined, single, other)
-    assert average_ties(candidates, len(candidates) - 1, task.y, source.average) is not None
     blocks = source.average([c.blocks for c in members])
     assert len(blocks.keys) == len({key for c in members for key in c.blocks.keys})
     made_up = Candidate(
-        blocks=blocks, macs=1, judged=joined.judged, scores=joined.scores, members=members
+        blocks=blocks,
+        macs=1,
+        judged=joined.judged,
+        scores=joined.scores,
+        members=members,
+        votes=(2, 1, 1),
     )
     found = refit(made_up, source=source, train=task.records, test=indexed.test)
 
@@ -118,7 +154,7 @@ def test_refit__of_a_mean_is_the_mean_of_the_members_scores(task: Task, indexed:
         scale = fit_temperature(c.scores.decisions[c.judged], member[c.judged]).scale
         return np.asarray(scale * (unit @ coef.T + intercept))
 
-    expected = sum(by_hand(c) for c in members) / len(members)
+    expected = (2 * by_hand(members[0]) + by_hand(members[1]) + by_hand(members[2])) / 4
     rows = source.rows(blocks, indexed.test)
     np.testing.assert_allclose(found.model.scores(rows), expected, atol=1e-4)
     found.model.save(Path(task.cache) / "model")

@@ -108,6 +108,17 @@ def test_choose__of_few_takes_the_usual_where_nothing_was_recognised() -> None:
     assert (choice.best, choice.chosen) == (0, 0)
 
 
+def test_choose__of_a_mean_names_what_is_cheap_without_it() -> None:
+    """The mean is no tie that a cheap choice could be compared with."""
+    singles = [candidate(180, macs=1), candidate(182, macs=5, shift=3), candidate(186, macs=9)]
+    mean = dataclasses.replace(candidate(199, macs=10), members=tuple(singles))
+    labels = ["a", "b"] * (N // 2)
+    choice = rules.choose([*singles, mean], labels, 0, 3)
+    assert choice.chosen == choice.best == 3
+    assert choice.cheap == rules.choose(singles, labels, 0).chosen
+    assert rules.choose([*singles[:1], mean], labels, 0, 1).cheap == 0
+
+
 def test_has_few__looks_at_half_of_the_classes() -> None:
     assert has_few(["a"] * 4 + ["b"] * 4)
     assert has_few(["a"] * 1 + ["b"] * 80)

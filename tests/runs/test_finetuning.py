@@ -132,8 +132,8 @@ def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
     assert tuned.n_train < n_train
     assert tuned.diagnosis[0].code == "too-short"
     assert won.sentence.startswith("Fine-tuned network (all layers, 2 epochs at 64 px): ")
-    assert "the SVM" in won.sentence
-    assert won.detail.startswith("The linear SVM on layer")
+    assert "SVM" in won.sentence
+    assert won.detail.startswith("The mean of")
     assert won.settings["training"]["epochs"] == 2
     assert won.model.is_finetuned
     assert sorted(p.name for p in (won.folder / "model").iterdir()) == [
@@ -280,7 +280,7 @@ def test_fit__a_training_that_fails_leaves_the_svm(
     tuned = run.metrics.finetuning
     assert tuned.state == "failed"
     assert "learning rate" in tuned.reason
-    assert run.metrics.sentence.startswith("Layer")
+    assert run.metrics.sentence.startswith("Mean of")
     assert leftovers(store) == []
 
 

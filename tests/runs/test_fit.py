@@ -52,21 +52,30 @@ def test_fit__metrics_agree_with_the_predictions(run: Run) -> None:
 
 def test_fit__learns_what_is_there_to_learn(run: Run) -> None:
     assert run.metrics.cv.accuracy.value > 0.9
-    assert run.sentence.startswith("Layer")
+    assert run.sentence.startswith("Mean of")
 
 
 def test_fit__table_has_every_tap_at_every_resolution_and_one_choice(run: Run) -> None:
-    candidates = run.metrics.candidates
+    *candidates, mean = run.metrics.candidates
     cells = {(c.tap, c.resolution) for c in candidates}
-    assert run.metrics.resolutions == ("64", "96", "64+96")
-    assert run.metrics.taps[-1] == "last 4 joined"
-    assert len(cells) == len(candidates) == len(run.metrics.taps) * 3
-    [chosen] = [c for c in candidates if c.chosen]
+    assert run.metrics.resolutions[:3] == ("64", "96", "64+96")
+    assert run.metrics.taps[-2:] == ("last 4 joined", mean.tap)
+    assert len(cells) == len(candidates) == (len(run.metrics.taps) - 1) * 3
+    [chosen] = [c for c in run.metrics.candidates if c.chosen]
     assert chosen.test is not None
-    [joined] = [c for c in candidates if (c.tap, c.resolution) == ("last 4 joined", "64+96")]
-    # Accuracy first: this one, unless the best is significantly better.
-    beaten = joined.difference.high < 0
-    assert chosen == (next(c for c in candidates if c.best) if beaten else joined)
+    assert mean.n_averaged > 1
+    # Accuracy first: the mean, unless the best is significantly better.
+    beaten = mean.difference.high < 0
+    assert chosen == (next(c for c in candidates if c.best) if beaten else mean)
+
+
+def test_fit__prefer_single_takes_the_last_layers_joined(
+    shapes: Path, store: Path, tmp_path: Path
+) -> None:
+    run = headstart.fit(shapes, out=tmp_path / "run", cache=store, prefer="single", **SETTINGS)
+    [chosen] = [c for c in run.metrics.candidates if c.chosen]
+    assert not any(c.n_averaged for c in run.metrics.candidates)
+    assert chosen.best or (chosen.tap, chosen.resolution) == ("last 4 joined", "64+96")
 
 
 def test_fit__prefer_cheap_takes_the_cheapest_tie(
@@ -82,7 +91,7 @@ def test_fit__prefer_cheap_takes_the_cheapest_tie(
     assert (named.tap, named.resolution) == (chosen.tap, chosen.resolution)
     if run.metrics.chosen.tap != chosen.tap:
         assert "`prefer='cheap'`" in run.metrics.detail
-    with pytest.raises(InputError, match="accurate, mean or cheap"):
+    with pytest.raises(InputError, match="accurate, single or cheap"):
         headstart.fit(shapes, out=tmp_path / "other", prefer="fast")
 
 

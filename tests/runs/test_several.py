@@ -55,7 +55,7 @@ def several(
     shapes: Path, store: Path, names: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
     out = tmp_path_factory.mktemp("runs") / "several"
-    return fit(shapes, out=out, cache=store, backbone=names, **SETTINGS)
+    return fit(shapes, out=out, cache=store, backbone=names, prefer="single", **SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def mean(
 ) -> Run:  # fmt: skip
     """The same candidates, averaged."""
     out = tmp_path_factory.mktemp("runs") / "mean"
-    return fit(shapes, out=out, cache=store, backbone=names, prefer="mean", **SETTINGS)
+    return fit(shapes, out=out, cache=store, backbone=names, **SETTINGS)
 
 
 def test_fit__of_several_backbones_has_candidates_of_each_and_a_join(several: Run) -> None:
@@ -155,7 +155,8 @@ def test_fit__again_with_one_of_them_judges_nothing_twice(
     several: Run, shapes: Path, store: Path, names: list[str], tmp_path: Path
 ) -> None:
     kept = set((store / "heads").rglob("*.safetensors"))
-    alone = fit(shapes, out=tmp_path / "one", cache=store, backbone=names[1], **SETTINGS)
+    settings = SETTINGS | {"prefer": "single"}
+    alone = fit(shapes, out=tmp_path / "one", cache=store, backbone=names[1], **settings)
     assert set((store / "heads").rglob("*.safetensors")) == kept
     assert alone.metrics.extraction.n_forward == 0
     own = {r.tap: r.cv for r in alone.metrics.candidates}
@@ -178,7 +179,7 @@ def test_model__a_part_of_several_that_is_damaged_is_refused(several: Run, tmp_p
 def test_fit__of_a_mean_predicts_what_was_tested(mean: Run, shapes: Path) -> None:
     chosen = mean.metrics.chosen
     assert chosen.n_averaged > 1
-    assert mean.sentence.startswith(f"Mean of {chosen.n_averaged} classifiers")
+    assert mean.sentence.startswith(f"Mean of {chosen.n_averaged} linear SVMs")
     assert mean.model.coef.shape[1] == chosen.n_features
     assert "averaged" in mean.metrics.selection.rule
     tested = mean.test_predictions()
@@ -232,5 +233,5 @@ def test_fit__refuses_wrong_lists(
 
 
 def test_fit__of_texts_has_no_mean() -> None:
-    with pytest.raises(InputError, match="must be accurate or cheap; got mean"):
-        TextSettings(data="x", prefer="mean")
+    with pytest.raises(InputError, match="must be accurate or cheap; got single"):
+        TextSettings(data="x", prefer="single")

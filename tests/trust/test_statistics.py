@@ -141,16 +141,21 @@ def test_repeated_coverage__counts_every_world() -> None:
 def test_hindsight__is_nothing_where_the_choice_is_the_best_throughout() -> None:
     right = np.stack([np.ones(40, dtype=bool), np.arange(40) % 2 == 0])
     rng = np.random.default_rng(7)
-    assert trust_worlds.hindsight(right, 0, rng) == (0.0, 0.0)
-    assert trust_worlds.hindsight(right, 1, rng) == pytest.approx((0.5, 0.5), abs=0.02)
+    assert trust_worlds.hindsight(right, right[0], rng) == (0.0, 0.0)
+    assert trust_worlds.hindsight(right, right[1], rng) == pytest.approx((0.5, 0.5), abs=0.02)
+
+
+def test_hindsight__a_choice_that_is_no_candidate_may_beat_them_all() -> None:
+    right = np.stack([np.arange(40) % 2 == 0, np.arange(40) % 4 == 0])
+    found = trust_worlds.hindsight(right, np.ones(40, dtype=bool), np.random.default_rng(9))
+    assert found == pytest.approx((-0.5, -0.5), abs=0.02)
 
 
 def test_hindsight__luck_counts_in_the_plain_figure_alone() -> None:
     """40 equally good candidates: the best of them on 100 images is lucky, not better."""
     rng = np.random.default_rng(8)
-    found = [
-        trust_worlds.hindsight(rng.random((40, 100)) < 0.8, 0, rng, n_halves=40) for _ in range(60)
-    ]
+    worlds = [rng.random((40, 100)) < 0.8 for _ in range(60)]
+    found = [trust_worlds.hindsight(right, right[0], rng, n_halves=40) for right in worlds]
     plain, honest = np.mean(found, axis=0)
     assert plain > 0.05
     assert abs(honest) < 0.02

@@ -135,8 +135,8 @@ def fit(
     prefer: Annotated[
         str,
         typer.Option(
-            help="accurate: the most accurate candidate. mean: the mean of those that predict as "
-            "well. cheap: the cheapest that ties with it."
+            help="accurate: the mean of several candidates (texts: the best). single: one candidate. "
+            "cheap: the cheapest that ties with the best."
         ),
     ] = "accurate",
     exact: Annotated[
@@ -167,8 +167,8 @@ def fit(
     Or, for a table of labelled texts, the best of TF-IDF, word vectors and TextCNNs.
 
     Every image goes through the network once. Every layer at every resolution, and several joined, are
-    judged by a cross-validated linear SVM on the training images. The most accurate is taken, and the
-    test images are looked at once; --prefer cheap takes the cheapest that ties with it. Of several
+    judged by a cross-validated linear SVM on the training images. The mean of several is taken, and the
+    test images are looked at once; --prefer cheap takes the cheapest that ties with the best. Of several
     networks, the layers of each are judged, and so are their last layers joined. With
     --budget, fine-tuning is tried in the time that is left, and kept only where it wins on validation.
 

@@ -41,7 +41,7 @@ class Choice:
     is_default : bool
         Whether the usual candidate was chosen because cross-validation could not decide.
     cheap : int, optional
-        The cheapest tie within a point, where another was chosen for its accuracy.
+        What would be chosen for its cost, where something dearer was chosen for its accuracy.
     """
 
     best: int
@@ -130,12 +130,10 @@ def prior_unless_beaten(
     Returns
     -------
     Choice
-        With the cheapest tie beside it.
     """
     choice = cheapest_tie(merits, costs, screened, groups)
     chosen = choice.best if is_significant(choice.differences[prior]) else prior
-    cheap = choice.chosen if costs[choice.chosen] < costs[chosen] else None
-    return Choice(best=choice.best, chosen=chosen, differences=choice.differences, cheap=cheap)
+    return Choice(best=choice.best, chosen=chosen, differences=choice.differences)
 
 
 def usual_unless_beaten(

@@ -1,7 +1,12 @@
 """The mean of the calibrated scores of several candidates, which is a linear head itself.
 
-The softmax of averaged calibrated scores is the geometric mean of the candidates' probabilities, scaled
-to sum to one: the logarithmic opinion pool of Genest and Zidek (1986, "Combining probability
+How much each counts is decided by votes: the candidate that is the most accurate as a rule has some from
+the beginning, as with few examples cross-validation flatters others by luck; the rest are given one after
+another to the candidate that makes the mean predict best (ensemble selection, Caruana et al. 2004, "Ensemble
+selection from libraries of models").
+
+The softmax of averaged calibrated scores is the weighted geometric mean of the candidates' probabilities,
+scaled to sum to one: the logarithmic opinion pool of Genest and Zidek (1986, "Combining probability
 distributions"). Each candidate's scores are linear in its own features, so their mean is linear in all
 of them side by side, and everything that takes a linear head takes a mean.
 """
@@ -14,7 +19,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.heads import Temperature, fit_temperature
+from headstart.heads import fit_temperature
 from headstart.probe.judging import Scores
 from headstart.runs.choose import Candidate
 from headstart.sources.blocks import Averaged, Blocks
@@ -22,11 +27,13 @@ from headstart.sources.blocks import Averaged, Blocks
 Head = tuple[NDArray[np.float64], NDArray[np.float64]]
 Weight = NDArray[np.float64] | None
 
-# More make the fit longer and the mean no better.
-MOST_AVERAGED = 10
+VOTES_OF_PRIOR = 8
+MORE_VOTES = 16
+# Votes are given by no more probabilities than these: time grows with examples times classes.
+MOST_PROBABILITIES = 1_000_000
 
 
-def average_ties(
+def average_best(
     candidates: Sequence[Candidate],
     prior: int,
     y: NDArray[np.str_],
@@ -35,10 +42,10 @@ def average_ties(
     weight: Weight = None,
     merits: Callable[[NDArray[np.floating]], NDArray[np.float64] | None] = lambda _: None,
 ) -> Candidate | None:
-    """The mean of the candidates that predict no worse than the prior, within the noise.
+    """The mean of the prior and of the candidates with which it predicts better.
 
-    Those whose out-of-fold log loss is at most one standard error of the paired difference above that
-    of the prior: of them the prior, and those with the least, up to `MOST_AVERAGED` in all.
+    The prior has `VOTES_OF_PRIOR`; each of `MORE_VOTES` goes to the candidate with which the mean of all
+    votes has the lowest log loss of held-out scores.
 
     Parameters
     ----------
@@ -57,27 +64,26 @@ def average_ties(
     Returns
     -------
     Candidate or None
-        None where there is nothing to average with the prior.
+        None where the prior gets all votes, or cross-validation could judge nothing.
     """
     judged, member = candidates[prior].judged, np.unique(y, return_inverse=True)[1]
     if not judged.any() or (weight is not None and not weight[judged].sum() > 0):
         return None
-    usable = [c for c in candidates if not (c.scores.is_screened or c.blocks.is_network)]
-    own = _losses(candidates[prior], member, weight)
-    near = []
-    for i, c in enumerate(usable):
-        loss = _losses(c, member, weight)
-        further = loss - own
-        if c is not candidates[prior] and further.mean() <= further.std() / math.sqrt(len(own)):
-            near.append((float(loss.mean()), i))
-    if not near:
+    first = candidates[prior]
+    usable = [first]
+    usable += [
+        c
+        for c in candidates
+        if c is not first and not (c.scores.is_screened or c.blocks.is_network)
+    ]
+    votes = _votes(usable, member, weight)
+    members = tuple(c for c, n in zip(usable, votes, strict=True) if n)
+    if len(members) == 1:
         return None
-    others = [usable[i] for _, i in sorted(near)[: MOST_AVERAGED - 1]]
-    members = (candidates[prior], *others)
+    votes = [n for n in votes if n]
     blocks = average([c.blocks for c in members])
-    decisions = mean_scores(
-        [c.scores.decisions for c in members], [_scale(c, member, weight) for c in members]
-    )
+    scales = _scales(members, votes, member, weight)
+    decisions = mean_scores([c.scores.decisions for c in members], scales)
     return Candidate(
         blocks=blocks,
         macs=0,
@@ -91,21 +97,21 @@ def average_ties(
         ),
         judged=judged,
         members=members,
+        votes=tuple(votes),
     )
 
 
 def mean_scores(
     decisions: Sequence[NDArray[np.floating]], scales: Sequence[float]
 ) -> NDArray[np.float32]:
-    """Mean of calibrated scores (n, K)."""
+    """Sum of scores (n, K), each times its scale."""
     total = sum(scale * scores for scores, scale in zip(decisions, scales, strict=True))
-    return np.asarray(total / len(scales), dtype=np.float32)
+    return np.asarray(total, dtype=np.float32)
 
 
 def member_scales(mean: Candidate, y: NDArray[np.str_], weight: Weight = None) -> list[float]:
-    """The scale of each member of a mean, from its out-of-fold scores."""
-    member = np.unique(y, return_inverse=True)[1]
-    return [_scale(c, member, weight) for c in mean.members]
+    """What the scores of each member of a mean are multiplied by: its calibration times its share."""
+    return _scales(mean.members, mean.votes, np.unique(y, return_inverse=True)[1], weight)
 
 
 def mean_head(
@@ -136,25 +142,54 @@ def mean_head(
         columns = np.concatenate([place[key] for key in c.blocks.keys])
         # A joined row has length one: of so many blocks, each is divided by the root of their number.
         longer = math.sqrt(len(place) / len(c.blocks.keys))
-        coef[:, columns] += scale * longer / len(scales) * own
-        intercept += scale / len(scales) * constant
+        coef[:, columns] += scale * longer * own
+        intercept += scale * constant
     return coef, intercept
 
 
-def _temperature(c: Candidate, member: NDArray[np.integer], weight: Weight) -> Temperature:
-    counted = None if weight is None else weight[c.judged]
-    return fit_temperature(c.scores.decisions[c.judged], member[c.judged], counted)
+def _votes(
+    candidates: Sequence[Candidate], member: NDArray[np.integer], weight: Weight
+) -> list[int]:
+    """How many votes each candidate gets, the first of which is the prior."""
+    rows = np.flatnonzero(candidates[0].judged)
+    if weight is not None:
+        rows = rows[weight[rows] > 0]
+    n_most = max(1, MOST_PROBABILITIES // candidates[0].scores.decisions.shape[1])
+    if len(rows) > n_most:
+        rows = np.sort(np.random.default_rng(0).permutation(rows)[:n_most])
+    counted = None if weight is None else weight[rows]
+    truth = member[rows]
+    scores = [
+        np.float32(_scale(c, member, weight)) * np.asarray(c.scores.decisions)[rows]
+        for c in candidates
+    ]
+    votes = [VOTES_OF_PRIOR] + [0] * (len(candidates) - 1)
+    total = VOTES_OF_PRIOR * scores[0]
+    for n in range(VOTES_OF_PRIOR + 1, VOTES_OF_PRIOR + MORE_VOTES + 1):
+        losses = [_log_loss((total + each) / n, truth, counted) for each in scores]
+        best = int(np.argmin(losses))
+        votes[best] += 1
+        total = total + scores[best]
+    return votes
+
+
+def _log_loss(scores: NDArray[np.floating], truth: NDArray[np.integer], weight: Weight) -> float:
+    """Of the softmax of scores."""
+    top = scores.max(axis=1)
+    losses = np.log(np.exp(scores - top[:, None]).sum(axis=1)) + top
+    losses -= scores[np.arange(len(truth)), truth]
+    return float(np.average(losses, weights=weight))
 
 
 def _scale(c: Candidate, member: NDArray[np.integer], weight: Weight) -> float:
-    return _temperature(c, member, weight).scale
+    counted = None if weight is None else weight[c.judged]
+    return fit_temperature(c.scores.decisions[c.judged], member[c.judged], counted).scale
 
 
-def _losses(c: Candidate, member: NDArray[np.integer], weight: Weight) -> NDArray[np.float64]:
-    """-log of the probability that each true class was given, calibrated, out of fold."""
-    truth = member[c.judged]
-    P = _temperature(c, member, weight).probabilities(c.scores.decisions[c.judged])
-    losses = -np.log(np.clip(P[np.arange(len(truth)), truth], 1e-12, 1))
-    if weight is not None:
-        losses *= weight[c.judged] / weight[c.judged].mean()
-    return np.asarray(losses, dtype=np.float64)
+def _scales(
+    members: Sequence[Candidate],
+    votes: Sequence[int],
+    member: NDArray[np.integer],
+    weight: Weight,
+) -> list[float]:
+    return [n / sum(votes) * _scale(c, member, weight) for c, n in zip(members, votes, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,19 +24,19 @@ RULE = (
     "difference to it is within one standard error is a tie, and the cheapest tie "
     "(multiply-accumulates, then number of features) that is at most one point lower is chosen."
 )
-RULE_OF_ACCURACY = (
+RULE_OF_SINGLE = (
     "The last layers joined, at the two largest resolutions, are chosen: with few images cross-validation "
     "finds nothing better. Where the candidate with the highest cross-validated {metric} is "
     "significantly better ({test} at the 5 % level), that one is chosen instead."
 )
 RULE_OF_ENCODER = (
     "TF-IDF beside the last layers of the sentence encoder is chosen: as a rule nothing is more accurate. "
-    + RULE_OF_ACCURACY.partition(". ")[2]
+    + RULE_OF_SINGLE.partition(". ")[2]
 )
 RULE_OF_MEAN = (
-    "The calibrated scores are averaged of the candidates that predict no worse than the last layers joined "
-    "at the two largest resolutions, within the noise: their log loss in cross-validation is at most one "
-    "standard error higher. Where the candidate with the highest cross-validated {metric} is significantly "
+    "The calibrated scores of several candidates are averaged, and 24 votes decide how much each counts. The "
+    "last layers joined at the two largest resolutions have 8; the others are given one after another to the "
+    "candidate with which the mean has the lowest log loss in cross-validation. Where the candidate with the highest cross-validated {metric} is significantly "
     "better than their mean ({test} at the 5 % level), that one is chosen instead."
 )
 RULE_OF_FEW = (
@@ -63,6 +63,8 @@ class Candidate:
         Which images cross-validation could judge (:func:`headstart.probe.judgeable`).
     members : tuple of Candidate
         Those whose calibrated scores it averages, where it is a mean.
+    votes : tuple of int
+        How much each of them counts.
     """
 
     blocks: Blocks
@@ -70,6 +72,7 @@ class Candidate:
     scores: Scores
     judged: NDArray[np.bool_]
     members: tuple[Candidate, ...] = ()
+    votes: tuple[int, ...] = ()
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -148,7 +151,7 @@ def choose(
     prior: int | None = None,
     groups: Sequence[str] | None = None,
 ) -> Choice:
-    """Apply :data:`RULE_OF_ACCURACY` where there is a prior, else a rule that saves computing.
+    """Apply :data:`RULE_OF_MEAN` or :data:`RULE_OF_SINGLE` where there is a prior, else what is cheap.
 
     That is :data:`RULE`, or :data:`RULE_OF_FEW` where the classes have few examples.
 
@@ -165,18 +168,25 @@ def choose(
     usual : int
         Position of the usual candidate.
     prior : int, optional
-        Position of the candidate that is the most accurate as a rule: the last layers joined.
+        Position of the candidate that is the most accurate as a rule: the last layers joined, or
+        their mean with others.
     groups : sequence of str, optional
         Groups of the examples that were judged (:func:`headstart.heads.paired_gain`).
 
     Returns
     -------
     Choice
+        Where there is a prior, with what would be chosen without one, if that is cheaper.
     """
     merits, costs = [c.merits for c in candidates], [c.cost for c in candidates]
     screened = [c.scores.is_screened for c in candidates]
     if prior is not None:
-        return prior_unless_beaten(merits, costs, prior, screened, groups)
+        choice = prior_unless_beaten(merits, costs, prior, screened, groups)
+        # A mean is not among what is cheap, and comes last.
+        single = [c for c in candidates if not c.members]
+        cheap = choose(single, labels, usual, None, groups).chosen
+        is_cheaper = costs[cheap] < costs[choice.chosen]
+        return replace(choice, cheap=cheap if is_cheaper else None)
     if has_few(labels):
         return usual_unless_beaten(merits, costs, usual, screened, groups)
     return cheapest_tie(merits, costs, screened, groups)

@@ -25,7 +25,7 @@ from headstart.files import write_atomically
 from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
 from headstart.results import encode
-from headstart.runs.averaging import average_ties
+from headstart.runs.averaging import average_best
 from headstart.runs.checks import checks_of, with_checks
 from headstart.runs.choose import Candidate, choose, join_worth_having
 from headstart.runs.folder import write_json
@@ -159,13 +159,13 @@ class Job:
         return join_worth_having(candidates, names.index(blocks))
 
     def _mean(self, task: Task, candidates: list[Candidate], prior: int) -> Candidate | None:
-        """The mean of candidates that tie with the prior, where it is preferred."""
+        """The mean of the prior and of others, unless one candidate is preferred."""
         source = task.source
-        if self.kind.settings.prefer != "mean" or not isinstance(
+        if self.kind.settings.prefer != "accurate" or not isinstance(
             source, ImageSource | SeveralSource
         ):
             return None
-        mean = average_ties(
+        mean = average_best(
             candidates, prior, task.y, source.average, weight=task.goal.weight, merits=task.merits
         )
         if mean is None:

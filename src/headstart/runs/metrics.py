@@ -30,15 +30,16 @@ from headstart.results import Difference, Estimate
 from headstart.runs.choose import (
     FEW,
     RULE,
-    RULE_OF_ACCURACY,
     RULE_OF_ENCODER,
     RULE_OF_FEW,
     RULE_OF_MEAN,
+    RULE_OF_SINGLE,
     has_few,
 )
 from headstart.runs.findings import mistakes, suspicious_labels
 from headstart.runs.objective import Objective, figures, metric_name
 from headstart.runs.outcome import Finetuning
+from headstart.runs.report import words
 from headstart.runs.result import (
     CandidateResult,
     ChosenResult,
@@ -174,7 +175,7 @@ class Results:
         """How the choice was made, in words."""
         rule = RULE_OF_FEW if self.has_few else RULE
         if self.has_prior:
-            rule = RULE_OF_ENCODER if self.noun == "text" else RULE_OF_ACCURACY
+            rule = RULE_OF_ENCODER if self.noun == "text" else RULE_OF_SINGLE
         rule = RULE_OF_MEAN if any(c.members for c in self.candidates) else rule
         is_exact = self.chosen.scores.optimised is None and not n_groups(self.train)
         test = "McNemar's exact test" if is_exact else "Student's test of the paired differences"
@@ -253,13 +254,13 @@ def answer(results: Results) -> str:
     accuracy = accuracy_interval(here, groups=groups_of(_judged_examples(results)))
     difference = paired_difference(here, there)
     if results.finetuning is not None and results.finetuning.won:
-        svm = results.chosen.blocks.tap_label
+        n, tap = len(results.chosen.members), results.chosen.blocks.tap_label
         return sentence(
             chosen=results.finetuning.name,
             accuracy=accuracy,
             where=where,
-            baseline=f"the SVM on {svm}",
-            short="the SVM",
+            baseline=f"the mean of {n} SVMs" if n else f"the SVM on {tap}",
+            short="the mean of SVMs" if n else "the SVM",
             difference=difference,
             lead=_leading(results),
         )
@@ -281,10 +282,10 @@ def answer_detail(results: Results) -> str:
     here, there, _ = _recognised(results)
     of = "" if _leading(results) is None else " in accuracy"
     if results.finetuning is not None and results.finetuning.won:
-        svm = str(results.chosen.blocks)
-        return detail(
-            f"the linear SVM on {svm[:1].lower()}{svm[1:]}", paired_difference(here, there), of=of
-        )
+        blocks = str(results.chosen.blocks)
+        svm = f"{blocks[:1].lower()}{blocks[1:]}"
+        svm = f"the {svm}" if results.chosen.members else f"the linear SVM on {svm}"
+        return detail(svm, paired_difference(here, there), of=of)
     if results.choice.is_default:
         return (
             f"With so few training {results.noun}s cross-validation cannot tell the candidates apart, "
@@ -297,7 +298,7 @@ def answer_detail(results: Results) -> str:
 
 
 def _cheap_sentence(results: Results) -> str:
-    """What the cheapest tie would save, and what it loses."""
+    """What predicting costs, and what the cheap choice would save and lose."""
     i = results.choice.cheap
     if i is None:
         return ""
@@ -306,13 +307,18 @@ def _cheap_sentence(results: Results) -> str:
     lost = paired_difference(here.correct, there.correct).value
     name = f"{str(cheap.blocks)[:1].lower()}{str(cheap.blocks)[1:]}"
     if cheap.macs < chosen.macs:
-        saving = f"costs {_times(chosen.macs / max(cheap.macs, 1))} fewer multiply-accumulates"
+        example = "an image" if results.noun == "image" else f"a {results.noun}"
+        work = f"Predicting {example} takes {words.macs(chosen.macs)} multiply-accumulates; "
+        saving = f"{_times(chosen.macs / max(cheap.macs, 1))} fewer"
     else:
-        saving = f"has {_times(chosen.scores.n_features / cheap.scores.n_features)} fewer features"
+        work, saving = (
+            "",
+            f"{_times(chosen.scores.n_features / cheap.scores.n_features)} fewer features",
+        )
     far = points(abs(lost), sign=False)
     side = "lower" if lost > 0 else "higher"
     between = "as accurate" if far == "0.0" else f"{far} points {side}"
-    return f"The cheapest tie, {name}, {saving} and is {between}: {argument('prefer', 'cheap')} takes it."
+    return f"{work}{argument('prefer', 'cheap')} takes {name}: {saving}, {between}."
 
 
 def _asks_thresholds(results: Results) -> bool:

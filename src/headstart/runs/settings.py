@@ -66,9 +66,9 @@ class Settings:
     Cs : tuple of float > 0
     seed : int >= 0
     prefer : {"accurate", "cheap"}, default "accurate"
-        What is chosen: the most accurate candidate, whatever it costs, or the cheapest one that ties
-        with it and is at most a point behind. Of images also ``"mean"``: the mean of those that predict
-        no worse than the most accurate as a rule, within the noise (:mod:`headstart.runs.averaging`).
+        What is chosen: what is the most accurate as a rule, whatever it costs, or the cheapest candidate
+        that ties with the best and is at most a point behind. Of images the former is a mean of several
+        candidates (:mod:`headstart.runs.averaging`), and ``"single"`` takes one of them.
     exact : bool, default False
         Judge every candidate by SVMs, also where there are many examples and classes.
     device : str, optional
@@ -183,7 +183,7 @@ class FitSettings(Settings):
     """
 
     examples: ClassVar[str] = "images"
-    preferences: ClassVar[tuple[str, ...]] = ("accurate", "mean", "cheap")
+    preferences: ClassVar[tuple[str, ...]] = ("accurate", "single", "cheap")
 
     backbone: str = "embedded"
     weights: str | None = None

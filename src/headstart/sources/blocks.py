@@ -218,7 +218,7 @@ class Averaged(Blocks):
 
     def __str__(self) -> str:
         sizes = " + ".join(map(str, self.resolutions))
-        return f"Mean of {self.n_averaged} classifiers at {sizes} px"
+        return f"Mean of {self.n_averaged} linear SVMs at {sizes} px"
 
 
 def averaged(candidates: Sequence[Blocks], backbones: Mapping[str, Backbone]) -> Averaged:

@@ -41,11 +41,14 @@ def figures(metrics: FitResult) -> dict[str, Markup]:
 def layer_map(metrics: FitResult) -> str:
     """Tap x resolution; with a single resolution, the taps as a profile with intervals.
 
-    With several backbones, a panel for each, and one for their joins.
+    With several backbones, a panel for each, and one for their joins. A mean of several has no place
+    among taps and resolutions.
     """
     groups = story.by_backbone(metrics.candidates)
+    mean = groups.pop(story.MEAN, [])
     if len(groups) == 1:
-        return _panel(metrics, metrics.candidates)
+        [candidates] = groups.values()
+        return _panel(metrics, candidates + (mean if len(metrics.resolutions) == 1 else []))
     drawn = []
     for i, (name, some) in enumerate(groups.items()):
         svg = _panel(metrics, some, name=f"figure-map-{i}", of=f" of {name}" * bool(name))
