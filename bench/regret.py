@@ -31,8 +31,7 @@ from bench.harness import ROOT, SHARED
 from bench.trust_worlds import hindsight
 
 from headstart.backbones import Backbone, load
-from headstart.data import index, training_records
-from headstart.experiments.layers.halves import digits_folder
+from headstart.data import index, sample_folder, training_records
 from headstart.features import cache_folder, extract
 from headstart.heads import fit_rows
 from headstart.heads.costs import COSTS
@@ -181,7 +180,7 @@ def measured(each: Set, seed: int) -> Trial:
 def folder_of(each: Set) -> Path:
     """The images of a set; the digits are written where they are needed."""
     if each.folder == "digits":
-        return digits_folder(cache_folder())
+        return sample_folder("digits")
     return SHARED / "data" / each.folder
 
 

@@ -219,7 +219,11 @@ def test_load__a_run_of_before_there_were_sums_opens(
         ("metrics.json", {"selection": []}, r"\$\.selection"),
         ("metrics.json", {"taps": [1]}, r"\$\.taps\[0\]"),
         ("model/model.json", {"taps": [["a"]]}, "taps.0. is not a text"),
-        ("model/model.json", {"taps": ["elsewhere"]}, "are not among the network's|is not one of its layers"),
+        (
+            "model/model.json",
+            {"taps": ["elsewhere"]},
+            "are not among the network's|is not one of its layers",
+        ),
         ("model/model.json", {"resolutions_px": [10**9]}, "resolutions are"),
         ("model/model.json", {"resolutions_px": ["64"]}, "not a whole number"),
         ("model/model.json", {"precision": "\x1b[31m"}, "precision is"),
