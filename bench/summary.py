@@ -221,6 +221,33 @@ def frozen_right(task: Task, size: int) -> Rights:
     return np.asarray(task.frozen(size).svm.predict(X) == task.y[task.division[1]])
 
 
+def scores(task: Task) -> Cell:
+    """How each transferability score orders the layers, and its value for the last one."""
+    from headstart.experiments.scores.measure import agreements, candidates_of
+
+    store = extract(task.records, task.backbone, resolutions=[task.px]).stores[task.px]
+    made = {
+        per: list(
+            candidates_of(task.backbone, store, task.records, task.folds, per=per, alone=True)
+        )
+        for per in ("tap", "backbone")
+    }
+    share = np.unique(task.y, return_counts=True)[1].max() / len(task.y)
+    [usual] = made["backbone"]
+    return {
+        "layers": {
+            a.score: {
+                "kendall": a.correlation.kendall,
+                "is_significant": a.correlation.is_significant,
+                "lost": a.lost,
+            }
+            for a in agreements(made["tap"])
+        },
+        "last": usual.scores,
+        "above_chance": float((usual.accuracy.value - share) / (1 - share)),
+    }
+
+
 def cell(better: Rights, worse: Rights, note: str = "") -> Cell:
     """A paired difference on the same images, and both accuracies."""
     paired = paired_difference(better, worse)
@@ -309,18 +336,23 @@ CLAIMS = (
 )
 
 
+# Not a claim: a table of its own.
+SCORES = Claim(key="scores", text="Transferability scores", measure=scores)
+ALL = (*CLAIMS, SCORES)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the cells that are missing, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", action="append", choices=[s.name for s in SETS], metavar="NAME")
-    parser.add_argument("--claim", action="append", choices=[c.key for c in CLAIMS])
+    parser.add_argument("--claim", action="append", choices=[c.key for c in ALL])
     parser.add_argument("--again", action="store_true", help="measure cells that are there")
     parser.add_argument("--page", action="store_true", help="write the page only")
     asked = parser.parse_args(arguments)
     cells = read()
     backbone = None if asked.page else load("embedded")
     for real in SETS:
-        wanted = [c for c in CLAIMS if not c.sets or real.name in c.sets]
+        wanted = [c for c in ALL if not c.sets or real.name in c.sets]
         wanted = [c for c in wanted if not asked.claim or c.key in asked.claim]
         if not asked.again:
             wanted = [c for c in wanted if real.name not in cells.get(c.key, {})]
@@ -333,8 +365,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for claim in wanted:
             started = time.process_time()
             found = claim.measure(task) | {"cpu_s": round(time.process_time() - started, 1)}
-            print(f"{real.name}: {claim.key} {100 * found['value']:+.1f}", flush=True)
-            cells.setdefault(claim.key, {})[real.name] = found
+            said = f"{100 * found['value']:+.1f}" if "value" in found else "measured"
+            print(f"{real.name}: {claim.key} {said}", flush=True)
             keep({real.name: {claim.key: found}})
     PAGE.write_text(page(read(), CLAIMS, SETS), encoding="utf-8")
     print(f"written: {PAGE}")
@@ -352,7 +384,7 @@ def keep(found: Mapping[str, Mapping[str, Cell]]) -> None:
     for name, of in found.items():
         for key, value in of.items():
             cells.setdefault(key, {})[name] = _rounded(value)
-    order = [c.key for c in CLAIMS]
+    order = [c.key for c in ALL]
     names = [s.name for s in SETS]
     ordered = {
         key: {n: cells[key][n] for n in names if n in cells[key]} for key in order if key in cells
@@ -362,8 +394,10 @@ def keep(found: Mapping[str, Mapping[str, Cell]]) -> None:
     staged.replace(CELLS)
 
 
-def _rounded(found: Cell) -> Cell:
-    return {k: round(v, 5) if isinstance(v, float) else v for k, v in found.items()}
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    return round(value, 5) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from bench.sets import RealSet
 
+from headstart.experiments.correlation import rank_correlation
+from headstart.experiments.scores.result import SCORES
 from headstart.experiments.similarity.measure import MAX_LABELLED
 from headstart.experiments.similarity.measure import correlations as rank_similarity
 from headstart.experiments.similarity.page import tau
@@ -51,6 +53,8 @@ def page(cells: Cells, claims: Sequence[Claimed], sets: Sequence[RealSet]) -> st
         ),
         "## Does a cheap number predict what transfer gives?",
         *prediction(),
+        "## Which score orders the layers?",
+        *layer_scores(cells.get("scores", {})),
         "## The rule of size and similarity",
         *advice(cells, sets),
         "## Set by set",
@@ -125,6 +129,44 @@ def prediction() -> list[str]:
     ]
 
 
+def layer_scores(measured: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Each score's order of the layers against the measured one, and of the sets by the last layer."""
+    if len(measured) < 3:
+        return [NOT_YET]
+    rows = []
+    above = [m["above_chance"] for m in measured.values()]
+    for score in SCORES:
+        found = [m["layers"][score] for m in measured.values() if score in m["layers"]]
+        of_sets = [m["last"][score] for m in measured.values()]
+        across = "–" if score == "size" else tau(rank_correlation(of_sets, above))
+        if not found:
+            rows.append([score, "–", "–", "–", across])
+            continue
+        kendall = [f["kendall"] for f in found]
+        low, high = _over_sets(kendall)
+        rows.append(
+            [
+                score,
+                f"{np.mean(kendall):.2f} [{low:.2f}, {high:.2f}]",
+                f"{sum(f['is_significant'] for f in found)} of {len(found)}",
+                mean_of([f["lost"] for f in found]).replace("+", ""),
+                across,
+            ]
+        )
+    header = ("score", "Kendall, layers", "significant", "points lost", "Kendall, sets")
+    return [
+        (
+            f"On {len(measured)} sets: Kendall of each score with the accuracy of the linear SVM over the "
+            "ten layers of the network, mean over the sets; on how many sets it is significant; and how "
+            "many points the layer that the score puts first is behind the best. *Sets*: Kendall of the "
+            "last layer's score with the accuracy above chance, over the sets: a score is made to compare "
+            "features on one set, and few say which set is easier. LEEP and NCE need a classifier, so "
+            "they cannot order layers; size is the number of a layer's features."
+        ),
+        *table(rows, header),
+    ]
+
+
 def _p(found: Any) -> str:
     if found.p_value is None:
         return "–"
@@ -158,7 +200,7 @@ def advice(cells: Cells, sets: Sequence[RealSet]) -> list[str]:
     costs = []
     for rule, arms in taken.items():
         lost = [max(g) - g[arm] for g, arm in zip(gains, arms, strict=True)]
-        costs.append([rule, mean_of(lost), f"{100 * max(lost):.1f}"])
+        costs.append([rule, mean_of(lost).replace("+", ""), f"{100 * max(lost):.1f}"])
     return [
         (
             "With little data the rule takes the last layer where images are like the source (distance "
@@ -225,14 +267,19 @@ def mean_of(values: Sequence[float]) -> str:
     """A mean over sets in points, with a bootstrap interval from five sets on."""
     if len(values) < 5:
         return _signed(100 * float(np.mean(values)))
-    drawn = np.random.default_rng(0).choice(np.asarray(values), (N_RESAMPLES, len(values)))
-    low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
+    low, high = _over_sets(values)
     return " ".join(
         [
             _signed(100 * float(np.mean(values))),
             f"[{_signed(100 * float(low))}, {_signed(100 * float(high))}]",
         ]
     )
+
+
+def _over_sets(values: Sequence[float]) -> tuple[float, float]:
+    drawn = np.random.default_rng(0).choice(np.asarray(values), (N_RESAMPLES, len(values)))
+    low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def points(found: Mapping[str, Any]) -> str:

@@ -14,8 +14,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import summary, summary_page
+from bench import reference_points, summary, summary_page
 from bench.sets import SETS
+
+from headstart.experiments.similarity.references import shipped_points
 
 NAMES = [each.name for each in SETS]
 
@@ -100,3 +102,10 @@ def test_sets__are_named_once_and_claims_name_sets_that_exist() -> None:
     assert len(set(NAMES)) == len(NAMES) >= 11
     assert all(set(claim.sets) <= set(NAMES) for claim in summary.CLAIMS)
     assert len({claim.key for claim in summary.CLAIMS}) == len(summary.CLAIMS)
+
+
+def test_reference_points__the_file_is_what_the_tool_writes_of_it() -> None:
+    text = reference_points.as_json(shipped_points())
+    assert reference_points.OUT.read_text(encoding="utf-8") == text
+    labelled = {p.name for p in shipped_points().sets if p.gain}
+    assert labelled == set(NAMES)

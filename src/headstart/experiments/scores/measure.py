@@ -65,7 +65,7 @@ def measure(s: Settings, inputs: Inputs) -> ScoresResult:
         require_two_each(np.array([r.label for r in lines]))
         folds = training_folds(index, lines, seed=s.seed)
         total = len(net.taps) if s.per == "tap" else 1
-        made = _candidates(net, store, lines, folds, per=s.per, alone=len(nets) == 1)
+        made = candidates_of(net, store, lines, folds, per=s.per, alone=len(nets) == 1)
         for i, candidate in enumerate(made, start=1):
             found.append(candidate)
             inputs.progress(f"score {net.name}", i, total)
@@ -100,7 +100,7 @@ def _features(
     return done.stores[size], np.array(kept, dtype=np.intp)
 
 
-def _candidates(
+def candidates_of(
     net: Backbone,
     store: FeatureStore,
     records: Sequence[Record],
