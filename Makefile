@@ -6,9 +6,11 @@ BIN := $(VENV)/Scripts
 else
 BIN := $(VENV)/bin
 endif
+# Rooms whose tests meet every dependency of the core.
+OLDEST := tests/backbones tests/cli/test_app.py tests/cli/test_every_verb.py tests/data tests/features tests/heads tests/runs/test_run.py tests/test_public.py
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-all coverage lint audit bench evidence figures docs clean
+.PHONY: help demo test test-all coverage lint audit bench evidence figures docs package oldest clean
 
 help:
 	@echo "make demo    install, then the whole main job offline: predict, fit, predict, report"
@@ -20,6 +22,8 @@ help:
 	@echo "make evidence  tables of accuracies on real data, written to docs/evidence/ (hours; resumable)"
 	@echo "make figures  the figures of the guide, written to docs/figures/ (minutes)"
 	@echo "make docs    the guide as a site, written to build/site/"
+	@echo "make package  source archive and wheel in dist/, and the demo run from the wheel in a bare environment"
+	@echo "make oldest  the tests of the core with the oldest versions that pyproject.toml allows"
 	@echo "make clean   remove .venv and what demo made"
 
 # torch and torchvision come as a matching pair from the registry; see docs/dependencies.md.
@@ -30,7 +34,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/demo.py
+	@$(BIN)/headstart demo --force
 
 lint: $(READY)
 	@echo "== ruff: lint and format"
@@ -68,5 +72,17 @@ docs: $(READY)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "read it: build/site/index.html"
 
+package: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[release]"
+	@$(BIN)/python tools/package.py $(if $(SBOM),--sbom "$(abspath $(SBOM))")
+
+# Needs uv, which alone can resolve to the oldest versions.
+oldest:
+	@uv venv --quiet --clear --python 3.11 build/oldest
+	@uv pip compile --quiet --python-version 3.11 --resolution lowest-direct --extra dev pyproject.toml -o build/oldest.txt
+	@uv pip install --quiet --python build/oldest -r build/oldest.txt
+	@uv pip install --quiet --python build/oldest --no-deps -e .
+	@build/oldest/bin/python -m pytest -q -m "not slow and not network" $(OLDEST)
+
 clean:
-	rm -rf $(VENV) build demo runs
+	rm -rf $(VENV) build dist demo runs

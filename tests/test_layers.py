@@ -30,9 +30,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "heads": set(),
     "reliability": {"heads"},
     "probe": {"data", "heads"},
-    "finetune": IMAGES | {"augment", "features"},
+    "finetune": IMAGES | {"augment", "features", "plots"},
     "sources": IMAGES | {"features", "heads", "text"},
-    "comparison": TRAINING | {"sources"},
+    "comparison": TRAINING | {"plots", "sources"},
     "runs": TRAINING | {"comparison", "plots", "reliability", "text", "sources"},
     "experiments": TRAINING
     | {"baselines", "comparison", "reliability", "runs", "plots", "sources"},

@@ -25,7 +25,7 @@ from types import ModuleType
 
 from PIL import Image
 
-from headstart.runs.report.pages import standalone
+from headstart.plots import standalone
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "figures"

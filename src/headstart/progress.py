@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import html
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+# Seconds between two drawings of a bar in a notebook.
+DRAW_EVERY_S = 0.2
 
 
 class Progress(Protocol):
@@ -13,4 +20,46 @@ class Progress(Protocol):
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """The default progress: says nothing."""
+    """Show nothing: the default within the library."""
+
+
+def in_notebooks(stage: str, done: int, total: int) -> None:
+    """Show a bar in a notebook and nothing elsewhere: the default of public functions."""
+    if not is_notebook():
+        return
+    bar = _bars.get(stage)
+    if bar is None:
+        from IPython.display import display
+
+        handle = display({"text/html": bar_html(stage, done, total, 0)}, raw=True, display_id=True)
+        _bars[stage] = bar = _Bar(handle=handle, started=time.monotonic())
+    now = time.monotonic()
+    if done >= total:
+        del _bars[stage]
+    elif now - bar.drawn < DRAW_EVERY_S:
+        return
+    bar.drawn = now
+    bar.handle.update({"text/html": bar_html(stage, done, total, now - bar.started)}, raw=True)
+
+
+def is_notebook() -> bool:
+    """Whether this is the kernel of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+def bar_html(stage: str, done: int, total: int, seconds: float) -> str:
+    """A bar with count and time left, as HTML."""
+    left = f", {seconds * (total - done) / done:.0f} s left" if 0 < done < total else ""
+    said = f"{html.escape(stage)}: {done:,} of {total:,}{left}"
+    return f'<label>{said} <progress value="{done}" max="{max(total, 1)}"></progress></label>'
+
+
+@dataclass
+class _Bar:
+    handle: Any
+    started: float
+    drawn: float = 0.0
+
+
+_bars: dict[str, _Bar] = {}

@@ -94,6 +94,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     sentence: str = ""
     detail: str = ""
 
+    def _figure(self) -> str:
+        """The figure that a notebook shows below the answer, as HTML; "" where there is none."""
+        return ""
+
+    def _repr_html_(self) -> str:
+        """The answer and its figure, for a notebook."""
+        from markupsafe import escape
+
+        answer = f"<p><b>{escape(self.sentence)}</b></p>" * bool(self.sentence)
+        return answer + f"<p>{escape(self.detail)}</p>" * bool(self.detail) + self._figure()
+
 
 def encode(result: msgspec.Struct) -> str:
     """Indented JSON, arrays as lists, numbers that are not finite as null."""

@@ -26,6 +26,15 @@ def found(indexed: Index, tiny: Backbone, cache: Path) -> Comparison:
     return compare(indexed, tiny, arms, seeds=(0, 1), size_px=SIZE, cache=cache)
 
 
+def test_comparison__in_a_notebook_it_shows_the_answer_and_the_accuracies(
+    found: Comparison, indexed: Index
+) -> None:
+    result = found.result(indexed, title="Regimes", backbone="tiny", size_px=SIZE)
+    for shown in (found._repr_html_(), result._repr_html_()):
+        assert shown.count("<svg") == 1
+        assert all(arm.name in shown for arm in found.arms)
+
+
 def made(name: str, val: list[int], test: list[int], seconds: float) -> Outcome:
     return Outcome(
         val_correct=np.array(val, dtype=bool),

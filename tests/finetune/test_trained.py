@@ -75,3 +75,9 @@ def test_load_trained__refuses_what_it_did_not_write(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="no network that Headstart trained"):
         load_trained(tmp_path / "other.safetensors")
+
+
+def test_trained__in_a_notebook_it_shows_its_learning_curves(trained: Trained) -> None:
+    shown = trained._repr_html_()
+    assert shown.startswith("<svg")
+    assert "accuracy, %" in shown

@@ -18,7 +18,7 @@ from PIL import Image
 
 import headstart
 from headstart import fit
-from headstart.errors import DataError, RunError, WeightsError
+from headstart.errors import BackboneError, DataError, RunError, WeightsError
 from headstart.runs.run import Run
 
 
@@ -374,3 +374,25 @@ def test_run__in_a_notebook_it_shows_the_sentence(run: Run) -> None:
     shown = run._repr_html_()
     assert "<script" not in shown
     assert escape(run.sentence) in shown
+    assert shown.count("<svg") == 1
+    assert ">blocks.4<" in shown
+
+
+def test_features__are_those_that_the_heads_saw_of_every_image(run: Run, store: Path) -> None:
+    [encoder] = run.model.encoders
+    tap, size_px = encoder.blocks.pairs[0]
+    frame = run.features(tap, size_px=size_px, cache=store)
+    X = frame.filter(like="features").to_numpy()
+    assert X.shape == (len(frame), run.backbone.tap(tap).n_features)
+    assert set(frame["split"]) == {"train", "test"}
+    tested = {p.name: p.label for p in run.test_predictions()}
+    assert frame.loc[frame["split"] == "test", "label"].to_dict() == tested
+    again = headstart.Features(tap=tap, size_px=size_px, precision=encoder.precision, cache=store)
+    origin = Path(run.settings["settings"]["data"])
+    paths = [origin / name for name in frame.index[:3]]
+    np.testing.assert_allclose(again.fit_transform(paths), X[:3], rtol=1e-5, atol=1e-6)
+
+
+def test_features__of_a_layer_that_is_not_there_name_those_that_are(run: Run, store: Path) -> None:
+    with pytest.raises(BackboneError, match=r"blocks\.4"):
+        run.features("block.4", cache=store)

@@ -38,6 +38,7 @@ def _accuracy(run: Run) -> float:
 
 def test_side_by_side__is_paired_on_the_same_images(run: Run, other: Run, tmp_path: Path) -> None:
     found = side_by_side([run, other])
+    assert found._repr_html_().count("<svg") == 1
     first, second = found.runs
     assert first.difference is None
     assert second.difference is not None

@@ -34,7 +34,7 @@ app = typer.Typer(
 
 # What `headstart --help` shows, in this order; a verb that stands nowhere here comes last.
 PANELS = {
-    "Start here": ("fit", "predict", "report", "web"),
+    "Start here": ("demo", "fit", "predict", "report", "web"),
     "Ask more of your data": ("compare", "finetune", "transfer", "augment", "baseline"),
     "Use a run": ("similar", "clean", "label-next", "map", "slices", "export", "push", "serve"),
     "See how it works": ("kernels", "describe", "complexity", "lab"),
@@ -73,6 +73,7 @@ def _register() -> None:
         baseline,
         compare,
         complexity,
+        demo,
         describe,
         doctor,
         export,
@@ -90,7 +91,7 @@ def _register() -> None:
     )
 
     for module in (
-        fit, predict, similar, after, finetune, augment, transfer, compare, baseline, kernels, describe,
+        demo, fit, predict, similar, after, finetune, augment, transfer, compare, baseline, kernels, describe,
         complexity, lab, export, serve, web, backbones, extract, store, doctor,
     ):  # fmt: skip
         module.register(app)

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from markupsafe import escape
 from numpy.typing import NDArray
 
 from headstart.comparison.arms import Arm
 from headstart.comparison.memo import keep, place, recall
-from headstart.comparison.result import ArmResult, ComparisonResult
+from headstart.comparison.result import ArmResult, ComparisonResult, accuracies
 from headstart.errors import DataError, InputError
 from headstart.finetune.history import Epoch
 from headstart.heads import (
@@ -31,9 +32,10 @@ from headstart.heads import (
     significance,
     stratified_folds,
 )
+from headstart.plots import Figure
 from headstart.probe.folds import N_FOLDS, judgeable, training_folds
 from headstart.probe.rules import quickest_tie
-from headstart.progress import Progress, silent
+from headstart.progress import Progress, in_notebooks, silent
 from headstart.results import Difference
 from headstart.wording import against_time, headline, points
 
@@ -218,6 +220,11 @@ class Comparison:
         """Balanced accuracy of uneven classes; the test difference and the times."""
         return _detail(self)
 
+    def _repr_html_(self) -> str:
+        """The answer and the test accuracies, for a notebook."""
+        answer = f"<p><b>{escape(self.sentence)}</b></p><p>{escape(self.detail)}</p>"
+        return answer + (Figure(accuracies([*map(self._arm, self.arms)])) if self.n_test else "")
+
     def result(
         self, index: Examples[Any], *, title: str, backbone: str, size_px: int | None
     ) -> ComparisonResult:
@@ -277,7 +284,7 @@ def compare(
     size_px: int | None = None,
     cache: Path | None = None,
     device: str | None = None,
-    progress: Progress = silent,
+    progress: Progress = in_notebooks,
     on_outcome: Callable[[Arm, int, Outcome], None] | None = None,
     on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
 ) -> Comparison:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from headstart import plots
 from headstart.results import Difference, Interval, Result
 
 
@@ -90,3 +92,28 @@ class ComparisonResult(Result, frozen=True, kw_only=True, tag="comparison"):
     n_test: int
     noun: str
     arms: tuple[ArmResult, ...]
+
+    def _figure(self) -> str:
+        return plots.Figure(accuracies(self.arms)) if self.n_test else ""
+
+
+def accuracies(arms: Sequence[ArmResult]) -> str:
+    """The test accuracies, which every arm has, with their intervals as an SVG figure."""
+    rows = interval_rows(arms, "test")
+    return plots.interval_plot(
+        rows,
+        name="accuracies",
+        title="Test accuracy of each",
+        description="; ".join(f"{r.label} {r.value:.1f} %" for r in rows),
+        axis="test accuracy, %",
+    )
+
+
+def interval_rows(arms: Sequence[ArmResult], field: str) -> list[plots.IntervalRow]:
+    """Value, low and high of every arm, in % or points."""
+    return [
+        plots.IntervalRow.of_shares(
+            arm.name, getattr(arm, field), mark="chosen" if arm.is_taken else ""
+        )
+        for arm in arms
+    ]

@@ -16,8 +16,9 @@ def result_types() -> tuple[type[Result], ...]:
     from headstart.course.complexity import ComplexityResult
     from headstart.course.kernels.page import KernelsResult
     from headstart.course.labs import LABS
+    from headstart.course.labs.result import LabResult
     from headstart.results import Result
 
     found = {kind for lab in LABS for kind in vars(lab.module).values() if isinstance(kind, type)}
-    labs = {kind for kind in found if issubclass(kind, Result)} - {Result}
+    labs = {kind for kind in found if issubclass(kind, Result)} - {Result, LabResult}
     return tuple(sorted({*labs, ComplexityResult, KernelsResult}, key=lambda kind: kind.__name__))

@@ -15,7 +15,8 @@ import msgspec
 
 from headstart.errors import InputError, argument
 from headstart.experiments.settings import Settings, options
-from headstart.progress import Progress, silent
+from headstart.plots import Figure
+from headstart.progress import Progress, in_notebooks, silent
 from headstart.results import Result
 
 if TYPE_CHECKING:
@@ -86,25 +87,8 @@ class ExperimentResult(Result, frozen=True, kw_only=True):
         """
         return [Figure(s.figure) for s in self.sections() if s.figure][number]
 
-    def _repr_html_(self) -> str:
-        from markupsafe import escape
-
-        answer = f"<p><b>{escape(self.sentence)}</b></p><p>{escape(self.detail)}</p>"
-        figures = [Figure(s.figure) for s in self.sections() if s.figure][:1]
-        return answer + "".join(f._repr_html_() for f in figures)
-
-
-class Figure(str):
-    """An SVG figure; a notebook shows it, and ``Path("figure.svg").write_text(figure)`` keeps it."""
-
-    def __new__(cls, svg: str) -> Figure:
-        """The figure of a page with its own style."""
-        from headstart.runs.report.pages import standalone
-
-        return super().__new__(cls, standalone(svg))
-
-    def _repr_html_(self) -> str:
-        return str(self)
+    def _figure(self) -> str:
+        return next((Figure(s.figure) for s in self.sections() if s.figure), "")
 
 
 @dataclass(kw_only=True)
@@ -272,7 +256,7 @@ def call(
     given: Mapping[str, Any],
     *,
     cache: Path | None = None,
-    progress: Progress = silent,
+    progress: Progress = in_notebooks,
     on_index: Callable[[Index], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> ExperimentResult:
@@ -313,7 +297,7 @@ def _signature(experiment: Experiment) -> inspect.Signature:
         )
         for o in options(experiment.settings)
     ]
-    for name, kind, default in (("cache", Path | None, None), ("progress", Progress, silent)):
+    for name, kind, default in (("cache", Path | None, None), ("progress", Progress, in_notebooks)):
         parameters.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind

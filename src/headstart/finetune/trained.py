@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart import plots
 from headstart.backbones import Backbone, Preprocessing, Tap, at_size, load
 from headstart.backbones.weights import digest_weights, fit_weights, read_weights
 from headstart.errors import WeightsError, one_line
@@ -20,7 +21,7 @@ from headstart.features.cores import one_core_workers
 from headstart.features.engines import choose_engine
 from headstart.features.pixels import crops
 from headstart.files import write_atomically
-from headstart.finetune.history import Epoch
+from headstart.finetune.history import Epoch, curves_of
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -68,6 +69,20 @@ class Trained:
     n_trained_parameters: int
     device: str
     is_cached: bool
+
+    def _repr_html_(self) -> str:
+        """The learning curves, for a notebook."""
+        if not self.history:
+            return ""
+        n = len(self.history)
+        svg = plots.learning_curves(
+            **curves_of([epoch.to_dict() for epoch in self.history]),
+            best=self.best_epoch,
+            name="learning",
+            title="Learning curves",
+            description=f"Loss and accuracy in {n} {'epoch' if n == 1 else 'epochs'}",
+        )
+        return plots.Figure(svg)
 
     def logits(
         self,

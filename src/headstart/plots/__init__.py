@@ -10,6 +10,7 @@ from headstart.plots.bars import stacked_bars
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.plots.colour import stylesheet
 from headstart.plots.confusion import confusion_matrix
+from headstart.plots.figure import Figure, standalone
 from headstart.plots.intervals import IntervalRow, interval_plot, small_interval
 from headstart.plots.layermap import layer_map
 from headstart.plots.learning_curves import learning_curves
@@ -19,6 +20,7 @@ from headstart.plots.scatter import scatter_plot
 
 __all__ = [
     "Bubble",
+    "Figure",
     "IntervalRow",
     "Line",
     "bubble_plot",
@@ -31,5 +33,6 @@ __all__ = [
     "scatter_plot",
     "small_interval",
     "stacked_bars",
+    "standalone",
     "stylesheet",
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.home import expand
-from headstart.progress import Progress, silent
+from headstart.progress import Progress, in_notebooks
 from headstart.runs.folder import check_output, free_name, staged
 from headstart.runs.measure import Watch, unwatched
 from headstart.runs.origin import remember
@@ -31,7 +31,7 @@ def fit(
     out: str | Path | None = None,
     force: bool = False,
     cache: Path | None = None,
-    progress: Progress = silent,
+    progress: Progress = in_notebooks,
     watch: Watch = unwatched,
     on_epoch: OnEpoch | None = None,
     **settings: Any,
@@ -114,7 +114,7 @@ def train(
     out: str | Path | None = None,
     force: bool = False,
     cache: Path | None = None,
-    progress: Progress = silent,
+    progress: Progress = in_notebooks,
     on_epoch: OnEpoch | None = None,
     **settings: Any,
 ) -> Run:

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError, InputError, RunError, argument, one_line
 from headstart.home import expand
+from headstart.progress import Progress, in_notebooks
 from headstart.runs.caution import Careful, Caution
 from headstart.runs.folder import bring_back, read_json
 from headstart.runs.heldout import HeldOut
@@ -104,9 +106,13 @@ class Run:
         return (self.backbone, *(encoder.load() for encoder in self.model.encoders[1:]))
 
     def _repr_html_(self) -> str:
-        """The answer, the accuracy and the table of mistakes, for a notebook."""
+        """The answer, the layer map and the table of mistakes, for a notebook."""
         from markupsafe import escape
 
+        from headstart.plots import Figure
+        from headstart.runs.report.figures import figures
+
+        layer_map = figures(self.metrics).get("map")
         rows = "".join(
             f"<tr><td>{escape(m.name)}</td><td>{escape(m.label)}</td>"
             f"<td>{escape(m.predicted)}</td><td>{m.probability:.2f}</td></tr>"
@@ -114,7 +120,9 @@ class Run:
         )
         head = "<tr><th>mistake</th><th>class</th><th>predicted</th><th>probability</th></tr>"
         table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>" if rows else ""
-        return f"<p><b>{escape(self.sentence)}</b></p><p>{escape(self.folder)}</p>{table}"
+        figure = Figure(layer_map) if layer_map else ""
+        answer = f"<p><b>{escape(self.sentence)}</b></p><p>{escape(self.folder)}</p>"
+        return f"{answer}{figure}{table}"
 
     @property
     def classes_(self) -> NDArray[np.str_]:
@@ -148,14 +156,68 @@ class Run:
         InputError
             pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise InputError("a data frame needs pandas: pip install pandas") from error
+        _require_pandas()
+        import pandas as pd
+
         columns = ("name", "label", "predicted", "probability")
         rows = [[getattr(p, c) for c in columns] for p in self.test_predictions()]
         frame = pd.DataFrame(rows, columns=list(columns))
         return frame.assign(correct=frame["label"] == frame["predicted"])
+
+    def features(
+        self,
+        tap: str | None = None,
+        *,
+        size_px: int | None = None,
+        data: str | None = None,
+        split: str | None = None,
+        device: str | None = None,
+        cache: Path | None = None,
+        progress: Progress = in_notebooks,
+    ) -> Any:
+        """The features of all images of the run at one layer, as a `pandas.DataFrame`.
+
+        They are read from the feature store; what is not there is computed.
+
+        Parameters
+        ----------
+        tap : str, optional
+            The layer, of the first network where the run has several; default: the last before the
+            logits.
+        size_px : int, optional
+            Resolution; default: the network's own.
+        data, split : str, optional
+            Where the images and the split file are, if they moved or the run was made elsewhere.
+        device, cache, progress
+            As for :func:`headstart.features.extract`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each image under its name: ``label``, ``split``, ``features0``, ``features1``...
+
+        Raises
+        ------
+        InputError
+            pandas is not installed.
+        BackboneError
+            The network has no such layer.
+        RunError, DataError
+            The run is one on texts or keeps only a fine-tuned network, or its images are gone.
+
+        Examples
+        --------
+        >>> frame = run.features("blocks.4")                     # doctest: +SKIP
+        >>> frame.filter(like="features").to_numpy().shape       # doctest: +SKIP
+        (400, 112)
+        """
+        from headstart.runs.layer_features import layer_features
+
+        _require_pandas()
+        return layer_features(
+            self, tap, size_px=size_px, data=data, split=split,
+            device=device, cache=cache, progress=progress,
+        )  # fmt: skip
 
     def report(self) -> Path:
         """The path of the self-contained ``report.html``."""
@@ -426,6 +488,11 @@ class Run:
         if len(predicted) != len(y):
             raise DataError(f"y must have one class an image: got {len(y)} for {len(predicted)}")
         return float((predicted == np.asarray(y)).mean())
+
+
+def _require_pandas() -> None:
+    if find_spec("pandas") is None:
+        raise InputError("a data frame needs pandas: pip install pandas")
 
 
 def _texts_of(given: Any) -> list[str | Path]:

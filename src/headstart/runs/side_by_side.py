@@ -20,6 +20,7 @@ from headstart.heads import (
     paired_difference,
     significance,
 )
+from headstart.plots import Figure
 from headstart.results import Difference, Interval, Result
 from headstart.runs.report.story import place
 from headstart.wording import counted, headline, listed, points
@@ -65,6 +66,11 @@ class ComparedRuns(Result, frozen=True, kw_only=True, tag="runs"):
     """Runs side by side; the others are measured against the first."""
 
     runs: tuple[ComparedRun, ...]
+
+    def _figure(self) -> str:
+        from headstart.runs.report.side_by_side import comparison_sections
+
+        return Figure(comparison_sections(self.runs)[0].figure)
 
 
 def _compared(run: Run, name: str, difference: PairedDifference | None) -> ComparedRun:

@@ -37,6 +37,9 @@ def test_measure__same_seeds_same_figures(lab: Lab, blobs: Samples) -> None:
     assert [n for n, _ in calls] == sorted(n for n, _ in calls)
     sections = lab.module.page(first)
     assert sum("<svg" in section.figure for section in sections) >= 2
+    shown = first._repr_html_()
+    assert first.sentence.split()[0] in shown
+    assert shown.count("<svg") == 1
 
 
 def test_labs__each_has_a_module_and_a_result_type() -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from headstart import plots
 from headstart.course.labs.networks import perceptron
+from headstart.course.labs.result import LabResult
 from headstart.course.labs.samples import Samples, draw_task
 from headstart.course.labs.spread import (
     differences,
@@ -21,7 +22,7 @@ from headstart.course.labs.spread import (
 from headstart.course.labs.training import Log, adam, one_thread, train_small
 from headstart.heads import is_significant, significance
 from headstart.progress import Progress, silent
-from headstart.results import Difference, Interval, Result
+from headstart.results import Difference, Interval
 from headstart.runs.report.pages import Section, Table
 from headstart.wording import points, signed_points
 
@@ -57,7 +58,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     by_seed: Measures
 
 
-class DropoutResult(Result, frozen=True, kw_only=True, tag="lab-dropout"):
+class DropoutResult(LabResult, frozen=True, kw_only=True, tag="lab-dropout"):
     """What `measure` returns."""
 
     data: str

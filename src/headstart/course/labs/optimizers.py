@@ -12,6 +12,7 @@ from torch import nn
 
 from headstart import plots
 from headstart.course.labs.networks import perceptron
+from headstart.course.labs.result import LabResult
 from headstart.course.labs.samples import Samples, Task, draw_task
 from headstart.course.labs.spread import (
     differences,
@@ -27,7 +28,7 @@ from headstart.course.labs.training import Log, one_thread, train_small
 from headstart.finetune import Epoch
 from headstart.heads import is_significant, significance
 from headstart.progress import Progress, silent
-from headstart.results import Interval, Result
+from headstart.results import Interval
 from headstart.runs.report.pages import Section, Table
 from headstart.wording import listed, points, unsigned_points
 
@@ -105,7 +106,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.lead is not None and self.lead.is_significant
 
 
-class OptimizersResult(Result, frozen=True, kw_only=True, tag="lab-optimizers"):
+class OptimizersResult(LabResult, frozen=True, kw_only=True, tag="lab-optimizers"):
     """What `measure` returns.
 
     Attributes

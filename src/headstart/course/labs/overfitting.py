@@ -8,6 +8,7 @@ import msgspec
 
 from headstart import plots
 from headstart.course.labs.networks import perceptron
+from headstart.course.labs.result import LabResult
 from headstart.course.labs.samples import Samples, draw_task
 from headstart.course.labs.spread import (
     differences,
@@ -22,7 +23,7 @@ from headstart.finetune.diagnosis import diagnose
 from headstart.finetune.history import Epoch, curves_of
 from headstart.heads import is_significant, significance
 from headstart.progress import Progress, silent
-from headstart.results import Interval, Result
+from headstart.results import Interval
 from headstart.runs.report.pages import Section, Table
 from headstart.wording import points
 
@@ -54,7 +55,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     diagnosis: list[str]
 
 
-class OverfittingResult(Result, frozen=True, kw_only=True, tag="lab-overfitting"):
+class OverfittingResult(LabResult, frozen=True, kw_only=True, tag="lab-overfitting"):
     """What `measure` returns; `cells` by rising size, then by rising width."""
 
     data: str

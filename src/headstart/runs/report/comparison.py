@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from headstart import plots
-from headstart.comparison.result import ArmResult, ComparisonResult
+from headstart.comparison.result import ArmResult, ComparisonResult, accuracies, interval_rows
 from headstart.files import write_atomically
 from headstart.finetune.diagnosis import diagnose
 from headstart.finetune.history import Epoch, curves_of
@@ -100,7 +99,7 @@ def render(r: ComparisonResult) -> str:
             rows=rows,
             method=method(r),
             about_data=words.about_data(r.classes, r.notes),
-            accuracies=_accuracies(r),
+            accuracies=Markup(accuracies(r.arms)) if r.n_test else None,
             differences=_differences(r),
             trainings=[_training(row, r, i) for i, row in enumerate(r.arms) if row.histories[0]],
             style=Markup(source("style.css") + plots.stylesheet()),
@@ -108,25 +107,11 @@ def render(r: ComparisonResult) -> str:
     )
 
 
-def _accuracies(r: ComparisonResult) -> Markup | None:
-    if not r.n_test:
-        return None
-    rows = _interval_rows(r.arms, "test")
-    svg = plots.interval_plot(
-        rows,
-        name="accuracies",
-        title="Test accuracy of each",
-        description="; ".join(f"{r.label} {r.value:.1f} %" for r in rows),
-        axis="test accuracy, %",
-    )
-    return Markup(svg)
-
-
 def _differences(r: ComparisonResult) -> Markup | None:
     others = [row for row in r.arms if row.name != r.reference]
     if not r.n_test or not others:
         return None
-    rows = _interval_rows(others, "difference")
+    rows = interval_rows(others, "difference")
     svg = plots.interval_plot(
         rows,
         name="differences",
@@ -136,16 +121,6 @@ def _differences(r: ComparisonResult) -> Markup | None:
         zero=True,
     )
     return Markup(svg)
-
-
-def _interval_rows(arms: Sequence[ArmResult], field: str) -> list[plots.IntervalRow]:
-    """Value, low and high of every arm, in % or points."""
-    return [
-        plots.IntervalRow.of_shares(
-            arm.name, getattr(arm, field), mark="chosen" if arm.is_taken else ""
-        )
-        for arm in arms
-    ]
 
 
 def _training(row: ArmResult, r: ComparisonResult, number: int) -> dict[str, Any]:

@@ -136,26 +136,14 @@ def write_page(
     return page
 
 
-_GROUND = (
-    "background:var(--paper);font-family:system-ui,-apple-system,'Segoe UI',Roboto,"
-    "'Liberation Sans',sans-serif"
-)
-
-
 def _files(name: str, i: int, section: Section) -> list[tuple[str, bytes]]:
     """The pictures of a section as files: their names and contents."""
     files = []
     if section.figure:
-        files.append((f"{name}-{i}.svg", standalone(section.figure).encode()))
+        files.append((f"{name}-{i}.svg", plots.standalone(section.figure).encode()))
     if section.image:
         files.append((f"{name}-{i}.png", section.image))
     return files
-
-
-def standalone(figure: str) -> str:
-    """A figure with its own style, letters and ground, for where no page gives them."""
-    style = f"<style>{plots.stylesheet()} svg.fig{{{_GROUND}}}</style>"
-    return re.sub(r"(<svg[^>]*>)", lambda found: found[1] + style, figure, count=1)
 
 
 def _markdown(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from headstart.results import Difference, Interval, Result
+from headstart.course.labs.result import LabResult
+from headstart.results import Difference, Interval
 
 KINDS = ("without", "with", "noisy")
 """Networks without BatchNorm, with it, and with it and noise."""
@@ -54,7 +55,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     angle_by_layer: dict[str, list[Interval]]
 
 
-class BatchnormResult(Result, frozen=True, kw_only=True, tag="lab-batchnorm"):
+class BatchnormResult(LabResult, frozen=True, kw_only=True, tag="lab-batchnorm"):
     """What `headstart.course.labs.batchnorm.measure` returns.
 
     Attributes

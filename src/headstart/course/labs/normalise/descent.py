@@ -17,12 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from headstart.course.labs.result import LabResult
 from headstart.course.labs.samples import Samples
 from headstart.course.labs.spread import over_seeds, ratio_over_seeds
 from headstart.course.labs.training import one_thread
 from headstart.heads import is_significant
 from headstart.progress import Progress, silent
-from headstart.results import Interval, Result
+from headstart.results import Interval
 
 Floats = NDArray[np.float64]
 
@@ -205,7 +206,7 @@ class RealFeatures(msgspec.Struct, frozen=True, kw_only=True):
     is_significant: bool
 
 
-class NormaliseResult(Result, frozen=True, kw_only=True, tag="lab-normalise"):
+class NormaliseResult(LabResult, frozen=True, kw_only=True, tag="lab-normalise"):
     """What `measure` returns."""
 
     data: str
