@@ -34,7 +34,7 @@ def demo(
 
     The images come with the packages, and nothing is downloaded. The demo names what is in a
     photograph, finds the best layer for 400 handwritten digits and predicts with that run, which
-    takes about a minute. Each command is shown before it runs.
+    takes a minute or two. Each command is shown before it runs.
 
     Examples:
 
