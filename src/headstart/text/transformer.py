@@ -187,7 +187,7 @@ def _from_transformers(encoder: Encoder, device: str) -> Network:
     if importlib.util.find_spec("transformers") is None:
         raise InputError(
             f"the sentence encoder {shown(encoder.folder)} is a {one_line(encoder.arch, limit=40)} "
-            "network, which needs the package transformers: pip install transformers, or give "
+            "network, which needs the package transformers: pip install 'headstart[hub]', or give "
             f"{argument('encoder')} a BERT or RoBERTa"
         )
     with contextlib.suppress(ImportError, AttributeError):  # a bar of its own, of a quick step
