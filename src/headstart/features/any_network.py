@@ -86,7 +86,7 @@ def extract_features(
         like = next(model.parameters(), torch.zeros(0))
         found = []
         for batch in _chain(first, batches):
-            with torch.inference_mode():
+            with torch.inference_mode(), _too_small(model, first):
                 [rows] = tapped(batch.to(device=like.device, dtype=like.dtype))
             found.append(rows.float().cpu().numpy())
     return np.concatenate(found)
@@ -162,6 +162,21 @@ def _find(model: nn.Module, layer: str | None, size_px: int) -> Tap:
         return taps[-2] if has_classifier else taps[-1]
     named = {tap.name: tap for tap in taps}
     return named[layer] if layer in named else tap_at(model, layer, size_px)
+
+
+@contextlib.contextmanager
+def _too_small(model: nn.Module, batch: Tensor) -> Iterator[None]:
+    """Name the input that the network cannot take; torch 2.6 does not find that out by shapes alone."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "greater than actual input size" not in str(error):
+            raise
+        height, width = batch.shape[-2:]
+        reason = str(error).splitlines()[0]
+        raise BackboneError(
+            f"{type(model).__name__} cannot take an input of {height}x{width} px ({reason})"
+        ) from error
 
 
 @contextlib.contextmanager
