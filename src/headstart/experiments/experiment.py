@@ -15,13 +15,13 @@ import msgspec
 
 from headstart.errors import InputError, argument
 from headstart.experiments.settings import Settings, options
-from headstart.plots import Figure
 from headstart.progress import Progress, in_notebooks, silent
 from headstart.results import Result
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Index
+    from headstart.plots import Figure
     from headstart.runs.report.pages import Section
 
 TRANSFER = ("profile", "layers", "similarity", "scores", "size", "advice", "shift")
@@ -85,9 +85,13 @@ class ExperimentResult(Result, frozen=True, kw_only=True):
         IndexError
             The page has fewer figures.
         """
+        from headstart.plots import Figure
+
         return [Figure(s.figure) for s in self.sections() if s.figure][number]
 
     def _figure(self) -> str:
+        from headstart.plots import Figure
+
         return next((Figure(s.figure) for s in self.sections() if s.figure), "")
 
 
