@@ -46,7 +46,7 @@ def to_wandb() -> Logger:
         Its client is not installed.
     """
     wandb = _client("wandb", "wandb")
-    return lambda epochs: wandb.log(_figures(epochs[-1]), step=epochs[-1].epoch)
+    return lambda epochs: wandb.log(_figures(epochs[-1]), step=epochs[-1].epoch, commit=True)
 
 
 def to_tensorboard(folder: Path | str) -> Logger:
