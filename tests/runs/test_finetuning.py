@@ -132,7 +132,7 @@ def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
     assert tuned.n_train < n_train
     assert tuned.diagnosis[0].code == "too-short"
     assert won.sentence.startswith("Fine-tuned network (all layers, 2 epochs at 64 px): ")
-    assert "SVM" in won.sentence
+    assert "the SVM" in won.sentence
     assert won.detail.startswith("The mean of")
     assert won.settings["training"]["epochs"] == 2
     assert won.model.is_finetuned

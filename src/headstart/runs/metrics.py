@@ -260,7 +260,7 @@ def answer(results: Results) -> str:
             accuracy=accuracy,
             where=where,
             baseline=f"the mean of {n} SVMs" if n else f"the SVM on {tap}",
-            short="the mean of SVMs" if n else "the SVM",
+            short="the SVM",
             difference=difference,
             lead=_leading(results),
         )
