@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import functools
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
@@ -16,6 +18,7 @@ from headstart.data.labels import name_classes
 from headstart.data.records import UNEVEN
 from headstart.plots.svg import printable
 from headstart.runs.report import figures, words
+from headstart.wording import rough_time
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +35,10 @@ STATES = {
     "done": "done",
     "failed": "failed",
 }
+# The stages of a training on images, shown before they begin; before all of them, one that has no end
+# to measure.
+PLANNED = ("read images", "extract features", "cross-validate", "refit", "report")
+STARTING = "load the libraries"
 
 
 @functools.cache
@@ -39,6 +46,12 @@ def stylesheet() -> str:
     """The page's own style, and that of the figures."""
     own = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return plots.stylesheet() + own
+
+
+@functools.cache
+def live_script() -> str:
+    """The script of the tab Live."""
+    return (Path(__file__).parent / "live" / "live.js").read_text(encoding="utf-8")
 
 
 def text(value: object) -> Markup:
@@ -54,6 +67,71 @@ def alert(message: object) -> Markup:
 def note(message: object) -> Markup:
     """Something to know."""
     return Markup('<p class="hs-note">{}</p>').format(text(message))
+
+
+def empty(title: str, coming: str) -> Markup:
+    """A place that is still empty, and what will be there."""
+    return Markup('<div class="hs-empty"><b>{}</b><span>{}</span></div>').format(
+        text(title), text(coming)
+    )
+
+
+def steps(names: Sequence[str], current: int, todo: str) -> Markup:
+    """The way through the page, where the visitor stands, and what to do next."""
+    row = Markup('<li{}><span aria-hidden="true">{}</span> {}</li>')
+    marks = [
+        Markup(' aria-current="step"') if i == current else Markup(' class="past"' * (i < current))
+        for i in range(len(names))
+    ]
+    rows = Markup("").join(
+        row.format(mark, "✓" if i < current else i + 1, text(name))
+        for i, (mark, name) in enumerate(zip(marks, names, strict=True))
+    )
+    return Markup('<div class="hs-next"><ol>{}</ol><p><b>Next:</b> {}</p></div>').format(
+        rows, text(todo)
+    )
+
+
+def report_links(name: str) -> Markup:
+    """Ways to the report of a run: a tab of its own, an address and a file to send."""
+    at = quote(name, safe="")
+    return Markup(
+        '<a href="/reports/{0}" target="_blank" rel="noopener">Open report<span class="hs-sr"> of {1} '
+        'in a new tab</span></a> <button type="button" data-copy="/reports/{0}">Copy link'
+        '<span class="hs-sr"> to the report of {1}</span></button> <a href="/reports/{0}?download=1" '
+        'download>Download<span class="hs-sr"> the report of {1}</span></a>'
+    ).format(at, text(name))
+
+
+def runs_view(runs: Iterable[tuple[str, str, float]], n_more: int) -> Markup:
+    """The last runs: name, what it says and when it was made, each with its report."""
+    row = Markup(
+        '<li><b>{}</b> <time datetime="{}">{}</time><p>{}</p><p class="hs-links">{}</p></li>'
+    )
+    rows = []
+    for name, said, made in runs:
+        when = datetime.fromtimestamp(made).astimezone()
+        rows.append(
+            row.format(
+                text(name),
+                when.isoformat(timespec="minutes"),
+                f"{when:%d %b %Y, %H:%M}",
+                text(said),
+                report_links(name),
+            )
+        )
+    if not rows:
+        return Markup("<h2>Last runs</h2>") + empty(
+            "No runs yet", "Each run will be listed here with its accuracy and its report."
+        )
+    more = (
+        note(f"{words.plural(n_more, 'older run')}: choose them under Predict.")
+        if n_more > 0
+        else ""
+    )
+    return Markup('<h2>Last runs</h2><ul class="hs-runs">{}</ul>{}').format(
+        Markup("").join(rows), more
+    )
 
 
 def inline(picture: Image.Image | bytes, alt: str, *, class_: str = "") -> Markup:
@@ -111,8 +189,9 @@ def job_line(job: Job, n_before: int) -> str:
 
 def job_view(job: Job, n_before: int) -> Markup:
     """What a job is doing, with the layer map as far as it is filled."""
-    head = Markup('<h2>{} <span class="hs-state {}">{}</span></h2>').format(
-        text(job.name), job.state, STATES[job.state]
+    spent = f" · {rough_time(job.seconds())}" if job.started is not None else ""
+    head = Markup('<h2>{} <span class="hs-state {}">{}{}</span></h2>').format(
+        text(job.name), job.state, STATES[job.state], spent
     )
     said = [head]
     if job.state == "waiting" and n_before:
@@ -127,18 +206,24 @@ def job_view(job: Job, n_before: int) -> Markup:
         answer = Markup('<p class="hs-answer">{}</p>').format(text(job.message))
         said.append(answer)
     else:
-        said.append(_stages(job.stages))
+        said.append(_stages(job))
     if job.places and job.state != "done":
         said.append(partial_map(job))
     return Markup("").join(said)
 
 
-def _stages(stages: Mapping[str, tuple[int, int]]) -> Markup:
-    row = Markup(
-        '<li><label>{0} <span>{1:,} of {2:,}</span><progress max="{3}" value="{1}"></progress>'
-        "</label></li>"
-    )
-    rows = [row.format(text(s), d, n, max(n, 1)) for s, (d, n) in stages.items()]
+def _stages(job: Job) -> Markup:
+    """A bar for each stage: those that ended, the one under way, and those to come."""
+    row = Markup('<li><label>{0} <span>{1}</span><progress max="{2}"{3}></progress></label></li>')
+    rows = [] if job.stages or job.has_ended else [row.format(STARTING, "", 1, "")]
+    for stage, (done, total) in job.stages.items():
+        left = None if job.has_ended else job.seconds_left(stage)
+        said = f"{done:,} of {total:,}" + ("" if left is None else f" · {rough_time(left)} left")
+        at = Markup(' value="{}"').format(done if total else 1)
+        rows.append(row.format(text(stage), said, max(total, 1), at))
+    if not job.has_ended and (not job.stages or PLANNED[0] in job.stages):
+        coming = [stage for stage in PLANNED if stage not in job.stages]
+        rows += [row.format(stage, "to come", 1, Markup(' value="0"')) for stage in coming]
     return Markup('<ul class="hs-stages">{}</ul>').format(Markup("").join(rows))
 
 
