@@ -71,7 +71,11 @@ def browser() -> Iterator[Any]:
     if not Path(chromium).exists():
         pytest.skip("no Chromium here (Debian: apt install chromium)")
     with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        flags = [
+            "--no-sandbox",
+            "--use-fake-device-for-media-stream",
+        ]  # a camera, but to be asked for
+        opened = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield opened
         opened.close()
 

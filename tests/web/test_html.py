@@ -19,7 +19,9 @@ def test_html__escapes_what_people_and_files_say() -> None:
     made = [
         html.alert(UGLY), html.note(UGLY), html.bars([(UGLY, 0.5)]), html.frame("/x", UGLY),
         html.frame_of(UGLY, UGLY), html.inline(Image.new("L", (2, 2)), UGLY),
-        html.job_view(job, 0), html.figure(html.text(UGLY), UGLY),
+        html.job_view(job, 0), html.figure(html.text(UGLY), UGLY), html.empty(UGLY, UGLY),
+        html.steps([UGLY], 0, UGLY), html.runs_view([(UGLY, UGLY, 0.0)], 0),
+        html.report_links(UGLY),
     ]  # fmt: skip
     for piece in made:
         assert "<b>x" not in piece
@@ -47,3 +49,24 @@ def test_data_view__names_what_is_to_be_mended(photos: Path, tmp_path: Path) -> 
     shown = html.data_view(index(root))
     assert "files that cannot be used: 1, such as lying/broken.png" in shown
     assert "exact duplicates in two classes: 1" in shown
+
+
+def test_job_view__shows_every_stage_from_the_first_second_and_the_time_left() -> None:
+    job = Job(id="a1", data="d", name="n", settings={}, state="running")
+    shown = html.job_view(job, 0)
+    assert shown.index("read images") < shown.index("extract features") < shown.index("report")
+    job.note({"event": "progress", "stage": "read images", "done": 25, "total": 100})
+    assert " left" not in html.job_view(job, 0)  # too early to say
+    job.since["read images"] -= 10
+    assert "25 of 100 · 30 s left" in html.job_view(job, 0)
+    assert "extract features <span>to come" in html.job_view(job, 0)
+    job.state = "failed"
+    assert "to come" not in html.job_view(job, 0)
+
+
+def test_runs_view__says_what_will_be_there_and_how_many_more_there_are() -> None:
+    assert "No runs yet" in html.runs_view([], 0)
+    shown = html.runs_view([("a b", "92 %", 0.0)], 3)
+    assert 'href="/reports/a%20b"' in shown
+    assert "3 older runs" in shown
+    assert "older" not in html.runs_view([("a", "92 %", 0.0)], -5)

@@ -199,26 +199,148 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
     page.locator(".hs-card .hs-alert").wait_for()
 
 
+def todo(page: Any) -> Any:
+    """What the page says is to be done next."""
+    return page.locator("#next p")
+
+
 def test_page__a_first_visit_types_a_folder_starts_and_reads_the_answer(
     visit: Callable[..., Any], photos: Path
 ) -> None:
     page = visit()
+    page.locator("#last-runs", has_text="No runs yet").wait_for()
+    sync_api.expect(todo(page)).to_contain_text("sample data")
     folder_field(page).fill(str(photos))
+    sync_api.expect(todo(page)).to_contain_text("Start training")
     start_button(page).click()
+    for stage in ("read images", "extract features", "cross-validate"):  # from the first second
+        page.locator("#job li", has_text=stage).wait_for()
+    page.reload()  # the training goes on, and the page finds it again
     assert "test images" in answer(page)
     assert page.locator(".hs-alert").count() == 0
+    sync_api.expect(todo(page)).to_contain_text("report")
+
+    page.goto(page.url.partition("?")[0])  # a later visit
+    arrived(page)
+    link = page.locator("#last-runs li", has_text="test images").get_by_role("link", name="Open")
+    with page.context.expect_page() as opened:
+        link.click()
+    assert opened.value.url.endswith("/reports/photos")
+    opened.value.get_by_role("heading", level=1).wait_for()
+    page.get_by_role("radio").first.check()
+    page.get_by_role("button", name="See its layers").click()
+    page.locator("#profile svg").wait_for()
+
+
+def test_page__sample_data_is_one_click_away(visit: Callable[..., Any]) -> None:
+    pytest.importorskip("skimage", reason="the extra demo is not installed")
+    page = visit()
+    page.get_by_role("button", name="Photographs").click()
+    page.get_by_role("heading", name="204 images, 11 classes").wait_for()
+    sync_api.expect(folder_field(page)).to_have_value("photographs")
+    sync_api.expect(todo(page)).to_contain_text("Start training")
+
+
+def test_page__an_error_goes_once_what_caused_it_is_changed(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = visit()
+    start_button(page).click()
+    alert = page.locator(".hs-alert")
+    alert.wait_for()
+    folder_field(page).fill(str(tmp_path / "none"))
+    sync_api.expect(alert).to_have_count(0)
+    page.get_by_role("button", name="Look at the data").click()
+    alert.wait_for()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Seed").fill("3")
+    sync_api.expect(alert).to_have_count(0)
+    turn_to(page, "Compare")
+    page.get_by_role("button", name="Compare").click()
+    alert.wait_for()
+
+
+def test_page__a_zip_above_the_limit_is_refused_before_it_is_sent(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = visit()
+    with (tmp_path / "huge.zip").open("wb") as file:
+        file.truncate((2 << 30) + 1)
+    page.get_by_text("at most 2 GB").wait_for()
+    drop(page, tmp_path / "huge.zip")
+    page.get_by_text("exceed the maximum allowed size of 2").wait_for()
 
 
 def test_page__a_first_visit_on_a_phone_reads_the_answer_too(
     visit: Callable[..., Any], photos: Path, layout_faults: Callable[[Any], list[str]]
 ) -> None:
     page = visit(390, 844, is_phone=True)
-    folder_field(page).fill(str(photos))
-    start_button(page).tap()
+    known = page.locator("#jobs label", has_text="photos · done")  # of the visit before
+    if known.count():
+        known.first.tap()
+    else:
+        folder_field(page).fill(str(photos))
+        start_button(page).tap()
     assert "test images" in answer(page)
     assert layout_faults(page) == []
     report = page.locator("#report iframe").element_handle().content_frame()
     assert layout_faults(report) == []
+
+
+def put(page: Any, name: str, files: list[Path]) -> None:
+    """Choose pictures for a class of the tab Live."""
+    page.get_by_label(f"Pictures of {name}").set_input_files([str(file) for file in files])
+
+
+def test_live__measures_the_classes_at_every_picture_and_tries_one(
+    visit: Callable[..., Any],
+    photos: Path,
+    tmp_path: Path,
+    layout_faults: Callable[[Any], list[str]],
+    grave: Grave,
+) -> None:
+    page = visit(390, 844, "dark")
+    turn_to(page, "Live")
+    name = page.get_by_label("Name of class 1")
+    name.fill("lying")
+    name.press("Enter")
+    page.get_by_role("button", name="Remove the class lying").wait_for()
+    put(page, "lying", [photos / "lying" / f"{i}.png" for i in range(4)])
+    page.locator("#live-figure", has_text="Put pictures into one more class").wait_for()
+    (tmp_path / "notes.txt").write_text("no picture")
+    put(page, "Class 2", [photos / "standing" / "0.png", tmp_path / "notes.txt"])
+    page.locator("#live-problem .hs-alert", has_text="notes.txt").wait_for()
+    page.locator("#live-figure", has_text="2 more of Class 2").wait_for()
+    put(page, "Class 2", [photos / "standing" / f"{i}.png" for i in range(1, 4)])
+    page.locator("#live-figure", has_text="With 95 % confidence").wait_for()
+    sync_api.expect(page.locator("#live-problem .hs-alert")).to_have_count(0)
+    page.locator("#live-map svg").wait_for()
+    page.get_by_label("Picture to try").set_input_files(str(photos / "standing" / "6.png"))
+    sync_api.expect(page.locator("#live-tried tbody th").first).to_have_text("Class 2")
+    assert layout_faults(page) == []
+    assert grave(page) == []
+    page.reload()
+    arrived(page)
+    turn_to(page, "Live")
+    page.locator("#live-figure", has_text="With 95 % confidence").wait_for()
+    page.get_by_role("button", name="Remove the class lying").click()
+    page.locator("#live-figure", has_text="one more class").wait_for()
+
+
+def test_live__a_camera_that_is_refused_is_one_clear_line(visit: Callable[..., Any]) -> None:
+    page = visit()
+    turn_to(page, "Live")
+    camera = page.get_by_role("button", name="Use the camera")
+    camera.click()
+    page.locator("#live-problem .hs-alert", has_text="The camera was refused").wait_for()
+    page.context.grant_permissions(["camera"])
+    camera.click()
+    page.get_by_label("Picture of the camera").wait_for()
+    sync_api.expect(page.locator("#live-problem .hs-alert")).to_have_count(0)
+    shoot = page.locator(".live-class .live-shoot").first
+    shoot.focus()
+    page.keyboard.press("Enter")
+    page.get_by_alt_text("the camera’s picture in Class 1").wait_for()
 
 
 @pytest.mark.slow
@@ -320,17 +442,22 @@ def test_page__tabs_are_equally_wide_and_nothing_is_cut_or_stacked(
 ) -> None:
     picture = tmp_path / "a_picture_with_a_name_that_is_far_too_long_for_a_phone.png"
     Image.new("RGB", (64, 64), "orange").save(picture)
-    for width in (390, 1280, 1920):
-        page, widths, faults = visit(width), {}, []
-        for name in ("Train", "Predict", "Layers", "Convolution", "Augment", "Compare"):
-            turn_to(page, name)
-            if name == "Predict":
-                drop(page, picture)
-                page.locator(".hs-card .hs-bars tr").nth(5).wait_for()
+    page, faults = visit(), []
+    widths: dict[int, set[int]] = {390: set(), 1280: set(), 1920: set()}
+    for name in ("Train", "Live", "Predict", "Layers", "Convolution", "Augment", "Compare"):
+        turn_to(page, name)
+        if name == "Predict":
+            drop(page, picture)
+            page.locator(".hs-card .hs-bars tr").nth(5).wait_for()
+        if name == "Convolution":
+            page.get_by_label("Side of the kernel").click()
+            page.get_by_role("option", name="9").click()
+            page.locator("#kernel input").nth(80).wait_for()
+        for width, seen in widths.items():
+            page.set_viewport_size({"width": width, "height": 900})
+            seen.add(page.evaluate("document.querySelector('main').offsetWidth"))
+            faults += [f"{name} at {width} px: {fault}" for fault in layout_faults(page)]
             if name == "Convolution":
-                page.get_by_label("Side of the kernel").click()
-                page.get_by_role("option", name="9").click()
-                page.locator("#kernel input").nth(80).wait_for()
                 grid, picture_field = (
                     page.locator(place).bounding_box()
                     for place in ("#kernel", "#convolution-picture")
@@ -339,10 +466,8 @@ def test_page__tabs_are_equally_wide_and_nothing_is_cut_or_stacked(
                 assert inputs["x"] + inputs["width"] <= grid["x"] + grid["width"]
                 is_beside = grid["x"] + grid["width"] <= picture_field["x"]
                 assert is_beside or grid["y"] + grid["height"] <= picture_field["y"]
-            widths[name] = page.evaluate("document.querySelector('main').offsetWidth")
-            faults += [f"{name} at {width} px: {fault}" for fault in layout_faults(page)]
-        assert len(set(widths.values())) == 1, widths
-        assert faults == []
+    assert [len(seen) for seen in widths.values()] == [1, 1, 1], widths
+    assert faults == []
 
 
 @pytest.mark.slow

@@ -141,6 +141,16 @@ def test_workspace__lists_finished_runs_alone(tmp_path: Path) -> None:
             work.run_folder(name)
 
 
+def test_workspace__last_runs_say_why_one_cannot_be_read(tmp_path: Path) -> None:
+    work = Workspace(tmp_path / "runs")
+    (tmp_path / "runs" / "damaged" / "model").mkdir(parents=True)
+    (tmp_path / "runs" / "damaged" / "metrics.json").write_text("{}")
+    [(name, said, _)] = work.last_runs(6)
+    assert name == "damaged"
+    assert "cannot be read" in said
+    assert work.last_runs(0) == []
+
+
 def test_folders_in__shows_folders_and_tells_what_it_cannot_read(tmp_path: Path) -> None:
     for name in ("b", "A", ".git"):
         (tmp_path / name).mkdir()
@@ -173,6 +183,14 @@ def test_reports__are_a_page_of_their_own(reports: Any) -> None:
     [sandbox] = [p for p in policies if p.startswith("sandbox")]
     assert "allow-same-origin" not in sandbox
     assert POLICY in policies
+
+
+def test_reports__can_be_saved_as_a_file_to_send(reports: Any) -> None:
+    client, run = reports
+    answer = client.get("/reports/run?download=1")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''run-report.html"
+    assert answer.text == (run / "report.html").read_text()
+    assert "attachment" not in str(client.get("/reports/run").headers)
 
 
 def test_reports__never_from_a_link(reports: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import queue
 import secrets
@@ -31,6 +32,7 @@ State = Literal["waiting", "running", "stopping", "stopped", "done", "failed"]
 ENDED: frozenset[State] = frozenset(["stopped", "done", "failed"])
 N_KEPT = 50
 PATIENCE_S = 10.0  # after a polite request to stop
+MEASURABLE_S = 1.0  # of a stage; before, its pace says little
 
 
 @dataclass(kw_only=True)
@@ -49,6 +51,8 @@ class Job:
     state : str
     stages : dict of str to (done, total)
         In the order in which they began.
+    since : dict of str to float
+        When each stage began, as a monotonic time in seconds.
     places : list of (tap, resolution)
         What will be judged, once that is known.
     cells : dict of (tap, resolution) to float
@@ -67,12 +71,14 @@ class Job:
     settings: dict[str, Any]
     state: State = "waiting"
     stages: dict[str, tuple[int, int]] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)
     places: list[tuple[str, str]] = field(default_factory=list)
     cells: dict[tuple[str, str], float] = field(default_factory=dict)
     run: str | None = None
     message: str = ""
     version: int = 0
     began: float = field(default_factory=time.time)
+    started: float | None = None
     ended: float | None = None
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
@@ -82,14 +88,25 @@ class Job:
         return self.state in ENDED
 
     def seconds(self) -> float:
-        """Since it was asked for, up to its end."""
-        return (self.ended or time.time()) - self.began
+        """Since it began to run, up to its end; 0 while it waits."""
+        return 0.0 if self.started is None else (self.ended or time.time()) - self.started
+
+    def seconds_left(self, stage: str) -> float | None:
+        """Until a stage ends, at the pace so far; None where that is not known yet."""
+        done, total = self.stages.get(stage, (0, 0))
+        spent = time.monotonic() - self.since.get(stage, math.inf)
+        if not 0 < done < total or spent < MEASURABLE_S:
+            return None
+        return spent * (total - done) / done
 
     def note(self, event: Mapping[str, Any]) -> None:
         """Take in one event of the worker."""
         kind = event.get("event")
         if kind == "progress":
-            self.stages[str(event["stage"])] = (int(event["done"]), int(event["total"]))
+            stage = str(event["stage"])
+            if stage not in self.stages or event["done"] < self.stages[stage][0]:  # it begins
+                self.since[stage] = time.monotonic()
+            self.stages[stage] = (int(event["done"]), int(event["total"]))
         elif kind == "plan":
             self.places = [(tap, size) for tap, size in event["places"]]
         elif kind == "cell":
@@ -209,7 +226,7 @@ class Jobs:
         with self._lock:
             if job.state != "waiting":
                 return
-            job.state = "running"
+            job.state, job.started = "running", time.time()
             job.version += 1
             out = free_name(job.name, parent=self.runs)
             job.process = process = _spawn()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -22,9 +24,24 @@ MEND = """() => {
     .forEach((area) => area.removeAttribute('aria-label'));
   new MutationObserver(mend).observe(document.body, {childList: true, subtree: true});
   mend();
+  document.addEventListener('click', async ({target}) => {
+    const button = target.closest('[data-copy]');
+    if (!button) return;
+    const link = new URL(button.dataset.copy, location.href).href, old = button.innerHTML;
+    try {
+      await navigator.clipboard.writeText(link);
+      button.textContent = 'Copied';
+      setTimeout(() => { button.innerHTML = old; }, 2000);
+    } catch {  // without HTTPS a browser lends no clipboard
+      const shown = document.createElement('input');
+      Object.assign(shown, {readOnly: true, value: link, ariaLabel: 'Link to the report'});
+      button.replaceWith(shown);
+      shown.select();
+    }
+  });
 }"""
 INTRO = """# Headstart
-A pretrained network, your pictures, and the best classifier that can be had of them, measured."""
+From a few labelled pictures to a classifier, and how accurate it is."""
 
 
 def build_page(work: Workspace, jobs: Jobs) -> gr.Blocks:
@@ -32,18 +49,20 @@ def build_page(work: Workspace, jobs: Jobs) -> gr.Blocks:
     page: gr.Blocks
     with Page(title="Headstart", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown(INTRO)
-        with gr.Tabs(overflow_behavior="wrap"):  # on a phone too, all of them are seen
+        with gr.Tabs(overflow_behavior="wrap") as all_tabs:  # on a phone too, all of them are seen
             with gr.Tab("Train"):
-                tabs.train_tab(work, jobs, page)
-            with gr.Tab("Predict") as predicting:
+                leading = tabs.train_tab(work, jobs, page)
+            with gr.Tab("Live"):
+                tabs.live_tab()
+            with gr.Tab("Predict", id="predict") as predicting:
                 model = tabs.predict_tab(work)
-            with gr.Tab("Layers") as layers:
+            with gr.Tab("Layers", id="layers") as layers:
                 run = tabs.layers_tab(work, layers)
             with gr.Tab("Convolution") as kernels:
                 tabs.convolution_tab()
             with gr.Tab("Augment") as augmenting:
                 tabs.augment_tab()
-            with gr.Tab("Compare") as comparing:
+            with gr.Tab("Compare", id="compare") as comparing:
                 runs = tabs.compare_tab(work)
 
         def models() -> Any:
@@ -52,6 +71,11 @@ def build_page(work: Workspace, jobs: Jobs) -> gr.Blocks:
         def names() -> Any:
             return gr.Dropdown(choices=work.run_names())
 
+        for tab_id, chosen in (("predict", model), ("layers", run), ("compare", runs)):
+            leading[tab_id].click(
+                _leader(work, jobs, tab_id),
+                _component(page, "jobs"), [all_tabs, chosen], **quiet(),
+            )  # fmt: skip
         predicting.select(models, None, model, **quiet())
         layers.select(names, None, run, **quiet())
         comparing.select(names, None, runs, **quiet())
@@ -96,6 +120,22 @@ def theme() -> gr.themes.Base:
         button_cancel_background_fill_dark="#b91c1c",
         button_cancel_background_fill_hover_dark="#991b1b",
     )
+
+
+def _leader(
+    work: Workspace, jobs: Jobs, tab_id: str
+) -> Callable[[str | None], tuple[gr.Tabs, gr.Dropdown]]:
+    def lead(job_id: str | None) -> tuple[gr.Tabs, gr.Dropdown]:
+        """Turn to a tab, with the run of the job that is shown chosen there."""
+        job, names = jobs.get(job_id or ""), work.run_names()
+        choices = [IMAGENET, *names] if tab_id == "predict" else names
+        update: dict[str, Any] = {"choices": choices}
+        if job is not None and job.run is not None:
+            name = Path(job.run).name
+            update["value"] = [name] if tab_id == "compare" else name
+        return gr.Tabs(selected=tab_id), gr.Dropdown(**update)
+
+    return lead
 
 
 def _component(page: gr.Blocks, elem_id: str) -> Any:

@@ -12,16 +12,17 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from headstart.errors import InputError, one_line
+from headstart.web.workspace import MAX_UPLOAD_GB
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from headstart.web.jobs import Jobs
     from headstart.web.workspace import Workspace
 
-MAX_UPLOAD = "2gb"
 LOCAL = frozenset(["127.0.0.1", "localhost", "::1"])
 # The browser is told to load nothing from anywhere else, whatever the page's parts would like.
 POLICY = (
@@ -39,9 +40,7 @@ PROTECTION = (
 MISSING = 'headstart web needs the extra "web": pip install "headstart[web]"'
 
 
-def serve(
-    *, host: str, port: int, runs: Path, on_ready: Callable[[str], None], n_upload: str = MAX_UPLOAD
-) -> None:
+def serve(*, host: str, port: int, runs: Path, on_ready: Callable[[str], None]) -> None:
     """Serve the page until it is interrupted; jobs that run are stopped then.
 
     Parameters
@@ -75,7 +74,7 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{taken.getsockname()[1]}/"
         config = uvicorn.Config(
-            make_app(runs, jobs, host, n_upload),
+            make_app(runs, jobs, host, Path(temporary)),
             log_level="warning",
             timeout_graceful_shutdown=2,
         )
@@ -122,12 +121,13 @@ def open_port(host: str, port: int) -> socket.socket:
     return taken
 
 
-def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> FastAPI:
-    """The page, the reports of its runs, and what guards them."""
+def make_app(runs: Path, jobs: Jobs, host: str, temporary: Path) -> FastAPI:
+    """The page, the reports of its runs, the tab Live, and what guards them."""
     import gradio as gr
     from fastapi import FastAPI
 
     from headstart.web import html
+    from headstart.web.live.routes import serve_live
     from headstart.web.page import MEND, build_page, theme
     from headstart.web.workspace import Workspace
 
@@ -135,16 +135,18 @@ def make_app(runs: Path, jobs: Any, host: str, n_upload: str = MAX_UPLOAD) -> Fa
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     serve_reports(app, work)
+    serve_live(app, work, jobs, temporary / "live")
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         build_page(work, jobs),
         path="/",
         theme=theme(),
-        head=f"<style>{html.stylesheet()}</style>",  # `css` would lose the rules for the dark
+        # `css` would lose the rules for the dark.
+        head=f"<style>{html.stylesheet()}</style><script>{html.live_script()}</script>",
         js=MEND,
         footer_links=[],
         run_history=False,
-        max_file_size=n_upload,
+        max_file_size=f"{MAX_UPLOAD_GB}gb",
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
@@ -163,7 +165,7 @@ def serve_reports(app: FastAPI, work: Workspace) -> None:
     from headstart.runs.regular import read_regular
 
     @app.get("/reports/{name}")
-    def report(name: str) -> HTMLResponse:
+    def report(name: str, download: bool = False) -> HTMLResponse:
         try:
             folder = work.run_folder(name)
             if folder.is_symlink():
@@ -173,7 +175,11 @@ def serve_reports(app: FastAPI, work: Workspace) -> None:
             raise HTTPException(404, str(error)) from None
         except OSError:
             raise HTTPException(404, f"the run {one_line(name)} has no report") from None
-        return HTMLResponse(page, headers={"content-security-policy": REPORT_POLICY})
+        headers = {"content-security-policy": REPORT_POLICY}
+        if download:
+            saved = quote(f"{name}-report.html", safe="")
+            headers["content-disposition"] = f"attachment; filename*=UTF-8''{saved}"
+        return HTMLResponse(page, headers=headers)
 
 
 class Guard:

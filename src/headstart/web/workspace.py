@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.data.archives import data_root, unpack_zip
-from headstart.errors import DataError, RunError, one_line
+from headstart.errors import DataError, HeadstartError, RunError, one_line
 from headstart.files import digest_file
 from headstart.home import expand
+from headstart.runs.result import METRICS
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from headstart.runs.run import Run
 
 UPLOADS = "uploads"
+MAX_UPLOAD_GB = 2
 N_FOLDERS = 500
 
 
@@ -43,15 +45,27 @@ class Workspace:
         self._unpack_lock = threading.Lock()
         self.network = functools.lru_cache(maxsize=2)(_load)
         self._run = functools.lru_cache(maxsize=4)(_open_run)
+        self._sentence = functools.lru_cache(maxsize=64)(_read_sentence)
         self._images = functools.lru_cache(maxsize=2)(_training_images)
 
     def run_names(self) -> list[str]:
         """Folders that hold a finished run, the newest first."""
         if not self.runs.is_dir():
             return []
-        found = [f for f in self.runs.iterdir() if (f / "metrics.json").is_file()]
+        found = [f for f in self.runs.iterdir() if (f / METRICS).is_file()]
         found = [f for f in found if (f / "model").is_dir() and not f.name.startswith(".")]
         return [f.name for f in sorted(found, key=lambda f: -f.stat().st_mtime)]
+
+    def last_runs(self, n: int) -> list[tuple[str, str, float]]:
+        """Name, answer in one sentence and time of the newest runs, at most ``n``."""
+        found = []
+        for name in self.run_names()[:n]:
+            try:
+                at = (self.runs / name / METRICS).stat()
+            except OSError:  # it was removed meanwhile
+                continue
+            found.append((name, self._sentence(self.runs / name, at.st_mtime_ns), at.st_mtime))
+        return found
 
     def run_folder(self, name: str) -> Path:
         """The folder of a listed run.
@@ -68,12 +82,12 @@ class Workspace:
     def run(self, name: str) -> Run:
         """A run, read again where it was replaced."""
         folder = self.run_folder(name)
-        return self._run(folder, (folder / "metrics.json").stat().st_mtime_ns)
+        return self._run(folder, (folder / METRICS).stat().st_mtime_ns)
 
     def training_images(self, name: str) -> TrainingImages:
         """A run's images with their features, kept for the next question."""
         folder = self.run_folder(name)
-        return self._images(folder, (folder / "metrics.json").stat().st_mtime_ns, self._run)
+        return self._images(folder, (folder / METRICS).stat().st_mtime_ns, self._run)
 
     def unpack(self, archive: Path) -> Path:
         """The folder of pictures in an uploaded zip; the same bytes are unpacked once.
@@ -138,6 +152,16 @@ def _open_run(folder: Path, _: int) -> Run:
     from headstart.runs.run import Run
 
     return Run(folder)
+
+
+def _read_sentence(folder: Path, _: int) -> str:
+    """The answer of a run; of one that cannot be read, why."""
+    from headstart.runs.result import read_metrics
+
+    try:
+        return read_metrics(folder).sentence
+    except HeadstartError as error:
+        return f"It cannot be read: {error}"
 
 
 def _training_images(folder: Path, at: int, opened: Callable[[Path, int], Run]) -> TrainingImages:

@@ -6,6 +6,7 @@ from headstart.web.tabs.augment import augment_tab
 from headstart.web.tabs.compare import compare_tab
 from headstart.web.tabs.convolution import convolution_tab
 from headstart.web.tabs.layers import layers_tab
+from headstart.web.tabs.live import live_tab
 from headstart.web.tabs.predict import predict_tab
 from headstart.web.tabs.train import train_tab
 
@@ -14,6 +15,7 @@ __all__ = [
     "compare_tab",
     "convolution_tab",
     "layers_tab",
+    "live_tab",
     "predict_tab",
     "train_tab",
 ]

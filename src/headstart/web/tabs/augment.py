@@ -14,6 +14,9 @@ from headstart.web import html
 from headstart.web.answers import answered
 
 NAMES = tuple(name for name in DEFAULTS if name != "learnt")
+NOT_DRAWN = html.empty(
+    "The draws", "Press Draw to see pictures beside what the policy makes of them."
+)
 SIDE_PX = 150
 MIXED_PX = 220
 
@@ -34,7 +37,7 @@ def augment_tab() -> None:
             seed = gr.Number(0, precision=0, minimum=0, label="Seed of the draws")
             go = gr.Button("Draw", variant="primary", elem_id="draw")
         with gr.Column(scale=2, min_width=320):
-            drawn = gr.HTML(html.note("Draw to see what the policy does."), elem_id="drawn")
+            drawn = gr.HTML(NOT_DRAWN, elem_id="drawn")
             weight = gr.Slider(
                 0, 1, value=0.7, step=0.05, label="Mixup: weight of the first picture",
                 elem_id="mixup",

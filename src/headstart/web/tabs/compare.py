@@ -7,8 +7,14 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 
 from headstart.web import html
-from headstart.web.answers import answered
+from headstart.web.answers import answered, at_once
 from headstart.web.workspace import Workspace
+
+NOTHING = html.empty(
+    "The comparison",
+    "Choose two or more runs, then compare them: accuracies with intervals, paired differences where "
+    "the test images are the same, and where the runs differ.",
+)
 
 
 def compare_tab(work: Workspace) -> gr.Dropdown:
@@ -18,7 +24,8 @@ def compare_tab(work: Workspace) -> gr.Dropdown:
         info="Two or more; the others are measured against the first.",
     )  # fmt: skip
     go = gr.Button("Compare", variant="primary", elem_id="compare")
-    shown = gr.HTML(elem_id="compared")
+    shown = gr.HTML(NOTHING, elem_id="compared")
+    chosen.input(lambda: NOTHING, None, shown, **at_once())
     go.click(_comparer(work), chosen, shown, api_visibility="private")
     return chosen
 

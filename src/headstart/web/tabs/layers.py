@@ -14,6 +14,12 @@ from headstart.web.answers import answered, describe, quiet
 from headstart.web.workspace import Workspace, backbones_here
 
 N_MAPS = 23
+NO_RUN = html.empty(
+    "The layer map", "Choose a run to see the accuracy of every layer at every resolution."
+)
+NO_PICTURE = html.empty(
+    "The feature maps", "Choose a picture to see what a layer of the network computes from it."
+)
 
 
 def layers_tab(work: Workspace, tab: gr.Tab) -> gr.Dropdown:
@@ -33,18 +39,13 @@ def layers_tab(work: Workspace, tab: gr.Tab) -> gr.Dropdown:
             )
             go = gr.Button("Show the feature maps", variant="primary", elem_id="show-maps")
         with gr.Column(scale=2, min_width=320):
-            profile = gr.HTML(
-                html.note("Choose a run to see the accuracy of every layer at every resolution."),
-                elem_id="profile",
-            )
-            maps = gr.HTML(
-                html.note("Choose a picture to see what a layer makes of it."), elem_id="maps"
-            )
+            profile = gr.HTML(NO_RUN, elem_id="profile")
+            maps = gr.HTML(NO_PICTURE, elem_id="maps")
     run.change(_profiler(work), run, profile, api_visibility="private")
     taps = _taps(work)
-    net.change(taps, net, [tap, maps], **quiet())
-    tab.select(taps, net, [tap, maps], **quiet())
-    for event in (go.click, picture.input, tap.input):
+    for event in (net.change, tab.select, run.change):  # the last, where another tab led here
+        event(taps, [net, tap], [tap, maps], **quiet())
+    for event in (go.click, picture.input, picture.clear, tap.input):
         event(
             _mapper(work), [net, tap, picture], maps,
             api_visibility="private", concurrency_id="network",
@@ -59,7 +60,7 @@ def _profiler(work: Workspace) -> Callable[[str | None], str]:
         from headstart.runs.report import figures, story
 
         if not name:
-            return html.note("Choose a run to see the accuracy of every layer and resolution.")
+            return NO_RUN
         metrics = work.run(name).metrics
         svg = figures.layer_map(metrics)
         return Markup(
@@ -71,14 +72,14 @@ def _profiler(work: Workspace) -> Callable[[str | None], str]:
     return profile
 
 
-def _taps(work: Workspace) -> Callable[[str], tuple[Any, Any]]:
-    def taps(name: str) -> tuple[Any, Any]:
-        """The layers of a network that have places."""
+def _taps(work: Workspace) -> Callable[[str, str | None], tuple[Any, Any]]:
+    def taps(name: str, chosen: str | None) -> tuple[Any, Any]:
+        """The layers of a network that have places; the chosen one stays where it is among them."""
         try:
             names = _mapped(work, name)
         except Exception as error:
             return gr.Dropdown(choices=[], value=None), html.alert(describe(error))
-        return gr.Dropdown(choices=names, value=names[0]), gr.skip()
+        return gr.Dropdown(choices=names, value=chosen if chosen in names else names[0]), gr.skip()
 
     return taps
 
@@ -95,7 +96,7 @@ def _mapper(work: Workspace) -> Callable[..., str]:
         from headstart.data import read_rgb
 
         if picture is None:
-            return html.note("Choose a picture to see what a layer makes of it.")
+            return NO_PICTURE
         named = tap or _mapped(work, name)[0]
         with work.network_lock:
             found = feature_maps(work.network(name), read_rgb(Path(picture)), named, N_MAPS)

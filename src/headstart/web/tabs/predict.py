@@ -20,6 +20,11 @@ IMAGENET = "ImageNet's 1,000 classes"
 RANKS = ("the likeliest class", "the second", "the third", "the fourth", "the fifth")
 N_PICTURES = 12
 N_NEAREST = 6
+NO_PICTURE = html.empty(
+    "The prediction",
+    "Drop one or more pictures, or take one with the camera. The five most probable "
+    "classes of each, where in the picture the evidence lies, and the nearest training images appear here.",
+)
 SHOWN_PX = 480
 NEAR_PX = 208
 
@@ -40,13 +45,18 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
             rank = gr.Dropdown(label="Show the evidence for", choices=RANKS, value=RANKS[0])
             go = gr.Button("Predict", variant="primary", elem_id="predict")
         with gr.Column(scale=2, min_width=320):
-            answer = gr.HTML(
-                html.note("Drop one or more pictures, or take one with the camera."),
-                elem_id="predictions",
-            )
+            answer = gr.HTML(NO_PICTURE, elem_id="predictions")
     predict = _predictor(work)
     inputs = [model, files, camera, rank]
-    for event in (go.click, files.upload, camera.input, model.select, rank.select):
+    for event in (
+        go.click,
+        files.upload,
+        files.clear,
+        camera.input,
+        camera.clear,
+        model.select,
+        rank.select,
+    ):
         event(predict, inputs, answer, api_visibility="private", concurrency_id="network")
     return model
 
@@ -56,7 +66,7 @@ def _predictor(work: Workspace) -> Callable[..., str]:
     def predict(model: str, files: Sequence[str] | None, camera: str | None, rank: str) -> str:
         paths = [Path(p) for p in [*(files or ()), *([camera] if camera else ())]]
         if not paths:
-            return html.note("Drop one or more pictures, or take one with the camera.")
+            return NO_PICTURE
         place = RANKS.index(rank)
         cards = Markup("").join(
             _card(

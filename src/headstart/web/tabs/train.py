@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,36 @@ from headstart.data.layout import CLASSES_FROM
 from headstart.errors import InputError
 from headstart.web import html
 from headstart.web.answers import answered, at_once, describe, quiet
-from headstart.web.jobs import Jobs
-from headstart.web.workspace import Workspace, backbones_here, folder_at, folders_in
+from headstart.web.jobs import Job, Jobs
+from headstart.web.workspace import (
+    MAX_UPLOAD_GB,
+    Workspace,
+    backbones_here,
+    folder_at,
+    folders_in,
+)
 
 UP = ".. (one up)"
 TICK_S = 1.0
-NO_DATA = "there is no data yet: type or choose a folder, or drop a zip and wait for its upload"
+N_RUNS = 6
+SAMPLES = ("photographs", "digits")  # the quicker first
+STEPS = ("Data", "Train", "Report", "Use it")
+NOT_LOOKED = html.empty(
+    "The data", "How many pictures there are, of which classes, and what is wrong with them."
+)
+NO_JOB = html.empty(
+    "The training",
+    "Its progress with the time left, the accuracy of every layer as it is measured, then the answer "
+    "and its report.",
+)
+NO_DATA = (
+    "there is no data yet: choose sample data, type a folder, or drop a zip and wait for its upload"
+)
+WITHOUT_ALERTS = """(...shown) =>
+  shown.map((html) => (html || '').includes('class="hs-alert"') ? '' : html)"""
+# The folder is also filled in beside an answer, which then stays.
+WHERE_TYPED = f"""(...shown) => document.activeElement?.closest('#folder')
+  ? ['', {json.dumps(NOT_LOOKED)}] : shown"""
 UNDER_WAY = "This training is already under way; change a setting or the name to start another."
 # The address names the job, so that a reload, or a friend's look, finds it again.
 REMEMBER = """(id) => {
@@ -27,10 +52,15 @@ REMEMBER = """(id) => {
 }"""
 
 
-def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
-    """Build the tab."""
+def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Button]:
+    """Build the tab; given back are the buttons that lead to other tabs, by the tabs' ids."""
+    todo = gr.HTML(_todo("", None), elem_id="next")
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
+            gr.HTML('<h2 id="samples">Try it with sample data</h2>')
+            with gr.Row(elem_classes="hs-pair"):
+                samples = {name: gr.Button(name.capitalize(), min_width=120) for name in SAMPLES}
+            gr.HTML("<h2>Or with pictures of your own</h2>")
             folder = gr.Textbox(
                 label="Folder of pictures on this computer",
                 info="With a sub-folder for each class. A table or a data set's name works too.",
@@ -38,7 +68,11 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
                 elem_id="folder",
             )
             inside = gr.Dropdown(label="Open a folder inside it", choices=_folders(""), value=None)
-            archive = gr.File(label="Or drop a zip", file_types=[".zip"], height=140)
+            archive = gr.File(
+                label=f"Or drop a zip of at most {MAX_UPLOAD_GB} GB",
+                file_types=[".zip"],
+                height=140,
+            )
             look = gr.Button("Look at the data", elem_id="look")
             with gr.Accordion("Settings", open=False):
                 backbone = gr.Dropdown(
@@ -85,12 +119,19 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
             start = gr.Button("Start training", variant="primary", elem_id="start")
             wrong = gr.HTML()
         with gr.Column(scale=2, min_width=320):
-            found = gr.HTML(html.note("Choose a folder or drop a zip, then look or start."))
+            found = gr.HTML(NOT_LOOKED, elem_id="found")
             listed = gr.Radio(
                 choices=[], label="Jobs of this server", visible=False, elem_id="jobs"
             )
-            view = gr.HTML(elem_id="job")
+            view = gr.HTML(NO_JOB, elem_id="job")
             stop = gr.Button("Cancel this job", variant="stop", visible=False, elem_id="cancel")
+            with gr.Row(visible=False, elem_classes="hs-pair") as onward:
+                leading = {
+                    "predict": gr.Button("Predict with it", min_width=120),
+                    "layers": gr.Button("See its layers", min_width=120),
+                    "compare": gr.Button("Compare runs", min_width=120),
+                }
+            runs = gr.HTML(elem_id="last-runs")
     report = gr.HTML(elem_id="report")
     # What this page shows, kept by the browser: a State, kept by the server, would count an answer
     # that the browser dropped (a second click came) as shown.
@@ -98,12 +139,20 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
 
     reading = [share, seed, classes_from, merge, group_by, group_column]
     settings = [backbone, sizes, budget, metric, prefer, *reading]
-    inside.select(_opened, [folder, inside], [folder, inside, wrong], **at_once())
+    inside.select(_opened, [folder, inside], [folder, inside, wrong, found], **at_once())
     # While it is typed, not when it is left: Gradio fails where the choices of an open list change.
     folder.change(
         lambda text: gr.Dropdown(choices=_folders(text), value=None), folder, inside,
         trigger_mode="always_last", **at_once(),
     )  # fmt: skip
+    # What was said of other data or settings is gone once these are changed.
+    changed: list[tuple[Any, str]] = [(f, WITHOUT_ALERTS) for f in (name, *settings)]
+    for field, js in (*changed, (folder, WHERE_TYPED)):
+        field.change(None, [wrong, found], [wrong, found], js=js)
+    for sample, button in samples.items():
+        button.click(lambda name=sample: (name, ""), None, [folder, wrong], **quiet()).then(
+            _look, [folder, *reading], found, api_visibility="private"
+        )
     archive.upload(
         _unpacker(work), [archive, *reading], [folder, found], show_progress_on=found,
         api_visibility="private",
@@ -115,9 +164,11 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> None:
     stop.click(_stopper(jobs), listed, wrong, **at_once())
     tick = _ticker(work, jobs)
     listed.change(None, listed, None, js=REMEMBER)
-    listed.change(tick, [listed, seen], [listed, view, stop, report, seen], **at_once())
-    gr.Timer(TICK_S).tick(tick, [listed, seen], [listed, view, stop, report, seen], **at_once())
+    shown = [listed, view, stop, onward, report, todo, runs, seen]
+    for event in (listed.change, folder.change, gr.Timer(TICK_S).tick, page.load):
+        event(tick, [listed, folder, seen], shown, **at_once())
     page.load(_arrival(jobs), None, listed, **at_once())
+    return leading
 
 
 def _folders(text: str) -> list[str]:
@@ -134,15 +185,15 @@ def _data(text: str) -> str:
     return str(folder_at(typed)) if typed.startswith("~") else typed
 
 
-def _opened(text: str, chosen: str | None) -> tuple[Any, Any, str]:
+def _opened(text: str, chosen: str | None) -> tuple[Any, Any, str, Any]:
     """Go into a folder, or one up."""
     try:
         here = folder_at(text)
         there = here.parent if chosen == UP else here / (chosen or "")
         folders_in(there)
     except Exception as error:
-        return text, gr.Dropdown(value=None), html.alert(describe(error))
-    return str(there), gr.Dropdown(value=None), ""
+        return text, gr.Dropdown(value=None), html.alert(describe(error)), gr.skip()
+    return str(there), gr.Dropdown(value=None), "", NOT_LOOKED
 
 
 def _unpacker(work: Workspace) -> Callable[..., tuple[Any, str]]:
@@ -285,41 +336,79 @@ def _lines(jobs: Jobs) -> list[tuple[str, str]]:
 
 
 def _ticker(work: Workspace, jobs: Jobs) -> Callable[..., list[Any]]:
-    def tick(job_id: str | None, seen: dict[str, Any]) -> list[Any]:
+    def tick(job_id: str | None, folder: str, seen: dict[str, Any]) -> list[Any]:
         """What changed since this page last looked."""
         lines, job = _lines(jobs), jobs.get(job_id or "")
+        is_live = job is not None and not job.has_ended
+        done = job.run if job is not None and job.state == "done" else None
         now: dict[str, Any] = {
             "lines": [list(line) for line in lines],  # as JSON gives them back
-            "job": None if job is None else [job.id, job.version, jobs.n_before(job)],
-            "report": job.run if job is not None and job.state == "done" else None,
+            # Of one that runs, the time spent and left change every second.
+            "job": None
+            if job is None
+            else [job.id, job.version, jobs.n_before(job), int(job.seconds()) if is_live else 0],
+            "report": done,
+            "todo": str(_todo(folder, job)),
+            "runs": [j.id for j in jobs.listed() if j.state == "done"],
         }
         seen = seen or {}
         if now == seen:
-            return [gr.skip()] * 5
+            return [gr.skip()] * 8
+        is_new = {key: value != seen.get(key) for key, value in now.items()}
         # A choice without its job: the server was restarted.
         is_gone = job is None and bool(job_id)
         radio: Any = gr.skip()
-        if now["lines"] != seen.get("lines"):
+        if is_new["lines"]:
             radio = gr.update(choices=lines, visible=bool(lines))
             if is_gone:
                 radio["value"] = None
         view: Any = gr.skip()
-        if now["job"] != seen.get("job"):
-            view = "" if job is None else html.job_view(job, jobs.n_before(job))
+        if is_new["job"]:
+            view = NO_JOB if job is None else html.job_view(job, jobs.n_before(job))
         page: Any = gr.skip()
-        if now["report"] != seen.get("report"):
-            page = _report(Path(now["report"]).name) if now["report"] else ""
-        is_live = job is not None and job.state in ("waiting", "running")
-        return [radio, view, gr.Button(visible=is_live), page, now]
+        if is_new["report"]:
+            page = _report(Path(done).name) if done else ""
+        runs: Any = gr.skip()
+        if is_new["runs"]:
+            runs = html.runs_view(work.last_runs(N_RUNS), len(work.run_names()) - N_RUNS)
+        can_stop = job is not None and job.state in ("waiting", "running")
+        return [
+            radio, view, gr.Button(visible=can_stop), gr.Row(visible=bool(done)), page,
+            now["todo"] if is_new["todo"] else gr.skip(), runs, now,
+        ]  # fmt: skip
 
     return tick
 
 
+def _todo(folder: str, job: Job | None) -> Markup:
+    """Where the visitor stands, and what to do next."""
+    if job is not None and job.state == "done":
+        return html.steps(
+            STEPS,
+            3,
+            "read the report below, try the run on a picture under Predict, or start another training.",
+        )
+    if job is not None and not job.has_ended:
+        return html.steps(
+            STEPS, 1, "wait for the answer. This page may be closed: the training goes on."
+        )
+    if job is not None and job.state == "failed":
+        return html.steps(
+            STEPS, 0, "correct what the message names, then start the training again."
+        )
+    if folder.strip():
+        return html.steps(STEPS, 1, "press Start training; the settings may stay as they are.")
+    return html.steps(
+        STEPS, 0, "choose sample data, type a folder or drop a zip; or gather pictures under Live."
+    )
+
+
 def _report(name: str) -> Markup:
     source = f"/reports/{quote(name, safe='')}"
-    return html.note(
-        f"The run is called {name}: find it under Predict, Layers and Compare."
-    ) + html.frame(source, f"Report of the run {name}")
+    title = Markup('<h2>Report of the run {}</h2><p class="hs-links">{}</p>')
+    return title.format(html.text(name), html.report_links(name)) + html.frame(
+        source, f"Report of the run {name}"
+    )
 
 
 def _arrival(jobs: Jobs) -> Callable[[gr.Request], Any]:
