@@ -386,7 +386,9 @@ def _fit(index: Index, source: ImageSource, scores: Path) -> Fitted:
 
 
 def _require_enough(n_of_class: Mapping[str, int], why: str = "") -> None:
-    few = [f"{MIN_EACH - n} more of {name}" for name, n in n_of_class.items() if n < MIN_EACH]
+    few = [
+        f"{MIN_EACH - n} more of {name}" for name, n in sorted(n_of_class.items()) if n < MIN_EACH
+    ]
     if few:
         raise InputError(
             f"add {listed(few)}: with fewer than {MIN_EACH} pictures of a class an accuracy would be "
