@@ -311,11 +311,12 @@ def test_live__measures_the_classes_at_every_picture_and_tries_one(
     put(page, "Class 2", [photos / "standing" / "0.png", tmp_path / "notes.txt"])
     page.locator("#live-problem .hs-alert", has_text="notes.txt").wait_for()
     page.locator("#live-figure", has_text="2 more of Class 2").wait_for()
+    page.get_by_label("Picture to try").set_input_files(str(photos / "standing" / "6.png"))
+    page.locator("#live-tried", has_text="2 more of Class 2").wait_for()
     put(page, "Class 2", [photos / "standing" / f"{i}.png" for i in range(1, 4)])
     page.locator("#live-figure", has_text="With 95 % confidence").wait_for()
     sync_api.expect(page.locator("#live-problem .hs-alert")).to_have_count(0)
     page.locator("#live-map svg").wait_for()
-    page.get_by_label("Picture to try").set_input_files(str(photos / "standing" / "6.png"))
     sync_api.expect(page.locator("#live-tried tbody th").first).to_have_text("Class 2")
     assert layout_faults(page) == []
     assert grave(page) == []
