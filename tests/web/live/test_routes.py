@@ -32,7 +32,7 @@ def client(tiny: Any, jobs: Asked, tmp_path_factory: pytest.TempPathFactory) -> 
     from headstart.web.workspace import Workspace
 
     work = Workspace(tmp_path_factory.mktemp("served") / "runs")
-    work.network = lambda name: tiny  # type: ignore[method-assign, assignment, misc]
+    work.network = lambda name: tiny  # type: ignore[assignment]
     app = fastapi.FastAPI()
     serve_live(app, work, jobs, tmp_path_factory.mktemp("pictures"))  # type: ignore[arg-type]
     app.add_middleware(Guard, host="127.0.0.1")
@@ -98,7 +98,7 @@ def test_visitors__forget_the_least_recent(
     from headstart.web.workspace import Workspace
 
     work = Workspace(tmp_path / "runs")
-    work.network = lambda name: tiny  # type: ignore[method-assign, assignment, misc]
+    work.network = lambda name: tiny  # type: ignore[assignment]
     monkeypatch.setattr(routes, "MAX_VISITORS", 2)
     visitors = routes.Visitors(work, tmp_path / "pictures")
     first, second = visitors.start(), visitors.start()
