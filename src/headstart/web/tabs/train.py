@@ -112,8 +112,9 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
                     info="Automatic: accuracy, or balanced accuracy where classes are very uneven.",
                 )  # fmt: skip
                 prefer = gr.Radio(
-                    label="Prefer", choices=["accurate", "cheap"], value="accurate",
-                    info="Cheap: the cheapest candidate that ties with the best.",
+                    label="Prefer", choices=["accurate", "single", "cheap"], value="accurate",
+                    info="Single: one candidate, never a mean of several. Cheap: the cheapest that ties "
+                    "with the best.",
                 )  # fmt: skip
                 name = gr.Textbox(label="Name of the run", placeholder="as the folder")
             start = gr.Button("Start training", variant="primary", elem_id="start")
