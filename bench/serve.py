@@ -69,7 +69,7 @@ def measure(folder: Path, *, quick: bool) -> list[Row]:
     model = folder / "model.pt"
     with (
         server(ours(run_folder), cache) as address,
-        server(plain(run_folder, model, cache), cache) as peer,
+        server(plain(run_folder, model, folder / "images", cache), cache) as peer,
         Side("predict_loop", **own) as loop,
     ):
         for each in (address, peer):
@@ -151,10 +151,11 @@ def ours(run_folder: Path) -> list[str]:
     return [HEADSTART, "serve", str(run_folder), "--port", "0", "--json"]
 
 
-def plain(run_folder: Path, model: Path, cache: Path) -> list[str]:
+def plain(run_folder: Path, model: Path, images: Path, cache: Path) -> list[str]:
     """The command of the peer, for which the run's classifier is exported."""
+    words = ["--to", "torchscript", "--images", str(images), "--n-check", "4", "--out", str(model)]
     made = subprocess.run(
-        [HEADSTART, "export", str(run_folder), "--to", "torchscript", "--out", str(model)],
+        [HEADSTART, "export", str(run_folder), *words],
         env=clean_environment(HEADSTART_CACHE=str(cache)),
         capture_output=True,
         text=True,
