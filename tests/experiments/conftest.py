@@ -60,8 +60,8 @@ def grouped_run(odd_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> R
         writer = csv.writer(file)
         writer.writerow(["image", "label", "split", "film", "camera", "brightness"])
         for path, label, film, odd in rows:
-            split = "test" if film in ("bars6", "dots6") else "train"
             camera = "" if film in ("bars0", "dots0", "bars1") else ("old" if odd else "new")
+            split = "test" if film in ("bars6", "dots6") else "train"
             writer.writerow([path, label, split, film, camera, "night" if odd else "day"])
     return headstart.fit(
         root / "table.csv", out=root / "run", resolutions=(64,), Cs=(1.0,), group_column="film"

@@ -86,3 +86,27 @@ def test_reduce__keeps_all_products_where_it_can() -> None:
     Z = reduce(X)
     assert pytest.approx(X @ X.T) == Z @ Z.T
     assert reduce(np.random.default_rng(0).normal(size=(60, 50)), 5).shape == (60, 5)
+
+
+def test_strategies__choose_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, member = _world(80)
+    known, pool = np.arange(20), np.arange(20, 80)
+
+    def chosen(name: str) -> list[int]:
+        rows = STRATEGIES[name](X, known, member, pool, 12, np.random.default_rng(0))
+        return [int(i) for i in rows]
+
+    whole = {name: chosen(name) for name in STRATEGIES}
+    monkeypatch.setattr(asking, "BLOCK", 7)
+    assert {name: chosen(name) for name in STRATEGIES} == whole
+    monkeypatch.setattr(asking, "MOST_NEAR", 15)
+    for name in STRATEGIES:
+        assert len(set(chosen(name))) == 12
+
+
+def test_replay__of_many_examples_plays_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, member = _world(200)
+    monkeypatch.setattr(asking, "MOST_PLAYED", 60)
+    found = replay(X, member, 5, n_repeats=2)
+    assert (found.n_played, found.n_judged) == (60, 24)
+    assert found == replay(X, member, 5, n_repeats=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from headstart.reliability import labels
 from headstart.reliability.labels import check_labels, left_out_scores
 
 
@@ -32,6 +33,19 @@ def test_left_out_scores__equal_fits_without_the_rows(d: int, has_groups: bool) 
     for group in (0, 7, 19):
         out = together == group
         assert scores[out] == pytest.approx(_refitted(X, member, out), abs=1e-9)
+
+
+def test_left_out_scores__of_blocks_and_large_groups_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, member = _rows(60, 8)
+    together = np.concatenate([np.zeros(20), 1 + np.arange(20) // 2, 50 + np.arange(20)])
+    together = together[np.random.default_rng(0).permutation(60)]
+    monkeypatch.setattr(labels, "BLOCK", 7)
+    scores = left_out_scores(X.astype(np.float32), member, together)
+    for group in (0, 3, 55):
+        out = together == group
+        assert scores[out] == pytest.approx(_refitted(X, member, out), abs=1e-5)
 
 
 def test_check_labels__puts_flipped_labels_first_and_counts_them() -> None:

@@ -42,6 +42,20 @@ def test_predict__is_as_before_where_nothing_is_asked(run: Run, shapes: Path) ->
     assert predictions_csv([found]).startswith("name,label,probability,error\n")
 
 
+def test_predict__an_unreadable_file_has_the_fields_that_were_asked_for(
+    run: Run, shapes: Path, tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(b"torn")
+    for asked in ({}, {"refuse_below": 0.5}, {"label_sets": 0.9}, {"novelty": 0.9}):
+        read, unread = run.predict([shapes / "dots" / "03.png", torn], **asked)
+        assert unread.error
+        assert list(unread.to_dict()) == list(read.to_dict())
+        assert [unread.to_dict()[name] for name in unread.more()] == [None] * len(unread.more())
+        lines = predictions_csv([unread, read]).splitlines()
+        assert lines[0] == predictions_csv([read]).splitlines()[0]
+
+
 def test_predict__refuses_below_a_probability(run: Run, shapes: Path) -> None:
     image = shapes / "dots" / "03.png"
     [plain] = run.predict([image])

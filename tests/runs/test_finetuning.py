@@ -144,6 +144,10 @@ def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
         "reliability.safetensors",
     ]
     assert won.metrics.confusion.split == "test"
+    checks = won.metrics.checks  # of what the run predicts with, on images that it had not seen
+    assert checks.is_finetuned
+    assert checks.n_parts == checks.n_judged == tuned.validation.n + won.metrics.data.n_test
+    assert "judged by the fine-tuned network" in won.report().read_text()
 
 
 def test_fit__a_mean_that_won_is_the_model(mean: Run, won: Run) -> None:

@@ -86,6 +86,9 @@ def test_fit__costs_decide_the_figures_too(costly: Run) -> None:
         n for n, true, said, *_ in rows[1:] if true != said
     }
     assert "mean cost" in m.sentence
+    # Everything is called bars in cross-validation, too: what is judged is what is predicted.
+    shares = [c.n_train / sum(k.n_train for k in m.data.classes) for c in m.data.classes]
+    assert m.cv.accuracy.value == m.candidates[0].cv.value == pytest.approx(shares[0])
     page = costly.report().read_text(encoding="utf-8")
     assert "the class of least expected cost is predicted" in page
     assert "figure-differences" not in page  # these are not percentage points

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.metrics import f1_score, log_loss
 
-from headstart.heads import Criterion, fit_temperature
+from headstart.data import Record
+from headstart.heads import Criterion, accuracy_interval, fit_temperature, paired_gain
 from headstart.runs.offer import make_offer
+from headstart.runs.outcome import Finetuning
 
 N, K = 300, 15
 
@@ -90,3 +94,25 @@ def test_make_offer__the_metric_that_is_optimised_is_compared_too() -> None:
     # The SVM's classes stay the same however sharp its probabilities are.
     assert found.gain.value == pytest.approx(better - f1_score(truth, P.argmax(1), average="macro"))
     assert make_offer((), network, P, truth).comparison.gain is None
+
+
+def test_make_offer__of_groups_is_compared_by_groups() -> None:
+    network, svm, truth = sides(3)
+    films = [
+        Record(
+            name=str(i), label=str(k), digest="", split="train", group=str(i // 25), path=Path(),
+            width=1, height=1,
+        )
+        for i, k in enumerate(truth)
+    ]  # fmt: skip
+    P = softmax(svm, axis=1)
+    alone, of_films = (make_offer(r, network, P, truth).comparison for r in ((), films))
+    groups = [r.group for r in films]
+    expected = paired_gain(of_films.finetuned, of_films.svm, groups=groups)
+    assert of_films.difference == expected != alone.difference
+    of_losses = paired_gain(of_films.svm_losses, of_films.losses, groups=groups)
+    assert of_films.loss_gain == (pytest.approx(of_losses.value), of_losses.standard_error)
+    found = Finetuning(state="lost", comparison=of_films, n_judged=1).result(tuple("ab"))
+    assert "Student's test over 12 groups" in found.rule
+    assert found.validation is not None
+    assert found.validation.svm == accuracy_interval(of_films.svm, groups=groups)

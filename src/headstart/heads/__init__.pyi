@@ -26,6 +26,9 @@ from .accuracy import (
     paired_gain as paired_gain,
 )
 from .accuracy import (
+    paired_test as paired_test,
+)
+from .accuracy import (
     repeated_accuracy as repeated_accuracy,
 )
 from .accuracy import (

@@ -356,6 +356,26 @@ def paired_gain(
     return PairedDifference(value, low, high, error, p_value)
 
 
+def paired_test(groups: ArrayLike | None = None) -> str:
+    """The test by which :func:`paired_gain` compares what two classifiers recognise, in words.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,), optional
+        As for `paired_gain`.
+
+    Examples
+    --------
+    >>> paired_test()
+    "McNemar's exact test"
+    >>> paired_test(range(24))
+    "Student's test over 24 groups"
+    """
+    n_groups = 0 if groups is None else len(np.unique(np.asarray(groups)))
+    is_exact = n_groups < FEW_GROUPS
+    return "McNemar's exact test" if is_exact else f"Student's test over {n_groups:,} groups"
+
+
 def repeated_accuracy(correct: ArrayLike, level: float = 0.95) -> Interval:
     """The mean accuracy of repeated trainings on the same examples, with Wilson's interval.
 

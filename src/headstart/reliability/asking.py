@@ -12,11 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from headstart.reliability.novelty import choose_rows
 from headstart.results import Difference
 
 RIDGE = 0.3
 # Neighbours by which typicality is told, and largest number of clusters.
 N_NEAR, MOST_CLUSTERS = 10, 200
+# Rows among which neighbours are looked for, and rows whose distances are in memory at once.
+MOST_NEAR, BLOCK = 10_000, 1_024
+# Examples that a replay plays on: its gains hardly change with more.
+MOST_PLAYED = 6_000
+# Numbers above which rows are reduced in the precision that they have.
+LARGE = 50_000_000
 # Of the mix: how many times as many unsure examples are clustered as are chosen.
 N_UNSURE = 5
 # What the gains of all strategies together hold with.
@@ -45,7 +52,7 @@ def by_coverage(
     X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
 ) -> Chosen:
     """Each the farthest from all that are labelled or chosen (core-set, Sener and Savarese 2018)."""
-    nearest = _squares(X[pool], X[known]).min(axis=1)
+    nearest = _reduced(X, pool, _some(known, rng), lambda squares: squares.min(axis=1))
     chosen: list[int] = []
     for _ in range(min(m, len(pool))):
         i = int(nearest.argmax())
@@ -61,8 +68,7 @@ def by_typicality(
     """The densest of each cluster without labels (TypiClust, Hacohen, Dekel and Weinshall 2022)."""
     both = np.concatenate([known, pool])
     cluster = clusters_of(X[both], min(len(known) + m, MOST_CLUSTERS), rng)
-    squares = np.sort(_squares(X[pool], X[both]), axis=1)[:, 1 : N_NEAR + 1]
-    typical = 1 / (np.sqrt(squares).mean(axis=1) + 1e-12)
+    typical = _reduced(X, pool, _some(both, rng), _typicality)
     of_pool = cluster[len(known) :]
     n_known = np.bincount(cluster[: len(known)], minlength=cluster.max() + 1)
     sizes = np.bincount(of_pool, minlength=cluster.max() + 1)
@@ -133,6 +139,8 @@ class Replay:
 
     Attributes
     ----------
+    n_played : int
+        Examples that it was played on: all, or :data:`MOST_PLAYED` drawn with each class's share.
     n_start, n_chosen, n_judged, n_repeats : int
         Labels at the start, labels added, examples judged, repeats.
     start, random : float
@@ -141,6 +149,7 @@ class Replay:
         The best first.
     """
 
+    n_played: int
     n_start: int
     n_chosen: int
     n_judged: int
@@ -162,7 +171,7 @@ def replay(
 
     Each repeat holds two fifths of the examples out to judge by, labels a part of the others at random, lets
     each strategy choose ``m`` of the rest (fewer where there are not enough), and fits a ridge classifier
-    with their labels.
+    with their labels. Of many examples :data:`MOST_PLAYED` are played on.
 
     Parameters
     ----------
@@ -173,7 +182,8 @@ def replay(
     n_repeats : int >= 2
     seed : int
     """
-    data, own = np.asarray(X, dtype=np.float64), np.asarray(member)
+    rows = choose_rows(member, MOST_PLAYED)
+    data, own = np.asarray(X, dtype=np.float64)[rows], np.asarray(member)[rows]
     n, n_classes = len(own), int(own.max()) + 1
     n_judged = max(int(0.4 * n), 1)
     n_pool = n - n_judged
@@ -198,6 +208,7 @@ def replay(
     random = curve[:, steps.index(m)]
     found = [_replayed(name, values, random, steps, mean) for name, values in reached.items()]
     return Replay(
+        n_played=n,
         n_start=n_start,
         n_chosen=m,
         n_judged=n_judged,
@@ -262,6 +273,29 @@ def _squares(A: F, B: F) -> F:
     return np.asarray(np.maximum(squares, 0))
 
 
+def _some(rows: Chosen, rng: np.random.Generator) -> Chosen:
+    """The rows among which near ones are looked for."""
+    return rows if len(rows) <= MOST_NEAR else np.sort(rng.choice(rows, MOST_NEAR, replace=False))
+
+
+def _reduced(X: F, rows: Chosen, others: Chosen, reduce_one: Callable[[F], F]) -> F:
+    """A number for each row from its squared distances to others than itself, a block at a time."""
+    Z, parts = X[others], []
+    for start in range(0, len(rows), BLOCK):
+        some = rows[start : start + BLOCK]
+        squares = _squares(X[some], Z)
+        squares[some[:, None] == others] = np.inf
+        parts.append(reduce_one(squares))
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _typicality(squares: F) -> F:
+    """Inverse mean distance to the nearest."""
+    k = max(min(N_NEAR, squares.shape[1] - 1), 1)
+    near = np.partition(squares, k - 1, axis=1)[:, :k]
+    return np.asarray(1 / (np.sqrt(near).mean(axis=1) + 1e-12))
+
+
 def clusters_of(X: F, k: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """The cluster of each row, (n,): a few rounds of Lloyd's k-means from k-means++."""
     centres = X[rng.integers(len(X))][None]
@@ -282,11 +316,13 @@ def clusters_of(X: F, k: int, rng: np.random.Generator) -> NDArray[np.intp]:
 
 def reduce(X: ArrayLike, n_columns: int = 256) -> NDArray[np.float64]:
     """Rows of unit length on their leading principal axes, the origin kept, (n, r)."""
-    data = np.asarray(X, dtype=np.float64)
+    data = np.asarray(X)
+    if data.size <= LARGE or min(data.shape) <= n_columns:
+        data = data.astype(np.float64)
     if min(data.shape) <= n_columns:
         _, s, V = np.linalg.svd(data, full_matrices=False)
         return np.asarray(data @ V[s > 1e-9 * max(s.max(), 1e-300)].T)
     from sklearn.utils.extmath import randomized_svd
 
     V = randomized_svd(data, n_columns, n_iter=3, random_state=0)[2]
-    return np.asarray(data @ V.T)
+    return np.asarray(data @ V.T, dtype=np.float64)

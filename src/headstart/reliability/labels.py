@@ -14,6 +14,7 @@ from headstart.results import Interval
 
 # Weight of the squared norm, for rows of unit length: that of the screening of candidates.
 RIDGE = 0.3
+BLOCK = 4_096
 
 
 def left_out_scores(
@@ -23,7 +24,7 @@ def left_out_scores(
 
     With the hat matrix ``H``, the residuals of rows ``F``, had they been left out, are
     ``(I - H_FF)^-1 e_F`` (Allen 1974 for one row, An, Liu and Venkatesh 2007 for several). One
-    factorization serves all.
+    factorization serves all; time grows with n, and so does memory, by Y alone.
 
     Parameters
     ----------
@@ -40,37 +41,79 @@ def left_out_scores(
     float64 array (n, K)
         Targets are 1 for a row's own class and -1 for the others.
     """
-    data, own = np.asarray(X, dtype=np.float64), np.asarray(member)
-    Z = np.column_stack([data, np.ones(len(data))])
+    data, own = np.asarray(X), np.asarray(member)
+    n, d = len(data), data.shape[1] + 1
     Y = 2.0 * np.eye(int(own.max()) + 1)[own] - 1
-    n, d = Z.shape
+    units = np.arange(n) if together is None else np.unique(together, return_inverse=True)[1]
+    units = units.reshape(-1)
     if n <= d:
-        inverse = np.linalg.inv(Z @ Z.T + ridge * np.eye(n))
+        Z = _with_ones(data)
         # I - H = ridge (K + ridge I)^-1
-        rest, residual = ridge * inverse, ridge * (inverse @ Y)
-        blocks = ((rows, rest[np.ix_(rows, rows)]) for rows in _groups(n, together))
-    else:
-        inverse = np.linalg.inv(Z.T @ Z + ridge * np.eye(d))
-        residual = Y - Z @ (inverse @ (Z.T @ Y))
-        blocks = (
-            (rows, np.eye(len(rows)) - Z[rows] @ inverse @ Z[rows].T)
-            for rows in _groups(n, together)
-        )
+        rest = ridge * np.linalg.inv(Z @ Z.T + ridge * np.eye(n))
+        residual = rest @ Y
+        scores = np.empty_like(Y)
+        for rows in _groups(units):
+            block = rest[np.ix_(rows, rows)]
+            out = (
+                residual[rows] / block if len(rows) == 1 else np.linalg.solve(block, residual[rows])
+            )
+            scores[rows] = Y[rows] - out
+        return scores
+    return _left_out_of_many(data, Y, units, ridge)
+
+
+def _left_out_of_many(
+    data: NDArray[np.floating],
+    Y: NDArray[np.float64],
+    units: NDArray[np.intp],
+    ridge: float,
+) -> NDArray[np.float64]:
+    """The same of more rows than columns, a block of rows at a time."""
+    order = np.argsort(units, kind="stable")
+    d = data.shape[1] + 1
+    gram, moment = ridge * np.eye(d), np.zeros((d, Y.shape[1]))
+    for rows in _blocks(np.arange(len(data))):
+        Z = _with_ones(data[rows])
+        gram += Z.T @ Z
+        moment += Z.T @ Y[rows]
+    inverse = np.linalg.inv(gram)
+    weights = inverse @ moment
+    is_alone = np.bincount(units)[units] == 1
     scores = np.empty_like(Y)
-    for rows, block in blocks:
-        out = residual[rows] / block if len(rows) == 1 else np.linalg.solve(block, residual[rows])
+    for rows in _blocks(order[is_alone[order]]):
+        Z = _with_ones(data[rows])
+        leverage = ((Z @ inverse) * Z).sum(axis=1)
+        scores[rows] = Y[rows] - (Y[rows] - Z @ weights) / (1 - leverage)[:, None]
+    for rows in _groups(units[order[~is_alone[order]]], order[~is_alone[order]]):
+        Z = _with_ones(data[rows])
+        residual = Y[rows] - Z @ weights
+        if len(rows) <= d:
+            out = np.linalg.solve(np.eye(len(rows)) - Z @ inverse @ Z.T, residual)
+        else:  # the same, as (I - Z A Z')^-1 = I + Z (A^-1 - Z'Z)^-1 Z'
+            out = residual + Z @ np.linalg.solve(gram - Z.T @ Z, Z.T @ residual)
         scores[rows] = Y[rows] - out
-    return np.asarray(scores)
+    return scores
 
 
-def _groups(n: int, together: ArrayLike | None) -> Iterator[NDArray[np.intp]]:
+def _with_ones(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.column_stack([rows.astype(np.float64), np.ones(len(rows))])
+
+
+def _blocks(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """A few thousand rows at a time, so that copies of all are never made."""
+    for start in range(0, len(rows), BLOCK):
+        yield rows[start : start + BLOCK]
+
+
+def _groups(
+    units: NDArray[np.intp], rows: NDArray[np.intp] | None = None
+) -> Iterator[NDArray[np.intp]]:
     """Rows that are left out together."""
-    if together is None:
-        yield from np.arange(n)[:, None]
+    if not len(units):
         return
-    group = np.unique(np.asarray(together), return_inverse=True)[1]
-    order = np.argsort(group, kind="stable")
-    yield from np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    order = np.argsort(units, kind="stable")
+    ends = np.flatnonzero(np.diff(units[order])) + 1
+    yield from np.split(order if rows is None else rows[order], ends)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 N_COMPONENTS, SHRINKAGE = 256, 0.3
 # Rows kept, in all: nearest examples are looked for among these.
 MOST_ROWS = 5_000
+# Rows whose distances are in memory at once.
+BLOCK = 1_024
 # Below this many examples, their spread says nothing.
 FEWEST_ROWS = 10
 # Above this size a randomized decomposition is much cheaper than the exact one.
@@ -104,7 +106,11 @@ class Novelty:
 
     @staticmethod
     def held_out_scores(X: ArrayLike, member: ArrayLike, folds: ArrayLike) -> NDArray[np.float64]:
-        """The novelty of each row among those of the other folds, (n,); parameters of `fit`."""
+        """The novelty of each row among those of the other folds, (n,); parameters of `fit`.
+
+        The nearest row is looked for among :data:`MOST_ROWS` of the other folds, so that time and
+        memory grow with n.
+        """
         data = np.asarray(X, dtype=np.float32)
         *_, scores = _held_out(data, np.asarray(member), np.asarray(folds))
         return _standardised(scores, _scales(scores))
@@ -180,9 +186,10 @@ def _held_out(
     Z, rests = _project(X, mean, basis)
     scores = np.empty((len(Z), 2))
     for fold in np.unique(folds):
-        out = folds == fold
-        parts = _spread(Z[~out], member[~out])
-        scores[out] = _scores(Z[out], rests[out], parts, Z[~out], rests[~out])
+        out, rest = folds == fold, np.flatnonzero(folds != fold)
+        near = rest[choose_rows(member[rest])]
+        parts = _spread(Z[rest], member[rest])
+        scores[out] = _scores(Z[out], rests[out], parts, Z[near], rests[near])
     return mean, basis, Z, rests, scores
 
 
@@ -248,8 +255,11 @@ def _scores(Z: F, rests: F, parts: tuple[F, F, F, F], rows: F, rests_of_rows: F)
     )
     to_all = (((Z - centres[-1]) @ background) ** 2).sum(axis=1)
     relative = to_class - to_all + rests * (outer - outer_all)
-    near = np.sqrt(_squares(Z, rests, rows, rests_of_rows).min(axis=1))
-    return np.stack([relative, near], axis=1)
+    near = np.empty(len(Z))
+    for start in range(0, len(Z), BLOCK):
+        some = slice(start, start + BLOCK)
+        near[some] = _squares(Z[some], rests[some], rows, rests_of_rows).min(axis=1)
+    return np.stack([relative, np.sqrt(near)], axis=1)
 
 
 def _squares(Z: F, rests: F, rows: F, rests_of_rows: F) -> NDArray[np.float64]:

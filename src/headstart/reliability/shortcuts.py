@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from scipy.sparse import csr_array
 
 from headstart.heads.accuracy import balanced_accuracy_interval
 from headstart.reliability.labels import left_out_scores
 from headstart.results import Interval
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 # Of all tests together, how often an alarm may be false.
 LEVEL = 0.01
@@ -23,8 +25,7 @@ N_NEIGHBOURS = 5
 N_PERMUTATIONS = 40
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shortcut:
+class Shortcut(msgspec.Struct, frozen=True, kw_only=True):
     """How well one property tells the classes apart.
 
     Attributes
@@ -34,8 +35,8 @@ class Shortcut:
         Balanced accuracy of a classifier on this property alone, each example by the others.
     chance : float
         Balanced accuracy by guessing.
-    p_value : float
-        That guessing does as well, times the number of properties looked at.
+    p_value : float or None
+        That guessing does as well, times the number of properties looked at. None of an older run.
     is_alarming : bool
         Beyond the noise, and far enough above chance.
     """
@@ -43,7 +44,7 @@ class Shortcut:
     name: str
     accuracy: Interval
     chance: float
-    p_value: float
+    p_value: float | None = None
     is_alarming: bool
 
 
@@ -66,6 +67,8 @@ def find_shortcuts(
     together : array-like of shape (n,)
         Rows that share a value judge not one another, such as copies and groups.
     """
+    from scipy import stats  # slow to import, and predicting needs none of it
+
     own, group = np.asarray(member), np.unique(np.asarray(together), return_inverse=True)[1]
     chance = 1 / (int(own.max()) + 1)
     orders = _permuted(own, group)
@@ -101,8 +104,11 @@ def _permuted(own: NDArray[np.intp], group: NDArray[np.intp]) -> list[NDArray[np
 
 def _voters(X: NDArray[np.float64], group: NDArray[np.intp]) -> csr_array:
     """1 where the column's example votes on the row's, sparse (n, n)."""
+    from scipy.sparse import csr_array
+    from scipy.stats import rankdata
+
     columns = X.reshape(len(X), -1)
-    ranks = np.column_stack([stats.rankdata(column) for column in columns.T]) / len(X)
+    ranks = np.column_stack([rankdata(column) for column in columns.T]) / len(X)
     voters: list[NDArray[np.intp]] = []
     for i, row in enumerate(ranks):
         distance = np.abs(ranks - row).sum(axis=1)
@@ -121,6 +127,8 @@ def _voted(voters: csr_array, own: NDArray[np.intp], group: NDArray[np.intp]) ->
     Of those that may vote: without this, an example's own class would have a vote less where all
     are alike, and be named by none.
     """
+    from scipy.sparse import csr_array
+
     n, K, n_groups = len(own), int(own.max()) + 1, int(group.max()) + 1
     is_of = csr_array((np.ones(n, dtype=np.float32), (np.arange(n), own)), shape=(n, K))
     in_group = np.bincount(group * K + own, minlength=n_groups * K).reshape(n_groups, K)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from headstart.heads.accuracy import FEW_GROUPS, design_effect, share_interval
 from headstart.results import Interval
@@ -28,9 +27,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         At a level of 95 % for all parts together (Bonferroni).
     rest : float
         Accuracy of all other examples.
-    p_value : float
+    p_value : float or None
         Fisher's exact test against the others, times the number of parts; 1 at most. Of grouped
-        examples, on effective numbers.
+        examples, on effective numbers. None of an older run.
     is_worse, is_better : bool
         Significantly.
     """
@@ -40,9 +39,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     n: int
     accuracy: Interval
     rest: float
-    p_value: float
+    p_value: float | None = None
     is_worse: bool
-    is_better: bool
+    is_better: bool = False
 
 
 def judge_parts(
@@ -84,30 +83,32 @@ def judge_parts(
                 members.append((by, str(value), inside))
     n_parts = max(len(members), 1)
     effect = _design_effects(hits, divisions, groups)
-    found = []
+    found: list[tuple[float, Part]] = []
     for by, value, inside in members:
         own, others = hits[inside], hits[~inside]
         n_own = len(own) / effect(by, inside)
         p = _fisher(own, n_own, others, len(others) / effect(by, ~inside))
         p = min(p * n_parts, 1.0)
         is_significant = p < 1 - level
-        found.append(
-            Part(
-                by=by,
-                value=value,
-                n=int(inside.sum()),
-                accuracy=share_interval(float(own.mean()), n_own, 1 - (1 - level) / n_parts),
-                rest=float(others.mean()),
-                p_value=p,
-                is_worse=is_significant and own.mean() < others.mean(),
-                is_better=is_significant and own.mean() > others.mean(),
-            )
+        part = Part(
+            by=by,
+            value=value,
+            n=int(inside.sum()),
+            accuracy=share_interval(float(own.mean()), n_own, 1 - (1 - level) / n_parts),
+            rest=float(others.mean()),
+            p_value=p,
+            is_worse=is_significant and bool(own.mean() < others.mean()),
+            is_better=is_significant and bool(own.mean() > others.mean()),
         )
-    return sorted(found, key=lambda part: (not part.is_worse, part.accuracy.value, part.p_value))
+        found.append((p, part))
+    found.sort(key=lambda pair: (not pair[1].is_worse, pair[1].accuracy.value, pair[0]))
+    return [part for _, part in found]
 
 
 def _fisher(own: NDArray[np.bool_], n_own: float, others: NDArray[np.bool_], n: float) -> float:
     """The p-value of Fisher's exact test on effective numbers, rounded."""
+    from scipy import stats  # slow to import, and predicting needs none of it
+
     shares = ((own.mean(), n_own), (others.mean(), n))
     table = [[round(float(share * m)), round(float((1 - share) * m))] for share, m in shares]
     return float(stats.fisher_exact(table).pvalue)

@@ -67,6 +67,14 @@ class Caution:
         """Whether an answer may be refused."""
         return bool(self.asked.keys() - {"label_sets"})
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that predictions have for it besides the class."""
+        found = ["refused"] if self.refuses else []
+        found += ["labels"] if self.label_sets is not None else []
+        found += ["novelty", "nearest"] if self.novelty is not None else []
+        return tuple(found)
+
 
 @dataclass(kw_only=True)
 class Careful:
@@ -167,7 +175,12 @@ class Careful:
             labels=labels,
             novelty=share,
             nearest=nearest,
+            asked=c.fields,
         )
+
+    def unreadable(self, name: str, reason: str) -> Prediction:
+        """What takes the place of the prediction of a file that cannot be read."""
+        return Prediction(name=name, error=reason, asked=self.caution.fields)
 
     def warning(self) -> str:
         """What to know of the batch as a whole; "" where it looks like the training images."""

@@ -12,10 +12,11 @@ from headstart.data import duplicate_groups
 from headstart.data.appearance import Appearance, appearance
 from headstart.data.groups import groups_of
 from headstart.heads.examples import normalize_rows
+from headstart.probe import judgeable
 from headstart.reliability.novelty import choose_rows
 from headstart.reliability.shortcuts import find_shortcuts, judge_features
 from headstart.reliability.slices import in_thirds, judge_parts
-from headstart.runs.reliance import Checks, Part, Shortcut
+from headstart.runs.reliance import Checks
 from headstart.sources.blocks import Blocks
 from headstart.sources.image import ImageSource
 from headstart.sources.several import SeveralSource
@@ -35,39 +36,53 @@ OF_FILES = ("picture size", "file format")
 def checks_of(results: Results, cache: Path) -> Checks | None:
     """Both checks of a run on images; None of texts, and where cross-validation judged nothing."""
     source: object = results.source
-    judged = [r for r, j in zip(results.train, results.judged, strict=True) if j]
     if isinstance(source, SeveralSource):  # their first
         source = next(iter(source.of.values()))
-    if not isinstance(source, ImageSource) or not judged:
+    if not isinstance(source, ImageSource) or not results.judged.any():
         return None
-    labels = np.array([r.label for r in results.train])
-    kept = choose_rows(np.unique(labels, return_inverse=True)[1], MOST_IMAGES)
-    records = [results.train[i] for i in kept]
-    member = np.unique(labels[kept], return_inverse=True)[1]
+    records = _told_by_others(results)
+    member = np.unique([r.label for r in records], return_inverse=True)[1]
     together = duplicate_groups(results.index, records)
     first = Blocks(taps=(source.backbone.taps[0].name,), resolutions=(min(source.stores),))
     X = np.asarray(source.rows(first, records)[:], dtype=np.float32)
-    found = find_shortcuts(properties_of(appearance(records, cache)), member, together)
-    examples = [*judged, *results.test][:MOST_DIVIDED]
-    right = np.concatenate([results.chosen.correct, results.svm.correct])[:MOST_DIVIDED]
-    parts = judge_parts(
-        right, divisions_of(appearance(examples, cache)), groups=groups_of(examples)
-    )
+    examples, right = _right(results)
+    kept = choose_rows(np.unique([r.label for r in examples], return_inverse=True)[1], MOST_DIVIDED)
+    divided = [examples[i] for i in kept]
+    divisions = divisions_of(appearance(divided, cache))
     return Checks(
         shortcuts=tuple(
-            Shortcut(name=s.name, accuracy=s.accuracy, chance=s.chance, is_alarming=s.is_alarming)
-            for s in found
+            find_shortcuts(properties_of(appearance(records, cache)), member, together)
         ),
         n_shortcuts=len(records),
         first_layer=judge_features(normalize_rows(X, "l2"), member, together),
-        parts=tuple(
-            Part(
-                by=p.by, value=p.value, n=p.n, accuracy=p.accuracy, rest=p.rest, is_worse=p.is_worse
-            )
-            for p in parts
-        ),
-        n_parts=len(examples),
+        parts=tuple(judge_parts(right[kept], divisions, groups=groups_of(divided))),
+        n_parts=len(divided),
+        n_judged=len(examples),
+        is_finetuned=results.final is not results.svm,
     )
+
+
+def _told_by_others(results: Results) -> list[Any]:
+    """Training images for the search for shortcuts; a class of one group or image can't be told by others."""
+    y = np.array([r.label for r in results.train])
+    can = np.flatnonzero(judgeable(y, duplicate_groups(results.index, results.train)))
+    if len(np.unique(y[can])) < 2:
+        can = np.arange(len(y))
+    kept = can[choose_rows(np.unique(y[can], return_inverse=True)[1], MOST_IMAGES)]
+    return [results.train[i] for i in kept]
+
+
+def _right(results: Results) -> tuple[list[Any], NDArray[np.bool_]]:
+    """Images that the run's model had not seen when it judged them, and whether it was right."""
+    if results.final is results.svm:
+        judged = [r for r, j in zip(results.train, results.judged, strict=True) if j]
+        return [*judged, *results.test], np.concatenate(
+            [results.chosen.correct, results.svm.correct]
+        )
+    compared = results.finetuning.comparison if results.finetuning else None
+    held = () if compared is None else compared.records
+    right = np.zeros(0, dtype=bool) if compared is None else compared.finetuned
+    return [*held, *results.test], np.concatenate([right, results.final.correct])
 
 
 def properties_of(seen: Appearance) -> dict[str, NDArray[Any]]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from headstart.backbones.backbone import CROP_MODES
 from headstart.data import training_records
-from headstart.heads.accuracy import is_significant, paired_difference
+from headstart.data.groups import groups_of
+from headstart.heads.accuracy import is_significant, paired_gain
 from headstart.probe import judge, training_folds
 from headstart.progress import Progress, silent
 from headstart.sources.blocks import usual_blocks
@@ -63,7 +64,7 @@ def choose_crop(
     own, size = backbone.preprocessing.crop_mode, backbone.preprocessing.size_px
     [tap] = usual_blocks(backbone, [size]).taps
     records = training_records(index)
-    correct = {}
+    correct, groups = {}, None
     for mode in (own, *(m for m in CROP_MODES if m != own)):
         done = extract(
             records,
@@ -77,8 +78,9 @@ def choose_crop(
         y = np.array([r.label for r in kept])
         X = done.stores[size].read([r.digest for r in kept], tap)
         correct[mode] = judge(X, y, training_folds(index, kept, seed=seed)).correct
+        groups = groups_of(kept)
     best = max(correct, key=lambda mode: float(correct[mode].mean()))
-    if not is_significant(paired_difference(correct[best], correct[own])):
+    if not is_significant(paired_gain(correct[best], correct[own], groups=groups)):
         best = own
     shown = ", ".join(f"{m} {100 * float(c.mean()):.1f} %" for m, c in correct.items())
     is_own = ", the network's own, as no other is significantly better" if best == own else ""

@@ -170,7 +170,7 @@ class Job:
         )
         if mean is None:
             return None
-        return dataclasses.replace(mean, macs=task.macs(mean.blocks))
+        return task.decided(dataclasses.replace(mean, macs=task.macs(mean.blocks)))
 
     def _refit(
         self,

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.find import natural_key
-from headstart.data.groups import n_groups
+from headstart.data.groups import groups_of, n_groups
 from headstart.data.records import R, Record
 from headstart.data.sources import SPLIT_WORDS
 from headstart.errors import argument
-from headstart.heads import is_significant, paired_difference
-from headstart.probe import judge, training_folds
+from headstart.heads import is_significant, paired_gain
+from headstart.probe import judge, judgeable, training_folds
 from headstart.sources.blocks import read_blocks
 from headstart.sources.image import ImageSource
 
@@ -174,12 +174,16 @@ def with_leaks(results: Results) -> Results:
     if (is_grouped or pattern is not None) and not math.isnan(chosen.scores.C):
         others = grouped_by(train, pattern)
         folds = training_folds(index, others, n_folds=results.n_folds, seed=results.settings.seed)
-        y = [r.label for r in others]
-        other = judge(source.rows(chosen.blocks, others), y, folds, Cs=[chosen.scores.C]).correct
-        own = chosen.scores.correct
-        notes.append(
-            group_note(str(chosen.blocks), *((other, own) if is_grouped else (own, other)))
-        )
+        y = np.array([r.label for r in others])
+        # The images of a class of one group are never recognised by what others show.
+        both = results.judged & judgeable(y, folds)
+        if both.any():
+            scores = judge(source.rows(chosen.blocks, others), y, folds, Cs=[chosen.scores.C])
+            own, other = chosen.scores.correct[both], scores.correct[both]
+            at_random, grouped = (other, own) if is_grouped else (own, other)
+            of = train if is_grouped else others
+            groups = groups_of([r for r, is_in in zip(of, both, strict=True) if is_in])
+            notes.append(group_note(str(chosen.blocks), at_random, grouped, groups))
     return replace(results, index=replace(index, notes=(*index.notes, *notes)))
 
 
@@ -267,7 +271,12 @@ def grouped_by(records: Sequence[R], pattern: str | None) -> tuple[R, ...]:
     )
 
 
-def group_note(what: str, at_random: NDArray[np.bool_], grouped: NDArray[np.bool_]) -> str:
+def group_note(
+    what: str,
+    at_random: NDArray[np.bool_],
+    grouped: NDArray[np.bool_],
+    groups: Sequence[str] | None = None,
+) -> str:
     """What cross-validation gives with folds at random, and with groups kept together.
 
     Parameters
@@ -276,8 +285,10 @@ def group_note(what: str, at_random: NDArray[np.bool_], grouped: NDArray[np.bool
         The candidate.
     at_random, grouped : bool array (n,)
         Whether each training image was recognised.
+    groups : sequence of str, length n, optional
+        The groups.
     """
-    difference = paired_difference(at_random, grouped)
+    difference = paired_gain(at_random, grouped, groups=groups)
     figures = (
         f"{what} in cross-validation: {100 * at_random.mean():.1f} % with images drawn at random, "
         f"{100 * grouped.mean():.1f} % on groups that were not trained on"

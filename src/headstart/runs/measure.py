@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from headstart.probe.screening import Entrant, judge_all
 from headstart.progress import Progress, silent
 from headstart.runs.choose import Candidate
 from headstart.runs.objective import Objective
+from headstart.runs.refit import calibrate
 from headstart.sources import Source
 from headstart.sources.blocks import Blocks
 
@@ -109,7 +110,17 @@ class Task:
 
     def candidate(self, blocks: Blocks, macs: int, scores: Scores) -> Candidate:
         """A candidate with its scores."""
-        return Candidate(blocks=blocks, macs=macs, scores=scores, judged=self.judged)
+        return self.decided(Candidate(blocks=blocks, macs=macs, scores=scores, judged=self.judged))
+
+    def decided(self, candidate: Candidate) -> Candidate:
+        """The same, correct where the class of least expected cost is the true one, if there are costs."""
+        criterion, scores = self.goal.criterion, candidate.scores
+        if criterion.costs is None:
+            return candidate
+        member = np.unique(self.y, return_inverse=True)[1]
+        P = calibrate(candidate, member, self.goal.weight).probabilities(scores.decisions)
+        decided = replace(scores, correct=criterion.decide(P) == member, shares=None)
+        return replace(candidate, scores=decided)
 
     def kept_at(self, blocks: Blocks, *more: Any, code: Sequence[str] = ("heads", "probe")) -> Path:
         """The file that keeps a candidate's scores; `code` are the rooms that decide them."""

@@ -12,16 +12,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.groups import groups_of, n_groups
+from headstart.data.groups import groups_of
 from headstart.data.sources import counted, some
 from headstart.errors import argument
 from headstart.heads import (
     Interval,
+    PairedDifference,
     accuracy_interval,
-    balanced_accuracy_interval,
+    balanced_recall,
     classification_metrics,
-    paired_difference,
     paired_gain,
+    paired_test,
     repeated_share,
 )
 from headstart.heads.classification import ClassificationMetrics
@@ -177,8 +178,10 @@ class Results:
         if self.has_prior:
             rule = RULE_OF_ENCODER if self.noun == "text" else RULE_OF_SINGLE
         rule = RULE_OF_MEAN if any(c.members for c in self.candidates) else rule
-        is_exact = self.chosen.scores.optimised is None and not n_groups(self.train)
-        test = "McNemar's exact test" if is_exact else "Student's test of the paired differences"
+        groups = _training_groups(self)
+        test = paired_test(groups)
+        if self.chosen.scores.optimised is not None and test == paired_test():
+            test = "Student's test of the paired differences"
         name = metric_name(self.objective.metric, is_weighted=self.is_weighted)
         return rule.format(metric=name, test=test)
 
@@ -217,11 +220,7 @@ def metrics(results: Results, timings_s: Mapping[str, float], **more: Any) -> Fi
         test=_test(results) if results.test else None,
         cv=CrossValidatedResult(
             accuracy=_cross_validated(chosen, _training_groups(results)),
-            balanced_accuracy=(
-                balanced_accuracy_interval(*_cross_validated_classes(results))
-                if judged.any()
-                else UNKNOWN
-            ),
+            balanced_accuracy=_cross_validated_recall(results) if judged.any() else UNKNOWN,
         ),
         candidates=tuple(_candidate(results, i) for i in range(len(results.candidates))),
         taps=tuple(dict.fromkeys(c.blocks.tap_label for c in results.candidates)),
@@ -250,9 +249,9 @@ def metrics(results: Results, timings_s: Mapping[str, float], **more: Any) -> Fi
 
 def answer(results: Results) -> str:
     """The sentence that matters."""
-    here, there, where = _recognised(results)
-    accuracy = accuracy_interval(here, groups=groups_of(_judged_examples(results)))
-    difference = paired_difference(here, there)
+    here, _, where = _recognised(results)
+    groups = groups_of(_judged_examples(results))
+    accuracy, difference = accuracy_interval(here, groups=groups), _gain(results)
     if results.finetuning is not None and results.finetuning.won:
         n, tap = len(results.chosen.members), results.chosen.blocks.tap_label
         return sentence(
@@ -279,13 +278,13 @@ def answer(results: Results) -> str:
 
 def answer_detail(results: Results) -> str:
     """What stands below the sentence: the comparison with the baseline in full, if there is one."""
-    here, there, _ = _recognised(results)
     of = "" if _leading(results) is None else " in accuracy"
+    test = paired_test(groups_of(_judged_examples(results)))
     if results.finetuning is not None and results.finetuning.won:
         blocks = str(results.chosen.blocks)
         svm = f"{blocks[:1].lower()}{blocks[1:]}"
         svm = f"the {svm}" if results.chosen.members else f"the linear SVM on {svm}"
-        return detail(svm, paired_difference(here, there), of=of)
+        return detail(svm, _gain(results), of=of, test=test)
     if results.choice.is_default:
         return (
             f"With so few training {results.noun}s cross-validation cannot tell the candidates apart, "
@@ -293,8 +292,14 @@ def answer_detail(results: Results) -> str:
         )
     if results.choice.chosen == results.baseline:
         return ""
-    said = detail(results.compared[0], paired_difference(here, there), of=of)
+    said = detail(results.compared[0], _gain(results), of=of, test=test)
     return " ".join(filter(None, (said, _cheap_sentence(results))))
+
+
+def _gain(results: Results) -> PairedDifference:
+    """Accuracy of the answer less that of its baseline, of new groups where there are some."""
+    here, there, _ = _recognised(results)
+    return paired_gain(here, there, groups=groups_of(_judged_examples(results)))
 
 
 def _cheap_sentence(results: Results) -> str:
@@ -304,7 +309,7 @@ def _cheap_sentence(results: Results) -> str:
         return ""
     cheap, chosen = results.candidates[i], results.chosen
     there, here = (results.tested[i], results.svm) if results.test else (cheap, chosen)
-    lost = paired_difference(here.correct, there.correct).value
+    lost = float(here.correct.mean() - there.correct.mean())
     name = f"{str(cheap.blocks)[:1].lower()}{str(cheap.blocks)[1:]}"
     if cheap.macs < chosen.macs:
         example = "an image" if results.noun == "image" else f"a {results.noun}"
@@ -484,11 +489,13 @@ def _test(results: Results) -> TestResult:
     own = P[np.arange(len(y)), truth]
     without = None
     if not clean.all():
-        without = CountedInterval(*accuracy_interval(final.correct[clean]), n=int(clean.sum()))
+        within = None if groups is None else np.array(groups)[clean]
+        share = accuracy_interval(final.correct[clean], groups=within)
+        without = CountedInterval(*share, n=int(clean.sum()))
     return TestResult(
         n=len(y),
         accuracy=accuracy_interval(final.correct, groups=groups),
-        balanced_accuracy=balanced_accuracy_interval(y, np.array(classes)[final.model.decide(P)]),
+        balanced_accuracy=balanced_recall(y, final.correct, groups=groups),
         log_loss=float(-np.log(np.clip(own, 1e-12, 1)).mean()),
         top5=top5,
         accuracy_without_duplicates=without,
@@ -551,6 +558,12 @@ def _cross_validated_classes(results: Results) -> tuple[NDArray[np.str_], NDArra
         results.final.model.decide(results.final.out_of_fold)
     ]
     return truth[results.judged], predicted[results.judged]
+
+
+def _cross_validated_recall(results: Results) -> Interval:
+    """Balanced accuracy of the training examples that could be judged."""
+    truth, predicted = _cross_validated_classes(results)
+    return balanced_recall(truth, truth == predicted, groups=_training_groups(results))
 
 
 def _training_groups(results: Results) -> list[str] | None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.groups import groups_of
 from headstart.errors import argument
 from headstart.files import write_atomically
-from headstart.heads import LinearSVM, paired_difference
+from headstart.heads import LinearSVM, paired_gain
 from headstart.probe.judging import TOLERANCE, Scores, keep, recall
 from headstart.probe.screening import MARGIN, STANDARD_ERRORS
 from headstart.progress import Progress, silent
@@ -205,7 +206,9 @@ class NetworkTrials:
                 done = np.isin(folds, numbers[:n_done]) & self.task.judged
                 best = max(rivals, key=lambda c: c.accuracy)
                 right = classes[decisions[done].argmax(axis=1)] == y[done]
-                behind = is_behind(right, best.scores.correct[done])
+                groups = groups_of([records[i] for i in np.flatnonzero(done).tolist()])
+                rival = classes[best.scores.decisions[done].argmax(axis=1)] == y[done]
+                behind = is_behind(right, rival, groups)
                 if behind:
                     self.progress(stage, len(numbers), len(numbers))
                     where = f"after {n_done} of {len(numbers)} folds"
@@ -243,14 +246,16 @@ class NetworkTrials:
         return round(self.source.n_words * sum(settings.widths)) * width * settings.n_maps
 
 
-def is_behind(right: NDArray[np.bool_], rival: NDArray[np.bool_]) -> str:
+def is_behind(
+    right: NDArray[np.bool_], rival: NDArray[np.bool_], groups: Sequence[str] | None = None
+) -> str:
     """By how much a candidate is clearly behind a rival on the same texts, in words; else empty.
 
     As in screening: by a point at least, and by two standard errors of the difference.
     """
     if not len(right):
         return ""
-    found = paired_difference(right, rival)
+    found = paired_gain(right, rival, groups=groups)
     if -found.value <= max(MARGIN, STANDARD_ERRORS * found.standard_error):
         return ""
     return f"{points(-found.value)} points behind the best candidate"

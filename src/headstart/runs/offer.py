@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.groups import groups_of
 from headstart.heads import (
     Criterion,
     Pool,
     Temperature,
     fit_pool,
     fit_temperature,
-    paired_difference,
     paired_gain,
 )
 from headstart.runs.model import log_probabilities
@@ -118,10 +118,12 @@ def make_offer(
     is_mean = may_mean and bool(losses(mean, truth).mean() < losses(network, truth).mean())
     offered = mean if is_mean else network
     finetuned, frozen_right, alone = (criterion.decide(P) == truth for P in (offered, svm, network))
-    gain = None
+    gain, groups = None, groups_of(records)
     if not criterion.is_plain:
         gain = paired_gain(
-            criterion.of_probabilities(offered, truth), criterion.of_probabilities(frozen, truth)
+            criterion.of_probabilities(offered, truth),
+            criterion.of_probabilities(frozen, truth),
+            groups=groups,
         )
     comparison = Comparison(
         records=tuple(records),
@@ -129,7 +131,7 @@ def make_offer(
         finetuned=finetuned,
         svm=frozen_right,
         alone=alone,
-        difference=paired_difference(finetuned, frozen_right),
+        difference=paired_gain(finetuned, frozen_right, groups=groups),
         losses=losses(offered, truth),
         svm_losses=losses(frozen, truth),
         is_mean=is_mean,

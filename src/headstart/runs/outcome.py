@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.groups import groups_of
 from headstart.finetune.diagnosis import diagnose
 from headstart.heads import (
     PairedDifference,
     accuracy_interval,
     balanced_recall,
+    paired_gain,
+    paired_test,
     significance,
 )
 from headstart.runs.result import (
@@ -41,8 +44,8 @@ RULE = (
     "where the network is clearly worse. It is offered alone, or as the mean of what it and the SVM "
     "say, whichever predicts the held-out images with the smaller log loss; all are calibrated in "
     "the same way, each fifth of these images by the others. The offer is taken where it puts more of the held-out images in the right class "
-    "than the SVM does, by more than one standard error of the paired difference, and McNemar's "
-    "exact test does not put that down to luck (p of at most 0.32). Where the two are within one "
+    "than the SVM does, by more than one standard error of the paired difference, and {test} does not put "
+    "that down to luck (p of at most 0.32). Where the two are within one "
     "standard error in accuracy, the log loss decides, which tells more from as many images: it must "
     "be smaller by more than two standard errors."
 )
@@ -107,8 +110,11 @@ class Comparison:
     @property
     def loss_gain(self) -> tuple[float, float]:
         """How much smaller the log loss is than the SVM's, and the standard error of that."""
-        less = self.svm_losses - self.losses
-        return float(less.mean()), float(less.std(ddof=1) / math.sqrt(len(less)))
+        less, groups = self.svm_losses - self.losses, groups_of(self.records)
+        error = float(less.std(ddof=1) / math.sqrt(len(less)))
+        if groups is not None:
+            error = paired_gain(self.svm_losses, self.losses, groups=groups).standard_error
+        return float(less.mean()), error
 
     @property
     def wins_by_loss(self) -> bool:
@@ -130,12 +136,13 @@ class Comparison:
     def result(self, classes: tuple[str, ...]) -> ValidationResult:
         """The figures for ``metrics.json``."""
         gain, error = self.loss_gain
+        y, groups = [r.label for r in self.records], groups_of(self.records)
         return ValidationResult(
             n=len(self.records),
-            finetuned=accuracy_interval(self.finetuned),
-            balanced=balanced_recall([r.label for r in self.records], self.finetuned),
-            svm=accuracy_interval(self.svm),
-            alone=accuracy_interval(self.alone),
+            finetuned=accuracy_interval(self.finetuned, groups=groups),
+            balanced=balanced_recall(y, self.finetuned, groups=groups),
+            svm=accuracy_interval(self.svm, groups=groups),
+            alone=accuracy_interval(self.alone, groups=groups),
             is_mean=self.is_mean,
             difference=self.difference,
             gain=self.gain,
@@ -252,9 +259,11 @@ class Finetuning:
 
     @property
     def _rule(self) -> str:
-        if self.comparison is None or self.comparison.gain is None:
-            return RULE
-        return f"{RULE} Here {self.comparison.metric} takes the place of accuracy."
+        c = self.comparison
+        rule = RULE.format(test=paired_test(None if c is None else groups_of(c.records)))
+        if c is None or c.gain is None:
+            return rule
+        return f"{rule} Here {c.metric} takes the place of accuracy."
 
     def result(self, classes: tuple[str, ...]) -> FinetuningResult:
         """The figures for ``metrics.json``."""

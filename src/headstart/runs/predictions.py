@@ -53,6 +53,9 @@ class Prediction:
         was asked for.
     nearest : tuple of str
         Names of the nearest training images, with `novelty`.
+    asked : tuple of str
+        The fields that were asked for besides the class; `to_dict` has them of every file, those of an
+        unreadable one as None.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Prediction:
     labels: tuple[str, ...] | None = None
     novelty: float | None = None
     nearest: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
     @property
     def label(self) -> str | None:
@@ -75,7 +79,7 @@ class Prediction:
 
     def more(self) -> dict[str, Any]:
         """The fields that were asked for besides the class, JSON-able."""
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = dict.fromkeys(self.asked)
         if self.refused is not None:
             found["refused"] = self.refused or None
         if self.labels is not None:

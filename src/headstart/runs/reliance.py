@@ -4,27 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from headstart.reliability.shortcuts import Shortcut
+from headstart.reliability.slices import Part
 from headstart.results import Interval
-
-
-class Shortcut(msgspec.Struct, frozen=True, kw_only=True):
-    """One property and how well it tells the classes: see :class:`headstart.reliability.shortcuts.Shortcut`."""
-
-    name: str
-    accuracy: Interval
-    chance: float
-    is_alarming: bool
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of the images: see :class:`headstart.reliability.slices.Part`."""
-
-    by: str
-    value: str
-    n: int
-    accuracy: Interval
-    rest: float
-    is_worse: bool
 
 
 class Checks(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +25,12 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
     n_parts : int
         Images that were divided: training ones, each judged by a classifier that had not seen it, and
         test ones.
+    n_judged : int or None
+        So many were judged; where there are more, `n_parts` were drawn from them at random, each class
+        with its share. None of an older run.
+    is_finetuned : bool
+        Whether the classifier is the fine-tuned network that the run predicts with: then the training
+        images are those that were held out from its training to compare it with the SVM.
     """
 
     shortcuts: tuple[Shortcut, ...]
@@ -50,6 +38,8 @@ class Checks(msgspec.Struct, frozen=True, kw_only=True):
     first_layer: Interval
     parts: tuple[Part, ...]
     n_parts: int
+    n_judged: int | None = None
+    is_finetuned: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -189,6 +189,8 @@ class TrainingImages:
         As for :func:`similar`.
     fixes : tuple of Fix
         Corrections that the run was made with, of the images that are still there.
+    dropped : tuple of Record
+        Images that these leave out.
     """
 
     run: Run
@@ -200,6 +202,7 @@ class TrainingImages:
     device: str | None = None
     cache: Path | None = None
     fixes: tuple[Fix, ...] = ()
+    dropped: tuple[Record, ...] = ()
 
     @classmethod
     def of(
@@ -219,13 +222,13 @@ class TrainingImages:
         that keeps only a fine-tuned network is refused.
         """
         model = frozen_model(run) if is_frozen else run.model
-        indexed, fixes = index_and_fixes(run, data, cache, progress, split=split)
+        indexed, fixes, dropped = index_and_fixes(run, data, cache, progress, split=split)
         records = tuple(r for r in indexed.records if r.split in ("train", "val"))
         held_out = tuple(indexed.test)
         X = _features(run, model, [*records, *held_out], device, cache, progress)
         return cls(
             run=run, model=model, index=indexed, records=records, held_out=held_out, X=X,
-            device=device, cache=cache, fixes=fixes,
+            device=device, cache=cache, fixes=fixes, dropped=dropped,
         )  # fmt: skip
 
     def nearest(self, query: Path, k: int) -> tuple[tuple[Neighbour, ...], int]:
@@ -298,8 +301,8 @@ def index_and_fixes(
     progress: Progress = silent,
     *,
     split: str | None = None,
-) -> tuple[Index, tuple[Fix, ...]]:
-    """The same with the run's fixes, which are applied, of the images that are still there."""
+) -> tuple[Index, tuple[Fix, ...], tuple[Record, ...]]:
+    """The same with the run's fixes of images that are still there, and the images that they drop."""
     from headstart.data import index
     from headstart.data.fixes import apply_fixes, read_fixes
     from headstart.features import cache_folder
@@ -330,14 +333,17 @@ def index_and_fixes(
             f"{error} (give the folder of the run's images with {argument('data')})"
         ) from error
     fixes: tuple[Fix, ...] = ()
+    dropped: tuple[Record, ...] = ()
     if (run.folder / FIXES).exists():
         there = {r.name for r in found.records} | {q.name for q in found.quarantine}
         # What was dropped may be gone by now.
         fixes = tuple(f for f in read_fixes(require_regular(run.folder, FIXES)) if f.name in there)
+        names = {f.name for f in fixes if f.action == "drop"}
+        dropped = tuple(r for r in found.records if r.name in names)
         found = apply_fixes(found, fixes, one_line(str(run.folder / FIXES)))
     if data is not None and data_digest(found) == run.settings["data"]["digest"]:
         remember(run.folder, origin)
-    return found, fixes
+    return found, fixes, dropped
 
 
 def frozen_model(run: Run) -> Model:

@@ -318,7 +318,7 @@ class Run:
         for source, p, reason in rows:
             row = compared.pop(source, None)
             if p is None:
-                yield Prediction(name=names[source], error=reason)
+                yield careful.unreadable(names[source], reason)
             else:
                 yield careful.prediction(names[source], p, row, top=top)
         if warning := careful.warning():
@@ -360,7 +360,7 @@ class Run:
                 if text:
                     yield careful.prediction(name, p, None, top=top)
                 else:
-                    yield Prediction(name=name, error="the text is empty")
+                    yield careful.unreadable(name, "the text is empty")
 
     def predict_table(
         self,
@@ -450,7 +450,7 @@ class Run:
                 try:
                     text = read_text_file(path)
                 except DataError as error:
-                    yield Prediction(name=str(file), error=str(error))
+                    yield careful.unreadable(str(file), str(error))
                 else:
                     yield from self._predict_texts([text], [str(file)], top, careful)
 

@@ -65,7 +65,9 @@ def sentence(
     return headline(*(f"{said}; {tail}." for tail in tails), f"{said}.", shortest)
 
 
-def detail(baseline: str, difference: PairedDifference, *, of: str = "") -> str:
+def detail(
+    baseline: str, difference: PairedDifference, *, of: str = "", test: str = "McNemar's exact test"
+) -> str:
     """The comparison with the baseline in full: the paired difference, its interval and the test.
 
     Parameters
@@ -74,6 +76,8 @@ def detail(baseline: str, difference: PairedDifference, *, of: str = "") -> str:
     difference : PairedDifference
     of : str
         Of what, where the sentence begins with something else: ``" in accuracy"``.
+    test : str
+        The test of the difference (:func:`headstart.heads.paired_test`).
     """
     name = f"{baseline[:1].upper()}{baseline[1:]}"
     if points(difference.value) == "0.0":
@@ -88,8 +92,8 @@ def detail(baseline: str, difference: PairedDifference, *, of: str = "") -> str:
         between, ends = f"is {value} points {side}{of}", ""
     p_value = "p < 0.001" if difference.p_value < 0.001 else f"p = {difference.p_value:.3f}"
     return (
-        f"{name} {between} on the same examples{ends}: {significance(difference)} by McNemar's "
-        f"exact test ({p_value})."
+        f"{name} {between} on the same examples{ends}: {significance(difference)} by {test} "
+        f"({p_value})."
     )
 
 

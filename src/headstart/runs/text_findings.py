@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.groups import groups_of
 from headstart.errors import DataError
 from headstart.heads import (
     LinearSVM,
     accuracy_interval,
     fit_rows,
     is_significant,
-    paired_difference,
+    paired_gain,
     repeated_accuracy,
 )
 from headstart.heads.sparse import hold_sparse
@@ -55,8 +56,9 @@ def text_findings(
     # Of a fit that was stopped, word vectors may not have been learnt.
     known = source.known if any(c.blocks == AVERAGE for c in results.candidates) else None
     profile = results.networks.profile
+    judged = [r for r, is_judged in zip(results.train, results.judged, strict=True) if is_judged]
     return TextResult(
-        verdict=verdict(results.candidates),
+        verdict=verdict(results.candidates, groups_of(judged)),
         word_vectors=None
         if known is None
         else WordVectors(
@@ -80,7 +82,7 @@ def text_findings(
     )
 
 
-def verdict(candidates: Sequence[Candidate]) -> str:
+def verdict(candidates: Sequence[Candidate], groups: Sequence[str] | None = None) -> str:
     """Whether counting words and characters is enough."""
     if not candidates[0].judged.any():
         return "The training texts are too few to compare the candidates by cross-validation."
@@ -90,7 +92,7 @@ def verdict(candidates: Sequence[Candidate]) -> str:
         return "Only TF-IDF was tried."
     best = max(counted, key=lambda c: c.accuracy)
     rival = max(others, key=lambda c: c.accuracy)
-    gain = paired_difference(rival.correct, best.correct)
+    gain = paired_gain(rival.correct, best.correct, groups=groups)
     counts, other = best.blocks.tap_label, rival.blocks.tap_label
     against = f"{signed_points(gain.value, gain.low, gain.high)} points"
     if points(gain.value) == "0.0":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,11 @@ def test_fit__applies_the_fixes_and_leaves_the_folder_alone(
     }
     assert all(Path(d["path"]).is_file() for d in again["decisions"])
     assert (tmp_path / "out" / "review.html").exists()
+    (tmp_path / "new").mkdir()
+    shutil.copy(odd_shapes / "dots" / "blank.png", tmp_path / "new")
+    words = ["label-next", str(fixed.folder), str(tmp_path / "new"), "--out", str(tmp_path / "o")]
+    assert command(words) == 2  # it was dropped, and is not new
+    assert "no usable image without a label: 1 are" in capsys.readouterr().err
 
 
 def test_fit__refuses_fixes_that_name_no_class(

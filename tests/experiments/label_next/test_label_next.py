@@ -20,7 +20,7 @@ from headstart.runs.run import Run
 
 @pytest.fixture(scope="module")
 def unlabelled(odd_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve new pictures, one of them twice, one of the run's own, and a damaged file."""
+    """Twelve new pictures, one of them twice, two files that the run has seen, and a damaged one."""
     root = tmp_path_factory.mktemp("new")
     rng = np.random.default_rng(5)
     y, x = np.mgrid[:64, :64]
@@ -30,7 +30,8 @@ def unlabelled(odd_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         Image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(root / f"{i:02d}.png")
     (root / "again.png").write_bytes((root / "00.png").read_bytes())
     (root / "own.png").write_bytes((odd_shapes / "bars" / "01.png").read_bytes())
-    (root / "torn.png").write_bytes(b"torn")
+    (root / "torn.png").write_bytes(b"torn otherwise")
+    (root / "refused.png").write_bytes((odd_shapes / "dots" / "torn.png").read_bytes())
     return root
 
 
@@ -41,7 +42,9 @@ def test_label_next__chooses_new_images_and_says_what_that_is_worth(
     assert command([*words, "--out", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["n_labelled"], found["n_unlabelled"]) == (30, 12)
-    assert (found["n_overlap"], found["n_unreadable"]) == (1, 1)
+    # The run left out a damaged file, which is not new either.
+    assert (found["n_overlap"], found["n_unreadable"]) == (2, 1)
+    assert found["n_played"] == 30
     assert len(found["chosen"]) == len({c["name"] for c in found["chosen"]}) == 5
     assert {p["name"] for p in found["played"]} == {"margin", "typicality", "coverage", "mix"}
     better = [p for p in found["played"] if p["is_better"]]

@@ -71,3 +71,9 @@ def test_slices__says_what_columns_there_are(
     said = capsys.readouterr().err
     assert "no column 'camra'" in said
     assert "Did you mean 'camera'" in said
+
+
+def test_fit__names_the_test_that_heeds_groups(grouped_run: Run) -> None:
+    assert "Student's test over 12 groups at the 5 % level" in grouped_run.metrics.selection.rule
+    # The test images are of two films: too few to tell how much films differ.
+    assert "Student" not in grouped_run.metrics.detail

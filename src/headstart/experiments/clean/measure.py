@@ -74,7 +74,7 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
         noise=_noise(found, judged, decided),
         classes=tuple(classes.tolist()),
         findings=tuple(f for f in findings if once[f.name] is f and f.name not in decided),
-        decisions=_decisions(decided.values(), index),
+        decisions=_decisions(decided.values(), images),
     )
 
 
@@ -83,8 +83,7 @@ def _corrected(
 ) -> tuple[Index, list[Record], Any]:
     """The run's images and their features, with the fixes that the run does not have yet."""
     records, X = [*images.records, *images.held_out], images.X
-    there = {*(r.name for r in images.index.records), *(q.name for q in images.index.quarantine)}
-    dropped = {f.name for f in images.fixes} - there
+    dropped = {r.name for r in images.dropped}
     new = tuple(f for f in given if f.name not in dropped)
     if not new:
         return images.index, records, X
@@ -102,15 +101,15 @@ def _noise(
     return accuracy_interval(found.is_counted & [r.name not in decided for r in judged])
 
 
-def _decisions(decided: Iterable[Fix], index: Index) -> tuple[Decision, ...]:
-    """With paths; an image that was dropped is where its name says, if it is still there."""
-    paths = {r.name: r.path for r in index.records}
+def _decisions(decided: Iterable[Fix], images: TrainingImages) -> tuple[Decision, ...]:
+    """With the paths of the images."""
+    paths = {r.name: r.path for r in (*images.index.records, *images.dropped)}
     return tuple(
         Decision(
             name=f.name,
             action=f.action,
             label=f.label,
-            path=printable(str(paths.get(f.name, index.root / f.name))),
+            path=printable(str(paths.get(f.name, ""))),
         )
         for f in decided
     )

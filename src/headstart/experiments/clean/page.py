@@ -145,7 +145,7 @@ def _decided(d: Decision) -> dict[str, Any]:
         "suggested": d.label,
         "reason": f"{done} before",
         "split": "",
-        "picture": _picture(Path(d.path)),
+        "picture": _picture(Path(d.path)) if d.path else "",
     }
 
 

@@ -15,11 +15,12 @@ from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.label_next.result import Chosen, LabelNextResult, Played
 from headstart.experiments.label_next.settings import Settings
 from headstart.experiments.onrun import training_images
+from headstart.files import digest_file
 from headstart.reliability.asking import STRATEGIES, Replay, at_random, reduce, replay, scores_of
 from headstart.runs.retrieval import features_of
 
 if TYPE_CHECKING:
-    pass
+    from headstart.runs.retrieval import TrainingImages
 
 # Labelled images below which a replay says nothing.
 FEWEST = 20
@@ -38,7 +39,7 @@ def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
     files = find_images([s.unlabelled])  # a wrong path is told before all others are read
     images = training_images(s, inputs)
     labelled = [*images.records, *images.held_out]
-    new, n_overlap, n_unreadable = _new_records(files, {r.digest for r in labelled})
+    new, n_overlap, n_unreadable = _new_records(files, _known(images))
     if not new:
         raise DataError(
             f"{one_line(s.unlabelled)} holds no usable image without a label: {n_overlap:,} are the run's "
@@ -66,6 +67,7 @@ def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
         n_unlabelled=len(new),
         n_overlap=n_overlap,
         n_unreadable=n_unreadable,
+        n_played=found.n_played if found else 0,
         n_start=found.n_start if found else 0,
         n_chosen=found.n_chosen if found else 0,
         n_judged=found.n_judged if found else 0,
@@ -83,6 +85,16 @@ def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
             for j, i in enumerate(rows)
         ),
     )
+
+
+def _known(images: TrainingImages) -> set[str]:
+    """Digests of all that the run has seen, with what it left out."""
+    index = images.index
+    refused = [index.root / q.name for q in index.quarantine]
+    return {
+        *(r.digest for r in (*index.records, *images.dropped)),
+        *(digest_file(path) for path in refused if path.is_file()),
+    }
 
 
 def _strategy(s: Settings, found: Replay | None) -> str:
@@ -108,10 +120,10 @@ def _new_records(
     found: dict[str, Record] = {}
     n_overlap = n_unreadable = 0
     for path, (_, name), seen in zip(paths, files, inspect_all(paths, lambda _: None), strict=True):
-        if seen.facts.reason:
-            n_unreadable += 1
-        elif seen.digest in known:
+        if seen.digest in known:
             n_overlap += 1
+        elif seen.facts.reason:
+            n_unreadable += 1
         else:
             found.setdefault(
                 seen.digest,

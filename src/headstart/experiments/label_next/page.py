@@ -42,7 +42,10 @@ def detail(r: LabelNextResult) -> str:
     """How that was measured, and what was left out."""
     left_out = [
         f"{counted(n, 'image')} left out: {why}"
-        for n, why in ((r.n_overlap, "the run's own"), (r.n_unreadable, "not readable"))
+        for n, why in (
+            (r.n_overlap, "the run's own, or left out of it"),
+            (r.n_unreadable, "not readable"),
+        )
         if n
     ]
     chosen = (
@@ -78,7 +81,7 @@ def _replay(r: LabelNextResult) -> list[Section]:
     ]  # fmt: skip
     rows.append(["random", words.percent(r.random), words.NOTHING, f"{r.n_chosen}", ""])
     caption = (
-        f"Played {r.settings.repeats} times on the run's own images: {r.n_start} labels at random "
+        f"Played {r.settings.repeats} times on {_played_on(r)}: {r.n_start} labels at random "
         f"({words.percent(r.start)}), {r.n_chosen} more by each strategy, balanced accuracy on "
         f"{r.n_judged} others. The intervals of the gains together hold with 95 % confidence."
     )
@@ -90,6 +93,12 @@ def _replay(r: LabelNextResult) -> list[Section]:
             caption=caption,
         )
     ]
+
+
+def _played_on(r: LabelNextResult) -> str:
+    if r.n_played >= r.n_labelled:
+        return "the run's own images"
+    return f"{r.n_played:,} of the run's {r.n_labelled:,} own images, drawn at random, each class with its share"
 
 
 def _worth(r: LabelNextResult, worth: float | None) -> str:

@@ -59,7 +59,10 @@ class LabelNextResult(ExperimentResult, frozen=True, kw_only=True, tag="label_ne
     n_labelled, n_unlabelled : int
         Images with labels, and usable ones without.
     n_overlap, n_unreadable : int
-        Images of the folder that are left out: those of the run, and damaged ones.
+        Images of the folder that are left out: those of the run, with those that it left out, and
+        damaged ones.
+    n_played : int
+        Labelled images of the replay: all, or a sample of many in which each class has its share.
     n_start, n_chosen, n_judged : int
         Of the replay: labels at the start, labels added, images judged.
     start, random : float
@@ -76,6 +79,7 @@ class LabelNextResult(ExperimentResult, frozen=True, kw_only=True, tag="label_ne
     n_unlabelled: int
     n_overlap: int
     n_unreadable: int
+    n_played: int = 0
     n_start: int
     n_chosen: int
     n_judged: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.experiments.slices.result import SlicesResult
-from headstart.reliability.slices import Part
+from headstart.reliability.slices import FEWEST, Part
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
 from headstart.wording import counted
@@ -37,6 +37,9 @@ def detail(r: SlicesResult) -> str:
     )
     if r.is_finetuned:
         said += " Training images were judged by the SVM on frozen features, test images by the fine-tuned network."
+    asked = r.settings.slice or ("name" if r.settings.slice_by else "")
+    if asked and not any(p.by == asked for p in r.parts):
+        said += f" By {asked} there are no two parts of {FEWEST} images or more to compare."
     if not r.too_small:
         return said
     named = ", ".join(r.too_small[:N_NAMED])

@@ -44,12 +44,25 @@ def _parts(found: Checks) -> Section:
     return Section(
         heading="Parts of the data",
         text=[text],
-        caption=f"{words.count(found.n_parts)} images: training ones, each judged by a classifier that had not "
-        "seen it, and test ones. All intervals together hold with 95 % confidence.",
+        caption=f"{_divided(found)}. All intervals together hold with 95 % confidence.",
         table=Table(header=["part", "images", "right", "others", "verdict"], rows=rows)
         if rows
         else None,
     )
+
+
+def _divided(found: Checks) -> str:
+    """Which images were divided, and what judged them."""
+    n = words.count(found.n_parts)
+    if found.n_judged is not None and found.n_judged > found.n_parts:
+        n = f"{n} of {words.count(found.n_judged)}"
+    drawn = ", drawn at random, each class with its share" if " of " in n else ""
+    if found.is_finetuned:
+        return (
+            f"{n} images{drawn}: those that were held out to compare the network with the SVM, and test ones, "
+            "judged by the fine-tuned network"
+        )
+    return f"{n} images{drawn}: training ones, each judged by a classifier that had not seen it, and test ones"
 
 
 def _shortcuts(found: Checks) -> Section:
