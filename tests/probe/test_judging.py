@@ -171,6 +171,8 @@ def test_judge__repeats_are_the_means_of_other_divisions() -> None:
     assert found.shares is not None
     np.testing.assert_allclose(found.shares, np.mean([p.correct[0] for p in alone], axis=0))
     np.testing.assert_allclose(found.merits, found.shares)
+    assert found.of_divisions is not None
+    np.testing.assert_allclose(found.of_divisions.mean(axis=0), found.decisions, rtol=1e-5)
     once = judge(X, y, divisions[0], Cs=Cs)
     assert once.shares is None
     assert once.merits is once.correct

@@ -107,6 +107,8 @@ class Scores:
     shares : float64 array (n,), optional
         Of several divisions into folds: in which share of them each example was classified correctly.
         `optimised` and `decisions` are then means, and `correct` is what the latter say.
+    of_divisions : float32 array (n_repeats, n, K), optional
+        The out-of-fold scores of each of these divisions.
     """
 
     n_features: int
@@ -118,6 +120,7 @@ class Scores:
     Cs: tuple[float, ...] = ()
     optimised: NDArray[np.float64] | None = None
     shares: NDArray[np.float64] | None = None
+    of_divisions: NDArray[np.float32] | None = None
 
     @property
     def merits(self) -> NDArray[Any]:
@@ -297,7 +300,7 @@ def scores_path(cache: Path, facts: Any, *, code: Sequence[str] = ("heads", "pro
 
 def recall(path: Path) -> Scores | None:
     """Scores kept at `path`; None where there are none, or the file is damaged."""
-    kept = memo.recall_arrays(path, on_disk=("decisions",))
+    kept = memo.recall_arrays(path, on_disk=("decisions", "of_divisions"))
     if kept is None:
         return None
     try:
@@ -311,6 +314,7 @@ def recall(path: Path) -> Scores | None:
             Cs=tuple(kept["Cs"].tolist()),
             optimised=kept.get("optimised"),
             shares=kept.get("shares"),
+            of_divisions=kept.get("of_divisions"),
         )
     except KeyError as error:
         memo.report_damage(path, error)
@@ -348,6 +352,7 @@ def keep(path: Path, scores: Scores) -> None:
             "Cs": np.array(scores.Cs),
             **({} if scores.optimised is None else {"optimised": scores.optimised}),
             **({} if scores.shares is None else {"shares": scores.shares}),
+            **({} if scores.of_divisions is None else {"of_divisions": scores.of_divisions}),
         },
     )
 
@@ -430,7 +435,8 @@ def _mean_scores(
 ) -> Scores:
     """Scores of several divisions at one cost."""
     member = np.unique(y, return_inverse=True)[1].reshape(-1)
-    mean: NDArray[np.float32] = np.stack(decisions).mean(axis=0, dtype=np.float32)
+    every: NDArray[np.float32] = np.stack(decisions).astype(np.float32, copy=False)
+    mean: NDArray[np.float32] = every.mean(axis=0, dtype=np.float32)
     return Scores(
         n_features=n_features,
         C=C,
@@ -440,6 +446,7 @@ def _mean_scores(
         Cs=tuple(Cs),
         optimised=np.asarray(merits, dtype=np.float64),
         shares=np.mean([d.argmax(axis=1) == member for d in decisions], axis=0),
+        of_divisions=every,
     )
 
 

@@ -82,7 +82,9 @@ class Answered:
     accuracy: Interval | None
 
 
-def answered(top: ArrayLike, correct: ArrayLike, threshold: float) -> Answered:
+def answered(
+    top: ArrayLike, correct: ArrayLike, threshold: float, groups: ArrayLike | None = None
+) -> Answered:
     """How many examples a threshold answers, and how many of the answers are right.
 
     Parameters
@@ -90,6 +92,8 @@ def answered(top: ArrayLike, correct: ArrayLike, threshold: float) -> Answered:
     top, correct : array-like of shape (n,)
         As for :func:`refusal_threshold`.
     threshold : float
+    groups : array-like of shape (n,), optional
+        As of :func:`headstart.heads.accuracy_interval`.
     """
     from headstart.heads.accuracy import (
         accuracy_interval,  # brings SciPy, which predicting does not need
@@ -97,10 +101,11 @@ def answered(top: ArrayLike, correct: ArrayLike, threshold: float) -> Answered:
 
     kept = np.asarray(top, dtype=np.float64) >= threshold
     right = np.asarray(correct, dtype=bool)[kept]
+    within = None if groups is None else np.asarray(groups)[kept]
     return Answered(
         threshold=threshold,
-        coverage=accuracy_interval(kept),
-        accuracy=accuracy_interval(right) if len(right) else None,
+        coverage=accuracy_interval(kept, groups=groups),
+        accuracy=accuracy_interval(right, groups=within) if len(right) else None,
     )
 
 

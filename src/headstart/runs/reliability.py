@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.data.groups import groups_of
 from headstart.errors import InputError
 from headstart.heads import accuracy_interval
 from headstart.reliability.conformal import label_sets, set_threshold
@@ -49,7 +50,7 @@ def _refusal(results: Results, held_out: HeldOut, target: float) -> Refusal | No
     if results.test:
         P = results.final.probabilities
         top = P[np.arange(len(P)), results.final.model.decide(P)]
-        test = answered(top, results.final.correct, threshold)
+        test = answered(top, results.final.correct, threshold, groups_of(results.test))
     return Refusal(
         target=target,
         threshold=threshold,
@@ -76,7 +77,7 @@ def _sets(results: Results, held_out: HeldOut, level: float) -> LabelSets | None
     return LabelSets(
         level=level,
         threshold=threshold,
-        test_coverage=accuracy_interval(hits),
+        test_coverage=accuracy_interval(hits, groups=groups_of(results.test)),
         mean_size=float(sizes.mean()),
         single=float((sizes == 1).mean()),
     )
