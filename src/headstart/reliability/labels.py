@@ -51,7 +51,7 @@ def left_out_scores(
         # I - H = ridge (K + ridge I)^-1
         rest = ridge * np.linalg.inv(Z @ Z.T + ridge * np.eye(n))
         residual = rest @ Y
-        scores = np.empty_like(Y)
+        scores: NDArray[np.float64] = np.empty(Y.shape)
         for rows in _groups(units):
             block = rest[np.ix_(rows, rows)]
             out = (
@@ -79,7 +79,7 @@ def _left_out_of_many(
     inverse = np.linalg.inv(gram)
     weights = inverse @ moment
     is_alone = np.bincount(units)[units] == 1
-    scores = np.empty_like(Y)
+    scores: NDArray[np.float64] = np.empty(Y.shape)
     for rows in _blocks(order[is_alone[order]]):
         Z = _with_ones(data[rows])
         leverage = ((Z @ inverse) * Z).sum(axis=1)

@@ -170,7 +170,8 @@ class Job:
         )
         if mean is None:
             return None
-        return task.decided(dataclasses.replace(mean, macs=task.macs(mean.blocks)))
+        mean = dataclasses.replace(mean, macs=task.macs(mean.blocks))
+        return task.decided(task.repeated(mean))
 
     def _refit(
         self,
