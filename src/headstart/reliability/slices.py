@@ -74,17 +74,22 @@ def judge_parts(
         Those of :data:`FEWEST` examples or more that have others beside them.
     """
     hits = np.asarray(correct, dtype=bool)
-    members: list[tuple[str, str, NDArray[np.bool_]]] = []
+    members: list[tuple[str, str, NDArray[np.intp]]] = []
     for by, values in divisions.items():
-        labels = np.asarray(values, dtype=str)
-        for value in np.unique(labels[labels != ""]):
-            inside = labels == value
-            if FEWEST <= inside.sum() <= len(hits) - FEWEST:
-                members.append((by, str(value), inside))
+        names, part, sizes = np.unique(
+            np.asarray(values, dtype=str), return_inverse=True, return_counts=True
+        )
+        members += [
+            (by, str(names[k]), np.flatnonzero(part.reshape(-1) == k))
+            for k in np.flatnonzero((sizes >= FEWEST) & (sizes <= len(hits) - FEWEST))
+            if names[k]
+        ]
     n_parts = max(len(members), 1)
     effect = _design_effects(hits, divisions, groups)
     found: list[tuple[float, Part]] = []
-    for by, value, inside in members:
+    for by, value, rows in members:
+        inside = np.zeros(len(hits), dtype=bool)
+        inside[rows] = True
         own, others = hits[inside], hits[~inside]
         n_own = len(own) / effect(by, inside)
         p = _fisher(own, n_own, others, len(others) / effect(by, ~inside))
