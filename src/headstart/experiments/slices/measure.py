@@ -13,7 +13,7 @@ from headstart.data import is_packed, read_rgb
 from headstart.data.appearance import appearance
 from headstart.data.groups import groups_by_pattern, groups_of
 from headstart.data.sources import shown
-from headstart.data.tables import cells_by_name
+from headstart.data.tables import TABLE_SUFFIXES, cells_by_name
 from headstart.errors import DataError, HeadstartError, InputError, argument
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.onrun import training_images, unseen_predictions
@@ -106,7 +106,8 @@ def _cells(column: str, run: Run, s: Settings, records: Sequence[Record]) -> lis
     """The cells of a column of the run's table; the run's split and groups stay as they are."""
     data = require_origin(run, data=s.data, split=s.split).data or ""
     table = expand(data)
-    if is_packed(data) or not table.is_file():
+    is_table = table.is_file() and table.suffix.lower() in TABLE_SUFFIXES
+    if is_packed(data) or not is_table:
         raise InputError(
             f"{argument('slice')} {column!r} names a column of a table of paths, and {shown(data)} is "
             f"not one: give {argument('slice_by')}, a pattern over the names"
