@@ -48,7 +48,8 @@ def test_predict__an_unreadable_file_has_the_fields_that_were_asked_for(
     torn = tmp_path / "torn.png"
     torn.write_bytes(b"torn")
     for asked in ({}, {"refuse_below": 0.5}, {"label_sets": 0.9}, {"novelty": 0.9}):
-        read, unread = run.predict([shapes / "dots" / "03.png", torn], **asked)
+        caution = Caution(**asked)
+        read, unread = run.iter_predict([shapes / "dots" / "03.png", torn], caution=caution)
         assert unread.error
         assert list(unread.to_dict()) == list(read.to_dict())
         assert [unread.to_dict()[name] for name in unread.more()] == [None] * len(unread.more())

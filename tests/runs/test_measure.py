@@ -99,7 +99,8 @@ def test_fit__with_many_examples_and_classes_screens(
 def test_task__judges_a_mean_in_each_division_as_its_members_are(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     y = np.array(list("ab") * 40)
-    of_divisions = rng.normal(size=(5, 80, 2)).astype(np.float32) + np.eye(2)[np.arange(80) % 2]
+    noise = rng.normal(size=(5, 80, 2))
+    of_divisions = (noise + np.eye(2)[np.arange(80) % 2]).astype(np.float32)
     decisions = of_divisions.mean(axis=0)
     member = np.arange(80) % 2
     scores = Scores(

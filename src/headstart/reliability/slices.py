@@ -76,11 +76,11 @@ def judge_parts(
     hits = np.asarray(correct, dtype=bool)
     members: list[tuple[str, str, NDArray[np.intp]]] = []
     for by, values in divisions.items():
-        names, part, sizes = np.unique(
+        names, codes, sizes = np.unique(
             np.asarray(values, dtype=str), return_inverse=True, return_counts=True
         )
         members += [
-            (by, str(names[k]), np.flatnonzero(part.reshape(-1) == k))
+            (by, str(names[k]), np.flatnonzero(codes.reshape(-1) == k))
             for k in np.flatnonzero((sizes >= FEWEST) & (sizes <= len(hits) - FEWEST))
             if names[k]
         ]
