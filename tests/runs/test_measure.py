@@ -113,7 +113,7 @@ def test_task__judges_a_mean_in_each_division_as_its_members_are(tmp_path: Path)
         judged=np.ones(80, dtype=bool),
     )  # fmt: skip
     alone = replace(scores, shares=None, of_divisions=None)
-    mean = replace(one, scores=alone, members=(one, one))
+    mean = replace(one, scores=alone, members=(one, one), votes=(8, 16))
     records = [Example(name=str(i), label=k, digest="", split="train") for i, k in enumerate(y)]
     folds = np.arange(80) % 4
     task = Task(
