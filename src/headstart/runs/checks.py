@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,21 +46,35 @@ def checks_of(results: Results, cache: Path) -> Checks | None:
     together = duplicate_groups(results.index, records)
     first = Blocks(taps=(source.backbone.taps[0].name,), resolutions=(min(source.stores),))
     X = np.asarray(source.rows(first, records)[:], dtype=np.float32)
-    examples, right = _right(results)
-    kept = choose_rows(np.unique([r.label for r in examples], return_inverse=True)[1], MOST_DIVIDED)
-    divided = [examples[i] for i in kept]
-    divisions = divisions_of(appearance(divided, cache))
     return Checks(
         shortcuts=tuple(
             find_shortcuts(properties_of(appearance(records, cache)), member, together)
         ),
         n_shortcuts=len(records),
         first_layer=judge_features(normalize_rows(X, "l2"), member, together),
-        parts=tuple(judge_parts(right[kept], divisions, groups=groups_of(divided))),
-        n_parts=len(divided),
-        n_judged=len(examples),
-        is_finetuned=results.final is not results.svm,
+        **_parts(results, cache),
     )
+
+
+def with_final_parts(found: Checks | None, results: Results, cache: Path) -> Checks | None:
+    """The same with parts as the run's model judges them, where it is a fine-tuned network."""
+    if found is None or results.final is results.svm:
+        return found
+    return msgspec.structs.replace(found, **_parts(results, cache))
+
+
+def _parts(results: Results, cache: Path) -> dict[str, Any]:
+    """The fields of the checks that speak of parts."""
+    examples, right = _right(results)
+    kept = choose_rows(np.unique([r.label for r in examples], return_inverse=True)[1], MOST_DIVIDED)
+    divided = [examples[i] for i in kept]
+    divisions = divisions_of(appearance(divided, cache)) if divided else {}
+    return {
+        "parts": tuple(judge_parts(right[kept], divisions, groups=groups_of(divided))),
+        "n_parts": len(divided),
+        "n_judged": len(examples),
+        "is_finetuned": results.final is not results.svm,
+    }
 
 
 def _told_by_others(results: Results) -> list[Any]:

@@ -26,7 +26,7 @@ from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
 from headstart.results import encode
 from headstart.runs.averaging import average_best
-from headstart.runs.checks import checks_of, with_checks
+from headstart.runs.checks import checks_of, with_checks, with_final_parts
 from headstart.runs.choose import Candidate, choose, join_worth_having
 from headstart.runs.folder import write_json
 from headstart.runs.heldout import held_out_of
@@ -120,6 +120,7 @@ class Job:
             ends_at = clock.started + (kind.settings.budget_s or math.inf)
             found = kind.finetune(results, task.folds, ends_at)
             results = dataclasses.replace(results, finetuning=found)
+            checks = with_final_parts(checks, results, kind.cache)
         results = dataclasses.replace(results, untried=tuple(untried))
         with _held(not untried):
             self._write(scratch, results, task, checks)
