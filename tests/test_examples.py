@@ -81,7 +81,7 @@ def test_notebook__runs_from_the_first_cell_to_the_last(
     assert figures >= 7
     said = capsys.readouterr().out
     assert "138,357,544 parameters" in said
-    assert "McNemar" in said
+    assert "test images" in names["run"]._repr_html_()
 
 
 def run_cell(cell: str, names: dict[str, Any]) -> Any:
