@@ -42,7 +42,10 @@ def studio(names: list[str]) -> str:
         result = [{"type": "choices", "value": {"choices": [WANTED[name]]}}]
         return {
             "data": {"image": f"/data/upload/3/0123abcd-{name}"},
-            "annotations": [{"result": result}, {"was_cancelled": True, "result": []}],
+            "annotations": [
+                {"result": [*result, {"type": "relation"}]},
+                {"was_cancelled": True, "result": []},
+            ],
         }
 
     return json.dumps([task(name) for name in names])
@@ -110,6 +113,15 @@ def test_index__annotations_in_split_folders_give_the_split(tree: Any) -> None:
         ("train", "train"), ("val", "valid"), ("test", "test"),
     }  # fmt: skip
     assert {r.label for r in found.records} == {"ant", "bee"}
+
+
+def test_is_text_table__json_lines_of_images_and_of_texts_on_images(flat: Path) -> None:
+    rows = [{"file_name": n, "label": c, "embedding": "0.1 " * 60_000} for n, c in WANTED.items()]
+    (flat / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert not is_text_table(str(flat / "long.jsonl"))
+    texts = [{"text": f"look at {n}", "label": c} for n, c in WANTED.items()]
+    (flat / "texts.jsonl").write_text("\n".join(map(json.dumps, texts)))
+    assert is_text_table(str(flat / "texts.jsonl"))
 
 
 def test_index__metadata_without_labels_leave_the_class_folders_alone(tree: Any) -> None:

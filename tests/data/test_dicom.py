@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from headstart.data import index, read_rgb
 from headstart.data.decode import read_pixels
@@ -17,8 +18,14 @@ from headstart.errors import DataError
 
 pydicom = pytest.importorskip("pydicom", reason="the extra dicom is not installed")
 from pydicom.dataset import FileMetaDataset  # noqa: E402
+from pydicom.encaps import encapsulate  # noqa: E402
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut  # noqa: E402
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    SecondaryCaptureImageStorage,
+)
 
 
 def make(pixels: np.ndarray, kind: str = "MONOCHROME2", n_frames: int = 1, **more: Any) -> Any:
@@ -94,6 +101,39 @@ def test_read_rgb__colours_stay_and_the_first_frame_counts() -> None:
     frames = np.stack([np.eye(4, dtype=np.uint8) * 9, np.ones((4, 4), dtype=np.uint8)])
     first = np.asarray(read_rgb(encoded(make(frames, n_frames=2))))[..., 0]
     np.testing.assert_array_equal(first, 255 * np.eye(4))
+
+
+def test_read_rgb__a_palette_is_looked_up_whatever_its_depth() -> None:
+    indices = np.array([[0, 1], [2, 0]], dtype=np.uint8)
+    deep = np.array([0x80FF, 0xFF00, 0x1234], dtype=np.uint16)
+    found = make(indices, "PALETTE COLOR")
+    for i, colour in enumerate(("Red", "Green", "Blue")):
+        setattr(found, f"{colour}PaletteColorLookupTableDescriptor", [3, 0, 16])
+        table = np.roll(deep, i).tobytes()
+        setattr(found, f"{colour}PaletteColorLookupTableData", table)
+    got = np.asarray(read_rgb(encoded(found)))
+    np.testing.assert_array_equal(got[..., 0], (deep >> 8)[indices])
+    np.testing.assert_array_equal(got[..., 1], (np.roll(deep, 1) >> 8)[indices])
+
+
+def test_read_rgb__never_unpacks_more_than_the_header_declares() -> None:
+    deflated = make(np.zeros((100, 100), dtype=np.uint16))
+    deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    with pytest.raises(DataError, match="deflated"):
+        read_rgb(encoded(deflated))
+    picture = io.BytesIO()
+    Image.new("L", (64, 48), 90).save(picture, "JPEG")
+    for size, is_honest in (((48, 64), True), ((8, 8), False)):
+        found = make(np.zeros((8, 8), dtype=np.uint8))
+        found.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        found.Rows, found.Columns = size
+        found.PixelData = encapsulate([picture.getvalue()])
+        found["PixelData"].VR = "OB"
+        if is_honest:
+            assert read_rgb(encoded(found)).size == (64, 48)
+        else:
+            with pytest.raises(DataError, match="its frame is 64 x 48"):
+                read_rgb(encoded(found))
 
 
 def test_read_rgb__refuses_large_and_damaged_files_with_the_reason() -> None:

@@ -109,6 +109,13 @@ def mpo() -> bytes:
     return buffer.getvalue()
 
 
+def late_exif() -> bytes:
+    data = jpeg_of(photo())
+    at = data.index(b"\xff\xc0\0\x11")
+    late = with_segment(data[:2], 0xE1, turned_by(6).tobytes())[2:]
+    return data[: at + 19] + late + data[at + 19 :]
+
+
 UNUSUAL = {
     "CMYK": jpeg_of(photo().convert("CMYK")),
     "RGB": jpeg_of(photo(), keep_rgb=True),
@@ -116,6 +123,7 @@ UNUSUAL = {
     "two EXIF blocks": with_segment(
         jpeg_of(photo(), exif=turned_by(6)), 0xE1, turned_by(3).tobytes()
     ),
+    "EXIF after the frame": late_exif(),
     "two pictures": mpo(),
     "Adobe without YCbCr": with_segment(jpeg_of(photo()), 0xEE, b"Adobe\0d\0\0\0\0\0"),
     "bytes after the end": jpeg_of(photo()) + b"rubbish",

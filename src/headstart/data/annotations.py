@@ -203,7 +203,8 @@ def _of_label_studio(path: Path) -> Callable[[Any], Found]:
             if not places:
                 raise KeyError("a file of an image")
             done = [a for a in task.get("annotations", []) if not a.get("was_cancelled")]
-            values = [r["value"] for a in done for r in a["result"] if isinstance(r["value"], dict)]
+            results = [r.get("value") for a in done for r in a["result"]]  # a relation has none
+            values = [value for value in results if isinstance(value, dict)]
             labels = [
                 str(label)
                 for value in values

@@ -314,7 +314,7 @@ def opened(
 def _dicom_picture(data: bytes, max_pixels: int) -> Image.Image:
     try:
         image = dicom.picture_of(data, max_pixels)
-    except dicom.NotInstalled as reason:
+    except (dicom.NotInstalled, dicom.NotTaken) as reason:
         raise Undecodable(str(reason)) from None
     except dicom.TooLarge as size:
         n_pixels = size.width * size.height

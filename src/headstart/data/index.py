@@ -14,7 +14,6 @@ from headstart.data.annotations import (
     list_annotated_folder,
     list_annotations,
 )
-from headstart.data.dicom import NOT_INSTALLED
 from headstart.data.duplicates import find_duplicates
 from headstart.data.factstore import FactStore
 from headstart.data.folders import list_folder
@@ -244,7 +243,7 @@ def _remembered(inspected: Iterator[Inspected], store: FactStore) -> Iterator[In
     """Passes on and stores; what was learned before an interrupt is kept too."""
     try:
         for seen in inspected:
-            if seen.facts.reason != NOT_INSTALLED:  # it may be installed by then
+            if "pip install" not in seen.facts.reason:  # it may be installed by then
                 store.add(seen.digest, seen.facts)
             yield seen
     finally:

@@ -25,7 +25,7 @@ from PIL import Image
 
 Pixels = NDArray[np.uint8]
 
-_BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
+_BASELINE, _EXTENDED, _PROGRESSIVE, _SCAN = 0xC0, 0xC1, 0xC2, 0xDA
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a payload
 _YCBCR = b"\x01\x02\x03"
 
@@ -51,17 +51,22 @@ def header_of(data: bytes) -> Header | None:
     """The header of an ordinary JPEG file; None if Pillow is to read it."""
     if data[:3] != b"\xff\xd8\xff" or data[-2:] != b"\xff\xd9":
         return None
-    at, exif = 2, b""
+    at, exif, frame = 2, b"", None
     while data[at] == 0xFF and at + 4 <= len(data):
         mark = data[at + 1]
         if mark == 0xFF or mark in _ALONE:
             return None
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         body = data[at + 4 : at + 2 + length]
-        if mark in (_BASELINE, _EXTENDED, _PROGRESSIVE):
-            return _frame(body, exif)
-        if 0xC0 <= mark <= 0xCF and mark != 0xC4:  # lossless, arithmetic, ...; C4 are tables
+        if mark == _SCAN:
+            return frame
+        is_frame = 0xC0 <= mark <= 0xCF and mark != 0xC4  # C4 are tables
+        if frame is not None and (is_frame or 0xE0 <= mark <= 0xEF):  # late EXIF may turn the image
             return None
+        if is_frame:
+            frame = _frame(body, exif) if mark in (_BASELINE, _EXTENDED, _PROGRESSIVE) else None
+            if frame is None:  # lossless, arithmetic, ...
+                return None
         if mark == 0xE1:
             if exif or not body.startswith(b"Exif\0\0"):  # XMP may hold an orientation
                 return None

@@ -65,6 +65,7 @@ def sample_folder(name: str, cache: Path | None = None) -> Path:
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}-"))
     try:
         SAMPLES[name].write(partial)
+        partial.chmod(0o755)  # other users may share the cache
         try:
             partial.replace(folder)
         except OSError:  # another process was faster

@@ -123,12 +123,22 @@ def _lines_name_images(path: Path) -> bool:
     """Whether the first JSON lines name files of images."""
     try:
         with path.open("rb") as file:
-            lines = file.read(SAMPLED_BYTES).splitlines()[:N_TRIED]
-        found = [json.loads(line) for line in lines if line.strip()]
+            raw = file.read(SAMPLED_BYTES)
+        # The last line may be cut off.
+        whole = raw[: raw.rfind(b"\n")] if len(raw) == SAMPLED_BYTES and b"\n" in raw else raw
+        lines = [line for line in whole.split(b"\n") if line.strip()][:N_TRIED]
+        found = [f for f in map(json.loads, lines) if isinstance(f, dict)]
     except (OSError, ValueError, RecursionError):
         return False
-    named = [any(map(is_image_name, map(str, f.values()))) for f in found if isinstance(f, dict)]
+    keys = {usual_form(str(key)) for f in found for key in f}
+    if keys & {*TEXT_NAMES}:
+        return False
+    named = [any(_is_file_name(v) for v in f.values()) for f in found]
     return sum(named) > 0.5 * max(len(named), 1)
+
+
+def _is_file_name(value: Any) -> bool:
+    return isinstance(value, str) and is_image_name(value) and len(value.split()) == 1
 
 
 def _sample(path: Path) -> tuple[Sequence[str], list[list[str]]]:

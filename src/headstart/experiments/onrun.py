@@ -63,12 +63,14 @@ def training_images(settings: OnRun, inputs: Inputs) -> TrainingImages:
 def unseen_predictions(images: TrainingImages, progress: Progress = silent) -> dict[str, str]:
     """The class of each image, by name, from a classifier that has not seen it.
 
-    A test image has the run's own prediction, a training image that of cross-validation with the run's
-    folds and strength; those that cross-validation cannot judge are left out.
+    A test image has the run's own prediction, a training image that of a linear SVM on the run's features,
+    cross-validated with its folds, weights and C (1 where it has not one C: a network, or a mean of
+    several). Those that cross-validation cannot judge are left out.
     """
     import numpy as np
 
-    from headstart.probe import judge, judgeable, training_folds
+    from headstart.data.weights import example_weights
+    from headstart.probe import Goal, judge, judgeable, training_folds
 
     train, model = images.records, images.model
     y = np.array([r.label for r in train])
@@ -79,7 +81,11 @@ def unseen_predictions(images: TrainingImages, progress: Progress = silent) -> d
     can, classes = judgeable(y, folds), np.unique(y)
     progress("cross-validate", 0, 1)
     C = images.run.metrics.chosen.C or 1.0
-    scores = judge(images.X[: len(train)], y, folds, Cs=[C])
+    weight, objective = example_weights(train), images.run.metrics.objective
+    if objective is not None and objective.class_weights is not None:
+        own = np.array([objective.class_weights.get(label, 1.0) for label in y])
+        weight = own if weight is None else weight * own
+    scores = judge(images.X[: len(train)], y, folds, Cs=[C], goal=Goal(weight=weight))
     best = scores.decisions.argmax(axis=1)
     if model.costs is not None and model.classes == tuple(classes):
         # The class of least expected cost, as the run predicts.

@@ -321,6 +321,7 @@ def index_and_fixes(
             split_column=s.get("split_column"),
             group_column=s.get("group_column"),
             group_by=s.get("group_by"),
+            weight_column=s.get("weight_column"),
             classes_from=s.get("classes_from", "auto"),  # a run of before 0.1.1 has none
             merge_labels=s.get("merge_labels", False),
             cache=cache or cache_folder(),

@@ -42,7 +42,7 @@ def test_map__places_every_image_and_judges_it_unseen(found: MapResult) -> None:
     wrong = {p.name for p in found.points if p.is_wrong}
     assert {"bars/03.png", "dots/05.png"} <= wrong, "their labels are exchanged"
     blank = next(p for p in found.points if p.name == "dots/blank.png")
-    assert blank.novelty == max(p.novelty for p in found.points)
+    assert blank.novelty == max(p.novelty or 0 for p in found.points)
     assert 0.5 < found.trustworthiness <= 1
 
 
@@ -74,8 +74,11 @@ def test_placed__keeps_the_shape_and_stands_equal_rows() -> None:
 def test_same_class__copies_and_groups_are_not_other_images() -> None:
     X = np.array([[0.0], [0.1], [1.0], [1.1]])
     member = np.array([0, 0, 1, 1])
-    assert _same_class(X, member, np.arange(4)).value == 1
-    assert _same_class(X, member, np.array([0, 0, 1, 1])).value == 0
+    for together, share in ((np.arange(4), 1), (np.array([0, 0, 1, 1]), 0)):
+        found = _same_class(X, member, together, None)
+        assert found is not None
+        assert found.value == share
+    assert _same_class(X, member, np.zeros(4), None) is None
 
 
 def test_sheets__hold_each_picture_whole_and_grey_where_a_file_has_gone(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from headstart.data import duplicate_groups
 from headstart.data.appearance import appearance
 from headstart.data.fixes import apply_fixes, read_fixes
+from headstart.data.groups import groups_of
 from headstart.data.sources import printable
 from headstart.errors import one_line
 from headstart.experiments.clean.result import CleanResult, Decision, Finding
@@ -98,7 +99,8 @@ def _noise(
 ) -> Interval | None:
     if found is None:
         return None
-    return accuracy_interval(found.is_counted & [r.name not in decided for r in judged])
+    is_wrong = found.is_counted & [r.name not in decided for r in judged]
+    return accuracy_interval(is_wrong, groups=groups_of(judged))
 
 
 def _decisions(decided: Iterable[Fix], images: TrainingImages) -> tuple[Decision, ...]:

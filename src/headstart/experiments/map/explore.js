@@ -26,9 +26,9 @@ const ways = {
   },
   novelty: {
     title: "More novel than this share of the images",
-    of: i => step(facts.novelty[i]),
-    names: [...Array(STEPS).keys()].map(k => `${Math.round(100 * k / STEPS)} %`),
-    colour: k => css(`--blue${k}`),
+    of: i => facts.novelty[i] === null ? STEPS : step(facts.novelty[i]),
+    names: [...[...Array(STEPS).keys()].map(k => `${Math.round(100 * k / STEPS)} %`), "not measured"],
+    colour: k => css(k === STEPS ? "--line" : `--blue${k}`),
   },
   split: {title: "Split", of: i => splits.indexOf(facts.split[i]), names: splits, colour: k => hue(3 * k)},
 };
@@ -116,7 +116,8 @@ function show(i) {
     const judged = said === "" ? "not judged" : facts.isWrong[i] ? `taken for ${said}` : "classified correctly";
     at("about").replaceChildren(
       thumbnail(i, 96),
-      paragraph(`${label} (${facts.split[i]}), ${judged}; more novel than ${Math.round(100 * facts.novelty[i])} %`),
+      paragraph(`${label} (${facts.split[i]}), ${judged}` + (facts.novelty[i] === null ? ""
+        : `; more novel than ${Math.round(100 * facts.novelty[i])} %`)),
       paragraph(facts.names[i], "name"));
   }
   draw();

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import duplicate_groups
+from headstart.data.groups import groups_of
 from headstart.data.sources import printable
 from headstart.errors import DataError
 from headstart.experiments.experiment import DataFacts, Inputs
@@ -62,13 +64,13 @@ def measure(s: Settings, inputs: Inputs) -> MapResult:
         method=method,
         n_features=X.shape[1],
         n_images=len(records),
-        on_map=_same_class(places, member, together),
-        in_features=_same_class(X, member, together),
+        on_map=_same_class(places, member, together, groups_of(shown)),
+        in_features=_same_class(X, member, together, groups_of(shown)),
         trustworthiness=_trustworthiness(X[judged], places[judged]),
         points=tuple(
             Point(
                 name=r.name, path=printable(str(r.path)), label=r.label, split=r.split,
-                predicted=predicted.get(r.name, ""), x=float(x), y=float(y), novelty=float(share),
+                predicted=predicted.get(r.name, ""), x=float(x), y=float(y), novelty=None if np.isnan(share) else float(share),
             )
             for r, (x, y), share in zip(shown, places, _novelty(X, member, together), strict=True)
         ),
@@ -91,16 +93,23 @@ def _placed(X: NDArray[Any], method: str, seed: int) -> NDArray[np.float64]:
 
 
 def _novelty(X: NDArray[Any], member: NDArray[Any], together: NDArray[Any]) -> NDArray[np.float64]:
-    """The share of images that are less novel, each judged by those of the other folds."""
+    """The share of images that are less novel, by those of the other folds; NaN where there is one fold."""
     folds = together % min(10, len(together))
     if len(X) < FEWEST_ROWS or len(np.unique(folds)) < 2:
-        return np.zeros(len(X))
+        return np.full(len(X), np.nan)
     scores = Novelty.held_out_scores(X, member, folds)
     return np.argsort(np.argsort(scores, kind="stable"), kind="stable") / max(len(X) - 1, 1)
 
 
-def _same_class(X: NDArray[Any], member: NDArray[Any], together: NDArray[Any]) -> Interval:
+def _same_class(
+    X: NDArray[Any],
+    member: NDArray[Any],
+    together: NDArray[Any],
+    groups: Sequence[str] | None,
+) -> Interval | None:
     """How often the nearest row that is not of the same copies or group is of the same class."""
+    if np.unique(together).size < 2:
+        return None
     norms = np.einsum("ij,ij->i", X, X)
     right = np.zeros(len(X), dtype=bool)
     for start in range(0, len(X), _BLOCK):
@@ -108,8 +117,7 @@ def _same_class(X: NDArray[Any], member: NDArray[Any], together: NDArray[Any]) -
         squares = norms[None] - 2 * (X[part] @ X.T)
         squares[together[part, None] == together[None]] = np.inf
         right[part] = member[squares.argmin(axis=1)] == member[part]
-    can = np.unique(together).size > 1
-    return accuracy_interval(right if can else np.zeros(len(X), dtype=bool))
+    return accuracy_interval(right, groups=groups)
 
 
 def _trustworthiness(X: NDArray[Any], places: NDArray[Any]) -> float:

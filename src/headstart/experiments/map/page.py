@@ -41,6 +41,8 @@ def title(r: MapResult) -> str:
 
 def sentence(r: MapResult) -> str:
     """How far the map can be believed."""
+    if r.on_map is None:
+        return f"All {counted(len(r.points), 'image')} are of one group: how far to believe the map is not known."
     return (
         f"The nearest image is of the same class for {r.on_map} on the map, and for {r.in_features} "
         f"by all {r.n_features:,} features."
@@ -63,7 +65,10 @@ def sections(r: MapResult) -> list[Section]:
     """The figure, then which images were taken for another class."""
     step = -(-len(r.points) // MOST_DRAWN)
     drawn = r.points[::step]
-    caption = "Blue: classified correctly by a classifier that had not seen the image; orange crosses: not."
+    caption = "Orange crosses: taken for another class by a classifier that had not seen the image."
+    n_unjudged = sum(not p.predicted for p in r.points)
+    if n_unjudged:
+        caption += f" {counted(n_unjudged, 'image')} could not be judged so."
     if step > 1:
         caption += f" One image in {step} is drawn."
     figure = plots.scatter_plot(
@@ -122,7 +127,7 @@ def files(r: MapResult, progress: Progress = silent) -> dict[str, bytes]:
         "split": [p.split for p in r.points],
         "x": [round(p.x, 4) for p in r.points],
         "y": [round(p.y, 4) for p in r.points],
-        "novelty": [round(p.novelty, 3) for p in r.points],
+        "novelty": [None if p.novelty is None else round(p.novelty, 3) for p in r.points],
         "px": THUMBNAIL_PX,
         "perRow": PER_ROW,
     }

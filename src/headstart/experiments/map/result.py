@@ -19,8 +19,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         Class that a classifier gave which had not seen the image: the run's own for a test image,
         cross-validation's for a training one. Empty where no such classifier exists.
     x, y : float in [0, 1]
-    novelty : float in [0, 1]
-        Share of the images that are less unlike all others.
+    novelty : float in [0, 1] or None
+        Share of the images that are less unlike all others; None where all are of one group.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     predicted: str
     x: float
     y: float
-    novelty: float
+    novelty: float | None
 
     @property
     def is_wrong(self) -> bool:
@@ -50,9 +50,9 @@ class MapResult(ExperimentResult, frozen=True, kw_only=True, tag="map"):
         Dimensions before.
     n_images : int
         Of the run, on the map or not.
-    on_map, in_features : Interval
+    on_map, in_features : Interval or None
         Share of images whose nearest other image is of the same class: on the map, and by all features.
-        Copies of an image, and images of its group, are not other images.
+        Copies of an image, and images of its group, are not other images. None where there are no others.
     trustworthiness : float
         How far the neighbours on the map are neighbours by all features too (Venna and Kaski 2001); 1 is
         best, random positions have about 0.5.
@@ -63,8 +63,8 @@ class MapResult(ExperimentResult, frozen=True, kw_only=True, tag="map"):
     method: str
     n_features: int
     n_images: int
-    on_map: Interval
-    in_features: Interval
+    on_map: Interval | None
+    in_features: Interval | None
     trustworthiness: float
     points: tuple[Point, ...]
 
