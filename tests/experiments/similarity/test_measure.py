@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from headstart.backbones import Backbone, load
@@ -37,9 +38,10 @@ def placed(name: str, kl: float, features: float | None = None) -> Placed:
             neighbours=Interval(0.5 + features / 2, 0.4, 1.0),
             neighbours_pixels=pixels,
             chance=0.2,
-            n_images=90,
-            n_neighbour_images=90,
+            n_images=290,
+            n_neighbour_images=200,
             n_classes=3,
+            others=(ends, pixels),
         )
     return Placed(name=name, note="", distance=distance, gain=gain)
 
@@ -59,6 +61,8 @@ def test_gain__normalisations_by_hand() -> None:
     assert gain.errors_removed == pytest.approx(0.8)  # 0.1 of 0.5 are left
     assert gain.above_chance == pytest.approx(0.7 / 0.8)
     assert gain.neighbours_removed == pytest.approx(0.9)  # 0.05 of 0.5 are left
+    assert gain.n_other_images == 90
+    assert gain.others_removed == pytest.approx(0.8)
 
 
 def test_gain__pixels_without_an_error_count_half_an_error() -> None:
@@ -72,6 +76,24 @@ def test_gain__pixels_without_an_error_count_half_an_error() -> None:
     gain = Gain.of(worse, perfect, neighbours=perfect, neighbours_pixels=perfect, **facts)
     assert gain.errors_removed == pytest.approx(-1)  # one error for half an error
     assert gain.neighbours_removed == 0
+    assert gain.others_removed is None
+
+
+def with_others(each: Placed, removed: float | None) -> Placed:
+    assert each.gain is not None
+    return replace(each, gain=replace(each.gain, others_removed=removed))
+
+
+def test_correlations__quick_score_against_images_that_it_has_not_seen() -> None:
+    sets = [placed(str(i), i / 10 + 0.1, 0.6 + i / 20) for i in range(6)]
+    assert correlations(sets)[2].kendall == pytest.approx(1)
+    # The same errors on all images, the opposite order on the others.
+    opposite = [with_others(each, 1 - i / 20) for i, each in enumerate(sets)]
+    assert correlations(opposite)[2].kendall == pytest.approx(-1)
+    assert correlations(opposite)[0] == correlations(sets)[0]
+    small = with_others(sets[0], None)
+    assert correlations([small, *sets[1:]])[2].n == 5
+    assert correlations([small, *sets[1:]])[0].n == 6
 
 
 def test_distance__median_and_interval() -> None:
@@ -156,6 +178,7 @@ def test_place__measures_all_sets_and_labelled_ones_twice(
     assert gain.pixels.value > 0.9
     assert gain.neighbours_pixels.value > 0.9
     assert gain.n_neighbour_images == gain.n_images
+    assert (gain.n_other_images, gain.others_removed) == (0, None)
     assert by_name["colours"].distance.n_images == 8
     assert torch.isfinite(torch.tensor(kls)).all()
 

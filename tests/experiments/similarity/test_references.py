@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from headstart.errors import DataError, InputError
 from headstart.experiments.similarity.references import (
     MADE,
     ImageSet,
+    holds,
     indexed_set,
     labelled_sample,
     made_sets,
@@ -27,6 +29,7 @@ from headstart.experiments.similarity.references import (
     preprocessing_facts,
     read_reference,
     shipped_points,
+    sketch,
 )
 
 SMALL = Preprocessing(
@@ -122,6 +125,10 @@ def test_shipped_points__are_small_sound_and_in_order() -> None:
     path = files("headstart.experiments.similarity").joinpath("reference_points.json")
     assert len(path.read_bytes()) < 25_000
     assert set(MADE) <= {p.name for p in points.sets}
+    assert set(points.sketches) == {p.name for p in points.sets if p.gain}
+    assert len({d for known in points.sketches.values() for d in known}) == 12 * len(
+        points.sketches
+    )
     kls = [p.kl for p in points.sets]
     assert kls == sorted(kls)
     labelled = [p for p in points.sets if p.gain]
@@ -133,6 +140,7 @@ def test_shipped_points__are_small_sound_and_in_order() -> None:
     for p in labelled:
         assert 0 < p.gain.chance < p.gain.features.value <= 1
         assert p.gain.n_neighbour_images <= p.gain.n_images
+        assert (p.gain.others_removed is None) == (p.gain.n_other_images < 50)
 
 
 def test_points_for__only_the_network_and_size_that_they_were_measured_with() -> None:
@@ -140,10 +148,24 @@ def test_points_for__only_the_network_and_size_that_they_were_measured_with() ->
     net = load("embedded")
     assert points_for(net, 224) is shipped_points()
     assert points_for(net, 160) is None
+    assert points_for(net, 224, 50) is None
     assert points_for(dataclasses.replace(net, digest="0" * 64), 224) is None
     other = dataclasses.replace(net, preprocessing=net.preprocessing.cropped("squash"))
     assert preprocessing_facts(other.preprocessing) != preprocessing_facts(net.preprocessing)
     assert points_for(other, 224) is None
+
+
+def test_holds__knows_images_by_their_content_not_by_their_names(
+    made: dict[str, ImageSet], indexed: Index
+) -> None:
+    digits = made["digits"].indexed
+    assert digits is not None
+    known = sketch(digits)
+    renamed = SimpleNamespace(records=[dataclasses.replace(r, name="x") for r in digits.records])
+    assert holds(renamed, known)  # type: ignore[arg-type]
+    assert not holds(indexed, known)
+    assert not holds(digits, sketch(indexed))
+    assert not holds(digits, ())
 
 
 def test_labelled_sample__takes_the_classes_in_turn_and_not_too_many() -> None:

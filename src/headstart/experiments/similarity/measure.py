@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from headstart.experiments.similarity.distance import measure_distance, source_s
 from headstart.experiments.similarity.references import (
     N_IMAGES,
     ImageSet,
+    holds,
     indexed_set,
     labelled_sample,
     made_sets,
@@ -28,6 +29,7 @@ from headstart.experiments.similarity.references import (
     pixel_rows,
     points_for,
     read_reference,
+    sketch,
 )
 from headstart.experiments.similarity.result import Gain, Placed, SimilarityResult
 from headstart.experiments.similarity.settings import Settings
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 BATCH = 16
 PIXELS_PX = 32
 MAX_LABELLED = 500
+# Images that the quick score has not seen, fewer than which say nothing of it.
+MIN_OTHERS = 50
 
 
 def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
@@ -64,12 +68,20 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
         read_reference(name, path, cache=cache, seed=s.seed, progress=inputs.progress)
         for name, path in asked
     ]
-    points = points_for(net, s.size_px or net.preprocessing.size_px) if s.made else None
+    size_px = s.size_px or net.preprocessing.size_px
+    points = points_for(net, size_px, s.n_images) if s.made else None
     taken = {target.name, *(r.name for r in references)}
-    if s.made and points is None:
+    given = [index, *(r.indexed for r in references if r.indexed is not None)]
+    made = made_sets(cache=cache, seed=s.seed) if s.made else []
+    sketches = dict(points.sketches) if points is not None else {}
+    # Of what is written here, the bytes are those of this machine's encoder.
+    sketches |= {m.name: sketch(m.indexed) for m in made if m.indexed is not None}
+    same = [name for name, known in sketches.items() if _is_given(known, given)]
+    if points is None:
         references += [
             dataclasses.replace(m, name=_distinct(m.name, taken))
-            for m in made_sets(cache=cache, seed=s.seed)
+            for m in made
+            if m.name not in same
         ]
     names = [target.name, *(r.name for r in references)]
     if len(set(names)) < len(names):
@@ -88,7 +100,11 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
         progress=inputs.progress,
     )
     if points is not None:
-        known = [msgspec.structs.replace(p, name=_distinct(p.name, taken)) for p in points.sets]
+        known = [
+            msgspec.structs.replace(p, name=_distinct(p.name, taken))
+            for p in points.sets
+            if p.name not in same
+        ]
         placed = tuple(sorted([*placed, *known], key=lambda p: p.kl))
     by_errors, by_chance, by_neighbours = correlations(placed)
     return SimilarityResult(
@@ -96,14 +112,19 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
         datasets=(DataFacts.of(index),),
         data=index.root.name,
         backbone=net.name,
-        size_px=s.size_px or net.preprocessing.size_px,
+        size_px=size_px,
         target=target.name,
         sets=placed,
         by_errors=by_errors,
         by_chance=by_chance,
         by_neighbours=by_neighbours,
         shipped=points.version if points is not None else "",
+        same=tuple(same),
     )
+
+
+def _is_given(known: Collection[str], given: Sequence[Index]) -> bool:
+    return any(holds(images, known) for images in given)
 
 
 def _distinct(name: str, taken: Container[str]) -> str:
@@ -111,14 +132,20 @@ def _distinct(name: str, taken: Container[str]) -> str:
 
 
 def correlations(placed: Sequence[Placed]) -> tuple[RankCorrelation, ...]:
-    """Of the distance with errors removed and accuracy above chance; of the quick score with errors."""
+    """Of the distance with errors removed and accuracy above chance; of the quick score with errors.
+
+    The last are those of other images than the quick score has seen.
+    """
     known = [(p.kl, p.gain) for p in placed if p.gain is not None]
+    quick = [
+        (g.neighbours_removed, g.others_removed) for _, g in known if g.others_removed is not None
+    ]
     distances = [kl for kl, _ in known]
     removed = [g.errors_removed for _, g in known]
     return (
         rank_correlation(distances, removed),
         rank_correlation(distances, [g.above_chance for _, g in known]),
-        rank_correlation([g.neighbours_removed for _, g in known], removed),
+        rank_correlation([score for score, _ in quick], [others for _, others in quick]),
     )
 
 
@@ -214,13 +241,22 @@ def _gain(
     pixels = pixel_rows([r.path for r in records], PIXELS_PX, net.preprocessing)
     counts = np.unique(y, return_counts=True)[1]
     few = slice(N_IMAGES)  # of all classes alike, as the sample is drawn
+    by_features, by_pixels = judge(X, y, folds), judge(pixels, y, folds)
+    others = None
+    if len(y) >= N_IMAGES + MIN_OTHERS:
+        rest = slice(N_IMAGES, None)
+        others = (
+            accuracy_interval(by_features.correct[rest]),
+            accuracy_interval(by_pixels.correct[rest]),
+        )
     return Gain.of(
-        judge(X, y, folds).accuracy,
-        judge(pixels, y, folds).accuracy,
+        by_features.accuracy,
+        by_pixels.accuracy,
         neighbours=accuracy_interval(neighbours_correct(X[few], y[few], folds[few])),
         neighbours_pixels=accuracy_interval(neighbours_correct(pixels[few], y[few], folds[few])),
         chance=float(counts.max() / counts.sum()),
         n_images=len(records),
         n_neighbour_images=len(y[few]),
         n_classes=len(counts),
+        others=others,
     )

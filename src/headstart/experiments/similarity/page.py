@@ -75,7 +75,8 @@ def brief(r: SimilarityResult) -> list[Section]:
         "KL: distance to the source, mean over channels, median over layers\n"
         "features, pixels: accuracy in % of a linear SVM on them\n"
         "removed: % of the errors on pixels that the features remove\n"
-        "quick: the same by nearest neighbours among 200 labelled images"
+        f"quick: the same by nearest neighbours among {N_IMAGES} labelled images"
+        f"{_same(r, before=chr(10))}"
     )
     return [Section(heading="", table=table, caption=caption)]
 
@@ -130,7 +131,7 @@ def _quick_verdict(r: SimilarityResult) -> str:
     does = "do" if found.is_significant and found.kendall > 0 else "do not, either"
     return (
         f" Nearest neighbours among {words.count(N_IMAGES)} labelled images {does} (Kendall "
-        f"{tau(found)}, 1 would be perfect)."
+        f"{tau(found)} with the errors removed on other images of {found.n} sets, 1 would be perfect)."
     )
 
 
@@ -250,13 +251,23 @@ def _provenance(r: SimilarityResult) -> str:
         return (
             f"The built-in references were measured with Headstart {r.shipped}, this network and this "
             f"size, and ship with the package: {N_IMAGES} images of each set for the distance. Only "
-            "your own sets were measured now."
+            f"your own sets were measured now.{_same(r, before=' ')}"
         )
     if not r.settings.made:
         return "The built-in references were left out."
     return (
-        "Reference points ship for the embedded network at its own size only; so photographs, digits "
-        "and noise were measured now, with this network."
+        f"Reference points ship for the embedded network at its own size and {N_IMAGES} images a set "
+        "only; so photographs, digits and noise were measured now, with this network and this number."
+        f"{_same(r, before=' ')}"
+    )
+
+
+def _same(r: SimilarityResult, *, before: str) -> str:
+    """Which built-in references are the user's own images; empty where none is."""
+    if not r.same:
+        return ""
+    return (
+        f"{before}Built-in references left out, because their images are yours: {listed(r.same)}."
     )
 
 
@@ -335,9 +346,10 @@ def _prediction(r: SimilarityResult) -> list[Section]:
         text.append(
             "The distance uses no labels. A quick trial does: which share of the errors of the pixels' "
             "five nearest neighbours the features' neighbours remove, on at most "
-            f"{N_IMAGES} images. Its Kendall with the errors removed by the SVM is "
-            f"{tau(r.by_neighbours)} over {r.by_neighbours.n} sets. It asks the same question with "
-            "fewer images and no training; it is not a property of the source."
+            f"{N_IMAGES} images. Its Kendall with the errors that the SVM removes on the other images "
+            f"of the same sets is {tau(r.by_neighbours)} over {r.by_neighbours.n} sets that have enough "
+            "of them. It asks the same question with fewer images and no training; it is not a "
+            "property of the source."
         )
     text.append(" ".join(part for part in (verdict(r), caution(r)) if part))
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import zip_longest
@@ -35,6 +35,7 @@ POINTS_FILE = "reference_points.json"
 MADE = ("photographs (2)", "digits", "noise 1/f", "noise uniform")
 """The sets that can be made with no data at hand."""
 N_IMAGES = 200
+N_SKETCH, SKETCH_DIGITS = 12, 8
 N_DIGITS_A_CLASS = 50
 # Of the sample photographs, whose shorter side is 427 px.
 CROP_PX = (160, 427)
@@ -72,12 +73,27 @@ def shipped_points() -> ReferencePoints:
     return replace(points, sets=sets)
 
 
-def points_for(backbone: Backbone, size_px: int) -> ReferencePoints | None:
-    """The reference points, where they were measured with this network at this size; else None."""
+def points_for(
+    backbone: Backbone, size_px: int, n_images: int = N_IMAGES
+) -> ReferencePoints | None:
+    """The reference points, where they were measured with this network, size and number; else None."""
     points = shipped_points()
     own = preprocessing_facts(backbone.preprocessing.at(size_px))
-    is_same = (points.digest, points.size_px) == (backbone.digest, size_px)
+    measured = (points.digest, points.size_px, points.n_images)
+    is_same = measured == (backbone.digest, size_px, n_images)
     return points if is_same and points.preprocessing == own else None
+
+
+def sketch(images: Index) -> tuple[str, ...]:
+    """The smallest digests of the images, cut short: a seeded sample that depends on content alone."""
+    smallest = sorted({r.digest for r in images.records})[:N_SKETCH]
+    return tuple(digest[:SKETCH_DIGITS] for digest in smallest)
+
+
+def holds(images: Index, known: Collection[str]) -> bool:
+    """Whether at least half of the images of a sketch are among these, whatever their names."""
+    own = {r.digest[:SKETCH_DIGITS] for r in images.records}
+    return 2 * len(own.intersection(known)) >= len(known) > 0
 
 
 def preprocessing_facts(preprocessing: Preprocessing) -> dict[str, str]:

@@ -55,6 +55,9 @@ class Gain(Struct, frozen=True, kw_only=True):
         features, and of the pixels.
     neighbours_removed : float
         As `errors_removed`, by the neighbours: the quick score.
+    others_removed : float or None
+        As `errors_removed`, on the images that have no part in the quick score; None where they are
+        too few to tell.
     """
 
     n_images: int
@@ -68,6 +71,12 @@ class Gain(Struct, frozen=True, kw_only=True):
     neighbours: Interval
     neighbours_pixels: Interval
     neighbours_removed: float
+    others_removed: float | None
+
+    @property
+    def n_other_images(self) -> int:
+        """Images that have no part in the quick score."""
+        return self.n_images - self.n_neighbour_images
 
     @classmethod
     def of(
@@ -81,8 +90,9 @@ class Gain(Struct, frozen=True, kw_only=True):
         n_images: int,
         n_neighbour_images: int,
         n_classes: int,
+        others: tuple[Interval, Interval] | None = None,
     ) -> Gain:
-        """From the four accuracies."""
+        """From the four accuracies, and those of features and pixels on the other images."""
         return cls(
             n_images=n_images,
             n_classes=n_classes,
@@ -95,6 +105,9 @@ class Gain(Struct, frozen=True, kw_only=True):
             neighbours=neighbours,
             neighbours_pixels=neighbours_pixels,
             neighbours_removed=_removed(neighbours, neighbours_pixels, n_neighbour_images),
+            others_removed=None
+            if others is None
+            else _removed(*others, n_images - n_neighbour_images),
         )
 
 
@@ -131,6 +144,10 @@ class ReferencePoints(Struct, frozen=True, kw_only=True):
     size_px : int
     layers : tuple of str
         Of every set; in the file they stand here only.
+    n_images : int
+        Most images of a set, for the distance.
+    sketches : dict of set to tuple of str
+        Of the sets of files, what their images are recognised by (`references.sketch`).
     sets : tuple of Placed
     """
 
@@ -140,6 +157,8 @@ class ReferencePoints(Struct, frozen=True, kw_only=True):
     preprocessing: dict[str, str]
     size_px: int
     layers: tuple[str, ...]
+    n_images: int
+    sketches: dict[str, tuple[str, ...]]
     sets: tuple[Placed, ...]
 
 
@@ -158,10 +177,13 @@ class SimilarityResult(ExperimentResult, frozen=True, kw_only=True, tag="similar
         Over the labelled sets, between distance and `Gain.errors_removed` or `Gain.above_chance`.
         A distance that predicts transfer has a negative one.
     by_neighbours : RankCorrelation
-        Between `Gain.neighbours_removed` and `Gain.errors_removed`; 1 would be perfect.
+        Between `Gain.neighbours_removed` and `Gain.others_removed`, over the sets that have it: the
+        two are measured on different images. 1 would be perfect.
     shipped : str
         The version of the package that measured the built-in references; empty where they were
         measured now, or left out.
+    same : tuple of str
+        Built-in references left out because their images are among those given.
     """
 
     settings: Settings
@@ -174,6 +196,7 @@ class SimilarityResult(ExperimentResult, frozen=True, kw_only=True, tag="similar
     by_chance: RankCorrelation
     by_neighbours: RankCorrelation
     shipped: str = ""
+    same: tuple[str, ...] = ()
 
     @property
     def labelled(self) -> list[Placed]:
