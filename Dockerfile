@@ -42,7 +42,8 @@ USER 10001
 WORKDIR /tmp
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+# Of the service alone, at the port of its command; other commands are healthy while they run.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/livez', timeout=2)"]
+    CMD ["python", "-c", "import re, urllib.request as u; c = open('/proc/1/cmdline').read().replace('\\0', ' '); p = re.search(r' --port[ =]([0-9]+)', c); ' serve ' in c and u.urlopen(f'http://127.0.0.1:{p[1] if p else 8000}/livez', timeout=2)"]
 ENTRYPOINT ["headstart"]
 CMD ["serve", "/run/model", "--host", "0.0.0.0", "--port", "8000"]

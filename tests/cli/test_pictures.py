@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from headstart.cli.options import complete_run
+from headstart.cli.pictures import predict_pictures
+from headstart.errors import DataError
+from headstart.runs.predictions import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,23 @@ def test_predict__urls_and_standard_input_beside_files(
     assert answers[5]["error"].startswith("cannot fetch it: ")
     assert said.code == 2
     assert said.err.splitlines()[-1] == "headstart: files that could not be read: 2"
+
+
+def test_predict_pictures__urls_are_fetched_when_their_turn_comes(
+    finished: tuple[Path, Path], site: str
+) -> None:
+    good, gone = f"{site}/dark/0.png", "http://127.0.0.1:1/gone.png"
+
+    def predict(sources: list[Any]) -> Iterator[Prediction]:
+        first, second = sources
+        assert first.content == (finished[0] / "dark" / "0.png").read_bytes()
+        yield Prediction(name=first.name)
+        with pytest.raises(DataError, match="cannot fetch it"):
+            _ = second.content
+        yield Prediction(name=second.name, error="gone")
+
+    found = predict_pictures([good, gone], predict)
+    assert [p.name for p in found] == [good, gone]
 
 
 def test_predict__a_terminal_is_not_waited_for(

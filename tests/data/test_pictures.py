@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from headstart.data import Picture, list_sources, picture_of
+from headstart.data.pictures import FetchedPicture
 from headstart.errors import DataError
 
 COLOUR = np.zeros((5, 7, 3), np.uint8)
@@ -95,3 +96,34 @@ def test_picture_of__a_damaged_picture_is_named(tmp_path: Path, picture, encode)
             [source] = list_sources([item])
             with pytest.raises(DataError, match=r"cannot use 'image 0': truncated"):
                 picture_of(source)
+
+
+def test_fetched_picture__is_fetched_once_when_it_is_read(tmp_path: Path, picture, encode) -> None:
+    asked: list[str] = []
+
+    def fetch() -> bytes:
+        asked.append("yes")
+        return encode(picture(0), "PNG")
+
+    fetched = FetchedPicture("https://a.example/1.png", fetch, tmp_path / "1")
+    [source] = list_sources([fetched])
+    assert (source, asked) == (fetched, [])
+    assert picture_of(fetched) == picture_of(fetched) == picture(0)
+    assert asked == ["yes"]
+    fetched.forget()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetched_picture__a_failure_is_remembered(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def fetch() -> bytes:
+        asked.append("yes")
+        raise DataError("cannot fetch it: status 404 (Not Found)")
+
+    fetched = FetchedPicture("https://a.example/1.png", fetch, tmp_path / "1")
+    for _ in range(2):
+        with pytest.raises(DataError, match="status 404"):
+            picture_of(fetched)
+    assert asked == ["yes"]
+    fetched.forget()

@@ -152,10 +152,14 @@ def run(photos: Path, store: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def server(run: Run, store: Path) -> Iterator[Client]:
-    """One server with small limits, for all tests that leave it alive."""
+    """One server with small limits, for all tests that leave it alive.
+
+    The folder of another program's metrics, which does not exist, is left out.
+    """
     words = ("--port", 0, "--json", "--max-mb", 0.5, "--max-images", 25, "--timeout", 5)
     limits = ("--max-megapixels", 1, "--max-waiting", 500)
-    with process(run.folder, *words, *limits, HEADSTART_CACHE=str(store)) as started:
+    other = {"PROMETHEUS_MULTIPROC_DIR": "/none/of-another-program"}
+    with process(run.folder, *words, *limits, HEADSTART_CACHE=str(store), **other) as started:
         client = ready(started)
         yield client
         assert client.ask("GET", "/health").status == 200, "a test took the server down"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from headstart.serve.draining import Draining
+from headstart.serve.draining import Draining, StopSignals
 
 
 @pytest.fixture
@@ -38,3 +40,29 @@ def test_draining__does_not_wait_longer_than_a_request_may_take(clock: list[floa
     assert not draining.is_over
     clock[0] += 1
     assert draining.is_over
+
+
+def test_draining__a_second_call_never_delays(clock: list[float]) -> None:
+    draining = Draining(grace_s=5, timeout_s=30)
+    draining.begin()
+    clock[0] += 4
+    draining.begin()
+    clock[0] += 1
+    assert draining.is_closed
+    hurried = Draining(grace_s=5, timeout_s=30)
+    hurried.begin()
+    hurried.begin(at_once=True)
+    assert hurried.is_closed
+
+
+def test_stop_signals__close_ones_are_one(clock: list[float]) -> None:
+    signals = StopSignals()
+    assert not signals.is_set()
+    signals.receive(signal.SIGTERM)
+    clock[0] += 0.1
+    signals.receive(signal.SIGINT)
+    assert signals.is_set()
+    assert (signals.number, signals.is_second) == (signal.SIGTERM, False)
+    clock[0] += 1
+    signals.receive(signal.SIGINT)
+    assert (signals.number, signals.is_second) == (signal.SIGTERM, True)

@@ -361,6 +361,47 @@ def test_length__that_is_none_or_too_large_is_refused_by_the_guard(length: str) 
     assert sent[0]["status"] == 413
 
 
+def test_guard__health_checks_do_not_count_as_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many open health checks as there may be requests, and a request beside them."""
+    import asyncio
+
+    from headstart.serve.guard import Guard
+    from headstart.serve.metrics import Metrics
+    from headstart.serve.settings import ServeSettings
+
+    monkeypatch.setattr("headstart.serve.guard.MAX_REQUESTS", 1)
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    async def ask() -> None:
+        is_over = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] != "/":
+                await is_over.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        guard = Guard(app, ServeSettings(), Metrics())
+        scopes = [
+            {"type": "http", "path": path, "headers": [(b"host", b"localhost")]}
+            for path in ("/livez", "/readyz", "/health", "/")
+        ]
+        *health, request = [asyncio.create_task(guard(s, receive, send)) for s in scopes]
+        await request
+        assert statuses == [200]
+        is_over.set()
+        await asyncio.gather(*health)
+
+    asyncio.run(ask())
+    assert statuses == [200] * 4
+
+
 def test_origin__pages_of_other_sites_are_refused(server: Any, photos: Path) -> None:
     image = photos / "dark" / "0.png"
     assert server.predict(image, Origin="https://evil.example").status == 403
@@ -491,7 +532,7 @@ def test_workers__share_port_and_metrics_and_are_replaced(
         assert counter(client, "headstart_images_waiting") == 0
         children = _children(process.pid)
         workers = [child for child in children if "spawn_main" in child[1]]
-        assert len(workers) == 2
+        assert len(workers) == 2, children
         os.kill(workers[0][0], signal.SIGKILL)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -501,7 +542,17 @@ def test_workers__share_port_and_metrics_and_are_replaced(
             time.sleep(0.2)
         assert client.predict(photos / "dark" / "0.png").status == 200
         assert counter(client, name) == 41
-        process.send_signal(signal.SIGTERM)
+        # A signal to the process group reaches the workers, and the supervisor hands it on.
+        data = (photos / "dark" / "0.png").read_bytes()
+        head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+        with socket.create_connection(client.address, timeout=10) as sock:
+            sock.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data[:100])
+            time.sleep(0.3)
+            for pid in (*now, process.pid):
+                os.kill(pid, signal.SIGTERM)
+            time.sleep(1.5)
+            sock.sendall(data[100:])
+            assert read_all(sock).startswith(b"HTTP/1.1 200 ")
         assert process.wait(timeout=60) == 0
         assert re.fullmatch(
             r"headstart: warning: worker [01] ended with exit code -9 and is started again\n",
@@ -509,10 +560,40 @@ def test_workers__share_port_and_metrics_and_are_replaced(
         )
 
 
+@pytest.mark.slow
+def test_workers__end_at_once_after_ctrl_c(
+    start: Callable[..., Any], is_ready: Any, ends: Any, run: Run, store: Path
+) -> None:
+    words = ("--port", 0, "--json", "--workers", 2, "--drain", 50)
+    with start(run.folder, *words, HEADSTART_CACHE=str(store)) as process:
+        is_ready(process)
+        began = time.monotonic()
+        assert ends(process, signal.SIGINT) == (0, "")
+        assert time.monotonic() - began < 40
+
+
+def test_dockerfile__the_health_check_is_of_the_command(server: Any, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "Dockerfile").read_text()
+    [words] = re.findall(r"HEALTHCHECK .*\\\n +CMD (\[.*\])", text)
+    _, option, code = json.loads(words)
+    command = tmp_path / "cmdline"
+    code = code.replace("/proc/1/cmdline", str(command))
+    port = server.address[1]
+    for given, is_healthy in (
+        (f"serve /run/model --port {port}", True),
+        (f"serve /run/model --port={port} --host 0.0.0.0", True),
+        ("serve /run/model --port 1", False),
+        ("fit photos", True),
+    ):
+        command.write_bytes(b"python\0headstart\0" + given.replace(" ", "\0").encode() + b"\0")
+        done = subprocess.run([sys.executable, option, code], capture_output=True)
+        assert (done.returncode == 0) == is_healthy, (given, done.stderr)
+
+
 def _children(pid: int) -> list[tuple[int, str]]:
     """Process ids and command lines of the processes that one started."""
     listed = subprocess.run(
-        ["ps", "--ppid", str(pid), "-o", "pid=,args="], capture_output=True, text=True
+        ["ps", "--ppid", str(pid), "-ww", "-o", "pid=,args="], capture_output=True, text=True
     )
     lines = [line.split(None, 1) for line in listed.stdout.splitlines()]
     return [(int(number), words) for number, words in lines]
@@ -536,7 +617,7 @@ def test_port_in_use_and_other_bad_starts__are_one_line(
     assert "--drain must be 0 or more" in fails("serve", run.folder, "--drain", -1)
     for path in ("models", "/a b", "/<b>", "/a?b"):
         assert "--root-path takes a path" in fails("serve", run.folder, "--root-path", path)
-    for origin in ("app.example", "https://a.b/c", "javascript:1", "null"):
+    for origin in ("app.example", "https://a.b/c", "javascript:1", "null", "https://:443"):
         assert f"got {origin}" in fails("serve", run.folder, "--allow-origin", origin)
     (tmp_path / "token").write_text("short")
     assert "8 or more" in fails("serve", run.folder, "--token-file", tmp_path / "token")

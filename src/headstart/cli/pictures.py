@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from headstart.errors import DataError, InputError, one_line
@@ -25,6 +27,8 @@ def predict_pictures(
 ) -> Iterator[Prediction]:
     """Predictions of paths, URLs and ``-``, in order; what cannot be fetched has its reason.
 
+    What a URL holds is fetched when its turn comes, and kept in a temporary file until it is predicted.
+
     Parameters
     ----------
     given : iterable of str
@@ -36,22 +40,27 @@ def predict_pictures(
     InputError
         ``-`` was given and standard input is a terminal.
     """
-    from headstart.data import Picture
+    from headstart.data.pictures import FetchedPicture
 
-    sources: list[str | Picture] = []
-    failed: dict[str, str] = {}
-    for text in dict.fromkeys(given):
-        if text != STDIN and not is_url(text):
-            sources.append(text)
-            continue
-        try:
-            sources.append(_read_stdin() if text == STDIN else _fetch(text))
-        except DataError as error:
-            failed[text] = str(error)
-            sources.append(Picture(text, b""))  # keeps its place
-    for prediction in predict(sources):
-        reason = failed.get(prediction.name)
-        yield dataclasses.replace(prediction, error=reason) if reason else prediction
+    with tempfile.TemporaryDirectory(prefix="headstart-predict-") as folder:
+        sources: list[str | Picture] = []
+        fetched: dict[str, FetchedPicture] = {}
+        for i, text in enumerate(dict.fromkeys(given)):
+            if text != STDIN and not is_url(text):
+                sources.append(text)
+                continue
+            file = Path(folder) / str(i)
+            if text == STDIN:
+                _check_stdin()
+                picture = FetchedPicture(STDIN_NAME, _read_stdin, file)
+            else:
+                picture = FetchedPicture(text, partial(_fetch, text), file)
+            fetched[picture.name] = picture
+            sources.append(picture)
+        for prediction in predict(sources):
+            if prediction.name in fetched:
+                fetched.pop(prediction.name).forget()
+            yield prediction
 
 
 def is_url(text: str) -> bool:
@@ -59,20 +68,20 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def _read_stdin() -> Picture:
-    from headstart.data import Picture
-
+def _check_stdin() -> None:
     if sys.stdin.isatty():
         raise InputError(
             "- reads an image from standard input, which is a terminal: cat photo.jpg | headstart "
             "predict RUN -"
         )
-    return Picture(STDIN_NAME, _read(sys.stdin.buffer, STDIN_NAME))
 
 
-def _fetch(url: str) -> Picture:
+def _read_stdin() -> bytes:
+    return _read(sys.stdin.buffer, STDIN_NAME)
+
+
+def _fetch(url: str) -> bytes:
     """An image at a URL: http and https as they are, other protocols by `fsspec`."""
-    from headstart.data import Picture
     from headstart.data.parts import open_url
 
     try:
@@ -82,7 +91,7 @@ def _fetch(url: str) -> Picture:
         else:
             opened = open_url(url)
         with opened as file:
-            return Picture(url, _read(file, url))
+            return _read(file, url)
     except DataError:
         raise
     except urllib.error.HTTPError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,65 @@ class Picture:
 
     name: str
     content: bytes | Image.Image
+
+
+class FetchedPicture(Picture):
+    """The bytes of an image file that are fetched when they are first read, from any thread.
+
+    Every network of a model reads them. So that they are fetched once, they lie in a file meanwhile.
+
+    Parameters
+    ----------
+    name : str
+    fetch : callable
+        Returns the bytes; raises DataError with the reason where it cannot.
+    file : Path
+        Written here.
+    """
+
+    __slots__ = ("_error", "_fetch", "_file", "_lock")
+    _error: str
+    _fetch: Callable[[], bytes]
+    _file: Path
+    _lock: threading.Lock
+
+    def __init__(self, name: str, fetch: Callable[[], bytes], file: Path) -> None:
+        own = {
+            "name": name,
+            "_error": "",
+            "_fetch": fetch,
+            "_file": file,
+            "_lock": threading.Lock(),
+        }
+        for attribute, value in own.items():  # frozen
+            object.__setattr__(self, attribute, value)
+
+    @property
+    def content(self) -> bytes:
+        """The bytes.
+
+        Raises
+        ------
+        DataError
+            They cannot be fetched, now or when it was tried first.
+        """
+        with self._lock:
+            if self._error:
+                raise DataError(self._error)
+            if self._file.exists():
+                return self._file.read_bytes()
+            try:
+                data = self._fetch()
+                self._file.write_bytes(data)
+            except (DataError, OSError) as error:
+                reason = f"cannot keep it: {error}" if isinstance(error, OSError) else str(error)
+                object.__setattr__(self, "_error", reason)
+                raise DataError(reason) from None
+            return data
+
+    def forget(self) -> None:
+        """Delete the file."""
+        self._file.unlink(missing_ok=True)
 
 
 Source = Path | Picture

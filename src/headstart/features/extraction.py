@@ -24,6 +24,7 @@ from headstart.features.engines import (
     pick_device,
 )
 from headstart.features.passes import Network, Work, by_need, shards
+from headstart.features.pixels import Content
 from headstart.features.store import FeatureKey, FeatureStore
 from headstart.home import cache_folder
 from headstart.progress import Progress, silent
@@ -285,6 +286,23 @@ def stream_converted(
     return _stream(sources, [name for name, _ in key.taps], wanted, preprocessings, engines)
 
 
+class _Contents(Mapping[str, Content]):
+    """What sources hold, read when a worker asks: an image at a URL is fetched then."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self._sources = sources
+
+    def __getitem__(self, key: str) -> Content:
+        source = self._sources[key]
+        return source if isinstance(source, Path) else source.content
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+
 def _stream(
     sources: Sequence[Source],
     taps: Sequence[str],
@@ -296,7 +314,7 @@ def _stream(
     by_id = {str(i): source for i, source in enumerate(sources)}
     held = {i: s for i, s in by_id.items() if isinstance(s, Picture)}
     work = Work(
-        sources={i: s if isinstance(s, Path) else s.content for i, s in by_id.items()},
+        sources=_Contents(by_id),
         names={i: picture.name for i, picture in held.items()},
         preprocessings=preprocessings,
         engines=engines,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Security
@@ -57,6 +58,8 @@ class Service:
     settings : ServeSettings
     careful : Careful, optional
         What answers hold besides the classes, and when they are refused.
+    metrics_folder : Path, optional
+        As of `Metrics`.
     """
 
     def __init__(
@@ -65,12 +68,13 @@ class Service:
         predictor: Predictor | TextPredictor,
         settings: ServeSettings,
         careful: Careful | None = None,
+        metrics_folder: Path | None = None,
     ) -> None:
         self.name, self.predictor, self.settings = name, predictor, settings
         self.careful = careful or Careful(
             model=predictor.model, caution=Caution(), held_out=None, where=name
         )
-        self.metrics = Metrics()
+        self.metrics = Metrics(metrics_folder)
         self.draining = Draining(settings.grace_s, settings.timeout_s)
         self.n_waiting = 0
         self._decoders = ThreadPoolExecutor(n_cores(), thread_name_prefix="decode")
@@ -79,6 +83,16 @@ class Service:
             batch_size=predictor.batch_size,
             n_workers=predictor.n_streams,
             on_batch=self.metrics.add_batch,
+        )
+
+    async def read(self, request: Request) -> list[Upload]:
+        """The images or texts of a request; see `read_uploads`."""
+        return await read_uploads(
+            request,
+            self.predictor.noun,
+            max_images=self.settings.max_images,
+            max_bytes=self.settings.max_bytes,
+            executor=self._decoders,
         )
 
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
@@ -160,10 +174,7 @@ def make_app(service: Service) -> App:
         request: Request, top: Annotated[int, Query(ge=1, le=10_000)] = _TOP
     ) -> dict[str, Any] | JSONResponse:
         """Classify one example or several."""
-        uploads = await read_uploads(
-            request, noun, max_images=limits.max_images, max_bytes=limits.max_bytes
-        )
-        found = await service.predict(uploads, top)
+        found = await service.predict(await service.read(request), top)
         if all(answer["error"] is not None for answer in found):
             text = f"none of the {noun}s could be read: {found[0]['error']}"
             return JSONResponse(failure(422, text, predictions=found), 422)

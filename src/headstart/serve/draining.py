@@ -4,6 +4,34 @@ from __future__ import annotations
 
 import math
 import time
+from types import FrameType
+
+# Signals within this time are one: `timeout`, for example, sends to the process and then to its group.
+SAME_SIGNAL_S = 0.5
+
+
+class StopSignals:
+    """The signal that stops the service, and whether there was a second one.
+
+    It has plain attributes, because a handler of signals must not wait for a lock.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.is_second = False
+        self._received_at = -math.inf
+
+    def is_set(self) -> bool:
+        """Whether there was a signal."""
+        return self.number is not None
+
+    def receive(self, number: int, _: FrameType | None = None) -> None:
+        """Handle a signal."""
+        now = time.monotonic()
+        if self.number is None:
+            self.number, self._received_at = number, now
+        elif now - self._received_at >= SAME_SIGNAL_S:
+            self.is_second = True
 
 
 class Draining:
@@ -26,8 +54,9 @@ class Draining:
         self.n_open = 0
 
     def begin(self, *, at_once: bool = False) -> None:
-        """Start to stop; `at_once` skips the time for load balancers."""
-        self._closes_at = time.monotonic() + (0.0 if at_once else self._grace_s)
+        """Start to stop; `at_once` skips the time for load balancers. A second call never delays."""
+        closes_at = time.monotonic() + (0.0 if at_once else self._grace_s)
+        self._closes_at = min(self._closes_at, closes_at)
 
     @property
     def is_draining(self) -> bool:

@@ -85,7 +85,8 @@ class Guard:
         # The server itself leaves out the body of an answer to HEAD.
         method = "GET" if scope.get("method") == "HEAD" else scope.get("method")
         scope = {**scope, "path": root_path + path, "root_path": root_path, "method": method}
-        is_counted = path not in HEALTH_PATHS and not self._draining.is_closed
+        is_limited = path not in HEALTH_PATHS
+        is_counted = is_limited and not self._draining.is_closed
         started, status = time.perf_counter(), 500
         is_begun, body = False, _Body(self, receive)
 
@@ -102,7 +103,7 @@ class Guard:
         self._metrics.begin()
         try:
             try:
-                self._n_under_way += 1
+                self._n_under_way += is_limited
                 self._draining.n_open += is_counted
                 async with asyncio.timeout(self._settings.timeout_s):
                     self._admit(scope, path)
@@ -120,7 +121,7 @@ class Guard:
                 await _refuse(_Refused(500, SERVICE_FAILED), note, body)
         finally:
             self._held -= body.n_bytes
-            self._n_under_way -= 1
+            self._n_under_way -= is_limited
             self._draining.n_open -= is_counted
             known = path if path in KNOWN_PATHS else "other"
             self._metrics.end(known, status, time.perf_counter() - started)

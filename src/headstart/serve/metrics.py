@@ -1,12 +1,11 @@
 """The metrics of the service, for Prometheus.
 
-Where ``PROMETHEUS_MULTIPROC_DIR`` is set, as in the workers of a service with several, each process
-writes its values to a file in that folder, and any of them answers with the sums.
+Each worker of a service with several writes its values to a file in a common folder, and any of them
+answers with the sums.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from prometheus_client import (
@@ -23,19 +22,25 @@ from prometheus_client.multiprocess import MultiProcessCollector
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
-    """Metrics of one service in its own registry; thread-safe."""
+    """Metrics of one service in its own registry; thread-safe.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    folder : Path, optional
+        The folder of several processes; `headstart.serve.server.set_metrics_folder` gave it to
+        ``prometheus_client`` before.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self.n_requests = 0
         self._registry = CollectorRegistry()
         self._shown = self._registry
-        if folder := os.environ.get(FOLDER_VARIABLE):
+        if folder is not None:
             self._shown = CollectorRegistry()
-            MultiProcessCollector(self._shown, path=folder)  # type: ignore[no-untyped-call]
+            MultiProcessCollector(self._shown, path=str(folder))  # type: ignore[no-untyped-call]
         else:
             ProcessCollector(registry=self._registry)
         self._requests = Counter(

@@ -6,8 +6,10 @@ import contextlib
 import errno
 import logging
 import math
+import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from headstart.serve.settings import ServeSettings
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Of prometheus_client, which accepts both cases.
+_FOLDER_VARIABLES = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
 
 def need_packages() -> None:
@@ -166,8 +170,10 @@ def serve_on(
     cache: Path | None,
     caution: Caution | None,
     on_ready: Callable[[], None],
+    metrics_folder: Path | None = None,
 ) -> int:
     """Load the model and answer on a listening socket, in this process; see `serve`."""
+    set_metrics_folder(metrics_folder)
     from headstart.runs.predictor import Predictor
     from headstart.runs.text_predictor import TextPredictor
     from headstart.serve.app import Service, make_app
@@ -185,12 +191,26 @@ def serve_on(
             max_pixels=settings.max_pixels,
             reference=reference,
         )
-    service = Service(run.folder.resolve().name, predictor, settings, careful)
+    service = Service(run.folder.resolve().name, predictor, settings, careful, metrics_folder)
     try:
         _run(make_app(service), sock, settings, service.draining, on_ready)
     finally:
         service.close()
     return service.metrics.n_requests
+
+
+def set_metrics_folder(folder: Path | None) -> None:
+    """Say where processes share their metrics; a folder of another program's is left out.
+
+    ``prometheus_client`` decides by the environment when it is imported, so that afterwards nothing is
+    changed.
+    """
+    if "prometheus_client" in sys.modules:
+        return
+    for name in _FOLDER_VARIABLES:
+        os.environ.pop(name, None)
+    if folder is not None:
+        os.environ[_FOLDER_VARIABLES[0]] = str(folder)
 
 
 def url_of(sock: socket.socket) -> str:
@@ -215,8 +235,9 @@ def _run(
         allowed_connections,
         protocol_of,
     )
+    from headstart.serve.draining import StopSignals
 
-    headers_s = min(HEADERS_S, settings.timeout_s)
+    headers_s, signals = min(HEADERS_S, settings.timeout_s), StopSignals()
     protocol = protocol_of(Connections(allowed_connections()), headers_s)
 
     class Server(uvicorn.Server):
@@ -231,7 +252,10 @@ def _run(
             return await super().on_tick(counter)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            if draining.is_draining:  # a second signal does not wait
+            # A second signal does not wait. Of several workers the supervisor sees to that: a signal
+            # to the process group reaches a worker twice, the second time from the supervisor.
+            signals.receive(sig)
+            if signals.is_second and settings.n_workers == 1:
                 self.should_exit = self.force_exit = True
             draining.begin(at_once=sig == signal.SIGINT)
 
@@ -240,9 +264,7 @@ def _run(
             if threading.current_thread() is not threading.main_thread():
                 yield
                 return
-            # A worker leaves Ctrl-C, which reaches all processes of a terminal, to its supervisor.
-            numbers = (signal.SIGTERM,) if settings.n_workers > 1 else _SIGNALS
-            before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+            before = {number: signal.signal(number, self.handle_exit) for number in STOP_SIGNALS}
             try:
                 yield
             finally:

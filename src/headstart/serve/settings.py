@@ -14,7 +14,8 @@ MIB = 2**20
 TOKEN_VARIABLE = "HEADSTART_TOKEN"
 MIN_TOKEN = 8
 MAX_WORKERS = 64
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9._\-\[\]:]+")
+_ORIGIN = re.compile(r"(https?)://([a-z0-9._\-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~\-]+)+")
 
 
@@ -33,7 +34,8 @@ class ServeSettings:
     allowed_hosts : tuple of str
         Accepted host names besides ``localhost`` and addresses; ``"*"`` for any.
     allowed_origins : tuple of str
-        Origins (``https://app.example``) whose browser pages may use the service; ``"*"`` for any.
+        Origins (``https://app.example``) whose browser pages may use the service; ``"*"`` for any. They
+        are kept as browsers write them: in lower case, without the default port.
     root_path : str
         Path under which a proxy publishes the service, such as ``/models/photos``.
     n_workers : int
@@ -83,12 +85,8 @@ class ServeSettings:
             raise InputError(f"--drain must be 0 or more seconds, got {self.grace_s:g}")
         if not 1 <= self.n_workers <= MAX_WORKERS:
             raise InputError(f"--workers must be from 1 to {MAX_WORKERS}, got {self.n_workers}")
-        for origin in self.allowed_origins:
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise InputError(
-                    "--allow-origin takes a site without a path, such as https://app.example, or *; "
-                    f"got {one_line(origin)}"
-                )
+        origins = tuple(_plain_origin(origin) for origin in self.allowed_origins)
+        object.__setattr__(self, "allowed_origins", origins)
         if self.root_path and not _ROOT_PATH.fullmatch(self.root_path):
             raise InputError(
                 "--root-path takes a path such as /models/photos, without a slash at its end; got "
@@ -109,6 +107,20 @@ class ServeSettings:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+def _plain_origin(origin: str) -> str:
+    """An origin as a browser writes it, or ``"*"``."""
+    if origin == "*":
+        return origin
+    found = _ORIGIN.fullmatch(origin.lower())
+    if found is None:
+        raise InputError(
+            "--allow-origin takes a site without a path, such as https://app.example, or *; "
+            f"got {one_line(origin)}"
+        )
+    scheme, host, port = found.groups(default="")
+    return f"{scheme}://{host}{port if port != _DEFAULT_PORTS[scheme] else ''}"
 
 
 def check_token(token: str) -> None:
