@@ -288,7 +288,7 @@ class Claim:
         The claim, as a sentence that a positive difference supports.
     measure : function of Task to Cell
     sets : tuple of str
-        On which sets; empty: all. Trainings are tried on few.
+        On which sets; empty: all. Trainings are tried on few, and 8x8 digits hold no descriptor of SIFT.
     """
 
     key: str
@@ -308,6 +308,7 @@ CLAIMS = (
         key="sift",
         text="Features off the shelf with a linear SVM beat dense SIFT (spatial pyramid or Fisher vector)",
         measure=sift,
+        sets=tuple(each.name for each in SETS if each.name != "digits"),
     ),
     Claim(
         key="scratch",
