@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import headstart
 from headstart.data import index
 from headstart.data.records import Record
 from headstart.runs.leaks import (
@@ -138,3 +140,24 @@ def test_leak_notes__on_real_sets(shared: Path, name: str, words: tuple[str, ...
     notes, _ = leak_notes(records, X)
     assert bool(notes) == bool(words)
     assert all(word in " ".join(notes) for word in words)
+
+
+def test_fit__with_groups_says_what_they_cost_whatever_is_chosen(tmp_path: Path) -> None:
+    """A mean of several is judged with images at random too, as its members are."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:48, :48]
+    for label in ("bars", "dots"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for film in range(6):
+            for i in range(3):
+                wave = np.sin((x + 5 * film) / 3) * (1 if label == "bars" else np.sin(y / 3))
+                pixels = np.clip(128 + 40 * wave + rng.normal(0, 45, (48, 48)), 0, 255)
+                name = tmp_path / "set" / label / f"film{film}_{i}.png"
+                Image.fromarray(pixels.astype(np.uint8)).save(name)
+    for prefer in ("accurate", "single"):
+        run = headstart.fit(
+            tmp_path / "set", out=tmp_path / prefer, cache=tmp_path / "cache", resolutions=(64,),
+            group_by=r"film\d+", prefer=prefer,
+        )  # fmt: skip
+        [note] = [n for n in run.metrics.data.notes if "groups that were not trained on" in n]
+        assert prefer == "single" or note.lower().startswith(str(run.metrics.chosen.tap))

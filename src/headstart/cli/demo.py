@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shlex
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def demo(
     commands = (
         ("predict", "imagenet", photograph),
         ("fit", out / "digits", "--out", out / "run", "--force"),
-        ("predict", out / "run", out / "digits" / "3" / "0[0-2].png", "--top", "2"),
+        ("predict", out / "run", Path(glob.escape(str(out))) / "digits/3/0[0-2].png", "--top", "2"),
     )
     for words in commands:
         _run(list(map(str, words)), is_shown=not as_json)

@@ -7,7 +7,6 @@ searched for it.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +23,8 @@ from headstart.data.records import R, Record
 from headstart.data.sources import SPLIT_WORDS
 from headstart.errors import argument
 from headstart.heads import is_significant, paired_gain
-from headstart.probe import judge, judgeable, training_folds
+from headstart.probe import judgeable, training_folds
+from headstart.runs.parts import held_out_scores
 from headstart.sources.blocks import read_blocks
 from headstart.sources.image import ImageSource
 
@@ -171,15 +171,16 @@ def with_leaks(results: Results) -> Results:
         X = read_blocks(source.stores, [r.digest for r in some], source.usual)
         notes, pattern = leak_notes(some, X)
     chosen = results.chosen
-    if (is_grouped or pattern is not None) and not math.isnan(chosen.scores.C):
+    if (is_grouped or pattern is not None) and not chosen.blocks.is_network:
         others = grouped_by(train, pattern)
         folds = training_folds(index, others, n_folds=results.n_folds, seed=results.settings.seed)
         y = np.array([r.label for r in others])
         # The images of a class of one group are never recognised by what others show.
         both = results.judged & judgeable(y, folds)
         if both.any():
-            scores = judge(source.rows(chosen.blocks, others), y, folds, Cs=[chosen.scores.C])
-            own, other = chosen.scores.correct[both], scores.correct[both]
+            scores = held_out_scores(chosen, source.rows, others, y, folds)
+            right = scores.argmax(axis=1) == np.unique(y, return_inverse=True)[1]
+            own, other = chosen.scores.correct[both], right[both]
             at_random, grouped = (other, own) if is_grouped else (own, other)
             of = train if is_grouped else others
             groups = groups_of([r for r, is_in in zip(of, both, strict=True) if is_in])

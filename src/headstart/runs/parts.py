@@ -108,16 +108,24 @@ def divide(
         return Parts(records=records, part=part, scores=svm.scores.decisions)
     y = np.array([r.label for r in records])
     part = stratified_folds(y, groups, n_parts, seed)
-    if svm.members:
-        each = [
-            judge(rows(c.blocks, records), y, part, Cs=[c.scores.C]).decisions for c in svm.members
-        ]
-        scores = mean_scores(each, member_scales(svm, y))
-        part = _but(judgeable(y, part), part)
-        return Parts(records=records, part=part, scores=scores)
-    found = judge(rows(svm.blocks, records), y, part, Cs=[svm.scores.C])
+    scores = held_out_scores(svm, rows, records, y, part)
     part = _but(judgeable(y, part), part)
-    return Parts(records=records, part=part, scores=found.decisions)
+    return Parts(records=records, part=part, scores=scores)
+
+
+def held_out_scores(
+    svm: Candidate,
+    rows: Callable[[Blocks, Sequence[Record]], Any],
+    records: Sequence[Record],
+    y: NDArray[np.str_],
+    folds: NDArray[np.int64],
+) -> NDArray[np.floating]:
+    """Scores (n, K) of a candidate, or of a mean of several, refitted with its C on other folds."""
+    each = [
+        judge(rows(c.blocks, records), y, folds, Cs=[c.scores.C]).decisions
+        for c in svm.members or (svm,)
+    ]
+    return mean_scores(each, member_scales(svm, y)) if svm.members else each[0]
 
 
 def _but(judged: NDArray[np.bool_], part: NDArray[np.int64]) -> NDArray[np.int64]:
