@@ -218,7 +218,7 @@ def keep(path: Path, trial: Trial) -> None:
 
 def recall(path: Path) -> Trial:
     """A trial that was kept."""
-    kept = np.load(path)
+    kept = np.load(path, allow_pickle=False)
     y, usual_prior = kept["y"], kept["places"]
     member = np.unique(y, return_inverse=True)[1]
     candidates = [

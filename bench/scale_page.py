@@ -24,8 +24,7 @@ from bench.projection import (
     simulated_s,
 )
 
-from headstart.plots import Line, line_plot
-from headstart.runs.report.pages import standalone
+from headstart.plots import Line, line_plot, standalone
 
 NET = "embedded"
 Sizes = Mapping[str, Sequence[int]]

@@ -42,6 +42,9 @@ ALLOWED = {
         "the bytes that this very export has made a moment ago; no command opens such a file that "
         "somebody else made"
     ),
+    ("bench/peers/serve_plain.py", "torch.jit.load"): (
+        "the peer loads what the bench has exported a moment ago, as such scripts do"
+    ),
     ("tools/figures.py", "exec_module"): "a script of this repository, by a path that is written there",
 }  # fmt: skip
 # `pickle` is imported for the name of an exception that ``torch.load(weights_only=True)`` raises.

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from timm.layers.norm_act import BatchNormAct2d
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -62,6 +63,10 @@ def find_pairs(network: nn.Module, run: Callable[[], Any]) -> tuple[list[Pair], 
     result
         What `run` returned.
     """
+    # Here, so that predictions of a converted network import no timm.
+    from timm.layers.conv2d_same import Conv2dSame
+    from timm.layers.norm_act import BatchNormAct2d
+
     made: dict[int, tuple[nn.Conv2d, Tensor]] = {}
     pairs: list[Pair] = []
 
@@ -88,6 +93,8 @@ def fold_for_good(network: nn.Module, places: Iterable[tuple[str, str]]) -> None
 
     What is left of a BatchNorm, such as an activation, keeps its place.
     """
+    from timm.layers.norm_act import BatchNormAct2d
+
     for of_conv, of_norm in places:
         conv, norm = network.get_submodule(of_conv), network.get_submodule(of_norm)
         assert isinstance(conv, nn.Conv2d)

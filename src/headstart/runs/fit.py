@@ -30,7 +30,7 @@ def fit(
     *,
     out: str | Path | None = None,
     force: bool = False,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     progress: Progress = in_notebooks,
     watch: Watch = unwatched,
     on_epoch: OnEpoch | None = None,
@@ -39,8 +39,8 @@ def fit(
     """Find the best linear classifier on frozen features, and measure how good it is.
 
     Every image passes through the backbone once; every tap at every resolution is cross-validated on
-    the training images; the cheapest layer within one standard error of the best, and at most a point
-    lower, is refitted and scored once on the test images. With ``budget_s``, fine-tuning is tried in
+    the training images. By default several of them are averaged; ``prefer`` says what else to take. What
+    is taken is refitted and scored once on the test images. With ``budget_s``, fine-tuning is tried in
     the time that is left, and kept where it beats that classifier on validation.
 
     Of a table of labelled texts, the candidates are TF-IDF, word vectors, a sentence encoder and
@@ -55,7 +55,7 @@ def fit(
         The run folder to make; default ``runs/<data>``.
     force : bool
         Replace a run folder at ``out``.
-    cache : Path, optional
+    cache : str or Path, optional
         Where features are kept.
     progress : Progress
     watch : callable
@@ -92,14 +92,16 @@ def fit(
 
         texts = settings_from(TextSettings, str(data), settings)
         kind: Images | Texts = Texts(
-            settings=texts, cache=cache or cache_folder(), progress=progress
+            settings=texts,
+            cache=expand(cache) if cache is not None else cache_folder(),
+            progress=progress,
         )
     else:
         from headstart.runs.images import Images
 
         kind = Images(
             settings=settings_from(FitSettings, str(data), settings),
-            cache=cache or cache_folder(),
+            cache=expand(cache) if cache is not None else cache_folder(),
             progress=progress,
             on_epoch=on_epoch,
         )
@@ -113,7 +115,7 @@ def train(
     *,
     out: str | Path | None = None,
     force: bool = False,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     progress: Progress = in_notebooks,
     on_epoch: OnEpoch | None = None,
     **settings: Any,
@@ -144,7 +146,7 @@ def train(
 
     kind = Images(
         settings=settings_from(FitSettings, str(data), settings),
-        cache=cache or cache_folder(),
+        cache=expand(cache) if cache is not None else cache_folder(),
         progress=progress,
         on_epoch=on_epoch,
         asked=asked,
