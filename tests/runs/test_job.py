@@ -56,9 +56,7 @@ def test_job__images_and_texts_walk_the_same_stages(
     assert tuple(dict.fromkeys(called)) == STAGES
     assert type(run) is Run
     assert run.is_texts is not is_images
-    n_judged = sum(
-        not c.name.startswith("mean of") for c in run.metrics.candidates
-    )  # no mean of them
+    n_judged = sum(not c.n_averaged for c in run.metrics.candidates)
     assert seen == list(range(n_judged + 1))
     assert {p.name for p in run.folder.iterdir()} == {
         "SHA256SUMS", "log.jsonl", "metrics.json", "model", "predictions.csv", "report.html",
