@@ -13,7 +13,7 @@ import pytest
 from headstart.errors import DataError, InputError
 from headstart.web.live import bins as module
 from headstart.web.live import view
-from headstart.web.live.bins import MAX_CLASSES, Bins, Fitted
+from headstart.web.live.bins import MAX_CLASSES, Bins, Fitted, Gone
 
 Make = Callable[[], Bins]
 
@@ -108,6 +108,128 @@ def test_view__shows_figure_interval_and_map(fitted: Fitted) -> None:
     assert f"{100 * fitted.accuracy.value:.0f} %" in said
     assert f"between {100 * fitted.accuracy.low:.0f} %" in said
     assert "<svg" in view.layer_map(fitted)
+
+
+def test_fit__keeps_features_and_thumbnails_with_the_pictures_alone(
+    make: Make, photos: Path, cache: Path
+) -> None:
+    before = {p.name for p in cache.iterdir()}
+    made = filled(make(), photos, 3)
+    folder = made.root.parent
+    made.fit()
+    assert {p.name for p in cache.iterdir()} <= before | {"engines"}
+    assert (folder / "cache" / "engines").samefile(cache / "engines")
+    assert list((folder / "cache" / "features").rglob("*.arrow"))
+    made.close()
+    assert not folder.exists()
+    assert (cache / "engines").is_dir()
+
+
+def test_fit__the_choice_knows_which_pictures_belong_together(
+    make: Make, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headstart.runs import choose as rules
+
+    asked: list[Any] = []
+    real = rules.choose
+
+    def noted(candidates: Any, labels: Any, usual: int, prior: Any, groups: Any = None) -> Any:
+        asked.append(groups)
+        return real(candidates, labels, usual, prior, groups)
+
+    monkeypatch.setattr(rules, "choose", noted)
+    made = filled(make(), photos, 3)
+    content = (photos / "standing" / "5.png").read_bytes()
+    [(first, _), *_] = made.pictures()["standing"]
+    burst = made.path(first).name.partition("_")[0]
+    made.add("standing", content, file="camera", burst=burst)
+    made.fit()
+    assert (len(asked[0]), len(set(asked[0]))) == (7, 6)
+
+
+def test_close__waits_for_a_fit_and_every_later_request_is_told(
+    make: Make, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = filled(make(), photos, 3)
+    content = (photos / "lying" / "7.png").read_bytes()
+    began, go_on = threading.Event(), threading.Event()
+    real, answers = module._fit, []
+
+    def slow(*given: Any) -> Fitted:
+        began.set()
+        assert go_on.wait(30)
+        return real(*given)
+
+    monkeypatch.setattr(module, "_fit", slow)
+    fitting = threading.Thread(target=lambda: answers.append(made.fit()))
+    fitting.start()
+    assert began.wait(60)
+    closing = threading.Thread(target=made.close)
+    closing.start()
+    assert made.root.is_dir()
+    go_on.set()
+    closing.join(30)
+    fitting.join(30)
+    assert answers
+    assert not made.root.parent.exists()
+    for request in (
+        made.fit,
+        made.pictures,
+        lambda: made.add("lying", content, file="a.png"),
+        lambda: made.add_class("more"),
+        lambda: made.classify(content, "a.png"),
+        lambda: made.save(made.root),
+    ):
+        with pytest.raises(Gone, match="Begin again"):
+            request()
+    assert not made.root.parent.exists()
+
+
+def test_add__takes_dicom_files_under_their_own_suffix(make: Make) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="the extra dicom is not installed")
+    content = Path(pydicom.data.get_testdata_file("CT_small.dcm")).read_bytes()
+    made = make()
+    made.add("Class 1", content, file="scan")
+    [(digest, _)] = made.pictures()["Class 1"]
+    assert made.path(digest).suffix == ".dcm"
+    assert made.thumbnail(digest)[:2] == b"\xff\xd8"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "GIF", "TIFF", "BMP", "PPM", "WEBP", "JPEG2000"])
+def test_add__every_format_gets_a_suffix_that_data_sets_are_read_with(
+    make: Make, kind: str
+) -> None:
+    import io
+
+    from PIL import Image
+
+    from headstart.data import IMAGE_SUFFIXES
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(buffer, kind)
+    made = make()
+    made.add("Class 1", buffer.getvalue(), file="a")
+    [(digest, _)] = made.pictures()["Class 1"]
+    assert made.path(digest).suffix in IMAGE_SUFFIXES
+
+
+def test_add__a_format_that_is_not_known_is_one_clear_line() -> None:
+    with pytest.raises(DataError, match="odd"):
+        module._suffix(b"no picture", "odd")
+
+
+def test_add__has_a_budget_of_bytes(
+    make: Make, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make()
+    content = (photos / "lying" / "0.png").read_bytes()
+    made.add("Class 1", content, file="a.png")
+    assert made.n_bytes == len(content)
+    monkeypatch.setattr(module, "MAX_VISITOR_MB", 0)
+    with pytest.raises(InputError, match="more than 0 MB"):
+        made.add("Class 1", (photos / "lying" / "1.png").read_bytes(), file="b.png")
+    made.remove_class("Class 1")
+    assert made.n_bytes == 0
 
 
 def test_add__refuses_what_is_not_a_picture_is_there_or_too_much(

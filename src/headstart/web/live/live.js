@@ -19,8 +19,9 @@
   async function ask(path, body, query = {}) {
     const answer = await fetch(`/live/${visitor}/${path}?${new URLSearchParams(query)}`, {method: 'POST', body});
     if (answer.status === 404) {
+      const {detail} = await answer.json().catch(() => ({}));
       await begin();
-      throw new Error('The server was started again, and the pictures are gone: begin again.');
+      throw new Error(detail ?? 'The pictures are not here any more: begin again.');
     }
     if (!answer.ok) throw new Error(`The server answered ${answer.status}: try again.`);
     return answer.json();

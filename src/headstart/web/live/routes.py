@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import threading
@@ -14,24 +15,28 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from headstart.errors import HeadstartError, InputError
+from headstart.errors import HeadstartError, InputError, OutputError, one_line
 from headstart.home import cache_folder
 from headstart.runs.folder import free_name
 from headstart.web import html
 from headstart.web.answers import describe
 from headstart.web.live import view
-from headstart.web.live.bins import MAX_MB, Bins
+from headstart.web.live.bins import MAX_MB, Bins, Gone
 from headstart.web.workspace import UPLOADS
 
 if TYPE_CHECKING:
     from headstart.web.jobs import Jobs
     from headstart.web.workspace import Workspace
 
-MAX_VISITORS = 60  # of the least recent, the pictures are forgotten
+MAX_VISITORS, MAX_ALL_MB = 60, 4096  # beyond, the pictures of others are forgotten
+MAX_WAITING = 10  # trainings, before another is saved
 
 
 class Visitors:
     """The bins of each visitor, by a name that cannot be guessed.
+
+    There are at most `MAX_VISITORS` of them with `MAX_ALL_MB` together. Beyond, bins without pictures are
+    removed first, then those that were not used for the longest time.
 
     Parameters
     ----------
@@ -42,7 +47,7 @@ class Visitors:
 
     def __init__(self, work: Workspace, folder: Path) -> None:
         self._work, self._folder = work, folder
-        self._bins: OrderedDict[str, Bins] = OrderedDict()
+        self._bins: OrderedDict[str, Bins] = OrderedDict()  # the longest unused first
         self._lock = threading.Lock()
 
     def start(self) -> str:
@@ -52,9 +57,7 @@ class Visitors:
         made = Bins(self._folder / name, network, self._work.network_lock, cache_folder())
         with self._lock:
             self._bins[name] = made
-            while len(self._bins) > MAX_VISITORS:
-                old, _ = self._bins.popitem(last=False)
-                shutil.rmtree(self._folder / old, ignore_errors=True)
+        self.make_room(name)
         return name
 
     def get(self, name: str) -> Bins:
@@ -62,19 +65,42 @@ class Visitors:
 
         Raises
         ------
-        HTTPException
-            404: there are none, such as after a restart of the server.
+        Gone
+            There are none, such as after a restart of the server.
         """
         with self._lock:
             if name not in self._bins:
-                raise HTTPException(404, "these pictures are not here any more: begin again")
+                raise Gone
             self._bins.move_to_end(name)
             return self._bins[name]
+
+    def make_room(self, name: str) -> None:
+        """Forget bins, except those of this name, until the limits are kept."""
+        forgotten = []
+        with self._lock:
+            while (old := self._next_to_go(name)) is not None:
+                forgotten.append(self._bins.pop(old))
+        for bins in forgotten:  # which may wait for a request that uses them
+            bins.close()
+
+    def _next_to_go(self, keep: str) -> str | None:
+        """The bins to forget next; None within the limits."""
+        others = [n for n in self._bins if n != keep]
+        full = [n for n in others if self._bins[n].n_bytes]
+        empty = [n for n in others if n not in full]
+        if full and sum(bins.n_bytes for bins in self._bins.values()) > MAX_ALL_MB << 20:
+            return full[0]
+        return (empty + full)[0] if len(self._bins) > MAX_VISITORS else None
 
 
 def serve_live(app: FastAPI, work: Workspace, jobs: Jobs, folder: Path) -> None:
     """Add the routes of the tab."""
     visitors = Visitors(work, folder)
+    saving = threading.Lock()
+
+    @app.exception_handler(Gone)
+    def gone(_: Request, reason: Exception) -> JSONResponse:
+        return JSONResponse({"detail": str(reason)}, status_code=404)
 
     @app.post("/live")
     def start() -> dict[str, str]:
@@ -115,9 +141,12 @@ def serve_live(app: FastAPI, work: Workspace, jobs: Jobs, folder: Path) -> None:
         visitor: str, request: Request, name: str, file: str = "", burst: str = ""
     ) -> JSONResponse:
         bins, content = visitors.get(visitor), await _body(request)
-        return await run_in_threadpool(
-            _changed, bins, lambda bins: bins.add(name, content, file=file, burst=burst)
-        )
+
+        def add(bins: Bins) -> None:
+            bins.add(name, content, file=file, burst=burst)
+            visitors.make_room(visitor)
+
+        return await run_in_threadpool(_changed, bins, add)
 
     @app.post("/live/{visitor}/fit")
     def fit(visitor: str) -> dict[str, Any]:
@@ -143,18 +172,50 @@ def serve_live(app: FastAPI, work: Workspace, jobs: Jobs, folder: Path) -> None:
     @app.post("/live/{visitor}/save")
     def save(visitor: str, name: str) -> dict[str, str]:
         try:
-            return {"job": _save(visitors.get(visitor), name, work, jobs)}
+            with saving:
+                return {"job": _save(visitors.get(visitor), name, work, jobs)}
         except HeadstartError as error:
             return {"error": describe(error)}
 
 
 def _save(bins: Bins, name: str, work: Workspace, jobs: Jobs) -> str:
     """Copy the pictures beside the runs and start a training on them; its job is given back."""
-    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in name.strip()).strip("-")
-    folder = free_name(stem or "live", parent=work.runs / UPLOADS)
-    group_by = bins.save(folder)
-    settings = {"group_by": group_by, "classes_from": "outer"}
-    return jobs.start(str(folder), name=stem or "live", settings=settings).id
+    n_waiting = sum(job.state == "waiting" for job in jobs.listed())
+    if n_waiting >= MAX_WAITING:
+        raise InputError(
+            f"{n_waiting} trainings wait already, and no more fit: save again when one has ended"
+        )
+    stem = (
+        "".join(c if c.isalnum() or c in "-_" else "-" for c in name.strip()).strip("-") or "live"
+    )
+    folder = _new_folder(stem, work.runs / UPLOADS)
+    try:
+        settings = {"group_by": bins.save(folder), "classes_from": "outer"}
+        return jobs.start(str(folder), name=stem, settings=settings).id
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _new_folder(stem: str, parent: Path) -> Path:
+    """A new folder that nobody else has, whoever saves at the same time.
+
+    Raises
+    ------
+    OutputError
+        It cannot be created.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(100):
+            folder = free_name(stem, parent=parent)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+        reason = "others take every name first"
+    except OSError as error:
+        reason = one_line(error.strerror or str(error))
+    raise OutputError(f"no folder can be made in {one_line(str(parent))} ({reason}): try again")
 
 
 def _changed(bins: Bins, change: Callable[[Bins], None]) -> JSONResponse:

@@ -10,11 +10,12 @@ import gradio as gr
 from markupsafe import Markup
 
 from headstart.web import html
-from headstart.web.live.bins import MAX_CLASSES, MAX_MB, MAX_PICTURES, MIN_EACH
+from headstart.web.live.bins import MAX_CLASSES, MAX_MB, MAX_PICTURES, MAX_VISITOR_MB, MIN_EACH
 
 LIMITS = (
-    f"At most {MAX_PICTURES} pictures of {MAX_MB} MB in {MAX_CLASSES} classes. They stay on this computer "
-    "and are gone when the server stops, unless you save them."
+    f"At most {MAX_PICTURES} pictures of {MAX_MB} MB in {MAX_CLASSES} classes, {MAX_VISITOR_MB} MB in all. "
+    "They stay on the computer that serves this page, and are gone when the server stops or needs the room "
+    "for other visitors, unless you save them."
 )
 
 
