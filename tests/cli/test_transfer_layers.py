@@ -40,6 +40,7 @@ def test_layers__halves_of_a_folder(headstart: Callable, four: Path, tmp_path: P
     assert again.err == ""
 
 
+@pytest.mark.slow
 def test_layers__another_architecture(headstart: Callable, four: Path, tmp_path: Path) -> None:
     said = headstart(
         "transfer", "layers", four, "--halves", "--backbone", "timm:test_efficientnet",

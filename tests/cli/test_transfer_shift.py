@@ -10,6 +10,7 @@ import pytest
 QUICK = ("--backbone", "embedded", "--size", "32", "--seeds", "1", "--test-size", "0.5", "--quiet")
 
 
+@pytest.mark.slow
 def test_shift__a_corrupted_copy(headstart: Callable, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ("transfer", "shift", photos, "--corrupt", "invert", *QUICK, "--out", out)

@@ -204,6 +204,7 @@ def test_openvino__a_converted_network_is_used_again(
     assert isinstance(engine, OpenVINOEngine)
 
 
+@pytest.mark.slow
 def test_openvino__does_not_report_over_the_network() -> None:
     pytest.importorskip("openvino")
     code = (
@@ -230,6 +231,7 @@ signal.raise_signal(signal.SIGINT)
 """
 
 
+@pytest.mark.slow
 def test_openvino__a_network_let_go_in_another_thread_leaves_ctrl_c_whole(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     words = [sys.executable, "-c", LET_GO, str(tmp_path)]

@@ -75,6 +75,7 @@ def test_features__of_paths_pictures_and_arrays_are_equal(
     assert step.transform([]).shape == (0, expected.shape[1])
 
 
+@pytest.mark.slow
 def test_features__grid_search_computes_each_picture_once(
     pictures: Any, net: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,6 +191,7 @@ def test_train__interrupted_in_an_epoch_resumes_at_that_step(
     assert_same(resumed, train(tiny_resnet, *sides, cache=cache, device="cpu"))
 
 
+@pytest.mark.slow
 def test_train__killed_resumes(
     make_images: Any, tmp_path: Path, tiny_resnet: Backbone, cache: Path
 ) -> None:

@@ -321,6 +321,7 @@ np.savez(sys.argv[4], coef=head.coef_, decisions=head.cv_decisions_, accuracy=he
 """
 
 
+@pytest.mark.slow
 def test_linear_svm_path__fits_within_a_limit_that_the_features_exceed(tmp_path: Path) -> None:
     """The kernel gives the process less new memory than the features take: `RLIMIT_DATA`."""
     if not sys.platform.startswith("linux"):

@@ -121,6 +121,7 @@ def test_accuracy_line__has_balanced_accuracy_of_even_classes_too(run: Run) -> N
     assert "balanced" not in run.sentence
 
 
+@pytest.mark.slow
 def test_train__the_only_image_of_a_class_is_never_held_out(
     make_run: Callable[..., Run], lone: Run, store: Path, tmp_path: Path
 ) -> None:
