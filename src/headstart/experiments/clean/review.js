@@ -80,7 +80,9 @@ document.getElementById("save").addEventListener("click", () => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(lines, {type: "text/csv"}));
   link.download = "fixes.csv";
+  document.body.append(link);  // some browsers follow only what is in the page
   link.click();
+  link.remove();
 });
 items.forEach(show);
 tell();

@@ -271,7 +271,9 @@ at("save").addEventListener("click", () => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(lines, {type: "text/csv"}));
   link.download = "names.csv";
+  document.body.append(link);  // some browsers follow only what is in the page
   link.click();
+  link.remove();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", legend);
 addEventListener("resize", size);
