@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from headstart.data.tables import (
     read_table,
     usual_form,
 )
-from headstart.data.texttables import read_json_lines
+from headstart.data.texttables import read_json_lines, table_of_objects
 from headstart.errors import DataError, one_line
 
 ANNOTATION_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
@@ -158,7 +158,8 @@ def _read(path: Path) -> tuple[Table, Refused]:
     if isinstance(content, list) and content and all(isinstance(r, dict) for r in content):
         if all(isinstance(r.get("data"), dict) for r in content):
             return _rows(path, _checked(path, "Label Studio", _of_label_studio(path), content))
-        return _with_usual_names(_records(path, content)), {}
+        places = [f"record {i + 1}" for i in range(len(content))]
+        return _with_usual_names(table_of_objects(path, content, places, "utf-8")), {}
     raise DataError(f"{shown(path)} is JSON, but not annotations of images: expected {_KNOWN}")
 
 
@@ -239,19 +240,6 @@ def _local_name(place: str, folder: Path) -> str:
     name = name.rpartition("/")[2]
     bare = _UPLOADED.sub("", name)
     return name if is_there(folder, name) or not is_there(folder, bare) else bare
-
-
-def _records(path: Path, content: Sequence[Mapping[str, Any]]) -> Table:
-    header = tuple(dict.fromkeys(key for record in content for key in record))
-    rows = tuple(tuple(_plain(record.get(key)) for key in header) for record in content)
-    places = tuple(f"record {i + 1}" for i in range(len(rows)))
-    return Table(path, header, rows, places, "utf-8")
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _with_usual_names(table: Table) -> Table:

@@ -8,7 +8,7 @@ reading with the line and the column. There are no comment lines: a text may beg
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +234,13 @@ def _read_jsonl(path: Path, text: str, encoding: str) -> Table:
             )
         objects.append(found)
         places.append(f"line {number}")
+    return table_of_objects(path, objects, places, encoding)
+
+
+def table_of_objects(
+    path: Path, objects: Sequence[Mapping[str, Any]], places: Sequence[str], encoding: str
+) -> Table:
+    """JSON objects as rows of text; a key that one lacks, and null, give ``""``."""
     header = tuple(dict.fromkeys(key for found in objects for key in found))
     rows = tuple(tuple(_plain(found.get(key)) for key in header) for found in objects)
     return Table(path, header, rows, tuple(places), encoding)

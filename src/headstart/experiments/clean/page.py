@@ -8,16 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from headstart import plots
 from headstart.data.sources import some
 from headstart.experiments.clean.result import CleanResult, Decision, Finding
 from headstart.progress import Progress, silent
 from headstart.runs.report import words
-from headstart.runs.report.page import source
-from headstart.runs.report.pages import Section, Table
+from headstart.runs.report.pages import Section, Table, render_with_script
 from headstart.wording import counted
 
 HEADINGS = {
@@ -102,15 +97,10 @@ def files(r: CleanResult, _progress: Progress = silent) -> dict[str, bytes]:
     items = [*map(_item, shown), *map(_decided, r.decisions[: r.settings.most])]
     decisions = json.dumps([[d.name, {"action": d.action, "label": d.label}] for d in r.decisions])
     place = f"{Path(r.settings.run).resolve()}\0{r.datasets[0].name}"
-    templates = Environment(
-        loader=PackageLoader("headstart.experiments.clean", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = (Path(__file__).parent / "review.js").read_text(encoding="utf-8")
-    html = templates.get_template("review.html.j2").render(
+    html = render_with_script(
+        "headstart.experiments.clean",
+        "review.html.j2",
+        "review.js",
         title=title(r),
         items=items,
         classes=r.classes,
@@ -118,11 +108,8 @@ def files(r: CleanResult, _progress: Progress = silent) -> dict[str, bytes]:
         n_all=len([f for f in r.findings if f.kind != "damaged"]),
         decisions=decisions,
         place=hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16],
-        style=Markup(source("style.css") + plots.stylesheet()),
-        script=Markup(script),
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    return {"review.html": html.encode("utf-8", "surrogateescape")}
+    return {"review.html": html}
 
 
 def _item(f: Finding) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 from collections import Counter
@@ -11,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
@@ -21,8 +19,7 @@ from headstart.errors import DataError
 from headstart.experiments.map.result import MapResult, Point
 from headstart.progress import Progress, silent
 from headstart.runs.report import words
-from headstart.runs.report.page import source
-from headstart.runs.report.pages import Section, Table
+from headstart.runs.report.pages import Section, Table, render_with_script
 from headstart.wording import counted
 
 METHODS = {"pca": "principal components", "tsne": "t-SNE"}
@@ -109,14 +106,6 @@ def _confused(wrong: Sequence[Point], all_points: Sequence[Point], most: int = N
 
 def files(r: MapResult, progress: Progress = silent) -> dict[str, bytes]:
     """The page with the pictures."""
-    templates = Environment(
-        loader=PackageLoader("headstart.experiments.map", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = (Path(__file__).parent / "explore.js").read_text(encoding="utf-8")
     number = {label: i for i, label in enumerate(r.classes)}
     columns = {
         "classes": r.classes,
@@ -131,17 +120,17 @@ def files(r: MapResult, progress: Progress = silent) -> dict[str, bytes]:
         "px": THUMBNAIL_PX,
         "perRow": PER_ROW,
     }
-    html = templates.get_template("explore.html.j2").render(
+    html = render_with_script(
+        "headstart.experiments.map",
+        "explore.html.j2",
+        "explore.js",
         title=title(r),
         sentence=sentence(r).replace(" %", "\u00a0%"),
         n=len(r.points),
         sheets=_sheets([p.path for p in r.points], progress),
-        style=Markup(source("style.css") + plots.stylesheet()),
         facts=Markup(_harmless(columns)),
-        script=Markup(script),
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    return {"explore.html": html.encode("utf-8", "surrogateescape")}
+    return {"explore.html": html}
 
 
 def _harmless(columns: dict[str, object]) -> str:

@@ -5,12 +5,15 @@ What a verb measured becomes sections; here they are written, the same way for e
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from headstart import plots
@@ -172,6 +175,34 @@ def _pipes(table: Table) -> list[str]:
 
 def _cell(content: str) -> str:
     return printable(content).replace("|", "\\|")
+
+
+def render_with_script(package: str, template: str, script: str, **values: Any) -> bytes:
+    """A page of its own, whose content security policy allows one script by its digest.
+
+    Parameters
+    ----------
+    package : str
+        Holds both files.
+    template, script : str
+        Names of files. The template is given `style`, `script` and `digest` besides `values`.
+    """
+    loader = PackageLoader(package, ".")
+    templates = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    code = loader.get_source(templates, script)[0]
+    html = templates.get_template(template).render(
+        **values,
+        style=Markup(source("style.css") + plots.stylesheet()),
+        script=Markup(code),
+        digest=base64.b64encode(hashlib.sha256(code.encode()).digest()).decode(),
+    )
+    return html.encode("utf-8", "surrogateescape")
 
 
 def render_page(
