@@ -111,9 +111,7 @@ def list_annotated_folder(
     return whole
 
 
-def _listing(
-    table: Table, refused: Refused, root: Path, columns: Mapping[str, str | None]
-) -> Listing:
+def _listing(table: Table, refused: Refused, root: Path, columns: Mapping[str, Any]) -> Listing:
     found = list_rows(table, root, **columns)
     found.source, found.refused = "annotations", refused
     return found

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from headstart.data.records import Example
 from headstart.data.sources import counted, shown, some
+from headstart.data.targets import names_of
 from headstart.errors import DataError, InputError, argument
 
 
@@ -117,7 +118,8 @@ def group_notes(records: Sequence[Example]) -> list[str]:
     for record in records:
         if record.group:
             sides[record.group].add(record.split)
-            of_class[record.label].add(record.group)
+            for name in names_of(record):
+                of_class[name].add(record.group)
     notes = []
     single = sorted(label for label, groups in of_class.items() if len(groups) == 1)
     if single:

@@ -25,6 +25,7 @@ from headstart.data.sides import alike_notes, name_val_as_test, with_sides
 from headstart.data.sources import Listed, Listing, counted, missing_path, shown, some
 from headstart.data.splitfile import apply_split_file
 from headstart.data.tables import SPREADSHEETS, TABLE_SUFFIXES, list_table
+from headstart.data.targets import TargetColumns, check_targets, names_of, target_hint
 from headstart.data.unpacking import list_packed
 from headstart.errors import DataError, InputError, argument
 from headstart.home import expand
@@ -43,6 +44,9 @@ def index(
     group_column: str | None = None,
     group_by: str | None = None,
     weight_column: str | None = None,
+    multi_label: str | None = None,
+    label_columns: str | None = None,
+    target_column: str | None = None,
     classes_from: str = "auto",
     merge_labels: bool = False,
     cache: str | os.PathLike[str] | None = None,
@@ -74,6 +78,12 @@ def index(
         The same for names: a regular expression (:func:`headstart.data.groups.groups_by_pattern`).
     weight_column : str, optional
         Column of a table that says how often each image counts: numbers of 0 or more.
+    multi_label : str, optional
+        What separates several labels in the column of labels of a table, such as ``";"``.
+    label_columns : str, optional
+        Names or patterns, separated by commas, of columns of a table that hold 0 or 1, a label each.
+    target_column : str, optional
+        Column of a table with the number to predict.
     classes_from
         Which folders name the classes, ``"auto"``, ``"outer"`` or ``"inner"``: see
         :func:`headstart.data.layout.read_layout`.
@@ -98,6 +108,9 @@ def index(
         raise nothing: they are in ``quarantine`` with the reason.
     """
     folder = None if cache is None else Path(cache)
+    targets = TargetColumns(
+        separator=multi_label, label_columns=label_columns, number=target_column
+    )
     listing = _list(
         os.fspath(path),
         folder,
@@ -110,7 +123,10 @@ def index(
         },
         classes_from,
         progress,
+        targets,
     )
+    if merge_labels and targets.is_asked:
+        raise InputError(f"{argument('merge_labels')} is for classes, not with {targets.option}")
     if merge_labels:
         listing.items, merged = labels.merge_labels(listing.items, "image")
         listing.notes += merged
@@ -121,7 +137,10 @@ def index(
     listing.items.sort(key=lambda item: item.name)
     records, facts, quarantine = _read(listing, folder, progress)
     _check_classes(listing, records, quarantine)
-    notes = listing.notes + labels.label_notes([r.label for r in records], "image")
+    named = [name for r in records for name in names_of(r)]
+    notes = listing.notes + labels.label_notes(named, "image")
+    hint = "" if targets.is_asked or listing.source != "table" else target_hint(records)
+    notes += [hint] if hint else []
     records = name_val_as_test(records, notes)
     found = find_duplicates(records, facts)
     notes += alike_notes(found.alike, records)
@@ -134,7 +153,12 @@ def index(
         ignored=listing.ignored,
         notes=tuple(notes),
     )
-    return with_sides(result, test_size=test_size, seed=seed)
+    try:
+        return with_sides(result, test_size=test_size, seed=seed)
+    except DataError as error:
+        if not hint:
+            raise
+        raise DataError(f"{error} Also, {hint}.") from error
 
 
 def _list(
@@ -143,6 +167,7 @@ def _list(
     columns: dict[str, str | None],
     classes_from: str,
     progress: Progress,
+    targets: TargetColumns,
 ) -> Listing:
     group, weight = columns.pop("group_column"), columns.pop("weight_column")
     where = expand(path)
@@ -159,6 +184,12 @@ def _list(
     if weight is not None and (packed or not is_file):
         raise InputError(
             f"{argument('weight_column')} {weight!r} names a column of a table of paths, and "
+            f"{shown(path)} is not one"
+        )
+    is_table = where.suffix.lower() not in ANNOTATION_SUFFIXES
+    if targets.is_asked and (packed or not is_file or not is_table):
+        raise InputError(
+            f"{targets.option} is of columns of a table of paths (.csv, .tsv, .parquet), and "
             f"{shown(path)} is not one"
         )
     if packed:
@@ -181,7 +212,9 @@ def _list(
                 f"{shown(where)} is a file but no table: expected a folder of class folders, or a "
                 ".csv, .tsv, .txt, .parquet, .json or .jsonl file"
             )
-        return list_table(where, **columns, group_column=group, weight_column=weight)
+        return list_table(
+            where, **columns, group_column=group, weight_column=weight, targets=targets
+        )
     from headstart.data.named import list_named, names_a_set, set_names
 
     if names_a_set(path):
@@ -232,6 +265,7 @@ def _read(
                     split=item.split,
                     group=item.group,
                     weight=item.weight,
+                    target=item.target,
                 )
             )
         if done % 64 == 0 or done == len(items):
@@ -254,9 +288,12 @@ def _check_classes(
     listing: Listing, records: Sequence[Record], quarantine: Sequence[Quarantined]
 ) -> None:
     """At least two classes are left; a class that lost all its images is noted."""
-    left = sorted({r.label for r in records})
-    lost = sorted({item.label for item in listing.items} - set(left))
-    if len(left) >= 2:
+    is_targets = bool(records) and records[0].target is not None
+    left = sorted({name for r in records for name in names_of(r)})
+    lost = sorted({i.label for i in listing.items if i.target is None} - set(left))
+    if is_targets:
+        check_targets(listing.root, records)
+    if len(left) >= 2 or is_targets:
         emptied = sorted({i.split for i in listing.items} - {r.split for r in records})
         if emptied:
             raise DataError(

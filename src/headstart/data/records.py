@@ -11,6 +11,7 @@ from typing import Generic, Literal, Self, TypeVar
 from msgspec.structs import replace as replace_fields
 
 from headstart.data.summary import ClassSize, DataSummary, Duplicates, LeftOut
+from headstart.data.targets import Kind, Target, kind_of, names_of
 
 SPLITS = ("train", "val", "test")
 """The split names, in the order in which they are shown."""
@@ -37,6 +38,8 @@ class Example:
         What a split and the folds keep together: a patient, a plant, a camera; ``""`` for none.
     weight
         How often it counts, in training and in figures; 0 or more.
+    target
+        Its labels, or its number, where it is not of one class; `label` then says the same in words.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Example:
     split: str
     group: str = ""
     weight: float = 1.0
+    target: Target | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,9 +151,14 @@ class Examples(Generic[R]):
         return len(self.records)
 
     @property
+    def kind(self) -> Kind:
+        """What is to be predicted: the class of an example, its labels or its number."""
+        return kind_of(self.records[0].target) if self.records else "classes"
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, sorted."""
-        return tuple(sorted({r.label for r in self.records}))
+        """Names of the classes or labels, sorted; none where the target is a number."""
+        return tuple(sorted({name for r in self.records for name in names_of(r)}))
 
     def of_split(self, split: str) -> tuple[R, ...]:
         """The records of one split, in index order."""
@@ -172,13 +181,14 @@ class Examples(Generic[R]):
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Examples of each class in each split: ``{class: {"train": n, "val": n, "test": n}}``."""
-        n = Counter((r.label, r.split) for r in self.records)
+        n = Counter((name, r.split) for r in self.records for name in names_of(r))
         return {c: {s: n[c, s] for s in SPLITS} for c in self.classes}
 
     @property
     def imbalance(self) -> float:
         """Largest class of the training split over its smallest, >= 1 (1: balanced)."""
-        sizes = Counter(r.label for r in self.train or self.records).values()
+        some = self.train or self.records
+        sizes = Counter(name for r in some for name in names_of(r)).values()
         return max(sizes) / min(sizes) if sizes else 1.0
 
     @property

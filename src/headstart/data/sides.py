@@ -12,6 +12,7 @@ from headstart.data.labels import twin_hint
 from headstart.data.records import DuplicateGroup, Example, Examples, R
 from headstart.data.sources import counted, shown, some
 from headstart.data.split import make_split
+from headstart.data.targets import names_of
 from headstart.errors import DataError, argument
 
 S = TypeVar("S", bound=Examples[Any])
@@ -45,7 +46,9 @@ def with_sides(found: S, *, test_size: float, seed: int, noun: str = "image") ->
             notes += (
                 f"the data has training {noun}s only: a part of them was split off to test on",
             )
-        return replace(found.with_split(made), split_made=True, notes=notes)
+        found = replace(found.with_split(made), split_made=True, notes=notes)
+        _require_learnable(found, noun)
+        return found
     if "train" not in splits:
         named = ", ".join(sorted(splits))
         raise DataError(f"{shown(found.root)} has no training {noun}s: its split has only {named}")
@@ -60,7 +63,7 @@ def check_sides(found: S, *, noun: str = "image") -> S:
     DataError
         A class is missing from the training side.
     """
-    counts = found.counts()
+    counts, kind = found.counts(), "label" if found.kind == "labels" else "class"
     untrained = [c for c, n in counts.items() if not n["train"]]
     if untrained:
         unusable = ""
@@ -69,19 +72,20 @@ def check_sides(found: S, *, noun: str = "image") -> S:
             unusable = f" ({counted(len(lost), 'file')} could not be used, first {first})"
         trained = [c for c in counts if c not in untrained]
         raise DataError(
-            f"no training {noun}s of {counted(len(untrained), 'class')}: {some(untrained)}"
-            f"{unusable}: add some, or remove the class from the other splits."
+            f"no training {noun}s of {counted(len(untrained), kind)}: {some(untrained)}"
+            f"{unusable}: add some, or remove the {kind} from the other splits."
             f"{twin_hint(untrained, trained)}"
         )
     names = {"val": "validation", "test": "test"}
     there = {r.split for r in found.records}
     lacking = [
-        _note(f"no {name} {noun}s of", [c for c, n in counts.items() if not n[side]])
+        _note(f"no {name} {noun}s of", [c for c, n in counts.items() if not n[side]], kind)
         for side, name in names.items()
         if side in there
     ]
     few = [c for c, n in counts.items() if n["train"] == 1]
-    said = [*lacking, _note(f"one training {noun} only of", few)]
+    said = [*lacking, _note(f"one training {noun} only of", few, kind)]
+    _require_learnable(found, noun)
     return replace(found, notes=tuple(dict.fromkeys((*found.notes, *filter(None, said)))))
 
 
@@ -121,5 +125,32 @@ def alike_notes(alike: Sequence[DuplicateGroup], records: Sequence[Example]) -> 
     return [note]
 
 
-def _note(what: str, classes: Sequence[str]) -> str:
-    return f"{what} {counted(len(classes), 'class')}: {some(classes)}" if classes else ""
+def _require_learnable(found: Examples[Any], noun: str) -> None:
+    """Refuse labels that no training example or each of them has, and numbers that are all the same.
+
+    Raises
+    ------
+    DataError
+    """
+    train = found.train
+    if found.kind == "numbers" and len({r.target for r in train}) == 1:
+        raise DataError(
+            f"{shown(found.root)}: the number is {train[0].target} for every training {noun}: there is "
+            "nothing to learn"
+        )
+    if found.kind != "labels":
+        return
+    sizes = Counter(name for r in train for name in names_of(r))
+    never = [name for name in found.classes if not sizes[name]]
+    always = [name for name, n in sizes.items() if n == len(train)]
+    for named, what in ((never, "no training {} has"), (always, "every training {} has")):
+        if named:
+            raise DataError(
+                f"{shown(found.root)}: {what.format(noun)} the "
+                f"{'label' if len(named) == 1 else 'labels'} {some(sorted(named))}, which cannot be learnt: "
+                f"add {noun}s, remove it from the table, or give another split"
+            )
+
+
+def _note(what: str, classes: Sequence[str], kind: str) -> str:
+    return f"{what} {counted(len(classes), kind)}: {some(classes)}" if classes else ""

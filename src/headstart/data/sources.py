@@ -12,10 +12,14 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headstart.data.decode import is_image_name
 from headstart.errors import DataError, did_you_mean, one_line
 from headstart.wording import counted as counted
+
+if TYPE_CHECKING:
+    from headstart.data.targets import Target
 
 _OF_KIND = {"file": " without the suffix of an image"}
 # Names that a note on what is left out gives.
@@ -43,6 +47,7 @@ class Listed:
     split: str = ""
     group: str = ""
     weight: float = 1.0
+    target: Target | None = None
 
 
 @dataclass(slots=True)

@@ -6,11 +6,14 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from headstart.data.duplicates import merge_groups
 from headstart.data.groups import together
 from headstart.data.labels import twin_hint
 from headstart.data.records import DuplicateGroup, Example
 from headstart.data.sources import counted, shown
+from headstart.data.stratify import iterative_stratification, target_counts
 from headstart.errors import DataError
 
 
@@ -57,6 +60,8 @@ def make_split(
     if not 0 < test_size < 1:
         raise DataError(f"test_size must lie between 0 and 1, not {test_size!r}; 0.2 is usual")
     groups = _Groups(records, duplicates, seed)
+    if records[0].target is not None:
+        return _split_targets(records, groups, test_size)
     _check_classes(records, groups, noun)
     sizes = Counter(r.label for r in records)
     target = {c: min(max(round(n * test_size), 1), n - 1) for c, n in sizes.items()}
@@ -73,6 +78,22 @@ def make_split(
     return {
         name: "test" if g in chosen else "train" for g in groups.order for name in groups.names[g]
     }
+
+
+def _split_targets(records: Sequence[Example], groups: _Groups, test_size: float) -> dict[str, str]:
+    """The same where examples have labels or numbers: by iterative stratification."""
+    number = {name: i for i, g in enumerate(groups.order) for name in groups.names[g]}
+    if len(groups.order) < 2:
+        raise DataError(
+            "all images are copies of one another, or of one group, and cannot be split into a training "
+            "and a test side: give smaller groups, or a split of your own"
+        )
+    unit_of = np.array([number[r.name] for r in records])
+    counts, sizes = target_counts(records, unit_of, max(2, round(1 / test_size)))
+    part = iterative_stratification(counts, sizes, [1 - test_size, test_size])
+    if part.max() == part.min():
+        part[-1] = 1 - part[-1]
+    return {name: "test" if part[i] else "train" for name, i in number.items()}
 
 
 class _Groups:

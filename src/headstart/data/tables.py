@@ -16,6 +16,7 @@ from headstart.data.decode import is_image_name
 from headstart.data.delimited import Rows, find_delimiter, numbers, read_rows
 from headstart.data.sources import SPLIT_WORDS, Listed, Listing, counted, shown, some
 from headstart.data.tablenames import find_files, is_there
+from headstart.data.targets import SEVERAL_NAMES, Target, TargetColumns, read_targets, shown_labels
 from headstart.data.weights import weight_cells
 from headstart.errors import DataError, argument, did_you_mean, one_line
 
@@ -68,6 +69,7 @@ GROUP_NAMES = [
     "conversation",
 ]
 """Usual names of columns whose examples belong on one side of a split."""
+NO_TARGETS = TargetColumns()
 NO_COLUMN = ("", "none")
 """What takes no column for the split."""
 
@@ -142,6 +144,7 @@ def find_columns(
     group_column: str | None = None,
     weight_column: str | None = None,
     need_label: bool = True,
+    targets: TargetColumns = NO_TARGETS,
 ) -> Columns:
     """Which column is which: by the name asked for, a usual name, or the looks of the rows."""
     if not table.header:
@@ -152,6 +155,8 @@ def find_columns(
             (argument("split_column"), named),
             (argument("group_column"), group_column),
             (argument("weight_column"), weight_column),
+            (argument("label_columns"), targets.label_columns),
+            (argument("target_column"), targets.number),
         ):
             if name is not None:
                 raise DataError(
@@ -164,9 +169,10 @@ def find_columns(
     # A split file with a header has no labels: the folder of each file is its class.
     is_split_file = any(usual_form(h) in SPLIT_NAMES for h in table.header)
     label_role = "label" if need_label and split < 0 and not is_split_file else ""
+    usual = LABEL_NAMES if targets.separator is None else [*SEVERAL_NAMES, *LABEL_NAMES]
     return Columns(
         image=find_column(table, image_column, IMAGE_NAMES, "image"),
-        label=find_column(table, label_column, LABEL_NAMES, label_role),
+        label=find_column(table, label_column, usual, label_role),
         split=split,
         group=find_group(table, group_column),
         weight=find_weight(table, weight_column),
@@ -181,6 +187,7 @@ def list_table(
     split_column: str | None = None,
     group_column: str | None = None,
     weight_column: str | None = None,
+    targets: TargetColumns = NO_TARGETS,
 ) -> Listing:
     """The images a table names; relative paths start at the table's own folder.
 
@@ -201,6 +208,7 @@ def list_table(
         split_column=split_column,
         group_column=group_column,
         weight_column=weight_column,
+        targets=targets,
     )
 
 
@@ -213,6 +221,7 @@ def list_rows(
     split_column: str | None = None,
     group_column: str | None = None,
     weight_column: str | None = None,
+    targets: TargetColumns = NO_TARGETS,
 ) -> Listing:
     """The images of a table whose relative paths start at `root`; else as `list_table`."""
     columns = find_columns(
@@ -222,9 +231,16 @@ def list_rows(
         split_column=split_column,
         group_column=group_column,
         weight_column=weight_column,
+        need_label=targets.label_columns is None and targets.number is None,
+        targets=targets,
     )
     images = [clean_name(name) for name in table.column(columns.image)]
-    labels = table.column(columns.label) if columns.label >= 0 else [_parent(n) for n in images]
+    found: list[Target | None] = [None] * len(images)
+    if targets.is_asked:
+        found = [*read_targets(table, targets, columns.label)]
+        labels = [shown_labels(t) if isinstance(t, tuple) else f"{t:g}" for t in found]
+    else:
+        labels = table.column(columns.label) if columns.label >= 0 else [_parent(n) for n in images]
     splits = [""] * len(images)
     if columns.split >= 0 and any(table.column(columns.split)):
         splits = split_words(table, columns.split, images)
@@ -233,17 +249,18 @@ def list_rows(
     files, note = find_files(root, images, table)
     refuse_twice(table, files)
     items = [
-        Listed(_under(root, file), file, label, split, group, weight)
-        for file, label, split, group, weight in zip(
+        Listed(_under(root, file), file, label, split, group, weight, target)
+        for file, label, split, group, weight, target in zip(
             files,
             labels,
             splits,
             group_cells(table, columns.group),
             weight_cells(table, columns.weight),
+            found,
             strict=True,
         )
     ]
-    source = "table" if columns.label >= 0 else "split file"
+    source = "table" if columns.label >= 0 or targets.is_asked else "split file"
     return Listing(root, source, items, notes=notes + ([note] if note else []))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from headstart.data.records import Example, Examples
 from headstart.data.sources import counted
+from headstart.data.stratify import iterative_stratification, target_counts
 from headstart.data.training import duplicate_groups
 from headstart.errors import DataError
 from headstart.heads.folds import stratified_folds
@@ -41,8 +42,26 @@ def training_folds(
     ValueError
         As :func:`headstart.heads.stratified_folds`.
     """
+    groups = duplicate_groups(index, records)
+    if index.kind != "classes":
+        return _target_folds(records, groups, n_folds, seed)
     y = np.array([r.label for r in records])
-    return stratified_folds(y, duplicate_groups(index, records), n_folds=n_folds, seed=seed)
+    return stratified_folds(y, groups, n_folds=n_folds, seed=seed)
+
+
+def _target_folds(
+    records: Sequence[Example], groups: NDArray[np.int64], n_folds: int, seed: int
+) -> NDArray[np.int64]:
+    """Of labels or numbers: iterative stratification of the groups, shuffled."""
+    unit = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    n_units = int(unit.max()) + 1
+    if n_units < 2:
+        raise ValueError(f"cross-validation needs at least 2 groups of samples; got {n_units}")
+    unit = np.random.default_rng(seed).permutation(n_units)[unit]
+    counts, sizes = target_counts(records, unit, n_folds)
+    n = min(n_folds, n_units)
+    part = iterative_stratification(counts, sizes, [1 / n] * n)
+    return np.unique(part, return_inverse=True)[1].reshape(-1)[unit].astype(np.int64)
 
 
 def judgeable(y: NDArray[np.str_], folds: NDArray[np.integer]) -> NDArray[np.bool_]:
