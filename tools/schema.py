@@ -11,13 +11,21 @@ from headstart.results import json_schema
 from headstart.runs.result import FitResult
 from headstart.runs.retrieval import SimilarResult
 from headstart.runs.side_by_side import ComparedRuns
+from headstart.runs.target_result import TargetResult
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.schema.json"
 
 if __name__ == "__main__":
     PAGE.write_text(
         json.dumps(
-            json_schema(FitResult, ComparedRuns, SimilarResult, *result_types(), *course_types()),
+            json_schema(
+                FitResult,
+                TargetResult,
+                ComparedRuns,
+                SimilarResult,
+                *result_types(),
+                *course_types(),
+            ),
             indent=1,
         )
         + "\n",

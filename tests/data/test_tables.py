@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +27,7 @@ def _write(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:
     return path
 
 
-def _found(path: Path, **columns: str) -> list[tuple[str, str, str]]:
+def _found(path: Path, **columns: Any) -> list[tuple[str, str, str]]:
     return [(i.name, i.label, i.split) for i in list_table(path, **columns).items]
 
 

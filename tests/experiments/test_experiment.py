@@ -21,6 +21,7 @@ from headstart.experiments.settings import options
 from headstart.runs.result import FitResult
 from headstart.runs.retrieval import SimilarResult
 from headstart.runs.side_by_side import ComparedRuns
+from headstart.runs.target_result import TargetResult
 
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "results.schema.json"
 
@@ -70,7 +71,9 @@ def test_result_types__each_has_the_name_of_its_folder_and_the_schema_in_the_doc
     written = json.loads(SCHEMA.read_text("utf-8"))
     assert written == json.loads(
         json.dumps(
-            results.json_schema(FitResult, ComparedRuns, SimilarResult, *kinds, *course_types())
+            results.json_schema(
+                FitResult, TargetResult, ComparedRuns, SimilarResult, *kinds, *course_types()
+            )
         )
     ), "run tools/schema.py"
 

@@ -17,7 +17,7 @@ from headstart.heads.multilabel import (
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=2, max_size=30))
 def test_average_precision__equals_scikit_learn(pairs: list[tuple[bool, int]]) -> None:
     has, scores = np.array([p[0] for p in pairs]), np.array([float(p[1]) for p in pairs])

@@ -71,6 +71,9 @@ def fit(
     arch_args: options.ArchArgs = None,
     image_column: Annotated[str | None, typer.Option(help="Column of a table: paths.")] = None,
     label_column: options.LabelColumn = None,
+    multi_label: options.MultiLabel = None,
+    label_columns: options.LabelColumns = None,
+    target_column: options.TargetColumn = None,
     split_column: options.SplitColumn = None,
     group: options.GroupColumn = None,
     group_by: options.GroupBy = None,
@@ -192,6 +195,10 @@ def fit(
 
         headstart fit photos/ --backbone embedded,resnet50
 
+        headstart fit photos.csv --label-column tags --multi-label=';'
+
+        headstart fit faces.csv --target-column age
+
         headstart fit reviews.csv --text review --label sentiment
     """
     import headstart
@@ -210,6 +217,9 @@ def fit(
         "arch": options.built(arch, arch_args),
         "image_column": image_column,
         "label_column": label_column,
+        "multi_label": multi_label,
+        "label_columns": label_columns,
+        "target_column": target_column,
         "split_column": split_column,
         "group_column": group,
         "group_by": group_by,
@@ -308,9 +318,12 @@ def report(
     """
     import headstart
     from headstart.errors import InputError
+    from headstart.runs.model import need_classes
 
     found = [headstart.load(run) for run in runs]
     if len(found) > 1:
+        for run in found:
+            need_classes(run.model, "a page of several runs")
         _side_by_side(found, out or runs[0].resolve().parent / "side-by-side", as_json=as_json)
     elif out is not None:
         raise InputError("--out is the place of a page of several runs: name more than one run")
@@ -339,6 +352,12 @@ def _side_by_side(runs: Sequence[Run], folder: Path, *, as_json: bool) -> None:
 
 def show(run: Run) -> None:
     """The findings, the table tap x resolution, and the sentence that matters."""
+    from headstart.cli.targets import show_targets
+    from headstart.runs.target_run import TargetRun
+
+    if isinstance(run, TargetRun):
+        show_targets(run)
+        return
     from headstart.cli.tables import (
         accuracy_line,
         data_lines,

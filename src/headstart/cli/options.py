@@ -117,6 +117,24 @@ MergeLabels = Annotated[
     typer.Option("--merge-labels", help="Make labels that look the same one class: Cat and cat."),
 ]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of a table: labels.")]
+MultiLabel = Annotated[
+    str | None,
+    typer.Option(
+        "--multi-label",
+        help="Several labels an image: what separates them in the column of labels, such as ';'.",
+    ),
+]
+LabelColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--label-columns",
+        help="Several labels an image: columns of a table that hold 0 or 1, such as red,blue or 'is_*'.",
+    ),
+]
+TargetColumn = Annotated[
+    str | None,
+    typer.Option("--target-column", help="Column of a table with a number to predict."),
+]
 SplitColumn = Annotated[
     str | None,
     typer.Option(

@@ -24,7 +24,7 @@ from headstart.errors import one_line
 
 if TYPE_CHECKING:
     from headstart.data import Picture
-    from headstart.runs.predictions import Prediction
+    from headstart.runs.predictions import AnyPrediction, Prediction
 
 
 def register(app: typer.Typer) -> None:
@@ -154,9 +154,10 @@ def predict(
         raise typer.Exit(2)
 
 
-def _show(predictions: Iterator[Prediction], *, as_json: bool, as_csv: bool) -> int:
+def _show(predictions: Iterator[AnyPrediction], *, as_json: bool, as_csv: bool) -> int:
     """Print predictions; the number that failed."""
-    from headstart.runs.predictions import predictions_csv
+    from headstart.cli.targets import target_lines
+    from headstart.runs.predictions import Prediction, predictions_csv
 
     if as_json or as_csv:
         made = list(predictions)
@@ -172,6 +173,10 @@ def _show(predictions: Iterator[Prediction], *, as_json: bool, as_csv: bool) -> 
             out.print(f"{one_line(p.name)}: not readable: {p.error}", markup=False, soft_wrap=True)
             continue
         out.print(one_line(p.name), style="bold", markup=False, soft_wrap=True)
+        if not isinstance(p, Prediction):
+            for line in target_lines(p):
+                out.print(f"  {line}", markup=False, soft_wrap=True)
+            continue
         width = max(len(label) for label, _ in p.top)
         for label, probability in p.top:
             bar = "█" * round(20 * probability)

@@ -9,6 +9,7 @@ from headstart.cli.flags import note_line
 from headstart.data.labels import name_classes
 from headstart.data.records import UNEVEN
 from headstart.errors import one_line
+from headstart.runs.target_result import TargetResult
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,18 +21,24 @@ if TYPE_CHECKING:
 N_NAMED = 5
 
 
-def data_lines(metrics: FitResult) -> Iterator[str]:
+def data_lines(metrics: FitResult | TargetResult) -> Iterator[str]:
     """What was found in the data, the bad news by name."""
     data = metrics.data
+    names = [c.name for c in data.classes]
+    one, many = "class", "classes"
+    if isinstance(metrics, TargetResult):
+        one, many = "label", "labels"
+    how_many = f", {len(names)} {many}" if names else ""
     yield (
-        f"{data.n_examples:,} {metrics.noun}s, {len(metrics.classes)} classes: "
+        f"{data.n_examples:,} {data.noun}s{how_many}: "
         f"{data.n_train + data.n_val:,} train, {data.n_test:,} test"
     )
-    yield f"classes: {name_classes(metrics.classes)}"
+    if names:
+        yield f"{many}: {name_classes(names)}"
     if data.n_groups:
         yield f"groups: {data.n_groups:,}"
     if data.imbalance > UNEVEN:
-        yield f"imbalance: the largest class has {data.imbalance:.1f} times the smallest"
+        yield f"imbalance: the largest {one} has {data.imbalance:.1f} times the smallest"
     yield from _listed("not usable", [f"{one_line(q.name)}: {q.reason}" for q in data.quarantine])
     for kind, groups in (("exact", data.exact_duplicates), ("near", data.near_duplicates)):
         across = [_group(g) for g in groups if g.straddles]
@@ -59,7 +66,7 @@ def _listed(title: str, items: list[str]) -> Iterator[str]:
             yield f"  and {len(items) - N_NAMED} more, in the report"
 
 
-def layer_tables(metrics: FitResult) -> list[Table]:
+def layer_tables(metrics: FitResult | TargetResult) -> list[Table]:
     """Cross-validated accuracy of every tap (rows) at every resolution (columns).
 
     Of texts, of every candidate. With several backbones a table for each, and one for their joins.
@@ -68,10 +75,16 @@ def layer_tables(metrics: FitResult) -> list[Table]:
     from headstart.runs.report.story import by_backbone
 
     groups = by_backbone(metrics.candidates)
-    return [_layer_table(metrics, some, title=name) for name, some in groups.items()]
+    is_known = isinstance(metrics, TargetResult) or metrics.n_judged > 0
+    return [
+        _layer_table(some, title=name, noun=metrics.data.noun, is_known=is_known)
+        for name, some in groups.items()
+    ]
 
 
-def _layer_table(metrics: FitResult, candidates: Sequence[CandidateResult], *, title: str) -> Table:
+def _layer_table(
+    candidates: Sequence[CandidateResult], *, title: str, noun: str, is_known: bool
+) -> Table:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -79,13 +92,12 @@ def _layer_table(metrics: FitResult, candidates: Sequence[CandidateResult], *, t
     from headstart.runs.report.story import row_name
 
     table = Table(box=box.SIMPLE_HEAD, title=escape(one_line(title)) or None, title_justify="left")
-    table.add_column("layer" if metrics.noun == "image" else "candidate")
+    table.add_column("layer" if noun == "image" else "candidate")
     table.add_column("features", justify="right")
     sizes = list(dict.fromkeys(c.resolution for c in candidates))
     for size in sizes:
         table.add_column(f"{size} px" if size else "accuracy", justify="right")
     cells = {(row_name(c), c.resolution): c for c in candidates}
-    is_known = metrics.n_judged > 0
     for tap in dict.fromkeys(map(row_name, candidates)):
         row = [cells.get((tap, size)) for size in sizes]
         n_features = next(c.n_features for c in row if c)

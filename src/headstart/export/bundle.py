@@ -143,7 +143,7 @@ def open_classifier(path: Path | str) -> Classifier:
     tensors = read_weights(path)
     try:
         rebuilt = [
-            _rebuild(part, _under(tensors, f"parts.{i}."), facts["classes"], one_line(str(path)))
+            _rebuild(part, _under(tensors, f"parts.{i}."), facts, one_line(str(path)))
             for i, part in enumerate(facts["parts"])
         ]
         (model, _), others = rebuilt[0], rebuilt[1:]
@@ -166,7 +166,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _rebuild(
-    part: Mapping[str, Any], tensors: Mapping[str, Tensor], classes: list[str], shown: str
+    part: Mapping[str, Any], tensors: Mapping[str, Tensor], header: Mapping[str, Any], shown: str
 ) -> tuple[Model, list[Backbone]]:
     """One part's model and networks."""
     described = [part, *(part.get("beside") or ())]
@@ -185,7 +185,7 @@ def _rebuild(
     ]
     facts = [{"digest": network.digest} for network in networks]
     model = Model(
-        classes=tuple(classes),
+        classes=tuple(header["classes"]),
         blocks=side_by_side(blocks),
         precision="float32",
         backbone=facts[0],
@@ -194,6 +194,9 @@ def _rebuild(
         intercept=tensors["intercept"].numpy(),
         temperature=Temperature(float(part["scale"])),
         normalize=part["normalize"],
+        target=header.get("target", "classes"),
+        thresholds=tuple(header.get("thresholds") or ()),
+        half_width=header.get("half_width"),
     )
     return model, networks
 

@@ -13,6 +13,7 @@ from headstart.errors import one_line
 from headstart.export.facts import source_of
 from headstart.runs.provenance import networks_of
 from headstart.runs.report.story import balanced_over, is_judged
+from headstart.runs.target_run import TargetRun
 from headstart.wording import counted, listed
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def card_text(
         Begin with the YAML block that a hub repository reads.
     """
     metrics, settings = run.metrics, run.settings
+    if isinstance(run, TargetRun):
+        return _target_card(run, facts or {}, check, file_name or "", n_bytes)
     parts = [_front_matter(run)] if front_matter else []
     parts += [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence)]
     if run.detail:
@@ -64,6 +67,54 @@ def card_text(
     parts += ["## Classes", _classes(metrics)]
     parts += ["## Limits", _limits(run)]
     parts += ["## Licence", _licence(settings, run)]
+    parts += ["## Where it comes from", _origin(run)]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _target_card(
+    run: TargetRun, facts: Mapping[str, Any], check: Check | None, name: str, n_bytes: int
+) -> str:
+    """The card of an exported file that gives labels or a number."""
+    metrics, data = run.metrics, run.metrics.data
+    parts = [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence), _plain(run.detail)]
+    if check is not None:
+        parts += ["## File", _file(facts, check, name, n_bytes)]
+    said = (
+        f"{counted(data.n_examples, 'image')}: {data.n_train + data.n_val:,} for training, "
+        f"{data.n_test:,} for the test, which was scored once."
+    )
+    parts += ["## Data", said, "## Measured"]
+    if (labels := metrics.labels or metrics.cv_labels) is not None:
+        rows = [
+            (
+                _plain(f.name),
+                f"{f.n:,}",
+                "–" if f.average_precision is None else str(f.average_precision),
+                f"{100 * f.threshold:.1f} %",
+            )
+            for f in labels.labels[:N_CLASSES_SHOWN]
+        ]
+        parts.append(_table(("label", "images", "average precision", "threshold"), rows))
+    elif (number := metrics.number or metrics.cv_number) is not None:
+        figures = [
+            ("R²", str(number.r2)),
+            ("mean absolute error", str(number.mae)),
+            ("intervals that hold the number", str(number.coverage or "–")),
+        ]
+        parts.append(_table(("", "value"), figures))
+    parts += ["Brackets are 95 % intervals.", "## Limits"]
+    parts.append(
+        "\n".join(
+            [
+                (
+                    "- The figures hold for pictures like the test images. On others (another camera, place or "
+                    "time) the errors may be far larger."
+                ),
+                *(f"- {_plain(note)}" for note in metrics.notes),
+            ]
+        )
+    )
+    parts += ["## Licence", _licence(run.settings, run)]
     parts += ["## Where it comes from", _origin(run)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
@@ -104,11 +155,25 @@ def _file(facts: Mapping[str, Any], check: Check, name: str, n_bytes: int) -> st
             f"over {_numbers(view['std'])}; the exact numbers of each input are in the file's metadata "
             "under `headstart`."
         )
-    if facts["inputs"][0]["dtype"] == "uint8" and name.endswith(".onnx"):
+    if "target" in facts:
+        text += f"\n\n{_target_use(facts)}"
+    elif facts["inputs"][0]["dtype"] == "uint8" and name.endswith(".onnx"):
         text += f"\n\n{_onnx_use(name, has_costs='costs' in facts)}"
     elif "costs" in facts:
         text += "\n\nThe predicted class is that of least expected cost, `probabilities @ costs`."
     return text + f"\n\nChecked when it was written: {check.sentence}."
+
+
+def _target_use(facts: Mapping[str, Any]) -> str:
+    where = "in the description in the file (metadata `headstart`, as JSON)"
+    if facts["target"] == "numbers":
+        width = facts["half_width"]
+        interval = "" if width is None else f", give or take {width:.4g} ({where}: `half_width`)"
+        return f"The output is {_plain(facts['classes'][0])}{interval}."
+    return (
+        "Each column of the output is the probability of one label, in the order of `classes`; a label "
+        f"is given where it reaches its threshold. Both are {where}."
+    )
 
 
 def _onnx_use(name: str, *, has_costs: bool) -> str:

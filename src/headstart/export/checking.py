@@ -24,6 +24,7 @@ from headstart.runs.retrieval import index_of
 from headstart.wording import counted
 
 if TYPE_CHECKING:
+    from headstart.runs.model import Model
     from headstart.runs.run import Run
 
 Inputs = tuple[NDArray[Any], ...]
@@ -34,6 +35,7 @@ TOLERANCE = 1e-3
 # If the file also resizes: ONNX Runtime's antialiasing differs from torch's by a grey level or two.
 # This bounds the mean over images; a single image near a decision boundary may differ by more.
 PICTURES_TOLERANCE = 0.02
+WHAT = {"classes": "class", "labels": "labels", "numbers": "number"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,9 @@ class Check:
         As `max_difference`, against ``run.predict``, whose features are rounded to float16, may be
         computed in bfloat16, and come from a reduced decode.
     n_same_as_predict : int
+    what : str
+        What is predicted: the class, the labels or the number; numbers are compared in units of the
+        width of the interval of a prediction, and are the same within 1 %.
     """
 
     runtime: str
@@ -63,6 +68,7 @@ class Check:
     n_same_class: int
     max_difference_to_predict: float
     n_same_as_predict: int
+    what: str = "class"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -73,8 +79,8 @@ class Check:
         """The result as a sentence."""
         n = self.n_images
         return (
-            f"{self.runtime} gives the class of PyTorch for {self.n_same_class} of {counted(n, 'image')}, "
-            f"probabilities within {self.max_difference:.1e}; that of headstart predict for "
+            f"{self.runtime} gives the {self.what} of PyTorch for {self.n_same_class} of {counted(n, 'image')}, "
+            f"{'widths' if self.what == 'number' else 'probabilities'} within {self.max_difference:.1e}; that of headstart predict for "
             f"{self.n_same_as_predict}, within {self.max_difference_to_predict:.1e}"
         )
 
@@ -137,6 +143,7 @@ def check_file(
         np.array(expected),
         np.array(predicted),
         is_resized=takes == "pictures",
+        model=run.model,
     )
 
 
@@ -147,39 +154,58 @@ def _judged(
     predicted: NDArray[np.float64],
     *,
     is_resized: bool,
+    model: Model | None = None,
 ) -> Check:
-    """Compare probabilities (n, K)."""
-    difference = np.abs(found - expected).max(axis=1)
+    """Compare probabilities (n, K), or numbers (n, 1) in units of the width of their intervals."""
+    target = "classes" if model is None else model.target
+    unit = 1.0
+    if model is not None and target == "numbers":
+        unit = 2 * (model.half_width or max(float(np.abs(predicted).max()), 1e-12))
+    difference = np.abs(found - expected).max(axis=1) / unit
+    decided = [_decide(values, predicted, unit, model) for values in (found, expected, predicted)]
     check = Check(
         runtime=runtime,
         n_images=len(found),
         max_difference=float(difference.max()),
         mean_difference=float(difference.mean()),
-        n_same_class=_n_same(found, expected),
-        max_difference_to_predict=float(np.abs(found - predicted).max()),
-        n_same_as_predict=_n_same(found, predicted),
+        n_same_class=int((decided[0] == decided[1]).all(axis=1).sum()),
+        max_difference_to_predict=float((np.abs(found - predicted) / unit).max()),
+        n_same_as_predict=int((decided[0] == decided[2]).all(axis=1).sum()),
+        what=WHAT[target],
     )
     far = check.mean_difference if is_resized else check.max_difference
+    is_other = target != "numbers" and _differ(found, expected, model)
     # Also true for NaN.
-    if not far <= (PICTURES_TOLERANCE if is_resized else TOLERANCE) or _differ(found, expected):
+    if not far <= (PICTURES_TOLERANCE if is_resized else TOLERANCE) or is_other:
         raise HeadstartError(
             f"the exported file is wrong and was not kept ({check.sentence}): please report it"
         )
     return check
 
 
-def _n_same(a: NDArray[Any], b: NDArray[Any]) -> int:
-    return int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
+def _decide(
+    values: NDArray[Any], predicted: NDArray[Any], unit: float, model: Model | None
+) -> NDArray[Any]:
+    """What is predicted, in columns: the class, each label, or how far a number is from `predicted`."""
+    if model is None or model.target == "classes":
+        return np.asarray(values.argmax(axis=1))[:, None]
+    if model.target == "labels":
+        return np.asarray(values >= np.array(model.thresholds))
+    return np.asarray(np.round((values - predicted) / unit / PICTURES_TOLERANCE))
 
 
-def _differ(found: NDArray[Any], expected: NDArray[Any]) -> bool:
-    """Whether the class differs for an image with a clear margin in PyTorch.
+def _differ(found: NDArray[Any], expected: NDArray[Any], model: Model | None) -> bool:
+    """Whether the class, or a label, differs for an image with a clear margin in PyTorch.
 
     If two classes are closer than the tolerance, either may come first.
     """
+    allowed = 2 * np.abs(found - expected).max(axis=1)
+    if model is not None and model.target == "labels":
+        t = np.array(model.thresholds)
+        is_clear = np.abs(expected - t) > np.maximum(allowed, 1e-6)[:, None]
+        return bool((is_clear & ((found >= t) != (expected >= t))).any())
     first = expected.max(axis=1)
     theirs = np.take_along_axis(expected, found.argmax(axis=1)[:, None], axis=1)[:, 0]
-    allowed = 2 * np.abs(found - expected).max(axis=1)
     return bool((first - theirs > np.maximum(allowed, 1e-6)).any())
 
 

@@ -13,12 +13,14 @@ from headstart.runs.provenance import networks_of
 
 if TYPE_CHECKING:
     from headstart.export.network import Classifier
+    from headstart.runs.model import Model
     from headstart.runs.run import Run
 
 SCHEMA = 1
 Takes = Literal["pictures", "tensors"]
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "safetensors": ".safetensors"}
-OUTPUT = "probabilities"
+# Of a model that predicts a number, the number.
+OUTPUT, OUTPUT_OF_NUMBERS = "probabilities", "value"
 
 
 def check_choices(to: str, takes: str) -> None:
@@ -48,6 +50,15 @@ def _network(net: Mapping[str, Any]) -> dict[str, Any]:
     return {**names, "licence": net["licence"], "digest": net["digest"], "source": source_of(net)}
 
 
+def _target_facts(model: Model) -> dict[str, Any]:
+    """Of labels or a number: which, the thresholds of labels, half of the width of a number's interval."""
+    if model.target == "classes":
+        return {}
+    if model.target == "numbers":
+        return {"target": model.target, "half_width": model.half_width}
+    return {"target": model.target, "thresholds": list(model.thresholds)}
+
+
 def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
     """Classes, inputs, output and origin, JSON-able."""
     settings = run.settings
@@ -65,12 +76,14 @@ def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
             }
             for name, view in zip(classifier.inputs, classifier.views, strict=True)
         ]
+    output = OUTPUT_OF_NUMBERS if run.model.target == "numbers" else OUTPUT
     return {
         "schema": SCHEMA,
         "headstart": headstart.__version__,
         "classes": list(run.model.classes),
+        **_target_facts(run.model),
         "inputs": inputs,
-        "output": {"name": OUTPUT, "dtype": "float32", "shape": ["n", len(run.model.classes)]},
+        "output": {"name": output, "dtype": "float32", "shape": ["n", len(run.model.classes)]},
         # Where confusions have costs, the class with the smallest of probabilities @ costs is predicted.
         **({} if run.model.costs is None else {"costs": run.model.costs}),
         "sentence": run.sentence,

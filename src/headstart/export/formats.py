@@ -14,7 +14,6 @@ import torch
 
 from headstart.errors import InputError, argument
 from headstart.export.crop import Crop, cut_out, onnx_text
-from headstart.export.facts import OUTPUT
 from headstart.export.network import Classifier, FromPictures
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def onnx_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) 
             dynamo=True,
             opset_version=OPSET,
             input_names=list(classifier.inputs),
-            output_names=[OUTPUT],
+            output_names=[facts["output"]["name"]],
             dynamic_shapes=(tuple({0: count} for _ in examples),),
             external_data=False,
             verbose=False,

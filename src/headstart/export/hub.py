@@ -26,7 +26,7 @@ from headstart.export.facts import source_of
 from headstart.files import write_atomically
 from headstart.results import encode
 from headstart.runs.folder import write_json
-from headstart.runs.model import need_images
+from headstart.runs.model import need_classes, need_images
 from headstart.runs.regular import open_regular
 from headstart.runs.result import METRICS
 from headstart.runs.sums import write_sums
@@ -79,6 +79,7 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
         The folder is not empty, or cannot be written.
     """
     need_images(run.model, "headstart push")
+    need_classes(run.model, "headstart push")
     shown = one_line(str(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{shown} is there and not empty: choose another folder")
@@ -129,6 +130,7 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
     """
     check_repository(repository)
     need_images(run.model, "headstart push")
+    need_classes(run.model, "headstart push")
     import huggingface_hub
     from huggingface_hub import HfApi
 

@@ -54,10 +54,13 @@ class Part(nn.Module):
         self.register_buffer("coef", torch.from_numpy(model.coef).float())
         self.register_buffer("intercept", torch.from_numpy(model.intercept).float())
         self.scale = model.temperature.scale
-        self.how = model.normalize
+        self.how, self.is_softmax = model.normalize, model.target == "classes"
 
     def forward(self, images: Sequence[Tensor]) -> Tensor:
-        """Log-probabilities (n, K) of one normalised batch (n, 3, side, side) per view."""
+        """Log-probabilities (n, K) of one normalised batch (n, 3, side, side) per view.
+
+        Of labels and numbers, the scores.
+        """
         pairs = zip(self.taps, images, strict=True)
         parts = [features for tapped, batch in pairs for features in tapped(batch)]
         if self.how == "l2":
@@ -68,7 +71,7 @@ class Part(nn.Module):
         if self.how != "none":
             rows = normalize(rows)
         scores = nn.functional.linear(rows, self.coef, self.intercept)
-        return log_softmax(self.scale * scores, dim=1)
+        return log_softmax(self.scale * scores, dim=1) if self.is_softmax else scores
 
 
 class Classifier(nn.Module):
@@ -96,11 +99,11 @@ class Classifier(nn.Module):
         self.views = tuple(dict.fromkeys(view for part in parts for view in part.views))
         self.inputs = input_names(self.views)
         self._reads = [[self.views.index(view) for view in part.views] for part in parts]
-        self.pool = model.pool
+        self.pool, self.target = model.pool, model.target
         self.eval().requires_grad_(False)
 
     def forward(self, *images: Tensor) -> Tensor:
-        """Class probabilities of images.
+        """Class probabilities of images; of labels a probability each, of a number the number.
 
         Parameters
         ----------
@@ -110,12 +113,16 @@ class Classifier(nn.Module):
         Returns
         -------
         Tensor of shape (n, K), float32
-            Rows sum to 1.
+            Rows sum to 1 where an image has one class.
         """
         logs: list[Tensor] = [
             part([images[i] for i in reads])
             for part, reads in zip(self.parts, self._reads, strict=True)
         ]
+        if self.target == "numbers":
+            return logs[0]
+        if self.target == "labels":
+            return logs[0].sigmoid()
         if len(logs) == 1:
             return logs[0].exp()
         own, other = self.pool.weight, 1 - self.pool.weight

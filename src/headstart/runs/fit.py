@@ -14,7 +14,7 @@ from headstart.progress import Progress, in_notebooks
 from headstart.runs.folder import check_output, free_name, staged
 from headstart.runs.measure import Watch, unwatched
 from headstart.runs.origin import remember
-from headstart.runs.run import Run
+from headstart.runs.run import Run, load
 from headstart.runs.settings import FitSettings, TextSettings, settings_from, with_fields
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ def _carry_out(kind: Images | Texts, out: Path, force: bool, watch: Watch = unwa
 
     check_output(out, force=force)
     with staged(out, force=force) as scratch:
-        results = Job(kind=kind, out=out, watch=watch).run(scratch)
+        results: Any = Job(kind=kind, out=out, watch=watch).run(scratch)
     remember(out, kind.origin(results))
     if results.finetuning is not None:  # only now that the run is in its place
         results.finetuning.discard()
-    return Run(out)
+    return load(out)

@@ -55,6 +55,12 @@ class Images(Kind):
                 f"a training is of one network, and {argument('backbone')} names {len(asked)}: give one, "
                 "or fit with all of them"
             )
+        s = self.settings
+        if self.asked is not None and (s.multi_label or s.label_columns or s.target_column):
+            raise InputError(
+                "networks are trained for classes, one an image, not for several labels or a number: "
+                "make a fit instead of a training"
+            )
         check_all(asked)
 
     def index(self) -> Index:
@@ -75,6 +81,9 @@ class Images(Kind):
             group_column=s.group_column,
             group_by=s.group_by,
             weight_column=s.weight_column,
+            multi_label=s.multi_label,
+            label_columns=s.label_columns,
+            target_column=s.target_column,
             classes_from=s.classes_from,
             merge_labels=s.merge_labels,
             cache=self.cache,
@@ -298,6 +307,7 @@ def _without(index: Index, unreadable: dict[str, str]) -> Index:
     from headstart.data import Quarantined
     from headstart.data.sides import check_sides
     from headstart.data.sources import counted, some
+    from headstart.data.targets import check_targets
 
     kept = tuple(r for r in index.records if r.digest not in unreadable)
     lost = tuple(
@@ -306,7 +316,9 @@ def _without(index: Index, unreadable: dict[str, str]) -> Index:
         if r.digest in unreadable
     )
     smaller = dataclasses.replace(index, records=kept, quarantine=index.quarantine + lost)
-    if len({r.label for r in smaller.train}) < 2:
+    if smaller.kind != "classes":
+        check_targets(smaller.root, smaller.records)
+    elif len({r.label for r in smaller.train}) < 2:
         raise DataError(f"{index.root}: fewer than two classes are left after unreadable files")
     if gone := sorted(set(index.classes) - set(smaller.classes)):
         note = f"no usable image is left of {counted(len(gone), 'class')}: {some(gone)}"

@@ -33,13 +33,14 @@ from headstart.runs.heldout import held_out_of
 from headstart.runs.leaks import with_leaks
 from headstart.runs.measure import Task, Watch, measure, unwatched
 from headstart.runs.metrics import Results, metrics
-from headstart.runs.objective import objective_of
+from headstart.runs.objective import Objective, objective_of
 from headstart.runs.outcome import Finetuning
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.refit import TrainNetwork, refit
 from headstart.runs.reliability import reliability_of
 from headstart.runs.report import write_report
 from headstart.runs.result import METRICS
+from headstart.runs.targets import TargetResults, fit_on_targets
 from headstart.sources.image import ImageSource
 from headstart.sources.several import SeveralSource
 
@@ -75,13 +76,14 @@ class Job:
     out: Path
     watch: Watch = unwatched
 
-    def run(self, scratch: Path) -> Results:
+    def run(self, scratch: Path) -> Results | TargetResults:
         """All stages; the run's files are left in ``scratch``."""
         kind, clock = self.kind, self.kind.clock
         kind.check()
         with clock.timed("index"):
             index: Any = kind.index()
-        self._check_objective(index)
+        if index.kind == "classes":
+            self._check_objective(index)
         index, source = kind.open(index)
         train: tuple[Example, ...] = training_records(index)
         task = Task(
@@ -90,9 +92,13 @@ class Job:
             folds=self._folds(index, train),
             Cs=sorted(kind.settings.Cs),
             cache=kind.cache,
-            objective=objective_of(kind.settings, index),
+            objective=objective_of(kind.settings, index)
+            if index.kind == "classes"
+            else Objective(),
             more_folds=self._more_folds(index, train),
         )
+        if index.kind != "classes":
+            return fit_on_targets(kind, task, index, scratch, str(self.out))
         with clock.timed("cross_validation"):
             measured = measure(
                 task,

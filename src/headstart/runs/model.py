@@ -23,10 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones import Preprocessing
+from headstart.data.targets import Kind
 from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.heads import Pool, Temperature, least_cost
 from headstart.heads.examples import Normalize, Rows, decide, join_rows
+from headstart.heads.multilabel import sigmoid
 from headstart.runs.encoder import Encoder
 from headstart.runs.folder import SCHEMA, read_json, write_json
 from headstart.runs.regular import read_regular
@@ -78,6 +80,13 @@ class Model:
     costs : tuple of tuple of float, optional
         Cost of each true class (row) taken for each other (column): the class of least expected cost
         is predicted rather than the most probable one.
+    target : {"classes", "labels", "numbers"}
+        What it predicts. Of labels, each has a probability of its own, the sigmoid of its score; of a
+        number, the score is the prediction, and `classes` is the name of its column.
+    thresholds : tuple of float, length K, optional
+        Of labels: a label is given where its probability is this or more.
+    half_width : float, optional
+        Of a number: half of the width of the interval of a prediction; None: it is infinite.
     texts : TextReader, optional
         Of a model of texts, what makes features of them. A TextCNN is a model whose features are its
         log-probabilities, which the head passes through.
@@ -97,6 +106,9 @@ class Model:
     texts: TextReader | None = None
     beside: tuple[dict[str, Any], ...] = ()
     costs: tuple[tuple[float, ...], ...] | None = None
+    target: Kind = "classes"
+    thresholds: tuple[float, ...] = ()
+    half_width: float | None = None
 
     @property
     def is_finetuned(self) -> bool:
@@ -131,7 +143,11 @@ class Model:
             )
 
     def probabilities(self, X: NDArray[np.float32] | Rows) -> NDArray[np.float64]:
-        """Calibrated class probabilities (n, K) of features (n, d)."""
+        """Calibrated class probabilities (n, K) of features (n, d); of a number, the number (n, 1)."""
+        if self.target == "labels":
+            return sigmoid(self.scores(X))
+        if self.target == "numbers":
+            return self.scores(X)
         return self.temperature.probabilities(self.scores(X))
 
     def decide(self, P: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -246,6 +262,12 @@ class Model:
             ]
         if self.costs is not None:
             facts["costs"] = [list(row) for row in self.costs]
+        if self.target != "classes":
+            facts |= {
+                "target": self.target,
+                "thresholds": list(self.thresholds),
+                "half_width": self.half_width,
+            }
         write_json(folder / FILES[1], facts)
         if self.partner is not None:
             self.partner.save(folder / PARTNER)
@@ -285,7 +307,8 @@ class Model:
             of_networks = [facts, *(facts.get("beside") or ())]
             for part in of_networks:
                 _check_sizes(part)
-            _check_head(tensors, len(facts["classes"]))
+            target = _check_target(facts)
+            _check_head(tensors, len(facts["classes"]), least=2 if target == "classes" else 1)
             blocks = _blocks(of_networks)
             reader = None
             if facts["backbone"].get("kind") == KIND:
@@ -308,6 +331,9 @@ class Model:
                 texts=reader,
                 beside=tuple(part["backbone"] for part in of_networks[1:]),
                 costs=_read_costs(facts.get("costs"), len(facts["classes"])),
+                target=target,
+                thresholds=tuple(facts.get("thresholds") or ()),
+                half_width=facts.get("half_width"),
             )
         except (RunError, WeightsError):
             raise
@@ -361,11 +387,26 @@ def _read_costs(costs: Any, n_classes: int) -> tuple[tuple[float, ...], ...] | N
     return tuple(tuple(float(v) for v in row) for row in table)
 
 
-def _check_head(tensors: Mapping[str, NDArray[Any]], n_classes: int) -> None:
+def _check_target(facts: Mapping[str, Any]) -> Kind:
+    """ValueError where the target, its thresholds or its width cannot be."""
+    target: Kind = facts.get("target") or "classes"
+    if target not in get_args(Kind):
+        raise ValueError(f"target is {one_line(str(target))}")
+    n_thresholds = len(facts.get("thresholds") or ())
+    if n_thresholds != (len(facts["classes"]) if target == "labels" else 0):
+        raise ValueError(f"{n_thresholds} thresholds of {len(facts['classes'])} labels")
+    if (facts.get("half_width") or 0) < 0:
+        raise ValueError("the width of its intervals is negative")
+    if target == "numbers" and len(facts["classes"]) != 1:
+        raise ValueError(f"a number has {len(facts['classes'])} names")
+    return target
+
+
+def _check_head(tensors: Mapping[str, NDArray[Any]], n_classes: int, *, least: int = 2) -> None:
     """ValueError where the head is not one of so many classes."""
     coef, intercept, scale = (tensors[name] for name in ("coef", "intercept", "scale"))
     fits = coef.ndim == 2 and len(coef) == n_classes and intercept.shape == (n_classes,)
-    if n_classes < 2 or not fits or scale.ndim != 1 or not len(scale):
+    if n_classes < least or not fits or scale.ndim != 1 or not len(scale):
         raise ValueError(
             f"{n_classes} classes have coefficients {coef.shape}, {intercept.shape}, {scale.shape}"
         )
@@ -386,6 +427,18 @@ def need_images(model: Model, verb: str) -> None:
         raise RunError(
             f"this run was made by a version that did not keep what {verb} needs: fit again"
         )
+
+
+def need_classes(model: Model, verb: str) -> None:
+    """Raise where a run's model does not give each image one class.
+
+    Raises
+    ------
+    RunError
+    """
+    if model.target != "classes":
+        what = "several labels an image" if model.target == "labels" else "a number"
+        raise RunError(f"{verb} needs a run on classes, one an image, and this run is on {what}")
 
 
 def log_probabilities(P: NDArray[np.float64]) -> NDArray[np.float64]:

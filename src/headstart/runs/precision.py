@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.targets import kind_of, label_sizes, names_of
 from headstart.errors import DataError
 from headstart.files import mark_used, write_atomically
 
@@ -121,7 +122,7 @@ def _compare(backbone: Backbone, sample: Sequence[Record], device: str, cache: P
             backbone, n_images=10**6, precision=precision, device=device, cache=cache
         )
         features[precision], seconds[precision] = _timed(engine, images, column)
-    y = np.array([r.label for r in sample])
+    y = _sides(sample)
     speedup = seconds["float32"] / seconds["bfloat16"]
     neighbours, decisions = agreement(features["float32"], features["bfloat16"], y)
     passed = speedup >= MIN_SPEEDUP and neighbours >= MIN_NEIGHBOURS and decisions >= MIN_DECISIONS
@@ -133,6 +134,19 @@ def _compare(backbone: Backbone, sample: Sequence[Record], device: str, cache: P
     return Gate(
         passed=passed, reason=reason, speedup=speedup, neighbours=neighbours, decisions=decisions
     )
+
+
+def _sides(sample: Sequence[Record]) -> NDArray[Any]:
+    """What decisions are compared on: the classes; the most even label; or which half a number is in."""
+    kind = kind_of(sample[0].target)
+    if kind == "numbers":
+        values = np.array([r.target for r in sample], dtype=np.float64)
+        return np.asarray(values > np.median(values))
+    if kind == "labels":
+        sizes = label_sizes(sample)
+        even = min(sizes, key=lambda name: abs(2 * sizes[name] - len(sample)), default="")
+        return np.array([even in names_of(r) for r in sample])
+    return np.array([r.label for r in sample])
 
 
 def agreement(

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from headstart.files import write_atomically
 
 if TYPE_CHECKING:
     from headstart.runs.metrics import Results
+    from headstart.runs.targets import TargetResults
 
 
 COSTS_NOTE = (
@@ -96,6 +97,68 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelsPrediction:
+    """The labels that a model gives one image.
+
+    Attributes
+    ----------
+    name : str
+        As of :class:`Prediction`.
+    labels : tuple of (label, probability)
+        Those whose probability reaches their threshold, the most probable first; there may be none.
+    top : tuple of (label, probability)
+        The most probable labels, given or not.
+    error : str or None
+        Why it could not be read.
+    """
+
+    name: str
+    labels: tuple[tuple[str, float], ...] = ()
+    top: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values; the labels are null of what cannot be read."""
+        labels, top = (
+            [{"label": label, "probability": p} for label, p in some]
+            for some in (self.labels, self.top)
+        )
+        given = labels if self.error is None else None
+        return {"name": self.name, "labels": given, "top": top, "error": self.error}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberPrediction:
+    """The number that a model predicts of one image.
+
+    Attributes
+    ----------
+    name : str
+        As of :class:`Prediction`.
+    value : float or None
+        None of what could not be read.
+    low, high : float or None
+        An interval that is meant to hold the true number with a probability of 90 %; None where the
+        run has too few images for it.
+    error : str or None
+        Why it could not be read.
+    """
+
+    name: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able values."""
+        return asdict(self)
+
+
+AnyPrediction = Prediction | LabelsPrediction | NumberPrediction
+
+
+@dataclass(frozen=True, kw_only=True)
 class TestPrediction:
     """What a model said of one test example.
 
@@ -166,9 +229,24 @@ def _harmless(cell: str) -> str:
     return "'" + shown if cell[:1] in _STARTS else shown
 
 
-def predictions_csv(predictions: Iterable[Prediction]) -> str:
-    """One row a file: name, label, probability, error, and what else was asked for."""
-    made = list(predictions)
+def predictions_csv(predictions: Iterable[AnyPrediction]) -> str:
+    """One row a file: name, label, probability, error, and what else was asked for.
+
+    Of labels: name, labels and their probabilities as JSON lists, error; of a number: name, value, the
+    ends of its interval, error.
+    """
+    every = list(predictions)
+    if every and isinstance(every[0], LabelsPrediction):
+        header = ("name", "labels", "probabilities", "error")
+        return csv_text(header, (_labels_row(p) for p in every if isinstance(p, LabelsPrediction)))
+    if every and isinstance(every[0], NumberPrediction):
+        numbers = [p for p in every if isinstance(p, NumberPrediction)]
+        rows_of_numbers = (
+            (p.name, *(_number(v) for v in (p.value, p.low, p.high)), p.error or "")
+            for p in numbers
+        )
+        return csv_text(("name", "value", "low", "high", "error"), rows_of_numbers)
+    made = [p for p in every if isinstance(p, Prediction)]
     more = list(dict.fromkeys(field for p in made for field in p.more()))
     rows = (
         (
@@ -181,6 +259,18 @@ def predictions_csv(predictions: Iterable[Prediction]) -> str:
         for p in made
     )
     return csv_text(("name", "label", "probability", "error", *more), rows)
+
+
+def _labels_row(p: LabelsPrediction) -> tuple[str, ...]:
+    if p.error is not None:
+        return (p.name, "", "", p.error)
+    names = json.dumps([label for label, _ in p.labels], ensure_ascii=False)
+    return (p.name, names, json.dumps([round(v, 6) for _, v in p.labels]), "")
+
+
+def _number(value: float | None) -> str | float:
+    """Not text, in which a minus would be taken for a formula."""
+    return "" if value is None else float(f"{value:.6g}")
 
 
 def _cell(value: Any) -> str:
@@ -212,3 +302,38 @@ def write_test_predictions(path: Path, results: Results) -> None:
     )
     header = ("name", "label", "predicted", *(f"p({c})" for c in classes))
     write_atomically(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))
+
+
+def write_target_predictions(path: Path, results: TargetResults) -> None:
+    """``predictions.csv`` of labels or numbers: the truth and the prediction of every test image."""
+    truth, found = results.test_truth, results.predictions
+    if results.is_number:
+        width = results.model.half_width
+        rows: Iterable[Sequence[object]] = (
+            (r.name, *(_number(v) for v in (y, p, *_ends(p, width))))
+            for r, y, p in zip(results.test, truth.Y[:, 0], found[:, 0], strict=True)
+        )
+        header: tuple[str, ...] = ("name", "value", "predicted", "low", "high")
+    else:
+        rows = (
+            (
+                r.name,
+                json.dumps(list(r.target), ensure_ascii=False),
+                json.dumps(
+                    [
+                        c
+                        for c, v, t in zip(results.names, p, results.model.thresholds, strict=True)
+                        if v >= t
+                    ],
+                    ensure_ascii=False,
+                ),
+                *(float(f"{v:.6f}") for v in p),
+            )
+            for r, p in zip(results.test, found, strict=True)
+        )
+        header = ("name", "labels", "predicted", *(f"p({c})" for c in results.names))
+    write_atomically(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))
+
+
+def _ends(value: float, half_width: float | None) -> tuple[float | None, float | None]:
+    return (None, None) if half_width is None else (value - half_width, value + half_width)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.summary import Count, DataSummary
-from headstart.errors import RunError
+from headstart.errors import RunError, one_line
 from headstart.heads.accuracy import PairedDifference
 from headstart.heads.classification import ClassificationMetrics
 from headstart.heads.thresholds import Thresholds
@@ -512,9 +512,15 @@ def read_metrics(folder: Path) -> FitResult:
     Raises
     ------
     RunError
-        The folder is not a run, the file is damaged, or it was written by a newer version.
+        The folder is not a run, the file is damaged, or it was written by a newer version; or the
+        run is not one on classes.
     """
     found = read_json(folder, METRICS)
+    if (target := found.get("target")) is not None:
+        what = "several labels an image" if target == "labels" else "a number"
+        raise RunError(
+            f"{one_line(str(folder))} is a run on {what}, and this needs a run on classes, one an image"
+        )
     try:
         return metrics_from(found)
     except ValueError as error:
@@ -529,17 +535,17 @@ def metrics_from(found: Mapping[str, Any]) -> FitResult:
     ValueError
         A value is missing, of the wrong type, or not finite; the message names its place.
     """
-    return msgspec.convert(_open_ends(dict(found)), FitResult, str_keys=True)
+    return msgspec.convert(open_ends(dict(found)), FitResult, str_keys=True)
 
 
-def _open_ends(value: Any) -> Any:
+def open_ends(value: Any) -> Any:
     """JSON with the missing ends of intervals, written as null, as infinities again."""
     if isinstance(value, list):
-        return [_open_ends(v) for v in value]
+        return [open_ends(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a number is too large")
     if not isinstance(value, dict):
         return value
     if value.keys() >= _ENDS.keys() and value["value"] is not None:
         return value | {k: end for k, end in _ENDS.items() if value[k] is None}
-    return {k: _open_ends(v) for k, v in value.items()}
+    return {k: open_ends(v) for k, v in value.items()}

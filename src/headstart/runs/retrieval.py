@@ -22,6 +22,7 @@ from headstart.progress import Progress, silent
 from headstart.results import Result
 from headstart.runs.evidence import mean_note
 from headstart.runs.folder import FIXES
+from headstart.runs.model import need_classes
 from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
 from headstart.runs.regular import require_regular
@@ -221,6 +222,7 @@ class TrainingImages:
         With `is_frozen`, features are those of a network that was not trained on these images; a run
         that keeps only a fine-tuned network is refused.
         """
+        need_classes(run.model, "this question")
         model = frozen_model(run) if is_frozen else run.model
         indexed, fixes, dropped = index_and_fixes(run, data, cache, progress, split=split)
         records = tuple(r for r in indexed.records if r.split in ("train", "val"))
@@ -322,6 +324,9 @@ def index_and_fixes(
             group_column=s.get("group_column"),
             group_by=s.get("group_by"),
             weight_column=s.get("weight_column"),
+            multi_label=s.get("multi_label"),
+            label_columns=s.get("label_columns"),
+            target_column=s.get("target_column"),
             classes_from=s.get("classes_from", "auto"),  # a run of before 0.1.1 has none
             merge_labels=s.get("merge_labels", False),
             cache=cache or cache_folder(),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Source
     from headstart.results import Interval
+    from headstart.runs.result import FitResult
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,11 @@ class Run:
             check_run_folder(self.folder)
         self.settings = read_json(self.folder, "run.json", RUN)
         check_sums(self.folder, self.settings)
-        self.metrics = read_metrics(self.folder)
+        self.metrics = self._read_metrics()
         self.model = Model.read(self.folder / "model")
+
+    def _read_metrics(self) -> FitResult:
+        return read_metrics(self.folder)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}: {self.sentence})"
@@ -156,7 +160,7 @@ class Run:
         InputError
             pandas is not installed.
         """
-        _require_pandas()
+        require_pandas()
         import pandas as pd
 
         columns = ("name", "label", "predicted", "probability")
@@ -213,7 +217,7 @@ class Run:
         """
         from headstart.runs.layer_features import layer_features
 
-        _require_pandas()
+        require_pandas()
         return layer_features(
             self, tap, size_px=size_px, data=data, split=split,
             device=device, cache=cache, progress=progress,
@@ -490,7 +494,13 @@ class Run:
         return float((predicted == np.asarray(y)).mean())
 
 
-def _require_pandas() -> None:
+def require_pandas() -> None:
+    """Raise where pandas is not installed.
+
+    Raises
+    ------
+    InputError
+    """
     if find_spec("pandas") is None:
         raise InputError("a data frame needs pandas: pip install pandas")
 
@@ -512,12 +522,16 @@ def _texts_of(given: Any) -> list[str | Path]:
 def load(folder: Path | str) -> Run:
     """Open a run folder, of images or of texts: ``headstart.load("runs/photos")``.
 
+    A run on several labels an image, or on a number, is a :class:`headstart.runs.target_run.TargetRun`.
+
     Raises
     ------
     RunError
         The folder is not a run, is damaged, or comes from a newer version.
     """
+    from headstart.runs.target_run import open_run
+
     path = expand(folder)
     if not path.exists():
         bring_back(path)
-    return Run(path)
+    return open_run(path)

@@ -9,12 +9,18 @@ from typing import Any, ClassVar, TypeVar
 
 from headstart.backbones.listed import Named, named, split_names
 from headstart.data.groups import compile_pattern
+from headstart.data.targets import TargetColumns
 from headstart.errors import InputError, argument, did_you_mean
 from headstart.heads.costs import COSTS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 CROPS = ("center", "squash", "letterbox", "auto")
 SIZES_PX = (16, 2048)
+# Settings that have no meaning where an image has several labels, or a number.
+FOR_CLASSES = (
+    "metric", "ordered", "class_weight", "costs", "at_precision", "at_recall", "weight_column",
+    "merge_labels", "fixes", "repeats", "Cs", "exact",
+)  # fmt: skip
 MOST_REPEATS = 100
 
 
@@ -162,6 +168,14 @@ class FitSettings(Settings):
         A split file.
     image_column, label_column : str, optional
         Columns of a table.
+    multi_label : str, optional
+        Several labels an image: what separates them in the column of labels of a table, such as
+        ``";"``. An image may have no label.
+    label_columns : str, optional
+        Several labels an image: names, or patterns such as ``is_*``, of columns of a table that hold 0
+        or 1, separated by commas. A call of :func:`headstart.fit` may give a list.
+    target_column : str, optional
+        Column of a table with a number to predict, in place of labels.
     group_by : str, optional
         What the split and the folds keep together, as a regular expression over the names: see
         :func:`headstart.data.groups.groups_by_pattern`.
@@ -192,6 +206,9 @@ class FitSettings(Settings):
     split: str | None = None
     image_column: str | None = None
     label_column: str | None = None
+    multi_label: str | None = None
+    label_columns: str | None = None
+    target_column: str | None = None
     group_by: str | None = None
     classes_from: str = "auto"
     fixes: str | None = None
@@ -230,10 +247,35 @@ class FitSettings(Settings):
             " or ".join(PRECISIONS),
             self.precision,
         )
+        self._check_targets()
         if self.resolutions is not None:
             low, high = SIZES_PX
             good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)
             require(good, argument("resolutions"), f"pixels from {low} to {high}", self.resolutions)
+
+    def _check_targets(self) -> None:
+        """Refuse what is for classes alone where the targets are labels or numbers."""
+        asked = TargetColumns(
+            separator=self.multi_label, label_columns=self.label_columns, number=self.target_column
+        )
+        if not asked.is_asked:
+            return
+        usual = {f.name: f.default for f in fields(self)}
+        for name in FOR_CLASSES:
+            if (value := getattr(self, name)) != usual[name]:
+                shown = True if value is True else str(value)
+                raise InputError(
+                    f"{argument(name, shown)} is for classes, one an image, not with {asked.option}"
+                )
+        if self.crop == "auto":
+            raise InputError(
+                f"{argument('crop', 'auto')} is for classes, one an image, not with {asked.option}: name a crop"
+            )
+        if self.label_column is not None and self.multi_label is None:
+            raise InputError(
+                f"{argument('label_column')} and {asked.option} both name columns of labels or targets: "
+                f"give one of them, or {argument('multi_label')} for several labels in one column"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,11 +373,13 @@ def settings_from(kind: type[S], data: str, given: Mapping[str, Any]) -> S:
 
 
 def _joined(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with a list of backbones as one text, as it is kept."""
-    backbone = given.get("backbone")
-    if backbone is None or isinstance(backbone, str):
-        return dict(given)
-    return {**given, "backbone": ",".join(split_names(backbone))}
+    """Settings with a list of backbones or columns as one text, as it is kept."""
+    found = dict(given)
+    if not isinstance(backbone := given.get("backbone"), str | None):
+        found["backbone"] = ",".join(split_names(backbone))
+    if not isinstance(columns := given.get("label_columns"), str | None):
+        found["label_columns"] = ",".join(map(str, columns))
+    return found
 
 
 def with_fields(*kinds: type[Settings]) -> Callable[[F], F]:

@@ -79,6 +79,9 @@ RUN = {
         "seed": Maybe(COUNT),
         "image_column": Maybe(TEXT),
         "label_column": Maybe(TEXT),
+        "multi_label": Maybe(TEXT),
+        "label_columns": Maybe(TEXT),
+        "target_column": Maybe(TEXT),
         "backbone": Maybe(TEXT),
         "arch": Maybe(TEXT),
     },
@@ -130,6 +133,9 @@ MODEL = {
         ]
     ),
     "costs": Maybe([[NUMBER]]),
+    "target": Maybe(TEXT),
+    "thresholds": Maybe([NUMBER]),
+    "half_width": Maybe(NUMBER),
 }
 """What is read of ``model/model.json``."""
 

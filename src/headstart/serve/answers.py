@@ -31,6 +31,39 @@ class Answer(BaseModel):
     nearest: list[str] | None = Field(None, description="Nearest training images.")
 
 
+class LabelsAnswer(BaseModel):
+    """The answer for one image of a run on several labels."""
+
+    name: str
+    labels: list[ClassProbability] | None = Field(
+        description="The labels whose probability reaches their threshold; null if it cannot be read."
+    )
+    top: list[ClassProbability] = Field(description="The most probable labels, best first.")
+    error: str | None = Field(description="Why the input cannot be read.")
+
+
+class NumberAnswer(BaseModel):
+    """The answer for one image of a run on a number."""
+
+    name: str
+    value: float | None = Field(description="The number; null if the input cannot be read.")
+    low: float | None = Field(description="Lower end of an interval with a level of 90 %.")
+    high: float | None = Field(description="Upper end of that interval.")
+    error: str | None = Field(description="Why the input cannot be read.")
+
+
+class LabelsPredictions(BaseModel):
+    """One answer for each image, in order."""
+
+    predictions: list[LabelsAnswer]
+
+
+class NumberPredictions(BaseModel):
+    """One answer for each image, in order."""
+
+    predictions: list[NumberAnswer]
+
+
 class Predictions(BaseModel):
     """One answer for each image or text, in order."""
 
@@ -42,7 +75,7 @@ class Failure(BaseModel):
 
     error: str = Field(description="What is wrong and what to do, in one sentence.")
     status: int = Field(description="The HTTP status again.", ge=400, le=599)
-    predictions: list[Answer] | None = Field(
+    predictions: list[Answer | LabelsAnswer | NumberAnswer] | None = Field(
         None, description="With status 422: the reason for each input."
     )
 
@@ -74,7 +107,7 @@ class About(BaseModel):
 
     run: str
     takes: Literal["images", "texts"]
-    classes: list[str]
+    classes: list[str] = Field(description="The classes or labels; of a number, its name.")
     engine: str
     caution: dict[str, Any]
     limits: Limits

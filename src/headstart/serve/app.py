@@ -19,11 +19,14 @@ from headstart.errors import DataError
 from headstart.features.cores import n_cores
 from headstart.runs.caution import Careful, Caution
 from headstart.runs.predictor import Predictor
+from headstart.runs.target_run import TargetAnswers
 from headstart.runs.text_predictor import TextPredictor
 from headstart.serve.answers import (
     About,
     Health,
+    LabelsPredictions,
     Limits,
+    NumberPredictions,
     Predictions,
     Ready,
     failure,
@@ -39,6 +42,7 @@ from headstart.serve.swagger import add_docs
 from headstart.serve.uploads import Upload, read_uploads, request_body
 
 _TOP = 5
+_ANSWERS = {"classes": Predictions, "labels": LabelsPredictions, "numbers": NumberPredictions}
 # For the document alone: the guard checks the token before the application sees the request.
 _BEARER = HTTPBearer(auto_error=False)
 _DESCRIPTION = (
@@ -56,7 +60,7 @@ class Service:
         Name of the run.
     predictor : Predictor or TextPredictor
     settings : ServeSettings
-    careful : Careful, optional
+    careful : Careful or TargetAnswers, optional
         What answers hold besides the classes, and when they are refused.
     metrics_folder : Path, optional
         As of `Metrics`.
@@ -67,7 +71,7 @@ class Service:
         name: str,
         predictor: Predictor | TextPredictor,
         settings: ServeSettings,
-        careful: Careful | None = None,
+        careful: Careful | TargetAnswers | None = None,
         metrics_folder: Path | None = None,
     ) -> None:
         self.name, self.predictor, self.settings = name, predictor, settings
@@ -128,7 +132,7 @@ class Service:
         except DataError as error:
             self.metrics.add_image("unreadable")
             reason = str(error).removeprefix("cannot use the bytes given: ")
-            return {"name": upload.name, "label": None, "top": [], "error": reason}
+            return self.careful.unreadable(upload.name, reason).to_dict()
         row = await asyncio.wrap_future(self._batcher.submit(cut))
         self.metrics.add_image("predicted")
         n = len(self.predictor.classes)
@@ -164,7 +168,7 @@ def make_app(service: Service) -> App:
 
     @app.post(
         "/predict",
-        response_model=Predictions,
+        response_model=_ANSWERS[service.predictor.model.target],
         response_model_exclude_unset=True,
         responses=guarded | failures(400, 408, 413, 415, 422),
         openapi_extra={"requestBody": request_body(noun, limits.max_images)},

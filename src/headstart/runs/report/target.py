@@ -1,0 +1,213 @@
+"""``report.html`` of a run whose targets are labels or numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart import plots
+from headstart.errors import one_line
+from headstart.files import write_atomically
+from headstart.runs.report import story, words
+
+if TYPE_CHECKING:
+    from headstart.heads.multilabel import LabelsFigures
+    from headstart.heads.regression import NumberFigures
+    from headstart.results import Interval
+    from headstart.runs.report.pages import Section
+    from headstart.runs.target_result import TargetResult
+
+N_RANKED = 40
+
+
+def write_target_report(folder: Path, found: TargetResult, *, run_name: str) -> Path:
+    """Write the page of a run into its folder.
+
+    Parameters
+    ----------
+    folder : Path
+    found : TargetResult
+    run_name : str
+        How the page names the run.
+
+    Returns
+    -------
+    Path
+    """
+    from headstart.runs.report.pages import render_page
+
+    title = f"{one_line(Path(run_name).name)}: a head start, measured"
+    html = render_page("", title, found.sentence, target_sections(found), found.detail)
+    page = folder / "report.html"
+    write_atomically(page, html.encode("utf-8", "surrogateescape"))
+    return page
+
+
+def target_sections(found: TargetResult) -> list[Section]:
+    """The sections of the page."""
+    from headstart.runs.report.pages import Section
+
+    sections = []
+    if (labels := found.labels or found.cv_labels) is not None:
+        sections.append(_labels_section(labels, is_test=found.labels is not None))
+    if (number := found.number or found.cv_number) is not None:
+        sections.append(_number_section(number, is_test=found.number is not None))
+    sections += [_layers_section(found), _candidates_section(found)]
+    if found.worst:
+        sections.append(_worst_section(found))
+    data = found.data
+    kept = f"{data.n_train + data.n_val:,} training images, {data.n_test:,} test images."
+    notes = [f"{n[:1].upper()}{n[1:]}." for n in (*data.notes, *found.notes)]
+    bad = [f"Not usable: {q.name} ({q.reason})." for q in data.quarantine]
+    named = words.about_data(found.names) if found.target == "labels" else []
+    named = [text.replace("Classes:", "Labels:", 1) for text in named]
+    sections.append(Section(heading="The data", text=[kept, *named, *notes, *bad]))
+    return sections
+
+
+def _of(is_test: bool) -> str:
+    return "test images" if is_test else "training images, each held out"
+
+
+def _labels_section(found: LabelsFigures, *, is_test: bool) -> Section:
+    from headstart.runs.report.pages import Section, Table
+
+    rows = [
+        plots.IntervalRow(
+            label=one_line(f.name),
+            value=100 * f.average_precision.value,
+            low=100 * f.average_precision.low,
+            high=100 * f.average_precision.high,
+        )
+        for f in found.labels
+        if f.average_precision is not None
+    ]
+    figure = rows and plots.interval_plot(
+        rows,
+        name="figure-labels",
+        title="Average precision of each label",
+        description="Dots with 95 % intervals; the same numbers stand in the table.",
+        axis="average precision, %",
+    )
+    table = Table(
+        header=(
+            "label", "images", "prevalence, %", "average precision, %", "threshold, %",
+            "precision, %", "recall, %", "F1, %",
+        ),
+        rows=[
+            (
+                f.name, f"{f.n:,}", f"{100 * f.prevalence:.1f}", _share(f.average_precision),
+                f"{100 * f.threshold:.1f}", _share(f.precision), _share(f.recall), _share(f.f1),
+            )
+            for f in found.labels
+        ],
+    )  # fmt: skip
+    text = [
+        (
+            f"Of {found.n:,} {_of(is_test)}: mean average precision {found.mean_average_precision}, "
+            f"micro-F1 {found.micro_f1}, macro-F1 {found.macro_f1}, all labels right in {found.exact}."
+        ),
+        (
+            "The same answer for every image: mean average precision "
+            f"{100 * found.trivial_map:.1f} % (the prevalence), micro-F1 "
+            f"{100 * found.trivial_micro_f1:.1f} % and macro-F1 {100 * found.trivial_macro_f1:.1f} % "
+            "(every label for every image)."
+        ),
+        (
+            "The threshold of each label was chosen for the highest F1 on training images that were held "
+            "out. Intervals are 95 % bootstrap intervals over images."
+        ),
+    ]
+    return Section(heading="Each label", text=text, figure=figure or "", table=table)
+
+
+def _share(interval: Interval | None) -> str:
+    if interval is None:
+        return words.NOTHING
+    return f"{100 * interval.value:.1f} {words.bounds(interval)}"
+
+
+def _number_section(found: NumberFigures, *, is_test: bool) -> Section:
+    from headstart.runs.report.pages import Section, Table
+
+    def cell(interval: Interval) -> str:
+        return "{:.4g} [{:.4g}, {:.4g}]".format(*interval)
+
+    table = Table(
+        header=("figure", "this run", "the mean of the training images"),
+        rows=[
+            ("R²", cell(found.r2), f"{found.trivial_r2:.3f}"),
+            ("mean absolute error", cell(found.mae), f"{found.trivial_mae:.4g}"),
+            ("root of the mean squared error", cell(found.rmse), f"{found.trivial_rmse:.4g}"),
+        ],
+    )
+    text = [
+        f"Of {found.n:,} {_of(is_test)}. Intervals are 95 % bootstrap intervals over images.",
+        "There are too few training images for intervals of predictions."
+        if found.half_width is None
+        else (
+            f"A prediction has an interval of ±{found.half_width:.4g}, from the errors of held-out training "
+            f"images, that is meant to hold {100 * found.level:.0f} % of new numbers; it held "
+            f"{found.coverage} of these."
+        ),
+    ]
+    return Section(heading="The number", text=text, table=table)
+
+
+def _layers_section(found: TargetResult) -> Section:
+    from headstart.runs.report.pages import Section
+
+    # R² is shown in hundredths, as the figure shows shares.
+    candidates = [c for c in found.candidates if len(c.backbones) < 2]
+    unit = "%" if found.target == "labels" else "hundredths"
+    title = f"Cross-validated {found.metric_name} of every layer and resolution, {unit}"
+    figure = plots.layer_map(
+        list(dict.fromkeys(c.tap for c in candidates)),
+        list(dict.fromkeys(c.resolution for c in candidates)),
+        {(c.tap, c.resolution): 100 * c.cv.value for c in candidates},
+        marks={(c.tap, c.resolution): c.mark for c in candidates if c.mark},
+        name="figure-map",
+        title=title,
+        description=f"Chosen: {story.place(found.chosen)}.",
+    )
+    return Section(
+        heading="Layers", text=[found.selection.rule], figure=figure, caption=title + "."
+    )
+
+
+def _candidates_section(found: TargetResult) -> Section:
+    from headstart.runs.report.pages import Section, Table
+
+    order = sorted(found.candidates, key=lambda c: (-c.cv.value, c.macs or 0))[:N_RANKED]
+    rows = [
+        (
+            story.place(c),
+            _share(c.cv) if c.cv_metric is None else str(c.cv_metric),
+            f"{c.n_features:,}",
+            words.macs(c.macs),
+            f"{c.C:g}",
+        )
+        for c in order
+    ]
+    at = next((i for i, c in enumerate(order) if c.chosen), None)
+    header = ("layer", found.metric_name, "features", "multiply-accumulates", "ridge")
+    text = [
+        (
+            f"{found.selection.n_folds}-fold cross-validation of a ridge regression on "
+            f"{found.selection.n_train:,} training images."
+        )
+    ]
+    return Section(
+        heading="All candidates", text=text, table=Table(header=header, rows=rows, chosen=at)
+    )
+
+
+def _worst_section(found: TargetResult) -> Section:
+    from headstart.runs.report.pages import Section, Table
+
+    rows = [(w.name, w.truth, w.predicted) for w in found.worst]
+    return Section(
+        heading="The worst test images",
+        text=["The largest errors first: a label in the table may be wrong, or the image be hard."],
+        table=Table(header=("image", "in the table", "predicted"), rows=rows),
+    )

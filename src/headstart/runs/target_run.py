@@ -1,0 +1,204 @@
+"""A finished run whose targets are several labels an image, or a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.errors import DataError, InputError, RunError, argument, one_line
+from headstart.runs.caution import Caution
+from headstart.runs.model import Model
+from headstart.runs.predictions import LabelsPrediction, NumberPrediction
+from headstart.runs.run import Run
+from headstart.runs.target_result import TargetResult, read_target_metrics
+
+if TYPE_CHECKING:
+    from headstart.results import Interval
+    from headstart.runs.heldout import HeldOut
+
+
+@dataclass(kw_only=True)
+class TargetAnswers:
+    """Predictions of labels or a number; in the place of :class:`headstart.runs.caution.Careful`.
+
+    Parameters
+    ----------
+    model : Model
+    where : str
+        The run, for errors.
+    caution : Caution, optional
+        For classes alone: anything that it asks for is refused.
+
+    Raises
+    ------
+    InputError
+    """
+
+    model: Model
+    where: str
+    caution: Caution = field(default_factory=Caution)
+    reference: None = None
+
+    def __post_init__(self) -> None:
+        if self.caution.asked:
+            raise InputError(
+                f"{argument(next(iter(self.caution.asked)))} needs a run on classes, one an image, and "
+                f"{self.where} is not one"
+            )
+
+    def answer(
+        self, name: str, p: NDArray[np.float64], compared: Any = None, top: int = 5
+    ) -> LabelsPrediction | NumberPrediction:
+        """The prediction of one image by its probabilities (K,), or its number (1,)."""
+        if self.model.target == "numbers":
+            value, width = float(p[0]), self.model.half_width
+            if width is None:
+                return NumberPrediction(name=name, value=value)
+            return NumberPrediction(name=name, value=value, low=value - width, high=value + width)
+        ranked = [int(k) for k in np.argsort(-p, kind="stable")]
+        classes, thresholds = self.model.classes, self.model.thresholds
+        return LabelsPrediction(
+            name=name,
+            labels=tuple((classes[k], float(p[k])) for k in ranked if p[k] >= thresholds[k]),
+            top=tuple((classes[k], float(p[k])) for k in ranked[:top]),
+        )
+
+    prediction = answer
+
+    def unreadable(self, name: str, reason: str) -> LabelsPrediction | NumberPrediction:
+        """What takes the place of the prediction of a file that cannot be read."""
+        if self.model.target == "numbers":
+            return NumberPrediction(name=name, error=reason)
+        return LabelsPrediction(name=name, error=reason)
+
+    def warning(self) -> str:
+        """Nothing is known of a batch as a whole."""
+        return ""
+
+
+class TargetRun(Run):
+    """A run folder, opened, whose model gives an image several labels, or a number.
+
+    Attributes
+    ----------
+    metrics : TargetResult
+        ``metrics.json``.
+    folder, settings, model
+        As of :class:`headstart.runs.run.Run`.
+    """
+
+    # What reads the metrics of a run asks for the one kind or the other.
+    metrics: TargetResult  # type: ignore[assignment]
+
+    def _read_metrics(self) -> Any:
+        return read_target_metrics(self.folder)
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """Nothing is kept of images that the model had not seen, the thresholds apart."""
+        return None
+
+    def careful(self, caution: Caution | None = None) -> Any:
+        """What makes predictions; errors where anything is asked for that classes alone have."""
+        where = one_line(str(self.folder))
+        return TargetAnswers(model=self.model, where=where, caution=caution or Caution())
+
+    def predict_proba(self, images: Any) -> NDArray[np.float64]:
+        """Probabilities of the labels, (n, K), with columns as in `classes_`; of a number, it (n, 1).
+
+        Raises
+        ------
+        DataError
+            As for :meth:`predict`, and where one of them cannot be read.
+        """
+        column = {label: k for k, label in enumerate(self.model.classes)}
+        found: Sequence[Any] = self.predict(images, top=len(column))
+        P = np.zeros((len(found), len(column)))
+        for row, prediction in zip(P, found, strict=True):
+            if prediction.error is not None:
+                raise DataError(f"{prediction.name} cannot be used: {prediction.error}")
+            if isinstance(prediction, NumberPrediction):
+                row[0] = prediction.value
+                continue
+            for label, probability in prediction.top:
+                row[column[label]] = probability
+        return P
+
+    def score(self, images: Any, y: Sequence[Any]) -> float:
+        """Mean average precision of labels (a collection for each image), or R² of numbers."""
+        from headstart.heads.multilabel import precision_merits
+
+        P = self.predict_proba(images)
+        if len(P) != len(y):
+            raise DataError(f"y must have one target an image: got {len(y)} for {len(P)}")
+        if self.model.target == "numbers":
+            t = np.asarray(y, dtype=np.float64)
+            return float(1 - ((t - P[:, 0]) ** 2).mean() / t.var())
+        has = np.array([[name in own for name in self.model.classes] for own in y])
+        there = has.any(axis=0)
+        return float(precision_merits(has[:, there], P[:, there]).mean())
+
+    def _repr_html_(self) -> str:
+        """The answer, for a notebook."""
+        from markupsafe import escape
+
+        answer = f"<p><b>{escape(self.sentence)}</b></p><p>{escape(self.detail)}</p>"
+        return f"{answer}<p>{escape(self.folder)}</p>"
+
+    def to_dataframe(self) -> Any:
+        """``predictions.csv`` as a `pandas.DataFrame`.
+
+        Raises
+        ------
+        InputError
+            pandas is not installed.
+        """
+        from headstart.runs.run import require_pandas
+
+        require_pandas()
+        import pandas as pd
+
+        return pd.read_csv(self.folder / "predictions.csv")
+
+    @property
+    def accuracy(self) -> Interval:
+        """Of classes alone.
+
+        Raises
+        ------
+        RunError
+        """
+        self._refuse("accuracy")
+
+    @property
+    def confusion_matrix(self) -> NDArray[np.int64]:
+        """Of classes alone; errors as of `accuracy`."""
+        self._refuse("a confusion matrix")
+
+    def test_predictions(self) -> Any:
+        """Of classes alone: see :meth:`to_dataframe`; errors as of `accuracy`."""
+        self._refuse("predicted classes")
+
+    def mistakes(self) -> Any:
+        """Of classes alone: see ``metrics.worst``; errors as of `accuracy`."""
+        self._refuse("mistakes")
+
+    def _refuse(self, what: str) -> NoReturn:
+        kind = "several labels an image" if self.model.target == "labels" else "a number"
+        raise RunError(
+            f"{one_line(str(self.folder))} is a run on {kind}, which has not {what}: see its metrics"
+        )
+
+
+def open_run(folder: Path | str) -> Run:
+    """A run folder, of classes or of other targets; errors as of :class:`Run`."""
+    from headstart.home import expand
+    from headstart.runs.target_result import is_target_run
+
+    path = expand(folder)
+    return TargetRun(path) if is_target_run(path) else Run(path)

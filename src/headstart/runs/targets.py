@@ -1,0 +1,439 @@
+"""The stages of a fit whose targets are several labels an image, or a number.
+
+They take the place of those of :mod:`headstart.runs.job` after the features: every candidate is judged
+by a ridge regression with exact held-out predictions, and the head is one linear layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.groups import groups_of
+from headstart.data.sources import counted, some
+from headstart.data.targets import label_sizes, shown_labels
+from headstart.files import write_atomically
+from headstart.heads import paired_gain
+from headstart.heads.calibration import Temperature
+from headstart.heads.multilabel import (
+    LabelsFigures,
+    best_thresholds,
+    fit_sigmoids,
+    labels_figures,
+    sigmoid,
+)
+from headstart.heads.regression import NumberFigures, conformal_half_width, number_figures
+from headstart.heads.ridge_targets import FIRST_RIDGE, fit_targets
+from headstart.probe.memo import digest_of
+from headstart.probe.targets import Truth, judge_targets
+from headstart.results import Difference, Estimate, Interval, encode
+from headstart.runs.choose import Candidate, choose
+from headstart.runs.folder import write_json
+from headstart.runs.model import Model
+from headstart.runs.predictions import write_target_predictions
+from headstart.runs.report.target import write_target_report
+from headstart.runs.result import METRICS, CandidateResult, ChosenResult, SelectionResult
+from headstart.runs.target_result import METRIC_NAMES, TargetResult, WorstPrediction
+from headstart.wording import headline
+
+if TYPE_CHECKING:
+    from headstart.data.records import Examples
+    from headstart.probe.rules import Choice
+    from headstart.runs.images import Images
+    from headstart.runs.measure import Task
+    from headstart.runs.settings import Settings
+    from headstart.runs.texts import Texts
+
+logger = logging.getLogger(__name__)
+
+N_WORST = 24
+RULE = (
+    "The last layers joined at the two largest resolutions are chosen; where the candidate with the "
+    "highest cross-validated {metric} is significantly better (Student's test of the paired differences "
+    "at the 5 % level), that one is chosen instead."
+)
+RULE_OF_CHEAP = (
+    "Of the candidates within one standard error of the highest cross-validated {metric} (on paired "
+    "differences) and at most one point lower, the cheapest is chosen (multiply-accumulates, then number "
+    "of features)."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetResults:
+    """All that a fit found out; names as of :class:`headstart.runs.metrics.Results`.
+
+    Attributes
+    ----------
+    names : tuple of str, length K
+        The labels, or the name of the number.
+    out_of_fold, predictions : float64 array (n_train, K) and (n_test, K)
+        Probabilities or numbers, of models that did not see the image.
+    """
+
+    settings: Settings
+    index: Examples[Any]
+    train: tuple[Any, ...]
+    test: tuple[Any, ...]
+    names: tuple[str, ...]
+    candidates: Sequence[Candidate]
+    choice: Choice
+    baseline: int
+    has_prior: bool
+    n_folds: int
+    model: Model
+    out_of_fold: NDArray[np.float64]
+    predictions: NDArray[np.float64]
+    untried: tuple[str, ...] = ()
+    finetuning: None = None
+
+    @property
+    def chosen(self) -> Candidate:
+        """The candidate that was taken."""
+        return self.candidates[self.choice.chosen]
+
+    @property
+    def is_number(self) -> bool:
+        """Whether a number is predicted, and not labels."""
+        return self.model.target == "numbers"
+
+    @cached_property
+    def truth(self) -> Truth:
+        """Of the training images."""
+        return Truth.of(self.train, self.names)
+
+    @cached_property
+    def test_truth(self) -> Truth:
+        """Of the test images."""
+        return Truth.of(self.test, self.names)
+
+
+def fit_on_targets(
+    kind: Images | Texts, task: Task, index: Examples[Any], scratch: Path, run_name: str
+) -> TargetResults:
+    """Judge, choose, refit, test and write a run; `task` has the features and the folds."""
+    settings: Any = kind.settings
+    names = index.classes or (settings.target_column.strip(),)
+    truth = Truth.of(task.records, names)
+    with kind.clock.timed("cross_validation"):
+        candidates, untried = _measure(kind, task, truth)
+    with kind.clock.timed("refit"):
+        results = _refit(kind, task, index, truth, candidates)
+        results = dataclasses.replace(results, untried=untried)
+    shown: Any = results  # in the place of `Results`, of which a kind needs no more
+    kind.progress("report", 0, 1)
+    kind.clock.timings_s["total"] = kind.clock.spent_s
+    figures = target_metrics(results, kind.clock.timings_s, **kind.figures(shown, task))
+    write_json(scratch / "run.json", kind.provenance(shown))
+    write_atomically(scratch / METRICS, f"{encode(figures)}\n".encode())
+    results.model.save(scratch / "model")
+    write_target_predictions(scratch / "predictions.csv", results)
+    write_target_report(scratch, figures, run_name=run_name)
+    kind.progress("report", 1, 1)
+    return results
+
+
+def _measure(
+    kind: Images | Texts, task: Task, truth: Truth
+) -> tuple[list[Candidate], tuple[str, ...]]:
+    """Every candidate, the usual one first; Ctrl-C from then on keeps what is known."""
+    planned, first = task.source.candidates(), task.source.first
+    order = sorted(range(len(planned)), key=lambda i: planned[i] != first)
+    found: dict[int, Candidate] = {}
+    digest = hashlib.sha256(np.ascontiguousarray(truth.Y).tobytes()).hexdigest()
+    facts = digest_of([list(truth.names), truth.is_number, digest])
+    every, ridge = np.ones(len(task.records), dtype=bool), FIRST_RIDGE
+    try:
+        for n_done, i in enumerate(order):
+            kind.progress("cross-validate", n_done, len(order))
+            blocks = planned[i]
+            scores = judge_targets(
+                task.source.rows(blocks, task.records),
+                truth,
+                task.folds,
+                first=ridge,
+                kept_at=task.kept_at(blocks, "targets", facts, ridge),
+            )
+            ridge = scores.C
+            found[i] = Candidate(
+                blocks=blocks,
+                macs=task.source.macs(blocks, len(truth.names)),
+                scores=scores,
+                judged=every,
+            )
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        logger.warning("stopped: what is known so far is kept")
+    kind.progress("cross-validate", len(order), len(order))
+    left = tuple(str(blocks) for i, blocks in enumerate(planned) if i not in found)
+    return [found[i] for i in sorted(found)], left
+
+
+def _refit(
+    kind: Images | Texts,
+    task: Task,
+    index: Examples[Any],
+    truth: Truth,
+    candidates: list[Candidate],
+) -> TargetResults:
+    blocks = [c.blocks for c in candidates]
+    usual = task.source.usual if task.source.usual in blocks else task.source.first
+    baseline = blocks.index(usual)
+    prior = None
+    if kind.settings.prefer != "cheap" and task.source.prior in blocks:
+        prior = blocks.index(task.source.prior)
+    same = ["all"] * len(task.records)  # there are no classes of few examples
+    choice = choose(candidates, same, baseline, prior, groups_of(task.records))
+    chosen = candidates[choice.chosen]
+    kind.progress("refit", 0, 1)
+    X = task.source.rows(chosen.blocks, task.records)
+    coef, intercept = fit_targets(X, truth.targets, chosen.scores.C)
+    held_out = np.asarray(chosen.scores.decisions, dtype=np.float64)
+    thresholds: tuple[float, ...] = ()
+    half_width = None
+    if truth.is_number:
+        slope, offset = np.array([truth.scale]), np.array([truth.center])
+        out_of_fold = held_out * slope + offset
+        width = conformal_half_width((truth.Y - out_of_fold)[:, 0])
+        half_width = width if math.isfinite(width) else None
+    else:
+        slope, offset = fit_sigmoids(held_out, truth.has)
+        out_of_fold = sigmoid(held_out * slope + offset)
+        thresholds = tuple(best_thresholds(truth.has, out_of_fold).tolist())
+    model = Model(
+        classes=truth.names,
+        blocks=chosen.blocks,
+        coef=coef * slope[:, None],
+        intercept=intercept * slope + offset,
+        temperature=Temperature(1.0),
+        target=index.kind,
+        thresholds=thresholds,
+        half_width=half_width,
+        **task.source.encoding(chosen.blocks),
+    )
+    test = index.test
+    found = np.empty((0, len(truth.names)))
+    if test:
+        found = model.probabilities(task.source.rows(chosen.blocks, test))
+    kind.progress("refit", 1, 1)
+    return TargetResults(
+        settings=kind.settings,
+        index=index,
+        train=tuple(task.records),
+        test=test,
+        names=truth.names,
+        candidates=candidates,
+        choice=choice,
+        baseline=baseline,
+        has_prior=prior is not None,
+        n_folds=len(np.unique(task.folds)),
+        model=model,
+        out_of_fold=out_of_fold,
+        predictions=found,
+    )
+
+
+def target_metrics(
+    results: TargetResults, timings_s: dict[str, float], **more: Any
+) -> TargetResult:
+    """``metrics.json``; `more` are fields that one kind of examples has."""
+    metric = "r2" if results.is_number else "mean_average_precision"
+    rule = RULE if results.has_prior else RULE_OF_CHEAP
+    s, n_train = results.settings, len(results.train)
+    figures: dict[str, Any] = {}
+    if results.is_number:
+        tested = _number_figures(results, is_test=True) if results.test else None
+        held_out = _number_figures(results, is_test=False)
+        figures = {"number": tested, "cv_number": held_out}
+        said = _number_sentence(results, tested or held_out)
+    else:
+        of_test = _labels_figures(results, is_test=True) if results.test else None
+        of_cv = _labels_figures(results, is_test=False)
+        figures = {"labels": of_test, "cv_labels": of_cv}
+        said = _labels_sentence(results, of_test or of_cv)
+    return TargetResult(
+        target="numbers" if results.is_number else "labels",
+        sentence=said[0],
+        detail=" ".join(filter(None, (said[1], _compared(results, metric)))),
+        notes=tuple(_notes(results)),
+        names=results.names,
+        chosen=ChosenResult(**_described(results.chosen)),
+        selection=SelectionResult(
+            rule=rule.format(metric=METRIC_NAMES[metric]),
+            metric=metric,
+            prefer=s.prefer if results.has_prior else "cheap",
+            n_folds=results.n_folds,
+            n_train=n_train,
+        ),
+        candidates=tuple(_candidate(results, i) for i in range(len(results.candidates))),
+        taps=tuple(dict.fromkeys(c.blocks.tap_label for c in results.candidates)),
+        resolutions=tuple(dict.fromkeys(c.blocks.resolution_label for c in results.candidates)),
+        worst=tuple(_worst(results)),
+        data=results.index.summary(),
+        timings_s=dict(timings_s),
+        **figures,
+        **more,
+    )
+
+
+def _labels_figures(results: TargetResults, *, is_test: bool) -> LabelsFigures:
+    truth = results.test_truth if is_test else results.truth
+    return labels_figures(
+        truth.has,
+        results.predictions if is_test else results.out_of_fold,
+        results.names,
+        np.array(results.model.thresholds),
+        groups_of(results.test if is_test else results.train),
+    )
+
+
+def _number_figures(results: TargetResults, *, is_test: bool) -> NumberFigures:
+    truth = results.test_truth if is_test else results.truth
+    return number_figures(
+        truth.Y[:, 0],
+        (results.predictions if is_test else results.out_of_fold)[:, 0],
+        mean=results.truth.center,
+        half_width=results.model.half_width,
+        groups=groups_of(results.test if is_test else results.train),
+    )
+
+
+def _where(results: TargetResults, n: int) -> str:
+    """What the answer is of."""
+    if results.test:
+        return counted(n, "test image")
+    return f"{counted(n, 'training image')}, cross-validated"
+
+
+def _labels_sentence(results: TargetResults, found: LabelsFigures) -> tuple[str, str]:
+    where = _where(results, found.n)
+    said = headline(
+        f"{results.chosen.blocks}: mean average precision {found.mean_average_precision} of "
+        f"{counted(len(results.names), 'label')} on {where}.",
+        f"Mean average precision {found.mean_average_precision} of "
+        f"{counted(len(results.names), 'label')} on {where}.",
+    )
+    return said, (
+        f"With a threshold a label, micro-F1 is {found.micro_f1} and macro-F1 {found.macro_f1}; all labels "
+        f"are right in {found.exact} of the images. The same answer for every image would have a mean "
+        f"average precision of {100 * found.trivial_map:.1f} % and at most a micro-F1 of "
+        f"{100 * found.trivial_micro_f1:.1f} %."
+    )
+
+
+def _number_sentence(results: TargetResults, found: NumberFigures) -> tuple[str, str]:
+    where = _where(results, found.n)
+    error = "{:.4g} [{:.4g}, {:.4g}]".format(*found.mae)
+    said = headline(
+        f"{results.chosen.blocks}: R² {found.r2}, mean absolute error {error} on {where}.",
+        f"R² {found.r2}, mean absolute error {error} on {where}.",
+    )
+    width = results.model.half_width
+    interval = (
+        f"An interval of ±{width:.4g} is meant to hold {100 * found.level:.0f} % of new numbers; it "
+        f"held {found.coverage} of these."
+        if width is not None
+        else "There are too few training images for intervals of predictions."
+    )
+    return said, (
+        f"The mean of the training images, predicted for every image, has a mean absolute error of "
+        f"{found.trivial_mae:.4g}; the root of the mean squared error is {found.rmse.value:.4g}, that of "
+        f"the mean {found.trivial_rmse:.4g}. {interval}"
+    )
+
+
+def _compared(results: TargetResults, metric: str) -> str:
+    """The choice beside the usual layer, in cross-validation."""
+    if results.choice.chosen == results.baseline:
+        return ""
+    usual = results.candidates[results.baseline]
+    gain = paired_gain(results.chosen.merits, usual.merits, groups=groups_of(results.train))
+    value = str(Estimate(*gain)) if metric == "r2" else f"{Difference(*gain)} points"
+    return (
+        f"In cross-validation its {METRIC_NAMES[metric]} differs from that of the usual layer, "
+        f"{usual.blocks.tap_label} at {usual.blocks.resolution_label} px, by {value}."
+    )
+
+
+def _notes(results: TargetResults) -> list[str]:
+    """What a person should know about the figures."""
+    found = []
+    if not results.is_number and results.test:
+        tested = label_sizes(results.test)
+        if lacking := [name for name in results.names if name not in tested]:
+            found.append(
+                f"no test images of {counted(len(lacking), 'label')}: {some(lacking)}; the means leave "
+                f"{'it' if len(lacking) == 1 else 'them'} out"
+            )
+    if results.settings.budget_s is not None and results.settings.finetune:
+        found.append(
+            "fine-tuning is not tried: networks are trained for classes, one an image, alone"
+        )
+    if results.untried:
+        found.append(f"stopped before {counted(len(results.untried), 'candidate')} was tried")
+    return found
+
+
+def _described(candidate: Candidate) -> dict[str, Any]:
+    return {
+        **candidate.blocks.described(),
+        "C": candidate.scores.C,
+        "n_features": candidate.scores.n_features,
+        "macs": candidate.macs,
+    }
+
+
+def _candidate(results: TargetResults, i: int) -> CandidateResult:
+    c, choice = results.candidates[i], results.choice
+    groups = groups_of(results.train)
+    value = paired_gain(c.merits, np.zeros(len(c.merits)), groups=groups)
+    return CandidateResult(
+        **_described(c),
+        cv=Interval(*value),
+        cv_metric=Estimate(*value) if results.is_number else None,
+        Cs=tuple(c.scores.Cs),
+        cv_by_C=tuple(c.scores.accuracy_by_C),
+        difference=Difference.of(choice.differences[i]),
+        tie=choice.ties[i],
+        chosen=i == choice.chosen,
+        best=i == choice.best,
+        baseline=i == results.baseline,
+    )
+
+
+def _worst(results: TargetResults) -> list[WorstPrediction]:
+    """Test images with the largest error of the number, or with the most wrong labels."""
+    if not results.test:
+        return []
+    truth, found = results.test_truth, results.predictions
+    if results.is_number:
+        error = np.abs(truth.Y - found)[:, 0]
+        said = [(f"{y:.6g}", f"{v:.6g}") for y, v in zip(truth.Y[:, 0], found[:, 0], strict=True)]
+    else:
+        given = found >= np.array(results.model.thresholds)
+        # Of as many wrong labels, those that the probabilities contradict most.
+        error = (given != truth.has).sum(axis=1) + np.abs(truth.has - found).mean(axis=1) / 2
+        said = [
+            (shown_labels(_named(results, own)), shown_labels(_named(results, row)))
+            for own, row in zip(truth.has, given, strict=True)
+        ]
+    order = [i for i in np.argsort(-error, kind="stable") if said[i][0] != said[i][1]]
+    return [
+        WorstPrediction(name=results.test[i].name, truth=said[i][0], predicted=said[i][1])
+        for i in order[:N_WORST]
+    ]
+
+
+def _named(results: TargetResults, has: NDArray[np.bool_]) -> list[str]:
+    return [name for name, is_there in zip(results.names, has, strict=True) if is_there]
