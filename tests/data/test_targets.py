@@ -136,6 +136,7 @@ def test_index__names_the_flag_that_is_not_one(write: Write) -> None:
     [
         ({"separator": ""}, "empty"),
         ({"separator": "tags"}, "label_column"),
+        ({"separator": "--label-column"}, "label_column"),
         ({"separator": ";", "number": "age"}, "exclude each other"),
         ({"number": " "}, "must name a column"),
         ({"label_columns": ","}, "must name a column"),
@@ -193,6 +194,12 @@ def test_index__offers_several_labels_where_cells_hold_them(write: Write) -> Non
     assert any("multi_label" in note and "'x;y'" in note for note in found.notes)
     with pytest.raises(DataError, match=r"one image.*Also.*multi_label"):
         index(write("image,label", tagged(["x", "y", "x;y", "y;z", "z;x", "z"])))
+
+
+def test_index__offers_several_labels_where_an_image_has_none(write: Write) -> None:
+    table = write("image,label", tagged(["x", "x;y", "", "y;x", "y"]))
+    with pytest.raises(DataError, match=r"line 4: the label of '02.png' is missing.*multi_label"):
+        index(table)
 
 
 def test_index__offers_to_predict_a_number(write: Write) -> None:

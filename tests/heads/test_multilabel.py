@@ -40,7 +40,12 @@ def test_precision_merits__have_the_mean_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     has, scores = rng.random((50, 4)) < 0.3, rng.integers(0, 9, (50, 4)).astype(float)
     expected = average_precision_score(has, scores, average="macro")
-    assert precision_merits(has, scores).mean() == pytest.approx(expected)
+    merits = precision_merits(has, scores)
+    assert merits.mean() == pytest.approx(expected)
+    # Their spread is that of the metric over resamples of the examples.
+    some = np.random.default_rng(1).integers(0, 50, (120, 50))
+    drawn = [average_precision_score(has[i], scores[i]) for i in some if has[i].any(axis=0).all()]
+    assert merits.std() / np.sqrt(50) == pytest.approx(np.std(drawn), rel=0.3)
 
 
 def test_fit_sigmoids__equal_logistic_regression_with_platts_targets() -> None:

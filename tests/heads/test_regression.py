@@ -24,7 +24,10 @@ def test_number_figures__equal_scikit_learn() -> None:
     assert found.trivial_mae == pytest.approx(mean_absolute_error(y, mean))
     assert found.coverage is not None
     assert found.coverage.value == pytest.approx((np.abs(predicted - y) <= 1.5).mean())
-    assert squared_merits(y, predicted).mean() == pytest.approx(found.r2.value)
+    merits = squared_merits(y, predicted)
+    assert merits.mean() == pytest.approx(found.r2.value)
+    half = 1.96 * merits.std() / np.sqrt(90)
+    assert half == pytest.approx((found.r2.high - found.r2.low) / 2, rel=0.25)
 
 
 def test_number_figures__of_equal_numbers_say_that_nothing_is_known() -> None:

@@ -139,7 +139,11 @@ def index(
     _check_classes(listing, records, quarantine)
     named = [name for r in records for name in names_of(r)]
     notes = listing.notes + labels.label_notes(named, "image")
-    hint = "" if targets.is_asked or listing.source != "table" else target_hint(records)
+    hint = (
+        ""
+        if targets.is_asked or listing.source != "table"
+        else target_hint([r.label for r in records])
+    )
     notes += [hint] if hint else []
     records = name_val_as_test(records, notes)
     found = find_duplicates(records, facts)

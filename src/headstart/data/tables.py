@@ -16,7 +16,14 @@ from headstart.data.decode import is_image_name
 from headstart.data.delimited import Rows, find_delimiter, numbers, read_rows
 from headstart.data.sources import SPLIT_WORDS, Listed, Listing, counted, shown, some
 from headstart.data.tablenames import find_files, is_there
-from headstart.data.targets import SEVERAL_NAMES, Target, TargetColumns, read_targets, shown_labels
+from headstart.data.targets import (
+    SEVERAL_NAMES,
+    Target,
+    TargetColumns,
+    read_targets,
+    shown_labels,
+    target_hint,
+)
 from headstart.data.weights import weight_cells
 from headstart.errors import DataError, argument, did_you_mean, one_line
 
@@ -452,7 +459,11 @@ def _check_rows(table: Table, images: Sequence[str], labels: Sequence[str]) -> N
     for row, (image, label) in enumerate(zip(images, labels, strict=True)):
         if not image or not label:
             what = "path of the image" if not image else f"label of {shown(image)}"
-            raise DataError(f"{_at(table, row)}: the {what} is missing: fill it in or remove it")
+            hint = target_hint(labels) if image else ""
+            raise DataError(
+                f"{_at(table, row)}: the {what} is missing: fill it in or remove it"
+                f"{f'. Also, {hint}' if hint else ''}"
+            )
     refuse_twice(table, images)
 
 

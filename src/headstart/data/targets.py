@@ -77,7 +77,7 @@ class TargetColumns:
                 f"{argument('multi_label')} must be what separates the labels of a cell, such as ';'; "
                 "got an empty text"
             )
-        if self.separator is not None and self.separator.strip().isalnum():
+        if self.separator is not None and any(map(str.isalnum, self.separator)):
             raise InputError(
                 f"{argument('multi_label')} must be what separates the labels of a cell, such as ';'; "
                 f"got {self.separator!r}, which labels themselves may hold. The column is named with "
@@ -261,9 +261,9 @@ def label_sizes(records: Sequence[Example]) -> dict[str, int]:
     return dict(sorted(sizes.items()))
 
 
-def target_hint(records: Sequence[Example]) -> str:
+def target_hint(labels: Sequence[str]) -> str:
     """What to try where the classes look like several labels in a cell, or like numbers; else ""."""
-    sizes = Counter(r.label for r in records)
+    sizes = Counter(filter(None, labels))
     for separator in SEPARATORS:
         joined = [label for label in sizes if separator in label]
         parts = Counter(
@@ -276,8 +276,8 @@ def target_hint(records: Sequence[Example]) -> str:
                 f"{separator!r} (such as {shown(max(joined, key=lambda x: sizes[x]), 60)}): "
                 f"{argument('multi_label', separator)} takes them as several labels of an image"
             )
-    is_number = all(_NUMBER.fullmatch(label) for label in sizes)
-    if is_number and len(sizes) > 10 and 2 * len(sizes) > len(records):
+    is_number = all(map(_NUMBER.fullmatch, sizes))
+    if is_number and len(sizes) > 10 and 2 * len(sizes) > len(labels):
         return (
             "the labels are numbers, nearly all different: "
             f"{argument('target_column')} names a column to predict the number itself"

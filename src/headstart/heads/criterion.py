@@ -115,7 +115,7 @@ class Criterion:
             return self._of_predicted(self.decide(P), y, w, P.shape[1])
         if self.metric == "log_loss":
             return _mean(np.log(np.clip(P[np.arange(len(y)), y], TINY, 1)), w)
-        return _of_ranking(P, y, w, _area if self.metric == "roc_auc" else _average_precision)
+        return _of_ranking(P, y, w, _area if self.metric == "roc_auc" else average_precision_merits)
 
     def decide(self, P: NDArray[np.float64]) -> NDArray[np.intp]:
         """The predicted class of each row of probabilities, as positions."""
@@ -277,7 +277,8 @@ def _area(score: Values, own: NDArray[np.bool_], w: Values) -> Values:
     return _around(area, (placed - area) / np.where(own, hits.sum(), false.sum()), w)
 
 
-def _average_precision(score: Values, own: NDArray[np.bool_], w: Values) -> Values:
+def average_precision_merits(score: Values, own: NDArray[np.bool_], w: Values) -> Values:
+    """Of one class or label: the merit of each example, all (n_samples,); `own` are those that have it."""
     at, hits, false = _sorted(score, own, w)
     found, said = np.cumsum(hits), np.cumsum(hits + false)
     safe = np.where(said > 0, said, 1.0)

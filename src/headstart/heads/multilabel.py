@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.heads.criterion import average_precision_merits
 from headstart.heads.resampling import N_RESAMPLES, bootstrap
 from headstart.results import Interval
 
@@ -104,21 +105,19 @@ def average_precision(has: Flags, scores: Values, weights: Values) -> Values:
 
 
 def precision_merits(has: NDArray[np.bool_], scores: NDArray[np.floating]) -> Values:
-    """The part of each example in the mean average precision (n,), so that the mean of all is that.
+    """The merit of each example for the mean average precision (n,); the mean of all is that.
 
     Parameters
     ----------
     has, scores : arrays (n, K)
+        Each label is that of one example at least, and not of all.
     """
-    n, n_labels = has.shape
-    merits = np.zeros(n)
-    for own, s in zip(has.T, np.asarray(scores, dtype=np.float64).T, strict=True):
-        order = np.argsort(-s, kind="stable")
-        ends = np.append(np.flatnonzero(np.diff(s[order])), n - 1)
-        at = ends[np.searchsorted(ends, np.arange(n))]
-        precision = np.cumsum(own[order])[at] / (at + 1)
-        merits[order] += own[order] * precision * n / max(own.sum(), 1)
-    return np.asarray(merits / n_labels)
+    w = np.ones(len(has))
+    every = [
+        average_precision_merits(s, own, w)
+        for own, s in zip(has.T, np.asarray(scores, dtype=np.float64).T, strict=True)
+    ]
+    return np.asarray(np.mean(every, axis=0))
 
 
 def fit_sigmoids(scores: NDArray[np.floating], has: Flags) -> tuple[Values, Values]:

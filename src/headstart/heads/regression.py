@@ -133,5 +133,7 @@ def number_figures(
 
 
 def squared_merits(y: Values, predicted: NDArray[np.floating]) -> Values:
-    """The part of each example in R2 (n,), so that the mean of all is that."""
-    return np.asarray(1 - (y - predicted) ** 2 / y.var())
+    """The merit of each example for R2 (n,), as of `heads.criterion`; the mean of all is that."""
+    variance, error = y.var(), (y - predicted) ** 2
+    lost = error.mean() / variance
+    return np.asarray(1 - lost - error / variance + lost * (y - y.mean()) ** 2 / variance)

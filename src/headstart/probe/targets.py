@@ -70,7 +70,7 @@ class Truth:
         return (self.Y - self.center) / self.scale
 
     def merits(self, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The part of each example in the mean average precision, or in R2, (n,)."""
+        """The merit of each example for the mean average precision, or for R2, (n,)."""
         if self.is_number:
             return squared_merits(self.targets[:, 0], predicted[:, 0])
         return precision_merits(self.has, predicted)

@@ -397,11 +397,12 @@ def _described(candidate: Candidate) -> dict[str, Any]:
 def _candidate(results: TargetResults, i: int) -> CandidateResult:
     c, choice = results.candidates[i], results.choice
     groups = groups_of(results.train)
-    value = paired_gain(c.merits, np.zeros(len(c.merits)), groups=groups)
+    value, low, high = paired_gain(c.merits, np.zeros(len(c.merits)), groups=groups)
+    found = (value, low if results.is_number else max(low, 0.0), min(high, 1.0))
     return CandidateResult(
         **_described(c),
-        cv=Interval(*value),
-        cv_metric=Estimate(*value) if results.is_number else None,
+        cv=Interval(*found),
+        cv_metric=Estimate(*found) if results.is_number else None,
         Cs=tuple(c.scores.Cs),
         cv_by_C=tuple(c.scores.accuracy_by_C),
         difference=Difference.of(choice.differences[i]),

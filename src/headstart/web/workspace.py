@@ -157,9 +157,11 @@ def _open_run(folder: Path, _: int) -> Run:
 def _read_sentence(folder: Path, _: int) -> str:
     """The answer of a run; of one that cannot be read, why."""
     from headstart.runs.result import read_metrics
+    from headstart.runs.target_result import is_target_run, read_target_metrics
 
     try:
-        return read_metrics(folder).sentence
+        read = read_target_metrics if is_target_run(folder) else read_metrics
+        return read(folder).sentence
     except HeadstartError as error:
         return f"It cannot be read: {error}"
 
