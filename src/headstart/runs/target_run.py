@@ -201,4 +201,8 @@ def open_run(folder: Path | str) -> Run:
     from headstart.runs.target_result import is_target_run
 
     path = expand(folder)
-    return TargetRun(path) if is_target_run(path) else Run(path)
+    try:
+        has_targets = is_target_run(path)
+    except RunError:  # `Run` says what is wrong, of all its files
+        has_targets = False
+    return TargetRun(path) if has_targets else Run(path)
