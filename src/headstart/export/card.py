@@ -76,7 +76,8 @@ def _target_card(
 ) -> str:
     """The card of an exported file that gives labels or a number."""
     metrics, data = run.metrics, run.metrics.data
-    parts = [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence), _plain(run.detail)]
+    detail = " ".join(map(_plain, run.detail.split(" ")))  # word by word, as a long line is cut
+    parts = [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence), detail]
     if check is not None:
         parts += ["## File", _file(facts, check, name, n_bytes)]
     said = (
@@ -98,7 +99,7 @@ def _target_card(
     elif (number := metrics.number or metrics.cv_number) is not None:
         figures = [
             ("R²", str(number.r2)),
-            ("mean absolute error", str(number.mae)),
+            ("mean absolute error", "{:.4g} [{:.4g}, {:.4g}]".format(*number.mae)),
             ("intervals that hold the number", str(number.coverage or "–")),
         ]
         parts.append(_table(("", "value"), figures))
@@ -168,8 +169,13 @@ def _target_use(facts: Mapping[str, Any]) -> str:
     where = "in the description in the file (metadata `headstart`, as JSON)"
     if facts["target"] == "numbers":
         width = facts["half_width"]
-        interval = "" if width is None else f", give or take {width:.4g} ({where}: `half_width`)"
-        return f"The output is {_plain(facts['classes'][0])}{interval}."
+        said = f"The output is {_plain(facts['classes'][0])}"
+        if width is None:
+            return f"{said}."
+        return (
+            f"{said}; nine of ten new numbers are meant to lie within {width:.4g} of it, which is "
+            f"`half_width` {where}."
+        )
     return (
         "Each column of the output is the probability of one label, in the order of `classes`; a label "
         f"is given where it reaches its threshold. Both are {where}."
