@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plots": set(),
     "baselines": IMAGES | {"features", "heads", "probe"},
     "course": TRAINING | {"runs", "plots"},  # the lecture: only the faces import it
-    "export": IMAGES | {"features", "heads", "finetune", "runs", "sources"},
+    "export": IMAGES | {"features", "heads", "finetune", "reliability", "runs", "sources"},
     "text": TRAINING,
 }
 FACES = ("cli", "web", "serve")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,17 @@ from headstart.errors import DataError, HeadstartError, InputError, OutputError,
 from headstart.export import FromPictures, checking, export, open_classifier
 from headstart.export import __all__ as public
 from headstart.export.bundle import read_facts
+from headstart.export.caution import CautiousClassifier
 from headstart.export.crop import Crop, cut_out, onnx_text
 from headstart.export.network import Classifier, input_names, load_backbones
 from headstart.features.pixels import resize_and_crop
+from headstart.heads import Pool
+from headstart.runs.caution import Caution
 from headstart.runs.classify import classify
 from headstart.runs.origin import Origin, remember
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
+from headstart.sources.blocks import Blocks
 
 VIEW = Preprocessing(
     size_px=64, crop_pct=0.875, interpolation="bicubic", mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3)
@@ -191,7 +197,7 @@ def test_export__a_file_that_says_something_else_is_not_kept(
 
     def wrong(*given: Any) -> Any:
         run_file, runtime = honest(*given)
-        return lambda inputs: run_file(inputs)[:, ::-1], runtime
+        return lambda inputs: [run_file(inputs)[0][:, ::-1]], runtime
 
     monkeypatch.setitem(checking.RUNNERS, "torchscript", wrong)
     with pytest.raises(HeadstartError, match="was not kept"):
@@ -271,3 +277,78 @@ def test_export__weights_that_are_gone_are_told(run: Run, tmp_path: Path) -> Non
     write_sums(tmp_path / "run")  # the sums notice the change first
     with pytest.raises(WeightsError, match="no such weight file"):
         export(headstart.load(tmp_path / "run"), out=tmp_path / "m.onnx")
+
+
+CAUTION: dict[str, Any] = {"target_accuracy": 0.6, "label_sets": 0.8, "novelty": 0.9}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:FutureWarning")
+@pytest.mark.parametrize("to", ["torchscript", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_export__the_file_refuses_as_predict_does(
+    run: Run, photos: Path, store: Path, tmp_path: Path, to: str
+) -> None:
+    out, images = tmp_path / "m", pictures(photos)
+    made = export(
+        run, to=to, out=out, takes="tensors", images=photos, n_check=9, cache=store, **CAUTION
+    )
+    assert made.check.n_same_caution == 9
+    assert [o["name"] for o in made.facts["more_outputs"]] == ["answered", "label_set", "novelty"]
+    said = run.predict([*images], **CAUTION)
+    facts = made.facts["caution"]
+    assert facts["novelty"] == CAUTION["novelty"]
+    assert 0 <= facts["answer_from"] <= 1
+    assert "where it is false, give no answer" in made.card.read_text()
+    module = CautiousClassifier(
+        Classifier(run.model, load_backbones(run.model)), run.careful(Caution(**CAUTION))
+    )
+    whole = FromPictures(module)
+    for image, p in zip(images, said, strict=True):
+        found = whole(torch.from_numpy(np.array(Image.open(image)))[None])
+        probabilities, answered, held, share = (tensor[0].numpy() for tensor in found)
+        assert share == pytest.approx(p.novelty, abs=0.06)
+        assert p.labels is not None
+        assert {run.model.classes[k] for k in np.flatnonzero(held)} == set(p.labels)
+        assert bool(answered) == (not p.refused)
+        assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_cautious_classifier__compares_with_the_part_whose_features_are_kept(
+    run: Run, photos: Path, store: Path
+) -> None:
+    taps = [tap.name for tap in run.model.load_backbone().taps]
+    blocks = Blocks(taps=(taps[2],), resolutions=(96,))
+    n_features = run.model.load_backbone().tap(taps[2]).n_features
+    coef = np.random.default_rng(0).normal(size=(len(run.model.classes), n_features))
+    mean = Run(run.folder)
+    mean.model = dataclasses.replace(
+        run.model, blocks=blocks, coef=coef, partner=run.model, pool=Pool(1.4, 0.3)
+    )
+    caution = Caution(novelty=0.9, label_sets=0.8)
+    module = CautiousClassifier(
+        Classifier(mean.model, load_backbones(mean.model)), mean.careful(caution)
+    )
+    image = pictures(photos)[0]
+    [said] = mean.predict([image], novelty=0.9, label_sets=0.8)
+    probabilities, answered, _, share = FromPictures(module)(
+        torch.from_numpy(np.array(Image.open(image)))[None]
+    )
+    assert said.novelty is not None
+    assert float(share) == pytest.approx(said.novelty, abs=0.06)
+    assert bool(answered) == (not said.refused)
+    assert float(probabilities.max()) == pytest.approx(said.probability, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("caution", "says"),
+    [
+        ({"to": "safetensors", "label_sets": 0.9}, "has weights only: take `to='onnx'`"),
+        ({"novelty": 1.5}, "`novelty` must be a number between 0 and 1; got 1.5"),
+        ({"label_sets": 0.999}, "`label_sets` 0.999 needs at least"),
+    ],
+)
+def test_export__caution_that_cannot_be_had_is_refused(
+    run: Run, tmp_path: Path, caution: Any, says: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        export(run, out=tmp_path / "m", **caution)
+    assert list(tmp_path.iterdir()) == []

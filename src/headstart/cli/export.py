@@ -35,22 +35,29 @@ def export(
     ] = None,
     n_check: Annotated[int, typer.Option(help="How many pictures to check it with.")] = 32,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    refuse_below: options.RefuseBelow = None,
+    target_accuracy: options.TargetAccuracy = None,
+    label_sets: options.LabelSets = None,
+    novelty: options.Novelty = None,
     as_json: options.AsJsonObject = False,
 ) -> None:
     """Write the classifier as one file that runs elsewhere.
 
     Network, head and calibration are in the file. It is run beside PyTorch on real pictures, and not
-    kept if it says something else. A model card in Markdown is written next to it.
+    kept if it says something else. A model card in Markdown is written next to it. What is asked for
+    under *When to answer* becomes further outputs of the file: answered, label_set, novelty.
 
     Examples:
 
         headstart export runs/photos --to onnx
 
+        headstart export runs/photos --target-accuracy 0.95 --novelty 0.99
+
         headstart export runs/photos --to torchscript --takes tensors --out photos.pt
 
         headstart export runs/photos --to safetensors --images new-pictures/ --n-check 100
     """
-    from headstart.export.facts import check_choices
+    from headstart.export.facts import check_choices, outputs_of
 
     check_choices(to, takes)
     import headstart
@@ -63,6 +70,10 @@ def export(
             to=to,
             out=out,
             takes=takes,
+            refuse_below=refuse_below,
+            target_accuracy=target_accuracy,
+            label_sets=label_sets,
+            novelty=novelty,
             images=images,
             n_check=n_check,
             force=force,
@@ -76,7 +87,7 @@ def export(
         ("file", f"{made.path}  {made.n_bytes / 2**20:.1f} MiB"),
         ("card", str(made.card)),
         ("input", "; ".join(_shape(given) for given in made.facts["inputs"])),
-        ("output", _shape(made.facts["output"])),
+        ("output", "; ".join(_shape(found) for found in outputs_of(made.facts))),
         ("check", made.check.sentence),
     ]
     for name, value in rows:

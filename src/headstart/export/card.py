@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import one_line
-from headstart.export.facts import source_of
+from headstart.export.facts import outputs_of, source_of
 from headstart.runs.provenance import networks_of
 from headstart.runs.report.story import balanced_over, is_judged
 from headstart.runs.target_run import TargetRun
@@ -140,7 +140,7 @@ def _front_matter(run: Run) -> str:
 
 def _file(facts: Mapping[str, Any], check: Check, name: str, n_bytes: int) -> str:
     rows = [("input", _shape(given)) for given in facts.get("inputs", ())]
-    rows.append(("output", _shape(facts["output"])))
+    rows += [("output", _shape(found)) for found in outputs_of(facts)]
     rows.append(("size", f"{n_bytes / 2**20:.1f} MiB"))
     text = f"`{_plain(name)}`\n\n{_table(('', ''), rows)}\n\n"
     if facts["inputs"][0]["dtype"] == "uint8":
@@ -162,6 +162,8 @@ def _file(facts: Mapping[str, Any], check: Check, name: str, n_bytes: int) -> st
         text += f"\n\n{_onnx_use(name, has_costs='costs' in facts)}"
     elif "costs" in facts:
         text += "\n\nThe predicted class is that of least expected cost, `probabilities @ costs`."
+    if "caution" in facts:
+        text += f"\n\n{_caution(facts)}"
     return text + f"\n\nChecked when it was written: {check.sentence}."
 
 
@@ -182,6 +184,28 @@ def _target_use(facts: Mapping[str, Any]) -> str:
     )
 
 
+def _caution(facts: Mapping[str, Any]) -> str:
+    """What the further outputs mean."""
+    asked, said = facts["caution"], []
+    when = []
+    if "answer_from" in asked:
+        when.append(
+            f"the probability of the predicted class is at least {asked['answer_from']:.4f}"
+        )
+    if "novelty" in asked:
+        when.append(f"`novelty` is below {asked['novelty']:g}")
+    if when:
+        said.append(f"`answered`: {' and '.join(when)}; where it is false, give no answer.")
+    if "label_sets" in asked:
+        said.append(
+            f"`label_set`: the classes of a set that holds the true one {100 * asked['label_sets']:g} % of "
+            "the time, on average over new images of the same kind."
+        )
+    if "novelty" in asked:
+        said.append("`novelty`: the share of the training images that are less novel.")
+    return " ".join(said)
+
+
 def _onnx_use(name: str, *, has_costs: bool) -> str:
     predicted = "probabilities[0].argmax()"
     if has_costs:  # that of least expected cost
@@ -191,7 +215,7 @@ def _onnx_use(name: str, *, has_costs: bool) -> str:
         f"session = onnxruntime.InferenceSession({json.dumps(name)})\n"
         'facts = json.loads(session.get_modelmeta().custom_metadata_map["headstart"])\n'
         'picture = np.array(Image.open("picture.jpg").convert("RGB"))\n'
-        '[probabilities] = session.run(None, {"images": picture[None]})\n'
+        '[probabilities] = session.run(["probabilities"], {"images": picture[None]})\n'
         f'print(facts["classes"][{predicted}])\n```'
     )
 

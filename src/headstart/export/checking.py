@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from headstart.backbones import normalise
 from headstart.data import find_images, read_rgb
 from headstart.errors import DataError, HeadstartError, InputError, argument
+from headstart.export.caution import CautiousClassifier, check_caution, count_same, output_names
+from headstart.export.facts import OUTPUT
 from headstart.export.network import Classifier, FromPictures
 from headstart.features.pixels import crops
 from headstart.progress import Progress, silent
@@ -24,11 +26,15 @@ from headstart.runs.retrieval import index_of
 from headstart.wording import counted
 
 if TYPE_CHECKING:
+    from headstart.data import Source
+    from headstart.runs.caution import Careful
     from headstart.runs.model import Model
     from headstart.runs.run import Run
 
 Inputs = tuple[NDArray[Any], ...]
-Runner = Callable[[Inputs], NDArray[np.float32]]
+# One array for each output.
+Outputs = Sequence[NDArray[Any]]
+Runner = Callable[[Inputs], Outputs]
 
 # Tolerance in probability between runtimes on the same network input.
 TOLERANCE = 1e-3
@@ -59,6 +65,9 @@ class Check:
     what : str
         What is predicted: the class, the labels or the number; numbers are compared in units of the
         width of the interval of a prediction, and are the same within 1 %.
+    n_same_caution : int, optional
+        Images that are answered, and have the label set, as ``run.predict`` says; None where the file
+        has no outputs for that.
     """
 
     runtime: str
@@ -69,6 +78,7 @@ class Check:
     max_difference_to_predict: float
     n_same_as_predict: int
     what: str = "class"
+    n_same_caution: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -78,10 +88,14 @@ class Check:
     def sentence(self) -> str:
         """The result as a sentence."""
         n = self.n_images
+        same = self.n_same_caution
+        cautious = (
+            "" if same is None else f"; answers, refuses and gives label sets alike for {same}"
+        )
         return (
             f"{self.runtime} gives the {self.what} of PyTorch for {self.n_same_class} of {counted(n, 'image')}, "
             f"{'widths' if self.what == 'number' else 'probabilities'} within {self.max_difference:.1e}; that of headstart predict for "
-            f"{self.n_same_as_predict}, within {self.max_difference_to_predict:.1e}"
+            f"{self.n_same_as_predict}, within {self.max_difference_to_predict:.1e}{cautious}"
         )
 
 
@@ -93,6 +107,7 @@ def check_file(
     *,
     takes: str,
     images: Sequence[Path],
+    careful: Careful | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Check:
@@ -109,6 +124,8 @@ def check_file(
     takes : {"pictures", "tensors"}
     images : sequence of Path
         Unreadable images are skipped.
+    careful : Careful, optional
+        Whose caution the file has further outputs for.
     cache : Path, optional
         Folder of converted networks.
     progress : Progress
@@ -121,30 +138,48 @@ def check_file(
         The results of the file differ from those of PyTorch.
     """
     run_file, runtime = RUNNERS[to](path, classifier, takes)
-    reference = classifier if takes == "tensors" else FromPictures(classifier)
-    found, expected, predicted = [], [], []
-    done = classify(run.model, images, backbone=lambda: run.backbone, cache=cache)
-    for i, (image, (_, p, _)) in enumerate(zip(images, done, strict=True)):
+    cautious = careful if careful is not None and careful.caution.asked else None
+    whole = classifier if cautious is None else CautiousClassifier(classifier, cautious)
+    reference = whole if takes == "tensors" else FromPictures(whole)
+    compared: dict[Source, NDArray[np.float64]] = {}
+
+    def keep(model: Model, sources: Sequence[Source], X: NDArray[np.float32]) -> None:
+        known = cautious.reference if cautious is not None else None
+        if known is not None and known.is_of(model):
+            compared.update(zip(sources, known.compare(X), strict=True))
+
+    found, expected, predicted, said = [], [], [], []
+    done = classify(run.model, images, backbone=lambda: run.backbone, cache=cache, on_features=keep)
+    for i, (image, (source, p, _)) in enumerate(zip(images, done, strict=True)):
         if p is not None:
             inputs = _inputs(image, classifier, takes)
-            found.append(run_file(inputs)[0])
-            with torch.inference_mode():
-                batch = [torch.from_numpy(array) for array in inputs]
-                expected.append(reference(*batch)[0].numpy())
+            found.append([output[0] for output in run_file(inputs)])
+            expected.append([output[0] for output in _run_module(reference, inputs)])
             predicted.append(p)
+            if cautious is not None:
+                said.append(cautious.answer(str(image), p, compared.pop(source, None)))
         progress("check the file", i + 1, len(images))
     if not found:
         raise DataError(
             f"no image to check the file with can be read: give others with {argument('images')}"
         )
-    return _judged(
+    given, wanted = (
+        [np.array(each) for each in zip(*outputs, strict=True)] for outputs in (found, expected)
+    )
+    check = _judged(
         runtime,
-        np.array(found),
-        np.array(expected),
+        given[0],
+        wanted[0],
         np.array(predicted),
         is_resized=takes == "pictures",
         model=run.model,
     )
+    if cautious is None:
+        return check
+    names = (OUTPUT, *output_names(cautious.caution))
+    outputs = dict(zip(names, given, strict=True))
+    check_caution(cautious, outputs, dict(zip(names, wanted, strict=True)))
+    return replace(check, n_same_caution=count_same(cautious, outputs, said))
 
 
 def _judged(
@@ -249,9 +284,8 @@ def _run_onnx(path: Path, classifier: Classifier, takes: str) -> tuple[Runner, s
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
 
-    def run_file(inputs: Inputs) -> NDArray[np.float32]:
-        fed = dict(zip(names, inputs, strict=True))
-        return np.asarray(session.run(None, fed)[0])
+    def run_file(inputs: Inputs) -> Outputs:
+        return [np.asarray(a) for a in session.run(None, dict(zip(names, inputs, strict=True)))]
 
     return run_file, f"ONNX Runtime {onnxruntime.__version__}"
 
@@ -273,10 +307,10 @@ def _run_safetensors(path: Path, classifier: Classifier, takes: str) -> tuple[Ru
     return functools.partial(_run_module, module), "the file, opened again,"
 
 
-def _run_module(module: torch.nn.Module, inputs: Inputs) -> NDArray[np.float32]:
+def _run_module(module: torch.nn.Module, inputs: Inputs) -> Outputs:
     with torch.inference_mode():
-        found: torch.Tensor = module(*[torch.from_numpy(array) for array in inputs])
-    return found.numpy()
+        found = module(*[torch.from_numpy(array) for array in inputs])
+    return [output.numpy() for output in (found if isinstance(found, tuple) else (found,))]
 
 
 RUNNERS: dict[str, Callable[[Path, Classifier, str], tuple[Runner, str]]] = {

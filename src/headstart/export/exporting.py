@@ -14,12 +14,14 @@ from headstart.export.checking import Check, check_count, check_file, find_check
 from headstart.export.facts import SUFFIXES, check_choices, facts_of
 from headstart.files import write_atomically
 from headstart.progress import Progress, silent
+from headstart.runs.caution import Caution
 from headstart.runs.model import need_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headstart.backbones import Backbone
+    from headstart.export.caution import CautiousClassifier
     from headstart.export.network import Classifier
     from headstart.runs.run import Run
 
@@ -62,6 +64,10 @@ def export(
     to: str = "onnx",
     out: Path | str | None = None,
     takes: str = "pictures",
+    refuse_below: float | None = None,
+    target_accuracy: float | None = None,
+    label_sets: float | None = None,
+    novelty: float | None = None,
     images: Path | str | None = None,
     n_check: int = 32,
     force: bool = False,
@@ -82,6 +88,10 @@ def export(
         ``"pictures"``: RGB of any size, uint8 (n, height, width, 3); resizing, cropping and
         normalising are in the file. ``"tensors"``: normalised float32 inputs (n, 3, side, side), one
         per resolution.
+    refuse_below, target_accuracy, label_sets, novelty : float in (0, 1), optional
+        As of :class:`headstart.runs.caution.Caution`. The file then has further outputs: ``answered``
+        (n,), whether the answer is not refused; ``label_set`` (n, K), the classes of the set; ``novelty``
+        (n,), the share of training images that are less novel. Not of ``"safetensors"``.
     images : Path or str, optional
         A folder of images for the check; default: the run's test images.
     n_check : int >= 1
@@ -99,25 +109,35 @@ def export(
     Raises
     ------
     InputError
-        The format is unknown, or its packages are missing.
+        The format is unknown, or its packages are missing; or a share lies outside (0, 1), or the run
+        has too few examples for it.
     OutputError
         The file exists already, or cannot be written.
     RunError
-        The run is on texts.
+        The run is on texts, or does not keep what a further output needs.
     WeightsError, DataError
         The network's weights or the images are missing.
     HeadstartError
         The results of the file differ from those of PyTorch; it is not kept.
     """
+    from headstart.export.caution import CautiousClassifier, caution_facts, check_format
     from headstart.export.network import Classifier, load_backbones
 
+    caution = Caution(
+        refuse_below=refuse_below,
+        target_accuracy=target_accuracy,
+        label_sets=label_sets,
+        novelty=novelty,
+    )
     need_images(run.model, "headstart export")
     check_choices(to, takes)
+    check_format(to, caution)
     check_count(n_check)
     if to == "onnx":
         from headstart.export.formats import need_onnx
 
         need_onnx()
+    careful = run.careful(caution)
     path = Path(out) if out is not None else Path(run.folder.resolve().name + SUFFIXES[to])
     card = path.with_name(path.name + ".md")
     _check_free(path, card, force=force)
@@ -125,8 +145,9 @@ def export(
     progress("export", 0, 1)
     backbones = load_backbones(run.model)
     classifier = Classifier(run.model, backbones)
-    facts = facts_of(run, classifier, takes)
-    payload = _payload(to, run, classifier, backbones, facts, takes)
+    facts = facts_of(run, classifier, takes) | caution_facts(careful, len(run.model.classes))
+    whole = CautiousClassifier(classifier, careful) if caution.asked else classifier
+    payload = _payload(to, run, whole, backbones, facts, takes)
     progress("export", 1, 1)
     # The written file itself is checked, and gets its name only if it passes.
     staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -139,6 +160,7 @@ def export(
             classifier,
             takes=takes,
             images=chosen,
+            careful=careful,
             cache=cache,
             progress=progress,
         )
@@ -154,7 +176,7 @@ def export(
 def _payload(
     to: str,
     run: Run,
-    classifier: Classifier,
+    classifier: Classifier | CautiousClassifier,
     backbones: Sequence[Backbone],
     facts: Mapping[str, Any],
     takes: str,

@@ -59,6 +59,11 @@ def _target_facts(model: Model) -> dict[str, Any]:
     return {"target": model.target, "thresholds": list(model.thresholds)}
 
 
+def outputs_of(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The description of every output, in order."""
+    return [facts["output"], *facts.get("more_outputs", ())]
+
+
 def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
     """Classes, inputs, output and origin, JSON-able."""
     settings = run.settings

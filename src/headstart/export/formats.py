@@ -14,10 +14,14 @@ import torch
 
 from headstart.errors import InputError, argument
 from headstart.export.crop import Crop, cut_out, onnx_text
-from headstart.export.network import Classifier, FromPictures
+from headstart.export.facts import outputs_of
+from headstart.export.network import FromPictures
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from headstart.export.caution import CautiousClassifier
+    from headstart.export.network import Classifier
 
 # The first operator set whose Resize has antialiasing; the oldest one is the most widely supported.
 OPSET = 18
@@ -26,12 +30,14 @@ ONNX_LIMIT_BYTES = 2**31 - 1
 EXTRA_FILE = "headstart.json"
 
 
-def onnx_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) -> bytes:
+def onnx_bytes(
+    classifier: Classifier | CautiousClassifier, facts: Mapping[str, Any], *, takes: str
+) -> bytes:
     """The classifier as an ONNX model that includes the weights.
 
     Parameters
     ----------
-    classifier : Classifier
+    classifier : Classifier or CautiousClassifier
     facts : mapping
         Stored as JSON under the key ``headstart`` of the model's metadata.
     takes : {"pictures", "tensors"}
@@ -53,7 +59,7 @@ def onnx_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) 
             dynamo=True,
             opset_version=OPSET,
             input_names=list(classifier.inputs),
-            output_names=[facts["output"]["name"]],
+            output_names=[o["name"] for o in outputs_of(facts)],
             dynamic_shapes=(tuple({0: count} for _ in examples),),
             external_data=False,
             verbose=False,
@@ -93,7 +99,7 @@ def need_onnx() -> None:
         )
 
 
-def _after_crop(model: Any, classifier: Classifier) -> Any:
+def _after_crop(model: Any, classifier: Classifier | CautiousClassifier) -> Any:
     """The ONNX model preceded by the preprocessing of whole images."""
     import onnx.compose
     import onnx.parser
@@ -106,7 +112,9 @@ def _after_crop(model: Any, classifier: Classifier) -> Any:
     return onnx.compose.merge_models(front, model, io_map=pairs)
 
 
-def torchscript_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes: str) -> bytes:
+def torchscript_bytes(
+    classifier: Classifier | CautiousClassifier, facts: Mapping[str, Any], *, takes: str
+) -> bytes:
     """The classifier traced and frozen; ``torch.jit.load`` runs it without Headstart.
 
     The facts are stored as ``headstart.json`` in the archive.
@@ -129,7 +137,7 @@ def torchscript_bytes(classifier: Classifier, facts: Mapping[str, Any], *, takes
     return buffer.getvalue()
 
 
-def _examples(classifier: Classifier) -> tuple[Tensor, ...]:
+def _examples(classifier: Classifier | CautiousClassifier) -> tuple[Tensor, ...]:
     """Two images per view: exporters treat a batch size of one as a constant."""
     return tuple(torch.zeros(2, 3, view.size_px, view.size_px) for view in classifier.views)
 

@@ -20,6 +20,7 @@ from headstart.export.crop import Crop
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone, Preprocessing
+    from headstart.export.caution import CautiousClassifier
     from headstart.runs.model import Model
 
 
@@ -56,16 +57,16 @@ class Part(nn.Module):
         self.scale = model.temperature.scale
         self.how, self.is_softmax = model.normalize, model.target == "classes"
 
-    def forward(self, images: Sequence[Tensor]) -> Tensor:
-        """Log-probabilities (n, K) of one normalised batch (n, 3, side, side) per view.
-
-        Of labels and numbers, the scores.
-        """
+    def rows(self, images: Sequence[Tensor]) -> Tensor:
+        """Features (n, d) of one normalised batch (n, 3, side, side) per view, as `Model.join` has them."""
         pairs = zip(self.taps, images, strict=True)
         parts = [features for tapped, batch in pairs for features in tapped(batch)]
         if self.how == "l2":
             parts = [normalize(part) for part in parts]
-        rows = torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Log-probabilities (n, K) of features (n, d); of labels and numbers, the scores."""
         if self.how == "power":
             rows = torch.sign(rows) * rows.abs().sqrt()
         if self.how != "none":
@@ -115,10 +116,19 @@ class Classifier(nn.Module):
         Tensor of shape (n, K), float32
             Rows sum to 1 where an image has one class.
         """
-        logs: list[Tensor] = [
-            part([images[i] for i in reads])
-            for part, reads in zip(self.parts, self._reads, strict=True)
-        ]
+        return self.probabilities(self.rows(images))
+
+    def rows(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Features (n, d) for the head of each part."""
+        found = []
+        for part, reads in zip(self.parts, self._reads, strict=True):
+            assert isinstance(part, Part)
+            found.append(part.rows([images[i] for i in reads]))
+        return found
+
+    def probabilities(self, rows: Sequence[Tensor]) -> Tensor:
+        """Class probabilities (n, K) of the features of each part."""
+        logs: list[Tensor] = [part(X) for part, X in zip(self.parts, rows, strict=True)]
         if self.target == "numbers":
             return logs[0]
         if self.target == "labels":
@@ -130,17 +140,17 @@ class Classifier(nn.Module):
 
 
 class FromPictures(nn.Module):
-    """A `Classifier` with its preprocessing, for whole images."""
+    """A `Classifier` or `CautiousClassifier` with its preprocessing, for whole images."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier | CautiousClassifier) -> None:
         super().__init__()
         self.crops = nn.ModuleList(Crop(view) for view in classifier.views)
         self.classifier = classifier
         self.eval()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Class probabilities (n, K) of RGB images of one size, uint8 (n, height, width, 3)."""
-        found: Tensor = self.classifier(*[crop(images) for crop in self.crops])
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """What the classifier gives for RGB images of one size, uint8 (n, height, width, 3)."""
+        found: Tensor | tuple[Tensor, ...] = self.classifier(*[crop(images) for crop in self.crops])
         return found
 
 
