@@ -69,6 +69,13 @@ def note(message: object) -> Markup:
     return Markup('<p class="hs-note">{}</p>').format(text(message))
 
 
+def verdict(heading: str, reason: object) -> Markup:
+    """That no answer is to be relied on, and why."""
+    return Markup('<p class="hs-note hs-verdict" role="status"><b>{}.</b> {}</p>').format(
+        text(heading), text(reason)
+    )
+
+
 def empty(title: str, coming: str) -> Markup:
     """A place that is still empty, and what will be there."""
     return Markup('<div class="hs-empty"><b>{}</b><span>{}</span></div>').format(

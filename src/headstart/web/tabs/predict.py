@@ -25,6 +25,8 @@ NO_PICTURE = html.empty(
     "Drop one or more pictures, or take one with the camera. The five most probable "
     "classes of each, where in the picture the evidence lies, and the nearest training images appear here.",
 )
+# In %: below which probability a run is not sure, and from which novelty a picture is unlike its training images.
+SURE_FROM, UNUSUAL_FROM = 50, 99
 SHOWN_PX = 480
 NEAR_PX = 208
 
@@ -43,11 +45,26 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
                     label="Take a picture", sources=["webcam", "clipboard"], type="filepath"
                 )
             rank = gr.Dropdown(label="Show the evidence for", choices=RANKS, value=RANKS[0])
+            with gr.Accordion("When to answer", open=False):
+                sure = gr.Slider(
+                    0,
+                    99,
+                    value=SURE_FROM,
+                    step=1,
+                    label="Not sure below this probability in %",
+                    info="0: always answer.",
+                    elem_id="sure",
+                )
+                usual = gr.Slider(
+                    50, 100, value=UNUSUAL_FROM, step=1, label="Unlike the training images from this % on",
+                    info="Share of the training images that are less unusual than the picture. 100: never.",
+                    elem_id="usual",
+                )  # fmt: skip
             go = gr.Button("Predict", variant="primary", elem_id="predict")
         with gr.Column(scale=2, min_width=320):
             answer = gr.HTML(NO_PICTURE, elem_id="predictions")
     predict = _predictor(work)
-    inputs = [model, files, camera, rank]
+    inputs = [model, files, camera, rank, sure, usual]
     for event in (
         go.click,
         files.upload,
@@ -56,6 +73,8 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
         camera.clear,
         model.select,
         rank.select,
+        sure.release,
+        usual.release,
     ):
         event(predict, inputs, answer, api_visibility="private", concurrency_id="network")
     return model
@@ -63,11 +82,18 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
 
 def _predictor(work: Workspace) -> Callable[..., str]:
     @answered
-    def predict(model: str, files: Sequence[str] | None, camera: str | None, rank: str) -> str:
+    def predict(
+        model: str,
+        files: Sequence[str] | None,
+        camera: str | None,
+        rank: str,
+        sure: float = SURE_FROM,
+        usual: float = UNUSUAL_FROM,
+    ) -> str:
         paths = [Path(p) for p in [*(files or ()), *([camera] if camera else ())]]
         if not paths:
             return NO_PICTURE
-        place = RANKS.index(rank)
+        place, careful = RANKS.index(rank), (sure / 100, usual / 100)
         cards = Markup("").join(
             _card(
                 work,
@@ -75,6 +101,7 @@ def _predictor(work: Workspace) -> Callable[..., str]:
                 path,
                 "the camera's picture" if str(path) == camera else path.name,
                 place,
+                careful,
             )
             for path in paths[:N_PICTURES]
         )
@@ -85,22 +112,29 @@ def _predictor(work: Workspace) -> Callable[..., str]:
     return predict
 
 
-def _card(work: Workspace, model: str, path: Path, name: str, rank: int) -> Markup:
+def _card(
+    work: Workspace, model: str, path: Path, name: str, rank: int, careful: tuple[float, float]
+) -> Markup:
     """All that is said of one picture; a broken one spoils none of the others."""
     card = Markup('<article class="hs-card"><h2>{}</h2>{}</article>')
     try:
-        body = Markup("").join(_said(work, model, path, name, rank))
+        body = Markup("").join(_said(work, model, path, name, rank, careful))
     except HeadstartError as error:
         body = html.alert(str(error).replace(str(path), name))
     return card.format(html.text(name), body)
 
 
-def _said(work: Workspace, model: str, path: Path, name: str, rank: int) -> Iterator[Markup]:
+def _said(
+    work: Workspace, model: str, path: Path, name: str, rank: int, careful: tuple[float, float]
+) -> Iterator[Markup]:
     image = read_rgb(path)
     with work.network_lock:
-        top, found = _imagenet(work, image, path, rank) if model == IMAGENET else _run(
-            work, model, image, path, rank
-        )  # fmt: skip
+        if model == IMAGENET:
+            top, found = _imagenet(work, image, path, rank)
+            refusals = list(_unsure(top[0][1], careful[0]))
+        else:
+            top, found, refusals = _run(work, model, image, path, rank, careful)
+    yield from refusals
     label = top[min(rank, len(top) - 1)][0]
     from headstart.backbones.evidence_map import heat_picture
     from headstart.runs.evidence import mean_note
@@ -136,15 +170,31 @@ def _imagenet(work: Workspace, image: Any, path: Path, rank: int) -> tuple[list[
     )
 
 
-def _run(work: Workspace, model: str, image: Any, path: Path, rank: int) -> tuple[list[Any], Any]:
+def _run(
+    work: Workspace, model: str, image: Any, path: Path, rank: int, careful: tuple[float, float]
+) -> tuple[list[Any], Any, list[Markup]]:
     from headstart.runs.evidence import run_evidence
 
-    run = work.run(model)
-    [said] = run.predict([path], top=len(RANKS))
+    run, (sure, usual) = work.run(model), careful
+    is_compared = run.held_out is not None and run.held_out.reference is not None
+    asked = usual if is_compared and usual < 1 else None
+    [said] = run.predict([path], top=len(RANKS), novelty=asked)
     if not said.top:
         raise InputError(f"cannot use {path}: {said.error}")
-    label = said.top[min(rank, len(said.top) - 1)][0]
-    return list(said.top), run_evidence(run, image, label)
+    label, probability = said.top[min(rank, len(said.top) - 1)][0], said.top[0][1]
+    refusals = list(_unsure(probability, sure))
+    if said.novelty is not None and said.refused:
+        refusals.append(html.verdict("Unlike the training images", f"{said.refused}."))
+    if usual < 1 and not is_compared:
+        refusals.append(html.note("Whether the picture is unlike the training images is not known: the run "
+                                  "keeps no features of these."))  # fmt: skip
+    return list(said.top), run_evidence(run, image, label), refusals
+
+
+def _unsure(probability: float, sure: float) -> Iterator[Markup]:
+    if probability < sure:
+        said = f"The probability {100 * probability:.1f} % is below {100 * sure:.0f} %."
+        yield html.verdict("Not sure", said)
 
 
 def _nearest(work: Workspace, model: str, path: Path) -> Markup:
