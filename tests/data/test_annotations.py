@@ -10,6 +10,7 @@ import pytest
 
 from headstart.cli.app import run as command
 from headstart.data import index
+from headstart.data.annotations import annotated_cells
 from headstart.data.texts import is_text_table
 from headstart.errors import DataError
 
@@ -137,6 +138,40 @@ def test_index__an_image_with_no_class_or_several_is_quarantined(flat: Path) -> 
     reasons = {q.name: q.reason for q in found.quarantine}
     assert "no class" in reasons["a0.png"]
     assert "several classes ('ant', 'bee')" in reasons["b0.png"]
+
+
+def test_annotated_cells__reads_a_column_in_every_form(flat: Path) -> None:
+    camera = {name: "old" if "1" in name else "new" for name in NAMES}
+    of_coco, of_studio = json.loads(coco(NAMES)), json.loads(studio(NAMES))
+    for image in of_coco["images"]:
+        image["attributes"] = {"camera": camera[image["file_name"]]}
+    for task, name in zip(of_studio, NAMES, strict=True):
+        task["data"]["camera"] = camera[name]
+    records = [{"file_name": n, "label": WANTED[n], "camera": camera[n]} for n in NAMES]
+    files = {
+        "coco.json": json.dumps(of_coco),
+        "studio.json": json.dumps(of_studio),
+        "records.json": json.dumps(records),
+        "metadata.jsonl": "\n".join(map(json.dumps, records)),
+    }
+    for name, text in files.items():
+        (flat / name).write_text(text)
+        assert annotated_cells(flat / name, "camera") == camera, name
+    assert annotated_cells(flat, "camera") == camera, "the metadata of the folder"
+    assert {r.group for r in index(flat / "coco.json", group_column="camera").records} == {
+        "old",
+        "new",
+    }
+    (flat / "metadata.jsonl").unlink()
+    assert annotated_cells(flat, "camera") is None
+    for name in NAMES:
+        more = f"<source><camera>{camera[name]}</camera></source></annotation>"
+        text = voc(name, WANTED[name]).replace("</annotation>", more)
+        (flat / f"{name}.xml").write_text(text)
+    assert annotated_cells(flat, "camera") == camera, "Pascal VOC"
+    with pytest.raises(DataError, match=r"no column 'camra'; it has .*Did you mean 'camera'"):
+        annotated_cells(flat, "camra")
+    assert labels(flat) == WANTED, "further elements change nothing where none is asked for"
 
 
 def test_index__damaged_xml_is_quarantined(flat: Path) -> None:

@@ -1,14 +1,15 @@
 """Labels of images as other tools write them: COCO, Label Studio, Pascal VOC, Roboflow, Hugging Face.
 
 A file of annotations becomes a table of paths and labels. Of boxes, only the class counts. An image
-without a class, or with several, cannot be used; it goes on the quarantine list with this reason.
+without a class, or with several, cannot be used; it goes on the quarantine list with this reason. What
+else is written of an image (a camera, a date) becomes columns where one of them is asked for.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from headstart.data.decode import is_image_name
 from headstart.data.sources import SPLIT_WORDS, Listing, shown, some
 from headstart.data.tablenames import is_there
 from headstart.data.tables import (
+    IMAGE_NAMES,
     LABEL_NAMES,
     Table,
     clean_name,
     list_rows,
     read_table,
+    table_cells,
     usual_form,
 )
 from headstart.data.texttables import read_json_lines, table_of_objects
@@ -58,11 +61,36 @@ def list_annotations(path: Path, **columns: str | None) -> Listing:
     DataError
         It cannot be read, or is in none of the forms that are known; else as for a table.
     """
-    table, refused = _read(path)
-    root = path.parent.resolve()
-    if root.name.lower() == "annotations":  # as COCO is published
-        root = root.parent
-    return _listing(table, refused, root, columns)
+    table, refused = _read(path, is_whole=columns.get("group_column") is not None)
+    return _listing(table, refused, _root(path), columns)
+
+
+def annotated_cells(
+    path: Path, column: str, *, image_column: str | None = None
+) -> dict[str, str] | None:
+    """As :func:`headstart.data.tables.cells_by_name`, of a file or folder of annotations.
+
+    None of a file or folder that has none.
+    """
+    parts = annotated_parts(path) if path.is_dir() else {"": path}
+    if not parts or (path.is_file() and path.suffix.lower() not in ANNOTATION_SUFFIXES):
+        return None
+    found: dict[str, str] = {}
+    for inner, file in parts.items():
+        if file.is_dir():
+            table, root = _read_voc(file, is_whole=True)[0], path / inner
+        else:
+            table = _read(file, is_whole=True)[0]
+            root = path / inner if path.is_dir() else _root(file)
+        cells = table_cells(table, root, column, image_column=image_column)
+        found |= {f"{inner}/{name}" if inner else name: cell for name, cell in cells.items()}
+    return found
+
+
+def _root(file: Path) -> Path:
+    """Where the paths in a file of annotations start."""
+    root = file.parent.resolve()
+    return root.parent if root.name.lower() == "annotations" else root  # as COCO is published
 
 
 def annotated_parts(folder: Path) -> dict[str, Path]:
@@ -142,7 +170,8 @@ def _gives_labels(path: Path) -> bool:
     return "file_name" in header and any(name in header for name in LABEL_NAMES)
 
 
-def _read(path: Path) -> tuple[Table, Refused]:
+def _read(path: Path, *, is_whole: bool = False) -> tuple[Table, Refused]:
+    """The table, with all that is said of an image where `is_whole`."""
     suffix = path.suffix.lower()
     if path.name == _ONE_HOT:
         return _one_hot(read_table(path))
@@ -152,10 +181,11 @@ def _read(path: Path) -> tuple[Table, Refused]:
         return _with_usual_names(read_json_lines(path)), {}
     content = _load(path)
     if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
-        return _rows(path, _checked(path, "COCO", _of_coco, content))
+        return _rows(path, _checked(path, "COCO", _of_coco, content), is_whole=is_whole)
     if isinstance(content, list) and content and all(isinstance(r, dict) for r in content):
         if all(isinstance(r.get("data"), dict) for r in content):
-            return _rows(path, _checked(path, "Label Studio", _of_label_studio(path), content))
+            found = _checked(path, "Label Studio", _of_label_studio(path), content)
+            return _rows(path, found, is_whole=is_whole)
         places = [f"record {i + 1}" for i in range(len(content))]
         return _with_usual_names(table_of_objects(path, content, places, "utf-8")), {}
     raise DataError(f"{shown(path)} is JSON, but not annotations of images: expected {_KNOWN}")
@@ -171,7 +201,8 @@ def _load(path: Path) -> Any:
         raise DataError(f"{shown(path)} is not JSON: {reason}") from None
 
 
-Found = list[tuple[str, list[str]]]
+# Name, labels, and what else is written of each image.
+Found = list[tuple[str, list[str], dict[str, str]]]
 
 
 def _checked(path: Path, kind: str, read: Callable[[Any], Found], content: Any) -> Found:
@@ -189,7 +220,24 @@ def _of_coco(content: Any) -> Found:
     of_image: dict[Any, list[str]] = {}
     for annotation in content["annotations"]:
         of_image.setdefault(annotation["image_id"], []).append(names[annotation["category_id"]])
-    return [(str(i["file_name"]), of_image.get(i["id"], [])) for i in content["images"]]
+    return [
+        (str(i["file_name"]), of_image.get(i["id"], []), _attributes(i)) for i in content["images"]
+    ]
+
+
+def _attributes(record: Mapping[str, Any]) -> dict[str, str]:
+    """What is written of an image as a text or a number, also one level deeper (`attributes`, `meta`)."""
+    flat = dict(record)
+    for value in record.values():
+        if isinstance(value, dict):
+            flat = value | flat
+    # Names that would be taken for the columns of paths and labels are left out.
+    usual = {*IMAGE_NAMES, *LABEL_NAMES}
+    return {
+        k: str(v)
+        for k, v in flat.items()
+        if isinstance(v, str | int | float) and usual_form(k) not in usual
+    }
 
 
 def _of_label_studio(path: Path) -> Callable[[Any], Found]:
@@ -211,7 +259,8 @@ def _of_label_studio(path: Path) -> Callable[[Any], Found]:
                 if (key in _CHOICES or key.endswith("labels")) and isinstance(chosen, list)
                 for label in chosen
             ]
-            found.append((_local_name(places[0], path.parent), labels))
+            said = _attributes({"meta": task.get("meta")} | task["data"])
+            found.append((_local_name(places[0], path.parent), labels, said))
         return found
 
     return read
@@ -268,7 +317,10 @@ def _one_hot(table: Table) -> tuple[Table, Refused]:
         )
     return _rows(
         table.path,
-        [(row[at], [header[i] for i in classes if row[i].strip() == "1"]) for row in table.rows],
+        [
+            (row[at], [header[i] for i in classes if row[i].strip() == "1"], {})
+            for row in table.rows
+        ],
     )
 
 
@@ -280,7 +332,7 @@ def _is_voc(path: Path) -> bool:
         return False
 
 
-def _read_voc(folder: Path) -> tuple[Table, Refused]:
+def _read_voc(folder: Path, *, is_whole: bool = False) -> tuple[Table, Refused]:
     """A folder of Pascal VOC's XML files; the images lie beside them, or in ``JPEGImages``."""
     from xml.etree import ElementTree
 
@@ -299,18 +351,22 @@ def _read_voc(folder: Path) -> tuple[Table, Refused]:
         name = name or f"{path.stem}.jpg"
         inside = f"JPEGImages/{name}"
         labels = [o.findtext("name") or "" for o in tree.iter("object")]
-        found.append((inside if is_there(root, inside) else name, [x for x in labels if x]))
-    table, refused = _rows(folder, found)
+        elements = (*tree.iterfind("source/*"), *tree)
+        said = _attributes({e.tag: (e.text or "").strip() for e in elements if not len(e)})
+        place = inside if is_there(root, inside) else name
+        found.append((place, [x for x in labels if x], said))
+    table, refused = _rows(folder, found, is_whole=is_whole)
     return table, refused | damaged
 
 
-def _rows(path: Path, found: Iterable[tuple[str, list[str]]]) -> tuple[Table, Refused]:
+def _rows(path: Path, found: Found, *, is_whole: bool = False) -> tuple[Table, Refused]:
     """A table of the images with one class, and why the others cannot be used."""
     rows, refused = [], {}
-    for name, labels in found:
+    said = sorted({k for *_, more in found for k in more}) if is_whole else []
+    for name, labels, more in found:
         classes = sorted({label.strip() for label in labels})
         if len(classes) == 1:
-            rows.append((clean_name(name), classes[0]))
+            rows.append((clean_name(name), classes[0], *(more.get(k, "") for k in said)))
         elif classes:
             refused[clean_name(name)] = (
                 f"several classes ({some(classes)}): one for each image is needed"
@@ -321,5 +377,5 @@ def _rows(path: Path, found: Iterable[tuple[str, list[str]]]) -> tuple[Table, Re
         first = next(iter(refused.items()), None)
         because = f"; first: {shown(first[0])}: {first[1]}" if first else ""
         raise DataError(f"{shown(path)} has no image with one class{because}")
-    places = tuple(f"image {shown(name)}" for name, _ in rows)
-    return Table(path, ("path", "label"), tuple(rows), places, "utf-8"), refused
+    places = tuple(f"image {shown(row[0])}" for row in rows)
+    return Table(path, ("path", "label", *said), tuple(rows), places, "utf-8"), refused

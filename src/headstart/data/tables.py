@@ -279,7 +279,13 @@ def cells_by_name(path: Path, column: str, *, image_column: str | None = None) -
     DataError
         As of `list_table`; the column is that of `group_column`.
     """
-    table = read_table(path)
+    return table_cells(read_table(path), path.parent.resolve(), column, image_column=image_column)
+
+
+def table_cells(
+    table: Table, root: Path, column: str, *, image_column: str | None = None
+) -> dict[str, str]:
+    """The same of a table whose relative paths start at `root`."""
     columns = find_columns(
         table,
         image_column=image_column,
@@ -288,7 +294,7 @@ def cells_by_name(path: Path, column: str, *, image_column: str | None = None) -
         need_label=False,
     )
     images = [clean_name(name) for name in table.column(columns.image)]
-    files = find_files(path.parent.resolve(), images, table)[0]
+    files = find_files(root, images, table)[0]
     return dict(zip(files, table.column(columns.group), strict=True))
 
 

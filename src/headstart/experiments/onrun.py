@@ -12,6 +12,7 @@ from headstart.progress import Progress, silent
 if TYPE_CHECKING:
     from headstart.experiments.experiment import Inputs
     from headstart.runs.retrieval import TrainingImages
+    from headstart.runs.run import Run
 
 
 RunFolder = Annotated[str, about("A run folder, of images.", is_argument=True)]
@@ -58,6 +59,19 @@ def training_images(settings: OnRun, inputs: Inputs) -> TrainingImages:
     )
     inputs.on_index(found.index)
     return found
+
+
+def who_judged(run: Run) -> str:
+    """Where training images are not judged by the run's own model: by what, in a sentence; else empty."""
+    n = run.metrics.chosen.n_averaged
+    if run.model.is_finetuned:
+        return "Training images were judged by a linear SVM on frozen features, test images by the fine-tuned network."
+    if n:
+        return (
+            f"The run averages {n} candidates. Training images were judged by one linear SVM (C = 1) on the "
+            "features of all of them, cross-validated, which may err on other images; test images by the run itself."
+        )
+    return ""
 
 
 def unseen_predictions(images: TrainingImages, progress: Progress = silent) -> dict[str, str]:

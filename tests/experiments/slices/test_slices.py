@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import headstart
 from headstart.cli.app import run as command
+from headstart.experiments.onrun import who_judged
 from headstart.experiments.slices.result import SlicesResult
 from headstart.runs.run import Run
 
@@ -77,3 +80,29 @@ def test_fit__names_the_test_that_heeds_groups(grouped_run: Run) -> None:
     assert "Student's test over 12 groups at the 5 % level" in grouped_run.metrics.selection.rule
     # The test images are of two films: too few to tell how much films differ.
     assert "Student" not in grouped_run.metrics.detail
+
+
+def test_slices__by_a_field_of_annotations(odd_run: Run, odd_shapes: Path, tmp_path: Path) -> None:
+    root = tmp_path / "shapes"
+    shutil.copytree(odd_shapes, root)
+    names = [p.relative_to(root).as_posix() for p in sorted(root.glob("*/*.png"))]
+    records = [
+        {"file_name": n, "label": n.partition("/")[0], "camera": "old" if "1" in n else "new"}
+        for n in names
+    ]
+    (root / "records.json").write_text(json.dumps(records))
+    found = headstart.transfer.slices(
+        odd_run.folder, data=str(root / "records.json"), slice="camera", clusters=0
+    )
+    assert isinstance(found, SlicesResult)
+    assert {p.value for p in found.parts if p.by == "camera"} == {"old", "new"}
+
+
+def test_who_judged__names_the_svm_in_the_place_of_a_mean(odd_run: Run) -> None:
+    mean, single = Run(odd_run.folder), Run(odd_run.folder)
+    for run, n in ((mean, 3), (single, 0)):
+        chosen = msgspec.structs.replace(run.metrics.chosen, n_averaged=n)
+        run.metrics = msgspec.structs.replace(run.metrics, chosen=chosen)
+    assert who_judged(single) == ""
+    assert "averages 3 candidates" in who_judged(mean)
+    assert "one linear SVM" in who_judged(mean)

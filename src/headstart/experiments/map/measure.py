@@ -15,7 +15,7 @@ from headstart.errors import DataError
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.map.result import MapResult, Point
 from headstart.experiments.map.settings import FEWEST, Settings
-from headstart.experiments.onrun import training_images, unseen_predictions
+from headstart.experiments.onrun import training_images, unseen_predictions, who_judged
 from headstart.heads import accuracy_interval
 from headstart.reliability.asking import reduce
 from headstart.reliability.novelty import FEWEST_ROWS, Novelty
@@ -66,6 +66,7 @@ def measure(s: Settings, inputs: Inputs) -> MapResult:
         n_images=len(records),
         on_map=_same_class(places, member, together, groups_of(shown)),
         in_features=_same_class(X, member, together, groups_of(shown)),
+        judged_by=who_judged(images.run),
         trustworthiness=_trustworthiness(X[judged], places[judged]),
         points=tuple(
             Point(

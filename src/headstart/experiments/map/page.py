@@ -50,11 +50,12 @@ def detail(r: MapResult) -> str:
     """What is on it and what is not to be read from it."""
     n = len(r.points)
     sample = f", a random sample of {r.n_images:,}" if n < r.n_images else ""
+    judged = f" {r.judged_by}" if r.judged_by else ""
     far = " Distances between groups that lie far apart mean little." if r.method == "tsne" else ""
     return (
         f"{counted(n, 'image')}{sample}, placed by {METHODS[r.method]}; trustworthiness "
         f"{r.trustworthiness:.2f} (1: every neighbour on the map is one by all features).{far} "
-        "Open explore.html to see the pictures, to colour them and to save names."
+        f"Open explore.html to see the pictures, to colour them and to save names.{judged}"
     )
 
 

@@ -57,6 +57,8 @@ class MapResult(ExperimentResult, frozen=True, kw_only=True, tag="map"):
         How far the neighbours on the map are neighbours by all features too (Venna and Kaski 2001); 1 is
         best, random positions have about 0.5.
     points : tuple of Point
+    judged_by : str
+        Where training images were not judged by the run's own model: by what, in a sentence.
     """
 
     settings: Settings
@@ -67,6 +69,7 @@ class MapResult(ExperimentResult, frozen=True, kw_only=True, tag="map"):
     in_features: Interval | None
     trustworthiness: float
     points: tuple[Point, ...]
+    judged_by: str = ""
 
     @property
     def classes(self) -> tuple[str, ...]:

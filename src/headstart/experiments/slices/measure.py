@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import is_packed, read_rgb
+from headstart.data.annotations import annotated_cells
 from headstart.data.appearance import appearance
 from headstart.data.groups import groups_by_pattern, groups_of
 from headstart.data.sources import shown
 from headstart.data.tables import TABLE_SUFFIXES, cells_by_name
 from headstart.errors import DataError, HeadstartError, InputError, argument
 from headstart.experiments.experiment import DataFacts, Inputs
-from headstart.experiments.onrun import training_images, unseen_predictions
+from headstart.experiments.onrun import training_images, unseen_predictions, who_judged
 from headstart.experiments.slices.result import SlicesResult
 from headstart.experiments.slices.settings import Settings
 from headstart.features import cache_folder
@@ -69,7 +70,7 @@ def measure(s: Settings, inputs: Inputs) -> SlicesResult:
         accuracy=accuracy_interval(correct, groups=groups_of(records)),
         parts=tuple(parts),
         too_small=tuple(v for v, n in asked.items() if n < FEWEST),
-        is_finetuned=images.run.model.is_finetuned,
+        judged_by=who_judged(images.run),
     )  # fmt: skip
 
 
@@ -103,17 +104,20 @@ def _values(
 
 
 def _cells(column: str, run: Run, s: Settings, records: Sequence[Record]) -> list[str]:
-    """The cells of a column of the run's table; the run's split and groups stay as they are."""
-    data = require_origin(run, data=s.data, split=s.split).data or ""
-    table = expand(data)
-    is_table = table.is_file() and table.suffix.lower() in TABLE_SUFFIXES
-    if is_packed(data) or not is_table:
+    """The cells of a column of the run's table or annotations; the run's split and groups stay as they are."""
+    data, settings = require_origin(run, data=s.data, split=s.split).data or "", run.settings
+    where = expand(data)
+    of, image_column = None, settings["settings"]["image_column"]
+    if not is_packed(data):
+        if where.is_file() and where.suffix.lower() in TABLE_SUFFIXES:
+            of = cells_by_name(where, column, image_column=image_column)
+        elif where.is_file() or settings["settings"].get("classes_from", "auto") == "auto":
+            of = annotated_cells(where.resolve(), column, image_column=image_column)
+    if of is None:
         raise InputError(
-            f"{argument('slice')} {column!r} names a column of a table of paths, and {shown(data)} is "
-            f"not one: give {argument('slice_by')}, a pattern over the names"
+            f"{argument('slice')} {column!r} names a column of a table of paths or of annotations, and "
+            f"{shown(data)} is neither: give {argument('slice_by')}, a pattern over the names"
         )
-    image_column = run.settings["settings"]["image_column"]
-    of = cells_by_name(table, column, image_column=image_column)
     return [of.get(r.name, "") for r in records]
 
 

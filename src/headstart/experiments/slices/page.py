@@ -35,8 +35,8 @@ def detail(r: SlicesResult) -> str:
         f"not seen it. {counted(n, 'part')} were compared with all other images; intervals and verdicts allow "
         "for that."
     )
-    if r.is_finetuned:
-        said += " Training images were judged by the SVM on frozen features, test images by the fine-tuned network."
+    if r.judged_by:
+        said += f" {r.judged_by}"
     asked = r.settings.slice or ("name" if r.settings.slice_by else "")
     if asked and not any(p.by == asked for p in r.parts):
         said += f" By {asked} there are no two parts of {FEWEST} images or more to compare."

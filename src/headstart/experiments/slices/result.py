@@ -22,9 +22,8 @@ class SlicesResult(ExperimentResult, frozen=True, kw_only=True, tag="slices"):
         Significantly worse ones first.
     too_small : tuple of str
         Values of the column that have too few images to be judged.
-    is_finetuned : bool
-        Whether test images were judged by a fine-tuned network, and training images by the SVM on
-        frozen features beside it.
+    judged_by : str
+        Where training images were not judged by the run's own model: by what, in a sentence.
     """
 
     settings: Settings
@@ -33,4 +32,4 @@ class SlicesResult(ExperimentResult, frozen=True, kw_only=True, tag="slices"):
     accuracy: Interval
     parts: tuple[Part, ...]
     too_small: tuple[str, ...] = ()
-    is_finetuned: bool = False
+    judged_by: str = ""
