@@ -47,7 +47,7 @@ def left_out_scores(
     units = np.arange(n) if together is None else np.unique(together, return_inverse=True)[1]
     units = units.reshape(-1)
     if n <= d:
-        Z = _with_ones(data)
+        Z = with_ones(data)
         # I - H = ridge (K + ridge I)^-1
         rest = ridge * np.linalg.inv(Z @ Z.T + ridge * np.eye(n))
         residual = rest @ Y
@@ -73,7 +73,7 @@ def _left_out_of_many(
     d = data.shape[1] + 1
     gram, moment = ridge * np.eye(d), np.zeros((d, Y.shape[1]))
     for rows in _blocks(np.arange(len(data))):
-        Z = _with_ones(data[rows])
+        Z = with_ones(data[rows])
         gram += Z.T @ Z
         moment += Z.T @ Y[rows]
     inverse = np.linalg.inv(gram)
@@ -81,11 +81,11 @@ def _left_out_of_many(
     is_alone = np.bincount(units)[units] == 1
     scores: NDArray[np.float64] = np.empty(Y.shape)
     for rows in _blocks(order[is_alone[order]]):
-        Z = _with_ones(data[rows])
+        Z = with_ones(data[rows])
         leverage = ((Z @ inverse) * Z).sum(axis=1)
         scores[rows] = Y[rows] - (Y[rows] - Z @ weights) / (1 - leverage)[:, None]
     for rows in _groups(units[order[~is_alone[order]]], order[~is_alone[order]]):
-        Z = _with_ones(data[rows])
+        Z = with_ones(data[rows])
         residual = Y[rows] - Z @ weights
         if len(rows) <= d:
             out = np.linalg.solve(np.eye(len(rows)) - Z @ inverse @ Z.T, residual)
@@ -95,7 +95,8 @@ def _left_out_of_many(
     return scores
 
 
-def _with_ones(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+def with_ones(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rows with a constant feature, in float64."""
     return np.column_stack([rows.astype(np.float64), np.ones(len(rows))])
 
 

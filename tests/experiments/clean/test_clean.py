@@ -9,12 +9,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import headstart
 from headstart.cli.app import run as command
-from headstart.experiments.clean.page import files
-from headstart.experiments.clean.result import CleanResult
+from headstart.experiments.clean.page import detail, files
+from headstart.experiments.clean.result import CleanResult, LabelCost
+from headstart.results import Interval
 from headstart.runs.retrieval import index_of
 from headstart.runs.run import Run
 
@@ -53,6 +55,33 @@ def test_clean__names_what_cannot_be_judged_and_does_not_flag_it(grouped_run: Ru
     assert "lone" in found.detail
     flagged = {f.label for kind in ("label", "novel") for f in found.of_kind(kind)}
     assert not flagged & {"lone", "noise"}
+
+
+def test_clean__is_silent_on_what_labels_cost_where_fresh_folds_do_not_confirm_it(
+    found: CleanResult,
+) -> None:
+    assert found.cost is None, "two wrong labels of thirty prove nothing"
+    assert "cost" not in found.detail
+    assert not any("cost" in section.heading for section in found.sections())
+    rows = list(csv.reader(io.StringIO(files(found)["worth.csv"].decode())))
+    assert rows[0] == ["name", "label", "split", "worth"]
+    assert len(rows) == 31
+    assert [float(row[3]) for row in rows[1:]] == sorted(float(row[3]) for row in rows[1:])
+    worth = {w.name: w.worth for w in found.worth}
+    assert all(f.worth == worth[f.name] for f in found.of_kind("label"))
+
+
+def test_clean__says_what_labels_cost_and_shows_them_first(found: CleanResult) -> None:
+    last = found.of_kind("label")[-1].name
+    cost = LabelCost(names=(last,), gain=Interval(0.01, 0.004, 0.016), accuracy=0.008)
+    costly = msgspec.structs.replace(found, cost=cost)
+    assert "1 label costs the other images about 0.8 points of accuracy" in detail(costly)
+    assert "1.0 points [0.4, 1.6]" in detail(costly)
+    first = costly.sections()[0]
+    assert first.heading == "Labels that cost accuracy"
+    page = files(costly)["review.html"].decode()
+    assert page.index(last) < page.index(found.findings[0].name)
+    assert "costs the others accuracy" in page
 
 
 def test_page__can_be_looked_through_by_keyboard(

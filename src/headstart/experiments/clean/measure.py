@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from headstart.data import duplicate_groups
 from headstart.data.appearance import appearance
@@ -13,7 +14,13 @@ from headstart.data.fixes import apply_fixes, read_fixes
 from headstart.data.groups import groups_of
 from headstart.data.sources import printable
 from headstart.errors import one_line
-from headstart.experiments.clean.result import CleanResult, Decision, Finding
+from headstart.experiments.clean.result import (
+    CleanResult,
+    Decision,
+    Finding,
+    ImageWorth,
+    LabelCost,
+)
 from headstart.experiments.clean.settings import Settings
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.onrun import training_images
@@ -21,8 +28,10 @@ from headstart.features import cache_folder
 from headstart.heads import accuracy_interval
 from headstart.home import expand
 from headstart.probe import judgeable, training_folds
+from headstart.reliability.asking import reduce
 from headstart.reliability.labels import LabelCheck, check_labels, left_out_scores
-from headstart.reliability.novelty import FEWEST_ROWS, Novelty
+from headstart.reliability.novelty import FEWEST_ROWS, Novelty, choose_rows
+from headstart.reliability.worth import label_cost
 
 if TYPE_CHECKING:
     from headstart.data import Index, Record
@@ -32,6 +41,8 @@ if TYPE_CHECKING:
 
 # Quartile ranges above the third quartile from which a novelty is far out (Tukey 1977).
 FAR_OUT = 3.0
+# Repeats of the folds on which labels that cost accuracy are tested, and images that are weighed.
+N_REPEATS, FEWEST_WEIGHED, MOST_WEIGHED = 4, 20, 5_000
 
 
 def measure(s: Settings, inputs: Inputs) -> CleanResult:
@@ -56,16 +67,18 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
         check_labels(left_out_scores(X, member, together)[can], member[can]) if can.any() else None
     )
     inputs.progress("judge labels", 1, 1)
+    cost, worth = _worth(X[can], [r for r, c in zip(records, can, strict=True) if c], index, inputs)
     seen = appearance(records, inputs.cache or cache_folder())
     judged = [r for r, is_judged in zip(records, can, strict=True) if is_judged]
     findings = [
         *_copies(index, records),
-        *(_labels(found, judged, classes) if found is not None else ()),
+        *(_labels(found, judged, classes, worth) if found is not None else ()),
         *_blank(records, seen.is_blank),
         *_novel(X, y, index, records),
         *(Finding(kind="damaged", name=q.name, reason=q.reason) for q in index.quarantine),
     ]
     once = {f.name: f for f in reversed(findings)}  # the gravest reason of each
+    listed = once.keys() - decided.keys()
     return CleanResult(
         settings=s,
         datasets=(DataFacts.of(index),),
@@ -74,9 +87,49 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
         not_judged=tuple(np.unique(y[~can]).tolist()),
         noise=_noise(found, judged, decided),
         classes=tuple(classes.tolist()),
-        findings=tuple(f for f in findings if once[f.name] is f and f.name not in decided),
+        findings=tuple(f for f in findings if once[f.name] is f and f.name in listed),
         decisions=_decisions(decided.values(), images),
+        cost=_of_listed(cost, listed),
+        worth=worth,
     )
+
+
+def _worth(
+    X: Any, judged: Sequence[Record], index: Index, inputs: Inputs
+) -> tuple[LabelCost | None, tuple[ImageWorth, ...]]:
+    """Labels that cost accuracy, where fresh folds confirm it, and the worth of each image."""
+    y = np.array([r.label for r in judged])
+    if len(judged) < FEWEST_WEIGHED or len(np.unique(y)) < 2:
+        return None, ()
+    rows = choose_rows(np.unique(y, return_inverse=True)[1], MOST_WEIGHED)
+    some = [judged[i] for i in rows]
+    member = np.unique(y[rows], return_inverse=True)[1]
+    inputs.progress("weigh labels", 0, 1)
+    found = label_cost(
+        reduce(np.asarray(X[rows], dtype=np.float32)),
+        member,
+        [training_folds(index, some, seed=seed) for seed in range(N_REPEATS)],
+        together=duplicate_groups(index, some),
+        groups=groups_of(some),
+    )
+    inputs.progress("weigh labels", 1, 1)
+    cost = None
+    if found.holds:
+        names = tuple(some[i].name for i in found.rows)
+        cost = LabelCost(names=names, gain=found.gain, accuracy=found.accuracy)
+    order = np.argsort(found.worth, kind="stable")
+    return cost, tuple(
+        ImageWorth(
+            name=some[i].name, label=some[i].label, split=some[i].split, worth=float(found.worth[i])
+        )
+        for i in order
+    )
+
+
+def _of_listed(cost: LabelCost | None, listed: Set[str]) -> LabelCost | None:
+    """The labels that are findings too, so that each can be looked at."""
+    names = tuple(n for n in cost.names if n in listed) if cost is not None else ()
+    return replace(cost, names=names) if cost is not None and names else None
 
 
 def _corrected(
@@ -144,8 +197,11 @@ def _copies(index: Index, records: Sequence[Record]) -> Iterator[Finding]:
                 )
 
 
-def _labels(found: LabelCheck, records: Sequence[Record], classes: Any) -> Iterator[Finding]:
+def _labels(
+    found: LabelCheck, records: Sequence[Record], classes: Any, worth: Sequence[ImageWorth]
+) -> Iterator[Finding]:
     """Labels that the other images contradict, the most contradicted first."""
+    of = {w.name: w.worth for w in worth}
     for i in np.argsort(found.margin, kind="stable"):
         if found.margin[i] >= 0:
             return
@@ -158,6 +214,7 @@ def _labels(found: LabelCheck, records: Sequence[Record], classes: Any) -> Itera
             probability=probability,
             margin=float(found.margin[i]),
             is_counted=bool(found.is_counted[i]),
+            worth=of.get(records[i].name),
             **_of(records[i]),
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 from headstart.data.sources import some
 from headstart.experiments.clean.result import CleanResult, Decision, Finding
 from headstart.progress import Progress, silent
+from headstart.runs.predictions import csv_text
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table, render_with_script
 from headstart.wording import counted
@@ -49,7 +50,21 @@ def detail(r: CleanResult) -> str:
         f"{'; '.join(counts)}. Some are merely hard: open review.html, keep, relabel or drop each, save "
         "fixes.csv, and give it to headstart fit --fixes."
     )
-    return " ".join([*([said] if counts else []), *_left_out(r)])
+    return " ".join([*([said] if counts else []), *_cost(r), *_left_out(r)])
+
+
+def _cost(r: CleanResult) -> list[str]:
+    """Labels that cost accuracy; nothing where fresh folds do not confirm it."""
+    if r.cost is None:
+        return []
+    n, c = len(r.cost.names), r.cost
+    verb = "costs" if n == 1 else "cost"
+    said = (
+        f"{counted(n, 'label')} {verb} the other images about {100 * c.accuracy:.1f} points of accuracy: fresh "
+        f"folds gain that much without such labels, and the chance of being recognised rises by "
+        f"{100 * c.gain.value:.1f} points [{100 * c.gain.low:.1f}, {100 * c.gain.high:.1f}]. They come first."
+    )
+    return [said]
 
 
 def _left_out(r: CleanResult) -> list[str]:
@@ -69,8 +84,18 @@ def _left_out(r: CleanResult) -> list[str]:
 
 
 def sections(r: CleanResult) -> list[Section]:
-    """A table for each kind."""
-    return [_section(kind, found) for kind in HEADINGS if (found := r.of_kind(kind))]
+    """Labels that cost accuracy, then a table for each kind."""
+    found = []
+    if r.cost is not None:
+        of = {w.name: w for w in r.worth}
+        rows = [
+            [name, of[name].label, of[name].split or words.NOTHING, f"{-of[name].worth:.2f}"]
+            for name in r.cost.names[:N_LISTED]
+        ]
+        header = ["image", "label", "split", "others recognised without it"]
+        found.append(Section(heading="Labels that cost accuracy", table=Table(header=header, rows=rows),
+                             text=_cost(r)))  # fmt: skip
+    return found + [_section(kind, of_kind) for kind in HEADINGS if (of_kind := r.of_kind(kind))]
 
 
 def brief(r: CleanResult) -> list[Section]:
@@ -92,9 +117,14 @@ def _table(found: list[Finding]) -> Table:
 
 
 def files(r: CleanResult, _progress: Progress = silent) -> dict[str, bytes]:
-    """The page to look through: the findings, then what was decided before."""
-    shown = [f for f in r.findings if f.kind != "damaged"][: r.settings.most]
-    items = [*map(_item, shown), *map(_decided, r.decisions[: r.settings.most])]
+    """The page to look through: the findings, then what was decided before; and the worth of the images."""
+    costly = frozenset(r.cost.names if r.cost is not None else ())
+    shown = [f for f in r.findings if f.kind != "damaged"]
+    shown = sorted(shown, key=lambda f: f.name not in costly)[: r.settings.most]
+    items = [
+        *(_item(f, costs=f.name in costly) for f in shown),
+        *map(_decided, r.decisions[: r.settings.most]),
+    ]
     decisions = json.dumps([[d.name, {"action": d.action, "label": d.label}] for d in r.decisions])
     place = f"{Path(r.settings.run).resolve()}\0{r.datasets[0].name}"
     html = render_with_script(
@@ -109,15 +139,17 @@ def files(r: CleanResult, _progress: Progress = silent) -> dict[str, bytes]:
         decisions=decisions,
         place=hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16],
     )
-    return {"review.html": html}
+    rows = [(w.name, w.label, w.split, round(w.worth, 3)) for w in r.worth]
+    table = csv_text(("name", "label", "split", "worth"), rows)
+    return {"review.html": html, "worth.csv": table.encode("utf-8", "surrogateescape")}
 
 
-def _item(f: Finding) -> dict[str, Any]:
+def _item(f: Finding, *, costs: bool) -> dict[str, Any]:
     return {
         "name": f.name,
         "label": f.label,
         "suggested": f.suggested or f.label,
-        "reason": f.reason,
+        "reason": f"{f.reason}; costs the others accuracy" if costs else f.reason,
         "split": f.split,
         "picture": _picture(Path(f.path)),
     }

@@ -31,6 +31,9 @@ class Finding(Struct, frozen=True, kw_only=True):
         Score of the label less the largest other one; the smaller, the more suspicious.
     is_counted : bool
         Whether confident learning counts the label as wrong.
+    worth : float or None
+        Of a label that was judged: how many other images are recognised thanks to it, in expectation;
+        negative where it costs.
     reason : str
         In words.
     """
@@ -46,6 +49,41 @@ class Finding(Struct, frozen=True, kw_only=True):
     probability: float | None = None
     margin: float | None = None
     is_counted: bool = False
+    worth: float | None = None
+
+
+class LabelCost(Struct, frozen=True, kw_only=True):
+    """Labels without which the other images are recognised better, as fresh folds confirmed.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Their images, those that cost most first.
+    gain : Interval
+        How much higher the mean chance of being recognised is without such labels.
+    accuracy : float
+        The same of the accuracy.
+    """
+
+    names: tuple[str, ...]
+    gain: Interval
+    accuracy: float
+
+
+class ImageWorth(Struct, frozen=True, kw_only=True):
+    """What one image adds to the others.
+
+    Attributes
+    ----------
+    name, label, split : str
+    worth : float
+        How many other images are recognised thanks to it, in expectation; negative where it costs.
+    """
+
+    name: str
+    label: str
+    split: str
+    worth: float
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -88,6 +126,10 @@ class CleanResult(ExperimentResult, frozen=True, kw_only=True, tag="clean"):
         The gravest first, without images that were decided before.
     decisions : tuple of Decision
         What was decided before.
+    cost : LabelCost or None
+        None where fresh folds do not confirm that labels cost accuracy.
+    worth : tuple of ImageWorth
+        Of the judged images, or of a sample of them; the most costly first.
     """
 
     settings: Settings
@@ -98,6 +140,8 @@ class CleanResult(ExperimentResult, frozen=True, kw_only=True, tag="clean"):
     classes: tuple[str, ...]
     findings: tuple[Finding, ...]
     decisions: tuple[Decision, ...] = ()
+    cost: LabelCost | None = None
+    worth: tuple[ImageWorth, ...] = ()
 
     def of_kind(self, kind: str) -> list[Finding]:
         """The findings of one kind, in order."""

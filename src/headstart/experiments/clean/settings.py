@@ -16,7 +16,8 @@ class Settings(OnRun):
     Every image is judged by a classifier that has not seen it nor its copies. A page shows what it
     contradicts, with copies under different labels, pictures unlike all others, and blank ones: keep,
     relabel or drop each by a key, save the file of fixes, and give it to `headstart fit --fixes`.
-    No image is changed. What was decided before stays: the page shows the fixes that the run was made
+    No image is changed. Labels that cost the others accuracy come first, where fresh folds confirm that;
+    worth.csv says what each image adds to the others. What was decided before stays: the page shows the fixes that the run was made
     with, and those of an earlier review (`--fixes`), and the file that it saves holds them all.
 
     Examples:
