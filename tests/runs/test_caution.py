@@ -177,8 +177,21 @@ def test_report__shows_when_to_answer(run: Run) -> None:
     assert found is not None
     assert found.n == run.metrics.n_judged
     page = render(run.settings, run.metrics, {})
-    headings = ("When to answer", "Parts of the data", "Shortcuts")
+    headings = ("When to answer", "A map of the training images", "Parts of the data", "Shortcuts")
     assert all(heading in page for heading in headings)
     without = msgspec.structs.replace(run.metrics, reliability=None, checks=None)
     older = render(run.settings, without, {})
     assert not any(heading in older for heading in headings)
+
+
+def test_report__maps_the_training_images(run: Run) -> None:
+    assert run.metrics.reliability is not None
+    found = run.metrics.reliability.map
+    assert found is not None
+    n = run.metrics.data.n_train
+    assert found.n == len(found.x) == len(found.y) == len(found.labels) == len(found.is_wrong) == n
+    assert 0 < found.variance <= 1
+    assert all(0 <= v <= 1 for v in (*found.x, *found.y))
+    assert set(found.labels) == set(range(len(run.metrics.classes)))
+    # Of the judged images; the others are not counted as mistakes.
+    assert sum(found.is_wrong) <= n - round(run.metrics.cv.accuracy.value * run.metrics.n_judged)

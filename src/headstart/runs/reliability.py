@@ -10,17 +10,21 @@ from headstart.data.groups import groups_of
 from headstart.errors import InputError
 from headstart.heads import accuracy_interval
 from headstart.reliability.conformal import label_sets, set_threshold
+from headstart.reliability.novelty import choose_rows
 from headstart.reliability.refusal import answered, refusal_threshold, risk_coverage
-from headstart.runs.reliance import LabelSets, Refusal, Reliability
+from headstart.runs.heldout import judged_probabilities
+from headstart.runs.reliance import LabelSets, Refusal, Reliability, TrainingMap
 
 if TYPE_CHECKING:
-    from headstart.runs.heldout import HeldOut
+    from headstart.runs.heldout import HeldOut, TrainingReference
     from headstart.runs.metrics import Results
 
 # Accuracies that answers are to have, and shares of label sets that are to hold the true class.
 TARGETS, LEVELS = (0.9, 0.95, 0.99), (0.8, 0.9, 0.95)
 # Points of the risk-coverage curve that are kept.
 N_POINTS = 101
+# Images on the map.
+MOST_MAPPED = 600
 
 
 def reliability_of(results: Results, held_out: HeldOut | None) -> Reliability | None:
@@ -35,6 +39,31 @@ def reliability_of(results: Results, held_out: HeldOut | None) -> Reliability | 
         accuracy=tuple(accuracy[at].tolist()),
         refusals=tuple(r for t in TARGETS if (r := _refusal(results, held_out, t)) is not None),
         sets=tuple(s for level in LEVELS if (s := _sets(results, held_out, level)) is not None),
+        map=None if held_out.reference is None else _map(results, held_out.reference),
+    )
+
+
+def _map(results: Results, reference: TrainingReference) -> TrainingMap | None:
+    """The first two of the components that novelty keeps, which cost nothing more."""
+    Z = reference.novelty.rows.astype(np.float64)
+    if Z.shape[1] < 2:
+        return None
+    total = float(Z.var(axis=0).sum() + reference.novelty.rests.mean())
+    rows = choose_rows(reference.labels, MOST_MAPPED)
+    places = Z[rows, :2]
+    low, high = places.min(axis=0), places.max(axis=0)
+    places = np.round((places - (low + high) / 2) / (max(high - low) or 1.0) + 0.5, 4)
+    classes = results.final.model.classes
+    examples, P = judged_probabilities(results)
+    said = results.final.model.decide(P).tolist() if len(examples) else []
+    wrong = {r.name for r, k in zip(examples, said, strict=True) if classes[k] != r.label}
+    return TrainingMap(
+        n=len(Z),
+        variance=float(Z[:, :2].var(axis=0).sum() / total) if total > 0 else 0.0,
+        labels=tuple(classes.index(reference.labels[i]) for i in rows),
+        x=tuple(places[:, 0].tolist()),
+        y=tuple(places[:, 1].tolist()),
+        is_wrong=tuple(reference.names[i] in wrong for i in rows),
     )
 
 

@@ -86,6 +86,31 @@ class LabelSets(msgspec.Struct, frozen=True, kw_only=True):
     single: float | None = None
 
 
+class TrainingMap(msgspec.Struct, frozen=True, kw_only=True):
+    """Training images at their two largest principal components.
+
+    Attributes
+    ----------
+    n : int
+        Training images that the components are of; some of them are shown.
+    variance : float
+        Share of the variance of the features that both hold.
+    labels : tuple of int
+        Position of each one's class among the run's classes.
+    x, y : tuple of float in [0, 1]
+        The same unit on both axes.
+    is_wrong : tuple of bool
+        Whether a classifier that had not seen it took it for another class.
+    """
+
+    n: int
+    variance: float
+    labels: tuple[int, ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    is_wrong: tuple[bool, ...]
+
+
 class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     """The entry ``reliability`` of ``metrics.json``.
 
@@ -99,6 +124,8 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
         Of the targets that can be reached.
     sets : tuple of LabelSets
         Of the levels for which there are enough examples.
+    map : TrainingMap or None
+        Of runs on images with a frozen network.
     """
 
     n: int
@@ -106,3 +133,4 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: tuple[float, ...]
     refusals: tuple[Refusal, ...]
     sets: tuple[LabelSets, ...]
+    map: TrainingMap | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headstart import plots
 from headstart.results import Interval
-from headstart.runs.reliance import Checks, LabelSets, Refusal, Reliability
+from headstart.runs.reliance import Checks, LabelSets, Refusal, Reliability, TrainingMap
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # The target that the text of the section speaks of, where it can be reached.
 SPOKEN = 0.95
+# Classes that the map names.
+MOST_NAMED = 40
 
 
 def trust_sections(metrics: FitResult) -> list[Section]:
@@ -22,6 +25,8 @@ def trust_sections(metrics: FitResult) -> list[Section]:
     found = []
     if metrics.reliability:
         found.append(_when_to_answer(metrics.reliability, metrics.noun))
+        if metrics.reliability.map is not None:
+            found.append(_map(metrics.reliability.map, metrics.classes))
     if metrics.checks:
         found += [_parts(metrics.checks), _shortcuts(metrics.checks)]
     return found
@@ -165,6 +170,33 @@ def _table(found: Reliability) -> Table:
             [*row, *(_shown(i) for i in (r.test_coverage, r.test_accuracy))] if has_test else row
         )
     return Table(header=header, rows=rows)
+
+
+def _map(found: TrainingMap, classes: Sequence[str]) -> Section:
+    labels = [classes[k] for k in found.labels]
+    n_wrong = sum(found.is_wrong)
+    some = len(labels)
+    which = (
+        words.count(some) if some == found.n else f"{words.count(some)} of {words.count(found.n)}"
+    )
+    said = (
+        f"{which} training images at the two largest principal components of their features, which hold "
+        f"{words.percent(found.variance)} of the variance: classes that lie apart here are far apart, those that "
+        "overlap here may not be. headstart map keeps more of the neighbourhoods, and shows the pictures."
+    )
+    return Section(
+        heading="A map of the training images",
+        text=[said],
+        figure=plots.scatter_plot(
+            list(zip(found.x, found.y, strict=True)),
+            found.is_wrong,
+            labels=labels if len(set(labels)) <= MOST_NAMED else (),
+            name="training-map",
+            title="Training images by their features",
+            description=f"{some} images of {len(set(labels))} classes; {n_wrong} taken for another",
+        ),
+        caption="Orange crosses: taken for another class by a classifier that had not seen the image.",
+    )
 
 
 def _shown(interval: Interval | None) -> str:

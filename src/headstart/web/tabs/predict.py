@@ -175,7 +175,9 @@ def _run(
 ) -> tuple[list[Any], Any, list[Markup]]:
     from headstart.runs.evidence import run_evidence
 
-    run, (sure, usual) = work.run(model), careful
+    run = work.run(model)
+    # Labels and numbers are not refused: their thresholds and intervals say how sure they are.
+    sure, usual = careful if run.model.target == "classes" else (0.0, 1.0)
     is_compared = run.held_out is not None and run.held_out.reference is not None
     asked = usual if is_compared and usual < 1 else None
     [said] = run.predict([path], top=len(RANKS), novelty=asked)
@@ -183,7 +185,7 @@ def _run(
         raise InputError(f"cannot use {path}: {said.error}")
     label, probability = said.top[min(rank, len(said.top) - 1)][0], said.top[0][1]
     refusals = list(_unsure(probability, sure))
-    if said.novelty is not None and said.refused:
+    if asked is not None and said.refused:
         refusals.append(html.verdict("Unlike the training images", f"{said.refused}."))
     if usual < 1 and not is_compared:
         refusals.append(html.note("Whether the picture is unlike the training images is not known: the run "
