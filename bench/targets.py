@@ -188,32 +188,34 @@ def bounded(interval: Any) -> str:
     return "{:.1f} [{:.1f}, {:.1f}]".format(*interval.percent)
 
 
+def page(rows: Sequence[Sequence[str]]) -> str:
+    """The page of what `measure` found of every set."""
+    of_labels = [row for row in rows if len(row) == len(LABELS)]
+    of_numbers = [row for row in rows if len(row) == len(NUMBERS)]
+    return (
+        f"# Several labels, and numbers\n\nMade by `{COMMAND}`: {N_MADE} pictures a set, of them about a "
+        "fifth for the test, the embedded network at 160 and 224 px, all else as by default. Brackets are "
+        "95 % bootstrap intervals over test images. *Trivial* is the same answer for every image: the "
+        "prevalence of each label (mAP), every label (F1), or the mean of the training images. The digits "
+        "of different pictures are drawn from the same 1,797, and the crops of textures from the same "
+        "images, so that training and test pictures share parts: the figures are for comparison with the "
+        "trivial ones, not for pictures of other writers or places. How many digits there are is nearly the "
+        "amount of ink, which any early layer sees. CPU seconds are those of the whole fit, "
+        f"features included.\n\n{table(LABELS, of_labels)}\n\n{table(NUMBERS, of_numbers)}\n"
+    )
+
+
 def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=SETS)
     only = parser.parse_args().only
-    if only is not None:
-        print(measure(only))
-        return
-    rows: dict[str, list[str]] = {}
-    for name in SETS:
-        rows[name] = measure(name)
-        print(rows[name], flush=True)
-    of_labels = [row for row in rows.values() if len(row) == len(LABELS)]
-    of_numbers = [row for row in rows.values() if len(row) == len(NUMBERS)]
-    page = (
-        f"# Several labels, and numbers\n\nMade by `{COMMAND}`: {N_MADE} pictures a set, of them a fifth "
-        "for the test, the embedded network at 160 and 224 px, all else as by default. Brackets are 95 % "
-        "bootstrap intervals over test images. *Trivial* is the same answer for every image: the "
-        "prevalence of each label (mAP), every label (F1), or the mean of the training images. The digits "
-        "of different pictures are drawn from the same 1,797, and the crops of textures from the same "
-        "images, so that training and test pictures share parts: the figures are for comparison with the "
-        "trivial ones, not for pictures of other writers or places. CPU seconds are those of the whole fit, "
-        "features included.\n\n"
-        f"{table(LABELS, of_labels)}\n\n{table(NUMBERS, of_numbers)}\n"
-    )
-    OUT.write_text(page, encoding="utf-8")
+    rows = []
+    for name in [only] if only is not None else SETS:
+        rows.append(measure(name))
+        print(rows[-1], flush=True)
+    if only is None:
+        OUT.write_text(page(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -101,7 +101,10 @@ def test_fit__of_labels_has_the_figures_of_scikit_learn(labels: TargetRun) -> No
     )
     assert found.micro_f1.value == pytest.approx(f1_score(has, given, average="micro"))
     assert found.mean_average_precision.value > found.trivial_map
-    assert labels.sentence in labels.report().read_text(encoding="utf-8")
+    page = labels.report().read_text(encoding="utf-8")
+    assert labels.sentence in page
+    assert bool(labels.metrics.worst) == ("data:image/png" in page)
+    assert all(w.truth != w.predicted for w in labels.metrics.worst)
 
 
 def test_fit__of_a_number_has_the_figures_of_scikit_learn(number: TargetRun) -> None:

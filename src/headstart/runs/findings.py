@@ -103,3 +103,22 @@ def thumbnails(records: Iterable[Record]) -> dict[str, bytes]:
         image.save(buffer, "JPEG", quality=80)
         small[record.digest] = buffer.getvalue()
     return small
+
+
+def numbered_sheet(records: Sequence[Record], n_columns: int = 6) -> bytes:
+    """A PNG of small pictures with their numbers from 1, in rows; of a file that has gone, its number."""
+    from PIL import Image, ImageDraw
+
+    small = thumbnails(records)
+    side = THUMBNAIL_PX + 16
+    n_rows = -(-len(records) // n_columns)
+    sheet = Image.new("RGB", (side * min(n_columns, len(records)), side * n_rows), "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, record in enumerate(records):
+        left, top = i % n_columns * side, i // n_columns * side
+        pen.text((left, top), str(i + 1), fill=(30, 30, 30))
+        if record.digest in small:
+            sheet.paste(Image.open(io.BytesIO(small[record.digest])), (left, top + 14))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()

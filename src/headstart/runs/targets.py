@@ -38,6 +38,7 @@ from headstart.probe.memo import digest_of
 from headstart.probe.targets import Truth, judge_targets
 from headstart.results import Difference, Estimate, Interval, encode
 from headstart.runs.choose import Candidate, choose
+from headstart.runs.findings import numbered_sheet
 from headstart.runs.folder import write_json
 from headstart.runs.model import Model
 from headstart.runs.predictions import write_target_predictions
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-N_WORST = 24
+N_WORST, N_PICTURED = 24, 12
 RULE = (
     "The last layers joined at the two largest resolutions are chosen; where the candidate with the "
     "highest cross-validated {metric} is significantly better (Student's test of the paired differences "
@@ -138,7 +139,10 @@ def fit_on_targets(
     write_atomically(scratch / METRICS, f"{encode(figures)}\n".encode())
     results.model.save(scratch / "model")
     write_target_predictions(scratch / "predictions.csv", results)
-    write_target_report(scratch, figures, run_name=run_name)
+    of_name = {r.name: r for r in results.test}
+    shown_worst = [of_name[w.name] for w in figures.worst[:N_PICTURED]]
+    sheet = numbered_sheet(shown_worst) if shown_worst else b""
+    write_target_report(scratch, figures, sheet, run_name=run_name)
     kind.progress("report", 1, 1)
     return results
 

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 N_RANKED = 40
 
 
-def write_target_report(folder: Path, found: TargetResult, *, run_name: str) -> Path:
+def write_target_report(folder: Path, found: TargetResult, sheet: bytes, *, run_name: str) -> Path:
     """Write the page of a run into its folder.
 
     Parameters
     ----------
     folder : Path
     found : TargetResult
+    sheet : bytes
+        A PNG of the first of ``found.worst``, numbered; empty where there are none.
     run_name : str
         How the page names the run.
 
@@ -37,14 +39,14 @@ def write_target_report(folder: Path, found: TargetResult, *, run_name: str) -> 
     from headstart.runs.report.pages import render_page
 
     title = f"{one_line(Path(run_name).name)}: a head start, measured"
-    html = render_page("", title, found.sentence, target_sections(found), found.detail)
+    html = render_page("", title, found.sentence, target_sections(found, sheet), found.detail)
     page = folder / "report.html"
     write_atomically(page, html.encode("utf-8", "surrogateescape"))
     return page
 
 
-def target_sections(found: TargetResult) -> list[Section]:
-    """The sections of the page."""
+def target_sections(found: TargetResult, sheet: bytes = b"") -> list[Section]:
+    """The sections of the page; `sheet` as of `write_target_report`."""
     from headstart.runs.report.pages import Section
 
     sections = []
@@ -54,7 +56,7 @@ def target_sections(found: TargetResult) -> list[Section]:
         sections.append(_number_section(number, is_test=found.number is not None))
     sections += [_layers_section(found), _candidates_section(found)]
     if found.worst:
-        sections.append(_worst_section(found))
+        sections.append(_worst_section(found, sheet))
     data = found.data
     kept = f"{data.n_train + data.n_val:,} training images, {data.n_test:,} test images."
     notes = [f"{n[:1].upper()}{n[1:]}." for n in (*data.notes, *found.notes)]
@@ -202,12 +204,14 @@ def _candidates_section(found: TargetResult) -> Section:
     )
 
 
-def _worst_section(found: TargetResult) -> Section:
+def _worst_section(found: TargetResult, sheet: bytes) -> Section:
     from headstart.runs.report.pages import Section, Table
 
-    rows = [(w.name, w.truth, w.predicted) for w in found.worst]
+    rows = [(str(i), w.name, w.truth, w.predicted) for i, w in enumerate(found.worst, start=1)]
     return Section(
         heading="The worst test images",
+        image=sheet,
+        caption="The first of them, by their numbers in the table.",
         text=["The largest errors first: a label in the table may be wrong, or the image be hard."],
-        table=Table(header=("image", "in the table", "predicted"), rows=rows),
+        table=Table(header=("", "image", "in the table", "predicted"), rows=rows),
     )
