@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -13,10 +16,13 @@ from headstart.finetune.batches import (
     Images,
     PixelBatches,
     chunks,
+    cross_entropy,
     derive_seed,
     epoch_order,
     keep_activations,
+    mean_one,
     micro_batches,
+    weighted_targets,
 )
 from headstart.finetune.processes import Processes
 from headstart.progress import silent
@@ -149,3 +155,40 @@ def test_micro_batches__cover_the_batch_evenly(n: int, size: int) -> None:
     sizes = [end - start for start, end in parts]
     assert max(sizes) <= size
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_mean_one__keeps_ratios_and_drops_equal_weights() -> None:
+    found = mean_one([1.0, 3.0, 8.0])
+    assert found is not None
+    assert found.tolist() == [0.25, 0.75, 2.0]
+    assert mean_one([2.0, 2.0]) is None
+    assert mean_one([]) is None
+
+
+def test_cross_entropy__is_the_weighted_mean_by_hand() -> None:
+    """Probabilities 1/2 and 1/4 of the true classes, of two images that weigh 0.5 and 1.5."""
+    logits = torch.log(torch.tensor([[0.5, 0.5], [0.75, 0.25]]))
+    targets = weighted_targets(torch.tensor([0, 1]), 2, torch.tensor([0.5, 1.5]))
+    by_hand = (0.5 * math.log(2) + 1.5 * math.log(4)) / 2
+    assert float(cross_entropy(logits, targets)) == pytest.approx(by_hand)
+    # A fifth of the target is spread over both classes: 0.9 of it stays, 0.1 goes to the other one.
+    first = 0.9 * math.log(2) + 0.1 * math.log(2)
+    second = 0.9 * math.log(4) + 0.1 * math.log(4 / 3)
+    smoothed = (0.5 * first + 1.5 * second) / 2
+    assert float(cross_entropy(logits, targets, smoothing=0.2)) == pytest.approx(smoothed)
+
+
+@pytest.mark.parametrize("policy", ["none", "mixup", "cutmix"])
+def test_train_batch__targets_sum_to_the_weights(policy: str) -> None:
+    plain, indices = batches(policy), torch.arange(20)
+    own = torch.linspace(0.1, 1.9, len(plain.train))
+    source = dataclasses.replace(plain, train=dataclasses.replace(plain.train, weights=own))
+    batch, same = source.train_batch(indices, 1, 0), plain.train_batch(indices, 1, 0)
+    assert torch.equal(batch.inputs, same.inputs)
+    total = batch.targets.sum(1)
+    if policy == "none":
+        torch.testing.assert_close(total, own[indices])
+    assert float(total.min()) >= float(own[indices].min()) - 1e-6
+    assert float(total.max()) <= float(own[indices].max()) + 1e-6
+    [val] = source.val_batches()
+    assert val.targets.sum(1).tolist() == [1.0] * 5

@@ -406,3 +406,37 @@ def test_on__data_that_do_not_fit_stay() -> None:
     kept = ActivationBatches(values=values, targets=values, val_values=values, val_targets=values)
     assert kept.on(meta, 160).values.device == meta
     assert kept.on(meta, 159) is kept
+
+
+def test_train__an_image_of_weight_two_counts_as_two(run: Any, records: list[Record]) -> None:
+    """In one step of all images: the same loss, and the same output layer."""
+    some = records[:7]
+    twice = [dataclasses.replace(r, weight=2.0) if i < 3 else r for i, r in enumerate(some)]
+    nothing = dataclasses.replace(records[8], weight=0.0)
+    settings = {
+        "regime": "output",
+        "epochs": 1,
+        "batch_size": 32,
+        "augment": "none",
+        "keep": "last",
+    }
+    settings |= {"optimizer": "sgd", "label_smoothing": 0.1, "views": 1}
+    weighted = run(settings, records=[*twice, nothing], val=[*twice, nothing])
+    repeated = run(settings, records=[*some, *some[:3]], val=[*some, *some[:3]])
+    for name in ("train_loss", "val_loss"):
+        one, other = (getattr(t.history[0], name) for t in (weighted, repeated))
+        assert one == pytest.approx(other, rel=1e-5)
+    theirs = weights(repeated)
+    for name, value in weights(weighted).items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-6)
+    plain = run(settings, records=some, val=some)
+    assert plain.history[0].train_loss != pytest.approx(repeated.history[0].train_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_train__refuses_a_weight_that_is_none(
+    weight: float, run: Any, records: list[Record]
+) -> None:
+    wrong = dataclasses.replace(records[3], weight=weight)
+    with pytest.raises(DataError, match=f"{wrong.name} has the weight .* 0 or more"):
+        run({}, records=[*records[:3], wrong])

@@ -177,3 +177,17 @@ def test_fit_temperature__of_many_scores_is_that_of_all_at_once(
             assert fit_temperature(scores, member, w).scale == pytest.approx(whole, rel=1e-9)
             patched.setattr(calibration, "NEAR_LOG_SCALE", 1e-6)  # the part misleads
             assert fit_temperature(scores, member, w).scale == pytest.approx(whole, rel=1e-9)
+
+
+def test_fit_pool__weights_stand_for_repeated_examples() -> None:
+    rng = np.random.default_rng(0)
+    member = np.arange(40) % 3
+    own, other = (np.eye(3)[member] + rng.normal(size=(40, 3)) for _ in range(2))
+    times = rng.integers(1, 4, 40)
+    some = np.repeat(np.arange(40), times)
+    found = fit_pool(own, other, member, times)
+    repeated = fit_pool(own[some], other[some], member[some])
+    assert found.scale == pytest.approx(repeated.scale, rel=1e-4)
+    assert found.weight == pytest.approx(repeated.weight, rel=1e-4)
+    with pytest.raises(ValueError, match="weight must be"):
+        fit_pool(own, other, member, times[:3])

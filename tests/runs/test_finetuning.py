@@ -398,6 +398,23 @@ def test_train__what_goes_wrong_is_an_error(
     shutil.rmtree(store / "finetuning")
 
 
+def test_train__counts_images_by_their_weights(
+    table: Path, store: Path, weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "weights.csv").write_text("bars,5\n")
+    options = {k: v for k, v in SETTINGS.items() if k not in ("budget_s", "Cs")}
+    settings = TrainSettings(epochs=1, seed=3)
+    run = train(
+        table, Asked(settings=settings, starts_from_svm=True), out=tmp_path / "run", cache=store,
+        weights=str(weights), class_weight=str(tmp_path / "weights.csv"), **options,
+    )  # fmt: skip
+    tuned = run.metrics.finetuning
+    assert tuned.state == "won"
+    assert tuned.validation.gain is not None
+    assert "weighted accuracy" in tuned.sentence
+    assert run.metrics.objective.is_weighted
+
+
 class Stop:
     """Progress that is interrupted as by Ctrl-C at a step of a stage, and notes the rest."""
 

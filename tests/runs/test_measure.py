@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,9 @@ from PIL import Image
 import headstart
 from headstart import fit
 from headstart.cli.tables import layer_tables
-from headstart.data.records import Example
 from headstart.heads import search
-from headstart.probe import Scores, judging
+from headstart.probe import judging
 from headstart.runs.choose import Candidate
-from headstart.runs.measure import Task
 from headstart.runs.run import Run
 from headstart.sources.blocks import Blocks
 
@@ -95,34 +92,3 @@ def test_fit__with_many_examples_and_classes_screens(
     assert run.report().read_text(encoding="utf-8").count("ruled out by ridge")
     again = headstart.fit(data, out=tmp_path / "again", **same)
     assert again.metrics.candidates == found.candidates
-
-
-def test_task__judges_a_mean_in_each_division_as_its_members_are(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    y = np.array(list("ab") * 40)
-    noise = rng.normal(size=(5, 80, 2))
-    of_divisions = (noise + np.eye(2)[np.arange(80) % 2]).astype(np.float32)
-    decisions = of_divisions.mean(axis=0)
-    member = np.arange(80) % 2
-    scores = Scores(
-        n_features=1, C=1.0, accuracy_by_C=(), decisions=decisions,
-        correct=decisions.argmax(axis=1) == member,
-        shares=(of_divisions.argmax(axis=2) == member).mean(axis=0), of_divisions=of_divisions,
-    )  # fmt: skip
-    one = Candidate(
-        blocks=Blocks(taps=("a",), resolutions=(64,)), macs=1, scores=scores,
-        judged=np.ones(80, dtype=bool),
-    )  # fmt: skip
-    alone = replace(scores, shares=None, of_divisions=None)
-    mean = replace(one, scores=alone, members=(one, one), votes=(8, 16))
-    records = [Example(name=str(i), label=k, digest="", split="train") for i, k in enumerate(y)]
-    folds = np.arange(80) % 4
-    task = Task(
-        source=None,  # type: ignore[arg-type]
-        records=records, folds=folds, Cs=[1.0], cache=tmp_path, more_folds=(folds,) * 4,
-    )  # fmt: skip
-    found = task.repeated(mean)
-    np.testing.assert_allclose(found.shares, one.shares)
-    assert found.accuracy == pytest.approx(one.accuracy)
-    assert found.accuracy < mean.accuracy
-    assert replace(task, more_folds=()).repeated(mean) is mean

@@ -240,16 +240,6 @@ def test_objective_of__an_order_of_other_classes_is_refused(indexed: Any) -> Non
     assert found.criterion.ranks == (1, 0)
 
 
-def test_train__weights_are_refused(shapes: Path, store: Path, tmp_path: Path) -> None:
-    from headstart.finetune import TrainSettings
-    from headstart.runs.fit import train
-    from headstart.runs.training_plan import Asked
-
-    asked = Asked(settings=TrainSettings(epochs=1), starts_from_svm=True)
-    with pytest.raises(InputError, match="networks are not trained with weights"):
-        train(shapes, asked, out=tmp_path / "run", cache=store, class_weight="balanced")
-
-
 def test_objective__weights_of_examples_and_classes_multiply(indexed: Any) -> None:
     examples = [dataclasses.replace(r, weight=2.0) for r in indexed.train[:2]]
     found = Objective(class_weights={examples[0].label: 3.0}).weights(examples)

@@ -116,3 +116,18 @@ def test_make_offer__of_groups_is_compared_by_groups() -> None:
     assert "Student's test over 12 groups" in found.rule
     assert found.validation is not None
     assert found.validation.svm == accuracy_interval(of_films.svm, groups=groups)
+
+
+def test_make_offer__weights_stand_for_repeated_images() -> None:
+    network, svm, truth = sides()
+    P = softmax(svm, axis=1)
+    heavy = np.where(np.arange(len(truth)) % 2, 1.0, 5.0)
+    found = make_offer((), network, P, truth, weight=heavy).comparison
+    plain = make_offer((), network, P, truth).comparison
+    assert found.metric == "weighted accuracy"
+    assert found.gain is not None
+    right = found.finetuned.astype(float) - found.svm
+    assert found.gain.value == pytest.approx(np.average(right, weights=heavy))
+    assert found.difference.value == pytest.approx(right.mean())
+    expected = np.average(plain.losses, weights=heavy)
+    assert found.losses.mean() == pytest.approx(expected, rel=0.1)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import InputError
-from headstart.text.batches import TextBatches, TokenRows, bucketed_order, even_chunks, one_hot
+from headstart.finetune.batches import weighted_targets
+from headstart.text.batches import TextBatches, TokenRows, bucketed_order, even_chunks
 
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=60)
 
@@ -84,7 +85,7 @@ def test_token_rows__refuse_what_is_no_word(row: np.ndarray, said: str) -> None:
 
 def test_text_batches__give_words_with_their_labels() -> None:
     rows = rows_of([1, 2, 3, 4, 5])
-    targets = one_hot([0, 1, 0, 1, 1], 2)
+    targets = weighted_targets(torch.tensor([0, 1, 0, 1, 1]), 2)
     none = TokenRows.of([], n_words=9)
     batches = TextBatches(
         train=rows, val=rows, targets=targets, val_targets=targets, batch_size=2, seed=0

@@ -294,3 +294,32 @@ def test_load__gives_all_back(tmp_path: Path) -> None:
     assert words == VOCABULARY
     assert again.to_dict() == json.loads(json.dumps(trained.to_dict()))
     assert_same(again, trained)
+
+
+def test_train__texts_count_by_their_weights() -> None:
+    """The loss of one step of all texts, by hand from the network that it begins with."""
+    more = {"batch_size": 50, "epochs": 1, "dropout": 0.0}
+    start = run(more={**more, "lr": 1e-12}).model
+    own = np.arange(len(ROWS), dtype=float) % 4
+    P = predict_proba(start, ROWS)
+    member = [sorted(set(LABELS)).index(label) for label in LABELS]
+    losses = -np.log(P[np.arange(len(ROWS)), member])
+    given = {"val_rows": ROWS, "val_y": LABELS, "weights": own, "val_weights": own}
+    trained = run(more=more, **given)
+    assert trained.history[0].train_loss == pytest.approx(np.average(losses, weights=own), rel=1e-4)
+    assert trained.history[0].train_loss != pytest.approx(losses.mean(), rel=1e-4)
+    after = predict_proba(trained.model, ROWS)
+    expected = np.average(-np.log(after[np.arange(len(ROWS)), member]), weights=own)
+    assert trained.history[0].val_loss == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ([1.0] * 3, r"have weights of shape \(3,\)"),
+        ([-1.0] + [1.0] * 23, "text 0 has the weight -1"),
+    ],
+)
+def test_train__refuses_weights_that_are_none(own: list[float], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        run(weights=own)

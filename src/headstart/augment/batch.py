@@ -27,7 +27,7 @@ class Augmented:
     ----------
     images : float32 tensor (B, 3, S, S) in [0, 1]
     targets : float32 tensor (B, K)
-        Rows sum to 1; one-hot if nothing was mixed.
+        Rows sum to 1, or to the weights of their images; one value a row if nothing was mixed.
     views : tuple of 0 or 2 tensors like `images`
         AugMix: two further views for `jensen_shannon`.
     """
@@ -47,6 +47,7 @@ def augment_batch(
     size_px: int,
     generator: torch.Generator,
     rows: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Augmented:
     """Augment a batch according to a policy.
 
@@ -65,6 +66,8 @@ def augment_batch(
         same state gives the same batch.
     rows : int64 tensor (n,), optional
         Return only these rows, each equal to that in the whole batch.
+    weights : float32 tensor (B,), optional
+        What the target of each image is multiplied by, before any are mixed.
 
     Returns
     -------
@@ -81,6 +84,8 @@ def augment_batch(
     n = len(levels)
     own = slice(None) if rows is None else rows.cpu().numpy()
     targets = placed(F.one_hot(labels.cpu(), n_classes).numpy(), levels, torch.float32)
+    if weights is not None:
+        targets = targets * placed(weights.cpu().numpy(), levels, torch.float32)[:, None]
     if policy.name == "none":
         return Augmented(centre_crop(levels[own], size_px), targets[own])
     variation = draw_variation(n, policy, rng)

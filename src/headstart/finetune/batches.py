@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -30,7 +30,10 @@ _CHUNK = 64
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Inputs of the trained part (B, ...), targets (B, K), and the additional views of AugMix."""
+    """Inputs of the trained part (B, ...), targets (B, K), and the additional views of AugMix.
+
+    Rows of targets sum to the weight of the example, so that their cross-entropy is weighted by it.
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -92,10 +95,13 @@ class Images:
     ----------
     pixels : Tensor of shape (n, 3, R, R), uint8
     labels : Tensor of shape (n,), int64
+    weights : Tensor of shape (n,), float32, optional
+        How often each counts, with a mean of 1.
     """
 
     pixels: Tensor
     labels: Tensor
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -109,7 +115,17 @@ class Images:
         """The same with its pixels on a device if they take `max_bytes` or less."""
         if self.n_bytes > max_bytes:
             return self
-        return Images(pixels=self.pixels.to(device), labels=self.labels)
+        return dataclasses.replace(self, pixels=self.pixels.to(device))
+
+    def weights_of(self, some: Tensor) -> Tensor | None:
+        """The weights of some images, if there are any."""
+        return None if self.weights is None else self.weights[some]
+
+    def targets(self, n_classes: int, some: slice = slice(None)) -> Tensor:
+        """Weighted one-hot targets (n, n_classes), float32."""
+        return weighted_targets(
+            self.labels[some], n_classes, None if self.weights is None else self.weights[some]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +152,7 @@ class PixelBatches:
             size_px=self.preprocessing.size_px,
             generator=generator,
             rows=rows,
+            weights=self.train.weights_of(indices),
         )
         views = tuple(normalised(view, self.preprocessing) for view in made.views)
         return Batch(normalised(made.images, self.preprocessing), made.targets, views)
@@ -155,7 +172,7 @@ class PixelBatches:
         size = self.preprocessing.size_px
         for some in chunks(len(images), _CHUNK, processes):
             crops = centre(images.pixels[some], size).float().div(255)
-            targets = F.one_hot(images.labels[some], self.n_classes).float()
+            targets = images.targets(self.n_classes, some)
             yield Batch(normalised(crops, self.preprocessing), targets)
 
 
@@ -275,7 +292,7 @@ def keep_activations(
         values=values,
         targets=targets,
         val_values=val_values,
-        val_targets=F.one_hot(images.val.labels, images.n_classes).float(),
+        val_targets=images.val.targets(images.n_classes),
     )
 
 
@@ -297,6 +314,7 @@ def _vary(images: PixelBatches, indices: Tensor, view: int) -> Batch:
         n_classes=images.n_classes,
         size_px=images.preprocessing.size_px,
         generator=generator,
+        weights=images.train.weights_of(indices),
     )
     return Batch(made.images, made.targets)
 
@@ -304,3 +322,28 @@ def _vary(images: PixelBatches, indices: Tensor, view: int) -> Batch:
 def labels_of(labels: list[int]) -> Tensor:
     """Class numbers as a tensor."""
     return torch.from_numpy(np.asarray(labels, dtype=np.int64))
+
+
+def mean_one(weights: Sequence[float]) -> Tensor | None:
+    """Weights scaled to a mean of 1, so that learning rates keep their meaning; None of equal ones."""
+    values = np.asarray(weights, dtype=np.float64)
+    if not values.size or (values == values[0]).all():
+        return None
+    return torch.from_numpy((values / values.mean()).astype(np.float32))
+
+
+def weighted_targets(labels: Tensor, n_classes: int, weights: Tensor | None = None) -> Tensor:
+    """Class numbers (n,) as targets (n, n_classes), float32, whose rows sum to the weights."""
+    targets = F.one_hot(labels, n_classes).float()
+    return targets if weights is None else targets * weights[:, None]
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy of (B, K) logits and targets, each example times the sum of its target.
+
+    Label smoothing (Szegedy et al. 2016) keeps that sum.
+    """
+    if smoothing:
+        total = targets.sum(1, keepdim=True)
+        targets = (1 - smoothing) * targets + smoothing / targets.shape[1] * total
+    return F.cross_entropy(logits, targets)

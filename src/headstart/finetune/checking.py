@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
     from headstart.data import Record
     from headstart.finetune.network import Prepared
     from headstart.finetune.settings import TrainSettings
+
+
+def counted_records(records: Sequence[Record]) -> list[Record]:
+    """Those that count: their weight is not 0.
+
+    Raises
+    ------
+    DataError
+        A weight is negative or not finite.
+    """
+    for record in records:
+        if not (math.isfinite(record.weight) and record.weight >= 0):
+            raise DataError(
+                f"{one_line(record.name)} has the weight {record.weight}: a weight is a number of 0 or more"
+            )
+    return [record for record in records if record.weight > 0]
 
 
 def check_data(

@@ -109,10 +109,15 @@ def identify(
         "weights": weights,
         "settings": dict(settings),
         "classes": list(classes),
-        "training images": _digest([f"{r.digest} {r.label}" for r in train]),
-        "validation images": _digest([f"{r.digest} {r.label}" for r in val]),
+        "training images": _digest([_described(r) for r in train]),
+        "validation images": _digest([_described(r) for r in val]),
         "initial output layer": _digest([v.detach().cpu().numpy().tobytes().hex() for v in head]),
     }
+
+
+def _described(record: Record) -> str:
+    text = f"{record.digest} {record.label}"
+    return text if record.weight == 1 else f"{text} {record.weight!r}"
 
 
 def _digest(lines: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from headstart.finetune.averaging import Ema, l2_sp_penalty
 from headstart.finetune.batches import (
     Batch,
     Batches,
+    cross_entropy,
     derive_seed,
     epoch_order,
     micro_batches,
@@ -300,8 +301,7 @@ class Loop:
         )
         logits = self._model(torch.cat([part.inputs, *part.views])).float()
         logits, *others = logits.split(len(part.targets))
-        smoothing = self.settings.label_smoothing
-        loss = F.cross_entropy(logits, part.targets, label_smoothing=smoothing)
+        loss = cross_entropy(logits, part.targets, smoothing=self.settings.label_smoothing)
         if others:
             loss = loss + (self.policy.consistency or 0.0) * jensen_shannon(logits, *others)
         # DDP averages gradients over processes, but their sum is needed.
@@ -375,7 +375,7 @@ class Loop:
         )
 
     def _validate(self) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy on the validation images; NaN without any."""
+        """Mean (weighted) cross-entropy, and accuracy on the validation images; NaN without any."""
         self.network.eval()
         device = self.fabric.device
         sums, n = torch.zeros(2, dtype=_precise(device), device=device), 0

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from headstart.augment import jensen_shannon
 from headstart.features.engines import pick_device
 from headstart.finetune import training
-from headstart.finetune.batches import Batch, PixelBatches, epoch_order
-from headstart.finetune.checking import check_batches, check_data, divide_norms, prepare_norms
+from headstart.finetune.batches import Batch, PixelBatches, cross_entropy, epoch_order
+from headstart.finetune.checking import (
+    check_batches,
+    check_data,
+    counted_records,
+    divide_norms,
+    prepare_norms,
+)
 from headstart.finetune.folding import find_folding
 from headstart.finetune.network import prepare
 from headstart.finetune.optimizers import make_optimizer, set_rates
@@ -70,6 +75,7 @@ def find_rate(
     """
     policy = training._read_policy(settings)
     device = pick_device(None if device == "auto" else device)
+    records = counted_records(records)
     check_data(records, (), classes, settings)
     prepared = prepare(backbone, len(classes), settings, head)
     division = divide_norms(prepared, settings)
@@ -86,7 +92,7 @@ def find_rate(
     def loss_of(module: nn.Module, batch: Batch) -> Tensor:
         logits = module(torch.cat([batch.inputs, *batch.views])).float()
         own, *others = logits.split(len(batch.targets))
-        loss = F.cross_entropy(own, batch.targets, label_smoothing=settings.label_smoothing)
+        loss = cross_entropy(own, batch.targets, smoothing=settings.label_smoothing)
         return loss + (policy.consistency or 0.0) * jensen_shannon(own, *others) if others else loss
 
     with find_folding(network, training._probe(prepared).to(device)).fold():

@@ -24,8 +24,14 @@ from headstart.finetune.batches import (
     PixelBatches,
     keep_activations,
     labels_of,
+    mean_one,
 )
-from headstart.finetune.checking import check_batches, check_data, divide_norms
+from headstart.finetune.checking import (
+    check_batches,
+    check_data,
+    counted_records,
+    divide_norms,
+)
 from headstart.finetune.checkpoints import find_checkpoint, identify
 from headstart.finetune.fabric import make_fabric
 from headstart.finetune.folding import find_folding
@@ -76,7 +82,8 @@ def train(
     backbone : Backbone
         It is not changed.
     train, val : sequence of Record
-        Labelled images; if `val` is empty, the last epoch is kept.
+        Labelled images; if `val` is empty, the last epoch is kept. Each counts by its `weight` in the
+        loss; those of weight 0 are left out.
     classes : sequence of str
         The labels, in the order of the logits.
     settings : TrainSettings
@@ -111,6 +118,7 @@ def train(
     LostError
         Another of several processes has ended.
     """
+    train, val = counted_records(train), counted_records(val)
     asked_device, root = device, cache or cache_folder()
     device = own_device(pick_device(None if device == "auto" else device))
     processes = join(device)
@@ -253,7 +261,11 @@ def _load_images(
         pixels = processes.in_turn(
             lambda: load_pixels(records, preprocessing, cache=cache, progress=progress)
         )
-        return Images(pixels=pixels, labels=labels_of([numbers[r.label] for r in records]))
+        return Images(
+            pixels=pixels,
+            labels=labels_of([numbers[r.label] for r in records]),
+            weights=mean_one([r.weight for r in records]),
+        )
 
     return PixelBatches(
         train=load(sides[0]),

@@ -144,7 +144,9 @@ class Pool:
         return _softmax(self.scale * (self.weight * first + (1 - self.weight) * second))
 
 
-def fit_pool(own: ArrayLike, other: ArrayLike, member: ArrayLike) -> Pool:
+def fit_pool(
+    own: ArrayLike, other: ArrayLike, member: ArrayLike, weight: ArrayLike | None = None
+) -> Pool:
     """The scale and weight under which two models together predict the classes best (log loss).
 
     Parameters
@@ -153,6 +155,8 @@ def fit_pool(own: ArrayLike, other: ArrayLike, member: ArrayLike) -> Pool:
         Log-probabilities of examples that were held out when the models were trained.
     member : array-like of shape (n_samples,), int
         Column of the true class.
+    weight : array-like of shape (n_samples,), optional
+        How often each example counts.
 
     Returns
     -------
@@ -177,25 +181,30 @@ def fit_pool(own: ArrayLike, other: ArrayLike, member: ArrayLike) -> Pool:
     if not np.isfinite(both).all():
         raise ValueError("log-probabilities hold NaN or infinity")
     n, n_classes = both.shape[1:]
-    target = np.full((n, n_classes), 1 / ((n + 2) * max(n_classes - 1, 1)))
-    target[np.arange(n), k] = (n + 1) / (n + 2)
+    w = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
+    if w.shape != (n,):
+        raise ValueError(f"weight must be (n_samples,), got {w.shape} for {n} samples")
+    total = float(w.sum())
+    target = np.full((n, n_classes), 1 / ((total + 2) * max(n_classes - 1, 1)))
+    target[np.arange(n), k] = (total + 1) / (total + 2)
+    share = (w / total)[:, None]
 
     def loss(exponents: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         scores = np.tensordot(exponents, both, axes=1)
         scores -= scores.max(axis=1, keepdims=True)
         log_p = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-        slope = np.tensordot(both, np.exp(log_p) - target, axes=2)
-        return -float((target * log_p).sum()) / n, slope / n
+        slope = np.tensordot(both, share * (np.exp(log_p) - target), axes=2)
+        return -float((share * target * log_p).sum()), slope
 
     highest = float(np.exp(LOG_SCALE_BOUNDS[1]))
     found = minimize(
         loss, np.array([0.5, 0.5]), jac=True, method="L-BFGS-B", bounds=[(0.0, highest)] * 2,
         options={"ftol": 1e-13, "gtol": 1e-8},
     )  # fmt: skip
-    total = float(found.x.sum())
-    if total <= np.exp(LOG_SCALE_BOUNDS[0]):
+    scale = float(found.x.sum())
+    if scale <= np.exp(LOG_SCALE_BOUNDS[0]):
         return Pool(scale=float(np.exp(LOG_SCALE_BOUNDS[0])))
-    return Pool(scale=total, weight=float(found.x[0]) / total)
+    return Pool(scale=scale, weight=float(found.x[0]) / scale)
 
 
 def _softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,7 +45,12 @@ class OutputLayer:
 
 
 def fit_output_layer(
-    X: ArrayLike, y: ArrayLike, path: PathResult, *, normalize: Normalize = "l2"
+    X: ArrayLike,
+    y: ArrayLike,
+    path: PathResult,
+    *,
+    normalize: Normalize = "l2",
+    sample_weight: ArrayLike | None = None,
 ) -> OutputLayer:
     """A linear SVM as the start of an output layer (Kumar et al., ICLR 2022).
 
@@ -59,15 +64,17 @@ def fit_output_layer(
         The cross-validation of `X` and `y`, which says the cost and how to scale the scores.
     normalize : {"l2", "power", "none"}, default "l2"
         How rows are normalised first.
+    sample_weight : array-like of shape (n_samples,), optional
+        Factors of the cost, and how often examples count in the scale.
 
     Returns
     -------
     OutputLayer
     """
-    svm = LinearSVM(C=path.C, normalize=normalize).fit(X, y)
+    svm = LinearSVM(C=path.C, normalize=normalize).fit(X, y, sample_weight)
     coef, intercept = one_row_a_class(svm)
     member = np.searchsorted(path.classes, np.asarray(y))
-    scale = fit_temperature(path.decisions, member).scale
+    scale = fit_temperature(path.decisions, member, sample_weight).scale
     return OutputLayer(coef=scale * coef, intercept=scale * intercept, svm=svm, path=path)
 
 

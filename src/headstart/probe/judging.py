@@ -278,6 +278,7 @@ def fit_best(
     *,
     Cs: Sequence[float] = COSTS,
     normalize: Normalize = "l2",
+    goal: Goal = ACCURATE,
 ) -> OutputLayer:
     """The linear SVM on all examples at the cost that is best in cross-validation.
 
@@ -288,9 +289,9 @@ def fit_best(
     OutputLayer
         The SVM, its weights scaled so that their softmax fits, and the cross-validation.
     """
-    search = cost_search(X, y, folds, normalize)
-    path = _search(search, folds, sorted(Cs))
-    return fit_output_layer(X, y, path, normalize=normalize)
+    search = cost_search(X, y, folds, normalize, goal=goal)
+    path = _search(search, folds, sorted(Cs), goal=goal)
+    return fit_output_layer(X, y, path, normalize=normalize, sample_weight=goal.weight)
 
 
 def scores_path(cache: Path, facts: Any, *, code: Sequence[str] = ("heads", "probe")) -> Path:
@@ -417,13 +418,13 @@ def _repeated(
         path.decisions if path.C == C else solve([C], folds).decisions
         for path, folds in zip(paths, divisions, strict=True)
     ]
-    return _mean_scores(
+    return scores_of_divisions(
         y, C, decisions, merits[best], n_features=n_features, Cs=first.Cs.tolist(),
         accuracy=np.mean([path.accuracy for path in paths], axis=0).tolist(),
     )  # fmt: skip
 
 
-def _mean_scores(
+def scores_of_divisions(
     y: NDArray[Any],
     C: float,
     decisions: Sequence[NDArray[np.float32]],
@@ -433,7 +434,7 @@ def _mean_scores(
     Cs: Sequence[float],
     accuracy: Sequence[float],
 ) -> Scores:
-    """Scores of several divisions at one cost."""
+    """Scores of several divisions into folds: the means, and each."""
     member = np.unique(y, return_inverse=True)[1].reshape(-1)
     every: NDArray[np.float32] = np.stack(decisions).astype(np.float32, copy=False)
     mean: NDArray[np.float32] = every.mean(axis=0, dtype=np.float32)
@@ -481,7 +482,9 @@ def _judge_large(
         )
     every = [decisions, *(solve([C], folds)[2] for folds in divisions[1:])]
     merits = np.mean([goal.merits(d, y, f) for d, f in zip(every, divisions, strict=True)], axis=0)
-    found = _mean_scores(y, C, every, merits, n_features=width(X), Cs=tried, accuracy=[reached])
+    found = scores_of_divisions(
+        y, C, every, merits, n_features=width(X), Cs=tried, accuracy=[reached]
+    )
     assert found.shares is not None
     return replace(found, accuracy_by_C=(float(found.shares.mean()),))
 

@@ -3,7 +3,8 @@
 How much each counts is decided by votes: the candidate that is the most accurate as a rule has some from
 the beginning, as with few examples cross-validation flatters others by luck; the rest are given one after
 another to the candidate that makes the mean predict best (ensemble selection, Caruana et al. 2004, "Ensemble
-selection from libraries of models").
+selection from libraries of models"). The votes that are kept are those by all held-out scores; the mean is
+judged, fold by fold, with votes by the scores of the other folds.
 
 The softmax of averaged calibrated scores is the weighted geometric mean of the candidates' probabilities,
 scaled to sum to one: the logarithmic opinion pool of Genest and Zidek (1986, "Combining probability
@@ -15,12 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads import fit_temperature
-from headstart.probe.judging import Scores
+from headstart.probe.judging import ACCURATE, Goal, Scores, scores_of_divisions
 from headstart.runs.choose import Candidate
 from headstart.sources.blocks import Averaged, Blocks
 
@@ -38,14 +40,15 @@ def average_best(
     prior: int,
     y: NDArray[np.str_],
     average: Callable[[Sequence[Blocks]], Averaged],
+    divisions: Sequence[NDArray[np.integer]],
     *,
-    weight: Weight = None,
-    merits: Callable[[NDArray[np.floating]], NDArray[np.float64] | None] = lambda _: None,
+    goal: Goal = ACCURATE,
 ) -> Candidate | None:
     """The mean of the prior and of the candidates with which it predicts better.
 
     The prior has `VOTES_OF_PRIOR`; each of `MORE_VOTES` goes to the candidate with which the mean of all
-    votes has the lowest log loss of held-out scores.
+    votes has the lowest log loss of held-out scores. What is kept are the votes by the scores of all
+    examples; the mean is judged by :func:`cross_fitted` scores.
 
     Parameters
     ----------
@@ -56,10 +59,10 @@ def average_best(
         Labels.
     average : callable
         Gives the features of several candidates.
-    weight : float64 array (n,), optional
-        How often each example counts.
-    merits : callable
-        Gives the merits of held-out scores where another metric than accuracy is optimised.
+    divisions : sequence of int array (n,)
+        The fold of each example; several of repeated cross-validation.
+    goal : Goal, default accuracy
+        What cross-validation optimises, and how often each example counts.
 
     Returns
     -------
@@ -67,6 +70,7 @@ def average_best(
         None where the prior gets all votes, or cross-validation could judge nothing.
     """
     judged, member = candidates[prior].judged, np.unique(y, return_inverse=True)[1]
+    weight = goal.weight
     if not judged.any() or (weight is not None and not weight[judged].sum() > 0):
         return None
     first = candidates[prior]
@@ -76,29 +80,68 @@ def average_best(
         for c in candidates
         if c is not first and not (c.scores.is_screened or c.blocks.is_network)
     ]
-    votes = _votes(usable, member, weight)
+    calibrations = [_calibration(c.scores.decisions, judged, member, weight) for c in usable]
+    rows = _some(judged, weight, MOST_PROBABILITIES // len(np.unique(y)))
+    votes = _votes([c.scores.decisions for c in usable], calibrations, rows, member, weight)
     members = tuple(c for c, n in zip(usable, votes, strict=True) if n)
     if len(members) == 1:
         return None
-    votes = [n for n in votes if n]
     blocks = average([c.blocks for c in members])
-    scales = _scales(members, votes, member, weight)
-    decisions = mean_scores([c.scores.decisions for c in members], scales)
+    scores = _judged_mean(usable, y, divisions, judged, goal, sum(blocks.widths.values()))
     return Candidate(
         blocks=blocks,
         macs=0,
-        scores=Scores(
-            n_features=sum(blocks.widths.values()),
-            C=math.nan,
-            accuracy_by_C=(),
-            decisions=decisions,
-            correct=decisions.argmax(axis=1) == member,
-            optimised=merits(decisions),
-        ),
+        scores=scores,
         judged=judged,
         members=members,
-        votes=tuple(votes),
+        votes=tuple(n for n in votes if n),
     )
+
+
+def cross_fitted(
+    decisions: Sequence[NDArray[np.floating]],
+    member: NDArray[np.integer],
+    folds: NDArray[np.integer],
+    judged: NDArray[np.bool_],
+    weight: Weight = None,
+    *,
+    most: int = MOST_PROBABILITIES,
+) -> NDArray[np.float32]:
+    """Scores (n, K) of a mean whose votes for each fold, and calibrations, come from the other folds.
+
+    By the votes of all folds a mean is judged by the labels that chose them.
+
+    Parameters
+    ----------
+    decisions : sequence of array (n, K)
+        Held-out scores of each candidate, the prior first.
+    member : int array (n,)
+        Column of each example's class.
+    folds : int array (n,)
+    judged : bool array (n,)
+        Which examples cross-validation could judge.
+    weight : float64 array (n,), optional
+        How often each example counts.
+    most : int
+        Probabilities that give votes, over all folds.
+
+    Returns
+    -------
+    float32 array (n, K)
+    """
+    found = np.zeros(decisions[0].shape, dtype=np.float32)
+    numbers, n_classes = np.unique(folds), int(member.max()) + 1
+    for fold in numbers:
+        out = folds == fold
+        voters = judged & ~out
+        if not voters.any() or (weight is not None and not weight[voters].sum() > 0):
+            found[out] = decisions[0][out]  # nobody has a vote but the prior
+            continue
+        rows = _some(voters, weight, most // (len(numbers) * n_classes))
+        calibrations = [_calibration(each, rows, member, weight) for each in decisions]
+        votes = _votes(decisions, calibrations, rows, member, weight)
+        found[out] = mean_scores([each[out] for each in decisions], _shares(votes, calibrations))
+    return found
 
 
 def mean_scores(
@@ -111,7 +154,11 @@ def mean_scores(
 
 def member_scales(mean: Candidate, y: NDArray[np.str_], weight: Weight = None) -> list[float]:
     """What the scores of each member of a mean are multiplied by: its calibration times its share."""
-    return _scales(mean.members, mean.votes, np.unique(y, return_inverse=True)[1], weight)
+    member = np.unique(y, return_inverse=True)[1]
+    calibrations = [
+        _calibration(c.scores.decisions, c.judged, member, weight) for c in mean.members
+    ]
+    return _shares(mean.votes, calibrations)
 
 
 def mean_head(
@@ -147,23 +194,64 @@ def mean_head(
     return coef, intercept
 
 
+def _judged_mean(
+    usable: Sequence[Candidate],
+    y: NDArray[np.str_],
+    divisions: Sequence[NDArray[np.integer]],
+    judged: NDArray[np.bool_],
+    goal: Goal,
+    n_features: int,
+) -> Scores:
+    """The mean judged on each division into folds, as its members are."""
+    member = np.unique(y, return_inverse=True)[1]
+    each = [[c.scores.decisions] for c in usable]
+    if len(divisions) > 1:
+        known = [c.scores.of_divisions for c in usable]
+        each = [list(scores) for scores in known if scores is not None]
+        assert len(each) == len(usable)
+    most = MOST_PROBABILITIES // len(divisions)
+    found = [
+        cross_fitted(decisions, member, folds, judged, goal.weight, most=most)
+        for decisions, folds in zip(zip(*each, strict=True), divisions, strict=True)
+    ]
+    merits = [goal.merits(s, y, folds) for s, folds in zip(found, divisions, strict=True)]
+    if len(divisions) > 1:
+        return scores_of_divisions(
+            y, math.nan, found, np.mean(merits, axis=0), n_features=n_features, Cs=(), accuracy=()
+        )
+    return Scores(
+        n_features=n_features,
+        C=math.nan,
+        accuracy_by_C=(),
+        decisions=found[0],
+        correct=found[0].argmax(axis=1) == member,
+        optimised=None if goal.is_plain else merits[0],
+    )
+
+
+def _some(judged: NDArray[np.bool_], weight: Weight, most: int) -> NDArray[np.intp]:
+    """Rows that count, at most so many."""
+    rows = np.flatnonzero(judged if weight is None else judged & (weight > 0))
+    if len(rows) <= max(1, most):
+        return rows
+    return np.sort(np.random.default_rng(0).permutation(rows)[: max(1, most)])
+
+
 def _votes(
-    candidates: Sequence[Candidate], member: NDArray[np.integer], weight: Weight
+    decisions: Sequence[NDArray[np.floating]],
+    calibrations: Sequence[float],
+    rows: NDArray[np.intp],
+    member: NDArray[np.integer],
+    weight: Weight,
 ) -> list[int]:
-    """How many votes each candidate gets, the first of which is the prior."""
-    rows = np.flatnonzero(candidates[0].judged)
-    if weight is not None:
-        rows = rows[weight[rows] > 0]
-    n_most = max(1, MOST_PROBABILITIES // candidates[0].scores.decisions.shape[1])
-    if len(rows) > n_most:
-        rows = np.sort(np.random.default_rng(0).permutation(rows)[:n_most])
+    """How many votes each candidate gets by the scores of some rows; the first is the prior."""
     counted = None if weight is None else weight[rows]
     truth = member[rows]
     scores = [
-        np.float32(_scale(c, member, weight)) * np.asarray(c.scores.decisions)[rows]
-        for c in candidates
+        np.float32(scale) * np.asarray(each)[rows]
+        for each, scale in zip(decisions, calibrations, strict=True)
     ]
-    votes = [VOTES_OF_PRIOR] + [0] * (len(candidates) - 1)
+    votes = [VOTES_OF_PRIOR] + [0] * (len(scores) - 1)
     total = VOTES_OF_PRIOR * scores[0]
     for n in range(VOTES_OF_PRIOR + 1, VOTES_OF_PRIOR + MORE_VOTES + 1):
         losses = [_log_loss((total + each) / n, truth, counted) for each in scores]
@@ -181,15 +269,15 @@ def _log_loss(scores: NDArray[np.floating], truth: NDArray[np.integer], weight: 
     return float(np.average(losses, weights=weight))
 
 
-def _scale(c: Candidate, member: NDArray[np.integer], weight: Weight) -> float:
-    counted = None if weight is None else weight[c.judged]
-    return fit_temperature(c.scores.decisions[c.judged], member[c.judged], counted).scale
-
-
-def _scales(
-    members: Sequence[Candidate],
-    votes: Sequence[int],
+def _calibration(
+    decisions: NDArray[np.floating],
+    rows: NDArray[Any],
     member: NDArray[np.integer],
     weight: Weight,
-) -> list[float]:
-    return [n / sum(votes) * _scale(c, member, weight) for c, n in zip(members, votes, strict=True)]
+) -> float:
+    counted = None if weight is None else weight[rows]
+    return fit_temperature(decisions[rows], member[rows], counted).scale
+
+
+def _shares(votes: Sequence[int], calibrations: Sequence[float]) -> list[float]:
+    return [n / sum(votes) * scale for n, scale in zip(votes, calibrations, strict=True)]

@@ -15,7 +15,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,8 @@ class Attempt:
         Told of the history so far after each epoch of a training.
     criterion : Criterion, default accuracy
         What the fit optimises.
+    weight : float64 array (n_train,), optional
+        How often each training image counts, in training and in every comparison.
     """
 
     settings: FitSettings
@@ -110,6 +112,7 @@ class Attempt:
     asked: Asked | None = None
     on_epoch: OnEpoch | None = None
     criterion: Criterion = field(default_factory=Criterion)
+    weight: NDArray[np.float64] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     parts: Parts = field(init=False)
 
@@ -175,18 +178,25 @@ class Attempt:
             groups=self.groups,
             rows=self.rows,
             seed=self.settings.seed,
+            weight=self.weight,
         )
+
+    def _weights(self, parts: Iterable[int]) -> NDArray[np.float64] | None:
+        """Of the images of some parts."""
+        return None if self.weight is None else self.weight[self.parts.rows(parts)]
 
     def _judge(self, plan: Plan, folder: Path, part: int, like: Judged | None = None) -> Judged:
         """Train on all parts but one, and score that one; at the size that the first one chose."""
-        val = self.parts.images([part])
+        val = self._counted(self.parts.rows([part]))
         rows = self.parts.part != part
         place, stage = folder / f"part-{part}", "training" if not part else f"training {part + 1}"
         # Only the first one's curves are shown: the others need no validation epoch by epoch.
         trained = self._train(plan.settings, rows, val if like is None else [], place, stage)
         with self._timed("validation" if like is None else f"validation {part + 1}"):
             if like is None:
-                trained, logits = best_view(trained, val, self.backbone, self._truth(val))
+                trained, logits = best_view(
+                    trained, val, self.backbone, self._truth(val), self._weights([part])
+                )
             else:
                 logits = finite_logits(trained, val, like.size_px)
         return Judged(trained=trained, logits=logits)
@@ -215,7 +225,13 @@ class Attempt:
         logits = np.concatenate([j.logits for j in judged])
         truth = self._truth(records)
         return make_offer(
-            records, logits, svm, truth, may_mean=self.asked is None, criterion=self.criterion
+            records,
+            logits,
+            svm,
+            truth,
+            may_mean=self.asked is None,
+            criterion=self.criterion,
+            weight=self._weights(parts),
         )
 
     def _refit_s(self) -> float:
@@ -291,7 +307,7 @@ class Attempt:
         """One training on some of the training images, from where an interrupted one stopped."""
         from headstart.finetune import train
 
-        records = [r for r, taken in zip(self.train, rows, strict=True) if taken]
+        records = self._counted(np.flatnonzero(rows))
         with self._timed(stage):
             from_svm = self.asked is None or self.asked.starts_from_svm
             head = self._head(settings.size_px or self.usual_size, rows) if from_svm else None
@@ -321,13 +337,22 @@ class Attempt:
         self.seconds[stage] = max(self.seconds[stage], trained.seconds)
         return trained
 
+    def _counted(self, rows: NDArray[np.intp]) -> list[Record]:
+        """Training images with the weights that they have in a training."""
+        weight = self.weight
+        if weight is None:
+            return [self.train[i] for i in rows]
+        return [dataclasses.replace(self.train[i], weight=float(weight[i])) for i in rows]
+
     def _head(self, size_px: int, rows: NDArray[np.bool_]) -> Head:
         """The linear SVM on the last features of some of the training images."""
         from headstart.finetune.network import features_tap
 
         tap = features_tap(self.backbone).name
         store, Cs = self.stores[size_px], sorted(self.settings.Cs)
-        return first_layer(self.train, rows, self.folds, store=store, tap=tap, Cs=Cs)
+        return first_layer(
+            self.train, rows, self.folds, store=store, tap=tap, Cs=Cs, weight=self.weight
+        )
 
     def _plan(self, folder: Path) -> Plan | str:
         """The training that was asked for, the plan of an interrupted command, or a new one."""
@@ -368,6 +393,8 @@ class Attempt:
         ]
         if self.asked is not None:
             facts.append([self.asked.settings.to_dict(), self.asked.starts_from_svm])
+        if self.weight is not None:
+            facts.append(self.weight.tolist())
         text = json.dumps(facts).encode("utf-8", "surrogateescape")
         return self.cache / "finetuning" / hashlib.sha256(text).hexdigest()[:32]
 

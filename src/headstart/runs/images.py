@@ -155,6 +155,7 @@ class Images(Kind):
             asked=self.asked,
             on_epoch=self.on_epoch,
             criterion=results.objective.criterion,
+            weight=results.objective.weights(results.train),
         )
         with self.clock.timed("fine_tuning"):
             try:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import training_records
 from headstart.data.groups import n_groups, require_enough_groups
-from headstart.errors import InputError
 from headstart.files import write_atomically
 from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
@@ -34,7 +33,6 @@ from headstart.runs.leaks import with_leaks
 from headstart.runs.measure import Task, Watch, measure, unwatched
 from headstart.runs.metrics import Results, metrics
 from headstart.runs.objective import Objective, objective_of
-from headstart.runs.outcome import Finetuning
 from headstart.runs.predictions import write_test_predictions
 from headstart.runs.refit import TrainNetwork, refit
 from headstart.runs.reliability import reliability_of
@@ -53,9 +51,6 @@ if TYPE_CHECKING:
     from headstart.runs.networks import Networks
     from headstart.runs.reliance import Checks
     from headstart.runs.texts import Texts
-
-
-UNWEIGHTED = "networks are not trained with weights of classes or examples"
 
 
 @dataclass(kw_only=True)
@@ -83,7 +78,7 @@ class Job:
         with clock.timed("index"):
             index: Any = kind.index()
         if index.kind == "classes":
-            self._check_objective(index)
+            objective_of(kind.settings, index)  # refuses before the examples are read
         index, source = kind.open(index)
         train: tuple[Example, ...] = training_records(index)
         task = Task(
@@ -117,10 +112,7 @@ class Job:
             results = with_checks(results, checks)
         if (untried or is_stopped()) and kind.asked is not None:
             raise KeyboardInterrupt  # what was asked for cannot be had
-        if kind.tries_finetuning and task.goal.weight is not None:
-            tuned = Finetuning(state="skipped", reason=UNWEIGHTED)
-            results = dataclasses.replace(results, finetuning=tuned)
-        elif kind.tries_finetuning and (untried or is_stopped()):
+        if kind.tries_finetuning and (untried or is_stopped()):
             untried.append("fine-tuning")
         elif kind.tries_finetuning:
             ends_at = clock.started + (kind.settings.budget_s or math.inf)
@@ -131,12 +123,6 @@ class Job:
         with _held(not untried):
             self._write(scratch, results, task, checks)
         return results
-
-    def _check_objective(self, index: Examples[Any]) -> None:
-        """Refuse weights, costs or an order that cannot be used, before the examples are read."""
-        objective = objective_of(self.kind.settings, index)
-        if self.kind.asked is not None and objective.weights(training_records(index)) is not None:
-            raise InputError(f"{UNWEIGHTED}: omit the weights, or make a fit instead of a training")
 
     def _folds(self, index: Examples[Any], train: tuple[Example, ...]) -> NDArray[np.int64]:
         # More to learn from, where one training is all there is.
@@ -172,13 +158,12 @@ class Job:
             source, ImageSource | SeveralSource
         ):
             return None
-        mean = average_best(
-            candidates, prior, task.y, source.average, weight=task.goal.weight, merits=task.merits
-        )
+        divisions = (task.folds, *task.more_folds)
+        mean = average_best(candidates, prior, task.y, source.average, divisions, goal=task.goal)
         if mean is None:
             return None
         mean = dataclasses.replace(mean, macs=task.macs(mean.blocks))
-        return task.decided(task.repeated(mean))
+        return task.decided(mean)
 
     def _refit(
         self,

@@ -175,10 +175,11 @@ def with_leaks(results: Results) -> Results:
         others = grouped_by(train, pattern)
         folds = training_folds(index, others, n_folds=results.n_folds, seed=results.settings.seed)
         y = np.array([r.label for r in others])
+        weight = results.objective.weights(others)
         # The images of a class of one group are never recognised by what others show.
         both = results.judged & judgeable(y, folds)
         if both.any():
-            scores = held_out_scores(chosen, source.rows, others, y, folds)
+            scores = held_out_scores(chosen, source.rows, others, y, folds, weight)
             right = scores.argmax(axis=1) == np.unique(y, return_inverse=True)[1]
             own, other = chosen.scores.correct[both], right[both]
             at_random, grouped = (other, own) if is_grouped else (own, other)

@@ -18,7 +18,6 @@ from headstart.probe.judging import Goal, Scores, judge, recall, scores_path
 from headstart.probe.memo import digest_of
 from headstart.probe.screening import Entrant, judge_all
 from headstart.progress import Progress, silent
-from headstart.runs.averaging import mean_scores, member_scales
 from headstart.runs.choose import Candidate
 from headstart.runs.objective import Objective
 from headstart.runs.refit import calibrate
@@ -122,26 +121,6 @@ class Task:
         P = calibrate(candidate, member, self.goal.weight).probabilities(scores.decisions)
         decided = replace(scores, correct=criterion.decide(P) == member, shares=None)
         return replace(candidate, scores=decided)
-
-    def repeated(self, mean: Candidate) -> Candidate:
-        """A mean judged on each division into folds, as its members are, where there are several.
-
-        Scores that are averaged over divisions first would make it look better than them.
-        """
-        every = [c.scores.of_divisions for c in mean.members]
-        known = [scores for scores in every if scores is not None]
-        if not self.more_folds or len(known) < len(every):
-            return mean
-        scales = member_scales(mean, self.y, self.goal.weight)
-        found = [mean_scores(parts, scales) for parts in zip(*known, strict=True)]
-        member = np.unique(self.y, return_inverse=True)[1]
-        shares = np.mean([scores.argmax(axis=1) == member for scores in found], axis=0)
-        merits = shares
-        if not self.goal.is_plain:
-            folds = (self.folds, *self.more_folds)
-            each = [self.goal.merits(s, self.y, f) for s, f in zip(found, folds, strict=True)]
-            merits = np.mean(each, axis=0)
-        return replace(mean, scores=replace(mean.scores, shares=shares, optimised=merits))
 
     def kept_at(self, blocks: Blocks, *more: Any, code: Sequence[str] = ("heads", "probe")) -> Path:
         """The file that keeps a candidate's scores; `code` are the rooms that decide them."""

@@ -132,6 +132,7 @@ class NetworkTrials:
         source = self.source
         chosen = np.arange(len(self.task.records)) if rows is None else rows
         vectors = None if settings.variant == "rand" else source.vectors
+        weight = self.task.goal.weight
         return train_textcnn(
             [source.vocabulary.encode(source.tokens[i]) for i in chosen],
             self.task.y[chosen],
@@ -140,6 +141,8 @@ class NetworkTrials:
             settings,
             val_rows=[source.vocabulary.encode(tokenize(r.text)) for r in val],
             val_y=[r.label for r in val],
+            weights=None if weight is None else weight[chosen],
+            val_weights=self.task.objective.weights(val),
             folder=folder,
             device=source.device or "cpu",
         )
@@ -234,8 +237,10 @@ class NetworkTrials:
         vocabulary, tokens = self.source.vocabulary, self.source.tokens
         rows = [vocabulary.encode(tokens[i]) for i in [*fit, *held]]
         taps = extract_taps(trained.model, rows, max_words=trained.settings.max_words)
+        weight = self.task.goal.weight
+        own = None if weight is None else weight[fit]
         for name, X in taps.items():
-            svm = LinearSVM(C=1.0, tol=TOLERANCE).fit(X[: len(fit)], y[fit])
+            svm = LinearSVM(C=1.0, tol=TOLERANCE).fit(X[: len(fit)], y[fit], own)
             right = into.setdefault(name, np.zeros(len(y), dtype=bool))
             right[held] = svm.predict(X[len(fit) :]) == y[held]
 

@@ -73,6 +73,7 @@ def make_offer(
     *,
     may_mean: bool = True,
     criterion: Criterion = ACCURACY,
+    weight: NDArray[np.float64] | None = None,
 ) -> Offer:
     """Calibrate both sides and their mean, and set the better offer against the SVM.
 
@@ -94,35 +95,39 @@ def make_offer(
         Whether the mean may be offered.
     criterion : Criterion, default accuracy
         What the fit optimises.
+    weight : float64 array (n,), optional
+        How often each image counts, above 0.
 
     Returns
     -------
     Offer
     """
     frozen_scores = log_probabilities(svm)
+    w = np.ones(len(truth)) if weight is None else weight / weight.mean()
 
     def by_network(fit: Rows, rows: Rows) -> NDArray[np.float64]:
-        return fit_temperature(logits[fit], truth[fit]).probabilities(logits[rows])
+        return fit_temperature(logits[fit], truth[fit], w[fit]).probabilities(logits[rows])
 
     def by_svm(fit: Rows, rows: Rows) -> NDArray[np.float64]:
         scores = frozen_scores
-        return fit_temperature(scores[fit], truth[fit]).probabilities(scores[rows])
+        return fit_temperature(scores[fit], truth[fit], w[fit]).probabilities(scores[rows])
 
     def by_mean(fit: Rows, rows: Rows) -> NDArray[np.float64]:
-        own = fit_temperature(logits[fit], truth[fit])
+        own = fit_temperature(logits[fit], truth[fit], w[fit])
         first, second = (log_probabilities(own.probabilities(logits[r])) for r in (fit, rows))
-        pool = fit_pool(first, frozen_scores[fit], truth[fit])
+        pool = fit_pool(first, frozen_scores[fit], truth[fit], w[fit])
         return pool.probabilities(second, frozen_scores[rows])
 
     network, frozen, mean = (_crossed(by, len(truth)) for by in (by_network, by_svm, by_mean))
-    is_mean = may_mean and bool(losses(mean, truth).mean() < losses(network, truth).mean())
+    of_mean, of_network_alone = (w * losses(P, truth) for P in (mean, network))
+    is_mean = may_mean and bool(of_mean.mean() < of_network_alone.mean())
     offered = mean if is_mean else network
     finetuned, frozen_right, alone = (criterion.decide(P) == truth for P in (offered, svm, network))
     gain, groups = None, groups_of(records)
-    if not criterion.is_plain:
+    if not criterion.is_plain or weight is not None:
         gain = paired_gain(
-            criterion.of_probabilities(offered, truth),
-            criterion.of_probabilities(frozen, truth),
+            criterion.of_probabilities(offered, truth, weight),
+            criterion.of_probabilities(frozen, truth, weight),
             groups=groups,
         )
     comparison = Comparison(
@@ -132,15 +137,15 @@ def make_offer(
         svm=frozen_right,
         alone=alone,
         difference=paired_gain(finetuned, frozen_right, groups=groups),
-        losses=losses(offered, truth),
-        svm_losses=losses(frozen, truth),
+        losses=w * losses(offered, truth),
+        svm_losses=w * losses(frozen, truth),
         is_mean=is_mean,
         gain=gain,
-        metric=metric_name(criterion.metric, is_weighted=False),
+        metric=metric_name(criterion.metric, is_weighted=weight is not None),
     )
-    of_network = fit_temperature(logits, truth)
+    of_network = fit_temperature(logits, truth, w)
     own = log_probabilities(of_network.probabilities(logits))
-    pool = fit_pool(own, frozen_scores, truth) if is_mean else None
+    pool = fit_pool(own, frozen_scores, truth, w) if is_mean else None
     return Offer(comparison=comparison, network=of_network, mean=pool)
 
 

@@ -80,12 +80,12 @@ class Comparison:
         Accuracy of what is offered less that of the SVM.
     losses, svm_losses : float64 array (n_val,)
         -log of the probability that each true class was given, by what is offered and by the SVM;
-        both calibrated.
+        both calibrated, and times the weights of the images, which have a mean of 1.
     is_mean : bool
         Whether the mean of the network's and the SVM's probabilities is offered.
     gain : PairedDifference, optional
         How much better what is offered is in the metric that the fit optimises, where that is not
-        accuracy; then this decides.
+        accuracy or images have weights; then this decides.
     metric : str
         That metric, in words.
     """

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import one_line
 from headstart.heads import stratified_folds
-from headstart.probe import fit_best, judge, judgeable
-from headstart.runs.averaging import mean_scores, member_scales
+from headstart.probe import Goal, fit_best, judge, judgeable
+from headstart.runs.averaging import cross_fitted
 
 if TYPE_CHECKING:
     from headstart.data import Record
@@ -85,6 +85,7 @@ def divide(
     groups: ArrayLike,
     rows: Callable[[Blocks, Sequence[Record]], Any],
     seed: int,
+    weight: NDArray[np.float64] | None = None,
 ) -> Parts:
     """The folds of the cross-validation as parts, or fewer and larger ones.
 
@@ -102,14 +103,17 @@ def divide(
     rows : callable
         Gives the features of images.
     seed : int
+    weight : float64 array (n,), optional
+        How often each image counts; one that does not is never held out.
     """
+    counts = np.ones(len(records), dtype=bool) if weight is None else weight > 0
     if not n_parts:
-        part = _but(svm.judged, folds)
+        part = _but(svm.judged & counts, folds)
         return Parts(records=records, part=part, scores=svm.scores.decisions)
     y = np.array([r.label for r in records])
     part = stratified_folds(y, groups, n_parts, seed)
-    scores = held_out_scores(svm, rows, records, y, part)
-    part = _but(judgeable(y, part), part)
+    scores = held_out_scores(svm, rows, records, y, part, weight)
+    part = _but(judgeable(y, part) & counts, part)
     return Parts(records=records, part=part, scores=scores)
 
 
@@ -119,13 +123,19 @@ def held_out_scores(
     records: Sequence[Record],
     y: NDArray[np.str_],
     folds: NDArray[np.int64],
+    weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.floating]:
-    """Scores (n, K) of a candidate, or of a mean of several, refitted with its C on other folds."""
+    """Scores (n, K) of a candidate refitted with its C on other folds; of a mean, with votes of these."""
     each = [
-        judge(rows(c.blocks, records), y, folds, Cs=[c.scores.C]).decisions
+        judge(
+            rows(c.blocks, records), y, folds, Cs=[c.scores.C], goal=Goal(weight=weight)
+        ).decisions
         for c in svm.members or (svm,)
     ]
-    return mean_scores(each, member_scales(svm, y)) if svm.members else each[0]
+    if not svm.members:
+        return each[0]
+    member = np.unique(y, return_inverse=True)[1]
+    return cross_fitted(each, member, folds, judgeable(y, folds), weight)
 
 
 def _but(judged: NDArray[np.bool_], part: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -143,15 +153,19 @@ def first_layer(
     store: FeatureStore,
     tap: str,
     Cs: Sequence[float],
+    weight: NDArray[np.float64] | None = None,
 ) -> Head:
     """The linear SVM on the features of a tap, scaled so that its softmax fits.
 
     C and the factor come from cross-validation within `rows`, over the folds that are there.
     """
+    if weight is not None:
+        rows = rows & (weight > 0)
     taken = [r for r, is_taken in zip(records, rows, strict=True) if is_taken]
     y = np.array([r.label for r in taken])
     within = np.unique(folds[rows], return_inverse=True)[1]
     if within.max() < 1:  # two folds, of which one is held out
         within = np.arange(len(y)) % 2
-    layer = fit_best(store.read([r.digest for r in taken], tap), y, within, Cs=Cs)
+    goal = Goal(weight=None if weight is None else weight[rows])
+    layer = fit_best(store.read([r.digest for r in taken], tap), y, within, Cs=Cs, goal=goal)
     return layer.coef, layer.intercept

@@ -121,9 +121,6 @@ class Texts(Kind):
         if not s.finetune:
             said = f"TextCNN not tried: {argument('finetune', False)}"
             return Networks(note=_joined(self._note, said)), train
-        if task.goal.weight is not None:
-            said = "TextCNN not tried: networks are not trained with weights"
-            return Networks(note=_joined(self._note, said)), train
         if is_stopped:
             return Networks(note=self._note, untried=("TextCNN",)), train
         allowance = ALLOWANCE_S

@@ -30,7 +30,11 @@ LARGER = 8 / 7
 
 
 def best_view(
-    trained: Trained, records: Sequence[Record], backbone: Backbone, truth: NDArray[np.intp]
+    trained: Trained,
+    records: Sequence[Record],
+    backbone: Backbone,
+    truth: NDArray[np.intp],
+    weight: NDArray[np.float64] | None = None,
 ) -> tuple[Trained, NDArray[np.float32]]:
     """The size at which the network predicts best, that of training or a somewhat larger one.
 
@@ -43,6 +47,8 @@ def best_view(
         What was trained: it tells whether the network takes the larger size.
     truth : int array (n,)
         Columns of their classes.
+    weight : float64 array (n,), optional
+        How often each image counts.
 
     Returns
     -------
@@ -54,8 +60,9 @@ def best_view(
     found = []
     for size in dict.fromkeys((own.size_px, _larger(backbone, own.size_px))):
         logits = finite_logits(trained, records, size)
-        P = fit_temperature(logits, truth).probabilities(logits)
-        found.append((float(losses(P, truth).mean()), size, logits))
+        P = fit_temperature(logits, truth, weight).probabilities(logits)
+        loss = float(np.average(losses(P, truth), weights=weight))
+        found.append((loss, size, logits))
     _, size, logits = min(found, key=lambda f: f[:2])
     backbone = dataclasses.replace(trained.backbone, preprocessing=own.at(size))
     return dataclasses.replace(trained, backbone=backbone), logits

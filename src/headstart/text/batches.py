@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from headstart.errors import InputError
 from headstart.finetune.batches import Batch, derive_seed
@@ -135,7 +134,7 @@ class TextBatches:
     ----------
     train, val : TokenRows
     targets, val_targets : Tensor of shape (n, K), float32
-        One 1 in each row.
+        One value a row: the weight of the text, 1 where all count alike.
     batch_size, seed : int
     """
 
@@ -173,8 +172,3 @@ def even_chunks(rows: TokenRows, n_words: int = _CHUNK_WORDS) -> Iterator[Tensor
         if end == len(order) or lengths[end] * (end + 1 - start) > n_words:
             yield order[start:end]
             start = end
-
-
-def one_hot(labels: Sequence[int], n_classes: int) -> Tensor:
-    """Class numbers as targets (n, K), float32."""
-    return F.one_hot(torch.tensor(labels, dtype=torch.int64), n_classes).float()

@@ -17,6 +17,7 @@ from headstart.augment import parse_policy
 from headstart.backbones.weights import digest_weights
 from headstart.errors import DataError, InputError, one_line
 from headstart.features.engines import pick_device
+from headstart.finetune.batches import labels_of, mean_one, weighted_targets
 from headstart.finetune.checkpoints import load_checkpoint
 from headstart.finetune.fabric import make_fabric
 from headstart.finetune.folding import Folding
@@ -26,7 +27,7 @@ from headstart.finetune.network import HEAD
 from headstart.finetune.optimizers import make_groups
 from headstart.finetune.regimes import Division, hash_frozen, require_unchanged
 from headstart.progress import Progress, silent
-from headstart.text.batches import TextBatches, TokenRows, one_hot
+from headstart.text.batches import TextBatches, TokenRows
 from headstart.text.predicting import extract_taps, predict_proba
 from headstart.text.settings import TextTraining
 from headstart.text.textcnn import TextCNN, limit_norms, linear_of
@@ -92,6 +93,8 @@ def train_textcnn(
     *,
     val_rows: Sequence[NDArray[np.int64]] = (),
     val_y: ArrayLike = (),
+    weights: ArrayLike | None = None,
+    val_weights: ArrayLike | None = None,
     classes: Sequence[str] | None = None,
     folder: Path | None = None,
     device: str = "cpu",
@@ -112,6 +115,8 @@ def train_textcnn(
     settings : TextTraining
     val_rows, val_y
         Validation texts, by which the best epoch is chosen; without any, the last one is kept.
+    weights, val_weights : array-like of shape (n,), optional
+        How often each text counts in the loss; those of weight 0 are left out.
     classes : sequence of str, optional
         The labels, in the order of the logits; default the sorted ones of `y`.
     folder : Path, optional
@@ -139,12 +144,13 @@ def train_textcnn(
         The loss is not finite.
     """
     device = pick_device(None if device == "auto" else device)
-    labels, val_labels = _as_labels(y), _as_labels(val_y)
+    token_rows, labels, own = _counted("training", token_rows, y, weights)
+    val_rows, val_labels, val_own = _counted("validation", val_rows, val_y, val_weights)
     known = tuple(sorted(set(labels)) if classes is None else map(str, classes))
     _check(token_rows, labels, val_rows, val_labels, known, settings)
     model = _make_model(vocabulary, vectors, settings, len(known))
     batches = _make_batches(
-        (token_rows, labels), (val_rows, val_labels), known, len(vocabulary), settings
+        (token_rows, labels, own), (val_rows, val_labels, val_own), known, len(vocabulary), settings
     )
     division = divide_textcnn(model)
     identity = _identity(model, batches, known, settings)
@@ -211,8 +217,25 @@ def divide_textcnn(model: TextCNN) -> Division:
     )
 
 
-def _as_labels(y: ArrayLike) -> list[str]:
-    return [str(label) for label in np.asarray(y).tolist()]
+def _counted(
+    what: str, rows: Sequence[NDArray[np.int64]], y: ArrayLike, weights: ArrayLike | None
+) -> tuple[Sequence[NDArray[np.int64]], list[str], list[float]]:
+    """Texts with their labels and weights, as many of each; without those of weight 0."""
+    labels = [str(label) for label in np.asarray(y).tolist()]
+    if len(rows) != len(labels):
+        raise InputError(f"{len(rows)} {what} texts have {len(labels)} labels")
+    if weights is None:
+        return rows, labels, [1.0] * len(labels)
+    own = np.asarray(weights, dtype=np.float64)
+    if own.shape != (len(labels),):
+        raise InputError(f"{len(rows)} {what} texts have weights of shape {own.shape}")
+    if not (np.isfinite(own) & (own >= 0)).all():
+        bad = int(np.flatnonzero(~(np.isfinite(own) & (own >= 0)))[0])
+        raise InputError(
+            f"{what} text {bad} has the weight {own[bad]}: a weight is a number of 0 or more"
+        )
+    kept = np.flatnonzero(own).tolist()
+    return [rows[i] for i in kept], [labels[i] for i in kept], own[kept].tolist()
 
 
 def _check(
@@ -223,10 +246,7 @@ def _check(
     classes: Sequence[str],
     settings: TextTraining,
 ) -> None:
-    """As many labels as texts, and every class with training texts."""
-    for what, one, other in (("training", rows, labels), ("validation", val_rows, val_labels)):
-        if len(one) != len(other):
-            raise InputError(f"{len(one)} {what} texts have {len(other)} labels")
+    """Two classes or more, every one with training texts."""
     if len(classes) < 2:
         raise DataError(f"training needs two classes or more, got {len(classes)}")
     strange = sorted({*labels, *val_labels} - set(classes))
@@ -264,17 +284,18 @@ def _make_model(
 
 
 def _make_batches(
-    train: tuple[Sequence[NDArray[np.int64]], Sequence[str]],
-    val: tuple[Sequence[NDArray[np.int64]], Sequence[str]],
+    train: tuple[Sequence[NDArray[np.int64]], Sequence[str], Sequence[float]],
+    val: tuple[Sequence[NDArray[np.int64]], Sequence[str], Sequence[float]],
     classes: Sequence[str],
     n_words: int,
     settings: TextTraining,
 ) -> TextBatches:
     numbers = {label: i for i, label in enumerate(classes)}
     rows, targets = [], []
-    for texts, labels in (train, val):
+    for texts, labels, weights in (train, val):
         rows.append(TokenRows.of(texts, n_words=n_words, max_words=settings.max_words))
-        targets.append(one_hot([numbers[label] for label in labels], len(classes)))
+        member = labels_of([numbers[label] for label in labels])
+        targets.append(weighted_targets(member, len(classes), mean_one(weights)))
     return TextBatches(
         train=rows[0],
         val=rows[1],
