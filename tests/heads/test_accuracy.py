@@ -20,6 +20,7 @@ from headstart.heads import (
     is_significant,
     mcnemar,
     paired_difference,
+    paired_gain,
     repeated_accuracy,
     repeated_difference,
     significance,
@@ -310,3 +311,22 @@ def test_accuracy_interval__heeds_no_few_groups_and_no_groups_of_one() -> None:
     assert alone.high - alone.low == pytest.approx(plain.high - plain.low, rel=0.02)
     with pytest.raises(ValueError, match="length"):
         accuracy_interval(correct, groups=[1])
+
+
+def test_repeated__groups_widen_what_is_said_of_them() -> None:
+    """Twenty films of ten frames, all frames of a film alike: twenty observations, not two hundred."""
+    rng = np.random.default_rng(0)
+    films = np.repeat(np.arange(20), 10)
+    a, b = (np.repeat(rng.random((3, 20)) < p, 10, axis=1) for p in (0.7, 0.5))
+    alone, grouped = (repeated_accuracy(a, groups=g) for g in (None, films))
+    assert grouped.value == alone.value
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+    paired, of_films = (repeated_difference(a, b, groups=g) for g in (None, films))
+    assert of_films.value == pytest.approx(paired.value)
+    assert of_films.p_value > paired.p_value
+    repeats = (a.mean(axis=1) - b.mean(axis=1)).var(ddof=1) / 3
+    sums = (a.mean(axis=0) - b.mean(axis=0))[::10]
+    assert of_films.standard_error == pytest.approx(np.sqrt(sums.var() / 20 + repeats))
+    assert repeated_difference(a[:1], b[:1], groups=films) == paired_gain(a[0], b[0], groups=films)
+    few = np.repeat(np.arange(5), 40)  # too few groups to tell how much they differ
+    assert repeated_difference(a, b, groups=few) == paired

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from headstart.comparison.arms import Arm
 from headstart.comparison.memo import keep, place, recall
 from headstart.comparison.result import ArmResult, ComparisonResult, accuracies
+from headstart.data.groups import groups_of
 from headstart.errors import DataError, InputError
 from headstart.finetune.history import Epoch
 from headstart.heads import (
     Interval,
     PairedDifference,
     balanced_recall,
-    paired_difference,
+    paired_gain,
     repeated_accuracy,
     repeated_difference,
     significance,
@@ -131,6 +132,9 @@ class Comparison:
     test_labels : tuple of str, length n_test
     is_uneven : bool
         Whether the largest class has three times the examples of the smallest, or more.
+    val_groups : tuple of list of str, optional
+        Of each seed, the groups of the validation examples, where the data have groups.
+    test_groups : list of str, optional
     """
 
     arms: tuple[Arm, ...]
@@ -143,6 +147,8 @@ class Comparison:
     is_val_shared: bool = False
     test_labels: tuple[str, ...] = ()
     is_uneven: bool = False
+    val_groups: tuple[list[str], ...] | None = None
+    test_groups: list[str] | None = None
 
     @property
     def reference(self) -> Arm:
@@ -155,7 +161,7 @@ class Comparison:
 
     def val_difference(self, name: str, other: str) -> PairedDifference:
         """Validation accuracy of an arm less that of another, over all seeds."""
-        return paired_difference(self._val(name), self._val(other))
+        return paired_gain(self._val(name), self._val(other), groups=self._val_groups)
 
     def val_statement(self, name: str, other: str) -> PairedDifference:
         """The same, for what is said of it: seeds that share their validation images count once.
@@ -166,23 +172,27 @@ class Comparison:
         if not self.is_val_shared:
             return self.val_difference(name, other)
         a, b = (np.array([o.val_correct for o in self.outcomes[n]]) for n in (name, other))
-        return repeated_difference(a, b)
+        return repeated_difference(a, b, groups=self.val_groups and self.val_groups[0])
 
     def test_accuracy(self, name: str) -> Interval | None:
         """Mean over the seeds, with a 95 % interval; None without test images."""
-        return repeated_accuracy(self._test(name)) if self.n_test else None
+        if not self.n_test:
+            return None
+        return repeated_accuracy(self._test(name), groups=self.test_groups)
 
     def test_balanced(self, name: str) -> Interval | None:
         """Balanced accuracy, mean over the seeds, with its interval; None without test images."""
         if not self.test_labels:
             return None
-        return balanced_recall(self.test_labels, self._test(name).mean(axis=0))
+        mean = self._test(name).mean(axis=0)
+        return balanced_recall(self.test_labels, mean, groups=self.test_groups)
 
     def test_difference(self, name: str) -> PairedDifference | None:
         """Test accuracy less that of the reference, paired; None without test images."""
         if not self.n_test:
             return None
-        return repeated_difference(self._test(name), self._test(self.reference.name))
+        reference = self._test(self.reference.name)
+        return repeated_difference(self._test(name), reference, groups=self.test_groups)
 
     def test_range(self, name: str) -> tuple[float, float] | None:
         """Lowest and highest test accuracy among the seeds."""
@@ -208,7 +218,8 @@ class Comparison:
         Of several that take about as long (within a quarter, or a second), the most accurate there.
         """
         names = list(self.outcomes)
-        return names[quickest_tie([self._val(n) for n in names], [self.seconds(n) for n in names])]
+        found = [self._val(n) for n in names], [self.seconds(n) for n in names]
+        return names[quickest_tie(*found, self._val_groups)]
 
     @property
     def sentence(self) -> str:
@@ -270,6 +281,12 @@ class Comparison:
 
     def _val(self, name: str) -> NDArray[np.bool_]:
         return np.concatenate([o.val_correct for o in self.outcomes[name]])
+
+    @property
+    def _val_groups(self) -> list[str] | None:
+        if self.val_groups is None:
+            return None
+        return [group for groups in self.val_groups for group in groups]
 
     def _test(self, name: str) -> NDArray[np.bool_]:
         return np.array([o.test_correct for o in self.outcomes[name]])
@@ -391,7 +408,16 @@ def compare_with(
         is_val_shared=bool(index.val),
         test_labels=tuple(r.label for r in index.test),
         is_uneven=index.is_uneven,
+        val_groups=groups_of_splits(splits),
+        test_groups=groups_of(index.test),
     )
+
+
+def groups_of_splits(splits: Sequence[Split]) -> tuple[list[str], ...] | None:
+    """Of each split, the groups of its validation examples; None where the data have none."""
+    found = [groups_of(split.val) for split in splits]
+    known = tuple(groups for groups in found if groups is not None)
+    return known if len(known) == len(splits) else None
 
 
 def make_split(index: Examples[Any], seed: int) -> Split:

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones.backbone import before_output
+from headstart.data.groups import groups_of, require_enough_groups
 from headstart.errors import DataError
 from headstart.experiments.features import Block, BlockReader, View, labels_of
-from headstart.heads import LinearSVM, accuracy_interval
+from headstart.heads import LinearSVM, PairedDifference, accuracy_interval, paired_gain
 from headstart.probe import judge, training_folds
+from headstart.probe.folds import N_FOLDS
 from headstart.probe.judging import TOLERANCE
 from headstart.results import Interval
 
@@ -33,17 +35,24 @@ class Judged:
         The most accurate of the grid.
     correct : bool array (n_train,)
         Whether each image was recognised by the fold's model that had not seen it.
+    groups : list of str, optional
+        The group of each image, where the data have groups.
     """
 
     block: Block
     n_features: int
     C: float
     correct: NDArray[np.bool_]
+    groups: list[str] | None = None
 
     @property
     def accuracy(self) -> Interval:
         """Cross-validated, with a 95 % interval."""
-        return accuracy_interval(self.correct)
+        return accuracy_interval(self.correct, groups=self.groups)
+
+    def gain(self, other: Judged) -> PairedDifference:
+        """Cross-validated accuracy less that of another block."""
+        return paired_gain(self.correct, other.correct, groups=self.groups)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +67,8 @@ class Fitted:
     cv_correct : bool array (n_train,)
     test_correct : bool array (n_test,)
         Empty where there are no test images.
+    groups, test_groups : list of str, optional
+        The group of each image, where the data have groups.
     """
 
     blocks: tuple[Block, ...]
@@ -65,16 +76,30 @@ class Fitted:
     C: float
     cv_correct: NDArray[np.bool_]
     test_correct: NDArray[np.bool_]
+    groups: list[str] | None = None
+    test_groups: list[str] | None = None
 
     @property
     def cv(self) -> Interval:
         """Cross-validated accuracy on the training images."""
-        return accuracy_interval(self.cv_correct)
+        return accuracy_interval(self.cv_correct, groups=self.groups)
 
     @property
     def test(self) -> Interval | None:
         """Test accuracy; None without test images."""
-        return accuracy_interval(self.test_correct) if self.test_correct.size else None
+        if not self.test_correct.size:
+            return None
+        return accuracy_interval(self.test_correct, groups=self.test_groups)
+
+    def cv_gain(self, other: Fitted) -> PairedDifference:
+        """Cross-validated accuracy less that of another model."""
+        return paired_gain(self.cv_correct, other.cv_correct, groups=self.groups)
+
+    def test_gain(self, other: Fitted) -> PairedDifference | None:
+        """Test accuracy less that of another model; None without test images."""
+        if not self.test_correct.size:
+            return None
+        return paired_gain(self.test_correct, other.test_correct, groups=self.test_groups)
 
 
 def usual_block(taps: Sequence[str], views: Sequence[View], own_px: int) -> Block:
@@ -86,12 +111,12 @@ def usual_block(taps: Sequence[str], views: Sequence[View], own_px: int) -> Bloc
 def repeated_folds(
     index: Index, seed: int, n_repeats: int = 1
 ) -> tuple[tuple[Record, ...], NDArray[np.str_], NDArray[np.int64]]:
-    """Training images, their labels, and their folds (n_repeats, n); duplicates share a fold.
+    """Training images, their labels, and their folds (n_repeats, n); duplicates and groups share a fold.
 
     Raises
     ------
     DataError
-        There are fewer than two classes.
+        There are fewer than two classes, or fewer groups than folds.
     """
     from headstart.data import training_records
 
@@ -99,6 +124,7 @@ def repeated_folds(
     y = labels_of(train)
     if len(np.unique(y)) < 2:
         raise DataError(f"the training images are of {len(np.unique(y))} class; two are needed")
+    require_enough_groups(train, N_FOLDS)
     folds = [training_folds(index, train, seed=seed + i) for i in range(n_repeats)]
     return train, y, np.array(folds)
 
@@ -113,7 +139,13 @@ def judge_block(
     """Cross-validate the linear SVM on one block."""
     X = reader.read(block, train)
     found = judge(X, y, folds, normalize="none")
-    return Judged(block=block, n_features=X.shape[1], C=found.C, correct=found.correct)
+    return Judged(
+        block=block,
+        n_features=X.shape[1],
+        C=found.C,
+        correct=found.correct,
+        groups=groups_of(train),
+    )
 
 
 def score(
@@ -139,5 +171,11 @@ def score(
         svm = LinearSVM(C, normalize="none", tol=TOLERANCE).fit(X, y)
         correct = np.asarray(svm.predict(reader.join(blocks, test)) == labels_of(test))
     return Fitted(
-        blocks=blocks, n_features=X.shape[1], C=C, cv_correct=cv_correct, test_correct=correct
+        blocks=blocks,
+        n_features=X.shape[1],
+        C=C,
+        cv_correct=cv_correct,
+        test_correct=correct,
+        groups=groups_of(train),
+        test_groups=groups_of(test),
     )

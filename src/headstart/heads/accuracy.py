@@ -323,17 +323,28 @@ def paired_gain(
         If the arrays are empty or differ in length, or ``level`` lies outside (0, 1).
     """
     a, b = np.asarray(merits_a), np.asarray(merits_b)
-    units = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    if units is not None and units.max() + 1 < FEW_GROUPS:
-        units = None
+    units = _units(groups)
     if a.dtype == b.dtype == bool and units is None:
         return paired_difference(a, b, level)
     if a.shape != b.shape or a.ndim != 1 or a.size == 0:
         raise ValueError(f"merits must be of one length and not empty; got {a.shape} and {b.shape}")
-    d = a.astype(np.float64) - b.astype(np.float64)
+    return _student(a.astype(np.float64) - b.astype(np.float64), units, level)
+
+
+def _units(groups: ArrayLike | None) -> NDArray[np.intp] | None:
+    """Groups by number, where they are enough to say how much groups differ."""
+    if groups is None:
+        return None
+    units = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    return None if units.max(initial=-1) + 1 < FEW_GROUPS else units
+
+
+def _student(
+    d: NDArray[np.float64], units: NDArray[np.intp] | None, level: float, of_repeats: float = 0.0
+) -> PairedDifference:
+    """Of paired differences of examples, or of groups; `of_repeats` is further variance."""
     value = float(d.mean())
     if units is not None:
-        units = units.reshape(-1)
         if units.shape != d.shape:
             raise ValueError(f"merits and groups differ in length: {d.size} and {units.size}")
         # A group differs by its sum; what groups of other sizes contribute to the mean is its own.
@@ -343,7 +354,7 @@ def paired_gain(
     is_moved = np.abs(d) > ROUNDING
     typical = float((d[is_moved] ** 2).mean()) if is_moved.any() else 0.0
     centre = value * n / (n + 2)
-    variance = ((float((d**2).sum()) + 2 * typical) / (n + 2) - centre**2) / (n + 2)
+    variance = ((float((d**2).sum()) + 2 * typical) / (n + 2) - centre**2) / (n + 2) + of_repeats
     spread = float(np.sqrt(max(variance, 0.0)))
     from scipy.stats import t as student
 
@@ -351,7 +362,7 @@ def paired_gain(
     _quantile(level)
     half = float(student.ppf((1 + level) / 2, free)) * spread
     p_value = float(2 * student.sf(abs(centre) / spread, free)) if spread > 0 else 1.0
-    error = float(d.std() / np.sqrt(n))
+    error = float(np.sqrt(d.var() / n + of_repeats))
     low, high = min(value, centre - half), max(value, centre + half)
     return PairedDifference(value, low, high, error, p_value)
 
@@ -376,7 +387,9 @@ def paired_test(groups: ArrayLike | None = None) -> str:
     return "McNemar's exact test" if is_exact else f"Student's test over {n_groups:,} groups"
 
 
-def repeated_accuracy(correct: ArrayLike, level: float = 0.95) -> Interval:
+def repeated_accuracy(
+    correct: ArrayLike, level: float = 0.95, groups: ArrayLike | None = None
+) -> Interval:
     """The mean accuracy of repeated trainings on the same examples, with Wilson's interval.
 
     Repeats share the examples, so ``n_samples`` and not ``n_repeats * n_samples`` decides the width.
@@ -385,6 +398,8 @@ def repeated_accuracy(correct: ArrayLike, level: float = 0.95) -> Interval:
     ----------
     correct : array-like of bool, shape (n_repeats, n_samples)
     level : float in (0, 1), default=0.95
+    groups : array-like of shape (n_samples,), optional
+        As of :func:`accuracy_interval`.
 
     Returns
     -------
@@ -396,7 +411,8 @@ def repeated_accuracy(correct: ArrayLike, level: float = 0.95) -> Interval:
         If ``correct`` is empty or not two-dimensional, or ``level`` lies outside (0, 1).
     """
     hits = _as_table("correct", correct)
-    return share_interval(float(hits.mean()), hits.shape[1], level)
+    n = hits.shape[1] / design_effect(hits.mean(axis=0) >= 0.5, groups)
+    return share_interval(float(hits.mean()), n, level)
 
 
 def repeated_share(shares: ArrayLike, groups: ArrayLike | None = None) -> Interval:
@@ -414,7 +430,10 @@ def repeated_share(shares: ArrayLike, groups: ArrayLike | None = None) -> Interv
 
 
 def repeated_difference(
-    correct_a: ArrayLike, correct_b: ArrayLike, level: float = 0.95
+    correct_a: ArrayLike,
+    correct_b: ArrayLike,
+    level: float = 0.95,
+    groups: ArrayLike | None = None,
 ) -> PairedDifference:
     """How much more accurate ``a`` is than ``b`` in repeated trainings on the same examples.
 
@@ -429,6 +448,9 @@ def repeated_difference(
     correct_a, correct_b : array-like of bool, shape (n_repeats, n_samples)
         The i-th rows are compared with each other.
     level : float in (0, 1), default=0.95
+    groups : array-like of shape (n_samples,), optional
+        As of :func:`paired_gain`; the interval is then Student's, of the groups, with the variance
+        between repeats added.
 
     Returns
     -------
@@ -453,6 +475,8 @@ def repeated_difference(
     of_example = difference.mean(axis=0)
     of_repeats = float(difference.mean(axis=1).var(ddof=1)) / n_repeats if n_repeats > 1 else 0.0
     error = float(np.sqrt(of_example.var() / n_samples + of_repeats))
+    if (units := _units(groups)) is not None:
+        return _student(of_example, units, level, of_repeats)
     if n_repeats == 1:
         return paired_difference(a[0], b[0], level)
     mean_square = float((of_example**2).mean())

@@ -171,7 +171,9 @@ def usual_unless_beaten(
     return Choice(best=best, chosen=usual, differences=differences, is_default=True)
 
 
-def quickest_tie(merits: Sequence[Merits], seconds: Sequence[float]) -> int:
+def quickest_tie(
+    merits: Sequence[Merits], seconds: Sequence[float], groups: Sequence[str] | None = None
+) -> int:
     """The quickest candidate within one standard error of the best.
 
     Of those that take about as long as it (within a quarter, or a second), the most accurate: so
@@ -182,26 +184,31 @@ def quickest_tie(merits: Sequence[Merits], seconds: Sequence[float]) -> int:
     merits : sequence of array (n,)
     seconds : sequence of float
         One a candidate.
+    groups : sequence of str, optional
+        As for `cheapest_tie`.
     """
     best = most_accurate(merits)
-    tied = [i for i, c in enumerate(merits) if i == best or paired_gain(c, merits[best]).is_tie]
+    behind = [paired_gain(c, merits[best], groups=groups) for c in merits]
+    tied = [i for i, d in enumerate(behind) if i == best or d.is_tie]
     least = min(seconds[i] for i in tied)
     limit = max(AS_QUICK * least, least + AS_QUICK_S)
     quick = [i for i in tied if seconds[i] <= limit]
     return quick[most_accurate([merits[i] for i in quick])]
 
 
-def first_tie(merits: Sequence[Merits]) -> int:
+def first_tie(merits: Sequence[Merits], groups: Sequence[str] | None = None) -> int:
     """The first candidate within one standard error of the best, and at most one point behind.
 
     Parameters
     ----------
     merits : sequence of array (n_repeats, n)
         In order of size: the same examples, judged by several divisions into folds.
+    groups : sequence of str, optional
+        As for `cheapest_tie`.
     """
     best = most_accurate(merits)
     return next(
         i
         for i, c in enumerate(merits)
-        if i == best or repeated_difference(c, merits[best]).may_stand_in
+        if i == best or repeated_difference(c, merits[best], groups=groups).may_stand_in
     )

@@ -50,6 +50,19 @@ def test_part_of__is_stratified_and_grows() -> None:
     assert len(part_of(np.array(["a", "b"] * 5), np.arange(10) // 2, 0.01, 0)) == 10
 
 
+def test_race__of_films_needs_more_evidence() -> None:
+    """Frames of a film are recognised or missed together, so that fewer films say less."""
+    films = [str(i) for i in np.arange(N) // 80]
+    rng = np.random.default_rng(0)
+    right = {name: np.repeat(rng.random(N // 80) < a, 80) for name, a in (("a", 0.8), ("b", 0.6))}
+    run = lambda name, rows: right[name][rows]  # noqa: E731
+    alone, _ = race(["a", "b"], run, Y, FOLDS)
+    together, ran = race(["a", "b"], run, Y, FOLDS, groups=films)
+    assert alone == ["a"]
+    assert together == ["a", "b"]
+    assert not ran.left
+
+
 def test_round_sizes__double_up_to_half_of_all() -> None:
     assert round_sizes(3200, 8) == [200, 400, 800, 1600]
     assert round_sizes(3200, 100) == [1000]

@@ -13,11 +13,11 @@ from headstart.backbones import Backbone, load
 from headstart.data import Index
 from headstart.errors import BackboneError, DataError, InputError
 from headstart.experiments.features import Block, BlockReader, View, labels_of, show_whole
-from headstart.experiments.judged import usual_block
+from headstart.experiments.judged import judge_block, repeated_folds, usual_block
 from headstart.experiments.profile.measure import default_resolutions
 from headstart.experiments.profile.result import ProfileResult
 from headstart.features import extract
-from headstart.heads import LinearSVM
+from headstart.heads import LinearSVM, accuracy_interval
 from headstart.heads.examples import normalize_rows
 
 SIZES = (32, 48)
@@ -178,3 +178,29 @@ def test_usual_block__is_the_layer_before_the_logits_near_the_own_size() -> None
     views = [View(size_px=s, is_whole=w) for w in (True, False) for s in (160, 256, 320)]
     assert usual_block(["a", "b", "logits"], views, 224) == Block(tap="b", view=View(size_px=256))
     assert usual_block(["logits"], views, 224).tap == "logits"
+
+
+def test_profile__groups_stay_in_one_fold_and_widen_intervals(
+    indexed: Index, tiny: Backbone, cache: Path
+) -> None:
+    """Films of two pictures; the features are those of the other tests."""
+    number = {r.name: i for i, r in enumerate(indexed.records)}
+    records = tuple(
+        dataclasses.replace(r, group=f"{r.label}{number[r.name] // 2}") for r in indexed.records
+    )
+    films = dataclasses.replace(indexed, records=records)
+    train, y, folds = repeated_folds(films, seed=0, n_repeats=2)
+    for division in folds:
+        of_film = {(r.group, int(k)) for r, k in zip(train, division, strict=True)}
+        assert len(of_film) == len({r.group for r in train})
+    view = View(size_px=SIZES[0])
+    reader = BlockReader(backbone=tiny, views=(view,), cache=cache, device="cpu")
+    reader.extract(train)
+    block = Block(tap=tiny.taps[0].name, view=view)
+    judged = judge_block(reader, block, train, y, folds[0])
+    assert judged.groups == [r.group for r in train]
+    expected = accuracy_interval(judged.correct, groups=[r.group for r in train])
+    assert judged.accuracy == expected
+    two = tuple(dataclasses.replace(r, group=r.label) for r in indexed.records)
+    with pytest.raises(DataError, match="needs 5 groups or more"):
+        repeated_folds(dataclasses.replace(indexed, records=two), seed=0)

@@ -105,6 +105,29 @@ def _of(*judged: MethodResult) -> SiftResult:
     )  # fmt: skip
 
 
+def test_methods__of_groups_are_compared_by_groups() -> None:
+    """Twelve patients of ten pictures, each wholly right or wrong."""
+    patients = [str(i // 10) for i in range(120)]
+    wrong = np.repeat(np.arange(12) < 4, 10)
+    judged = [
+        _judged("SIFT, a", "sift", (~wrong).astype(int).tolist()),
+        _judged("net", "network", [1] * 120),
+    ]
+    (alone, _), (grouped, _) = (methods(judged, g) for g in (None, patients))
+    assert grouped.difference.value == pytest.approx(alone.difference.value)
+    assert grouped.p_value > 100 * alone.p_value
+    assert grouped.test.low < alone.test.low
+
+
+def test_sift__fewer_groups_than_folds_are_refused(stripes: Index) -> None:
+    grouped = replace(
+        stripes,
+        records=tuple(replace(r, group=f"p{i % 3}") for i, r in enumerate(stripes.records)),
+    )
+    with pytest.raises(DataError, match="5 groups or more among the training examples; got 3"):
+        transfer.pixels(grouped, backbone="none")
+
+
 def test_sentence__says_who_is_better_or_that_none_is() -> None:
     bad = _judged("SIFT, a", "sift", [1] * 10 + [0] * 30, cv=0.9)
     passed_over = _judged("SIFT, b", "sift", [1] * 39 + [0], cv=0.1)

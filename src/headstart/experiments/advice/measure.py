@@ -16,7 +16,6 @@ from headstart.experiments.advice.settings import Settings
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, BlockReader, View
 from headstart.experiments.judged import Judged, judge_block, repeated_folds, usual_block
-from headstart.heads import paired_difference
 from headstart.results import Difference
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def best_depth(judged: Sequence[Judged]) -> Depth | None:
         late=last.block.tap,
         early_cv=early.accuracy,
         late_cv=last.accuracy,
-        gain=Difference.of(paired_difference(early.correct, last.correct)),
+        gain=Difference.of(early.gain(last)),
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.groups import groups_of
 from headstart.errors import InputError, argument
 from headstart.experiments.backbones.race import race
 from headstart.experiments.backbones.result import BackbonesResult, Candidate
@@ -23,7 +24,6 @@ from headstart.experiments.backbones.settings import Settings
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, BlockReader, View
 from headstart.experiments.judged import Fitted, judge_block, repeated_folds, score
-from headstart.heads import paired_difference
 from headstart.results import Difference
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def measure(s: Settings, inputs: Inputs) -> BackbonesResult:
             n_test=len(index.test),
             budget_s=s.budget_s,
             seed=s.seed,
+            groups=groups_of(train),
         )
         nets = [named[name] for name in names if name in left]
     found = []
@@ -98,7 +99,7 @@ def candidates(measured: Sequence[Measured]) -> tuple[Candidate, ...]:
     """All of them, the cheapest first: the best, the chosen one, and those on the Pareto front."""
     rows = sorted(measured, key=lambda m: (m.macs, m.name))
     best = max(rows, key=lambda m: m.model.cv.value)
-    behind = [paired_difference(m.model.cv_correct, best.model.cv_correct) for m in rows]
+    behind = [m.model.cv_gain(best.model) for m in rows]
     chosen = next(m for m, d in zip(rows, behind, strict=True) if m is best or d.may_stand_in)
     front = pareto_front(rows)
     return tuple(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from headstart.experiments.backbones.result import Left, Race, Round
-from headstart.heads import PairedDifference, accuracy_interval, paired_difference
+from headstart.heads import PairedDifference, accuracy_interval, paired_gain
 from headstart.results import Difference
 
 Run = Callable[[str, NDArray[np.intp]], NDArray[np.bool_]]
@@ -42,6 +42,7 @@ def race(
     n_test: int = 0,
     budget_s: float | None = None,
     seed: int = 0,
+    groups: Sequence[str] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[list[str], Race]:
     """The backbones that are left to be judged on all images, and who left when and why.
@@ -59,6 +60,8 @@ def race(
         so far says that those left do not fit, the least accurate leave.
     seed : int
         Of the order in which images join.
+    groups : sequence of str, length n, optional
+        Images of one group are not independent (:func:`headstart.heads.paired_gain`).
     clock : callable
     """
     started, left = clock(), list(names)
@@ -71,7 +74,9 @@ def race(
         if len(left) == 1:
             break
         began, rows = clock(), part_of(y, folds, size / len(y), seed)
-        found = _Found(n_images=len(rows))
+        found = _Found(
+            n_images=len(rows), groups=None if groups is None else [groups[i] for i in rows]
+        )
         for name in left:
             before = clock()
             found.correct[name] = run(name, rows)
@@ -96,6 +101,7 @@ class _Found:
     """What one round found: what each backbone recognised, and its seconds for a new image."""
 
     n_images: int
+    groups: list[str] | None = None
     correct: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     image_s: dict[str, float] = field(default_factory=dict)
 
@@ -107,7 +113,8 @@ class _Found:
         return max(self.correct, key=self.accuracy)
 
     def _behind(self, name: str) -> PairedDifference:
-        return paired_difference(self.correct[name], self.correct[self.leader])
+        leader = self.correct[self.leader]
+        return paired_gain(self.correct[name], leader, groups=self.groups)
 
     def is_behind(self, name: str, z: float) -> bool:
         """Whether by more than the margin and `z` standard errors."""
@@ -118,7 +125,7 @@ class _Found:
         return Left(
             name=name,
             n_images=self.n_images,
-            cv=accuracy_interval(self.correct[name]),
+            cv=accuracy_interval(self.correct[name], groups=self.groups),
             leader=self.leader,
             behind=Difference.of(self._behind(name)),
             reason=reason,

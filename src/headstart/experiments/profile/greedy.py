@@ -58,6 +58,7 @@ def forward_selection(
     y: NDArray[np.str_],
     folds: NDArray[np.int64],
     *,
+    groups: Sequence[str] | None = None,
     max_blocks: int = 6,
     progress: Progress = silent,
 ) -> list[Step]:
@@ -74,6 +75,8 @@ def forward_selection(
         Labels.
     folds : int array (n_repeats, n)
         The fold that holds each image out, in each of several divisions.
+    groups : sequence of str, length n, optional
+        Images of one group are not independent (:func:`headstart.heads.paired_gain`).
     max_blocks : int, default 6
     progress : Progress
 
@@ -100,13 +103,15 @@ def forward_selection(
         with_each = partial(judge, total, np.float32(len(steps) + 1))
         tried = map_pieces(with_each, left, torch.device("cpu"))
         best = int(np.argmax([correct.mean() for correct in tried]))
-        gain = repeated_difference(tried[best], steps[-1].correct) if steps else None
+        gain = None
+        if steps:
+            gain = repeated_difference(tried[best], steps[-1].correct, groups=groups)
         steps.append(Step(added=left[best], correct=tried[best], gain=gain, is_taken=False))
         if gain is not None and gain.value <= 0:
             break
         total = total + grams[left.pop(best)]
     progress("add blocks", n_most, n_most)
-    n_taken = 1 + first_tie([step.correct for step in steps])
+    n_taken = 1 + first_tie([step.correct for step in steps], groups)
     return [replace(step, is_taken=i < n_taken) for i, step in enumerate(steps)]
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from headstart.backbones import at_size
 from headstart.backbones.sizes import size_step
+from headstart.data.groups import groups_of
 from headstart.errors import BackboneError, InputError, argument
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, BlockReader, View
@@ -30,7 +31,6 @@ from headstart.experiments.profile import result
 from headstart.experiments.profile.greedy import Step, forward_selection
 from headstart.experiments.profile.result import ProfileResult
 from headstart.experiments.profile.settings import Settings
-from headstart.heads import paired_difference
 from headstart.probe.folds import N_FOLDS
 from headstart.progress import Progress
 from headstart.results import Difference
@@ -135,7 +135,7 @@ def default_resolutions(net: Backbone) -> tuple[int, ...]:
 
 
 def _cell(judged: Judged, best: Judged) -> result.Cell:
-    behind = paired_difference(judged.correct, best.correct)
+    behind = judged.gain(best)
     return result.Cell(
         tap=judged.block.tap,
         view=str(judged.block.view),
@@ -149,18 +149,16 @@ def _cell(judged: Judged, best: Judged) -> result.Cell:
 
 
 def _model(name: str, model: Fitted, usual: Fitted) -> result.Model:
-    gain = None
-    if model.test is not None:
-        gain = Difference.of(paired_difference(model.test_correct, usual.test_correct))
+    gain = model.test_gain(usual)
     return result.Model(
         name=name,
         blocks=tuple(map(str, model.blocks)),
         n_features=model.n_features,
         C=model.C,
         cv=model.cv,
-        cv_gain=Difference.of(paired_difference(model.cv_correct, usual.cv_correct)),
+        cv_gain=Difference.of(model.cv_gain(usual)),
         test=model.test,
-        test_gain=gain,
+        test_gain=gain and Difference.of(gain),
     )
 
 
@@ -194,7 +192,12 @@ def _concatenate(
         X = reader.read(cell.block, some)
         grams.append(X @ X.T)
     steps = forward_selection(
-        grams, y[rows], folds[:, rows], max_blocks=max_blocks, progress=progress
+        grams,
+        y[rows],
+        folds[:, rows],
+        groups=groups_of(some),
+        max_blocks=max_blocks,
+        progress=progress,
     )
     return [(near[step.added].block, step) for step in steps], len(rows)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.groups import groups_of
 from headstart.data.labels import twin_hint
 from headstart.errors import DataError, one_line
 from headstart.experiments.experiment import DataFacts, Inputs
@@ -49,25 +50,34 @@ class Measured:
     absent : dict of method to reason
     source_adabn : bool array (n_source_test,), optional
         The SVM of AdaBN on the source's held-out images: no shift, statistics re-estimated.
+    source_groups, target_groups : list of str, optional
+        The groups of the held-out images, where the data have groups.
     """
 
     source_correct: Rows
     correct: Mapping[str, Rows]
     absent: Mapping[str, str]
     source_adabn: Rows | None = None
+    source_groups: list[str] | None = None
+    target_groups: list[str] | None = None
 
     def figures(self) -> dict[str, Any]:
         """The figures of a `ShiftResult`; 95 % for all adaptations together (Bonferroni)."""
         level = 1 - (1 - LEVEL) / len(ADAPTED)
-        source = accuracy_interval(self.source_correct, LEVEL)
-        adversary = repeated_difference(self.correct["DANN"], self.correct[CONTROL], level)
+        source = accuracy_interval(self.source_correct, LEVEL, self.source_groups)
+        there = self.target_groups
+        adversary = repeated_difference(
+            self.correct["DANN"], self.correct[CONTROL], level, groups=there
+        )
         at_home = None
         if self.source_adabn is not None:
             own, plain = self.source_adabn[None], self.source_correct[None]
-            at_home = Difference.of(repeated_difference(own, plain, LEVEL))
+            at_home = Difference.of(
+                repeated_difference(own, plain, LEVEL, groups=self.source_groups)
+            )
         return {
             "source": source,
-            "cost": _cost(source, repeated_accuracy(self.correct[PLAIN], LEVEL)),
+            "cost": _cost(source, repeated_accuracy(self.correct[PLAIN], LEVEL, groups=there)),
             "methods": tuple(self._method(name, level) for name in LINES),
             "adabn_at_home": at_home,
             "adversary": Difference.of(adversary),
@@ -78,11 +88,16 @@ class Measured:
     def _method(self, name: str, level: float) -> Method:
         correct, gain = self.correct.get(name), None
         if correct is not None and name != PLAIN:
-            gain = Difference.of(repeated_difference(correct, self.correct[PLAIN], level))
+            plain = self.correct[PLAIN]
+            gain = Difference.of(
+                repeated_difference(correct, plain, level, groups=self.target_groups)
+            )
         return Method(
             name=name,
             line=LINES[name],
-            accuracy=None if correct is None else repeated_accuracy(correct, LEVEL),
+            accuracy=None
+            if correct is None
+            else repeated_accuracy(correct, LEVEL, groups=self.target_groups),
             gain=gain,
             by_seed=() if correct is None else tuple(correct.mean(axis=1).tolist()),
             absent=self.absent.get(name, ""),
@@ -178,7 +193,12 @@ def run_all(work: Methods) -> Measured:
         correct[name] = step()
         work.progress("adapt", done, len(steps))
     return Measured(
-        source_correct=source_correct, correct=correct, absent=absent, source_adabn=source_adabn
+        source_correct=source_correct,
+        correct=correct,
+        absent=absent,
+        source_adabn=source_adabn,
+        source_groups=groups_of(work.sides.source_test),
+        target_groups=groups_of(work.sides.target_test),
     )
 
 

@@ -14,12 +14,14 @@ from headstart.baselines.encoder import Encoder
 from headstart.baselines.encoding import ASSIGNMENTS, chi2_map
 from headstart.baselines.pixels import fit_neighbours, tiny_images
 from headstart.data import training_records
+from headstart.data.groups import groups_of, require_enough_groups
 from headstart.errors import DataError, argument
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.sift.result import Method, SiftResult
 from headstart.experiments.sift.settings import Settings
-from headstart.heads import OutputLayer, accuracy_interval, paired_difference
+from headstart.heads import OutputLayer, accuracy_interval, paired_gain, paired_test
 from headstart.probe import fit_best, training_folds
+from headstart.probe.folds import N_FOLDS
 from headstart.results import Difference
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class Task:
             )
         self.y = np.array([r.label for r in self.train])
         self.truth = np.array([r.label for r in self.test])
+        require_enough_groups(self.train, N_FOLDS)
         self.folds = training_folds(index, self.train, seed=inputs.settings.seed)
 
     def fit(self, X: Floats) -> OutputLayer:
@@ -114,7 +117,8 @@ class Task:
             "n_train": len(self.train),
             "n_test": len(self.test),
             "n_straddling": len(self.index.straddling),
-            "methods": methods(judged),
+            "methods": methods(judged, groups_of(self.test)),
+            "paired_test": paired_test(groups_of(self.test)),
         }
 
     def pixels(self) -> MethodResult:
@@ -164,12 +168,15 @@ class Task:
         )
 
 
-def methods(judged: Sequence[MethodResult]) -> tuple[Method, ...]:
+def methods(
+    judged: Sequence[MethodResult], groups: Sequence[str] | None = None
+) -> tuple[Method, ...]:
     """Every method with its test accuracy, and its paired difference to the last."""
     found = []
     for method in judged:
         is_last = method is judged[-1]
-        paired = None if is_last else paired_difference(method.correct, judged[-1].correct)
+        last = judged[-1].correct
+        paired = None if is_last else paired_gain(method.correct, last, groups=groups)
         found.append(
             Method(
                 name=method.name,
@@ -178,7 +185,7 @@ def methods(judged: Sequence[MethodResult]) -> tuple[Method, ...]:
                 n_features=method.n_features,
                 cv_accuracy=method.cv_accuracy,
                 tried=dict(method.tried),
-                test=accuracy_interval(method.correct),
+                test=accuracy_interval(method.correct, groups=groups),
                 difference=None if paired is None else Difference.of(paired),
                 p_value=None if paired is None else paired.p_value,
             )

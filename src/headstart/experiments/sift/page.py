@@ -10,7 +10,7 @@ from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
 from headstart.wording import counted, headline, points
 
-HEADER = ("", "features", "cv", "test", "points", "McNemar p")
+HEADER = ("", "features", "cv", "test", "points", "p")
 
 
 def title(r: BaselineResult) -> str:
@@ -50,7 +50,7 @@ def detail(r: BaselineResult) -> str:
     p_value = "p < 0.001" if rival.p_value < 0.001 else f"p = {rival.p_value:.3f}"
     return (
         f"{rival.name} less {network.name}: {rival.difference} points on the same images, "
-        f"{significance(rival.difference)} by McNemar's exact test ({p_value})."
+        f"{significance(rival.difference)} by {r.paired_test} ({p_value})."
     )
 
 

@@ -26,7 +26,7 @@ class Method(Struct, frozen=True, kw_only=True):
     difference : Difference, optional
         Test accuracy less that of the last method, paired; None for the last.
     p_value : float, optional
-        McNemar's exact test.
+        Of the paired test.
     """
 
     name: str
@@ -51,6 +51,8 @@ class BaselineResult(ExperimentResult, frozen=True, kw_only=True):
     n_straddling : int
         Groups of duplicates on both sides of the split.
     methods : tuple of Method
+    paired_test : str
+        The test of the differences: McNemar's, or Student's where images come in groups.
     """
 
     settings: AnySettings
@@ -61,6 +63,7 @@ class BaselineResult(ExperimentResult, frozen=True, kw_only=True):
     n_test: int
     n_straddling: int
     methods: tuple[Method, ...]
+    paired_test: str = "McNemar's exact test"
 
 
 class SiftResult(BaselineResult, frozen=True, kw_only=True, tag="sift"):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headstart.data.groups import groups_of
 from headstart.errors import InputError
 from headstart.experiments.correlation import RankCorrelation, rank_correlation
 from headstart.experiments.experiment import DataFacts, Inputs
@@ -241,19 +242,23 @@ def _gain(
     pixels = pixel_rows([r.path for r in records], PIXELS_PX, net.preprocessing)
     counts = np.unique(y, return_counts=True)[1]
     few = slice(N_IMAGES)  # of all classes alike, as the sample is drawn
+    groups = groups_of(records)
+    among = groups and groups[few]
     by_features, by_pixels = judge(X, y, folds), judge(pixels, y, folds)
     others = None
     if len(y) >= N_IMAGES + MIN_OTHERS:
         rest = slice(N_IMAGES, None)
         others = (
-            accuracy_interval(by_features.correct[rest]),
-            accuracy_interval(by_pixels.correct[rest]),
+            accuracy_interval(by_features.correct[rest], groups=groups and groups[rest]),
+            accuracy_interval(by_pixels.correct[rest], groups=groups and groups[rest]),
         )
     return Gain.of(
-        by_features.accuracy,
-        by_pixels.accuracy,
-        neighbours=accuracy_interval(neighbours_correct(X[few], y[few], folds[few])),
-        neighbours_pixels=accuracy_interval(neighbours_correct(pixels[few], y[few], folds[few])),
+        accuracy_interval(by_features.correct, groups=groups),
+        accuracy_interval(by_pixels.correct, groups=groups),
+        neighbours=accuracy_interval(neighbours_correct(X[few], y[few], folds[few]), groups=among),
+        neighbours_pixels=accuracy_interval(
+            neighbours_correct(pixels[few], y[few], folds[few]), groups=among
+        ),
         chance=float(counts.max() / counts.sum()),
         n_images=len(records),
         n_neighbour_images=len(y[few]),
