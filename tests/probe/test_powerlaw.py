@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headstart.probe.powerlaw import PowerLaw, fit_curve, fit_power_law
+from headstart.probe.powerlaw import PowerLaw, bends, fit_curve, fit_piecewise, fit_power_law
 
 COUNTS = (1, 2, 3, 5, 7, 10, 20, 30, 50)
 
@@ -67,3 +67,56 @@ def test_fit_curve__fewer_test_images_widen_the_interval() -> None:
         _, low, high = fit_curve(COUNTS, table, n_test).accuracy(100)
         widths.append(high - low)
     assert widths[1] > 2 * widths[0]
+
+
+BENT = PowerLaw(a=0.0, b=0.8, c=0.6, bend=-0.12, knot=10.0)
+
+
+def test_power_law__bends_into_a_line_without_a_kink() -> None:
+    below, at, above = (float(BENT.error(10 * f)) for f in (1 - 1e-4, 1, 1 + 1e-4))
+    assert below - at == pytest.approx(at - above, rel=1e-2)
+    assert float(BENT.error(40)) == pytest.approx(0.8 * 40**-0.6)
+    assert float(BENT.error(1)) == pytest.approx(0.8 * np.exp(-0.12 * np.log(10) ** 2))
+
+
+def test_fit_piecewise__finds_the_law_of_exact_points() -> None:
+    counts = np.array(COUNTS, dtype=float)
+    weight = np.ones((2, len(counts)))
+    weight[1, 2] = 0.0  # a point that is left out
+    errors = np.stack([BENT.error(counts)] * 2)
+    errors[1, 2] = 0.9
+    for law in fit_piecewise(counts, errors, weight, floor=1e-6):
+        assert law.knot == 10
+        assert float(law.error(200)) == pytest.approx(float(BENT.error(200)), rel=1e-3)
+
+
+def test_fit_piecewise__does_not_rise_and_takes_errors_of_zero() -> None:
+    counts = np.array([1.0, 2, 4, 8])
+    rising, none = fit_piecewise(
+        counts, [[0.2, 0.3, 0.4, 0.5], [0.2, 0.1, 0.0, 0.0]], np.ones((2, 4)), floor=0.001
+    )
+    assert float(rising.error(100)) <= float(rising.error(8)) + 1e-12
+    assert 0 < float(none.error(100)) < 0.01
+
+
+def test_count__is_where_the_error_is_reached() -> None:
+    straight = PowerLaw(a=0.05, b=0.4, c=0.5)
+    for law in (straight, BENT):
+        for error in (0.1, 0.3):
+            assert float(law.error(law.count(error))) == pytest.approx(error, rel=0.03)
+    assert straight.count(0.05) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("law", "is_bent"), [(BENT, True), (PowerLaw(a=0.05, b=0.4, c=0.6), False)]
+)
+def test_fit_curve__takes_the_law_that_predicts_what_is_held_back(
+    law: PowerLaw, is_bent: bool
+) -> None:
+    table = np.tile(law.error(COUNTS), (3, 1))
+    assert bends(np.array(COUNTS, dtype=float), table, 10_000) == is_bent
+    fit = fit_curve(COUNTS, table, 10_000)
+    assert fit.law.is_bent == is_bent
+    value, low, high = fit.accuracy(200)
+    assert value == pytest.approx(1 - float(law.error(200)), abs=0.01)
+    assert low <= value <= high

@@ -1,9 +1,11 @@
-"""How error falls with the number of images: a power law fitted to a learning curve, with intervals.
+"""How error falls with the number of images: laws fitted to a learning curve, with intervals.
 
 ``error(n) = a + b n^-c`` describes test errors of many learners over several orders of magnitude
 (Hestness et al. 2017, "Deep learning scaling is predictable, empirically"; Rosenfeld et al. 2020).
-Extrapolation is uncertain above all because `a`, what no amount of images removes, shows late: the
-interval comes from refitting with resampled repeats and points.
+With few images errors may bend away from it; a piecewise law follows them there (Jain et al. 2023, "A
+meta-learning approach to predicting performance and data requirements"). The one that predicted the
+larger sizes better from the smaller ones is taken. Extrapolation is uncertain above all because `a`, what
+no amount of images removes, shows late: the interval comes from refitting with resampled repeats and points.
 """
 
 from __future__ import annotations
@@ -23,25 +25,54 @@ N_DRAWS = 1_000
 # A curve is not an exact power law: this share of the error is allowed for besides the noise.
 MISFIT = 0.02
 MIN_POINTS = 3
+# A piecewise law has four parameters.
+MIN_BENT = 4
+# Sizes are predicted from those that are at most this share of them, with at least so many images a class.
+CHECK_SHARE = 0.5
+CHECK_FROM = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PowerLaw:
-    """``error(n) = a + b n^-c`` with ``a, b >= 0``."""
+    """``error(n) = a + b n^-c`` with ``a, b, c >= 0``, or a piecewise law that is one from a knot on.
+
+    Below `knot` images a class the logarithm of ``b n^-c`` has ``bend (log knot - log n)^2`` added: a
+    parabola, which passes into the line without a kink. Jain et al. (2023) learn the knot from other data
+    sets; here it is one of the sizes measured. Their law has no floor, and neither have ours that bend.
+    """
 
     a: float
     b: float
     c: float
+    bend: float = 0.0
+    knot: float = 1.0
+
+    @property
+    def is_bent(self) -> bool:
+        """Whether it is a piecewise law."""
+        return self.bend != 0.0
 
     def error(self, n: ArrayLike) -> Array:
         """Share of images not recognised with `n` training images a class, at most 1."""
         counts = np.asarray(n, dtype=np.float64)
-        return np.minimum(self.a + self.b * counts**-self.c, 1.0)
+        falling = self.b * counts**-self.c
+        if self.is_bent:
+            below = np.maximum(np.log(self.knot / counts), 0.0)
+            falling = falling * np.exp(np.minimum(self.bend * below**2, 100.0))
+        return np.minimum(self.a + falling, 1.0)
+
+    def count(self, error: float) -> float:
+        """Images a class with which it falls to `error`; infinite where it never does."""
+        if self.is_bent and float(self.error(self.knot)) <= error:
+            grid = np.geomspace(1.0, self.knot, 200)
+            return float(grid[np.flatnonzero(self.error(grid) <= error)[0]])
+        room = error - self.a
+        return float((self.b / room) ** (1 / self.c)) if room > 0 and self.c > 0 else np.inf
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveFit:
-    """A power law with what it might have been.
+    """A law with what it might have been.
 
     Attributes
     ----------
@@ -67,7 +98,7 @@ class CurveFit:
         """Errors that a measurement with `n` images a class might show, (N_DRAWS,).
 
         The draws, each with the noise of the choice of training images, of that of test images,
-        and the misfit that a power law may have.
+        and the misfit that a law may have.
         """
         rng = np.random.default_rng(seed)
         drawn = np.array([float(law.error(n)) for law in self.draws])
@@ -125,7 +156,10 @@ def fit_power_law(n: ArrayLike, error: ArrayLike, variance: ArrayLike) -> PowerL
 
 
 def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: int, *, seed: int = 0) -> CurveFit:
-    """Fit a power law to repeated learning curves, and draw what it might have been.
+    """Fit a law to repeated learning curves, and draw what it might have been.
+
+    That is a piecewise law, unless there are fewer than four counts or a power law predicts the larger
+    counts better from those at most half as large.
 
     Parameters
     ----------
@@ -151,14 +185,22 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: int, *, seed: int =
     n_repeats, n_points = table.shape
     variance = _variance(table, n_test)
     law = fit_power_law(counts, table.mean(axis=0), variance)
+    is_bent = bends(counts, table, n_test)
+    least = MIN_BENT if is_bent else MIN_POINTS
     rng = np.random.default_rng(seed)
-    draws: list[PowerLaw] = []
-    while len(draws) < N_DRAWS:
+    times: list[NDArray[np.intp]] = []
+    curves: list[Array] = []
+    while len(times) < N_DRAWS:
         points = rng.integers(n_points, size=n_points)
-        if np.unique(points).size < MIN_POINTS:
-            continue
-        curve = table[rng.integers(n_repeats, size=n_repeats)].mean(axis=0)
-        draws += _fit(counts[points], curve[None, points], 1 / variance[points])
+        if np.unique(points).size >= least:
+            times.append(np.bincount(points, minlength=n_points))
+            curves.append(table[rng.integers(n_repeats, size=n_repeats)].mean(axis=0))
+    weight = np.array(times) / variance
+    if is_bent:
+        every = np.vstack([table.mean(axis=0), curves]), np.vstack([1 / variance, weight])
+        law, *draws = fit_piecewise(counts, *every, floor=0.5 / n_test)
+    else:
+        draws = [_fit(counts, c[None], w)[0] for c, w in zip(curves, weight, strict=True)]
     spread = table[:, -1].std(ddof=1) if n_repeats > 1 else 0.0
     return CurveFit(
         law=law, draws=tuple(draws), repeat_sd=_smooth_sd(table, float(spread)),
@@ -203,6 +245,77 @@ def _fit(counts: Array, errors: Array, weight: Array) -> list[PowerLaw]:
         PowerLaw(a=float(a[i, k]), b=float(b[i, k]), c=float(EXPONENTS[k]))
         for i, k in enumerate(best)
     ]
+
+
+def fit_piecewise(
+    n: ArrayLike, errors: ArrayLike, weight: ArrayLike, *, floor: float
+) -> list[PowerLaw]:
+    """Least squares on the logarithms of errors, for every knot; then the best knot.
+
+    Parameters
+    ----------
+    n : array-like of shape (n_points,)
+        Images a class, ascending, four different ones or more.
+    errors : array-like of shape (n_curves, n_points)
+    weight : array-like of shape (n_curves, n_points)
+        One over the variance of each error; 0 leaves a point out.
+    floor : float above 0
+        Errors below it count as so large: a logarithm cannot take 0.
+
+    Returns
+    -------
+    list of PowerLaw, length n_curves
+    """
+    counts = np.asarray(n, dtype=np.float64)
+    held = np.maximum(np.asarray(errors, dtype=np.float64), floor)
+    # The variance of a logarithm is that of the error over its square.
+    x, y, w = np.log(counts), np.log(held), np.asarray(weight) * held**2
+    found, left = [], []
+    for knot in counts[2:]:
+        basis = np.stack([np.ones_like(x), -x, np.maximum(np.log(knot) - x, 0.0) ** 2], axis=1)
+        solved = _least_squares(basis, y, w)
+        flat = _least_squares(basis[:, [0, 2]], y, w)  # where the line would rise
+        flat = np.insert(flat, 1, 0.0, axis=1)
+        solved = np.where(solved[:, 1:2] < 0, flat, solved)
+        found.append(solved)
+        left.append((w * (y - solved @ basis.T) ** 2).sum(axis=1))
+    best = np.argmin(np.round(left, 9), axis=0)
+    return [
+        PowerLaw(
+            a=0.0,
+            b=float(np.exp(found[k][i, 0])),
+            c=float(found[k][i, 1]),
+            bend=float(found[k][i, 2]),
+            knot=float(counts[2 + k]),
+        )
+        for i, k in enumerate(best)
+    ]
+
+
+def _least_squares(basis: Array, y: Array, w: Array) -> Array:
+    """Coefficients (n_curves, n_terms) of weighted least squares with one basis (n_points, n_terms)."""
+    normal = np.einsum("pi,dp,pj->dij", basis, w, basis)
+    size = np.trace(normal, axis1=1, axis2=2)[:, None, None]
+    normal = normal + 1e-10 * size * np.eye(basis.shape[1])
+    return np.asarray(np.linalg.solve(normal, ((w * y) @ basis)[..., None])[..., 0])
+
+
+def bends(counts: Array, table: Array, n_test: int) -> bool:
+    """Whether a piecewise law is taken: a power law predicted no better what was held back."""
+    if np.unique(counts).size < MIN_BENT:
+        return False
+    floor, behind = 0.5 / n_test, np.zeros(2)
+    for i, n in enumerate(counts):
+        here = np.flatnonzero(counts <= CHECK_SHARE * n)
+        if n < CHECK_FROM or len(here) < MIN_BENT:
+            continue
+        some, weight = table[:, here], 1 / _variance(table[:, here], n_test)
+        [bent] = fit_piecewise(counts[here], some.mean(axis=0)[None], weight[None], floor=floor)
+        straight = fit_power_law(counts[here], some.mean(axis=0), 1 / weight)
+        measured = max(float(table[:, i].mean()), floor)
+        for k, law in enumerate((bent, straight)):
+            behind[k] += np.log(max(float(law.error(n)), floor) / measured) ** 2
+    return bool(behind[0] <= behind[1])
 
 
 def _ends(values: Array, level: float) -> tuple[float, float]:

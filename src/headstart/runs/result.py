@@ -384,11 +384,13 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Law(msgspec.Struct, frozen=True, kw_only=True):
-    """Error ``a + b n ** -c``."""
+    """Error ``a + b n ** -c``; below `knot` the second term times ``exp(bend log(knot / n) ** 2)``."""
 
     a: float
     b: float
     c: float
+    bend: float = 0.0
+    knot: float = 1.0
 
 
 class TextCurve(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -233,6 +234,6 @@ def _size_curve(
             CurvePoint(n=n, mean_n=m, accuracy=Interval(*repeated_accuracy(correct[:, i])))
             for i, (n, m) in enumerate(zip(counts, means, strict=True))
         ),
-        law=Law(a=fit.law.a, b=fit.law.b, c=fit.law.c),
+        law=Law(**asdict(fit.law)),
         twice=(gain.value, gain.low, gain.high),
     )

@@ -1,4 +1,4 @@
-"""Linear SVMs on nested subsets of the training images, and the power law through their errors.
+"""Linear SVMs on nested subsets of the training images, and the law through their errors.
 
 Everything comes from stored features of one layer, scored on the same test images.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.groups import groups_of
 from headstart.errors import DataError
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, BlockReader, View, labels_of
@@ -22,16 +23,18 @@ from headstart.heads import LinearSVM, repeated_accuracy
 from headstart.probe import judge, training_folds
 from headstart.probe.judging import TOLERANCE
 from headstart.probe.learning_curve import choose_counts, learning_curve, random_order, take
-from headstart.probe.powerlaw import MIN_POINTS, CurveFit, PowerLaw, fit_curve
+from headstart.probe.powerlaw import (
+    CHECK_FROM,
+    CHECK_SHARE,
+    MIN_POINTS,
+    CurveFit,
+    fit_curve,
+)
+from headstart.progress import Progress, silent
 from headstart.results import Interval
 
 if TYPE_CHECKING:
     from headstart.data import Index, Record
-
-# A forecast is checked where the largest count fitted to is at most this share of the count predicted.
-CHECK_SHARE = 0.5
-# With fewer images per class, accuracies of repeats scatter more than a law can be judged by.
-CHECK_FROM = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +49,14 @@ class Curve:
         Images per class that a subset really had.
     correct : bool array (n_repeats, n_counts, n_test)
         Whether each test image was recognised.
+    groups : list of str, optional
+        The group of each test image, where the data have groups.
     """
 
     counts: tuple[int, ...]
     means: tuple[float, ...]
     correct: NDArray[np.bool_]
+    groups: list[str] | None = None
 
     @property
     def errors(self) -> NDArray[np.float64]:
@@ -59,10 +65,10 @@ class Curve:
 
     def accuracy(self, i: int) -> Interval:
         """Mean of the repeats with the i-th count."""
-        return repeated_accuracy(self.correct[:, i])
+        return repeated_accuracy(self.correct[:, i], groups=self.groups)
 
     def fit(self, up_to: float = np.inf) -> CurveFit:
-        """The power law through the counts that are at most `up_to`."""
+        """The law through the counts that are at most `up_to`."""
         here = [i for i, mean in enumerate(self.means) if mean <= up_to]
         n_test = self.correct.shape[2]
         return fit_curve([self.means[i] for i in here], self.errors[:, here], n_test)
@@ -120,21 +126,9 @@ def measure(s: Settings, inputs: Inputs) -> SizeResult:
         backbone=net, views=(view,), device=s.device, cache=inputs.cache, progress=inputs.progress
     )
     reader.extract([*train, *test])
-    X, y = reader.read(block, train), labels_of(train)
-    X_test, y_test = reader.read(block, test), labels_of(test)
-    chosen = choose_counts(y, s.sizes)
-    largest = take(y, random_order(train, s.seed), chosen[-1])
-    C = _best_cost(index, [train[i] for i in largest], X[largest], s.seed)
-
-    def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        svm = LinearSVM(C, normalize="none", tol=TOLERANCE).fit(X[rows], y[rows])
-        return np.asarray(svm.predict(X_test) == y_test)
-
-    seeds = range(s.seed, s.seed + s.seeds)
-    means, correct = learning_curve(train, chosen, seeds, recognise, inputs.progress)
-    curve = Curve(counts=chosen, means=means, correct=correct)
-    points, fit, now = curve.points(), curve.fit(), means[-1]
-    grid = {*means, *(now * f for f in (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)), now + s.more}
+    curve, C = measure_curve(s, index, reader, block, inputs.progress)
+    points, fit, now = curve.points(), curve.fit(), curve.means[-1]
+    grid = {*curve.means, *(now * f for f in (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)), now + s.more}
     return SizeResult(
         settings=s,
         datasets=(DataFacts.of(index),),
@@ -143,10 +137,10 @@ def measure(s: Settings, inputs: Inputs) -> SizeResult:
         tap=block.tap,
         size_px=view.size_px,
         C=C,
-        n_repeats=len(seeds),
+        n_repeats=s.seeds,
         n_train=len(train),
         n_test=len(test),
-        n_classes=len(np.unique(y)),
+        n_classes=len({r.label for r in train}),
         has_own_test=bool(index.test),
         points=points,
         law=fit.law,
@@ -160,16 +154,34 @@ def measure(s: Settings, inputs: Inputs) -> SizeResult:
     )
 
 
+def measure_curve(
+    s: Settings, index: Index, reader: BlockReader, block: Block, progress: Progress = silent
+) -> tuple[Curve, float]:
+    """The learning curve of the features of one layer, and the C of its SVMs."""
+    train, test = division(index)
+    X, y = reader.read(block, train), labels_of(train)
+    X_test, y_test = reader.read(block, test), labels_of(test)
+    chosen = choose_counts(y, s.sizes)
+    largest = take(y, random_order(train, s.seed), chosen[-1])
+    C = _best_cost(index, [train[i] for i in largest], X[largest], s.seed)
+
+    def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        svm = LinearSVM(C, normalize="none", tol=TOLERANCE).fit(X[rows], y[rows])
+        return np.asarray(svm.predict(X_test) == y_test)
+
+    seeds = range(s.seed, s.seed + s.seeds)
+    means, correct = learning_curve(train, chosen, seeds, recognise, progress)
+    return Curve(counts=chosen, means=means, correct=correct, groups=groups_of(test)), C
+
+
 def needed_for(accuracy: float, fit: CurveFit) -> Needed:
     """Images per class with which the law reaches an accuracy, and the interval of its draws."""
 
-    def count(law: PowerLaw) -> float:
-        room = 1 - accuracy - law.a
-        return float((law.b / room) ** (1 / law.c)) if room > 0 else np.inf
-
     # The ends are counts that a draw gives: between a number and never there is no mean.
-    low, high = np.quantile([count(law) for law in fit.draws], [0.025, 0.975], method="nearest")
-    n = count(fit.law)
+    low, high = np.quantile(
+        [law.count(1 - accuracy) for law in fit.draws], [0.025, 0.975], method="nearest"
+    )
+    n = fit.law.count(1 - accuracy)
     ends = n, min(low, n), max(high, n)
     value, least, most = map(_finite, ends)
     return Needed(n=value, low=least, high=most)

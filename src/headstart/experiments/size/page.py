@@ -20,7 +20,7 @@ def sentence(r: SizeResult) -> str:
     """What that many more images per class would bring."""
     nothing = ", perhaps nothing" if r.gain.low < 0.001 else ""
     return (
-        f"{r.settings.more:,} more images a class would bring {r.gain} points, by the power law "
+        f"{r.settings.more:,} more images a class would bring {r.gain} points, by the law "
         f"fitted to all sizes{nothing}."
     )
 
@@ -115,7 +115,7 @@ def method(r: SizeResult) -> str:
 
 
 def _curve(r: SizeResult) -> Section:
-    law = "power law, with the interval of a measurement"
+    law = "law, with the interval of a measurement"
     lines = [
         _line("measured", r.points),
         _line(law, r.curve, has_points=False, is_faint=True),
@@ -131,17 +131,29 @@ def _curve(r: SizeResult) -> Section:
         y_axis="accuracy, %",
         log_x=True,
     )
-    ceiling = "no ceiling shows yet"
-    if r.law.a >= 0.001:
-        ceiling = f"{100 * r.law.a:.1f} % would stay wrong with any number of images"
     return Section(
         heading="Accuracy against images a class",
         text=[method(r)],
         figure=figure,
-        caption=f"The law: error = {r.law.a:.3f} + {r.law.b:.3f} n^-{r.law.c:.2f}; by it, "
-        f"{ceiling}. Intervals are of 95 %: of the test images for what was measured; for the law, "
+        caption=f"{law_sentence(r)} Intervals are of 95 %: of the test images for what was measured; for the law, "
         "of repeats and points resampled, with the noise of a measurement.",
     )
+
+
+def law_sentence(r: SizeResult) -> str:
+    """The law in figures, and what it says of any number of images."""
+    law = r.law
+    if law.is_bent:
+        beyond = f"{law.b:.3f} n^-{law.c:.2f}"
+        return (
+            f"The law: from {law.knot:,.0f} images a class on error = {beyond}, without a ceiling; below, "
+            "a parabola of its logarithm."
+        )
+    ceiling = "no ceiling shows yet"
+    if law.a >= 0.001:
+        ceiling = f"{100 * law.a:.1f} % would stay wrong with any number of images"
+    figures = f"error = {law.a:.3f} + {law.b:.3f} n^-{law.c:.2f}"
+    return f"The law: {figures}; by it, {ceiling}."
 
 
 def _line(

@@ -33,7 +33,7 @@ class Point(Struct, frozen=True, kw_only=True):
 
 
 class CurvePoint(Struct, frozen=True, kw_only=True):
-    """What the power law predicts of a measurement with `n` images per class."""
+    """What the law predicts of a measurement with `n` images per class."""
 
     n: float
     accuracy: Interval

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headstart.data.groups import groups_of
 from headstart.experiments.compact import compact_backbone
 from headstart.experiments.features import labels_of
 from headstart.experiments.size.result import Point, ScratchPoint
@@ -73,7 +74,7 @@ def train_from_scratch(
             progress=inputs.progress,
         )
         correct = np.array(trained.predict(test, progress=inputs.progress)) == labels_of(test)
-        accuracy = accuracy_interval(correct)
+        accuracy = accuracy_interval(correct, groups=groups_of(test))
         found.append(
             ScratchPoint(
                 n=n,

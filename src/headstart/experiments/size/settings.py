@@ -23,7 +23,7 @@ from headstart.experiments.settings import (
 class Settings(OnImages, WithBackbone):
     """Predict what more images per class would bring.
 
-    A linear SVM on frozen features is fitted to nested subsets of the training images; a power law
+    A linear SVM on frozen features is fitted to nested subsets of the training images; a law
     through its errors, with an interval, says what more images would do.
 
     Examples:
