@@ -44,6 +44,7 @@ BENCHES = (
     "memory",
     "outofcore",
     "serve",
+    "ensemble",
     "svm",
 )
 # Benches of many minutes are measured, kept and resumed part by part; a quick run has the first.

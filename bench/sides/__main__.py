@@ -29,6 +29,7 @@ HOMES = {
     "most_shards": "scale",
     "peak_memory": "extraction",
     "predict_loop": "predicting",
+    "run_of_images": "heads",
     "small_run": "heads",
     "store_cost": "scale",
     "svm_path": "heads",

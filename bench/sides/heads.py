@@ -122,6 +122,24 @@ def small_run(images: str, out: str, cache: str) -> Actions:
     return {"measure": measure}
 
 
+def run_of_images(
+    images: str, out: str, cache: str, prefer: str, resolutions: list[int]
+) -> Actions:
+    """A run folder, with what its model is and costs."""
+    import headstart
+
+    def measure() -> dict[str, Any]:
+        with stopwatch() as elapsed:
+            run = headstart.fit(
+                images, out=out, cache=Path(cache), prefer=prefer, resolutions=tuple(resolutions)
+            )
+        chosen = run.metrics.chosen
+        what = f"mean of {chosen.n_averaged}" if chosen.n_averaged else f"layer {chosen.tap}"
+        return {"seconds": elapsed(), "macs": chosen.macs, "what": what}
+
+    return {"measure": measure}
+
+
 def svm_path(features: str, labels: str, n_samples: int, is_streamed: bool) -> Actions:
     """The path of the linear SVM on the first rows of a file, in memory or in blocks from the disk."""
     import numpy as np
