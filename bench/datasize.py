@@ -97,12 +97,13 @@ def predictions(curve: Curve, bends: Callable[..., bool]) -> Iterator[Predicted]
     kept, powerlaw.bends = powerlaw.bends, bends
     try:
         for f in curve.forecasts():
-            law = curve.fit(curve.means[curve.counts.index(f.fitted_to)]).law
+            below = slice(curve.counts.index(f.fitted_to) + 1)
+            seen = np.array(curve.means[below]), curve.errors[:, below], curve.correct.shape[2]
             yield Predicted(
                 error=100 * abs(f.predicted.value - f.measured),
                 width=100 * (f.predicted.high - f.predicted.low),
                 is_inside=f.is_inside,
-                is_bent=law.is_bent,
+                is_bent=bends(*seen),
             )
     finally:
         powerlaw.bends = kept

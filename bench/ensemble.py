@@ -32,8 +32,8 @@ def run(quick: bool, part: str = "") -> list[Row]:
 
 def measure(folder: Path, *, quick: bool) -> list[Row]:
     """Both runs in turn, on the same images."""
-    n, cache = 16 if quick else 192, str(folder / "cache")
-    paths = make_images(folder / "images", 128, n_classes=4, class_share=0.2)
+    n, cache = 16 if quick else 128, str(folder / "cache")
+    paths = make_images(folder / "images", 64, n_classes=4, class_share=0.2)
     fits = {name: measure_once(
         "run_of_images", images=str(folder / "images"), out=str(folder / name), cache=cache,
         prefer=prefer, resolutions=[64] if quick else [160, 224, 320],

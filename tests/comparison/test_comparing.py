@@ -262,3 +262,18 @@ def test_compare__refuses_what_is_no_comparison(
 ) -> None:
     with pytest.raises(InputError, match=says):
         compare(indexed, tiny, arms, seeds=seeds)
+
+
+def test_comparison__of_films_speaks_of_new_films() -> None:
+    """Twelve films of ten frames, each recognised wholly or not at all."""
+    films = [str(i // 10) for i in range(120)]
+    right = [int(i >= 40) for i in range(120)]
+    alone = two(made("a", right, right, 1.0), made("b", [1] * 120, [1] * 120, 1.0))
+    grouped = dataclasses.replace(alone, val_groups=(films,), test_groups=films)
+    assert alone.taken == "b"
+    assert "(significant)" in alone.sentence
+    for of in (lambda c: c.test_accuracy("a"), lambda c: c.test_difference("b")):
+        narrow, wide = of(alone), of(grouped)
+        assert wide.value == pytest.approx(narrow.value)
+        assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
+    assert grouped.val_difference("b", "a").p_value > 1000 * alone.val_difference("b", "a").p_value

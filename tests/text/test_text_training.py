@@ -304,7 +304,12 @@ def test_train__texts_count_by_their_weights() -> None:
     P = predict_proba(start, ROWS)
     member = [sorted(set(LABELS)).index(label) for label in LABELS]
     losses = -np.log(P[np.arange(len(ROWS)), member])
-    given = {"val_rows": ROWS, "val_y": LABELS, "weights": own, "val_weights": own}
+    given: dict[str, Any] = {
+        "val_rows": ROWS,
+        "val_y": LABELS,
+        "weights": own,
+        "val_weights": own,
+    }
     trained = run(more=more, **given)
     assert trained.history[0].train_loss == pytest.approx(np.average(losses, weights=own), rel=1e-4)
     assert trained.history[0].train_loss != pytest.approx(losses.mean(), rel=1e-4)

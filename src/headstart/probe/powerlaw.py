@@ -152,7 +152,7 @@ def fit_power_law(n: ArrayLike, error: ArrayLike, variance: ArrayLike) -> PowerL
         raise ValueError(
             f"a power law needs {MIN_POINTS} different numbers of images; got {counts.tolist()}"
         )
-    return _fit(counts, errors[None], weight)[0]
+    return _fit(counts, errors[None], weight[None])[0]
 
 
 def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: int, *, seed: int = 0) -> CurveFit:
@@ -200,7 +200,7 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: int, *, seed: int =
         every = np.vstack([table.mean(axis=0), curves]), np.vstack([1 / variance, weight])
         law, *draws = fit_piecewise(counts, *every, floor=0.5 / n_test)
     else:
-        draws = [_fit(counts, c[None], w)[0] for c, w in zip(curves, weight, strict=True)]
+        draws = _fit(counts, np.array(curves), weight)
     spread = table[:, -1].std(ddof=1) if n_repeats > 1 else 0.0
     return CurveFit(
         law=law, draws=tuple(draws), repeat_sd=_smooth_sd(table, float(spread)),
@@ -227,20 +227,20 @@ def _smooth_sd(table: Array, last: float) -> float:
 
 
 def _fit(counts: Array, errors: Array, weight: Array) -> list[PowerLaw]:
-    """Each curve (a row of errors): for every exponent the best a and b, then the best exponent."""
+    """Each curve, a row of errors and weights: for every exponent the best a and b, then the best exponent."""
     basis = counts[None] ** -EXPONENTS[:, None]
-    total = weight.sum()
-    mean_basis = basis @ weight / total
-    mean_error = errors @ weight / total
-    centred = basis - mean_basis[:, None]
-    spread = (centred**2) @ weight
-    b = np.maximum((errors * weight) @ centred.T / spread, 0.0)
-    a = mean_error[:, None] - b * mean_basis
+    total = weight.sum(axis=1, keepdims=True)
+    mean_basis = weight @ basis.T / total
+    mean_error = (errors * weight).sum(axis=1, keepdims=True) / total
+    square = weight @ (basis**2).T
+    product = (errors * weight) @ basis.T
+    spread = square - total * mean_basis**2
+    b = np.maximum((product - total * mean_error * mean_basis) / spread, 0.0)
+    a = mean_error - b * mean_basis
     # Below zero: the best without a constant.
-    b_alone = np.maximum((errors * weight) @ basis.T / ((basis**2) @ weight), 0.0)
-    b, a = np.where(a < 0, b_alone, b), np.maximum(a, 0.0)
+    b, a = np.where(a < 0, np.maximum(product / square, 0.0), b), np.maximum(a, 0.0)
     residual = errors[:, None] - a[:, :, None] - b[:, :, None] * basis
-    best = ((residual**2) @ weight).argmin(axis=1)
+    best = np.einsum("dep,dp->de", residual**2, weight).argmin(axis=1)
     return [
         PowerLaw(a=float(a[i, k]), b=float(b[i, k]), c=float(EXPONENTS[k]))
         for i, k in enumerate(best)
