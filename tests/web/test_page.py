@@ -301,6 +301,9 @@ def test_live__measures_the_classes_at_every_picture_and_tries_one(
 ) -> None:
     page = visit(390, 844, "dark")
     turn_to(page, "Live")
+    beside = [page.locator(f"#live-{x}").bounding_box() for x in ("add", "camera")]
+    assert beside[0]["y"] == beside[1]["y"]
+    assert beside[0]["height"] == beside[1]["height"]
     name = page.get_by_label("Name of class 1")
     name.fill("lying")
     name.press("Enter")

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from headstart.cli.app import run as command
 from headstart.errors import DataError, InputError, RunError
-from headstart.web.server import POLICY, Guard, open_port, serve_reports
+from headstart.web.server import (
+    NOT_FROM_HERE,
+    POLICY,
+    UNKNOWN_HOST,
+    Guard,
+    open_port,
+    serve_reports,
+)
 from headstart.web.workspace import Workspace, folders_in
 
 
@@ -116,16 +123,25 @@ def test_guard__lets_this_page_alone_in(kind: str, headers: dict[str, str], stat
 )
 def test_guard__open_to_others_takes_addresses_and_its_own_name(host: str, is_let_in: bool) -> None:
     """A name that somebody else made point here (DNS rebinding) is none of these."""
-    assert Guard(None, host="0.0.0.0")._is_ours({"host": host}) is is_let_in
+    refused = Guard(None, host="0.0.0.0")._refusal({"host": host})
+    assert refused in (("",) if is_let_in else (UNKNOWN_HOST, NOT_FROM_HERE))
 
 
 @given(st.text(), st.text(), st.sampled_from(["127.0.0.1", "0.0.0.0"]))
 def test_guard__takes_any_headers(host: str, origin: str, at: str) -> None:
     """None makes it fail, and none but this computer's is let in."""
     guard = Guard(None, host=at)
-    assert guard._is_ours({"host": f"{host}.evil.example"}) is False
-    assert guard._is_ours({"host": "localhost", "origin": f"http://{origin}.evil.example"}) is False
-    assert guard._is_ours({"host": host, "origin": origin}) in (True, False)
+    assert guard._refusal({"host": f"{host}.evil.example"})
+    assert guard._refusal({"host": "localhost", "origin": f"http://{origin}.evil.example"})
+    assert guard._refusal({"host": host, "origin": origin}) in ("", NOT_FROM_HERE, UNKNOWN_HOST)
+
+
+def test_guard__takes_the_names_that_are_allowed() -> None:
+    guard = Guard(None, host="0.0.0.0", allowed=["Pictures.school.example"])
+    assert guard._refusal({"host": "pictures.school.example"}) == ""
+    assert guard._refusal({"host": "pictures.school.example.:443"}) == ""
+    assert "--allow-host" in guard._refusal({"host": "other.example"})
+    assert Guard(None, host="127.0.0.1", allowed=["*"])._refusal({"host": "any.example"}) == ""
 
 
 def test_workspace__lists_finished_runs_alone(tmp_path: Path) -> None:

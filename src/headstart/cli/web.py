@@ -21,6 +21,13 @@ def web(
     host: Annotated[
         str, typer.Option(help="Address to listen at; others than the default open it to others.")
     ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name under which browsers may ask, such as that of a proxy; may be given again; * "
+            "for any."
+        ),
+    ] = None,
     runs: Annotated[Path, options.folder_to_write("Folder of runs.")] = Path("runs"),
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser.")
@@ -40,6 +47,8 @@ def web(
         headstart web
 
         headstart web --port 8000 --runs work/runs --open
+
+        headstart web --host 0.0.0.0 --allow-host pictures.school.example
     """
     from headstart.web.server import LOCAL, serve
 
@@ -58,4 +67,4 @@ def web(
             "pictures and train on them: there is no password",
             err=True,
         )
-    serve(host=host, port=port, runs=runs, on_ready=ready)
+    serve(host=host, port=port, runs=runs, on_ready=ready, allowed_hosts=allow_host or ())

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -37,10 +37,19 @@ PROTECTION = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 )
+NOT_FROM_HERE = "not from this page"
+UNKNOWN_HOST = "this host name is not served here: start headstart web with --allow-host and the name to serve it"
 MISSING = 'headstart web needs the extra "web": pip install "headstart[web]"'
 
 
-def serve(*, host: str, port: int, runs: Path, on_ready: Callable[[str], None]) -> None:
+def serve(
+    *,
+    host: str,
+    port: int,
+    runs: Path,
+    on_ready: Callable[[str], None],
+    allowed_hosts: Iterable[str] = (),
+) -> None:
     """Serve the page until it is interrupted; jobs that run are stopped then.
 
     Parameters
@@ -53,6 +62,8 @@ def serve(*, host: str, port: int, runs: Path, on_ready: Callable[[str], None]) 
         Folder of run folders.
     on_ready : callable
         Given the page's address as soon as it answers.
+    allowed_hosts : iterable of str
+        Names under which browsers may ask besides those of this computer: that of a proxy.
 
     Raises
     ------
@@ -74,7 +85,7 @@ def serve(*, host: str, port: int, runs: Path, on_ready: Callable[[str], None]) 
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{taken.getsockname()[1]}/"
         config = uvicorn.Config(
-            make_app(runs, jobs, host, Path(temporary)),
+            make_app(runs, jobs, host, Path(temporary), allowed_hosts),
             log_level="warning",
             timeout_graceful_shutdown=2,
         )
@@ -121,7 +132,9 @@ def open_port(host: str, port: int) -> socket.socket:
     return taken
 
 
-def make_app(runs: Path, jobs: Jobs, host: str, temporary: Path) -> FastAPI:
+def make_app(
+    runs: Path, jobs: Jobs, host: str, temporary: Path, allowed_hosts: Iterable[str] = ()
+) -> FastAPI:
     """The page, the reports of its runs, the tab Live, and what guards them."""
     import gradio as gr
     from fastapi import FastAPI
@@ -152,7 +165,7 @@ def make_app(runs: Path, jobs: Jobs, host: str, temporary: Path) -> FastAPI:
         mcp_server=False,
         show_error=True,
     )
-    mounted.add_middleware(Guard, host=host)
+    mounted.add_middleware(Guard, host=host, allowed=allowed_hosts)
     return mounted
 
 
@@ -190,12 +203,12 @@ class Guard:
     say from which page they come must come from this one.
     """
 
-    def __init__(self, app: Any, host: str) -> None:
+    def __init__(self, app: Any, host: str, allowed: Iterable[str] = ()) -> None:
         self.app = app
         self.is_open = host not in LOCAL
-        self.names = LOCAL | (
-            {host.lower(), socket.gethostname().lower()} if self.is_open else set()
-        )
+        self.names = LOCAL | {name.lower().removesuffix(".") for name in allowed}
+        if self.is_open:
+            self.names |= {host.lower(), socket.gethostname().lower()}
 
     async def __call__(
         self,
@@ -207,12 +220,13 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        if not self._is_ours(headers):
+        if why := self._refusal(headers):
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
                 return
-            await send({"type": "http.response.start", "status": 403, "headers": []})
-            await send({"type": "http.response.body", "body": b"not from this page"})
+            plain = [(b"content-type", b"text/plain; charset=utf-8")]
+            await send({"type": "http.response.start", "status": 403, "headers": plain})
+            await send({"type": "http.response.body", "body": why.encode()})
             return
 
         async def with_policy(message: Any) -> None:
@@ -222,25 +236,29 @@ class Guard:
 
         await self.app(scope, receive, with_policy)
 
-    def _is_ours(self, headers: dict[str, str]) -> bool:
+    def _refusal(self, headers: dict[str, str]) -> str:
+        """Why a request is not answered; "" where it is."""
         host, origin = headers.get("host", ""), headers.get("origin")
         try:
-            name = urlsplit(f"//{host}").hostname
+            name = urlsplit(f"//{host}").hostname or ""
             ours = origin is None or urlsplit(origin).netloc == host
         except ValueError:  # no address at all
-            return False
-        if "@" in host or not self._is_known(name or ""):
-            return False
+            return NOT_FROM_HERE
+        if "@" in host or not name:
+            return NOT_FROM_HERE
+        if not self._is_known(name):
+            return UNKNOWN_HOST
         # A picture or a script on another page asks without an origin; a link that is followed may.
         site, mode = headers.get("sec-fetch-site", ""), headers.get("sec-fetch-mode", "navigate")
-        return ours and not (site == "cross-site" and mode != "navigate")
+        is_foreign = site == "cross-site" and mode != "navigate"
+        return "" if ours and not is_foreign else NOT_FROM_HERE
 
     def _is_known(self, name: str) -> bool:
         """Whether a host is this computer by an address or by its own name.
 
         Open to others, any address will do: no name that somebody else made point here has that form.
         """
-        if name in self.names:
+        if name.removesuffix(".") in self.names or "*" in self.names:
             return True
         try:
             ipaddress.ip_address(name)
