@@ -60,7 +60,9 @@ def test_choose_precision__says_why_and_asks_once(
         gate.speedup >= precision.MIN_SPEEDUP
         and (gate.neighbours or 0) >= precision.MIN_NEIGHBOURS
         and (gate.decisions or 0) >= precision.MIN_DECISIONS
+        and (gate.at_worst or 0) >= precision.MIN_AT_EACH
     )
+    assert any(f"at {tap.name} " in gate.reason for tap in backbone.taps)
 
     def never(*_: object) -> Gate:
         raise AssertionError("compared twice")
