@@ -24,6 +24,7 @@ RUN case "$TORCH" in \
       *) echo "TORCH must be cpu or cuda, got $TORCH" >&2; exit 1 ;; \
     esac
 COPY pyproject.toml README.md LICENSE ./
+COPY tools/build_hook.py tools/
 COPY src src
 RUN if [ "$TORCH" = cpu ]; then grep -vE '^(torch|torchvision|triton|nvidia-|cuda-)' constraints.txt > known.txt; \
     else cp constraints.txt known.txt; fi \

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import zlib
 from pathlib import Path
+from typing import Any
 
+import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,3 +43,34 @@ def test_requirements__are_bounded_alike_wherever_they_stand() -> None:
     known: dict[str, str] = {}
     for need in requirements():
         assert known.setdefault(need.name, str(need.specifier)) == str(need.specifier), need.name
+
+
+def test_readme__at_pypi_leads_to_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import build_hook
+
+    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["metadata"]
+    assert hooks["hooks"]["custom"]["path"] == "tools/build_hook.py"
+    monkeypatch.setenv("GITHUB_REPOSITORY", "owner/name")
+    monkeypatch.setenv("GITHUB_REF_TYPE", "tag")
+    monkeypatch.setenv("GITHUB_REF_NAME", "v1.2.3")
+    hook = build_hook.MetadataHook.__new__(build_hook.MetadataHook)
+    monkeypatch.setattr(build_hook.MetadataHook, "root", str(ROOT), raising=False)
+    made: dict[str, Any] = {}
+    hook.update(made)
+    places = re.findall(r"(?:\]\(|src=\"|srcset=\")([^)\"]+)", made["readme"]["text"])
+    assert len(places) > 20
+    assert [p for p in places if not p.startswith("https://")] == []
+    raw = "https://raw.githubusercontent.com/owner/name/v1.2.3/docs/figures/readme-dark.png"
+    assert raw in places
+    notebook = "https://colab.research.google.com/github/owner/name/blob/v1.2.3/examples/tour.ipynb"
+    assert notebook in places
+    assert made["urls"]["Tour (Colab)"] == notebook
+    for place in places:  # each is a file of the repository
+        if "/owner/name/" in place:
+            inner = place.partition("v1.2.3/")[2].partition("#")[0]
+            assert (ROOT / inner).is_file(), place
+    monkeypatch.delenv("GITHUB_REPOSITORY")
+    hook.update(made)
+    assert made["readme"]["text"] == (ROOT / "README.md").read_text("utf-8")
+    assert made["urls"] == {}
