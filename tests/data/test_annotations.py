@@ -209,3 +209,31 @@ def test_fit__refuses_what_is_no_annotation_in_one_line(
     assert command(["fit", str(flat / "x.json"), "--out", str(flat / "run")]) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
     assert said in line
+
+
+def test_index__reads_what_fiftyone_exports(tree: Any) -> None:
+    root: Path = tree({f"data/{name}": i for i, name in enumerate(NAMES)})
+    targets: dict[str, Any] = {Path(name).stem: "ab".index(name[0]) for name in NAMES}
+    targets["a1"] = {"label": 0, "confidence": 0.9}
+    targets["a2"] = None
+    targets["gone"] = 1
+    path = root / "labels.json"
+    path.write_text(json.dumps({"classes": ["ant", "bee"], "labels": targets}))
+    wanted = {f"data/{name}": label for name, label in WANTED.items() if name != "a2.png"}
+    for place in (root, path):
+        found = index(place)
+        assert {r.name: r.label for r in found.records} == wanted
+        assert {q.name for q in found.quarantine} == {"data/a2.png", "data/gone"}
+    words = {Path(n).stem: {"label": label, "confidence": 0.9} for n, label in WANTED.items()}
+    path.write_text(json.dumps({"labels": words}))  # as `predict --fiftyone` writes it
+    assert labels(root) == {f"data/{name}": label for name, label in WANTED.items()}
+    for content in (
+        {"classes": ["ant"], "labels": {"a0": 3}},
+        {"labels": {"a0": {"confidence": 1}}},
+    ):
+        path.write_text(json.dumps(content))
+        with pytest.raises(DataError, match="looks like FiftyOne, but is not complete"):
+            index(root)
+    path.write_text(json.dumps({"labels": [1]}))
+    with pytest.raises(DataError, match="not annotations of images"):
+        index(root)

@@ -165,6 +165,77 @@ def test_index__reads_hugging_faces_pictures_and_class_names(
     assert found.records[0].name == "p.parquet/000001 0.jpg"
 
 
+def as_datasets_saves(folder: Path, made: list[Picture]) -> Path:
+    """What `save_to_disk` of Hugging Face's datasets writes for one split."""
+    features = {
+        "image": {"_type": "Image"},
+        "label": {"names": ["cat", "dog"], "_type": "ClassLabel"},
+    }
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table(
+        {
+            "image": pa.array([{"bytes": data or None, "path": "a.jpg"} for data, _ in made], kind),
+            "label": [["cat", "dog"].index(label) if label else -1 for _, label in made],
+        }
+    ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    folder.mkdir(parents=True)
+    name = "data-00000-of-00001.arrow"
+    with pa.ipc.new_stream(folder / name, table.schema) as writer:
+        writer.write_table(table, max_chunksize=10)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    (folder / "dataset_info.json").write_text("{}")
+    (folder / "cache-0123.arrow").write_bytes(b"a copy that map has made")
+    return folder / name
+
+
+def test_index__reads_what_datasets_saves_to_disk(made: list[Picture], tmp_path: Path) -> None:
+    unusable = [(made[0][0], ""), (b"", "cat")]
+    for split, some in (("train", made[:16] + unusable), ("test", made[16:])):
+        as_datasets_saves(tmp_path / "set" / split, some)
+    (tmp_path / "set" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    found = index(tmp_path / "set", cache=tmp_path / "cache")
+    assert {(r.digest, r.label) for r in found.records} == known(made)
+    assert (len(found.train), len(found.test)) == (16, 8)
+    assert [q.reason for q in found.quarantine] == [
+        "its label is missing",
+        "its image is missing: only the path of a file is there",
+    ]
+    assert "dataset_info" not in " ".join(found.notes)
+    one = index(tmp_path / "set" / "train", cache=tmp_path / "cache")
+    assert {(r.digest, r.label) for r in one.records} == known(made[:16])
+
+
+def test_index__reads_both_of_arrows_formats(made: list[Picture], tmp_path: Path) -> None:
+    stream = as_datasets_saves(tmp_path / "s", made)
+    with pa.ipc.open_stream(stream) as reader:
+        table = reader.read_all()
+    with pa.ipc.new_file(tmp_path / "file.arrow", table.schema) as writer:
+        writer.write_table(table)
+    digests = [
+        {r.digest for r in index(path, cache=tmp_path / "cache").records}
+        for path in (stream, tmp_path / "file.arrow")
+    ]
+    assert digests[0] == digests[1]
+    stream.write_bytes(b"nothing of the kind")
+    with pytest.raises(DataError, match="is not a readable Arrow file"):
+        index(stream, cache=tmp_path / "cache")
+
+
+def test_index__of_a_hub_repository_finds_its_data_folder(
+    made: list[Picture], tmp_path: Path
+) -> None:
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    (tmp_path / "hub" / "README.md").write_text("---\n---")
+    write_parquet(tmp_path / "hub" / "data" / "train-00000-of-00001.parquet", made[:16])
+    write_parquet(tmp_path / "hub" / "data" / "test-00000-of-00001.parquet", made[16:])
+    found = index(tmp_path / "hub", cache=tmp_path / "cache")
+    assert (len(found.train), len(found.test)) == (16, 8)
+    (tmp_path / "hub" / "small").mkdir()
+    write_parquet(tmp_path / "hub" / "small" / "train-00000-of-00001.parquet", made[:8])
+    with pytest.raises(DataError, match=r"several folders \('data', 'small'\).*give one"):
+        index(tmp_path / "hub", cache=tmp_path / "cache")
+
+
 def test_read_part__joins_row_groups_and_reads_each_row_once(
     made: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ PANELS = {
     "Ask more of your data": ("compare", "finetune", "transfer", "augment", "baseline"),
     "Use a run": ("similar", "clean", "label-next", "map", "slices", "export", "push", "serve"),
     "See how it works": ("kernels", "describe", "complexity", "lab"),
-    "This computer": ("doctor", "store", "backbones", "extract"),
+    "This computer": ("doctor", "store", "backbones", "extract", "frames"),
 }
 GLOBAL_FLAGS = ("--debug", "--quiet")
 STOPPED = "stopped; what was finished is kept, the same command goes on from there"
@@ -80,6 +80,7 @@ def _register() -> None:
         extract,
         finetune,
         fit,
+        frames,
         kernels,
         lab,
         predict,
@@ -92,7 +93,7 @@ def _register() -> None:
 
     for module in (
         demo, fit, predict, similar, after, finetune, augment, transfer, compare, baseline, kernels, describe,
-        complexity, lab, export, serve, web, backbones, extract, store, doctor,
+        complexity, lab, export, serve, web, backbones, extract, frames, store, doctor,
     ):  # fmt: skip
         module.register(app)
     _arrange()

@@ -13,6 +13,7 @@ from headstart.errors import one_line, worded
 FLAGS = {
     "Cs": "--C",
     "budget_s": "--budget",
+    "every_s": "--every",
     "group_column": "--group",
     "n_folds": "--folds",
     "n_gaussians": "--gaussians",

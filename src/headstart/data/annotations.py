@@ -1,4 +1,4 @@
-"""Labels of images as other tools write them: COCO, Label Studio, Pascal VOC, Roboflow, Hugging Face.
+"""Labels of images as other tools write them: COCO, FiftyOne, Label Studio, Pascal VOC, Roboflow, Hugging Face.
 
 A file of annotations becomes a table of paths and labels. Of boxes, only the class counts. An image
 without a class, or with several, cannot be used; it goes on the quarantine list with this reason. What
@@ -34,12 +34,13 @@ from headstart.errors import DataError, one_line
 ANNOTATION_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _COCO, _ONE_HOT = "_annotations.coco.json", "_classes.csv"
+_FIFTYONE, _FIFTYONE_IMAGES = "labels.json", "data"
 # Names of columns whose cell is a class in exports that are one record an image.
 _CHOICES = ("choice", "choices")
 # What Label Studio puts before the name of a file that was uploaded.
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 _KNOWN = (
-    "COCO (images, annotations, categories), an export of Label Studio, or a list of records such as "
+    "COCO (images, annotations, categories), FiftyOne (classes, labels), an export of Label Studio, or a list of records such as "
     '{"image": "a.jpg", "label": "cat"}'
 )
 
@@ -149,6 +150,8 @@ def _annotations_in(folder: Path) -> Path | None:
     for name in (_COCO, _ONE_HOT):
         if (folder / name).is_file():
             return folder / name
+    if (folder / _FIFTYONE).is_file() and (folder / _FIFTYONE_IMAGES).is_dir():
+        return folder / _FIFTYONE
     for name in _METADATA:
         if (folder / name).is_file() and _gives_labels(folder / name):
             return folder / name
@@ -182,6 +185,9 @@ def _read(path: Path, *, is_whole: bool = False) -> tuple[Table, Refused]:
     content = _load(path)
     if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
         return _rows(path, _checked(path, "COCO", _of_coco, content), is_whole=is_whole)
+    if isinstance(content, dict) and isinstance(content.get("labels"), dict):
+        found = _checked(path, "FiftyOne", _of_fiftyone(path.parent), content)
+        return _rows(path, found, is_whole=is_whole)
     if isinstance(content, list) and content and all(isinstance(r, dict) for r in content):
         if all(isinstance(r.get("data"), dict) for r in content):
             found = _checked(path, "Label Studio", _of_label_studio(path), content)
@@ -238,6 +244,28 @@ def _attributes(record: Mapping[str, Any]) -> dict[str, str]:
         for k, v in flat.items()
         if isinstance(v, str | int | float) and usual_form(k) not in usual
     }
+
+
+def _of_fiftyone(folder: Path) -> Callable[[Any], Found]:
+    """A reader of FiftyOneImageClassificationDataset: names without suffixes, of files in ``data``."""
+
+    def read(content: Any) -> Found:
+        root = folder / _FIFTYONE_IMAGES
+        files = {
+            path.relative_to(root).with_suffix("").as_posix(): path.relative_to(folder).as_posix()
+            for path in sorted(root.rglob("*"))
+            if is_image_name(path.name)
+        }
+        classes = content.get("classes") or []
+        found = []
+        for name, target in content["labels"].items():
+            value = target["label"] if isinstance(target, dict) else target
+            label = str(classes[value]) if isinstance(value, int) and classes else value
+            place = files.get(name, f"{_FIFTYONE_IMAGES}/{name}")
+            found.append((place, [] if label is None else [str(label)]))
+        return found
+
+    return read
 
 
 def _of_label_studio(path: Path) -> Callable[[Any], Found]:

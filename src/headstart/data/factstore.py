@@ -22,7 +22,7 @@ from headstart.data.inspection import THUMB_VALUES, Facts
 from headstart.errors import OutputError
 from headstart.files import mark_used, write_atomically
 
-_VERSION = 1  # version of the facts: increase it when the hash, the thumbnail or a reason changes
+_VERSION = 2  # version of the facts: increase it when the hash, the thumbnail or a reason changes
 _MERGE_ABOVE = 16
 _FLUSH_ABOVE = 20_000
 _ROW = np.dtype(
@@ -33,6 +33,7 @@ _ROW = np.dtype(
         ("phash", "<u8"),
         ("reason", "S240"),
         ("thumb", "V768"),
+        ("n_pages", "<u4"),
     ]
 )
 assert _ROW["thumb"].itemsize == THUMB_VALUES
@@ -129,13 +130,21 @@ def _prefix() -> str:
 def _row(digest: str, facts: Facts) -> tuple[object, ...]:
     reason = facts.reason.encode()[:240].decode(errors="ignore").encode()
     thumb = facts.thumb.ljust(THUMB_VALUES, b"\0")
-    return (bytes.fromhex(digest), facts.width, facts.height, facts.phash, reason, thumb)
+    return (
+        bytes.fromhex(digest),
+        facts.width,
+        facts.height,
+        facts.phash,
+        reason,
+        thumb,
+        facts.n_pages,
+    )
 
 
 def _facts(row: np.void) -> Facts:
     values: Any = row.tolist()
-    _, width, height, phash, reason, thumb = values
-    return Facts(width, height, phash, thumb if width else b"", reason.decode())
+    _, width, height, phash, reason, thumb, n_pages = values
+    return Facts(width, height, phash, thumb if width else b"", reason.decode(), n_pages)
 
 
 def _read(file: Path) -> NDArray[np.void] | None:

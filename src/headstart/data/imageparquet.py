@@ -1,10 +1,11 @@
-"""Read Parquet files with the bytes of images."""
+"""Read Parquet files, and Arrow files as Hugging Face's ``datasets`` saves them, with the bytes of images."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from headstart.errors import DataError, argument, did_you_mean, one_line
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ARROW_FILE = b"ARROW1"
 _READ_ROWS = 32
 _TRIED_ROWS = 8
 
@@ -82,26 +84,89 @@ def read_parquet_part(part: Part) -> Iterator[Sample]:
     """The images of some row groups, in order."""
     import pyarrow.parquet as pq
 
-    image, label, split = part.columns
     wanted = [c for c in part.columns if c]
     with open_url(part.url) as stream, pq.ParquetFile(stream) as file:
-        words = _class_names(file.schema_arrow, label)
         groups = list(range(*part.groups))
-        row = part.first_row
-        for batch in file.iter_batches(_READ_ROWS, row_groups=groups, columns=wanted):
-            pictures = batch.column(image).to_pylist()
-            labels = batch.column(label).to_pylist()
-            splits = batch.column(split).to_pylist() if split else [part.split] * len(batch)
-            for picture, value, side in zip(pictures, labels, splits, strict=True):
-                row += 1
-                name = _name(part, row, picture)
-                text, data = _text(value, words), _bytes(picture)
-                if not text or not data:
-                    what = "label" if data else "image"
-                    yield Sample(name, reason=f"its {what} is missing")
-                else:
-                    word, reason = _side(side, split, part)
-                    yield Sample(name, text, word, b"" if reason else data, reason)
+        batches = file.iter_batches(_READ_ROWS, row_groups=groups, columns=wanted)
+        yield from _samples(part, file.schema_arrow, batches)
+
+
+def arrow_part(
+    whole: Part,
+    *,
+    image_column: str | None,
+    label_column: str | None,
+    split_column: str | None = None,
+) -> Part:
+    """An Arrow file as one part: a stream, which is read from its beginning.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or a column is missing.
+    """
+    try:
+        with open_url(whole.url) as stream, _open_arrow(stream) as (schema, _):
+            pass
+    except Exception as error:  # each kind of storage has its own exceptions
+        reason = one_line(str(error), limit=120)
+        raise DataError(f"{shown(whole.name)} is not a readable Arrow file: {reason}") from None
+    columns = _columns(whole.name, schema, image_column, label_column, split_column)
+    return dataclasses.replace(whole, columns=columns)
+
+
+def read_arrow_part(part: Part) -> Iterator[Sample]:
+    """The images of an Arrow file, in order."""
+    wanted = [c for c in part.columns if c]
+    with open_url(part.url) as stream, _open_arrow(stream) as (schema, batches):
+        some_rows = (
+            batch.select(wanted).slice(start, _READ_ROWS)
+            for batch in batches
+            for start in range(0, len(batch), _READ_ROWS)
+        )
+        yield from _samples(part, schema, some_rows)
+
+
+@contextmanager
+def _open_arrow(stream: Any) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    """Schema and batches of either of Arrow's formats: ``datasets`` writes streams."""
+    import pyarrow as pa
+
+    is_file = stream.read(len(_ARROW_FILE)) == _ARROW_FILE
+    stream.seek(0)
+    if is_file:
+        with pa.ipc.open_file(stream) as file:
+            yield file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
+    else:
+        with pa.ipc.open_stream(stream) as reader:
+            yield reader.schema, iter(reader)
+
+
+def _samples(part: Part, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[Sample]:
+    image, label, split = part.columns
+    words = _class_names(schema, label)
+    row = part.first_row
+    for batch in batches:
+        pictures = batch.column(image).to_pylist()
+        labels = batch.column(label).to_pylist()
+        splits = batch.column(split).to_pylist() if split else [part.split] * len(batch)
+        for picture, value, side in zip(pictures, labels, splits, strict=True):
+            row += 1
+            name = _name(part, row, picture)
+            text, data = _text(value, words), _bytes(picture)
+            if not text or not data:
+                yield Sample(name, reason=_what_is_missing(picture, data))
+            else:
+                word, reason = _side(side, split, part)
+                yield Sample(name, text, word, b"" if reason else data, reason)
+
+
+def _what_is_missing(picture: Any, data: bytes) -> str:
+    if data:
+        return "its label is missing"
+    if isinstance(picture, dict) and picture.get("path"):
+        return "its image is missing: only the path of a file is there"
+    return "its image is missing"
 
 
 def _side(value: Any, column: str, part: Part) -> tuple[str, str]:
@@ -195,8 +260,8 @@ def _class_names(schema: pa.Schema, label: str) -> list[str]:
 def _text(value: Any, words: list[str]) -> str:
     if value is None or isinstance(value, dict | list | bytes):
         return ""
-    if words and isinstance(value, int) and 0 <= value < len(words):
-        return words[value]
+    if words and isinstance(value, int):  # -1: without a label
+        return words[value] if 0 <= value < len(words) else ""
     return str(value).strip()
 
 

@@ -17,6 +17,7 @@ from headstart.data.annotations import (
 from headstart.data.duplicates import find_duplicates
 from headstart.data.factstore import FactStore
 from headstart.data.folders import list_folder
+from headstart.data.frames import VIDEO_SUFFIXES
 from headstart.data.groups import groups_by_pattern
 from headstart.data.inspection import Facts, Inspected, inspect_all
 from headstart.data.packed import is_packed
@@ -136,6 +137,7 @@ def index(
         listing.items = _grouped(listing.items, group_by, group_column)
     listing.items.sort(key=lambda item: item.name)
     records, facts, quarantine = _read(listing, folder, progress)
+    listing.notes += _paged(records, facts)
     _check_classes(listing, records, quarantine)
     named = [name for r in records for name in names_of(r)]
     notes = listing.notes + labels.label_notes(named, "image")
@@ -211,6 +213,10 @@ def _list(
             )
         if where.suffix.lower() in ANNOTATION_SUFFIXES:
             return list_annotations(where, **columns, group_column=group, weight_column=weight)
+        if where.suffix.lower() in VIDEO_SUFFIXES:
+            raise DataError(
+                f"{shown(where)} is a video: make images of it with headstart frames, then fit their folder"
+            )
         if where.suffix.lower() not in TABLE_SUFFIXES:
             raise DataError(
                 f"{shown(where)} is a file but no table: expected a folder of class folders, or a "
@@ -275,6 +281,17 @@ def _read(
         if done % 64 == 0 or done == len(items):
             progress("read images", done, len(items))
     return records, facts, sorted(quarantine, key=lambda q: q.name)
+
+
+def _paged(records: Sequence[Record], facts: Sequence[Facts]) -> list[str]:
+    """A note on files of several pages."""
+    names = [r.name for r, f in zip(records, facts, strict=True) if f.n_pages > 1]
+    if not names:
+        return []
+    told = (
+        f"{counted(len(names), 'file')} of several pages, of which the first is used: {some(names)}"
+    )
+    return [f"{told} (headstart frames makes an image of each page)"]
 
 
 def _remembered(inspected: Iterator[Inspected], store: FactStore) -> Iterator[Inspected]:

@@ -6,6 +6,7 @@ Each file is read once; the digest and the decode use the same bytes in memory.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +30,7 @@ from headstart.data.decode import (
 
 THUMB_SIDE = 16
 THUMB_VALUES = THUMB_SIDE * THUMB_SIDE * 3
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HASH_SIDE = 32
 _HASH_FREQUENCIES = 8
 # Lower bound of reduced JPEG decodes, so that the reduction to 32 pixels still averages.
@@ -49,6 +51,8 @@ class Facts:
         16 x 16 RGB thumbnail, row by row, ``THUMB_VALUES`` bytes.
     reason
         Why the file is unusable; ``""`` if it is usable.
+    n_pages
+        Pages of a TIFF file, of which the first counts; 1 for others.
     """
 
     width: int = 0
@@ -56,6 +60,7 @@ class Facts:
     phash: int = 0
     thumb: bytes = b""
     reason: str = ""
+    n_pages: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,23 @@ def facts_of(data: bytes) -> Facts:
         return Facts(reason=str(reason))
     half = _HASH_SIDE // THUMB_SIDE
     thumb = small.reshape(THUMB_SIDE, half, THUMB_SIDE, half, 3).mean(axis=(1, 3))
-    return Facts(width, height, perceptual_hash(small), np.rint(thumb).astype(np.uint8).tobytes())
+    return Facts(
+        width,
+        height,
+        perceptual_hash(small),
+        np.rint(thumb).astype(np.uint8).tobytes(),
+        n_pages=_n_pages(data),
+    )
+
+
+def _n_pages(data: bytes) -> int:
+    if not data.startswith(_TIFF):
+        return 1
+    try:
+        with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception:  # a later page is damaged, and the first one is used anyway
+        return 1
 
 
 def perceptual_hash(small: NDArray[np.uint8]) -> int:

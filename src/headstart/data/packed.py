@@ -1,4 +1,4 @@
-"""Images that do not lie as files in folders here: inside Parquet files and tar shards, or behind a URL.
+"""Images that do not lie as files in folders here: inside Parquet and Arrow files and tar shards, or behind a URL.
 
 A source is cut into parts, each small enough to be one worker's task; a part can be read on any
 machine that reaches its URL. `fsspec` reaches them: ``s3://``, ``gs://``, ``file://`` and the others of
@@ -6,6 +6,7 @@ machine that reaches its URL. `fsspec` reaches them: ``s3://``, ``gs://``, ``fil
 
 =====================  ==========================================================================
 Parquet                a column of image bytes, or of Hugging Face's ``{bytes, path}``, and one of labels
+Arrow                  the same, as ``save_to_disk`` of Hugging Face's ``datasets`` leaves it
 tar (WebDataset)       files that share a name up to its first dot: an image, and a ``.cls``, ``.txt``
                        or ``.json`` with its label
 folder behind a URL    a folder for each class, as on a disk
@@ -24,7 +25,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from headstart.data.decode import is_image_name
-from headstart.data.imageparquet import holds_images, parquet_parts, read_parquet_part
+from headstart.data.imageparquet import (
+    arrow_part,
+    holds_images,
+    parquet_parts,
+    read_arrow_part,
+    read_parquet_part,
+)
 from headstart.data.layout import read_layout
 from headstart.data.parts import PART_IMAGES, Part, Sample, file_system
 from headstart.data.sources import (
@@ -42,6 +49,11 @@ from headstart.home import expand
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+ARROW_SUFFIXES = (".arrow",)
+_SUFFIXES = (*TAR_SUFFIXES, *PARQUET_SUFFIXES, *ARROW_SUFFIXES)
+# What `datasets` puts beside its Arrow files; results of its `map` are copies of the data.
+_DATASETS_FILES = ("dataset_info.json", "dataset_dict.json", "state.json")
+_DATASETS_CACHE = "cache-"
 
 
 def is_packed(data: str) -> bool:
@@ -53,7 +65,7 @@ def is_packed(data: str) -> bool:
         if path.is_file():
             if path.name.lower().endswith(PARQUET_SUFFIXES):
                 return holds_images(path)
-            return path.name.lower().endswith(TAR_SUFFIXES)
+            return path.name.lower().endswith(TAR_SUFFIXES + ARROW_SUFFIXES)
         if path.is_dir():
             return _holds_packed(path)
     except OSError:
@@ -75,7 +87,7 @@ def find_parts(
     Parameters
     ----------
     data
-        A URL or path of a Parquet file, a tar shard, a folder of either, a pattern of them
+        A URL or path of a Parquet or Arrow file, a tar shard, a folder of these, a pattern of them
         (``shards/*.tar``), or a URL of a folder of class folders.
     image_column, label_column, split_column
         Of Parquet files, where they cannot be told; ``split_column="none"``: a split is made.
@@ -97,27 +109,32 @@ def find_parts(
         raise
     except Exception as error:  # each kind of storage has errors of its own
         raise _unreachable(data, error) from None
-    packed = [f for f in files if f.lower().endswith((*TAR_SUFFIXES, *PARQUET_SUFFIXES))]
+    packed = [f for f in files if _is_shard(f) and not _is_hidden(_below(f, root))]
     if not packed:
         in_folders = _folder_parts(fs, root, data, files, classes_from, notes)
         used = [f"{root}/{name}" for part in in_folders for name in part.members]
         _note_left_out(files, root, used, notes)
         return in_folders
-    _note_left_out(files, root, packed, notes)
+    _refuse_several_sets(data, [_below(f, root) for f in packed])
+    described = [f for f in files if PurePosixPath(f).name in _DATASETS_FILES]
+    _note_left_out(files, root, [*packed, *described], notes)
+    columns = {
+        "image_column": image_column,
+        "label_column": label_column,
+        "split_column": split_column,
+    }
     parts: list[Part] = []
     for path in packed:
         url, name, split = fs.unstrip_protocol(path), _below(path, root), _split_of(path, root)
         version = _version(files[path])
         if path.lower().endswith(TAR_SUFFIXES):
             parts.append(Part(kind="tar", url=url, name=name, split=split, version=version))
+        elif path.lower().endswith(ARROW_SUFFIXES):
+            whole = Part(kind="arrow", url=url, name=name, split=split, version=version)
+            parts.append(arrow_part(whole, **columns))
         else:
             whole = Part(kind="parquet", url=url, name=name, split=split, version=version)
-            parts += parquet_parts(
-                whole,
-                image_column=image_column,
-                label_column=label_column,
-                split_column=split_column,
-            )
+            parts += parquet_parts(whole, **columns)
     if not parts:
         raise DataError(f"{shown(data)} has no rows: expected an image and its label in each")
     _check_labels(parts)
@@ -129,7 +146,12 @@ def read_part(part: Part) -> Iterator[Sample]:
 
     What cannot be read is named with its reason, and the rest goes on.
     """
-    readers = {"files": _read_files, "parquet": read_parquet_part, "tar": read_tar}
+    readers = {
+        "arrow": read_arrow_part,
+        "files": _read_files,
+        "parquet": read_parquet_part,
+        "tar": read_tar,
+    }
     n_read = 0
     try:
         for sample in readers[part.kind](part):
@@ -270,18 +292,45 @@ def _check_labels(parts: Sequence[Part]) -> None:
     )
 
 
+def _is_shard(path: str) -> bool:
+    name = PurePosixPath(path).name
+    return name.lower().endswith(_SUFFIXES) and not name.startswith(_DATASETS_CACHE)
+
+
+def _refuse_several_sets(data: str, names: Sequence[str]) -> None:
+    """Refuse Parquet and Arrow files in several folders that are not splits: variants of one set."""
+    tables = [PurePosixPath(n) for n in names if not n.lower().endswith(TAR_SUFFIXES)]
+    folders = sorted(
+        {str(path.parent) for path in tables if path.parts[0].lower() not in SPLIT_WORDS}
+    )
+    if len(folders) > 1 and not _is_pattern(data):
+        raise DataError(
+            f"{shown(data)} has Parquet or Arrow files in several folders ({some(folders)}), which may be "
+            "several data sets: give one of the folders, or all by a pattern such as "
+            f"{shown(data.rstrip('/') + '/*/*' + tables[0].suffix)}"
+        )
+
+
 def _holds_packed(folder: Path) -> bool:
-    """Whether a folder has shards at its top and no images in sub-folders."""
-    tops = [p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file()]
-    if not any(p.name.lower().endswith((*TAR_SUFFIXES, *PARQUET_SUFFIXES)) for p in tops):
+    """Whether a folder, or folders in it, have shards, and no images are in sub-folders.
+
+    In sub-folders, Parquet and Arrow files count only, as data sets of the Hugging Face hub have them.
+    """
+    tops = [p for p in folder.iterdir() if not p.name.startswith(".")]
+    shards = [p for p in tops if p.is_file() and _is_shard(p.name)] or [
+        p
+        for top in tops
+        if top.is_dir()
+        for p in top.iterdir()
+        if p.name.lower().endswith(PARQUET_SUFFIXES + ARROW_SUFFIXES) and _is_shard(p.name)
+    ]
+    if not shards:
         return False
     return not any(item.path.parent != folder for item in walk_images(folder).items)
 
 
 def _is_pattern(data: str) -> bool:
-    return any(c in data for c in "*?[") and data.lower().endswith(
-        (*TAR_SUFFIXES, *PARQUET_SUFFIXES)
-    )
+    return any(c in data for c in "*?[") and data.lower().endswith(_SUFFIXES)
 
 
 def _below(path: str, root: str) -> str:

@@ -44,7 +44,7 @@ class Part:
     Attributes
     ----------
     kind
-        ``"files"``, ``"parquet"`` or ``"tar"``.
+        ``"arrow"``, ``"files"``, ``"parquet"`` or ``"tar"``.
     url
         URL of the file, or of the folder for ``"files"``.
     name
