@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import Tensor
 
@@ -99,6 +100,8 @@ def test_tapped_forward__keeps_the_order_asked_for_and_leaves_no_hooks(resnet18:
 
 
 def test_tapped_forward__layer_with_several_outputs_gives_the_first() -> None:
+    if not timm.list_models("efficientvim_m1"):
+        pytest.skip("this timm does not have EfficientViM yet")
     backbone = load("timm:efficientvim_m1", pretrained=False)
     tap = next(tap for tap in backbone.taps if tap.name == "stages.0")
     outputs = []
@@ -216,7 +219,7 @@ def test_tapped_module__traces(embedded: Backbone) -> None:
 def test_tapped_module__exports(resnet18: Backbone) -> None:
     tapped = TappedModule(resnet18, ["layer1", "logits"]).eval()
     batch = {"images": {0: torch.export.Dim.AUTO}}
-    exported = torch.export.export(tapped, (IMAGES,), dynamic_shapes=batch).module()
+    exported = torch.export.export(tapped, (IMAGES,), dynamic_shapes=batch, strict=False).module()
     images = torch.cat([IMAGES, IMAGES])
     with torch.no_grad():
         for found, value in zip(exported(images), tapped(images), strict=True):
