@@ -61,7 +61,7 @@ def text(value: object) -> Markup:
 
 def alert(message: object) -> Markup:
     """What went wrong, in one line."""
-    return Markup('<p class="hs-alert" role="alert"><b>Not done.</b> {}</p>').format(text(message))
+    return Markup('<p class="hs-alert" role="alert"><b>Not done:</b> {}</p>').format(text(message))
 
 
 def note(message: object) -> Markup:

@@ -45,7 +45,7 @@
   // Problems stay until the next attempt.
   function complain(...messages) {
     at('problem').replaceChildren(...messages.slice(0, 6).map((message) =>
-      element('p', {class: 'hs-alert'}, element('b', {}, 'Not done. '), message)));
+      element('p', {class: 'hs-alert'}, element('b', {}, 'Not done: '), message)));
   }
 
   async function change(path, query) {
@@ -126,7 +126,7 @@
       said.innerHTML = found.said ?? found.missing ?? '';
       if (found.error) {
         lastTried = null;
-        said.append(element('p', {class: 'hs-alert'}, element('b', {}, 'Not done. '), found.error));
+        said.append(element('p', {class: 'hs-alert'}, element('b', {}, 'Not done: '), found.error));
         at('tried').replaceChildren(said);
       } else at('tried').replaceChildren(element('div', {class: 'live-answer'}, picture, said));
     } catch (error) {
@@ -187,7 +187,7 @@
       stream.getTracks().forEach((track) => track.stop());
       stream = null;
     } else if (!navigator.mediaDevices?.getUserMedia) {
-      complain('The browser gives its camera to pages of this computer (127.0.0.1) and to HTTPS only: drop pictures instead.');
+      complain('the browser gives its camera to pages of this computer (127.0.0.1) and to HTTPS only: drop pictures instead.');
     } else {
       try {
         stream = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 480}});
@@ -196,10 +196,10 @@
       } catch (error) {
         stream = null;
         complain({
-          NotAllowedError: 'The camera was refused: allow it beside the address of this page, or drop pictures instead.',
-          NotFoundError: 'No camera was found: connect one, or drop pictures instead.',
-          NotReadableError: 'Another program uses the camera: close it, or drop pictures instead.',
-        }[error.name] ?? `The camera cannot be used (${error.name}): drop pictures instead.`);
+          NotAllowedError: 'the camera was refused: allow it beside the address of this page, or drop pictures instead.',
+          NotFoundError: 'no camera was found: connect one, or drop pictures instead.',
+          NotReadableError: 'another program uses the camera: close it, or drop pictures instead.',
+        }[error.name] ?? `the camera cannot be used (${error.name}): drop pictures instead.`);
       }
     }
     at('video').hidden = !stream;
@@ -255,7 +255,7 @@
     try {
       const found = await ask('save', undefined, {name: event.target.elements.name.value});
       const said = element('p', {class: found.error ? 'hs-alert' : 'hs-note'});
-      if (found.error) said.append(element('b', {}, 'Not done. '), found.error);
+      if (found.error) said.append(element('b', {}, 'Not done: '), found.error);
       else said.append('Saved, and a training has begun: ', element('a', {href: `/?job=${found.job}`}, 'see how it goes'), '.');
       at('saved').replaceChildren(said);
     } catch (error) {
