@@ -101,6 +101,11 @@ def test_index__of_a_video_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"")
     with pytest.raises(DataError, match="is a video: make images of it with headstart frames"):
         index(tmp_path / "a.mp4")
+    for label in ("cat", "dog"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        (tmp_path / "set" / label / "a.mp4").write_bytes(b"")
+    with pytest.raises(DataError, match=r"holds no images, but 2 videos: .* headstart frames"):
+        index(tmp_path / "set")
 
 
 def test_frames__names_what_failed_and_says_what_comes_next(

@@ -55,6 +55,10 @@ def predict(
             "--csv", help="CSV: name, label, probability, error, and what else is asked for."
         ),
     ] = False,
+    as_fiftyone: Annotated[
+        bool,
+        typer.Option("--fiftyone", help="labels.json of FiftyOne's image classification format."),
+    ] = False,
     refuse_below: options.RefuseBelow = None,
     target_accuracy: options.TargetAccuracy = None,
     label_sets: options.LabelSets = None,
@@ -99,6 +103,8 @@ def predict(
 
         headstart predict runs/photos new/ --csv > predictions.csv
 
+        headstart predict runs/photos new/ --fiftyone > labels.json
+
         headstart predict imagenet cat.jpg
 
         curl -s https://photos.example/1.jpg | headstart predict runs/photos - --json
@@ -112,8 +118,10 @@ def predict(
     from headstart.errors import InputError
     from headstart.runs.caution import Caution
 
-    if as_json and as_csv:
-        raise InputError("--json and --csv exclude each other: choose one")
+    forms = {"--json": as_json, "--csv": as_csv, "--fiftyone": as_fiftyone}
+    asked = [flag for flag, is_asked in forms.items() if is_asked]
+    if len(asked) > 1:
+        raise InputError(f"{' and '.join(asked)} exclude each other: choose one")
     caution = Caution(
         refuse_below=refuse_below,
         target_accuracy=target_accuracy,
@@ -132,10 +140,13 @@ def predict(
         )
     else:
         import headstart
+        from headstart.runs.model import need_classes
         from headstart.runs.predictions import COSTS_NOTE
 
         opened = headstart.load(run)
-        if opened.model.costs is not None and not (as_json or as_csv):
+        if as_fiftyone:
+            need_classes(opened.model, "headstart predict --fiftyone")
+        if opened.model.costs is not None and not asked:
             console(stderr=True).print(note_line(COSTS_NOTE), markup=False, soft_wrap=True)
         if texts is not None and (paths or literal):
             other = "--literal" if literal else repr((paths or [""])[0])
@@ -148,21 +159,23 @@ def predict(
             predictions = predict_given(
                 opened, given_paths(paths), top, column=text, literal=literal, caution=caution
             )
-    failed = _show(predictions, as_json=as_json, as_csv=as_csv)
+    failed = _show(predictions, form=asked[0] if asked else "")
     if failed:
         typer.echo(f"headstart: files that could not be read: {failed}", err=True)
         raise typer.Exit(2)
 
 
-def _show(predictions: Iterator[AnyPrediction], *, as_json: bool, as_csv: bool) -> int:
+def _show(predictions: Iterator[AnyPrediction], *, form: str) -> int:
     """Print predictions; the number that failed."""
     from headstart.cli.targets import target_lines
-    from headstart.runs.predictions import Prediction, predictions_csv
+    from headstart.runs.predictions import Prediction, predictions_csv, predictions_fiftyone
 
-    if as_json or as_csv:
+    if form:
         made = list(predictions)
-        if as_json:
+        if form == "--json":
             echo_json([p.to_dict() for p in made])
+        elif form == "--fiftyone":
+            typer.echo(predictions_fiftyone([p for p in made if isinstance(p, Prediction)]))
         else:
             typer.echo(escape(predictions_csv(made)), nl=False)
         return sum(p.error is not None for p in made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from headstart.data.frames import VIDEO_SUFFIXES
 from headstart.data.layout import read_layout, split_folders
 from headstart.data.sources import Listed, Listing, Walk, counted, shown, some
 from headstart.errors import DataError
@@ -72,6 +73,12 @@ def _refuse_without_classes(root: Path, loose: list[Path], walk: Walk) -> None:
         raise DataError(
             f"{shown(root)} holds {counted(len(loose), 'image')} but no class folders: put the images of each "
             "class in a folder of its own, or give a table of paths and labels"
+        )
+    n_videos = sum(Path(name).suffix.lower() in VIDEO_SUFFIXES for name in walk.left_out)
+    if n_videos:
+        raise DataError(
+            f"{shown(root)} holds no images, but {counted(n_videos, 'video')}: make images of them with headstart "
+            "frames, then fit their folder"
         )
     other = f" ({counted(walk.ignored, 'other file')})" if walk.ignored else ""
     raise DataError(

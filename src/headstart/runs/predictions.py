@@ -273,6 +273,21 @@ def _number(value: float | None) -> str | float:
     return "" if value is None else float(f"{value:.6g}")
 
 
+def predictions_fiftyone(predictions: Iterable[Prediction]) -> str:
+    """``labels.json`` of a FiftyOneImageClassificationDataset: class and confidence of each file.
+
+    Files are named without their suffixes, as FiftyOne has it. A file that could not be read, and a
+    refused answer, is null.
+    """
+    targets = {
+        Path(p.name).with_suffix("").as_posix(): (
+            None if p.label is None else {"label": p.label, "confidence": p.probability}
+        )
+        for p in predictions
+    }
+    return json.dumps({"labels": targets}, ensure_ascii=False, indent=1)
+
+
 def _cell(value: Any) -> str:
     """A list as JSON, so that any name can stand in it."""
     if isinstance(value, float):
