@@ -73,3 +73,22 @@ def test_a_run_on_texts__is_refused_in_one_line(
         fails("push", tmp_path / "run", "--only-write", tmp_path / "up"),
     )
     assert all("is a run on texts, and this works on images" in line for line in said), said
+
+
+def test_export__to_cleanlab_writes_probabilities_alone(
+    headstart: Callable, fails: Callable, finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, run = finished
+    out = tmp_path / "p.csv"
+    said = headstart("export", run, "--to", "cleanlab", "--out", out, "--json")
+    assert said.code == 0, said
+    found = json.loads(said.out)
+    n_rows = len(out.read_text("utf-8").splitlines()) - 1
+    assert (found["n_images"], found["n_classes"]) == (n_rows, 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["p.csv"]
+    assert "exists already" in fails("export", run, "--to", "cleanlab", "--out", out)
+    words = ("--to", "cleanlab", "--out", tmp_path / "q.csv", "--takes", "tensors")
+    assert "--takes tensors is of models" in fails("export", run, *words)
+    assert "must end in .csv or .npz" in fails(
+        "export", run, "--to", "cleanlab", "--out", tmp_path / "q.txt"
+    )

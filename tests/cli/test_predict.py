@@ -54,25 +54,23 @@ def test_predict__json_and_csv_agree(headstart: Callable, finished: tuple[Path, 
 
 
 def test_predict__fiftyone_reads_back(
-    headstart: Callable, finished: tuple[Path, Path], tmp_path: Path
+    headstart: Callable,
+    finished: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from headstart.data import index
 
     data, run = finished
-    said = headstart("predict", run, data / "bright", data / "dark", "--fiftyone")
+    monkeypatch.chdir(data)
+    said = headstart("predict", run, "bright", "dark", "--fiftyone")
     (tmp_path / "labels.json").write_text(said.out, "utf-8")
     (tmp_path / "data").symlink_to(data)
-    known = {p["name"]: p["label"] for p in predicted(headstart, run, data)}
+    predicted = json.loads(headstart("predict", run, "bright", "dark", "--json").out)
+    known = {p["name"]: p["label"] for p in predicted}
     assert {r.name: r.label for r in index(tmp_path).records} == {
         f"data/{name}": label for name, label in known.items()
     }
-
-
-def predicted(headstart: Callable, run: Path, data: Path) -> list[dict]:
-    found: list[dict] = json.loads(
-        headstart("predict", run, data / "bright", data / "dark", "--json").out
-    )
-    return found
 
 
 def test_predict__a_bad_file_is_told_and_the_rest_done(

@@ -9,6 +9,9 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
+from headstart.errors import InputError, OutputError
+
+CLEANLAB = "cleanlab"
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +22,13 @@ def register(app: typer.Typer) -> None:
 
 def export(
     run: options.RunFolder,
-    to: Annotated[str, typer.Option(help="onnx, torchscript or safetensors.")] = "onnx",
+    to: Annotated[
+        str,
+        typer.Option(
+            help="onnx, torchscript or safetensors; cleanlab: out-of-fold probabilities and labels "
+            "of the run's images, .npz or .csv."
+        ),
+    ] = "onnx",
     out: Annotated[
         Path | None, options.file_to_write("The file [default: the run's name with the suffix].")
     ] = None,
@@ -29,6 +38,10 @@ def export(
             help="pictures (uint8 RGB of any size; resized inside) or tensors (normalised float32)."
         ),
     ] = "pictures",
+    precision: Annotated[
+        str,
+        typer.Option(help="float32, or int8 with onnx: smaller and faster, its loss measured."),
+    ] = "float32",
     images: Annotated[
         Path | None,
         typer.Option(help="Pictures to check the file with [default: the run's test images]."),
@@ -53,13 +66,37 @@ def export(
 
         headstart export runs/photos --target-accuracy 0.95 --novelty 0.99
 
+        headstart export runs/photos --precision int8 --out photos-int8.onnx
+
         headstart export runs/photos --to torchscript --takes tensors --out photos.pt
+
+        headstart export runs/photos --to cleanlab --out photos.csv
 
         headstart export runs/photos --to safetensors --images new-pictures/ --n-check 100
     """
+    if to == CLEANLAB:
+        for flag, value, usual in (
+            ("--takes", takes, "pictures"),
+            ("--precision", precision, "float32"),
+            ("--images", images, None),
+            ("--n-check", n_check, 32),
+            ("--refuse-below", refuse_below, None),
+            ("--target-accuracy", target_accuracy, None),
+            ("--label-sets", label_sets, None),
+            ("--novelty", novelty, None),
+        ):
+            if value != usual:
+                raise InputError(
+                    f"{flag} {value} is of models, and --to {CLEANLAB} writes none: leave it out"
+                )
+        _export_probabilities(run, out, force=force, as_json=as_json)
+        return
     from headstart.export.facts import check_choices, outputs_of
 
     check_choices(to, takes)
+    from headstart.export.quantising import check_precision
+
+    check_precision(precision, to)
     import headstart
     from headstart.export import export as write_export
 
@@ -74,6 +111,7 @@ def export(
             target_accuracy=target_accuracy,
             label_sets=label_sets,
             novelty=novelty,
+            precision=precision,
             images=images,
             n_check=n_check,
             force=force,
@@ -90,8 +128,41 @@ def export(
         ("output", "; ".join(_shape(found) for found in outputs_of(made.facts))),
         ("check", made.check.sentence),
     ]
+    if made.loss is not None:
+        rows.append(("loss", made.loss.sentence))
     for name, value in rows:
         show.print(f"{name:<7} {value}", markup=False, soft_wrap=True)
+
+
+def _export_probabilities(run: str, out: Path | None, *, force: bool, as_json: bool) -> None:
+    import headstart
+    from headstart.runs.outoffold import check_suffix, out_of_fold
+
+    path = out or Path(f"{Path(run).resolve().name}.npz")
+    check_suffix(path)
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists already: choose another --out, or add --force")
+    opened = headstart.load(run)
+    with progress_bars(quiet=as_json) as progress:
+        found = out_of_fold(opened, progress=progress)
+    found.write(path)
+    if as_json:
+        n_images, n_classes = found.P.shape
+        echo_json(
+            {
+                "path": str(path),
+                "n_images": n_images,
+                "n_classes": n_classes,
+                "n_left_out": found.n_left_out,
+            }
+        )
+        return
+    left_out = ""
+    if found.n_left_out:
+        left_out = f"; {found.n_left_out:,} left out, as they are the only ones, or the only group, of their class"
+    console().print(
+        f"file    {path}  {len(found.names):,} images{left_out}", markup=False, soft_wrap=True
+    )
 
 
 def _shape(given: dict[str, object]) -> str:
@@ -132,8 +203,6 @@ def push(
 
         headstart push runs/photos --repo me/photos --public --with-report
     """
-    from headstart.errors import InputError
-
     if bool(repo) == (only_write is not None):
         raise InputError("give either --repo owner/name or --only-write FOLDER")
     from headstart.export.hub import check_repository

@@ -262,7 +262,7 @@ def _of_fiftyone(folder: Path) -> Callable[[Any], Found]:
             value = target["label"] if isinstance(target, dict) else target
             label = str(classes[value]) if isinstance(value, int) and classes else value
             place = files.get(name, f"{_FIFTYONE_IMAGES}/{name}")
-            found.append((place, [] if label is None else [str(label)]))
+            found.append((place, [] if label is None else [str(label)], {}))
         return found
 
     return read

@@ -18,6 +18,7 @@ from headstart.wording import counted, listed
 
 if TYPE_CHECKING:
     from headstart.export.checking import Check
+    from headstart.export.quantising import Loss
     from headstart.runs.result import FitResult
     from headstart.runs.run import Run
 
@@ -31,6 +32,7 @@ def card_text(
     facts: Mapping[str, Any] | None = None,
     *,
     check: Check | None = None,
+    loss: Loss | None = None,
     file_name: str | None = None,
     n_bytes: int = 0,
     front_matter: bool = False,
@@ -44,6 +46,8 @@ def card_text(
         Description in the exported file.
     check : Check, optional
         How the file was checked.
+    loss : Loss, optional
+        What its 8-bit arithmetic costs.
     file_name : str, optional
         Its name.
     n_bytes : int
@@ -59,7 +63,7 @@ def card_text(
     if run.detail:
         parts.append(_plain(run.detail))
     if facts is not None and check is not None and file_name is not None:
-        parts += ["## File", _file(facts, check, file_name, n_bytes)]
+        parts += ["## File", _file(facts, check, loss, file_name, n_bytes)]
     else:
         parts += ["## Use", _use(run)]
     parts += ["## Data", _data(metrics, settings)]
@@ -79,7 +83,7 @@ def _target_card(
     detail = " ".join(map(_plain, run.detail.split(" ")))  # word by word, as a long line is cut
     parts = [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence), detail]
     if check is not None:
-        parts += ["## File", _file(facts, check, name, n_bytes)]
+        parts += ["## File", _file(facts, check, None, name, n_bytes)]
     said = (
         f"{counted(data.n_examples, 'image')}: {data.n_train + data.n_val:,} for training, "
         f"{data.n_test:,} for the test, which was scored once."
@@ -138,7 +142,9 @@ def _front_matter(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _file(facts: Mapping[str, Any], check: Check, name: str, n_bytes: int) -> str:
+def _file(
+    facts: Mapping[str, Any], check: Check, loss: Loss | None, name: str, n_bytes: int
+) -> str:
     rows = [("input", _shape(given)) for given in facts.get("inputs", ())]
     rows += [("output", _shape(found)) for found in outputs_of(facts)]
     rows.append(("size", f"{n_bytes / 2**20:.1f} MiB"))
@@ -164,6 +170,8 @@ def _file(facts: Mapping[str, Any], check: Check, name: str, n_bytes: int) -> st
         text += "\n\nThe predicted class is that of least expected cost, `probabilities @ costs`."
     if "caution" in facts:
         text += f"\n\n{_caution(facts)}"
+    if loss is not None:
+        text += f"\n\nConvolutions and matrix products are in 8 bits: {loss.sentence}."
     return text + f"\n\nChecked when it was written: {check.sentence}."
 
 

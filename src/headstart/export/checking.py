@@ -108,6 +108,7 @@ def check_file(
     takes: str,
     images: Sequence[Path],
     careful: Careful | None = None,
+    is_int8: bool = False,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Check:
@@ -126,6 +127,8 @@ def check_file(
         Unreadable images are skipped.
     careful : Careful, optional
         Whose caution the file has further outputs for.
+    is_int8 : bool, default False
+        Differences are expected: they are measured, and no reason to refuse the file.
     cache : Path, optional
         Folder of converted networks.
     progress : Progress
@@ -152,7 +155,7 @@ def check_file(
     done = classify(run.model, images, backbone=lambda: run.backbone, cache=cache, on_features=keep)
     for i, (image, (source, p, _)) in enumerate(zip(images, done, strict=True)):
         if p is not None:
-            inputs = _inputs(image, classifier, takes)
+            inputs = file_inputs(image, classifier, takes)
             found.append([output[0] for output in run_file(inputs)])
             expected.append([output[0] for output in _run_module(reference, inputs)])
             predicted.append(p)
@@ -173,6 +176,7 @@ def check_file(
         np.array(predicted),
         is_resized=takes == "pictures",
         model=run.model,
+        is_int8=is_int8,
     )
     if cautious is None:
         return check
@@ -190,6 +194,7 @@ def _judged(
     *,
     is_resized: bool,
     model: Model | None = None,
+    is_int8: bool = False,
 ) -> Check:
     """Compare probabilities (n, K), or numbers (n, 1) in units of the width of their intervals."""
     target = "classes" if model is None else model.target
@@ -208,6 +213,8 @@ def _judged(
         n_same_as_predict=int((decided[0] == decided[2]).all(axis=1).sum()),
         what=WHAT[target],
     )
+    if is_int8 and np.isfinite(found).all():
+        return check
     far = check.mean_difference if is_resized else check.max_difference
     is_other = target != "numbers" and _differ(found, expected, model)
     # Also true for NaN.
@@ -268,7 +275,7 @@ def find_check_images(
     return [found[i] for i in chosen]
 
 
-def _inputs(path: Path, classifier: Classifier, takes: str) -> Inputs:
+def file_inputs(path: Path, classifier: Classifier, takes: str) -> Inputs:
     """The file's inputs for one image."""
     if takes == "pictures":
         return (np.array(read_rgb(path))[None],)
@@ -280,14 +287,23 @@ def _inputs(path: Path, classifier: Classifier, takes: str) -> Inputs:
 def _run_onnx(path: Path, classifier: Classifier, takes: str) -> tuple[Runner, str]:
     import onnxruntime
 
+    return run_onnx(path), f"ONNX Runtime {onnxruntime.__version__}"
+
+
+def run_onnx(path: Path, *, n_threads: int = 0) -> Runner:
+    """A function that runs an ONNX file; 0 threads: as many as the runtime likes."""
+    import onnxruntime
+
     onnxruntime.disable_telemetry_events()
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
 
     def run_file(inputs: Inputs) -> Outputs:
         return [np.asarray(a) for a in session.run(None, dict(zip(names, inputs, strict=True)))]
 
-    return run_file, f"ONNX Runtime {onnxruntime.__version__}"
+    return run_file
 
 
 def _run_torchscript(path: Path, classifier: Classifier, takes: str) -> tuple[Runner, str]:

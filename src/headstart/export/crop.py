@@ -148,7 +148,10 @@ crop (uint8[n, height, width, 3] images) => ({outputs}) {{
 
 
 def _steps(view: Preprocessing, name: str) -> str:
-    """The nodes of one view; every name starts with that of the view."""
+    """The nodes of one view; every name starts with that of the view.
+
+    None is the view's name with ``_scale``: quantisation gives that name to a constant of its own.
+    """
     scale, shift = (", ".join(f"{v:.9g}" for v in values) for values in constants(view))
     resize, side = view.resize_px, view.size_px
     border = max(0, side - resize)
@@ -183,7 +186,7 @@ def _steps(view: Preprocessing, name: str) -> str:
     {v}_to = Add({v}_from, {v}_side)
     {v}_cut = Slice({v}_padded, {v}_from, {v}_to, both_axes)
     {v}_float = Cast <to = 1> ({v}_cut)
-    {v}_scale = Constant <value = float[1, 3, 1, 1] {{{scale}}}> ()
-    {v}_shift = Constant <value = float[1, 3, 1, 1] {{{shift}}}> ()
-    {v}_scaled = Mul({v}_float, {v}_scale)
-    {v} = Add({v}_scaled, {v}_shift)"""
+    {v}_factor = Constant <value = float[1, 3, 1, 1] {{{scale}}}> ()
+    {v}_offset = Constant <value = float[1, 3, 1, 1] {{{shift}}}> ()
+    {v}_scaled = Mul({v}_float, {v}_factor)
+    {v} = Add({v}_scaled, {v}_offset)"""

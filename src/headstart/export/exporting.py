@@ -12,10 +12,18 @@ from headstart.errors import OutputError, argument, one_line
 from headstart.export.card import card_text
 from headstart.export.checking import Check, check_count, check_file, find_check_images
 from headstart.export.facts import SUFFIXES, check_choices, facts_of
+from headstart.export.quantising import (
+    Loss,
+    check_precision,
+    measure_loss,
+    quantise,
+    refuse_caution,
+)
 from headstart.files import write_atomically
 from headstart.progress import Progress, silent
 from headstart.runs.caution import Caution
-from headstart.runs.model import need_images
+from headstart.runs.model import need_classes, need_images
+from headstart.runs.retrieval import index_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +47,8 @@ class Exported:
     check : Check
     facts : dict
         Description in the file: classes, inputs, output, digests.
+    loss : Loss, optional
+        Of a file in int8: what that costs in accuracy.
     """
 
     path: Path
@@ -46,6 +56,7 @@ class Exported:
     n_bytes: int
     check: Check
     facts: dict[str, Any]
+    loss: Loss | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -55,6 +66,7 @@ class Exported:
             "n_bytes": self.n_bytes,
             "check": self.check.to_dict(),
             "facts": self.facts,
+            **({} if self.loss is None else {"loss": self.loss.to_dict()}),
         }
 
 
@@ -64,6 +76,7 @@ def export(
     to: str = "onnx",
     out: Path | str | None = None,
     takes: str = "pictures",
+    precision: str = "float32",
     refuse_below: float | None = None,
     target_accuracy: float | None = None,
     label_sets: float | None = None,
@@ -88,6 +101,10 @@ def export(
         ``"pictures"``: RGB of any size, uint8 (n, height, width, 3); resizing, cropping and
         normalising are in the file. ``"tensors"``: normalised float32 inputs (n, 3, side, side), one
         per resolution.
+    precision : {"float32", "int8"}
+        ``"int8"``, for ONNX: a quarter of the size, faster where the processor has 8-bit
+        instructions. Ranges are read off training images, and the loss of accuracy is measured on the
+        test images.
     refuse_below, target_accuracy, label_sets, novelty : float in (0, 1), optional
         As of :class:`headstart.runs.caution.Caution`. The file then has further outputs: ``answered``
         (n,), whether the answer is not refused; ``label_set`` (n, K), the classes of the set; ``novelty``
@@ -132,6 +149,10 @@ def export(
     need_images(run.model, "headstart export")
     check_choices(to, takes)
     check_format(to, caution)
+    check_precision(precision, to)
+    if precision == "int8":
+        need_classes(run.model, "headstart export --precision int8")
+        refuse_caution(caution)
     check_count(n_check)
     if to == "onnx":
         from headstart.export.formats import need_onnx
@@ -147,8 +168,14 @@ def export(
     classifier = Classifier(run.model, backbones)
     facts = facts_of(run, classifier, takes) | caution_facts(careful, len(run.model.classes))
     whole = CautiousClassifier(classifier, careful) if caution.asked else classifier
+    if precision == "int8":
+        facts["precision"] = precision
     payload = _payload(to, run, whole, backbones, facts, takes)
     progress("export", 1, 1)
+    float32, index = payload, None
+    if precision == "int8":
+        index = index_of(run, progress=progress)
+        payload = quantise(float32, classifier, index.train, takes=takes, progress=progress)
     # The written file itself is checked, and gets its name only if it passes.
     staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
     write_atomically(staged, payload)
@@ -161,16 +188,31 @@ def export(
             takes=takes,
             images=chosen,
             careful=careful,
+            is_int8=precision == "int8",
             cache=cache,
             progress=progress,
         )
-        text = card_text(run, facts, check=check, file_name=path.name, n_bytes=len(payload))
+        loss = None
+        if index is not None:
+            loss = measure_loss(
+                staged,
+                float32,
+                run,
+                classifier,
+                index.test or index.train,
+                takes=takes,
+                are_test_images=bool(index.test),
+                progress=progress,
+            )
+        text = card_text(
+            run, facts, check=check, loss=loss, file_name=path.name, n_bytes=len(payload)
+        )
         write_atomically(card, text.encode())
         staged.replace(path)
     finally:
         with contextlib.suppress(OSError):
             staged.unlink()
-    return Exported(path=path, card=card, n_bytes=len(payload), check=check, facts=facts)
+    return Exported(path=path, card=card, n_bytes=len(payload), check=check, facts=facts, loss=loss)
 
 
 def _payload(

@@ -28,11 +28,10 @@ def said(found: Fitted) -> Markup:
     accuracy = found.accuracy
     chosen = found.candidates[found.chosen].blocks
     width = accuracy.high - accuracy.low
-    advice = (
-        "That is a wide interval: add pictures, above all of what is still confused."
-        if width > VAGUE
-        else "Pictures taken elsewhere may be harder than these."
-    )
+    advice = "Pictures taken elsewhere may be harder than these."
+    if width > VAGUE:
+        confused = ", above all of what is still confused" if accuracy.value < 1 else ""
+        advice = f"That is a wide interval: add pictures{confused}."
     return Markup(
         '<p class="hs-figure"><b>{}</b> {}</p><p>Cross-validated: {} pictures, each classified by a '
         "model that had not seen it. With 95 % confidence the accuracy is between {} and {}. {}</p>"
