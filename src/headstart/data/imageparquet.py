@@ -229,7 +229,10 @@ def _byte_columns(schema: pa.Schema) -> list[str]:
         if is_bytes(f.type)
         or (
             types.is_struct(f.type)
-            and any(g.name == "bytes" and is_bytes(g.type) for g in f.type.fields)
+            and any(
+                g.name == "bytes" and is_bytes(g.type)
+                for g in map(f.type.field, range(f.type.num_fields))
+            )
         )
     ]
 
