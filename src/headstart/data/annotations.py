@@ -257,7 +257,7 @@ def _of_fiftyone(folder: Path) -> Callable[[Any], Found]:
             if is_image_name(path.name)
         }
         classes = content.get("classes") or []
-        found = []
+        found: Found = []
         for name, target in content["labels"].items():
             value = target["label"] if isinstance(target, dict) else target
             label = str(classes[value]) if isinstance(value, int) and classes else value
