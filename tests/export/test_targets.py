@@ -70,33 +70,24 @@ def test_onnx__has_a_probability_for_each_label(
     assert "average precision" in made.card.read_text(encoding="utf-8")
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:FutureWarning")
-def test_torchscript__gives_the_number(
-    number: Run, photos: Path, store: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "number.pt"
-    made = export(number, to="torchscript", out=out, images=photos, n_check=4, cache=store)
-    assert made.facts["output"]["name"] == "value"
-    assert made.facts["half_width"] == number.model.half_width
-    module = torch.jit.load(out)
-    picture = sorted(photos.glob("*/0.png"))[-1]
-    found = module(torch.from_numpy(np.array(Image.open(picture)))[None])
-    [expected] = number.predict(picture)
-    half_width = number.model.half_width
-    assert half_width is not None
-    assert float(found) == pytest.approx(expected.value, abs=half_width / 20)  # type: ignore[attr-defined]
-
-
 def test_safetensors__opens_as_what_it_was(
     labels: Run, number: Run, photos: Path, store: Path, tmp_path: Path
 ) -> None:
     picture = torch.from_numpy(np.array(Image.open(sorted(photos.glob("*/0.png"))[0])))[None]
-    for name, run in (("labels", labels), ("number", number)):
-        out = tmp_path / f"{name}.safetensors"
-        export(
+    for output, run in (("probabilities", labels), ("value", number)):
+        out = tmp_path / f"{output}.safetensors"
+        made = export(
             run, to="safetensors", takes="tensors", out=out, images=photos, n_check=2, cache=store
         )
+        assert made.facts["output"]["name"] == output
         again = FromPictures(open_classifier(out))
         own = FromPictures(Classifier(run.model, load_backbones(run.model)))
         with torch.inference_mode():
             torch.testing.assert_close(again(picture), own(picture))
+            found = float(again(picture).flatten()[0])
+    half_width, [expected] = (
+        number.model.half_width,
+        number.predict(sorted(photos.glob("*/0.png"))[0]),
+    )
+    assert half_width is not None
+    assert found == pytest.approx(expected.value, abs=half_width / 20)  # type: ignore[attr-defined]

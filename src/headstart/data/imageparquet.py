@@ -211,7 +211,9 @@ def _columns(
             f"{shown(name)} has {counted(len(byte_columns), 'column')} of bytes "
             f"({some(byte_columns)}): name that of the images with {argument('image_column')}"
         )
-    label = schema.names[find_column(table, label_column, LABEL_NAMES, "label")]
+    label = schema.names[
+        find_column(table, label_column, LABEL_NAMES, "label", argument("label_column"))
+    ]
     split = find_split(table, split_column)
     return image, label, "" if split < 0 else schema.names[split]
 

@@ -497,10 +497,16 @@ def find_column(
             return _only(table.path, names, names[lower.index(name)])
     if not role:
         return -1
+    otherwise = _OTHERWISE.get(role, "")
+    if role == "label" and not option:
+        otherwise = (
+            f" (labels in several columns of 0 and 1: {argument('label_columns')}; a number to predict: "
+            f"{argument('target_column')})"
+        )
     raise DataError(
         f"{shown(table.path)} has no {role} column that can be recognised by its name; it has "
         f"{some(names, n=8)}: name it with {option or argument(f'{role}_column')}"
-        f"{_OTHERWISE.get(role, '')}"
+        f"{otherwise}"
     )
 
 

@@ -69,6 +69,8 @@ def fit(
     Returns
     -------
     Run
+        With ``multi_label``, ``label_columns`` or ``target_column`` a
+        :class:`headstart.runs.target_run.TargetRun`, whose predictions are labels or a number.
 
     Raises
     ------
