@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from headstart.export import card_text, export
+from headstart.export.card import _plain
 from headstart.runs.run import Run
 
 
@@ -52,6 +53,10 @@ def test_card__no_name_breaks_a_table_or_becomes_markup(run: Run) -> None:
     assert "<script>" not in text.replace("\\<script\\>", "")
     [line] = [line for line in text.splitlines() if "script" in line and line.startswith("|")]
     assert line.replace("\\|", "").count("|") == 6
+
+
+def test_plain__a_hard_space_is_a_space() -> None:
+    assert _plain("1.2\u00a0G of a|b") == "1.2 G of a\\|b"
 
 
 def test_card__without_test_images_says_that_it_flatters(run: Run) -> None:

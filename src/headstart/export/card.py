@@ -389,7 +389,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _plain(text: str) -> str:
     """Escape Markdown: names of files and classes may contain anything."""
-    flat = one_line(str(text))
+    flat = one_line(str(text).replace("\u00a0", " "))  # a hard space of our own sentences
     for character in "\\|<>*`[]#":
         flat = flat.replace(character, "\\" + character)
     return flat
