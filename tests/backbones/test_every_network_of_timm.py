@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+import sys
+from pathlib import Path
 
 import pytest
 import timm
 from timm.models import list_pretrained
 
-from headstart.backbones.architectures import build_empty, own_preprocessing, resolve
-from headstart.backbones.backbone import OUTPUTS, Tap, before_output
-from headstart.backbones.taps import find_taps
-from headstart.errors import BackboneError
+from headstart.backbones.architectures import own_preprocessing, resolve
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from bench.timm_walk import page, published_names, walk, walk_all
 
 # Networks that cannot be used, each with the reason.
 REFUSED = {
@@ -33,83 +34,36 @@ QUICK = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Walked:
-    """What was found of a network."""
-
-    name: str
-    taps: tuple[Tap, ...]
-    n_prefix: int
-    has_class_token: bool
-
-
-def walk(name: str) -> Walked:
-    """Build a network on the meta device and find its taps."""
-    arch = resolve(f"timm:{name}")
-    size_px = own_preprocessing(arch).size_px
-    module = build_empty(arch, size_px)
-    named = [n for n, _ in module.named_parameters()]
-    return Walked(
-        name=name,
-        taps=find_taps(module, size_px),
-        n_prefix=int(getattr(module, "num_prefix_tokens", 0) or 0),
-        has_class_token=any(n == "cls_token" for n in named),
-    )
-
-
-def problems(found: Walked) -> list[str]:
-    """What is wrong with the taps of a network."""
-    taps, wrong = found.taps, []
-    names = [tap.name for tap in taps]
-    layers = {tap.layer for tap in taps}
-    if len(set(names)) != len(names):
-        wrong.append("two taps of one name")
-    if not 2 <= len(layers) <= 28:
-        wrong.append(f"{len(layers)} layers")
-    if any(tap.kind == "vector" for tap in taps if tap.name not in ("pooled", "hidden", *OUTPUTS)
-           and not tap.name.startswith("fc")):  # fmt: skip
-        wrong.append("a vector that is not the head's")
-    tokens = [tap for tap in taps if tap.kind == "tokens" and tap.n_prefix]
-    if tokens and found.has_class_token and not any(tap.token == "cls" for tap in tokens):
-        wrong.append("no class token")
-    if len({tap.recipe for tap in taps if tap.side == "output"}) != sum(
-        tap.side == "output" for tap in taps
-    ):
-        wrong.append("two taps with the same features")
-    if not before_output(names):
-        wrong.append("nothing before the output")
-    return wrong
-
-
 @pytest.mark.parametrize("name", QUICK)
 def test_walk__small_networks(name: str) -> None:
-    assert problems(walk(name)) == []
+    found = walk(name)
+    assert (found.problems, found.refused) == ((), "")
+
+
+def test_walk_all__goes_on_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["test_vit", "vit_base_patch16_sapiens2"]
+    monkeypatch.setattr("bench.timm_walk.published_names", lambda: names)
+    kept = tmp_path / "walk.jsonl"
+    assert walk_all(kept, 0.0) == []
+    found = walk_all(kept, 60.0)
+    assert [w.name for w in found] == names
+    assert walk_all(kept, 0.0) == found
+    said = page(found, {"test_vit": "before"})
+    assert "| `test_vit` | " in said
+    assert "| `vit_base_patch16_sapiens2` | " in said
+    assert "not square" in said
+    assert "| `vision_transformer` | 1 | " in said
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_walk__every_published_network(capsys: pytest.CaptureFixture[str]) -> None:
-    names = list(dict.fromkeys(n.partition(".")[0] for n in list_pretrained()))
-    kinds: Counter[str] = Counter()
-    refused: dict[str, str] = {}
-    wrong: dict[str, list[str]] = {}
-    for name in names:
-        try:
-            found = walk(name)
-        except BackboneError as error:
-            refused[name] = str(error)
-            continue
-        kinds["/".join(sorted({tap.kind for tap in found.taps if tap.name not in OUTPUTS}))] += 1
-        kinds[f"ends in {found.taps[-1].name}"] += 1
-        kinds["class token apart"] += any(tap.token == "cls" for tap in found.taps)
-        if bad := problems(found):
-            wrong[name] = bad
-    with capsys.disabled():
-        print(f"\n{len(names)} networks, {len(refused)} refused, {len(wrong)} with problems")
-        print(*(f"  {count:5} {kind}" for kind, count in kinds.most_common()), sep="\n")
-        print(*(f"  {name}: {reason}" for name, reason in (refused | wrong).items()), sep="\n")
+def test_walk__every_published_network(tmp_path: Path) -> None:
+    found = walk_all(tmp_path / "walk.jsonl", float("inf"))
+    assert len(found) == len(published_names())
+    refused = {w.name: w.refused for w in found if w.refused}
     assert set(refused) == set(REFUSED)
-    assert wrong == {}
+    assert all(REFUSED[name] in reason for name, reason in refused.items())
+    assert {w.name: w.problems for w in found if w.problems} == {}
 
 
 @pytest.mark.slow
