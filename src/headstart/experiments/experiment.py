@@ -162,12 +162,12 @@ class Inputs:
     def backbone(self) -> Backbone:
         """The network that the settings name."""
         from headstart.backbones import load
+        from headstart.runs.cropping import with_crop
 
-        if "backbone" in self.given:
-            net: Backbone = self.given["backbone"]
-            return net
         s = self.settings
-        return load(s.backbone, weights=s.weights, arch=s.arch)
+        if "backbone" in self.given:
+            return with_crop(self.given["backbone"], s.crop)
+        return with_crop(load(s.backbone, weights=s.weights, arch=s.arch), s.crop)
 
     def backbones(self) -> list[Backbone]:
         """The networks that the settings name; by default those whose weights are here.
@@ -179,9 +179,11 @@ class Inputs:
         """
         from headstart.backbones import catalogue, load
         from headstart.backbones.listed import check_all, named
+        from headstart.runs.cropping import with_crop
 
+        crop = getattr(self.settings, "crop", None)
         if "backbones" in self.given:
-            return list(self.given["backbones"])
+            return [with_crop(net, crop) for net in self.given["backbones"]]
         names = self.settings.backbones
         if names is None:
             names = [entry.name for entry in catalogue() if entry.weights_here]
@@ -196,7 +198,8 @@ class Inputs:
             )
         asked = [named(name) for name in names]
         check_all(asked, "backbones")  # before the first is loaded
-        return [load(name, weights=weights, arch=arch) for name, weights, arch in asked]
+        nets = (load(name, weights=weights, arch=arch) for name, weights, arch in asked)
+        return [with_crop(net, crop) for net in nets]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ Pixels = Annotated[int, Meta(ge=16)]
 
 Tap = Annotated[str | None, about("Layer; default: the last before the logits.")]
 Crops = Annotated[Pixels | None, about("Crop size in pixels; default: the network's own.")]
+Crop = Annotated[
+    Literal["center", "squash", "letterbox"] | None,
+    about("How images become squares: center, squash or letterbox; default: the network's own."),
+]
 FirstSeed = Annotated[Natural, about("The first seed.")]
 
 
@@ -155,6 +159,7 @@ class WithBackbone(Settings):
     arch: Annotated[
         str | None, about("Architecture of the local weights: NAME or NAME[KEY=VALUE;...].")
     ] = None
+    crop: Crop = None
 
 
 def options(kind: type[Settings]) -> list[Option]:

@@ -30,8 +30,10 @@ class ChosenCrop:
     note: str
 
 
-def with_crop(backbone: Backbone, crop: str) -> Backbone:
-    """The same backbone for images that become squares in another way."""
+def with_crop(backbone: Backbone, crop: str | None) -> Backbone:
+    """The same backbone for images that become squares in another way; None: in its own."""
+    if crop is None:
+        return backbone
     return dataclasses.replace(backbone, preprocessing=backbone.preprocessing.cropped(crop))
 
 

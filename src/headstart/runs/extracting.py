@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.backbones.backbone import CROP_MODES
 from headstart.data import training_records
 from headstart.errors import InputError, argument
 from headstart.progress import Progress, silent
@@ -33,6 +34,8 @@ class ExtractSettings:
     backbone, weights, arch, resolutions, image_column, label_column, split_column, classes_from,
     merge_labels, device
         As for :class:`headstart.runs.settings.FitSettings`.
+    crop : {"center", "squash", "letterbox"}, optional
+        Default: the network's own.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         What `fit` would take; of packed images on a cluster, float32.
     engine : {"local", "ray"}
@@ -57,6 +60,7 @@ class ExtractSettings:
     split_column: str | None = None
     classes_from: str = "auto"
     merge_labels: bool = False
+    crop: str | None = None
     precision: str = "auto"
     device: str | None = None
     engine: str = "local"
@@ -65,6 +69,8 @@ class ExtractSettings:
 
     def __post_init__(self) -> None:
         require_layout(self.classes_from)
+        legal = " or ".join(CROP_MODES)
+        require(self.crop in (None, *CROP_MODES), argument("crop"), legal, self.crop)
         require(self.engine in ENGINES, argument("engine"), " or ".join(ENGINES), self.engine)
         require(
             self.precision in PRECISIONS,
@@ -160,6 +166,7 @@ def extract_data(
     from headstart.data.packed import find_parts, is_packed
     from headstart.features import cache_folder
     from headstart.features.raycluster import Cluster
+    from headstart.runs.cropping import with_crop
 
     s, root = settings, cache or cache_folder()
     check(s.backbone, weights=s.weights, arch=s.arch)
@@ -174,7 +181,7 @@ def extract_data(
             split_column=s.split_column,
             classes_from=s.classes_from,
         )
-        backbone = load(s.backbone, weights=s.weights, arch=s.arch)
+        backbone = with_crop(load(s.backbone, weights=s.weights, arch=s.arch), s.crop)
         if s.precision == "auto":
             s = dataclasses.replace(s, precision="float32")
         done, size_notes = _extract(parts, backbone, s, root, progress)
@@ -195,7 +202,7 @@ def extract_data(
         cache=root,
         progress=progress,
     )
-    backbone = load(s.backbone, weights=s.weights, arch=s.arch)
+    backbone = with_crop(load(s.backbone, weights=s.weights, arch=s.arch), s.crop)
     s = dataclasses.replace(s, precision=_precision(s, indexed, backbone, root))
     done, size_notes = _extract(indexed, backbone, s, root, progress)
     names = {r.digest: r.name for r in indexed.records}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from headstart.errors import InputError, argument, one_line
-from headstart.experiments.settings import OnImages, Pixels, about
+from headstart.experiments.settings import Crop, OnImages, Pixels, about
 from headstart.wording import parse_seconds
 
 
@@ -32,6 +32,7 @@ class Settings(OnImages):
     size_px: Annotated[
         Pixels | None, about("Crop size in pixels; default: each network's own.")
     ] = None
+    crop: Crop = None
 
     race: Annotated[
         bool,
