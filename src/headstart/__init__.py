@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headstart.runs.fit import fit
     from headstart.runs.run import Run
     from headstart.runs.run import load as load_run
+    from headstart.runs.zeroshot import predict_zero_shot
 
     load = load_run
 
@@ -47,6 +48,7 @@ _HOMES = {
     "load_run": ("headstart.runs.run", "load"),
     "pred": ("headstart.backbones.imagenet",),
     "predict_imagenet": ("headstart.backbones.imagenet", "pred"),
+    "predict_zero_shot": ("headstart.runs.zeroshot",),
 }
 _MODULES = ("errors", "features", "transfer")
 
@@ -66,6 +68,7 @@ __all__ = [
     "load_run",
     "pred",
     "predict_imagenet",
+    "predict_zero_shot",
     "transfer",
 ]
 

@@ -128,3 +128,13 @@ def test_backbones__lists_sizes_licences_and_what_is_here(headstart: Callable) -
 def test_backbones__finds_by_text(headstart: Callable, fails: Callable) -> None:
     assert "convnext_tiny" in headstart("backbones", "convnext").out
     assert "no backbone" in fails("backbones", "qqqq")
+
+
+def test_predict__zero_shot_needs_classes_and_a_text_tower(headstart: Callable, cat: Path) -> None:
+    said = headstart("predict", "zero-shot", cat, "--classes", "cat,dog")
+    assert said.code == 2
+    assert "embedded has no text tower" in said.err
+    assert "--classes cat,dog" in headstart("predict", "zero-shot", cat).err
+    said = headstart("predict", "imagenet", cat, "--classes", "cat,dog")
+    assert said.code == 2
+    assert "--classes is for `headstart predict zero-shot`" in said.err

@@ -64,7 +64,7 @@ def build_tower(arch: Architecture) -> nn.Module:
         The package is not installed, or has no such network of images.
     """
     kind, config, options = _kind(arch)
-    with _library_errors(arch):
+    with library_errors(arch):
         return _tower_type()(kind(config, **options))
 
 
@@ -79,7 +79,7 @@ def load_tower(arch: Architecture, state: Mapping[str, Tensor], *, shown: str) -
         Weights are missing or of another shape.
     """
     kind, config, options = _kind(arch)
-    with _library_errors(arch):
+    with library_errors(arch):
         model, report = kind.from_pretrained(
             None, config=config, state_dict=dict(state), output_loading_info=True, **options
         )
@@ -96,39 +96,55 @@ def load_tower(arch: Architecture, state: Mapping[str, Tensor], *, shown: str) -
 
 def _kind(arch: Architecture) -> tuple[Any, Any, dict[str, Any]]:
     """The class of the image tower, its configuration, and options of its constructor."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise BackboneError(
-            f"{arch.full_name} needs the package transformers, which is not installed: "
-            "pip install 'headstart[hub]'"
-        ) from error
+    require_transformers(arch)
+    import transformers
+
     if arch.args:
         raise BackboneError(f"{arch.full_name}: transformers: takes no arguments in brackets")
     path = fetch_file(arch, (CONFIG,))
-    with _library_errors(arch):
+    with library_errors(arch):
         # Local: code in a repository is never run.
         config = transformers.AutoConfig.from_pretrained(path.parent, trust_remote_code=False)
         vision = getattr(config, "vision_config", None)
         if vision is not None:  # of two towers
             name = f"{type(vision).__name__.removesuffix('Config')}Model"
-            return getattr(transformers, name), vision, {}
+            projecting = getattr(transformers, f"{name}WithProjection", None)
+            if projecting is not None:  # into the space of the texts
+                vision.projection_dim = config.projection_dim
+            return projecting or getattr(transformers, name), vision, {}
         kind = transformers.AutoModel._model_mapping[type(config)]
         # Published poolers of these were not trained.
         untrained = config.model_type in ("vit", "deit")
         return kind, config, {"add_pooling_layer": False} if untrained else {}
 
 
+def require_transformers(arch: Architecture) -> None:
+    """Raise where the package is not installed.
+
+    Raises
+    ------
+    BackboneError
+    """
+    try:
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise BackboneError(
+            f"{arch.full_name} needs the package transformers, which is not installed: "
+            "pip install 'headstart[hub]'"
+        ) from error
+
+
 @contextlib.contextmanager
-def _library_errors(arch: Architecture) -> Iterator[None]:
+def library_errors(arch: Architecture) -> Iterator[None]:
     """Errors of the package's code as one line."""
     import transformers
     from transformers.utils import logging
 
     verbosity: Any = logging
 
-    before = verbosity.get_verbosity()
+    before, has_bar = verbosity.get_verbosity(), verbosity.is_progress_bar_enabled()
     verbosity.set_verbosity_error()  # it prints a table of the weights it leaves out
+    verbosity.disable_progress_bar()
     try:
         yield
     except (
@@ -146,6 +162,8 @@ def _library_errors(arch: Architecture) -> Iterator[None]:
         ) from error
     finally:
         verbosity.set_verbosity(before)
+        if has_bar:
+            verbosity.enable_progress_bar()
 
 
 @lru_cache(maxsize=1)
@@ -157,12 +175,14 @@ def _tower_type() -> type[nn.Module]:
     class TransformersTower(nn.Module):
         """Images to the vector that the network's own heads see; tokens are its layers'."""
 
-        num_classes = 0
-
         def __init__(self, model: nn.Module) -> None:
             super().__init__()
             self.model = model
             config: Any = model.config
+            # With a projection into the space of texts, the output is an embedding.
+            projects = hasattr(model, "visual_projection")
+            self.num_classes = int(config.projection_dim) if projects else 0
+            self.pretrained_cfg = {"num_classes": self.num_classes}
             self.num_reg_tokens = int(getattr(config, "num_register_tokens", 0) or 0)
             names = [name for name, _ in model.named_parameters()]
             has_class = any(n.endswith(("cls_token", "class_embedding")) for n in names)
@@ -174,6 +194,9 @@ def _tower_type() -> type[nn.Module]:
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             found = self.model(pixel_values=images)
+            embedding = getattr(found, "image_embeds", None)
+            if embedding is not None:
+                return embedding  # type: ignore[no-any-return]
             pooled = getattr(found, "pooler_output", None)
             tokens: torch.Tensor = found.last_hidden_state
             if pooled is None:

@@ -157,6 +157,13 @@ def fit(
         ),
     ] = None,
     precision: options.Precision = "auto",
+    prompts: Annotated[
+        str,
+        typer.Option(
+            help="What the classes are called, for networks with a text tower: a file of templates "
+            "such as `a photo of a {}.`, or of lines class,prompt. none: no zero-shot head."
+        ),
+    ] = "auto",
     device: options.Device = None,
     text: Texts.text = None,
     label: Texts.label = None,
@@ -239,6 +246,7 @@ def fit(
         "exact": exact,
         "crop": crop,
         "precision": precision,
+        "prompts": prompts,
         "device": device,
     }
     if c is not None:

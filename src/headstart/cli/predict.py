@@ -1,4 +1,4 @@
-"""``headstart predict``: with a run, or with the ImageNet classes of a backbone."""
+"""``headstart predict``: with a run, the ImageNet classes of a backbone, or names of classes alone."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from headstart.data import Picture
     from headstart.runs.predictions import AnyPrediction, Prediction
 
+ZERO_SHOT = "zero-shot"
+"""In place of a run."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb of this file."""
@@ -36,7 +39,8 @@ def predict(
     run: Annotated[
         str,
         typer.Argument(
-            help="A run folder, or `imagenet` for a backbone's own 1,000 classes.",
+            help="A run folder; `imagenet` for a backbone's own 1,000 classes; or `zero-shot` for a "
+            "backbone with a text tower and the names of classes.",
             autocompletion=options.complete_run,
         ),
     ],
@@ -64,8 +68,19 @@ def predict(
     label_sets: options.LabelSets = None,
     novelty: options.Novelty = None,
     backbone: Annotated[
-        str, typer.Option(help="With `imagenet`: the pretrained network.")
+        str, typer.Option(help="With `imagenet` or `zero-shot`: the pretrained network.")
     ] = "embedded",
+    classes: Annotated[
+        str | None,
+        typer.Option(help="With `zero-shot`: names of the classes with commas between."),
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            help="With `zero-shot`: a file of templates such as `a photo of a {}.`, or of lines "
+            "class,prompt."
+        ),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="With `imagenet`: local weights, with --arch.")
     ] = None,
@@ -107,6 +122,8 @@ def predict(
 
         headstart predict imagenet cat.jpg
 
+        headstart predict zero-shot new/*.jpg --classes cat,dog --backbone transformers:openai/clip-vit-base-patch32
+
         curl -s https://photos.example/1.jpg | headstart predict runs/photos - --json
 
         headstart predict runs/reviews "a film to remember"
@@ -128,15 +145,31 @@ def predict(
         label_sets=label_sets,
         novelty=novelty,
     )
-    if run == "imagenet" and caution.asked:
+    if run in ("imagenet", ZERO_SHOT) and caution.asked:
         flag = flag_of(next(iter(caution.asked)))
+        raise InputError(f"{flag} works with a run only: {run} has no training images here")
+    if run != ZERO_SHOT and (classes or prompts):
+        flag = "--classes" if classes else "--prompts"
         raise InputError(
-            f"{flag} works with a run only: the classes of ImageNet have no training images here"
+            f"{flag} is for `headstart predict {ZERO_SHOT}`, and a run has classes of its own; got {one_line(run)}"
         )
-    if run == "imagenet":
-        named = options.built(arch, arch_args)
+    if run == ZERO_SHOT:
+        from headstart.runs.zeroshot import iter_zero_shot, named_prompts
+
+        if weights is not None or arch is not None:
+            raise InputError(
+                f"`headstart predict {ZERO_SHOT}` takes a repository or its folder with --backbone, where the text "
+                "tower is; --weights and --arch name an image tower alone"
+            )
+        named = named_prompts(None if classes is None else classes.split(","), prompts)
         predictions = predict_pictures(
-            given_paths(paths), lambda sources: _imagenet(sources, top, backbone, weights, named)
+            given_paths(paths),
+            lambda sources: iter_zero_shot(sources, named, backbone=backbone, top=top),
+        )
+    elif run == "imagenet":
+        built = options.built(arch, arch_args)
+        predictions = predict_pictures(
+            given_paths(paths), lambda sources: _imagenet(sources, top, backbone, weights, built)
         )
     else:
         import headstart

@@ -101,7 +101,7 @@ def read_class_weights(path: str, classes: Sequence[str]) -> dict[str, float]:
         The file cannot be read, names an unknown class or one twice, or a weight is not a number of
         0 or more, or all are 0.
     """
-    rows = _rows(path, argument("class_weight"))
+    rows = csv_rows(path, argument("class_weight"))
     if rows and rows[0][1][0] not in classes and not _is_number(rows[0][1][-1]):
         rows = rows[1:]
     found: dict[str, float] = {}
@@ -111,7 +111,7 @@ def read_class_weights(path: str, classes: Sequence[str]) -> dict[str, float]:
                 f"{place} has {counted(len(cells), 'cell')}: expected a class and its weight, such as "
                 f"{_example(classes[0])},2.5"
             )
-        name = _known(cells[0], classes, place)
+        name = known_class(cells[0], classes, place)
         if name in found:
             raise DataError(f"{place}: class {shown(name, 60)} is there twice: remove one line")
         found[name] = _weight(cells[1], place)
@@ -155,18 +155,18 @@ def read_costs(path: str, classes: Sequence[str]) -> tuple[tuple[float, ...], ..
         The file cannot be read, lacks a class or names an unknown one, or a cost is not a number of 0
         or more, or a right answer costs more than a wrong one, or all costs are 0.
     """
-    rows = _rows(path, argument("costs"))
+    rows = csv_rows(path, argument("costs"))
     if len(rows) < 2 or len(rows[0][1]) < 2:
         raise DataError(
             f"{shown(path)} is not a table of costs: expected a first line with the predicted classes "
             "and a line for each true class"
         )
     place, header = rows[0]
-    columns = [_known(name, classes, place) for name in header[1:]]
+    columns = [known_class(name, classes, place) for name in header[1:]]
     _complete(columns, classes, f"{place}, the predicted classes")
     found: dict[str, dict[str, float]] = {}
     for place, cells in rows[1:]:
-        true = _known(cells[0], classes, place)
+        true = known_class(cells[0], classes, place)
         if true in found:
             raise DataError(f"{place}: class {shown(true, 60)} is there twice: remove one line")
         if len(cells) != len(header):
@@ -209,7 +209,7 @@ def parse_order(given: str | Sequence[str], classes: Sequence[str]) -> tuple[str
     names = next(csv.reader([given])) if isinstance(given, str) else list(given)
     names = [name.strip() for name in names]
     for name in names:
-        _known(name, classes, option)
+        known_class(name, classes, option)
     _complete(names, classes, option)
     return tuple(names)
 
@@ -235,19 +235,30 @@ def _by_number(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(order)
 
 
-def _rows(path: str, option: str) -> list[tuple[str, list[str]]]:
-    """The lines of a small CSV file that are not empty, each with its place."""
+def read_small(path: str, option: str) -> str:
+    """The text of a small file that an option names.
+
+    Raises
+    ------
+    DataError
+        It is not there, too large, or not UTF-8.
+    """
     where = expand(path)
     try:
         if not where.is_file():
             raise DataError(f"{option}: there is no file {shown(path)}: check the path")
         if where.stat().st_size > MOST_BYTES:
             raise DataError(f"{option}: {shown(path)} is too large for such a file")
-        text = where.read_text(encoding="utf-8-sig")
+        return where.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"{option}: cannot read {shown(path)}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise DataError(f"{option}: {shown(path)} is not UTF-8: save it as UTF-8") from None
+
+
+def csv_rows(path: str, option: str) -> list[tuple[str, list[str]]]:
+    """The lines of a small CSV file that are not empty, each with its place; errors as of `read_small`."""
+    text = read_small(path, option)
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
@@ -261,7 +272,14 @@ def _rows(path: str, option: str) -> list[tuple[str, list[str]]]:
         raise DataError(f"{option}: {shown(path)} is not CSV: {error}") from None
 
 
-def _known(name: str, classes: Sequence[str], place: str) -> str:
+def known_class(name: str, classes: Sequence[str], place: str) -> str:
+    """The name of a class, checked.
+
+    Raises
+    ------
+    DataError
+        There is no such class.
+    """
     if name not in classes:
         close = did_you_mean(name, classes)
         raise DataError(

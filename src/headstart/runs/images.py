@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import duplicate_groups, training_records
-from headstart.errors import DataError, InputError, argument, one_line
+from headstart.errors import (
+    BackboneError,
+    DataError,
+    InputError,
+    WeightsError,
+    argument,
+    one_line,
+)
 from headstart.home import expand
 from headstart.runs.findings import thumbnails
 from headstart.runs.folder import FIXES
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Index
     from headstart.data.fixes import Fix
+    from headstart.data.prompts import Prompts
     from headstart.features import Extraction
     from headstart.runs.finetuning import OnEpoch
     from headstart.runs.measure import Task
@@ -42,12 +50,13 @@ class Images(Kind):
     on_epoch: OnEpoch | None = None
     _precision_reason: str = ""
     _fixes: tuple[Fix, ...] = ()
-    _size_notes: tuple[str, ...] = ()
+    _notes: tuple[str, ...] = ()
     _extractions: list[Extraction] = field(init=False)
     _source: ImageSource | SeveralSource = field(init=False)
 
     def check(self) -> None:
         from headstart.backbones.listed import check_all
+        from headstart.backbones.texttowers import require_text_tower
 
         asked = self.settings.backbones
         if self.asked is not None and len(asked) > 1:
@@ -62,6 +71,8 @@ class Images(Kind):
                 "make a fit instead of a training"
             )
         check_all(asked)
+        if self.settings.prompts not in ("auto", "none"):
+            require_text_tower([weights or name for name, weights, _ in asked])
 
     def index(self) -> Index:
         from headstart.data import index
@@ -96,6 +107,7 @@ class Images(Kind):
         from headstart.backbones.listed import load_all
 
         asked = self.settings.backbones
+        prompts = self._prompts(index)
         with self.clock.timed("load"):
             backbones = load_all(asked)
         self._choose_precision(index, backbones.values())
@@ -120,9 +132,40 @@ class Images(Kind):
         one = next(iter(sources.values()))
         self._source = one if len(sources) == 1 else SeveralSource(of=sources)
         unreadable = {k: v for done in self._extractions for k, v in done.unreadable.items()}
-        notes = (*index.notes, *dict.fromkeys(self._size_notes))
-        index = dataclasses.replace(index, notes=notes)
-        return _without(index, unreadable), self._source
+        index = _without(index, unreadable)
+        left = {r.label for r in training_records(index)}
+        prompts = {name: texts for name, texts in prompts.items() if name in left}
+        if prompts:
+            for source in sources.values():
+                self._add_text_head(source, prompts)
+        notes = (*index.notes, *dict.fromkeys(self._notes))
+        return dataclasses.replace(index, notes=notes), self._source
+
+    def _prompts(self, index: Index) -> Prompts:
+        """What the classes are called, in the order of the head's rows; empty without a zero-shot head."""
+        from headstart.data.prompts import TEMPLATES, fill, read_prompts
+
+        classes = sorted({r.label for r in training_records(index)})
+        asked = self.settings.prompts
+        if asked == "none":
+            return {}
+        return fill(TEMPLATES, classes) if asked == "auto" else read_prompts(asked, classes)
+
+    def _add_text_head(self, source: ImageSource, prompts: Prompts) -> None:
+        """The zero-shot head of a source whose network has a text tower."""
+        from headstart.backbones.architectures import resolve
+        from headstart.backbones.texttowers import has_text_tower
+        from headstart.backbones.zeroshot import text_head
+
+        if source.weights is not None or not has_text_tower(resolve(source.backbone.arch)):
+            return
+        with self.clock.timed("zero_shot"):
+            try:
+                source.text_head = text_head(source.backbone, prompts)
+            except (BackboneError, WeightsError) as error:
+                if self.settings.prompts != "auto":
+                    raise
+                self._notes += (f"without a zero-shot head: {error}",)
 
     @property
     def tries_finetuning(self) -> bool:
@@ -259,7 +302,7 @@ class Images(Kind):
 
         s = self.settings
         if s.crop != "auto":
-            return with_crop(backbone, s.crop or "")
+            return with_crop(backbone, s.crop)
         found = choose_crop(
             index,
             backbone,
@@ -269,7 +312,7 @@ class Images(Kind):
             cache=self.cache,
             progress=self.progress,
         )
-        self._size_notes += (found.note,)
+        self._notes += (found.note,)
         return found.backbone
 
     def _extract(self, index: Index, backbone: Backbone, n_backbones: int) -> Extraction:
@@ -278,7 +321,7 @@ class Images(Kind):
 
         s = self.settings
         sizes = plan_resolutions(backbone, s.resolutions)
-        self._size_notes += sizes.notes
+        self._notes += sizes.notes
         if s.budget_s is not None and len(sizes.resolutions) > 1:
             sizes = within_budget(
                 backbone,
@@ -289,7 +332,7 @@ class Images(Kind):
                 device=s.device,
                 cache=self.cache,
             )
-            self._size_notes += sizes.notes
+            self._notes += sizes.notes
         return extract(
             index.records,
             backbone,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.records import Example
+from headstart.heads.examples import decide
 from headstart.probe.folds import judgeable
 from headstart.probe.judging import Goal, Scores, judge, recall, scores_path
 from headstart.probe.memo import digest_of
@@ -101,6 +103,25 @@ class Task:
             kept_at=path,
         )
         return self.candidate(blocks, self.macs(blocks), scores)
+
+    def given(self, blocks: Blocks) -> Scores:
+        """Scores by a head that is given, with which no example has to be held out."""
+        assert blocks.head is not None
+        rows = self._rows(blocks)
+        scores = decide(rows, blocks.head, np.zeros(self.n_classes), "l2").astype(np.float32)
+        correct = scores.argmax(axis=1) == np.unique(self.y, return_inverse=True)[1]
+        is_repeated = bool(self.more_folds)
+        every = np.stack([scores] * (1 + len(self.more_folds))) if is_repeated else None
+        return Scores(
+            n_features=rows.shape[1],
+            C=math.nan,
+            accuracy_by_C=(),
+            decisions=scores,
+            correct=correct,
+            optimised=self.merits(scores),
+            shares=correct.astype(np.float64) if is_repeated else None,
+            of_divisions=every,
+        )
 
     def entrant(self, blocks: Blocks) -> Entrant:
         """One kind of features in the race of all."""
@@ -224,10 +245,14 @@ def measure(
         )
 
     watch(planned, [])
+    given = [blocks for blocks in planned if blocks.head is not None]
     try:
         for is_sparse in (True, False):
-            if some := [blocks for blocks in planned if blocks.is_sparse == is_sparse]:
+            some = [b for b in planned if b not in given and b.is_sparse == is_sparse]
+            if some:
                 race(some, exact=exact or is_sparse)
+        for blocks in given:
+            take(blocks, task.given(blocks))
     except KeyboardInterrupt:
         if first in left:
             raise

@@ -127,7 +127,9 @@ def held_out_scores(
 ) -> NDArray[np.floating]:
     """Scores (n, K) of a candidate refitted with its C on other folds; of a mean, with votes of these."""
     each = [
-        judge(
+        c.scores.decisions  # nothing of a head that is given depends on the folds
+        if c.blocks.head is not None
+        else judge(
             rows(c.blocks, records), y, folds, Cs=[c.scores.C], goal=Goal(weight=weight)
         ).decisions
         for c in svm.members or (svm,)

@@ -101,6 +101,8 @@ def refit(
     else:
 
         def fit_one(c: Candidate) -> Head:
+            if c.blocks.head is not None:
+                return c.blocks.head, np.zeros(len(classes))
             X = source.rows(c.blocks, train)
             return fit_rows(X, y, c.scores.C, scores=c.scores.decisions, sample_weight=weight)
 

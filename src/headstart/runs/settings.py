@@ -189,6 +189,10 @@ class FitSettings(Settings):
         borders. ``"auto"`` takes what is best in cross-validation; default the backbone's own.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
         Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
+    prompts : str, default "auto"
+        A file of what the classes are called, for networks with a text tower:
+        :func:`headstart.data.prompts.read_prompts`. ``"auto"``: ``"a photo of a {}."`` and the like,
+        where there is one. ``"none"``: no zero-shot head.
 
     Raises
     ------
@@ -214,6 +218,7 @@ class FitSettings(Settings):
     fixes: str | None = None
     crop: str | None = None
     precision: str = "auto"
+    prompts: str = "auto"
 
     @property
     def backbones(self) -> tuple[Named, ...]:
@@ -248,6 +253,7 @@ class FitSettings(Settings):
             self.precision,
         )
         self._check_targets()
+        require(bool(self.prompts), argument("prompts"), "a file, auto or none", self.prompts)
         if self.resolutions is not None:
             low, high = SIZES_PX
             good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,11 @@ class Blocks:
     def is_network(self) -> bool:
         """Whether a network is trained for the candidate, rather than a linear head."""
         return False
+
+    @property
+    def head(self) -> NDArray[np.float64] | None:
+        """The head (K, d) of features that have one without training."""
+        return None
 
     @property
     def members(self) -> tuple[Blocks, ...]:
@@ -122,6 +127,31 @@ class Blocks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ZeroShot(Blocks):
+    """A network's last tap, whose features are compared with those of the classes' prompts.
+
+    Attributes
+    ----------
+    vectors : float64 array (K, d)
+        As of :func:`headstart.backbones.zeroshot.text_head`.
+    """
+
+    vectors: NDArray[np.float64] = field(compare=False, repr=False)
+
+    @property
+    def head(self) -> NDArray[np.float64]:
+        return self.vectors
+
+    @property
+    def _layer_label(self) -> str:
+        return "zero-shot"
+
+    def __str__(self) -> str:
+        of = f" of {self.backbone}" if self.backbone else ""
+        return f"Zero-shot head{of} at {self.resolution_label} px"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SideBySide(Blocks):
     """Features of several backbones, side by side.
 
@@ -190,11 +220,14 @@ class Averaged(Blocks):
         Number of candidates.
     n_features : tuple of int
         Of each of `keys`.
+    n_zero_shot : int
+        How many of the candidates are zero-shot heads.
     """
 
     union: Blocks
     n_averaged: int
     n_features: tuple[int, ...]
+    n_zero_shot: int = 0
 
     @property
     def widths(self) -> dict[tuple[str, str, int], int]:
@@ -218,7 +251,12 @@ class Averaged(Blocks):
 
     def __str__(self) -> str:
         sizes = " + ".join(map(str, self.resolutions))
-        return f"Mean of {self.n_averaged} linear SVMs at {sizes} px"
+        n_svms = self.n_averaged - self.n_zero_shot
+        svms = f"{n_svms} linear SVMs" if n_svms > 1 else "a linear SVM"
+        heads = {0: "", 1: " and a zero-shot head"}.get(
+            self.n_zero_shot, f" and {self.n_zero_shot} zero-shot heads"
+        )
+        return f"Mean of {svms}{heads} at {sizes} px"
 
 
 def averaged(candidates: Sequence[Blocks], backbones: Mapping[str, Backbone]) -> Averaged:
@@ -251,6 +289,7 @@ def averaged(candidates: Sequence[Blocks], backbones: Mapping[str, Backbone]) ->
         backbone=union.backbone,
         union=union,
         n_averaged=len(candidates),
+        n_zero_shot=sum(blocks.head is not None for blocks in candidates),
         n_features=tuple(backbones[name].tap(tap).n_features for name, tap, _ in union.keys),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from headstart.home import expand
@@ -14,6 +15,7 @@ from headstart.sources.blocks import (
     Averaged,
     Blocks,
     JoinedRows,
+    ZeroShot,
     averaged,
     block_rows,
     plan_blocks,
@@ -39,6 +41,8 @@ class ImageSource:
         Of the arithmetic that made the features.
     weights : str, optional
         The local weight file.
+    text_head : float64 array (K, d), optional
+        Of the last tap, from the names of the classes: it is one more candidate.
     reading : Reading
         Reads the features, and remembers what was too large for the memory.
     """
@@ -50,6 +54,7 @@ class ImageSource:
     stores: Mapping[int, FeatureStore]
     precision: str = "float32"
     weights: str | None = None
+    text_head: NDArray[np.float64] | None = None
     reading: Reading = field(default_factory=Reading)
 
     @property
@@ -62,11 +67,18 @@ class ImageSource:
     @property
     def prior(self) -> Blocks | None:
         """The last layers joined, at the two largest resolutions."""
-        last = self.candidates()[-1]
+        last = self._trained()[-1]
         return last if len(last.taps) > 1 else None
 
     def candidates(self) -> list[Blocks]:
-        """Every tap at every resolution, some joined."""
+        """Every tap at every resolution, some joined; and the zero-shot head, if there is one."""
+        if self.text_head is None:
+            return self._trained()
+        tap, sizes = self.backbone.taps[-1].name, self.usual.resolutions
+        zero_shot = ZeroShot(taps=(tap,), resolutions=sizes, vectors=self.text_head)
+        return [*self._trained(), zero_shot]
+
+    def _trained(self) -> list[Blocks]:
         return plan_blocks([tap.name for tap in self.backbone.taps], sorted(self.stores))
 
     def average(self, candidates: Sequence[Blocks]) -> Averaged:

@@ -1,0 +1,74 @@
+"""Prompts: what classes are called in the words that a text tower was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from headstart.data.sources import counted, shown, some
+from headstart.data.weights import csv_rows, known_class, read_small
+from headstart.errors import DataError, argument
+
+TEMPLATES = ("a photo of a {}.", "a photo of the {}.", "{}.")
+"""Where nothing else is asked for. ``{}`` stands for the class."""
+
+Prompts = Mapping[str, tuple[str, ...]]
+"""Of each class."""
+
+
+def fill(templates: Sequence[str], classes: Sequence[str]) -> Prompts:
+    """The prompts of classes from templates; underscores in names are read as spaces."""
+    names = {name: " ".join(name.replace("_", " ").split()) for name in classes}
+    return {name: tuple(t.replace("{}", said) for t in templates) for name, said in names.items()}
+
+
+def read_prompts(path: str, classes: Sequence[str] | None = None) -> Prompts:
+    """Prompts from a file: templates, or the prompts of each class.
+
+    Parameters
+    ----------
+    path : str
+        Lines that all hold ``{}`` are templates, of every class. Otherwise it is a CSV file of lines
+        ``class,prompt``, several for a class; that may be its first line.
+    classes : sequence of str, optional
+        Default: those that a CSV file names.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is empty, or holds templates and there are no classes; or a class has no
+        prompt, or is unknown.
+    """
+    option = argument("prompts")
+    lines = [line.strip() for line in read_small(path, option).splitlines() if line.strip()]
+    if not lines:
+        raise DataError(
+            f"{option}: {shown(path)} is empty: give templates such as 'a photo of a {{}}.', a line "
+            "each, or lines class,prompt"
+        )
+    if all("{}" in line for line in lines):
+        if classes is None:
+            raise DataError(
+                f"{option}: {shown(path)} holds templates, which need the names of the classes: give "
+                f"{argument('classes', 'cat,dog')}"
+            )
+        return fill(lines, classes)
+    found: dict[str, list[str]] = {}
+    for place, cells in csv_rows(path, option):
+        if len(cells) != 2 or not all(cells):
+            raise DataError(
+                f"{place} has {counted(len(cells), 'cell')}: expected a class and one prompt, such as "
+                'cat,"a photo of a cat, a pet"; or templates, which all hold {}'
+            )
+        name, prompt = cells
+        if (name.lower(), prompt.lower()) == ("class", "prompt"):
+            continue
+        if classes is not None:
+            known_class(name, classes, place)
+        found.setdefault(name, []).extend(fill([prompt], [name])[name])
+    missing = [name for name in classes or () if name not in found]
+    if missing:
+        raise DataError(
+            f"{option}: {shown(path)} has no prompt for {counted(len(missing), 'class')} "
+            f"({some(missing)}): add a line class,prompt for each"
+        )
+    return {name: tuple(found[name]) for name in classes or found}
