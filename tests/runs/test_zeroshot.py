@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import headstart
 from headstart.backbones import Backbone, TappedModule, load
 from headstart.backbones.texttowers import load_text_tower
 from headstart.data import Index
 from headstart.data.prompts import TEMPLATES, fill
+from headstart.data.records import Example
 from headstart.errors import BackboneError, DataError, InputError
+from headstart.probe.judging import Scores
+from headstart.runs.averaging import average_best
+from headstart.runs.choose import Candidate
+from headstart.runs.measure import Task
 from headstart.runs.run import Run
-from headstart.sources.blocks import Averaged
+from headstart.sources.blocks import Averaged, Blocks, ZeroShot
 
 pytest.importorskip("transformers", reason="headstart[hub] is not installed")
 from tiny_clip import random_clip, write_clip
@@ -135,3 +142,62 @@ def test_averaged__names_the_zero_shot_head() -> None:
         taps=("a",), resolutions=(28,), union=None, n_averaged=3, n_features=(2,), n_zero_shot=1  # type: ignore[arg-type]
     )  # fmt: skip
     assert str(blocks) == "Mean of 2 linear SVMs and a zero-shot head at 28 px"
+
+
+class Columns:
+    """A source of the same two features for every candidate."""
+
+    def __init__(self, X: NDArray[np.float64]) -> None:
+        self.X = X
+
+    def rows(self, blocks: Blocks, examples: Any) -> NDArray[np.float64]:
+        return self.X
+
+
+@pytest.mark.parametrize(("is_good", "weight"), [(True, 2 / 3), (False, 0)])
+def test_average_best__the_share_of_a_zero_shot_head_is_cross_validated(
+    tmp_path: Path, is_good: bool, weight: float
+) -> None:
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 200)
+    X = 3 * np.column_stack([np.cos(angle), np.sin(angle)])  # the first is the class
+    y = np.where(X[:, 0] > 0, "a", "b")
+    folds = np.arange(200) % 5
+    task = Task(
+        source=Columns(X),  # type: ignore[arg-type]
+        records=[Example(name="", label=label, digest="", split="train", group="") for label in y],
+        folds=folds, Cs=[1.0], cache=tmp_path, more_folds=(folds[::-1],),
+    )  # fmt: skip
+    towards = [1.0, 0.0] if is_good else [0.0, 1.0]
+    vectors = 20 * np.array([towards, np.negative(towards)])
+    scores = task.given(ZeroShot(taps=("embedding",), resolutions=(28,), vectors=vectors))
+    np.testing.assert_allclose(scores.decisions, X / 3 @ vectors.T, rtol=1e-5)
+    assert scores.of_divisions is not None
+    assert scores.of_divisions.shape == (2, 200, 2)
+    assert (scores.correct.mean() == 1) == is_good
+    truth = np.where(y == "a", 1.0, -1.0)
+    noisy = (truth + rng.normal(0, 1, 200)).astype(np.float32)
+    decisions = np.column_stack([noisy, -noisy])
+    svm = Scores(
+        n_features=2, C=1.0, accuracy_by_C=(1.0,), decisions=decisions,
+        correct=(noisy > 0) == (truth > 0),
+    )  # fmt: skip
+    found = [
+        Candidate(
+            blocks=Blocks(taps=(name,), resolutions=(28,)),
+            macs=1,
+            scores=s,
+            judged=np.ones(200, bool),
+        )
+        for name, s in (("prior", svm), ("zero-shot", scores))
+    ]
+
+    def union(blocks: Sequence[Blocks]) -> Averaged:
+        both = Blocks(taps=("prior", "zero-shot"), resolutions=(28,))
+        return Averaged(
+            taps=both.taps, resolutions=(28,), union=both, n_averaged=2, n_features=(2, 2)
+        )
+
+    mean = average_best(found, 0, y, union)
+    share = 0.0 if mean is None else mean.votes[1] / sum(mean.votes)
+    assert share == pytest.approx(weight, abs=0.01)
