@@ -147,7 +147,7 @@ class Images(Kind):
 
         classes = sorted({r.label for r in training_records(index)})
         asked = self.settings.prompts
-        if asked == "none":
+        if asked == "none" or index.kind != "classes":
             return {}
         return fill(TEMPLATES, classes) if asked == "auto" else read_prompts(asked, classes)
 

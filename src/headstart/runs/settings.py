@@ -19,7 +19,7 @@ SIZES_PX = (16, 2048)
 # Settings that have no meaning where an image has several labels, or a number.
 FOR_CLASSES = (
     "metric", "ordered", "class_weight", "costs", "at_precision", "at_recall", "weight_column",
-    "merge_labels", "fixes", "repeats", "Cs", "exact",
+    "merge_labels", "fixes", "repeats", "Cs", "exact", "prompts",
 )  # fmt: skip
 MOST_REPEATS = 100
 
