@@ -104,7 +104,8 @@ class OpenClipText(nn.Module):
         super().__init__()
         self.token_embedding = nn.Embedding(len(VOCABULARY), WIDTH)
         self.positional_embedding = nn.Parameter(torch.randn(N_TOKENS, WIDTH))
-        self.transformer = nn.ModuleDict({"resblocks": nn.ModuleList([Block(), Block()])})
+        self.blocks = [Block(), Block()]
+        self.transformer = nn.ModuleDict({"resblocks": nn.ModuleList(self.blocks)})
         self.ln_final = nn.LayerNorm(WIDTH)
         self.text_projection = nn.Parameter(torch.randn(WIDTH, EMBED))
         self.logit_scale = nn.Parameter(torch.tensor(3.0))
@@ -113,7 +114,7 @@ class OpenClipText(nn.Module):
         n = ids.shape[1]
         x = (self.token_embedding(ids) + self.positional_embedding[:n]).transpose(0, 1)
         mask = torch.full((n, n), float("-inf")).triu(1)
-        for block in self.transformer["resblocks"]:  # type: ignore[union-attr]
+        for block in self.blocks:
             x = block(x, mask)
         x = self.ln_final(x.transpose(0, 1))
         return x[torch.arange(len(ids)), ids.argmax(dim=1)] @ self.text_projection

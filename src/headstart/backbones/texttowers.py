@@ -141,7 +141,7 @@ def _of_transformers(arch: Architecture) -> TextTower:
     _fetch_tokenizer(arch, _TOKENIZERS)
     with library_errors(arch):
         config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        kind = AutoModelForZeroShotImageClassification._model_mapping[type(config)]
+        kind: Any = AutoModelForZeroShotImageClassification._model_mapping[type(config)]
         with _all_fit(arch):
             model, report = kind.from_pretrained(
                 None, config=config, state_dict=state, output_loading_info=True
@@ -213,7 +213,8 @@ def _of_open_clip(arch: Architecture) -> TextTower:
             hidden_act="quick_gelu" if facts.get("quick_gelu") else "gelu",
             eos_token_id=2,  # that is: the end of a text is where the number of the token is largest
         )
-        model = CLIPTextModelWithProjection(config).eval()
+        model: Any = CLIPTextModelWithProjection(config)
+        model.eval()
         with _all_fit(arch):
             model.load_state_dict(_as_transformers(state, text["layers"]))
         tokenizer: Any = Tokenizer.from_file(str(path))
