@@ -28,6 +28,7 @@ PUBLIC = {
     "load_run",
     "pred",
     "predict_imagenet",
+    "predict_zero_shot",
     "transfer",
 }
 
