@@ -197,6 +197,6 @@ def test_average_best__the_share_of_a_zero_shot_head_is_cross_validated(
             taps=both.taps, resolutions=(28,), union=both, n_averaged=2, n_features=(2, 2)
         )
 
-    mean = average_best(found, 0, y, union)
+    mean = average_best(found, 0, y, union, [folds])
     share = 0.0 if mean is None else mean.votes[1] / sum(mean.votes)
     assert share == pytest.approx(weight, abs=0.01)
