@@ -37,16 +37,22 @@ def preview(
     ] = "basic",
     out: Annotated[Path, options.file_to_write("Picture to write.")] = Path("augment.png"),
     n_images: Annotated[int, typer.Option("--images", help="Rows.", min=1, max=50)] = 6,
-    n_draws: Annotated[int, typer.Option("--draws", help="Draws an image.", min=1, max=20)] = 5,
+    n_draws: Annotated[
+        int, typer.Option("--draws", help="Random draws per image.", min=1, max=20)
+    ] = 5,
     size_px: Annotated[int, typer.Option("--size", help="Side in pixels.", min=16, max=512)] = 160,
-    seed: Annotated[int, typer.Option(help="Of the images shown and of the draws.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed for the images shown and the draws.", min=0)
+    ] = 0,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The policy and the path.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the policy and the path as JSON.")
+    ] = False,
 ) -> None:
     """Write a picture of what a policy does to your images.
 
-    A row an image: the original, then draws. Mixup and CutMix name the two images and their
+    One row per image: the original, then random draws. Mixup and CutMix name the two images and their
     weights; AugMix is shown chain by chain.
 
     Examples:
@@ -80,12 +86,14 @@ def search(
     data: options.Data,
     out: Annotated[Path, options.file_to_write("File of the policy to write (.json).")],
     budget: Annotated[str, typer.Option(help="Time for the search: 90s, 2m.")] = "2m",
-    steps: Annotated[int, typer.Option(help="Gradient steps at most.", min=1)] = 300,
+    steps: Annotated[int, typer.Option(help="Maximum number of gradient steps.", min=1)] = 300,
     n_images: Annotated[
-        int, typer.Option("--images", help="Training images used, at most.", min=2)
+        int, typer.Option("--images", help="Maximum number of training images to use.", min=2)
     ] = 1000,
     size_px: Annotated[int, typer.Option("--size", help="Side in pixels.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of the images taken and of the search.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed for the images used and the search.", min=0)
+    ] = 0,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the policy.")] = False,
@@ -129,9 +137,9 @@ def search(
 def trial(
     data: options.Data,
     policies: Annotated[
-        str, typer.Option(help="Against basic; learnt is searched for first.")
+        str, typer.Option(help="Policies to compare with basic; `learnt` is searched for first.")
     ] = "mixup,cutmix,augmix,learnt",
-    epochs: Annotated[int, typer.Option(min=1, help="The same for each policy.")] = 6,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs, the same for every policy.")] = 6,
     search_budget: Annotated[str, typer.Option(help="Time for the search: 90s, 2m.")] = "2m",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
     seed: options.FirstSeed = 0,
@@ -147,7 +155,7 @@ def trial(
     out: Annotated[Path | None, options.results("runs/DATA-augment")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Fine-tune with each policy and with basic augmentation: does any of them gain?
+    """Fine-tune with each policy and with basic augmentation: does any policy help?
 
     All have the same images, seeds and epochs, and the time of a search counts. The answer may
     be that basic augmentation is enough.

@@ -21,17 +21,20 @@ def register(app: typer.Typer) -> None:
 
 def backbones(
     find: Annotated[
-        str | None, typer.Argument(help="Show only names with this text, from all that are known.")
+        str | None,
+        typer.Argument(help="Show only names that contain this text, among all known networks."),
     ] = None,
     purpose: Annotated[
         str | None,
-        typer.Option("--for", help="Show networks for such images: plants, satellite, pathology."),
+        typer.Option(
+            "--for", help="Show networks for one kind of image: plants, satellite, pathology."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """List pretrained networks: size, cost and licence.
 
-    It says too whether the weights are here. The list is a choice; with a text to find, all names of torchvision and timm are searched.
+    Also says whether the weights are on this machine. Without FIND, the list is a selection; with it, all names in torchvision and timm are searched.
 
     Examples:
 

@@ -30,14 +30,14 @@ def complexity(
         bool, typer.Option("--all", help="Show all networks with figures in torchvision.")
     ] = False,
     reference: Annotated[
-        str, typer.Option(help="Network to which the headline compares.")
+        str, typer.Option(help="Network that the headline compares with.")
     ] = "vgg16",
     out: Annotated[Path, options.folder_to_write("Folder for the page.")] = Path("runs/complexity"),
     as_json: options.AsJson = False,
 ) -> None:
-    """Show published accuracies over operations and parameters.
+    """Plot published accuracies against operations and parameters.
 
-    Top-1 accuracy on ImageNet over operations; areas show parameters. The figures come with
+    Top-1 accuracy on ImageNet against operations; areas show parameters. The figures come with
     torchvision: no network is run and nothing is downloaded.
 
     Examples:

@@ -27,7 +27,7 @@ def demo(
         Path, options.folder_to_write("Folder to make for data, run and report.")
     ] = Path("demo"),
     force: Annotated[
-        bool, typer.Option("--force", help="Write into the folder although it is there.")
+        bool, typer.Option("--force", help="Write into the folder even if it exists.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -31,10 +31,10 @@ def doctor(
     ] = True,
     as_json: options.AsJsonObject = False,
 ) -> None:
-    """Say what runs networks here and why, and what to mend.
+    """Check this installation: which engine runs networks here, why, and what to fix.
 
-    Looks at versions, threads, memory, weights, the store, the disk and the extras. Every engine that
-    can run the network is timed, about twenty seconds. Exit code 1 if there is a problem.
+    Checks versions, threads, memory, weights, the feature store, the disk and the extras. Every engine that
+    can run the network is timed, which takes about twenty seconds. Exit code 1 if there is a problem.
 
     Examples:
 

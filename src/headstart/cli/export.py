@@ -47,7 +47,7 @@ def export(
         typer.Option(help="Pictures to check the file with [default: the run's test images]."),
     ] = None,
     n_check: Annotated[int, typer.Option(help="How many pictures to check it with.")] = 32,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     refuse_below: options.RefuseBelow = None,
     target_accuracy: options.TargetAccuracy = None,
     label_sets: options.LabelSets = None,
@@ -56,9 +56,9 @@ def export(
 ) -> None:
     """Write the classifier as one file that runs elsewhere.
 
-    Network, head and calibration are in the file. It is run beside PyTorch on real pictures, and not
-    kept if it says something else. A model card in Markdown is written next to it. What is asked for
-    under *When to answer* becomes further outputs of the file: answered, label_set, novelty.
+    The file contains network, head and calibration. Its output is compared with PyTorch's on real pictures, and it is not
+    kept if they differ. A model card in Markdown is written next to it. The options under *When to answer* add
+    outputs to the file: answered, label_set, novelty.
 
     Examples:
 
@@ -173,26 +173,26 @@ def _shape(given: dict[str, object]) -> str:
 
 def push(
     run: options.RunFolder,
-    repo: Annotated[str, typer.Option(help="The repository: owner/name.")] = "",
+    repo: Annotated[str, typer.Option(help="Repository: owner/name.")] = "",
     public: Annotated[
-        bool, typer.Option("--public", help="Anybody may read it [default: you alone].")
+        bool, typer.Option("--public", help="Make the repository public [default: private].")
     ] = False,
     with_report: Annotated[
         bool,
         typer.Option(
             "--with-report",
-            help="Also the report with its small pictures, and names of files.",
+            help="Include the report with its thumbnails and file names.",
         ),
     ] = False,
     only_write: Annotated[
         Path | None,
-        options.folder_to_write("Upload nothing: write what would be uploaded into this folder."),
+        options.folder_to_write("Upload nothing; write the files to this folder instead."),
     ] = None,
     as_json: options.AsJsonObject = False,
 ) -> None:
     """Upload a run to the Hugging Face hub, with a model card.
 
-    Pictures, names of files and paths of this machine are left out. The token comes from HF_TOKEN or
+    Pictures, file names and local paths are left out. The token comes from HF_TOKEN or
     from `hf auth login`.
 
     Examples:

@@ -46,7 +46,9 @@ def extract(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Of the cluster; default one a GPU, or without GPUs one a machine."),
+        typer.Option(
+            help="Workers of the cluster; default: one per GPU, or without GPUs one per machine."
+        ),
     ] = None,
     weights: options.Weights = None,
     arch: options.Arch = None,
@@ -68,11 +70,11 @@ def extract(
     device: options.Device = None,
     as_json: options.AsJsonObject = False,
 ) -> None:
-    """Keep a network's features of your images for fits to come.
+    """Compute a network's features of your images once, for later fits.
 
-    Every image goes through the network once at each resolution, and all its layers are kept in the
-    store that `headstart fit` reads: the fit then makes no forward pass. What is there already is not
-    computed again, and a command that was stopped goes on where it was. With --engine ray the work is
+    Every image goes through the network once at each resolution, and the features of all layers are kept in the
+    store that `headstart fit` reads, which then needs no forward pass. Features that exist are not
+    computed again, and a command that was stopped resumes where it was. With --engine ray the work is
     shared among the workers of a Ray cluster (extra `ray`), each with the network; a lost worker is
     replaced.
 

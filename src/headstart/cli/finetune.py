@@ -41,7 +41,9 @@ def finetune(
     data: options.DataOrTexts,
     compare: Annotated[
         str | None,
-        typer.Option(help="regimes or bn (texts: variants): measure all of them instead of one."),
+        typer.Option(
+            help="Compare all regimes or all bn policies (texts: variants) instead of training one."
+        ),
     ] = None,
     regime: Annotated[
         str, typer.Option(help="scratch, all, lower, upper or output.", rich_help_panel="Training")
@@ -49,21 +51,25 @@ def finetune(
     tap: Annotated[
         str | None,
         typer.Option(
-            help="Layer at which lower ends and upper begins.", rich_help_panel="Training"
+            help="Layer that divides the network: the last of `lower`; `upper` begins after it.",
+            rich_help_panel="Training",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Default 6; of texts 10.", rich_help_panel="Training"),
+        typer.Option(min=1, help="Epochs; default: 6, for texts 10.", rich_help_panel="Training"),
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(help="Highest rate of the output layer.", rich_help_panel="Training"),
+        typer.Option(
+            help="Maximum learning rate, that of the output layer.", rich_help_panel="Training"
+        ),
     ] = None,
     layer_decay: Annotated[
         float | None,
         typer.Option(
-            help="Factor on the rate from a layer to the one below.", rich_help_panel="Training"
+            help="Factor on the learning rate from each layer to the one below.",
+            rich_help_panel="Training",
         ),
     ] = None,
     optimizer: Annotated[
@@ -76,7 +82,7 @@ def finetune(
         int | None,
         typer.Option(
             min=1,
-            help="Images or texts a step; default 32, of texts 50.",
+            help="Images or texts per step; default: 32, for texts 50.",
             rich_help_panel="Training",
         ),
     ] = None,
@@ -99,7 +105,7 @@ def finetune(
         bool,
         typer.Option(
             "--random-head",
-            help="Begin with a random output layer, not with the linear SVM's.",
+            help="Start with a random output layer instead of the linear SVM's.",
             rich_help_panel="Training",
         ),
     ] = False,
@@ -118,12 +124,12 @@ def finetune(
         bool,
         typer.Option(
             "--find-rate",
-            help="Only try rising learning rates for a hundred steps, and suggest one.",
+            help="Only run a learning-rate range test of a hundred steps, and suggest a rate.",
             rich_help_panel="Training",
         ),
     ] = False,
     size: options.Size = None,
-    seeds: Annotated[int, typer.Option(help="With --compare: how many.", min=1)] = 3,
+    seeds: Annotated[int, typer.Option(help="Number of seeds for --compare.", min=1)] = 3,
     seed: options.FirstSeed = 0,
     backbone: options.Backbone = "embedded",
     weights: options.Weights = None,
@@ -141,7 +147,7 @@ def finetune(
         int,
         typer.Option(
             min=1,
-            help="Train in so many processes of this machine, one a GPU; of several machines: torchrun.",
+            help="Number of training processes on this machine, one per GPU; for several machines use torchrun.",
         ),
     ] = 1,
     text: Texts.text = None,
@@ -163,11 +169,11 @@ def finetune(
 ) -> None:
     """Train the network itself, or compare ways of training it.
 
-    A training leaves a run folder like that of `headstart fit`, for `headstart predict` and all
-    other verbs: the trained network, its learning curves with what they say, and the linear SVM on
+    Training writes a run folder like that of `headstart fit`, for `headstart predict` and all
+    other commands: the trained network, its learning curves with a diagnosis, and the linear SVM on
     frozen features beside it. With `--compare`, every regime (or every policy of batch normalisation) is trained with
-    several seeds, beside the linear SVM on frozen features, and the answer says which to take
-    and by how much. What is finished is kept: the same command goes on where it was stopped.
+    several seeds, beside the linear SVM on frozen features, and the answer says which to use
+    and by how much it is better. Finished parts are kept: the same command resumes where it was stopped.
 
     Examples:
 

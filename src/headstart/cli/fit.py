@@ -125,7 +125,7 @@ def fit(
             help="File of labels to correct and images to leave out, as `headstart clean` makes it."
         ),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 5,
+    folds: Annotated[int, typer.Option(help="Number of cross-validation folds.")] = 5,
     repeats: Annotated[
         int,
         typer.Option(
@@ -300,23 +300,23 @@ def report(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="A run folder; or several, to set them side by side.",
+            help="A run folder, or several to compare.",
             autocompletion=options.complete_run,
         ),
     ],
     out: Annotated[
         Path | None,
         options.folder_to_write(
-            "Of several: folder for the page; default side-by-side, by the first."
+            "Folder for the page of several runs; default: side-by-side, next to the first."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The metrics as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
-    """Print the answer of a run again, or set runs side by side.
+    """Print the results of a run again, or compare runs side by side.
 
     The last lines name the report, a page for the browser, and how to predict with the run. Of
-    several runs, one page shows them all: what each reached, and its paired difference to the first
-    wherever both were tested on the same images.
+    several runs, one page shows them all: the results of each, and its paired difference from the first
+    where both were tested on the same images.
 
     Examples:
 

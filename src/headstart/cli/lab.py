@@ -33,7 +33,7 @@ Data = Annotated[
 ]
 Seeds = Annotated[int, typer.Option(min=2, max=50, help="Number of seeds.")]
 Out = Annotated[Path | None, options.results("runs/DATA-lab-NAME")]
-Quick = Annotated[bool, typer.Option("--quick", hidden=True, help="Far too small, for tests.")]
+Quick = Annotated[bool, typer.Option("--quick", hidden=True, help="Tiny settings, for tests only.")]
 
 
 def register(parent: typer.Typer) -> None:

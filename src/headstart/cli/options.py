@@ -42,7 +42,7 @@ RunFolder = Annotated[str, typer.Argument(help="A run folder.", autocompletion=c
 _CAUTION = "When to answer"
 RefuseBelow = Annotated[
     float | None,
-    typer.Option(help="Refuse to answer below this probability.", rich_help_panel=_CAUTION),
+    typer.Option(help="Give no answer below this probability.", rich_help_panel=_CAUTION),
 ]
 TargetAccuracy = Annotated[
     float | None,
@@ -69,7 +69,7 @@ Novelty = Annotated[
 
 Backbone = Annotated[str, typer.Option(help="Pretrained network: see `headstart backbones`.")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Local weights: .safetensors or .pth, with --arch.")
+    Path | None, typer.Option(help="Local weights file (.safetensors or .pth); needs --arch.")
 ]
 Arch = Annotated[str | None, typer.Option(help="Architecture of --weights.")]
 ArchArgs = Annotated[
@@ -101,9 +101,7 @@ GroupBy = Annotated[
 ]
 WeightColumn = Annotated[
     str | None,
-    typer.Option(
-        "--weight-column", help="Column of a table that says how often each example counts."
-    ),
+    typer.Option("--weight-column", help="Column of a table with sample weights."),
 ]
 ClassesFrom = Annotated[
     str,
@@ -114,7 +112,9 @@ ClassesFrom = Annotated[
 ]
 MergeLabels = Annotated[
     bool,
-    typer.Option("--merge-labels", help="Make labels that look the same one class: Cat and cat."),
+    typer.Option(
+        "--merge-labels", help="Merge labels that differ only in case or spacing: Cat and cat."
+    ),
 ]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of a table: labels.")]
 MultiLabel = Annotated[
@@ -142,14 +142,16 @@ SplitColumn = Annotated[
         help="Column of a table: train, val or test; none: use no column, and make a split.",
     ),
 ]
-Split = Annotated[Path | None, typer.Option(help="CSV or JSON file of train and test.")]
+Split = Annotated[
+    Path | None, typer.Option(help="CSV or JSON file that assigns images to train and test.")
+]
 TestSize = Annotated[
     float, typer.Option(help="Share of each class to test on, where the data have no split.")
 ]
 FirstSeed = Annotated[int, typer.Option(help="The first seed.", min=0)]
 
-AsJson = Annotated[bool, typer.Option("--json", help="The figures as JSON.")]
-AsJsonObject = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+AsJsonObject = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 
 
 def built(arch: str | None, arch_args: Sequence[str] | None) -> str | None:
@@ -205,7 +207,7 @@ def place(given: str | Path) -> Path:
 
 
 run_to_make = typer.Option(
-    help="Run folder to make; default runs/NAME.", parser=place, metavar="PATH"
+    help="Run folder to create; default runs/NAME.", parser=place, metavar="PATH"
 )
 """What is there already is looked at by the fit, which knows of ``--force``."""
 

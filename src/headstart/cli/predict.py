@@ -51,12 +51,13 @@ def predict(
             "content) and tables (their text column). - is an image or a text on standard input."
         ),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
     as_csv: Annotated[
         bool,
         typer.Option(
-            "--csv", help="CSV: name, label, probability, error, and what else is asked for."
+            "--csv",
+            help="Print CSV: name, label, probability, error, and the other fields asked for.",
         ),
     ] = False,
     as_fiftyone: Annotated[
@@ -94,7 +95,7 @@ def predict(
         bool,
         typer.Option(
             "--literal",
-            help="Take each argument as a text, even where a file has that name.",
+            help="Treat every argument as a text, even if a file of that name exists.",
             rich_help_panel="Texts",
         ),
     ] = False,
@@ -105,10 +106,10 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Name what is in images, or the class of texts.
+    """Predict the class of images or texts.
 
-    A file that cannot be read is reported, the rest are predicted, and the exit code is 2. Where
-    images as a whole differ from those of the run, a warning says which accuracy to expect.
+    Unreadable files are reported, the others are predicted, and the exit code is then 2. If the
+    images as a whole differ from those of the run, a warning gives the accuracy to expect.
 
     Examples:
 

@@ -18,16 +18,16 @@ def register(app: typer.Typer) -> None:
 def serve(
     run: options.RunFolder,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; the default is this machine alone.")
+        str, typer.Option(help="Address to listen on; default: this machine only.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port; 0: a free one.")] = 8000,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="A file with the token that requests must bring [or HEADSTART_TOKEN]."),
+        typer.Option(help="File with the token that requests must send [or HEADSTART_TOKEN]."),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name under which browsers may ask; may be given again; * for any."),
+        typer.Option(help="Host name that requests may use; repeatable; * for any."),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
@@ -40,14 +40,14 @@ def serve(
         str, typer.Option(help="Path under which a proxy publishes the service.")
     ] = "",
     workers: Annotated[
-        int, typer.Option(help="Processes that answer; each holds the model, and has its limits.")
+        int, typer.Option(help="Worker processes; each has its own model and limits.")
     ] = 1,
     drain: Annotated[
         float,
         typer.Option(help="Seconds after SIGTERM in which new requests are still accepted."),
     ] = 0.0,
     max_mb: Annotated[float, typer.Option(help="Largest request, in MiB.")] = 32.0,
-    max_images: Annotated[int, typer.Option(help="Images in one request.")] = 32,
+    max_images: Annotated[int, typer.Option(help="Maximum number of images per request.")] = 32,
     max_megapixels: Annotated[
         float, typer.Option(help="Largest image; refused before it is decoded.")
     ] = 50.0,
@@ -55,7 +55,8 @@ def serve(
         float, typer.Option(help="Seconds for a whole request, its upload included.")
     ] = 30.0,
     max_waiting: Annotated[
-        int, typer.Option(help="Images that may wait; more are refused with status 503.")
+        int,
+        typer.Option(help="Maximum number of waiting images; more are refused with status 503."),
     ] = 256,
     device: options.Device = None,
     refuse_below: options.RefuseBelow = None,
@@ -63,13 +64,14 @@ def serve(
     label_sets: options.LabelSets = None,
     novelty: options.Novelty = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Address and classes as one line of JSON when ready.")
+        bool,
+        typer.Option("--json", help="Print address and classes as one line of JSON when ready."),
     ] = False,
 ) -> None:
-    """Answer predictions over HTTP until Ctrl-C or SIGTERM.
+    """Serve predictions over HTTP until Ctrl-C or SIGTERM.
 
     POST /predict takes a form with several images, images in base64 as JSON, or one image as the
-    body. Open /docs in a browser for the rest; GET /livez, /readyz and /metrics (Prometheus) are for
+    body. /docs has the documentation; GET /livez, /readyz and /metrics (Prometheus) are for
     machines.
 
     Examples:

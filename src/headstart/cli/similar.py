@@ -25,9 +25,11 @@ def register(app: typer.Typer) -> None:
 def similar(
     run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=options.complete_run)],
     image: Annotated[
-        str, typer.Argument(help="A picture; of a run on texts, a text or a file that holds one.")
+        str, typer.Argument(help="An image; for a run on texts, a text or a text file.")
     ],
-    k: Annotated[int, typer.Option("--k", help="How many to show.", min=1, max=100)] = 10,
+    k: Annotated[
+        int, typer.Option("--k", help="Number of neighbours to show.", min=1, max=100)
+    ] = 10,
     data: Annotated[
         str | None,
         typer.Option(
@@ -44,8 +46,8 @@ def similar(
 ) -> None:
     """Find the training images, or texts, nearest to yours.
 
-    Nearest by the distance of their features. Where the run has test examples, it is measured how
-    often the nearest are of the right class: precision at k, and mean average precision.
+    Nearest by the distance of their features. If the run has test examples, it measures how
+    often the nearest are of the same class: precision at k, and mean average precision.
 
     Examples:
 

@@ -31,10 +31,10 @@ class Texts:
     """Options of tables of texts, as types of a verb's parameters."""
 
     text = Annotated[
-        str | None, typer.Option("--text", help="Column of the texts.", rich_help_panel=_PANEL)
+        str | None, typer.Option("--text", help="Column with the texts.", rich_help_panel=_PANEL)
     ]
     label = Annotated[
-        str | None, typer.Option("--label", help="Column of their labels.", rich_help_panel=_PANEL)
+        str | None, typer.Option("--label", help="Column with the labels.", rich_help_panel=_PANEL)
     ]
     embeddings = Annotated[
         str | None,

@@ -14,7 +14,7 @@ from headstart.cli.console import progress_bars
 def views(
     data: options.Data,
     n_views: Annotated[
-        int, typer.Option("--views", help="Of each image, the centre crop among them.")
+        int, typer.Option("--views", help="Number of views per image, including the centre crop.")
     ] = 8,
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
     seed: options.FirstSeed = 0,

@@ -17,9 +17,12 @@ def register(app: typer.Typer) -> None:
 
 
 def web(
-    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.")] = 7860,
+    port: Annotated[int, typer.Option(help="Port; 0: a free one.")] = 7860,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; others than the default open it to others.")
+        str,
+        typer.Option(
+            help="Address to listen on; any other than the default makes the page reachable for others."
+        ),
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
@@ -33,14 +36,14 @@ def web(
         bool, typer.Option("--open", help="Open the page in the browser.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the address as JSON when the page answers.")
+        bool, typer.Option("--json", help="Print the address as JSON when the page is ready.")
     ] = False,
 ) -> None:
-    """Open all of this as a page in the browser.
+    """Open Headstart as a page in the browser.
 
-    Train, predict, look at layers, kernels and augmentations, compare runs, on this computer alone:
-    nothing is loaded from the network and nothing is reported anywhere. Ctrl-C stops the server
-    and the jobs that run.
+    Train, predict, explore layers, kernels and augmentations, and compare runs, all on this computer:
+    nothing is loaded from the network and nothing is sent anywhere. Ctrl-C stops the server
+    and running jobs.
 
     Examples:
 

@@ -25,7 +25,7 @@ class OnRun(Settings):
     run: RunFolder
     data: Annotated[
         str | None,
-        about("Where the run's images are, if they moved or the run was made elsewhere."),
+        about("Folder of the run's images, if it moved or the run was made elsewhere."),
     ] = None
     split: Annotated[str | None, about("The split file of a run that was made elsewhere.")] = None
     device: Annotated[str | None, about("cpu, cuda, cuda:1, mps; default: the best.")] = None

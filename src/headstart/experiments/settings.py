@@ -118,7 +118,7 @@ class Labelled(Settings):
         ),
     ] = "auto"
     merge_labels: Annotated[
-        bool, about("Make labels that look the same one class: Cat and cat.")
+        bool, about("Merge labels that differ only in case or spacing: Cat and cat.")
     ] = False
     device: Annotated[str | None, about("cpu, cuda, cuda:1, mps; default: the best.")] = None
 
@@ -131,7 +131,9 @@ class OnImages(Labelled):
         str,
         about("Folder of class folders, table, split file or data set name.", is_argument=True),
     ]
-    split: Annotated[str | None, about("CSV or JSON file of train and test.")] = None
+    split: Annotated[
+        str | None, about("CSV or JSON file that assigns images to train and test.")
+    ] = None
     split_column: Annotated[
         str | None,
         about("Column of a table: train, val or test; none: use no column, and make a split."),

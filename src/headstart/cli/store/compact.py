@@ -8,7 +8,7 @@ from headstart.cli.store.showing import inventory_here
 
 
 def compact(as_json: options.AsJsonObject = False) -> None:
-    """Merge many small shards into few; the rows stay.
+    """Merge many small shards into a few; features stay the same.
 
     Example:
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def list_(as_json: options.AsJsonObject = False) -> None:
-    """Say what is kept, how much, and when it was last used.
+    """List what the cache holds, its size, and when it was last used.
 
-    Features stand by network, resolution, precision and pooling; all else by kind.
+    Features are listed by network, resolution, precision and pooling; everything else by kind.
 
     Example:
 

@@ -21,12 +21,12 @@ def move(
             metavar="NEWFOLDER", help="Missing, empty, or a cache.", parser=options.place
         ),
     ],
-    keep: Annotated[bool, typer.Option("--keep", help="Copy, and remove nothing here.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Copy only; remove nothing here.")] = False,
     as_json: options.AsJsonObject = False,
 ) -> None:
     """Copy the cache to another folder, then remove it here.
 
-    Every file is read back before any is removed. Stopped midway, call it again.
+    Every copy is verified before anything is removed. If interrupted, run it again.
 
     Example:
 

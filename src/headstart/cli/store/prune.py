@@ -27,28 +27,33 @@ if TYPE_CHECKING:
 
 def prune(
     older_than: Annotated[
-        str | None, typer.Option(metavar="AGE", help="What no run used for so long: 30d, 12h, 1y.")
+        str | None, typer.Option(metavar="AGE", help="Files not used for this long: 30d, 12h, 1y.")
     ] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="The longest unused, down to 5GB.")
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Least recently used files, until the cache has this size: 5GB."
+        ),
     ] = None,
     damaged: Annotated[
         bool, typer.Option("--damaged", help="Damaged and half-written files.")
     ] = False,
     not_in: Annotated[
         list[str] | None,
-        typer.Option(metavar="DATA", help="Features of images not in DATA; may be repeated."),
+        typer.Option(metavar="DATA", help="Features of images that are not in DATA; repeatable."),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Features of this network only: a name or a digest.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be removed.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: options.AsJsonObject = False,
 ) -> None:
-    """Remove what is not needed, by one rule.
+    """Remove files from the cache by one rule.
 
-    It shows what goes and asks first. Downloads stay.
+    It lists what would be removed and asks first. Downloaded weights stay.
 
     Examples:
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def verify(as_json: options.AsJsonObject = False) -> None:
-    """Read all that is kept and name what is damaged.
+    """Verify the whole cache and list damaged files.
 
-    Every shard is compared with its digest. Exit code 1 if anything is damaged.
+    Compares every shard with its digest. Exit code 1 if anything is damaged.
 
     Example:
 

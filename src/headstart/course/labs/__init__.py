@@ -51,15 +51,15 @@ LABS = (
         name="normalise",
         title="Input normalisation",
         help="Show what normalising the inputs does to gradient descent.\n\n"
-        "First the loss of a model with two weights as contours, with the path of gradient descent; "
-        "then the steps that descent needs on real features: 13 measurements of wines, and the pixels "
-        "of images.",
+        "First the loss contours of a model with two weights and the path of gradient descent; then "
+        "the number of steps needed on real features: 13 measurements of wines, and the pixels of "
+        "images.",
     ),
     Lab(
         name="optimizers",
         title="Optimizers from one start",
-        help="Compare six optimizers on one task from one start.\n\n"
-        "SGD, momentum, Nesterov, RMSprop, Adam and AdamW, each at its best rate of the same grid.",
+        help="Compare six optimizers on the same task from the same starting point.\n\n"
+        "SGD, momentum, Nesterov, RMSprop, Adam and AdamW, each at the best learning rate of the same grid.",
         quick={"rates": (0.01, 0.1), "n_epochs": 3},
     ),
     Lab(
@@ -71,16 +71,16 @@ LABS = (
     Lab(
         name="batchnorm",
         title="BatchNorm, measured",
-        help="Measure whether BatchNorm works by reducing internal covariate shift.\n\n"
-        "A network with and without it at several rates; how smooth its loss is, and how far the step "
-        "of lower layers moves the gradients of higher ones.",
+        help="Test whether BatchNorm works by reducing internal covariate shift.\n\n"
+        "Trains a network with and without it at several learning rates, and measures how smooth the "
+        "loss is and how much updates of lower layers change the gradients of higher ones.",
         n_seeds=4,
         quick={"rates": (0.03, 0.1), "n_epochs": 3, "n_layers": 2},
     ),
     Lab(
         name="overfitting",
         title="Capacity against data",
-        help="Show how wide a network may be for how many images, and diagnose its learning curves.",
+        help="Show how network width and the number of images lead to over-fitting, and diagnose learning curves.",
         quick={"widths": (2, 16), "sizes": (30, 60), "n_epochs": 5},
     ),
     Lab(

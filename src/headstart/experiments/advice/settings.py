@@ -19,10 +19,10 @@ from headstart.experiments.settings import (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(OnImages, WithBackbone):
-    """Place your data by size and similarity, and check the textbook rule by measuring.
+    """Classify your data by size and similarity, and test the textbook rule on it.
 
-    Without `--measure` earlier layers are compared with the last one, which takes seconds. With it
-    the network is fine-tuned as well, on the same images, and the best regime is compared with the
+    Without `--measure`, earlier layers are compared with the last one, which takes seconds. With it,
+    the network is also fine-tuned on the same images, and the best regime is compared with the
     rule.
 
     Examples:

@@ -36,11 +36,9 @@ class Settings(OnImages):
 
     race: Annotated[
         bool,
-        about("Begin with a part of the images; networks that are clearly behind leave early."),
+        about("Start with a subset of the images and drop networks that are clearly behind."),
     ] = False
-    budget: Annotated[
-        str | None, about("With `race`, the time that all should take: 90s, 10m, 1h.")
-    ] = None
+    budget: Annotated[str | None, about("Total time for `race`: 90s, 10m, 1h.")] = None
 
     def __post_init__(self) -> None:
         OnImages.__post_init__(self)

@@ -13,12 +13,13 @@ from headstart.experiments.settings import Positive, about
 class Settings(OnRun):
     """Find wrong labels, and images that should not be there.
 
-    Every image is judged by a classifier that has not seen it nor its copies. A page shows what it
+    Every image is judged by a classifier that was trained without it and its copies. A page shows what it
     contradicts, with copies under different labels, pictures unlike all others, and blank ones: keep,
-    relabel or drop each by a key, save the file of fixes, and give it to `headstart fit --fixes`.
-    No image is changed. Labels that cost the others accuracy come first, where fresh folds confirm that;
-    worth.csv says what each image adds to the others. What was decided before stays: the page shows the fixes that the run was made
-    with, and those of an earlier review (`--fixes`), and the file that it saves holds them all.
+    relabel or drop each with one key, save the fixes to a file, and pass it to `headstart fit --fixes`.
+    No image is changed. Labels that lower the accuracy on other images come first, if fresh folds confirm it;
+    worth.csv lists how many other images each image helps to recognise. Earlier decisions are kept: the page
+    shows the fixes that the run was made with and those of an earlier review (`--fixes`), and the saved file
+    contains all of them.
 
     Examples:
 
@@ -29,6 +30,6 @@ class Settings(OnRun):
         headstart clean runs/photos --fixes fixes.csv
     """
 
-    fixes: Annotated[str | None, about("File of fixes of an earlier review, to go on from.")] = None
+    fixes: Annotated[str | None, about("Fixes from an earlier review, to continue with.")] = None
 
-    most: Annotated[Positive, about("Largest number of images on the page to look through.")] = 500
+    most: Annotated[Positive, about("Maximum number of images on the page.")] = 500

@@ -15,8 +15,8 @@ from headstart.experiments.settings import Natural, Positive, about
 class Settings(OnRun):
     """Choose the unlabelled images that are worth labelling next.
 
-    Four strategies are first played through on the run's own labelled images: how accurate would the
-    classifier be, had each chosen what was labelled, and how many random labels would do the same? The
+    Four strategies are first replayed on the run's own labelled images: how accurate would the
+    classifier be if each had chosen the images to label, and how many random labels would reach the same? The
     best is used if it beats random labels significantly; otherwise the images are chosen at random.
 
     Examples:
@@ -38,6 +38,6 @@ class Settings(OnRun):
         ),
     ] = "auto"
     repeats: Annotated[
-        Annotated[int, Meta(ge=2)], about("Random divisions of the run's images to play on.")
+        Annotated[int, Meta(ge=2)], about("Random splits of the run's images to replay on.")
     ] = 20
-    seed: Annotated[Natural, about("Random seed of the divisions and of random choices.")] = 0
+    seed: Annotated[Natural, about("Random seed for the splits and random choices.")] = 0

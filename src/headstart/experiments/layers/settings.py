@@ -15,7 +15,7 @@ _TRAINING = "Training"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Labelled):
-    """Measure which layers are general and which specific.
+    """Measure which layers are general and which are specific.
 
     Base nets are trained on A and on B; then, for every layer, nets whose layers up to it come
     from A or B, frozen or trained further, with the rest trained again on B. The drop is split

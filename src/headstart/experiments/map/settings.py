@@ -16,10 +16,10 @@ FEWEST = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(OnRun):
-    """Draw a map of a run's images: what looks alike lies together.
+    """Draw a map of a run's images, in which similar images lie together.
 
     explore.html shows the picture under the pointer, colours the images by class, mistake, novelty or split, and
-    saves the names of those inside a line that you draw. How much of the neighbourhoods the map keeps
+    saves the names of the images inside a line that you draw. How well the map preserves neighbourhoods
     is measured.
 
     Examples:
@@ -38,6 +38,6 @@ class Settings(OnRun):
     ] = "auto"
     most: Annotated[
         Annotated[int, Meta(ge=FEWEST)],
-        about("Images on the map, at most; of more, a random sample is shown."),
+        about("Maximum number of images on the map; of more, a random sample is shown."),
     ] = 10_000
-    seed: Annotated[Natural, about("Random seed of the sample and of t-SNE.")] = 0
+    seed: Annotated[Natural, about("Random seed for the sample and t-SNE.")] = 0

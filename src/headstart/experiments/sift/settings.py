@@ -44,7 +44,7 @@ class Settings(Against):
 
     Vocabulary, assignment and C are chosen by cross-validation on the training images; the test
     images are scored once. Everything is judged by the same linear SVM and on the same split, so the
-    difference has a paired test. Descriptors are kept: the same command goes on where it was
+    difference has a paired test. Descriptors are cached: the same command resumes where it was
     stopped.
 
     Examples:

@@ -12,11 +12,11 @@ from headstart.experiments.settings import Natural, about
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(OnRun):
-    """Find the parts of the data in which a run is worse.
+    """Find parts of the data on which a run is less accurate.
 
-    Every image is judged by a classifier that has not seen it. The accuracy is given for each value of a
+    Every image is judged by a classifier that was trained without it. Accuracy is reported for each value of a
     column of the table (camera, site, year), for size, shape, format, brightness, contrast and sharpness
-    of the pictures, and for clusters that look alike; the worst part is named where that is
+    of the images, and for clusters of similar images; the worst part is named if it is
     significant after correction for looking at many.
 
     Examples:
@@ -33,7 +33,7 @@ class Settings(OnRun):
         str | None,
         about("The same for names of files: a regular expression such as '(site[0-9]+)_'."),
     ] = None
-    clusters: Annotated[Natural, about("Clusters of pictures that look alike; 0: none.")] = 8
+    clusters: Annotated[Natural, about("Number of clusters of similar images; 0: none.")] = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -60,7 +60,7 @@ def measure(
     n_layers: int = N_LAYERS,
     progress: Progress = silent,
 ) -> BatchnormResult:
-    """Measure whether BatchNorm works by reducing internal covariate shift.
+    """Test whether BatchNorm works by reducing internal covariate shift.
 
     Plain stochastic gradient descent on a small ConvNet without BatchNorm, with it, and with it and
     `Noise`, from the same initial weights and with the same batches. Smoothness and shift are
