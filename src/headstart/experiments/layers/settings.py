@@ -19,7 +19,7 @@ class Settings(Labelled):
 
     Base nets are trained on A and on B; then, for every layer, nets whose layers up to it come
     from A or B, frozen or trained further, with the rest trained again on B. The drop is split
-    into co-adaptation and specificity. What is finished is kept: the same command goes on where it
+    into co-adaptation and specificity. Finished parts are kept: the same command resumes where it
     was stopped. Without data, A is the digits 0 to 4 and B the digits 5 to 9.
 
     Examples:
