@@ -31,8 +31,8 @@ from headstart.experiments.features import Block, BlockReader, View
 from headstart.experiments.size.measure import Curve, division, measure_curve
 from headstart.experiments.size.settings import Settings
 from headstart.features import cache_folder
-from headstart.finetune.network import features_tap
 from headstart.probe import powerlaw
+from headstart.training.network import features_tap
 
 OUT = ROOT / "docs" / "evidence" / "datasize.md"
 COMMAND = ".venv/bin/python bench/datasize.py"

@@ -376,7 +376,7 @@ def finetune(scale: Scale, paths: Sequence[Path], cache: Path) -> Iterator[Row]:
     """Training a whole network, first epoch (which decodes) and later ones."""
     import torch
 
-    from headstart.finetune import TrainSettings, train
+    from headstart.training import TrainSettings, train
 
     paths = paths[: scale.n_trained]
     name = scale.networks[0] if len(scale.networks) == 1 else "resnet50"

@@ -217,7 +217,7 @@ def _tuned(task: Task, **changes: Any) -> Rights:
 
 def trained(task: Task, backbone: Backbone, head: Any = None, **recipe: Any) -> Rights:
     """Whether a training recognises the held-out fold."""
-    from headstart.finetune import TrainSettings, train
+    from headstart.training import TrainSettings, train
 
     rows, test = task.division
     settings = TrainSettings(regime="all", keep="last", seed=SEED, **recipe)

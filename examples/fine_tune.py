@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headstart.backbones import load
 from headstart.data import index, write_digits
-from headstart.finetune import TrainSettings, train
+from headstart.training import TrainSettings, train
 
 
 def main(folder: Path, per_class: int = 40, epochs: int = 4) -> None:

@@ -21,7 +21,7 @@ SHARED_FILES = frozenset({"errors", "files", "home", "progress", "results", "wor
 
 # A room, and the rooms that it may import besides itself (the drawing in the design).
 IMAGES = {"data", "backbones"}
-TRAINING = IMAGES | {"augment", "features", "finetune", "heads", "probe"}
+TRAINING = IMAGES | {"augment", "features", "training", "heads", "probe"}
 MAY_IMPORT: dict[str, set[str]] = {
     "data": set(),
     "backbones": {"data"},
@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "heads": set(),
     "reliability": {"heads"},
     "probe": {"data", "heads"},
-    "finetune": IMAGES | {"augment", "features", "plots"},
+    "training": IMAGES | {"augment", "features", "plots"},
     "sources": IMAGES | {"features", "heads", "text"},
     "comparison": TRAINING | {"plots", "sources"},
     "runs": TRAINING | {"comparison", "plots", "reliability", "text", "sources"},
@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plots": set(),
     "baselines": IMAGES | {"features", "heads", "probe"},
     "course": TRAINING | {"runs", "plots"},  # the lecture: only the faces import it
-    "export": IMAGES | {"features", "heads", "finetune", "reliability", "runs", "sources"},
+    "export": IMAGES | {"features", "heads", "training", "reliability", "runs", "sources"},
     "text": TRAINING,
 }
 FACES = ("cli", "web", "serve")
@@ -170,8 +170,8 @@ def test_layers__the_order_has_no_circle() -> None:
             "if TYPE_CHECKING:\n    from headstart.features import FeatureStore",
         ),
         ("headstart.heads.svm", "from headstart.data import Record"),
-        ("headstart.heads.svm", "from headstart.finetune import train"),
-        ("headstart.finetune.loop", "from headstart.heads import LinearSVM"),
+        ("headstart.heads.svm", "from headstart.training import train"),
+        ("headstart.training.loop", "from headstart.heads import LinearSVM"),
         ("headstart.heads.svm", "from PIL import Image"),
         ("headstart.plots.bars", "def f():\n    import torch.nn"),
         ("headstart.plots.bars", "from headstart.runs import metrics"),

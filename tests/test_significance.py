@@ -37,7 +37,6 @@ from headstart.experiments.sift import page as sift_page
 from headstart.experiments.sift.measure import MethodResult, methods
 from headstart.experiments.sift.result import SiftResult
 from headstart.experiments.sift.settings import Settings as SiftSettings
-from headstart.finetune.history import Epoch
 from headstart.heads import accuracy_interval, is_significant, mcnemar, paired_difference
 from headstart.probe.judging import Scores
 from headstart.results import Difference
@@ -50,6 +49,7 @@ from headstart.runs.side_by_side import detail as all_runs
 from headstart.runs.side_by_side import sentence as runs_sentence
 from headstart.runs.text_findings import verdict
 from headstart.sources.text import AVERAGE, WORDS
+from headstart.training.history import Epoch
 from headstart.wording import points
 
 Right = NDArray[np.bool_]

@@ -21,8 +21,8 @@ def finetune_ours(
     n_epochs: int,
     lr: float,
 ) -> Actions:
-    """`headstart.finetune.train`; one measurement is a whole training, decoding and all."""
-    from headstart.finetune import Trained, TrainSettings, train
+    """`headstart.training.train`; one measurement is a whole training, decoding and all."""
+    from headstart.training import Trained, TrainSettings, train
 
     root, names, backbone = Path(images), read_split(Path(split)), load_net("embedded")
     train_set, test = (read_records(root, [root / n for n in names[s]]) for s in ("train", "test"))

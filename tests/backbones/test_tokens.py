@@ -16,8 +16,8 @@ from headstart.backbones.backbone import before_output, last_layers
 from headstart.backbones.evidence_map import evidence_map
 from headstart.backbones.taps import find_taps
 from headstart.experiments.scores.measure import _source_scores
-from headstart.finetune.network import prepare
-from headstart.finetune.settings import TrainSettings
+from headstart.training.network import prepare
+from headstart.training.settings import TrainSettings
 
 SIDE = 64
 

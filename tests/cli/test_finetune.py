@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from headstart.backbones import load
 from headstart.cli.curves import rate_lines
-from headstart.finetune.rates import RangeTest
+from headstart.training.rates import RangeTest
 
 QUICK = ("--backbone", "embedded", "--size", "32", "--epochs", "1")
 

@@ -14,7 +14,7 @@ from headstart.comparison.arms import (
     regime_arms,
 )
 from headstart.errors import BackboneError, InputError
-from headstart.finetune import POLICIES, REGIMES, TrainSettings
+from headstart.training import POLICIES, REGIMES, TrainSettings
 
 BASE = TrainSettings(epochs=2, normalise=True)
 

@@ -14,7 +14,7 @@ from headstart.comparison.comparing import Comparison, Outcome, compare, make_sp
 from headstart.comparison.result import ComparisonResult
 from headstart.data import Index
 from headstart.errors import DataError, InputError
-from headstart.finetune import TrainSettings
+from headstart.training import TrainSettings
 
 BASE = TrainSettings(epochs=2, normalise=True, batch_size=16)
 SIZE = 32

@@ -9,7 +9,7 @@ from headstart.comparison.arms import SVM, SVM_JOINED
 from headstart.comparison.comparing import Outcome, make_split
 from headstart.comparison.memo import keep, place, recall
 from headstart.data import Index
-from headstart.finetune import Epoch
+from headstart.training import Epoch
 
 EPOCH = Epoch(
     epoch=1,

@@ -13,10 +13,10 @@ from headstart.comparison.comparing import compare_with
 from headstart.comparison.views import CENTRE, POOLED, ROWS, ViewFitter, _rows, view_arms
 from headstart.data import Index
 from headstart.errors import InputError
-from headstart.finetune.batches import normalised
-from headstart.finetune.images import load_pixels
-from headstart.finetune.network import features_tap
 from headstart.progress import silent
+from headstart.training.batches import normalised
+from headstart.training.images import load_pixels
+from headstart.training.network import features_tap
 
 SIZE, N_VIEWS = 32, 3
 

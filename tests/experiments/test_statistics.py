@@ -6,8 +6,8 @@ from headstart.backbones import Backbone
 from headstart.data import Index
 from headstart.experiments.compact import compact_backbone
 from headstart.experiments.statistics import with_statistics_of
-from headstart.finetune.batches import normalised
-from headstart.finetune.images import load_pixels
+from headstart.training.batches import normalised
+from headstart.training.images import load_pixels
 
 
 def test_with_statistics_of__first_layer_has_the_images_mean(

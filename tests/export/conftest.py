@@ -14,17 +14,17 @@ from safetensors.torch import save_file
 import headstart
 from headstart.backbones import load
 from headstart.backbones.weights import digest_weights
-from headstart.finetune import TrainSettings
-from headstart.finetune.history import Epoch
-from headstart.finetune.network import prepare
-from headstart.finetune.saving import save_network
-from headstart.finetune.trained import Trained, as_backbone
 from headstart.heads import Pool, Temperature
 from headstart.runs.model import Model
 from headstart.runs.run import Run
 from headstart.runs.trained_model import logits_model
 from headstart.sources.blocks import Blocks, side_by_side
 from headstart.sources.image import ImageSource
+from headstart.training import TrainSettings
+from headstart.training.history import Epoch
+from headstart.training.network import prepare
+from headstart.training.saving import save_network
+from headstart.training.trained import Trained, as_backbone
 
 ARCH = "timm:test_efficientnet"
 EPOCH = Epoch(

@@ -40,7 +40,7 @@ def test_code_digest__changes_with_the_source(
 
 
 def test_code_digest__the_rooms_named_in_the_package_exist() -> None:
-    for part in ("augment", "finetune", "heads", "probe", "text"):
+    for part in ("augment", "training", "heads", "probe", "text"):
         assert (memo.PACKAGE / part).is_dir()
 
 

@@ -125,7 +125,7 @@ def test_accuracy_line__has_balanced_accuracy_of_even_classes_too(run: Run) -> N
 def test_train__the_only_image_of_a_class_is_never_held_out(
     make_run: Callable[..., Run], lone: Run, store: Path, tmp_path: Path
 ) -> None:
-    from headstart.finetune import TrainSettings
+    from headstart.training import TrainSettings
 
     asked = Asked(
         settings=TrainSettings(regime="output", epochs=1, size_px=64), starts_from_svm=True

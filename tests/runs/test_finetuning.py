@@ -19,7 +19,6 @@ import headstart.data
 from headstart.backbones import load
 from headstart.data import Index
 from headstart.errors import RunError, WeightsError
-from headstart.finetune import DivergedError, TrainSettings
 from headstart.heads import paired_difference
 from headstart.runs import finetuning, offer, training_plan
 from headstart.runs.fit import train
@@ -27,6 +26,7 @@ from headstart.runs.outcome import Comparison, is_better
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
 from headstart.runs.training_plan import Asked
+from headstart.training import DivergedError, TrainSettings
 
 SETTINGS: dict[str, Any] = {
     "arch": "timm:test_efficientnet",

@@ -11,12 +11,12 @@ import pytest
 from headstart.backbones import load
 from headstart.data import Index, duplicate_groups, index, training_records
 from headstart.features import FeatureStore, extract
-from headstart.finetune.network import features_tap
 from headstart.heads import LinearSVM, stratified_folds
 from headstart.runs.choose import Candidate
 from headstart.runs.measure import Task, measure
 from headstart.runs.parts import Parts, divide, first_layer
 from headstart.sources.image import ImageSource
+from headstart.training.network import features_tap
 
 
 @pytest.fixture(scope="module")

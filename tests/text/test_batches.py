@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import InputError
-from headstart.finetune.batches import weighted_targets
 from headstart.text.batches import TextBatches, TokenRows, bucketed_order, even_chunks
+from headstart.training.batches import weighted_targets
 
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=60)
 

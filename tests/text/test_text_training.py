@@ -14,8 +14,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from headstart.errors import DataError, InputError, RunError, WeightsError
-from headstart.finetune import DivergedError
-from headstart.finetune.regimes import hash_frozen
 from headstart.text import (
     VARIANTS,
     TextCNN,
@@ -32,6 +30,8 @@ from headstart.text import (
 from headstart.text import saving as saving_module
 from headstart.text.textcnn import linear_of
 from headstart.text.training import divide_textcnn
+from headstart.training import DivergedError
+from headstart.training.regimes import hash_frozen
 
 WORDS = tuple("abcdefghijkl")
 VOCABULARY = Vocabulary.build([list(WORDS)])
@@ -132,7 +132,7 @@ def test_train__stopped_within_an_epoch_goes_on_at_that_step(
         if done == 7:
             raise StopError
 
-    monkeypatch.setattr("headstart.finetune.loop.CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr("headstart.training.loop.CHECKPOINT_EVERY_S", 0.0)
     plan = {"epochs": 3, "gradual_unfreezing": 1, "layer_decay": 0.5}
     with pytest.raises(StopError):
         run("multichannel", plan, folder=tmp_path, progress=stop)

@@ -210,7 +210,7 @@ def read_weight_file(world: Path, scratch: Path, name: str, data: bytes) -> None
 
 
 def read_trained(world: Path, scratch: Path, name: str, data: bytes) -> None:
-    from headstart.finetune.saving import load_network
+    from headstart.training.saving import load_network
 
     digest = _digest(world / "seeds" / "trained networks" / name)
     load_network(_write(scratch, "network.safetensors", data), digest=digest)
@@ -218,13 +218,13 @@ def read_trained(world: Path, scratch: Path, name: str, data: bytes) -> None:
 
 @functools.cache
 def _digest(network: Path) -> str:
-    from headstart.finetune.trained import load_trained
+    from headstart.training.trained import load_trained
 
     return load_trained(network).backbone.digest
 
 
 def read_checkpoint(world: Path, scratch: Path, name: str, data: bytes) -> None:
-    from headstart.finetune.checkpoints import load_checkpoint
+    from headstart.training.checkpoints import load_checkpoint
 
     _write(scratch, "checkpoint.safetensors", data)
     identity = _identity(world)

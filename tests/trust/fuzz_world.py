@@ -171,7 +171,7 @@ def networks(folder: Path, is_quick: bool) -> None:
     from headstart.backbones import load
     from headstart.data import index, training_records
     from headstart.export import export
-    from headstart.finetune import TrainSettings, train
+    from headstart.training import TrainSettings, train
 
     state = load(ARCH, pretrained=False, seed=1).module.state_dict()
     weights = folder / "net.safetensors"

@@ -195,9 +195,9 @@ def run_forced(box: Path, world: Path) -> int:
 
 def run_budget(box: Path, world: Path) -> int:
     """With fine-tuning; its plan is given, as a measured one depends on the machine's mood."""
-    from headstart.finetune import TrainSettings, loop
     from headstart.runs import finetuning
     from headstart.runs.training_plan import Plan
+    from headstart.training import TrainSettings, loop
 
     loop.CHECKPOINT_EVERY_S = 0.0
     settings = TrainSettings(epochs=1, batch_size=8, size_px=SIZE_PX, seed=1)
@@ -209,7 +209,7 @@ def run_budget(box: Path, world: Path) -> int:
 def run_train(box: Path, world: Path) -> int:
     """Two epochs with a checkpoint after each step."""
     from headstart.data import training_records
-    from headstart.finetune import TrainSettings, loop, train
+    from headstart.training import TrainSettings, loop, train
 
     loop.CHECKPOINT_EVERY_S = 0.0
 
@@ -232,7 +232,7 @@ def run_train(box: Path, world: Path) -> int:
 
 
 def trained(box: Path, world: Path) -> dict[str, Any]:
-    from headstart.finetune.trained import load_trained
+    from headstart.training.trained import load_trained
 
     found = load_trained(box / "runs" / "trained.safetensors")
     state = found.network.state_dict()

@@ -170,7 +170,7 @@ def trial(
     from headstart.backbones import load
     from headstart.cli.comparison import run_comparison, show_comparison
     from headstart.comparison.arms import augment_arms
-    from headstart.finetune import TrainSettings
+    from headstart.training import TrainSettings
     from headstart.wording import parse_seconds
 
     names = _policy_names(policies)

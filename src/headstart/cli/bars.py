@@ -19,7 +19,7 @@ from rich.text import Text
 from headstart.cli.curves import learning_curves
 
 if TYPE_CHECKING:
-    from headstart.finetune import Epoch
+    from headstart.training import Epoch
 
 
 class _BarsAndCurves(Progress):
@@ -73,7 +73,7 @@ class Bars:
 
     def on_epoch(self, history: tuple[Epoch, ...]) -> None:
         """Redraw the curves."""
-        from headstart.finetune.history import curves_of
+        from headstart.training.history import curves_of
 
         self.shown.curves = learning_curves(**curves_of([epoch.to_dict() for epoch in history]))
         self.shown.refresh()

@@ -26,9 +26,9 @@ LINE_EVERY_S = 5.0
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from headstart.finetune import Epoch
     from headstart.results import Result
     from headstart.runs.report.pages import Section
+    from headstart.training import Epoch
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headstart.finetune.rates import RangeTest
+    from headstart.training.rates import RangeTest
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _N_COLUMNS = 32

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headstart.cli.console import Shown
     from headstart.comparison.arms import Arm
     from headstart.data import Index
-    from headstart.finetune import TrainSettings
+    from headstart.training import TrainSettings
 
 COMPARED = ("regimes", "bn")
 TITLES = {
@@ -292,7 +292,7 @@ def _settings(given: Mapping[str, Any], further: Sequence[str]) -> TrainSettings
     import json
 
     from headstart.errors import InputError, did_you_mean
-    from headstart.finetune import TrainSettings
+    from headstart.training import TrainSettings
 
     values = {name: value for name, value in given.items() if value is not None}
     own = {*given, "regime", "tap", "size_px"}
@@ -379,7 +379,7 @@ def _find_rate(
 
 def _require_batchnorm(net: Backbone) -> None:
     from headstart.errors import BackboneError
-    from headstart.finetune.batchnorm import without_batchnorm
+    from headstart.training.batchnorm import without_batchnorm
 
     if said := without_batchnorm(net.module):
         raise BackboneError(f"{net.name}: {said}")

@@ -12,7 +12,7 @@ from headstart.errors import InputError
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
-    from headstart.finetune.processes import Processes
+    from headstart.training.processes import Processes
 
 # The verbs that know how to run in several processes.
 IN_SEVERAL = ("finetune",)
@@ -25,7 +25,7 @@ def own_rank() -> int:
 
 def _here() -> Processes:
     """This process; an environment that does not fit is reported later, by the command."""
-    from headstart.finetune.processes import ALONE, from_environment
+    from headstart.training.processes import ALONE, from_environment
 
     try:
         return from_environment()
@@ -41,7 +41,7 @@ def require_one(what: str) -> None:
     InputError
         There are several.
     """
-    from headstart.finetune.processes import from_environment
+    from headstart.training.processes import from_environment
 
     if (here := from_environment()).is_several:
         error = InputError(
@@ -58,8 +58,8 @@ def speaking_for_all() -> Iterator[None]:
     if not here.is_several:
         yield
         return
-    from headstart.finetune.following import led
-    from headstart.finetune.processes import LostError, guarded, leave
+    from headstart.training.following import led
+    from headstart.training.processes import LostError, guarded, leave
 
     try:
         with guarded(here), led():
@@ -80,17 +80,17 @@ def follows(n: int, argv: Sequence[str], device: str | None, load: Callable[[], 
     Where `n` are wanted and none were started, this process starts them with the arguments `argv`,
     waits for them and ends as they do.
     """
-    from headstart.finetune.processes import from_environment, join, own_device
+    from headstart.training.processes import from_environment, join, own_device
 
     here = from_environment()
     if not here.is_several:
         if n > 1:
-            from headstart.finetune.launching import launch
+            from headstart.training.launching import launch
 
             sys.exit(launch([sys.executable, "-m", "headstart", *argv], n))
         return False
     from headstart.features.engines import pick_device
-    from headstart.finetune.following import follow, lead
+    from headstart.training.following import follow, lead
 
     try:
         own = own_device(pick_device(device))

@@ -172,7 +172,7 @@ def _cell(candidate: CandidateResult, *, is_known: bool) -> str:
 def finetuning_lines(tuned: FinetuningResult | None) -> Iterator[str]:
     """Learning curves, what they show, and what came of fine-tuning; nothing where not asked for."""
     from headstart.cli.curves import learning_curves
-    from headstart.finetune.history import curves_of
+    from headstart.training.history import curves_of
 
     if tuned is None:
         return

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError
-from headstart.finetune.bn_policies import POLICIES
-from headstart.finetune.settings import REGIMES, TrainSettings
 from headstart.sources.blocks import N_JOINED
+from headstart.training.bn_policies import POLICIES
+from headstart.training.settings import REGIMES, TrainSettings
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone

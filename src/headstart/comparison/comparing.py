@@ -22,7 +22,6 @@ from headstart.comparison.memo import keep, place, recall
 from headstart.comparison.result import ArmResult, ComparisonResult, accuracies
 from headstart.data.groups import groups_of
 from headstart.errors import DataError, InputError
-from headstart.finetune.history import Epoch
 from headstart.heads import (
     Interval,
     PairedDifference,
@@ -38,6 +37,7 @@ from headstart.probe.folds import N_FOLDS, judgeable, training_folds
 from headstart.probe.rules import quickest_tie
 from headstart.progress import Progress, in_notebooks, silent
 from headstart.results import Difference
+from headstart.training.history import Epoch
 from headstart.wording import against_time, headline, points
 
 if TYPE_CHECKING:

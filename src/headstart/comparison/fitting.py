@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from headstart.comparison.arms import Arm
     from headstart.comparison.comparing import Outcome, Split
     from headstart.data import Record
-    from headstart.finetune import Epoch, Trained, TrainSettings
-    from headstart.finetune.rates import RangeTest
+    from headstart.training import Epoch, Trained, TrainSettings
+    from headstart.training.rates import RangeTest
 
 # Sample size for timing the pass for frozen features, whether or not they are stored.
 N_TIMED = 64
@@ -91,7 +91,7 @@ class Fitter:
         on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
     ) -> tuple[Trained, float]:
         """Train one arm; also the seconds that the SVM took that it began with."""
-        from headstart.finetune import train
+        from headstart.training import train
 
         head, head_s = self._head(arm, split)
         trained = train(
@@ -111,7 +111,7 @@ class Fitter:
 
     def find_rate(self, arm: Arm, split: Split) -> RangeTest:
         """The range test of one arm, from where its training would begin."""
-        from headstart.finetune import find_rate
+        from headstart.training import find_rate
 
         return find_rate(
             self.backbone,

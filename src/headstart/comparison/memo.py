@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from headstart.features.cores import n_cores
 from headstart.features.engines import machine_name
-from headstart.finetune.history import Epoch
 from headstart.probe.memo import keep_json, memo_path, recall_json, report_damage
+from headstart.training.history import Epoch
 
 if TYPE_CHECKING:
     from headstart.comparison.arms import Arm
     from headstart.comparison.comparing import Outcome, Split
 
 # Rooms whose code decides an outcome.
-CODE = ("augment", "finetune", "heads", "probe", "text")
+CODE = ("augment", "training", "heads", "probe", "text")
 
 
 def place(root: Path, identity: Mapping[str, Any], split: Split, arm: Arm) -> Path:

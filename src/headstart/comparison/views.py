@@ -175,8 +175,8 @@ class ViewFitter:
         from headstart.augment import jittered_views
         from headstart.backbones import at_size
         from headstart.features.engines import choose_engine
-        from headstart.finetune.images import load_pixels
-        from headstart.finetune.network import features_tap
+        from headstart.training.images import load_pixels
+        from headstart.training.network import features_tap
 
         net = at_size(self.backbone, self.size_px)
         net = dataclasses.replace(net, taps=(features_tap(net),))

@@ -16,8 +16,8 @@ from headstart.backbones.weights import digest_weights
 from headstart.features.cores import n_cores
 from headstart.features.engines import pick_device
 from headstart.features.pixels import crops
-from headstart.finetune import batchnorm
-from headstart.finetune.batches import normalised
+from headstart.training import batchnorm
+from headstart.training.batches import normalised
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -41,7 +41,7 @@ def with_statistics_of(
     Parameters
     ----------
     backbone : Backbone
-        Left as it is; must have BatchNorm (`headstart.finetune.batchnorm.has_batchnorm`).
+        Left as it is; must have BatchNorm (`headstart.training.batchnorm.has_batchnorm`).
     records : sequence of Record
         Two or more; of more than `MAX_IMAGES` a random part is taken.
     what : str

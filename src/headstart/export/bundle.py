@@ -72,7 +72,7 @@ def _describe_network(encoder: Encoder, backbone: Backbone) -> dict[str, Any]:
 
 def _describe(model: Model, encoder: Encoder, backbone: Backbone) -> dict[str, Any]:
     """The input of `_rebuild` besides the tensors."""
-    from headstart.finetune.trained import read_header
+    from headstart.training.trained import read_header
 
     trained = None
     if model.is_finetuned:
@@ -204,7 +204,7 @@ def _rebuild(
 def _rebuild_network(
     described: Mapping[str, Any], tensors: Mapping[str, Tensor], shown: str
 ) -> Backbone:
-    from headstart.finetune.trained import rebuild
+    from headstart.training.trained import rebuild
 
     state = _under(tensors, "network.")
     preprocessing = Preprocessing.from_dict(described["preprocessing"])

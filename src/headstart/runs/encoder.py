@@ -109,7 +109,7 @@ class Encoder:
             )
 
     def _load_trained(self) -> Backbone:
-        from headstart.finetune.saving import load_network
+        from headstart.training.saving import load_network
 
         if self.folder is None:
             raise WeightsError("the fine-tuned network is in no folder yet: save the model first")

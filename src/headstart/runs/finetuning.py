@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Record
     from headstart.features import FeatureStore
-    from headstart.finetune import Epoch, Trained, TrainSettings
     from headstart.runs.choose import Candidate
     from headstart.runs.settings import FitSettings
     from headstart.sources.blocks import Blocks
+    from headstart.training import Epoch, Trained, TrainSettings
 
 logger = logging.getLogger(__name__)
 
@@ -305,7 +305,7 @@ class Attempt:
         stage: str,
     ) -> Trained:
         """One training on some of the training images, from where an interrupted one stopped."""
-        from headstart.finetune import train
+        from headstart.training import train
 
         records = self._counted(np.flatnonzero(rows))
         with self._timed(stage):
@@ -346,7 +346,7 @@ class Attempt:
 
     def _head(self, size_px: int, rows: NDArray[np.bool_]) -> Head:
         """The linear SVM on the last features of some of the training images."""
-        from headstart.finetune.network import features_tap
+        from headstart.training.network import features_tap
 
         tap = features_tap(self.backbone).name
         store, Cs = self.stores[size_px], sorted(self.settings.Cs)

@@ -21,7 +21,6 @@ from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import training_records
 from headstart.data.groups import n_groups, require_enough_groups
 from headstart.files import write_atomically
-from headstart.finetune.stopping import held_interrupt
 from headstart.probe import training_folds
 from headstart.results import encode
 from headstart.runs.averaging import average_best
@@ -41,6 +40,7 @@ from headstart.runs.result import METRICS
 from headstart.runs.targets import TargetResults, fit_on_targets
 from headstart.sources.image import ImageSource
 from headstart.sources.several import SeveralSource
+from headstart.training.stopping import held_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -231,7 +231,7 @@ class Job:
         if held_out is not None:
             held_out.save(scratch / "model")
         if tuned is not None and tuned.trained is not None:
-            from headstart.finetune.saving import save_network
+            from headstart.training.saving import save_network
 
             save_network(scratch / "model", tuned.trained)
         write_test_predictions(scratch / "predictions.csv", results)

@@ -25,7 +25,7 @@ from headstart.runs.trained_model import losses
 
 if TYPE_CHECKING:
     from headstart.data import Record
-    from headstart.finetune import Trained
+    from headstart.training import Trained
 
 
 N_CROSSED = 5

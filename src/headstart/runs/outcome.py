@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.groups import groups_of
-from headstart.finetune.diagnosis import diagnose
 from headstart.heads import (
     PairedDifference,
     accuracy_interval,
@@ -29,14 +28,15 @@ from headstart.runs.result import (
     ValidationResult,
 )
 from headstart.runs.sentence import percent
+from headstart.training.diagnosis import diagnose
 from headstart.wording import counted, signed_points
 
 if TYPE_CHECKING:
     from headstart.data import Record
-    from headstart.finetune import Epoch, Trained
-    from headstart.finetune.diagnosis import Finding
     from headstart.runs.refit import Tested
     from headstart.runs.training_plan import Plan
+    from headstart.training import Epoch, Trained
+    from headstart.training.diagnosis import Finding
 
 RULE = (
     "The training images are divided into parts, as many as there is time for, which are held out in "

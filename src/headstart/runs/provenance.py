@@ -122,7 +122,7 @@ def csv_line(names: Sequence[str]) -> str:
 
 def training_command(settings: Settings, asked: Asked) -> str:
     """The command line that repeats a training."""
-    from headstart.finetune import TrainSettings
+    from headstart.training import TrainSettings
 
     given = asked.settings
     words = shlex.split(command(settings))

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import BackboneError, DataError
-from headstart.finetune import DivergedError
-from headstart.finetune.saving import NAME
 from headstart.heads import Temperature, fit_temperature
 from headstart.runs.classify import classify
 from headstart.runs.model import Model
 from headstart.runs.refit import Tested
 from headstart.sources.blocks import Blocks
+from headstart.training import DivergedError
+from headstart.training.saving import NAME
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Record
-    from headstart.finetune import Trained
+    from headstart.training import Trained
 
 # Random crops show objects larger than the centre crop does; Touvron et al. (NeurIPS 2019, "Fixing
 # the train-test resolution discrepancy") predict at about this many times the size of training.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from headstart.errors import HeadstartError
 from headstart.files import write_atomically
-from headstart.finetune import TrainSettings
+from headstart.training import TrainSettings
 from headstart.wording import rough_time
 
 if TYPE_CHECKING:
@@ -220,8 +220,8 @@ def measure_cost(
 ) -> Cost:
     """Train a copy on a few images for three epochs; the faster of the last two is the measure."""
     from headstart.backbones import at_size
-    from headstart.finetune import train
-    from headstart.finetune.images import load_pixels
+    from headstart.training import train
+    from headstart.training.images import load_pixels
 
     classes = sorted({r.label for r in sample})
     short = dataclasses.replace(settings, epochs=3)  # the first pays for what is done once

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.errors import InputError
-from headstart.finetune.batches import Batch, derive_seed
-from headstart.finetune.processes import ALONE, Processes
 from headstart.text.words import PAD
+from headstart.training.batches import Batch, derive_seed
+from headstart.training.processes import ALONE, Processes
 
 # Word numbers that pass through at once where nothing is trained: some MiB of responses.
 _CHUNK_WORDS = 4096
@@ -128,7 +128,7 @@ def _checked_row(i: int, row: NDArray[np.int64], n_words: int) -> NDArray[np.int
 
 @dataclass(frozen=True, kw_only=True)
 class TextBatches:
-    """What the training loop is given; see `headstart.finetune.batches.Batches`.
+    """What the training loop is given; see `headstart.training.batches.Batches`.
 
     Attributes
     ----------

@@ -15,11 +15,11 @@ from torch import Tensor
 from headstart.backbones.weights import read_weights
 from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
-from headstart.finetune.history import Epoch
 from headstart.text.settings import TextTraining
 from headstart.text.textcnn import CHANNELS, TextCNN
 from headstart.text.training import TrainedText
 from headstart.text.words import Vocabulary
+from headstart.training.history import Epoch
 
 NAME = "textcnn.safetensors"
 SCHEMA = 1

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from headstart.errors import InputError, argument, did_you_mean, one_line
-from headstart.finetune.settings import TrainSettings
+from headstart.training.settings import TrainSettings
 
 VARIANTS: dict[str, str] = {
     "rand": "random vectors, trained: from scratch",
@@ -41,7 +41,7 @@ class TextTraining:
     epochs, batch_size : int >= 1
     optimizer, lr, schedule, warmup_epochs, weight_decay, clip_norm, label_smoothing, layer_decay,
     gradual_unfreezing, patience, watch, keep
-        As in `headstart.finetune.TrainSettings`. Stages, from the lowest: word vectors, maps, output
+        As in `headstart.training.TrainSettings`. Stages, from the lowest: word vectors, maps, output
         layer. Kim's optimizer is Adadelta and his weights do not decay.
     seed : int >= 0
         Of the network, the order of texts, and dropout.
@@ -89,7 +89,7 @@ class TextTraining:
         self.for_loop()
 
     def for_loop(self) -> TrainSettings:
-        """What the training loop of `headstart.finetune` is given; it checks the rest."""
+        """What the training loop of `headstart.training` is given; it checks the rest."""
         names = {field.name for field in fields(TrainSettings)} & {f.name for f in fields(self)}
         shared = {name: getattr(self, name) for name in names}
         # Small micro-batches help the maps of images; here they would only cost.

@@ -17,20 +17,20 @@ from headstart.augment import parse_policy
 from headstart.backbones.weights import digest_weights
 from headstart.errors import DataError, InputError, one_line
 from headstart.features.engines import pick_device
-from headstart.finetune.batches import labels_of, mean_one, weighted_targets
-from headstart.finetune.checkpoints import load_checkpoint
-from headstart.finetune.fabric import make_fabric
-from headstart.finetune.folding import Folding
-from headstart.finetune.history import Epoch
-from headstart.finetune.loop import Loop
-from headstart.finetune.network import HEAD
-from headstart.finetune.optimizers import make_groups
-from headstart.finetune.regimes import Division, hash_frozen, require_unchanged
 from headstart.progress import Progress, silent
 from headstart.text.batches import TextBatches, TokenRows
 from headstart.text.predicting import extract_taps, predict_proba
 from headstart.text.settings import TextTraining
 from headstart.text.textcnn import TextCNN, limit_norms, linear_of
+from headstart.training.batches import labels_of, mean_one, weighted_targets
+from headstart.training.checkpoints import load_checkpoint
+from headstart.training.fabric import make_fabric
+from headstart.training.folding import Folding
+from headstart.training.history import Epoch
+from headstart.training.loop import Loop
+from headstart.training.network import HEAD
+from headstart.training.optimizers import make_groups
+from headstart.training.regimes import Division, hash_frozen, require_unchanged
 
 if TYPE_CHECKING:
     from headstart.text.words import Vocabulary
@@ -316,7 +316,7 @@ def _constraint(model: TextCNN, max_norm: float | None) -> Callable[[], None] | 
 def _identity(
     model: TextCNN, batches: TextBatches, classes: Sequence[str], settings: TextTraining
 ) -> dict[str, Any]:
-    """What decides a run's result; see `headstart.finetune.checkpoints.identify`."""
+    """What decides a run's result; see `headstart.training.checkpoints.identify`."""
 
     def digest(rows: TokenRows, targets: Tensor) -> str:
         whole = hashlib.sha256()

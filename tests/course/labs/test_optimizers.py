@@ -5,8 +5,8 @@ import math
 import pytest
 
 from headstart.course.labs import optimizers as opt
-from headstart.finetune import Epoch
 from headstart.results import Interval
+from headstart.training import Epoch
 
 
 def epoch(number: int, loss: float) -> Epoch:

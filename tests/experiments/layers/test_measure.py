@@ -15,7 +15,7 @@ from headstart.experiments.layers.halves import split_classes
 from headstart.experiments.layers.measure import Trained
 from headstart.experiments.layers.result import KINDS, PUBLISHED, LayersResult
 from headstart.experiments.layers.settings import Settings
-from headstart.finetune import Epoch
+from headstart.training import Epoch
 
 N = 400
 

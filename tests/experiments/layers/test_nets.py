@@ -11,7 +11,7 @@ from headstart.data import Index
 from headstart.experiments.compact import compact_backbone
 from headstart.experiments.layers.nets import Nets, cut_points, with_layers_of
 from headstart.experiments.layers.result import KINDS
-from headstart.finetune import TrainSettings
+from headstart.training import TrainSettings
 
 SETTINGS = TrainSettings(
     epochs=1, lr=3e-3, layer_decay=1.0, bn="batch", augment="none", activations_mib=0

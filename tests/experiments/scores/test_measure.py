@@ -18,8 +18,8 @@ from headstart.experiments.scores.result import Candidate, ScoresResult
 from headstart.experiments.scores.scores import leep, logme, nce
 from headstart.experiments.scores.settings import Settings
 from headstart.features import extract
-from headstart.finetune.network import features_tap
 from headstart.heads import accuracy_interval
+from headstart.training.network import features_tap
 from headstart.transfer import scores as rank
 
 SIZE = 32

@@ -25,11 +25,11 @@ from headstart.course.labs.spread import (
     written,
 )
 from headstart.course.labs.training import Log, one_thread, train_small
-from headstart.finetune import Epoch
 from headstart.heads import is_significant, significance
 from headstart.progress import Progress, silent
 from headstart.results import Interval
 from headstart.runs.report.pages import Section, Table
+from headstart.training import Epoch
 from headstart.wording import listed, points, unsigned_points
 
 Parameters = list[nn.Parameter]

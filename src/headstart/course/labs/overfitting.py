@@ -19,12 +19,12 @@ from headstart.course.labs.spread import (
     share_over_seeds,
 )
 from headstart.course.labs.training import Log, adam, one_thread, train_small
-from headstart.finetune.diagnosis import diagnose
-from headstart.finetune.history import Epoch, curves_of
 from headstart.heads import is_significant, significance
 from headstart.progress import Progress, silent
 from headstart.results import Interval
 from headstart.runs.report.pages import Section, Table
+from headstart.training.diagnosis import diagnose
+from headstart.training.history import Epoch, curves_of
 from headstart.wording import points
 
 WIDTHS = (2, 8, 32, 128, 512)
@@ -38,7 +38,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     codes : dict of str to int
-        Findings of `headstart.finetune.diagnosis`, and with how many seeds each was made.
+        Findings of `headstart.training.diagnosis`, and with how many seeds each was made.
     history : list of Epoch
         Of the first seed, as is `diagnosis`.
     """

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart.course.labs.samples import Task
-from headstart.finetune import Epoch
+from headstart.training import Epoch
 
 OnStep = Callable[[int, Tensor, Tensor], None]
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]

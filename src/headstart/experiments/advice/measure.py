@@ -178,7 +178,7 @@ def _with_regimes(found: AdviceResult, index: Index, net: Backbone, inputs: Inpu
 
     from headstart.comparison.arms import regime_arms
     from headstart.comparison.comparing import compare
-    from headstart.finetune import TrainSettings
+    from headstart.training import TrainSettings
 
     s = found.settings
     base = TrainSettings(epochs=s.epochs, normalise=True, seed=s.seed)

@@ -172,7 +172,7 @@ def _on_some(
 def _reader(net: Backbone, inputs: Inputs) -> tuple[Backbone, BlockReader, Block]:
     """The network at the size that is compared, what reads its features, and its last layer."""
     from headstart.backbones import at_size
-    from headstart.finetune.network import features_tap
+    from headstart.training.network import features_tap
 
     s = inputs.settings
     view = View(size_px=s.size_px or net.preprocessing.size_px)

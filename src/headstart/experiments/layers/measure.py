@@ -25,9 +25,9 @@ from headstart.experiments.layers.halves import require_disjoint, split_classes
 from headstart.experiments.layers.nets import Nets, cut_points
 from headstart.experiments.layers.result import KINDS, Layer, LayersResult
 from headstart.experiments.layers.settings import Settings
-from headstart.finetune.settings import TrainSettings
 from headstart.heads import repeated_accuracy, repeated_difference
 from headstart.results import Difference
+from headstart.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone

@@ -1,6 +1,6 @@
 """The nets of Yosinski et al. (2014): the first layers of a base net, the rest new; one at a time.
 
-Every net is trained by `headstart.finetune.train`, so that what is frozen is hashed before and after,
+Every net is trained by `headstart.training.train`, so that what is frozen is hashed before and after,
 BatchNorm statistics included, and is kept by everything that decides it.
 """
 
@@ -24,18 +24,18 @@ from headstart.data import training_records
 from headstart.errors import InputError
 from headstart.experiments.statistics import with_statistics_of
 from headstart.features.engines import pick_device
-from headstart.finetune.batches import centre, normalised
-from headstart.finetune.batchnorm import has_batchnorm
-from headstart.finetune.images import load_pixels
-from headstart.finetune.network import features_tap, prepare
-from headstart.finetune.regimes import divide, frozen_state
-from headstart.finetune.settings import TrainSettings
-from headstart.finetune.training import train
+from headstart.training.batches import centre, normalised
+from headstart.training.batchnorm import has_batchnorm
+from headstart.training.images import load_pixels
+from headstart.training.network import features_tap, prepare
+from headstart.training.regimes import divide, frozen_state
+from headstart.training.settings import TrainSettings
+from headstart.training.training import train
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Index, Record
-    from headstart.finetune.trained import Trained
+    from headstart.training.trained import Trained
 
 # The new layers of a net are not those that its base net began with: a copied layer must not find
 # its old partners.
@@ -231,7 +231,7 @@ def with_layers_of(
     ----------
     fresh : Backbone
     weights : mapping of name to Tensor
-        The state of a `headstart.finetune.network.Network` of the same architecture.
+        The state of a `headstart.training.network.Network` of the same architecture.
     tap : str
         What lies below it is defined as for the regime ``upper``; buffers are copied too.
     settings : TrainSettings

@@ -110,7 +110,7 @@ def candidates_of(
     alone: bool,
 ) -> Iterator[Candidate]:
     """The candidates that one backbone gives."""
-    from headstart.finetune.network import features_tap
+    from headstart.training.network import features_tap
 
     y = np.array([r.label for r in records])
     digests = [r.digest for r in records]

@@ -65,7 +65,7 @@ class Methods:
 
         The first shows what recomputing statistics costs where nothing has shifted.
         """
-        from headstart.finetune.batchnorm import without_batchnorm
+        from headstart.training.batchnorm import without_batchnorm
 
         if said := without_batchnorm(self.backbone.module):
             raise NotApplicable(said)

@@ -154,7 +154,7 @@ def measure(s: Settings, inputs: Inputs) -> ShiftResult:
 def _methods(net: Backbone, source: Index, target: Index, sides: Sides, inputs: Inputs) -> Methods:
     from headstart.backbones import at_size
     from headstart.features import cache_folder
-    from headstart.finetune.network import features_tap
+    from headstart.training.network import features_tap
 
     s = inputs.settings
     if s.size_px is not None:

@@ -23,8 +23,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from headstart.errors import BackboneError, InputError
 from headstart.experiments.similarity.result import Distance
-from headstart.finetune.batchnorm import without_batchnorm
 from headstart.results import Estimate
+from headstart.training.batchnorm import without_batchnorm
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone

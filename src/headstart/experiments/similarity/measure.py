@@ -229,7 +229,7 @@ def _gain(
     """Frozen features against pixels, on the same images and folds."""
     from headstart.data import training_records
     from headstart.features import extract
-    from headstart.finetune.network import features_tap
+    from headstart.training.network import features_tap
 
     records = labelled_sample(training_records(indexed), MAX_LABELLED, seed)
     size = net.preprocessing.size_px

@@ -115,7 +115,7 @@ def measure(s: Settings, inputs: Inputs) -> SizeResult:
     DataError
         There are too few images for a curve, or a count is more than any class has.
     """
-    from headstart.finetune.network import features_tap
+    from headstart.training.network import features_tap
 
     net = inputs.backbone()
     index = inputs.index(split=s.split)

@@ -44,7 +44,7 @@ def train_from_scratch(
     `MIN_STEPS` steps.
     """
     from headstart.features import cache_folder
-    from headstart.finetune import TrainSettings, train
+    from headstart.training import TrainSettings, train
 
     # All of its layers are trained, from the random weights that it comes with.
     net = compact_backbone(SIZE_PX, seed=s.seed)

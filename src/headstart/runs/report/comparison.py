@@ -10,11 +10,11 @@ from markupsafe import Markup
 from headstart import plots
 from headstart.comparison.result import ArmResult, ComparisonResult, accuracies, interval_rows
 from headstart.files import write_atomically
-from headstart.finetune.diagnosis import diagnose
-from headstart.finetune.history import Epoch, curves_of
 from headstart.results import write
 from headstart.runs.report import words
 from headstart.runs.report.page import environment, source
+from headstart.training.diagnosis import diagnose
+from headstart.training.history import Epoch, curves_of
 from headstart.wording import counted, points
 
 

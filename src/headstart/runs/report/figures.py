@@ -8,11 +8,11 @@ from markupsafe import Markup
 
 from headstart import plots
 from headstart.data.summary import DataSummary
-from headstart.finetune.history import curves_of
 from headstart.results import Interval
 from headstart.runs.report import story, words
 from headstart.runs.report.objective import is_other, is_share, objective_name
 from headstart.runs.result import CandidateResult, FitResult
+from headstart.training.history import curves_of
 
 N_CONTENDERS = 12
 # Classes shown in the bar figure; a longer list is cut to its largest and smallest.
