@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ PUBLIC = {
     "compare",
     "errors",
     "extract_features",
+    "finetune",
     "fit",
     "list_backbones",
     "load",
@@ -73,3 +75,23 @@ def test_list_backbones__by_part_of_the_name() -> None:
     found = headstart.list_backbones("ResNet18")
     assert "resnet18" in found
     assert all("resnet18" in name for name in found)
+
+
+def test_finetune__shows_every_setting_as_a_parameter() -> None:
+    shown = inspect.signature(headstart.finetune).parameters
+    assert {"data", "regime", "tap", "lr", "augment", "bn", "split", "backbone"} <= set(shown)
+    assert shown["epochs"].default == 6
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"learning_rate": 0.1}, "finetune has no parameter 'learning_rate'"),
+        ({"regime": "uper"}, "'uper' is not a regime"),
+        ({"tap": "blocks.1"}, "tap goes with the regimes lower and upper; regime is 'all'"),
+        ({"lr": -1.0}, "lr must be a finite rate above 0"),
+    ],
+)
+def test_finetune__refuses_what_it_does_not_have(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        headstart.finetune("photos/", **given)

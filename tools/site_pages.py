@@ -32,7 +32,7 @@ ROOMS = (
     "features",
     "data",
     "backbones",
-    "finetune",
+    "training",
     "augment",
     "text",
     "export",

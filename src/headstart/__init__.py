@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headstart.features.any_network import extract_features
     from headstart.features.transformer import Features
     from headstart.heads.svm import LinearSVM, LinearSVMPath
-    from headstart.runs.fit import fit
+    from headstart.runs.fit import finetune, fit
     from headstart.runs.run import Run
     from headstart.runs.run import load as load_run
     from headstart.runs.zeroshot import predict_zero_shot
@@ -41,6 +41,7 @@ _HOMES = {
     "Run": ("headstart.runs.run",),
     "compare": ("headstart.comparison.comparing",),
     "extract_features": ("headstart.features.any_network",),
+    "finetune": ("headstart.runs.fit",),
     "fit": ("headstart.runs.fit",),
     "list_backbones": ("headstart.backbones.shortlist",),
     "load": ("headstart.runs.run",),
@@ -61,6 +62,7 @@ __all__ = [
     "compare",
     "errors",
     "extract_features",
+    "finetune",
     "fit",
     "list_backbones",
     "load",

@@ -354,19 +354,24 @@ def test_fit__a_hopeless_first_part_is_the_last(
     assert (tuned.state, tuned.n_judged) == ("lost", 1)
 
 
-def test_train__leaves_a_run_whose_model_is_the_network(
+def test_finetune__leaves_a_run_whose_model_is_the_network(
     table: Path, weights: Path, store: Path, shapes: Path, tmp_path: Path
 ) -> None:
     epochs: list[int] = []
-    asked = Asked(
-        settings=TrainSettings(regime="upper", tap="blocks.1", epochs=2, batch_size=8, seed=3),
-        starts_from_svm=False,
-    )
     options = {k: v for k, v in SETTINGS.items() if k not in ("budget_s", "Cs")}
-    run = train(
-        table, asked, out=tmp_path / "run", cache=store, weights=str(weights),
-        on_epoch=lambda history: epochs.append(len(history)), **options,
-    )  # fmt: skip
+    run = headstart.finetune(
+        table,
+        regime="upper",
+        tap="blocks.1",
+        epochs=2,
+        batch_size=8,
+        normalise=False,
+        out=tmp_path / "run",
+        cache=store,
+        weights=str(weights),
+        on_epoch=lambda history: epochs.append(len(history)),
+        **options,
+    )
     tuned = run.metrics.finetuning
     assert epochs == [1, 2]
     assert (tuned.state, tuned.refitted, tuned.n_judged) == ("won", False, 1)

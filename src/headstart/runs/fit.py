@@ -1,27 +1,36 @@
 """`fit`: index -> features -> cross-validated table -> choice -> refit -> one test -> run folder.
 
-`train` does the same, and takes the network that it was asked to train. The stages are those of
+`finetune` does the same, and takes the network that it was asked to train. The stages are those of
 :mod:`headstart.runs.job`, of images and of texts.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.errors import InputError
 from headstart.home import expand
 from headstart.progress import Progress, in_notebooks
 from headstart.runs.folder import check_output, free_name, staged
 from headstart.runs.measure import Watch, unwatched
 from headstart.runs.origin import remember
 from headstart.runs.run import Run, load
-from headstart.runs.settings import FitSettings, TextSettings, settings_from, with_fields
+from headstart.runs.settings import (
+    FitSettings,
+    TextSettings,
+    check_names,
+    settings_from,
+    with_fields,
+)
+from headstart.runs.training_plan import Asked
+from headstart.training.settings import WITH_TAP, TrainSettings
 
 if TYPE_CHECKING:
     from headstart.runs.finetuning import OnEpoch
     from headstart.runs.images import Images
     from headstart.runs.texts import Texts
-    from headstart.runs.training_plan import Asked
 
 
 @with_fields(FitSettings, TextSettings)
@@ -108,6 +117,84 @@ def fit(
             on_epoch=on_epoch,
         )
     return _carry_out(kind, expand(out) if out is not None else free_name(str(data)), force, watch)
+
+
+@with_fields(TrainSettings, FitSettings)
+def finetune(
+    data: str | Path,
+    *,
+    regime: str = "all",
+    tap: str | None = None,
+    epochs: int = 6,
+    normalise: bool = True,
+    out: str | Path | None = None,
+    force: bool = False,
+    cache: str | Path | None = None,
+    progress: Progress = in_notebooks,
+    on_epoch: OnEpoch | None = None,
+    **settings: Any,
+) -> Run:
+    """Train the network itself, and measure it beside the linear SVM on its frozen features.
+
+    Parameters
+    ----------
+    data, out, force, cache, progress, on_epoch
+        As in :func:`fit`; ``out`` is by default ``runs/<data>-finetune-<regime>``.
+    regime : {"scratch", "all", "lower", "upper", "output"}
+        What is trained: see :data:`headstart.training.REGIMES`.
+    tap : str, optional
+        Where ``lower`` ends and ``upper`` begins; default the middle of the network.
+    epochs : int >= 1
+    normalise : bool
+        Begin with the linear SVM's output layer, which sees features of unit length; else a random one.
+    **settings
+        Further fields of :class:`headstart.training.TrainSettings` (``seed`` and ``precision`` are those
+        of the training), and those of :class:`headstart.runs.settings.FitSettings`. The crops have
+        ``size_px``, by default the network's own.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        As :func:`fit`, and where the settings of the training do not suit the network or the data.
+    DivergedError
+        The loss is not finite.
+
+    Examples
+    --------
+    >>> run = headstart.finetune("photos/", regime="upper", epochs=8)   # doctest: +SKIP
+    """
+    from headstart.backbones import load as load_backbone
+    from headstart.comparison.arms import regime_arms
+
+    own = {f.name for f in dataclasses.fields(TrainSettings)}
+    training = {name: value for name, value in settings.items() if name in own}
+    fitted = {name: value for name, value in settings.items() if name not in own}
+    check_names("finetune", fitted, [f.name for f in dataclasses.fields(FitSettings)], own)
+    if tap is not None and regime not in WITH_TAP:
+        raise InputError(
+            f"tap goes with the regimes {' and '.join(WITH_TAP)}; regime is {regime!r}"
+        )
+    base = TrainSettings(epochs=epochs, normalise=normalise, **training)
+    backbone, weights = fitted.get("backbone", "embedded"), fitted.get("weights")
+    net = load_backbone(backbone, weights=weights, arch=fitted.get("arch"))
+    arm = regime_arms(net, base, tap=tap, names=[regime])[-1]
+    assert arm.settings is not None
+    fitted.setdefault("resolutions", (base.size_px or net.preprocessing.size_px,))
+    return train(
+        data,
+        Asked(settings=arm.settings, starts_from_svm=arm.starts_from_svm),
+        out=out,
+        force=force,
+        cache=cache,
+        progress=progress,
+        on_epoch=on_epoch,
+        seed=base.seed,
+        **fitted,
+    )
 
 
 @with_fields(FitSettings)

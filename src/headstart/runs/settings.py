@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -367,15 +367,27 @@ def settings_from(kind: type[S], data: str, given: Mapping[str, Any]) -> S:
     InputError
         A name is not one of its fields, or a value is outside its legal set.
     """
-    legal = [f.name for f in fields(kind) if f.name != "data"]
-    for name in given:
-        if name not in legal:
-            close = did_you_mean(name, legal)
-            raise InputError(
-                f"fit has no parameter {name!r} for {kind.examples}.{close} "
-                f"It takes {', '.join(legal)}"
-            )
+    check_names("fit", given, [f.name for f in fields(kind)], examples=kind.examples)
     return kind(data=data, **_joined(given))
+
+
+def check_names(
+    verb: str, given: Iterable[str], *legal: Iterable[str], examples: str = "images"
+) -> None:
+    """Refuse a parameter that a function does not have.
+
+    Raises
+    ------
+    InputError
+        With the name that was meant, where one is near, and with those that there are.
+    """
+    names = sorted({name for some in legal for name in some} - {"data"})
+    for name in given:
+        if name not in names:
+            raise InputError(
+                f"{verb} has no parameter {name!r} for {examples}.{did_you_mean(name, names)} "
+                f"It takes {', '.join(names)}"
+            )
 
 
 def _joined(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -388,7 +400,7 @@ def _joined(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def with_fields(*kinds: type[Settings]) -> Callable[[F], F]:
+def with_fields(*kinds: type[Any]) -> Callable[[F], F]:
     """Show the fields of settings as keyword parameters of a function that takes ``**settings``.
 
     So that ``help``, notebooks and editors complete them, and each is written once.
