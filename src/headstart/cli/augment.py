@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from headstart.data import Index, Record
 
 logger = logging.getLogger(__name__)
-app = typer.Typer(no_args_is_help=True, help="Vary training images: look at a policy, learn one.")
+app = typer.Typer(
+    no_args_is_help=True, help="Augment training images: preview, learn or compare policies."
+)
 
 MARGIN = 1.15  # images are read larger than the crops, so that there is something to crop
 

@@ -8,7 +8,7 @@ from headstart.cli.experiments import verb
 
 group = typer.Typer(
     name="baseline",
-    help="Compare with what came before: SIFT, and tiny pixels.",
+    help="Compare with older methods: SIFT features and tiny images.",
     no_args_is_help=True,
 )
 for _name in ("sift", "pixels"):

@@ -31,7 +31,7 @@ def doctor(
     ] = True,
     as_json: options.AsJsonObject = False,
 ) -> None:
-    """Check this installation: which engine runs networks here, why, and what to fix.
+    """Check this installation: engines, versions, disk, weights.
 
     Checks versions, threads, memory, weights, the feature store, the disk and the extras. Every engine that
     can run the network is timed, which takes about twenty seconds. Exit code 1 if there is a problem.

@@ -70,7 +70,7 @@ def extract(
     device: options.Device = None,
     as_json: options.AsJsonObject = False,
 ) -> None:
-    """Compute a network's features of your images once, for later fits.
+    """Compute the features of your images once, for later fits.
 
     Every image goes through the network once at each resolution, and the features of all layers are kept in the
     store that `headstart fit` reads, which then needs no forward pass. Features that exist are not

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="lab",
-    help="Try the tricks of training, in a minute or two each.",
+    help="Try training techniques, a minute or two each.",
     no_args_is_help=True,
 )
 

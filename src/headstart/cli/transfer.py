@@ -9,7 +9,7 @@ from headstart.experiments.experiment import TRANSFER
 
 app = typer.Typer(
     name="transfer",
-    help="Measure which layers, how similar, how many more images.",
+    help="Measure layers, similarity, data size and domain shift.",
     no_args_is_help=True,
 )
 for _name in TRANSFER:

@@ -16,7 +16,7 @@ FEWEST = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(OnRun):
-    """Draw a map of a run's images, in which similar images lie together.
+    """Draw a map of a run's images by similarity.
 
     explore.html shows the picture under the pointer, colours the images by class, mistake, novelty or split, and
     saves the names of the images inside a line that you draw. How well the map preserves neighbourhoods
