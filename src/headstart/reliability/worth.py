@@ -18,6 +18,8 @@ from headstart.results import Interval
 # A label is named where the expected number of other examples that are recognised is higher by more than
 # this without it: dropping such labels gained the most in bench/worth.py.
 COST = 0.1
+# Largest share of a class that may be named: above it, what is learnt is that the class is rare or hard.
+LARGEST_SHARE = 1 / 3
 BLOCK = 512
 
 
@@ -30,7 +32,8 @@ class Worth:
     margin : float64 array (n,)
         Left-out score of the own class less the largest other one.
     value : float64 array (m,)
-        Expected number of other examples that are recognised thanks to it; negative where it costs.
+        Expected number of other examples that are recognised thanks to it, where each class counts as
+        if it had as many as the others; negative where it costs.
     scale : float
         From a margin to the log odds of being recognised.
     """
@@ -54,7 +57,8 @@ def worth_of(
     example ``i``. Both follow in closed form from one factorization: with ``R = I - H`` and the residuals
     ``e``, those of ``j`` without both are ``(R_ii e_j - R_ij e_i) / (R_ii R_jj - R_ij^2)`` (leave-two-out;
     of groups, by the same block inverse). The chance of being recognised is the logistic function of the
-    calibrated margin to the class that is second. Time grows with ``m n``, memory with n.
+    calibrated margin to the class that is second. Examples count by 1 / size of their class: else those of a
+    rare class cost the many others merely by being learnt. Time grows with ``m n``, memory with n.
 
     This is the influence of Koh and Liang (2017, "Understanding black-box predictions via influence
     functions"), exact rather than linearised.
@@ -84,7 +88,7 @@ def worth_of(
     margin = scores[at, own] - others[at, second]
     Z, inverse, weights = _fit(data, own, scores.shape[1], ridge)
     E = 2.0 * np.eye(scores.shape[1])[own] - 1 - Z @ weights
-    before = _chance(margin, scale)
+    before, weight = _chance(margin, scale), _weights(own)
     value = np.zeros(len(asked))
     left = Z[asked] @ inverse
     rest = 1 - (left * Z[asked]).sum(axis=1)
@@ -109,7 +113,7 @@ def worth_of(
             without = residual + MR * (through - Q) / free[:, None]
         after = _chance(2 - without, scale)
         gained = np.where(units[asked][:, None] == units[J], 0, before[J] - after)
-        value += gained.sum(axis=1)
+        value += gained @ weight[J]
     return Worth(margin=margin, value=value, scale=scale)
 
 
@@ -121,23 +125,28 @@ class LabelCost:
     ----------
     rows : int array
         The labels that are named, those that cost most first.
+    share : float
+        Of the class of which the largest share is named.
     worth : float64 array (n,)
         Of every example: :attr:`Worth.value`.
+    chance : Interval
+        How much higher the mean chance of being recognised is without such labels, in fresh folds; each class
+        counts alike.
     gain : Interval
-        How much higher the mean chance of being recognised is without such labels, in fresh folds.
-    accuracy : float
-        The same of the accuracy.
+        The same of the share that is recognised, the balanced accuracy.
     """
 
     rows: NDArray[np.intp]
+    share: float
     worth: NDArray[np.float64]
+    chance: Interval
     gain: Interval
-    accuracy: float
 
     @property
     def holds(self) -> bool:
-        """Whether the labels cost accuracy: significantly in chance, and not the contrary in accuracy."""
-        return len(self.rows) > 0 and self.gain.low > 0 and self.accuracy > 0
+        """Whether the labels cost accuracy: both gains are significant, and no class is named as a whole."""
+        is_found = len(self.rows) > 0 and self.share <= LARGEST_SHARE
+        return is_found and self.chance.low > 0 and self.gain.low > 0
 
 
 def label_cost(
@@ -147,12 +156,13 @@ def label_cost(
     *,
     together: ArrayLike | None = None,
     groups: ArrayLike | None = None,
+    is_sure: ArrayLike | None = None,
 ) -> LabelCost:
     """Name contradicted labels that cost the others accuracy, and test that on fresh folds.
 
     In each fold the labels are named by the other folds alone, left out, and the fold is judged with
     and without: what is tested has no part in the naming. The test is paired, of examples (means of the
-    repeats) or of groups.
+    repeats) or of groups. Classes count alike, whatever their size.
 
     Parameters
     ----------
@@ -162,36 +172,54 @@ def label_cost(
         Folds of rows that are held out together.
     groups : array-like of shape (n,), optional
         As of :func:`headstart.heads.accuracy.paired_gain`.
+    is_sure : array-like of shape (n,), bool, optional
+        Labels that are right, and never named.
     """
     data, own, repeats = np.asarray(X), np.asarray(member), np.asarray(folds)
     units = np.arange(len(data)) if together is None else np.asarray(together)
+    sure = np.zeros(len(data), dtype=bool) if is_sure is None else np.asarray(is_sure)
     whole = worth_of(data, own, units)
-    named = np.flatnonzero((whole.margin < 0) & (whole.value < -COST))
+    named = np.flatnonzero((whole.margin < 0) & (whole.value < -COST) & ~sure)
     chance, hits = np.zeros((2, 2, len(repeats), len(own)))
     for r, fold in enumerate(repeats):
         for k in np.unique(fold):
             train, out = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            kept, scale = _kept(data[train], own[train], units[train])
+            kept, scale = _kept(data[train], own[train], units[train], sure[train])
             for arm, some in enumerate((train, train[kept])):
                 weights = _fit(data[some], own[some], int(own.max()) + 1, RIDGE)[2]
                 margin = _margins(with_ones(data[out]) @ weights, own[out])
                 chance[arm, r, out] = _chance(margin, scale)
                 hits[arm, r, out] = margin > 0
-    gain = paired_gain(chance[1].mean(axis=0), chance[0].mean(axis=0), groups=groups)
+    weight, sizes = _weights(own), np.bincount(own)
+    gains = []
+    for of_repeats in (chance, hits):
+        without, with_all = (weight * arm.mean(axis=0) for arm in of_repeats[::-1])
+        gain = paired_gain(without, with_all, groups=groups)
+        gains.append(Interval(gain.value, gain.low, gain.high))
     return LabelCost(
         rows=named[np.argsort(whole.value[named], kind="stable")],
+        share=float((np.bincount(own[named], minlength=len(sizes)) / np.maximum(sizes, 1)).max()),
         worth=whole.value,
-        gain=Interval(gain.value, gain.low, gain.high),
-        accuracy=float(hits[1].mean() - hits[0].mean()),
+        chance=gains[0],
+        gain=gains[1],
     )
 
 
+def _weights(member: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Of rows, by 1 / size of their class; their mean is 1."""
+    sizes = np.bincount(member)
+    return np.asarray(len(member) / ((sizes > 0).sum() * sizes[member]))
+
+
 def _kept(
-    X: NDArray[np.floating], member: NDArray[np.intp], units: NDArray[np.intp]
+    X: NDArray[np.floating],
+    member: NDArray[np.intp],
+    units: NDArray[np.intp],
+    is_sure: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], float]:
     """Which rows are not named by themselves, and the scale of margins."""
     margin = _margins(left_out_scores(X, member, units), member)
-    doubtful = np.flatnonzero(margin < 0)
+    doubtful = np.flatnonzero((margin < 0) & ~is_sure)
     kept = np.ones(len(X), dtype=bool)
     found = worth_of(X, member, units, rows=doubtful)
     kept[doubtful[found.value < -COST]] = False

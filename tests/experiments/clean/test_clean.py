@@ -7,15 +7,19 @@ import io
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 import headstart
 from headstart.cli.app import run as command
+from headstart.experiments.clean.measure import _labels
 from headstart.experiments.clean.page import detail, files
 from headstart.experiments.clean.result import CleanResult, LabelCost
+from headstart.reliability.labels import check_labels
 from headstart.results import Interval
 from headstart.runs.retrieval import index_of
 from headstart.runs.run import Run
@@ -63,20 +67,19 @@ def test_clean__is_silent_on_what_labels_cost_where_fresh_folds_do_not_confirm_i
     assert found.cost is None, "two wrong labels of thirty prove nothing"
     assert "cost" not in found.detail
     assert not any("cost" in section.heading for section in found.sections())
-    rows = list(csv.reader(io.StringIO(files(found)["worth.csv"].decode())))
-    assert rows[0] == ["name", "label", "split", "worth"]
-    assert len(rows) == 31
-    assert [float(row[3]) for row in rows[1:]] == sorted(float(row[3]) for row in rows[1:])
+    assert len(found.worth) == 30
+    assert [w.worth for w in found.worth] == sorted(w.worth for w in found.worth)
     worth = {w.name: w.worth for w in found.worth}
     assert all(f.worth == worth[f.name] for f in found.of_kind("label"))
 
 
 def test_clean__says_what_labels_cost_and_shows_them_first(found: CleanResult) -> None:
     last = found.of_kind("label")[-1].name
-    cost = LabelCost(names=(last,), gain=Interval(0.01, 0.004, 0.016), accuracy=0.008)
+    cost = LabelCost(names=(last,), gain=Interval(0.01, 0.004, 0.016))
     costly = msgspec.structs.replace(found, cost=cost)
-    assert "1 label costs the other images about 0.8 points of accuracy" in detail(costly)
-    assert "1.0 points [0.4, 1.6]" in detail(costly)
+    assert "1 label costs the other images accuracy" in detail(costly)
+    assert "fresh folds gain 1.0 points [0.4, 1.6]" in detail(costly)
+    assert "ridge classifier" in detail(costly), "another classifier than the run's"
     first = costly.sections()[0]
     assert first.heading == "Labels that cost accuracy"
     page = files(costly)["review.html"].decode()
@@ -211,3 +214,16 @@ def test_clean__refuses_fixes_of_other_images(
     fixes.write_text("name,action,label\nnothing.png,drop,\n", encoding="utf-8")
     assert command(["clean", str(odd_run.folder), "--fixes", str(fixes)]) == 2
     assert "not among the images" in capsys.readouterr().err
+
+
+def test_labels__lists_what_costs_accuracy_contradicted_or_not() -> None:
+    records: list[Any] = [
+        SimpleNamespace(name=name, path=Path(name), digest="", label="ab"[i % 2], split="")
+        for i, name in enumerate(("0.png", "1.png", "2.png", "3.png"))
+    ]
+    member = np.array([0, 1, 0, 1])
+    scores = np.array([[1.0, -1.0], [1.0, -1.0], [1.0, -1.0], [-0.1, 0.1]])
+    check = check_labels(scores, member)
+    listed = list(_labels(check, records, np.array(["a", "b"]), (), frozenset({"3.png"})))
+    assert [f.name for f in listed] == ["1.png", "3.png"]
+    assert "say b too" in listed[1].reason

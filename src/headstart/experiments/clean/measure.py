@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec.structs import replace
 
 from headstart.data import duplicate_groups
 from headstart.data.appearance import appearance
@@ -67,12 +66,13 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
         check_labels(left_out_scores(X, member, together)[can], member[can]) if can.any() else None
     )
     inputs.progress("judge labels", 1, 1)
-    cost, worth = _worth(X[can], [r for r, c in zip(records, can, strict=True) if c], index, inputs)
-    seen = appearance(records, inputs.cache or cache_folder())
     judged = [r for r, is_judged in zip(records, can, strict=True) if is_judged]
+    cost, worth = _worth(X[can], judged, index, decided.keys(), inputs)
+    costly = frozenset(cost.names if cost is not None else ())
+    seen = appearance(records, inputs.cache or cache_folder())
     findings = [
         *_copies(index, records),
-        *(_labels(found, judged, classes, worth) if found is not None else ()),
+        *(_labels(found, judged, classes, worth, costly) if found is not None else ()),
         *_blank(records, seen.is_blank),
         *_novel(X, y, index, records),
         *(Finding(kind="damaged", name=q.name, reason=q.reason) for q in index.quarantine),
@@ -89,15 +89,18 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
         classes=tuple(classes.tolist()),
         findings=tuple(f for f in findings if once[f.name] is f and f.name in listed),
         decisions=_decisions(decided.values(), images),
-        cost=_of_listed(cost, listed),
+        cost=cost,
         worth=worth,
     )
 
 
 def _worth(
-    X: Any, judged: Sequence[Record], index: Index, inputs: Inputs
+    X: Any, judged: Sequence[Record], index: Index, decided: Set[str], inputs: Inputs
 ) -> tuple[LabelCost | None, tuple[ImageWorth, ...]]:
-    """Labels that cost accuracy, where fresh folds confirm it, and the worth of each image."""
+    """Labels that cost accuracy, where fresh folds confirm it, and the worth of each image.
+
+    Labels that were decided before are right, and never among them.
+    """
     y = np.array([r.label for r in judged])
     if len(judged) < FEWEST_WEIGHED or len(np.unique(y)) < 2:
         return None, ()
@@ -111,12 +114,13 @@ def _worth(
         [training_folds(index, some, seed=seed) for seed in range(N_REPEATS)],
         together=duplicate_groups(index, some),
         groups=groups_of(some),
+        is_sure=[r.name in decided for r in some],
     )
     inputs.progress("weigh labels", 1, 1)
     cost = None
     if found.holds:
         names = tuple(some[i].name for i in found.rows)
-        cost = LabelCost(names=names, gain=found.gain, accuracy=found.accuracy)
+        cost = LabelCost(names=names, gain=found.gain)
     order = np.argsort(found.worth, kind="stable")
     return cost, tuple(
         ImageWorth(
@@ -124,12 +128,6 @@ def _worth(
         )
         for i in order
     )
-
-
-def _of_listed(cost: LabelCost | None, listed: Set[str]) -> LabelCost | None:
-    """The labels that are findings too, so that each can be looked at."""
-    names = tuple(n for n in cost.names if n in listed) if cost is not None else ()
-    return replace(cost, names=names) if cost is not None and names else None
 
 
 def _corrected(
@@ -198,18 +196,23 @@ def _copies(index: Index, records: Sequence[Record]) -> Iterator[Finding]:
 
 
 def _labels(
-    found: LabelCheck, records: Sequence[Record], classes: Any, worth: Sequence[ImageWorth]
+    found: LabelCheck,
+    records: Sequence[Record],
+    classes: Any,
+    worth: Sequence[ImageWorth],
+    costly: Set[str],
 ) -> Iterator[Finding]:
-    """Labels that the other images contradict, the most contradicted first."""
+    """Labels that the other images contradict, or that cost accuracy; the most contradicted first."""
     of = {w.name: w.worth for w in worth}
     for i in np.argsort(found.margin, kind="stable"):
-        if found.margin[i] >= 0:
-            return
+        if found.margin[i] >= 0 and records[i].name not in costly:
+            continue
         suggested = str(classes[found.suggested[i]])
         probability = float(found.P[i, found.suggested[i]])
+        too = " too" if found.margin[i] >= 0 else ""
         yield Finding(
             kind="label",
-            reason=f"the other images say {suggested} ({100 * probability:.0f} %)",
+            reason=f"the other images say {suggested}{too} ({100 * probability:.0f} %)",
             suggested=suggested,
             probability=probability,
             margin=float(found.margin[i]),

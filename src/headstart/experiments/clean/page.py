@@ -11,7 +11,6 @@ from typing import Any
 from headstart.data.sources import some
 from headstart.experiments.clean.result import CleanResult, Decision, Finding
 from headstart.progress import Progress, silent
-from headstart.runs.predictions import csv_text
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table, render_with_script
 from headstart.wording import counted
@@ -60,9 +59,9 @@ def _cost(r: CleanResult) -> list[str]:
     n, c = len(r.cost.names), r.cost
     verb = "costs" if n == 1 else "cost"
     said = (
-        f"{counted(n, 'label')} {verb} the other images about {100 * c.accuracy:.1f} points of accuracy: fresh "
-        f"folds gain that much without such labels, and the chance of being recognised rises by "
-        f"{100 * c.gain.value:.1f} points [{100 * c.gain.low:.1f}, {100 * c.gain.high:.1f}]. They come first."
+        f"{counted(n, 'label')} {verb} the other images accuracy: without such labels, fresh folds gain "
+        f"{100 * c.gain.value:.1f} points [{100 * c.gain.low:.1f}, {100 * c.gain.high:.1f}] of balanced accuracy, "
+        "with a ridge classifier on the run's features (at most 256 principal axes). They come first."
     )
     return [said]
 
@@ -117,7 +116,7 @@ def _table(found: list[Finding]) -> Table:
 
 
 def files(r: CleanResult, _progress: Progress = silent) -> dict[str, bytes]:
-    """The page to look through: the findings, then what was decided before; and the worth of the images."""
+    """The page to look through: the findings, then what was decided before."""
     costly = frozenset(r.cost.names if r.cost is not None else ())
     shown = [f for f in r.findings if f.kind != "damaged"]
     shown = sorted(shown, key=lambda f: f.name not in costly)[: r.settings.most]
@@ -139,9 +138,7 @@ def files(r: CleanResult, _progress: Progress = silent) -> dict[str, bytes]:
         decisions=decisions,
         place=hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16],
     )
-    rows = [(w.name, w.label, w.split, round(w.worth, 3)) for w in r.worth]
-    table = csv_text(("name", "label", "split", "worth"), rows)
-    return {"review.html": html, "worth.csv": table.encode("utf-8", "surrogateescape")}
+    return {"review.html": html}
 
 
 def _item(f: Finding, *, costs: bool) -> dict[str, Any]:

@@ -16,10 +16,9 @@ class Settings(OnRun):
     Every image is judged by a classifier that was trained without it and its copies. A page shows what it
     contradicts, with copies under different labels, pictures unlike all others, and blank ones: keep,
     relabel or drop each with one key, save the fixes to a file, and pass it to `headstart fit --fixes`.
-    No image is changed. Labels that lower the accuracy on other images come first, if fresh folds confirm it;
-    worth.csv lists how many other images each image helps to recognise. Earlier decisions are kept: the page
-    shows the fixes that the run was made with and those of an earlier review (`--fixes`), and the saved file
-    contains all of them.
+    No image is changed. Labels that lower the accuracy on other images come first, if fresh folds confirm it.
+    Earlier decisions are kept: the page shows the fixes that the run was made with and those of an earlier
+    review (`--fixes`), and the saved file contains all of them.
 
     Examples:
 
