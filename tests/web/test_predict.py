@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 import headstart
-from headstart.web.tabs.predict import RANKS, _predictor
+from headstart.results import Interval
+from headstart.runs.reliance import Refusal
+from headstart.runs.run import Run
+from headstart.web.tabs.predict import IMAGENET, RANKS, _predictor, _sure_from
 from headstart.web.workspace import Workspace
+
+ONE = Interval(1.0, 0.9, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +42,50 @@ def test_predictor__says_not_sure_and_unlike_by_the_visitors_thresholds(
     run = work.run("stripes")
     [said] = run.predict([plain])
     assert said.probability is not None
-    unsure = predict("stripes", [str(plain)], None, RANKS[0], 100 * said.probability + 0.5, 100)
+    above = 100 * said.probability + 0.001
+    unsure = predict("stripes", [str(plain)], None, RANKS[0], above, 100)
     assert "<b>Not sure.</b>" in unsure
+    assert f"probability {above:g} %" not in unsure, "what is below is not shown as the threshold"
     assert "Unlike the training images" not in unsure
+    emptied = predict("stripes", [known], None, RANKS[0], None, None)
+    assert "hs-bars" in emptied
+    assert "hs-verdict" not in emptied
+
+
+def test_predictor__a_threshold_needs_no_network(
+    work: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict, known = _predictor(work), str(photos / "lying" / "3.png")
+    at_ease = predict("stripes", [known], None, RANKS[0], 0, 100)
+    monkeypatch.setattr(Run, "predict", lambda *_, **__: pytest.fail("it ran again"))
+    assert "<b>Not sure.</b>" in predict("stripes", [known], None, RANKS[0], 100, 100)
+    assert predict("stripes", [known], None, RANKS[0], 0, 100) == at_ease
+
+
+def test_sure_from__is_the_runs_own_threshold(work: Workspace) -> None:
+    run = work.run("stripes")
+    kept = run.metrics.reliability
+    assert kept is not None
+    refusal = Refusal(target=0.95, threshold=0.87312, coverage=ONE, accuracy=ONE)
+    with pytest.MonkeyPatch.context() as patch:
+        known = replace(run.metrics, reliability=replace(kept, refusals=(refusal,)))
+        patch.setattr(run, "metrics", known)
+        assert _sure_from(work, "stripes") == 87.4
+        patch.setattr(run, "metrics", replace(run.metrics, reliability=None))
+        assert _sure_from(work, "stripes") == 50
+    assert _sure_from(work, IMAGENET) == 50
+    assert _sure_from(work, "gone") == 50
+
+
+def test_run_names__leave_out_runs_on_labels_or_numbers_where_classes_are_asked_for(
+    work: Workspace, tmp_path: Path
+) -> None:
+    shutil.copytree(work.runs, tmp_path / "runs")
+    shutil.copytree(tmp_path / "runs" / "stripes", tmp_path / "runs" / "labels")
+    (tmp_path / "runs" / "labels" / "metrics.json").write_text('{"schema": 1, "target": "labels"}')
+    both = Workspace(tmp_path / "runs")
+    assert set(both.run_names()) == {"stripes", "labels"}
+    assert both.run_names(of_classes=True) == ["stripes"]
 
 
 def test_predictor__a_run_without_features_of_its_images_says_so(

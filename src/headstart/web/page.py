@@ -66,7 +66,7 @@ def build_page(work: Workspace, jobs: Jobs) -> gr.Blocks:
                 runs = tabs.compare_tab(work)
 
         def models() -> Any:
-            return gr.Dropdown(choices=[IMAGENET, *work.run_names()])
+            return gr.Dropdown(choices=[IMAGENET, *work.run_names(of_classes=True)])
 
         def names() -> Any:
             return gr.Dropdown(choices=work.run_names())
@@ -127,10 +127,11 @@ def _leader(
 ) -> Callable[[str | None], tuple[gr.Tabs, gr.Dropdown]]:
     def lead(job_id: str | None) -> tuple[gr.Tabs, gr.Dropdown]:
         """Turn to a tab, with the run of the job that is shown chosen there."""
-        job, names = jobs.get(job_id or ""), work.run_names()
+        job = jobs.get(job_id or "")
+        names = work.run_names(of_classes=tab_id == "predict")
         choices = [IMAGENET, *names] if tab_id == "predict" else names
         update: dict[str, Any] = {"choices": choices}
-        if job is not None and job.run is not None:
+        if job is not None and job.run is not None and Path(job.run).name in choices:
             name = Path(job.run).name
             update["value"] = [name] if tab_id == "compare" else name
         return gr.Tabs(selected=tab_id), gr.Dropdown(**update)

@@ -45,16 +45,20 @@ class Workspace:
         self._unpack_lock = threading.Lock()
         self.network = functools.lru_cache(maxsize=2)(_load)
         self._run = functools.lru_cache(maxsize=4)(_open_run)
+        self._has_targets = functools.lru_cache(maxsize=N_FOLDERS)(_has_targets)
         self._sentence = functools.lru_cache(maxsize=64)(_read_sentence)
         self._images = functools.lru_cache(maxsize=2)(_training_images)
 
-    def run_names(self) -> list[str]:
-        """Folders that hold a finished run, the newest first."""
+    def run_names(self, *, of_classes: bool = False) -> list[str]:
+        """Folders that hold a finished run, the newest first; perhaps without those on labels or a number."""
         if not self.runs.is_dir():
             return []
         found = [f for f in self.runs.iterdir() if (f / METRICS).is_file()]
         found = [f for f in found if (f / "model").is_dir() and not f.name.startswith(".")]
-        return [f.name for f in sorted(found, key=lambda f: -f.stat().st_mtime)]
+        names = [f.name for f in sorted(found, key=lambda f: -f.stat().st_mtime)]
+        if not of_classes:
+            return names
+        return [n for n in names if not self._has_targets(self.runs / n, self.made_at(n))]
 
     def last_runs(self, n: int) -> list[tuple[str, str, float]]:
         """Name, answer in one sentence and time of the newest runs, at most ``n``."""
@@ -78,6 +82,13 @@ class Workspace:
         if name not in self.run_names():
             raise RunError(f"there is no run {one_line(name)!r} in {one_line(str(self.runs))}")
         return self.runs / name
+
+    def made_at(self, name: str) -> int:
+        """When a run was made, in ns; 0 of what is no run."""
+        try:
+            return (self.runs / name / METRICS).stat().st_mtime_ns
+        except (OSError, ValueError):
+            return 0
 
     def run(self, name: str) -> Run:
         """A run, read again where it was replaced."""
@@ -152,6 +163,16 @@ def _open_run(folder: Path, _: int) -> Run:
     from headstart.runs.run import Run
 
     return Run(folder)
+
+
+def _has_targets(folder: Path, _: int) -> bool:
+    """Whether a run is on several labels or on a number; a damaged one is not."""
+    from headstart.runs.target_result import is_target_run
+
+    try:
+        return is_target_run(folder)
+    except HeadstartError:  # told where it is opened
+        return False
 
 
 def _read_sentence(folder: Path, _: int) -> str:

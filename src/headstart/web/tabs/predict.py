@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,11 @@ NO_PICTURE = html.empty(
     "Drop one or more pictures, or take one with the camera. The five most probable "
     "classes of each, where in the picture the evidence lies, and the nearest training images appear here.",
 )
-# In %: below which probability a run is not sure, and from which novelty a picture is unlike its training images.
-SURE_FROM, UNUSUAL_FROM = 50, 99
+# In %: below which probability a run is not sure, where it keeps no threshold for this accuracy; and from which
+# novelty a picture is unlike its training images.
+SURE_FROM, SURE_ACCURACY, UNUSUAL_FROM = 50.0, 0.95, 99.0
+# A novelty that is asked for in order to learn it.
+ALL_BUT_ONE = 1 - 1e-9
 SHOWN_PX = 480
 NEAR_PX = 208
 
@@ -36,8 +42,8 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             model = gr.Dropdown(
-                label="Classes of", choices=[IMAGENET, *work.run_names()], value=IMAGENET,
-                elem_id="model",
+                label="Classes of", choices=[IMAGENET, *work.run_names(of_classes=True)], value=IMAGENET,
+                info="Runs on several labels or on a number: headstart predict.", elem_id="model",
             )  # fmt: skip
             files = gr.File(label="Pictures", file_count="multiple", elem_id="pictures", height=150)
             with gr.Accordion("Camera", open=False):
@@ -46,19 +52,16 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
                 )
             rank = gr.Dropdown(label="Show the evidence for", choices=RANKS, value=RANKS[0])
             with gr.Accordion("When to answer", open=False):
-                sure = gr.Slider(
-                    0,
-                    99,
-                    value=SURE_FROM,
-                    step=1,
+                sure = gr.Number(
+                    value=SURE_FROM, minimum=0, maximum=100, step=1, elem_id="sure",
                     label="Not sure below this probability in %",
-                    info="0: always answer.",
-                    elem_id="sure",
-                )
-                usual = gr.Slider(
-                    50, 100, value=UNUSUAL_FROM, step=1, label="Unlike the training images from this % on",
+                    info="At first that from which 95 % of the run's cross-validated answers were right, if there "
+                    "is one. 0: always answer.",
+                )  # fmt: skip
+                usual = gr.Number(
+                    value=UNUSUAL_FROM, minimum=0, maximum=100, step=1, elem_id="usual",
+                    label="Call a picture unlike the training images above this percentile",
                     info="Share of the training images that are less unusual than the picture. 100: never.",
-                    elem_id="usual",
                 )  # fmt: skip
             go = gr.Button("Predict", variant="primary", elem_id="predict")
         with gr.Column(scale=2, min_width=320):
@@ -71,37 +74,69 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
         files.clear,
         camera.input,
         camera.clear,
-        model.select,
         rank.select,
-        sure.release,
-        usual.release,
     ):
         event(predict, inputs, answer, api_visibility="private", concurrency_id="network")
+    for number in (sure, usual):
+        number.input(
+            predict, inputs, answer, api_visibility="private", concurrency_id="network",
+            trigger_mode="always_last",
+        )  # fmt: skip
+    model.change(
+        lambda name: _sure_from(work, name), model, sure, api_visibility="private", queue=False
+    ).then(predict, inputs, answer, api_visibility="private", concurrency_id="network")
     return model
 
 
+def _sure_from(work: Workspace, model: str | None) -> float:
+    """In %, the run's own threshold for answers that are right in 95 of 100 cases, where it keeps one."""
+    if model is None or model == IMAGENET:
+        return SURE_FROM
+    try:
+        kept = work.run(model).metrics.reliability
+    except HeadstartError:  # told where it predicts
+        return SURE_FROM
+    own = [r.threshold for r in (kept.refusals if kept else ()) if r.target == SURE_ACCURACY]
+    return math.ceil(1000 * own[0]) / 10 if own else SURE_FROM
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What is said of a picture whatever the thresholds.
+
+    `novelty` is a share; None where the run keeps nothing to compare with.
+    """
+
+    probability: float
+    novelty: float | None
+    body: Markup
+
+
 def _predictor(work: Workspace) -> Callable[..., str]:
+    # The network runs once, however often a threshold is moved.
+    see = functools.lru_cache(maxsize=2 * N_PICTURES)(functools.partial(_see, work))
+
     @answered
     def predict(
         model: str,
         files: Sequence[str] | None,
         camera: str | None,
         rank: str,
-        sure: float = SURE_FROM,
-        usual: float = UNUSUAL_FROM,
+        sure: float | None = SURE_FROM,
+        usual: float | None = UNUSUAL_FROM,
     ) -> str:
         paths = [Path(p) for p in [*(files or ()), *([camera] if camera else ())]]
         if not paths:
             return NO_PICTURE
-        place, careful = RANKS.index(rank), (sure / 100, usual / 100)
+        # An emptied field asks for nothing.
+        careful = (sure or 0) / 100, (100 if usual is None else usual) / 100
         cards = Markup("").join(
             _card(
-                work,
-                model,
+                functools.partial(see, model, work.made_at(model), rank=RANKS.index(rank)),
                 path,
                 "the camera's picture" if str(path) == camera else path.name,
-                place,
                 careful,
+                is_run=model != IMAGENET,
             )
             for path in paths[:N_PICTURES]
         )
@@ -113,28 +148,60 @@ def _predictor(work: Workspace) -> Callable[..., str]:
 
 
 def _card(
-    work: Workspace, model: str, path: Path, name: str, rank: int, careful: tuple[float, float]
+    see: Callable[[Path, str], _Seen],
+    path: Path,
+    name: str,
+    careful: tuple[float, float],
+    *,
+    is_run: bool,
 ) -> Markup:
     """All that is said of one picture; a broken one spoils none of the others."""
     card = Markup('<article class="hs-card"><h2>{}</h2>{}</article>')
     try:
-        body = Markup("").join(_said(work, model, path, name, rank, careful))
+        seen = see(path, name)
+        body = Markup("").join(_refusals(seen, careful, is_run=is_run)) + seen.body
     except HeadstartError as error:
         body = html.alert(str(error).replace(str(path), name))
     return card.format(html.text(name), body)
 
 
-def _said(
-    work: Workspace, model: str, path: Path, name: str, rank: int, careful: tuple[float, float]
-) -> Iterator[Markup]:
-    image = read_rgb(path)
+def _refusals(seen: _Seen, careful: tuple[float, float], *, is_run: bool) -> Iterator[Markup]:
+    """Why no answer is to be relied on, by the visitor's thresholds."""
+    sure, usual = careful
+    if seen.probability < sure:
+        shown = math.floor(1000 * seen.probability) / 10  # never the threshold itself
+        yield html.verdict("Not sure", f"The probability {shown:.1f} % is below {100 * sure:g} %.")
+    if seen.novelty is not None and seen.novelty >= usual and usual < 1:
+        share = f"{100 * seen.novelty:.1f} % of the training images are more like the others than it is."
+        yield html.verdict("Unlike the training images", share)
+    if seen.novelty is None and usual < 1 and is_run:
+        yield html.note(
+            "Whether the picture is unlike the training images is not known: the run keeps no features of these."
+        )
+
+
+def _see(work: Workspace, model: str, _made_at: int, path: Path, name: str, *, rank: int) -> _Seen:
+    image, novelty = read_rgb(path), None
     with work.network_lock:
         if model == IMAGENET:
             top, found = _imagenet(work, image, path, rank)
-            refusals = list(_unsure(top[0][1], careful[0]))
         else:
-            top, found, refusals = _run(work, model, image, path, rank, careful)
-    yield from refusals
+            top, found, novelty = _run(work, model, image, path, rank)
+    body = Markup("").join(_said(work, model, image, path, name, top, found, rank))
+    return _Seen(probability=top[0][1], novelty=novelty, body=body)
+
+
+def _said(
+    work: Workspace,
+    model: str,
+    image: Any,
+    path: Path,
+    name: str,
+    top: list[Any],
+    found: Any,
+    rank: int,
+) -> Iterator[Markup]:
+    """The picture, the evidence in it, the classes, and the nearest training images."""
     label = top[min(rank, len(top) - 1)][0]
     from headstart.backbones.evidence_map import heat_picture
     from headstart.runs.evidence import mean_note
@@ -171,32 +238,17 @@ def _imagenet(work: Workspace, image: Any, path: Path, rank: int) -> tuple[list[
 
 
 def _run(
-    work: Workspace, model: str, image: Any, path: Path, rank: int, careful: tuple[float, float]
-) -> tuple[list[Any], Any, list[Markup]]:
+    work: Workspace, model: str, image: Any, path: Path, rank: int
+) -> tuple[list[Any], Any, float | None]:
     from headstart.runs.evidence import run_evidence
 
     run = work.run(model)
-    # Labels and numbers are not refused: their thresholds and intervals say how sure they are.
-    sure, usual = careful if run.model.target == "classes" else (0.0, 1.0)
     is_compared = run.held_out is not None and run.held_out.reference is not None
-    asked = usual if is_compared and usual < 1 else None
-    [said] = run.predict([path], top=len(RANKS), novelty=asked)
+    [said] = run.predict([path], top=len(RANKS), novelty=ALL_BUT_ONE if is_compared else None)
     if not said.top:
         raise InputError(f"cannot use {path}: {said.error}")
-    label, probability = said.top[min(rank, len(said.top) - 1)][0], said.top[0][1]
-    refusals = list(_unsure(probability, sure))
-    if asked is not None and said.refused:
-        refusals.append(html.verdict("Unlike the training images", f"{said.refused}."))
-    if usual < 1 and not is_compared:
-        refusals.append(html.note("Whether the picture is unlike the training images is not known: the run "
-                                  "keeps no features of these."))  # fmt: skip
-    return list(said.top), run_evidence(run, image, label), refusals
-
-
-def _unsure(probability: float, sure: float) -> Iterator[Markup]:
-    if probability < sure:
-        said = f"The probability {100 * probability:.1f} % is below {100 * sure:.0f} %."
-        yield html.verdict("Not sure", said)
+    label = said.top[min(rank, len(said.top) - 1)][0]
+    return list(said.top), run_evidence(run, image, label), said.novelty
 
 
 def _nearest(work: Workspace, model: str, path: Path) -> Markup:
