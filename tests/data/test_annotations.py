@@ -145,6 +145,7 @@ def test_annotated_cells__reads_a_column_in_every_form(flat: Path) -> None:
     of_coco, of_studio = json.loads(coco(NAMES)), json.loads(studio(NAMES))
     for image in of_coco["images"]:
         image["attributes"] = {"camera": camera[image["file_name"]]}
+        image["class"] = f"{image['file_name']} class"
     for task, name in zip(of_studio, NAMES, strict=True):
         task["data"]["camera"] = camera[name]
     records = [{"file_name": n, "label": WANTED[n], "camera": camera[n]} for n in NAMES]
@@ -158,6 +159,11 @@ def test_annotated_cells__reads_a_column_in_every_form(flat: Path) -> None:
         (flat / name).write_text(text)
         assert annotated_cells(flat / name, "camera") == camera, name
     assert annotated_cells(flat, "camera") == camera, "the metadata of the folder"
+    assert annotated_cells(flat / "coco.json", "class") == {n: f"{n} class" for n in NAMES}
+    grouped = index(flat / "coco.json", group_column="camera").records
+    assert {r.name: r.label for r in grouped} == WANTED, (
+        "a field called class is none of the annotations"
+    )
     assert {r.group for r in index(flat / "coco.json", group_column="camera").records} == {
         "old",
         "new",

@@ -22,7 +22,7 @@ from headstart.errors import DataError, HeadstartError, InputError, OutputError,
 from headstart.export import FromPictures, checking, export, open_classifier
 from headstart.export import __all__ as public
 from headstart.export.bundle import read_facts
-from headstart.export.caution import CautiousClassifier
+from headstart.export.caution import CautiousClassifier, check_caution
 from headstart.export.crop import Crop, cut_out, onnx_text
 from headstart.export.network import Classifier, input_names, load_backbones
 from headstart.features.pixels import resize_and_crop
@@ -310,6 +310,25 @@ def test_export__the_file_refuses_as_predict_does(
         assert {run.model.classes[k] for k in np.flatnonzero(held)} == set(p.labels)
         assert bool(answered) == (not p.refused)
         assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_check_caution__compares_novelty_with_predict(run: Run, photos: Path) -> None:
+    careful = run.careful(Caution(novelty=0.9))
+    said = run.predict(pictures(photos), novelty=0.9)
+    p = np.array([[dict(each.top)[c] for c in run.model.classes] for each in said], np.float32)
+    share = np.array([each.novelty for each in said], np.float32)
+
+    def outputs(novelty: Any) -> dict[str, Any]:
+        return {"probabilities": p, "novelty": novelty, "answered": novelty < np.float32(0.9)}
+
+    check_caution(careful, outputs(share), outputs(share), said)
+    near, one = share - 0.08, share[:1] + 0.3  # a file that resizes, one image
+    check_caution(careful, outputs(near), outputs(near), said)
+    single = {"probabilities": p[:1], "novelty": one, "answered": one < np.float32(0.9)}
+    check_caution(careful, single, single, said[:1])
+    wrong = share + 0.6  # the file and torch agree, and both are wrong
+    with pytest.raises(HeadstartError, match="novelty from predict's"):
+        check_caution(careful, outputs(wrong), outputs(wrong), said)
 
 
 def test_cautious_classifier__compares_with_the_part_whose_features_are_kept(

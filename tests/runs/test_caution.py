@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from headstart.errors import InputError, RunError
 from headstart.runs.caution import Careful, Caution
 from headstart.runs.heldout import FILES, HeldOut
 from headstart.runs.predictions import predictions_csv
+from headstart.runs.reliability import _map
 from headstart.runs.report import render
 from headstart.runs.run import Run
 
@@ -148,6 +150,13 @@ def test_held_out__reads_what_it_wrote_and_refuses_what_is_damaged(
     (tmp_path / FILES[1]).write_text(json.dumps(facts | {"names": ["a"]}), encoding="utf-8")
     with pytest.raises(RunError, match=r"damaged.*1 names"):
         HeldOut.read(tmp_path)
+    older = {key: value for key, value in facts.items() if key != "features"}
+    (tmp_path / FILES[1]).write_text(json.dumps(older), encoding="utf-8")
+    nothing = HeldOut.read(tmp_path)
+    assert nothing is not None
+    assert nothing.reference is None, "of which model they are is not known"
+    with pytest.raises(RunError, match="keeps no features of its training images"):
+        Careful(model=run.model, caution=Caution(novelty=0.9), held_out=nothing, where="runs/x")
     (tmp_path / FILES[0]).write_bytes(b"no tensors")
     with pytest.raises(RunError, match="damaged"):
         HeldOut.read(tmp_path)
@@ -195,3 +204,20 @@ def test_report__maps_the_training_images(run: Run) -> None:
     assert set(found.labels) == set(range(len(run.metrics.classes)))
     # Of the judged images; the others are not counted as mistakes.
     assert sum(found.is_wrong) <= n - round(run.metrics.cv.accuracy.value * run.metrics.n_judged)
+
+
+def test_training_map__says_of_how_many_training_images_it_shows_some(run: Run) -> None:
+    assert run.held_out is not None
+    reference = run.held_out.reference
+    assert reference is not None
+    n = 2 * len(reference.names)  # features of half of them are kept
+    K = len(run.model.classes)
+    results: Any = SimpleNamespace(
+        finetuning=None,
+        train=[SimpleNamespace(name=str(i), label="dots") for i in range(n)],
+        judged=np.zeros(n, dtype=bool),
+        final=SimpleNamespace(model=run.model, out_of_fold=np.zeros((n, K))),
+    )
+    found = _map(results, reference)
+    assert found is not None
+    assert (found.n, len(found.x)) == (n, len(reference.names))

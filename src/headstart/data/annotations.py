@@ -237,8 +237,9 @@ def _attributes(record: Mapping[str, Any]) -> dict[str, str]:
     for value in record.values():
         if isinstance(value, dict):
             flat = value | flat
-    # Names that would be taken for the columns of paths and labels are left out.
-    usual = {*IMAGE_NAMES, *LABEL_NAMES}
+    # Names that would be taken for the columns of paths and labels are left out. Of all usual names of labels,
+    # `label` comes first, so that no other is.
+    usual = {*IMAGE_NAMES, "label"}
     return {
         k: str(v)
         for k, v in flat.items()

@@ -69,7 +69,8 @@ def who_judged(run: Run) -> str:
     if n:
         return (
             f"The run averages {n} candidates. Training images were judged by one linear SVM (C = 1) on the "
-            "features of all of them, cross-validated, which may err on other images; test images by the run itself."
+            "features of all of them, cross-validated; it may make different mistakes. Test images were judged by the run "
+            "itself."
         )
     return ""
 

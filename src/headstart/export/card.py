@@ -198,7 +198,7 @@ def _caution(facts: Mapping[str, Any]) -> str:
     when = []
     if "answer_from" in asked:
         when.append(
-            f"the probability of the predicted class is at least {asked['answer_from']:.4f}"
+            f"the probability of the predicted class is at least {asked['answer_from']:.6g}"
         )
     if "novelty" in asked:
         when.append(f"`novelty` is below {asked['novelty']:g}")

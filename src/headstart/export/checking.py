@@ -182,7 +182,7 @@ def check_file(
         return check
     names = (OUTPUT, *output_names(cautious.caution))
     outputs = dict(zip(names, given, strict=True))
-    check_caution(cautious, outputs, dict(zip(names, wanted, strict=True)))
+    check_caution(cautious, outputs, dict(zip(names, wanted, strict=True)), said)
     return replace(check, n_same_caution=count_same(cautious, outputs, said))
 
 

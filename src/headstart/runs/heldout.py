@@ -156,7 +156,9 @@ class HeldOut:
             for values in (own, top):
                 if values.dtype.kind != "f" or not ((values >= 0) & (values <= 1)).all():
                     raise ValueError("a probability lies outside 0 and 1")
-            reference = _reference(tensors, facts) if facts.get("names") is not None else None
+            # A file of an older version may lack what says which model these features are of.
+            is_known = all(facts.get(name) is not None for name in ("names", "labels", "features"))
+            reference = _reference(tensors, facts) if is_known else None
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             reason = one_line(str(error), limit=120)
             raise RunError(

@@ -58,7 +58,7 @@ def _map(results: Results, reference: TrainingReference) -> TrainingMap | None:
     said = results.final.model.decide(P).tolist() if len(examples) else []
     wrong = {r.name for r, k in zip(examples, said, strict=True) if classes[k] != r.label}
     return TrainingMap(
-        n=len(Z),
+        n=len(results.train),
         variance=float(Z[:, :2].var(axis=0).sum() / total) if total > 0 else 0.0,
         labels=tuple(classes.index(reference.labels[i]) for i in rows),
         x=tuple(places[:, 0].tolist()),

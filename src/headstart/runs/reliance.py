@@ -92,7 +92,7 @@ class TrainingMap(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     n : int
-        Training images that the components are of; some of them are shown.
+        Training images; a random sample of them is shown.
     variance : float
         Share of the variance of the features that both hold.
     labels : tuple of int

@@ -106,3 +106,4 @@ def test_who_judged__names_the_svm_in_the_place_of_a_mean(odd_run: Run) -> None:
     assert who_judged(single) == ""
     assert "averages 3 candidates" in who_judged(mean)
     assert "one linear SVM" in who_judged(mean)
+    assert "different mistakes" in who_judged(mean)

@@ -181,8 +181,9 @@ def _map(found: TrainingMap, classes: Sequence[str]) -> Section:
     )
     said = (
         f"{which} training images at the two largest principal components of their features, which hold "
-        f"{words.percent(found.variance)} of the variance: classes that lie apart here are far apart, those that "
-        "overlap here may not be. headstart map keeps more of the neighbourhoods, and shows the pictures."
+        f"{words.percent(found.variance)} of the variance. Classes that lie apart here are apart; classes that "
+        "overlap here may still differ in other components. headstart map keeps more of the neighbourhoods, and "
+        "shows the pictures."
     )
     return Section(
         heading="A map of the training images",
@@ -195,7 +196,8 @@ def _map(found: TrainingMap, classes: Sequence[str]) -> Section:
             title="Training images by their features",
             description=f"{some} images of {len(set(labels))} classes; {n_wrong} taken for another",
         ),
-        caption="Orange crosses: taken for another class by a classifier that had not seen the image.",
+        caption="Orange crosses: taken for another class by a classifier that had not seen the image. Circles: "
+        "recognised, or not judged.",
     )
 
 
