@@ -1,4 +1,4 @@
-"""Several labels an image, and numbers, from the columns of a table."""
+"""Several labels per image, and numbers, from the columns of a table."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from headstart.data import index
-from headstart.data.targets import TargetColumns
+from headstart.data.targets import TargetColumns, joined_names, names_of
+from headstart.data.training import training_records
 from headstart.errors import DataError, InputError
+from headstart.probe.folds import training_folds
 
 Write = Callable[[str, Sequence[Sequence[Any]]], Path]
 
@@ -90,19 +92,154 @@ def test_index__splits_in_the_same_way_whatever_files_are_called(write: Write) -
 
 
 @pytest.mark.parametrize(
-    ("tags", "said"),
+    ("tags", "gone", "left"),
     [
-        (["a", "b;a", "", "a;c", "c", "b;rare"], "'rare'"),
-        (["a;x", "a", "a;x", "a", "a"], "every image has the label 'a'"),
-        (["a;x", "a;x", "a;y", "a", "y"], "all images but one have the label 'a'"),
-        (["", "", "", ""], "no image has a label"),
+        (["a", "b;a", "", "a;c", "c", "b;rare"], "rare", ("a", "b", "c")),
+        (["a;x", "a", "a;x", "a", "a"], "a", ("x",)),
+        (["a;x", "a;x", "a;y", "a", "y"], "a", ("x", "y")),
     ],
 )
-def test_index__refuses_labels_that_cannot_be_learnt(
+def test_index__leaves_out_labels_that_cannot_be_learnt(
+    write: Write, tags: Sequence[str], gone: str, left: tuple[str, ...]
+) -> None:
+    found = index(write("image,tags", tagged(tags)), multi_label=";")
+    assert found.classes == left
+    assert len(found) == len(tags)
+    assert any(f"'{gone}'" in note and "left out" in note for note in found.notes)
+    assert not any(gone in r.label.split("; ") for r in found.records)
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        (["", "", "", ""], "no image has a label"),
+        (["a;b", "", ""], "no label can be learnt.*'a', 'b'"),
+    ],
+)
+def test_index__names_the_table_where_no_label_can_be_learnt(
     write: Write, tags: Sequence[str], said: str
 ) -> None:
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=rf"table\.csv': {said}"):
         index(write("image,tags", tagged(tags)), multi_label=";")
+
+
+def test_index__leaves_out_labels_that_a_given_split_does_not_train(write: Write) -> None:
+    rows = [
+        ("a;c", "train"),
+        ("b;c", "train"),
+        ("a;b;c", "train"),
+        ("c;d", "test"),
+        ("b", "test"),
+        ("a;d", "test"),
+    ]
+    table = write("image,tags,split", [(f"{i}.png", *row) for i, row in enumerate(rows)])
+    found = index(table, multi_label=";")
+    assert found.classes == ("a", "b")
+    assert any("no training image has the label 'd'" in note for note in found.notes)
+    assert any("every training image has the label 'c'" in note for note in found.notes)
+
+
+def copied(folder: Path, tags: Callable[[int], str]) -> Path:
+    """24 soft pictures, each twice, the second as JPEG; a table of their tags, and of a number each."""
+    rng, lines = np.random.default_rng(0), ["image,tags,number"]
+    for i in range(24):
+        picture = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        picture = picture.resize((48, 48), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{i}.png")
+        picture.save(folder / f"{i}c.jpg", quality=85)
+        lines += [f"{i}{end},{tags(i)},{i / 7:.3f}" for end in (".png", "c.jpg")]
+    (folder / "table.csv").write_text("\n".join(lines), encoding="utf-8")
+    return folder / "table.csv"
+
+
+@pytest.mark.parametrize("asked", [{"multi_label": ";"}, {"target_column": "number"}])
+def test_index__keeps_near_copies_together_in_split_and_folds(
+    tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    found = index(copied(tmp_path, lambda i: f"own{i};part{i % 3}"), **asked)
+    assert len(found.duplicates) == 24
+    assert not found.straddling
+    assert found.test
+    assert set(found.classes) <= {name for r in found.train for name in names_of(r)}
+    train = training_records(found)
+    folds = dict(zip([r.name for r in train], training_folds(found, train), strict=True))
+    pairs = [(f"{i}.png", f"{i}c.jpg") for i in range(24) if f"{i}.png" in folds]
+    assert all(folds[a] == folds[b] for a, b in pairs)
+
+
+def test_index__does_not_keep_a_film_of_all_images_together(write: Write) -> None:
+    table = write("image,number", [(f"{i:02d}.png", i) for i in range(24)])
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 200, (12, 12, 3), dtype=np.uint8)
+    for i in range(24):
+        noise = rng.integers(0, 3, (12, 12, 3), dtype=np.uint8)
+        Image.fromarray(scene + noise).save(table.parent / f"{i:02d}.png")
+    found = index(table, target_column="number")
+    assert found.test
+    assert any("24 images look almost the same" in note for note in found.notes)
+
+
+def test_index__notes_a_large_test_side(write: Write) -> None:
+    rows = [(f"{i:02d}.png", i, "ab"[i // 20]) for i in range(40)]
+    found = index(write("image,n,patient", rows), target_column="n", group_column="patient")
+    assert any("50 % of the images, where 20 %" in note for note in found.notes)
+
+
+def test_index__says_that_another_separator_stands_in_the_cells(write: Write) -> None:
+    rows = [(f"{i}.png", "cat;dog" if i % 2 else "dog") for i in range(8)]
+    with pytest.raises(DataError, match=r"no cell.*'tags'.*holds '\|'.*';'"):
+        index(write("image,tags", rows), multi_label="|")
+    single = write("image,tags", [(f"{i}.png", "cat" if i % 2 else "dog") for i in range(8)])
+    assert any("taken as one label" in note for note in index(single, multi_label=";").notes)
+
+
+def test_index__merges_labels_that_look_the_same(write: Write) -> None:
+    table = write(
+        "image,tags", tagged(["Cat;dog", "cat", "cat", "dog", "", "CAT;dog", "x;dog", "x"])
+    )
+    assert any("merge_labels" in note for note in index(table, multi_label=";").notes)
+    found = index(table, multi_label=";", merge_labels=True)
+    assert found.classes == ("cat", "dog", "x")
+    assert {r.name: r.target for r in found.records}["00.png"] == ("cat", "dog")
+
+
+def test_index__reads_lists_in_cells(write: Write) -> None:
+    cells = ["['cat', 'dog']", "[]", "['a, b']", "['dog', 'cat']", "['a, b', 'dog']", "[]"]
+    table = write("image,tags", [(f"{i}.png", f'"{cell}"') for i, cell in enumerate(cells)])
+    assert index(table, multi_label=",").classes == ("a, b", "cat", "dog")
+
+
+def test_index__takes_columns_whose_name_holds_a_comma(write: Write) -> None:
+    rows = [(f"{i}.png", i % 2, i // 2 % 2, i) for i in range(8)]
+    table = write('image,"red, light",big,patient', rows)
+    asked = joined_names(["red, light", "big"])
+    assert index(table, label_columns=asked).classes == ("big", "red, light")
+    with pytest.raises(DataError, match="double quotes"):
+        index(table, label_columns="red, light")
+
+
+def test_index__takes_every_free_column_for_a_star(write: Write) -> None:
+    rows = [
+        (f"{i}.png", i % 2, i // 2 % 2, f"p{i}", "train" if i < 6 else "test") for i in range(8)
+    ]
+    table = write("image,red,big,patient,split", rows)
+    assert index(table, label_columns="*", group_column="patient").classes == ("big", "red")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("{}e200", r"line 3.*at most 1e\+100; got '1e200'"),
+        ("{}e-200", r"differ by .* another unit"),
+        ("1000000.{:011d}", r"lost beside their size.*subtract"),
+    ],
+)
+def test_index__refuses_numbers_that_floats_cannot_hold(
+    write: Write, value: str, said: str
+) -> None:
+    rows = [(f"{i:02d}.png", value.format(i)) for i in range(24)]
+    with pytest.raises(DataError, match=said):
+        index(write("image,n", rows), target_column="n")
 
 
 @pytest.mark.parametrize("cell", ["old", "nan", "inf", "", "3,5", "1_000", "0x10"])
@@ -152,17 +289,6 @@ def test_index__refuses_labels_of_folders(tmp_path: Path) -> None:
         index(tmp_path, multi_label=";")
 
 
-def test_index__refuses_a_training_side_that_all_have_a_label(write: Write) -> None:
-    rows = [
-        ("0.png", "a", "train"),
-        ("1.png", "a;b", "train"),
-        ("2.png", "b", "test"),
-        ("3.png", "", "test"),
-    ]
-    with pytest.raises(DataError, match=r"every training image has the label 'a'"):
-        index(write("image,tags,split", rows), multi_label=";")
-
-
 def test_index__keeps_groups_and_copies_on_one_side(write: Write) -> None:
     rows = [(f"{i:02d}.png", "a;b" if i % 3 else "b" * (i % 2), f"p{i // 4}") for i in range(40)]
     found = index(write("image,tags,patient", rows), multi_label=";", group_column="patient")
@@ -171,16 +297,6 @@ def test_index__keeps_groups_and_copies_on_one_side(write: Write) -> None:
         sides.setdefault(record.group, set()).add(record.split)
     assert all(len(of_group) == 1 for of_group in sides.values())
     assert {"train", "test"} == set.union(*sides.values())
-
-
-def test_index__refuses_a_label_that_only_test_images_have(write: Write) -> None:
-    rows = [
-        (f"{i}.png", tags, "p" if "c" in tags else f"q{i}")
-        for i, tags in enumerate(["a", "b", "c", "c;a", "b", ""])
-    ]
-    table = write("image,tags,split", [(n, t, "test" if "c" in t else "train") for n, t, _ in rows])
-    with pytest.raises(DataError, match="no training images of 1 label: 'c'"):
-        index(table, multi_label=";")
 
 
 def test_index__refuses_training_numbers_that_are_all_the_same(write: Write) -> None:

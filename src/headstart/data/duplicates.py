@@ -18,7 +18,8 @@ cannot be distinguished.
 Images of a fixed camera and frames of a film pass all three tests although they are different images,
 and links between them form one large group. A group that leaves too few images of a class for a split
 is examined again with half the third bound, twice; if it is still too large, its images count as
-separate.
+separate. Where an example has several labels, or a number, a small group is never divided: the share of a
+label, or of all images, that a large one holds decides.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 
 from headstart.data.inspection import Facts
 from headstart.data.records import DuplicateGroup, Record
+from headstart.data.targets import names_of
 
 MAX_HASH_DISTANCE = 6
 MAX_RELATIVE_DIFFERENCE = 0.13
@@ -84,10 +86,13 @@ def find_duplicates(records: Sequence[Record], facts: Sequence[Facts]) -> Duplic
     copies = list(by_digest.values())
     exact = [members for members in copies if len(members) > 1]
     unique = [facts[members[0]] for members in copies]
-    labels = [{records[i].label for i in members} for members in copies]
-    is_too_large = _rule(
-        [labels[u] if _trains(records, m) else set() for u, m in enumerate(copies)]
-    )
+    labels = [
+        {name for i in members for name in _counted_as(records[i])}
+        if _trains(records, members)
+        else set()
+        for members in copies
+    ]
+    is_too_large = _rule(labels, is_classes=not records or records[0].target is None)
     found = components(near_pairs(unique), len(unique))
     alike = [group for group in found if is_too_large(group)]
     near = [group for group in found if not is_too_large(group)]
@@ -105,20 +110,32 @@ def _trains(records: Sequence[Record], members: Sequence[int]) -> bool:
     return any(records[i].split in ("", "train") for i in members)
 
 
-def _rule(labels: Sequence[set[str]]) -> Callable[[Sequence[int]], bool]:
+def _counted_as(record: Record) -> tuple[str, ...]:
+    """Its class or labels; of numbers, and of no label, all images are of one kind."""
+    return names_of(record) or ("",)
+
+
+def _rule(
+    labels: Sequence[set[str]], *, is_classes: bool = True
+) -> Callable[[Sequence[int]], bool]:
     """Whether a group of different pictures leaves one of its classes too little: see `MIN_SWALLOWED`.
 
     Parameters
     ----------
     labels
-        Classes of each picture; empty for those that are not counted.
+        Classes or labels of each picture; empty for those that are not counted.
+    is_classes
+        Whether each class needs images on both sides of a split.
     """
     sizes = Counter(label for of_one in labels for label in of_one)
 
     def is_too_large(group: Sequence[int]) -> bool:
         held = Counter(label for i in group for label in labels[i])
         return any(
-            n > 1 and (n == sizes[label] or (n >= MIN_SWALLOWED and 2 * n >= sizes[label]))
+            n > 1
+            and (
+                (is_classes and n == sizes[label]) or (n >= MIN_SWALLOWED and 2 * n >= sizes[label])
+            )
             for label, n in held.items()
         )
 

@@ -26,7 +26,13 @@ from headstart.data.sides import alike_notes, name_val_as_test, with_sides
 from headstart.data.sources import Listed, Listing, counted, missing_path, shown, some
 from headstart.data.splitfile import apply_split_file
 from headstart.data.tables import SPREADSHEETS, TABLE_SUFFIXES, list_table
-from headstart.data.targets import TargetColumns, check_targets, names_of, target_hint
+from headstart.data.targets import (
+    TargetColumns,
+    check_targets,
+    names_of,
+    target_hint,
+    without_rare_labels,
+)
 from headstart.data.unpacking import list_packed
 from headstart.errors import DataError, InputError, argument
 from headstart.home import expand
@@ -126,8 +132,8 @@ def index(
         progress,
         targets,
     )
-    if merge_labels and targets.is_asked:
-        raise InputError(f"{argument('merge_labels')} is for classes, not with {targets.option}")
+    if merge_labels and targets.number is not None:
+        raise InputError(f"{argument('merge_labels')} is for labels, not with {targets.option}")
     if merge_labels:
         listing.items, merged = labels.merge_labels(listing.items, "image")
         listing.notes += merged
@@ -138,9 +144,12 @@ def index(
     listing.items.sort(key=lambda item: item.name)
     records, facts, quarantine = _read(listing, folder, progress)
     listing.notes += _paged(records, facts)
-    _check_classes(listing, records, quarantine)
+    where = expand(path) if targets.is_asked else listing.root
     named = [name for r in records for name in names_of(r)]
-    notes = listing.notes + labels.label_notes(named, "image")
+    records, left_out = without_rare_labels(where, records)
+    _check_classes(listing, records, quarantine, where)
+    kind = "label" if targets.is_asked else "class"
+    notes = listing.notes + labels.label_notes(named, "image", kind) + left_out
     hint = (
         ""
         if targets.is_asked or listing.source != "table"
@@ -160,7 +169,7 @@ def index(
         notes=tuple(notes),
     )
     try:
-        return with_sides(result, test_size=test_size, seed=seed)
+        return with_sides(result, test_size=test_size, seed=seed, where=where)
     except DataError as error:
         if not hint:
             raise
@@ -306,19 +315,22 @@ def _remembered(inspected: Iterator[Inspected], store: FactStore) -> Iterator[In
 
 
 def _check_classes(
-    listing: Listing, records: Sequence[Record], quarantine: Sequence[Quarantined]
+    listing: Listing,
+    records: Sequence[Record],
+    quarantine: Sequence[Quarantined],
+    where: Path,
 ) -> None:
     """At least two classes are left; a class that lost all its images is noted."""
     is_targets = bool(records) and records[0].target is not None
     left = sorted({name for r in records for name in names_of(r)})
     lost = sorted({i.label for i in listing.items if i.target is None} - set(left))
     if is_targets:
-        check_targets(listing.root, records)
+        check_targets(where, records)
     if len(left) >= 2 or is_targets:
         emptied = sorted({i.split for i in listing.items} - {r.split for r in records})
         if emptied:
             raise DataError(
-                f"{shown(listing.root)}: no image of the {emptied[0]} split can be used (first: "
+                f"{shown(where)}: no image of the {emptied[0]} split can be used (first: "
                 f"{shown(quarantine[0].name)}: {quarantine[0].reason})"
             )
         if lost:
@@ -333,4 +345,4 @@ def _check_classes(
         else ""
     )
     what = f"one class only ({shown(left[0])})" if left else "no usable image"
-    raise DataError(f"{shown(listing.root)} has {what}{because}: at least two classes are needed")
+    raise DataError(f"{shown(where)} has {what}{because}: at least two classes are needed")

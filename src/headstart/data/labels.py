@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from headstart.data.duplicates import merge_groups
 from headstart.data.sources import counted, shown
+from headstart.data.targets import shown_labels
 from headstart.errors import argument
 
 T = TypeVar("T")
@@ -152,7 +153,7 @@ def twin_hint(labels: Iterable[str], among: Iterable[str]) -> str:
     return f" {', '.join(named[:N_GROUPS])}{more}: {MERGE_HINT} makes {which}."
 
 
-def label_notes(labels: Sequence[str], noun: str) -> list[str]:
+def label_notes(labels: Sequence[str], noun: str, kind: str = "class") -> list[str]:
     """Notes on labels that look the same, and on labels for missing values.
 
     Parameters
@@ -161,6 +162,8 @@ def label_notes(labels: Sequence[str], noun: str) -> list[str]:
         One per example.
     noun
         Noun for an example.
+    kind
+        Noun for a label.
     """
     sizes = Counter(labels)
     notes = []
@@ -170,7 +173,7 @@ def label_notes(labels: Sequence[str], noun: str) -> list[str]:
         rest = len(groups) - N_GROUPS
         more = f"; and {counted(rest, 'more group')} like these" if rest > 0 else ""
         notes.append(
-            f"the labels {told}{more}: each spelling is a class of its own; {MERGE_HINT} merges them"
+            f"the labels {told}{more}: each spelling is a {kind} of its own; {MERGE_HINT} merges them"
         )
     missing = [label for label in sorted(sizes) if label_key(label) in MISSING]
     if missing:
@@ -190,12 +193,12 @@ def merge_labels(items: Sequence[T], noun: str) -> tuple[list[T], list[str]]:
     Parameters
     ----------
     items
-        Frozen values with a ``label``.
+        Frozen values with a ``label``, and perhaps several as ``target``.
     noun
         Noun for an item.
     """
     found: Sequence[Any] = items
-    sizes = Counter(item.label for item in found)
+    sizes = Counter(name for item in found for name in _labels_of(item))
     into: dict[str, str] = {}
     told = []
     for group in look_alikes(sizes):
@@ -208,8 +211,24 @@ def merge_labels(items: Sequence[T], noun: str) -> tuple[list[T], list[str]]:
         )
     if not into:
         return list(items), ["no labels look the same: there was nothing to merge"]
-    merged = [replace(i, label=into[i.label]) if i.label in into else i for i in found]
+    merged = []
+    for item in found:
+        names = tuple(sorted({into.get(name, name) for name in _labels_of(item)}))
+        if _has_several(item):
+            item = replace(item, target=names, label=shown_labels(names))
+        elif item.label in into:
+            item = replace(item, label=names[0])
+        merged.append(item)
     return merged, [f"merged labels that look the same: {'; '.join(told)}"]
+
+
+def _has_several(item: Any) -> bool:
+    return isinstance(getattr(item, "target", None), tuple)
+
+
+def _labels_of(item: Any) -> tuple[str, ...]:
+    found: tuple[str, ...] = item.target if _has_several(item) else (item.label,)
+    return found
 
 
 def _told(group: Sequence[str], sizes: Mapping[str, int], noun: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from headstart.data.groups import group_notes
@@ -12,7 +13,7 @@ from headstart.data.labels import twin_hint
 from headstart.data.records import DuplicateGroup, Example, Examples, R
 from headstart.data.sources import counted, shown, some
 from headstart.data.split import make_split
-from headstart.data.targets import names_of
+from headstart.data.targets import check_numbers, kind_of, label_sizes, names_of, without_labels
 from headstart.errors import DataError, argument
 
 S = TypeVar("S", bound=Examples[Any])
@@ -29,8 +30,10 @@ def name_val_as_test(records: list[R], notes: list[str]) -> list[R]:
     return [replace(r, split="test") if r.split == "val" else r for r in records]
 
 
-def with_sides(found: S, *, test_size: float, seed: int, noun: str = "image") -> S:
-    """Check the split that came with the data, or make one.
+def with_sides(
+    found: S, *, test_size: float, seed: int, noun: str = "image", where: Path | None = None
+) -> S:
+    """Check the split that came with the data, or make one; `where` is the table, for errors.
 
     Raises
     ------
@@ -47,15 +50,15 @@ def with_sides(found: S, *, test_size: float, seed: int, noun: str = "image") ->
                 f"the data has training {noun}s only: a part of them was split off to test on",
             )
         found = replace(found.with_split(made), split_made=True, notes=notes)
-        _require_learnable(found, noun)
-        return found
+        return _learnable(_share_noted(found, test_size, noun), noun, where)
     if "train" not in splits:
         named = ", ".join(sorted(splits))
-        raise DataError(f"{shown(found.root)} has no training {noun}s: its split has only {named}")
-    return check_sides(found, noun=noun)
+        place = shown(where or found.root)
+        raise DataError(f"{place} has no training {noun}s: its split has only {named}")
+    return check_sides(found, noun=noun, where=where)
 
 
-def check_sides(found: S, *, noun: str = "image") -> S:
+def check_sides(found: S, *, noun: str = "image", where: Path | None = None) -> S:
     """Note the classes that a held-out side lacks, and those with one training example.
 
     Raises
@@ -63,6 +66,7 @@ def check_sides(found: S, *, noun: str = "image") -> S:
     DataError
         A class is missing from the training side.
     """
+    found = _learnable(found, noun, where)
     counts, kind = found.counts(), "label" if found.kind == "labels" else "class"
     untrained = [c for c, n in counts.items() if not n["train"]]
     if untrained:
@@ -85,7 +89,6 @@ def check_sides(found: S, *, noun: str = "image") -> S:
     ]
     few = [c for c, n in counts.items() if n["train"] == 1]
     said = [*lacking, _note(f"one training {noun} only of", few, kind)]
-    _require_learnable(found, noun)
     return replace(found, notes=tuple(dict.fromkeys((*found.notes, *filter(None, said)))))
 
 
@@ -112,44 +115,55 @@ def alike_notes(alike: Sequence[DuplicateGroup], records: Sequence[Example]) -> 
     """What is to be known of images too much alike and too many to be kept together, or nothing."""
     if not alike:
         return []
-    held = Counter(label for group in alike for label in group.labels)
-    sizes = Counter(record.label for record in records)
+    of = {record.name: record for record in records}
+    held = Counter(label for group in alike for n in group.names for label in names_of(of[n]))
+    sizes = Counter(label for record in records for label in names_of(record))
     named = [f"{shown(c, 30)}: {held[c]} of {sizes[c]}" for c in sorted(held)[:_N_NAMED]]
+    kind = kind_of(records[0].target)
     if len(held) > _N_NAMED:
-        named.append(f"{len(held) - _N_NAMED} more classes")
+        named.append(f"{len(held) - _N_NAMED} more {'classes' if kind == 'classes' else 'labels'}")
+    parts = f" ({', '.join(named)})" if named else ""
+    n, holds = sum(len(group.names) for group in alike), "the accuracy holds"
     note = (
-        f"{held.total():,} images look almost the same, as from a fixed camera ({', '.join(named)}), and "
-        "count as separate images: the accuracy holds for more of the same scenes and may be lower for "
-        f"others; a split with each part, patient or day on one side ({argument('split')}) would tell"
+        f"{n:,} images look almost the same, as from a fixed camera{parts}, and count as separate images: "
+        f"{holds if kind == 'classes' else 'the figures hold'} for more of the same scenes and may be "
+        f"{'lower' if kind == 'classes' else 'worse'} for others; a split with each part, patient or day on "
+        f"one side ({argument('split')}) would tell"
     )
     return [note]
 
 
-def _require_learnable(found: Examples[Any], noun: str) -> None:
-    """Refuse labels that no training example or each of them has, and numbers that are all the same.
+def _share_noted(found: S, test_size: float, noun: str) -> S:
+    """Note a test side much larger than was asked for: each rare label, or large group, adds to it."""
+    n, n_test = len(found.records), len(found.test)
+    if found.kind == "classes" or n_test <= max(1.15 * test_size * n, test_size * n + 1):
+        return found
+    note = (
+        f"the test side holds {100 * n_test / n:.0f} % of the {noun}s, where {100 * test_size:g} % were "
+        "asked for: rare labels and large groups are kept on both sides"
+    )
+    return replace(found, notes=(*found.notes, note))
+
+
+def _learnable(found: S, noun: str, where: Path | None) -> S:
+    """Leave out labels that no training example or each of them has; refuse numbers that are all the same.
 
     Raises
     ------
     DataError
     """
-    train = found.train
-    if found.kind == "numbers" and len({r.target for r in train}) == 1:
-        raise DataError(
-            f"{shown(found.root)}: the number is {train[0].target} for every training {noun}: there is "
-            "nothing to learn"
-        )
+    train, place = found.train, where or found.root
+    if found.kind == "numbers":
+        check_numbers(place, train, f"training {noun}")
     if found.kind != "labels":
-        return
-    sizes = Counter(name for r in train for name in names_of(r))
-    never = [name for name in found.classes if not sizes[name]]
-    always = [name for name, n in sizes.items() if n == len(train)]
-    for named, what in ((never, "no training {} has"), (always, "every training {} has")):
-        if named:
-            raise DataError(
-                f"{shown(found.root)}: {what.format(noun)} the "
-                f"{'label' if len(named) == 1 else 'labels'} {some(sorted(named))}, which cannot be learnt: "
-                f"add {noun}s, remove it from the table, or give another split"
-            )
+        return found
+    sizes = label_sizes(train)
+    left_out = {
+        f"no training {noun} has": [name for name in found.classes if name not in sizes],
+        f"every training {noun} has": [k for k, n in sizes.items() if n == len(train)],
+    }
+    records, notes = without_labels(place, found.records, left_out)
+    return replace(found, records=tuple(records), notes=(*found.notes, *notes)) if notes else found
 
 
 def _note(what: str, classes: Sequence[str], kind: str) -> str:

@@ -91,6 +91,9 @@ def _split_targets(records: Sequence[Example], groups: _Groups, test_size: float
     unit_of = np.array([number[r.name] for r in records])
     counts, sizes = target_counts(records, unit_of, max(2, round(1 / test_size)))
     part = iterative_stratification(counts, sizes, [1 - test_size, test_size])
+    for own in counts.T > 0:
+        if own.any() and part[own].all():  # a label is trained before it is tested
+            part[np.flatnonzero(own)[np.argmin(sizes[own])]] = 0
     if part.max() == part.min():
         part[-1] = 1 - part[-1]
     return {name: "test" if part[i] else "train" for name, i in number.items()}

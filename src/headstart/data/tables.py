@@ -243,8 +243,11 @@ def list_rows(
     )
     images = [clean_name(name) for name in table.column(columns.image)]
     found: list[Target | None] = [None] * len(images)
+    target_notes: list[str] = []
     if targets.is_asked:
-        found = [*read_targets(table, targets, columns.label)]
+        others = (columns.image, columns.split, columns.group, columns.weight)
+        read, target_notes = read_targets(table, targets, columns.label, others)
+        found = [*read]
         labels = [shown_labels(t) if isinstance(t, tuple) else f"{t:g}" for t in found]
     else:
         labels = table.column(columns.label) if columns.label >= 0 else [_parent(n) for n in images]
@@ -252,7 +255,11 @@ def list_rows(
     if columns.split >= 0 and any(table.column(columns.split)):
         splits = split_words(table, columns.split, images)
     _check_rows(table, images, labels)
-    notes = [*table.notes, *notes_on_columns(table, columns, label_column, split_column)]
+    notes = [
+        *table.notes,
+        *target_notes,
+        *notes_on_columns(table, columns, label_column, split_column),
+    ]
     files, note = find_files(root, images, table)
     refuse_twice(table, files)
     items = [

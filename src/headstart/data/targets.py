@@ -1,17 +1,20 @@
-"""Targets that are not one class an image: several labels, or a number, from columns of a table.
+"""Targets other than one class per image: several labels, or a number, from columns of a table.
 
 Several labels stand in one column, separated by a text, or in columns of their own that hold 0 or 1.
 """
 
 from __future__ import annotations
 
+import ast
+import csv
 import fnmatch
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from headstart.data.sources import counted, shown, some
 from headstart.errors import DataError, InputError, argument, did_you_mean
@@ -19,6 +22,8 @@ from headstart.errors import DataError, InputError, argument, did_you_mean
 if TYPE_CHECKING:
     from headstart.data.records import Example
     from headstart.data.tables import Table
+
+R = TypeVar("R", bound="Example")
 
 Target = tuple[str, ...] | float
 """The labels of an example, sorted, or its number."""
@@ -28,16 +33,19 @@ Kind = Literal["classes", "labels", "numbers"]
 SEVERAL_NAMES = ["labels", "tags", "label", "attributes", "categories", "keywords"]
 """Usual names of columns that hold several labels."""
 
-# Of an image with no label, for people.
-NO_LABEL = "(no label)"
-# Joins the labels of an example for people; what a table may hold between them.
-JOIN = "; "
+# How people are shown an example without labels, and the labels of one with several.
+NO_LABEL, JOIN = "(no label)", "; "
+# Separators that are looked for in the cells of a column of labels.
 SEPARATORS = (";", "|", ",")
 _YES = frozenset({"1", "1.0", "true", "t", "yes", "y"})
 _NO = frozenset({"0", "0.0", "false", "f", "no", "n"})
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-# So many images, or groups of images that belong together, a number can be learnt from.
+# Fewest images from which a number is learnt.
 FEWEST_NUMBERS = 20
+# Squares of larger numbers, and of smaller differences, are not finite or 0 as floats.
+LARGEST, SMALLEST = 1e100, 1e-100
+# Numbers whose spread is a smaller part of them lose the digits that differ.
+MOST_OFFSET = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,8 @@ class TargetColumns:
     separator : str, optional
         What separates the labels in the column of labels.
     label_columns : str, optional
-        Names, or patterns such as ``is_*``, of columns that hold 0 or 1, separated by commas.
+        Names, or patterns such as ``is_*``, of columns that hold 0 or 1, separated by commas; a name
+        that holds a comma stands in double quotes.
     number : str, optional
         The column of a number.
 
@@ -119,8 +128,10 @@ def shown_labels(names: Iterable[str]) -> str:
     return JOIN.join(names) or NO_LABEL
 
 
-def read_targets(table: Table, asked: TargetColumns, label: int) -> list[Target]:
-    """The target of each row.
+def read_targets(
+    table: Table, asked: TargetColumns, label: int, others: Collection[int] = ()
+) -> tuple[list[Target], list[str]]:
+    """The target of each row, and notes.
 
     Parameters
     ----------
@@ -128,6 +139,8 @@ def read_targets(table: Table, asked: TargetColumns, label: int) -> list[Target]
     asked : TargetColumns
     label : int
         Position of the column of labels; -1 where there is none.
+    others : collection of int
+        Positions of columns that hold something else: patterns leave them out.
 
     Raises
     ------
@@ -135,9 +148,9 @@ def read_targets(table: Table, asked: TargetColumns, label: int) -> list[Target]
         A column is not there, or a cell cannot be read; the message names both.
     """
     if asked.number is not None:
-        return list(_numbers(table, _position(table, asked.number.strip(), "target_column")))
+        return list(_numbers(table, _position(table, asked.number.strip(), "target_column"))), []
     if asked.label_columns is not None:
-        return list(_flags(table, _matching(table, asked.label_columns)))
+        return list(_flags(table, _matching(table, asked.label_columns, others))), []
     assert asked.separator is not None
     if label < 0:
         raise DataError(
@@ -145,18 +158,49 @@ def read_targets(table: Table, asked: TargetColumns, label: int) -> list[Target]
             f"with {argument('label_column')}"
         )
     cells = table.column(label)
-    return [
+    if (lists := _as_lists(cells)) is not None:
+        return [*lists], []
+    notes = []
+    if any(cells) and not any(asked.separator in cell for cell in cells):
+        none = (
+            f"no cell of column {shown(table.header[label] if table.header else str(label + 1), 60)} holds "
+            f"{asked.separator!r} ({argument('multi_label')})"
+        )
+        if hint := _separated(cells, fewest=1):
+            raise DataError(f"{shown(table.path)}: {none}, but {hint}")
+        notes.append(f"{none}: each is taken as one label")
+    found: list[Target] = [
         tuple(sorted({part.strip() for part in cell.split(asked.separator)} - {""}))
         for cell in cells
     ]
+    return found, notes
+
+
+def _as_lists(cells: Sequence[str]) -> list[Target] | None:
+    """The labels of cells that are lists, as pandas writes them: ``['dog', 'sofa']``; else None."""
+    found: list[Target] = []
+    for cell in cells:
+        if cell and not (cell[0] == "[" and cell[-1] == "]"):
+            return None
+        try:
+            names = ast.literal_eval(cell or "[]")
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+        if not all(isinstance(name, str | int) for name in names):
+            return None
+        found.append(tuple(sorted({str(name).strip() for name in names} - {""})))
+    return found if any(cells) else None
 
 
 def _position(table: Table, name: str, option: str) -> int:
     names = [h.strip() for h in table.header]
     if name not in names:
+        quotes = ""
+        if option == "label_columns" and any("," in n for n in names):
+            quotes = " A name that holds a comma stands in double quotes."
         raise DataError(
             f"{shown(table.path)} has no column {name!r} ({argument(option)}); it has "
-            f"{some(names, n=8)}.{did_you_mean(name, names)}"
+            f"{some(names, n=8)}.{did_you_mean(name, names)}{quotes}"
         )
     if names.count(name) > 1:
         raise DataError(
@@ -166,15 +210,25 @@ def _position(table: Table, name: str, option: str) -> int:
     return names.index(name)
 
 
-def _matching(table: Table, asked: str) -> dict[str, int]:
+def joined_names(names: Iterable[str]) -> str:
+    """Names as one text, as `TargetColumns` takes them."""
+    return ",".join(
+        '"{}"'.format(name.replace('"', '""')) if set(name) & set(',"\n\r') else name
+        for name in map(str, names)
+    )
+
+
+def _matching(table: Table, asked: str, others: Collection[int]) -> dict[str, int]:
     """Names and positions of the columns that are asked for, by name or pattern."""
     names = [h.strip() for h in table.header]
+    free = [h for at, h in enumerate(names) if at not in others]
     found: dict[str, int] = {}
-    for pattern in filter(None, (p.strip() for p in asked.split(","))):
+    [patterns] = csv.reader([asked.replace("\n", " ")], skipinitialspace=True)
+    for pattern in filter(None, map(str.strip, patterns)):
         if pattern in names or not set(pattern) & set("*?["):
             found[pattern] = _position(table, pattern, "label_columns")
             continue
-        matched = [n for n in names if fnmatch.fnmatchcase(n, pattern)]
+        matched = [n for n in free if fnmatch.fnmatchcase(n, pattern)]
         if not matched:
             raise DataError(
                 f"{shown(table.path)} has no column like {pattern!r} ({argument('label_columns')}); "
@@ -211,48 +265,109 @@ def _numbers(table: Table, at: int) -> Iterable[float]:
                 f"{shown(table.path)}, {table.places[row]}, column {shown(table.header[at], 60)}: "
                 f"expected a number; got {got}: correct it, or remove the row{point}"
             )
+        if abs(value) > LARGEST:
+            raise DataError(
+                f"{shown(table.path)}, {table.places[row]}, column {shown(table.header[at], 60)}: "
+                f"expected a number of at most {LARGEST:g}; got {shown(cell, 40)}: correct it, or give "
+                "another unit"
+            )
         yield value
 
 
-def check_targets(root: Any, records: Sequence[Example]) -> None:
+def check_numbers(root: Path, records: Sequence[Example], what: str = "image") -> None:
+    """Refuse numbers that are all the same, or nearly.
+
+    Raises
+    ------
+    DataError
+    """
+    values = [r.target for r in records if isinstance(r.target, float)]
+    low, high = min(values), max(values)
+    if low == high:
+        raise DataError(
+            f"{shown(root)}: the number is {low} for every {what}: there is nothing to predict"
+        )
+    spread = high - low
+    if spread < SMALLEST:
+        raise DataError(
+            f"{shown(root)}: the numbers differ by {spread:.3g} at most: give them in another unit"
+        )
+    if spread < MOST_OFFSET * max(abs(low), abs(high)):
+        raise DataError(
+            f"{shown(root)}: the numbers differ by {spread:.3g} at most, which is lost beside their size "
+            f"of {high:.3g}: subtract what they have in common"
+        )
+
+
+def check_targets(root: Path, records: Sequence[Example]) -> None:
     """Refuse targets that nothing can be learnt from.
 
     Raises
     ------
     DataError
-        A label of one image or of all, no label at all, or numbers that are all the same.
+        No label at all, one image, or numbers that are all the same.
     """
     if kind_of(records[0].target) == "numbers":
-        values = {r.target for r in records}
-        if len(values) == 1:
-            raise DataError(
-                f"{shown(root)}: the number is {values.pop()} for every image: there is nothing to predict"
-            )
+        check_numbers(root, records)
         if len(records) < FEWEST_NUMBERS:
             raise DataError(
                 f"{shown(root)}: a number needs {FEWEST_NUMBERS} images or more; got {len(records)}"
             )
         return
-    n, sizes = len(records), label_sizes(records)
-    if not sizes:
-        raise DataError(f"{shown(root)}: no image has a label: check the column and the separator")
-    if n == 1:
+    if len(records) == 1:
         raise DataError(f"{shown(root)} has one image: several are needed to train and to test")
-    for rare, what, todo in (
-        ([k for k, m in sizes.items() if m == 1], "one image only has", "add images with"),
-        ([k for k, m in sizes.items() if m == n], "every image has", "add images without"),
-        (
-            [k for k, m in sizes.items() if m == n - 1],
-            "all images but one have",
-            "add images without",
-        ),
-    ):
-        if rare:
-            it = "it" if len(rare) == 1 else "them"
-            raise DataError(
-                f"{shown(root)}: {what} the {'label' if len(rare) == 1 else 'labels'} {some(rare)}, "
-                f"which cannot be trained and tested: {todo} {it}, or remove {it} from the table"
+    if not label_sizes(records):
+        raise DataError(f"{shown(root)}: no image has a label: check the column and the separator")
+
+
+def without_rare_labels(root: Path, records: Sequence[R]) -> tuple[list[R], list[str]]:
+    """Leave out labels that cannot be both trained and tested; also gives notes.
+
+    They are those of one image, of all images, and of all but one.
+
+    Raises
+    ------
+    DataError
+        No label is left.
+    """
+    n, sizes = len(records), label_sizes(records)
+    if not n or kind_of(records[0].target) != "labels":
+        return list(records), []
+    return without_labels(
+        root,
+        records,
+        {
+            "one image only has": [k for k, m in sizes.items() if m == 1],
+            "every image has": [k for k, m in sizes.items() if m == n > 1],
+            "all images but one have": [k for k, m in sizes.items() if 1 < m == n - 1],
+        },
+    )
+
+
+def without_labels(
+    root: Path, records: Sequence[R], left_out: Mapping[str, Sequence[str]]
+) -> tuple[list[R], list[str]]:
+    """Records without some labels, by the reason; also gives notes, errors as of `without_rare_labels`."""
+    notes = []
+    for reason, names in left_out.items():
+        if names:
+            one = len(names) == 1
+            notes.append(
+                f"{reason} {'the label' if one else f'each of {len(names):,} labels'} {some(names)}: "
+                f"{'it is' if one else 'they are'} left out, as {'it' if one else 'they'} cannot be both "
+                "trained and tested"
             )
+    gone = {name for names in left_out.values() for name in names}
+    if not gone:
+        return list(records), []
+    kept = []
+    for record in records:
+        names = tuple(name for name in names_of(record) if name not in gone)
+        same = names == record.target
+        kept.append(record if same else replace(record, target=names, label=shown_labels(names)))
+    if not any(r.target for r in kept):
+        raise DataError(f"{shown(root)}: no label can be learnt: {'; '.join(notes)}")
+    return kept, notes
 
 
 def label_sizes(records: Sequence[Example]) -> dict[str, int]:
@@ -263,6 +378,20 @@ def label_sizes(records: Sequence[Example]) -> dict[str, int]:
 
 def target_hint(labels: Sequence[str]) -> str:
     """What to try where the classes look like several labels in a cell, or like numbers; else ""."""
+    if hint := _separated(labels):
+        return hint
+    sizes = set(filter(None, labels))
+    is_number = all(map(_NUMBER.fullmatch, sizes))
+    if is_number and len(sizes) > 10 and 2 * len(sizes) > len(labels):
+        return (
+            "the labels are numbers, nearly all different: "
+            f"{argument('target_column')} names a column to predict the number itself"
+        )
+    return ""
+
+
+def _separated(labels: Sequence[str], fewest: int = 2) -> str:
+    """The separator that seems to stand between labels in the cells, as a hint; else ""."""
     sizes = Counter(filter(None, labels))
     for separator in SEPARATORS:
         joined = [label for label in sizes if separator in label]
@@ -270,16 +399,10 @@ def target_hint(labels: Sequence[str]) -> str:
             part for label in sizes for part in {p.strip() for p in label.split(separator)} if part
         )
         again = sum(n > 1 for part, n in parts.items())
-        if len(joined) > 1 and 2 * again >= len(parts):
+        if len(joined) >= fewest and 2 * again >= len(parts):
             return (
-                f"{counted(len(joined), 'label')} {'hold' if len(joined) > 1 else 'holds'} "
+                f"{counted(len(joined), 'label')} {'holds' if len(joined) == 1 else 'hold'} "
                 f"{separator!r} (such as {shown(max(joined, key=lambda x: sizes[x]), 60)}): "
                 f"{argument('multi_label', separator)} takes them as several labels of an image"
             )
-    is_number = all(map(_NUMBER.fullmatch, sizes))
-    if is_number and len(sizes) > 10 and 2 * len(sizes) > len(labels):
-        return (
-            "the labels are numbers, nearly all different: "
-            f"{argument('target_column')} names a column to predict the number itself"
-        )
     return ""
