@@ -171,8 +171,8 @@ def measure(name: str) -> list[str]:
     if (found := m.labels) is not None:
         return [
             about, n, str(len(m.names)), bounded(found.mean_average_precision),
-            f"{100 * found.trivial_map:.1f}", bounded(found.micro_f1),
-            f"{100 * found.trivial_micro_f1:.1f}", bounded(found.macro_f1), bounded(found.exact), seconds,
+            f"{100 * sum(f.prevalence for f in found.labels) / len(found.labels):.1f}",
+            bounded(found.micro_f1), f"{100 * (found.trivial_micro_f1 or 0):.1f}", bounded(found.macro_f1), bounded(found.exact), seconds,
         ]  # fmt: skip
     number = m.number
     assert number is not None

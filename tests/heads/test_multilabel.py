@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
+from headstart.heads.accuracy import accuracy_interval
 from headstart.heads.multilabel import (
     average_precision,
     best_thresholds,
     fit_sigmoids,
     labels_figures,
     precision_merits,
+    random_average_precision,
     sigmoid,
 )
 
@@ -85,12 +87,15 @@ def test_labels_figures__equal_scikit_learn_and_have_intervals() -> None:
     P = np.clip(0.4 * has + rng.random((120, 3)) * 0.6, 0, 1)
     t = np.array([0.4, 0.5, 0.6])
     found = labels_figures(has, P, ["a", "b", "c"], t)
+    assert found.mean_average_precision is not None
     assert found.mean_average_precision.value == pytest.approx(average_precision_score(has, P))
     for average, interval in (("micro", found.micro_f1), ("macro", found.macro_f1)):
+        assert interval is not None
         assert interval.value == pytest.approx(f1_score(has, t <= P, average=average))
         assert interval.low < interval.value < interval.high
     assert found.exact.value == pytest.approx(accuracy_score(has, t <= P))
-    assert found.trivial_map == pytest.approx(has.mean())
+    drawn = [average_precision_score(has, rng.random(has.shape)) for _ in range(60)]
+    assert found.trivial_map == pytest.approx(np.mean(drawn), abs=0.01)
     every = np.ones_like(has)
     assert found.trivial_micro_f1 == pytest.approx(f1_score(has, every, average="micro"))
     assert found.trivial_macro_f1 == pytest.approx(f1_score(has, every, average="macro"))
@@ -102,8 +107,61 @@ def test_labels_figures__leave_labels_out_that_no_example_has() -> None:
     found = labels_figures(has, P, ["a", "b"], np.array([0.5, 0.5]))
     assert found.labels[1].average_precision is None
     assert found.labels[1].recall is None
+    assert found.mean_average_precision is not None
     assert found.mean_average_precision.value == 1
+    assert found.macro_f1 is not None
     assert found.macro_f1.value == 1
+
+
+def test_labels_figures__are_not_defined_where_no_example_has_a_label() -> None:
+    has, P = np.zeros((6, 2), dtype=bool), np.linspace(0, 1, 12).reshape(6, 2)
+    found = labels_figures(has, P, ["a", "b"], np.full(2, 0.5))
+    assert found.mean_average_precision is None
+    assert found.micro_f1 is None
+    assert found.macro_f1 is None
+    assert found.trivial_map is None
+    assert found.exact.value == pytest.approx(0.5)
+    assert found.labels[0].precision is not None
+    assert found.labels[0].precision.value == 0
+
+
+def test_labels_figures__are_not_certain_after_few_examples() -> None:
+    has = np.array([[True, False], [False, True]] * 4)
+    found = labels_figures(has, np.where(has, 0.9, 0.1), ["a", "b"], np.full(2, 0.5))
+    assert found.exact == accuracy_interval([True] * 8)
+    for f in found.labels:
+        assert f.recall == f.precision == accuracy_interval([True] * 4)
+        assert f.f1 is not None
+        assert f.average_precision is not None
+        assert f.f1.low == f.average_precision.low < 0.6
+    assert found.mean_average_precision is not None
+    assert found.mean_average_precision.low < 0.7
+    groups = [str(i // 2) for i in range(40)]
+    half = np.repeat(np.arange(20) < 10, 2)[:, None]
+    grouped = labels_figures(
+        np.ones((40, 1), bool), half.astype(np.float64), ["a"], np.array([0.5]), groups
+    )
+    assert grouped.labels[0].recall == accuracy_interval(half[:, 0], groups=groups)
+
+
+def test_best_thresholds__give_a_label_that_cannot_be_told_to_none_or_to_all() -> None:
+    has = np.zeros((100, 2), dtype=bool)
+    has[:2, 0], has[:90, 1] = True, True
+    scores = np.random.default_rng(0).normal(size=(100, 2)) - 3 * has
+    slope, offset = fit_sigmoids(scores, has)
+    assert not slope.any()
+    P = sigmoid(scores * slope + offset)
+    given = best_thresholds(has, P) <= P
+    assert not given[:, 0].any()
+    assert given[:, 1].all()
+
+
+def test_random_average_precision__is_that_of_random_orders() -> None:
+    rng = np.random.default_rng(0)
+    for n_own, n in ((1, 1), (1, 12), (3, 12), (12, 12)):
+        has = np.arange(n) < n_own
+        drawn = [average_precision(has, rng.random(n), np.ones((1, n)))[0] for _ in range(800)]
+        assert random_average_precision(n_own, n) == pytest.approx(np.mean(drawn), abs=0.02)
 
 
 def test_labels_figures__are_less_sure_of_groups() -> None:
@@ -113,4 +171,6 @@ def test_labels_figures__are_less_sure_of_groups() -> None:
     groups = [str(i // 6) for i in range(120)]
     alone = labels_figures(has, P, ["a", "b"], np.full(2, 0.5)).micro_f1
     grouped = labels_figures(has, P, ["a", "b"], np.full(2, 0.5), groups).micro_f1
+    assert alone is not None
+    assert grouped is not None
     assert grouped.high - grouped.low > 1.5 * (alone.high - alone.low)

@@ -1,4 +1,4 @@
-"""A fit of several labels an image, and of a number, from the table to the exported file."""
+"""A fit of several labels per image, and of a number, from the table to the exported file."""
 
 from __future__ import annotations
 
@@ -96,11 +96,17 @@ def test_fit__of_labels_has_the_figures_of_scikit_learn(labels: TargetRun) -> No
     has = np.array([[name in json.loads(row["labels"]) for name in names] for row in rows])
     given = np.array([[name in json.loads(row["predicted"]) for name in names] for row in rows])
     P = np.array([[float(row[f"p({name})"]) for name in names] for row in rows])
+    assert found.mean_average_precision is not None
     assert found.mean_average_precision.value == pytest.approx(
         average_precision_score(has, P), abs=1e-3
     )
+    assert found.micro_f1 is not None
     assert found.micro_f1.value == pytest.approx(f1_score(has, given, average="micro"))
+    assert found.trivial_map is not None
     assert found.mean_average_precision.value > found.trivial_map
+    assert labels.metrics.cv_labels is None
+    few = [f.name for f in found.labels if f.n < 10]
+    assert bool(few) == any("fewer than 10 test" in note for note in labels.metrics.notes)
     page = labels.report().read_text(encoding="utf-8")
     assert labels.sentence in page
     assert bool(labels.metrics.worst) == ("data:image/png" in page)
@@ -111,11 +117,12 @@ def test_fit__of_a_number_has_the_figures_of_scikit_learn(number: TargetRun) -> 
     found = number.metrics.number
     assert found is not None
     rows = written(number)
-    y, predicted = (np.array([float(r[c]) for r in rows]) for c in ("value", "predicted"))
+    y, predicted = (np.array([float(r[c]) for r in rows]) for c in ("truth", "predicted"))
+    assert found.r2 is not None
     assert found.r2.value == pytest.approx(r2_score(y, predicted), abs=1e-3)
     assert found.r2.value > 0.5
     assert found.mae.value < found.trivial_mae
-    between = [float(r["low"]) <= float(r["value"]) <= float(r["high"]) for r in rows]
+    between = [float(r["low"]) <= float(r["truth"]) <= float(r["high"]) for r in rows]
     assert found.coverage is not None
     assert found.coverage.value == pytest.approx(np.mean(between))
     assert "R²" in number.sentence
@@ -135,6 +142,7 @@ def test_predict__gives_the_labels_over_their_thresholds(labels: TargetRun, tile
     has = [json.loads(row["labels"]) for row in rows]
     metrics = labels.metrics.labels
     assert metrics is not None
+    assert metrics.mean_average_precision is not None
     assert labels.score(files, has) == pytest.approx(metrics.mean_average_precision.value, abs=0.01)
 
 
@@ -151,9 +159,9 @@ def test_predict__gives_a_number_with_an_interval(number: TargetRun, tiles: Path
 def test_predict__refuses_what_classes_alone_have(labels: TargetRun, tiles: Path) -> None:
     with pytest.raises(InputError, match="refuse_below"):
         labels.predict(tiles.parent / "00.png", refuse_below=0.5)
-    with pytest.raises(RunError, match="several labels an image"):
+    with pytest.raises(RunError, match="several labels per image"):
         labels.mistakes()
-    with pytest.raises(RunError, match="several labels an image"):
+    with pytest.raises(RunError, match="several labels per image"):
         read_metrics(labels.folder)
 
 
@@ -194,7 +202,7 @@ def test_fit__never_looks_at_the_test_labels(
     "asked",
     [
         {"multi_label": ";", "metric": "macro_f1"},
-        {"multi_label": ";", "merge_labels": True},
+        {"target_column": "n_ink", "merge_labels": True},
         {"target_column": "n_ink", "label_column": "tags"},
         {"label_columns": ["is_0", "is_1"], "crop": "auto"},
         {"label_columns": "is_*", "multi_label": ";"},
@@ -234,7 +242,7 @@ def test_command__refuses_questions_on_classes_in_one_line(
     assert run_command([verb, str(labels.folder), *more.get(verb, [])]) == 2
     captured = capfd.readouterr()
     [line] = captured.err.splitlines()[-1:]
-    assert "several labels an image" in line
+    assert "several labels per image" in line
 
 
 def test_service__answers_with_labels_or_the_number(

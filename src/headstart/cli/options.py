@@ -121,14 +121,14 @@ MultiLabel = Annotated[
     str | None,
     typer.Option(
         "--multi-label",
-        help="Several labels an image: what separates them in the column of labels, such as ';'.",
+        help="Several labels per image: what separates them in the column of labels, such as ';'.",
     ),
 ]
 LabelColumns = Annotated[
     str | None,
     typer.Option(
         "--label-columns",
-        help="Several labels an image: columns of a table that hold 0 or 1, such as red,blue or 'is_*'.",
+        help="Several labels per image: columns of a table that hold 0 or 1, such as red,blue or 'is_*'.",
     ),
 ]
 TargetColumn = Annotated[

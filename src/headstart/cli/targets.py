@@ -1,4 +1,4 @@
-"""Runs on several labels an image, or on a number, for the terminal."""
+"""Runs on several labels per image, or on a number, for the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from headstart.runs.predictions import LabelsPrediction, NumberPrediction
     from headstart.runs.target_run import TargetRun
 
-# Rows of the table of labels; the report has all.
+# Rows of the table of labels.
 N_SHOWN = 40
 
 
@@ -41,7 +41,7 @@ def show_targets(run: TargetRun) -> None:
     if (labels := metrics.labels or metrics.cv_labels) is not None:
         out.print(_labels_table(labels))
         if len(labels.labels) > N_SHOWN:
-            out.print(f"and {len(labels.labels) - N_SHOWN} more, in the report", markup=False)
+            out.print(f"and {len(labels.labels) - N_SHOWN} more, in metrics.json", markup=False)
     print_answer(run.sentence, run.detail, out)
     out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
     out.print(f"predict  headstart predict {run.folder} IMAGES...", markup=False, soft_wrap=True)
@@ -68,11 +68,11 @@ def _labels_table(found: LabelsFigures) -> Table:
 
 def target_lines(p: LabelsPrediction | NumberPrediction) -> Iterator[str]:
     """A prediction as lines."""
-    from headstart.runs.predictions import LabelsPrediction
+    from headstart.runs.predictions import LabelsPrediction, written_number
 
     if not isinstance(p, LabelsPrediction):
-        between = "" if p.low is None or p.high is None else f"  [{p.low:.6g}, {p.high:.6g}]"
-        yield f"{p.value:.6g}{between}"
+        value, low, high = ("" if v is None else written_number(v) for v in p.rounded())
+        yield f"{value}  [{low}, {high}]" if low else value
         return
     given = {label for label, _ in p.labels}
     if not given:

@@ -102,7 +102,7 @@ def _target_card(
         parts.append(_table(("label", "images", "average precision", "threshold"), rows))
     elif (number := metrics.number or metrics.cv_number) is not None:
         figures = [
-            ("R²", str(number.r2)),
+            ("R²", str(number.r2 or "–")),
             ("mean absolute error", "{:.4g} [{:.4g}, {:.4g}]".format(*number.mae)),
             ("intervals that hold the number", str(number.coverage or "–")),
         ]

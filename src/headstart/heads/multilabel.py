@@ -1,4 +1,4 @@
-"""Several labels an example: probabilities, thresholds and figures of each."""
+"""Several labels per example: probabilities, thresholds and figures of each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.heads.accuracy import ROUNDING, accuracy_interval, share_interval
 from headstart.heads.criterion import average_precision_merits
 from headstart.heads.resampling import N_RESAMPLES, bootstrap
 from headstart.results import Interval
@@ -31,8 +32,9 @@ class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
     threshold : float
         An example is given the label where its probability is this or more.
     average_precision, precision, recall, f1 : Interval or None
+        Precision is not defined where no example is given the label.
     prevalence : float
-        Average precision of scores that say nothing.
+        Share of the examples that have it.
     """
 
     name: str
@@ -52,24 +54,23 @@ class LabelsFigures(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     n : int
         Number of examples.
-    mean_average_precision, micro_f1, macro_f1 : Interval
-        Means are over the labels that an example has.
+    mean_average_precision, micro_f1, macro_f1 : Interval or None
+        Means are over the labels that an example has; None where none has any.
     exact : Interval
         Share of examples whose labels are all right.
-    trivial_map, trivial_micro_f1, trivial_macro_f1 : float
-        Of a prediction that is the same for every example: the prevalence of each label, and every
-        label for every example.
+    trivial_map, trivial_micro_f1, trivial_macro_f1 : float or None
+        Expected of a random order of the examples, and of every label for every example.
     labels : tuple of LabelFigures
     """
 
     n: int
-    mean_average_precision: Interval
-    micro_f1: Interval
-    macro_f1: Interval
+    mean_average_precision: Interval | None
+    micro_f1: Interval | None
+    macro_f1: Interval | None
     exact: Interval
-    trivial_map: float
-    trivial_micro_f1: float
-    trivial_macro_f1: float
+    trivial_map: float | None
+    trivial_micro_f1: float | None
+    trivial_macro_f1: float | None
     labels: tuple[LabelFigures, ...]
 
 
@@ -91,9 +92,18 @@ def average_precision(has: Flags, scores: Values, weights: Values) -> Values:
     float64 array (B,)
         NaN where no example that counts has the label.
     """
+    return _average_precision(has, *_ranked(scores), weights)
+
+
+def _ranked(scores: Values) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The order of falling scores, and the positions in it that end a run of equal ones."""
     order = np.argsort(-scores, kind="stable")
-    # The last of those with equal scores.
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    return order, np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+
+
+def _average_precision(
+    has: Flags, order: NDArray[np.intp], ends: NDArray[np.intp], weights: Values
+) -> Values:
     w = weights[:, order]
     n_all = np.cumsum(w, axis=1)[:, ends]
     n_own = np.cumsum(w * has[order], axis=1)[:, ends]
@@ -104,6 +114,20 @@ def average_precision(has: Flags, scores: Values, weights: Values) -> Values:
     return _ratio(found, total)
 
 
+def random_average_precision(n_own: int, n: int) -> float:
+    """What a random order of `n` examples gives on average, of which `n_own` have the label.
+
+    More than their share where they are few: the first of them may come early.
+
+    Examples
+    --------
+    >>> round(random_average_precision(50, 500), 3), round(random_average_precision(2, 20), 3)
+    (0.11, 0.223)
+    """
+    first = float((1 / np.arange(1, n + 1)).mean())
+    return first + (n_own - 1) / max(n - 1, 1) * (1 - first)
+
+
 def precision_merits(has: NDArray[np.bool_], scores: NDArray[np.floating]) -> Values:
     """The merit of each example for the mean average precision (n,); the mean of all is that.
 
@@ -112,12 +136,10 @@ def precision_merits(has: NDArray[np.bool_], scores: NDArray[np.floating]) -> Va
     has, scores : arrays (n, K)
         Each label is that of one example at least, and not of all.
     """
-    w = np.ones(len(has))
-    every = [
-        average_precision_merits(s, own, w)
-        for own, s in zip(has.T, np.asarray(scores, dtype=np.float64).T, strict=True)
-    ]
-    return np.asarray(np.mean(every, axis=0))
+    w, total = np.ones(len(has)), np.zeros(len(has))
+    for own, s in zip(has.T, np.asarray(scores).T, strict=True):
+        total += average_precision_merits(np.asarray(s, dtype=np.float64), own, w)
+    return np.asarray(total / has.shape[1])
 
 
 def fit_sigmoids(scores: NDArray[np.floating], has: Flags) -> tuple[Values, Values]:
@@ -176,6 +198,9 @@ def sigmoid(z: NDArray[np.floating]) -> Values:
 def best_thresholds(has: Flags, P: Values) -> Values:
     """The threshold (K,) of each label at which F1 is the highest, half way to the next probability.
 
+    A label whose probability is the same for all is given to none of them (threshold 1), or to all
+    (threshold 0) where most have it.
+
     Parameters
     ----------
     has, P : arrays (n, K)
@@ -183,8 +208,10 @@ def best_thresholds(has: Flags, P: Values) -> Values:
     """
     found = np.full(has.shape[1], 0.5)
     for k, (own, p) in enumerate(zip(has.T, P.T, strict=True)):
-        order = np.argsort(-p, kind="stable")
-        ends = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)
+        order, ends = _ranked(p)
+        if len(ends) == 1:
+            found[k] = float(2 * own.sum() <= len(own))
+            continue
         hits = np.cumsum(own[order])[ends]
         f1 = 2 * hits / (ends + 1 + own.sum())
         # Of equals the highest threshold.
@@ -201,7 +228,11 @@ def labels_figures(
     thresholds: Values,
     groups: Sequence[str] | None = None,
 ) -> LabelsFigures:
-    """Figures with 95 % bootstrap intervals.
+    """Figures with 95 % intervals.
+
+    Those of shares (precision, recall, all labels right) are of :func:`accuracy_interval`, the others of
+    the bootstrap. Where no resample differs, as of an F1 of 1, the interval is that of a share of as many
+    examples as have the label, or any label.
 
     Parameters
     ----------
@@ -217,49 +248,69 @@ def labels_figures(
     n, n_labels = has.shape
     given, there = thresholds <= P, has.any(axis=0)
     hit, exact = given & has, (given == has).all(axis=1)
+    ranks = [_ranked(P[:, k]) for k in range(n_labels)]
 
     def figures(w: Values) -> Values:
-        ap = np.stack([average_precision(has[:, k], P[:, k], w) for k in range(n_labels)], axis=1)
+        ap = np.stack(
+            [_average_precision(has[:, k], *ranks[k], w) for k in range(n_labels)], axis=1
+        )
         hits, n_given, n_has = w @ hit, w @ given, w @ has
-        precision, recall = _ratio(hits, n_given), _ratio(hits, n_has)
         f1 = np.where(n_has > 0, _ratio(2 * hits, n_given + n_has), np.nan)
         micro = _ratio(2 * hits.sum(axis=1), n_given.sum(axis=1) + n_has.sum(axis=1))
-        total = w.sum(axis=1)
-        means = [_mean(ap), micro, _mean(f1), (w @ exact) / total]
-        return np.concatenate([np.stack(means, axis=1), ap, precision, recall, f1], axis=1)
+        return np.concatenate([np.stack([_mean(ap), micro, _mean(f1)], axis=1), ap, f1], axis=1)
+
+    def share(hits: Flags, of: Flags) -> Interval | None:
+        own = None if groups is None else np.asarray(groups)[of]
+        return accuracy_interval(hits[of], groups=own) if of.any() else None
 
     n_resamples = N_RESAMPLES if has.size <= MANY_VALUES else FEW_RESAMPLES
     values, (low, high) = bootstrap(figures, n, groups, n_resamples=n_resamples)
+    sizes, n_any = has.sum(axis=0), int(has.any(axis=1).sum())
+    n_of = [n_any, n_any, n_any, *sizes, *sizes]
     found = [
-        Interval(*map(float, t)) if not np.isnan(t).any() else None
-        for t in zip(values, low, high, strict=True)
+        None if np.isnan(t[:3]).any() else _interval(*map(float, t))
+        for t in zip(values, low, high, n_of, strict=True)
     ]
-    mean_ap, micro, macro, right = (f or Interval(0.0, 0.0, 1.0) for f in found[:4])
-    share = has.mean(axis=0)
-    each = [found[4 + i * n_labels : 4 + (i + 1) * n_labels] for i in range(4)]
+    prevalence = sizes / n
+    trivial: list[float | None] = [None, None, None]
+    if there.any():
+        p = prevalence[there]
+        trivial = [
+            float(np.mean([random_average_precision(int(m), n) for m in sizes[there]])),
+            float(2 * p.sum() / (p.sum() + n_labels)),
+            float((2 * p / (1 + p)).mean()),
+        ]
     return LabelsFigures(
         n=n,
-        mean_average_precision=mean_ap,
-        micro_f1=micro,
-        macro_f1=macro,
-        exact=right,
-        trivial_map=float(share[there].mean()) if there.any() else 0.0,
-        trivial_micro_f1=float(2 * share.sum() / (share.sum() + n_labels)),
-        trivial_macro_f1=float((2 * share / (1 + share))[there].mean()) if there.any() else 0.0,
+        mean_average_precision=found[0],
+        micro_f1=found[1] if there.any() else None,
+        macro_f1=found[2],
+        exact=accuracy_interval(exact, groups=groups),
+        trivial_map=trivial[0],
+        trivial_micro_f1=trivial[1],
+        trivial_macro_f1=trivial[2],
         labels=tuple(
             LabelFigures(
                 name=name,
-                n=int(has[:, k].sum()),
+                n=int(sizes[k]),
                 threshold=float(thresholds[k]),
-                prevalence=float(share[k]),
-                average_precision=each[0][k],
-                precision=each[1][k],
-                recall=each[2][k],
-                f1=each[3][k],
+                prevalence=float(prevalence[k]),
+                average_precision=found[3 + k],
+                precision=share(hit[:, k], given[:, k]),
+                recall=share(hit[:, k], has[:, k]),
+                f1=found[3 + n_labels + k],
             )
             for k, name in enumerate(names)
         ),
     )
+
+
+def _interval(value: float, low: float, high: float, n: float) -> Interval:
+    """Of the bootstrap; where nothing varied over resamples, that of a share of `n` examples."""
+    if high - low > ROUNDING or n < 1:
+        return Interval(value, low, high)
+    share = share_interval(min(max(value, 0.0), 1.0), n, 0.95)
+    return Interval(value, min(share.low, value), max(share.high, value))
 
 
 def _ratio(a: Values, b: Values) -> Values:

@@ -25,26 +25,26 @@ class NumberFigures(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     n : int
-    r2 : Estimate
+    r2 : Estimate or None
         Share of the variance that is explained; 0 of the mean of these examples, negative of what is
-        worse.
+        worse. None where the numbers are all the same, as of one example.
     mae, rmse : Estimate
         Mean absolute error, and root of the mean squared error.
-    trivial_r2, trivial_mae, trivial_rmse : float
+    trivial_r2, trivial_mae, trivial_rmse : float, trivial_r2 or None
         Of the mean of the training examples, predicted for all.
     level : float
         What the intervals of the predictions are meant to hold.
     half_width : float or None
-        Half of their width; None where there were too few examples for the level.
+        Half of their width; None where there were too few examples, or groups, for the level.
     coverage : Interval or None
         Share of them that hold the true number.
     """
 
     n: int
-    r2: Estimate
+    r2: Estimate | None
     mae: Estimate
     rmse: Estimate
-    trivial_r2: float
+    trivial_r2: float | None
     trivial_mae: float
     trivial_rmse: float
     level: float
@@ -52,29 +52,45 @@ class NumberFigures(msgspec.Struct, frozen=True, kw_only=True):
     coverage: Interval | None
 
 
-def conformal_half_width(residuals: NDArray[np.floating], level: float = LEVEL) -> float:
+def conformal_half_width(
+    residuals: NDArray[np.floating], level: float = LEVEL, groups: Sequence[str] | None = None
+) -> float:
     """Half of the width of an interval that holds a new number with probability `level`.
 
     Split-conformal prediction (Lei et al. 2018, "Distribution-free predictive inference for
     regression") with out-of-fold residuals in place of those of a part that is set aside, as in
     cross-conformal prediction (Vovk 2015); this holds approximately, as each residual is of a model
-    of fewer examples.
+    of fewer examples. With groups, what is new is an example of a new group, and each group counts as
+    one (Lee, Barber and Willett 2023, "Distribution-free inference with hierarchical data").
 
     Parameters
     ----------
     residuals : array (n,)
         Of examples that were held out.
     level : float in (0, 1), default 0.9
+    groups : sequence of str, length n, optional
+        Examples that are not independent of one another.
 
     Returns
     -------
     float
-        Infinite where there are too few examples for the level.
+        Infinite where there are too few examples, or groups, for the level.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> conformal_half_width(np.arange(1.0, 20.0)), conformal_half_width(np.arange(8.0))
+    (18.0, inf)
     """
-    rank = math.ceil((len(residuals) + 1) * level)
-    if rank > len(residuals):
-        return math.inf
-    return float(np.sort(np.abs(residuals))[rank - 1])
+    unit = np.arange(len(residuals))
+    if groups is not None:
+        unit = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    sizes = np.bincount(unit)
+    order = np.argsort(np.abs(residuals), kind="stable")
+    # How many groups lie within each residual, of a group a part.
+    within = np.cumsum(1 / sizes[unit[order]])
+    reached = np.flatnonzero(within >= (len(sizes) + 1) * level - 1e-9)
+    return float(np.abs(residuals)[order[reached[0]]]) if len(reached) else math.inf
 
 
 def number_figures(
@@ -97,33 +113,29 @@ def number_figures(
     groups : sequence of str, length n, optional
         Examples that are not independent of one another.
     """
-    error = y - predicted
+    error, is_varied = y - predicted, bool(np.ptp(y) > 0)
+    centered = y - y.mean()
 
     def figures(w: Values) -> Values:
         total = w.sum(axis=1)
-        center = (w @ y) / total
-        variance = (w @ y**2) / total - center**2
+        variance = (w @ centered**2) / total - ((w @ centered) / total) ** 2
         squared = (w @ error**2) / total
-        spread = variance > 1e-12 * max(float(np.square(y).max()), 1e-300)
+        spread = is_varied & (variance > 1e-12 * np.square(centered).max())
         r2 = 1 - np.divide(squared, variance, out=np.full(len(w), np.nan), where=spread)
         return np.stack([r2, (w @ np.abs(error)) / total, np.sqrt(squared)], axis=1)
 
     values, (low, high) = bootstrap(figures, len(y), groups)
-    r2, mae, rmse = (
-        Estimate(*map(float, t)) if not np.isnan(t).any() else Estimate(0.0, -math.inf, 1.0)
-        for t in np.stack([values, low, high], axis=1)
-    )
+    r2, mae, rmse = (Estimate(*map(float, t)) for t in np.stack([values, low, high], axis=1))
     off = y - mean
-    variance = float(y.var())
     coverage = None
     if half_width is not None:
         coverage = accuracy_interval(np.abs(error) <= half_width, groups=groups)
     return NumberFigures(
         n=len(y),
-        r2=r2,
+        r2=r2 if is_varied else None,
         mae=mae,
         rmse=rmse,
-        trivial_r2=float(1 - np.mean(off**2) / variance) if variance > 0 else 0.0,
+        trivial_r2=float(1 - np.mean(off**2) / y.var()) if is_varied else None,
         trivial_mae=float(np.abs(off).mean()),
         trivial_rmse=float(np.sqrt(np.mean(off**2))),
         level=LEVEL,

@@ -96,13 +96,20 @@ def sweep_targets(
     """
     grid = sorted(ridges)
     at = int(np.abs(np.log(grid) - np.log(first)).argmin())
-    tried: dict[int, tuple[Values, Values]] = {}
+    tried: dict[int, Values] = {}
+    best, predictions = (-np.inf, -1), np.empty(0)
 
     def value(i: int) -> float:
+        nonlocal best, predictions
         if i not in tried:
             P = held_out.predict(grid[i])
-            tried[i] = (merits(P), P)
-        return round(float(tried[i][0].mean()), 12)
+            tried[i] = merits(P)
+            if (found := (mean_of(i), i)) > best:  # those of one strength alone are kept
+                best, predictions = found, P
+        return mean_of(i)
+
+    def mean_of(i: int) -> float:
+        return round(float(tried[i].mean()), 12)
 
     start = at
     while at + 1 < len(grid) and value(at + 1) >= value(at):
@@ -110,7 +117,7 @@ def sweep_targets(
     while at == start and at > 0 and value(at - 1) > value(at):
         at = start = at - 1
     value(at)
-    return {grid[i]: m for i, (m, _) in sorted(tried.items())}, grid[at], tried[at][1]
+    return {grid[i]: m for i, m in sorted(tried.items())}, grid[best[1]], predictions
 
 
 def fit_targets(X: NDArray[Any] | Rows, T: Values, ridge: float) -> tuple[Values, Values]:

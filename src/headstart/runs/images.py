@@ -67,7 +67,7 @@ class Images(Kind):
         s = self.settings
         if self.asked is not None and (s.multi_label or s.label_columns or s.target_column):
             raise InputError(
-                "networks are trained for classes, one an image, not for several labels or a number: "
+                "networks are trained for one class per image, not for several labels or a number: "
                 "make a fit instead of a training"
             )
         check_all(asked)

@@ -437,8 +437,15 @@ def need_classes(model: Model, verb: str) -> None:
     RunError
     """
     if model.target != "classes":
-        what = "several labels an image" if model.target == "labels" else "a number"
-        raise RunError(f"{verb} needs a run on classes, one an image, and this run is on {what}")
+        raise RunError(
+            f"{verb} needs a run with one class per image; this is {kind_in_words(model.target)}: fit one on "
+            "a column of classes"
+        )
+
+
+def kind_in_words(target: str) -> str:
+    """What kind of run it is, for messages."""
+    return f"a run on {'a number' if target == 'numbers' else 'several labels per image'}"
 
 
 def log_probabilities(P: NDArray[np.float64]) -> NDArray[np.float64]:

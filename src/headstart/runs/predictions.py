@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -150,6 +151,14 @@ class NumberPrediction:
     high: float | None = None
     error: str | None = None
 
+    def rounded(self) -> tuple[float | None, float | None, float | None]:
+        """Value, low and high, as people are shown them; as numbers, since a minus may begin a formula."""
+        if self.value is None or self.low is None or self.high is None:
+            return self.value if self.value is None else rounded(self.value, None), None, None
+        half_width = (self.high - self.low) / 2
+        value, low, high = (rounded(v, half_width) for v in (self.value, self.low, self.high))
+        return value, low, high
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
         return asdict(self)
@@ -242,8 +251,7 @@ def predictions_csv(predictions: Iterable[AnyPrediction]) -> str:
     if every and isinstance(every[0], NumberPrediction):
         numbers = [p for p in every if isinstance(p, NumberPrediction)]
         rows_of_numbers = (
-            (p.name, *(_number(v) for v in (p.value, p.low, p.high)), p.error or "")
-            for p in numbers
+            (p.name, *("" if v is None else v for v in p.rounded()), p.error or "") for p in numbers
         )
         return csv_text(("name", "value", "low", "high", "error"), rows_of_numbers)
     made = [p for p in every if isinstance(p, Prediction)]
@@ -268,9 +276,16 @@ def _labels_row(p: LabelsPrediction) -> tuple[str, ...]:
     return (p.name, names, json.dumps([round(v, 6) for _, v in p.labels]), "")
 
 
-def _number(value: float | None) -> str | float:
-    """Not text, in which a minus would be taken for a formula."""
-    return "" if value is None else float(f"{value:.6g}")
+def rounded(value: float, half_width: float | None) -> float:
+    """A predicted number without the digits that say nothing, as its interval is so much wider."""
+    if not half_width:
+        return float(f"{value:.10g}")
+    return round(value, 3 - math.floor(math.log10(half_width)))
+
+
+def written_number(value: float) -> str:
+    """A number with all its digits, for people."""
+    return repr(value).removesuffix(".0")
 
 
 def predictions_fiftyone(predictions: Iterable[Prediction]) -> str:
@@ -295,11 +310,11 @@ def _cell(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value or ""
 
 
-def _written(p: NDArray[np.float64], predicted: int) -> list[str | None]:
+def _written(p: NDArray[np.float64], predicted: Iterable[int]) -> list[str | None]:
     if len(p) <= MOST_WRITTEN:
         return [f"{v:.6f}" for v in p]
     cells: list[str | None] = [None] * len(p)
-    for k in {*np.argsort(-p, kind="stable")[:N_PROBABLE], predicted}:
+    for k in {*np.argsort(-p, kind="stable")[:N_PROBABLE], *predicted}:
         cells[k] = f"{p[k]:.6f}"
     return cells
 
@@ -312,7 +327,7 @@ def write_test_predictions(path: Path, results: Results) -> None:
     classes, P = results.final.model.classes, results.final.probabilities
     decided = results.final.model.decide(P).tolist() if len(P) else []
     rows = (
-        (r.name, r.label, classes[k], *_written(p, k))
+        (r.name, r.label, classes[k], *_written(p, [k]))
         for r, p, k in zip(results.test, P, decided, strict=True)
     )
     header = ("name", "label", "predicted", *(f"p({c})" for c in classes))
@@ -320,35 +335,35 @@ def write_test_predictions(path: Path, results: Results) -> None:
 
 
 def write_target_predictions(path: Path, results: TargetResults) -> None:
-    """``predictions.csv`` of labels or numbers: the truth and the prediction of every test image."""
+    """``predictions.csv`` of labels or numbers: the truth and the prediction of every test image.
+
+    Of many labels, probabilities as of `write_test_predictions`, and those of the labels that are given.
+    """
     truth, found = results.test_truth, results.predictions
     if results.is_number:
         width = results.model.half_width
         rows: Iterable[Sequence[object]] = (
-            (r.name, *(_number(v) for v in (y, p, *_ends(p, width))))
-            for r, y, p in zip(results.test, truth.Y[:, 0], found[:, 0], strict=True)
+            (r.name, y, rounded(p, width), *(rounded(v, width) for v in _ends(p, width)))
+            for r, y, p in zip(
+                results.test, truth.Y[:, 0].tolist(), found[:, 0].tolist(), strict=True
+            )
         )
-        header: tuple[str, ...] = ("name", "value", "predicted", "low", "high")
+        header: tuple[str, ...] = ("name", "truth", "predicted", "low", "high")
+        header = header if width is not None else header[:3]
     else:
+        given = [np.flatnonzero(p >= np.array(results.model.thresholds)).tolist() for p in found]
         rows = (
             (
                 r.name,
                 json.dumps(list(r.target), ensure_ascii=False),
-                json.dumps(
-                    [
-                        c
-                        for c, v, t in zip(results.names, p, results.model.thresholds, strict=True)
-                        if v >= t
-                    ],
-                    ensure_ascii=False,
-                ),
-                *(float(f"{v:.6f}") for v in p),
+                json.dumps([results.names[k] for k in own], ensure_ascii=False),
+                *_written(p, own),
             )
-            for r, p in zip(results.test, found, strict=True)
+            for r, p, own in zip(results.test, found, given, strict=True)
         )
         header = ("name", "labels", "predicted", *(f"p({c})" for c in results.names))
     write_atomically(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))
 
 
-def _ends(value: float, half_width: float | None) -> tuple[float | None, float | None]:
-    return (None, None) if half_width is None else (value - half_width, value + half_width)
+def _ends(value: float, half_width: float | None) -> tuple[float, ...]:
+    return () if half_width is None else (value - half_width, value + half_width)

@@ -519,9 +519,10 @@ def read_metrics(folder: Path) -> FitResult:
     """
     found = read_json(folder, METRICS)
     if (target := found.get("target")) is not None:
-        what = "several labels an image" if target == "labels" else "a number"
+        what = "several labels per image" if target == "labels" else "a number"
         raise RunError(
-            f"{one_line(str(folder))} is a run on {what}, and this needs a run on classes, one an image"
+            f"{one_line(str(folder))} is a run on {what}; this needs a run with one class per image: fit one "
+            "on a column of classes"
         )
     try:
         return metrics_from(found)

@@ -522,7 +522,7 @@ def _texts_of(given: Any) -> list[str | Path]:
 def load(folder: Path | str) -> Run:
     """Open a run folder, of images or of texts: ``headstart.load("runs/photos")``.
 
-    A run on several labels an image, or on a number, is a :class:`headstart.runs.target_run.TargetRun`.
+    A run on several labels per image, or on a number, is a :class:`headstart.runs.target_run.TargetRun`.
 
     Raises
     ------

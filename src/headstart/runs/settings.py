@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from headstart.backbones.listed import Named, named, split_names
 from headstart.data.groups import compile_pattern
-from headstart.data.targets import TargetColumns
+from headstart.data.targets import TargetColumns, joined_names
 from headstart.errors import InputError, argument, did_you_mean
 from headstart.heads.costs import COSTS
 
@@ -19,7 +19,7 @@ SIZES_PX = (16, 2048)
 # Settings that have no meaning where an image has several labels, or a number.
 FOR_CLASSES = (
     "metric", "ordered", "class_weight", "costs", "at_precision", "at_recall", "weight_column",
-    "merge_labels", "fixes", "repeats", "Cs", "exact", "prompts",
+    "fixes", "repeats", "Cs", "exact", "prompts",
 )  # fmt: skip
 MOST_REPEATS = 100
 
@@ -169,11 +169,12 @@ class FitSettings(Settings):
     image_column, label_column : str, optional
         Columns of a table.
     multi_label : str, optional
-        Several labels an image: what separates them in the column of labels of a table, such as
+        Several labels per image: what separates them in the column of labels of a table, such as
         ``";"``. An image may have no label.
     label_columns : str, optional
-        Several labels an image: names, or patterns such as ``is_*``, of columns of a table that hold 0
-        or 1, separated by commas. A call of :func:`headstart.fit` may give a list.
+        Several labels per image: names, or patterns such as ``is_*``, of columns of a table that hold 0
+        or 1, separated by commas; a name that holds a comma stands in double quotes. A call of
+        :func:`headstart.fit` may give a list.
     target_column : str, optional
         Column of a table with a number to predict, in place of labels.
     group_by : str, optional
@@ -271,11 +272,13 @@ class FitSettings(Settings):
             if (value := getattr(self, name)) != usual[name]:
                 shown = True if value is True else str(value)
                 raise InputError(
-                    f"{argument(name, shown)} is for classes, one an image, not with {asked.option}"
+                    f"{argument(name, shown)} is for one class per image, not with {asked.option}"
                 )
+        if self.merge_labels and self.target_column is not None:
+            raise InputError(f"{argument('merge_labels')} is for labels, not with {asked.option}")
         if self.crop == "auto":
             raise InputError(
-                f"{argument('crop', 'auto')} is for classes, one an image, not with {asked.option}: name a crop"
+                f"{argument('crop', 'auto')} is for one class per image, not with {asked.option}: name a crop"
             )
         if self.label_column is not None and self.multi_label is None:
             raise InputError(
@@ -396,7 +399,7 @@ def _joined(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(backbone := given.get("backbone"), str | None):
         found["backbone"] = ",".join(split_names(backbone))
     if not isinstance(columns := given.get("label_columns"), str | None):
-        found["label_columns"] = ",".join(map(str, columns))
+        found["label_columns"] = joined_names(columns)
     return found
 
 

@@ -23,6 +23,11 @@ from headstart.runs.result import (
 METRIC_NAMES = {"mean_average_precision": "mean average precision", "r2": "R²"}
 """What is optimised, in words."""
 
+OPTIMISTIC = (
+    "The thresholds were chosen on these same images: F1, precision, recall and the share of images with "
+    "all labels right are optimistic."
+)
+
 
 class WorstPrediction(msgspec.Struct, frozen=True, kw_only=True):
     """A test image that was predicted badly: its target and the prediction, in words."""
@@ -33,7 +38,7 @@ class WorstPrediction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fit of several labels an image, or of a number, found.
+    """What a fit of several labels per image, or of a number, found.
 
     Attributes
     ----------
@@ -49,10 +54,10 @@ class TargetResult(msgspec.Struct, frozen=True, kw_only=True):
         As of :class:`headstart.runs.result.FitResult`; the `cv` of a candidate is of
         ``selection.metric``, and its `C` is the weight of the squared norm of the ridge regression.
     labels, cv_labels : LabelsFigures or None
-        Of several labels: of the test images, and of the training images, each held out. The latter
-        are those on which thresholds and probabilities were chosen.
+        Of several labels: of the test images; where there are none, of the training images, each
+        held out. On the latter thresholds and probabilities were chosen, which is optimistic.
     number, cv_number : NumberFigures or None
-        The same of a number.
+        Of a number: of the test images, and of the training images, each held out.
     worst : tuple of WorstPrediction
         Test images, the worst first.
     """

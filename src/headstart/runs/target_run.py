@@ -1,8 +1,8 @@
-"""A finished run whose targets are several labels an image, or a number."""
+"""A finished run whose targets are several labels per image, or a number."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import DataError, InputError, RunError, argument, one_line
+from headstart.errors import DataError, InputError, RunError, argument, did_you_mean, one_line
 from headstart.runs.caution import Caution
-from headstart.runs.model import Model
+from headstart.runs.model import Model, kind_in_words
 from headstart.runs.predictions import LabelsPrediction, NumberPrediction
 from headstart.runs.run import Run
 from headstart.runs.target_result import TargetResult, read_target_metrics
@@ -47,8 +47,8 @@ class TargetAnswers:
     def __post_init__(self) -> None:
         if self.caution.asked:
             raise InputError(
-                f"{argument(next(iter(self.caution.asked)))} needs a run on classes, one an image, and "
-                f"{self.where} is not one"
+                f"{argument(next(iter(self.caution.asked)))} needs a run with one class per image; "
+                f"{self.where} is {kind_in_words(self.model.target)}: leave it out"
             )
 
     def answer(
@@ -130,18 +130,71 @@ class TargetRun(Run):
         return P
 
     def score(self, images: Any, y: Sequence[Any]) -> float:
-        """Mean average precision of labels (a collection for each image), or R² of numbers."""
-        from headstart.heads.multilabel import precision_merits
+        """Mean average precision of labels, or R² of numbers.
 
-        P = self.predict_proba(images)
-        if len(P) != len(y):
-            raise DataError(f"y must have one target an image: got {len(y)} for {len(P)}")
+        Parameters
+        ----------
+        images : as of :meth:`predict`
+        y : sequence, length n
+            The labels of each image, as a list, tuple or set of names; or its number.
+
+        Raises
+        ------
+        DataError
+            An image cannot be read, or `y` is not such a sequence; no image has a label, or the numbers
+            are all the same.
+        """
+        from headstart.heads.multilabel import average_precision
+
+        if isinstance(y, str) or not hasattr(y, "__len__"):
+            raise DataError(f"y must have one target per image; got {type(y).__name__} {y!r:.60}")
         if self.model.target == "numbers":
-            t = np.asarray(y, dtype=np.float64)
-            return float(1 - ((t - P[:, 0]) ** 2).mean() / t.var())
-        has = np.array([[name in own for name in self.model.classes] for own in y])
-        there = has.any(axis=0)
-        return float(precision_merits(has[:, there], P[:, there]).mean())
+            numbers = self._numbers(y)
+            if np.unique(numbers).size < 2:
+                raise DataError("y must hold two different numbers or more: else R² is not defined")
+            P = self._predictions_of(images, len(y))
+            return float(1 - ((numbers - P[:, 0]) ** 2).mean() / numbers.var())
+        has = self._flags(y)
+        if not has.any():
+            raise DataError(
+                "y must hold a label at least: else mean average precision is not defined"
+            )
+        P, w = self._predictions_of(images, len(y)), np.ones((1, len(y)))
+        there = np.flatnonzero(has.any(axis=0))
+        return float(np.mean([average_precision(has[:, k], P[:, k], w)[0] for k in there]))
+
+    def _predictions_of(self, images: Any, n: int) -> NDArray[np.float64]:
+        P = self.predict_proba(images)
+        if len(P) != n:
+            raise DataError(f"y must have one target per image; got {n} for {len(P)}")
+        return P
+
+    def _numbers(self, y: Sequence[Any]) -> NDArray[np.float64]:
+        try:
+            found = np.array([float(value) for value in y])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"y must hold numbers: {error}") from None
+        if not np.isfinite(found).all():
+            raise DataError("y must hold finite numbers")
+        return found
+
+    def _flags(self, y: Sequence[Any]) -> NDArray[np.bool_]:
+        at = {name: k for k, name in enumerate(self.model.classes)}
+        found = np.zeros((len(y), len(at)), dtype=bool)
+        for i, own in enumerate(y):
+            if isinstance(own, str) or not isinstance(own, Collection | np.ndarray):
+                raise DataError(
+                    f"y must hold a list of labels for each image, as ['dog', 'sofa']; got {own!r:.60} for "
+                    f"image {i}"
+                )
+            for name in own:
+                if name not in at:
+                    raise DataError(
+                        f"y holds the label {name!r:.60} for image {i}, which the run does not have."
+                        f"{did_you_mean(str(name), list(at))}"
+                    )
+                found[i, at[name]] = True
+        return found
 
     def _repr_html_(self) -> str:
         """The answer, for a notebook."""
@@ -189,9 +242,9 @@ class TargetRun(Run):
         self._refuse("mistakes")
 
     def _refuse(self, what: str) -> NoReturn:
-        kind = "several labels an image" if self.model.target == "labels" else "a number"
         raise RunError(
-            f"{one_line(str(self.folder))} is a run on {kind}, which has not {what}: see its metrics"
+            f"{one_line(str(self.folder))} is {kind_in_words(self.model.target)}, for which {what} "
+            f"{'are' if what.endswith('s') else 'is'} not defined: see run.metrics"
         )
 
 

@@ -1,4 +1,4 @@
-"""The stages of a fit whose targets are several labels an image, or a number.
+"""The stages of a fit whose targets are several labels per image, or a number.
 
 They take the place of those of :mod:`headstart.runs.job` after the features: every candidate is judged
 by a ridge regression with exact held-out predictions, and the head is one linear layer.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from headstart.data.groups import groups_of
 from headstart.data.sources import counted, some
-from headstart.data.targets import label_sizes, shown_labels
+from headstart.data.targets import shown_labels
 from headstart.files import write_atomically
 from headstart.heads import paired_gain
 from headstart.heads.calibration import Temperature
@@ -30,6 +30,7 @@ from headstart.heads.multilabel import (
     best_thresholds,
     fit_sigmoids,
     labels_figures,
+    random_average_precision,
     sigmoid,
 )
 from headstart.heads.regression import NumberFigures, conformal_half_width, number_figures
@@ -41,10 +42,10 @@ from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import numbered_sheet
 from headstart.runs.folder import write_json
 from headstart.runs.model import Model
-from headstart.runs.predictions import write_target_predictions
+from headstart.runs.predictions import rounded, write_target_predictions, written_number
 from headstart.runs.report.target import write_target_report
 from headstart.runs.result import METRICS, CandidateResult, ChosenResult, SelectionResult
-from headstart.runs.target_result import METRIC_NAMES, TargetResult, WorstPrediction
+from headstart.runs.target_result import METRIC_NAMES, OPTIMISTIC, TargetResult, WorstPrediction
 from headstart.wording import headline
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 N_WORST, N_PICTURED = 24, 12
+# Labels of fewer images are noted.
+FEW_IMAGES = 10
 RULE = (
     "The last layers joined at the two largest resolutions are chosen; where the candidate with the "
     "highest cross-validated {metric} is significantly better (Student's test of the paired differences "
@@ -209,7 +212,8 @@ def _refit(
     if truth.is_number:
         slope, offset = np.array([truth.scale]), np.array([truth.center])
         out_of_fold = held_out * slope + offset
-        width = conformal_half_width((truth.Y - out_of_fold)[:, 0])
+        groups = groups_of(task.records)
+        width = conformal_half_width((truth.Y - out_of_fold)[:, 0], groups=groups)
         half_width = width if math.isfinite(width) else None
     else:
         slope, offset = fit_sigmoids(held_out, truth.has)
@@ -256,6 +260,7 @@ def target_metrics(
     rule = RULE if results.has_prior else RULE_OF_CHEAP
     s, n_train = results.settings, len(results.train)
     figures: dict[str, Any] = {}
+    notes = _notes(results)
     if results.is_number:
         tested = _number_figures(results, is_test=True) if results.test else None
         held_out = _number_figures(results, is_test=False)
@@ -263,14 +268,17 @@ def target_metrics(
         said = _number_sentence(results, tested or held_out)
     else:
         of_test = _labels_figures(results, is_test=True) if results.test else None
-        of_cv = _labels_figures(results, is_test=False)
+        of_cv = None if of_test else _labels_figures(results, is_test=False)
         figures = {"labels": of_test, "cv_labels": of_cv}
-        said = _labels_sentence(results, of_test or of_cv)
+        found = of_test or of_cv
+        assert found is not None
+        said = _labels_sentence(results, found)
+        notes += _notes_on_labels(results, found)
     return TargetResult(
         target="numbers" if results.is_number else "labels",
         sentence=said[0],
         detail=" ".join(filter(None, (said[1], _compared(results, metric)))),
-        notes=tuple(_notes(results)),
+        notes=tuple(notes),
         names=results.names,
         chosen=ChosenResult(**_described(results.chosen)),
         selection=SelectionResult(
@@ -321,39 +329,48 @@ def _where(results: TargetResults, n: int) -> str:
 
 
 def _labels_sentence(results: TargetResults, found: LabelsFigures) -> tuple[str, str]:
-    where = _where(results, found.n)
+    where, n_labels = _where(results, found.n), counted(len(results.names), "label")
+    if found.mean_average_precision is None:
+        undefined = f"mean average precision is not defined, as none of {where} has a label."
+        return (
+            headline(f"{results.chosen.blocks}: {undefined}", f"M{undefined[1:]}"),
+            f"In {found.exact} of the images rightly no label is given.",
+        )
     said = headline(
         f"{results.chosen.blocks}: mean average precision {found.mean_average_precision} of "
-        f"{counted(len(results.names), 'label')} on {where}.",
-        f"Mean average precision {found.mean_average_precision} of "
-        f"{counted(len(results.names), 'label')} on {where}.",
+        f"{n_labels} on {where}.",
+        f"Mean average precision {found.mean_average_precision} of {n_labels} on {where}.",
     )
-    return said, (
-        f"With a threshold a label, micro-F1 is {found.micro_f1} and macro-F1 {found.macro_f1}; all labels "
-        f"are right in {found.exact} of the images. The same answer for every image would have a mean "
-        f"average precision of {100 * found.trivial_map:.1f} % and at most a micro-F1 of "
-        f"{100 * found.trivial_micro_f1:.1f} %."
+    detail = (
+        f"With one threshold per label, micro-F1 is {found.micro_f1} and macro-F1 {found.macro_f1}; all "
+        f"labels are right in {found.exact} of the images. A random order of the images would have a mean "
+        f"average precision of {100 * (found.trivial_map or 0):.1f} % on average, and every label for every "
+        f"image a micro-F1 of {100 * (found.trivial_micro_f1 or 0):.1f} %."
     )
+    return said, detail if results.test else f"{detail} {OPTIMISTIC}"
 
 
 def _number_sentence(results: TargetResults, found: NumberFigures) -> tuple[str, str]:
     where = _where(results, found.n)
-    error = "{:.4g} [{:.4g}, {:.4g}]".format(*found.mae)
+    error = "mean absolute error {:.4g} [{:.4g}, {:.4g}]".format(*found.mae)
+    r2 = "" if found.r2 is None else f"R² {found.r2}, "
     said = headline(
-        f"{results.chosen.blocks}: R² {found.r2}, mean absolute error {error} on {where}.",
-        f"R² {found.r2}, mean absolute error {error} on {where}.",
+        f"{results.chosen.blocks}: {r2}{error} on {where}.",
+        f"{r2 or 'M'}{error if r2 else error[1:]} on {where}.",
     )
     width = results.model.half_width
+    kind = "training images" if groups_of(results.train) is None else "groups of training images"
     interval = (
         f"An interval of ±{width:.4g} is meant to hold {100 * found.level:.0f} % of new numbers; it "
         f"held {found.coverage} of these."
         if width is not None
-        else "There are too few training images for intervals of predictions."
+        else f"There are too few {kind} for intervals of predictions."
     )
+    undefined = "" if found.r2 else " R² is not defined, as these numbers are all the same."
     return said, (
         f"The mean of the training images, predicted for every image, has a mean absolute error of "
         f"{found.trivial_mae:.4g}; the root of the mean squared error is {found.rmse.value:.4g}, that of "
-        f"the mean {found.trivial_rmse:.4g}. {interval}"
+        f"the mean {found.trivial_rmse:.4g}.{undefined} {interval}"
     )
 
 
@@ -373,19 +390,40 @@ def _compared(results: TargetResults, metric: str) -> str:
 def _notes(results: TargetResults) -> list[str]:
     """What a person should know about the figures."""
     found = []
-    if not results.is_number and results.test:
-        tested = label_sizes(results.test)
-        if lacking := [name for name in results.names if name not in tested]:
-            found.append(
-                f"no test images of {counted(len(lacking), 'label')}: {some(lacking)}; the means leave "
-                f"{'it' if len(lacking) == 1 else 'them'} out"
-            )
     if results.settings.budget_s is not None and results.settings.finetune:
-        found.append(
-            "fine-tuning is not tried: networks are trained for classes, one an image, alone"
-        )
+        found.append("fine-tuning is not tried: it trains networks for one class per image only")
     if results.untried:
         found.append(f"stopped before {counted(len(results.untried), 'candidate')} was tried")
+    return found
+
+
+def _notes_on_labels(results: TargetResults, figures: LabelsFigures) -> list[str]:
+    """Labels that have too few images for their figures, or that the features say nothing of."""
+    found, kind = [], "test" if results.test else "training"
+    if lacking := [f.name for f in figures.labels if not f.n]:
+        found.append(
+            f"no {kind} images of {counted(len(lacking), 'label')}: {some(lacking)}; the means leave "
+            f"{'it' if len(lacking) == 1 else 'them'} out"
+        )
+    if few := [f for f in figures.labels if 0 < f.n < FEW_IMAGES]:
+        random = np.mean([random_average_precision(f.n, figures.n) for f in few])
+        found.append(
+            f"{counted(len(few), 'label')} with fewer than {FEW_IMAGES} {kind} images "
+            f"({some([f.name for f in few])}): average precision of so few is uncertain and rather too "
+            f"high; a random order of the images has {100 * random:.1f} % on average"
+        )
+    is_blind = [not row.any() for row in results.model.coef]
+    for threshold, given in ((1.0, "no image is"), (0.0, "every image is")):
+        blind = [
+            name
+            for name, t, flat in zip(results.names, results.model.thresholds, is_blind, strict=True)
+            if flat and t == threshold
+        ]
+        if blind:
+            found.append(
+                f"the features say nothing of {counted(len(blind), 'label')} in cross-validation: "
+                f"{some(blind)}; {given} given {'it' if len(blind) == 1 else 'them'}"
+            )
     return found
 
 
@@ -424,7 +462,11 @@ def _worst(results: TargetResults) -> list[WorstPrediction]:
     truth, found = results.test_truth, results.predictions
     if results.is_number:
         error = np.abs(truth.Y - found)[:, 0]
-        said = [(f"{y:.6g}", f"{v:.6g}") for y, v in zip(truth.Y[:, 0], found[:, 0], strict=True)]
+        width = results.model.half_width
+        said = [
+            (written_number(y), written_number(rounded(v, width)))
+            for y, v in zip(truth.Y[:, 0].tolist(), found[:, 0].tolist(), strict=True)
+        ]
     else:
         given = found >= np.array(results.model.thresholds)
         # Of as many wrong labels, those that the probabilities contradict most.

@@ -9,6 +9,7 @@ from headstart import plots
 from headstart.errors import one_line
 from headstart.files import write_atomically
 from headstart.runs.report import story, words
+from headstart.runs.target_result import OPTIMISTIC
 
 if TYPE_CHECKING:
     from headstart.heads.multilabel import LabelsFigures
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from headstart.runs.target_result import TargetResult
 
 N_RANKED = 40
+# Labels in the figure and in the table: of more, those of the lowest average precision.
+N_DRAWN, N_LISTED = 40, 200
 
 
 def write_target_report(folder: Path, found: TargetResult, sheet: bytes, *, run_name: str) -> Path:
@@ -74,6 +77,13 @@ def _of(is_test: bool) -> str:
 def _labels_section(found: LabelsFigures, *, is_test: bool) -> Section:
     from headstart.runs.report.pages import Section, Table
 
+    # Those that no image has come last.
+    hardest = sorted(
+        found.labels,
+        key=lambda f: 2.0 if f.average_precision is None else f.average_precision.value,
+    )
+    listed = found.labels if len(found.labels) <= N_LISTED else hardest[:N_LISTED]
+    drawn = found.labels if len(found.labels) <= N_DRAWN else hardest[:N_DRAWN]
     rows = [
         plots.IntervalRow(
             label=one_line(f.name),
@@ -81,7 +91,7 @@ def _labels_section(found: LabelsFigures, *, is_test: bool) -> Section:
             low=100 * f.average_precision.low,
             high=100 * f.average_precision.high,
         )
-        for f in found.labels
+        for f in drawn
         if f.average_precision is not None
     ]
     figure = rows and plots.interval_plot(
@@ -101,25 +111,37 @@ def _labels_section(found: LabelsFigures, *, is_test: bool) -> Section:
                 f.name, f"{f.n:,}", f"{100 * f.prevalence:.1f}", _share(f.average_precision),
                 f"{100 * f.threshold:.1f}", _share(f.precision), _share(f.recall), _share(f.f1),
             )
-            for f in found.labels
+            for f in listed
         ],
     )  # fmt: skip
     text = [
         (
-            f"Of {found.n:,} {_of(is_test)}: mean average precision {found.mean_average_precision}, "
-            f"micro-F1 {found.micro_f1}, macro-F1 {found.macro_f1}, all labels right in {found.exact}."
-        ),
-        (
-            "The same answer for every image: mean average precision "
-            f"{100 * found.trivial_map:.1f} % (the prevalence), micro-F1 "
-            f"{100 * found.trivial_micro_f1:.1f} % and macro-F1 {100 * found.trivial_macro_f1:.1f} % "
-            "(every label for every image)."
+            f"Of {found.n:,} {_of(is_test)}: mean average precision "
+            f"{found.mean_average_precision or words.NOTHING}, micro-F1 {found.micro_f1 or words.NOTHING}, "
+            f"macro-F1 {found.macro_f1 or words.NOTHING}, all labels right in {found.exact}."
         ),
         (
             "The threshold of each label was chosen for the highest F1 on training images that were held "
-            "out. Intervals are 95 % bootstrap intervals over images."
+            "out. Intervals are 95 % intervals: by Wilson of precision, recall and all labels right, bootstrap "
+            "intervals over images of the others."
         ),
     ]
+    if found.trivial_map is None or found.trivial_micro_f1 is None:
+        text.insert(1, "None of these images has a label: what has no value is not defined.")
+    else:
+        text.insert(
+            1,
+            f"A random order of the images has a mean average precision of {100 * found.trivial_map:.1f} % on "
+            f"average; every label for every image has a micro-F1 of {100 * found.trivial_micro_f1:.1f} % and "
+            f"a macro-F1 of {100 * (found.trivial_macro_f1 or 0):.1f} %.",
+        )
+    if not is_test:
+        text.append(OPTIMISTIC)
+    if len(listed) < len(found.labels):
+        text.append(
+            f"The table has the {len(listed):,} labels of the lowest average precision; metrics.json has all "
+            f"{len(found.labels):,}."
+        )
     return Section(heading="Each label", text=text, figure=figure or "", table=table)
 
 
@@ -138,14 +160,18 @@ def _number_section(found: NumberFigures, *, is_test: bool) -> Section:
     table = Table(
         header=("figure", "this run", "the mean of the training images"),
         rows=[
-            ("R²", cell(found.r2), f"{found.trivial_r2:.3f}"),
+            (
+                "R²",
+                words.NOTHING if found.r2 is None else str(found.r2),
+                words.NOTHING if found.trivial_r2 is None else f"{found.trivial_r2:.3f}",
+            ),
             ("mean absolute error", cell(found.mae), f"{found.trivial_mae:.4g}"),
             ("root of the mean squared error", cell(found.rmse), f"{found.trivial_rmse:.4g}"),
         ],
     )
     text = [
         f"Of {found.n:,} {_of(is_test)}. Intervals are 95 % bootstrap intervals over images.",
-        "There are too few training images for intervals of predictions."
+        "There are too few training images, or groups of them, for intervals of predictions."
         if found.half_width is None
         else (
             f"A prediction has an interval of ±{found.half_width:.4g}, from the errors of held-out training "
