@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -90,8 +91,17 @@ def test_finetune__shows_every_setting_as_a_parameter() -> None:
         ({"regime": "uper"}, "'uper' is not a regime"),
         ({"tap": "blocks.1"}, "tap goes with the regimes lower and upper; regime is 'all'"),
         ({"lr": -1.0}, "lr must be a finite rate above 0"),
+        ({"precision": "bfloat16"}, "float32 or bf16-mixed; got 'bfloat16'"),
+        ({"backbone": ["embedded", "resnet18"]}, "backbone names several: embedded,resnet18"),
     ],
 )
 def test_finetune__refuses_what_it_does_not_have(given: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         headstart.finetune("photos/", **given)
+
+
+def test_finetune__refuses_a_table_of_texts(tmp_path: Path) -> None:
+    table = tmp_path / "reviews.csv"
+    table.write_text("text,label\n" + "a fine film,good\na poor film,bad\n" * 10)
+    with pytest.raises(InputError, match="is a table of texts"):
+        headstart.finetune(table)

@@ -366,6 +366,7 @@ def test_finetune__leaves_a_run_whose_model_is_the_network(
         epochs=2,
         batch_size=8,
         normalise=False,
+        size_px=64,
         out=tmp_path / "run",
         cache=store,
         weights=str(weights),

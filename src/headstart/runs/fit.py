@@ -149,8 +149,8 @@ def finetune(
         Begin with the linear SVM's output layer, which sees features of unit length; else a random one.
     **settings
         Further fields of :class:`headstart.training.TrainSettings` (``seed`` and ``precision`` are those
-        of the training), and those of :class:`headstart.runs.settings.FitSettings`. The crops have
-        ``size_px``, by default the network's own.
+        of the training), and those of :class:`headstart.runs.settings.FitSettings`. The network is
+        trained on crops of ``size_px``, by default its own size.
 
     Returns
     -------
@@ -168,7 +168,9 @@ def finetune(
     >>> run = headstart.finetune("photos/", regime="upper", epochs=8)   # doctest: +SKIP
     """
     from headstart.backbones import load as load_backbone
+    from headstart.backbones.listed import split_names
     from headstart.comparison.arms import regime_arms
+    from headstart.data.texts import is_text_table
 
     own = {f.name for f in dataclasses.fields(TrainSettings)}
     training = {name: value for name, value in settings.items() if name in own}
@@ -178,12 +180,25 @@ def finetune(
         raise InputError(
             f"tap goes with the regimes {' and '.join(WITH_TAP)}; regime is {regime!r}"
         )
+    if is_text_table(str(data), image_column=fitted.get("image_column")):
+        raise InputError(
+            f"{str(data)!r} is a table of texts, and finetune trains networks on images: fit trains TextCNNs"
+        )
+    if training.get("precision") in ("auto", "bfloat16"):
+        raise InputError(
+            "precision is that of the training: float32 or bf16-mixed; "
+            f"got {training['precision']!r}"
+        )
     base = TrainSettings(epochs=epochs, normalise=normalise, **training)
-    backbone, weights = fitted.get("backbone", "embedded"), fitted.get("weights")
-    net = load_backbone(backbone, weights=weights, arch=fitted.get("arch"))
+    checked = settings_from(FitSettings, str(data), fitted)
+    if len(split_names(checked.backbone)) > 1:
+        raise InputError(f"finetune trains one network; backbone names several: {checked.backbone}")
+    net = load_backbone(checked.backbone, weights=checked.weights, arch=checked.arch)
     arm = regime_arms(net, base, tap=tap, names=[regime])[-1]
     assert arm.settings is not None
-    fitted.setdefault("resolutions", (base.size_px or net.preprocessing.size_px,))
+    sizes = [base.size_px] if base.size_px else []
+    sizes += [r for r in checked.resolutions or () if r not in sizes]
+    fitted["resolutions"] = tuple(sorted(sizes)) or (net.preprocessing.size_px,)
     return train(
         data,
         Asked(settings=arm.settings, starts_from_svm=arm.starts_from_svm),
