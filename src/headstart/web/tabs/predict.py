@@ -56,7 +56,7 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
                     value=SURE_FROM, minimum=0, maximum=100, step=1, elem_id="sure",
                     label="Not sure below this probability in %",
                     info="At first that from which 95 % of the run's cross-validated answers were right, if there "
-                    "is one. 0: always answer.",
+                    "is one, else 50 %. 0: always answer.",
                 )  # fmt: skip
                 usual = gr.Number(
                     value=UNUSUAL_FROM, minimum=0, maximum=100, step=1, elem_id="usual",
@@ -128,8 +128,12 @@ def _predictor(work: Workspace) -> Callable[..., str]:
         paths = [Path(p) for p in [*(files or ()), *([camera] if camera else ())]]
         if not paths:
             return NO_PICTURE
-        # An emptied field asks for nothing.
-        careful = (sure or 0) / 100, (100 if usual is None else usual) / 100
+        # An emptied field stands for the usual value.
+        sure, usual = (
+            standard if given is None else given
+            for given, standard in ((sure, SURE_FROM), (usual, UNUSUAL_FROM))
+        )
+        careful = sure / 100, usual / 100
         cards = Markup("").join(
             _card(
                 functools.partial(see, model, work.made_at(model), rank=RANKS.index(rank)),
