@@ -1,7 +1,8 @@
-"""Runs on several labels an image, and on a number, as one file."""
+"""Runs on several labels per image, and on a number, as one file."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def fitted(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_onnx__has_a_probability_for_each_label(
     labels: Run, photos: Path, store: Path, tmp_path: Path
 ) -> None:
@@ -68,6 +70,34 @@ def test_onnx__has_a_probability_for_each_label(
     for label, probability in expected.top:
         assert P[0, facts["classes"].index(label)] == pytest.approx(probability, abs=0.03)
     assert "average precision" in made.card.read_text(encoding="utf-8")
+
+
+def test_classifier__keeps_the_digits_of_a_number_with_an_offset(number: Run) -> None:
+    offset, networks = 20_240_115.25, load_backbones(number.model)
+    moved = dataclasses.replace(number.model, intercept=number.model.intercept + offset)
+    rng = np.random.default_rng(0)
+    X = torch.from_numpy(rng.random((3, number.model.coef.shape[1]), dtype=np.float32))
+    values = [Classifier(m, networks).probabilities([X]) for m in (number.model, moved)]
+    assert values[1].dtype == torch.float64
+    torch.testing.assert_close(values[1] - offset, values[0], atol=1e-6, rtol=0)
+
+
+@pytest.mark.slow
+def test_onnx__gives_a_number_in_whole_detail(
+    number: Run, photos: Path, store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "number.onnx"
+    made = export(number, out=out, images=photos, n_check=2, cache=store)
+    assert made.facts["output"]["dtype"] == "float64"
+    picture = sorted(photos.glob("*/0.png"))[0]
+    [value] = onnxruntime.InferenceSession(out).run(
+        None, {"images": np.array(Image.open(picture))[None]}
+    )
+    own = FromPictures(Classifier(number.model, load_backbones(number.model)))
+    with torch.inference_mode():
+        expected = own(torch.from_numpy(np.array(Image.open(picture)))[None])
+    assert value.dtype == np.float64
+    assert float(value[0, 0]) == pytest.approx(float(expected[0, 0]), rel=1e-3)
 
 
 def test_safetensors__opens_as_what_it_was(

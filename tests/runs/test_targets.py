@@ -6,8 +6,10 @@ import csv
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,9 +19,19 @@ from sklearn.metrics import average_precision_score, f1_score, r2_score
 import headstart
 from headstart.backbones import load
 from headstart.cli.app import run as run_command
-from headstart.errors import InputError, RunError
+from headstart.cli.targets import target_lines
+from headstart.data.records import Example
+from headstart.errors import DataError, InputError, RunError
 from headstart.runs.model import Model
-from headstart.runs.predictions import LabelsPrediction, NumberPrediction
+from headstart.runs.predictions import (
+    LabelsPrediction,
+    NumberPrediction,
+    predictions_csv,
+    rounded,
+    write_target_predictions,
+    written_number,
+)
+from headstart.runs.report.target import write_target_report
 from headstart.runs.result import read_metrics
 from headstart.runs.target_run import TargetRun
 
@@ -271,3 +283,107 @@ def test_service__answers_with_labels_or_the_number(
             assert [x["label"] for x in found["labels"]] == given
         assert client.post("/predict", files={"images": ("a.png", b"x")}).status_code == 422
         service.close()
+
+
+def test_fit__says_what_the_test_images_do_not_tell(
+    tiles: Path, settings: dict[str, Any], store: Path, tmp_path: Path
+) -> None:
+    rows = list(csv.DictReader(tiles.read_text(encoding="utf-8").splitlines()))
+    table = tiles.with_name("blank.csv")
+    lines = ["image,tags,n_ink,one_test,blank_test"]
+    for i, row in enumerate(rows):
+        sides = ["test" if is_test else "train" for is_test in (i == 5, i < 5)]
+        tags = "" if i < 5 else row["tags"]
+        lines.append(f"{row['image']},{tags},{row['n_ink']},{','.join(sides)}")
+    table.write_text("\n".join(lines), encoding="utf-8")
+    untold = headstart.fit(
+        table, out=tmp_path / "labels", cache=store, multi_label=";", split_column="blank_test",
+        **settings,
+    )  # fmt: skip
+    assert isinstance(untold, TargetRun)
+    found = untold.metrics.labels
+    assert found is not None
+    assert found.mean_average_precision is None
+    assert "not defined" in untold.sentence
+    assert "not defined" in untold.report().read_text(encoding="utf-8")
+    one = headstart.fit(
+        table, out=tmp_path / "number", cache=store, target_column="n_ink", split_column="one_test",
+        **settings,
+    )  # fmt: skip
+    assert isinstance(one, TargetRun)
+    assert one.metrics.number is not None
+    assert one.metrics.number.r2 is None
+    assert "R²" not in one.sentence
+    assert "R² is not defined" in one.detail
+    for run in (untold, one):
+        assert run_command(["report", str(run.folder)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        ("digit 0", "one target per image"),
+        (["digit 0"], "list of labels"),
+        ([["digit 9"]], "'digit 9'.*Did you mean"),
+        ([3], "list of labels"),
+        ([[]], "a label at least"),
+        ([["digit 0"], ["digit 1"]], "got 2 for 1"),
+    ],
+)
+def test_score__refuses_what_are_no_labels(
+    labels: TargetRun, tiles: Path, y: Any, said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        labels.score(tiles.parent / "00.png", y)
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [(["old"], "must hold numbers"), ([2.0], "two different"), ([np.nan, 1.0], "finite")],
+)
+def test_score__refuses_what_are_no_numbers(
+    number: TargetRun, tiles: Path, y: Any, said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        number.score(tiles.parent / "00.png", y)
+
+
+def test_rounded__keeps_the_digits_that_the_interval_warrants() -> None:
+    assert rounded(20_240_115.37214, 12.0) == 20_240_115.37
+    assert rounded(-1_234_567.891, 40_000) == -1_234_570
+    assert rounded(0.123456789, 1e-3) == 0.123457
+    assert rounded(20_240_115.37214, None) == 20_240_115.37
+    assert written_number(20_240_115.0) == "20240115"
+    p = NumberPrediction(name="a", value=20_240_115.37214, low=20_240_103.4, high=20_240_127.4)
+    assert predictions_csv([p]).splitlines()[1] == "a,20240115.37,20240103.4,20240127.4,"
+    assert list(target_lines(p)) == ["20240115.37  [20240103.4, 20240127.4]"]
+
+
+def test_predictions__of_thousands_of_labels_stay_small(labels: TargetRun, tmp_path: Path) -> None:
+    n_labels, names = 2_000, tuple(f"label {k}" for k in range(2_000))
+    rng = np.random.default_rng(0)
+    record = Example(name="a", label="", digest="", split="test", target=())
+    many: Any = SimpleNamespace(
+        test=[dataclasses.replace(record, target=names[:2])] * 3,
+        names=names,
+        predictions=rng.random((3, n_labels)),
+        test_truth=None,
+        is_number=False,
+        model=SimpleNamespace(thresholds=(0.999,) * n_labels),
+    )
+    write_target_predictions(tmp_path / "predictions.csv", many)
+    with (tmp_path / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        filled = {name for name in names if row[f"p({name})"]}
+        assert set(json.loads(row["predicted"])) <= filled
+        assert len(filled) < 20
+    found = labels.metrics
+    assert found.labels is not None
+    each = tuple(msgspec.structs.replace(found.labels.labels[0], name=name) for name in names)
+    wide = msgspec.structs.replace(found.labels, labels=each)
+    html = write_target_report(
+        tmp_path, msgspec.structs.replace(found, labels=wide), b"", run_name="many"
+    ).read_text(encoding="utf-8")
+    assert html.count("label 1") < 500
+    assert "metrics.json has all 2,000" in html

@@ -81,14 +81,15 @@ def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
             }
             for name, view in zip(classifier.inputs, classifier.views, strict=True)
         ]
-    output = OUTPUT_OF_NUMBERS if run.model.target == "numbers" else OUTPUT
+    is_number = run.model.target == "numbers"
+    output, dtype = (OUTPUT_OF_NUMBERS, "float64") if is_number else (OUTPUT, "float32")
     return {
         "schema": SCHEMA,
         "headstart": headstart.__version__,
         "classes": list(run.model.classes),
         **_target_facts(run.model),
         "inputs": inputs,
-        "output": {"name": output, "dtype": "float32", "shape": ["n", len(run.model.classes)]},
+        "output": {"name": output, "dtype": dtype, "shape": ["n", len(run.model.classes)]},
         # Where confusions have costs, the class with the smallest of probabilities @ costs is predicted.
         **({} if run.model.costs is None else {"costs": run.model.costs}),
         "sentence": run.sentence,

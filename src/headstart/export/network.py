@@ -53,7 +53,10 @@ class Part(nn.Module):
         self.views = tuple(net.preprocessing for net, _ in at)
         self.taps = nn.ModuleList(TappedModule(net, taps) for net, taps in at)
         self.register_buffer("coef", torch.from_numpy(model.coef).float())
-        self.register_buffer("intercept", torch.from_numpy(model.intercept).float())
+        # A number may have an offset, such as that of a date, which float32 would round.
+        self.is_number = model.target == "numbers"
+        intercept = torch.from_numpy(model.intercept)
+        self.register_buffer("intercept", intercept if self.is_number else intercept.float())
         self.scale = model.temperature.scale
         self.how, self.is_softmax = model.normalize, model.target == "classes"
 
@@ -71,6 +74,8 @@ class Part(nn.Module):
             rows = torch.sign(rows) * rows.abs().sqrt()
         if self.how != "none":
             rows = normalize(rows)
+        if self.is_number:
+            return nn.functional.linear(rows, self.coef).double() + self.intercept
         scores = nn.functional.linear(rows, self.coef, self.intercept)
         return log_softmax(self.scale * scores, dim=1) if self.is_softmax else scores
 
@@ -113,7 +118,7 @@ class Classifier(nn.Module):
 
         Returns
         -------
-        Tensor of shape (n, K), float32
+        Tensor of shape (n, K), float32, of a number float64
             Rows sum to 1 where an image has one class.
         """
         return self.probabilities(self.rows(images))
