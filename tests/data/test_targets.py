@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from headstart.data import index
+from headstart.data.sides import check_sides
 from headstart.data.targets import TargetColumns, joined_names, names_of
 from headstart.data.training import training_records
 from headstart.errors import DataError, InputError
@@ -322,3 +324,13 @@ def test_index__offers_to_predict_a_number(write: Write) -> None:
     table = write("image,label", [(f"{i:02d}.png", i * 1.5) for i in range(24)])
     with pytest.raises(DataError, match=r"the labels are numbers.*target_column"):
         index(table)
+
+
+@pytest.mark.parametrize("asked", [{"multi_label": ";"}, {"target_column": "n"}])
+def test_check_sides__says_that_no_training_image_is_left(
+    write: Write, asked: dict[str, Any]
+) -> None:
+    rows = [(f"{i:02d}.png", "ab"[i % 2], i) for i in range(24)]
+    found = index(write("image,tags,n", rows), **asked)
+    with pytest.raises(DataError, match="no training image is left"):
+        check_sides(dataclasses.replace(found, records=found.test))

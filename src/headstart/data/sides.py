@@ -153,6 +153,8 @@ def _learnable(found: S, noun: str, where: Path | None) -> S:
     DataError
     """
     train, place = found.train, where or found.root
+    if not train and found.kind != "classes":
+        raise DataError(f"{shown(place)}: no training {noun} is left that can be used")
     if found.kind == "numbers":
         check_numbers(place, train, f"training {noun}")
     if found.kind != "labels":
