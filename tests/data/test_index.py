@@ -16,7 +16,7 @@ from PIL import Image
 
 import headstart.data
 from headstart.data import duplicate_groups, index
-from headstart.errors import DataError
+from headstart.errors import DataError, InputError
 from headstart.results import encode
 
 
@@ -519,3 +519,11 @@ def test_index__reads_the_folders_that_are_asked_for(tree) -> None:
         index(root)
     assert index(root, classes_from="inner").classes == ("ill", "well")
     assert index(root, classes_from="outer").classes == ("p0", "p1", "p2")
+
+
+def test_index__columns_are_refused_for_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(InputError, match=r"names a column of a table, and .* is a folder"):
+        index(tmp_path, label_column="x")
+    with pytest.raises(InputError, match="image_column 'x' names a column"):
+        index(tmp_path, image_column="x")

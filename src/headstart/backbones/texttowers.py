@@ -22,7 +22,7 @@ from headstart.backbones.hub import fetch_file, fetch_published
 from headstart.backbones.hubmodels import OPEN_CLIP_CONFIG
 from headstart.backbones.transformersmodels import CONFIG, library_errors, require_transformers
 from headstart.backbones.weights import read_weights
-from headstart.errors import BackboneError, WeightsError, one_line
+from headstart.errors import BackboneError, WeightsError, argument, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +104,8 @@ def require_text_tower(names: Sequence[str]) -> None:
     if not any(name.partition(":")[0] in HUBS and has_text_tower(resolve(name)) for name in names):
         said = "has no text tower" if len(names) == 1 else "have no text towers"
         raise BackboneError(
-            f"{one_line(', '.join(names))} {said}, which a zero-shot head needs. {_ELSEWHERE}"
+            f"{one_line(', '.join(names))} {said}, which a zero-shot head needs: name another with "
+            f"{argument('backbone')}. {_ELSEWHERE}"
         )
 
 

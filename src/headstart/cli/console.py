@@ -223,9 +223,9 @@ class _Lines:
 
     def on_epoch(self, history: tuple[Epoch, ...]) -> None:
         last = history[-1]
-        val = f", validation {last.val_loss:.3g} and {last.val_accuracy:.1%}"
+        val = f"; validation loss {last.val_loss:.3g}, accuracy {100 * last.val_accuracy:.1f} %"
         print(
-            f"epoch {last.epoch}: loss {last.train_loss:.3g}, right {last.train_accuracy:.1%}"
+            f"epoch {last.epoch}: loss {last.train_loss:.3g}, accuracy {100 * last.train_accuracy:.1f} %"
             f"{'' if math.isnan(last.val_loss) else val}",
             file=sys.stderr,
             flush=True,

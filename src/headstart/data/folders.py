@@ -50,9 +50,7 @@ def list_folder(root: Path, *, classes_from: str = "auto") -> Listing:
             f"left out {counted(len(outside), 'image')} in no class folder: {some(outside)}"
         )
     if empty:
-        notes.append(
-            f"no class is made of {counted(len(empty), 'folder')} without images: {some(empty)}"
-        )
+        notes.append(f"ignored {counted(len(empty), 'folder')} without images: {some(empty)}")
     if len(layout.classes) == 1:
         _refuse_one_class(walk, root, layout.classes[0])
     return walk.listing(layout.source, items, notes)

@@ -214,6 +214,12 @@ def _list(
     if is_folder and classes_from == "auto" and (parts := annotated_parts(where.resolve())):
         return list_annotated_folder(where.resolve(), parts, **columns)
     if is_folder:
+        for name in ("image_column", "label_column"):
+            if columns[name] is not None:
+                raise InputError(
+                    f"{argument(name)} {columns[name]!r} names a column of a table, and {shown(path)} is "
+                    "a folder of class folders: leave it out, or give the table"
+                )
         return list_folder(where.resolve(), classes_from=classes_from)
     if is_file:
         if where.suffix.lower() in SPREADSHEETS:
