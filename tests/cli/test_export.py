@@ -88,7 +88,7 @@ def test_export__to_cleanlab_writes_probabilities_alone(
     assert [p.name for p in tmp_path.iterdir()] == ["p.csv"]
     assert "exists already" in fails("export", run, "--to", "cleanlab", "--out", out)
     words = ("--to", "cleanlab", "--out", tmp_path / "q.csv", "--takes", "tensors")
-    assert "--takes tensors is of models" in fails("export", run, *words)
+    assert "--takes tensors has no effect with --to cleanlab" in fails("export", run, *words)
     assert "must end in .csv or .npz" in fails(
         "export", run, "--to", "cleanlab", "--out", tmp_path / "q.txt"
     )

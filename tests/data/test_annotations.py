@@ -234,12 +234,46 @@ def test_index__reads_what_fiftyone_exports(tree: Any) -> None:
     path.write_text(json.dumps({"labels": words}))  # as `predict --fiftyone` writes it
     assert labels(root) == {f"data/{name}": label for name, label in WANTED.items()}
     for content in (
-        {"classes": ["ant"], "labels": {"a0": 3}},
+        {"classes": 3, "labels": {"a0": 3}},
         {"labels": {"a0": {"confidence": 1}}},
     ):
         path.write_text(json.dumps(content))
         with pytest.raises(DataError, match="looks like FiftyOne, but is not complete"):
             index(root)
+    for wrong, said in (
+        (7, "image 'a0' has the index 7, and there are 2 classes"),
+        (-2, "image 'a0' has the index -2"),
+        ([0, 1], r"image 'a0' has a list, \[0, 1\].*`multi_label`"),
+        (True, "image 'a0' has True"),
+        (0.5, "image 'a0' has 0.5"),
+    ):
+        path.write_text(json.dumps({"classes": ["ant", "bee"], "labels": {"a0": wrong}}))
+        with pytest.raises(DataError, match=said):
+            index(root)
+    indices: dict[str, Any] = {Path(n).stem: "ab".index(n[0]) for n in NAMES}
+    path.write_text(json.dumps({"classes": ["ant", "bee"], "labels": indices | {"a2": -1}}))
+    assert labels(root) == wanted
     path.write_text(json.dumps({"labels": [1]}))
     with pytest.raises(DataError, match="not annotations of images"):
+        index(root)
+
+
+def test_index__fiftyone_names_that_differ_in_their_suffix_alone(tree: Any) -> None:
+    names = ("a.jpg", "a.png", "b.png", "c.jpg.png", "c.jpg")
+    root: Path = tree({f"data/{name}": i for i, name in enumerate(names)})
+    path = root / "labels.json"
+    targets = {"a.jpg": "ant", "a.png": "bee", "b": "bee", "c": "ant", "c.jpg": "bee"}
+    path.write_text(json.dumps({"labels": targets}))
+    assert labels(root) == {
+        "data/a.jpg": "ant",
+        "data/a.png": "bee",
+        "data/b.png": "bee",
+        "data/c.jpg": "ant",
+        "data/c.jpg.png": "bee",
+    }
+    path.write_text(json.dumps({"labels": targets | {"a": "ant"}}))
+    with pytest.raises(DataError, match=r"'data/a' may be 'data/a\.jpg', 'data/a\.png'"):
+        index(root)
+    path.write_text(json.dumps({"labels": {"a": "ant", "b": "bee"}}))
+    with pytest.raises(DataError, match=r"'a' may be 'a.jpg' or 'a.png'"):
         index(root)

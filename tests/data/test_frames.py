@@ -118,3 +118,21 @@ def test_frames__names_what_failed_and_says_what_comes_next(
     assert said.out.startswith("3 images of 1 file in ")
     assert "--group-by" in said.out
     assert said.err.startswith("headstart: b.tif: damaged")
+
+
+def test_frames__says_what_it_leaves_out_and_takes_animated_png(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *rest = pages()
+    (tmp_path / "in").mkdir()
+    first.save(tmp_path / "in" / "q.png", save_all=True, append_images=rest)
+    first.save(tmp_path / "in" / "still.png")
+    first.save(tmp_path / "in" / "p.jpg")
+    (tmp_path / "in" / ".hidden").write_text("")
+    arguments = ["frames", str(tmp_path / "in"), str(tmp_path / "out"), "--quiet"]
+    assert command(arguments) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("3 images of 1 file in ")
+    assert "2 other files" in said
+    assert command(arguments) == 2
+    assert "choose another folder (OUT)" in capsys.readouterr().err

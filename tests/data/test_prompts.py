@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data.prompts import TEMPLATES, fill, read_prompts
+from headstart.data.prompts import TEMPLATES, fill, read_prompts, same_prompts
 from headstart.errors import DataError
 
 
@@ -35,6 +35,33 @@ def test_read_prompts__several_prompts_of_a_class(file: Path) -> None:
     assert list(read_prompts(str(file))) == ["dog", "cat"]
 
 
+@pytest.mark.parametrize("classes", [["cat", "dog"], None])
+@pytest.mark.parametrize("header", ["", "class,prompt\n", "label,prompt\n", "Label,Text\n"])
+def test_read_prompts__lines_of_classes_may_all_hold_braces(
+    file: Path, header: str, classes: list[str] | None
+) -> None:
+    file.write_text(header + 'cat,a photo of a {}\ndog,"a {}, a pet"\ncat,the {}\n')
+    assert read_prompts(str(file), classes) == {
+        "cat": ("a photo of a cat", "the cat"),
+        "dog": ("a dog, a pet",),
+    }
+
+
+def test_read_prompts__commas_of_templates_and_names_like_a_header(file: Path) -> None:
+    file.write_text("close-up, a {}\na photo of a {}, a pet\n")
+    assert read_prompts(str(file), ["cat", "dog"])["dog"] == (
+        "close-up, a dog",
+        "a photo of a dog, a pet",
+    )
+    file.write_text("label,text\ndog,a {}\n")
+    assert read_prompts(str(file), ["label", "dog"]) == {"label": ("text",), "dog": ("a dog",)}
+
+
+def test_same_prompts__are_groups_of_classes_that_always_tie() -> None:
+    found = fill(TEMPLATES, ["big_cat", "dog", "big cat", "Dog", "fox"])
+    assert same_prompts(found) == [("big_cat", "big cat"), ("dog", "Dog")]
+
+
 @pytest.mark.parametrize(
     ("text", "classes", "said"),
     [
@@ -45,6 +72,8 @@ def test_read_prompts__several_prompts_of_a_class(file: Path) -> None:
         ("cat,a cat\n", ["cat", "dog"], "no prompt for 1 class"),
         ("cat,a cat\ndgo,a dog\n", ["cat", "dog"], "did you mean"),
         ("a photo of a {}\n", None, "need the names of the classes"),
+        ("cat,a {}\ndgo,a {}\n", ["cat", "dog"], "did you mean"),
+        ("katze,a {}\nhund,a {}\n", ["cat", "dog"], "there is no class 'katze'"),
     ],
 )
 def test_read_prompts__errors(file: Path, text: str, classes: list[str] | None, said: str) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import headstart
 from headstart.backbones import Backbone, TappedModule, load
 from headstart.backbones.texttowers import load_text_tower
+from headstart.backbones.zeroshot import text_head
 from headstart.data import Index
 from headstart.data.prompts import TEMPLATES, fill
 from headstart.data.records import Example
@@ -22,6 +23,7 @@ from headstart.runs.averaging import average_best
 from headstart.runs.choose import Candidate
 from headstart.runs.measure import Task
 from headstart.runs.run import Run
+from headstart.runs.zeroshot import kept_text_head
 from headstart.sources.blocks import Averaged, Blocks, ZeroShot
 
 pytest.importorskip("transformers", reason="headstart[hub] is not installed")
@@ -104,6 +106,27 @@ def test_fit__without_a_tokenizer_a_note_says_so(indexed: Index, tmp_path: Path)
     assert "tokenizer.json" in note
 
 
+def test_kept_text_head__loads_the_tower_once_for_the_same_weights_and_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_clip(tmp_path / "clip", random_clip())
+    net = load(f"transformers:{folder}")
+    cats, dogs = (fill(TEMPLATES, names) for names in (["a", "cat"], ["a", "dog"]))
+    first = kept_text_head(net, cats, tmp_path / "cache")
+    np.testing.assert_array_equal(first, text_head(net, cats))
+    other = kept_text_head(net, dogs, tmp_path / "cache")
+    assert not np.array_equal(first, other)
+
+    def refuse(net: Backbone) -> None:
+        raise AssertionError("the tower is loaded again")
+
+    monkeypatch.setattr("headstart.backbones.zeroshot.load_text_tower", refuse)
+    np.testing.assert_array_equal(kept_text_head(net, cats, tmp_path / "cache"), first)
+    write_clip(folder, random_clip("metaclip_2"))
+    with pytest.raises(AssertionError, match="loaded again"):
+        kept_text_head(net, cats, tmp_path / "cache")
+
+
 def test_predict_zero_shot__without_a_training_image(agreeing: Path, indexed: Index) -> None:
     test = [r for r in indexed.records if r.split == "test"]
     name = f"transformers:{agreeing}"
@@ -120,6 +143,7 @@ def test_predict_zero_shot__without_a_training_image(agreeing: Path, indexed: In
         (["cat"], None, "two classes or more"),
         (["cat", "cat"], None, "twice"),
         (["cat", ""], None, "empty name"),
+        (["big_cat", "dog", "big cat"], None, "'big_cat', 'big cat' have the same prompts"),
     ],
 )
 def test_predict_zero_shot__errors(

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from headstart.backbones.architectures import Architecture, resolve
 from headstart.backbones.backbone import HUBS
-from headstart.backbones.hub import fetch_file, fetch_published
+from headstart.backbones.hub import digest_in_blob, fetch_file, fetch_published
 from headstart.backbones.hubmodels import OPEN_CLIP_CONFIG
 from headstart.backbones.transformersmodels import CONFIG, library_errors, require_transformers
 from headstart.backbones.weights import read_weights
 from headstart.errors import BackboneError, WeightsError, argument, one_line
+from headstart.files import digest_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -131,6 +132,24 @@ def load_text_tower(backbone: Backbone) -> TextTower:
             f"projection that makes them comparable with its {tower.n_features} features of texts. {_ELSEWHERE}"
         )
     return tower
+
+
+def text_tower_digests(arch: Architecture) -> list[str]:
+    """Of all files that decide what the text tower of a repository computes.
+
+    Raises
+    ------
+    WeightsError
+        One is missing.
+    """
+    weights = fetch_published(arch)[0]
+    named = [OPEN_CLIP_CONFIG, CONFIG] if arch.library == "hf-hub" else [CONFIG]
+    paths = [fetch_file(arch, named), _fetch_tokenizer(arch, _TOKENIZERS)]
+    for name in (*_TOKENIZERS, *_BESIDE_TOKENIZERS):
+        beside = paths[-1].with_name(name)
+        if beside.is_file() and beside not in paths:
+            paths.append(beside)
+    return [digest_in_blob(weights) or digest_file(weights), *map(digest_file, sorted(paths))]
 
 
 def _of_transformers(arch: Architecture) -> TextTower:

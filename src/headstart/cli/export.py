@@ -87,7 +87,7 @@ def export(
         ):
             if value != usual:
                 raise InputError(
-                    f"{flag} {value} is of models, and --to {CLEANLAB} writes none: leave it out"
+                    f"{flag} {value} has no effect with --to {CLEANLAB}, which writes no model: leave it out"
                 )
         _export_probabilities(run, out, force=force, as_json=as_json)
         return

@@ -52,6 +52,9 @@ def frames(
             f"{counted(made.n_images, 'image')} of {counted(len(made.counts), 'file')} in {made.folder}",
             f"fit  headstart fit {made.folder} --group-by '{GROUP_BY}'",
         ]
+        if made.n_left_out:
+            others = counted(made.n_left_out, "other file")
+            lines.insert(1, f"{others} in {source} left out: neither videos nor files of pages")
         for line in lines:
             show.print(one_line(line, limit=400), markup=False, soft_wrap=True)
     for name, reason in made.failed.items():

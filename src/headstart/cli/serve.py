@@ -32,8 +32,8 @@ def serve(
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
-            help="A site whose pages may use the service (CORS), such as https://app.example; may be "
-            "given again; * for any."
+            help="A site whose pages may use the service (CORS), such as https://app.example; "
+            "repeatable; * for any."
         ),
     ] = None,
     root_path: Annotated[

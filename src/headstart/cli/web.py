@@ -27,8 +27,7 @@ def web(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="A name under which browsers may ask, such as that of a proxy; may be given again; * "
-            "for any."
+            help="A name under which browsers may ask, such as that of a proxy; repeatable; * for any."
         ),
     ] = None,
     runs: Annotated[Path, options.folder_to_write("Folder of runs.")] = Path("runs"),
@@ -53,7 +52,10 @@ def web(
 
         headstart web --host 0.0.0.0 --allow-host pictures.school.example
     """
+    from headstart.serve.settings import plain_host
     from headstart.web.server import LOCAL, serve
+
+    names = [plain_host(name) for name in allow_host or ()]
 
     def ready(url: str) -> None:
         if as_json:
@@ -70,4 +72,4 @@ def web(
             "pictures and train on them: there is no password",
             err=True,
         )
-    serve(host=host, port=port, runs=runs, on_ready=ready, allowed_hosts=allow_host or ())
+    serve(host=host, port=port, runs=runs, on_ready=ready, allowed_hosts=names)

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from headstart.data.decode import is_image_name
-from headstart.data.sources import SPLIT_WORDS, Listing, shown, some
+from headstart.data.sources import SPLIT_WORDS, Listing, counted, shown, some
 from headstart.data.tablenames import is_there
 from headstart.data.tables import (
     IMAGE_NAMES,
@@ -29,7 +29,7 @@ from headstart.data.tables import (
     usual_form,
 )
 from headstart.data.texttables import read_json_lines, table_of_objects
-from headstart.errors import DataError, one_line
+from headstart.errors import DataError, argument, one_line
 
 ANNOTATION_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 _METADATA = ("metadata.csv", "metadata.jsonl")
@@ -225,6 +225,8 @@ def _of_coco(content: Any) -> Found:
     names = {c["id"]: str(c["name"]) for c in content["categories"]}
     of_image: dict[Any, list[str]] = {}
     for annotation in content["annotations"]:
+        if (unknown := annotation["category_id"]) not in names:
+            raise KeyError(f"category {unknown} of image {annotation['image_id']}")
         of_image.setdefault(annotation["image_id"], []).append(names[annotation["category_id"]])
     return [
         (str(i["file_name"]), of_image.get(i["id"], []), _attributes(i)) for i in content["images"]
@@ -252,21 +254,62 @@ def _of_fiftyone(folder: Path) -> Callable[[Any], Found]:
 
     def read(content: Any) -> Found:
         root = folder / _FIFTYONE_IMAGES
-        files = {
-            path.relative_to(root).with_suffix("").as_posix(): path.relative_to(folder).as_posix()
-            for path in sorted(root.rglob("*"))
-            if is_image_name(path.name)
-        }
-        classes = content.get("classes") or []
+        files: dict[str, list[str]] = {}
+        for path in sorted(root.rglob("*")):
+            if is_image_name(path.name):
+                inner = path.relative_to(root)
+                for key in dict.fromkeys((inner.as_posix(), inner.with_suffix("").as_posix())):
+                    files.setdefault(key, []).append(inner.as_posix())
+        targets, classes = content["labels"], content.get("classes") or []
+        if not isinstance(classes, list):
+            raise TypeError("classes is not a list")
         found: Found = []
-        for name, target in content["labels"].items():
+        for name, target in targets.items():
             value = target["label"] if isinstance(target, dict) else target
-            label = str(classes[value]) if isinstance(value, int) and classes else value
-            place = files.get(name, f"{_FIFTYONE_IMAGES}/{name}")
-            found.append((place, [] if label is None else [str(label)], {}))
+            label = _fiftyone_label(name, value, classes)
+            place = f"{_FIFTYONE_IMAGES}/{_fiftyone_file(name, files, targets)}"
+            found.append((place, [] if label is None else [label], {}))
         return found
 
     return read
+
+
+def _fiftyone_file(name: str, files: Mapping[str, list[str]], targets: Mapping[str, Any]) -> str:
+    """The file of a key, which may have its suffix; one that another key names is not meant."""
+    there = files.get(name, [])
+    if len(there) > 1:
+        other = {file: Path(file).with_suffix("").as_posix() for file in there}
+        there = [f for f in there if (other[f] if f == name else f) not in targets]
+    if len(there) > 1:
+        raise DataError(
+            f"labels of FiftyOne: {shown(name)} may be {' or '.join(map(shown, there))}: write the names "
+            "with their suffixes"
+        )
+    return there[0] if there else name
+
+
+def _fiftyone_label(name: str, value: Any, classes: list[Any]) -> str | None:
+    """The class of a key; None where it has none."""
+    if isinstance(value, list):
+        raise DataError(
+            f"labels of FiftyOne: image {shown(name)} has a list, {one_line(repr(value), limit=60)}, where one "
+            f"class is expected: several labels of an image are read from a table, with {argument('multi_label')}"
+        )
+    if isinstance(value, bool) or not isinstance(value, int | str | None):
+        raise DataError(
+            f"labels of FiftyOne: image {shown(name)} has {one_line(repr(value), limit=60)} where a class or "
+            "its index is expected"
+        )
+    if value is None or value == -1:
+        return None
+    if isinstance(value, str) or not classes:
+        return str(value)
+    if not 0 <= value < len(classes):
+        raise DataError(
+            f"labels of FiftyOne: image {shown(name)} has the index {value}, and there are "
+            f"{counted(len(classes), 'class')} (0 to {len(classes) - 1}; -1 is a missing label)"
+        )
+    return str(classes[value])
 
 
 def _of_label_studio(path: Path) -> Callable[[Any], Found]:

@@ -7,6 +7,7 @@ class folders stay class folders. Frames of one video are much alike: keep them 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +56,14 @@ class Frames:
         How many images came out of each file.
     failed : dict of str to str
         Files that could not be read, with the reason.
+    n_left_out : int
+        Other files below the source, such as photographs; they are not copied.
     """
 
     folder: Path
     counts: dict[str, int]
     failed: dict[str, str]
+    n_left_out: int = 0
 
     @property
     def n_images(self) -> int:
@@ -68,7 +72,12 @@ class Frames:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
-        return {"folder": str(self.folder), "counts": self.counts, "failed": self.failed}
+        return {
+            "folder": str(self.folder),
+            "counts": self.counts,
+            "failed": self.failed,
+            "n_left_out": self.n_left_out,
+        }
 
 
 def extract_frames(
@@ -100,8 +109,8 @@ def extract_frames(
     if not every_s > 0:
         raise InputError(f"{argument('every_s')} must be more than 0 seconds, got {every_s:g}")
     if out.exists():
-        raise OutputError(f"{shown(out)} exists already: choose another {argument('out')}")
-    files = _files(source)
+        raise OutputError(f"{shown(out)} exists already: choose another folder (OUT)")
+    files, n_left_out = _files(source)
     if any(path.suffix.lower() in VIDEO_SUFFIXES for path, _ in files):
         _require_opencv()
     counts: dict[str, int] = {}
@@ -122,11 +131,11 @@ def extract_frames(
         if not counts:
             first = next(iter(failed.items()))
             raise DataError(f"no file can be read; first: {shown(first[0])}: {first[1]}")
-    return Frames(folder=out, counts=counts, failed=failed)
+    return Frames(folder=out, counts=counts, failed=failed, n_left_out=n_left_out)
 
 
-def _files(source: Path) -> list[tuple[Path, str]]:
-    """Each file with its name below the source."""
+def _files(source: Path) -> tuple[list[tuple[Path, str]], int]:
+    """Each file with its name below the source, and how many others there are."""
     suffixes = VIDEO_SUFFIXES | PAGED_SUFFIXES
     if source.is_file():
         found = [(source, source.name)]
@@ -135,13 +144,27 @@ def _files(source: Path) -> list[tuple[Path, str]]:
         found = [(p, p.relative_to(source).as_posix()) for p in below]
     else:
         raise DataError(f"no such file or folder: {shown(source)}. Check the path.")
-    kept = [(path, name) for path, name in found if path.suffix.lower() in suffixes]
+    kept = [
+        (path, name)
+        for path, name in found
+        if path.suffix.lower() in suffixes or _is_animated(path)
+    ]
     if not kept:
         raise DataError(
             f"{shown(source)} {'holds' if source.is_dir() else 'is'} neither a video nor a file of pages: "
             f"expected {', '.join(sorted(suffixes))}"
         )
-    return kept
+    others = {path for path, _ in found} - {path for path, _ in kept}
+    return kept, sum(not path.name.startswith(".") for path in others)
+
+
+def _is_animated(path: Path) -> bool:
+    """Whether a PNG file is an animation; its suffix does not tell."""
+    if path.suffix.lower() != ".png":
+        return False
+    with contextlib.suppress(Exception), Image.open(path, formats=("PNG",)) as image:
+        return bool(getattr(image, "is_animated", False))
+    return False
 
 
 def _frames_of(path: Path, every_s: float) -> Iterator[Image.Image]:

@@ -40,7 +40,7 @@ N_CALIBRATION = 64
 # Labelled images, at most, on which the loss is measured.
 N_MEASURED = 1000
 # What carries almost all of the computation; resizing, head and probabilities stay in float32. Clip and Relu
-# are no computation: they go, and the range of what they leave is that of the convolution before them.
+# cost nothing: they are merged into the convolution before them, whose range becomes that of their output.
 _OPERATORS = ["Conv", "MatMul", "Gemm", "Clip", "Relu"]
 _HEAD = ".coef"
 
@@ -110,7 +110,7 @@ def check_precision(precision: str, to: str) -> None:
 
 
 def refuse_caution(caution: Caution) -> None:
-    """Raise where an int8 file is to have outputs besides the probabilities.
+    """Raise where an int8 file is asked for outputs besides the probabilities.
 
     Raises
     ------
@@ -225,7 +225,7 @@ def measure_loss(
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "float32.onnx"
         whole.write_bytes(float32)
-        # One thread: others wait busily, which would count as work.
+        # One thread: idle threads of ONNX Runtime spin, which would count as processor time.
         runners = [run_onnx(path, n_threads=1) for path in (int8, whole)]
         labels, found, cpu_s = [], [], np.zeros(2)
         chosen = _spread(records, N_MEASURED)

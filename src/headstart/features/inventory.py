@@ -46,6 +46,7 @@ KINDS: dict[str, Kind] = {
     "engines": Kind(words="networks converted for OpenVINO, and plans for GPUs", grain="folder"),
     "images": Kind(words="facts and thumbnails of image files", grain="whole"),
     "heads": Kind(words="cross-validated scores", grain="file"),
+    "prompts": Kind(words="zero-shot heads", grain="file"),
     "precision": Kind(words="comparisons of the two precisions", grain="file"),
     "comparisons": Kind(words="outcomes of trials", grain="file"),
     "finetuning": Kind(words="fine-tuning under way", grain="folder"),

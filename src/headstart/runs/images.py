@@ -155,17 +155,25 @@ class Images(Kind):
         """The zero-shot head of a source whose network has a text tower."""
         from headstart.backbones.architectures import resolve
         from headstart.backbones.texttowers import has_text_tower
-        from headstart.backbones.zeroshot import text_head
+        from headstart.data.prompts import same_prompts
+        from headstart.data.sources import some
+        from headstart.runs.zeroshot import kept_text_head
 
         if source.weights is not None or not has_text_tower(resolve(source.backbone.arch)):
             return
         with self.clock.timed("zero_shot"):
             try:
-                source.text_head = text_head(source.backbone, prompts)
+                source.text_head = kept_text_head(source.backbone, prompts, self.cache)
             except (BackboneError, WeightsError) as error:
                 if self.settings.prompts != "auto":
                     raise
                 self._notes += (f"without a zero-shot head: {error}",)
+                return
+        self._notes += tuple(
+            f"classes {some(same)} have the same prompts, so the zero-shot head cannot tell them apart: give "
+            f"others with {argument('prompts', 'FILE')}"
+            for same in same_prompts(prompts)
+        )
 
     @property
     def tries_finetuning(self) -> bool:

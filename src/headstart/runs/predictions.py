@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -291,14 +292,19 @@ def written_number(value: float) -> str:
 def predictions_fiftyone(predictions: Iterable[Prediction]) -> str:
     """``labels.json`` of a FiftyOneImageClassificationDataset: class and confidence of each file.
 
-    Files are named without their suffixes, as FiftyOne has it. A file that could not be read, and a
-    refused answer, is null.
+    Files are named without their suffixes, as FiftyOne has it, except where that would be the name of
+    another file as well. A file that could not be read, and a refused answer, is null.
     """
-    targets = {
-        Path(p.name).with_suffix("").as_posix(): (
+    of_file = {
+        Path(p.name).as_posix(): (
             None if p.label is None else {"label": p.label, "confidence": p.probability}
         )
         for p in predictions
+    }
+    bare = {name: name.removesuffix(Path(name).suffix) for name in of_file}
+    uses = Counter([*bare.values(), *(name for name in bare if bare[name] != name)])
+    targets = {
+        bare[name] if uses[bare[name]] == 1 else name: target for name, target in of_file.items()
     }
     return json.dumps({"labels": targets}, ensure_ascii=False, indent=1)
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from headstart.data.prompts import TEMPLATES, Prompts, fill, read_prompts
+from headstart.data.prompts import TEMPLATES, Prompts, fill, read_prompts, same_prompts
+from headstart.data.sources import some
 from headstart.errors import InputError, argument, one_line
 from headstart.heads import Temperature
 from headstart.runs.model import Model
@@ -16,6 +18,8 @@ from headstart.sources.blocks import ZeroShot
 from headstart.sources.image import ImageSource
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from headstart.backbones import Backbone
 
 
@@ -91,6 +95,33 @@ def iter_zero_shot(
             yield Prediction(name=names[source], top=found)
 
 
+def kept_text_head(backbone: Backbone, prompts: Prompts, cache: Path) -> NDArray[np.float64]:
+    """As :func:`headstart.backbones.zeroshot.text_head`, computed once for the same weights and prompts."""
+    from headstart.backbones.architectures import resolve
+    from headstart.backbones.texttowers import text_tower_digests
+    from headstart.backbones.transformersmodels import require_transformers
+    from headstart.backbones.zeroshot import text_head
+    from headstart.probe import memo
+
+    arch = resolve(backbone.arch)
+    require_transformers(arch)
+    import transformers
+
+    facts = {
+        "tower": [arch.full_name, *text_tower_digests(arch)],
+        "tap": [backbone.taps[-1].name, backbone.taps[-1].n_features],
+        "prompts": [[name, *texts] for name, texts in prompts.items()],
+        "transformers": transformers.__version__,
+    }
+    code = ("backbones/texttowers.py", "backbones/zeroshot.py")
+    path = memo.memo_path(cache, "prompts", facts, code=code, suffix="safetensors")
+    kept = memo.recall_arrays(path)
+    if kept is None:
+        kept = {"head": text_head(backbone, prompts)}
+        memo.keep_arrays(path, kept)
+    return np.asarray(kept["head"])
+
+
 def zero_shot_model(backbone: Backbone, prompts: Prompts) -> Model:
     """The zero-shot head of a network as a model: see :func:`headstart.backbones.zeroshot.text_head`."""
     from headstart.backbones.zeroshot import text_head
@@ -113,7 +144,7 @@ def named_prompts(classes: Sequence[str] | None, prompts: str | None) -> Prompts
     Raises
     ------
     InputError
-        There are fewer than two classes, or one has no name or comes twice.
+        There are fewer than two classes, or one has no name or comes twice, or two have the same prompts.
     DataError
         The file cannot be used.
     """
@@ -133,5 +164,10 @@ def named_prompts(classes: Sequence[str] | None, prompts: str | None) -> Prompts
     if len(found) < 2:
         raise InputError(
             f"{option if prompts is None else argument('prompts')} needs two classes or more{shown}"
+        )
+    for same in same_prompts(found):
+        raise InputError(
+            f"classes {some(same)} have the same prompts, but for case and spaces, so they always tie: give one of "
+            f"them, or different prompts with {argument('prompts', 'FILE')}"
         )
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from headstart.errors import InputError, one_line
 
@@ -16,6 +18,7 @@ MIN_TOKEN = 8
 MAX_WORKERS = 64
 _ORIGIN = re.compile(r"(https?)://([a-z0-9._\-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_\-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_\-]*[a-z0-9_])?)*")
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~\-]+)+")
 
 
@@ -87,6 +90,8 @@ class ServeSettings:
             raise InputError(f"--workers must be from 1 to {MAX_WORKERS}, got {self.n_workers}")
         origins = tuple(_plain_origin(origin) for origin in self.allowed_origins)
         object.__setattr__(self, "allowed_origins", origins)
+        hosts = tuple(plain_host(host) for host in self.allowed_hosts)
+        object.__setattr__(self, "allowed_hosts", hosts)
         if self.root_path and not _ROOT_PATH.fullmatch(self.root_path):
             raise InputError(
                 "--root-path takes a path such as /models/photos, without a slash at its end; got "
@@ -121,6 +126,33 @@ def _plain_origin(origin: str) -> str:
         )
     scheme, host, port = found.groups(default="")
     return f"{scheme}://{host}{port if port != _DEFAULT_PORTS[scheme] else ''}"
+
+
+def plain_host(given: str) -> str:
+    """A name of ``--allow-host`` as browsers send it, without the port, or ``"*"``.
+
+    Raises
+    ------
+    InputError
+        It is no bare host name: it would never be matched.
+    """
+    name = given.strip().lower().removesuffix(".")
+    with contextlib.suppress(UnicodeError):
+        name = name.encode("idna").decode("ascii") if not name.isascii() else name
+    if name == "*" or _HOST.fullmatch(name):
+        return name
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(name.removeprefix("[").removesuffix("]")))
+    with contextlib.suppress(ValueError):
+        bare = urlsplit(name if "://" in name else f"//{name}").hostname or ""
+        if _HOST.fullmatch(bare):
+            raise InputError(
+                f"--allow-host takes a bare host name; got {one_line(given)!r}: write --allow-host {bare}"
+            )
+    raise InputError(
+        "--allow-host takes a bare host name, such as photos.example, or * for any; repeat it for several; "
+        f"got {one_line(given)!r}"
+    )
 
 
 def check_token(token: str) -> None:
