@@ -525,5 +525,5 @@ def test_index__columns_are_refused_for_a_folder(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     with pytest.raises(InputError, match=r"names a column of a table, and .* is a folder"):
         index(tmp_path, label_column="x")
-    with pytest.raises(InputError, match="image_column. 'x' names a column"):
+    with pytest.raises(InputError, match=r"image_column. 'x' names a column"):
         index(tmp_path, image_column="x")
