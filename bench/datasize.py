@@ -169,8 +169,8 @@ def page(found: Found, curves: dict[str, list[Curve]]) -> list[str]:
         )
     lines += [
         "",
-        "The error is the mean of the sets. *chosen*: piecewise, unless the power law predicted what was held back of the sizes",
-        "fitted to better; `transfer size` does this. The intervals allow for other test images, while these forecasts are checked",
+        "The error is the mean of the sets. *chosen*: piecewise where it predicted what was held back of the sizes fitted to as",
+        "well or better; `transfer size` does this. The intervals allow for other test images, while these forecasts are checked",
         "on the same ones, so that they hold more often than stated.",
         "",
         f"| set | sizes | {' | '.join(f'{law}: error, inside' for law in LAWS)} |",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from headstart.data import read_rgb
 from headstart.errors import InputError
 from headstart.export import export
+from headstart.export.network import Classifier, load_backbones
+from headstart.export.quantising import measure_loss
 from headstart.runs.retrieval import index_of
 from headstart.runs.run import Run
 
@@ -50,6 +53,23 @@ def test_export__int8_measures_its_loss(run: Run, tmp_path: Path) -> None:
     assert heads  # in float32: scores decide by small differences
     constants = [c.SerializeToString() for c in map(_nameless, graph.initializer)]
     assert len(set(constants)) == len(constants)
+
+
+def test_measure_loss__of_groups_speaks_of_new_groups(run: Run, tmp_path: Path) -> None:
+    """Two files that are one never differ: what could be told of fewer is less certain."""
+    path = export(run, to="onnx", out=tmp_path / "float32.onnx", n_check=1).path
+    classifier = Classifier(run.model, load_backbones(run.model))
+    some = index_of(run).records[:12]
+    half = [dataclasses.replace(r, group=str(i // 2)) for i, r in enumerate(some * 2)]
+    alone, grouped = (
+        measure_loss(
+            path, path.read_bytes(), run, classifier, records,
+            takes="pictures", are_test_images=True,
+        ).difference
+        for records in (some * 2, half)
+    )  # fmt: skip
+    assert alone.value == grouped.value == 0
+    assert grouped.high - grouped.low > 1.2 * (alone.high - alone.low)
 
 
 def _nameless(constant: Any) -> Any:

@@ -330,3 +330,10 @@ def test_repeated__groups_widen_what_is_said_of_them() -> None:
     assert repeated_difference(a[:1], b[:1], groups=films) == paired_gain(a[0], b[0], groups=films)
     few = np.repeat(np.arange(5), 40)  # too few groups to tell how much they differ
     assert repeated_difference(a, b, groups=few) == paired
+
+
+def test_paired_gain__of_groups_without_a_difference_is_not_certain() -> None:
+    right = np.arange(60) % 4 > 0
+    found = paired_gain(right, right, groups=np.arange(60) // 5)
+    assert found == paired_gain(right[:12], right[:12])
+    assert found.low < 0 < found.high

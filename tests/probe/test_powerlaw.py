@@ -120,3 +120,31 @@ def test_fit_curve__takes_the_law_that_predicts_what_is_held_back(
     value, low, high = fit.accuracy(200)
     assert value == pytest.approx(1 - float(law.error(200)), abs=0.01)
     assert low <= value <= high
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 5), (1, 2, 5, 10), (1, 2, 3, 5, 10)])
+def test_fit_curve__few_counts_have_a_wide_interval(counts: tuple[int, ...]) -> None:
+    """Points drawn with replacement would be the same ones again and again."""
+    table = np.tile(PowerLaw(a=0.1, b=0.4, c=0.5).error(counts), (3, 1))
+    narrow, wide = (fit_curve(counts, table, n_test).gain(10, 90) for n_test in (10_000, 100))
+    assert wide.high - wide.low > 0.03
+    assert wide.low <= wide.value <= wide.high
+    assert narrow.high - narrow.low < wide.high - wide.low
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 5, 10), (1, 2, 3, 5, 7), (1, 2, 3, 5)])
+def test_bends__not_where_nothing_could_be_held_back(counts: tuple[int, ...]) -> None:
+    table = np.tile(BENT.error(counts), (3, 1))
+    assert not bends(np.array(counts, dtype=float), table, 10_000)
+    assert not fit_curve(counts, table, 10_000).law.is_bent
+
+
+def test_fit_curve__without_errors_promises_nothing() -> None:
+    for first in (0.0, 0.2):
+        table = np.zeros((3, len(COUNTS)))
+        table[:, 0] = first
+        fit = fit_curve(COUNTS, table, 200)
+        value, low, high = fit.gain(50, 100)
+        assert value == low == 0
+        assert high > 0  # 200 test images do not show that there are no errors
+    assert not fit_curve(COUNTS, np.zeros((3, len(COUNTS))), 200).law.is_bent

@@ -228,3 +228,23 @@ def test_averaged__has_each_part_once_in_network_order(tiny: Backbone) -> None:
     [own] = found.members
     assert own.taps_at(48) == tuple(taps[1:4])
     assert sum(found.widths.values()) == sum(tiny.tap(tap).n_features for tap, _ in found.pairs)
+
+
+def test_cross_fitted__calibrates_and_votes_by_enough_examples_however_many_classes() -> None:
+    """Divided by folds, divisions and classes, the probabilities would be of a row each."""
+    decisions = [made(str(i), signal).scores.decisions for i, signal in enumerate((0.5, 0.8, 1.0))]
+    judged = np.ones(N, dtype=bool)
+    scarce = cross_fitted(decisions, CLASS, FOLDS, judged, most=1)
+    np.testing.assert_array_equal(scarce, cross_fitted(decisions, CLASS, FOLDS, judged))
+
+
+def test_cross_fitted__calibrates_by_all_voters(monkeypatch: pytest.MonkeyPatch) -> None:
+    from headstart.runs import averaging
+
+    monkeypatch.setattr(averaging, "LEAST_VOTERS", 20)
+    decisions = [made("a", 1.0).scores.decisions]
+    found = cross_fitted(decisions, CLASS, FOLDS, np.ones(N, dtype=bool), most=1)
+    for fold in np.unique(FOLDS):
+        out = fold == FOLDS
+        scale = fit_temperature(decisions[0][~out], CLASS[~out]).scale
+        np.testing.assert_allclose(found[out], scale * decisions[0][out], rtol=1e-5)

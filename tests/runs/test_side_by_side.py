@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import html
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from headstart import fit
+from headstart.cli.fit import first_answer
 from headstart.errors import InputError, RunError
+from headstart.heads import paired_gain
+from headstart.heads.accuracy import share_interval
 from headstart.results import decode, encode
+from headstart.runs.measure import unwatched
 from headstart.runs.report.side_by_side import comparison_page
 from headstart.runs.run import Run
 from headstart.runs.side_by_side import ComparedRuns, side_by_side
@@ -75,3 +81,61 @@ def test_side_by_side__bad_input(run: Run, other: Run, tmp_path: Path) -> None:
     (tmp_path / "damaged" / "predictions.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(RunError, match="damaged"):
         side_by_side([run, Run(tmp_path / "damaged")])
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Run], list[str]]:
+    """A table of texts by 40 authors, two runs on it, and the first answer of the first."""
+    folder = tmp_path_factory.mktemp("grouped")
+    table = folder / "texts.csv"
+    rng, words = np.random.default_rng(0), ("good", "bad", "dull", "fine")
+    with table.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["text", "label", "author"])
+        for author in range(40):
+            habit = words[rng.integers(4)]
+            for k in range(5):
+                rows.writerow([f"{habit} film {author} {k}", str(author % 2), f"a{author}"])
+    said: list[str] = []
+    runs = [
+        fit(
+            table, text="text", label="label", group_column="author", out=folder / name,
+            cache=folder / "cache", n_folds=3, Cs=Cs, test_size=0.5, watch=watch,
+        )
+        for name, Cs, watch in (
+            ("strong", (10.0,), first_answer(said.append)), ("weak", (1e-3,), unwatched)
+        )
+    ]  # fmt: skip
+    return table, runs, said
+
+
+def test_side_by_side__of_groups_speaks_of_new_groups(
+    grouped: tuple[Path, list[Run], list[str]],
+) -> None:
+    _, (first, second), _ = grouped
+    a, b = first.test_predictions(), second.test_predictions()
+    groups = [(int(p.name.removeprefix("line ")) - 2) // 5 for p in a]
+    found = side_by_side([first, second]).runs[1].difference
+    assert found is not None
+    there, here = (np.array([p.predicted == p.label for p in some]) for some in (a, b))
+    assert list(found) == pytest.approx(list(paired_gain(here, there, groups=groups)))
+    assert list(found) != pytest.approx(list(paired_gain(here, there)))
+
+
+def test_first_answer__speaks_of_new_groups(grouped: tuple[Path, list[Run], list[str]]) -> None:
+    [said] = grouped[2]
+    value, low, high = (float(v) / 100 for v in re.findall(r"\d+\.\d", said)[:3])
+    alone = share_interval(value, 100, 0.95)
+    assert high - low > 1.5 * (alone.high - alone.low)
+
+
+def test_side_by_side__says_where_groups_cannot_be_read(
+    grouped: tuple[Path, list[Run], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    table, runs, _ = grouped
+    away = table.rename(table.with_suffix(".away"))
+    try:
+        assert side_by_side(runs).runs[1].difference is not None
+    finally:
+        away.rename(table)
+    assert "its groups cannot be read" in caplog.text

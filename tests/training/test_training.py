@@ -440,3 +440,18 @@ def test_train__refuses_a_weight_that_is_none(
     wrong = dataclasses.replace(records[3], weight=weight)
     with pytest.raises(DataError, match=f"{wrong.name} has the weight .* 0 or more"):
         run({}, records=[*records[:3], wrong])
+
+
+def test_train__validates_by_weights(run: Any, records: list[Record]) -> None:
+    """Where one image outweighs all others, accuracy is whether it is right."""
+    settings = {"epochs": 1, "lr": 1e-7, "watch": "accuracy"}
+    [plain] = run(settings).history
+    assert 0.1 < plain.val_accuracy < 0.9  # nothing is learned
+    found = []
+    for label in CLASSES:
+        val = list(records[20:])
+        i = next(i for i, r in enumerate(val) if r.label == label)
+        val[i] = dataclasses.replace(val[i], weight=1e6)
+        [epoch] = run(settings, val=val).history
+        found.append(epoch.val_accuracy)
+    assert sorted(found) == pytest.approx([0, 1], abs=1e-4)

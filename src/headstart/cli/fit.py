@@ -287,7 +287,7 @@ def first_answer(say: Callable[[str], None]) -> Watch:
             return
         is_said.append(True)
         first = measured[-1]
-        reached = with_interval(accuracy_interval(first.correct))
+        reached = with_interval(accuracy_interval(first.correct, groups=first.groups))
         say(
             f"first answer: {first.blocks}: {reached} cross-validated; {len(planned) - 1} more "
             "candidates to try; Ctrl-C keeps what is known"

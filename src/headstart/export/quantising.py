@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.data.groups import groups_of
 from headstart.errors import DataError, InputError, argument
-from headstart.heads.accuracy import paired_difference
+from headstart.heads.accuracy import paired_gain
 from headstart.progress import Progress, silent
 from headstart.wording import counted
 
@@ -54,7 +55,8 @@ class Loss:
     n_images : int
     accuracy, accuracy_float32 : float
     difference : Interval
-        Accuracy in int8 less that in float32, on the same images, with its 95 % interval.
+        Accuracy in int8 less that in float32, on the same images, with its 95 % interval; of new groups
+        where the images come in groups.
     n_same_class : int
         Images that both files give the same class.
     are_test_images : bool
@@ -227,27 +229,27 @@ def measure_loss(
         whole.write_bytes(float32)
         # One thread: idle threads of ONNX Runtime spin, which would count as processor time.
         runners = [run_onnx(path, n_threads=1) for path in (int8, whole)]
-        labels, found, cpu_s = [], [], np.zeros(2)
+        kept, found, cpu_s = [], [], np.zeros(2)
         chosen = _spread(records, N_MEASURED)
         for i, record in enumerate(chosen):
             with contextlib.suppress(DataError):
                 inputs = file_inputs(record.path, classifier, takes)
                 each = [_timed(run_file, inputs) for run_file in runners]
                 found.append([probabilities for probabilities, _ in each])
-                labels.append(record.label)
+                kept.append(record)
                 if len(found) > 1:  # the first image allocates
                     cpu_s += [seconds for _, seconds in each]
             progress("measure int8", i + 1, len(chosen))
     if not found:
         raise DataError("no image of the run can be read, and the loss of int8 is measured on them")
-    y, classes = np.asarray(labels), np.asarray(run.model.classes)
+    y, classes = np.asarray([r.label for r in kept]), np.asarray(run.model.classes)
     both = np.asarray(found, dtype=np.float64)
     small, large = (classes[run.model.decide(both[:, side])] for side in (0, 1))
     return Loss(
         n_images=len(y),
         accuracy=float((small == y).mean()),
         accuracy_float32=float((large == y).mean()),
-        difference=paired_difference(small == y, large == y),
+        difference=paired_gain(small == y, large == y, groups=groups_of(kept)),
         n_same_class=int((small == large).sum()),
         are_test_images=are_test_images,
         n_bytes_float32=len(float32),

@@ -328,6 +328,9 @@ def paired_gain(
         return paired_difference(a, b, level)
     if a.shape != b.shape or a.ndim != 1 or a.size == 0:
         raise ValueError(f"merits must be of one length and not empty; got {a.shape} and {b.shape}")
+    if a.dtype == b.dtype == bool and units is not None and (a == b).all():
+        same = np.ones(units.max() + 1, dtype=bool)  # no spread to see: as of so many examples
+        return paired_difference(same, same, level)
     return _student(a.astype(np.float64) - b.astype(np.float64), units, level)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import DataError, argument
+from headstart.heads.accuracy import design_effect
 from headstart.probe.powerlaw import MIN_POINTS
 from headstart.progress import Progress, silent
 
@@ -55,6 +56,22 @@ def learning_curve(
     n_classes = len(np.unique(y))
     means = tuple(len(rows) / n_classes for rows in subsets[0])
     return means, np.array(correct).reshape(len(seeds), len(counts), -1)
+
+
+def independent_tests(correct: NDArray[np.bool_], groups: Sequence[str] | None) -> float:
+    """Independent test examples with the variance of these: fewer where they come in groups.
+
+    Parameters
+    ----------
+    correct : bool array (n_seeds, n_counts, n_test)
+        As of :func:`learning_curve`.
+    groups : sequence of str, length n_test, optional
+        The group of each test example; a design effect, the mean over counts, divides their number.
+    """
+    n_test = correct.shape[2]
+    shares = correct.mean(axis=0)
+    effect = np.mean([design_effect(share >= 0.5, groups) for share in shares])
+    return float(n_test / effect)
 
 
 def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tuple[int, ...]:

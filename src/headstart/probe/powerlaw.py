@@ -27,6 +27,10 @@ MISFIT = 0.02
 MIN_POINTS = 3
 # A piecewise law has four parameters.
 MIN_BENT = 4
+# Redraws of fewer points are all but the same: their errors are drawn instead.
+MIN_REDRAWN = 6
+# A gain is given to a ten-thousandth of a point: what is smaller is a floor under a logarithm.
+DECIMALS = 6
 # Sizes are predicted from those that are at most this share of them, with at least so many images a class.
 CHECK_SHARE = 0.5
 CHECK_FROM = 10
@@ -79,20 +83,20 @@ class CurveFit:
     law : PowerLaw
         Fitted to the mean of all repeats.
     draws : tuple of PowerLaw
-        Fitted to repeats and points drawn with replacement.
+        Fitted to repeats and points drawn with replacement, or to errors drawn (:func:`fit_curve`).
     repeat_sd : float
         Standard deviation of the error between repeats at the largest count.
     largest : float
         The largest count fitted to.
-    n_test : int
-        Images on which errors were measured.
+    n_test : float
+        Independent images on which errors were measured.
     """
 
     law: PowerLaw
     draws: tuple[PowerLaw, ...]
     repeat_sd: float
     largest: float
-    n_test: int
+    n_test: float
 
     def errors(self, n: float, *, seed: int = 0) -> Array:
         """Errors that a measurement with `n` images a class might show, (N_DRAWS,).
@@ -120,9 +124,9 @@ class CurveFit:
 
         That of the law itself: the noise of a measurement is left out, for both ends share it.
         """
-        value = float(self.law.error(n) - self.law.error(n + more))
-        drawn = np.array([float(law.error(n) - law.error(n + more)) for law in self.draws])
-        low, high = _ends(drawn, level)
+        gains = [float(law.error(n) - law.error(n + more)) for law in (self.law, *self.draws)]
+        value, *drawn = np.round(gains, DECIMALS).tolist()
+        low, high = _ends(np.array(drawn), level)
         return Difference(value, min(low, value), max(high, value))
 
 
@@ -155,11 +159,15 @@ def fit_power_law(n: ArrayLike, error: ArrayLike, variance: ArrayLike) -> PowerL
     return _fit(counts, errors[None], weight[None])[0]
 
 
-def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: int, *, seed: int = 0) -> CurveFit:
+def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: float, *, seed: int = 0) -> CurveFit:
     """Fit a law to repeated learning curves, and draw what it might have been.
 
-    That is a piecewise law, unless there are fewer than four counts or a power law predicts the larger
-    counts better from those at most half as large.
+    That is a piecewise law where it predicts the larger counts as well as a power law or better, from
+    those at most half as large (:func:`bends`).
+
+    Each draw is fitted to repeats and points drawn with replacement. Fewer than :data:`MIN_REDRAWN`
+    points, or a curve that ends without errors, would give the same law again and again: each error is then drawn
+    from a normal distribution of its variance.
 
     Parameters
     ----------
@@ -167,8 +175,9 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: int, *, seed: int =
         Images a class.
     errors : array-like of shape (n_repeats, n_points)
         Share not recognised, of nested subsets within a repeat.
-    n_test : int
-        Images on which they were measured.
+    n_test : float
+        Images on which they were measured; of groups, as many independent images as have the same
+        variance.
     seed : int, default 0
         Of the draws.
 
@@ -184,23 +193,21 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: int, *, seed: int =
     counts, table = np.asarray(n, dtype=np.float64), np.asarray(errors, dtype=np.float64)
     n_repeats, n_points = table.shape
     variance = _variance(table, n_test)
-    law = fit_power_law(counts, table.mean(axis=0), variance)
+    mean = table.mean(axis=0)
+    law = fit_power_law(counts, mean, variance)
     is_bent = bends(counts, table, n_test)
-    least = MIN_BENT if is_bent else MIN_POINTS
     rng = np.random.default_rng(seed)
-    times: list[NDArray[np.intp]] = []
-    curves: list[Array] = []
-    while len(times) < N_DRAWS:
-        points = rng.integers(n_points, size=n_points)
-        if np.unique(points).size >= least:
-            times.append(np.bincount(points, minlength=n_points))
-            curves.append(table[rng.integers(n_repeats, size=n_repeats)].mean(axis=0))
-    weight = np.array(times) / variance
+    if n_points < MIN_REDRAWN or mean[-1] <= 0.5 / n_test:
+        noise = rng.standard_normal((N_DRAWS, n_points)) * np.sqrt(variance)
+        curves, weight = np.clip(mean + noise, 0.0, 1.0), np.tile(1 / variance, (N_DRAWS, 1))
+    else:
+        curves, times = _redraws(table, MIN_BENT if is_bent else MIN_POINTS, rng)
+        weight = times / variance
     if is_bent:
-        every = np.vstack([table.mean(axis=0), curves]), np.vstack([1 / variance, weight])
+        every = np.vstack([mean, curves]), np.vstack([1 / variance, weight])
         law, *draws = fit_piecewise(counts, *every, floor=0.5 / n_test)
     else:
-        draws = _fit(counts, np.array(curves), weight)
+        draws = _fit(counts, curves, weight)
     spread = table[:, -1].std(ddof=1) if n_repeats > 1 else 0.0
     return CurveFit(
         law=law, draws=tuple(draws), repeat_sd=_smooth_sd(table, float(spread)),
@@ -208,7 +215,20 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: int, *, seed: int =
     )  # fmt: skip
 
 
-def _variance(table: Array, n_test: int) -> Array:
+def _redraws(table: Array, least: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.intp]]:
+    """Mean errors of repeats drawn with replacement, and how often each point was drawn with them."""
+    n_repeats, n_points = table.shape
+    times: list[NDArray[np.intp]] = []
+    curves: list[Array] = []
+    while len(times) < N_DRAWS:
+        points = rng.integers(n_points, size=n_points)
+        if np.unique(points).size >= least:
+            times.append(np.bincount(points, minlength=n_points))
+            curves.append(table[rng.integers(n_repeats, size=n_repeats)].mean(axis=0))
+    return np.array(curves), np.array(times)
+
+
+def _variance(table: Array, n_test: float) -> Array:
     """Of the mean error at each count: repeats, test images, and the misfit of a power law."""
     mean = table.mean(axis=0)
     repeats = table.var(axis=0, ddof=1) / len(table) if len(table) > 1 else np.zeros_like(mean)
@@ -300,22 +320,26 @@ def _least_squares(basis: Array, y: Array, w: Array) -> Array:
     return np.asarray(np.linalg.solve(normal, ((w * y) @ basis)[..., None])[..., 0])
 
 
-def bends(counts: Array, table: Array, n_test: int) -> bool:
-    """Whether a piecewise law is taken: a power law predicted no better what was held back."""
-    if np.unique(counts).size < MIN_BENT:
+def bends(counts: Array, table: Array, n_test: float) -> bool:
+    """Whether a piecewise law is taken: a power law predicted no better what was held back.
+
+    It is not where no count could be held back, nor where there are no errors.
+    """
+    floor, behind, is_checked = 0.5 / n_test, np.zeros(2), False
+    if table.mean(axis=0).max() <= floor:
         return False
-    floor, behind = 0.5 / n_test, np.zeros(2)
     for i, n in enumerate(counts):
         here = np.flatnonzero(counts <= CHECK_SHARE * n)
         if n < CHECK_FROM or len(here) < MIN_BENT:
             continue
+        is_checked = True
         some, weight = table[:, here], 1 / _variance(table[:, here], n_test)
         [bent] = fit_piecewise(counts[here], some.mean(axis=0)[None], weight[None], floor=floor)
         straight = fit_power_law(counts[here], some.mean(axis=0), 1 / weight)
         measured = max(float(table[:, i].mean()), floor)
         for k, law in enumerate((bent, straight)):
             behind[k] += np.log(max(float(law.error(n)), floor) / measured) ** 2
-    return bool(behind[0] <= behind[1])
+    return is_checked and bool(behind[0] <= behind[1])
 
 
 def _ends(values: Array, level: float) -> tuple[float, float]:

@@ -33,6 +33,8 @@ VOTES_OF_PRIOR = 8
 MORE_VOTES = 16
 # Votes are given by no more probabilities than these: time grows with examples times classes.
 MOST_PROBABILITIES = 1_000_000
+# However many classes, folds and divisions there are, by so many examples where there are as many.
+LEAST_VOTERS = 2_000
 
 
 def average_best(
@@ -95,6 +97,7 @@ def average_best(
         judged=judged,
         members=members,
         votes=tuple(n for n in votes if n),
+        groups=first.groups,
     )
 
 
@@ -123,7 +126,8 @@ def cross_fitted(
     weight : float64 array (n,), optional
         How often each example counts.
     most : int
-        Probabilities that give votes, over all folds.
+        Probabilities that give votes, over all folds, unless they are of fewer than `LEAST_VOTERS`
+        examples in a fold. Calibrations are by all examples.
 
     Returns
     -------
@@ -138,7 +142,7 @@ def cross_fitted(
             found[out] = decisions[0][out]  # nobody has a vote but the prior
             continue
         rows = _some(voters, weight, most // (len(numbers) * n_classes))
-        calibrations = [_calibration(each, rows, member, weight) for each in decisions]
+        calibrations = [_calibration(each, voters, member, weight) for each in decisions]
         votes = _votes(decisions, calibrations, rows, member, weight)
         found[out] = mean_scores([each[out] for each in decisions], _shares(votes, calibrations))
     return found
@@ -230,11 +234,12 @@ def _judged_mean(
 
 
 def _some(judged: NDArray[np.bool_], weight: Weight, most: int) -> NDArray[np.intp]:
-    """Rows that count, at most so many."""
+    """Rows that count, at most so many or `LEAST_VOTERS`."""
     rows = np.flatnonzero(judged if weight is None else judged & (weight > 0))
-    if len(rows) <= max(1, most):
+    most = max(most, LEAST_VOTERS)
+    if len(rows) <= most:
         return rows
-    return np.sort(np.random.default_rng(0).permutation(rows)[: max(1, most)])
+    return np.sort(np.random.default_rng(0).permutation(rows)[:most])
 
 
 def _votes(

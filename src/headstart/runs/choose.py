@@ -65,6 +65,8 @@ class Candidate:
         Those whose calibrated scores it averages, where it is a mean.
     votes : tuple of int
         How much each of them counts.
+    groups : sequence of str, optional
+        The group of each image that was judged, of all images where none was.
     """
 
     blocks: Blocks
@@ -73,6 +75,7 @@ class Candidate:
     judged: NDArray[np.bool_]
     members: tuple[Candidate, ...] = ()
     votes: tuple[int, ...] = ()
+    groups: Sequence[str] | None = None
 
     @property
     def correct(self) -> NDArray[np.bool_]:

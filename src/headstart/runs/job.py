@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import training_records
-from headstart.data.groups import n_groups, require_enough_groups
+from headstart.data.groups import require_enough_groups
 from headstart.files import write_atomically
 from headstart.probe import training_folds
 from headstart.results import encode
@@ -181,7 +181,7 @@ class Job:
         if prior is not None and (mean := self._mean(task, candidates, prior)) is not None:
             candidates, prior = [*candidates, mean], len(candidates)
         labels = [r.label for r in task.records]
-        choice = choose(candidates, labels, baseline, prior, judged_groups(task))
+        choice = choose(candidates, labels, baseline, prior, task.judged_groups)
         shown = [choice.chosen, choice.best, baseline]
         shown = list(dict.fromkeys(shown if choice.cheap is None else [*shown, choice.cheap]))
         tested = {}
@@ -238,14 +238,6 @@ class Job:
         shown = {item.digest for item in (*figures.mistakes, *figures.suspicious)}
         write_report(scratch, thumbnails=kind.pictures(results, shown), run_name=str(self.out))
         kind.progress("report", 1, 1)
-
-
-def judged_groups(task: Task) -> list[str] | None:
-    """The group of each example that cross-validation can judge; None where there are no groups."""
-    if not n_groups(task.records):
-        return None
-    rows = task.judged if task.judged.any() else np.ones(len(task.records), dtype=bool)
-    return [r.group for r, is_judged in zip(task.records, rows, strict=True) if is_judged]
 
 
 @contextlib.contextmanager

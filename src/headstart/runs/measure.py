@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.groups import groups_of
 from headstart.data.records import Example
 from headstart.heads.examples import decide
 from headstart.probe.folds import judgeable
@@ -82,6 +83,14 @@ class Task:
         return np.asarray(np.logical_and.reduce(every))
 
     @cached_property
+    def judged_groups(self) -> list[str] | None:
+        """The group of each example that cross-validation can judge; None where there are no groups."""
+        if (groups := groups_of(self.records)) is None:
+            return None
+        rows = self.judged if self.judged.any() else np.ones(len(groups), dtype=bool)
+        return [group for group, is_judged in zip(groups, rows, strict=True) if is_judged]
+
+    @cached_property
     def goal(self) -> Goal:
         """What cross-validation optimises."""
         return self.objective.goal(self.records)
@@ -131,7 +140,15 @@ class Task:
 
     def candidate(self, blocks: Blocks, macs: int, scores: Scores) -> Candidate:
         """A candidate with its scores."""
-        return self.decided(Candidate(blocks=blocks, macs=macs, scores=scores, judged=self.judged))
+        return self.decided(
+            Candidate(
+                blocks=blocks,
+                macs=macs,
+                scores=scores,
+                judged=self.judged,
+                groups=self.judged_groups,
+            )
+        )
 
     def decided(self, candidate: Candidate) -> Candidate:
         """The same, correct where the class of least expected cost is the true one, if there are costs."""

@@ -7,17 +7,19 @@ is far narrower than those of the two accuracies.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from headstart.errors import InputError, one_line
+from headstart.data.groups import groups_by_pattern
+from headstart.errors import HeadstartError, InputError, one_line
 from headstart.heads import (
     PairedDifference,
     is_significant,
-    paired_difference,
+    paired_gain,
     significance,
 )
 from headstart.plots import Figure
@@ -27,6 +29,8 @@ from headstart.wording import counted, headline, listed, points
 
 if TYPE_CHECKING:
     from headstart.runs.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +47,8 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
     test : Interval or None
         Test accuracy.
     difference : PairedDifference or None
-        Test accuracy less that of the first run; None for the first itself, and where the test
-        images are not the same.
+        Test accuracy less that of the first run, of new groups where the first run has groups; None for
+        the first itself, and where the test images are not the same.
     """
 
     name: str
@@ -108,14 +112,14 @@ def side_by_side(runs: Sequence[Run]) -> ComparedRuns:
     folders = [run.folder.resolve() for run in runs]
     if len(runs) < 2 or len(set(folders)) < len(folders):
         raise InputError(f"choose two or more different runs to compare; got {len(set(folders))}")
-    first = _judged(runs[0])
+    judged = [_judged(run) for run in runs]
+    first = judged[0]
+    are_fair = [i > 0 and bool(own) and own.keys() == first.keys() for i, own in enumerate(judged)]
+    groups = _test_groups(runs[0], [name for name, _ in first]) if any(are_fair) else None
     rows: list[ComparedRun] = []
-    for i, (run, name) in enumerate(zip(runs, _names(folders), strict=True)):
-        own = _judged(run)
-        fair = i > 0 and bool(own) and own.keys() == first.keys()
-        difference = (
-            paired_difference([own[k] for k in first], [first[k] for k in first]) if fair else None
-        )
+    for run, name, own, is_fair in zip(runs, _names(folders), judged, are_fair, strict=True):
+        here, there = ([of[k] for k in first] for of in (own if is_fair else first, first))
+        difference = paired_gain(here, there, groups=groups) if is_fair else None
         rows.append(_compared(run, name, difference))
     return ComparedRuns(sentence=sentence(rows), detail=detail(rows), runs=tuple(rows))
 
@@ -177,6 +181,36 @@ def _judged(run: Run) -> dict[tuple[str, str], bool]:
     if run.metrics.test is None:
         return {}
     return {(p.name, p.label): p.predicted == p.label for p in run.test_predictions()}
+
+
+def _test_groups(run: Run, names: Sequence[str]) -> list[str] | None:
+    """The group of each test image; None of a run without groups, or where its table is not to be had."""
+    settings = run.settings["settings"]
+    try:
+        if pattern := settings.get("group_by"):
+            return groups_by_pattern(names, pattern)
+        if settings.get("group_column"):
+            group = _groups_of_table(run)
+            return [group[name] for name in names]
+    except (HeadstartError, KeyError) as error:
+        logger.warning(
+            "%s: its groups cannot be read, and runs are compared image by image: %s",
+            one_line(str(run.folder)),
+            error,
+        )
+    return None
+
+
+def _groups_of_table(run: Run) -> dict[str, str]:
+    from headstart.features import cache_folder
+    from headstart.progress import silent
+    from headstart.runs.retrieval import index_of
+    from headstart.runs.retrieval_texts import index_of_texts
+
+    if run.is_texts:
+        test = index_of_texts(run, None, cache_folder(), silent).test
+        return {record.name: record.group for record in test}
+    return {record.name: record.group for record in index_of(run).test}
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

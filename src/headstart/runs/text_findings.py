@@ -20,7 +20,7 @@ from headstart.heads import (
     repeated_accuracy,
 )
 from headstart.heads.sparse import hold_sparse
-from headstart.probe.learning_curve import choose_counts, learning_curve
+from headstart.probe.learning_curve import choose_counts, independent_tests, learning_curve
 from headstart.probe.powerlaw import MIN_POINTS, fit_curve
 from headstart.progress import Progress, silent
 from headstart.results import Interval
@@ -225,13 +225,16 @@ def _size_curve(
 
     means, correct = learning_curve(source.train, counts, CURVE_SEEDS, recognise, progress)
     errors = 1 - correct.mean(axis=2)
-    fit = fit_curve(means, errors, len(test))
+    groups = groups_of(test)
+    fit = fit_curve(means, errors, independent_tests(correct, groups))
     gain = fit.gain(means[-1], means[-1])
     return TextCurve(
         name=blocks.tap_label,
         n_repeats=len(CURVE_SEEDS),
         points=tuple(
-            CurvePoint(n=n, mean_n=m, accuracy=Interval(*repeated_accuracy(correct[:, i])))
+            CurvePoint(
+                n=n, mean_n=m, accuracy=Interval(*repeated_accuracy(correct[:, i], groups=groups))
+            )
             for i, (n, m) in enumerate(zip(counts, means, strict=True))
         ),
         law=Law(**asdict(fit.law)),

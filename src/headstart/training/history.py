@@ -23,7 +23,8 @@ class Epoch:
     val_loss : float
         Mean cross-entropy on the validation images, without label smoothing; NaN without any.
     val_accuracy : float in [0, 1]
-        NaN without validation images.
+        NaN without validation images. An image counts as often as its weight says, here and in `val_loss`;
+        in `train_accuracy` once.
     lr : float
         Learning rate of the output layer at the last step of the epoch.
     seconds : float

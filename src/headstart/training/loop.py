@@ -375,19 +375,21 @@ class Loop:
         )
 
     def _validate(self) -> tuple[float, float]:
-        """Mean (weighted) cross-entropy, and accuracy on the validation images; NaN without any."""
+        """Cross-entropy and accuracy on the validation images, both weighted; NaN without any."""
         self.network.eval()
         device = self.fabric.device
-        sums, n = torch.zeros(2, dtype=_precise(device), device=device), 0
+        # Loss, how many are right, how many there are: each image as often as it counts.
+        sums = torch.zeros(3, dtype=_precise(device), device=device)
         with torch.no_grad(), self.folding.fold():
             for whole in self.batches.val_batches(self.processes):
                 batch = whole.to(device)
                 logits = self._model(batch.inputs).float()
-                sums += _sums(
-                    F.cross_entropy(logits, batch.targets, reduction="sum"), logits, batch.targets
-                )
-                n += len(logits)
-        own = torch.tensor([*sums.tolist(), n], dtype=torch.float64)
+                counts = batch.targets.sum(1).to(sums.dtype)
+                is_right = logits.argmax(1) == batch.targets.argmax(1)
+                loss = F.cross_entropy(logits, batch.targets, reduction="sum")
+                n_right = (is_right * counts).sum()
+                sums += torch.stack([loss.to(sums.dtype), n_right, counts.sum()])
+        own = sums.cpu().double()
         loss, n_right, n = self.processes.sum(own).tolist()
         return (loss / n, n_right / n) if n else (math.nan, math.nan)
 

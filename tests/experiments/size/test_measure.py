@@ -217,3 +217,15 @@ def test_size__groups_stay_together(tiny: Backbone, cache: Path, tmp_path: Path)
     assert found.n_test % 2 == 0
     with pytest.raises(InputError, match="`group_column` 'shot' names a column of a table"):
         transfer.size(tmp_path / "shots", backbone=tiny, group_column="shot", cache=cache)
+
+
+def test_fit__of_groups_has_the_noise_of_groups() -> None:
+    """All 20 images of a group are alike, so that 20 groups tell what 20 images do."""
+    alone = curve(PowerLaw(a=0.05, b=0.4, c=0.5), n_test=400)
+    grouped = dataclasses.replace(alone, groups=[str(i // 20) for i in range(400)])
+    one, many = alone.fit(), grouped.fit()
+    assert one.n_test == 400
+    assert many.n_test < 60
+    assert many.law.error(100) == pytest.approx(one.law.error(100), abs=0.03)
+    narrow, wide = (fit.accuracy(200) for fit in (one, many))
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)

@@ -22,7 +22,13 @@ from headstart.experiments.size.settings import Settings
 from headstart.heads import LinearSVM, repeated_accuracy
 from headstart.probe import judge, training_folds
 from headstart.probe.judging import TOLERANCE
-from headstart.probe.learning_curve import choose_counts, learning_curve, random_order, take
+from headstart.probe.learning_curve import (
+    choose_counts,
+    independent_tests,
+    learning_curve,
+    random_order,
+    take,
+)
 from headstart.probe.powerlaw import (
     CHECK_FROM,
     CHECK_SHARE,
@@ -68,9 +74,9 @@ class Curve:
         return repeated_accuracy(self.correct[:, i], groups=self.groups)
 
     def fit(self, up_to: float = np.inf) -> CurveFit:
-        """The law through the counts that are at most `up_to`."""
+        """The law through the counts that are at most `up_to`, with the noise of new groups."""
         here = [i for i, mean in enumerate(self.means) if mean <= up_to]
-        n_test = self.correct.shape[2]
+        n_test = independent_tests(self.correct[:, here], self.groups)
         return fit_curve([self.means[i] for i in here], self.errors[:, here], n_test)
 
     def points(self) -> tuple[Point, ...]:

@@ -436,7 +436,6 @@ def _fit(index: Index, source: ImageSource, scores: Path) -> Fitted:
     from headstart.heads.costs import COSTS
     from headstart.probe import training_folds
     from headstart.runs.choose import choose
-    from headstart.runs.job import judged_groups
     from headstart.runs.measure import Task, measure
     from headstart.runs.refit import refit
 
@@ -447,7 +446,7 @@ def _fit(index: Index, source: ImageSource, scores: Path) -> Fitted:
     names = [c.blocks for c in candidates]
     prior = None if source.prior is None else names.index(source.prior)
     labels = [r.label for r in records]
-    groups = judged_groups(task)
+    groups = task.judged_groups
     chosen = choose(candidates, labels, names.index(source.usual), prior, groups).chosen
     best = candidates[chosen]
     model = refit(best, source=source, train=records, test=()).model
