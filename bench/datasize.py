@@ -153,7 +153,7 @@ def page(found: Found, curves: dict[str, list[Curve]]) -> list[str]:
         "# Laws of the learning curve",
         "",
         f"Written by `{COMMAND}`: {sum(map(len, curves.values()))} curves of {len(found)} sets, half of the images to test on, last layer",
-        "of the embedded network at 224 px. Every size of ten images a class or more is predicted from the sizes at most half as",
+        "of the embedded network at 224 px. Every size of ten images per class or more is predicted from the sizes at most half as",
         "large, where there are four of them ([how many images are enough](../datasize.md)).",
         "",
         "| law | mean error, points | inside the 95 % interval | width, points | taken |",

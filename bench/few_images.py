@@ -1,4 +1,4 @@
-"""Which layer to take with one to twelve images a class: rules of choice on real features.
+"""Which layer to take with one to twelve images per class: rules of choice on real features.
 
     .venv/bin/python bench/few_images.py            writes docs/evidence/few-images.md
 
@@ -251,28 +251,28 @@ RULES: dict[str, Callable[[Judged], int]] = {
 def page(found: Found, n_seeds: int) -> list[str]:
     """The lines of the page."""
     return [
-        "# Which layer, with few images a class",
+        "# Which layer, with few images per class",
         "",
         "```sh",
         COMMAND,
         "```",
         "",
         (
-            f"{len(found)} sets, {n_seeds} draws of training images each, at most {N_POOL} images a class; "
+            f"{len(found)} sets, {n_seeds} draws of training images each, at most {N_POOL} images per class; "
             "44 candidates (every layer at 160, 224 and 320 px, some joined) on the features of "
             "EfficientNet-Lite0. The usual layer is the last before the logits at 224 px. Balanced "
             "accuracy on the images that were not drawn, mean over the draws and the sets."
         ),
         "",
         (
-            "Up to four images a class no rule that follows cross-validation does better than always taking "
+            "Up to four images per class no rule that follows cross-validation does better than always taking "
             "the usual layer, and leave-one-out does no better than folds. A rule that leaves the usual "
             "layer only for one that is significantly better (McNemar's exact p of at most 0.05) loses "
             "0.2 points at most. With one image a class cross-validation recognises nothing, all candidates tie, and "
             "0.1 took the cheapest. The same where half of the classes have one image and the others eight."
         ),
         "",
-        "## Rules by images a class",
+        "## Rules by images per class",
         "",
         "Points over the usual layer, whose accuracy in % is the first line.",
         "",
@@ -280,7 +280,7 @@ def page(found: Found, n_seeds: int) -> list[str]:
         "",
         "## Set by set",
         "",
-        "Points over the usual layer with 1, 2, 4 and 8 images a class.",
+        "Points over the usual layer with 1, 2, 4 and 8 images per class.",
         "",
         *table_of_sets(found),
     ]

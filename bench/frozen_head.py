@@ -43,7 +43,7 @@ def run(quick: bool) -> list[Row]:
 
 
 def full_data(folder: Path) -> tuple[Path, Path]:
-    """scene15's training images and 30 test images a class; synthetic ones where it is absent."""
+    """scene15's training images and 30 test images per class; synthetic ones where it is absent."""
     scenes = SHARED / "data" / "scene15"
     if not scenes.is_dir():
         return synthetic(folder, n_images=1950, n_test=450)

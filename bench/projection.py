@@ -248,13 +248,13 @@ def limits(
         Limit(
             what=f"the scores that a head of {n_classes} classes is calibrated on, in memory",
             n_images=memory_bytes / (SCORE_BYTES * n_classes),
-            why=f"{SCORE_BYTES} bytes an image and class (arithmetic), into {memory_bytes / 2**30:.0f} "
+            why=f"{SCORE_BYTES} bytes per image and class (arithmetic), into {memory_bytes / 2**30:.0f} "
             "GiB; features that would take more than half of the free memory are read in blocks",
         ),
         Limit(
             what="index and rows of the store, in the memory of one process",
             n_images=memory_bytes / each,
-            why=f"{each:,.0f} bytes an image stay in memory (measured)",
+            why=f"{each:,.0f} bytes per image stay in memory (measured)",
         ),
         Limit(
             what="the index, made by one process, takes a day",
@@ -276,7 +276,7 @@ def limits(
         Limit(
             what="the features of one resolution fill the disk",
             n_images=free_bytes / found.bytes_per_image,
-            why=f"{found.bytes_per_image:,.0f} bytes an image (measured), {free_bytes / 1e9:.0f} GB free",
+            why=f"{found.bytes_per_image:,.0f} bytes per image (measured), {free_bytes / 1e9:.0f} GB free",
         ),
     ]
     if shards["failed"]:

@@ -114,8 +114,8 @@ def _costs(points: Points, found: Mapping[str, Costs]) -> list[str]:
     store, shards = points["store"], points["most_shards"]
     a, b = duplicates_law(points)
     rows = [
-        _row(["network", "ms an image, 1 process", "2 at once, each", "start-up", "ms a shard written",
-              "spread of a shard's time", "bytes an image"]),
+        _row(["network", "ms per image, 1 process", "2 at once, each", "start-up", "ms per shard written",
+              "spread of a shard's time", "bytes per image"]),
         _row(["---"] * 7),
     ]  # fmt: skip
     for net, c in found.items():
@@ -161,7 +161,7 @@ def _costs(points: Points, found: Mapping[str, Costs]) -> list[str]:
             f"GB/s: every byte is hashed), and {1e6 * store['read_s'] / store['n_images']:.1f} us bring "
             "one image's 1,280 numbers back."
         ),
-        f"- Memory that stays: {memory_per_image(points):,.0f} bytes an image (record and row).",
+        f"- Memory that stays: {memory_per_image(points):,.0f} bytes per image (record and row).",
         (
             f"- A store of {shards['n_made']:,} tiny shards: listed in {shards['listing_s']:.2f} s; "
             f"{failed}{aside}."
@@ -191,7 +191,7 @@ def _checks(points: Points, found: Mapping[str, Costs], sizes: Sizes) -> list[st
 
 def _projection(jobs: Sequence[Any], found: Costs, assumed: Assumed) -> list[str]:
     out = [
-        (f"The embedded network at 224 px, one resolution, {1000 * found.image_s[2]:.1f} ms an image a "
+        (f"The embedded network at 224 px, one resolution, {1000 * found.image_s[2]:.1f} ms per image a "
         f"core. Assumed, not measured: a worker lives {assumed.life_h:g} h on average and is replaced "
         f"after {assumed.replace_s:g} s; {assumed.slow_share:.0%} of the workers take "
         f"{assumed.slow_times:g} times as long; workers take shards as they go and write without "

@@ -1,11 +1,11 @@
 """Few labelled texts: layers of a sentence encoder, TF-IDF, and both, on sentences of documentation.
 
-    .venv/bin/python bench/sentence_encoders.py                    20 packages, 10, 50 and 150 texts a class
+    .venv/bin/python bench/sentence_encoders.py                    20 packages, 10, 50 and 150 texts per class
     .venv/bin/python bench/sentence_encoders.py --per-class 10
 
 A text is a sentence of a docstring of an installed package, its class the package (bench/texts_growth.py):
 nothing is downloaded. Each candidate is the linear SVM of a fit: C by 5-fold cross-validation on the
-training texts, test accuracy on 100 other texts a class, on 3 splits. Prints the table of docs/text.md.
+training texts, test accuracy on 100 other texts per class, on 3 splits. Prints the table of docs/text.md.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def main(per_class: Sequence[int]) -> None:
                 reached.setdefault(name, []).append(100 * accuracy)
         for name, values in reached.items():
             table.setdefault(name, []).append(f"{np.mean(values):.1f} ({np.ptp(values):.1f})")
-        print(f"{n} texts a class done, {cpu_seconds():.0f} s of processors", file=sys.stderr)
+        print(f"{n} texts per class done, {cpu_seconds():.0f} s of processors", file=sys.stderr)
     print("| linear SVM on | " + " | ".join(map(str, per_class)) + " |")
     print("| --- |" + " ---: |" * len(per_class))
     for name, cells in table.items():

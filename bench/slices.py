@@ -132,7 +132,7 @@ parts are in %.
 
 *False alarms*: how often any of 20 parts that mean nothing is named worse (asked for: at most 5), in {n} drawings of seven divisions.
 Then one part of 15 % of the images is made worse by 10, 20 or 30 points: how often it is named. The last two columns are the real
-parts by size, shape, format, brightness, contrast and bytes a pixel that a report has, and those that it names, with their
+parts by size, shape, format, brightness, contrast and bytes per pixel that a report has, and those that it names, with their
 accuracy.
 
 {rates}

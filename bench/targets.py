@@ -1,4 +1,4 @@
-"""Several labels an image, and numbers, measured on sets made from real images.
+"""Several labels per image, and numbers, measured on sets made from real images.
 
     .venv/bin/python bench/targets.py            writes docs/evidence/targets.md
     .venv/bin/python bench/targets.py --only textures     prints the row of one set
@@ -193,7 +193,7 @@ def page(rows: Sequence[Sequence[str]]) -> str:
     of_labels = [row for row in rows if len(row) == len(LABELS)]
     of_numbers = [row for row in rows if len(row) == len(NUMBERS)]
     return (
-        f"# Several labels, and numbers\n\nMade by `{COMMAND}`: {N_MADE} pictures a set, of them about a "
+        f"# Several labels, and numbers\n\nMade by `{COMMAND}`: {N_MADE} pictures per set, of them about a "
         "fifth for the test, the embedded network at 160 and 224 px, all else as by default. Brackets are "
         "95 % bootstrap intervals over test images. *Trivial* is the same answer for every image: the "
         "prevalence of each label (mAP), every label (F1), or the mean of the training images. The digits "

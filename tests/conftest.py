@@ -128,7 +128,7 @@ FAULTS = """() => {
 
 @pytest.fixture(scope="session")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    """Reddish and bluish noise, 20 and 8 images a class, with one duplicate to train on."""
+    """Reddish and bluish noise, 20 and 8 images per class, with one duplicate to train on."""
     import numpy as np
     from PIL import Image
 

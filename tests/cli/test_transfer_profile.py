@@ -86,7 +86,7 @@ def test_size__answers_and_checks(
         "--out", out,
     )  # fmt: skip
     assert said.code == 0, said.err
-    assert "50 more images a class would bring" in said.out
+    assert "50 more images per class would bring" in said.out
     assert "too few images to check" in said.out
     assert "Does the forecast hold?" in (out / "size.md").read_text()
 

@@ -216,7 +216,7 @@ def test_linear_svm__says_what_is_wrong_with_rows(clusters: Any) -> None:
     fitted = LinearSVM(device="cpu").fit(Slices(X), y)
     with pytest.raises(ValueError, match="X has 4 features, but LinearSVM was fitted on 5"):
         fitted.predict(Slices(X[:, :4]))
-    with pytest.raises(ValueError, match="one row a label"):
+    with pytest.raises(ValueError, match="one row per label"):
         fitted.fit(Slices(X[:9]), y)
     X[3, 2] = np.nan
     with pytest.raises(ValueError, match="X holds NaN or infinity, first in row 3"):

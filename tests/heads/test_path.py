@@ -94,7 +94,7 @@ def test_cross_validate__sorts_costs_and_tells_of_progress(clusters: Any) -> Non
         ({"folds": [([0, 1], [2, 3]), ([0, 1], [3, 4])]}, "sample 3 is held out by 2 folds"),
         ({"folds": [([0, 1], [1, 2])]}, "tests on some of them"),
         ({"y": np.zeros(30)}, "at least 2 classes"),
-        ({"y": np.zeros(31)}, "one row a label"),
+        ({"y": np.zeros(31)}, "one row per label"),
         ({"X": np.full((30, 2), np.nan)}, "first in row 0"),
         ({"device": "mps"}, "no float64"),
     ],

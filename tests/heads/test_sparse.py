@@ -67,7 +67,7 @@ def test_cross_validate__refuses_sparse_features_that_are_not_finite_or_do_not_f
     X.data[X.indptr[7]] = np.nan
     with pytest.raises(ValueError, match="NaN or infinity, first in row 7"):
         cross_validate(X, y, [1.0], stratified_folds(y))
-    with pytest.raises(ValueError, match="one row a label"):
+    with pytest.raises(ValueError, match="one row per label"):
         fit_rows(X[:30], y, 1.0)
 
 

@@ -25,7 +25,7 @@ def test_linear_svm__passes_the_checks_of_scikit_learn(estimator: Any, check: An
 
 
 def objective(model: Any, X: NDArray[Any], y: NDArray[Any], C: float) -> NDArray[np.float64]:
-    """LIBLINEAR's objective by the plain formula, one value a model."""
+    """LIBLINEAR's objective by the plain formula, one value per model."""
     positive = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
     sign = np.where(y[:, None] == positive, 1, -1)
     f = X.astype(np.float64) @ model.coef_.T + model.intercept_

@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0,
 
 
 def write_shapes(root: Path, *, n: int = 16, classes: tuple[str, ...] = ("bars", "dots")) -> Path:
-    """``n`` images a class of noisy patterns that a network tells apart."""
+    """``n`` images per class of noisy patterns that a network tells apart."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[:80, :80]
     patterns = {

@@ -50,7 +50,7 @@ def example_candidates(resolutions: list[int], Cs: list[float]) -> list[Json]:
 def example_metrics(
     classes: list[str], *, resolutions: list[int], n_test: int = 40, n_lists: int = 24
 ) -> Json:
-    """Metrics of the contract's schema; ``n_test`` images a class, 0 for no test split."""
+    """Metrics of the contract's schema; ``n_test`` images per class, 0 for no test split."""
     rng = np.random.default_rng(0)
     n, Cs = len(classes), [0.01, 0.1, 1.0, 10.0, 100.0]
     per_row = n_test or 100

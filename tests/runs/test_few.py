@@ -1,4 +1,4 @@
-"""Runs with one to four images or texts a class, and with classes of very different sizes."""
+"""Runs with one to four images or texts per class, and with classes of very different sizes."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
     [
         (
             [candidate("a", 0.9, 9, best=True), candidate("b", 0.89, 5, tie=True, chosen=True)],
-            "(5 multiply-accumulates an image, 56 % of what the highest needs), so it was chosen.",
+            "(5 multiply-accumulates per image, 56 % of what the highest needs), so it was chosen.",
         ),
         (
             [candidate("a", 0.9, 5, best=True, chosen=True), candidate("b", 0.89, 9, tie=True)],
@@ -92,7 +92,7 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
             ],
             (
                 "Of those at most one point lower c at 224 px is the cheapest (6 multiply-accumulates "
-                "an image, 67 % of what the highest needs), so it was chosen."
+                "per image, 67 % of what the highest needs), so it was chosen."
             ),
         ),
         (

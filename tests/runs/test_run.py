@@ -344,7 +344,7 @@ def test_score__is_the_share_that_predict_gets_right(run: Run, shapes: Path) -> 
     y = [path.parent.name for path in files]
     right = [p.label == label for p, label in zip(run.predict(files), y, strict=True)]
     assert run.score(files, y) == pytest.approx(np.mean(right))
-    with pytest.raises(DataError, match="one class an image: got 7 for 8"):
+    with pytest.raises(DataError, match="one class per image: got 7 for 8"):
         run.score(files, y[:-1])
 
 

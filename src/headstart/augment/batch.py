@@ -27,7 +27,7 @@ class Augmented:
     ----------
     images : float32 tensor (B, 3, S, S) in [0, 1]
     targets : float32 tensor (B, K)
-        Rows sum to 1, or to the weights of their images; one value a row if nothing was mixed.
+        Rows sum to 1, or to the weights of their images; one value per row if nothing was mixed.
     views : tuple of 0 or 2 tensors like `images`
         AugMix: two further views for `jensen_shannon`.
     """

@@ -78,7 +78,7 @@ def _show(entries: Sequence[Entry], *, with_purpose: bool) -> None:
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption="params: parameters   MACs: multiply-accumulates an image at px\n"
+        caption="params: parameters   MACs: multiply-accumulates per image at px\n"
         "+ the weights are on this machine   licence: of the weights, in full with --json",
         caption_justify="left",
     )

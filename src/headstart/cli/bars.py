@@ -35,7 +35,7 @@ class _BarsAndCurves(Progress):
 
 
 class Bars:
-    """Bars with count, rate and time left, one a stage.
+    """Bars with count, rate and time left, one per stage.
 
     Parameters
     ----------

@@ -153,7 +153,7 @@ class Shown(Protocol):
 
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[Shown]:
-    """Bars with count, rate and time left on standard error, one a stage; learning curves above them.
+    """Bars with count, rate and time left on standard error, one per stage; learning curves above them.
 
     Where standard error is not a terminal, one line a finished stage and epoch, and one every few
     seconds of a longer stage.

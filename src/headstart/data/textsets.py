@@ -66,7 +66,7 @@ def list_text_set(
     cache
         Downloads go to ``datasets`` under it; None: nothing is downloaded.
     urls
-        Other addresses than the published ones, one a file.
+        Other addresses than the published ones, one per file.
 
     Raises
     ------

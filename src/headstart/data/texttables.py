@@ -206,7 +206,7 @@ def _read_csv(path: Path, text: str, encoding: str) -> Table:
 
 
 def read_json_lines(path: Path) -> Table:
-    """JSON objects, one a line, as rows of text.
+    """JSON objects, one per line, as rows of text.
 
     Raises
     ------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Record
 
-# A channel has many values an image; more images move its mean and variance by little.
+# A channel has many values per image; more images move its mean and variance by little.
 MAX_IMAGES = 512
 _BATCH = 32
 

@@ -89,7 +89,7 @@ def choose_engine(
     cache : Path
         Folder of converted networks.
     n_threads : int, optional
-        Decoding threads, and streams on a CPU; default: one a core.
+        Decoding threads, and streams on a CPU; default: one per core.
     max_batch : int, optional
         Largest batch size on a GPU: that of an engine which runs the same batches.
     """

@@ -1,4 +1,4 @@
-"""What a selection optimises: a metric, as one number an example.
+"""What a selection optimises: a metric, as one number per example.
 
 The *merit* of an example is the metric plus the example's share in its deviation,
 ``metric + n w_i d(metric)/d(w_i)`` (the infinitesimal jackknife; Efron 1982, The Jackknife, the

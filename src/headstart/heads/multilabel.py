@@ -75,7 +75,7 @@ class LabelsFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def average_precision(has: Flags, scores: Values, weights: Values) -> Values:
-    """Of one label by the weights of examples, one value a row of weights.
+    """Of one label by the weights of examples, one value per row of weights.
 
     The mean of the precision at each example that has the label, ties taken together, as
     ``sklearn.metrics.average_precision_score``.

@@ -1,7 +1,7 @@
 """The objective of LIBLINEAR's L2-loss SVC, its dual, and the gap between them.
 
 One *model* is one binary problem: one class against the rest, on one fold, at one ``C``. Every
-array here has one row a model. With features ``z_i = (x_i, 1)``, targets ``y_i`` in {-1, +1} and
+array here has one row per model. With features ``z_i = (x_i, 1)``, targets ``y_i`` in {-1, +1} and
 a cost ``c_i`` an example (``C`` times its weight; zero where the example is held out)::
 
     primal(w)     = 0.5 |w|^2 + sum_i c_i max(0, 1 - y_i f_i)^2          f_i = w . z_i
@@ -92,7 +92,7 @@ class Solver(Protocol):
         """What to expect of models with targets ``y`` by ridge classifiers of the examples ``rows``."""
 
     def remember(self, problem: Problem, state: Any) -> Tensor:
-        """The least that `resume` needs, one row a model."""
+        """The least that `resume` needs, one row per model."""
 
     def resume(self, problem: Problem, memory: Tensor) -> tuple[Any, Tensor | None]:
         """State and guess to start from with what another cost left, or `foresee`."""

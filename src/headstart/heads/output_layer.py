@@ -132,7 +132,7 @@ def fit_rows(
 def both_signs(
     coef: NDArray[np.float64], intercept: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One row a class: a single one is that of the second of two."""
+    """One row per class: a single one is that of the second of two."""
     if len(coef) > 1:
         return coef, intercept
     return np.vstack([-coef, coef]), np.hstack([-intercept, intercept])

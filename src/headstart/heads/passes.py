@@ -78,7 +78,7 @@ class Labels:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sums:
-    """Models by their weights, with what a pass at them found; one row a model, float64.
+    """Models by their weights, with what a pass at them found; one row per model, float64.
 
     All but ``w`` is at ``C = 1``: it holds for every ``C``.
 
@@ -189,7 +189,7 @@ class Passes:
         """``sum_i c_i z_i z_i^T`` of each model over its active examples.
 
         Returns (n_models, n_features, n_features) in ``dtype``. Only here the rows are taken one
-        part after the other, because the sums are too large for one a core.
+        part after the other, because the sums are too large for one per core.
         """
         d, narrow = w.shape[1], w.to(dtype)
         total = torch.zeros(len(w), d, d, dtype=dtype, device=w.device)

@@ -157,7 +157,7 @@ def label_columns(
     classes, member = np.unique(np.asarray(y), return_inverse=True)
     if len(data.shape) != 2 or data.shape[0] != member.size:
         raise ValueError(
-            f"X must be (n_samples, n_features) with one row a label; got {data.shape} and "
+            f"X must be (n_samples, n_features) with one row per label; got {data.shape} and "
             f"{member.size} labels"
         )
     if len(classes) < 2:
@@ -267,12 +267,12 @@ class HeldOut:
     def judge_columns(
         self, columns: NDArray[np.floating]
     ) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-        """The same of scores with one column a class."""
+        """The same of scores with one column per class."""
         correct = self.correct(columns)
         return correct, correct if self.is_plain else self.merits(columns)
 
     def columns(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
-        """One column a class, with classes that a split did not train on out of the running.
+        """One column per class, with classes that a split did not train on out of the running.
 
         ``scores`` are those of all examples, (n_samples, n_models).
         """

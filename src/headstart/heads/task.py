@@ -130,7 +130,7 @@ class Shard:
     def problem(
         self, C: float, models: NDArray[np.intp], train: NDArray[np.bool_] | None = None
     ) -> Problem:
-        """The binary problems ``models`` on all examples, or on ``train`` (one row a model)."""
+        """The binary problems ``models`` on all examples, or on ``train`` (one row per model)."""
         rows = torch.from_numpy(models).to(self.device)
         cost = self.unit_cost[rows] * C
         if train is not None:

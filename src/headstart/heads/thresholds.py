@@ -1,4 +1,4 @@
-"""Thresholds of class probabilities, one a class, at a precision or a recall that is asked for."""
+"""Thresholds of class probabilities, one per class, at a precision or a recall that is asked for."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tu
         counts = sorted({*(n for n in grid if n <= most), most})
     if len(counts) < MIN_POINTS:
         raise DataError(
-            f"a learning curve needs {MIN_POINTS} different numbers of images a class; "
+            f"a learning curve needs {MIN_POINTS} different numbers of images per class; "
             f"got {counts} of classes with {most} in the median: give it more images"
         )
     return tuple(counts)

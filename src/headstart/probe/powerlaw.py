@@ -31,7 +31,7 @@ MIN_BENT = 4
 MIN_REDRAWN = 6
 # A gain is given to a ten-thousandth of a point: what is smaller is a floor under a logarithm.
 DECIMALS = 6
-# Sizes are predicted from those that are at most this share of them, with at least so many images a class.
+# Sizes are predicted from those that are at most this share of them, with at least so many images per class.
 CHECK_SHARE = 0.5
 CHECK_FROM = 10
 
@@ -40,7 +40,7 @@ CHECK_FROM = 10
 class PowerLaw:
     """``error(n) = a + b n^-c`` with ``a, b, c >= 0``, or a piecewise law that is one from a knot on.
 
-    Below `knot` images a class the logarithm of ``b n^-c`` has ``bend (log knot - log n)^2`` added: a
+    Below `knot` images per class the logarithm of ``b n^-c`` has ``bend (log knot - log n)^2`` added: a
     parabola, which passes into the line without a kink. Jain et al. (2023) learn the knot from other data
     sets; here it is one of the sizes measured. Their law has no floor, and neither have ours that bend.
     """
@@ -57,7 +57,7 @@ class PowerLaw:
         return self.bend != 0.0
 
     def error(self, n: ArrayLike) -> Array:
-        """Share of images not recognised with `n` training images a class, at most 1."""
+        """Share of images not recognised with `n` training images per class, at most 1."""
         counts = np.asarray(n, dtype=np.float64)
         falling = self.b * counts**-self.c
         if self.is_bent:
@@ -99,7 +99,7 @@ class CurveFit:
     n_test: float
 
     def errors(self, n: float, *, seed: int = 0) -> Array:
-        """Errors that a measurement with `n` images a class might show, (N_DRAWS,).
+        """Errors that a measurement with `n` images per class might show, (N_DRAWS,).
 
         The draws, each with the noise of the choice of training images, of that of test images,
         and the misfit that a law may have.
@@ -114,13 +114,13 @@ class CurveFit:
         return np.asarray(np.clip(drawn + noise, 0.0, 1.0))
 
     def accuracy(self, n: float, level: float = 0.95) -> Interval:
-        """Accuracy expected with `n` images a class, and the interval of a measurement."""
+        """Accuracy expected with `n` images per class, and the interval of a measurement."""
         low, high = _ends(1 - self.errors(n), level)
         value = 1 - float(self.law.error(n))
         return Interval(value, min(low, value), max(high, value))
 
     def gain(self, n: float, more: float, level: float = 0.95) -> Difference:
-        """What `more` images a class besides `n` bring, with its interval.
+        """What `more` images per class besides `n` bring, with its interval.
 
         That of the law itself: the noise of a measurement is left out, for both ends share it.
         """

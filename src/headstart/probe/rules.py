@@ -145,7 +145,7 @@ def usual_unless_beaten(
 ) -> Choice:
     """The usual candidate, unless the best is significantly more accurate; then `cheapest_tie`.
 
-    For few examples a class, where the most accurate of many candidates in cross-validation is mostly
+    For few examples per class, where the most accurate of many candidates in cross-validation is mostly
     a lucky one (``bench/few_images.py``).
 
     Parameters

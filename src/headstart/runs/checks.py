@@ -123,7 +123,7 @@ def divisions_of(seen: Appearance) -> dict[str, list[str]]:
         "file format": seen.formats.tolist(),
         "brightness": in_thirds(seen.brightness, ("dark", "medium", "bright")),
         "contrast": in_thirds(seen.contrast, ("low", "medium", "high")),
-        "bytes a pixel": in_thirds(
+        "bytes per pixel": in_thirds(
             seen.n_bytes / np.maximum(width * height, 1), ("few", "medium", "many")
         ),
     }

@@ -240,7 +240,7 @@ def _harmless(cell: str) -> str:
 
 
 def predictions_csv(predictions: Iterable[AnyPrediction]) -> str:
-    """One row a file: name, label, probability, error, and what else was asked for.
+    """One row per file: name, label, probability, error, and what else was asked for.
 
     Of labels: name, labels and their probabilities as JSON lists, error; of a number: name, value, the
     ends of its interval, error.

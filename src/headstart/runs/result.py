@@ -376,7 +376,7 @@ class LayersOfNetwork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Test accuracy with `n` texts a class, `mean_n` on average."""
+    """Test accuracy with `n` texts per class, `mean_n` on average."""
 
     n: Count
     mean_n: float

@@ -490,7 +490,7 @@ class Run:
         """
         predicted = self.classes_[self.model.decide(self.predict_proba(images))]
         if len(predicted) != len(y):
-            raise DataError(f"y must have one class an image: got {len(y)} for {len(predicted)}")
+            raise DataError(f"y must have one class per image: got {len(y)} for {len(predicted)}")
         return float((predicted == np.asarray(y)).mean())
 
 

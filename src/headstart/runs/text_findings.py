@@ -180,7 +180,7 @@ def telling_windows(results: Results, source: TextSource) -> tuple[ClassTerms, .
 def size_curves(
     results: Results, source: TextSource, *, progress: Progress = silent
 ) -> list[TextCurve]:
-    """Test accuracy against texts a class, of TF-IDF, averaged word vectors and a sentence encoder.
+    """Test accuracy against texts per class, of TF-IDF, averaged word vectors and a sentence encoder.
 
     The word vectors and the terms are those of all training texts: they need no label.
     """

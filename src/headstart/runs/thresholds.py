@@ -67,7 +67,7 @@ def threshold_notes(found: Thresholds | None, *, is_asked: bool) -> list[str]:
 
 
 def threshold_lines(found: Thresholds | None) -> Iterator[str]:
-    """One line a class for the terminal."""
+    """One line per class for the terminal."""
     if found is None:
         return
     yield f"thresholds at a {found.target} of {percent(found.value)}:"

@@ -37,7 +37,7 @@ BASE = TrainSettings(
     keep="last",
 )
 EPOCHS = (6, 20)
-# Few images make few steps an epoch; the number of epochs makes up for it, up to the larger of these.
+# Few images make few steps per epoch; the number of epochs makes up for it, up to the larger of these.
 MIN_STEPS = 100
 # Below this share of the epochs it is not worth trying.
 LEAST_SHARE = 0.5
@@ -110,7 +110,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What was measured: seconds an image of a training step and of decoding, and of the start."""
+    """What was measured: seconds per image of a training step and of decoding, and of the start."""
 
     step_s: float
     decode_s: float

@@ -134,7 +134,7 @@ class TextBatches:
     ----------
     train, val : TokenRows
     targets, val_targets : Tensor of shape (n, K), float32
-        One value a row: the weight of the text, 1 where all count alike.
+        One value per row: the weight of the text, 1 where all count alike.
     batch_size, seed : int
     """
 

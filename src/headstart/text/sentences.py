@@ -243,7 +243,7 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[NDArray[np.intp]]:
 
 
 def _pool(h: Tensor, mask: Tensor, how: str) -> Tensor:
-    """One vector a text, (B, d), of a layer's output (B, T, d)."""
+    """One vector per text, (B, d), of a layer's output (B, T, d)."""
     if how == "class token":
         return h[:, 0]
     if how == "last token":

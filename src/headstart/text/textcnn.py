@@ -211,7 +211,7 @@ def _checked(
     array = np.asarray(vectors, dtype=np.float32)
     if array.shape != (n_words, n_features):
         raise InputError(
-            f"word vectors must have shape {(n_words, n_features)}, one row a word of the "
+            f"word vectors must have shape {(n_words, n_features)}, one row per word of the "
             f"vocabulary, got {array.shape}"
         )
     if not np.isfinite(array).all():

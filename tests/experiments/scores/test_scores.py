@@ -226,7 +226,7 @@ def test_scores__bad_arrays_are_told(score: object) -> None:
     assert callable(score)
     with pytest.raises(ValueError, match="2 classes"):
         score(np.ones((3, 2)), [0, 0, 0])
-    with pytest.raises(ValueError, match="one row a label"):
+    with pytest.raises(ValueError, match="one row per label"):
         score(np.ones((3, 2)), [0, 1])
     with pytest.raises(ValueError, match="NaN"):
         score(np.full((2, 2), np.nan), [0, 1])

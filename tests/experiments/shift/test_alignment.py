@@ -41,7 +41,7 @@ def test_coral__fewer_images_than_features_and_none() -> None:
     rng = np.random.default_rng(2)
     assert np.isfinite(coral(rng.normal(size=(5, 40)), rng.normal(size=(4, 40)))).all()
     assert np.isfinite(coral(np.zeros((5, 3)), rng.normal(size=(4, 3)))).all()
-    with pytest.raises(InputError, match="two images a side or more; got 1 and 4"):
+    with pytest.raises(InputError, match="two images per side or more; got 1 and 4"):
         coral(np.ones((1, 3)), np.ones((4, 3)))
 
 

@@ -68,7 +68,7 @@ def rule_sentence(rule: Rule) -> str:
     """Place and advice."""
     much, far = rule.quadrant
     return (
-        f"The rule: {'much' if much else 'little'} data ({rule.n_per_class:.0f} images a class), "
+        f"The rule: {'much' if much else 'little'} data ({rule.n_per_class:.0f} images per class), "
         f"{'unlike' if far else 'like'} the source (distance {rule.distance:.2f}, unlike from "
         f"{rule.far:.2f}): {rule.advice}."
     )
@@ -121,7 +121,7 @@ def _quadrants(r: AdviceResult) -> Section:
         ADVICE,
         label=r.data,
         references=r.references,
-        x_axis="training images a class",
+        x_axis="training images per class",
         y_axis="distance to the source (symmetric KL)",
         name="advice-quadrants",
         title="Size and similarity: what the rule advises",
@@ -133,7 +133,7 @@ def _quadrants(r: AdviceResult) -> Section:
         text=[rule_sentence(rule)],
         figure=figure,
         caption=f"The rule is that of the course CS231n. Its thresholds are conventions: much data "
-        f"from {rule.much:g} images a class; unlike the source from {rule.far:.2f}, half-way "
+        f"from {rule.much:g} images per class; unlike the source from {rule.far:.2f}, half-way "
         f"on a logarithmic scale between photographs and handwritten digits, {network}.",
     )
 

@@ -321,7 +321,7 @@ def neighbours_correct(
     own = np.arange(len(data)) if groups is None else np.asarray(groups).ravel()
     if len(own) != len(data) or len(np.unique(own)) < 2:
         raise ValueError(
-            f"groups needs one value a row and two different ones; got {len(own)} for {len(data)} rows"
+            f"groups needs one value per row and two different ones; got {len(own)} for {len(data)} rows"
         )
     unit = data / np.maximum(np.linalg.norm(data, axis=1, keepdims=True), np.finfo(float).tiny)
     right = np.empty(len(data), dtype=bool)
@@ -359,7 +359,7 @@ def _checked(values: ArrayLike, labels: ArrayLike) -> tuple[Array, NDArray[np.in
     classes, member = np.unique(np.asarray(labels), return_inverse=True)
     if data.ndim != 2 or len(data) != member.size or not data.shape[1]:
         raise ValueError(
-            f"one row a label is needed; got values of shape {data.shape} and {member.size} labels"
+            f"one row per label is needed; got values of shape {data.shape} and {member.size} labels"
         )
     if len(classes) < 2:
         raise ValueError(f"y needs at least 2 classes; got {len(classes)}")

@@ -43,7 +43,7 @@ def coral(source: ArrayLike, target: ArrayLike) -> NDArray[np.float32]:
 
     x, t = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if min(len(x), len(t)) < 2:
-        raise InputError(f"CORAL needs two images a side or more; got {len(x)} and {len(t)}")
+        raise InputError(f"CORAL needs two images per side or more; got {len(x)} and {len(t)}")
     mean_x, mean_t = x.mean(axis=0), t.mean(axis=0)
     whitening = _power(ledoit_wolf(x)[0], -0.5)
     colouring = _power(ledoit_wolf(t)[0], 0.5)

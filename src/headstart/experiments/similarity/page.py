@@ -256,7 +256,7 @@ def _provenance(r: SimilarityResult) -> str:
     if not r.settings.made:
         return "The built-in references were left out."
     return (
-        f"Reference points ship for the embedded network at its own size and {N_IMAGES} images a set "
+        f"Reference points ship for the embedded network at its own size and {N_IMAGES} images per set "
         "only; so photographs, digits and noise were measured now, with this network and this number."
         f"{_same(r, before=' ')}"
     )

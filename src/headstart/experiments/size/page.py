@@ -20,7 +20,7 @@ def sentence(r: SizeResult) -> str:
     """What that many more images per class would bring."""
     nothing = ", perhaps nothing" if r.gain.low < 0.001 else ""
     return (
-        f"{r.settings.more:,} more images a class would bring {r.gain} points, by the law "
+        f"{r.settings.more:,} more images per class would bring {r.gain} points, by the law "
         f"fitted to all sizes{nothing}."
     )
 
@@ -29,7 +29,7 @@ def detail(r: SizeResult) -> str:
     """What is reached now, and what a measurement would then show."""
     by_law = words.percent(r.accuracy_then.value - r.gain.value)
     text = (
-        f"With {r.now:,.0f} images a class the linear SVM reaches "
+        f"With {r.now:,.0f} images per class the linear SVM reaches "
         f"{words.percent(r.points[-1].accuracy.value)} ({by_law} by the law). With "
         f"{r.settings.more:,} more a measurement would show {r.accuracy_then}."
     )
@@ -44,7 +44,7 @@ def needed_sentence(r: SizeResult) -> str:
     if r.needed.n is None:
         return f"By the law no number of images reaches {goal}."
     low, high = (_count(n) for n in (r.needed.low, r.needed.high))
-    return f"By the law {goal} would take {_count(r.needed.n)} images a class [{low}, {high}]."
+    return f"By the law {goal} would take {_count(r.needed.n)} images per class [{low}, {high}]."
 
 
 def _count(n: float | None) -> str:
@@ -75,7 +75,7 @@ def check_sentence(r: SizeResult) -> str:
         return "There are too few images to check the forecast on images held back."
     last, n = r.forecasts[-1], len(r.forecasts)
     text = (
-        f"From at most {last.fitted_to} images a class {last.predicted} is predicted for {last.n}; "
+        f"From at most {last.fitted_to} images per class {last.predicted} is predicted for {last.n}; "
         f"measured: {words.percent(last.measured)}, "
         f"{'inside' if last.is_inside else 'outside'} the interval."
     )
@@ -89,7 +89,7 @@ def scratch_sentence(r: SizeResult) -> str:
     """How many images pretrained features need for what training from random weights reaches."""
     last = r.scratch[-1]
     text = (
-        f"{NETWORK}, trained from random weights on {last.n} images a class, reaches "
+        f"{NETWORK}, trained from random weights on {last.n} images per class, reaches "
         f"{words.percent(last.accuracy.value)}"
     )
     if last.equal_n is None:
@@ -97,7 +97,7 @@ def scratch_sentence(r: SizeResult) -> str:
     if last.equal_n >= last.n:
         return f"{text}; the frozen features need as many images: pretraining saves none here."
     return (
-        f"{text}; the frozen features get there with {last.equal_n:.1f} images a class, "
+        f"{text}; the frozen features get there with {last.equal_n:.1f} images per class, "
         f"{last.n / last.equal_n:.0f} times fewer."
     )
 
@@ -125,14 +125,14 @@ def _curve(r: SizeResult) -> Section:
     figure = plots.line_plot(
         lines,
         name="datasize-curve",
-        title="Accuracy against images a class",
+        title="Accuracy against images per class",
         description="; ".join(f"{p.n}: {100 * p.accuracy.value:.1f} %" for p in r.points),
-        x_axis="training images a class",
+        x_axis="training images per class",
         y_axis="accuracy, %",
         log_x=True,
     )
     return Section(
-        heading="Accuracy against images a class",
+        heading="Accuracy against images per class",
         text=[method(r)],
         figure=figure,
         caption=f"{law_sentence(r)} Intervals are of 95 %: of the test images for what was measured; for the law, "
@@ -146,7 +146,7 @@ def law_sentence(r: SizeResult) -> str:
     if law.is_bent:
         beyond = f"{law.b:.3f} n^-{law.c:.2f}"
         return (
-            f"The law: from {law.knot:,.0f} images a class on error = {beyond}, without a ceiling; below, "
+            f"The law: from {law.knot:,.0f} images per class on error = {beyond}, without a ceiling; below, "
             "a parabola of its logarithm."
         )
     ceiling = "no ceiling shows yet"
@@ -169,7 +169,7 @@ def _points(r: SizeResult) -> Section:
         [f"{p.n}", str(p.accuracy), f"{100 * p.lowest:.1f} to {100 * p.highest:.1f}"]
         for p in r.points
     ]
-    header = ["images a class", "accuracy", "over the orders, %"]
+    header = ["images per class", "accuracy", "over the orders, %"]
     return Section(heading="In figures", table=Table(header=header, rows=rows))
 
 
@@ -184,7 +184,7 @@ def _check(r: SizeResult) -> Section:
         ]
         for f in r.forecasts
     ]
-    header = ["images a class", "fitted to", "predicted", "measured, %", "inside"]
+    header = ["images per class", "fitted to", "predicted", "measured, %", "inside"]
     return Section(
         heading="Does the forecast hold?",
         text=[check_sentence(r)],
@@ -202,10 +202,10 @@ def _scratch(r: SizeResult) -> Section:
         ]
         for p in r.scratch
     ]
-    header = ["images a class", "from scratch", "seconds", "images a class with transfer"]
+    header = ["images per class", "from scratch", "seconds", "images per class with transfer"]
     return Section(
         heading="Against training from scratch",
         text=[scratch_sentence(r)],
         table=Table(header=header, rows=rows),
-        caption="The last column: with how many images a class the frozen features are as good.",
+        caption="The last column: with how many images per class the frozen features are as good.",
     )

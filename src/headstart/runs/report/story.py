@@ -286,7 +286,7 @@ def _saving(chosen: CandidateResult, best: CandidateResult, example: str) -> str
     if not mine or not its or mine >= its:
         return ""
     return (
-        f" ({words.macs(mine)} multiply-accumulates {'an' if example == 'image' else 'a'} {example}, {100 * mine / its:.0f}"
+        f" ({words.macs(mine)} multiply-accumulates per {example}, {100 * mine / its:.0f}"
         f"\u00a0% of what the highest needs)"
     )
 

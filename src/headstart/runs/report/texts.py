@@ -51,9 +51,9 @@ def _size_plot(found: TextResult) -> Markup | None:
     svg = plots.line_plot(
         lines,
         name="figure-text-sizes",
-        title="Test accuracy against training texts a class",
+        title="Test accuracy against training texts per class",
         description="; ".join(f"{line.label}: {line.y[-1]:.1f} % with all" for line in lines),
-        x_axis="training texts a class",
+        x_axis="training texts per class",
         y_axis="accuracy, %",
         log_x=True,
         width=470,
