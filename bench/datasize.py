@@ -69,7 +69,7 @@ def measured(each: Set, seed: int) -> Curve:
 
 def recall(path: Path) -> Curve:
     """A curve that was kept."""
-    kept = np.load(path)
+    kept = np.load(path, allow_pickle=False)
     counts, means = kept["counts"].tolist(), kept["means"].tolist()
     return Curve(counts=tuple(counts), means=tuple(means), correct=kept["correct"])
 

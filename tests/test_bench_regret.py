@@ -47,6 +47,7 @@ def trial(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> regret.Trial:
     return regret.Trial(
         y=np.array(list("abc"))[member],
         truth=truth,
+        folds=np.arange(N) % 5,
         usual=0,
         prior=len(planned) - 1,
         candidates=[made(blocks) for blocks in planned],
@@ -55,7 +56,7 @@ def trial(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> regret.Trial:
 
 
 def test_picks__averages_what_ties_and_is_better_for_it(trial: regret.Trial) -> None:
-    picked = regret.picks(trial)
+    picked = regret.picks(trial, regret.mean_of(trial))
     assert set(picked) == set(regret.HEADERS)
     assert picked["accurate"].n > 1
     assert {p.n for name, p in picked.items() if name != "accurate"} == {1}
@@ -71,7 +72,9 @@ def test_facts__of_a_trial_that_was_kept(
     regret.keep(regret.kept_at(each, 3), trial)
     found = regret.facts(each, 3)
     assert (found["n_train"], found["n_test"], found["n_classes"]) == (N, N_TEST, K)
-    assert found["accuracy"] == {n: float(p.right.mean()) for n, p in regret.picks(trial).items()}
+    assert found["accuracy"] == {
+        n: float(p.right.mean()) for n, p in regret.picks(trial, regret.mean_of(trial)).items()
+    }
     # The mean is none of the candidates, so it may be better than the best of them.
     assert found["regret"]["accurate"] < 0 < found["regret"]["usual"]
     page = "\n".join(regret.page({each.name: [found, found], "none": []}))

@@ -119,6 +119,7 @@ def test_push__without_a_token_says_where_to_get_one(
         headstart.export.push(run, "me/light")
 
 
+@pytest.mark.slow
 def test_push__without_a_network_is_one_line(run: Run, tmp_path: Path) -> None:
     code, said = push(run, HF_HOME=str(tmp_path), HF_TOKEN="hf_none")
     assert (code, said.count("\n")) == (1, 1), said

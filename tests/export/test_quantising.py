@@ -55,6 +55,7 @@ def test_export__int8_measures_its_loss(run: Run, tmp_path: Path) -> None:
     assert len(set(constants)) == len(constants)
 
 
+@pytest.mark.slow
 def test_measure_loss__of_groups_speaks_of_new_groups(run: Run, tmp_path: Path) -> None:
     """Two files that are one never differ: what could be told of fewer is less certain."""
     path = export(run, to="onnx", out=tmp_path / "float32.onnx", n_check=1).path

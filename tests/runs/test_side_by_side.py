@@ -109,6 +109,7 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Run], 
     return table, runs, said
 
 
+@pytest.mark.slow
 def test_side_by_side__of_groups_speaks_of_new_groups(
     grouped: tuple[Path, list[Run], list[str]],
 ) -> None:
