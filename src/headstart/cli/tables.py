@@ -116,7 +116,7 @@ def layer_caption(metrics: FitResult) -> tuple[str, str]:
     is_default = metrics.selection.is_default
     how = "the usual candidate" if is_default else "the cheapest tie within a point"
     if metrics.selection.prefer != "cheap":
-        how = "the best as a rule, unless significantly beaten"
+        how = "no other is significantly better"
     is_other = any(c.cv_metric is not None for c in metrics.candidates)
     name = metrics.objective.name if is_other and metrics.objective else "accuracy in %"
     return (
