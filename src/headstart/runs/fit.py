@@ -196,9 +196,8 @@ def finetune(
     net = load_backbone(checked.backbone, weights=checked.weights, arch=checked.arch)
     arm = regime_arms(net, base, tap=tap, names=[regime])[-1]
     assert arm.settings is not None
-    sizes = [base.size_px] if base.size_px else []
-    sizes += [r for r in checked.resolutions or () if r not in sizes]
-    fitted["resolutions"] = tuple(sorted(sizes)) or (net.preprocessing.size_px,)
+    sizes = {*(checked.resolutions or ()), *filter(None, [base.size_px])}
+    fitted["resolutions"] = tuple(sorted(sizes or {net.preprocessing.size_px}))
     return train(
         data,
         Asked(settings=arm.settings, starts_from_svm=arm.starts_from_svm),

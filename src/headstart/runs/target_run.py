@@ -14,7 +14,7 @@ from headstart.errors import DataError, InputError, RunError, argument, did_you_
 from headstart.runs.caution import Caution
 from headstart.runs.model import Model, kind_in_words
 from headstart.runs.predictions import LabelsPrediction, NumberPrediction
-from headstart.runs.run import Run
+from headstart.runs.run import Run, require_pandas
 from headstart.runs.target_result import TargetResult, read_target_metrics
 
 if TYPE_CHECKING:
@@ -211,8 +211,6 @@ class TargetRun(Run):
         InputError
             pandas is not installed.
         """
-        from headstart.runs.run import require_pandas
-
         require_pandas()
         import pandas as pd
 

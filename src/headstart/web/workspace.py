@@ -84,7 +84,7 @@ class Workspace:
         return self.runs / name
 
     def made_at(self, name: str) -> int:
-        """When a run was made, in ns; 0 of what is no run."""
+        """When a run was made, in ns; 0 if it is not a run."""
         try:
             return (self.runs / name / METRICS).stat().st_mtime_ns
         except (OSError, ValueError):
