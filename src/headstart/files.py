@@ -34,10 +34,7 @@ _swept: set[Path] = set()
 def write_atomically(path: Path, payload: bytes) -> None:
     """Write ``payload`` so that ``path`` holds either its old bytes or all the new ones.
 
-    Raises
-    ------
-    OutputError
-        The folder is read-only, or the disk is full.
+    Raises OutputError where the folder is read-only, or the disk is full.
     """
     with _told(path):
         for n_left in reversed(range(_TRIES)):
@@ -54,10 +51,7 @@ def write_atomically(path: Path, payload: bytes) -> None:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to that becomes ``path`` when the block ends well, and else vanishes.
 
-    Raises
-    ------
-    OutputError
-        The folder is read-only, or the disk is full.
+    Raises OutputError where the folder is read-only, or the disk is full.
     """
     with _told(path), _written(path) as file:
         yield file
@@ -69,10 +63,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     Where another process has made ``path`` meanwhile, that one stays.
 
-    Raises
-    ------
-    OutputError
-        The parent is read-only, or the disk is full.
+    Raises OutputError where the parent is read-only, or the disk is full.
     """
     with _told(path):
         _prepare(path.parent)
@@ -145,10 +136,7 @@ def remove_whole(path: Path) -> None:
 
     A folder first takes a temporary name: if the removal is killed, the next writer clears it away.
 
-    Raises
-    ------
-    OSError
-        It cannot be removed; that it is gone already is not an error.
+    Raises OSError where it cannot be removed; that it is gone already is not an error.
     """
     with contextlib.suppress(FileNotFoundError):
         if path.is_symlink() or not path.is_dir():
@@ -160,12 +148,7 @@ def remove_whole(path: Path) -> None:
 
 
 def require_folder(path: Path) -> None:
-    """Raise unless files can be written to a folder, which need not be there yet; nothing is left.
-
-    Raises
-    ------
-    OutputError
-    """
+    """Raise OutputError unless files can be written to a folder, which need not be there yet; nothing is left."""
     there = next(p for p in (path.absolute(), *path.absolute().parents) if os.path.lexists(p))
     if not there.is_dir():
         what = "is a file" if there.is_file() else "is not a folder"
@@ -177,12 +160,7 @@ def require_folder(path: Path) -> None:
 
 
 def require_file(path: Path) -> None:
-    """Raise unless a file can be written, which may be there already; nothing is left.
-
-    Raises
-    ------
-    OutputError
-    """
+    """Raise OutputError unless a file can be written, which may be there already; nothing is left."""
     _refuse_special(path)
     require_folder(path.parent)
 

@@ -30,10 +30,7 @@ def expand(path: str | os.PathLike[str]) -> Path:
     A file or folder whose own name begins with ``~`` stays what it is, and so does a name that is
     no user's.
 
-    Raises
-    ------
-    InputError
-        The path begins with ``~/`` and there is no home folder.
+    Raises InputError where the path begins with ``~/`` and there is no home folder.
     """
     place = Path(path)
     first = place.parts[0] if place.parts else ""
@@ -65,10 +62,7 @@ def _home_of(word: str) -> Path | None:
 def cache_place() -> Path:
     """Where the cache is, whether or not it is there: see `cache_folder`.
 
-    Raises
-    ------
-    InputError
-        ``HEADSTART_CACHE`` begins with ``~`` and there is no such home folder.
+    Raises InputError where ``HEADSTART_CACHE`` begins with ``~`` and there is no such home folder.
     """
     named = os.environ.get(CACHE_VARIABLE, "")
     if named.strip():

@@ -147,10 +147,7 @@ def decode(text: str | bytes, kind: type[R], where: str = "the result") -> R:
 def write(path: Path, result: Result) -> None:
     """Write a result as JSON; the file holds either its old bytes or all the new ones.
 
-    Raises
-    ------
-    OutputError
-        The folder is read-only, or the disk is full.
+    Raises OutputError where the folder is read-only, or the disk is full.
     """
     write_atomically(path, f"{encode(result)}\n".encode())
 
@@ -158,10 +155,7 @@ def write(path: Path, result: Result) -> None:
 def read(path: Path, kind: type[R]) -> R:
     """Read a result that :func:`write` wrote.
 
-    Raises
-    ------
-    InputError
-        As `decode`, and where the file cannot be read.
+    Raises InputError as `decode`, and where the file cannot be read.
     """
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -74,10 +74,7 @@ def _measured_time(seconds: float) -> str:
 def parse_seconds(text: str, parameter: str = "budget_s") -> float:
     """Seconds from ``"90"``, ``"90s"``, ``"10m"`` or ``"1.5h"``.
 
-    Raises
-    ------
-    InputError
-        The text is none of these.
+    Raises InputError where the text is none of these.
     """
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")

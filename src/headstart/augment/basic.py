@@ -29,7 +29,6 @@ def vary(images: Tensor, policy: Policy, size_px: int, rng: np.random.Generator)
         Its parameters `min_area` to `hue` set the strengths.
     size_px : int
         Side of the result.
-    rng : numpy Generator
 
     Returns
     -------

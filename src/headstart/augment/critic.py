@@ -21,10 +21,7 @@ HIDDEN = 128
 def backbone_trunk(name: str = "embedded", *, n_taps: int = 2) -> Trunk:
     """Frozen features of a backbone: evenly spaced taps, including the last feature layer.
 
-    Raises
-    ------
-    BackboneError, WeightsError
-        As :func:`headstart.backbones.load`.
+    Raises BackboneError or WeightsError as :func:`headstart.backbones.load`.
     """
     from headstart.backbones import TappedModule, load
 
@@ -46,10 +43,8 @@ class Critic(nn.Module):
 
     Parameters
     ----------
-    trunk : Trunk
     real : float32 tensor (n, d)
         Features of real images; their mean and standard deviation set the scale.
-    n_classes : int
     generator : torch.Generator
         For the initial weights of the heads.
     """

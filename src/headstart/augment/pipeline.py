@@ -31,10 +31,7 @@ NEGLIGIBLE = 0.01
 def kornia() -> ModuleType:
     """Import Kornia.
 
-    Raises
-    ------
-    InputError
-        It is not installed.
+    Raises InputError where it is not installed.
     """
     try:
         import kornia as package

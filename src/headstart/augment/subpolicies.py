@@ -78,10 +78,7 @@ def sub_policies_to(sub_policies: Sequence[SubPolicy]) -> list[Any]:
 def sub_policies_from(data: object) -> tuple[SubPolicy, ...]:
     """Read what `sub_policies_to` gave.
 
-    Raises
-    ------
-    InputError
-        It is not of that form, or the weights of a step do not sum to 1.
+    Raises InputError where it is not of that form, or the weights of a step do not sum to 1.
     """
     try:
         read = tuple(

@@ -25,10 +25,7 @@ _FORM = re.compile(r"([^\[\]]+)\[(.*)\]")
 def split_args(name: str) -> tuple[str, Args]:
     """An architecture's name without its arguments, and the arguments.
 
-    Raises
-    ------
-    BackboneError
-        The arguments are not ``[key=value;...]``.
+    Raises BackboneError where the arguments are not ``[key=value;...]``.
 
     Examples
     --------
@@ -50,10 +47,8 @@ def parse_args(given: Iterable[str]) -> Args:
 
     Values are Python's literals; any other word is text (``act_layer=silu``).
 
-    Raises
-    ------
-    BackboneError
-        A text is not of this form, or the argument would do more than shape the network.
+    Raises BackboneError where a text is not of this form, or the argument would do more than shape
+    the network.
     """
     found: dict[str, Any] = {}
     for text in given:
@@ -99,10 +94,7 @@ def _shown(value: Any) -> str:
 def with_args(arch: str | None, given: Iterable[str]) -> str | None:
     """`arch` with further arguments; None without an architecture.
 
-    Raises
-    ------
-    BackboneError
-        There are arguments but no architecture.
+    Raises BackboneError where there are arguments but no architecture.
     """
     texts = list(given)
     if not texts:
@@ -118,10 +110,7 @@ def with_args(arch: str | None, given: Iterable[str]) -> str | None:
 def constructor_args(args: Args) -> dict[str, Any]:
     """As the library's constructor takes them: layers by name become classes.
 
-    Raises
-    ------
-    BackboneError
-        A layer is neither timm's nor torch's.
+    Raises BackboneError where a layer is neither timm's nor torch's.
     """
     from timm import layers
     from torch import nn

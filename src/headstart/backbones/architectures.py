@@ -121,6 +121,8 @@ def _torchvision_names() -> tuple[str, ...]:
 def resolve(name: str) -> Architecture:
     """The architecture that a name refers to.
 
+    Raises BackboneError if no library has it.
+
     Parameters
     ----------
     name : str
@@ -131,11 +133,6 @@ def resolve(name: str) -> Architecture:
         open_clip's format, ``"transformers:OWNER/NAME"`` one of the package transformers; a folder
         may stand for either. Arguments of the constructor may follow in brackets:
         ``"vit_small_patch16_224[num_classes=0]"``.
-
-    Raises
-    ------
-    BackboneError
-        If no library has it.
     """
     name, args = split_args(name)
     if name.partition(":")[0] in HUBS:

@@ -135,10 +135,7 @@ def find_file(network: Embedded) -> Path | None:
 def read_embedded(network: Embedded) -> dict[str, Tensor]:
     """The weights of an embedded network under timm's names.
 
-    Raises
-    ------
-    WeightsError
-        If the package is not installed, or its file is not the published one.
+    Raises WeightsError if the package is not installed, or its file is not the published one.
     """
     path = find_file(network)
     if path is None:

@@ -63,6 +63,8 @@ class EvidenceMap:
 def imagenet_evidence(backbone: Backbone, image: Image.Image, index: int) -> EvidenceMap:
     """The evidence for one of ImageNet's classes.
 
+    Raises BackboneError where the backbone has no such classifier, or no layer with positions.
+
     Parameters
     ----------
     backbone : Backbone
@@ -71,11 +73,6 @@ def imagenet_evidence(backbone: Backbone, image: Image.Image, index: int) -> Evi
         RGB.
     index : int in [0, 999]
         Index of the class.
-
-    Raises
-    ------
-    BackboneError
-        The backbone has no such classifier, or no layer with positions.
     """
     check_imagenet(backbone)
     logits = backbone.taps[-1].name
@@ -86,6 +83,8 @@ def evidence_map(
     backbone: Backbone, image: Image.Image, taps: Sequence[str], score: Score
 ) -> EvidenceMap:
     """The evidence for a score of pooled features.
+
+    Raises BackboneError where a tap is unknown, or there is no layer with positions.
 
     Parameters
     ----------
@@ -98,15 +97,6 @@ def evidence_map(
         logits, the last layer with positions before it is shown.
     score : callable
         Takes a mapping of tap name to averaged features (1, d), returns a scalar tensor.
-
-    Returns
-    -------
-    EvidenceMap
-
-    Raises
-    ------
-    BackboneError
-        A tap is unknown, or there is no layer with positions.
     """
     wanted = [backbone.tap(name) for name in taps]
     crop = to_uint8(image, backbone.preprocessing)

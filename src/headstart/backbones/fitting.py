@@ -28,7 +28,6 @@ class Fitted:
 
     Attributes
     ----------
-    module : torch.nn.Module
     arch : Architecture
         That of the network: without a classifier if the weights have none.
     remarks : tuple of str
@@ -43,6 +42,8 @@ class Fitted:
 def build_with(arch: Architecture, state: dict[str, Tensor], *, size_px: int, shown: str) -> Fitted:
     """The network of `arch` with the weights in `state`.
 
+    Raises WeightsError if names or shapes differ.
+
     Parameters
     ----------
     arch : Architecture
@@ -55,11 +56,6 @@ def build_with(arch: Architecture, state: dict[str, Tensor], *, size_px: int, sh
         Side of the input.
     shown : str
         Name of the weights in messages.
-
-    Raises
-    ------
-    WeightsError
-        If names or shapes differ.
     """
     if arch.library == "transformers":
         return Fitted(module=load_tower(arch, state, shown=shown), arch=arch)

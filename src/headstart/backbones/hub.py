@@ -27,6 +27,9 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 def fetch_published(arch: Architecture) -> tuple[Path, str]:
     """The file of published weights and its source; downloaded once, into the library's cache.
 
+    Raises WeightsError where the network is unreachable, nothing was published, or the cached file
+    is damaged.
+
     Parameters
     ----------
     arch : Architecture
@@ -37,11 +40,6 @@ def fetch_published(arch: Architecture) -> tuple[Path, str]:
     path : Path
     source : str
         Where it was published.
-
-    Raises
-    ------
-    WeightsError
-        The network is unreachable, nothing was published, or the cached file is damaged.
     """
     from headstart.backbones.architectures import timm_cfg, torchvision_weights
 
@@ -82,10 +80,7 @@ def local_folder(arch: Architecture) -> Path | None:
 def fetch_file(arch: Architecture, names: Sequence[str]) -> Path:
     """The first of some files in a model's folder or repository; cached like weights.
 
-    Raises
-    ------
-    WeightsError
-        None is there, or the network is unreachable.
+    Raises WeightsError where none is there, or the network is unreachable.
     """
     folder = local_folder(arch)
     if folder is None:
@@ -248,6 +243,8 @@ def _not_downloaded(url: str, arch: Architecture, error: Exception) -> WeightsEr
 def fetch_repository(name: str, patterns: Sequence[str], *, what: str, instead: str) -> Path:
     """The folder of a repository of the Hugging Face hub, downloaded where it is not in the cache.
 
+    Raises WeightsError where there is no network, or the hub does not give it.
+
     Parameters
     ----------
     name : str
@@ -258,11 +255,6 @@ def fetch_repository(name: str, patterns: Sequence[str], *, what: str, instead: 
         What it holds, for errors: ``"sentence encoder"``.
     instead : str
         What to do where it cannot be had, for errors.
-
-    Raises
-    ------
-    WeightsError
-        There is no network, or the hub does not give it.
     """
     provide_home()  # the client looks for it when it is imported
     from huggingface_hub import constants, snapshot_download

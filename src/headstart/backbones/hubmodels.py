@@ -68,12 +68,8 @@ class HubModel:
 def hub_model(arch: Architecture) -> HubModel:
     """Read the configuration in a repository of the hub.
 
-    Raises
-    ------
-    BackboneError
-        It is in a format that timm cannot build.
-    WeightsError
-        It cannot be had.
+    Raises BackboneError where it is in a format that timm cannot build; WeightsError where it
+    cannot be had.
     """
     path = fetch_file(arch, (OPEN_CLIP_CONFIG, TIMM_CONFIG))
     return read_config(path, arch.full_name)
@@ -82,10 +78,7 @@ def hub_model(arch: Architecture) -> HubModel:
 def read_config(path: Path, shown: str) -> HubModel:
     """The configuration in a file, of timm's or open_clip's format.
 
-    Raises
-    ------
-    BackboneError
-        It is neither.
+    Raises BackboneError where it is neither.
     """
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

@@ -23,7 +23,6 @@ class WeightFile:
     ----------
     name : str
         ``"embedded"``, ``"embedded:lite1"``, ..., the file's name, or the repository's.
-    path : Path
     state : {"intact", "damaged", "no digest", "unreadable"}
         ``"no digest"``: neither its name nor its path contains a digest.
     """

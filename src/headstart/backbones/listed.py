@@ -19,10 +19,7 @@ Named = tuple[str, str | None, str | None]
 def split_names(text: str | Sequence[str], parameter: str = "backbone") -> tuple[str, ...]:
     """The names of a list, or of a text with commas between them.
 
-    Raises
-    ------
-    InputError
-        A name is empty, comes twice, or has a comma in it.
+    Raises InputError where a name is empty, comes twice, or has a comma in it.
     """
     given = text.split(",") if isinstance(text, str) else list(text)
     for name in given:
@@ -69,10 +66,8 @@ def base_name(text: str) -> str:
 def check_all(asked: Sequence[Named], parameter: str = "backbone") -> None:
     """Raise the errors of :func:`headstart.backbones.load` without loading anything.
 
-    Raises
-    ------
-    BackboneError, WeightsError
-        A name is unknown, or a file is not there or has no architecture.
+    Raises BackboneError or WeightsError where a name is unknown, or a file is not there or has no
+    architecture.
     """
     from headstart.backbones.loading import SUFFIXES, check
 
@@ -88,12 +83,8 @@ def check_all(asked: Sequence[Named], parameter: str = "backbone") -> None:
 def load_all(asked: Sequence[Named]) -> dict[str, Backbone]:
     """Load several backbones, by the names that tables show.
 
-    Raises
-    ------
-    BackboneError, WeightsError
-        As :func:`headstart.backbones.load`; every name is checked before the first is loaded.
-    InputError
-        Two are the same network.
+    Raises BackboneError or WeightsError as :func:`headstart.backbones.load`; every name is checked
+    before the first is loaded; InputError where two are the same network.
     """
     from headstart.backbones.loading import load
 

@@ -94,6 +94,9 @@ def _load(name: str, weights: str | Path | None, arch: str | None, seed: int | N
 def check(name: str, *, weights: str | Path | None = None, arch: str | None = None) -> Path | None:
     """Raise the errors of `load` for a wrong name or a missing file, without loading anything.
 
+    Raises BackboneError if a name is unknown, or one of `weights` and `arch` comes without the
+    other; WeightsError if the weight file is missing.
+
     Parameters
     ----------
     name, weights, arch
@@ -103,13 +106,6 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
     -------
     Path or None
         The weight file, if any.
-
-    Raises
-    ------
-    BackboneError
-        If a name is unknown, or one of `weights` and `arch` comes without the other.
-    WeightsError
-        If the weight file is missing.
     """
     if weights is None and "," in name and not expand(name).exists():
         raise BackboneError(

@@ -145,11 +145,8 @@ def transform(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
 def from_timm(cfg: Any, name: str) -> Preprocessing:
     """timm's ``pretrained_cfg`` as a `Preprocessing`; `name` is for the message.
 
-    Raises
-    ------
-    BackboneError
-        The network needs preprocessing that Headstart does not support (non-square or non-RGB
-        input).
+    Raises BackboneError where the network needs preprocessing that Headstart does not support
+    (non-square or non-RGB input).
     """
     channels, height, width = cfg.input_size
     crop_mode = {None: "center", "": "center", "border": "letterbox"}.get(

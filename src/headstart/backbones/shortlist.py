@@ -184,20 +184,13 @@ def catalogue() -> list[Entry]:
 def for_purpose(text: str) -> list[Entry]:
     """The entries made for something, those for any images last.
 
+    Raises BackboneError where there is no word in it.
+
     Parameters
     ----------
     text : str
         Words such as ``"plants"``; an entry is for it if its purpose has a word that begins like one
         of them, without the ending.
-
-    Returns
-    -------
-    list of Entry
-
-    Raises
-    ------
-    BackboneError
-        There is no word in it.
     """
     wanted = [_stem(word) for word in re.findall(r"[^\W\d_]{3,}", text.lower())]
     if not wanted:

@@ -77,10 +77,7 @@ def at_size(backbone: Backbone, size_px: int) -> Backbone:
 def _resampled(module: nn.Module, size_px: int) -> nn.Module:
     """A copy of a transformer for another input size.
 
-    Raises
-    ------
-    BackboneError
-        The library cannot resample this one.
+    Raises BackboneError where the library cannot resample this one.
     """
     resample: Callable[..., None] | None = getattr(module, "set_input_size", None)
     if resample is None and type(module).__module__ != "torchvision.models.vision_transformer":

@@ -142,17 +142,14 @@ _ENDS_IN_AVERAGE = (
 def find_taps(module: nn.Module, size_px: int) -> tuple[Tap, ...]:
     """The taps of a network, in the order of the forward pass.
 
+    Raises BackboneError where fewer than two layers are found.
+
     Parameters
     ----------
     module : torch.nn.Module
         A classification network in evaluation mode.
     size_px : int
         Side of its input.
-
-    Raises
-    ------
-    BackboneError
-        Fewer than two layers are found.
     """
     calls = _called_layers(module, trace_calls(module, size_px))
     rules = _rules(module, {call.module for call in calls})
@@ -183,6 +180,9 @@ def find_taps(module: nn.Module, size_px: int) -> tuple[Tap, ...]:
 def tap_at(module: nn.Module, path: str, size_px: int) -> Tap:
     """The output of any one submodule as a tap, named by its path.
 
+    Raises BackboneError where there is no such submodule, or its output is not a feature of an
+    image.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -191,11 +191,6 @@ def tap_at(module: nn.Module, path: str, size_px: int) -> Tap:
         Dotted; ``""`` for the network itself.
     size_px : int
         Side of its input.
-
-    Raises
-    ------
-    BackboneError
-        There is no such submodule, or its output is not a feature of an image.
     """
     known = [name for name, _ in module.named_modules()]
     name = type(module).__name__

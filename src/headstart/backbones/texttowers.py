@@ -76,10 +76,7 @@ class TextTower:
 def has_text_tower(arch: Architecture) -> bool:
     """Whether the configuration in a repository names a text tower; weights are not read.
 
-    Raises
-    ------
-    WeightsError
-        The configuration cannot be had.
+    Raises WeightsError where the configuration cannot be had.
     """
     if not arch.is_of_hub:
         return False
@@ -96,11 +93,7 @@ def has_text_tower(arch: Architecture) -> bool:
 def require_text_tower(names: Sequence[str]) -> None:
     """Raise where no backbone of these names has a text tower; a weight file has none.
 
-    Raises
-    ------
-    BackboneError
-    WeightsError
-        The configuration of one cannot be had.
+    Raises BackboneError or WeightsError where the configuration of one cannot be had.
     """
     if not any(name.partition(":")[0] in HUBS and has_text_tower(resolve(name)) for name in names):
         said = "has no text tower" if len(names) == 1 else "have no text towers"
@@ -113,12 +106,8 @@ def require_text_tower(names: Sequence[str]) -> None:
 def load_text_tower(backbone: Backbone) -> TextTower:
     """The text tower beside an image tower.
 
-    Raises
-    ------
-    BackboneError
-        The network has no text tower, or one that is compared with images in another way.
-    WeightsError
-        Its weights or its tokenizer are missing or do not fit.
+    Raises BackboneError where the network has no text tower, or one that is compared with images in
+    another way; WeightsError where its weights or its tokenizer are missing or do not fit.
     """
     arch = resolve(backbone.arch)
     if not has_text_tower(arch):
@@ -137,10 +126,7 @@ def load_text_tower(backbone: Backbone) -> TextTower:
 def text_tower_digests(arch: Architecture) -> list[str]:
     """Of all files that decide what the text tower of a repository computes.
 
-    Raises
-    ------
-    WeightsError
-        One is missing.
+    Raises WeightsError where one is missing.
     """
     weights = fetch_published(arch)[0]
     named = [OPEN_CLIP_CONFIG, CONFIG] if arch.library == "hf-hub" else [CONFIG]

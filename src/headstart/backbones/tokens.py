@@ -30,7 +30,6 @@ def read_tokens(
 
     Parameters
     ----------
-    module : torch.nn.Module
     calls : sequence of Call
         Of one pass.
     taps : sequence of Tap

@@ -37,6 +37,8 @@ class Call:
 def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) -> list[Call]:
     """The submodules that are called once and return tensors, in the order they return.
 
+    Raises BackboneError if the network cannot take an input of this side.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -46,11 +48,6 @@ def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) ->
     count_macs : bool, default False
         Also count multiply-accumulates: those of convolutions and of matrix products, attention
         included, as torchvision's ``_ops`` does.
-
-    Raises
-    ------
-    BackboneError
-        If the network cannot take an input of this side.
     """
     import torch
 

@@ -26,10 +26,7 @@ _FILTERS = {2: "bilinear", 3: "bicubic"}
 def read_processor(arch: Architecture) -> Preprocessing:
     """The preprocessing in ``preprocessor_config.json``.
 
-    Raises
-    ------
-    BackboneError
-        There is none, or it does what Headstart does not.
+    Raises BackboneError where there is none, or it does what Headstart does not.
     """
     path = fetch_file(arch, (PROCESSOR,))
     try:
@@ -58,10 +55,7 @@ def read_processor(arch: Architecture) -> Preprocessing:
 def build_tower(arch: Architecture) -> nn.Module:
     """The image tower with random weights.
 
-    Raises
-    ------
-    BackboneError
-        The package is not installed, or has no such network of images.
+    Raises BackboneError where the package is not installed, or has no such network of images.
     """
     kind, config, options = _kind(arch)
     with library_errors(arch):
@@ -73,10 +67,7 @@ def load_tower(arch: Architecture, state: Mapping[str, Tensor], *, shown: str) -
 
     Names of other parts, such as those of a text tower, are left out as the package does.
 
-    Raises
-    ------
-    WeightsError
-        Weights are missing or of another shape.
+    Raises WeightsError where weights are missing or of another shape.
     """
     kind, config, options = _kind(arch)
     with library_errors(arch):
@@ -119,12 +110,7 @@ def _kind(arch: Architecture) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def require_transformers(arch: Architecture) -> None:
-    """Raise where the package is not installed.
-
-    Raises
-    ------
-    BackboneError
-    """
+    """Raise BackboneError where the package is not installed."""
     try:
         import transformers  # noqa: F401
     except ImportError as error:

@@ -27,22 +27,15 @@ _WHOLE = "Get the file again, or check it with its publisher's checksum"
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The state dict in a weight file, on the CPU.
 
+    Raises WeightsError if the file is missing, damaged, holds more than tensors (it is read with
+    ``weights_only=True``: no code in it runs), or holds values that are not finite.
+
     Parameters
     ----------
     path : str or Path
         A safetensors file, or what ``torch.save(module.state_dict(), path)`` wrote; also a
         checkpoint dictionary that holds a state dict under ``state_dict`` or ``model``. The kind
         is detected from the content, not from the suffix.
-
-    Returns
-    -------
-    dict of str to Tensor
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, damaged, holds more than tensors (it is read with
-        ``weights_only=True``: no code in it runs), or holds values that are not finite.
     """
     path = expand(path)
     shown = one_line(str(path))
@@ -152,6 +145,9 @@ def fit_weights(
 ) -> None:
     """Copy `state` into `module`, which must have exactly these names and shapes.
 
+    Raises WeightsError where names or shapes differ; the message gives their number and the first
+    three.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -162,11 +158,6 @@ def fit_weights(
         The file and the architecture, for the message.
     hint : str, default ""
         Constructor arguments to try.
-
-    Raises
-    ------
-    WeightsError
-        Names or shapes differ; the message gives their number and the first three.
     """
     problem = find_misfit(module, state)
     if problem:

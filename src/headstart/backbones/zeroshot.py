@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def text_head(backbone: Backbone, prompts: Prompts) -> NDArray[np.float64]:
     """The head of the network's last tap, each of whose rows is brought to unit length.
 
+    Raises BackboneError or WeightsError where there is no text tower, or it cannot be loaded.
+
     Parameters
     ----------
     backbone : Backbone
@@ -35,11 +37,6 @@ def text_head(backbone: Backbone, prompts: Prompts) -> NDArray[np.float64]:
         In the order of `prompts`, with the network's own scale: the softmax of scores are its
         probabilities. Less the mean over classes, which no probability depends on, so that two
         classes have the rows ``-w`` and ``w``, as of a linear SVM.
-
-    Raises
-    ------
-    BackboneError, WeightsError
-        There is no text tower, or it cannot be loaded.
     """
     tower = load_text_tower(backbone)
     every = list(dict.fromkeys(text for texts in prompts.values() for text in texts))

@@ -77,14 +77,8 @@ class Descriptors:
     def fill(self, records: Sequence[Record], progress: Progress = silent) -> None:
         """Compute missing descriptors.
 
-        Raises
-        ------
-        DataError
-            A file can no longer be read.
-        OutputError
-            The disk is full.
-        InputError
-            OpenCV is not installed.
+        Raises DataError where a file can no longer be read; OutputError where the disk is full;
+        InputError where OpenCV is not installed.
         """
         paths = {r.digest: r.path for r in records if r.digest not in self}
         if not paths:

@@ -46,7 +46,6 @@ class Encoder:
         Must contain every encoded image.
     training : sequence of str
         Digests of the images from which words are learnt.
-    progress : Progress
     """
 
     def __init__(
@@ -59,10 +58,7 @@ class Encoder:
     def words(self, n_words: int) -> Floats:
         """A vocabulary, float32 (n_words, 128).
 
-        Raises
-        ------
-        InputError
-            There are too few descriptors.
+        Raises InputError where there are too few descriptors.
         """
         key = {"what": "words", "n": n_words, **self._sampled()}
         seed = self.settings.seed
@@ -71,10 +67,7 @@ class Encoder:
     def mixture(self) -> Mixture:
         """The mixture of the Fisher vector.
 
-        Raises
-        ------
-        InputError
-            There are too few descriptors.
+        Raises InputError where there are too few descriptors.
         """
         s = self.settings
         key = {

@@ -24,7 +24,6 @@ class Arm:
 
     Attributes
     ----------
-    name : str
     line : str
         What it is, in a line.
     settings : TrainSettings, optional
@@ -68,20 +67,16 @@ def regime_arms(
 ) -> tuple[Arm, ...]:
     """The linear SVMs and every regime, at the same number of epochs.
 
+    Raises InputError where a name is not a regime.
+
     Parameters
     ----------
-    backbone : Backbone
     base : TrainSettings
         What the trainings share.
     tap : str, optional
         Where ``lower`` ends and ``upper`` begins; default the middle of the network.
     names : sequence of str, optional
         Regimes; default all.
-
-    Raises
-    ------
-    InputError
-        A name is not a regime.
     """
     tap = backbone.tap(tap).name if tap else middle_tap(backbone)
     chosen = tuple(names or REGIMES)
@@ -128,7 +123,6 @@ def augment_arms(base: TrainSettings, policies: Mapping[str, tuple[Any, float]])
 
     Parameters
     ----------
-    base : TrainSettings
     policies : mapping of name to (policy, seconds)
         As `headstart.augment.parse_policy` reads it, and what finding it has cost.
     """

@@ -66,7 +66,6 @@ class Split:
 
     Attributes
     ----------
-    seed : int
     fit, val : tuple of Record or TextRecord
     groups : tuple of int, length n_fit
         Duplicates share a group, which no fold splits.
@@ -94,7 +93,6 @@ class Outcome:
         Empty where there are no test images.
     seconds : float
         Of fitting: the frozen features' pass and the SVM, or the training.
-    n_trained_parameters : int
     history : tuple of Epoch
         Empty for an SVM.
     best_epoch : int
@@ -120,7 +118,6 @@ class Comparison:
     ----------
     arms : tuple of Arm
         The first is the one that the others are measured against.
-    seeds : tuple of int
     outcomes : dict of arm name to tuple of Outcome
         One a seed.
     n_fit, n_val, n_test : int
@@ -369,7 +366,6 @@ def compare_with(
 
     Parameters
     ----------
-    fitter : FitsArms
     index, arms, seeds, cache, progress, on_outcome
         As in `compare`.
     noun : str

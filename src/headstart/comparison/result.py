@@ -16,27 +16,20 @@ class ArmResult(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name, line : str
     settings : dict, optional
         Of the training; None for a linear SVM.
-    n_layers : int
-    starts_from_svm : bool
     extra_s, seconds : float
         `seconds` of one fit includes `extra_s`, which was spent beforehand.
-    val_accuracy : float
     test, test_balanced : Interval, optional
         None without test images.
     test_range : (float, float), optional
         Lowest and highest test accuracy among the seeds.
     difference : Difference, optional
         Test accuracy less that of the reference, paired.
-    n_trained_parameters : int
     notes : tuple of str
         One a seed.
     histories : tuple of tuple of epochs
         One a seed, empty for an SVM.
-    best_epochs : tuple of int
-    is_taken : bool
     details : dict
         What arms of this kind have besides, such as the views of an image.
     """
@@ -66,16 +59,11 @@ class ComparisonResult(Result, frozen=True, kw_only=True, tag="comparison"):
 
     Attributes
     ----------
-    title, data, backbone : str
     size_px : int, optional
     classes, notes : tuple of str
         Of the data.
-    reference, taken : str
-    seeds : tuple of int
-    n_fit, n_val, n_test : int
     noun : str
         What an example is called.
-    arms : tuple of ArmResult
     """
 
     title: str

@@ -55,10 +55,7 @@ class ViewArm(Arm):
 def view_arms(n_views: int) -> tuple[ViewArm, ...]:
     """The centre crop alone, all views pooled, and all views as rows.
 
-    Raises
-    ------
-    InputError
-        There are not 2 to 64 views.
+    Raises InputError where there are not 2 to 64 views.
     """
     if not 2 <= n_views <= MOST_VIEWS:
         raise InputError(f"{argument('n_views')} must be from 2 to {MOST_VIEWS}; got {n_views}")
@@ -77,14 +74,9 @@ class ViewFitter:
 
     Attributes
     ----------
-    backbone : Backbone
-    classes : sequence of str
     records, test : sequence of Record
         All images that splits are made of, and the test images.
-    size_px, n_views : int
-    cache : Path
     device : str, optional
-    progress : Progress
     """
 
     backbone: Backbone

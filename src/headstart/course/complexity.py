@@ -28,7 +28,6 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     giga_macs : float
         Thousand million multiply-accumulates per image at `size_px`; torchvision writes them as
         GFLOPS.
-    n_parameters : int
     size_px : int
         Side of the crop.
     recipe : str
@@ -84,15 +83,12 @@ def source() -> str:
 def published_results(names: Sequence[str] | None = None) -> list[Published]:
     """The published figures of torchvision's classification networks, fewest operations first.
 
+    Raises BackboneError where torchvision has no such network.
+
     Parameters
     ----------
     names : sequence of str, optional
         Default: all with weights in torchvision.
-
-    Raises
-    ------
-    BackboneError
-        torchvision has no such network.
     """
     from torchvision import models
 

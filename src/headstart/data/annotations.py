@@ -50,17 +50,15 @@ Refused = dict[str, str]
 def list_annotations(path: Path, **columns: str | None) -> Listing:
     """The images that a file of annotations names; relative paths start at its own folder.
 
+    Raises DataError where it cannot be read, or is in none of the forms that are known; else as for
+    a table.
+
     Parameters
     ----------
     path : Path
         ``.json`` or ``.jsonl``.
     columns
         As for :func:`headstart.data.tables.list_table`, of records.
-
-    Raises
-    ------
-    DataError
-        It cannot be read, or is in none of the forms that are known; else as for a table.
     """
     table, refused = _read(path, is_whole=columns.get("group_column") is not None)
     return _listing(table, refused, _root(path), columns)
@@ -116,10 +114,7 @@ def list_annotated_folder(
 ) -> Listing:
     """The images of a folder with annotations; parameters as :func:`annotated_parts` gives them.
 
-    Raises
-    ------
-    DataError
-        As for :func:`list_annotations`.
+    Raises DataError as for :func:`list_annotations`.
     """
     listings = []
     for inner, path in parts.items():

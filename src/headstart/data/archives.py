@@ -37,6 +37,8 @@ def download(
 ) -> None:
     """Download a file, completely or not at all.
 
+    Raises DataError where the file cannot be downloaded or is not the published one.
+
     Parameters
     ----------
     url
@@ -49,11 +51,6 @@ def download(
         Timeout in seconds for connecting and for each read.
     progress
         Reports the stage ``"download"`` in bytes.
-
-    Raises
-    ------
-    DataError
-        The file cannot be downloaded or is not the published one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".download-", suffix=".tmp")
@@ -81,16 +78,13 @@ def download(
 def unpack_zip(archive: Path, folder: Path, *, name: str | None = None) -> None:
     """Unpack a zip into a new folder, completely or not at all.
 
+    Raises DataError where the archive is damaged or too large; or a member is outside ``folder``,
+    is a link or a device, or has a duplicate name.
+
     Parameters
     ----------
     name : str, optional
         Name of the archive in messages, if its path means nothing to the user.
-
-    Raises
-    ------
-    DataError
-        The archive is damaged or too large; or a member is outside ``folder``, is a link or a device,
-        or has a duplicate name.
     """
     called = shown(name or archive)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,6 @@ class Cifar:
     ----------
     pixels : uint8 array (n, 3, 32, 32)
     labels : uint8 array (n,)
-    classes : tuple of str
     """
 
     pixels: NDArray[np.uint8]
@@ -109,6 +108,8 @@ def read_cifar(
 ) -> Cifar:
     """Read a split from the unpacked folder or from the archive, without unpacking it to the disk.
 
+    Raises DataError where neither exists, the download failed, or a file is damaged.
+
     Parameters
     ----------
     published
@@ -121,11 +122,6 @@ def read_cifar(
         Download the archive if neither exists.
     progress
         Reports the stage ``"download"`` in bytes.
-
-    Raises
-    ------
-    DataError
-        Neither exists, the download failed, or a file is damaged.
     """
     archive = place / published.archive
     if not published.is_in(place):

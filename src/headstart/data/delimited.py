@@ -114,6 +114,9 @@ def find_delimiter(path: Path, text: str, *, comments: bool = False) -> tuple[st
 def read_rows(path: Path, text: str, delimiter: str, *, comments: bool = False) -> Rows:
     """Split a text into rows of cells.
 
+    Raises DataError where a quotation mark opens a cell and is not closed, and the line is not a
+    row without it.
+
     Parameters
     ----------
     path
@@ -125,11 +128,6 @@ def read_rows(path: Path, text: str, delimiter: str, *, comments: bool = False) 
     comments
         Lines that begin with ``#`` may be comments: each is split by itself, ignoring quotation
         marks across lines.
-
-    Raises
-    ------
-    DataError
-        A quotation mark opens a cell and is not closed, and the line is not a row without it.
     """
     has_comments = comments and re.search(r"^#", text, re.MULTILINE) is not None
     with _cells_of_any_length(text):

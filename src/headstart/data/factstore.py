@@ -111,12 +111,7 @@ class FactStore:
 def check_facts(path: Path) -> None:
     """Compare a file of facts, of any version, with its name.
 
-    Raises
-    ------
-    ValueError
-        It is damaged.
-    OSError
-        It cannot be read.
+    Raises ValueError where it is damaged; OSError where it cannot be read.
     """
     is_ours = path.name.startswith("facts-") and path.suffix == ".npy"
     if is_ours and not path.stem.endswith(_name_hash(path.read_bytes())):

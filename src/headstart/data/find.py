@@ -61,10 +61,7 @@ def find_images(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str
 def name_sources(images: Any) -> dict[Source, str]:
     """Images of any accepted kind, in order, with their names; folders and patterns expanded.
 
-    Raises
-    ------
-    DataError
-        As for `find_images` and `headstart.data.list_sources`.
+    Raises DataError as for `find_images` and `headstart.data.list_sources`.
     """
     sources = list_sources(images)
     if all(isinstance(source, Path) for source in sources):

@@ -40,10 +40,7 @@ class Fix:
 def read_fixes(path: Path) -> tuple[Fix, ...]:
     """Corrections from a table with the columns ``name``, ``action`` and ``label``.
 
-    Raises
-    ------
-    DataError
-        The table cannot be read or used; the message names the line.
+    Raises DataError where the table cannot be read or used; the message names the line.
     """
     where = one_line(str(path))
     if not path.is_file():
@@ -82,17 +79,12 @@ def write_fixes(fixes: tuple[Fix, ...]) -> bytes:
 def apply_fixes(index: E, fixes: tuple[Fix, ...], where: str) -> E:
     """The examples with their labels corrected, less those that are dropped; splits stay.
 
+    Raises DataError where a fix names no example or no class, or fewer than two classes are left.
+
     Parameters
     ----------
-    index : Examples
-    fixes : tuple of Fix
     where : str
         The file that they come from.
-
-    Raises
-    ------
-    DataError
-        A fix names no example or no class, or fewer than two classes are left.
     """
     names = {r.name for r in index.records}
     left_out = {q.name for q in index.quarantine}

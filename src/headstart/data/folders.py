@@ -13,18 +13,15 @@ from headstart.errors import DataError
 def list_folder(root: Path, *, classes_from: str = "auto") -> Listing:
     """The images of a class folder tree.
 
+    Raises DataError where there are no images, no class folders, one class, or folders that may be
+    a split or a patient as well as a class.
+
     Parameters
     ----------
     root
         Absolute.
     classes_from
         As for :func:`headstart.data.layout.read_layout`.
-
-    Raises
-    ------
-    DataError
-        Where there are no images, no class folders, one class, or folders that may be a split or
-        a patient as well as a class.
     """
     walk = Walk(root)
     folders, loose = walk.entries(root)

@@ -51,7 +51,6 @@ class Frames:
 
     Attributes
     ----------
-    folder : Path
     counts : dict of str to int
         How many images came out of each file.
     failed : dict of str to str
@@ -85,6 +84,10 @@ def extract_frames(
 ) -> Frames:
     """Write frames of videos, and pages of TIFF files and animations, as JPEG files.
 
+    Raises InputError where `every_s` is not positive, or OpenCV is missing; DataError where there
+    is no such file, or none of them can be read; OutputError where `out` exists, or cannot be
+    written.
+
     Parameters
     ----------
     source : Path or str
@@ -95,15 +98,6 @@ def extract_frames(
         Seconds from one frame of a video to the next. Pages are all taken.
     progress : Progress
         Told of the stage ``"extract frames"``, in files.
-
-    Raises
-    ------
-    InputError
-        `every_s` is not positive, or OpenCV is missing.
-    DataError
-        There is no such file, or none of them can be read.
-    OutputError
-        `out` exists, or cannot be written.
     """
     source, out = Path(source), Path(out)
     if not every_s > 0:

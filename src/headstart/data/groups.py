@@ -15,10 +15,7 @@ from headstart.errors import DataError, InputError, argument
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     r"""The pattern of ``group_by``.
 
-    Raises
-    ------
-    InputError
-        It is not a regular expression, or it matches the empty text.
+    Raises InputError where it is not a regular expression, or it matches the empty text.
 
     Examples
     --------
@@ -42,6 +39,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
     r"""The group that each name gives.
 
+    Raises InputError where the pattern cannot be used; DataError where a name does not match.
+
     Parameters
     ----------
     names : sequence of str, length n
@@ -53,13 +52,6 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
     Returns
     -------
     list of str, length n
-
-    Raises
-    ------
-    InputError
-        The pattern cannot be used.
-    DataError
-        A name does not match.
 
     Examples
     --------
@@ -99,10 +91,7 @@ def groups_of(examples: Sequence[Example]) -> list[str] | None:
 def require_enough_groups(records: Sequence[Example], n_folds: int) -> None:
     """Check that each fold can have a group of its own.
 
-    Raises
-    ------
-    DataError
-        The records have groups, but fewer than `n_folds`.
+    Raises DataError where the records have groups, but fewer than `n_folds`.
     """
     n = n_groups(records)
     if 0 < n < n_folds:

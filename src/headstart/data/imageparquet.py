@@ -55,10 +55,7 @@ def parquet_parts(
 ) -> Iterator[Part]:
     """The row groups of a file, joining neighbours until they have enough rows.
 
-    Raises
-    ------
-    DataError
-        It cannot be read, or a column is missing.
+    Raises DataError where it cannot be read, or a column is missing.
     """
     import pyarrow.parquet as pq
 
@@ -100,10 +97,7 @@ def arrow_part(
 ) -> Part:
     """An Arrow file as one part: a stream, which is read from its beginning.
 
-    Raises
-    ------
-    DataError
-        It cannot be read, or a column is missing.
+    Raises DataError where it cannot be read, or a column is missing.
     """
     try:
         with open_url(whole.url) as stream, _open_arrow(stream) as (schema, _):

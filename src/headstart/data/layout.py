@@ -123,6 +123,8 @@ class Layout:
 def read_layout(root: object, names: Sequence[str], classes_from: str = "auto") -> Layout:
     """Determine label and split of every image of a tree.
 
+    Raises DataError where the tree is ambiguous, or has no folders at the requested level.
+
     Parameters
     ----------
     root
@@ -133,11 +135,6 @@ def read_layout(root: object, names: Sequence[str], classes_from: str = "auto") 
         ``"outer"``: the folders at the top name the classes, or those in ``train`` and ``test``
         where these hold class folders; ``"inner"``: the folders inside these do; ``"auto"``: the
         outer ones; an ambiguous tree is refused.
-
-    Raises
-    ------
-    DataError
-        The tree is ambiguous, or has no folders at the requested level.
     """
     if classes_from not in CLASSES_FROM:
         raise DataError(f"classes_from must be {' or '.join(CLASSES_FROM)}; got {classes_from!r}")

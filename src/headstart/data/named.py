@@ -100,6 +100,8 @@ def names_a_set(text: str) -> bool:
 def list_named(text: str, *, cache: Path | None = None, progress: Progress = silent) -> Listing:
     """The images of a named set, downloaded if necessary; of a sample set, written if necessary.
 
+    Raises DataError where the set is not available locally and cannot be downloaded.
+
     Parameters
     ----------
     text
@@ -108,11 +110,6 @@ def list_named(text: str, *, cache: Path | None = None, progress: Progress = sil
         Downloads go to ``datasets`` in it; None: do not download.
     progress
         Reports the stage ``"download"`` in bytes for ``scene15`` and the CIFAR sets.
-
-    Raises
-    ------
-    DataError
-        The set is not available locally and cannot be downloaded.
     """
     given, _, folder = text.partition(":")
     name = _resolve(given)

@@ -111,10 +111,7 @@ def file_system(url: str) -> tuple[Any, str]:
     fsspec has protocols that run programs, unpack files or redirect to other addresses. Only those of
     `PROTOCOLS` are accepted, without chaining.
 
-    Raises
-    ------
-    ValueError
-        The protocol is not one of these.
+    Raises ValueError where the protocol is not one of these.
     """
     import fsspec
 

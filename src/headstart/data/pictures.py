@@ -44,7 +44,6 @@ class FetchedPicture(Picture):
 
     Parameters
     ----------
-    name : str
     fetch : callable
         Returns the bytes; raises DataError with the reason where it cannot.
     file : Path
@@ -72,10 +71,7 @@ class FetchedPicture(Picture):
     def content(self) -> bytes:
         """The bytes.
 
-        Raises
-        ------
-        DataError
-            They cannot be fetched, now or when it was tried first.
+        Raises DataError where they cannot be fetched, now or when it was tried first.
         """
         with self._lock:
             if self._error:
@@ -135,10 +131,7 @@ def is_one_image(images: Any) -> bool:
 def source_of(item: Any, i: int) -> Source:
     """One image; `i` is its position, for errors.
 
-    Raises
-    ------
-    DataError
-        It has an unsupported type, or an array an unsupported shape or dtype.
+    Raises DataError where it has an unsupported type, or an array an unsupported shape or dtype.
     """
     if isinstance(item, np.ndarray) and item.shape in ((), (1,)):
         item = item.reshape(-1)[0]  # a row of a column of paths

@@ -30,6 +30,9 @@ def fill(templates: Sequence[str], classes: Sequence[str]) -> Prompts:
 def read_prompts(path: str, classes: Sequence[str] | None = None) -> Prompts:
     """Prompts from a file: templates, or the prompts of each class.
 
+    Raises DataError where the file cannot be read, is empty, or holds templates and there are no
+    classes; or a class has no prompt, or is unknown.
+
     Parameters
     ----------
     path : str
@@ -38,12 +41,6 @@ def read_prompts(path: str, classes: Sequence[str] | None = None) -> Prompts:
         usual pair of names such as ``label,text``, may be its first line.
     classes : sequence of str, optional
         Default: those that a CSV file names.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, is empty, or holds templates and there are no classes; or a class has no
-        prompt, or is unknown.
     """
     option = argument("prompts")
     lines = [line.strip() for line in read_small(path, option).splitlines() if line.strip()]

@@ -88,6 +88,9 @@ def list_scene15(
 ) -> Listing:
     """The images of the set, from the first local copy or the published archive.
 
+    Raises DataError where there is no copy and the archive cannot be downloaded, or the copy lacks
+    classes.
+
     Parameters
     ----------
     places
@@ -97,11 +100,6 @@ def list_scene15(
         Folder for the downloaded archive; None: do not download.
     url, md5
         The published archive.
-
-    Raises
-    ------
-    DataError
-        There is no copy and the archive cannot be downloaded, or the copy lacks classes.
     """
     for place in places:
         found = find_copy(place)

@@ -35,10 +35,7 @@ def with_sides(
 ) -> S:
     """Check the split that came with the data, or make one; `where` is the table, for errors.
 
-    Raises
-    ------
-    DataError
-        There is no training side, or a class is missing from it.
+    Raises DataError where there is no training side, or a class is missing from it.
     """
     found = replace(found, notes=(*found.notes, *group_notes(found.records)))
     splits = {r.split for r in found.records}
@@ -61,10 +58,7 @@ def with_sides(
 def check_sides(found: S, *, noun: str = "image", where: Path | None = None) -> S:
     """Note the classes that a held-out side lacks, and those with one training example.
 
-    Raises
-    ------
-    DataError
-        A class is missing from the training side.
+    Raises DataError where a class is missing from the training side.
     """
     found = _learnable(found, noun, where)
     counts, kind = found.counts(), "label" if found.kind == "labels" else "class"
@@ -148,9 +142,7 @@ def _share_noted(found: S, test_size: float, noun: str) -> S:
 def _learnable(found: S, noun: str, where: Path | None) -> S:
     """Leave out labels that no training example or each of them has; refuse numbers that are all the same.
 
-    Raises
-    ------
-    DataError
+    Raises DataError.
     """
     train, place = found.train, where or found.root
     if not train and found.kind != "classes":

@@ -17,6 +17,9 @@ def apply_split_file(
 ) -> Listing:
     """The listing, with the split of every image from a file.
 
+    Raises DataError where the file names missing images, names one twice, omits images, or uses an
+    unknown split.
+
     Parameters
     ----------
     listing
@@ -26,11 +29,6 @@ def apply_split_file(
         with a header; CSV, TSV or Parquet. Names are relative to the root of the listing.
     same_name
         Maps aliases of a name to one spelling.
-
-    Raises
-    ------
-    DataError
-        The file names missing images, names one twice, omits images, or uses an unknown split.
     """
     if not split.is_file():
         raise missing_path(split, what="split file")

@@ -25,10 +25,7 @@ def find_files(root: Path, names: Sequence[str], table: Table) -> tuple[list[str
     Names of existing files are used unchanged. Names without an image suffix, or all names if none
     exists, are searched among the images in the folder of the table and its sub-folders.
 
-    Raises
-    ------
-    DataError
-        No file is found, or one name fits several.
+    Raises DataError where no file is found, or one name fits several.
     """
     bare = {n for n in names if not is_image_name(n) and not is_there(root, n)}
     if not bare and any(is_there(root, n) for n in names):

@@ -128,10 +128,7 @@ class Columns:
 def read_table(path: Path) -> Table:
     """Read a table file.
 
-    Raises
-    ------
-    DataError
-        Where it cannot be read, parsed, or has no rows.
+    Raises DataError where it cannot be read, parsed, or has no rows.
     """
     if path.suffix.lower() in (".parquet", ".pq"):
         table = read_parquet(path)
@@ -201,11 +198,8 @@ def list_table(
     A table whose rows are ``train|test,Class/file`` gives the label by the folder of the file. Names
     without suffix are looked for beside the table and in its sub-folders.
 
-    Raises
-    ------
-    DataError
-        Missing columns, a row without label or path, a file named twice, an unknown split word, or
-        rows with a split beside rows without one.
+    Raises DataError where columns are missing, a row has no label or path, a file is named twice, a
+    split word is unknown, or only some rows have a split.
     """
     return list_rows(
         read_table(path),
@@ -281,10 +275,7 @@ def list_rows(
 def cells_by_name(path: Path, column: str, *, image_column: str | None = None) -> dict[str, str]:
     """The cell of a column in each row, by the name of the row's image; ``""`` where it is empty.
 
-    Raises
-    ------
-    DataError
-        As of `list_table`; the column is that of `group_column`.
+    Raises DataError as of `list_table`; the column is that of `group_column`.
     """
     return table_cells(read_table(path), path.parent.resolve(), column, image_column=image_column)
 
@@ -308,10 +299,7 @@ def table_cells(
 def find_group(table: Table, asked: str | None) -> int:
     """Position of the column of groups that was asked for; -1 where none was.
 
-    Raises
-    ------
-    DataError
-        The table does not have it.
+    Raises DataError where the table does not have it.
     """
     if asked is None:
         return -1
@@ -321,10 +309,7 @@ def find_group(table: Table, asked: str | None) -> int:
 def find_weight(table: Table, asked: str | None) -> int:
     """Position of the column of weights that was asked for; -1 where none was.
 
-    Raises
-    ------
-    DataError
-        The table does not have it.
+    Raises DataError where the table does not have it.
     """
     if asked is None:
         return -1
@@ -334,10 +319,7 @@ def find_weight(table: Table, asked: str | None) -> int:
 def group_cells(table: Table, column: int) -> list[str]:
     """The group of each row, ``""`` where there is no column of groups.
 
-    Raises
-    ------
-    DataError
-        A row does not name its group.
+    Raises DataError where a row does not name its group.
     """
     if column < 0:
         return [""] * len(table.rows)
@@ -485,10 +467,8 @@ def find_column(
 ) -> int:
     """Position of a column: by the name asked for, or a usual one; -1 where `role` is "" and there is none.
 
-    Raises
-    ------
-    DataError
-        The name asked for is not there, or none is usual; `option` names a column.
+    Raises DataError where the name asked for is not there, or none is usual; `option` names a
+    column.
     """
     names = [h.strip() for h in table.header]
     if asked is not None:
@@ -557,10 +537,7 @@ def read_parquet(path: Path) -> Table:
 
     Columns of lists or of structures, such as pictures kept as bytes, are skipped.
 
-    Raises
-    ------
-    DataError
-        It cannot be read.
+    Raises DataError where it cannot be read.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -675,10 +652,7 @@ def _settle_hashes(path: Path, rows: Rows, notes: list[str]) -> tuple[tuple[str,
 def _is_commented_out(path: Path, rows: Rows, at: int, firsts: set[str]) -> bool:
     """Whether a line like a row is one that somebody put ``#`` before.
 
-    Raises
-    ------
-    DataError
-        It may be either.
+    Raises DataError where it may be either.
     """
     first = rows.rows[at][0].strip()
     bare = first.lstrip("#").strip()
@@ -724,10 +698,7 @@ def _names_columns(cells: Sequence[str]) -> bool:
 def decode_text(path: Path, raw: bytes) -> tuple[str, str]:
     """The text of a file and its encoding.
 
-    Raises
-    ------
-    DataError
-        It holds binary data.
+    Raises DataError where it holds binary data.
     """
     text, encoding = _decode_text(raw)
     if "\0" in text:

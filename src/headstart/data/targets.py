@@ -52,6 +52,8 @@ MOST_OFFSET = 1e-10
 class TargetColumns:
     """Which columns hold targets that are not classes.
 
+    Raises InputError where more than one of them is given, or one is empty.
+
     Parameters
     ----------
     separator : str, optional
@@ -61,11 +63,6 @@ class TargetColumns:
         that holds a comma stands in double quotes.
     number : str, optional
         The column of a number.
-
-    Raises
-    ------
-    InputError
-        More than one of them is given, or one is empty.
     """
 
     separator: str | None = None
@@ -133,19 +130,14 @@ def read_targets(
 ) -> tuple[list[Target], list[str]]:
     """The target of each row, and notes.
 
+    Raises DataError where a column is not there, or a cell cannot be read; the message names both.
+
     Parameters
     ----------
-    table : Table
-    asked : TargetColumns
     label : int
         Position of the column of labels; -1 where there is none.
     others : collection of int
         Positions of columns that hold something else: patterns leave them out.
-
-    Raises
-    ------
-    DataError
-        A column is not there, or a cell cannot be read; the message names both.
     """
     if asked.number is not None:
         return list(_numbers(table, _position(table, asked.number.strip(), "target_column"))), []
@@ -275,12 +267,7 @@ def _numbers(table: Table, at: int) -> Iterable[float]:
 
 
 def check_numbers(root: Path, records: Sequence[Example], what: str = "image") -> None:
-    """Refuse numbers that are all the same, or nearly.
-
-    Raises
-    ------
-    DataError
-    """
+    """Refuse numbers that are all the same, or nearly, with a DataError."""
     values = [r.target for r in records if isinstance(r.target, float)]
     low, high = min(values), max(values)
     if low == high:
@@ -302,10 +289,7 @@ def check_numbers(root: Path, records: Sequence[Example], what: str = "image") -
 def check_targets(root: Path, records: Sequence[Example]) -> None:
     """Refuse targets that nothing can be learnt from.
 
-    Raises
-    ------
-    DataError
-        No label at all, one image, or numbers that are all the same.
+    Raises DataError where there is no label at all, one image, or all numbers are the same.
     """
     if kind_of(records[0].target) == "numbers":
         check_numbers(root, records)
@@ -325,10 +309,7 @@ def without_rare_labels(root: Path, records: Sequence[R]) -> tuple[list[R], list
 
     They are those of one image, of all images, and of all but one.
 
-    Raises
-    ------
-    DataError
-        No label is left.
+    Raises DataError where no label is left.
     """
     n, sizes = len(records), label_sizes(records)
     if not n or kind_of(records[0].target) != "labels":

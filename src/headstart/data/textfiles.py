@@ -24,10 +24,7 @@ _LIKE_A_PATH = re.compile(r"(~?/|\.\.?/)\S*")
 def names_a_file(given: Path | str) -> bool:
     """Whether what was given to classify is a file rather than a text.
 
-    Raises
-    ------
-    DataError
-        It looks like a file that is not there, or is a folder.
+    Raises DataError where it looks like a file that is not there, or is a folder.
     """
     text = str(given)
     try:
@@ -66,10 +63,7 @@ def is_table_name(path: Path) -> bool:
 def read_text_file(path: Path) -> str:
     """The content of a file as one text.
 
-    Raises
-    ------
-    DataError
-        It cannot be read, is not UTF-8 text, or is too long.
+    Raises DataError where it cannot be read, is not UTF-8 text, or is too long.
     """
     if not path.is_file():
         raise DataError("not a regular file")

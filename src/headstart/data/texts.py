@@ -129,6 +129,8 @@ def index_texts(
 ) -> TextIndex:
     """Read a table of labelled texts, find copies, and give every text a side.
 
+    Raises DataError where the table cannot be used; the message names row and column.
+
     Parameters
     ----------
     path
@@ -152,15 +154,6 @@ def index_texts(
         Where downloads of named sets go; None: nothing is downloaded.
     progress
         Told of the stage ``"download"`` in bytes.
-
-    Returns
-    -------
-    TextIndex
-
-    Raises
-    ------
-    DataError
-        Where the table cannot be used; the message names row and column.
     """
     from headstart.data.textsets import list_text_set, names_a_text_set
 

@@ -59,6 +59,8 @@ def list_text_set(
 ) -> TextIndex:
     """The texts of a named set, downloaded if need be; their split is the set's own, or none.
 
+    Raises DataError where the set is neither here nor available, or a file is damaged.
+
     Parameters
     ----------
     data
@@ -67,11 +69,6 @@ def list_text_set(
         Downloads go to ``datasets`` under it; None: nothing is downloaded.
     urls
         Other addresses than the published ones, one per file.
-
-    Raises
-    ------
-    DataError
-        The set is neither here nor available, or a file is damaged.
     """
     given, _, folder = data.partition(":")
     known = TEXT_SETS[given.lower()]

@@ -56,10 +56,8 @@ SAMPLED_BYTES = 1 << 20
 def read_texts(path: Path) -> Table:
     """Read a table of texts.
 
-    Raises
-    ------
-    DataError
-        It cannot be read, is not UTF-8, is ragged, has a cell too long, or has no rows.
+    Raises DataError where it cannot be read, is not UTF-8, is ragged, has a cell too long, or has
+    no rows.
     """
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
@@ -208,10 +206,7 @@ def _read_csv(path: Path, text: str, encoding: str) -> Table:
 def read_json_lines(path: Path) -> Table:
     """JSON objects, one per line, as rows of text.
 
-    Raises
-    ------
-    DataError
-        It cannot be read, or a line is not an object.
+    Raises DataError where it cannot be read, or a line is not an object.
     """
     return _read_jsonl(path, *_decode(path))
 

@@ -42,6 +42,9 @@ def list_packed(
 
     A kill costs the part in hand; a part that is there already is not read again.
 
+    Raises DataError where the source cannot be used, or there is no `cache`; OutputError where the
+    disk is full or read-only.
+
     Parameters
     ----------
     data, image_column, label_column, split_column, classes_from
@@ -50,13 +53,6 @@ def list_packed(
         Files go to ``datasets/unpacked`` under it.
     progress
         Told of the stage ``"unpack"``, in parts.
-
-    Raises
-    ------
-    DataError
-        The source cannot be used, or there is no `cache`.
-    OutputError
-        The disk is full or read-only.
     """
     if cache is None:
         raise DataError(f"{shown(data)} has to be unpacked: give a cache folder to unpack it to")

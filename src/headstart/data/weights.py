@@ -28,10 +28,7 @@ MOST_BYTES = 16 * 2**20
 def weight_cells(table: Table, column: int) -> list[float]:
     """The weight of each row, 1 where there is no column of weights.
 
-    Raises
-    ------
-    DataError
-        A cell is not a number of 0 or more.
+    Raises DataError where a cell is not a number of 0 or more.
     """
     if column < 0:
         return [1.0] * len(table.rows)
@@ -47,10 +44,7 @@ def weight_cells(table: Table, column: int) -> list[float]:
 def example_weights(records: Sequence[Example]) -> NDArray[np.float64] | None:
     """The weights of examples, (n,); None where all are 1.
 
-    Raises
-    ------
-    DataError
-        All weights are zero, or those of all examples of a class.
+    Raises DataError where all weights are zero, or those of all examples of a class.
     """
     weights = np.array([r.weight for r in records], dtype=np.float64)
     if (weights == 1).all():
@@ -89,17 +83,13 @@ def balanced_weights(
 def read_class_weights(path: str, classes: Sequence[str]) -> dict[str, float]:
     """Weights of classes from a file of lines ``class,weight``; classes not in it have weight 1.
 
+    Raises DataError where the file cannot be read, names an unknown class or one twice, or a weight
+    is not a number of 0 or more, or all are 0.
+
     Parameters
     ----------
     path : str
         A CSV file; a first line that names no class and no number is taken for a header.
-    classes : sequence of str
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, names an unknown class or one twice, or a weight is not a number of
-        0 or more, or all are 0.
     """
     rows = csv_rows(path, argument("class_weight"))
     if rows and rows[0][1][0] not in classes and not _is_number(rows[0][1][-1]):
@@ -137,23 +127,19 @@ def read_class_weights(path: str, classes: Sequence[str]) -> dict[str, float]:
 def read_costs(path: str, classes: Sequence[str]) -> tuple[tuple[float, ...], ...]:
     """Costs of confusions from a table: a row for each true class, a column for each predicted one.
 
+    Raises DataError where the file cannot be read, lacks a class or names an unknown one, or a cost
+    is not a number of 0 or more, or a right answer costs more than a wrong one, or all costs are 0.
+
     Parameters
     ----------
     path : str
         A CSV file. Its first line names the predicted classes after one cell that may be empty; each
         further line begins with the true class. All classes must be there, in any order.
-    classes : sequence of str
 
     Returns
     -------
     tuple of tuple of float
         Rows and columns in the order of `classes`.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, lacks a class or names an unknown one, or a cost is not a number of 0
-        or more, or a right answer costs more than a wrong one, or all costs are 0.
     """
     rows = csv_rows(path, argument("costs"))
     if len(rows) < 2 or len(rows[0][1]) < 2:
@@ -191,17 +177,14 @@ def read_costs(path: str, classes: Sequence[str]) -> tuple[tuple[float, ...], ..
 def parse_order(given: str | Sequence[str], classes: Sequence[str]) -> tuple[str, ...]:
     """The classes from the lowest to the highest.
 
+    Raises DataError where a name is unknown, missing or there twice; or a class has no number, or
+    that of another.
+
     Parameters
     ----------
     given : str or sequence of str
         The names, as a sequence or separated by commas (CSV), or ``"numbers"``: the names are
         numbers, or each holds one, and are ordered by it.
-    classes : sequence of str
-
-    Raises
-    ------
-    DataError
-        A name is unknown, missing or there twice; or a class has no number, or that of another.
     """
     option = argument("ordered")
     if given == "numbers":
@@ -238,10 +221,7 @@ def _by_number(classes: Sequence[str]) -> tuple[str, ...]:
 def read_small(path: str, option: str) -> str:
     """The text of a small file that an option names.
 
-    Raises
-    ------
-    DataError
-        It is not there, too large, or not UTF-8.
+    Raises DataError where it is not there, too large, or not UTF-8.
     """
     where = expand(path)
     try:
@@ -275,10 +255,7 @@ def csv_rows(path: str, option: str) -> list[tuple[str, list[str]]]:
 def known_class(name: str, classes: Sequence[str], place: str) -> str:
     """The name of a class, checked.
 
-    Raises
-    ------
-    DataError
-        There is no such class.
+    Raises DataError where there is no such class.
     """
     if name not in classes:
         close = did_you_mean(name, classes)

@@ -28,21 +28,14 @@ def compact_backbone(size_px: int = 32, *, seed: int = 0) -> Backbone:
 
     Filters start as He et al. (2015) draw them. The taps are ``conv1`` to ``conv5``.
 
+    Raises InputError where the images would be smaller than what the stages halve.
+
     Parameters
     ----------
     size_px : int >= 16, default 32
         Side of the images, in pixels; 32 to 64 suit it.
     seed : int, default 0
         Of the random weights.
-
-    Returns
-    -------
-    Backbone
-
-    Raises
-    ------
-    InputError
-        The images would be smaller than what the stages halve.
     """
     if size_px < MIN_SIZE_PX:
         raise InputError(

@@ -49,10 +49,6 @@ def rank_correlation(a: ArrayLike, b: ArrayLike) -> RankCorrelation:
     ----------
     a, b : array-like of shape (n,), float
         Finite.
-
-    Returns
-    -------
-    RankCorrelation
     """
     from scipy import stats
 

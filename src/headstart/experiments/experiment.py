@@ -49,13 +49,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExperimentResult(Result, frozen=True, kw_only=True):
-    """Base of the results of experiments: they know their page.
-
-    Attributes
-    ----------
-    settings : Settings
-    datasets : tuple of DataFacts
-    """
+    """Base of the results of experiments: they know their page."""
 
     settings: Settings
 
@@ -76,14 +70,11 @@ class ExperimentResult(Result, frozen=True, kw_only=True):
     def plot(self, number: int = 0) -> Figure:
         """One of the figures of the page, which a notebook shows.
 
+        Raises IndexError where the page has fewer figures.
+
         Parameters
         ----------
         number : int, default 0
-
-        Raises
-        ------
-        IndexError
-            The page has fewer figures.
         """
         from headstart.plots import Figure
 
@@ -101,12 +92,10 @@ class Inputs:
 
     Attributes
     ----------
-    settings : Settings
     given : mapping of field to Index or Backbone
         What a caller has read already; the setting of that name is then only a name.
     cache : Path, optional
         Default: the cache folder of Headstart.
-    progress : Progress
     on_index : callable
         Called with each index that was read.
     say : callable
@@ -130,10 +119,7 @@ class Inputs:
     def read(self, path: str, *, split: str | None = None) -> Index:
         """The images at a path, split and labelled as the settings say.
 
-        Raises
-        ------
-        InputError
-            They are texts.
+        Raises InputError where they are texts.
         """
         from headstart.data import index
         from headstart.data.texts import is_text_table
@@ -172,10 +158,7 @@ class Inputs:
     def backbones(self) -> list[Backbone]:
         """The networks that the settings name; by default those whose weights are here.
 
-        Raises
-        ------
-        InputError
-            A name comes twice, or there is no network.
+        Raises InputError where a name comes twice, or there is no network.
         """
         from headstart.backbones import catalogue, load
         from headstart.backbones.listed import check_all, named

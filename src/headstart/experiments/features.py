@@ -63,8 +63,6 @@ class BlockReader:
 
     Attributes
     ----------
-    backbone : Backbone
-    views : tuple of View
     normalize : {"l2", "power"}
         What is done to each row.
     pooling : {"average", "max", "pyramid"}
@@ -72,7 +70,6 @@ class BlockReader:
         Whether the features of an image and of its mirror image are averaged.
     device : str, optional
     cache : Path, optional
-    progress : Progress
     """
 
     backbone: Backbone

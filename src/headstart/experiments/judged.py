@@ -29,8 +29,6 @@ class Judged:
 
     Attributes
     ----------
-    block : Block
-    n_features : int
     C : float
         The most accurate of the grid.
     correct : bool array (n_train,)
@@ -61,9 +59,6 @@ class Fitted:
 
     Attributes
     ----------
-    blocks : tuple of Block
-    n_features : int
-    C : float
     cv_correct : bool array (n_train,)
     test_correct : bool array (n_test,)
         Empty where there are no test images.
@@ -113,10 +108,7 @@ def repeated_folds(
 ) -> tuple[tuple[Record, ...], NDArray[np.str_], NDArray[np.int64]]:
     """Training images, their labels, and their folds (n_repeats, n); duplicates and groups share a fold.
 
-    Raises
-    ------
-    DataError
-        There are fewer than two classes, or fewer groups than folds.
+    Raises DataError where there are fewer than two classes, or fewer groups than folds.
     """
     from headstart.data import training_records
 

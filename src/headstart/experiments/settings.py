@@ -192,12 +192,7 @@ def _declared(kind: type[Settings]) -> dict[str, Any]:
 
 
 def _checked(name: str, declared: Any, value: Any) -> Any:
-    """The value as its declared type.
-
-    Raises
-    ------
-    InputError
-    """
+    """The value as its declared type, or InputError."""
     plain = os.fspath(value) if isinstance(value, os.PathLike) else value
     if hasattr(plain, "tolist"):  # NumPy's numbers
         plain = plain.tolist()

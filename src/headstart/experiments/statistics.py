@@ -38,6 +38,8 @@ def with_statistics_of(
 ) -> Backbone:
     """A copy of the backbone with all BatchNorm statistics taken from images; labels play no part.
 
+    Raises InputError where there are fewer than two images.
+
     Parameters
     ----------
     backbone : Backbone
@@ -54,11 +56,6 @@ def with_statistics_of(
     -------
     Backbone
         With a digest of its own, so that its features are kept apart.
-
-    Raises
-    ------
-    InputError
-        There are fewer than two images.
     """
     some = list(records)
     if len(some) > MAX_IMAGES:

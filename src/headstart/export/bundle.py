@@ -89,10 +89,7 @@ def _describe(model: Model, encoder: Encoder, backbone: Backbone) -> dict[str, A
 def read_facts(path: Path | str) -> dict[str, Any]:
     """The header of such a file.
 
-    Raises
-    ------
-    WeightsError
-        It is another file, is damaged, or was written by a newer version.
+    Raises WeightsError where it is another file, is damaged, or was written by a newer version.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -58,12 +58,7 @@ def caution_facts(careful: Careful, n_classes: int) -> dict[str, Any]:
 
 
 def check_format(to: str, caution: Caution) -> None:
-    """Raise where a format has no place for further outputs.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError where a format has no place for further outputs."""
     if to == "safetensors" and caution.asked:
         raise InputError(
             f"{argument(next(iter(caution.asked)))} adds outputs, and a safetensors file has weights only: "
@@ -116,7 +111,6 @@ class CautiousClassifier(nn.Module):
 
     Parameters
     ----------
-    classifier : Classifier
     careful : Careful
         Of the same run.
 
@@ -170,18 +164,14 @@ def check_caution(
 ) -> None:
     """Compare a file's further outputs with its own probabilities, and its novelty with torch's and `predict`'s.
 
+    Raises HeadstartError where they differ.
+
     Parameters
     ----------
-    careful : Careful
     found, expected : mapping of output to array (n, ...)
         By the file, and by torch on the same input.
     said : sequence of Prediction, length n
         By the run on the same images.
-
-    Raises
-    ------
-    HeadstartError
-        They differ.
     """
     wrong = []
     p = found["probabilities"].astype(np.float64)

@@ -114,12 +114,14 @@ def check_file(
 ) -> Check:
     """Run the file and its original network on the same images.
 
+    Raises DataError where no image can be read; HeadstartError where the results of the file differ
+    from those of PyTorch.
+
     Parameters
     ----------
     path : Path
         The file.
     to : {"onnx", "torchscript", "safetensors"}
-    run : Run
     classifier : Classifier
         The original of the file.
     takes : {"pictures", "tensors"}
@@ -131,14 +133,6 @@ def check_file(
         Differences are expected: they are measured, and no reason to refuse the file.
     cache : Path, optional
         Folder of converted networks.
-    progress : Progress
-
-    Raises
-    ------
-    DataError
-        No image can be read.
-    HeadstartError
-        The results of the file differ from those of PyTorch.
     """
     run_file, runtime = RUNNERS[to](path, classifier, takes)
     cautious = careful if careful is not None and careful.caution.asked else None
@@ -256,10 +250,7 @@ def find_check_images(
 ) -> list[Path]:
     """`n` images, evenly spaced over a folder or over the run's test images.
 
-    Raises
-    ------
-    DataError
-        There are none.
+    Raises DataError where there are none.
     """
     if images is not None:
         found = [path for path, _ in find_images([images])]
@@ -337,11 +328,6 @@ RUNNERS: dict[str, Callable[[Path, Classifier, str], tuple[Runner, str]]] = {
 
 
 def check_count(n: int) -> None:
-    """Raise unless at least one image is requested.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError unless at least one image is requested."""
     if n < 1:
         raise InputError(f"{argument('n_check')} must be at least 1, got {n}")

@@ -26,7 +26,6 @@ class Crop(nn.Module):
 
     Parameters
     ----------
-    preprocessing : Preprocessing
     cut : callable
         :func:`cut_out`, or its compiled form if a tracer must not fix the sizes.
     """
@@ -112,7 +111,6 @@ def onnx_text(
 
     Parameters
     ----------
-    views : sequence of Preprocessing
     names : sequence of str
         Names of the outputs.
     opset, ir_version : int

@@ -24,12 +24,7 @@ OUTPUT, OUTPUT_OF_NUMBERS = "probabilities", "value"
 
 
 def check_choices(to: str, takes: str) -> None:
-    """Raise for an unknown format or input.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError for an unknown format or input."""
     for flag, value, known in (
         (argument("to"), to, tuple(SUFFIXES)),
         (argument("takes"), takes, get_args(Takes)),

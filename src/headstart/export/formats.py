@@ -35,17 +35,15 @@ def onnx_bytes(
 ) -> bytes:
     """The classifier as an ONNX model that includes the weights.
 
+    Raises InputError where the extra ``onnx`` is not installed, or the model is too large for one
+    file.
+
     Parameters
     ----------
     classifier : Classifier or CautiousClassifier
     facts : mapping
         Stored as JSON under the key ``headstart`` of the model's metadata.
     takes : {"pictures", "tensors"}
-
-    Raises
-    ------
-    InputError
-        The extra ``onnx`` is not installed, or the model is too large for one file.
     """
     need_onnx()
     import onnx
@@ -82,12 +80,7 @@ def onnx_bytes(
 
 
 def need_onnx() -> None:
-    """Raise if the extra is not installed.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError if the extra is not installed."""
     import importlib.util
 
     wanted = ("onnx", "onnxruntime", "onnxscript")

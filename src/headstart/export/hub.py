@@ -163,12 +163,7 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
 
 
 def check_repository(repository: str) -> None:
-    """Raise unless the name is ``owner/name``.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError unless the name is ``owner/name``."""
     parts = repository.split("/")
     is_name = len(parts) == 2 and all(REPOSITORY.fullmatch(part) for part in parts)
     if not is_name or "--" in repository or ".." in repository:

@@ -167,10 +167,7 @@ def parts_of(model: Model) -> list[Model]:
 def load_backbones(model: Model) -> list[Backbone]:
     """The networks of `parts_of`, with the weights that the run was made with.
 
-    Raises
-    ------
-    WeightsError
-        They are missing, or are not those of the run.
+    Raises WeightsError where they are missing, or are not those of the run.
     """
     return [encoder.load() for part in parts_of(model) for encoder in part.encoders]
 

@@ -52,8 +52,6 @@ class Loss:
 
     Attributes
     ----------
-    n_images : int
-    accuracy, accuracy_float32 : float
     difference : Interval
         Accuracy in int8 less that in float32, on the same images, with its 95 % interval; of new groups
         where the images come in groups.
@@ -95,12 +93,7 @@ class Loss:
 
 
 def check_precision(precision: str, to: str) -> None:
-    """Raise for an unknown precision, or one that the format does not have.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError for an unknown precision, or one that the format does not have."""
     if precision not in PRECISIONS:
         raise InputError(
             f"{argument('precision')} {precision!r} is not known: choose from {', '.join(PRECISIONS)}"
@@ -112,12 +105,7 @@ def check_precision(precision: str, to: str) -> None:
 
 
 def refuse_caution(caution: Caution) -> None:
-    """Raise where an int8 file is asked for outputs besides the probabilities.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError where an int8 file is asked for outputs besides the probabilities."""
     if caution.asked:
         raise InputError(
             f"{argument(next(iter(caution.asked)))} was measured in float32 and is not that of "
@@ -135,6 +123,8 @@ def quantise(
 ) -> bytes:
     """The ONNX file in int8.
 
+    Raises DataError where none of them can be read.
+
     Parameters
     ----------
     payload : bytes
@@ -144,12 +134,6 @@ def quantise(
     records : sequence of Record
         Training images; up to `N_CALIBRATION` of them, evenly spaced, give the ranges.
     takes : {"pictures", "tensors"}
-    progress : Progress
-
-    Raises
-    ------
-    DataError
-        None of them can be read.
     """
     import onnx
     import onnxruntime
@@ -217,10 +201,7 @@ def measure_loss(
 ) -> Loss:
     """Accuracy of both files on the same labelled images; unreadable ones are skipped.
 
-    Raises
-    ------
-    DataError
-        None of them can be read.
+    Raises DataError where none of them can be read.
     """
     from headstart.export.checking import file_inputs, run_onnx
 

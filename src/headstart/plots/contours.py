@@ -92,10 +92,8 @@ def contour(
 
     Parameters
     ----------
-    x, y : sequence of float
     values : array (len(y), len(x))
         Values on a grid, interpolated linearly along the edges of squares.
-    level : float
 
     Returns
     -------

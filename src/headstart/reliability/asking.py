@@ -115,7 +115,6 @@ class Replayed:
 
     Attributes
     ----------
-    name : str
     accuracy : float
         Balanced accuracy after the examples that it chose were labelled, mean of the repeats.
     gain : Difference
@@ -180,7 +179,6 @@ def replay(
     member : array-like of shape (n,), int
     m : int >= 1
     n_repeats : int >= 2
-    seed : int
     """
     rows = choose_rows(member, MOST_PLAYED)
     data, own = np.asarray(X, dtype=np.float64)[rows], np.asarray(member)[rows]

@@ -18,6 +18,8 @@ def set_threshold(own: ArrayLike, level: float, *, name: str = "label_sets") -> 
     and the model that is shipped is fitted on all examples. Its coverage is therefore measured rather
     than guaranteed: see ``docs/reliability.md``.
 
+    Raises InputError where ``level`` lies outside (0, 1), or there are too few examples for it.
+
     Parameters
     ----------
     own : array-like of shape (n,)
@@ -26,15 +28,6 @@ def set_threshold(own: ArrayLike, level: float, *, name: str = "label_sets") -> 
         Share of new examples whose set is to hold the true class.
     name : str
         What the caller's parameter is called, for errors.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    InputError
-        ``level`` lies outside (0, 1), or there are too few examples for it.
 
     Examples
     --------

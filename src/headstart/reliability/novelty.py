@@ -73,6 +73,8 @@ class Novelty:
     def fit(cls, X: ArrayLike, member: ArrayLike, folds: ArrayLike) -> Self:
         """Learn what training examples look like.
 
+        Raises ValueError where there are fewer than :data:`FEWEST_ROWS` rows, or one fold only.
+
         Parameters
         ----------
         X : array-like of shape (n, d)
@@ -81,11 +83,6 @@ class Novelty:
             Class of each row, 0 to K - 1.
         folds : array-like of shape (n,), int
             Folds of rows that are held out together.
-
-        Raises
-        ------
-        ValueError
-            There are fewer than :data:`FEWEST_ROWS` rows, or one fold only.
         """
         data, own = np.asarray(X, dtype=np.float32), np.asarray(member)
         mean, basis, Z, rests, scores = _held_out(data, own, np.asarray(folds))
@@ -141,10 +138,8 @@ class Novelty:
     def of_tensors(cls, tensors: dict[str, NDArray[Any]], n_features: int) -> Self:
         """What :meth:`tensors` gave.
 
-        Raises
-        ------
-        KeyError, ValueError
-            An array is missing, of another shape, or holds numbers that are not finite.
+        Raises KeyError or ValueError where an array is missing, of another shape, or holds numbers
+        that are not finite.
         """
         found = cls(**{f.name: tensors[f.name] for f in fields(cls)})
         r, n = found.basis.shape[1], len(found.rows)

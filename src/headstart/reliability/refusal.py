@@ -22,6 +22,8 @@ def refusal_threshold(
     the errors allowed. The one more error keeps the choice of the threshold from being
     optimistic (as the correction of knockoffs, Barber and Candès 2015, does).
 
+    Raises InputError where ``accuracy`` lies outside (0, 1), or no threshold reaches it.
+
     Parameters
     ----------
     top : array-like of shape (n,)
@@ -37,11 +39,6 @@ def refusal_threshold(
     -------
     float
         0 where all can be answered.
-
-    Raises
-    ------
-    InputError
-        ``accuracy`` lies outside (0, 1), or no threshold reaches it.
 
     Examples
     --------
@@ -70,7 +67,6 @@ class Answered:
 
     Attributes
     ----------
-    threshold : float
     coverage : Interval
         Share of examples that are answered.
     accuracy : Interval or None
@@ -91,7 +87,6 @@ def answered(
     ----------
     top, correct : array-like of shape (n,)
         As for :func:`refusal_threshold`.
-    threshold : float
     groups : array-like of shape (n,), optional
         As of :func:`headstart.heads.accuracy_interval`.
     """

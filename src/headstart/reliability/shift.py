@@ -24,7 +24,6 @@ class Shift:
 
     Attributes
     ----------
-    n : int
     mean_novelty : float
         Mean share of training examples that are less novel; 0.5 where nothing has changed.
     accuracy : float
@@ -33,7 +32,6 @@ class Shift:
         Of the batch's most probable classes.
     expected_accuracy : float
         Of the batch, estimated.
-    is_shifted : bool
     """
 
     n: int

@@ -30,7 +30,6 @@ class Shortcut(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name : str
     accuracy : Interval
         Balanced accuracy of a classifier on this property alone, each example by the others.
     chance : float

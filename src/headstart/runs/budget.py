@@ -38,10 +38,7 @@ def plan_resolutions(backbone: Backbone, asked: Sequence[int] | None) -> Sizes:
     take it, or where the passes at other sizes than its own would together cost more than
     :data:`MAX_COST` passes at its own.
 
-    Raises
-    ------
-    BackboneError
-        The network cannot take a size that was asked for.
+    Raises BackboneError where the network cannot take a size that was asked for.
     """
     from headstart.backbones import at_size, measure_complexity
     from headstart.backbones.sizes import size_step

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class Caution:
     """What is asked of predictions besides the most probable class.
 
+    Raises InputError where a value lies outside (0, 1), or both `refuse_below` and
+    `target_accuracy` are given.
+
     Parameters
     ----------
     refuse_below : float in (0, 1), optional
@@ -35,11 +38,6 @@ class Caution:
     novelty : float in (0, 1), optional
         Refuse pictures that are less like the training images than this share of the training images
         themselves, and name the nearest ones.
-
-    Raises
-    ------
-    InputError
-        A value lies outside (0, 1), or both `refuse_below` and `target_accuracy` are given.
     """
 
     refuse_below: float | None = None
@@ -80,19 +78,15 @@ class Caution:
 class Careful:
     """Predictions of one run with what its caution asks for.
 
+    Raises InputError or RunError where the run does not keep what is asked for, or has too few
+    examples for it.
+
     Parameters
     ----------
-    model : Model
-    caution : Caution
     held_out : HeldOut or None
         What the run keeps of examples that its model had not seen.
     where : str
         The run, for errors.
-
-    Raises
-    ------
-    InputError, RunError
-        The run does not keep what is asked for, or has too few examples for it.
     """
 
     model: Model
@@ -140,7 +134,6 @@ class Careful:
 
         Parameters
         ----------
-        name : str
         p : array (K,)
             Calibrated probabilities.
         compared : array or None
@@ -199,10 +192,7 @@ class Careful:
     def _need(self, name: str) -> HeldOut:
         """What the run keeps for an option.
 
-        Raises
-        ------
-        RunError
-            It keeps nothing.
+        Raises RunError where it keeps nothing.
         """
         if self.held_out is None:
             raise RunError(

@@ -33,6 +33,8 @@ def classify(
 ) -> Iterator[Row]:
     """Image, probabilities (K,) and, where it cannot be read, None and the reason instead.
 
+    Raises WeightsError where the weights are gone or changed.
+
     Parameters
     ----------
     model : Model
@@ -44,11 +46,6 @@ def classify(
     cache : Path, optional
         Default: the cache folder.
     on_features : callable, optional
-
-    Raises
-    ------
-    WeightsError
-        The weights are gone or changed.
     """
     own = _alone(model, sources, backbone, device, cache, on_features)
     if model.partner is None:

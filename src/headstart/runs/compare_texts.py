@@ -41,7 +41,6 @@ class TextArm(Arm):
 
     Attributes
     ----------
-    blocks : TextBlocks
     training : TextTraining, optional
         None: a linear SVM.
     encoder_digest : str, optional
@@ -79,10 +78,7 @@ def text_arms(
     An ``encoder`` adds the linear SVM on it; its contents are part of the arm, so that results of
     other arms are kept when it changes.
 
-    Raises
-    ------
-    InputError
-        A name is not a variant.
+    Raises InputError where a name is not a variant.
     """
     for variant in variants:
         require_variant(variant)
@@ -132,10 +128,8 @@ def compare_texts(
     Words, terms and word vectors are learnt from the texts that are fitted on; a file of word
     vectors may be named by ``embeddings``, a sentence encoder by ``encoder``.
 
-    Raises
-    ------
-    InputError, DataError
-        As `headstart.comparison.comparing.compare`, and where the word vectors cannot be read.
+    Raises InputError or DataError as `headstart.comparison.comparing.compare`, and where the word
+    vectors cannot be read.
     """
     from headstart.features import cache_folder
 

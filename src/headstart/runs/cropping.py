@@ -54,8 +54,6 @@ def choose_crop(
 
     Parameters
     ----------
-    index : Index
-    backbone : Backbone
     precision, device, cache, progress
         As for :func:`headstart.features.extract`.
     seed : int

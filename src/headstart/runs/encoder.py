@@ -29,7 +29,6 @@ class Encoder:
         As of :class:`headstart.runs.model.Model`.
     blocks : Blocks
         Its taps and resolutions.
-    precision : str
     folder : Path, optional
         Of the model, which holds a network that was trained.
     """
@@ -64,10 +63,7 @@ class Encoder:
     def load(self) -> Backbone:
         """The backbone that the head was fitted on, or the network that was trained.
 
-        Raises
-        ------
-        WeightsError
-            The weights are gone, or are not those of the fit.
+        Raises WeightsError where the weights are gone, or are not those of the fit.
         """
         from headstart.backbones import load
 

@@ -36,9 +36,11 @@ def run_evidence(run: Run, image: Image.Image, label: str) -> EvidenceMap:
     the class's score less the head's intercept wherever the head takes averages over places. Of
     a run that averages two models, the first one's evidence is shown: see :func:`mean_note`.
 
+    Raises RunError where the run has no such class; BackboneError where the network has no layer
+    with places.
+
     Parameters
     ----------
-    run : Run
     image : PIL.Image.Image
         RGB.
     label : str
@@ -48,13 +50,6 @@ def run_evidence(run: Run, image: Image.Image, label: str) -> EvidenceMap:
     -------
     EvidenceMap
         At the largest resolution of the network that sees the most of the picture.
-
-    Raises
-    ------
-    RunError
-        The run has no such class.
-    BackboneError
-        The network has no layer with places.
     """
     from headstart.backbones import at_size
     from headstart.backbones.evidence_map import EvidenceMap, evidence_map, resized

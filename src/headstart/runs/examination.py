@@ -36,7 +36,6 @@ class Finding:
     ----------
     mark : {"ok", "note", "problem"}
         A note can be left as it is; a problem makes something fail.
-    about, says : str
     advice : str
         What to do; empty where nothing is.
     """

@@ -27,6 +27,8 @@ ENGINES = ("local", "ray")
 class ExtractSettings:
     """What `extract_data` was asked for.
 
+    Raises InputError where a value is outside its legal set.
+
     Parameters
     ----------
     data : str
@@ -43,11 +45,6 @@ class ExtractSettings:
         Of a running Ray cluster.
     n_workers : int >= 1, optional
         On the cluster.
-
-    Raises
-    ------
-    InputError
-        A value is outside its legal set.
     """
 
     data: str
@@ -105,7 +102,6 @@ class Extracted:
     ----------
     settings : ExtractSettings
         With the precision that was used.
-    extraction : Extraction
     classes : tuple of str
         Their names; empty where only the workers have seen the images.
     notes : tuple of str
@@ -148,17 +144,13 @@ def extract_data(
 ) -> Extracted:
     """Make the features that a fit of the same data would make, and keep them.
 
+    Raises InputError where anything that was given cannot be used; the message says what and what
+    to do.
+
     Parameters
     ----------
-    settings : ExtractSettings
     cache : Path, optional
         Where features are kept.
-    progress : Progress
-
-    Raises
-    ------
-    InputError
-        Anything that was given cannot be used; the message says what and what to do.
     """
     from headstart.backbones import load
     from headstart.backbones.loading import check

@@ -63,8 +63,6 @@ class Attempt:
 
     Attributes
     ----------
-    settings : FitSettings
-    backbone : Backbone
     stores : mapping of resolution to FeatureStore
         Of the backbone.
     rows : callable
@@ -77,11 +75,8 @@ class Attempt:
         Duplicates, which are never held out from each other.
     svm : Candidate
         The choice.
-    svm_tested : Tested
     usual_size : int
         The resolution nearest the network's own.
-    cache : Path
-    progress : Progress
     ends_at : float
         When the budget is used up, by ``time.perf_counter``.
     asked : Asked, optional

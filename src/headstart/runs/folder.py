@@ -59,10 +59,8 @@ def free_name(data: str, *, parent: Path = Path("runs"), suffix: str = "") -> Pa
 def check_output(out: Path, *, force: bool) -> None:
     """Fail now rather than after the work: ``out`` must be free, or ``force`` given.
 
-    Raises
-    ------
-    OutputError
-        ``out`` exists without ``force``, is not a run folder, or its parent cannot be written.
+    Raises OutputError where ``out`` exists without ``force``, is not a run folder, or its parent
+    cannot be written.
     """
     bring_back(out)
     if out.exists():
@@ -101,10 +99,7 @@ def _try_parent(out: Path) -> None:
 def staged(out: Path, *, force: bool) -> Iterator[Path]:
     """A folder beside ``out`` that becomes ``out`` when the block ends well, else vanishes.
 
-    Raises
-    ------
-    OutputError
-        The disk is full or read-only.
+    Raises OutputError where the disk is full or read-only.
     """
     check_output(out, force=force)
     scratch = _name_beside(out, "partial")
@@ -230,17 +225,13 @@ def _meant(folder: Path) -> str:
 def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
     """Read one JSON file of a run folder.
 
+    Raises RunError where the folder is not a run, the file is damaged, or it was written by a newer
+    version.
+
     Parameters
     ----------
-    folder : Path
-    name : str
     shape : form, optional
         What it must have: see `headstart.runs.shape.misfit`.
-
-    Raises
-    ------
-    RunError
-        The folder is not a run, the file is damaged, or it was written by a newer version.
     """
     path = folder / name
     if not folder.is_dir():

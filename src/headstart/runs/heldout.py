@@ -45,7 +45,6 @@ class TrainingReference:
 
     Attributes
     ----------
-    novelty : Novelty
     names, labels : tuple of str, length n
         Of the rows kept.
     features : str
@@ -137,10 +136,7 @@ class HeldOut:
     def read(cls, folder: Path) -> HeldOut | None:
         """What :meth:`save` wrote; None of a run that has none.
 
-        Raises
-        ------
-        RunError
-            A file is damaged.
+        Raises RunError where a file is damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load

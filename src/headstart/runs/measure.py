@@ -43,7 +43,6 @@ class Task:
 
     Parameters
     ----------
-    source : Source
     records : sequence of Example, length n
         Training examples.
     folds : int array (n,)

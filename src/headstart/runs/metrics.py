@@ -82,14 +82,12 @@ class Results:
     settings, index
         What was asked and what was there.
     train, test : tuple of Record or TextRecord
-    n_folds : int
     candidates, choice
         What was measured and chosen.
     baseline : int
         Position of the usual choice among the candidates.
     tested : mapping of candidate position to Tested
         The choice, the best and the baseline.
-    source : Source
     networks : Networks
         What came of networks that were tried as candidates.
     finetuning : Finetuning or None

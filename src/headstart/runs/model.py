@@ -416,12 +416,7 @@ def _check_head(tensors: Mapping[str, NDArray[Any]], n_classes: int, *, least: i
 
 
 def need_images(model: Model, verb: str) -> None:
-    """Raise where a run's model is not one of images, or does not say how it prepares them.
-
-    Raises
-    ------
-    RunError
-    """
+    """Raise RunError where a run's model is not one of images, or does not say how it prepares them."""
     model.require_images()
     if "preprocessing" not in model.backbone:
         raise RunError(
@@ -430,12 +425,7 @@ def need_images(model: Model, verb: str) -> None:
 
 
 def need_classes(model: Model, verb: str) -> None:
-    """Raise where a run's model does not give each image one class.
-
-    Raises
-    ------
-    RunError
-    """
+    """Raise RunError where a run's model does not give each image one class."""
     if model.target != "classes":
         raise RunError(
             f"{verb} needs a run with one class per image; this is {kind_in_words(model.target)}: fit one on "

@@ -48,7 +48,6 @@ class Networks:
 
     Attributes
     ----------
-    candidates : list of Candidate
     profile : dict of layer to bool array (n_train,)
         Whether a linear SVM on that layer of the first network put each held-out text right.
     note : str
@@ -69,9 +68,6 @@ class NetworkTrials:
 
     Parameters
     ----------
-    task : Task
-    source : TextSource
-    progress : Progress
     rivals : sequence of Candidate
         A network on many texts is stopped where it is clearly behind the best of these.
     """

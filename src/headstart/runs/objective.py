@@ -107,10 +107,8 @@ def objective_of(settings: Settings, index: Examples[Any]) -> Objective:
     :data:`headstart.data.records.UNEVEN` times the training examples of the smallest, unless weights
     of classes say how much they count; the mean cost where there are costs of confusions.
 
-    Raises
-    ------
-    DataError
-        A file of weights or costs, the order of the classes or the weights of examples cannot be used.
+    Raises DataError where a file of weights or costs, the order of the classes or the weights of
+    examples cannot be used.
     """
     train = training_records(index)
     classes = sorted({r.label for r in train})

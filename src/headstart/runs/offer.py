@@ -39,7 +39,6 @@ class Offer:
 
     Attributes
     ----------
-    comparison : Comparison
     network : Temperature
         From the network's logits to probabilities.
     mean : Pool or None
@@ -97,10 +96,6 @@ def make_offer(
         What the fit optimises.
     weight : float64 array (n,), optional
         How often each image counts, above 0.
-
-    Returns
-    -------
-    Offer
     """
     frozen_scores = log_probabilities(svm)
     w = np.ones(len(truth)) if weight is None else weight / weight.mean()

@@ -80,10 +80,7 @@ def known_origin(folder: Path) -> Origin | None:
 def require_origin(run: Run, *, data: str | None = None, split: str | None = None) -> Origin:
     """Where to read a run's data: what the user gives, else what is known here.
 
-    Raises
-    ------
-    DataError
-        The run was made elsewhere, and the user has not said where its data is.
+    Raises DataError where the run was made elsewhere, and the user has not said where its data is.
     """
     known, said = known_origin(run.folder), run.settings["settings"]
     if data is None and known is not None:
@@ -108,10 +105,7 @@ def require_origin(run: Run, *, data: str | None = None, split: str | None = Non
 def require_encoder(folder: Path, named: Path) -> Path:
     """Where the sentence encoder of a run on texts is; loading one can run code in its folder.
 
-    Raises
-    ------
-    RunError
-        The run was made elsewhere, and the user has not given the encoder.
+    Raises RunError where the run was made elsewhere, and the user has not given the encoder.
     """
     known = known_origin(folder)
     if known is None or known.encoder is None:

@@ -174,12 +174,10 @@ class Finetuning:
         Where it won, the model and its one look at the test images.
     refitted : bool
         Whether the network to keep was trained on all training images.
-    seconds : dict of stage to float
     n_fit : int
         Images that it was trained on before the comparison.
     n_judged, n_parts : int
         How many of how many parts of the training images were held out in turn.
-    n_trained_parameters : int
     is_asked : bool
         Whether a person asked for this training: then it is taken, win or not.
     folder : Path or None

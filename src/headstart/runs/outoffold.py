@@ -52,12 +52,7 @@ class OutOfFold:
     def write(self, path: Path) -> None:
         """Write ``.npz`` (labels as numbers, pred_probs, names, classes) or ``.csv``.
 
-        Raises
-        ------
-        InputError
-            The suffix is another one.
-        OutputError
-            It cannot be written.
+        Raises InputError where the suffix is another one; OutputError where it cannot be written.
         """
         check_suffix(path)
         if path.suffix.lower() == ".csv":
@@ -98,17 +93,14 @@ def out_of_fold(
     duplicates and its group, in closed form, and calibrated by a temperature. That is what `headstart clean` uses and
     what cleanlab takes as ``pred_probs``.
 
+    Raises DataError or RunError where the images are gone, or no label can be judged.
+
     Parameters
     ----------
     run : Run
         On images.
     data, split, device, cache, progress
         As for :func:`headstart.runs.retrieval.similar`.
-
-    Raises
-    ------
-    DataError, RunError
-        The images are gone, or no label can be judged.
     """
     need_classes(run.model, "headstart export --to cleanlab")
     images = TrainingImages.of(
@@ -134,12 +126,7 @@ def out_of_fold(
 
 
 def check_suffix(path: Path) -> None:
-    """Raise unless the file is to be ``.csv`` or ``.npz``.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError unless the file is to be ``.csv`` or ``.npz``."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(
             f"{argument('out')} must end in {' or '.join(SUFFIXES)}, got {one_line(path.name)}"

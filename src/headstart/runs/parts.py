@@ -102,7 +102,6 @@ def divide(
         Duplicates, which stay together.
     rows : callable
         Gives the features of images.
-    seed : int
     weight : float64 array (n,), optional
         How often each image counts; one that does not is never held out.
     """

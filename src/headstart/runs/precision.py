@@ -43,7 +43,6 @@ class Gate:
 
     Attributes
     ----------
-    passed : bool
     reason : str
         One line for ``doctor`` and ``run.json``.
     speedup : float or None
@@ -81,7 +80,6 @@ def choose_precision(
 
     Parameters
     ----------
-    backbone : Backbone
     records : sequence of Record
         Training images; at most :data:`N_IMAGES` are used.
     device : str, optional

@@ -191,10 +191,7 @@ class TestPrediction:
 def read_test_predictions(folder: Path) -> list[TestPrediction]:
     """What `write_test_predictions` wrote in a run folder.
 
-    Raises
-    ------
-    RunError
-        ``predictions.csv`` is missing or damaged.
+    Raises RunError where ``predictions.csv`` is missing or damaged.
     """
     from headstart.runs.regular import read_regular
 

@@ -49,6 +49,9 @@ class _Ready:
 class Predictor:
     """Probabilities of pictures by a run's model, from any thread.
 
+    Raises WeightsError where the weights are gone or changed; InputError where there is no such
+    device here.
+
     Parameters
     ----------
     model : Model
@@ -66,7 +69,6 @@ class Predictor:
     ----------
     noun : str
         What it takes.
-    model : Model
     classes : tuple of str, length K
     batch_size : int
         How many pictures one call may hold.
@@ -74,13 +76,6 @@ class Predictor:
         How many calls run at the same time without waiting for each other.
     engine : str
         What runs the network.
-
-    Raises
-    ------
-    WeightsError
-        The weights are gone or changed.
-    InputError
-        There is no such device here.
     """
 
     noun = "image"
@@ -114,10 +109,7 @@ class Predictor:
     def cut(self, source: Path | bytes) -> Cut:
         """What of a picture the networks see; a few hundred kB, whatever its size.
 
-        Raises
-        ------
-        DataError
-            It cannot be read, or is too large.
+        Raises DataError where it cannot be read, or is too large.
         """
         return tuple(crops(source, self._views, max_pixels=self._max_pixels))
 

@@ -36,10 +36,8 @@ def save_reader(folder: Path, name: str, reader: TextReader) -> None:
 
     Parameters
     ----------
-    folder : Path
     name : str
         Of the candidate.
-    reader : TextReader
     """
     from safetensors.numpy import save
 
@@ -76,12 +74,8 @@ def save_reader(folder: Path, name: str, reader: TextReader) -> None:
 def read_reader(folder: Path) -> tuple[TextBlocks, TextReader]:
     """Read what `save_reader` wrote, and which candidate it is.
 
-    Raises
-    ------
-    RunError, WeightsError
-        A file is missing or damaged.
-    KeyError, ValueError, InputError, SafetensorError
-        The files do not fit together.
+    Raises RunError or WeightsError where a file is missing or damaged; KeyError, ValueError,
+    InputError or SafetensorError where the files do not fit together.
     """
     from safetensors.numpy import load
 
@@ -127,16 +121,12 @@ def locate_encoder(reader: TextReader, folder: Path | None) -> Path | None:
     The encoder of the package that ``headstart[text]`` installs is found wherever that is; any other one
     where it was when the run was made here, or where the user has said that it is.
 
+    Raises RunError where it is not there, is another one, or was never given on this machine.
+
     Parameters
     ----------
-    reader : TextReader
     folder : Path, optional
         Of the saved model.
-
-    Raises
-    ------
-    RunError
-        It is not there, is another one, or was never given on this machine.
     """
     found = reader.encoder
     if found is None:

@@ -36,7 +36,6 @@ class Tested:
 
     Attributes
     ----------
-    model : Model
     out_of_fold : float64 array (n_train, K)
         Calibrated probabilities of the training examples, from scores of models that did not see
         them.
@@ -66,17 +65,10 @@ def refit(
 
     Parameters
     ----------
-    candidate : Candidate
-    source : Source
-    train, test : sequence of Example
     train_network : callable, optional
         Trains the network of a candidate that is one; gives it, and its scores of the test examples.
     objective : Objective, default accuracy
         How much examples count, and the costs of confusions by which classes are predicted.
-
-    Returns
-    -------
-    Tested
     """
     blocks = candidate.blocks
     y = np.array([r.label for r in train])
@@ -127,7 +119,6 @@ def calibrate(
 
     Parameters
     ----------
-    candidate : Candidate
     member : int array (n,)
         Column of each example's class.
     weight : float64 array (n,), optional

@@ -46,20 +46,16 @@ _HAS_HANDLES = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 def open_regular(folder: Path, name: str) -> Iterator[BufferedReader]:
     """A file of a run folder, open for reading.
 
+    Raises RunError where it is a link or lies behind one, is not a regular file, is larger than
+    `LIMITS` allows, or its name leads out of the folder; FileNotFoundError or OSError where there
+    is none, or it cannot be read.
+
     Parameters
     ----------
     folder : Path
         Of the run; it may itself be a link.
     name : str
         Of the file below it, with ``/`` between.
-
-    Raises
-    ------
-    RunError
-        It is a link or lies behind one, is not a regular file, is larger than `LIMITS` allows, or
-        its name leads out of the folder.
-    FileNotFoundError, OSError
-        There is none, or it cannot be read.
     """
     parts = PurePosixPath(name).parts
     if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
@@ -95,12 +91,7 @@ def require_regular(folder: Path, name: str) -> Path:
 
 
 def check_run_folder(folder: Path) -> None:
-    """Raise where anything that is read of a run is not a regular file.
-
-    Raises
-    ------
-    RunError
-    """
+    """Raise RunError where anything that is read of a run is not a regular file."""
     for name in FOLDERS:
         if os.path.lexists(folder / name) and not stat.S_ISDIR((folder / name).lstat().st_mode):
             raise _refused(folder, name, "not a folder of the run's own")

@@ -47,7 +47,6 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    target : float
     threshold : float
         Probability from which to answer; 0: always.
     coverage, accuracy : Interval

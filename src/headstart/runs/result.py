@@ -65,7 +65,6 @@ class CandidateResult(ChosenResult, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    cv : Interval
     cv_metric : Estimate or None
         The metric that was optimised, if it is not accuracy.
     Cs, cv_by_C : tuple of float
@@ -206,10 +205,8 @@ class Confusion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def counts(self, n: int) -> NDArray[np.int64]:
         """The counts (n, n) of n classes.
 
-        Raises
-        ------
-        RunError
-            There are neither ``rows`` nor ``cells``, or they do not fit the classes.
+        Raises RunError where there are neither ``rows`` nor ``cells``, or they do not fit the
+        classes.
         """
         found = np.zeros((n, n), dtype=np.int64)
         try:
@@ -419,7 +416,6 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    schema : int
     sentence, detail : str
         The answer, and what stands below it.
     leads : {"accuracy", "balanced_accuracy"}
@@ -428,8 +424,6 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
         What a person should know about the choice.
     test : TestResult or None
         None where there is no test split.
-    cv : CrossValidatedResult
-    candidates : tuple of CandidateResult
     taps, resolutions : tuple of str
         Rows and columns of the table of candidates.
     confusion, per_class, metrics
@@ -444,8 +438,6 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
     finetuning : FinetuningResult or None
     mistakes, suspicious
         Examples that the report shows.
-    data : DataSummary
-    timings_s : dict of stage to float
     extraction : ExtractionResult or None
         Of images.
     text : TextResult or None
@@ -495,10 +487,7 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
     def counts(self) -> NDArray[np.int64]:
         """The confusion matrix (K, K): true classes by predicted classes.
 
-        Raises
-        ------
-        RunError
-            It does not fit the classes.
+        Raises RunError where it does not fit the classes.
         """
         return self.confusion.counts(len(self.classes))
 
@@ -511,11 +500,8 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
 def read_metrics(folder: Path) -> FitResult:
     """Read ``metrics.json`` of a run folder.
 
-    Raises
-    ------
-    RunError
-        The folder is not a run, the file is damaged, or it was written by a newer version; or the
-        run is not one on classes.
+    Raises RunError where the folder is not a run, the file is damaged, or it was written by a newer
+    version; or the run is not one on classes.
     """
     found = read_json(folder, METRICS)
     if (target := found.get("target")) is not None:
@@ -533,10 +519,8 @@ def read_metrics(folder: Path) -> FitResult:
 def metrics_from(found: Mapping[str, Any]) -> FitResult:
     """The result in JSON values.
 
-    Raises
-    ------
-    ValueError
-        A value is missing, of the wrong type, or not finite; the message names its place.
+    Raises ValueError where a value is missing, of the wrong type, or not finite; the message names
+    its place.
     """
     return msgspec.convert(open_ends(dict(found)), FitResult, str_keys=True)
 

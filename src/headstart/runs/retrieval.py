@@ -123,9 +123,11 @@ def similar(
 ) -> SimilarResult:
     """The nearest training images by distance of the features that the run's model takes.
 
+    Raises DataError where the picture cannot be read, or the run's images are gone; RunError where
+    none of the run's classes is there any more.
+
     Parameters
     ----------
-    run : Run
     image : Path or str
         A picture; files with the same bytes are left out of what is found.
     k : int >= 1
@@ -135,17 +137,6 @@ def similar(
         The run's split file, where it has one; default as for `data`.
     device, cache, progress
         As for :func:`headstart.features.extract`.
-
-    Returns
-    -------
-    SimilarResult
-
-    Raises
-    ------
-    DataError
-        The picture cannot be read, or the run's images are gone.
-    RunError
-        None of the run's classes is there any more.
     """
     query = expand(image)
     check_picture(query, image)  # a damaged picture is reported before all others are read
@@ -178,10 +169,8 @@ class TrainingImages:
 
     Attributes
     ----------
-    run : Run
     model : Model
         The part of the run's model whose features they are.
-    index : Index
     records, held_out : tuple of Record
         Training and test images.
     X : float array (n_records + n_held_out, d)
@@ -287,11 +276,8 @@ def index_of(
     Of a run that was made elsewhere, only what is given is opened; it is then remembered, if these
     are the run's images.
 
-    Raises
-    ------
-    DataError
-        They are not where they were, and `data` does not say where they are now; or the run was made
-        elsewhere and `data` was not given.
+    Raises DataError where they are not where they were, and `data` does not say where they are now;
+    or the run was made elsewhere and `data` was not given.
     """
     return index_and_fixes(run, data, cache, progress, split=split)[0]
 
@@ -355,10 +341,7 @@ def index_and_fixes(
 def frozen_model(run: Run) -> Model:
     """The part of a run's model whose network was not trained on the run's images.
 
-    Raises
-    ------
-    RunError
-        There is none.
+    Raises RunError where there is none.
     """
     for model in (run.model, run.model.partner):
         if model is not None and not model.is_finetuned:
@@ -374,10 +357,7 @@ def features_of(
 ) -> NDArray[np.floating]:
     """Features (n, d) of other images, as those of the run's images were made.
 
-    Raises
-    ------
-    DataError
-        An image changed while it was read.
+    Raises DataError where an image changed while it was read.
     """
     return _features(images.run, images.model, records, images.device, images.cache, progress)
 

@@ -36,6 +36,9 @@ def similar_texts(
 ) -> SimilarResult:
     """The nearest training texts by distance of the features that the run's model takes.
 
+    Raises DataError where there is no text, or the run's table is gone; RunError where the sentence
+    encoder of the run is not there.
+
     Parameters
     ----------
     run : Run
@@ -47,17 +50,6 @@ def similar_texts(
         Where the run's table is now; default where it was, of a run that was made here.
     device, cache, progress
         As for :func:`headstart.features.extract`.
-
-    Returns
-    -------
-    SimilarResult
-
-    Raises
-    ------
-    DataError
-        There is no text, or the run's table is gone.
-    RunError
-        The sentence encoder of the run is not there.
     """
     query = read_query(given)
     root = cache or cache_folder()
@@ -95,10 +87,7 @@ def similar_texts(
 def read_query(given: str) -> str:
     """The text itself, or what the file of that name holds.
 
-    Raises
-    ------
-    DataError
-        It is empty, or a table.
+    Raises DataError where it is empty, or a table.
     """
     text = given
     if names_a_file(given):
@@ -114,11 +103,8 @@ def read_query(given: str) -> str:
 def index_of_texts(run: Run, data: str | None, cache: Path, progress: Progress) -> TextIndex:
     """The texts that a run was made from, with the same split.
 
-    Raises
-    ------
-    DataError
-        The table is not where it was, and `data` does not say where it is; or the run was made
-        elsewhere and `data` was not given.
+    Raises DataError where the table is not where it was, and `data` does not say where it is; or
+    the run was made elsewhere and `data` was not given.
     """
     s = run.settings["settings"]
     origin = require_origin(run, data=data)

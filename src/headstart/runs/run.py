@@ -495,12 +495,7 @@ class Run:
 
 
 def require_pandas() -> None:
-    """Raise where pandas is not installed.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError where pandas is not installed."""
     if find_spec("pandas") is None:
         raise InputError("a data frame needs pandas: pip install pandas")
 

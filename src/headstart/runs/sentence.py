@@ -72,8 +72,6 @@ def detail(
 
     Parameters
     ----------
-    baseline : str
-    difference : PairedDifference
     of : str
         Of what, where the sentence begins with something else: ``" in accuracy"``.
     test : str

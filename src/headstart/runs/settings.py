@@ -155,6 +155,8 @@ class FitSettings(Settings):
     With ``budget_s``, resolutions that do not fit are left out, and where time is left, fine-tuning
     is tried; without it nothing is fine-tuned.
 
+    Raises InputError where a value is outside its legal set.
+
     Parameters
     ----------
     backbone : str, default "embedded"
@@ -194,11 +196,6 @@ class FitSettings(Settings):
         A file of what the classes are called, for networks with a text tower:
         :func:`headstart.data.prompts.read_prompts`. ``"auto"``: ``"a photo of a {}."`` and the like,
         where there is one. ``"none"``: no zero-shot head.
-
-    Raises
-    ------
-    InputError
-        A value is outside its legal set.
     """
 
     examples: ClassVar[str] = "images"
@@ -291,6 +288,8 @@ class FitSettings(Settings):
 class TextSettings(Settings):
     """What :func:`headstart.fit` was asked for with a table of texts.
 
+    Raises InputError where a value is outside its legal set.
+
     Parameters
     ----------
     text, label : str, optional
@@ -303,11 +302,6 @@ class TextSettings(Settings):
         enough. ``"none"`` or None: no encoder.
     epochs : int >= 1, default 10
         Of each TextCNN.
-
-    Raises
-    ------
-    InputError
-        A value is outside its legal set.
     """
 
     examples: ClassVar[str] = "texts"
@@ -326,12 +320,7 @@ class TextSettings(Settings):
 
 
 def require_metric(metric: str | None, *, has_order: bool, has_costs: bool) -> None:
-    """Refuse a metric that is unknown, or that lacks the order or the costs that it needs.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse a metric that is unknown, or that lacks the order or the costs that it needs, with an InputError."""
     from headstart.heads.criterion import METRICS
 
     if metric is None:
@@ -350,12 +339,7 @@ def require_metric(metric: str | None, *, has_order: bool, has_costs: bool) -> N
 
 
 def require_layout(classes_from: str) -> None:
-    """Refuse a level of class folders that does not exist.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse a level of class folders that does not exist, with an InputError."""
     from headstart.data.layout import CLASSES_FROM
 
     legal = " or ".join(CLASSES_FROM)
@@ -365,10 +349,7 @@ def require_layout(classes_from: str) -> None:
 def settings_from(kind: type[S], data: str, given: Mapping[str, Any]) -> S:
     """Settings of a kind from the keyword arguments of a call.
 
-    Raises
-    ------
-    InputError
-        A name is not one of its fields, or a value is outside its legal set.
+    Raises InputError where a name is not one of its fields, or a value is outside its legal set.
     """
     check_names("fit", given, [f.name for f in fields(kind)], examples=kind.examples)
     return kind(data=data, **_joined(given))
@@ -379,10 +360,7 @@ def check_names(
 ) -> None:
     """Refuse a parameter that a function does not have.
 
-    Raises
-    ------
-    InputError
-        With the name that was meant, where one is near, and with those that there are.
+    The InputError gives the name that was meant, where one is near, and those that there are.
     """
     names = sorted({name for some in legal for name in some} - {"data"})
     for name in given:
@@ -428,11 +406,6 @@ def with_fields(*kinds: type[Any]) -> Callable[[F], F]:
 
 
 def require(good: bool, option: str, legal: str, value: object) -> None:
-    """Refuse a value outside its legal set.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse a value outside its legal set, with an InputError."""
     if not good:
         raise InputError(f"{option} must be {legal}; got {value}")

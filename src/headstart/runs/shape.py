@@ -25,7 +25,6 @@ def misfit(value: Any, shape: Any, at: str = "") -> str:
 
     Parameters
     ----------
-    value : JSON value
     shape : form
         One of `TEXT`, `FLAG`, `COUNT` and `NUMBER`; ``[form]``, a list of values of a form;
         ``{name: form}``, an object that has these names at least; or `Maybe`.

@@ -100,14 +100,7 @@ def _compared(run: Run, name: str, difference: PairedDifference | None) -> Compa
 def side_by_side(runs: Sequence[Run]) -> ComparedRuns:
     """Compare runs; the others are measured against the first.
 
-    Parameters
-    ----------
-    runs : sequence of Run, at least 2
-
-    Raises
-    ------
-    InputError
-        There are fewer than two, or one twice.
+    Raises InputError where there are fewer than two, or one twice.
     """
     folders = [run.folder.resolve() for run in runs]
     if len(runs) < 2 or len(set(folders)) < len(folders):

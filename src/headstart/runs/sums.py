@@ -26,10 +26,7 @@ _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)\n")
 def write_sums(folder: Path) -> None:
     """Write the digest of every file that is in a run's folder now.
 
-    Raises
-    ------
-    OutputError
-        The folder is read-only, or the disk is full.
+    Raises OutputError where the folder is read-only, or the disk is full.
     """
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != NAME)
     lines = [f"{digest_file(p)}  {p.relative_to(folder).as_posix()}\n" for p in files]
@@ -37,17 +34,12 @@ def write_sums(folder: Path) -> None:
 
 
 def check_sums(folder: Path, run: Mapping[str, Any]) -> None:
-    """Raise where a file of a run is not as it was written.
+    """Raise RunError where a file of a run is not as it was written.
 
     Parameters
     ----------
-    folder : Path
     run : mapping
         Its ``run.json``. A run that was made before there were sums passes.
-
-    Raises
-    ------
-    RunError
     """
     try:
         text = read_regular(folder, NAME).decode("utf-8", errors="replace")

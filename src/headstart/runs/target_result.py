@@ -42,7 +42,6 @@ class TargetResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    schema : int
     target : {"labels", "numbers"}
     sentence, detail : str
         The answer, and what stands below it.
@@ -96,10 +95,8 @@ def is_target_run(folder: Path) -> bool:
 def read_target_metrics(folder: Path) -> TargetResult:
     """Read ``metrics.json`` of a run on labels or numbers.
 
-    Raises
-    ------
-    RunError
-        The folder is not such a run, the file is damaged, or it was written by a newer version.
+    Raises RunError where the folder is not such a run, the file is damaged, or it was written by a
+    newer version.
     """
     found = read_json(folder, METRICS)
     try:

@@ -26,17 +26,14 @@ if TYPE_CHECKING:
 class TargetAnswers:
     """Predictions of labels or a number; in the place of :class:`headstart.runs.caution.Careful`.
 
+    Raises InputError.
+
     Parameters
     ----------
-    model : Model
     where : str
         The run, for errors.
     caution : Caution, optional
         For classes alone: anything that it asks for is refused.
-
-    Raises
-    ------
-    InputError
     """
 
     model: Model
@@ -111,10 +108,7 @@ class TargetRun(Run):
     def predict_proba(self, images: Any) -> NDArray[np.float64]:
         """Probabilities of the labels, (n, K), with columns as in `classes_`; of a number, it (n, 1).
 
-        Raises
-        ------
-        DataError
-            As for :meth:`predict`, and where one of them cannot be read.
+        Raises DataError as for :meth:`predict`, and where one of them cannot be read.
         """
         column = {label: k for k, label in enumerate(self.model.classes)}
         found: Sequence[Any] = self.predict(images, top=len(column))
@@ -132,17 +126,13 @@ class TargetRun(Run):
     def score(self, images: Any, y: Sequence[Any]) -> float:
         """Mean average precision of labels, or R² of numbers.
 
+        Raises DataError where an image cannot be read, or `y` is not such a sequence; no image has
+        a label, or the numbers are all the same.
+
         Parameters
         ----------
-        images : as of :meth:`predict`
         y : sequence, length n
             The labels of each image, as a list, tuple or set of names; or its number.
-
-        Raises
-        ------
-        DataError
-            An image cannot be read, or `y` is not such a sequence; no image has a label, or the numbers
-            are all the same.
         """
         from headstart.heads.multilabel import average_precision
 
@@ -206,10 +196,7 @@ class TargetRun(Run):
     def to_dataframe(self) -> Any:
         """``predictions.csv`` as a `pandas.DataFrame`.
 
-        Raises
-        ------
-        InputError
-            pandas is not installed.
+        Raises InputError where pandas is not installed.
         """
         require_pandas()
         import pandas as pd
@@ -220,9 +207,7 @@ class TargetRun(Run):
     def accuracy(self) -> Interval:
         """Of classes alone.
 
-        Raises
-        ------
-        RunError
+        Raises RunError.
         """
         self._refuse("accuracy")
 

@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 class TextPredictor:
     """Probabilities of texts by a run's model; :class:`headstart.runs.predictor.Predictor` for texts.
 
-    Parameters
-    ----------
-    model : Model
+    Raises RunError where the sentence encoder of the run is not there.
 
     Attributes
     ----------
-    model : Model
     noun : str
         What it takes.
     classes : tuple of str, length K
@@ -32,12 +29,6 @@ class TextPredictor:
         How many texts one call may hold.
     n_streams : int
         How many calls run at the same time.
-    engine : str
-
-    Raises
-    ------
-    RunError
-        The sentence encoder of the run is not there.
     """
 
     noun = "text"
@@ -52,10 +43,7 @@ class TextPredictor:
     def cut(self, source: bytes) -> str:
         """One text of a request.
 
-        Raises
-        ------
-        DataError
-            It is not UTF-8, empty, or too long.
+        Raises DataError where it is not UTF-8, empty, or too long.
         """
         try:
             text = source.decode("utf-8").strip()

@@ -40,7 +40,6 @@ def best_view(
 
     Parameters
     ----------
-    trained : Trained
     records : sequence of Record, length n
         Validation images.
     backbone : Backbone
@@ -71,10 +70,8 @@ def best_view(
 def finite_logits(trained: Trained, records: Sequence[Record], size_px: int) -> NDArray[np.float32]:
     """Logits of images at a size, (n, K).
 
-    Raises
-    ------
-    DivergedError
-        One is not finite: the last step may have thrown the weights far away, unseen by any loss.
+    Raises DivergedError where one is not finite: the last step may have thrown the weights far
+    away, unseen by any loss.
     """
     logits = trained.logits(records, size_px=size_px)
     if not np.isfinite(logits).all():

@@ -56,7 +56,6 @@ class Plan:
 
     Attributes
     ----------
-    settings : TrainSettings
     full_epochs : int
         Epochs where time does not matter.
     needs_s : float or None
@@ -99,7 +98,6 @@ class Asked:
 
     Attributes
     ----------
-    settings : TrainSettings
     starts_from_svm : bool
         Whether the output layer begins as the linear SVM.
     """
@@ -156,7 +154,6 @@ def plan_training(
 
     Parameters
     ----------
-    backbone : Backbone
     fit : sequence of Record
         The images to train on.
     sizes : sequence of int
@@ -167,8 +164,6 @@ def plan_training(
         Of the cross-validation.
     left_s : float
         Seconds that are left.
-    seed : int
-    device : str
 
     Returns
     -------

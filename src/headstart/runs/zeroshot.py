@@ -141,12 +141,8 @@ def zero_shot_model(backbone: Backbone, prompts: Prompts) -> Model:
 def named_prompts(classes: Sequence[str] | None, prompts: str | None) -> Prompts:
     """The prompts of classes that are named, or that a file of prompts names.
 
-    Raises
-    ------
-    InputError
-        There are fewer than two classes, or one has no name or comes twice, or two have the same prompts.
-    DataError
-        The file cannot be used.
+    Raises InputError where there are fewer than two classes, or one has no name or comes twice, or
+    two have the same prompts; DataError where the file cannot be used.
     """
     names = None if classes is None else [name.strip() for name in classes]
     shown = f"; got {one_line(', '.join(names or ()), limit=80)!r}" if names is not None else ""

@@ -59,7 +59,6 @@ class Service:
     name : str
         Name of the run.
     predictor : Predictor or TextPredictor
-    settings : ServeSettings
     careful : Careful or TargetAnswers, optional
         What answers hold besides the classes, and when they are refused.
     metrics_folder : Path, optional
@@ -102,10 +101,7 @@ class Service:
     async def predict(self, uploads: Sequence[Upload], top: int) -> list[dict[str, Any]]:
         """One answer per image, in order; images of all requests share forward passes.
 
-        Raises
-        ------
-        HTTPException
-            503: too many images are waiting.
+        Raises HTTPException where 503: too many images are waiting.
         """
         if self.n_waiting + len(uploads) > self.settings.max_waiting:
             raise HTTPException(

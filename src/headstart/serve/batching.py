@@ -57,10 +57,7 @@ class Batcher(Generic[T]):
     def submit(self, item: T) -> Future[NDArray[np.float64]]:
         """A future of the item's row; cancelling it before its turn skips the item.
 
-        Raises
-        ------
-        RuntimeError
-            The batcher is closed.
+        Raises RuntimeError where the batcher is closed.
         """
         future: Future[NDArray[np.float64]] = Future()
         with self._change:

@@ -23,12 +23,7 @@ MAX_CONNECTIONS = 512
 
 
 class Connections:
-    """All connections of one service, in order of arrival.
-
-    Parameters
-    ----------
-    limit : int
-    """
+    """All connections of one service, in order of arrival."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

@@ -15,11 +15,6 @@ class CrossOrigin(CORSMiddleware):
 
     It is the outermost part, so that pages of allowed origins can read refusals too. Other origins
     are refused by the guard behind it.
-
-    Parameters
-    ----------
-    app : ASGI application
-    origins : tuple of str
     """
 
     def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:

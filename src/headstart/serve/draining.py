@@ -43,7 +43,6 @@ class Draining:
 
     Parameters
     ----------
-    grace_s : float
     timeout_s : float
         Longest time of a request.
     """

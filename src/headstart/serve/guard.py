@@ -59,9 +59,6 @@ class Guard:
 
     Parameters
     ----------
-    app : ASGI application
-    settings : ServeSettings
-    metrics : Metrics
     draining : Draining, optional
     """
 
@@ -196,10 +193,7 @@ class _Body:
     async def receive(self) -> Message:
         """The next piece.
 
-        Raises
-        ------
-        _Refused
-            The body is too large, or the connection ended.
+        Raises _Refused where the body is too large, or the connection ended.
         """
         message = await self._receive()
         if message["type"] == "http.disconnect" and not self.is_whole:

@@ -31,12 +31,7 @@ _FOLDER_VARIABLES = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
 
 def need_packages() -> None:
-    """Raise if the extra is not installed.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError if the extra is not installed."""
     import importlib.util
 
     wanted = {
@@ -55,10 +50,8 @@ def need_packages() -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
 
-    Raises
-    ------
-    InputError
-        The port is in use or not allowed, or the address is not of this machine.
+    Raises InputError where the port is in use or not allowed, or the address is not of this
+    machine.
     """
     shown = one_line(host)
     try:

@@ -131,10 +131,7 @@ def _plain_origin(origin: str) -> str:
 def plain_host(given: str) -> str:
     """A name of ``--allow-host`` as browsers send it, without the port, or ``"*"``.
 
-    Raises
-    ------
-    InputError
-        It is no bare host name: it would never be matched.
+    Raises InputError where it is no bare host name: it would never be matched.
     """
     name = given.strip().lower().removesuffix(".")
     with contextlib.suppress(UnicodeError):
@@ -156,12 +153,7 @@ def plain_host(given: str) -> str:
 
 
 def check_token(token: str) -> None:
-    """Raise for a token that is illegal in a header or easily guessed.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError for a token that is illegal in a header or easily guessed."""
     is_sane = token.isascii() and token.isprintable() and " " not in token
     if not is_sane or len(token) < MIN_TOKEN:
         raise InputError(
@@ -175,10 +167,7 @@ def read_token(file: Path | None) -> str | None:
 
     There is no option for it, because command lines are visible to other users.
 
-    Raises
-    ------
-    InputError
-        The file cannot be read or is empty.
+    Raises InputError where the file cannot be read or is empty.
     """
     if file is None:
         return os.environ.get(TOKEN_VARIABLE) or None

@@ -83,10 +83,8 @@ async def read_uploads(
 
     JSON is parsed by `executor`, so that other requests are answered meanwhile.
 
-    Raises
-    ------
-    HTTPException
-        400 for a malformed form or one without files, 413 for too many, 415 for another type of body.
+    Raises HTTPException where 400 for a malformed form or one without files, 413 for too many, 415
+    for another type of body.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == FORM:

@@ -62,18 +62,14 @@ class _Worker:
 def supervise(job: Job, sock: socket.socket, on_ready: Callable[[], None]) -> int:
     """Run the workers until a signal; the number of answered requests.
 
+    Raises HeadstartError where a worker cannot start.
+
     Parameters
     ----------
-    job : Job
     sock : socket
         Listening; all workers accept its connections.
     on_ready : callable
         Called when all workers are ready.
-
-    Raises
-    ------
-    HeadstartError
-        A worker cannot start.
     """
     set_metrics_folder(None)
     from headstart.serve.metrics import answered_requests

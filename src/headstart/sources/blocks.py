@@ -264,7 +264,6 @@ def averaged(candidates: Sequence[Blocks], backbones: Mapping[str, Backbone]) ->
 
     Parameters
     ----------
-    candidates : sequence of Blocks
     backbones : mapping of name to Backbone
         By "" where there is one.
     """

@@ -35,8 +35,6 @@ class ImageSource:
 
     Parameters
     ----------
-    backbone : Backbone
-    stores : mapping of resolution to FeatureStore
     precision : {"float32", "bfloat16"}
         Of the arithmetic that made the features.
     weights : str, optional

@@ -66,7 +66,6 @@ class TextBlocks(Blocks):
         Of ``words``, ``characters``, ``average``; or the variant of a TextCNN.
     layers : tuple of str
         Taps of a sentence encoder, beside the parts: ``"layer 6"``.
-    is_network : bool
     """
 
     resolutions: tuple[int, ...] = ()
@@ -131,7 +130,6 @@ class TextReader:
     ----------
     parts : tuple of str
         As of `TextBlocks`.
-    tfidf : tuple of Tfidf
     embeddings : Embeddings, optional
     layers : tuple of str
         As of `TextBlocks`.
@@ -199,14 +197,11 @@ class TextSource:
 
     Parameters
     ----------
-    train : sequence of TextRecord
     embeddings : str, optional
         A file or a published name; default: learnt from the texts.
     encoder : str, optional
         A folder or a name, as `find_encoder` takes it.
-    cache : Path
     device : str, optional
-    progress : Progress
     """
 
     noun: ClassVar[str] = "text"
@@ -419,7 +414,6 @@ def join_kinds(
         Each of unit length in every row.
     layers : float32 array (n, d)
         So many layers side by side, each of unit length.
-    n_layers : int
     """
     from scipy.sparse import csr_array
 

@@ -166,7 +166,6 @@ class FrozenRunner:
 
     Parameters
     ----------
-    prepared : Prepared
     tap : Tap
         The last tap of the frozen part.
     n_images : int

@@ -24,17 +24,14 @@ class Ema:
     tensors of the state dict are averaged, the running statistics of BatchNorm among them; integers,
     such as its counters, are copied. Constant tensors stay equal bit for bit.
 
+    Raises InputError if `decay` is out of range.
+
     Parameters
     ----------
     module : nn.Module
         The average starts at its current weights.
     decay : float in [0, 1)
         0 follows the module; 0.999 averages about a thousand steps.
-
-    Raises
-    ------
-    InputError
-        If `decay` is out of range.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -71,10 +68,7 @@ class Ema:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state from `state_dict`.
 
-        Raises
-        ------
-        ValueError
-            If the names are not those of this module.
+        Raises ValueError if the names are not those of this module.
         """
         if set(state["values"]) != set(self.values):
             odd = sorted(set(state["values"]) ^ set(self.values))
@@ -97,6 +91,8 @@ def l2_sp_penalty(
     ``strength_new / 2 * |w|^2`` over the others, such as a new output layer (Li, Grandvalet and
     Davoine 2018, equation 3). It replaces weight decay, which would also pull towards zero.
 
+    Raises ValueError if a parameter has another shape than at the start.
+
     Parameters
     ----------
     named_parameters : iterable of (str, nn.Parameter)
@@ -112,11 +108,6 @@ def l2_sp_penalty(
     -------
     Tensor, a scalar
         Differentiable; to be added to the loss.
-
-    Raises
-    ------
-    ValueError
-        If a parameter has another shape than at the start.
     """
     total = torch.zeros(())
     for name, parameter in named_parameters:
@@ -138,6 +129,9 @@ def interpolate(
 ) -> dict[str, Tensor]:
     """WiSE-FT: interpolate linearly from `start` to `end` (Wortsman et al. 2022).
 
+    Raises InputError if `alpha` is out of range; ValueError if a tensor has another shape than at
+    the start.
+
     Parameters
     ----------
     start, end : mapping of str to Tensor
@@ -152,13 +146,6 @@ def interpolate(
         Floating-point tensors are interpolated; integers, and names missing in `start`, are those of
         the end. Running statistics of BatchNorm do not fit the new weights: see
         `headstart.training.batchnorm.reestimate`.
-
-    Raises
-    ------
-    InputError
-        If `alpha` is out of range.
-    ValueError
-        If a tensor has another shape than at the start.
     """
     if not 0 <= alpha <= 1:
         raise InputError(f"wise_ft must be from 0 (start) to 1 (end); got {alpha}")

@@ -75,6 +75,9 @@ def prepare(
     ``module.eval()`` needs no counterpart: the running statistics are those that the policy uses at
     test time.
 
+    Raises InputError if the policy is unknown, or is ``affine-only`` and there is no BatchNorm to
+    train.
+
     Parameters
     ----------
     module : nn.Module
@@ -87,11 +90,6 @@ def prepare(
     head : nn.Module, optional
         The new output layer in `module`, which ``affine-only`` also trains (unlike Frankle et al.
         2021, who train from random features).
-
-    Raises
-    ------
-    InputError
-        If the policy is unknown, or is ``affine-only`` and there is no BatchNorm to train.
     """
     rule = policy_of(policy)
     trainable = _trainable(module, frozen)
@@ -109,17 +107,14 @@ def check_batch(
 ) -> None:
     """Refuse a batch of one image if the policy uses batch statistics.
 
+    Raises InputError where there are fewer than two images and the policy uses batch statistics.
+
     Parameters
     ----------
     module, policy, frozen
         As in `prepare`, which must have been called.
     n_images : int
         Size of the batch; check the last, smaller batch of an epoch too.
-
-    Raises
-    ------
-    InputError
-        There are fewer than two images and the policy uses batch statistics.
     """
     if n_images < 2 and policy_of(policy).uses_batches and _trainable(module, frozen):
         raise InputError(
@@ -180,6 +175,8 @@ def reestimate(
     BatchNorm (Wu and Johnson 2021, section 3) with trained ones; the latter averages the
     variances of batches, here they are pooled.
 
+    Raises InputError where there are fewer than two images.
+
     Parameters
     ----------
     module : nn.Module
@@ -196,11 +193,6 @@ def reestimate(
     -------
     bool
         False, without running anything, if no BatchNorm layer is trainable.
-
-    Raises
-    ------
-    InputError
-        There are fewer than two images.
     """
     layers = _trainable(module, frozen)
     if not layers:

@@ -81,10 +81,7 @@ POLICIES: Mapping[str, str] = MappingProxyType({name: p.line for name, p in _TAB
 def policy_of(name: str) -> Policy:
     """The policy with this name.
 
-    Raises
-    ------
-    InputError
-        There is none.
+    Raises InputError where there is none.
     """
     if name not in _TABLE:
         near = did_you_mean(name, _TABLE)

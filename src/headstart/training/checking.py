@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 def counted_records(records: Sequence[Record]) -> list[Record]:
     """Those that count: their weight is not 0.
 
-    Raises
-    ------
-    DataError
-        A weight is negative or not finite.
+    Raises DataError where a weight is negative or not finite.
     """
     for record in records:
         if not (math.isfinite(record.weight) and record.weight >= 0):

@@ -47,8 +47,6 @@ class Position:
         Time of these steps.
     best_epoch, best_value
         By the watched figure; 0 if there is none yet.
-    is_done : bool
-    history : list of Epoch
     """
 
     epoch: int = 1
@@ -81,8 +79,6 @@ class Checkpoint:
     ----------
     identity : dict of str to str
         Identity of the run; see `identify`.
-    position : Position
-    tensors : dict of str to Tensor
     numbers : dict
         Further JSON values: the optimizer's and the average's counters.
     """
@@ -127,10 +123,7 @@ def _digest(lines: Sequence[str]) -> str:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write the file atomically.
 
-    Raises
-    ------
-    OutputError
-        The folder is read-only, or the disk is full.
+    Raises OutputError where the folder is read-only, or the disk is full.
     """
     from safetensors.torch import save
 
@@ -153,10 +146,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
     """The checkpoint in a folder, or None.
 
-    Raises
-    ------
-    RunError
-        It is damaged, or belongs to another run; the message gives the differences.
+    Raises RunError where it is damaged, or belongs to another run; the message gives the
+    differences.
     """
     path = folder / NAME
     try:
@@ -188,10 +179,8 @@ def find_checkpoint(
 ) -> Checkpoint | None:
     """The checkpoint from which all processes resume, after checking that they train the same.
 
-    Raises
-    ------
-    RunError
-        As `load_checkpoint`; or processes train different things, or see different checkpoints.
+    Raises RunError as `load_checkpoint`; or processes train different things, or see different
+    checkpoints.
     """
 
     def find() -> Checkpoint | None:

@@ -41,8 +41,6 @@ class Curves:
 
     Attributes
     ----------
-    epochs : list of int
-    train_loss, train_accuracy, val_loss, val_accuracy : Curve
     has_val : bool
         Whether every epoch has validation figures.
     fall : float

@@ -77,15 +77,12 @@ def ask(
 def follow(load: Callable[[], Backbone]) -> None:
     """Join the trainings of the first process until it finishes.
 
+    Raises HeadstartError where the error that ended the first process's job.
+
     Parameters
     ----------
     load : function
         Loads the backbone that the first process trains.
-
-    Raises
-    ------
-    HeadstartError
-        The error that ended the first process's job.
     """
     from headstart.training.training import train
 

@@ -62,28 +62,22 @@ def load_pixels(
 ) -> torch.Tensor:
     """The stored squares of images, decoding those that are missing.
 
+    Raises DataError where an image cannot be decoded; OutputError where the disk is too small for
+    the squares.
+
     Parameters
     ----------
-    records : sequence of Record
     preprocessing : Preprocessing
         That of the network, at the size of the crops.
     cache : Path
         The squares are stored in ``cache/pixels``.
     in_memory_bytes : int
         Sets up to this size are read into memory.
-    progress : Progress
 
     Returns
     -------
     Tensor of shape (n, 3, side, side), uint8
         Channels last in memory.
-
-    Raises
-    ------
-    DataError
-        An image cannot be decoded.
-    OutputError
-        The disk is too small for the squares.
     """
     wanted = stored_preprocessing(preprocessing)
     side = wanted.size_px

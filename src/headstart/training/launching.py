@@ -28,7 +28,6 @@ def launch(command: Sequence[str], n: int) -> int:
     ----------
     command : sequence of str
         The program and its arguments.
-    n : int
 
     Returns
     -------

@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 def to_mlflow() -> Logger:
     """Log the figures of each epoch as metrics of the active MLflow run.
 
-    Raises
-    ------
-    InputError
-        MLflow is not installed.
+    Raises InputError where MLflow is not installed.
     """
     mlflow = _client("mlflow", "mlflow")
     return lambda epochs: mlflow.log_metrics(_figures(epochs[-1]), step=epochs[-1].epoch)
@@ -40,10 +37,7 @@ def to_mlflow() -> Logger:
 def to_wandb() -> Logger:
     """Log the figures of each epoch to the active run of Weights & Biases (``wandb.init``).
 
-    Raises
-    ------
-    InputError
-        Its client is not installed.
+    Raises InputError where its client is not installed.
     """
     wandb = _client("wandb", "wandb")
     return lambda epochs: wandb.log(_figures(epochs[-1]), step=epochs[-1].epoch, commit=True)
@@ -52,15 +46,12 @@ def to_wandb() -> Logger:
 def to_tensorboard(folder: Path | str) -> Logger:
     """Write the figures of each epoch as scalars that ``tensorboard --logdir FOLDER`` shows.
 
+    Raises InputError where TensorBoard is not installed.
+
     Parameters
     ----------
     folder : Path or str
         Made where it does not exist; one for each training.
-
-    Raises
-    ------
-    InputError
-        TensorBoard is not installed.
     """
     writer = _client("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder))
 

@@ -85,21 +85,12 @@ class Loop:
         Trained in place; its output layer is the submodule ``head``, as in `Network`.
     trained_part : torch.nn.Module
         The module that takes batches: the network, or its upper part.
-    division : Division
-    groups : tuple of Group
-    settings : TrainSettings
-    policy : Policy
-    batches : Batches
     n_images : int
         Number of training images (or other examples).
-    has_val : bool
-    folding : Folding
-    fabric : lightning_fabric.Fabric
     identity : dict
         Identity in checkpoints.
     folder : Path or None
         Folder of checkpoints.
-    progress : Progress
     on_epoch : function (history), or None
     order : function (epoch, from 1) -> indices of its batches, or None
         The same number of batches in every epoch. Default: `epoch_order`.
@@ -174,12 +165,8 @@ class Loop:
     def run(self) -> None:
         """Train until the last epoch or until patience runs out.
 
-        Raises
-        ------
-        DivergedError
-            The loss is not finite.
-        KeyboardInterrupt
-            Ctrl-C, after finishing the current step and writing a checkpoint.
+        Raises DivergedError where the loss is not finite; KeyboardInterrupt on Ctrl-C, after
+        finishing the current step and writing a checkpoint.
         """
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         with (

@@ -112,24 +112,19 @@ def prepare(
 ) -> Prepared:
     """Copy the backbone, and replace its classifier with a new output layer.
 
+    Raises BackboneError where the backbone has no features before its output, or does not support
+    the size; InputError where the head has a wrong shape or values that are not finite.
+
     Parameters
     ----------
     backbone : Backbone
         It is not changed.
     n_classes : int
         `K`.
-    settings : TrainSettings
     head : (array (K, d), array (K,)), optional
         Initial weights and intercepts of the output layer, from a linear classifier on the same
         features (A. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
         Out-of-Distribution", ICLR 2022); default random.
-
-    Raises
-    ------
-    BackboneError
-        The backbone has no features before its output, or does not support the size.
-    InputError
-        The head has a wrong shape or values that are not finite.
     """
     if settings.regime == "scratch":
         fresh = load(backbone.arch, pretrained=False, seed=settings.seed)
@@ -159,10 +154,7 @@ def prepare(
 def features_tap(backbone: Backbone) -> Tap:
     """The last tap before the logits, whose pooled output is the input of a new output layer.
 
-    Raises
-    ------
-    BackboneError
-        There is none.
+    Raises BackboneError where there is none.
     """
     last = backbone.taps[-1]
     if last.name not in OUTPUTS:

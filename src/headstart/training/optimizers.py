@@ -25,10 +25,8 @@ class Group:
     ----------
     stage : int
         0 is the lowest trained stage.
-    names : tuple of str
     factor : float in (0, 1]
         Their learning rate relative to that of the output layer.
-    weight_decay : float
     """
 
     stage: int
@@ -44,7 +42,6 @@ def make_groups(
 
     Parameters
     ----------
-    network : torch.nn.Module
     stages : dict of parameter name to int
         The trained parameters; the output layer has the highest stage.
     layer_decay : float in (0, 1]

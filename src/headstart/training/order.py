@@ -21,9 +21,7 @@ class Order:
 
     Attributes
     ----------
-    parameters : dict of parameter name to moment of its first use
     calls : dict of module path to list of (moment of the call, moment of the return)
-    shapes : dict of module path to shape of its last output
     """
 
     parameters: dict[str, int] = field(default_factory=dict)

@@ -179,10 +179,7 @@ def shared(error: HeadstartError | None, kind: str, message: str) -> HeadstartEr
 def from_environment(environment: Mapping[str, str] | None = None) -> Processes:
     """The identity of this process from environment variables; `ALONE` without a launcher.
 
-    Raises
-    ------
-    InputError
-        Some of the variables are missing or illegal.
+    Raises InputError where some of the variables are missing or illegal.
     """
     env = os.environ if environment is None else environment
     if env.get("WORLD_SIZE", "1") in ("", "1") or "RANK" not in env:
@@ -222,15 +219,12 @@ def current() -> Processes:
 def join(device: str) -> Processes:
     """Connect to the other processes once; returns immediately if there are none.
 
+    Raises LostError where the others do not connect.
+
     Parameters
     ----------
     device : str
         Device of this process from `own_device`; it decides the backend for gradients.
-
-    Raises
-    ------
-    LostError
-        The others do not connect.
     """
     global _joined
     here = from_environment()
@@ -275,10 +269,8 @@ def leave() -> None:
 def own_device(device: str) -> str:
     """The device of this process; for ``cuda`` with several processes, by its local rank.
 
-    Raises
-    ------
-    InputError
-        There are fewer GPUs than local processes, or the device cannot be divided.
+    Raises InputError where there are fewer GPUs than local processes, or the device cannot be
+    divided.
     """
     here = from_environment()
     if not here.is_several or device == "cpu":

@@ -60,18 +60,13 @@ def divide(prepared: Prepared, settings: TrainSettings) -> Division:
     A parameter belongs to the side of the tap on which one traced pass uses it first; a module
     without children, and the buffers in it, to the side on which it is called first.
 
+    Raises BackboneError where the backbone has no such tap; InputError where the tap is the
+    network's output, which has nothing above it.
+
     Parameters
     ----------
-    prepared : Prepared
     settings : TrainSettings
         Of which regime and tap are used.
-
-    Raises
-    ------
-    BackboneError
-        The backbone has no such tap.
-    InputError
-        The tap is the network's output, which has nothing above it.
     """
     network, backbone = prepared.network, prepared.backbone
     if settings.regime in ("all", "scratch"):
@@ -107,10 +102,7 @@ def divide(prepared: Prepared, settings: TrainSettings) -> Division:
 def find_tap(backbone: Backbone, name: str) -> Tap:
     """The tap at which a backbone is divided.
 
-    Raises
-    ------
-    InputError
-        There is no such tap, or it is the output that the new layer replaces.
+    Raises InputError where there is no such tap, or it is the output that the new layer replaces.
     """
     names = [tap.name for tap in backbone.taps]
     usable = names[: names.index(features_tap(backbone).name) + 1]
@@ -215,10 +207,7 @@ def hash_frozen(network: nn.Module, division: Division) -> Mapping[str, str]:
 def require_unchanged(before: Mapping[str, str], after: Mapping[str, str]) -> None:
     """Check that frozen parameters and buffers have not changed.
 
-    Raises
-    ------
-    FrozenError
-        A hash differs, or a name was added or removed.
+    Raises FrozenError where a hash differs, or a name was added or removed.
     """
     changed = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
     if changed:

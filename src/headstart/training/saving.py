@@ -24,15 +24,12 @@ NAME = "network.safetensors"
 def save_network(folder: Path, trained: Trained) -> str:
     """Write the network into `folder` as :data:`NAME`, atomically.
 
+    Raises OutputError where the folder is read-only, or the disk is full.
+
     Returns
     -------
     str
         The digest of its weights, for `load_network`.
-
-    Raises
-    ------
-    OutputError
-        The folder is read-only, or the disk is full.
     """
     trained.save(folder / NAME)
     return trained.backbone.digest
@@ -41,17 +38,14 @@ def save_network(folder: Path, trained: Trained) -> str:
 def load_network(path: Path, *, digest: str) -> Backbone:
     """Load a network as a backbone, ready to run.
 
+    Raises WeightsError where the file is missing or damaged, or contains other weights.
+
     Parameters
     ----------
     path : Path
         Written by `save_network`.
     digest : str
         Digest of the weights, as recorded by the run.
-
-    Raises
-    ------
-    WeightsError
-        The file is missing or damaged, or contains other weights.
     """
     shown = one_line(str(path))
     if not path.is_file():

@@ -21,8 +21,6 @@ def rate_at(step: int, settings: TrainSettings, steps_an_epoch: int) -> float:
     ----------
     step : int
         From 0, over the whole run.
-    settings : TrainSettings
-    steps_an_epoch : int
 
     Returns
     -------

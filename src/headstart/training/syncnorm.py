@@ -28,17 +28,14 @@ _KNOWN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, Batc
 def synced(network: nn.Module, processes: Processes) -> Iterator[None]:
     """Within the context, layers with batch statistics use those over all processes.
 
+    Raises InputError where the class of a layer is not supported.
+
     Parameters
     ----------
     network : torch.nn.Module
         Affects its BatchNorm layers that are in training mode on entry.
     processes : Processes
         With a single one nothing changes.
-
-    Raises
-    ------
-    InputError
-        The class of a layer is not supported.
     """
     layers = with_batch_statistics(network) if processes.is_several else []
     for layer in layers:

@@ -224,10 +224,8 @@ def rebuild(
 ) -> Trained:
     """A trained network from its weights and the header of `Trained.save`.
 
-    Raises
-    ------
-    WeightsError
-        The weights do not fit the architecture; `shown` names their file in the message.
+    Raises WeightsError where the weights do not fit the architecture; `shown` names their file in
+    the message.
     """
     from headstart.training.network import prepare
     from headstart.training.settings import TrainSettings
@@ -264,10 +262,7 @@ def rebuild(
 def read_header(path: Path) -> dict[str, Any]:
     """The header of `Trained.save`.
 
-    Raises
-    ------
-    WeightsError
-        The file has no header, or that of a newer version.
+    Raises WeightsError where the file has no header, or that of a newer version.
     """
     from safetensors import SafetensorError, safe_open
 

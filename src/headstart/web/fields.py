@@ -41,10 +41,7 @@ class Page(gr.Blocks):
 def sent(field: Any, value: Any) -> Any:
     """The value of a field, or its default where the field was never shown or is empty.
 
-    Raises
-    ------
-    gr.Error
-        A number is outside the range of its field.
+    Raises gr.Error where a number is outside the range of its field.
     """
     if value is None:
         is_text = isinstance(field, gr.Textbox)

@@ -41,14 +41,12 @@ class Job:
 
     Attributes
     ----------
-    id : str
     data : str
         What it was asked to read.
     name : str
         What to call the run.
     settings : dict
         Fields of `FitSettings`.
-    state : str
     stages : dict of str to (done, total)
         In the order in which they began.
     since : dict of str to float
@@ -140,10 +138,7 @@ class Jobs:
     def start(self, data: str, *, name: str = "", settings: Mapping[str, Any]) -> Job:
         """Put a fit at the end of the queue.
 
-        Raises
-        ------
-        InputError
-            A setting is outside its legal set.
+        Raises InputError where a setting is outside its legal set.
         """
         from headstart.runs.settings import FitSettings
 
@@ -185,10 +180,7 @@ class Jobs:
     def stop(self, job_id: str) -> Job:
         """Stop a job, whatever it is doing; one that has ended stays as it is.
 
-        Raises
-        ------
-        InputError
-            The server knows no such job.
+        Raises InputError where the server knows no such job.
         """
         job = self.get(job_id)
         if job is None:

@@ -109,10 +109,7 @@ def serve(
 def open_port(host: str, port: int) -> socket.socket:
     """A socket that listens nowhere yet, bound to the address.
 
-    Raises
-    ------
-    InputError
-        The port is in use, or the address is none of this computer's.
+    Raises InputError where the port is in use, or the address is none of this computer's.
     """
     if not 0 <= port <= 65535:
         raise InputError(f"--port must be from 0 to 65535; got {port}")

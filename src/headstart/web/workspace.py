@@ -74,10 +74,7 @@ class Workspace:
     def run_folder(self, name: str) -> Path:
         """The folder of a listed run.
 
-        Raises
-        ------
-        RunError
-            There is no run of that name here.
+        Raises RunError where there is no run of that name here.
         """
         if name not in self.run_names():
             raise RunError(f"there is no run {one_line(name)!r} in {one_line(str(self.runs))}")
@@ -103,10 +100,7 @@ class Workspace:
     def unpack(self, archive: Path) -> Path:
         """The folder of pictures in an uploaded zip; the same bytes are unpacked once.
 
-        Raises
-        ------
-        DataError
-            The archive is damaged, dangerous or too large.
+        Raises DataError where the archive is damaged, dangerous or too large.
         """
         digest = digest_file(archive)[:8]
         stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in archive.stem).strip("-")
@@ -120,10 +114,7 @@ class Workspace:
 def folder_at(text: str) -> Path:
     """The folder that was typed, ``~`` written out; the home folder where nothing was.
 
-    Raises
-    ------
-    InputError
-        ``~`` names a home folder that is not known.
+    Raises InputError where ``~`` names a home folder that is not known.
     """
     return expand(text.strip() or "~").absolute()
 
@@ -131,10 +122,7 @@ def folder_at(text: str) -> Path:
 def folders_in(path: Path) -> list[str]:
     """Names of the folders in a folder that a person would look for.
 
-    Raises
-    ------
-    DataError
-        It cannot be read.
+    Raises DataError where it cannot be read.
     """
     try:
         found = [p.name for p in path.iterdir() if not p.name.startswith(".") and p.is_dir()]

@@ -52,12 +52,10 @@ class Operation:
     ----------
     module : str
         Path of the innermost module that it happened in.
-    kind : str
     shape : tuple of int
         Of the result for one image: (d, H, W), (n_tokens, d) or (d,).
     kernel, stride : tuple of int
         Of a window; empty where there is none.
-    activation : str
     n_parameters : int
         Those of the normalisation that follows included.
     macs : int
@@ -101,6 +99,8 @@ class _Seen:
 def follow(module: nn.Module, size_px: int, tap_of: Callable[[str], str]) -> list[Operation]:
     """The operations of one pass, in order.
 
+    Raises BackboneError where the network cannot take an input of this side.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -109,11 +109,6 @@ def follow(module: nn.Module, size_px: int, tap_of: Callable[[str], str]) -> lis
         Side of the input.
     tap_of : function of str to str
         The tap whose output a module's is, or "".
-
-    Raises
-    ------
-    BackboneError
-        The network cannot take an input of this side.
     """
     watcher = _Watcher(module)
     try:

@@ -32,7 +32,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         (height, width) of the maps; (n_tokens,); empty for a vector.
     kernel, stride : tuple of int
         Empty if there is no window.
-    activation : str
     n_parameters : int
         Including those of a following normalisation.
     macs : int
@@ -66,7 +65,6 @@ class ArchitectureTable(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name, arch : str
     size_px : int
         Side of the input.
     rows : tuple of Row
@@ -87,21 +85,15 @@ class ArchitectureTable(msgspec.Struct, frozen=True, kw_only=True):
 def describe(name: str, size_px: int | None = None) -> ArchitectureTable:
     """The table of a backbone by name; no weights are read.
 
+    Raises BackboneError where the name is unknown, or the network cannot take an input of this
+    side.
+
     Parameters
     ----------
     name : str
         As `headstart.backbones.load` takes it.
     size_px : int, optional
         Side of the input; default: the network's own.
-
-    Returns
-    -------
-    ArchitectureTable
-
-    Raises
-    ------
-    BackboneError
-        The name is unknown, or the network cannot take an input of this side.
 
     Examples
     --------

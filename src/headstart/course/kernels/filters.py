@@ -27,7 +27,6 @@ class FirstFilters:
     layer : str
         Path of the layer in the network.
     weights : float32 array (n, k, k, 3)
-    stride : int
     """
 
     layer: str

@@ -63,7 +63,6 @@ def perceptron(
     ----------
     n_inputs : int
         Values of an image: channels times pixels.
-    n_classes : int
     hidden : tuple of int
         Widths of the hidden layers.
     dropout : float in [0, 1)
@@ -94,7 +93,6 @@ def convnet(
 
     Parameters
     ----------
-    n_channels, n_classes : int
     width : int
         Maps of the first half of the layers.
     n_layers : int

@@ -56,7 +56,6 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    steps : Interval
     by_seed : list of float, length n_seeds
     behind : Interval
         Steps more than the quickest, seed by seed.

@@ -27,7 +27,6 @@ class Samples:
         Name of the data in sentences.
     images : float32 tensor (n, C, S, S) in [0, 1]
     labels : int64 tensor (n,)
-    classes : tuple of str
     """
 
     name: str
@@ -47,7 +46,6 @@ class Task:
     ----------
     images, val_images : float32 tensors (n, C, S, S)
     labels, val_labels : int64 tensors (n,)
-    n_classes : int
     """
 
     images: Tensor
@@ -130,10 +128,7 @@ def draw_task(samples: Samples, n_train: int, *, n_val: int = 1000, seed: int) -
     If the data set is too small for both, at most 70 % of it is for training. A larger training set
     contains the smaller ones, and the validation images do not depend on `n_train`.
 
-    Raises
-    ------
-    InputError
-        `n_train` is below 2.
+    Raises InputError where `n_train` is below 2.
     """
     if n_train < 2:
         raise InputError(f"the number of training images must be at least 2; got {n_train}")

@@ -25,6 +25,8 @@ def over_seeds(
 ) -> Interval:
     """Mean over seeds with Student's interval.
 
+    Raises ValueError where `values` is empty.
+
     Parameters
     ----------
     values : sequence of float, length n_seeds
@@ -37,11 +39,6 @@ def over_seeds(
     -------
     Interval
         Unbounded for a single seed.
-
-    Raises
-    ------
-    ValueError
-        `values` is empty.
     """
     array = np.asarray(values, dtype=float)
     if array.size == 0:

@@ -60,7 +60,6 @@ def train_small(
     ----------
     network : torch.nn.Module
         Trained in place.
-    task : Task
     make_optimizer : callable
         Takes the parameters, returns a torch optimizer.
     n_epochs, batch_size : int

@@ -74,7 +74,6 @@ def make_rule(
 
     Parameters
     ----------
-    index : Index
     distance : float
         To the source.
     references : mapping of str to float
@@ -94,10 +93,7 @@ def make_rule(
 def distances(index: Index, net: Backbone, inputs: Inputs) -> tuple[float, dict[str, float]]:
     """The data's distance to the source, and those of photographs, digits and noise.
 
-    Raises
-    ------
-    InputError
-        The backbone keeps no statistics of its source.
+    Raises InputError where the backbone keeps no statistics of its source.
     """
     from headstart.experiments.similarity.measure import place
     from headstart.experiments.similarity.references import (

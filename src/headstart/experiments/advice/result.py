@@ -55,7 +55,6 @@ class Depth(Struct, frozen=True, kw_only=True):
     ----------
     early, late : str
         Taps.
-    early_cv, late_cv : Interval
     gain : Difference
         Accuracy of the earlier layer less that of the last, on the same images.
     """
@@ -77,12 +76,10 @@ class Regime(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    taken : str
     advised : str, optional
         None where no arm does what the rule advises.
     gain : Difference, optional
         Validation accuracy of `taken` less that of `advised`; None where they are the same.
-    is_cheaper : bool
     """
 
     taken: str
@@ -96,11 +93,6 @@ class AdviceResult(ExperimentResult, frozen=True, kw_only=True, tag="advice"):
 
     Attributes
     ----------
-    settings : Settings
-    data, backbone : str
-    rule : Rule
-    advice : str
-    has_much, is_far : bool
     references : dict of str to float
         Distances of photographs, digits and noise; empty where the distance was given.
     depth : Depth, optional

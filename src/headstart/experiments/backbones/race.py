@@ -49,8 +49,6 @@ def race(
 
     Parameters
     ----------
-    names : sequence of str
-    run : callable
     y, folds : array (n,)
         Labels of the training images, and the fold that holds each out.
     n_test : int
@@ -62,7 +60,6 @@ def race(
         Of the order in which images join.
     groups : sequence of str, length n, optional
         Images of one group are not independent (:func:`headstart.heads.paired_gain`).
-    clock : callable
     """
     started, left = clock(), list(names)
     sizes = round_sizes(len(y), len(np.unique(y)))

@@ -14,9 +14,6 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name, tap : str
-    size_px : int
-    C : float
     n_parameters, macs : int
         Of the whole network at this resolution; multiply-accumulates of one image.
     images_per_s : float
@@ -59,7 +56,6 @@ class Left(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name : str
     n_images : int
         Training images of the round after which it left.
     cv : Interval
@@ -93,9 +89,6 @@ class BackbonesResult(ExperimentResult, frozen=True, kw_only=True, tag="backbone
 
     Attributes
     ----------
-    settings : Settings
-    data : str
-    n_train, n_test : int
     candidates : tuple of Candidate
         Those that were judged on all images.
     race : Race, optional

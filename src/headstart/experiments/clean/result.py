@@ -73,7 +73,6 @@ class ImageWorth(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name, label, split : str
     worth : float
         How many other images are recognised thanks to it, in expectation, where each class counts alike;
         negative where it costs.
@@ -90,7 +89,6 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name : str
     action : {"keep", "relabel", "drop"}
     label : str
         The new label, of a relabelled image.
@@ -109,7 +107,6 @@ class CleanResult(ExperimentResult, frozen=True, kw_only=True, tag="clean"):
 
     Attributes
     ----------
-    settings : Settings
     n_images : int
         Usable images of the run.
     n_judged : int
@@ -120,7 +117,6 @@ class CleanResult(ExperimentResult, frozen=True, kw_only=True, tag="clean"):
     noise : Interval or None
         Share of the judged labels that confident learning counts as wrong; those that were decided
         before count as right. None where none could be judged.
-    classes : tuple of str
     findings : tuple of Finding
         The gravest first, without images that were decided before.
     decisions : tuple of Decision

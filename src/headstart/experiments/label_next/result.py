@@ -14,7 +14,6 @@ class Played(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name : str
     accuracy : float
         Balanced accuracy with the labels that it chose.
     gain : Difference
@@ -37,7 +36,6 @@ class Chosen(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name, path : str
     predicted : str
         The class that is most probable by what is labelled.
     margin : float
@@ -55,7 +53,6 @@ class LabelNextResult(ExperimentResult, frozen=True, kw_only=True, tag="label_ne
 
     Attributes
     ----------
-    settings : Settings
     n_labelled, n_unlabelled : int
         Images with labels, and usable ones without.
     n_overlap, n_unreadable : int
@@ -71,7 +68,6 @@ class LabelNextResult(ExperimentResult, frozen=True, kw_only=True, tag="label_ne
         The best first; empty where there are too few labelled images.
     strategy : str
         The one that was used.
-    chosen : tuple of Chosen
     """
 
     settings: Settings

@@ -21,9 +21,11 @@ def split_classes(
     Images whose bytes are in both halves, under labels of both, are left out of both and counted
     in the notes.
 
+    Raises DataError where there are fewer than four classes; InputError where a class of `first` is
+    not there.
+
     Parameters
     ----------
-    index : Index
     first : sequence of str, optional
         The classes of the first half; default a random half, the larger one of an odd number.
     seed : int, default 0
@@ -32,13 +34,6 @@ def split_classes(
     Returns
     -------
     (Index, Index)
-
-    Raises
-    ------
-    DataError
-        There are fewer than four classes.
-    InputError
-        A class of `first` is not there.
     """
     names = list(index.classes)
     if len(names) < 2 * MIN_CLASSES:
@@ -61,10 +56,7 @@ def split_classes(
 def require_disjoint(base: Index, target: Index) -> None:
     """Nothing that is transferred may have been seen in the target's images.
 
-    Raises
-    ------
-    DataError
-        Images are in both, or either has one class only.
+    Raises DataError where images are in both, or either has one class only.
     """
     shared = _digests(base) & _digests(target)
     if shared:

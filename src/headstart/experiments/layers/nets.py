@@ -57,7 +57,6 @@ class Nets:
         Gives the architecture with random weights, at the size of the images.
     settings : TrainSettings
         Of every training; regime, tap and seed are set here.
-    cache : Path
     device : str, optional
     keeps_checkpoints : bool, default False
         Whether a training that is stopped goes on; for those that take minutes.
@@ -229,16 +228,10 @@ def with_layers_of(
 
     Parameters
     ----------
-    fresh : Backbone
     weights : mapping of name to Tensor
         The state of a `headstart.training.network.Network` of the same architecture.
     tap : str
         What lies below it is defined as for the regime ``upper``; buffers are copied too.
-    settings : TrainSettings
-
-    Returns
-    -------
-    Backbone
     """
     # The number of classes does not matter: no output layer is copied.
     prepared = prepare(fresh, 2, dataclasses.replace(settings, regime="upper", tap=tap))
@@ -257,17 +250,12 @@ def with_layers_of(
 def cut_points(backbone: Backbone, settings: TrainSettings, *, most: int = 8) -> tuple[str, ...]:
     """The taps after which a network is cut: each freezes more than the one before it.
 
+    Raises InputError where the network has fewer than two such layers.
+
     Parameters
     ----------
-    backbone : Backbone
-    settings : TrainSettings
     most : int >= 2
         More are thinned evenly, counted from the last.
-
-    Raises
-    ------
-    InputError
-        The network has fewer than two such layers.
     """
     names = [tap.name for tap in backbone.taps]
     usable = names[: names.index(features_tap(backbone).name) + 1]

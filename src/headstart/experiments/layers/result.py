@@ -44,10 +44,8 @@ class Layer(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    layer : str
     accuracy : dict of kind to Interval
         Mean of the seeds.
-    by_seed : dict of kind to tuple of float
     over_base : dict of kind to Difference
         Accuracy less that of base B.
     co_adaptation : Difference
@@ -81,27 +79,20 @@ class LayersResult(ExperimentResult, frozen=True, kw_only=True, tag="layers"):
 
     Attributes
     ----------
-    settings : Settings
     a, b : str
         The data, with their classes.
-    backbone : str
-    size_px : int
     training : dict
         Settings of every training.
-    layers : tuple of Layer
     base_a, base_b : Interval
         Accuracy of the base nets on their own test images.
-    base_b_by_seed : tuple of float
     train_accuracy : float
         Of base B.
     difference_level : float
         Of each difference: 95 % for all layers together (Bonferroni).
-    seeds : tuple of int
     n_train : (int, int)
         Training images of A and B.
     n_test : int
         Test images of B.
-    notes : tuple of str
     """
 
     settings: Settings

@@ -14,7 +14,6 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name, path, label, split : str
     predicted : str
         Class that a classifier gave which had not seen the image: the run's own for a test image,
         cross-validation's for a training one. Empty where no such classifier exists.
@@ -43,7 +42,6 @@ class MapResult(ExperimentResult, frozen=True, kw_only=True, tag="map"):
 
     Attributes
     ----------
-    settings : Settings
     method : {"pca", "tsne"}
         The one that was used.
     n_features : int
@@ -56,7 +54,6 @@ class MapResult(ExperimentResult, frozen=True, kw_only=True, tag="map"):
     trustworthiness : float
         How far the neighbours on the map are neighbours by all features too (Venna and Kaski 2001); 1 is
         best, random positions have about 0.5.
-    points : tuple of Point
     judged_by : str
         Where training images were not judged by the run's own model: by what, in a sentence.
     """

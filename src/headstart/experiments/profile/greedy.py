@@ -78,7 +78,6 @@ def forward_selection(
     groups : sequence of str, length n, optional
         Images of one group are not independent (:func:`headstart.heads.paired_gain`).
     max_blocks : int, default 6
-    progress : Progress
 
     Returns
     -------

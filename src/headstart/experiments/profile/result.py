@@ -14,10 +14,6 @@ class Cell(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    tap, view : str
-    n_features : int
-    C : float
-    cv : Interval
     is_best, is_tie : bool
         A tie is within one standard error of the best.
     behind : Difference
@@ -61,18 +57,14 @@ class ProfileResult(ExperimentResult, frozen=True, kw_only=True, tag="profile"):
 
     Attributes
     ----------
-    settings : Settings
-    data, backbone : str
     taps, views : tuple of str
         In network order; each view a resolution, ``whole`` where all of the image is shown.
-    n_train, n_test, n_folds : int
     n_selected_on : int
         Training images that the concatenation was chosen on.
     cells : tuple of Cell
         Tap by tap, each in every view.
     steps : tuple of Step
         How the concatenation grew.
-    models : tuple of Model
     """
 
     settings: Settings

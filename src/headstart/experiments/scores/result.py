@@ -29,13 +29,10 @@ class Candidate(Struct, frozen=True, kw_only=True):
     ----------
     name : str
         As it is shown.
-    backbone, tap : str
-    size_px, n_features : int
     scores : dict of str to float or None
         By the names of `SCORES`; None: not available.
     accuracy : Interval
         Cross-validated, of the linear SVM on the same features.
-    C : float
     """
 
     name: str
@@ -53,7 +50,6 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    score : str
     correlation : RankCorrelation
         Between score and accuracy.
     first : str
@@ -73,16 +69,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
 
 class ScoresResult(ExperimentResult, frozen=True, kw_only=True, tag="scores"):
-    """Candidates, the most accurate first, and what each score made of them.
-
-    Attributes
-    ----------
-    settings : Settings
-    data : str
-    n_images, n_classes : int
-    candidates : tuple of Candidate
-    agreements : tuple of Agreement
-    """
+    """Candidates, the most accurate first, and what each score made of them."""
 
     settings: Settings
     data: str

@@ -44,6 +44,9 @@ def logme(X: ArrayLike, y: ArrayLike) -> float:
     those of the largest evidence. The fixed point is iterated on ``alpha / beta`` alone in the
     basis of the singular vectors, which costs no inverse and holds for ``n < d`` too.
 
+    Raises ValueError where the shapes do not fit, values are not finite, or there are fewer than
+    two classes.
+
     Parameters
     ----------
     X : array-like of shape (n, d), float
@@ -55,11 +58,6 @@ def logme(X: ArrayLike, y: ArrayLike) -> float:
     -------
     float
         Higher is better. Not bounded.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit, values are not finite, or there are fewer than two classes.
 
     Examples
     --------
@@ -122,6 +120,8 @@ def h_score(X: ArrayLike, y: ArrayLike) -> float:
 
     With no more images than features it is ``K - 1`` whatever the labels: use `shrunk_h_score`.
 
+    Raises ValueError as for `logme`.
+
     Parameters
     ----------
     X : array-like of shape (n, d), float
@@ -133,11 +133,6 @@ def h_score(X: ArrayLike, y: ArrayLike) -> float:
     -------
     float
         From 0 to ``K - 1``; higher is better.
-
-    Raises
-    ------
-    ValueError
-        As for `logme`.
     """
     data, member, n_per_class = _checked(X, y)
     U, _ = _left_vectors(data - data.mean(axis=0))
@@ -152,6 +147,8 @@ def shrunk_h_score(X: ArrayLike, y: ArrayLike) -> float:
     that of Ledoit and Wolf (2004), ``(1 - a) S + a tr(S)/d I``, and the covariance of the class
     means is multiplied by ``1 - a``. All is computed in the basis of the singular vectors.
 
+    Raises ValueError as for `logme`.
+
     Parameters
     ----------
     X : array-like of shape (n, d), float
@@ -163,11 +160,6 @@ def shrunk_h_score(X: ArrayLike, y: ArrayLike) -> float:
     -------
     float
         From 0 to ``K - 1``; higher is better.
-
-    Raises
-    ------
-    ValueError
-        As for `logme`.
     """
     data, member, n_per_class = _checked(X, y)
     centred = data - data.mean(axis=0)
@@ -214,6 +206,9 @@ def leep(P: ArrayLike, y: ArrayLike) -> float:
     Nguyen et al., "LEEP: A new measure to evaluate transferability of learned representations"
     (ICML 2020), section 3, equations 1 and 2.
 
+    Raises ValueError where the shapes do not fit, rows do not sum to 1, or there are fewer than two
+    classes.
+
     Parameters
     ----------
     P : array-like of shape (n, Z), float
@@ -225,11 +220,6 @@ def leep(P: ArrayLike, y: ArrayLike) -> float:
     -------
     float
         At most 0; higher is better.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit, rows do not sum to 1, or there are fewer than two classes.
     """
     theta, member, n_per_class = _checked(P, y)
     if theta.min() < 0 or np.abs(theta.sum(axis=1) - 1).max() > 1e-3:
@@ -248,6 +238,8 @@ def nce(z: ArrayLike, y: ArrayLike) -> float:
     Tran, Nguyen and Hassner, "Transferability and hardness of supervised classification tasks"
     (ICCV 2019), section 3.
 
+    Raises ValueError where the lengths differ or there are fewer than two classes.
+
     Parameters
     ----------
     z : array-like of shape (n,)
@@ -259,11 +251,6 @@ def nce(z: ArrayLike, y: ArrayLike) -> float:
     -------
     float
         From ``-log K`` to 0; higher is better.
-
-    Raises
-    ------
-    ValueError
-        The lengths differ or there are fewer than two classes.
     """
     source = np.unique(np.asarray(z).ravel(), return_inverse=True)[1].reshape(-1)
     _, member, n_per_class = _checked(source[:, None], y)
@@ -297,6 +284,8 @@ def neighbours_correct(
 
     Each neighbour votes for its class with ``1 + cosine``.
 
+    Raises ValueError as for `logme`; or there are fewer than two groups.
+
     Parameters
     ----------
     X : array-like of shape (n, d), float
@@ -311,11 +300,6 @@ def neighbours_correct(
     Returns
     -------
     bool array (n,)
-
-    Raises
-    ------
-    ValueError
-        As for `logme`; or there are fewer than two groups.
     """
     data, member, n_per_class = _checked(X, y)
     own = np.arange(len(data)) if groups is None else np.asarray(groups).ravel()

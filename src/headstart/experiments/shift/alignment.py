@@ -24,6 +24,8 @@ def coral(source: ArrayLike, target: ArrayLike) -> NDArray[np.float32]:
     find best, since features of unit length have variances far below 1. The paper's features are
     centred beforehand; here the mean is carried over too.
 
+    Raises InputError where either has fewer than two rows.
+
     Parameters
     ----------
     source : array-like of shape (n_source, d)
@@ -33,11 +35,6 @@ def coral(source: ArrayLike, target: ArrayLike) -> NDArray[np.float32]:
     Returns
     -------
     float32 array (n_source, d)
-
-    Raises
-    ------
-    InputError
-        Either has fewer than two rows.
     """
     from sklearn.covariance import ledoit_wolf
 
@@ -67,15 +64,12 @@ class DannSettings:
     ----------
     n_hidden : int
         Width of the transform.
-    n_steps : int
     batch_size : int
         Of each side, at most.
     lr : float
         At the start; it falls as ``lr / (1 + 10 p)^0.75`` over the share p of the steps.
-    weight_decay : float
     strength : float
         Factor on the schedule of lambda, ``2 / (1 + exp(-10 p)) - 1``; 0: no adversary.
-    seed : int
     """
 
     n_hidden: int = 256
@@ -118,10 +112,6 @@ class Dann:
     extractor reduced to one layer on frozen features: a dense layer and ReLU; a linear classifier
     of the source's labels on it; and behind a gradient reversal a two-layer classifier of source
     against target. Optimiser and schedules are the paper's.
-
-    Parameters
-    ----------
-    settings : DannSettings
     """
 
     def __init__(self, settings: DannSettings) -> None:

@@ -29,6 +29,8 @@ _CHUNK = 64
 def corrupt(image: Image.Image, kind: str, *, seed: int = 0) -> Image.Image:
     """One picture changed.
 
+    Raises InputError where there is no such kind.
+
     Parameters
     ----------
     image : PIL.Image.Image
@@ -37,11 +39,6 @@ def corrupt(image: Image.Image, kind: str, *, seed: int = 0) -> Image.Image:
         One of `CORRUPTIONS`.
     seed : int, default 0
         Of the noise.
-
-    Raises
-    ------
-    InputError
-        There is no such kind.
     """
     if kind not in CORRUPTIONS:
         raise InputError(
@@ -54,25 +51,20 @@ def corrupt(image: Image.Image, kind: str, *, seed: int = 0) -> Image.Image:
 def corrupted_copy(index: Index, kind: str, *, cache: Path, progress: Progress = silent) -> Index:
     """The data set with every picture changed, on the same sides of the split.
 
+    Raises InputError where there is no such kind.
+
     Parameters
     ----------
-    index : Index
     kind : str
         One of `CORRUPTIONS`.
     cache : Path
         The pictures are kept as PNG in ``cache/corrupted/<kind>``, named by the digest of what
         they were made from; what is there is not made again.
-    progress : Progress
 
     Returns
     -------
     Index
         Names, labels and split as before; paths, digests and sizes of the copies.
-
-    Raises
-    ------
-    InputError
-        There is no such kind.
     """
     corrupt(Image.new("RGB", (2, 2)), kind)  # a wrong kind is refused before any work
     folder = cache / "corrupted" / kind

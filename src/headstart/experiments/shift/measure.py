@@ -47,7 +47,6 @@ class Measured:
         The SVM trained on the source, on the source's held-out images.
     correct : dict of method to bool array (n_seeds, n_target_test)
         A method that is not available is missing.
-    absent : dict of method to reason
     source_adabn : bool array (n_source_test,), optional
         The SVM of AdaBN on the source's held-out images: no shift, statistics re-estimated.
     source_groups, target_groups : list of str, optional

@@ -26,12 +26,10 @@ class Method(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    name, line : str
     accuracy : Interval, optional
         Mean of the seeds; None where the method is not available.
     gain : Difference, optional
         Over no adaptation, paired; the intervals of the adaptations hold together (Bonferroni).
-    by_seed : tuple of float
     absent : str
         Why it is not available.
     """
@@ -49,24 +47,18 @@ class ShiftResult(ExperimentResult, frozen=True, kw_only=True, tag="shift"):
 
     Attributes
     ----------
-    settings : Settings
-    source_name, target_name, backbone, tap : str
-    size_px : int
     source : Interval
         Accuracy on the source's held-out images.
     cost : Difference
         Accuracy on the source less that on the target; the images are not the same.
-    methods : tuple of Method
     adabn_at_home : Difference, optional
         Accuracy on the source with its own statistics less that with the network's.
     adversary : Difference
         What the adversary of DANN brings over the same network without it.
     difference_level : float
         Level of each gain.
-    seeds : tuple of int
     n_train, n_test : (int, int)
         Images of source and target.
-    notes : tuple of str
     """
 
     settings: Settings

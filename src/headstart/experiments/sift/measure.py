@@ -39,7 +39,6 @@ class MethodResult:
     ----------
     name, kind, detail : str
         ``kind`` is ``"pixels"``, ``"sift"`` or ``"network"``; ``detail`` is the selected variant.
-    n_features : int
     cv_accuracy : float
         Of the selected variant, on the training images.
     correct : bool array (n_test,)

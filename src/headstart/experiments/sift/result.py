@@ -17,12 +17,10 @@ class Method(Struct, frozen=True, kw_only=True):
     ----------
     name, kind, detail : str
         ``kind`` is ``"pixels"``, ``"sift"`` or ``"network"``; ``detail`` says what was chosen.
-    n_features : int
     cv_accuracy : float
         Of the choice, on the training images.
     tried : dict of str to float
         Cross-validated accuracy of each variant.
-    test : Interval
     difference : Difference, optional
         Test accuracy less that of the last method, paired; None for the last.
     p_value : float, optional
@@ -45,12 +43,9 @@ class BaselineResult(ExperimentResult, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    data : str
     backbone : str, optional
-    n_classes, n_train, n_test : int
     n_straddling : int
         Groups of duplicates on both sides of the split.
-    methods : tuple of Method
     paired_test : str
         The test of the differences: McNemar's, or Student's where images come in groups.
     """
@@ -67,13 +62,7 @@ class BaselineResult(ExperimentResult, frozen=True, kw_only=True):
 
 
 class SiftResult(BaselineResult, frozen=True, kw_only=True, tag="sift"):
-    """The same with what was described.
-
-    Attributes
-    ----------
-    settings : Settings
-    n_descriptors : int
-    """
+    """The same with what was described."""
 
     settings: Settings
     n_descriptors: int

@@ -118,19 +118,13 @@ def medians(
 def source_statistics(backbone: Backbone) -> tuple[Source, ...]:
     """The running statistics of every BatchNorm layer.
 
-    Parameters
-    ----------
-    backbone : Backbone
+    Raises InputError where the network has no BatchNorm, or was not trained; the message says which
+    to take.
 
     Returns
     -------
     tuple of Source
         In the order in which the layers stand in the module.
-
-    Raises
-    ------
-    InputError
-        The network has no BatchNorm, or was not trained; the message says which to take.
     """
     reason = without_batchnorm(backbone.module)
     if reason is not None:
@@ -169,6 +163,9 @@ def measure_distance(
     difference low in the network is seen by all layers above it. For the interval, images are
     resampled with replacement (the bootstrap) from the sums that the one pass kept of each.
 
+    Raises InputError where there are fewer than two images, or the network has no statistics of its
+    source.
+
     Parameters
     ----------
     backbone : Backbone
@@ -178,15 +175,6 @@ def measure_distance(
     seed : int, default 0
         Of the resampling.
     n_resamples : int, default 100
-
-    Returns
-    -------
-    Distance
-
-    Raises
-    ------
-    InputError
-        There are fewer than two images, or the network has no statistics of its source.
     """
     sources = source_statistics(backbone)
     sums = _sums(backbone.module, batches)

@@ -164,16 +164,14 @@ def place(
 ) -> tuple[Placed, ...]:
     """Measure the distance of every set, and what transfer gave on those with labels.
 
+    Raises InputError where the backbone has no BatchNorm.
+
     Parameters
     ----------
-    backbone : Backbone
-    target : ImageSet
-    references : sequence of ImageSet
     n_images : int, default 200
         Images of each set, at most.
     size_px : int, optional
         Side of the crops; default the backbone's own.
-    seed : int
     device, cache, progress
         As for :func:`headstart.features.extract`.
 
@@ -181,11 +179,6 @@ def place(
     -------
     tuple of Placed
         The nearest to the source first.
-
-    Raises
-    ------
-    InputError
-        The backbone has no BatchNorm.
     """
     from headstart.backbones import at_size
 

@@ -47,7 +47,6 @@ class ImageSet:
 
     Attributes
     ----------
-    name : str
     crops : function of Preprocessing and a number of images to iterator of uint8 (S, S, 3)
         The same seeded choice whenever it is called.
     note : str
@@ -120,11 +119,6 @@ def made_sets(*, cache: Path, seed: int = 0) -> list[ImageSet]:
     ----------
     cache : Path
         The digits are written there as files once, so that their features can be kept.
-    seed : int
-
-    Returns
-    -------
-    list of ImageSet
     """
     digits = index(_written_digits(cache / "references" / "digits"), seed=seed, cache=cache)
     return [
@@ -168,10 +162,7 @@ def indexed_set(name: str, indexed: Index, *, seed: int = 0, note: str = "") -> 
 def parse_reference(text: str) -> tuple[str, str]:
     """Name and path from ``NAME=PATH``.
 
-    Raises
-    ------
-    InputError
-        The text has another form.
+    Raises InputError where the text has another form.
     """
     name, equals, path = text.partition("=")
     if not (name.strip() and equals and path.strip()):
@@ -186,10 +177,7 @@ def read_reference(
 ) -> ImageSet:
     """A set with labels where there are class folders at the path, else without.
 
-    Raises
-    ------
-    DataError
-        There are no images.
+    Raises DataError where there are no images.
     """
     try:
         return indexed_set(name, index(path, seed=seed, cache=cache, progress=progress), seed=seed)

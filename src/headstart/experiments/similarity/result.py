@@ -15,7 +15,6 @@ class Distance(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    n_images : int
     layers : tuple of str, length L
         In network order.
     kl, frechet : tuple of float, length L
@@ -38,7 +37,6 @@ class Gain(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    n_images, n_classes : int
     features, pixels : Interval
         Cross-validated accuracy of the linear SVM on the frozen features, and on the pixels of the
         images at 32 px.
@@ -140,15 +138,12 @@ class ReferencePoints(Struct, frozen=True, kw_only=True):
         Of the package that measured them.
     backbone, digest : str
         The network, and the SHA-256 of its weights: the distances hold for it alone.
-    preprocessing : dict of str to str
-    size_px : int
     layers : tuple of str
         Of every set; in the file they stand here only.
     n_images : int
         Most images of a set, for the distance.
     sketches : dict of set to tuple of str
         Of the sets of files, what their images are recognised by (`references.sketch`).
-    sets : tuple of Placed
     """
 
     version: str
@@ -167,12 +162,8 @@ class SimilarityResult(ExperimentResult, frozen=True, kw_only=True, tag="similar
 
     Attributes
     ----------
-    settings : Settings
-    data, backbone : str
-    size_px : int
     target : str
         The name of the set that was asked about.
-    sets : tuple of Placed
     by_errors, by_chance : RankCorrelation
         Over the labelled sets, between distance and `Gain.errors_removed` or `Gain.above_chance`.
         A distance that predicts transfer has a negative one.

@@ -200,10 +200,7 @@ def _finite(n: float) -> float | None:
 def division(index: Index) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     """Images to fit on and images to score: the test images, else a fifth of the training images.
 
-    Raises
-    ------
-    DataError
-        There are too few images of a class.
+    Raises DataError where there are too few images of a class.
     """
     from headstart.data import training_records
 

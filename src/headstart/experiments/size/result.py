@@ -54,9 +54,6 @@ class ScratchPoint(Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    n : int
-    accuracy : Interval
-    seconds : float
     equal_n : float, optional
         Images per class with which frozen features are as accurate; None where they never are.
     """
@@ -83,17 +80,10 @@ class SizeResult(ExperimentResult, frozen=True, kw_only=True, tag="size"):
 
     Attributes
     ----------
-    settings : Settings
-    data, backbone, tap : str
-    size_px : int
     C : float
         Of all SVMs: the best in cross-validation on the largest subset of the first repeat.
-    n_repeats, n_train, n_test, n_classes : int
     has_own_test : bool
         Whether the test images were given; otherwise they are a fifth of the training images.
-    points : tuple of Point
-    law : PowerLaw
-    curve : tuple of CurvePoint
     now : float
         Images per class of the largest subset.
     accuracy_then : Interval
@@ -102,7 +92,6 @@ class SizeResult(ExperimentResult, frozen=True, kw_only=True, tag="size"):
         What they would bring, by the law.
     needed : Needed, optional
         Where ``settings.accuracy`` was asked for.
-    forecasts : tuple of Forecast
     scratch : tuple of ScratchPoint
         Empty where no network was trained.
     """

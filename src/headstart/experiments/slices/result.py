@@ -13,7 +13,6 @@ class SlicesResult(ExperimentResult, frozen=True, kw_only=True, tag="slices"):
 
     Attributes
     ----------
-    settings : Settings
     n_train, n_test : int
         Images that were divided: training ones by cross-validation, and test ones.
     accuracy : Interval

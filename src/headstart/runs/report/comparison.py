@@ -21,21 +21,17 @@ from headstart.wording import counted, points
 def write_comparison(folder: Path, r: ComparisonResult) -> Path:
     """Write ``comparison.json``, ``comparison.md`` and ``comparison.html``.
 
+    Raises OutputError where the folder cannot be written.
+
     Parameters
     ----------
     folder : Path
         Made where it does not exist.
-    r : ComparisonResult
 
     Returns
     -------
     Path
         The page.
-
-    Raises
-    ------
-    OutputError
-        The folder cannot be written.
     """
     write(folder / "comparison.json", r)
     write_atomically(folder / "comparison.md", markdown(r).encode())

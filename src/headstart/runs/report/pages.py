@@ -65,12 +65,10 @@ class Section:
 
     Attributes
     ----------
-    heading : str
     text : sequence of str
         Paragraphs.
     figure : str
         An ``<svg>`` element of `headstart.plots`; its ``name`` is unique in the page.
-    caption : str
     table : Table, optional
     image : bytes
         A PNG picture, where pixels are to be seen; needs ``caption``, which is its alt text too.
@@ -102,6 +100,8 @@ def write_page(
 ) -> Path:
     """Write ``<name>.html``, ``<name>.md`` with its figures as files beside it, and ``<name>.json``.
 
+    Raises OutputError where the folder cannot be written.
+
     Parameters
     ----------
     folder : Path
@@ -112,7 +112,6 @@ def write_page(
         What the page is about.
     sentence : str
         The headline: the answer in at most 25 words.
-    sections : sequence of Section
     found : mapping
         The figures, JSON-able.
     detail : str, optional
@@ -122,11 +121,6 @@ def write_page(
     -------
     Path
         The page.
-
-    Raises
-    ------
-    OutputError
-        The folder cannot be written.
     """
     write_json(folder / f"{name}.json", found)
     for i, section in enumerate(sections):

@@ -27,13 +27,8 @@ def retrieval_sections(similar: SimilarResult, accuracy: float | None) -> list[S
 
     Parameters
     ----------
-    similar : SimilarResult
     accuracy : float, optional
         Of the run's classifier on the same test images, for comparison with precision at 1.
-
-    Returns
-    -------
-    list of Section
     """
     noun = similar.noun
     notes = [note[0].upper() + note[1:] + "." for note in similar.notes]

@@ -78,10 +78,8 @@ class Headline:
     ----------
     name, other_name : str
         Accuracy and balanced accuracy; what leads comes first.
-    interval, other : Interval
     where : str
         What they are of.
-    is_test : bool
     """
 
     name: str

@@ -28,16 +28,10 @@ def write_target_report(folder: Path, found: TargetResult, sheet: bytes, *, run_
 
     Parameters
     ----------
-    folder : Path
-    found : TargetResult
     sheet : bytes
         A PNG of the first of ``found.worst``, numbered; empty where there are none.
     run_name : str
         How the page names the run.
-
-    Returns
-    -------
-    Path
     """
     from headstart.runs.report.pages import render_page
 

@@ -63,7 +63,6 @@ class Fitted:
 
     Attributes
     ----------
-    model : Model
     accuracy : Interval
         Cross-validated, of the candidate that is chosen.
     n_judged : int
@@ -93,7 +92,6 @@ class Bins:
     ----------
     folder : Path
         Created here, removed by `close`.
-    backbone : Backbone
     network_lock : threading.Lock
         Held while the network runs.
     cache : Path
@@ -135,10 +133,7 @@ class Bins:
     def add_class(self, name: str) -> None:
         """Add an empty class.
 
-        Raises
-        ------
-        InputError
-            The name cannot be used, or there are `MAX_CLASSES` classes.
+        Raises InputError where the name cannot be used, or there are `MAX_CLASSES` classes.
         """
         with self._held():
             if len(self.classes) >= MAX_CLASSES:
@@ -150,10 +145,7 @@ class Bins:
     def rename_class(self, name: str, to: str) -> None:
         """Rename a class; its pictures stay.
 
-        Raises
-        ------
-        InputError
-            There is no such class, or the new name cannot be used.
+        Raises InputError where there is no such class, or the new name cannot be used.
         """
         with self._held():
             folder = self._folder_of(name)
@@ -165,10 +157,7 @@ class Bins:
     def remove_class(self, name: str) -> None:
         """Remove a class with its pictures.
 
-        Raises
-        ------
-        InputError
-            There is no such class.
+        Raises InputError where there is no such class.
         """
         with self._held():
             shutil.rmtree(self._folder_of(name))
@@ -177,6 +166,9 @@ class Bins:
 
     def add(self, name: str, content: bytes, *, file: str, burst: str = "") -> None:
         """Put a picture into a class.
+
+        Raises InputError, DataError or OutputError where it is not an image, is too large, is among
+        the pictures already, or there is no room for it.
 
         Parameters
         ----------
@@ -188,11 +180,6 @@ class Bins:
             What the person calls it, for messages.
         burst : str
             What camera pictures that were taken in one burst share: they count as one.
-
-        Raises
-        ------
-        InputError, DataError, OutputError
-            It is not an image, is too large, is among the pictures already, or there is no room for it.
         """
         shown = one_line(file, limit=80) or "the picture"
         if len(content) > MAX_MB << 20:
@@ -227,10 +214,7 @@ class Bins:
     def remove(self, digest: str) -> None:
         """Take a picture out.
 
-        Raises
-        ------
-        InputError
-            There is none with that digest.
+        Raises InputError where there is none with that digest.
         """
         with self._held():
             self.path(digest).unlink()
@@ -263,10 +247,7 @@ class Bins:
     def fit(self) -> Fitted:
         """The classifier of the pictures that are there, fitted again where they changed.
 
-        Raises
-        ------
-        InputError
-            Pictures are missing; the message says of which classes.
+        Raises InputError where pictures are missing; the message says of which classes.
         """
         from headstart.features import extract
         from headstart.sources.image import ImageSource
@@ -295,10 +276,7 @@ class Bins:
     def classify(self, content: bytes, file: str) -> list[tuple[str, float]]:
         """Classes of a picture with their probabilities, the most probable first.
 
-        Raises
-        ------
-        InputError, DataError
-            As of `fit`, or it is not an image.
+        Raises InputError or DataError as of `fit`, or it is not an image.
         """
         from headstart.features import stream_features
 
@@ -319,17 +297,12 @@ class Bins:
     def save(self, folder: Path) -> str | None:
         """Copy the pictures into a folder for each class.
 
+        Raises InputError as of `fit`; OutputError where the disk is full or read-only.
+
         Returns
         -------
         str or None
             The pattern of the pictures that belong together, for ``group_by``; None where none do.
-
-        Raises
-        ------
-        InputError
-            As of `fit`.
-        OutputError
-            The disk is full or read-only.
         """
         with self._held():
             self._read()
@@ -369,10 +342,7 @@ class Bins:
     def _read(self) -> Index:
         """The pictures as any data set is read, where there are enough.
 
-        Raises
-        ------
-        InputError
-            There are not: the message says what is missing.
+        Raises InputError where there are not: the message says what is missing.
         """
         from headstart.data import index
 

@@ -40,7 +40,6 @@ class Visitors:
 
     Parameters
     ----------
-    work : Workspace
     folder : Path
         Of their pictures.
     """
@@ -63,10 +62,7 @@ class Visitors:
     def get(self, name: str) -> Bins:
         """Bins by their name.
 
-        Raises
-        ------
-        Gone
-            There are none, such as after a restart of the server.
+        Raises Gone where there are none, such as after a restart of the server.
         """
         with self._lock:
             if name not in self._bins:
@@ -200,10 +196,7 @@ def _save(bins: Bins, name: str, work: Workspace, jobs: Jobs) -> str:
 def _new_folder(stem: str, parent: Path) -> Path:
     """A new folder that nobody else has, whoever saves at the same time.
 
-    Raises
-    ------
-    OutputError
-        It cannot be created.
+    Raises OutputError where it cannot be created.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)

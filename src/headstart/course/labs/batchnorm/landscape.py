@@ -67,7 +67,6 @@ def smoothness(loss: Loss, parameters: Parameters, step_lengths: Sequence[float]
     ----------
     loss : callable () -> scalar tensor
         Loss of one batch at the current parameters.
-    parameters : sequence of Parameter
     step_lengths : sequence of float
         Factors of the gradient: learning rates.
 

@@ -36,10 +36,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    rates : dict of kind to float
     gain : dict of kind to Difference
         Validation accuracy minus that without BatchNorm.
-    measures : dict of `MEASURES` to Comparison
     steps : list of int, length n_steps
     variation : dict of kind to list of n_steps Interval
         Variation of the loss at each of `steps`.

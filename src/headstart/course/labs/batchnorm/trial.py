@@ -148,7 +148,6 @@ class Probe:
 
     Attributes
     ----------
-    steps : list of int
     values : list of dict of `MEASURES` to float
         One per step, averaged over the layers.
     layers : list of lists of dicts

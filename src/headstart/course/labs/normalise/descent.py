@@ -95,10 +95,7 @@ class Quadratic:
     def n_steps(self, rate: float, left: float = LEFT) -> int:
         """Steps from ``w = 0`` until at most the share `left` of the excess loss is left.
 
-        Raises
-        ------
-        ValueError
-            The rate is too high: descent does not converge.
+        Raises ValueError where the rate is too high: descent does not converge.
         """
         curvature, axes = np.linalg.eigh(self.hessian)
         shrink = (1 - rate * curvature) ** 2
@@ -265,8 +262,6 @@ def descend_all(
     ----------
     X : array (n, d)
     labels : int array (n,)
-    n_classes : int
-    rates : sequence of n_rates floats
     target : float
         Descent stops once the loss with one of the rates is as low.
 
