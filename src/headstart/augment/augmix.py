@@ -30,21 +30,11 @@ AUGMIX = (
 
 @dataclass(frozen=True)
 class Chains:
-    """Random draws for a batch of n images.
+    """Random draws for a batch of n images."""
 
-    Attributes
-    ----------
-    steps : tuple of Steps
-        One per chain.
-    weights : array (n, width)
-        Weights of the chains; rows sum to 1 (Dirichlet).
-    blend : array (n,) in [0, 1]
-        Weight of the mixed chains; the rest is the image itself (Beta).
-    """
-
-    steps: tuple[Steps, ...]
-    weights: Array
-    blend: Array
+    steps: tuple[Steps, ...]  # one per chain
+    weights: Array  # (n, width); weights of the chains; rows sum to 1 (Dirichlet)
+    blend: Array  # (n,) in [0, 1]; weight of the mixed chains; the rest is the image itself (Beta)
 
     def __call__(self, images: Tensor) -> Tensor:
         """The mixed view of float32 images (n, 3, S, S) in [0, 1]."""

@@ -39,18 +39,10 @@ def vary(images: Tensor, policy: Policy, size_px: int, rng: np.random.Generator)
 
 @dataclass(frozen=True)
 class Variation:
-    """Random draws of `vary` for a batch of n images.
+    """Random draws of `vary` for a batch of n images."""
 
-    Attributes
-    ----------
-    maps : array (n, 2, 3)
-        Affine maps of the crops.
-    colour : array (4, n)
-        Brightness, contrast, saturation, hue.
-    """
-
-    maps: Array
-    colour: Array
+    maps: Array  # (n, 2, 3); affine maps of the crops
+    colour: Array  # (4, n); brightness, contrast, saturation, hue
 
     def __call__(self, images: Tensor, size_px: int) -> Tensor:
         """Vary uint8 images (n, 3, R, R)."""

@@ -15,20 +15,11 @@ from headstart.augment.warping import Array
 
 @dataclass(frozen=True)
 class Mix:
-    """Pairs of images to mix.
+    """Pairs of images to mix."""
 
-    Attributes
-    ----------
-    partner : int array (n,)
-        Row of the other image.
-    weight : array (n,) in [0, 1]
-        Weight of the image itself, in the image and in the target.
-    boxes : int array (n, 4) or None
-        CutMix: top, left, bottom, right of the pasted box in pixels; None for Mixup.
-    """
-
-    partner: NDArray[np.int64]
-    weight: Array
+    partner: NDArray[np.int64]  # (n,); row of the other image
+    weight: Array  # (n,) in [0, 1]; weight of the image itself, in the image and in the target
+    # (n, 4); CutMix: top, left, bottom, right of the pasted box in pixels; None for Mixup
     boxes: NDArray[np.int64] | None = None
 
     def images(self, images: Tensor) -> Tensor:

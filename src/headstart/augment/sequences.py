@@ -20,17 +20,10 @@ RANDAUGMENT = (IDENTITY, *(name for name in OPERATIONS if name != "invert"))
 
 @dataclass(frozen=True)
 class Steps:
-    """The operation of each image at each step, and its strength.
+    """The operation of each image at each step, and its strength."""
 
-    Attributes
-    ----------
-    operations : array of str (n, n_steps)
-        Names; ``""`` and ``"identity"`` mean none.
-    strengths : array (n, n_steps) in [-1, 1]
-    """
-
-    operations: NDArray[np.str_]
-    strengths: Array
+    operations: NDArray[np.str_]  # (n, n_steps); names; ``""`` and ``"identity"`` mean none
+    strengths: Array  # (n, n_steps) in [-1, 1]
 
     def __call__(self, images: Tensor) -> Tensor:
         """Apply all steps to float32 images (n, 3, S, S) in [0, 1]."""

@@ -49,27 +49,14 @@ _OTHER_STAGES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Embedded:
-    """A network whose weights a Python package carries.
+    """A network whose weights a Python package carries."""
 
-    Attributes
-    ----------
-    name : str
-        The backbone's name.
-    variant : int
-        The number after "Lite".
-    extra : str
-        The extra of Headstart that installs the package.
-    file_digest : str
-        SHA-256 of the package's weight file, whose name contains the first eight digits.
-    stage_repeats : tuple of int
-        Number of blocks in each stage.
-    """
-
-    name: str
-    variant: int
-    extra: str
+    name: str  # the backbone's name
+    variant: int  # the number after "Lite"
+    extra: str  # the extra of Headstart that installs the package
+    # SHA-256 of the package's weight file, whose name contains the first eight digits
     file_digest: str
-    stage_repeats: tuple[int, ...]
+    stage_repeats: tuple[int, ...]  # number of blocks in each stage
 
     @property
     def package(self) -> str:

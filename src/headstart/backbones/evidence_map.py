@@ -39,25 +39,14 @@ MAX_STEPS_BACK = 3
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceMap:
-    """The evidence for one class in one image.
+    """The evidence for one class in one image."""
 
-    Attributes
-    ----------
-    crop : PIL.Image.Image
-        The network's input, (S, S).
-    values : float32 array (S, S)
-        Positive: for the class; negative: against it. For a linear head on averages they sum to
-        `score` minus the head's intercept.
-    score : float
-        Score of the class.
-    layers : tuple of str
-        The taps shown.
-    """
-
-    crop: Image.Image
+    crop: Image.Image  # the network's input, (S, S)
+    # (S, S); positive: for the class; negative: against it. For a linear head on averages they sum
+    # to `score` minus the head's intercept.
     values: Floats
-    score: float
-    layers: tuple[str, ...]
+    score: float  # score of the class
+    layers: tuple[str, ...]  # the taps shown
 
 
 def imagenet_evidence(backbone: Backbone, image: Image.Image, index: int) -> EvidenceMap:

@@ -24,19 +24,11 @@ _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fitted:
-    """A network with weights.
-
-    Attributes
-    ----------
-    arch : Architecture
-        That of the network: without a classifier if the weights have none.
-    remarks : tuple of str
-        What of the file was not used, or was missing.
-    """
+    """A network with weights."""
 
     module: nn.Module
-    arch: Architecture
-    remarks: tuple[str, ...] = ()
+    arch: Architecture  # that of the network: without a classifier if the weights have none
+    remarks: tuple[str, ...] = ()  # what of the file was not used, or was missing
 
 
 def build_with(arch: Architecture, state: dict[str, Tensor], *, size_px: int, shown: str) -> Fitted:

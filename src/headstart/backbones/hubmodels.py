@@ -32,23 +32,12 @@ WEIGHTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubModel:
-    """What a repository's configuration says of its network.
+    """What a repository's configuration says of its network."""
 
-    Attributes
-    ----------
-    base : str
-        timm's name of the architecture.
-    args : dict
-        Arguments of its constructor.
-    cfg : dict
-        In the form of timm's ``pretrained_cfg``.
-    files : tuple of str
-        Names of the weight file, in order of preference.
-    """
-
-    base: str
-    args: Mapping[str, Any]
-    cfg: Mapping[str, Any]
+    base: str  # timm's name of the architecture
+    args: Mapping[str, Any]  # arguments of its constructor
+    cfg: Mapping[str, Any]  # in the form of timm's ``pretrained_cfg``
+    # names of the weight file, in order of preference
     files: tuple[str, ...] = field(default=WEIGHTS[TIMM_CONFIG])
 
     def preprocessing(self, shown: str) -> Preprocessing:

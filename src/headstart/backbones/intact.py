@@ -17,18 +17,11 @@ _ENDINGS = (".pth", ".pt", ".bin", ".safetensors")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightFile:
-    """A published weight file on this machine.
+    """A published weight file on this machine."""
 
-    Attributes
-    ----------
-    name : str
-        ``"embedded"``, ``"embedded:lite1"``, ..., the file's name, or the repository's.
-    state : {"intact", "damaged", "no digest", "unreadable"}
-        ``"no digest"``: neither its name nor its path contains a digest.
-    """
-
-    name: str
+    name: str  # ``"embedded"``, ``"embedded:lite1"``, ..., the file's name, or the repository's
     path: Path
+    # ``"no digest"``: neither its name nor its path contains a digest
     state: Literal["intact", "damaged", "no digest", "unreadable"]
 
 

@@ -44,21 +44,11 @@ _ELSEWHERE = (
 
 @dataclass(frozen=True, kw_only=True)
 class TextTower:
-    """A text tower with its tokenizer.
+    """A text tower with its tokenizer."""
 
-    Attributes
-    ----------
-    scale : float
-        What the network multiplies cosines by before the softmax.
-    n_features : int
-        `d`, that of the image's vector as well.
-    is_projected : bool
-        Whether the image's vector is a projection of what the image tower pools.
-    """
-
-    scale: float
-    n_features: int
-    is_projected: bool
+    scale: float  # what the network multiplies cosines by before the softmax
+    n_features: int  # `d`, that of the image's vector as well
+    is_projected: bool  # whether the image's vector is a projection of what the image tower pools
     _encode: Callable[[Sequence[str]], Tensor]
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:

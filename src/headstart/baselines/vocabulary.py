@@ -24,20 +24,14 @@ MIXTURE_ROWS = 40_000
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """A mixture of Gaussians with diagonal covariances, after PCA.
+    """A mixture of Gaussians with diagonal covariances, after PCA."""
 
-    Attributes
-    ----------
-    mean : float32 array (128,)
-    axes : float32 array (128, d)
-        A descriptor's coordinates are ``(x - mean) @ axes``; followed by the position in the image.
-    weights : float32 array (K,)
-    means, deviations : float32 array (K, d + 2)
-    """
-
-    mean: Floats
+    mean: Floats  # (128,)
+    # (128, d); a descriptor's coordinates are ``(x - mean) @ axes``; followed by the position in
+    # the image
     axes: Floats
-    weights: Floats
+    weights: Floats  # (K,)
+    # means, deviations: (K, d + 2)
     means: Floats
     deviations: Floats
 

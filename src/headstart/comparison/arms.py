@@ -20,29 +20,16 @@ POLICY_NAMES = ("basic", "mixup", "cutmix", "augmix")
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One side of a comparison.
-
-    Attributes
-    ----------
-    line : str
-        What it is, in a line.
-    settings : TrainSettings, optional
-        Of the training; None: a linear SVM on frozen features.
-    n_layers : int
-        Of the SVM: how many of the last layers' features it is given, side by side.
-    starts_from_svm : bool
-        Whether the output layer begins as the linear SVM on the frozen features (Kumar et al.,
-        ICLR 2022); else random.
-    extra_s : float
-        Seconds spent beforehand for it, as on the search for a policy.
-    """
+    """One side of a comparison."""
 
     name: str
-    line: str
-    settings: TrainSettings | None = None
-    n_layers: int = 1
+    line: str  # what it is, in a line
+    settings: TrainSettings | None = None  # of the training; None: a linear SVM on frozen features
+    n_layers: int = 1  # of the SVM: how many of the last layers' features it is given, side by side
+    # whether the output layer begins as the linear SVM on the frozen features (Kumar et al., ICLR
+    # 2022); else random
     starts_from_svm: bool = False
-    extra_s: float = 0.0
+    extra_s: float = 0.0  # seconds spent beforehand for it, as on the search for a policy
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""

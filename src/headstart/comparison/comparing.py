@@ -62,19 +62,12 @@ class FitsArms(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Which training images one seed fits on, and which it validates on.
-
-    Attributes
-    ----------
-    fit, val : tuple of Record or TextRecord
-    groups : tuple of int, length n_fit
-        Duplicates share a group, which no fold splits.
-    """
+    """Which training images one seed fits on, and which it validates on."""
 
     seed: int
     fit: tuple[Any, ...]
     val: tuple[Any, ...]
-    groups: tuple[int, ...]
+    groups: tuple[int, ...]  # length n_fit; duplicates share a group, which no fold splits
 
     def folds(self) -> NDArray[np.int64]:
         """Folds of `fit` for the cross-validation of a linear SVM, (n_fit,)."""
@@ -84,66 +77,34 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One arm with one seed.
+    """One arm with one seed."""
 
-    Attributes
-    ----------
-    val_correct : bool array (n_val,)
-    test_correct : bool array (n_test,)
-        Empty where there are no test images.
-    seconds : float
-        Of fitting: the frozen features' pass and the SVM, or the training.
-    history : tuple of Epoch
-        Empty for an SVM.
-    best_epoch : int
-        0 for an SVM.
-    note : str
-        What a reader must know: the C that was chosen, or that activations were kept.
-    """
-
-    val_correct: NDArray[np.bool_]
-    test_correct: NDArray[np.bool_]
-    seconds: float
+    val_correct: NDArray[np.bool_]  # (n_val,)
+    test_correct: NDArray[np.bool_]  # (n_test,); empty where there are no test images
+    seconds: float  # of fitting: the frozen features' pass and the SVM, or the training
     n_trained_parameters: int
-    history: tuple[Epoch, ...] = ()
-    best_epoch: int = 0
-    note: str = ""
+    history: tuple[Epoch, ...] = ()  # empty for an SVM
+    best_epoch: int = 0  # 0 for an SVM
+    note: str = ""  # what a reader must know: the C that was chosen, or that activations were kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What every arm reached.
+    """What every arm reached."""
 
-    Attributes
-    ----------
-    arms : tuple of Arm
-        The first is the one that the others are measured against.
-    outcomes : dict of arm name to tuple of Outcome
-        One a seed.
-    n_fit, n_val, n_test : int
-        Images; `n_val` of one seed.
-    noun : str
-        What one is called where it is not an image.
-    is_val_shared : bool
-        Whether all seeds have the same validation images.
-    test_labels : tuple of str, length n_test
-    is_uneven : bool
-        Whether the largest class has three times the examples of the smallest, or more.
-    val_groups : tuple of list of str, optional
-        Of each seed, the groups of the validation examples, where the data have groups.
-    test_groups : list of str, optional
-    """
-
-    arms: tuple[Arm, ...]
+    arms: tuple[Arm, ...]  # the first is the one that the others are measured against
     seeds: tuple[int, ...]
-    outcomes: dict[str, tuple[Outcome, ...]]
+    outcomes: dict[str, tuple[Outcome, ...]]  # arm name to tuple of Outcome; one a seed
+    # n_fit, n_val, n_test: images; `n_val` of one seed
     n_fit: int
     n_val: int
     n_test: int
-    noun: str = "image"
-    is_val_shared: bool = False
-    test_labels: tuple[str, ...] = ()
+    noun: str = "image"  # what one is called where it is not an image
+    is_val_shared: bool = False  # whether all seeds have the same validation images
+    test_labels: tuple[str, ...] = ()  # length n_test
+    # whether the largest class has three times the examples of the smallest, or more
     is_uneven: bool = False
+    # of each seed, the groups of the validation examples, where the data have groups
     val_groups: tuple[list[str], ...] | None = None
     test_groups: list[str] | None = None
 

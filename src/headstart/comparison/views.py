@@ -41,14 +41,10 @@ MOST_VIEWS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class ViewArm(Arm):
-    """A linear SVM that is given views of each image.
+    """A linear SVM that is given views of each image."""
 
-    Attributes
-    ----------
-    views : {"centre crop", "views pooled", "views as rows"}
-        The first view alone, the mean of all, or each as a row of its own.
-    """
-
+    # {"centre crop", "views pooled", "views as rows"}; the first view alone, the mean of all, or
+    # each as a row of its own
     views: str
 
 
@@ -70,17 +66,11 @@ def view_arms(n_views: int) -> tuple[ViewArm, ...]:
 
 @dataclass(kw_only=True)
 class ViewFitter:
-    """Fits the arms of `view_arms`; a `headstart.comparison.comparing.FitsArms`.
-
-    Attributes
-    ----------
-    records, test : sequence of Record
-        All images that splits are made of, and the test images.
-    device : str, optional
-    """
+    """Fits the arms of `view_arms`; a `headstart.comparison.comparing.FitsArms`."""
 
     backbone: Backbone
     classes: Sequence[str]
+    # records, test: all images that splits are made of, and the test images
     records: Sequence[Record]
     test: Sequence[Record]
     size_px: int

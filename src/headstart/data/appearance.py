@@ -19,23 +19,12 @@ BLANK = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Appearance:
-    """What pictures look like from afar, and their files.
+    """What pictures look like from afar, and their files."""
 
-    Attributes
-    ----------
-    thumbs : float32 array (n, 16, 16, 3)
-        From 0 to 255.
-    sizes : float64 array (n, 2)
-        Width and height in pixels.
-    n_bytes : float64 array (n,)
-    formats : str array (n,)
-        Ending of the name in lower case, ``jpeg`` as ``jpg``.
-    """
-
-    thumbs: NDArray[np.float32]
-    sizes: NDArray[np.float64]
-    n_bytes: NDArray[np.float64]
-    formats: NDArray[np.str_]
+    thumbs: NDArray[np.float32]  # (n, 16, 16, 3); from 0 to 255
+    sizes: NDArray[np.float64]  # (n, 2); width and height in pixels
+    n_bytes: NDArray[np.float64]  # (n,)
+    formats: NDArray[np.str_]  # (n,); ending of the name in lower case, ``jpeg`` as ``jpg``
 
     @property
     def brightness(self) -> NDArray[np.float64]:

@@ -26,27 +26,15 @@ _N_VALUES = 3 * _SIDE_PX**2
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Location and content of a binary version.
+    """Location and content of a binary version."""
 
-    Attributes
-    ----------
-    url, md5
-        Of the published archive.
-    folder
-        In the archive.
-    files
-        Of each split.
-    names
-        File of class names, one per line.
-    n_label_bytes
-        Label bytes before each image; the last is the class (CIFAR-100 has the superclass first).
-    """
-
+    # url, md5: of the published archive
     url: str
     md5: str
-    folder: str
-    files: dict[str, tuple[str, ...]]
-    names: str
+    folder: str  # in the archive
+    files: dict[str, tuple[str, ...]]  # of each split
+    names: str  # file of class names, one per line
+    # label bytes before each image; the last is the class (CIFAR-100 has the superclass first)
     n_label_bytes: int
 
     @property
@@ -84,16 +72,10 @@ CIFARS = {
 
 @dataclass(frozen=True, slots=True)
 class Cifar:
-    """One split, with the interface of torchvision's data sets.
+    """One split, with the interface of torchvision's data sets."""
 
-    Attributes
-    ----------
-    pixels : uint8 array (n, 3, 32, 32)
-    labels : uint8 array (n,)
-    """
-
-    pixels: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]  # (n, 3, 32, 32)
+    labels: NDArray[np.uint8]  # (n,)
     classes: tuple[str, ...]
 
     def __len__(self) -> int:

@@ -56,19 +56,13 @@ Pairs = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duplicates:
-    """Groups of duplicates, sorted by first name.
+    """Groups of duplicates, sorted by first name."""
 
-    Attributes
-    ----------
-    exact, near
-        Groups that splits and folds keep together.
-    alike
-        Groups of similar images that are too large to be kept together, as from a fixed camera;
-        ``near`` contains the parts that can be.
-    """
-
+    # exact, near: groups that splits and folds keep together
     exact: tuple[DuplicateGroup, ...]
     near: tuple[DuplicateGroup, ...]
+    # groups of similar images that are too large to be kept together, as from a fixed camera;
+    # ``near`` contains the parts that can be
     alike: tuple[DuplicateGroup, ...]
 
 

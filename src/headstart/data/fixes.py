@@ -21,20 +21,11 @@ COLUMNS = ("name", "action", "label")
 
 @dataclass(frozen=True, kw_only=True)
 class Fix:
-    """What is to be done with one example.
+    """What is to be done with one example."""
 
-    Attributes
-    ----------
-    name : str
-        As in the index.
-    action : {"keep", "relabel", "drop"}
-    label : str
-        The new label; "" where there is none.
-    """
-
-    name: str
-    action: Action
-    label: str = ""
+    name: str  # as in the index
+    action: Action  # {"keep", "relabel", "drop"}
+    label: str = ""  # the new label; "" where there is none
 
 
 def read_fixes(path: Path) -> tuple[Fix, ...]:

@@ -47,22 +47,12 @@ _QUALITY = 95
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
-    """What was written.
-
-    Attributes
-    ----------
-    counts : dict of str to int
-        How many images came out of each file.
-    failed : dict of str to str
-        Files that could not be read, with the reason.
-    n_left_out : int
-        Other files below the source, such as photographs; they are not copied.
-    """
+    """What was written."""
 
     folder: Path
-    counts: dict[str, int]
-    failed: dict[str, str]
-    n_left_out: int = 0
+    counts: dict[str, int]  # how many images came out of each file
+    failed: dict[str, str]  # files that could not be read, with the reason
+    n_left_out: int = 0  # other files below the source, such as photographs; they are not copied
 
     @property
     def n_images(self) -> int:

@@ -39,28 +39,15 @@ _DECODE_AT_LEAST = 64
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts about the bytes of one file.
+    """The facts about the bytes of one file."""
 
-    Attributes
-    ----------
-    width, height
-        Pixels after EXIF rotation; 0 if the file is unusable.
-    phash
-        63-bit perceptual hash.
-    thumb
-        16 x 16 RGB thumbnail, row by row, ``THUMB_VALUES`` bytes.
-    reason
-        Why the file is unusable; ``""`` if it is usable.
-    n_pages
-        Pages of a TIFF file, of which the first counts; 1 for others.
-    """
-
+    # width, height: pixels after EXIF rotation; 0 if the file is unusable
     width: int = 0
     height: int = 0
-    phash: int = 0
-    thumb: bytes = b""
-    reason: str = ""
-    n_pages: int = 1
+    phash: int = 0  # 63-bit perceptual hash
+    thumb: bytes = b""  # 16 x 16 RGB thumbnail, row by row, ``THUMB_VALUES`` bytes
+    reason: str = ""  # why the file is unusable; ``""`` if it is usable
+    n_pages: int = 1  # pages of a TIFF file, of which the first counts; 1 for others
 
 
 @dataclass(frozen=True, slots=True)

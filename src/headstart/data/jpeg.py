@@ -32,19 +32,12 @@ _YCBCR = b"\x01\x02\x03"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What decides whether a JPEG file is an ordinary one.
+    """What decides whether a JPEG file is an ordinary one."""
 
-    Attributes
-    ----------
-    width, height : int
-        As stored, before rotation.
-    exif : bytes
-        The EXIF block, ``b""`` if there is none.
-    """
-
+    # width, height: as stored, before rotation
     width: int
     height: int
-    exif: bytes = b""
+    exif: bytes = b""  # the EXIF block, ``b""`` if there is none
 
 
 def header_of(data: bytes) -> Header | None:

@@ -90,24 +90,13 @@ _N_NAMED = 4
 
 @dataclass(slots=True)
 class Layout:
-    """The interpretation of a tree.
+    """The interpretation of a tree."""
 
-    Attributes
-    ----------
-    paths
-        For each image the folders from its class folder down; empty if there is none.
-    splits
-        For each image its side, ``""`` if the tree has none.
-    source
-        ``"folder"`` or ``"split folders"``.
-    notes
-        Assumptions.
-    """
-
+    # for each image the folders from its class folder down; empty if there is none
     paths: list[list[str]]
-    splits: list[str]
-    source: str = "folder"
-    notes: list[str] = field(default_factory=list)
+    splits: list[str]  # for each image its side, ``""`` if the tree has none
+    source: str = "folder"  # ``"folder"`` or ``"split folders"``
+    notes: list[str] = field(default_factory=list)  # assumptions
 
     @property
     def labels(self) -> list[str]:

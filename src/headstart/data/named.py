@@ -29,21 +29,12 @@ from headstart.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class NamedSet:
-    """How a set is loaded with torchvision.
+    """How a set is loaded with torchvision."""
 
-    Attributes
-    ----------
-    loader
-        Class in ``torchvision.datasets``; ``""`` for the CIFAR sets.
-    splits
-        Keyword arguments for each split; ``""`` if the set has no official split.
-    is_array
-        Whether it consists of arrays rather than image files.
-    """
-
-    loader: str
+    loader: str  # class in ``torchvision.datasets``; ``""`` for the CIFAR sets
+    # keyword arguments for each split; ``""`` if the set has no official split
     splits: Mapping[str, Mapping[str, Any]]
-    is_array: bool = False
+    is_array: bool = False  # whether it consists of arrays rather than image files
     classes: tuple[str, ...] = field(default=())
 
 

@@ -22,32 +22,16 @@ UNEVEN = 4.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One labelled thing, image or text: all that splits and folds look at.
+    """One labelled thing, image or text: all that splits and folds look at."""
 
-    Attributes
-    ----------
-    name
-        What a person is shown; unique in its data set.
-    label
-        Class name; ``""`` where unlabelled.
-    digest
-        SHA-256 of the bytes, 64 hexadecimal digits.
-    split
-        ``"train"``, ``"val"``, ``"test"``, or ``""`` before a split is made.
-    group
-        What a split and the folds keep together: a patient, a plant, a camera; ``""`` for none.
-    weight
-        How often it counts, in training and in figures; 0 or more.
-    target
-        Its labels, or its number, where it is not of one class; `label` then says the same in words.
-    """
-
-    name: str
-    label: str
-    digest: str
-    split: str
+    name: str  # what a person is shown; unique in its data set
+    label: str  # class name; ``""`` where unlabelled
+    digest: str  # SHA-256 of the bytes, 64 hexadecimal digits
+    split: str  # ``"train"``, ``"val"``, ``"test"``, or ``""`` before a split is made
+    # what a split and the folds keep together: a patient, a plant, a camera; ``""`` for none
     group: str = ""
-    weight: float = 1.0
+    weight: float = 1.0  # how often it counts, in training and in figures; 0 or more
+    # its labels, or its number, where it is not of one class; `label` then says the same in words
     target: Target | None = None
 
 

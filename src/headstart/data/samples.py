@@ -23,18 +23,10 @@ MAX_TILES = 20
 
 @dataclass(frozen=True, slots=True)
 class SampleSet:
-    """How a sample set is written, and what it is.
+    """How a sample set is written, and what it is."""
 
-    Attributes
-    ----------
-    write : function of Path
-        Writes the images to class folders.
-    about : str
-        One sentence for people who see the accuracy.
-    """
-
-    write: Callable[[Path], None]
-    about: str
+    write: Callable[[Path], None]  # function of Path; writes the images to class folders
+    about: str  # one sentence for people who see the accuracy
 
 
 def sample_names() -> tuple[str, ...]:

@@ -53,21 +53,13 @@ class TargetColumns:
     """Which columns hold targets that are not classes.
 
     Raises InputError where more than one of them is given, or one is empty.
-
-    Parameters
-    ----------
-    separator : str, optional
-        What separates the labels in the column of labels.
-    label_columns : str, optional
-        Names, or patterns such as ``is_*``, of columns that hold 0 or 1, separated by commas; a name
-        that holds a comma stands in double quotes.
-    number : str, optional
-        The column of a number.
     """
 
-    separator: str | None = None
+    separator: str | None = None  # what separates the labels in the column of labels
+    # names, or patterns such as ``is_*``, of columns that hold 0 or 1, separated by commas; a name
+    # that holds a comma stands in double quotes
     label_columns: str | None = None
-    number: str | None = None
+    number: str | None = None  # the column of a number
 
     def __post_init__(self) -> None:
         given = {

@@ -49,26 +49,16 @@ class TextRecord(Example):
     Its name says where it stands: ``line 17`` of a CSV, TSV or JSON lines file (that on which the
     row begins, the header counted), ``row 17`` of a Parquet file or of a named set. Its digest is
     that of the text's UTF-8.
-
-    Attributes
-    ----------
-    text
-        Without white space at its ends.
     """
 
-    text: str
+    text: str  # without white space at its ends
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextIndex(Examples[TextRecord]):
-    """All that is known of labelled texts; records are in the order of the table.
+    """All that is known of labelled texts; records are in the order of the table."""
 
-    Attributes
-    ----------
-    text_column, label_column
-        Where texts and labels stand.
-    """
-
+    # text_column, label_column: where texts and labels stand
     text_column: str = ""
     label_column: str = ""
 

@@ -88,26 +88,16 @@ class ExperimentResult(Result, frozen=True, kw_only=True):
 
 @dataclass(kw_only=True)
 class Inputs:
-    """What the settings name, read when a measurement asks for it.
-
-    Attributes
-    ----------
-    given : mapping of field to Index or Backbone
-        What a caller has read already; the setting of that name is then only a name.
-    cache : Path, optional
-        Default: the cache folder of Headstart.
-    on_index : callable
-        Called with each index that was read.
-    say : callable
-        Shows a line on what has been done.
-    """
+    """What the settings name, read when a measurement asks for it."""
 
     settings: Any
+    # field to Index or Backbone; what a caller has read already; the setting of that name is then
+    # only a name
     given: Mapping[str, Any] = field(default_factory=dict)
-    cache: Path | None = None
+    cache: Path | None = None  # default: the cache folder of Headstart
     progress: Progress = silent
-    on_index: Callable[[Index], None] = lambda _: None
-    say: Callable[[str], None] = lambda _: None
+    on_index: Callable[[Index], None] = lambda _: None  # called with each index that was read
+    say: Callable[[str], None] = lambda _: None  # shows a line on what has been done
 
     def index(self, name: str = "data", *, split: str | None = None) -> Index:
         """The images that a setting names, split and labelled as the settings say."""
@@ -187,15 +177,9 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One folder: ``settings.py``, ``measure.py`` and ``page.py``.
+    """One folder: ``settings.py``, ``measure.py`` and ``page.py``."""
 
-    Attributes
-    ----------
-    name : str
-        Of the folder, the verb and the Python function.
-    """
-
-    name: str
+    name: str  # of the folder, the verb and the Python function
 
     @property
     def settings(self) -> type[Settings]:

@@ -29,18 +29,11 @@ NORMALISATIONS: dict[str, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class View:
-    """How the network is shown an image.
+    """How the network is shown an image."""
 
-    Attributes
-    ----------
-    is_whole : bool
-        All of the image, squashed to a square, instead of the network's own crop.
-    size_px : int
-        Side of the input.
-    """
-
+    # all of the image, squashed to a square, instead of the network's own crop
     is_whole: bool = False
-    size_px: int
+    size_px: int  # side of the input
 
     def __str__(self) -> str:
         return f"{'whole ' * self.is_whole}{self.size_px}"
@@ -59,24 +52,13 @@ class Block:
 
 @dataclass(kw_only=True)
 class BlockReader:
-    """The features of a set of images, passed through the network once.
-
-    Attributes
-    ----------
-    normalize : {"l2", "power"}
-        What is done to each row.
-    pooling : {"average", "max", "pyramid"}
-    mirror : bool
-        Whether the features of an image and of its mirror image are averaged.
-    device : str, optional
-    cache : Path, optional
-    """
+    """The features of a set of images, passed through the network once."""
 
     backbone: Backbone
     views: tuple[View, ...]
-    normalize: Normalize = "l2"
-    pooling: Pooling = "average"
-    mirror: bool = False
+    normalize: Normalize = "l2"  # {"l2", "power"}; what is done to each row
+    pooling: Pooling = "average"  # {"average", "max", "pyramid"}
+    mirror: bool = False  # whether the features of an image and of its mirror image are averaged
     device: str | None = None
     cache: Path | None = None
     progress: Progress = silent

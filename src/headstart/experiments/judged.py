@@ -25,23 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One block, judged by cross-validation on the training images.
-
-    Attributes
-    ----------
-    C : float
-        The most accurate of the grid.
-    correct : bool array (n_train,)
-        Whether each image was recognised by the fold's model that had not seen it.
-    groups : list of str, optional
-        The group of each image, where the data have groups.
-    """
+    """One block, judged by cross-validation on the training images."""
 
     block: Block
     n_features: int
-    C: float
+    C: float  # the most accurate of the grid
+    # (n_train,); whether each image was recognised by the fold's model that had not seen it
     correct: NDArray[np.bool_]
-    groups: list[str] | None = None
+    groups: list[str] | None = None  # the group of each image, where the data have groups
 
     @property
     def accuracy(self) -> Interval:
@@ -55,22 +46,14 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A model on one or more blocks, fitted on all training images and scored on the test images.
-
-    Attributes
-    ----------
-    cv_correct : bool array (n_train,)
-    test_correct : bool array (n_test,)
-        Empty where there are no test images.
-    groups, test_groups : list of str, optional
-        The group of each image, where the data have groups.
-    """
+    """A model on one or more blocks, fitted on all training images and scored on the test images."""
 
     blocks: tuple[Block, ...]
     n_features: int
     C: float
-    cv_correct: NDArray[np.bool_]
-    test_correct: NDArray[np.bool_]
+    cv_correct: NDArray[np.bool_]  # (n_train,)
+    test_correct: NDArray[np.bool_]  # (n_test,); empty where there are no test images
+    # groups, test_groups: the group of each image, where the data have groups
     groups: list[str] | None = None
     test_groups: list[str] | None = None
 

@@ -48,30 +48,19 @@ _HEAD = ".coef"
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """What the 8-bit file loses on labelled images.
-
-    Attributes
-    ----------
-    difference : Interval
-        Accuracy in int8 less that in float32, on the same images, with its 95 % interval; of new groups
-        where the images come in groups.
-    n_same_class : int
-        Images that both files give the same class.
-    are_test_images : bool
-        Or the training images, of a run without test images.
-    n_bytes_float32 : int
-        Size of the file in float32.
-    cpu_time_ratio : float
-        Processor time of the int8 file for these images over that of the float32 file, on this machine.
-    """
+    """What the 8-bit file loses on labelled images."""
 
     n_images: int
     accuracy: float
     accuracy_float32: float
+    # accuracy in int8 less that in float32, on the same images, with its 95 % interval; of new
+    # groups where the images come in groups
     difference: Interval
-    n_same_class: int
-    are_test_images: bool
-    n_bytes_float32: int
+    n_same_class: int  # images that both files give the same class
+    are_test_images: bool  # or the training images, of a run without test images
+    n_bytes_float32: int  # size of the file in float32
+    # processor time of the int8 file for these images over that of the float32 file, on this
+    # machine
     cpu_time_ratio: float
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,31 +18,18 @@ _Point = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One map of contours.
+    """One map of contours."""
 
-    Attributes
-    ----------
-    label, note : str
-        Above the panel, in one line each.
-    x, y : sequence of float
-        Coordinates of ``values``, rising.
-    values : array (len(y), len(x))
-    levels : sequence of float
-        Contours to draw.
-    path : sequence of (x, y)
-        Joined points, the first one a ring.
-    goal : (x, y), optional
-        A star.
-    """
-
+    # label, note: above the panel, in one line each
     label: str
     note: str = ""
+    # x, y: coordinates of ``values``, rising
     x: Sequence[float]
     y: Sequence[float]
-    values: Floats
-    levels: Sequence[float]
-    path: Sequence[_Point] = ()
-    goal: _Point | None = None
+    values: Floats  # (len(y), len(x))
+    levels: Sequence[float]  # contours to draw
+    path: Sequence[_Point] = ()  # (x, y); joined points, the first one a ring
+    goal: _Point | None = None  # (x, y); a star
 
 
 def contour_plot(

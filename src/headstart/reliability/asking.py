@@ -111,51 +111,34 @@ STRATEGIES: dict[str, Strategy] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """One strategy on examples whose labels are known.
-
-    Attributes
-    ----------
-    accuracy : float
-        Balanced accuracy after the examples that it chose were labelled, mean of the repeats.
-    gain : Difference
-        Over as many random ones; the intervals of all strategies together hold with 95 %.
-    worth : float or None
-        How many random examples reach the same; None where even all of the pool do not.
-    is_better : bool
-        Significantly.
-    """
+    """One strategy on examples whose labels are known."""
 
     name: str
+    # balanced accuracy after the examples that it chose were labelled, mean of the repeats
     accuracy: float
+    # over as many random ones; the intervals of all strategies together hold with 95 %
     gain: Difference
+    # how many random examples reach the same; None where even all of the pool do not
     worth: float | None
-    is_better: bool
+    is_better: bool  # significantly
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """All strategies on examples whose labels are known.
+    """All strategies on examples whose labels are known."""
 
-    Attributes
-    ----------
-    n_played : int
-        Examples that it was played on: all, or :data:`MOST_PLAYED` drawn with each class's share.
-    n_start, n_chosen, n_judged, n_repeats : int
-        Labels at the start, labels added, examples judged, repeats.
-    start, random : float
-        Balanced accuracy before, and with random ones.
-    strategies : tuple of Replayed
-        The best first.
-    """
-
+    # examples that it was played on: all, or :data:`MOST_PLAYED` drawn with each class's share
     n_played: int
+    # n_start, n_chosen, n_judged, n_repeats: labels at the start, labels added, examples judged,
+    # repeats
     n_start: int
     n_chosen: int
     n_judged: int
     n_repeats: int
+    # start, random: balanced accuracy before, and with random ones
     start: float
     random: float
-    strategies: tuple[Replayed, ...]
+    strategies: tuple[Replayed, ...]  # the best first
 
     @property
     def best(self) -> Replayed | None:

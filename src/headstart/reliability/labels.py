@@ -119,27 +119,14 @@ def _groups(
 
 @dataclass(frozen=True, kw_only=True)
 class LabelCheck:
-    """What left-out scores say of the labels.
+    """What left-out scores say of the labels."""
 
-    Attributes
-    ----------
-    margin : float64 array (n,)
-        Score of the own class less the largest other one: the smaller, the more suspicious.
-    suggested : int array (n,)
-        Class with the largest score.
-    P : float64 array (n, K)
-        Calibrated probabilities.
-    is_counted : bool array (n,)
-        Whether confident learning counts the label as wrong.
-    noise : Interval
-        Share of labels that it counts.
-    """
-
+    # (n,); score of the own class less the largest other one: the smaller, the more suspicious
     margin: NDArray[np.float64]
-    suggested: NDArray[np.intp]
-    P: NDArray[np.float64]
-    is_counted: NDArray[np.bool_]
-    noise: Interval
+    suggested: NDArray[np.intp]  # (n,); class with the largest score
+    P: NDArray[np.float64]  # (n, K); calibrated probabilities
+    is_counted: NDArray[np.bool_]  # (n,); whether confident learning counts the label as wrong
+    noise: Interval  # share of labels that it counts
 
 
 def check_labels(scores: ArrayLike, member: ArrayLike) -> LabelCheck:

@@ -36,38 +36,20 @@ class Novelty:
     misses where the other finds: near classes lie far from a class's own spread, other kinds of
     picture far from every picture. (We add standardised scores, not ranks, as ranks do not tell apart
     what lies beyond all training examples.)
-
-    Attributes
-    ----------
-    mean : float32 array (d,)
-    basis : float32 array (d, r)
-        Principal axes of the training features.
-    centres : float32 array (K, r)
-        Mean of each class.
-    within, background : float32 array (r, r)
-        Whitening of the spread within classes, and of all.
-    outside : float32 array (2,)
-        Precision of both outside the basis.
-    rows : float16 array (n, r)
-        Training examples.
-    rests : float32 array (n,)
-        Their squared lengths outside the basis.
-    scales : float64 array (2, 2)
-        Median and spread of each score over held-out training examples.
-    held_out : float32 array (m,)
-        Their sums, ascending.
     """
 
-    mean: NDArray[np.float32]
-    basis: NDArray[np.float32]
-    centres: NDArray[np.float32]
+    mean: NDArray[np.float32]  # (d,)
+    basis: NDArray[np.float32]  # (d, r); principal axes of the training features
+    centres: NDArray[np.float32]  # (K, r); mean of each class
+    # within, background: (r, r); whitening of the spread within classes, and of all
     within: NDArray[np.float32]
     background: NDArray[np.float32]
-    outside: NDArray[np.float32]
-    rows: NDArray[np.float16]
-    rests: NDArray[np.float32]
+    outside: NDArray[np.float32]  # (2,); precision of both outside the basis
+    rows: NDArray[np.float16]  # (n, r); training examples
+    rests: NDArray[np.float32]  # (n,); their squared lengths outside the basis
+    # (2, 2); median and spread of each score over held-out training examples
     scales: NDArray[np.float64]
-    held_out: NDArray[np.float32]
+    held_out: NDArray[np.float32]  # (m,); their sums, ascending
 
     @classmethod
     def fit(cls, X: ArrayLike, member: ArrayLike, folds: ArrayLike) -> Self:

@@ -63,19 +63,11 @@ def refusal_threshold(
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What a threshold does to examples that the model had not seen.
-
-    Attributes
-    ----------
-    coverage : Interval
-        Share of examples that are answered.
-    accuracy : Interval or None
-        Share of the answers that are right; None where none is answered.
-    """
+    """What a threshold does to examples that the model had not seen."""
 
     threshold: float
-    coverage: Interval
-    accuracy: Interval | None
+    coverage: Interval  # share of examples that are answered
+    accuracy: Interval | None  # share of the answers that are right; None where none is answered
 
 
 def answered(

@@ -20,25 +20,14 @@ MEAN_ERROR = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """A batch beside the training examples.
-
-    Attributes
-    ----------
-    mean_novelty : float
-        Mean share of training examples that are less novel; 0.5 where nothing has changed.
-    accuracy : float
-        Cross-validated, of training examples.
-    mean_probability : float
-        Of the batch's most probable classes.
-    expected_accuracy : float
-        Of the batch, estimated.
-    """
+    """A batch beside the training examples."""
 
     n: int
+    # mean share of training examples that are less novel; 0.5 where nothing has changed
     mean_novelty: float
-    accuracy: float
-    mean_probability: float
-    expected_accuracy: float
+    accuracy: float  # cross-validated, of training examples
+    mean_probability: float  # of the batch's most probable classes
+    expected_accuracy: float  # of the batch, estimated
     is_shifted: bool
 
     @property

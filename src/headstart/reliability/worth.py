@@ -25,22 +25,13 @@ BLOCK = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Worth:
-    """What each example adds to the others.
+    """What each example adds to the others."""
 
-    Attributes
-    ----------
-    margin : float64 array (n,)
-        Left-out score of the own class less the largest other one.
-    value : float64 array (m,)
-        Expected number of other examples that are recognised thanks to it, where each class counts as
-        if it had as many as the others; negative where it costs.
-    scale : float
-        From a margin to the log odds of being recognised.
-    """
-
-    margin: NDArray[np.float64]
+    margin: NDArray[np.float64]  # (n,); left-out score of the own class less the largest other one
+    # (m,); expected number of other examples that are recognised thanks to it, where each class
+    # counts as if it had as many as the others; negative where it costs
     value: NDArray[np.float64]
-    scale: float
+    scale: float  # from a margin to the log odds of being recognised
 
 
 def worth_of(
@@ -119,28 +110,15 @@ def worth_of(
 
 @dataclass(frozen=True, kw_only=True)
 class LabelCost:
-    """What some labels cost the others.
+    """What some labels cost the others."""
 
-    Attributes
-    ----------
-    rows : int array
-        The labels that are named, those that cost most first.
-    share : float
-        Of the class of which the largest share is named.
-    worth : float64 array (n,)
-        Of every example: :attr:`Worth.value`.
-    chance : Interval
-        How much higher the mean chance of being recognised is without such labels, in fresh folds; each class
-        counts alike.
-    gain : Interval
-        The same of the share that is recognised, the balanced accuracy.
-    """
-
-    rows: NDArray[np.intp]
-    share: float
-    worth: NDArray[np.float64]
+    rows: NDArray[np.intp]  # the labels that are named, those that cost most first
+    share: float  # of the class of which the largest share is named
+    worth: NDArray[np.float64]  # (n,); of every example: :attr:`Worth.value`
+    # how much higher the mean chance of being recognised is without such labels, in fresh folds;
+    # each class counts alike
     chance: Interval
-    gain: Interval
+    gain: Interval  # the same of the share that is recognised, the balanced accuracy
 
     @property
     def holds(self) -> bool:

@@ -26,23 +26,15 @@ class Caution:
 
     Raises InputError where a value lies outside (0, 1), or both `refuse_below` and
     `target_accuracy` are given.
-
-    Parameters
-    ----------
-    refuse_below : float in (0, 1), optional
-        Refuse to answer below this probability.
-    target_accuracy : float in (0, 1), optional
-        Refuse below the probability at which cross-validated answers were right this often.
-    label_sets : float in (0, 1), optional
-        Give a set of classes that holds the true one this often.
-    novelty : float in (0, 1), optional
-        Refuse pictures that are less like the training images than this share of the training images
-        themselves, and name the nearest ones.
     """
 
-    refuse_below: float | None = None
+    refuse_below: float | None = None  # in (0, 1); refuse to answer below this probability
+    # in (0, 1); refuse below the probability at which cross-validated answers were right this often
     target_accuracy: float | None = None
+    # in (0, 1); give a set of classes that holds the true one this often
     label_sets: float | None = None
+    # in (0, 1); refuse pictures that are less like the training images than this share of the
+    # training images themselves, and name the nearest ones
     novelty: float | None = None
 
     def __post_init__(self) -> None:
@@ -80,19 +72,12 @@ class Careful:
 
     Raises InputError or RunError where the run does not keep what is asked for, or has too few
     examples for it.
-
-    Parameters
-    ----------
-    held_out : HeldOut or None
-        What the run keeps of examples that its model had not seen.
-    where : str
-        The run, for errors.
     """
 
     model: Model
     caution: Caution
-    held_out: HeldOut | None
-    where: str
+    held_out: HeldOut | None  # what the run keeps of examples that its model had not seen
+    where: str  # the run, for errors
     answer_from: float = field(init=False, default=0.0)
     set_from: float = field(init=False, default=0.0)
     _tops: list[float] = field(init=False, default_factory=list)

@@ -37,19 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TextArm(Arm):
-    """One side of a comparison on texts.
-
-    Attributes
-    ----------
-    training : TextTraining, optional
-        None: a linear SVM.
-    encoder_digest : str, optional
-        Contents of the sentence encoder.
-    """
+    """One side of a comparison on texts."""
 
     blocks: TextBlocks
-    training: TextTraining | None = None
-    encoder_digest: str | None = None
+    training: TextTraining | None = None  # None: a linear SVM
+    encoder_digest: str | None = None  # contents of the sentence encoder
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""

@@ -21,22 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """One of the networks whose features the head of a model takes.
+    """One of the networks whose features the head of a model takes."""
 
-    Attributes
-    ----------
-    backbone : dict
-        As of :class:`headstart.runs.model.Model`.
-    blocks : Blocks
-        Its taps and resolutions.
-    folder : Path, optional
-        Of the model, which holds a network that was trained.
-    """
-
-    backbone: dict[str, Any]
-    blocks: Blocks
+    backbone: dict[str, Any]  # as of :class:`headstart.runs.model.Model`
+    blocks: Blocks  # its taps and resolutions
     precision: str
-    folder: Path | None = None
+    folder: Path | None = None  # of the model, which holds a network that was trained
 
     def feature_keys(self) -> dict[int, FeatureKey]:
         """For each resolution, what decides the features; no weights are needed for it.

@@ -30,20 +30,13 @@ _NOT_FOR_USERS = {"dev", "audit"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was looked at."""
 
-    Attributes
-    ----------
-    mark : {"ok", "note", "problem"}
-        A note can be left as it is; a problem makes something fail.
-    advice : str
-        What to do; empty where nothing is.
-    """
-
+    # {"ok", "note", "problem"}; a note can be left as it is; a problem makes something fail
     mark: Mark
     about: str
     says: str
-    advice: str = ""
+    advice: str = ""  # what to do; empty where nothing is
 
     def to_dict(self) -> dict[str, str]:
         """JSON-able."""

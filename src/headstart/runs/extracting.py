@@ -96,27 +96,14 @@ class ExtractSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Extracted:
-    """What an extraction found and did.
+    """What an extraction found and did."""
 
-    Attributes
-    ----------
-    settings : ExtractSettings
-        With the precision that was used.
-    classes : tuple of str
-        Their names; empty where only the workers have seen the images.
-    notes : tuple of str
-        On the data.
-    n_images : int or None
-        In the data; None where only the workers have seen them.
-    unusable : tuple of (name, reason)
-    """
-
-    settings: ExtractSettings
+    settings: ExtractSettings  # with the precision that was used
     extraction: Extraction
-    n_images: int | None
-    unusable: tuple[tuple[str, str], ...]
-    classes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    n_images: int | None  # in the data; None where only the workers have seen them
+    unusable: tuple[tuple[str, str], ...]  # (name, reason)
+    classes: tuple[str, ...] = ()  # their names; empty where only the workers have seen the images
+    notes: tuple[str, ...] = ()  # on the data
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""

@@ -59,54 +59,30 @@ class _OverBudgetError(HeadstartError):
 
 @dataclass(kw_only=True)
 class Attempt:
-    """One fine-tuning beside a finished SVM.
-
-    Attributes
-    ----------
-    stores : mapping of resolution to FeatureStore
-        Of the backbone.
-    rows : callable
-        Gives the features of images, of which the SVM's may be those of several backbones.
-    train, test : tuple of Record
-        Labels of `test` are only counted after the decision.
-    folds : int array (n_train,)
-        Of the cross-validation.
-    groups : array (n_train,)
-        Duplicates, which are never held out from each other.
-    svm : Candidate
-        The choice.
-    usual_size : int
-        The resolution nearest the network's own.
-    ends_at : float
-        When the budget is used up, by ``time.perf_counter``.
-    asked : Asked, optional
-        The training that a person asked for: it is taken whatever comes of it, and what goes wrong
-        is an error.
-    on_epoch : callable, optional
-        Told of the history so far after each epoch of a training.
-    criterion : Criterion, default accuracy
-        What the fit optimises.
-    weight : float64 array (n_train,), optional
-        How often each training image counts, in training and in every comparison.
-    """
+    """One fine-tuning beside a finished SVM."""
 
     settings: FitSettings
     backbone: Backbone
-    stores: Mapping[int, FeatureStore]
+    stores: Mapping[int, FeatureStore]  # resolution to FeatureStore; of the backbone
+    # gives the features of images, of which the SVM's may be those of several backbones
     rows: Callable[[Blocks, Sequence[Record]], Any]
+    # train, test: labels of `test` are only counted after the decision
     train: tuple[Record, ...]
     test: tuple[Record, ...]
-    folds: NDArray[np.int64]
-    groups: ArrayLike
-    svm: Candidate
+    folds: NDArray[np.int64]  # (n_train,); of the cross-validation
+    groups: ArrayLike  # (n_train,); duplicates, which are never held out from each other
+    svm: Candidate  # the choice
     svm_tested: Tested
-    usual_size: int
+    usual_size: int  # the resolution nearest the network's own
     cache: Path
     progress: Progress
-    ends_at: float
+    ends_at: float  # when the budget is used up, by ``time.perf_counter``
+    # the training that a person asked for: it is taken whatever comes of it, and what goes wrong is
+    # an error
     asked: Asked | None = None
-    on_epoch: OnEpoch | None = None
-    criterion: Criterion = field(default_factory=Criterion)
+    on_epoch: OnEpoch | None = None  # told of the history so far after each epoch of a training
+    criterion: Criterion = field(default_factory=Criterion)  # what the fit optimises
+    # (n_train,); how often each training image counts, in training and in every comparison
     weight: NDArray[np.float64] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     parts: Parts = field(init=False)

@@ -41,20 +41,13 @@ N_NEAREST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingReference:
-    """What the training images look like to a model's frozen network.
-
-    Attributes
-    ----------
-    names, labels : tuple of str, length n
-        Of the rows kept.
-    features : str
-        What features they are: see :func:`features_of_model`.
-    """
+    """What the training images look like to a model's frozen network."""
 
     novelty: Novelty
+    # names, labels: length n; of the rows kept
     names: tuple[str, ...]
     labels: tuple[str, ...]
-    features: str
+    features: str  # what features they are: see :func:`features_of_model`
 
     def is_of(self, model: Model) -> bool:
         """Whether a model's features can be compared with these."""
@@ -84,21 +77,13 @@ def features_of_model(model: Model) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Calibrated probabilities of examples that the model had not seen.
+    """Calibrated probabilities of examples that the model had not seen."""
 
-    Attributes
-    ----------
-    own, top : float32 array (n,)
-        Of the true class, and of the predicted one.
-    correct : bool array (n,)
-    reference : TrainingReference or None
-        Of runs on images with a frozen network.
-    """
-
+    # own, top: (n,); of the true class, and of the predicted one
     own: NDArray[np.float32]
     top: NDArray[np.float32]
-    correct: NDArray[np.bool_]
-    reference: TrainingReference | None = None
+    correct: NDArray[np.bool_]  # (n,)
+    reference: TrainingReference | None = None  # of runs on images with a frozen network
 
     @classmethod
     def of(cls, P: NDArray[np.float64], labels: Sequence[str], model: Model) -> HeldOut:

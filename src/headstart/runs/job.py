@@ -55,21 +55,11 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Job:
-    """One fit under way: its stages in order.
+    """One fit under way: its stages in order."""
 
-    Parameters
-    ----------
-    kind : Images or Texts
-        With the settings, and the steps of this kind alone.
-    out : Path
-        Where the run will be.
-    watch : callable
-        Told of every candidate as it is measured.
-    """
-
-    kind: Images | Texts
-    out: Path
-    watch: Watch = unwatched
+    kind: Images | Texts  # with the settings, and the steps of this kind alone
+    out: Path  # where the run will be
+    watch: Watch = unwatched  # told of every candidate as it is measured
 
     def run(self, scratch: Path) -> Results | TargetResults:
         """All stages; the run's files are left in ``scratch``."""

@@ -39,30 +39,15 @@ def unwatched(planned: Sequence[Blocks], measured: Sequence[Candidate]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What all candidates share: training examples, folds, costs, and where results are kept.
-
-    Parameters
-    ----------
-    records : sequence of Example, length n
-        Training examples.
-    folds : int array (n,)
-        The fold that holds each example out.
-    Cs : sequence of float
-        Ascending.
-    cache : Path
-        A candidate that was judged before is not judged again.
-    objective : Objective, default accuracy
-        What is optimised.
-    more_folds : tuple of int array (n,)
-        Further divisions into folds, of repeated cross-validation.
-    """
+    """What all candidates share: training examples, folds, costs, and where results are kept."""
 
     source: Source
-    records: Sequence[Example]
-    folds: NDArray[np.int64]
-    Cs: Sequence[float]
-    cache: Path
-    objective: Objective = field(default_factory=Objective)
+    records: Sequence[Example]  # length n; training examples
+    folds: NDArray[np.int64]  # (n,); the fold that holds each example out
+    Cs: Sequence[float]  # ascending
+    cache: Path  # a candidate that was judged before is not judged again
+    objective: Objective = field(default_factory=Objective)  # what is optimised
+    # tuple of int array (n,); further divisions into folds, of repeated cross-validation
     more_folds: tuple[NDArray[np.int64], ...] = ()
 
     @cached_property
@@ -181,18 +166,10 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What cross-validation found, in the order of ``task.source.candidates()``.
+    """What cross-validation found, in the order of ``task.source.candidates()``."""
 
-    Attributes
-    ----------
-    candidates : list of Candidate
-        All, unless Ctrl-C ended it early.
-    untried : tuple of Blocks
-        Those that Ctrl-C left untried.
-    """
-
-    candidates: list[Candidate]
-    untried: tuple[Blocks, ...] = ()
+    candidates: list[Candidate]  # all, unless Ctrl-C ended it early
+    untried: tuple[Blocks, ...] = ()  # those that Ctrl-C left untried
 
 
 def measure(

@@ -75,46 +75,27 @@ UNDECIDED = ", as cross-validation cannot decide"
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All that a fit found out.
+    """All that a fit found out."""
 
-    Attributes
-    ----------
-    settings, index
-        What was asked and what was there.
-    train, test : tuple of Record or TextRecord
-    candidates, choice
-        What was measured and chosen.
-    baseline : int
-        Position of the usual choice among the candidates.
-    tested : mapping of candidate position to Tested
-        The choice, the best and the baseline.
-    networks : Networks
-        What came of networks that were tried as candidates.
-    finetuning : Finetuning or None
-        What came of it; None where it was not asked for.
-    untried : tuple of str
-        What Ctrl-C left untried.
-    has_prior : bool
-        Whether a candidate that is the most accurate as a rule was chosen unless beaten.
-    objective : Objective
-        What was optimised.
-    """
-
+    # settings, index: what was asked and what was there
     settings: Settings
     index: Examples[Any]
     source: Source
     train: tuple[Any, ...]
     test: tuple[Any, ...]
     n_folds: int
+    # candidates, choice: what was measured and chosen
     candidates: Sequence[Candidate]
     choice: Choice
-    baseline: int
+    baseline: int  # position of the usual choice among the candidates
+    # candidate position to Tested; the choice, the best and the baseline
     tested: Mapping[int, Tested]
-    networks: Networks
-    finetuning: Finetuning | None = None
-    untried: tuple[str, ...] = ()
+    networks: Networks  # what came of networks that were tried as candidates
+    finetuning: Finetuning | None = None  # what came of it; None where it was not asked for
+    untried: tuple[str, ...] = ()  # what Ctrl-C left untried
+    # whether a candidate that is the most accurate as a rule was chosen unless beaten
     has_prior: bool = False
-    objective: Objective = field(default_factory=Objective)
+    objective: Objective = field(default_factory=Objective)  # what was optimised
 
     @cached_property
     def classification(self) -> ClassificationMetrics | None:

@@ -44,37 +44,24 @@ VARIANT_COSTS = {"non-static": 1.0, "static": 0.6, "multichannel": 1.7, "rand": 
 
 @dataclass(kw_only=True)
 class Networks:
-    """What came of the networks.
-
-    Attributes
-    ----------
-    profile : dict of layer to bool array (n_train,)
-        Whether a linear SVM on that layer of the first network put each held-out text right.
-    note : str
-        Why there are none, or not all.
-    untried : tuple of str
-        Those that Ctrl-C left untried.
-    """
+    """What came of the networks."""
 
     candidates: list[Candidate] = field(default_factory=list)
+    # layer to array (n_train,); whether a linear SVM on that layer of the first
+    # network put each held-out text right
     profile: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    note: str = ""
-    untried: tuple[str, ...] = ()
+    note: str = ""  # why there are none, or not all
+    untried: tuple[str, ...] = ()  # those that Ctrl-C left untried
 
 
 @dataclass(kw_only=True)
 class NetworkTrials:
-    """TextCNNs of several variants on the texts of a task.
-
-    Parameters
-    ----------
-    rivals : sequence of Candidate
-        A network on many texts is stopped where it is clearly behind the best of these.
-    """
+    """TextCNNs of several variants on the texts of a task."""
 
     task: Task
     source: TextSource
     progress: Progress = silent
+    # a network on many texts is stopped where it is clearly behind the best of these
     rivals: Sequence[Candidate] = ()
 
     def judge(self, base: TextTraining, *, allowance_s: float) -> Networks:

@@ -46,24 +46,13 @@ NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What a fit optimises.
+    """What a fit optimises."""
 
-    Attributes
-    ----------
-    criterion : Criterion
-        The metric; also the costs of confusions, by which classes are predicted.
-    order : tuple of str, optional
-        The classes from the lowest to the highest.
-    class_weights : dict of str to float, optional
-        How often each example of a class counts.
-    reason : str
-        Why this metric: ``"asked for"``, or what the classes are like.
-    """
-
+    # the metric; also the costs of confusions, by which classes are predicted
     criterion: Criterion = field(default_factory=Criterion)
-    order: tuple[str, ...] | None = None
-    class_weights: dict[str, float] | None = None
-    reason: str = "default"
+    order: tuple[str, ...] | None = None  # the classes from the lowest to the highest
+    class_weights: dict[str, float] | None = None  # how often each example of a class counts
+    reason: str = "default"  # why this metric: ``"asked for"``, or what the classes are like
 
     @property
     def metric(self) -> str:

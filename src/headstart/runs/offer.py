@@ -35,19 +35,11 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What is offered, and what it is judged by.
-
-    Attributes
-    ----------
-    network : Temperature
-        From the network's logits to probabilities.
-    mean : Pool or None
-        From both sides' probabilities to those of their mean; None where the network alone is
-        offered.
-    """
+    """What is offered, and what it is judged by."""
 
     comparison: Comparison
-    network: Temperature
+    network: Temperature  # from the network's logits to probabilities
+    # from both sides' probabilities to those of their mean; None where the network alone is offered
     mean: Pool | None
 
 

@@ -33,21 +33,12 @@ FOLDER = "runs"
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a run's data is, as the user said.
+    """Where a run's data is, as the user said."""
 
-    Attributes
-    ----------
-    data : str, optional
-        A path, absolute where it is a file or folder here; a URL, or the name of a set.
-    split : str, optional
-        The split file.
-    encoder : str, optional
-        Folder of the sentence encoder of a run on texts.
-    """
-
+    # a path, absolute where it is a file or folder here; a URL, or the name of a set
     data: str | None = None
-    split: str | None = None
-    encoder: str | None = None
+    split: str | None = None  # the split file
+    encoder: str | None = None  # folder of the sentence encoder of a run on texts
 
 
 def remember(folder: Path, origin: Origin) -> None:

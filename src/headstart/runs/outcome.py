@@ -67,40 +67,27 @@ LEAST_GAIN = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The fine-tuned network and the SVM on the same validation images.
+    """The fine-tuned network and the SVM on the same validation images."""
 
-    Attributes
-    ----------
-    records : tuple of Record, length n_val
-    probabilities : float64 array (n_val, K)
-        Of the network, or of the mean, calibrated on these very images.
-    finetuned, svm, alone : bool array (n_val,)
-        Whether what is offered, the SVM and the network by itself were right.
-    difference : PairedDifference
-        Accuracy of what is offered less that of the SVM.
-    losses, svm_losses : float64 array (n_val,)
-        -log of the probability that each true class was given, by what is offered and by the SVM;
-        both calibrated, and times the weights of the images, which have a mean of 1.
-    is_mean : bool
-        Whether the mean of the network's and the SVM's probabilities is offered.
-    gain : PairedDifference, optional
-        How much better what is offered is in the metric that the fit optimises, where that is not
-        accuracy or images have weights; then this decides.
-    metric : str
-        That metric, in words.
-    """
-
-    records: tuple[Record, ...]
+    records: tuple[Record, ...]  # length n_val
+    # (n_val, K); of the network, or of the mean, calibrated on these very images
     probabilities: NDArray[np.float64]
+    # finetuned, svm, alone: (n_val,); whether what is offered, the SVM and the network by itself
+    # were right
     finetuned: NDArray[np.bool_]
     svm: NDArray[np.bool_]
     alone: NDArray[np.bool_]
-    difference: PairedDifference
+    difference: PairedDifference  # accuracy of what is offered less that of the SVM
+    # losses, svm_losses: (n_val,); -log of the probability that each true class was given, by what
+    # is offered and by the SVM; both calibrated, and times the weights of the images, which have a
+    # mean of 1
     losses: NDArray[np.float64]
     svm_losses: NDArray[np.float64]
-    is_mean: bool
+    is_mean: bool  # whether the mean of the network's and the SVM's probabilities is offered
+    # how much better what is offered is in the metric that the fit optimises, where that is not
+    # accuracy or images have weights; then this decides
     gain: PairedDifference | None = None
-    metric: str = "accuracy"
+    metric: str = "accuracy"  # that metric, in words
 
     @property
     def deciding(self) -> PairedDifference:
@@ -157,48 +144,24 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuning:
-    """What became of it.
+    """What became of it."""
 
-    Attributes
-    ----------
-    state : {"skipped", "failed", "lost", "won"}
-    reason : str
-        Why it was skipped or failed; what else there is to know.
-    plan : Plan or None
-    history : tuple of Epoch
-        Of the training that was compared.
-    comparison : Comparison or None
-    trained : Trained or None
-        Where it won, the network to keep.
-    tested : Tested or None
-        Where it won, the model and its one look at the test images.
-    refitted : bool
-        Whether the network to keep was trained on all training images.
-    n_fit : int
-        Images that it was trained on before the comparison.
-    n_judged, n_parts : int
-        How many of how many parts of the training images were held out in turn.
-    is_asked : bool
-        Whether a person asked for this training: then it is taken, win or not.
-    folder : Path or None
-        Where its checkpoints are, until the run is written.
-    """
-
-    state: str
-    reason: str = ""
+    state: str  # {"skipped", "failed", "lost", "won"}
+    reason: str = ""  # why it was skipped or failed; what else there is to know
     plan: Plan | None = None
-    history: tuple[Epoch, ...] = ()
+    history: tuple[Epoch, ...] = ()  # of the training that was compared
     comparison: Comparison | None = None
-    trained: Trained | None = None
-    tested: Tested | None = None
-    refitted: bool = False
+    trained: Trained | None = None  # where it won, the network to keep
+    tested: Tested | None = None  # where it won, the model and its one look at the test images
+    refitted: bool = False  # whether the network to keep was trained on all training images
     seconds: Mapping[str, float] = field(default_factory=dict)
-    n_fit: int = 0
+    n_fit: int = 0  # images that it was trained on before the comparison
+    # n_judged, n_parts: how many of how many parts of the training images were held out in turn
     n_judged: int = 1
     n_parts: int = 1
     n_trained_parameters: int = 0
-    is_asked: bool = False
-    folder: Path | None = None
+    is_asked: bool = False  # whether a person asked for this training: then it is taken, win or not
+    folder: Path | None = None  # where its checkpoints are, until the run is written
 
     @property
     def won(self) -> bool:

@@ -28,26 +28,15 @@ SUFFIXES = (".csv", ".npz")
 
 @dataclass(frozen=True, kw_only=True)
 class OutOfFold:
-    """Probabilities of images that a classifier has not seen.
+    """Probabilities of images that a classifier has not seen."""
 
-    Attributes
-    ----------
-    names, labels, splits : tuple of str
-        Of each image.
-    classes : tuple of str
-        Sorted.
-    P : float64 array (n, K)
-        Calibrated; rows sum to 1.
-    n_left_out : int
-        Images that are the only one, or the only group, of their class.
-    """
-
+    # names, labels, splits: of each image
     names: tuple[str, ...]
     labels: tuple[str, ...]
     splits: tuple[str, ...]
-    classes: tuple[str, ...]
-    P: NDArray[np.float64]
-    n_left_out: int
+    classes: tuple[str, ...]  # sorted
+    P: NDArray[np.float64]  # (n, K); calibrated; rows sum to 1
+    n_left_out: int  # images that are the only one, or the only group, of their class
 
     def write(self, path: Path) -> None:
         """Write ``.npz`` (labels as numbers, pred_probs, names, classes) or ``.csv``.

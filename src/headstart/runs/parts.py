@@ -27,20 +27,12 @@ Head = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Training images, each in one part.
+    """Training images, each in one part."""
 
-    Attributes
-    ----------
-    records : tuple of Record, length n
-    part : int array (n,)
-        From 0; -1 for the only image of a class, which is never held out.
-    scores : float array (n, K)
-        Of the SVM that was fitted without the image's part.
-    """
-
-    records: tuple[Record, ...]
+    records: tuple[Record, ...]  # length n
+    # (n,); from 0; -1 for the only image of a class, which is never held out
     part: NDArray[np.int64]
-    scores: NDArray[np.floating]
+    scores: NDArray[np.floating]  # (n, K); of the SVM that was fitted without the image's part
 
     @property
     def n_parts(self) -> int:

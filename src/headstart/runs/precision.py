@@ -39,29 +39,17 @@ MIN_SPEEDUP = 1.15
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What a comparison of the two precisions found.
-
-    Attributes
-    ----------
-    reason : str
-        One line for ``doctor`` and ``run.json``.
-    speedup : float or None
-        Time of float32 over that of bfloat16, forward passes only.
-    neighbours : float or None
-        Share of the images whose nearest neighbour by the cosine is the same, on average over layers.
-    decisions : float or None
-        Share of the images that a linear SVM fitted on the other half in float32 puts in the same
-        class from either precision, on average over layers: one layer's is too coarse for the bound.
-    at_worst : float or None
-        The same at the layer where it is smallest.
-    """
+    """What a comparison of the two precisions found."""
 
     passed: bool
-    reason: str
-    speedup: float | None = None
+    reason: str  # one line for ``doctor`` and ``run.json``
+    speedup: float | None = None  # time of float32 over that of bfloat16, forward passes only
+    # share of the images whose nearest neighbour by the cosine is the same, on average over layers
     neighbours: float | None = None
+    # share of the images that a linear SVM fitted on the other half in float32 puts in the same
+    # class from either precision, on average over layers: one layer's is too coarse for the bound
     decisions: float | None = None
-    at_worst: float | None = None
+    at_worst: float | None = None  # the same at the layer where it is smallest
 
     @property
     def precision(self) -> str:

@@ -32,21 +32,14 @@ ACCURACY = Objective()
 
 @dataclass(frozen=True, kw_only=True)
 class Tested:
-    """A candidate refitted on all training examples and scored on the test examples.
-
-    Attributes
-    ----------
-    out_of_fold : float64 array (n_train, K)
-        Calibrated probabilities of the training examples, from scores of models that did not see
-        them.
-    probabilities : float64 array (n_test, K)
-    correct : bool array (n_test,)
-    """
+    """A candidate refitted on all training examples and scored on the test examples."""
 
     model: Model
+    # (n_train, K); calibrated probabilities of the training examples, from scores of models that
+    # did not see them
     out_of_fold: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
-    correct: NDArray[np.bool_]
+    probabilities: NDArray[np.float64]  # (n_test, K)
+    correct: NDArray[np.bool_]  # (n_test,)
 
 
 def refit(

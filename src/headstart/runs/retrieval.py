@@ -165,34 +165,22 @@ def check_picture(query: Path, shown: Path | str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingImages:
-    """A run's images with their features, read once for any number of queries.
-
-    Attributes
-    ----------
-    model : Model
-        The part of the run's model whose features they are.
-    records, held_out : tuple of Record
-        Training and test images.
-    X : float array (n_records + n_held_out, d)
-        Their features in this order, rows of unit length.
-    device, cache
-        As for :func:`similar`.
-    fixes : tuple of Fix
-        Corrections that the run was made with, of the images that are still there.
-    dropped : tuple of Record
-        Images that these leave out.
-    """
+    """A run's images with their features, read once for any number of queries."""
 
     run: Run
-    model: Model
+    model: Model  # the part of the run's model whose features they are
     index: Index
+    # records, held_out: training and test images
     records: tuple[Record, ...]
     held_out: tuple[Record, ...]
+    # (n_records + n_held_out, d); their features in this order, rows of unit length
     X: NDArray[np.floating]
+    # device, cache: as for :func:`similar`
     device: str | None = None
     cache: Path | None = None
+    # corrections that the run was made with, of the images that are still there
     fixes: tuple[Fix, ...] = ()
-    dropped: tuple[Record, ...] = ()
+    dropped: tuple[Record, ...] = ()  # images that these leave out
 
     @classmethod
     def of(

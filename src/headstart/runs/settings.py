@@ -156,66 +156,51 @@ class FitSettings(Settings):
     is tried; without it nothing is fine-tuned.
 
     Raises InputError where a value is outside its legal set.
-
-    Parameters
-    ----------
-    backbone : str, default "embedded"
-        A name, or several with commas between, each also ``FILE@ARCH``: features of each are tried,
-        and of several side by side. A call of :func:`headstart.fit` may give a list.
-    weights, arch : str, optional
-        A local weight file and its architecture, of one backbone.
-    resolutions : tuple of int, optional
-        Crop sizes in pixels; default the backbone's own, about 0.7 and 1.4 times it.
-    split : str, optional
-        A split file.
-    image_column, label_column : str, optional
-        Columns of a table.
-    multi_label : str, optional
-        Several labels per image: what separates them in the column of labels of a table, such as
-        ``";"``. An image may have no label.
-    label_columns : str, optional
-        Several labels per image: names, or patterns such as ``is_*``, of columns of a table that hold 0
-        or 1, separated by commas; a name that holds a comma stands in double quotes. A call of
-        :func:`headstart.fit` may give a list.
-    target_column : str, optional
-        Column of a table with a number to predict, in place of labels.
-    group_by : str, optional
-        What the split and the folds keep together, as a regular expression over the names: see
-        :func:`headstart.data.groups.groups_by_pattern`.
-    classes_from : {"auto", "outer", "inner"}, default "auto"
-        Which folders name the classes: see :func:`headstart.data.layout.read_layout`.
-    fixes : str, optional
-        A file of labels to correct and images to leave out: see
-        :func:`headstart.data.fixes.read_fixes`.
-    crop : {"center", "squash", "letterbox", "auto"}, optional
-        How images become squares: the centre, the whole without its proportions, or the whole with
-        borders. ``"auto"`` takes what is best in cross-validation; default the backbone's own.
-    precision : {"auto", "float32", "bfloat16"}, default "auto"
-        Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
-    prompts : str, default "auto"
-        A file of what the classes are called, for networks with a text tower:
-        :func:`headstart.data.prompts.read_prompts`. ``"auto"``: ``"a photo of a {}."`` and the like,
-        where there is one. ``"none"``: no zero-shot head.
     """
 
     examples: ClassVar[str] = "images"
     preferences: ClassVar[tuple[str, ...]] = ("accurate", "single", "cheap")
 
+    # A name, or several with commas between, each also ``FILE@ARCH``: features of each are tried,
+    # and of several side by side. A call of :func:`headstart.fit` may give a list.
     backbone: str = "embedded"
+    # weights, arch: a local weight file and its architecture, of one backbone
     weights: str | None = None
     arch: str | None = None
+    # crop sizes in pixels; default the backbone's own, about 0.7 and 1.4 times it
     resolutions: tuple[int, ...] | None = None
-    split: str | None = None
+    split: str | None = None  # a split file
+    # image_column, label_column: columns of a table
     image_column: str | None = None
     label_column: str | None = None
+    # Several labels per image: what separates them in the column of labels of a table, such as
+    # ``";"``. An image may have no label.
     multi_label: str | None = None
+    # Several labels per image: names, or patterns such as ``is_*``, of columns of a table that hold
+    # 0 or 1, separated by commas; a name that holds a comma stands in double quotes. A call of
+    # :func:`headstart.fit` may give a list.
     label_columns: str | None = None
+    # column of a table with a number to predict, in place of labels
     target_column: str | None = None
+    # what the split and the folds keep together, as a regular expression over the names: see
+    # :func:`headstart.data.groups.groups_by_pattern`
     group_by: str | None = None
+    # {"auto", "outer", "inner"}; which folders name the classes: see
+    # :func:`headstart.data.layout.read_layout`
     classes_from: str = "auto"
+    # a file of labels to correct and images to leave out: see
+    # :func:`headstart.data.fixes.read_fixes`
     fixes: str | None = None
+    # {"center", "squash", "letterbox", "auto"}; how images become squares: the centre, the whole
+    # without its proportions, or the whole with borders. ``"auto"`` takes what is best in
+    # cross-validation; default the backbone's own.
     crop: str | None = None
+    # {"auto", "float32", "bfloat16"}; of the network's arithmetic; see
+    # :mod:`headstart.runs.precision` for ``"auto"``
     precision: str = "auto"
+    # A file of what the classes are called, for networks with a text tower:
+    # :func:`headstart.data.prompts.read_prompts`. ``"auto"``: ``"a photo of a {}."`` and the like,
+    # where there is one. ``"none"``: no zero-shot head.
     prompts: str = "auto"
 
     @property
@@ -289,28 +274,20 @@ class TextSettings(Settings):
     """What :func:`headstart.fit` was asked for with a table of texts.
 
     Raises InputError where a value is outside its legal set.
-
-    Parameters
-    ----------
-    text, label : str, optional
-        Columns, where their names are not among the usual ones.
-    embeddings : str, optional
-        A file of word vectors, or a published name; default: learnt from the training texts.
-    encoder : str, optional
-        Folder of a sentence encoder, an installed package that carries one, or a name on the hub.
-        Default ``"auto"``: the one that ``headstart[text]`` installs, where it is installed and quick
-        enough. ``"none"`` or None: no encoder.
-    epochs : int >= 1, default 10
-        Of each TextCNN.
     """
 
     examples: ClassVar[str] = "texts"
 
+    # text, label: columns, where their names are not among the usual ones
     text: str | None = None
     label: str | None = None
+    # a file of word vectors, or a published name; default: learnt from the training texts
     embeddings: str | None = None
+    # Folder of a sentence encoder, an installed package that carries one, or a name on the hub.
+    # Default ``"auto"``: the one that ``headstart[text]`` installs, where it is installed and quick
+    # enough. ``"none"`` or None: no encoder.
     encoder: str | None = "auto"
-    epochs: int = 10
+    epochs: int = 10  # >= 1; of each TextCNN
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)

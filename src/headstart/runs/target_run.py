@@ -27,17 +27,11 @@ class TargetAnswers:
     """Predictions of labels or a number; in the place of :class:`headstart.runs.caution.Careful`.
 
     Raises InputError.
-
-    Parameters
-    ----------
-    where : str
-        The run, for errors.
-    caution : Caution, optional
-        For classes alone: anything that it asks for is refused.
     """
 
     model: Model
-    where: str
+    where: str  # the run, for errors
+    # for classes alone: anything that it asks for is refused
     caution: Caution = field(default_factory=Caution)
     reference: None = None
 

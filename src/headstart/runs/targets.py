@@ -75,27 +75,21 @@ RULE_OF_CHEAP = (
 
 @dataclass(frozen=True, kw_only=True)
 class TargetResults:
-    """All that a fit found out; names as of :class:`headstart.runs.metrics.Results`.
-
-    Attributes
-    ----------
-    names : tuple of str, length K
-        The labels, or the name of the number.
-    out_of_fold, predictions : float64 array (n_train, K) and (n_test, K)
-        Probabilities or numbers, of models that did not see the image.
-    """
+    """All that a fit found out; names as of :class:`headstart.runs.metrics.Results`."""
 
     settings: Settings
     index: Examples[Any]
     train: tuple[Any, ...]
     test: tuple[Any, ...]
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # length K; the labels, or the name of the number
     candidates: Sequence[Candidate]
     choice: Choice
     baseline: int
     has_prior: bool
     n_folds: int
     model: Model
+    # out_of_fold, predictions: (n_train, K) and (n_test, K); probabilities or numbers, of models
+    # that did not see the image
     out_of_fold: NDArray[np.float64]
     predictions: NDArray[np.float64]
     untried: tuple[str, ...] = ()

@@ -52,23 +52,15 @@ MARGIN = 1.15
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A training that fits the time.
-
-    Attributes
-    ----------
-    full_epochs : int
-        Epochs where time does not matter.
-    needs_s : float or None
-        Seconds that it should take, from decoding to the scores of the images held out; None where
-        nobody asked.
-    n_parts : int
-        Into how many parts the training images are divided, to be held out in turn; 0: the folds of
-        the cross-validation, as many as there is time for.
-    """
+    """A training that fits the time."""
 
     settings: TrainSettings
-    full_epochs: int
+    full_epochs: int  # epochs where time does not matter
+    # seconds that it should take, from decoding to the scores of the images held out; None where
+    # nobody asked
     needs_s: float | None = None
+    # into how many parts the training images are divided, to be held out in turn; 0: the folds of
+    # the cross-validation, as many as there is time for
     n_parts: int = 0
 
     def keep(self, path: Path) -> None:
@@ -94,16 +86,10 @@ def recall_plan(path: Path) -> Plan | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A training that a person asked for.
-
-    Attributes
-    ----------
-    starts_from_svm : bool
-        Whether the output layer begins as the linear SVM.
-    """
+    """A training that a person asked for."""
 
     settings: TrainSettings
-    starts_from_svm: bool
+    starts_from_svm: bool  # whether the output layer begins as the linear SVM
 
 
 @dataclass(frozen=True, kw_only=True)

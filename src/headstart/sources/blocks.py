@@ -128,14 +128,9 @@ class Blocks:
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShot(Blocks):
-    """A network's last tap, whose features are compared with those of the classes' prompts.
+    """A network's last tap, whose features are compared with those of the classes' prompts."""
 
-    Attributes
-    ----------
-    vectors : float64 array (K, d)
-        As of :func:`headstart.backbones.zeroshot.text_head`.
-    """
-
+    # (K, d); as of :func:`headstart.backbones.zeroshot.text_head`
     vectors: NDArray[np.float64] = field(compare=False, repr=False)
 
     @property
@@ -153,15 +148,9 @@ class ZeroShot(Blocks):
 
 @dataclass(frozen=True, kw_only=True)
 class SideBySide(Blocks):
-    """Features of several backbones, side by side.
+    """Features of several backbones, side by side."""
 
-    Attributes
-    ----------
-    joined : tuple of Blocks
-        One for each backbone, in the order of the columns.
-    """
-
-    joined: tuple[Blocks, ...]
+    joined: tuple[Blocks, ...]  # one for each backbone, in the order of the columns
 
     @property
     def members(self) -> tuple[Blocks, ...]:
@@ -210,24 +199,12 @@ def side_by_side(members: Sequence[Blocks]) -> Blocks:
 
 @dataclass(frozen=True, kw_only=True)
 class Averaged(Blocks):
-    """Features of several candidates whose calibrated scores are averaged.
+    """Features of several candidates whose calibrated scores are averaged."""
 
-    Attributes
-    ----------
-    union : Blocks
-        Each tap at each resolution once.
-    n_averaged : int
-        Number of candidates.
-    n_features : tuple of int
-        Of each of `keys`.
-    n_zero_shot : int
-        How many of the candidates are zero-shot heads.
-    """
-
-    union: Blocks
-    n_averaged: int
-    n_features: tuple[int, ...]
-    n_zero_shot: int = 0
+    union: Blocks  # each tap at each resolution once
+    n_averaged: int  # number of candidates
+    n_features: tuple[int, ...]  # of each of `keys`
+    n_zero_shot: int = 0  # how many of the candidates are zero-shot heads
 
     @property
     def widths(self) -> dict[tuple[str, str, int], int]:

@@ -31,28 +31,18 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class ImageSource:
-    """Images whose features are in stores.
-
-    Parameters
-    ----------
-    precision : {"float32", "bfloat16"}
-        Of the arithmetic that made the features.
-    weights : str, optional
-        The local weight file.
-    text_head : float64 array (K, d), optional
-        Of the last tap, from the names of the classes: it is one more candidate.
-    reading : Reading
-        Reads the features, and remembers what was too large for the memory.
-    """
+    """Images whose features are in stores."""
 
     noun: ClassVar[str] = "image"
     usual_name: ClassVar[str] = "the usual layer"
 
     backbone: Backbone
     stores: Mapping[int, FeatureStore]
-    precision: str = "float32"
-    weights: str | None = None
+    precision: str = "float32"  # {"float32", "bfloat16"}; of the arithmetic that made the features
+    weights: str | None = None  # the local weight file
+    # (K, d); of the last tap, from the names of the classes: it is one more candidate
     text_head: NDArray[np.float64] | None = None
+    # reads the features, and remembers what was too large for the memory
     reading: Reading = field(default_factory=Reading)
 
     @property

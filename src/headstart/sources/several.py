@@ -26,20 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class SeveralSource:
-    """Images whose features by several backbones are in stores.
-
-    Parameters
-    ----------
-    of : mapping of name to ImageSource, at least two
-        In the order in which they were named; the first gives the usual layer.
-    reading : Reading
-        Reads the features, and remembers what was too large for the memory.
-    """
+    """Images whose features by several backbones are in stores."""
 
     noun: ClassVar[str] = ImageSource.noun
     usual_name: ClassVar[str] = ImageSource.usual_name
 
+    # at least two; in the order in which they were named; the first gives the usual layer
     of: Mapping[str, ImageSource]
+    # reads the features, and remembers what was too large for the memory
     reading: Reading = field(default_factory=Reading)
 
     @property

@@ -58,19 +58,12 @@ SMALLEST = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class TextBlocks(Blocks):
-    """What a candidate on texts is made of; it stands in one row of a table of one column.
-
-    Attributes
-    ----------
-    parts : tuple of str
-        Of ``words``, ``characters``, ``average``; or the variant of a TextCNN.
-    layers : tuple of str
-        Taps of a sentence encoder, beside the parts: ``"layer 6"``.
-    """
+    """What a candidate on texts is made of; it stands in one row of a table of one column."""
 
     resolutions: tuple[int, ...] = ()
+    # of ``words``, ``characters``, ``average``; or the variant of a TextCNN
     parts: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()  # taps of a sentence encoder, beside the parts: ``"layer 6"``
     is_network: bool = False
 
     @property
@@ -124,32 +117,17 @@ def network_blocks(variant: str) -> TextBlocks:
 
 @dataclass(frozen=True, kw_only=True)
 class TextReader:
-    """What turns texts into the rows that a head was fitted on; a saved model keeps it.
+    """What turns texts into the rows that a head was fitted on; a saved model keeps it."""
 
-    Attributes
-    ----------
-    parts : tuple of str
-        As of `TextBlocks`.
-    embeddings : Embeddings, optional
-    layers : tuple of str
-        As of `TextBlocks`.
-    encoder : Path, optional
-        Folder of the sentence encoder.
-    encoder_name : str, optional
-        What it was called when the head was fitted: a folder, a package, or a name on the hub.
-    encoder_digest : str, optional
-        Of its contents then.
-    network : (TrainedText, Vocabulary), optional
-        Its log-probabilities are the features.
-    """
-
-    parts: tuple[str, ...]
+    parts: tuple[str, ...]  # as of `TextBlocks`
     tfidf: tuple[Tfidf, ...] = ()
     embeddings: Embeddings | None = None
-    layers: tuple[str, ...] = ()
-    encoder: Path | None = None
+    layers: tuple[str, ...] = ()  # as of `TextBlocks`
+    encoder: Path | None = None  # folder of the sentence encoder
+    # what it was called when the head was fitted: a folder, a package, or a name on the hub
     encoder_name: str | None = None
-    encoder_digest: str | None = None
+    encoder_digest: str | None = None  # of its contents then
+    # (TrainedText, Vocabulary); its log-probabilities are the features
     network: tuple[TrainedText, Vocabulary] | None = None
 
     def rows(
@@ -193,23 +171,14 @@ class TextReader:
 
 @dataclass(kw_only=True)
 class TextSource:
-    """Texts, with everything that was learnt from the training ones without their labels.
-
-    Parameters
-    ----------
-    embeddings : str, optional
-        A file or a published name; default: learnt from the texts.
-    encoder : str, optional
-        A folder or a name, as `find_encoder` takes it.
-    device : str, optional
-    """
+    """Texts, with everything that was learnt from the training ones without their labels."""
 
     noun: ClassVar[str] = "text"
     usual_name: ClassVar[str] = "the usual baseline"
 
     train: Sequence[TextRecord]
-    embeddings: str | None
-    encoder: str | None
+    embeddings: str | None  # a file or a published name; default: learnt from the texts
+    encoder: str | None  # a folder or a name, as `find_encoder` takes it
     cache: Path
     device: str | None
     progress: Progress

@@ -89,19 +89,11 @@ def micro_batches(n: int, size: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Decoded images with labels.
+    """Decoded images with labels."""
 
-    Attributes
-    ----------
-    pixels : Tensor of shape (n, 3, R, R), uint8
-    labels : Tensor of shape (n,), int64
-    weights : Tensor of shape (n,), float32, optional
-        How often each counts, with a mean of 1.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    weights: Tensor | None = None
+    pixels: Tensor  # uint8 (n, 3, R, R)
+    labels: Tensor  # int64 (n,)
+    weights: Tensor | None = None  # float32 (n,); how often each counts, with a mean of 1
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -219,17 +211,11 @@ def _rows(values: Tensor, indices: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationBatches:
-    """Batches of stored activations: one view of each image per epoch, in turn.
+    """Batches of stored activations: one view of each image per epoch, in turn."""
 
-    Attributes
-    ----------
-    values : Tensor of shape (n_views, n, ...)
-    targets : Tensor of shape (n_views, n, K), float32
-    val_values, val_targets : Tensor of shape (n_val, ...), (n_val, K)
-    """
-
-    values: Tensor
-    targets: Tensor
+    values: Tensor  # (n_views, n, ...)
+    targets: Tensor  # float32 (n_views, n, K)
+    # val_values, val_targets: (n_val, ...) and (n_val, K)
     val_values: Tensor
     val_targets: Tensor
 

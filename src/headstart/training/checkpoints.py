@@ -33,28 +33,16 @@ _HEADER = "headstart"
 
 @dataclass(kw_only=True)
 class Position:
-    """The position of a run.
+    """The position of a run."""
 
-    Attributes
-    ----------
-    epoch : int
-        The current epoch, from 1; ``epochs + 1`` when all are done.
-    step : int
-        Finished steps of this epoch.
-    n_seen, loss_sum, n_right
-        Totals over these steps.
-    seconds : float
-        Time of these steps.
-    best_epoch, best_value
-        By the watched figure; 0 if there is none yet.
-    """
-
-    epoch: int = 1
-    step: int = 0
+    epoch: int = 1  # the current epoch, from 1; ``epochs + 1`` when all are done
+    step: int = 0  # finished steps of this epoch
+    # n_seen, loss_sum, n_right: totals over these steps
     n_seen: int = 0
     loss_sum: float = 0.0
     n_right: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # time of these steps
+    # best_epoch, best_value: by the watched figure; 0 if there is none yet
     best_epoch: int = 0
     best_value: float = 0.0
     is_done: bool = False
@@ -73,20 +61,12 @@ class Position:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """The state from which a run resumes.
+    """The state from which a run resumes."""
 
-    Attributes
-    ----------
-    identity : dict of str to str
-        Identity of the run; see `identify`.
-    numbers : dict
-        Further JSON values: the optimizer's and the average's counters.
-    """
-
-    identity: Mapping[str, Any]
+    identity: Mapping[str, Any]  # identity of the run; see `identify`
     position: Position
     tensors: Mapping[str, Tensor]
-    numbers: Mapping[str, Any]
+    numbers: Mapping[str, Any]  # further JSON values: the optimizer's and the average's counters
 
 
 def identify(

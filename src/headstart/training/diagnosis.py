@@ -41,25 +41,14 @@ MEMORISED = 0.10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """A finding about the curves.
+    """A finding about the curves."""
 
-    Attributes
-    ----------
-    code : str
-        ``rate-too-high``, ``over-fits``, ``label-noise``, ``under-fits``, ``rate-too-low``,
-        ``unfinished``, ``gap``, ``too-short`` or ``fine``.
-    sentence : str
-        The observation, with epochs and figures.
-    suggestion : str
-        What to try.
-    epoch : int or None
-        First epoch, for a mark in the plot.
-    """
-
+    # ``rate-too-high``, ``over-fits``, ``label-noise``, ``under-fits``, ``rate-too-low``,
+    # ``unfinished``, ``gap``, ``too-short`` or ``fine``
     code: str
-    sentence: str
-    suggestion: str
-    epoch: int | None = None
+    sentence: str  # the observation, with epochs and figures
+    suggestion: str  # what to try
+    epoch: int | None = None  # first epoch, for a mark in the plot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -77,54 +77,36 @@ def _sums(loss: Tensor, logits: Tensor, targets: Tensor, weight: int = 1) -> Ten
 
 @dataclass(kw_only=True)
 class Loop:
-    """One training run.
+    """One training run."""
 
-    Attributes
-    ----------
-    network : torch.nn.Module
-        Trained in place; its output layer is the submodule ``head``, as in `Network`.
-    trained_part : torch.nn.Module
-        The module that takes batches: the network, or its upper part.
-    n_images : int
-        Number of training images (or other examples).
-    identity : dict
-        Identity in checkpoints.
-    folder : Path or None
-        Folder of checkpoints.
-    on_epoch : function (history), or None
-    order : function (epoch, from 1) -> indices of its batches, or None
-        The same number of batches in every epoch. Default: `epoch_order`.
-    after_step : function or None
-        Called after each optimizer step, for constraints on the weights.
-    is_fused : bool
-        Use fused optimizers: faster for large tables, with different last bits.
-    processes : Processes
-        With several, each has the same network and takes its part of every micro-batch.
-    check_every : int
-        Steps after which losses are read and checked; 0: 1 on a CPU and where processes exchange
-        them, `CHECK_EVERY` on a GPU, which is waited for each time.
-    """
-
+    # trained in place; its output layer is the submodule ``head``, as in `Network`
     network: nn.Module
-    trained_part: nn.Module
+    trained_part: nn.Module  # the module that takes batches: the network, or its upper part
     division: Division
     groups: tuple[Group, ...]
     settings: TrainSettings
     policy: Policy
     batches: Batches
-    n_images: int
+    n_images: int  # number of training images (or other examples)
     has_val: bool
     folding: Folding
     fabric: Any
-    identity: Mapping[str, Any]
-    folder: Path | None
+    identity: Mapping[str, Any]  # identity in checkpoints
+    folder: Path | None  # folder of checkpoints
     progress: Progress
-    on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None
+    on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None  # function (history)
+    # function (epoch, from 1) -> indices of its batches; the same number of batches in every epoch.
+    # Default: `epoch_order`.
     order: Callable[[int], list[Tensor]] | None = None
+    # called after each optimizer step, for constraints on the weights
     after_step: Callable[[], None] | None = None
+    # use fused optimizers: faster for large tables, with different last bits
     is_fused: bool = False
+    # with several, each has the same network and takes its part of every micro-batch
     processes: Processes = ALONE
     position: Position = field(default_factory=Position)
+    # steps after which losses are read and checked; 0: 1 on a CPU and where processes exchange
+    # them, `CHECK_EVERY` on a GPU, which is waited for each time
     check_every: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
 

@@ -80,24 +80,12 @@ class _PooledTap(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A network to train, with the location of its backbone's layers.
+    """A network to train, with the location of its backbone's layers."""
 
-    Attributes
-    ----------
-    network : Network
-        In evaluation mode, with gradients off.
-    backbone : Backbone
-        Its origin, at the size of the crops; the module is the network's own copy.
-    prefix : str
-        Path of the backbone's module in the network.
-    features_tap : Tap
-        The tap whose pooled output is the head's input.
-    """
-
-    network: Network
-    backbone: Backbone
-    prefix: str
-    features_tap: Tap
+    network: Network  # in evaluation mode, with gradients off
+    backbone: Backbone  # its origin, at the size of the crops; the module is the network's own copy
+    prefix: str  # path of the backbone's module in the network
+    features_tap: Tap  # the tap whose pooled output is the head's input
 
     def path(self, module: str) -> str:
         """The path in the network of a submodule of the backbone."""

@@ -19,19 +19,11 @@ RMSPROP_ALPHA = 0.9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Parameters that share a rate and a weight decay.
+    """Parameters that share a rate and a weight decay."""
 
-    Attributes
-    ----------
-    stage : int
-        0 is the lowest trained stage.
-    factor : float in (0, 1]
-        Their learning rate relative to that of the output layer.
-    """
-
-    stage: int
+    stage: int  # 0 is the lowest trained stage
     names: tuple[str, ...]
-    factor: float
+    factor: float  # in (0, 1]; their learning rate relative to that of the output layer
     weight_decay: float
 
 

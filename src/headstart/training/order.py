@@ -17,14 +17,10 @@ from headstart.backbones.tracing import one_tensor
 
 @dataclass(kw_only=True)
 class Order:
-    """Moments of one pass, counted from 1; what is never used is missing.
-
-    Attributes
-    ----------
-    calls : dict of module path to list of (moment of the call, moment of the return)
-    """
+    """Moments of one pass, counted from 1; what is never used is missing."""
 
     parameters: dict[str, int] = field(default_factory=dict)
+    # module path to list of (moment of the call, moment of the return)
     calls: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 

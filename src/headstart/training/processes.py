@@ -40,22 +40,15 @@ class LostError(HeadstartError):
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """The processes that train one network, from the view of one of them.
+    """The processes that train one network, from the view of one of them."""
 
-    Attributes
-    ----------
-    rank, size : int
-        Rank of this process, from 0, and number of processes.
-    local_rank, local_size : int
-        The same among the processes on this machine.
-    group, patient : torch.distributed.ProcessGroup or None
-        For figures and decisions; `patient` has a timeout of a day.
-    """
-
+    # rank, size: rank of this process, from 0, and number of processes
     rank: int = 0
     size: int = 1
+    # local_rank, local_size: the same among the processes on this machine
     local_rank: int = 0
     local_size: int = 1
+    # group, patient: for figures and decisions; `patient` has a timeout of a day
     group: Any = None
     patient: Any = None
 

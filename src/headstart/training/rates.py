@@ -34,30 +34,19 @@ MIN_STEPS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class RangeTest:
-    """The result of a range test.
+    """The result of a range test."""
 
-    Attributes
-    ----------
-    rates : ndarray of shape (n_steps,), float64
-        Rates of the fastest parameter group; rising.
-    losses, smoothed : ndarray of shape (n_steps,), float64
-        Loss of each batch before its step, raw and smoothed.
-    stopped : {"end", "diverged", "out of batches"}
-        Why the test ended.
-    steepest, lowest : float or None
-        The rates with the steepest fall of the smoothed loss over ``log(rate)``, and with the
-        lowest loss.
-    suggestion : float or None
-        The smaller of `steepest` and a tenth of `lowest`; None if no rate lowered the loss by more
-        than its noise.
-    """
-
-    rates: Floats
+    rates: Floats  # (n_steps,) float64; rates of the fastest parameter group; rising
+    # losses, smoothed: (n_steps,) float64; loss of each batch before its step, raw and smoothed
     losses: Floats
     smoothed: Floats
-    stopped: str
+    stopped: str  # {"end", "diverged", "out of batches"}; why the test ended
+    # steepest, lowest: the rates with the steepest fall of the smoothed loss over ``log(rate)``,
+    # and with the lowest loss
     steepest: float | None
     lowest: float | None
+    # the smaller of `steepest` and a tenth of `lowest`; None if no rate lowered the loss by more
+    # than its noise
     suggestion: float | None
 
     def to_dict(self) -> dict[str, Any]:

@@ -28,25 +28,15 @@ class FrozenError(HeadstartError):
 
 @dataclass(frozen=True, kw_only=True)
 class Division:
-    """The trained and the frozen parts of a network.
+    """The trained and the frozen parts of a network."""
 
-    Attributes
-    ----------
-    stages : dict of parameter name to int
-        The trained parameters, each with its stage: 0 is the lowest trained stage, the highest is
-        the output layer. Stages end at the backbone's taps.
-    frozen : tuple of str
-        Names of the frozen parameters.
-    frozen_modules : frozenset of str
-        Paths of frozen modules without children, whose buffers are also frozen.
-    cut : Tap or None
-        The tap between the frozen part below and the trained part above.
-    """
-
+    # parameter name to int; the trained parameters, each with its stage: 0 is the lowest trained
+    # stage, the highest is the output layer. Stages end at the backbone's taps.
     stages: dict[str, int]
-    frozen: tuple[str, ...]
+    frozen: tuple[str, ...]  # names of the frozen parameters
+    # paths of frozen modules without children, whose buffers are also frozen
     frozen_modules: frozenset[str]
-    cut: Tap | None
+    cut: Tap | None  # the tap between the frozen part below and the trained part above
 
     @property
     def n_stages(self) -> int:

@@ -37,44 +37,24 @@ MEASURABLE_S = 1.0  # of a stage; before, its pace says little
 
 @dataclass(kw_only=True)
 class Job:
-    """One fit, waiting, under way or ended.
-
-    Attributes
-    ----------
-    data : str
-        What it was asked to read.
-    name : str
-        What to call the run.
-    settings : dict
-        Fields of `FitSettings`.
-    stages : dict of str to (done, total)
-        In the order in which they began.
-    since : dict of str to float
-        When each stage began, as a monotonic time in seconds.
-    places : list of (tap, resolution)
-        What will be judged, once that is known.
-    cells : dict of (tap, resolution) to float
-        Cross-validated accuracies so far.
-    run : str or None
-        The run folder, when done.
-    message : str
-        The answer, or what went wrong.
-    version : int
-        Grows with every change.
-    """
+    """One fit, waiting, under way or ended."""
 
     id: str
-    data: str
-    name: str
-    settings: dict[str, Any]
+    data: str  # what it was asked to read
+    name: str  # what to call the run
+    settings: dict[str, Any]  # fields of `FitSettings`
     state: State = "waiting"
+    # in the order in which they began
     stages: dict[str, tuple[int, int]] = field(default_factory=dict)
+    # when each stage began, as a monotonic time in seconds
     since: dict[str, float] = field(default_factory=dict)
+    # (tap, resolution); what will be judged, once that is known
     places: list[tuple[str, str]] = field(default_factory=list)
+    # (tap, resolution) to float; cross-validated accuracies so far
     cells: dict[tuple[str, str], float] = field(default_factory=dict)
-    run: str | None = None
-    message: str = ""
-    version: int = 0
+    run: str | None = None  # the run folder, when done
+    message: str = ""  # the answer, or what went wrong
+    version: int = 0  # grows with every change
     began: float = field(default_factory=time.time)
     started: float | None = None
     ended: float | None = None

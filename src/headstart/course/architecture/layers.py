@@ -46,37 +46,21 @@ WHOLE = -1
 
 @dataclass(kw_only=True, slots=True)
 class Operation:
-    """One row: a convolution, a matrix product, attention or pooling.
+    """One row: a convolution, a matrix product, attention or pooling."""
 
-    Attributes
-    ----------
-    module : str
-        Path of the innermost module that it happened in.
-    shape : tuple of int
-        Of the result for one image: (d, H, W), (n_tokens, d) or (d,).
-    kernel, stride : tuple of int
-        Of a window; empty where there is none.
-    n_parameters : int
-        Those of the normalisation that follows included.
-    macs : int
-        Multiply-accumulates of one image.
-    receptive_px : int or None
-        Side of the square of input pixels that one value can depend on; `WHOLE` for the whole
-        picture; None where that is not known (windows of tokens).
-    tap : str
-        The tap that this row ends.
-    """
-
-    module: str
+    module: str  # path of the innermost module that it happened in
     kind: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # of the result for one image: (d, H, W), (n_tokens, d) or (d,)
+    # kernel, stride: of a window; empty where there is none
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     activation: str = ""
-    n_parameters: int = 0
-    macs: int = 0
+    n_parameters: int = 0  # those of the normalisation that follows included
+    macs: int = 0  # multiply-accumulates of one image
+    # side of the square of input pixels that one value can depend on; `WHOLE` for the whole
+    # picture; None where that is not known (windows of tokens)
     receptive_px: int | None = 1
-    tap: str = ""
+    tap: str = ""  # the tap that this row ends
 
     @property
     def memory_bytes(self) -> int:

@@ -20,17 +20,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class FirstFilters:
-    """The filters of the first convolution over RGB.
+    """The filters of the first convolution over RGB."""
 
-    Attributes
-    ----------
-    layer : str
-        Path of the layer in the network.
-    weights : float32 array (n, k, k, 3)
-    """
-
-    layer: str
-    weights: Floats
+    layer: str  # path of the layer in the network
+    weights: Floats  # (n, k, k, 3)
     stride: int
 
 

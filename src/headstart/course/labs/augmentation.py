@@ -34,20 +34,12 @@ MAX_CLASSES = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Photographs:
-    """One image per class.
+    """One image per class."""
 
-    Attributes
-    ----------
-    images : uint8 tensor (n, 3, R, R)
-        Read `MARGIN` times larger than `size_px`, the side of the pictures.
-    classes : tuple of n str
-    name : str
-        Name of the data in sentences.
-    """
-
+    # uint8 (n, 3, R, R); read `MARGIN` times larger than `size_px`, the side of the pictures
     images: Tensor
     classes: tuple[str, ...]
-    name: str
+    name: str  # name of the data in sentences
     size_px: int
 
 

@@ -19,19 +19,11 @@ MIN_IMAGES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """The images of a data set, small and in memory.
+    """The images of a data set, small and in memory."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the data in sentences.
-    images : float32 tensor (n, C, S, S) in [0, 1]
-    labels : int64 tensor (n,)
-    """
-
-    name: str
-    images: Tensor
-    labels: Tensor
+    name: str  # name of the data in sentences
+    images: Tensor  # float32 (n, C, S, S) in [0, 1]
+    labels: Tensor  # int64 (n,)
     classes: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -40,15 +32,11 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Training and validation images, standardised with the training images' mean and deviation.
+    """Training and validation images, standardised with the training images' mean and deviation."""
 
-    Attributes
-    ----------
-    images, val_images : float32 tensors (n, C, S, S)
-    labels, val_labels : int64 tensors (n,)
-    """
-
+    # images, val_images: float32 (n, C, S, S)
     images: Tensor
+    # labels, val_labels: int64 (n,)
     labels: Tensor
     val_images: Tensor
     val_labels: Tensor

@@ -22,21 +22,12 @@ MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """The history of one training run.
+    """The history of one training run."""
 
-    Attributes
-    ----------
-    history : tuple of Epoch
-        Losses and accuracies in eval mode after each epoch; epoch 0 is the untrained network.
-    n_steps : int
-        Number of optimizer steps.
-    has_diverged : bool
-        Whether the loss became NaN or infinite, which ends the history.
-    """
-
+    # losses and accuracies in eval mode after each epoch; epoch 0 is the untrained network
     history: tuple[Epoch, ...]
-    n_steps: int
-    has_diverged: bool
+    n_steps: int  # number of optimizer steps
+    has_diverged: bool  # whether the loss became NaN or infinite, which ends the history
 
     @property
     def last(self) -> Epoch:

@@ -47,27 +47,17 @@ _SOURCES = {"self_transfer": "B", "transfer": "A", "random": "random"}
 
 @dataclass(kw_only=True)
 class Nets:
-    """Trains the nets that it is asked for, or reads what became of them.
+    """Trains the nets that it is asked for, or reads what became of them."""
 
-    Parameters
-    ----------
-    base, target : Index
-        A and B.
-    make : function of a seed
-        Gives the architecture with random weights, at the size of the images.
-    settings : TrainSettings
-        Of every training; regime, tap and seed are set here.
-    device : str, optional
-    keeps_checkpoints : bool, default False
-        Whether a training that is stopped goes on; for those that take minutes.
-    """
-
+    # base, target: A and B
     base: Index
     target: Index
+    # function of a seed; gives the architecture with random weights, at the size of the images
     make: Callable[[int], Backbone]
-    settings: TrainSettings
+    settings: TrainSettings  # of every training; regime, tap and seed are set here
     cache: Path
     device: str | None = None
+    # whether a training that is stopped goes on; for those that take minutes
     keeps_checkpoints: bool = False
     _weights: dict[Path, dict[str, torch.Tensor]] = field(default_factory=dict)
     _random: dict[int, Backbone] = field(default_factory=dict)

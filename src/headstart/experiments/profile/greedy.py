@@ -28,24 +28,12 @@ RIDGES = (0.1, 0.3, 1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One block more.
+    """One block more."""
 
-    Attributes
-    ----------
-    added : int
-        The candidate that gained most.
-    correct : bool array (n_repeats, n)
-        Held-out images recognised by the set with it.
-    gain : PairedDifference, optional
-        Over the set without it; None for the first.
-    is_taken : bool
-        Whether it is part of the set that was chosen.
-    """
-
-    added: int
-    correct: NDArray[np.bool_]
-    gain: PairedDifference | None
-    is_taken: bool
+    added: int  # the candidate that gained most
+    correct: NDArray[np.bool_]  # (n_repeats, n); held-out images recognised by the set with it
+    gain: PairedDifference | None  # over the set without it; None for the first
+    is_taken: bool  # whether it is part of the set that was chosen
 
     @property
     def accuracy(self) -> float:

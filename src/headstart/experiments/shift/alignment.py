@@ -58,25 +58,15 @@ def _power(covariance: NDArray[np.float64], exponent: float) -> NDArray[np.float
 
 @dataclass(frozen=True, kw_only=True)
 class DannSettings:
-    """Of the small adversarial network.
+    """Of the small adversarial network."""
 
-    Attributes
-    ----------
-    n_hidden : int
-        Width of the transform.
-    batch_size : int
-        Of each side, at most.
-    lr : float
-        At the start; it falls as ``lr / (1 + 10 p)^0.75`` over the share p of the steps.
-    strength : float
-        Factor on the schedule of lambda, ``2 / (1 + exp(-10 p)) - 1``; 0: no adversary.
-    """
-
-    n_hidden: int = 256
+    n_hidden: int = 256  # width of the transform
     n_steps: int = 1500
-    batch_size: int = 64
+    batch_size: int = 64  # of each side, at most
+    # at the start; it falls as ``lr / (1 + 10 p)^0.75`` over the share p of the steps
     lr: float = 0.01
     weight_decay: float = 1e-3
+    # factor on the schedule of lambda, ``2 / (1 + exp(-10 p)) - 1``; 0: no adversary
     strength: float = 1.0
     seed: int = 0
 

@@ -39,24 +39,18 @@ Rows = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Which held-out images each method recognised.
+    """Which held-out images each method recognised."""
 
-    Attributes
-    ----------
-    source_correct : bool array (n_source_test,)
-        The SVM trained on the source, on the source's held-out images.
-    correct : dict of method to bool array (n_seeds, n_target_test)
-        A method that is not available is missing.
-    source_adabn : bool array (n_source_test,), optional
-        The SVM of AdaBN on the source's held-out images: no shift, statistics re-estimated.
-    source_groups, target_groups : list of str, optional
-        The groups of the held-out images, where the data have groups.
-    """
-
+    # (n_source_test,); the SVM trained on the source, on the source's held-out images
     source_correct: Rows
+    # method to array (n_seeds, n_target_test); a method that is not available is
+    # missing
     correct: Mapping[str, Rows]
     absent: Mapping[str, str]
+    # (n_source_test,); the SVM of AdaBN on the source's held-out images: no shift, statistics
+    # re-estimated
     source_adabn: Rows | None = None
+    # source_groups, target_groups: the groups of the held-out images, where the data have groups
     source_groups: list[str] | None = None
     target_groups: list[str] | None = None
 

@@ -33,25 +33,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class MethodResult:
-    """One method: chosen on the training images, scored once on the test images.
+    """One method: chosen on the training images, scored once on the test images."""
 
-    Attributes
-    ----------
-    name, kind, detail : str
-        ``kind`` is ``"pixels"``, ``"sift"`` or ``"network"``; ``detail`` is the selected variant.
-    cv_accuracy : float
-        Of the selected variant, on the training images.
-    correct : bool array (n_test,)
-    tried : dict of str to float
-        Cross-validated accuracy of each variant.
-    """
-
+    # name, kind, detail: ``kind`` is ``"pixels"``, ``"sift"`` or ``"network"``; ``detail`` is the
+    # selected variant
     name: str
     kind: str
     detail: str
     n_features: int
-    cv_accuracy: float
-    correct: NDArray[np.bool_]
+    cv_accuracy: float  # of the selected variant, on the training images
+    correct: NDArray[np.bool_]  # (n_test,)
+    # cross-validated accuracy of each variant
     tried: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -43,22 +43,14 @@ CROP_PX = (160, 427)
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """Images of one kind.
-
-    Attributes
-    ----------
-    crops : function of Preprocessing and a number of images to iterator of uint8 (S, S, 3)
-        The same seeded choice whenever it is called.
-    note : str
-        What the images are, in words.
-    indexed : Index, optional
-        Where they carry labels of two classes or more.
-    """
+    """Images of one kind."""
 
     name: str
+    # function of Preprocessing and a number of images to iterator of uint8 (S, S, 3); the same
+    # seeded choice whenever it is called
     crops: Callable[[Preprocessing, int], Iterator[Crop]]
-    note: str
-    indexed: Index | None = None
+    note: str  # what the images are, in words
+    indexed: Index | None = None  # where they carry labels of two classes or more
 
 
 @functools.cache

@@ -45,24 +45,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A measured learning curve.
+    """A measured learning curve."""
 
-    Attributes
-    ----------
-    counts : tuple of int
-        Images per class asked for.
-    means : tuple of float
-        Images per class that a subset really had.
-    correct : bool array (n_repeats, n_counts, n_test)
-        Whether each test image was recognised.
-    groups : list of str, optional
-        The group of each test image, where the data have groups.
-    """
-
-    counts: tuple[int, ...]
-    means: tuple[float, ...]
+    counts: tuple[int, ...]  # images per class asked for
+    means: tuple[float, ...]  # images per class that a subset really had
+    # (n_repeats, n_counts, n_test); whether each test image was recognised
     correct: NDArray[np.bool_]
-    groups: list[str] | None = None
+    groups: list[str] | None = None  # the group of each test image, where the data have groups
 
     @property
     def errors(self) -> NDArray[np.float64]:

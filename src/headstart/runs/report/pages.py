@@ -36,19 +36,11 @@ def _is_figure(cell: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of text under a header; the first column names the row, numbers stand to the right.
+    """Rows of text under a header; the first column names the row, numbers stand to the right."""
 
-    Attributes
-    ----------
-    header : sequence of str, length n_columns
-    rows : sequence of sequences of str, each of length n_columns
-    chosen : int, optional
-        The row to set in bold.
-    """
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    chosen: int | None = None
+    header: Sequence[str]  # length n_columns
+    rows: Sequence[Sequence[str]]  # length n_columns
+    chosen: int | None = None  # the row to set in bold
 
     @property
     def numeric(self) -> list[bool]:
@@ -61,24 +53,15 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading, then what is there of text, figure, caption and table, in this order.
-
-    Attributes
-    ----------
-    text : sequence of str
-        Paragraphs.
-    figure : str
-        An ``<svg>`` element of `headstart.plots`; its ``name`` is unique in the page.
-    table : Table, optional
-    image : bytes
-        A PNG picture, where pixels are to be seen; needs ``caption``, which is its alt text too.
-    """
+    """A heading, then what is there of text, figure, caption and table, in this order."""
 
     heading: str
-    text: Sequence[str] = ()
+    text: Sequence[str] = ()  # paragraphs
+    # an ``<svg>`` element of `headstart.plots`; its ``name`` is unique in the page
     figure: str = ""
     caption: str = ""
     table: Table | None = None
+    # a PNG picture, where pixels are to be seen; needs ``caption``, which is its alt text too
     image: bytes = b""
 
 

@@ -72,21 +72,14 @@ def balanced_over(metrics: FitResult) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Headline:
-    """The big number of a page.
+    """The big number of a page."""
 
-    Attributes
-    ----------
-    name, other_name : str
-        Accuracy and balanced accuracy; what leads comes first.
-    where : str
-        What they are of.
-    """
-
+    # name, other_name: accuracy and balanced accuracy; what leads comes first
     name: str
     interval: Interval
     other_name: str
     other: Interval
-    where: str
+    where: str  # what they are of
     is_test: bool
 
 

@@ -59,27 +59,15 @@ class Gone(Exception):  # noqa: N818 - an answer (404), not a failure
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What the classifier of the bins is, and how accurate.
-
-    Attributes
-    ----------
-    accuracy : Interval
-        Cross-validated, of the candidate that is chosen.
-    n_judged : int
-        Pictures that the accuracy is of.
-    candidates : list of Candidate
-        All, in the order of the layer map.
-    chosen : int
-        Position of the chosen one.
-    mistakes : dict of str to str
-        Digest of each picture that cross-validation classified wrongly, and the class it was taken for.
-    """
+    """What the classifier of the bins is, and how accurate."""
 
     model: Model
-    accuracy: Interval
-    n_judged: int
-    candidates: list[Candidate]
-    chosen: int
+    accuracy: Interval  # cross-validated, of the candidate that is chosen
+    n_judged: int  # pictures that the accuracy is of
+    candidates: list[Candidate]  # all, in the order of the layer map
+    chosen: int  # position of the chosen one
+    # digest of each picture that cross-validation classified wrongly, and the class it was taken
+    # for
     mistakes: dict[str, str]
 
 

@@ -20,44 +20,27 @@ Parameters = Sequence[nn.Parameter]
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Along the gradient, over a range of step lengths (section 3.1, figure 4).
+    """Along the gradient, over a range of step lengths (section 3.1, figure 4)."""
 
-    Attributes
-    ----------
-    variation : float
-        Highest minus lowest loss over the step lengths ("variation of the loss").
-    predictiveness : float
-        Largest Euclidean distance between the gradients before and after a step ("gradient
-        predictiveness"; small is predictive).
-    beta : float
-        Largest such distance divided by the length of the step ("effective beta-smoothness"), the
-        largest curvature. The weights of a layer before BatchNorm can be scaled freely, which
-        changes this figure but not the function.
-    """
-
-    variation: float
+    variation: float  # highest minus lowest loss over the step lengths ("variation of the loss")
+    # largest Euclidean distance between the gradients before and after a step ("gradient
+    # predictiveness"; small is predictive)
     predictiveness: float
+    # Largest such distance divided by the length of the step ("effective beta-smoothness"), the
+    # largest curvature. The weights of a layer before BatchNorm can be scaled freely, which changes
+    # this figure but not the function.
     beta: float
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Internal covariate shift of one layer in one step (definition 2.1).
+    """Internal covariate shift of one layer in one step (definition 2.1)."""
 
-    Attributes
-    ----------
-    distance : float
-        Euclidean distance between the layer's gradient before and after the layers below it took
-        their step.
-    relative : float
-        The same divided by the norm of the gradient before; 0 if both are 0.
-    cosine : float
-        Cosine of the angle between the two; 1 is no change of direction.
-    """
-
+    # Euclidean distance between the layer's gradient before and after the layers below it took
+    # their step
     distance: float
-    relative: float
-    cosine: float
+    relative: float  # the same divided by the norm of the gradient before; 0 if both are 0
+    cosine: float  # cosine of the angle between the two; 1 is no change of direction
 
 
 def smoothness(loss: Loss, parameters: Parameters, step_lengths: Sequence[float]) -> Smoothness:

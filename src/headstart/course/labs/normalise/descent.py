@@ -41,20 +41,11 @@ MAX_ROWS = 600
 
 @dataclass(frozen=True)
 class Quadratic:
-    """The loss ``1/2 mean (x w - y)^2`` of a linear model without bias.
+    """The loss ``1/2 mean (x w - y)^2`` of a linear model without bias."""
 
-    Attributes
-    ----------
-    hessian : array (d, d)
-    pull : array (d,)
-        ``mean x y``.
-    height : float
-        The loss at ``w = 0``.
-    """
-
-    hessian: Floats
-    pull: Floats
-    height: float
+    hessian: Floats  # (d, d)
+    pull: Floats  # (d,); ``mean x y``
+    height: float  # the loss at ``w = 0``
 
     @classmethod
     def of(cls, X: Floats, y: Floats) -> Quadratic:
