@@ -6,15 +6,18 @@
 A text is a sentence of a docstring of an installed package, its class the package (bench/texts_growth.py):
 nothing is downloaded. Each candidate is the linear SVM of a fit: C by 5-fold cross-validation on the
 training texts, test accuracy on 100 other texts per class, on 3 splits. Prints the table of docs/text.md.
+Sentences and results are kept in the cache folder as they are made: the same command goes on where it
+was stopped, and --only names a part of the work.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.texts_growth import PACKAGES, sentences
 
 from headstart.data.texts import TextRecord
+from headstart.files import write_atomically
+from headstart.heads import stratified_folds
 from headstart.heads.costs import COSTS
 from headstart.home import cache_folder
 from headstart.runs.measure import Task
@@ -36,42 +41,53 @@ N_TEST, SPLITS = 100, (0, 1, 2)
 
 
 def records(n: int) -> list[TextRecord]:
-    """So many sentences of each package."""
+    """So many sentences of each package; they are read from a package once."""
     made = []
     for package in PACKAGES:
-        found = list(dict.fromkeys(sentences(package)))
-        random.Random(0).shuffle(found)
+        path = cache_folder() / "bench" / "sentences" / f"{package}-{n}.json"
+        if not path.exists():
+            found = list(dict.fromkeys(sentences(package)))
+            random.Random(0).shuffle(found)
+            write_atomically(path, json.dumps(found[:n]).encode())
         made += [
             TextRecord(name=t, label=package, digest=text_digest(t), split="train", group=t, text=t)
-            for t in found[:n]
+            for t in json.loads(path.read_bytes())
         ]
     return made
 
 
-def measure(train: Sequence[TextRecord], test: Sequence[TextRecord]) -> dict[str, float]:
-    """Test accuracy of each candidate."""
+def measure(
+    train: Sequence[TextRecord], test: Sequence[TextRecord], known: dict[str, float], only: str
+) -> Iterator[tuple[str, float]]:
+    """Test accuracy of each candidate that is not known."""
     source = TextSource(
-        train=train, embeddings=None, encoder=BUNDLED, cache=cache_folder(), device="cpu",
+        train=train,
+        embeddings=None,
+        encoder=BUNDLED,
+        cache=cache_folder(),
+        device="cpu",
         progress=lambda stage, done, total: None,
-    )  # fmt: skip
-    folds = np.random.default_rng(0).permutation(len(train)) % 5
+    )
+    y = np.array([r.label for r in train])
+    folds = stratified_folds(y, np.arange(len(y)), n_folds=5, seed=0)
     task = Task(source=source, records=train, folds=folds, Cs=COSTS, cache=cache_folder())
     assert source.encoder_files is not None
     layers = encoder_blocks(source.encoder_files)
     last, joined = layers[len(source.encoder_files.own_taps) - 1], layers[-1]
     candidates: list[TextBlocks] = [BOTH, *layers, beside_counts(last), beside_counts(joined)]
-    return {
-        blocks.taps[0]: float(
-            refit(task.judge(blocks), source=source, train=train, test=test).correct.mean()
-        )
-        for blocks in candidates
-    }
+    for blocks in candidates:
+        name = blocks.taps[0]
+        if name not in known and only in name:
+            tested = refit(task.judge(blocks), source=source, train=train, test=test)
+            yield name, float(tested.correct.mean())
 
 
-def main(per_class: Sequence[int]) -> None:
-    """Print the table."""
-    every = records(max(per_class) + N_TEST)
+def main(per_class: Sequence[int], only: str = "") -> None:
+    """Measure what is not known, and print the table."""
+    every = records(max(150, *per_class) + N_TEST)
     labels = np.array([r.label for r in every])
+    path = cache_folder() / "bench" / "sentence-encoders.json"
+    known: dict[str, dict[str, float]] = json.loads(path.read_bytes()) if path.exists() else {}
     table: dict[str, list[str]] = {}
     for n in per_class:
         reached: dict[str, list[float]] = {}
@@ -80,7 +96,11 @@ def main(per_class: Sequence[int]) -> None:
             rows = [rng.permutation(np.flatnonzero(labels == name)) for name in PACKAGES]
             train = [every[i] for own in rows for i in own[:n]]
             test = [every[i] for own in rows for i in own[-N_TEST:]]
-            for name, accuracy in measure(train, test).items():
+            found = known.setdefault(f"{n} {seed}", {})
+            for name, accuracy in measure(train, test, found, only):
+                found[name] = accuracy
+                write_atomically(path, json.dumps(known).encode())
+            for name, accuracy in found.items():
                 reached.setdefault(name, []).append(100 * accuracy)
         for name, values in reached.items():
             table.setdefault(name, []).append(f"{np.mean(values):.1f} ({np.ptp(values):.1f})")
@@ -100,4 +120,6 @@ def cpu_seconds() -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--per-class", type=int, nargs="+", default=[10, 50, 150])
-    main(parser.parse_args().per_class)
+    parser.add_argument("--only", default="", help="Candidates whose name has these words.")
+    asked = parser.parse_args()
+    main(asked.per_class, asked.only)

@@ -35,12 +35,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison": TRAINING | {"plots", "sources"},
     "runs": TRAINING | {"comparison", "plots", "reliability", "text", "sources"},
     "experiments": TRAINING
-    | {"baselines", "comparison", "reliability", "runs", "plots", "sources"},
+    | {"baselines", "comparison", "reliability", "runs", "plots", "sources", "text"},
     "transfer": {"experiments"},  # its functions
     "plots": set(),
     "baselines": IMAGES | {"features", "heads", "probe"},
     "course": TRAINING | {"runs", "plots"},  # the lecture: only the faces import it
-    "export": IMAGES | {"features", "heads", "training", "reliability", "runs", "sources"},
+    "export": IMAGES | {"features", "heads", "training", "reliability", "runs", "sources", "text"},
     "text": TRAINING,
 }
 FACES = ("cli", "web", "serve")

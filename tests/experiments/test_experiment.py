@@ -93,11 +93,3 @@ def test_result_types__each_has_the_name_of_its_folder_and_the_schema_in_the_doc
             )
         )
     ), "run tools/schema.py"
-
-
-@pytest.mark.parametrize("name", ["profile", "size"])
-def test_function__a_table_of_texts_is_told_where_to_go(name: str, tmp_path: Path) -> None:
-    rows = [f"a {w} film number {i},{w}" for i in range(5) for w in ("good", "bad")]
-    (tmp_path / "reviews.csv").write_text("\n".join(["text,label", *rows]) + "\n")
-    with pytest.raises(InputError, match=r"is a table of texts, .* headstart fit"):
-        getattr(headstart.transfer, name)(str(tmp_path / "reviews.csv"))

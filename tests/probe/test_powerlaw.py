@@ -105,6 +105,7 @@ def test_count__is_where_the_error_is_reached() -> None:
         for error in (0.1, 0.3):
             assert float(law.error(law.count(error))) == pytest.approx(error, rel=0.03)
     assert straight.count(0.05) == np.inf
+    assert PowerLaw(a=0.0, b=0.04, c=0.001).count(0.01) == np.inf
 
 
 @pytest.mark.parametrize(

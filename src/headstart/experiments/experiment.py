@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +22,11 @@ from headstart.results import Result
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Index
+    from headstart.data.records import Examples
+    from headstart.data.texts import TextIndex, TextRecord
     from headstart.plots import Figure
     from headstart.runs.report.pages import Section
+    from headstart.sources.text import TextSource
 
 TRANSFER = ("profile", "layers", "similarity", "scores", "size", "advice", "shift")
 """The experiments of ``headstart transfer``; each is a folder beside this file."""
@@ -41,11 +45,17 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    noun: str = "image"
 
     @classmethod
-    def of(cls, index: Index) -> DataFacts:
-        """Of an index."""
-        return cls(name=index.root.name, classes=index.classes, notes=tuple(index.notes))
+    def of(cls, index: Examples[Any], notes: Sequence[str] = ()) -> DataFacts:
+        """Of an index, with further notes on how its examples were taken."""
+        return cls(
+            name=index.root.name,
+            classes=index.classes,
+            notes=(*index.notes, *notes),
+            noun=index.summary().noun,
+        )
 
 
 class ExperimentResult(Result, frozen=True, kw_only=True):
@@ -59,6 +69,11 @@ class ExperimentResult(Result, frozen=True, kw_only=True):
     def title(self) -> str:
         """The title of the page."""
         return str(_of(self).page.title(self))
+
+    @property
+    def noun(self) -> str:
+        """What an example of the first data set is called."""
+        return next((data.noun for data in self.datasets), "image")
 
     def sections(self) -> list[Section]:
         """The page below the sentence: texts, figures and tables, then the data."""
@@ -96,8 +111,65 @@ class Inputs:
     given: Mapping[str, Any] = field(default_factory=dict)
     cache: Path | None = None  # default: the cache folder of Headstart
     progress: Progress = silent
-    on_index: Callable[[Index], None] = lambda _: None  # called with each index that was read
+    on_index: Callable[[Any], None] = lambda _: None  # called with each index that was read
     say: Callable[[str], None] = lambda _: None  # shows a line on what has been done
+
+    @cached_property
+    def is_text(self) -> bool:
+        """Whether the data are a table of texts, which settings with `encoder` may be asked of.
+
+        Raises
+        ------
+        InputError
+            An option is for the other kind of data.
+        """
+        from headstart.data.texts import TextIndex, is_text_table
+
+        s = self.settings
+        if "data" in self.given:
+            is_text = isinstance(self.given["data"], TextIndex)
+        else:
+            is_text = is_text_table(s.data, text_column=s.text)
+        s.check_kind(s.data, is_text=is_text)
+        return is_text
+
+    def text_index(self) -> TextIndex:
+        """The texts that the settings name."""
+        from headstart.data.texts import index_texts
+
+        if "data" in self.given:
+            given: TextIndex = self.given["data"]
+            return given
+        s = self.settings
+        found = index_texts(
+            s.data,
+            text_column=s.text,
+            label_column=s.label,
+            split_column=s.split_column,
+            group_column=s.group_column,
+            merge_labels=s.merge_labels,
+            test_size=s.test_size,
+            seed=s.seed,
+            cache=self.cache,
+            progress=self.progress,
+        )
+        self.on_index(found)
+        return found
+
+    def text_source(self, train: Sequence[TextRecord]) -> TextSource:
+        """The features of texts, with what is learnt from the training ones without their labels."""
+        from headstart.features import cache_folder
+        from headstart.sources.text import TextSource
+        from headstart.text.encoders import resolve_encoder
+
+        return TextSource(
+            train=train,
+            embeddings=None,
+            encoder=resolve_encoder(self.settings.encoder),
+            cache=self.cache or cache_folder(),
+            device=self.settings.device,
+            progress=self.progress,
+        )
 
     def index(self, name: str = "data", *, split: str | None = None) -> Index:
         """The images that a setting names, split and labelled as the settings say."""
@@ -112,14 +184,9 @@ class Inputs:
         Raises InputError where they are texts.
         """
         from headstart.data import index
-        from headstart.data.texts import is_text_table
         from headstart.features import cache_folder
 
-        if is_text_table(path):
-            raise InputError(
-                f"{path} is a table of texts, and this question is asked of images: headstart fit judges "
-                "each layer of a sentence encoder, and measures accuracy against the number of texts"
-            )
+        self._require_images(path)
         s = self.settings
         found = index(
             path,
@@ -135,15 +202,48 @@ class Inputs:
         self.on_index(found)
         return found
 
+    def _require_images(self, path: str | None) -> None:
+        """Raise where the data are texts.
+
+        Raises
+        ------
+        InputError
+        """
+        from headstart.data.texts import is_text_table
+
+        if path is not None and is_text_table(path):
+            raise InputError(
+                f"{path} is a table of texts, and {self.settings.why_images}: of texts, headstart fit, "
+                "transfer profile and transfer size can be asked"
+            )
+
     def backbone(self) -> Backbone:
         """The network that the settings name."""
         from headstart.backbones import load
         from headstart.runs.cropping import with_crop
 
         s = self.settings
-        if "backbone" in self.given:
-            return with_crop(self.given["backbone"], s.crop)
-        return with_crop(load(s.backbone, weights=s.weights, arch=s.arch), s.crop)
+        self._require_images(getattr(s, "data", None))  # before the weights are read
+        net = self.given.get("backbone") or load(s.backbone, weights=s.weights, arch=s.arch)
+        return with_crop(net, self._fixed_crop)
+
+    @property
+    def _fixed_crop(self) -> str | None:
+        """The crop that the settings name; None for ``"auto"``, see `with_best_crop`."""
+        crop: str | None = getattr(self.settings, "crop", None)
+        return None if crop == "auto" else crop
+
+    def with_best_crop(self, net: Backbone, index: Index) -> tuple[Backbone, tuple[str, ...]]:
+        """With the crop ``"auto"``, the network with the one chosen on these images, and a note on it."""
+        from headstart.runs.cropping import choose_crop
+
+        s = self.settings
+        if s.crop != "auto":
+            return net, ()
+        chosen = choose_crop(
+            index, net, device=s.device, seed=s.seed, cache=self.cache, progress=self.progress
+        )
+        return chosen.backbone, (f"{net.name}: {chosen.note}",)
 
     def backbones(self) -> list[Backbone]:
         """The networks that the settings name; by default those whose weights are here.
@@ -154,9 +254,10 @@ class Inputs:
         from headstart.backbones.listed import check_all, named
         from headstart.runs.cropping import with_crop
 
-        crop = getattr(self.settings, "crop", None)
+        crop = self._fixed_crop
         if "backbones" in self.given:
             return [with_crop(net, crop) for net in self.given["backbones"]]
+        self._require_images(self.settings.data)
         names = self.settings.backbones
         if names is None:
             names = [entry.name for entry in catalogue() if entry.weights_here]
@@ -231,7 +332,7 @@ def call(
     *,
     cache: Path | None = None,
     progress: Progress = in_notebooks,
-    on_index: Callable[[Index], None] = lambda _: None,
+    on_index: Callable[[Any], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> ExperimentResult:
     """Run an experiment with options, in which objects may stand for their names.

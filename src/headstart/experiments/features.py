@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.backbones.tapped import Pooling
     from headstart.data import Record
+    from headstart.data.records import Example
     from headstart.features import FeatureStore
 
 NORMALISATIONS: dict[str, str] = {
@@ -41,12 +42,14 @@ class View:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """One tap in one view."""
+    """One tap in one view; of texts the view is how a layer is pooled over the tokens."""
 
     tap: str
-    view: View
+    view: View | str
 
     def __str__(self) -> str:
+        if isinstance(self.view, str):
+            return self.tap if self.view in ("", "mean") else f"{self.tap} {self.view}"
         return f"{self.tap} at {self.view.size_px} px{', whole image' * self.view.is_whole}"
 
 
@@ -98,6 +101,7 @@ class BlockReader:
     def read(self, block: Block, records: Sequence[Record]) -> NDArray[np.float32]:
         """Normalised rows (n, d) of images that were extracted."""
         digests = [r.digest for r in records]
+        assert isinstance(block.view, View)
         rows = [store.read(digests, block.tap) for store in self._stores[block.view]]
         mean = rows[0] if len(rows) == 1 else (rows[0] + rows[1]) / 2
         return normalize_rows(mean, self.normalize).astype(np.float32, copy=False)
@@ -114,6 +118,6 @@ def show_whole(backbone: Backbone) -> Backbone:
     return dataclasses.replace(backbone, preprocessing=whole)
 
 
-def labels_of(records: Sequence[Record]) -> NDArray[np.str_]:
+def labels_of(records: Sequence[Example]) -> NDArray[np.str_]:
     """Class names, (n,)."""
     return np.array([r.label for r in records])

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.backbones.backbone import before_output
 from headstart.data.groups import groups_of, require_enough_groups
+from headstart.data.records import Examples, R
+from headstart.data.training import training_records
 from headstart.errors import DataError
 from headstart.experiments.features import Block, BlockReader, View, labels_of
-from headstart.heads import LinearSVM, PairedDifference, accuracy_interval, paired_gain
+from headstart.heads import PairedDifference, accuracy_interval, paired_gain
+from headstart.heads.output_layer import fit_predict
 from headstart.probe import judge, training_folds
 from headstart.probe.folds import N_FOLDS
 from headstart.probe.judging import TOLERANCE
 from headstart.results import Interval
 
 if TYPE_CHECKING:
-    from headstart.data import Index, Record
+    from headstart.experiments.texts import TextBlockReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,27 +90,25 @@ def usual_block(taps: Sequence[str], views: Sequence[View], own_px: int) -> Bloc
 
 
 def repeated_folds(
-    index: Index, seed: int, n_repeats: int = 1
-) -> tuple[tuple[Record, ...], NDArray[np.str_], NDArray[np.int64]]:
-    """Training images, their labels, and their folds (n_repeats, n); duplicates and groups share a fold.
+    index: Examples[R], seed: int, n_repeats: int = 1
+) -> tuple[tuple[R, ...], NDArray[np.str_], NDArray[np.int64]]:
+    """Training examples, their labels, and their folds (n_repeats, n); duplicates and groups share a fold.
 
     Raises DataError where there are fewer than two classes, or fewer groups than folds.
     """
-    from headstart.data import training_records
-
     train = training_records(index)
     y = labels_of(train)
     if len(np.unique(y)) < 2:
-        raise DataError(f"the training images are of {len(np.unique(y))} class; two are needed")
+        raise DataError(f"the training examples are of {len(np.unique(y))} class; two are needed")
     require_enough_groups(train, N_FOLDS)
     folds = [training_folds(index, train, seed=seed + i) for i in range(n_repeats)]
     return train, y, np.array(folds)
 
 
 def judge_block(
-    reader: BlockReader,
+    reader: BlockReader | TextBlockReader,
     block: Block,
-    train: Sequence[Record],
+    train: Sequence[Any],
     y: NDArray[np.str_],
     folds: NDArray[np.int64],
 ) -> Judged:
@@ -125,9 +126,9 @@ def judge_block(
 
 def score(
     blocks: tuple[Block, ...],
-    reader: BlockReader,
-    train: Sequence[Record],
-    test: Sequence[Record],
+    reader: BlockReader | TextBlockReader,
+    train: Sequence[Any],
+    test: Sequence[Any],
     folds: NDArray[np.int64],
     known: Mapping[Block, Judged],
 ) -> Fitted:
@@ -143,8 +144,8 @@ def score(
         C, cv_correct = found.C, found.correct
     correct = np.empty(0, dtype=bool)
     if test:
-        svm = LinearSVM(C, normalize="none", tol=TOLERANCE).fit(X, y)
-        correct = np.asarray(svm.predict(reader.join(blocks, test)) == labels_of(test))
+        said = fit_predict(X, y, reader.join(blocks, test), C, TOLERANCE)
+        correct = np.asarray(said == labels_of(test))
     return Fitted(
         blocks=blocks,
         n_features=X.shape[1],

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import os
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -31,9 +31,14 @@ Pixels = Annotated[int, Meta(ge=16)]
 
 Tap = Annotated[str | None, about("Layer; default: the last before the logits.")]
 Crops = Annotated[Pixels | None, about("Crop size in pixels; default: the network's own.")]
+_CROP_HELP = "How images become squares: center, squash or letterbox"
 Crop = Annotated[
     Literal["center", "squash", "letterbox"] | None,
-    about("How images become squares: center, squash or letterbox; default: the network's own."),
+    about(f"{_CROP_HELP}; default: the network's own."),
+]
+CropOrAuto = Annotated[
+    Literal["center", "squash", "letterbox", "auto"] | None,
+    about(f"{_CROP_HELP}; auto: by cross-validation. Default: the network's own."),
 ]
 FirstSeed = Annotated[Natural, about("The first seed.")]
 
@@ -71,6 +76,8 @@ class Settings:
     InputError
         A value is outside its legal set.
     """
+
+    why_images: ClassVar[str] = "this question is asked of images"
 
     def __post_init__(self) -> None:
         for name, declared in _declared(type(self)).items():
@@ -161,7 +168,49 @@ class WithBackbone(Settings):
     arch: Annotated[
         str | None, about("Architecture of the local weights: NAME or NAME[KEY=VALUE;...].")
     ] = None
-    crop: Crop = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrTexts(Settings):
+    """Settings of an experiment that can be asked of a table of texts as well."""
+
+    text: Annotated[str | None, about("Column with the texts.", panel="Texts")] = None
+    label: Annotated[str | None, about("Column with the labels.", panel="Texts")] = None
+    encoder: Annotated[
+        str,
+        about(
+            "A sentence encoder: folder, installed package or hub name; auto: the one of "
+            "headstart[text] where it is installed; none: without one.",
+            panel="Texts",
+        ),
+    ] = "auto"
+
+    def check_kind(self, data: str, *, is_text: bool) -> None:
+        """Raise where an option was given that is for the other kind of data.
+
+        Raises
+        ------
+        InputError
+        """
+        other = FOR_IMAGES if is_text else FOR_TEXTS
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in other and value != field.default:
+                kinds = "images", "texts"
+                belongs, found = kinds if is_text else kinds[::-1]
+                raise InputError(
+                    f"{argument(field.name)} is for {belongs}, and {data} holds {found}: leave it out"
+                )
+
+
+FOR_TEXTS = frozenset({"text", "label", "encoder"})
+FOR_IMAGES = frozenset(
+    {
+        *("split", "group_by", "classes_from", "backbone", "weights", "arch", "crop", "size_px"),
+        *("resolutions", "pooling", "mirror", "whole", "scratch"),
+    }
+)
+"""Settings that say nothing of the other kind of data."""
 
 
 def options(kind: type[Settings]) -> list[Option]:
@@ -188,7 +237,8 @@ def options(kind: type[Settings]) -> list[Option]:
 
 
 def _declared(kind: type[Settings]) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def _checked(name: str, declared: Any, value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,6 +127,20 @@ def fit_rows(
     fit = task.fit(C, tol, expected)
     warn_unsolved(fit.gap, tol)
     return both_signs(fit.coef, fit.intercept)
+
+
+def fit_predict(
+    X: NDArray[Any] | csr_array,
+    y: NDArray[Any],
+    X_test: NDArray[Any] | csr_array,
+    C: float,
+    tol: float,
+) -> NDArray[Any]:
+    """Labels (n_test,) predicted by the linear SVM on rows of unit length, dense or sparse."""
+    if not issparse(X):
+        return np.asarray(LinearSVM(C, normalize="none", tol=tol).fit(X, y).predict(X_test))
+    coef, intercept = fit_rows(X, y, C, tol=tol)
+    return np.asarray(np.unique(y)[(X_test @ coef.T + intercept).argmax(axis=1)])
 
 
 def both_signs(

@@ -42,14 +42,20 @@ N_SEARCHED = 2
 def hold_sparse(X: Any, normalize: Normalize) -> csr_array:
     """All rows with the constant one as the last column, float64."""
     from scipy.sparse import csr_array, hstack
+
+    Z = normalize_sparse(X, normalize)
+    return csr_array(hstack([Z, np.ones((Z.shape[0], 1))]))
+
+
+def normalize_sparse(X: Any, normalize: Normalize) -> csr_array:
+    """As :func:`headstart.heads.examples.normalize_rows`, of a sparse array, float64."""
+    from scipy.sparse import csr_array
     from sklearn.preprocessing import normalize as unit_rows
 
     Z = csr_array(X, dtype=np.float64)
     if normalize == "power":
         Z = Z.sign() * abs(Z).sqrt()
-    if normalize != "none":
-        Z = unit_rows(Z)
-    return csr_array(hstack([Z, np.ones((Z.shape[0], 1))]))
+    return Z if normalize == "none" else csr_array(unit_rows(Z))
 
 
 def sparse_gram(Z: csr_array) -> NDArray[np.float64]:

@@ -22,6 +22,8 @@ def layer_map(
     name: str,
     title: str,
     description: str,
+    axis: str = "resolution",
+    unit: str = " px",
 ) -> str:
     """Heat map with the number in every cell; taps run down, resolutions across.
 
@@ -30,13 +32,15 @@ def layer_map(
     taps : sequence of str
         Row labels, in network order.
     resolutions : sequence of int or str
-        Column labels, in px.
+        Column labels.
     values : mapping (tap, resolution) -> float
         Accuracy in percent; missing pairs are empty.
     marks : mapping (tap, resolution) -> {"chosen", "best", "tie"}
         The sign next to the number; the chosen cell also has an outline.
     name, title, description : str
         Identity in the page, and the texts for screen readers.
+    axis, unit : str
+        What the columns are, and what stands behind their labels.
 
     Returns
     -------
@@ -45,19 +49,22 @@ def layer_map(
     """
     left = max(svg.text_width(svg.shorten(tap)) for tap in taps) + 12
     # At least the width of the legend, eight swatches.
-    widest = max((svg.text_width(f"{size} px") for size in resolutions), default=0.0)
+    widest = max((svg.text_width(f"{size}{unit}") for size in resolutions), default=0.0)
     cell = max(72.0, widest + 6, min(120.0, (345 - left) / len(resolutions)))
     top = 42
     best = max(values.values(), default=0.0)
-    body = [svg.text("resolution", left, 14, class_="muted small")]
+    body = [svg.text(axis, left, 14, class_="muted small")]
     for j, resolution in enumerate(resolutions):
-        body.append(svg.text(f"{resolution} px", left + (j + 0.5) * cell, 33, anchor="middle"))
+        body.append(svg.text(f"{resolution}{unit}", left + (j + 0.5) * cell, 33, anchor="middle"))
     for i, tap in enumerate(taps):
         y = top + i * _CELL_HEIGHT
         body.append(svg.text(svg.shorten(tap), left - 8, y + 18, anchor="end"))
         for j, resolution in enumerate(resolutions):
             key = (tap, resolution)
-            body.append(_cell(left + j * cell, y, cell, key, values.get(key), best, marks.get(key)))
+            place = f"{tap} at {resolution}{unit}" if unit else f"{tap}, {resolution}"
+            body.append(
+                _cell(left + j * cell, y, cell, place, values.get(key), best, marks.get(key))
+            )
     # Outlines last, so that no neighbour covers them.
     for (tap, resolution), kind in marks.items():
         if kind == "chosen":
@@ -85,13 +92,12 @@ def _cell(
     x: float,
     y: float,
     width: float,
-    key: tuple[str, int | str],
+    place: str,
     value: float | None,
     best: float,
     kind: str | None,
 ) -> str:
     box = _box(x, y, width)
-    place = f"{key[0]} at {key[1]} px"
     if value is None:
         return svg.element("rect", svg.tip(f"{place}: not measured"), class_="empty", **box)
     step = step_behind(best - value)

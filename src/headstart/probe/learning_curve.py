@@ -75,7 +75,7 @@ def independent_tests(correct: NDArray[np.bool_], groups: Sequence[str] | None) 
 
 
 def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Images a class: those asked for, else 1, 2, 3, 5, 7, 10, ... and all of a median class.
+    """Examples a class: those asked for, else 1, 2, 3, 5, 7, 10, ... and all of a median class.
 
     Raises
     ------
@@ -85,12 +85,12 @@ def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tu
     sizes = np.unique(y, return_counts=True)[1]
     most = int(np.median(sizes))
     if len(sizes) < 2:
-        raise DataError("a learning curve needs images of two classes or more; got 1")
+        raise DataError("a learning curve needs examples of two classes or more; got 1")
     if asked is not None:
         counts = sorted(set(asked))
         if counts and (counts[0] < 1 or counts[-1] > sizes.max()):
             raise DataError(
-                f"{argument('sizes')} must lie between 1 and {sizes.max()}, the images of the largest class; "
+                f"{argument('sizes')} must lie between 1 and {sizes.max()}, the examples of the largest class; "
                 f"got {counts}"
             )
     else:
@@ -98,14 +98,14 @@ def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tu
         counts = sorted({*(n for n in grid if n <= most), most})
     if len(counts) < MIN_POINTS:
         raise DataError(
-            f"a learning curve needs {MIN_POINTS} different numbers of images per class; "
-            f"got {counts} of classes with {most} in the median: give it more images"
+            f"a learning curve needs {MIN_POINTS} different numbers of examples per class; "
+            f"got {counts} of classes with {most} in the median: give it more examples"
         )
     return tuple(counts)
 
 
 def random_order(train: Sequence[Example], seed: int) -> NDArray[np.intp]:
-    """A random order of the images, in which copies of the same bytes come last."""
+    """A random order of the examples, in which copies of the same bytes come last."""
     order = np.random.default_rng(seed).permutation(len(train))
     seen: set[str] = set()
     first: list[np.intp] = []
@@ -117,7 +117,7 @@ def random_order(train: Sequence[Example], seed: int) -> NDArray[np.intp]:
 
 
 def take(y: NDArray[np.str_], order: NDArray[np.intp], k: int) -> NDArray[np.intp]:
-    """The first `k` images of each class in that order, or all of a class that has fewer."""
+    """The first `k` examples of each class in that order, or all of a class that has fewer."""
     rank = np.empty(len(y), dtype=np.intp)
     for label in np.unique(y):
         rows = order[y[order] == label]

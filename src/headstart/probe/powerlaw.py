@@ -71,7 +71,10 @@ class PowerLaw:
             grid = np.geomspace(1.0, self.knot, 200)
             return float(grid[np.flatnonzero(self.error(grid) <= error)[0]])
         room = error - self.a
-        return float((self.b / room) ** (1 / self.c)) if room > 0 and self.c > 0 else np.inf
+        if room <= 0 or self.c <= 0:
+            return np.inf
+        with np.errstate(over="ignore"):  # so many that there is no number for it
+            return float(np.float64(self.b / room) ** (1 / self.c))
 
 
 @dataclass(frozen=True, kw_only=True)

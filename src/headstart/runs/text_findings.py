@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from headstart.data.groups import groups_of
 from headstart.errors import DataError
 from headstart.heads import (
-    LinearSVM,
     accuracy_interval,
     fit_rows,
     is_significant,
     paired_gain,
     repeated_accuracy,
 )
-from headstart.heads.sparse import hold_sparse
+from headstart.heads.examples import normalize_rows
+from headstart.heads.output_layer import fit_predict
+from headstart.heads.sparse import normalize_sparse
 from headstart.probe.learning_curve import choose_counts, independent_tests, learning_curve
 from headstart.probe.powerlaw import MIN_POINTS, fit_curve
 from headstart.progress import Progress, silent
@@ -213,15 +214,11 @@ def _size_curve(
     assert isinstance(blocks, TextBlocks)
     X, X_test = source.rows(blocks, source.train), source.rows(blocks, test)
     y, truth = (np.array([r.label for r in records]) for records in (source.train, test))
-    ones = hold_sparse(X_test, "l2") if hasattr(X_test, "nnz") else None
+    unit = normalize_sparse if hasattr(X, "nnz") else normalize_rows
+    X, X_test = unit(X, "l2"), unit(X_test, "l2")
 
     def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        if ones is None:
-            said = LinearSVM(C, tol=CURVE_TOL).fit(X[rows], y[rows]).predict(X_test)
-            return np.asarray(said == truth)
-        coef, intercept = fit_rows(X[rows], y[rows], C, tol=CURVE_TOL)
-        scores = ones @ np.hstack([coef, intercept[:, None]]).T
-        return np.asarray(np.unique(y[rows])[scores.argmax(axis=1)] == truth)
+        return np.asarray(fit_predict(X[rows], y[rows], X_test, C, CURVE_TOL) == truth)
 
     means, correct = learning_curve(source.train, counts, CURVE_SEEDS, recognise, progress)
     errors = 1 - correct.mean(axis=2)

@@ -89,8 +89,8 @@ AVERAGE = _features("embedding average", "average")
 def encoder_blocks(encoder: Encoder) -> list[TextBlocks]:
     """The layers of a sentence encoder, each alone, then the last ones joined."""
     last = encoder.own_taps[-N_JOINED:]
-    alone = [_layers(tap) for tap in encoder.taps]
-    return alone if len(last) == 1 else [*alone, _layers(*last)]
+    alone = [layer_blocks(tap) for tap in encoder.taps]
+    return alone if len(last) == 1 else [*alone, layer_blocks(*last)]
 
 
 def beside_counts(encoded: TextBlocks) -> TextBlocks:
@@ -99,7 +99,7 @@ def beside_counts(encoded: TextBlocks) -> TextBlocks:
     return TextBlocks(taps=(name,), parts=BOTH.parts, layers=encoded.layers)
 
 
-def _layers(*taps: str) -> TextBlocks:
+def layer_blocks(*taps: str) -> TextBlocks:
     """``"encoder layer 6"``, or ``"encoder layers 3 to 6 joined"``."""
     first, last = taps[0].removeprefix("layer "), taps[-1].removeprefix("layer ")
     number, _, pooling = last.partition(" ")

@@ -12,7 +12,7 @@ from headstart.data import Index, index
 from headstart.errors import DataError, InputError
 from headstart.experiments.layers import page
 from headstart.experiments.layers.halves import split_classes
-from headstart.experiments.layers.measure import Trained
+from headstart.experiments.layers.measure import Trained, maker
 from headstart.experiments.layers.result import KINDS, PUBLISHED, LayersResult
 from headstart.experiments.layers.settings import Settings
 from headstart.training import Epoch
@@ -55,6 +55,11 @@ def result(found: Trained) -> LayersResult:
 
 def made(**shares: tuple[float, float]) -> LayersResult:
     return result(trained(**shares))
+
+
+def test_maker__crop_is_that_of_every_net() -> None:
+    for name in ("compact", "timm:test_efficientnet"):
+        assert maker(name, 32, "letterbox")(0).preprocessing.crop_mode == "letterbox"
 
 
 def test_generality__the_drop_is_the_sum_of_its_parts() -> None:

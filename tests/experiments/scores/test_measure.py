@@ -45,6 +45,25 @@ def test_rank__scores_are_those_of_the_stored_training_features(
     assert candidate.scores["NCE"] == pytest.approx(nce(P.argmax(axis=1), y))
 
 
+@pytest.mark.parametrize("crop", ["squash", "letterbox"])
+def test_rank__crop_decides_the_features(
+    crop: str, indexed: Index, tiny: Backbone, cache: Path
+) -> None:
+    [own], [other] = (
+        rank(indexed, backbones=[tiny], size_px=SIZE, cache=cache, crop=c).candidates
+        for c in (None, crop)
+    )
+    assert own.scores["LogME"] != other.scores["LogME"]
+
+
+def test_rank__crop_is_chosen_by_cross_validation(
+    indexed: Index, tiny: Backbone, cache: Path
+) -> None:
+    found = rank(indexed, backbones=[tiny], cache=cache, crop="auto")
+    [note] = [note for note in found.datasets[0].notes if "crop" in note]
+    assert all(mode in note for mode in ("center", "squash", "letterbox", "cross-validated"))
+
+
 def test_rank__one_backbone_is_told_to_be_too_few(
     indexed: Index, tiny: Backbone, cache: Path
 ) -> None:

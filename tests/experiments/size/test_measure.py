@@ -149,8 +149,8 @@ def test_choose_counts__goes_up_to_a_class_of_median_size() -> None:
     [
         (labels(a=30, b=30), [5, 10, 40], "`sizes` must lie between 1 and 30"),
         (labels(a=30, b=30), [0, 1, 2], "`sizes` must lie between 1 and 30"),
-        (labels(a=30, b=30), [1, 2], "3 different numbers of images"),
-        (labels(a=2, b=2), None, "give it more images"),
+        (labels(a=30, b=30), [1, 2], "3 different numbers of examples"),
+        (labels(a=2, b=2), None, "give it more examples"),
         (labels(a=30), None, "two classes or more"),
     ],
 )

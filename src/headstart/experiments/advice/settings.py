@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from headstart.experiments.settings import (
+    Crop,
     Crops,
     FirstSeed,
     OnImages,
@@ -44,3 +45,4 @@ class Settings(OnImages, WithBackbone):
     seeds: Annotated[Positive, about("Number of repeats for `measure`.")] = 1
     seed: FirstSeed = 0
     size_px: Crops = None
+    crop: Crop = None

@@ -106,7 +106,7 @@ def candidates(measured: Sequence[Measured]) -> tuple[Candidate, ...]:
         Candidate(
             name=m.name,
             tap=m.model.blocks[0].tap,
-            size_px=m.model.blocks[0].view.size_px,
+            size_px=_size_px(m),
             C=m.model.C,
             n_parameters=m.n_parameters,
             macs=m.macs,
@@ -129,6 +129,12 @@ def pareto_front(measured: Sequence[Measured]) -> list[Measured]:
         if not front or m.model.cv.value > front[-1].model.cv.value:
             front.append(m)
     return front
+
+
+def _size_px(measured: Measured) -> int:
+    view = measured.model.blocks[0].view
+    assert isinstance(view, View)
+    return view.size_px
 
 
 def _judge(

@@ -118,7 +118,7 @@ def measure(s: Settings, inputs: Inputs) -> LayersResult:
         # A frozen part runs again in each epoch, so that all nets see images prepared alike.
         activations_mib=0,
     )
-    make = maker(s.backbone, s.size_px)
+    make = maker(s.backbone, s.size_px, s.crop)
     a, b = _sides(s, inputs)
     require_disjoint(a, b)
     for name, index in (("A", a), ("B", b)):
@@ -173,16 +173,18 @@ def train_all(nets: Nets, layers: tuple[str, ...], seeds: Sequence[int], inputs:
     return Trained(layers=layers, base_a=base_a, base_b=base_b, nets=fixed)
 
 
-def maker(backbone: str, size_px: int | None) -> Callable[[int], Backbone]:
+def maker(backbone: str, size_px: int | None, crop: str | None = None) -> Callable[[int], Backbone]:
     """The architecture with random weights, by seed."""
     from headstart.backbones import at_size, load
-
-    if backbone == NAME:
-        return lambda seed: compact_backbone(size_px or COMPACT_SIZE_PX, seed=seed)
+    from headstart.runs.cropping import with_crop
 
     def make(seed: int) -> Backbone:
-        net = load(backbone, pretrained=False, seed=seed)
-        return net if size_px is None else at_size(net, size_px)
+        if backbone == NAME:
+            net = compact_backbone(size_px or COMPACT_SIZE_PX, seed=seed)
+        else:
+            net = load(backbone, pretrained=False, seed=seed)
+            net = net if size_px is None else at_size(net, size_px)
+        return with_crop(net, crop)
 
     return make
 

@@ -214,10 +214,11 @@ def _how(r: LayersResult) -> list[str]:
     """Data, network, training and intervals in words."""
     n_seeds = len(r.seeds)
     n_a, n_b = r.n_train
+    crop = f" (crop: {r.settings.crop})" if r.settings.crop else ""
     data = (
         f"A: {r.a}, {counted(n_a, 'training image')}. B: {r.b}, {n_b:,} training and "
         f"{counted(r.n_test, 'test image')}. {r.backbone} from random weights, images of "
-        f"{r.size_px} px, {r.settings.epochs} epochs of {r.training['optimizer']} at "
+        f"{r.size_px} px{crop}, {r.settings.epochs} epochs of {r.training['optimizer']} at "
         f"{r.settings.lr:g}, augmentation {r.training['augment']}, "
         f"{n_seeds} {'seeds' if n_seeds > 1 else 'seed'}. All nets of a seed are trained alike; the "
         "new layers of a seed are the same random ones for every kind and cut."

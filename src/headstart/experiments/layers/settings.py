@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -45,6 +45,13 @@ class Settings(Labelled):
     ] = "compact"
     size_px: Annotated[
         Pixels | None, about("Image size in pixels; default: 32, or the backbone's own.")
+    ] = None
+    crop: Annotated[
+        Literal["center", "squash", "letterbox"] | None,
+        about(
+            "How images become squares: center, squash or letterbox; default: the architecture's "
+            "own. auto is not offered: a crop is chosen by features, and these nets have none yet."
+        ),
     ] = None
     cuts: Annotated[Annotated[int, Meta(ge=2)], about("Most layers to cut after.")] = 8
     epochs: Annotated[Positive, about("Epochs of each training.", panel=_TRAINING)] = 12

@@ -8,7 +8,7 @@ blocks are set side by side greedily. The test images are scored once, for three
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from headstart.backbones import at_size
 from headstart.backbones.sizes import size_step
 from headstart.data.groups import groups_of
-from headstart.errors import BackboneError, InputError, argument
+from headstart.errors import BackboneError, InputError, argument, did_you_mean, one_line
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, BlockReader, View
 from headstart.experiments.judged import (
@@ -31,13 +31,15 @@ from headstart.experiments.profile import result
 from headstart.experiments.profile.greedy import Step, forward_selection
 from headstart.experiments.profile.result import ProfileResult
 from headstart.experiments.profile.settings import Settings
+from headstart.heads.sparse import sparse_gram
 from headstart.probe.folds import N_FOLDS
 from headstart.progress import Progress
 from headstart.results import Difference
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
-    from headstart.data import Record
+    from headstart.data.records import Examples
+    from headstart.experiments.texts import TextBlockReader
 
 # Divisions into folds by which a concatenation is judged.
 N_REPEATS = 3
@@ -57,8 +59,12 @@ def measure(s: Settings, inputs: Inputs) -> ProfileResult:
     InputError
         A tap is unknown, or there is one class only.
     """
+    if inputs.is_text:
+        return _measure_texts(s, inputs)
     net = inputs.backbone()
-    names = _chosen_taps(net, s.taps)
+    names = _chosen_taps(
+        [tap.name for tap in net.taps], s.taps and [net.tap(t).name for t in s.taps]
+    )
     own = net.preprocessing.size_px
     views = tuple(
         View(size_px=size, is_whole=is_whole)
@@ -66,6 +72,7 @@ def measure(s: Settings, inputs: Inputs) -> ProfileResult:
         for size in sorted(set(s.resolutions or default_resolutions(net)))
     )
     index = inputs.index(split=s.split)
+    net, notes = inputs.with_best_crop(net, index)
     train, y, folds = repeated_folds(index, s.seed, N_REPEATS)
     reader = BlockReader(
         backbone=net,
@@ -78,38 +85,101 @@ def measure(s: Settings, inputs: Inputs) -> ProfileResult:
         progress=inputs.progress,
     )
     reader.extract([*train, *index.test])
-    blocks = [Block(tap=tap, view=view) for tap in names for view in views]
-    judged: list[Judged] = []
-    inputs.progress("cross-validate", 0, len(blocks))
-    for block in blocks:
-        judged.append(judge_block(reader, block, train, y, folds[0]))
-        inputs.progress("cross-validate", len(judged), len(blocks))
-    best = max(judged, key=lambda c: c.accuracy.value)
+    return _profile(
+        s,
+        inputs,
+        index,
+        reader,
+        backbone=net.name,
+        blocks=[Block(tap=tap, view=view) for tap in names for view in views],
+        usual=usual_block(names, views, own),
+        divided=(train, y, folds),
+        facts=DataFacts.of(index, notes),
+    )
+
+
+def _measure_texts(s: Settings, inputs: Inputs) -> ProfileResult:
+    """Layers of a sentence encoder, with TF-IDF beside them."""
+    from headstart.experiments.texts import TextBlockReader, counts_of_terms, layers_of
+
+    index = inputs.text_index()
+    train, y, folds = repeated_folds(index, s.seed, N_REPEATS)
+    source = inputs.text_source(train)
+    layers, counts = layers_of(source), counts_of_terms()
+    every = list(dict.fromkeys(block.tap for block in layers))
+    if unknown := set(s.taps or ()).difference(every):
+        name = min(unknown)
+        raise InputError(
+            f"{argument('taps')}: the sentence encoder has no {one_line(name)!r}."
+            f"{did_you_mean(name, every)} It has {', '.join(every)}"
+        )
+    names = _chosen_taps(every, s.taps)
+    blocks = [block for block in layers if block.tap in names]
+    encoder = source.encoder_files
+    assert encoder is not None
+    return _profile(
+        s,
+        inputs,
+        index,
+        TextBlockReader(source=source, blocks=layers | counts, normalize=s.normalize),
+        backbone=source.encoder or "",
+        blocks=blocks,
+        usual=Block(tap=names[-1], view=encoder.pooling),
+        beside=list(counts),
+        divided=(train, y, folds),
+        facts=DataFacts.of(index),
+    )
+
+
+def _profile(
+    s: Settings,
+    inputs: Inputs,
+    index: Examples[Any],
+    reader: BlockReader | TextBlockReader,
+    *,
+    backbone: str,
+    blocks: Sequence[Block],
+    usual: Block,
+    divided: tuple[tuple[Any, ...], NDArray[np.str_], NDArray[np.int64]],
+    facts: DataFacts,
+    beside: Sequence[Block] = (),
+) -> ProfileResult:
+    """Judge the blocks, join some, and score three models."""
+    train, y, folds = divided
+    every: list[Judged] = []
+    n_blocks = len(blocks) + len(beside)
+    inputs.progress("cross-validate", 0, n_blocks)
+    for block in (*blocks, *beside):
+        every.append(judge_block(reader, block, train, y, folds[0]))
+        inputs.progress("cross-validate", len(every), n_blocks)
+    judged, others = every[: len(blocks)], every[len(blocks) :]
+    best, best_layer = (max(some, key=lambda c: c.accuracy.value) for some in (every, judged))
     steps, n_selected_on = _concatenate(
-        reader, judged, best, train, y, folds, s.max_blocks, inputs.progress
+        reader, every, best, train, y, folds, s.max_blocks, inputs.progress
     )
     chosen = {
-        "usual layer": (usual_block(names, views, own),),
+        "usual layer": (usual,),
         "best single block": (best.block,),
         "concatenation": tuple(block for block, step in steps if step.is_taken),
     }
-    known = {cell.block: cell for cell in judged}
+    known = {cell.block: cell for cell in every}
     models = {
         name: score(taken, reader, train, index.test, folds[0], known)
         for name, taken in chosen.items()
     }
     return ProfileResult(
         settings=s,
-        datasets=(DataFacts.of(index),),
+        datasets=(facts,),
         data=index.root.name,
-        backbone=net.name,
-        taps=names,
-        views=tuple(map(str, views)),
+        backbone=backbone,
+        taps=tuple(dict.fromkeys(block.tap for block in blocks)),
+        views=tuple(dict.fromkeys(str(block.view) for block in blocks)),
         n_train=len(train),
         n_test=len(index.test),
         n_folds=N_FOLDS,
         n_selected_on=n_selected_on,
-        cells=tuple(_cell(c, best) for c in judged),
+        cells=tuple(_cell(c, best_layer) for c in judged),
+        beside=tuple(_cell(c, best_layer) for c in others),
         steps=tuple(
             result.Step(
                 block=str(block),
@@ -162,21 +232,20 @@ def _model(name: str, model: Fitted, usual: Fitted) -> result.Model:
     )
 
 
-def _chosen_taps(backbone: Backbone, taps: Sequence[str] | None) -> tuple[str, ...]:
+def _chosen_taps(every: Sequence[str], taps: Sequence[str] | None) -> tuple[str, ...]:
     """In network order, whatever order they were given in."""
     if taps is None:
-        return tuple(tap.name for tap in backbone.taps)
-    asked = {backbone.tap(name).name for name in taps}
-    if not asked:
+        return tuple(every)
+    if not taps:
         raise InputError(f"{argument('taps')} names no layer: leave it out for all of them")
-    return tuple(tap.name for tap in backbone.taps if tap.name in asked)
+    return tuple(name for name in every if name in taps)
 
 
 def _concatenate(
-    reader: BlockReader,
+    reader: BlockReader | TextBlockReader,
     cells: Sequence[Judged],
     best: Judged,
-    train: Sequence[Record],
+    train: Sequence[Any],
     y: NDArray[np.str_],
     folds: NDArray[np.int64],
     max_blocks: int,
@@ -190,7 +259,8 @@ def _concatenate(
     grams = []
     for cell in near:
         X = reader.read(cell.block, some)
-        grams.append(X @ X.T)
+        gram = sparse_gram(X) if hasattr(X, "nnz") else X @ X.T
+        grams.append(gram.astype(np.float32, copy=False))
     steps = forward_selection(
         grams,
         y[rows],

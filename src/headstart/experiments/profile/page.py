@@ -21,7 +21,7 @@ def title(r: ProfileResult) -> str:
 def sentence(r: ProfileResult) -> str:
     """The headline: which blocks to take, how accurate they are, and against the usual layer."""
     usual, _, joined = r.models
-    where = "on the test images" if r.n_test else "in cross-validation"
+    where = f"on the test {r.noun}s" if r.n_test else "in cross-validation"
     n = len(joined.blocks)
     taken = f"Take {joined.blocks[0]}" if n == 1 else f"Take {n} blocks side by side"
     text = f"{taken}: {_reached(joined)} {where}"
@@ -62,9 +62,11 @@ def brief(r: ProfileResult) -> list[Section]:
         marks = ["*" if c.is_best else "~" if c.is_tie else " " for c in cells]
         shown = [f"{c.cv.percent[0]:.1f} {m}" for c, m in zip(cells, marks, strict=True)]
         rows.append([tap, *shown])
-    header = ["layer", *(f"{view} px" for view in r.views)]
+    for cell in r.beside:
+        rows.append([cell.tap, f"{cell.cv.percent[0]:.1f}  ", *[""] * (len(r.views) - 1)])
+    header = ["layer", *(_shown_view(r, view) for view in r.views)]
     caption = (
-        f"accuracy in %, {r.n_folds}-fold cross-validation on {r.n_train:,} training images\n"
+        f"accuracy in %, {r.n_folds}-fold cross-validation on {r.n_train:,} training {r.noun}s\n"
         "* highest   ~ within one standard error of it"
     )
     table = Table(header=header, rows=rows)
@@ -78,7 +80,7 @@ def depth_sentence(r: ProfileResult) -> str:
     first, last = row[taps[0]], row[taps[-1]]
     where = taps.index(best.tap)
     text = (
-        f"At {best.view} px accuracy goes from {_value(first.cv)} in {taps[0]} to "
+        f"{_seen(r, best.view)} accuracy goes from {_value(first.cv)} in {taps[0]} to "
         f"{_value(best.cv)} in {best.tap} (layer {where + 1} of {len(taps)})"
     )
     if best.tap == taps[-1]:
@@ -96,6 +98,17 @@ def depth_sentence(r: ProfileResult) -> str:
         f"{text}, and falls by {lower} points (significant) to {taps[-1]}: the last layers are more "
         "specific to the network's own task than this one needs."
     )
+
+
+def _shown_view(r: ProfileResult, view: str) -> str:
+    """``"224 px"``; of texts how layers are pooled: ``"mean over tokens"``."""
+    if r.noun == "image":
+        return f"{view} px"
+    return "mean over tokens" if view == "mean" else view
+
+
+def _seen(r: ProfileResult, view: str) -> str:
+    return f"At {view} px" if r.noun == "image" else f"By {_shown_view(r, view)},"
 
 
 def _value(interval: Interval) -> str:
@@ -121,24 +134,46 @@ def _map(r: ProfileResult) -> Section:
         r.views,
         values,
         marks=marks,
+        axis="resolution" if r.noun == "image" else "pooling",
+        unit=" px" if r.noun == "image" else "",
         name="profile-map",
-        title="Accuracy of every layer at every resolution",
-        description="; ".join(f"{t} at {s} px {v:.1f} %" for (t, s), v in values.items()),
+        title=_every_layer(r),
+        description="; ".join(
+            f"{t}, {_shown_view(r, str(s))}, {v:.1f} %" for (t, s), v in values.items()
+        ),
     )
     half = max((c.cv.high - c.cv.low) / 2 for c in r.cells)
     return Section(
-        heading="Every layer at every resolution",
-        text=[method(r)],
+        heading=_every_layer(r),
+        text=[method(r), *_beside(r)],
         figure=figure,
         caption=f"Cross-validated accuracy in % ({r.n_folds} folds of "
-        f"{counted(r.n_train, 'training image')}). 95 % intervals reach up to "
+        f"{counted(r.n_train, f'training {r.noun}')}). 95 % intervals reach up to "
         f"{100 * half:.1f} points to each side; a tie is a paired difference to the highest within "
         "one standard error.",
     )
 
 
+def _every_layer(r: ProfileResult) -> str:
+    return "Every layer" if r.noun == "text" else "Every layer at every resolution"
+
+
+def _beside(r: ProfileResult) -> list[str]:
+    """What features that are not of the network reach, and whether the best layer beats them."""
+    return [
+        f"{cell.tap} reaches {cell.cv}; against the best layer, {r.best.tap}: {cell.behind} points "
+        f"({significance(cell.behind)})."
+        for cell in r.beside
+    ]
+
+
 def method(r: ProfileResult) -> str:
     """How the features were made."""
+    if r.noun == "text":
+        return (
+            f"{r.data}, sentence encoder {r.backbone}: a linear SVM on each layer's features, "
+            f"{NORMALISATIONS[r.settings.normalize]}."
+        )
     views = "averaged over each image and its mirror image, " if r.settings.mirror else ""
     return (
         f"{r.data}, {r.backbone}: a linear SVM on each layer's features "
@@ -154,7 +189,7 @@ def _curve(r: ProfileResult) -> Section | None:
         row = [c for c in r.cells if c.view == view]
         lines.append(
             plots.Line(
-                label=f"{view} px",
+                label=_shown_view(r, view),
                 x=range(1, len(row) + 1),
                 y=[c.cv.percent[0] for c in row],
                 low=[c.cv.percent[1] for c in row],
@@ -198,7 +233,7 @@ def _steps(r: ProfileResult) -> Section | None:
     )
     part = ""
     if r.n_selected_on < r.n_train:
-        part = f" Chosen on {r.n_selected_on:,} of the training images."
+        part = f" Chosen on {r.n_selected_on:,} of the training {r.noun}s."
     return Section(
         heading="Blocks side by side",
         text=[f"{rule}{part}"],
@@ -207,7 +242,7 @@ def _steps(r: ProfileResult) -> Section | None:
             rows=rows,
             chosen=sum(step.is_taken for step in steps) - 1,
         ),
-        caption="Accuracy of the set up to and with this block, on held-out training images.",
+        caption=f"Accuracy of the set up to and with this block, on held-out training {r.noun}s.",
     )
 
 
@@ -228,11 +263,11 @@ def _models(r: ProfileResult) -> Section:
     text = [f"The concatenation holds {', '.join(joined.blocks)}."]
     if r.n_test:
         text.append(
-            f"The {counted(r.n_test, 'test image')} had no part in any choice and were scored once "
+            f"The {counted(r.n_test, f'test {r.noun}')} had no part in any choice and were scored once "
             "for each of the three. Differences are paired."
         )
     return Section(
-        heading="On images not seen before",
+        heading=f"On {r.noun}s not seen before",
         text=text,
         table=Table(
             header=[

@@ -58,11 +58,14 @@ class ProfileResult(ExperimentResult, frozen=True, kw_only=True, tag="profile"):
     Attributes
     ----------
     taps, views : tuple of str
-        In network order; each view a resolution, ``whole`` where all of the image is shown.
+        In network order; each view a resolution, ``whole`` where all of the image is shown; of texts
+        how a layer is pooled over the tokens.
     n_selected_on : int
         Training images that the concatenation was chosen on.
     cells : tuple of Cell
         Tap by tap, each in every view.
+    beside : tuple of Cell
+        Features that are not of the network: TF-IDF of texts.
     steps : tuple of Step
         How the concatenation grew.
     """
@@ -79,8 +82,9 @@ class ProfileResult(ExperimentResult, frozen=True, kw_only=True, tag="profile"):
     cells: tuple[Cell, ...]
     steps: tuple[Step, ...]
     models: tuple[Model, ...]
+    beside: tuple[Cell, ...] = ()
 
     @property
     def best(self) -> Cell:
-        """The most accurate cell; of equals, the first."""
+        """The most accurate layer; of equals, the first."""
         return next(c for c in self.cells if c.is_best)

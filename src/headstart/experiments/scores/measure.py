@@ -55,8 +55,10 @@ def measure(s: Settings, inputs: Inputs) -> ScoresResult:
     from headstart.data import training_records
 
     backbones = inputs.backbones()
-    nets = list({net.digest: net for net in reversed(backbones)}.values())[::-1]
+    different = list({net.digest: net for net in reversed(backbones)}.values())[::-1]
     index = inputs.index(split=s.split)
+    cropped = [inputs.with_best_crop(net, index) for net in different]
+    nets, notes = [net for net, _ in cropped], [note for _, own in cropped for note in own]
     records = training_records(index)
     found: list[Candidate] = []
     for net in nets:
@@ -72,7 +74,7 @@ def measure(s: Settings, inputs: Inputs) -> ScoresResult:
     found.sort(key=lambda c: -c.accuracy.value)
     return ScoresResult(
         settings=s,
-        datasets=(DataFacts.of(index),),
+        datasets=(DataFacts.of(index, notes),),
         data=index.root.name,
         n_images=len(records),
         n_classes=len({r.label for r in records}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from headstart.experiments.settings import OnImages, Pixels, about
+from headstart.experiments.settings import CropOrAuto, OnImages, Pixels, about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +32,4 @@ class Settings(OnImages):
     size_px: Annotated[
         Pixels | None, about("Crop size in pixels; default: each network's own.")
     ] = None
+    crop: CropOrAuto = None

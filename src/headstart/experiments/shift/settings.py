@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from headstart.errors import InputError, argument
 from headstart.experiments.settings import (
+    Crop,
     Crops,
     Natural,
     OnImages,
@@ -46,6 +47,7 @@ class Settings(OnImages, WithBackbone):
     ] = None
     tap: Tap = None
     size_px: Crops = None
+    crop: Crop = None
     seeds: Annotated[Positive, about("Repeats of DANN.")] = 3
     seed: Annotated[Natural, about("The first seed, and that of the split.")] = 0
     split: Annotated[str | None, about("CSV or JSON file of the source's train and test.")] = None

@@ -10,6 +10,7 @@ from msgspec import Meta
 from headstart.baselines import SiftSettings
 from headstart.baselines.settings import MIN_PATCH_PX
 from headstart.experiments.settings import (
+    Crop,
     Crops,
     Natural,
     OnImages,
@@ -30,6 +31,7 @@ class Against(OnImages, WithBackbone):
         "embedded"
     )
     size_px: Crops = None
+    crop: Crop = None
     seed: Annotated[Natural, about("Random seed for split, folds and words.")] = 0
 
     @property

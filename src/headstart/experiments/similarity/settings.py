@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from headstart.experiments.settings import Crops, OnImages, WithBackbone, about
+from headstart.experiments.settings import Crop, Crops, OnImages, WithBackbone, about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,10 @@ class Settings(OnImages, WithBackbone):
         headstart transfer similarity photos/ --reference textures=dtd/ --reference cells=cells/
     """
 
+    why_images: ClassVar[str] = (
+        "the distance to the source is read from BatchNorm layers, which sentence encoders do not have"
+    )
+
     reference: Annotated[
         tuple[str, ...], about("NAME=PATH: images to compare with; may be given several times.")
     ] = ()
@@ -37,6 +41,7 @@ class Settings(OnImages, WithBackbone):
     ] = True
     n_images: Annotated[Annotated[int, Meta(ge=2)], about("Most images of each set.")] = 200
     size_px: Crops = None
+    crop: Crop = None
     backbone: Annotated[
         str, about("Pretrained network with BatchNorm: see `headstart backbones`.")
     ] = "embedded"

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.groups import groups_of
+from headstart.data.records import Example, Examples, R
+from headstart.data.training import training_records
 from headstart.errors import DataError
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, BlockReader, View, labels_of
 from headstart.experiments.size.result import CurvePoint, Forecast, Needed, Point, SizeResult
 from headstart.experiments.size.scratch import train_from_scratch
 from headstart.experiments.size.settings import Settings
-from headstart.heads import LinearSVM, repeated_accuracy
+from headstart.heads import repeated_accuracy
+from headstart.heads.output_layer import fit_predict
 from headstart.probe import judge, training_folds
 from headstart.probe.judging import TOLERANCE
 from headstart.probe.learning_curve import (
@@ -40,7 +44,7 @@ from headstart.progress import Progress, silent
 from headstart.results import Interval
 
 if TYPE_CHECKING:
-    from headstart.data import Index, Record
+    from headstart.experiments.texts import TextBlockReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,27 +114,62 @@ def measure(s: Settings, inputs: Inputs) -> SizeResult:
     DataError
         There are too few images for a curve, or a count is more than any class has.
     """
+    if inputs.is_text:
+        return _measure_texts(s, inputs)
     from headstart.training.network import features_tap
 
     net = inputs.backbone()
     index = inputs.index(split=s.split)
     view = View(size_px=s.size_px or net.preprocessing.size_px)
     block = Block(tap=net.tap(s.tap).name if s.tap else features_tap(net).name, view=view)
+    net, notes = inputs.with_best_crop(net, index)
     train, test = division(index)
     reader = BlockReader(
         backbone=net, views=(view,), device=s.device, cache=inputs.cache, progress=inputs.progress
     )
     reader.extract([*train, *test])
+    found = _result(s, inputs, index, reader, block, net.name, view.size_px, notes)
+    if not s.scratch:
+        return found
+    scratch = train_from_scratch(train, test, found.points, s, inputs)
+    return msgspec.structs.replace(found, scratch=scratch)
+
+
+def _measure_texts(s: Settings, inputs: Inputs) -> SizeResult:
+    """The same on the features of texts."""
+    from headstart.experiments.texts import TextBlockReader, find_candidate
+
+    index = inputs.text_index()
+    source = inputs.text_source(division(index)[0])
+    candidate = find_candidate(source, s.tap)
+    block = Block(tap=candidate.taps[0], view="")
+    reader = TextBlockReader(source=source, blocks={block: candidate})
+    encoder = source.encoder if candidate.layers else None
+    return _result(s, inputs, index, reader, block, encoder or "", None, ())
+
+
+def _result(
+    s: Settings,
+    inputs: Inputs,
+    index: Examples[Any],
+    reader: BlockReader | TextBlockReader,
+    block: Block,
+    backbone: str,
+    size_px: int | None,
+    notes: Sequence[str],
+) -> SizeResult:
+    """The curve of one block, its law, and what that says."""
+    train, test = division(index)
     curve, C = measure_curve(s, index, reader, block, inputs.progress)
     points, fit, now = curve.points(), curve.fit(), curve.means[-1]
     grid = {*curve.means, *(now * f for f in (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)), now + s.more}
     return SizeResult(
         settings=s,
-        datasets=(DataFacts.of(index),),
+        datasets=(DataFacts.of(index, notes),),
         data=index.root.name,
-        backbone=net.name,
+        backbone=backbone,
         tap=block.tap,
-        size_px=view.size_px,
+        size_px=size_px,
         C=C,
         n_repeats=s.seeds,
         n_train=len(train),
@@ -145,12 +184,15 @@ def measure(s: Settings, inputs: Inputs) -> SizeResult:
         gain=fit.gain(now, s.more),
         forecasts=curve.forecasts() if s.check else (),
         needed=None if s.accuracy is None else needed_for(s.accuracy, fit),
-        scratch=train_from_scratch(train, test, points, s, inputs) if s.scratch else (),
     )
 
 
 def measure_curve(
-    s: Settings, index: Index, reader: BlockReader, block: Block, progress: Progress = silent
+    s: Settings,
+    index: Examples[Any],
+    reader: BlockReader | TextBlockReader,
+    block: Block,
+    progress: Progress = silent,
 ) -> tuple[Curve, float]:
     """The learning curve of the features of one layer, and the C of its SVMs."""
     train, test = division(index)
@@ -161,8 +203,7 @@ def measure_curve(
     C = _best_cost(index, [train[i] for i in largest], X[largest], s.seed)
 
     def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        svm = LinearSVM(C, normalize="none", tol=TOLERANCE).fit(X[rows], y[rows])
-        return np.asarray(svm.predict(X_test) == y_test)
+        return np.asarray(fit_predict(X[rows], y[rows], X_test, C, TOLERANCE) == y_test)
 
     seeds = range(s.seed, s.seed + s.seeds)
     means, correct = learning_curve(train, chosen, seeds, recognise, progress)
@@ -186,13 +227,11 @@ def _finite(n: float) -> float | None:
     return float(n) if np.isfinite(n) else None
 
 
-def division(index: Index) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    """Images to fit on and images to score: the test images, else a fifth of the training images.
+def division(index: Examples[R]) -> tuple[tuple[R, ...], tuple[R, ...]]:
+    """Examples to fit on and examples to score: those of the test, else a fifth of the training ones.
 
-    Raises DataError where there are too few images of a class.
+    Raises DataError where there are too few of a class.
     """
-    from headstart.data import training_records
-
     train = training_records(index)
     if index.test:
         return train, index.test
@@ -201,14 +240,14 @@ def division(index: Index) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     held_out = tuple(r for r, k in zip(train, folds, strict=True) if k == 0)
     if missing := {r.label for r in train} - {r.label for r in fit}:
         raise DataError(
-            f"class {min(missing)!r} has no image left to fit on once a fifth is held out: "
+            f"class {min(missing)!r} has no example left to fit on once a fifth is held out: "
             "give it some more, or leave it out"
         )
     return fit, held_out
 
 
-def _best_cost(index: Index, records: Sequence[Record], X: NDArray[np.float32], seed: int) -> float:
-    """The best in cross-validation on a subset; 1 where a class has too few images to tell."""
+def _best_cost(index: Examples[Any], records: Sequence[Example], X: Any, seed: int) -> float:
+    """The best in cross-validation on a subset; 1 where a class has too few examples to tell."""
     y = labels_of(records)
     if np.unique(y, return_counts=True)[1].min() < 2:
         return 1.0

@@ -13,14 +13,14 @@ NETWORK = "A compact network"
 
 def title(r: SizeResult) -> str:
     """The question."""
-    return f"How many images of {r.data} are enough"
+    return f"How many {r.noun}s of {r.data} are enough"
 
 
 def sentence(r: SizeResult) -> str:
     """What that many more images per class would bring."""
     nothing = ", perhaps nothing" if r.gain.low < 0.001 else ""
     return (
-        f"{r.settings.more:,} more images per class would bring {r.gain} points, by the law "
+        f"{r.settings.more:,} more {r.noun}s per class would bring {r.gain} points, by the law "
         f"fitted to all sizes{nothing}."
     )
 
@@ -29,7 +29,7 @@ def detail(r: SizeResult) -> str:
     """What is reached now, and what a measurement would then show."""
     by_law = words.percent(r.accuracy_then.value - r.gain.value)
     text = (
-        f"With {r.now:,.0f} images per class the linear SVM reaches "
+        f"With {r.now:,.0f} {r.noun}s per class the linear SVM reaches "
         f"{words.percent(r.points[-1].accuracy.value)} ({by_law} by the law). With "
         f"{r.settings.more:,} more a measurement would show {r.accuracy_then}."
     )
@@ -42,9 +42,9 @@ def needed_sentence(r: SizeResult) -> str:
         return ""
     goal = words.percent(r.settings.accuracy)
     if r.needed.n is None:
-        return f"By the law no number of images reaches {goal}."
+        return f"By the law no number of {r.noun}s reaches {goal}."
     low, high = (_count(n) for n in (r.needed.low, r.needed.high))
-    return f"By the law {goal} would take {_count(r.needed.n)} images per class [{low}, {high}]."
+    return f"By the law {goal} would take {_count(r.needed.n)} {r.noun}s per class [{low}, {high}]."
 
 
 def _count(n: float | None) -> str:
@@ -65,51 +65,58 @@ def brief(r: SizeResult) -> list[Section]:
     """What the terminal shows."""
     text = [check_sentence(r)] if r.settings.check else []
     text += [scratch_sentence(r)] if r.scratch else []
-    caption = f"mean of {r.n_repeats} orders, {counted(r.n_test, 'image')}"
+    caption = f"mean of {r.n_repeats} orders, {counted(r.n_test, r.noun)}"
     return [Section(heading="", table=_points(r).table, caption=caption, text=text)]
 
 
 def check_sentence(r: SizeResult) -> str:
     """Whether the law predicted what was measured."""
     if not r.forecasts:
-        return "There are too few images to check the forecast on images held back."
+        return f"There are too few {r.noun}s to check the forecast on {r.noun}s held back."
     last, n = r.forecasts[-1], len(r.forecasts)
     text = (
-        f"From at most {last.fitted_to} images per class {last.predicted} is predicted for {last.n}; "
+        f"From at most {last.fitted_to} {r.noun}s per class {last.predicted} is predicted for {last.n}; "
         f"measured: {words.percent(last.measured)}, "
         f"{'inside' if last.is_inside else 'outside'} the interval."
     )
     if n == 1:
         return text
     inside = sum(f.is_inside for f in r.forecasts)
-    return f"{text} In all, {inside} of {n} forecasts of at least twice as many images hold."
+    return f"{text} In all, {inside} of {n} forecasts of at least twice as many {r.noun}s hold."
 
 
 def scratch_sentence(r: SizeResult) -> str:
     """How many images pretrained features need for what training from random weights reaches."""
     last = r.scratch[-1]
     text = (
-        f"{NETWORK}, trained from random weights on {last.n} images per class, reaches "
+        f"{NETWORK}, trained from random weights on {last.n} {r.noun}s per class, reaches "
         f"{words.percent(last.accuracy.value)}"
     )
     if last.equal_n is None:
         return f"{text}, which the frozen features do not reach: pretraining does not help here."
     if last.equal_n >= last.n:
-        return f"{text}; the frozen features need as many images: pretraining saves none here."
+        return f"{text}; the frozen features need as many {r.noun}s: pretraining saves none here."
     return (
-        f"{text}; the frozen features get there with {last.equal_n:.1f} images per class, "
+        f"{text}; the frozen features get there with {last.equal_n:.1f} {r.noun}s per class, "
         f"{last.n / last.equal_n:.0f} times fewer."
     )
 
 
+def _features(r: SizeResult) -> str:
+    if r.size_px is None:
+        with_encoder = f", sentence encoder {r.backbone}" if r.backbone else ""
+        return f"{r.tap}{with_encoder}; terms are learnt from all training texts, without labels"
+    return f"{r.backbone}, features of {r.tap} at {r.size_px} px"
+
+
 def method(r: SizeResult) -> str:
     """How it was measured."""
-    scored = counted(r.n_test, "test image")
+    scored = counted(r.n_test, f"test {r.noun}")
     if not r.has_own_test:
-        scored = f"{counted(r.n_test, 'image')} held out of the training images"
+        scored = f"{counted(r.n_test, r.noun)} held out of the training {r.noun}s"
     return (
-        f"{r.data}, {r.backbone}, features of {r.tap} at {r.size_px} px: the SVM (C = {r.C:g}) on "
-        f"nested random subsets of the {counted(r.n_train, 'training image')} in {r.n_repeats} "
+        f"{r.data}, {_features(r)}: the SVM (C = {r.C:g}) on "
+        f"nested random subsets of the {counted(r.n_train, f'training {r.noun}')} in {r.n_repeats} "
         f"orders, scored on {scored}."
     )
 
@@ -125,17 +132,17 @@ def _curve(r: SizeResult) -> Section:
     figure = plots.line_plot(
         lines,
         name="datasize-curve",
-        title="Accuracy against images per class",
+        title=f"Accuracy against {r.noun}s per class",
         description="; ".join(f"{p.n}: {100 * p.accuracy.value:.1f} %" for p in r.points),
-        x_axis="training images per class",
+        x_axis=f"training {r.noun}s per class",
         y_axis="accuracy, %",
         log_x=True,
     )
     return Section(
-        heading="Accuracy against images per class",
+        heading=f"Accuracy against {r.noun}s per class",
         text=[method(r)],
         figure=figure,
-        caption=f"{law_sentence(r)} Intervals are of 95 %: of the test images for what was measured; for the law, "
+        caption=f"{law_sentence(r)} Intervals are of 95 %: of the test {r.noun}s for what was measured; for the law, "
         "of repeats and points resampled, with the noise of a measurement.",
     )
 
@@ -146,12 +153,12 @@ def law_sentence(r: SizeResult) -> str:
     if law.is_bent:
         beyond = f"{law.b:.3f} n^-{law.c:.2f}"
         return (
-            f"The law: from {law.knot:,.0f} images per class on error = {beyond}, without a ceiling; below, "
+            f"The law: from {law.knot:,.0f} {r.noun}s per class on error = {beyond}, without a ceiling; below, "
             "a parabola of its logarithm."
         )
     ceiling = "no ceiling shows yet"
     if law.a >= 0.001:
-        ceiling = f"{100 * law.a:.1f} % would stay wrong with any number of images"
+        ceiling = f"{100 * law.a:.1f} % would stay wrong with any number of {r.noun}s"
     figures = f"error = {law.a:.3f} + {law.b:.3f} n^-{law.c:.2f}"
     return f"The law: {figures}; by it, {ceiling}."
 
@@ -169,7 +176,7 @@ def _points(r: SizeResult) -> Section:
         [f"{p.n}", str(p.accuracy), f"{100 * p.lowest:.1f} to {100 * p.highest:.1f}"]
         for p in r.points
     ]
-    header = ["images per class", "accuracy", "over the orders, %"]
+    header = [f"{r.noun}s per class", "accuracy", "over the orders, %"]
     return Section(heading="In figures", table=Table(header=header, rows=rows))
 
 
@@ -184,7 +191,7 @@ def _check(r: SizeResult) -> Section:
         ]
         for f in r.forecasts
     ]
-    header = ["images per class", "fitted to", "predicted", "measured, %", "inside"]
+    header = [f"{r.noun}s per class", "fitted to", "predicted", "measured, %", "inside"]
     return Section(
         heading="Does the forecast hold?",
         text=[check_sentence(r)],
@@ -202,10 +209,15 @@ def _scratch(r: SizeResult) -> Section:
         ]
         for p in r.scratch
     ]
-    header = ["images per class", "from scratch", "seconds", "images per class with transfer"]
+    header = [
+        f"{r.noun}s per class",
+        "from scratch",
+        "seconds",
+        f"{r.noun}s per class with transfer",
+    ]
     return Section(
         heading="Against training from scratch",
         text=[scratch_sentence(r)],
         table=Table(header=header, rows=rows),
-        caption="The last column: with how many images per class the frozen features are as good.",
+        caption=f"The last column: with how many {r.noun}s per class the frozen features are as good.",
     )

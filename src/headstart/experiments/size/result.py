@@ -80,6 +80,8 @@ class SizeResult(ExperimentResult, frozen=True, kw_only=True, tag="size"):
 
     Attributes
     ----------
+    size_px : int, optional
+        Of texts there is none.
     C : float
         Of all SVMs: the best in cross-validation on the largest subset of the first repeat.
     has_own_test : bool
@@ -100,7 +102,7 @@ class SizeResult(ExperimentResult, frozen=True, kw_only=True, tag="size"):
     data: str
     backbone: str
     tap: str
-    size_px: int
+    size_px: int | None
     C: float
     n_repeats: int
     n_train: int

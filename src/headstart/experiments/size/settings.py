@@ -8,9 +8,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from headstart.experiments.settings import (
+    CropOrAuto,
     Crops,
     FirstSeed,
     OnImages,
+    OrTexts,
     Positive,
     Share,
     Tap,
@@ -20,11 +22,12 @@ from headstart.experiments.settings import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(OnImages, WithBackbone):
-    """Predict what more images per class would bring.
+class Settings(OnImages, WithBackbone, OrTexts):
+    """Predict what more images or texts per class would bring.
 
     A linear SVM on frozen features is fitted to nested subsets of the training images; a law
-    through its errors, with an interval, says what more images would do.
+    through its errors, with an interval, says what more images would do. Of a table of texts, the
+    features are those that `fit` takes as a rule: TF-IDF, beside a sentence encoder where there is one.
 
     Examples:
 
@@ -33,6 +36,8 @@ class Settings(OnImages, WithBackbone):
         headstart transfer size photos/ --accuracy 0.95
 
         headstart transfer size photos/ --scratch
+
+        headstart transfer size reviews.csv --more 500
     """
 
     more: Annotated[Positive, about("Images per class to add: what would they bring?")] = 100
@@ -50,3 +55,4 @@ class Settings(OnImages, WithBackbone):
     seeds: Annotated[Annotated[int, Meta(ge=2)], about("Random orders of the images.")] = 5
     seed: FirstSeed = 0
     size_px: Crops = None
+    crop: CropOrAuto = None
