@@ -297,15 +297,9 @@ def own_licence(arch: Architecture) -> str:
 def build(arch: Architecture, *, size_px: int | None = None, seed: int | None = None) -> nn.Module:
     """The network with random weights, in evaluation mode.
 
-    Parameters
-    ----------
-    arch : Architecture
-        From `resolve`.
-    size_px : int, optional
-        Side of the input, for torchvision's vision transformers, which are built for one side.
-    seed : int, optional
-        Random seed for the initial weights; the global generator is not changed. None: the weights
-        are replaced anyway.
+    `arch`: from `resolve`. `size_px`: side of the input, for torchvision's vision transformers,
+    which are built for one side. `seed`: random seed for the initial weights; the global generator
+    is not changed. None: the weights are replaced anyway.
     """
     import torch
 

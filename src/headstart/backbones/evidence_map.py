@@ -54,14 +54,8 @@ def imagenet_evidence(backbone: Backbone, image: Image.Image, index: int) -> Evi
 
     Raises BackboneError where the backbone has no such classifier, or no layer with positions.
 
-    Parameters
-    ----------
-    backbone : Backbone
-        With its ImageNet classifier.
-    image : PIL.Image.Image
-        RGB.
-    index : int in [0, 999]
-        Index of the class.
+    `backbone`: with its ImageNet classifier. `image`: RGB. `index` (in [0, 999]): index of the
+    class.
     """
     check_imagenet(backbone)
     logits = backbone.taps[-1].name

@@ -186,11 +186,8 @@ def for_purpose(text: str) -> list[Entry]:
 
     Raises BackboneError where there is no word in it.
 
-    Parameters
-    ----------
-    text : str
-        Words such as ``"plants"``; an entry is for it if its purpose has a word that begins like one
-        of them, without the ending.
+    `text`: words such as ``"plants"``; an entry is for it if its purpose has a word that begins
+    like one of them, without the ending.
     """
     wanted = [_stem(word) for word in re.findall(r"[^\W\d_]{3,}", text.lower())]
     if not wanted:

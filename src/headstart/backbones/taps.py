@@ -144,12 +144,7 @@ def find_taps(module: nn.Module, size_px: int) -> tuple[Tap, ...]:
 
     Raises BackboneError where fewer than two layers are found.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A classification network in evaluation mode.
-    size_px : int
-        Side of its input.
+    `module`: a classification network in evaluation mode. `size_px`: side of its input.
     """
     calls = _called_layers(module, trace_calls(module, size_px))
     rules = _rules(module, {call.module for call in calls})
@@ -183,14 +178,8 @@ def tap_at(module: nn.Module, path: str, size_px: int) -> Tap:
     Raises BackboneError where there is no such submodule, or its output is not a feature of an
     image.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        In evaluation mode.
-    path : str
-        Dotted; ``""`` for the network itself.
-    size_px : int
-        Side of its input.
+    `module`: in evaluation mode. `path`: dotted; ``""`` for the network itself. `size_px`: side of
+    its input.
     """
     known = [name for name, _ in module.named_modules()]
     name = type(module).__name__

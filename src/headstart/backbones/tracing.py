@@ -39,15 +39,9 @@ def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) ->
 
     Raises BackboneError if the network cannot take an input of this side.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        On any device; it is not changed and its weights are not read.
-    size_px : int
-        Side of the square input.
-    count_macs : bool, default False
-        Also count multiply-accumulates: those of convolutions and of matrix products, attention
-        included, as torchvision's ``_ops`` does.
+    `module`: on any device; it is not changed and its weights are not read. `size_px`: side of the
+    square input. `count_macs`: also count multiply-accumulates: those of convolutions and of matrix
+    products, attention included, as torchvision's ``_ops`` does.
     """
     import torch
 

@@ -30,12 +30,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises WeightsError if the file is missing, damaged, holds more than tensors (it is read with
     ``weights_only=True``: no code in it runs), or holds values that are not finite.
 
-    Parameters
-    ----------
-    path : str or Path
-        A safetensors file, or what ``torch.save(module.state_dict(), path)`` wrote; also a
-        checkpoint dictionary that holds a state dict under ``state_dict`` or ``model``. The kind
-        is detected from the content, not from the suffix.
+    `path`: a safetensors file, or what ``torch.save(module.state_dict(), path)`` wrote; also a
+    checkpoint dictionary that holds a state dict under ``state_dict`` or ``model``. The kind is
+    detected from the content, not from the suffix.
     """
     path = expand(path)
     shown = one_line(str(path))

@@ -56,14 +56,8 @@ def regime_arms(
 
     Raises InputError where a name is not a regime.
 
-    Parameters
-    ----------
-    base : TrainSettings
-        What the trainings share.
-    tap : str, optional
-        Where ``lower`` ends and ``upper`` begins; default the middle of the network.
-    names : sequence of str, optional
-        Regimes; default all.
+    `base`: what the trainings share. `tap`: where ``lower`` ends and ``upper`` begins; default the
+    middle of the network. `names`: regimes; default all.
     """
     tap = backbone.tap(tap).name if tap else middle_tap(backbone)
     chosen = tuple(names or REGIMES)
@@ -108,10 +102,8 @@ def bn_arms(base: TrainSettings, names: Sequence[str] | None = None) -> tuple[Ar
 def augment_arms(base: TrainSettings, policies: Mapping[str, tuple[Any, float]]) -> tuple[Arm, ...]:
     """One training for every augmentation policy.
 
-    Parameters
-    ----------
-    policies : mapping of name to (policy, seconds)
-        As `headstart.augment.parse_policy` reads it, and what finding it has cost.
+    `policies` (name to (policy, seconds)): as `headstart.augment.parse_policy` reads it, and what
+    finding it has cost.
     """
     return tuple(
         Arm(

@@ -325,12 +325,8 @@ def compare_with(
 ) -> Comparison:
     """`compare` with whatever fits the arms, be they of images or of texts.
 
-    Parameters
-    ----------
-    index, arms, seeds, cache, progress, on_outcome
-        As in `compare`.
-    noun : str
-        What an example is called.
+    `index`, `arms`, `seeds`, `cache`, `progress`, `on_outcome`: as in `compare`. `noun`: what an
+    example is called.
     """
     names = [arm.name for arm in arms]
     if len(names) < 2 or len(set(names)) < len(names):

@@ -85,10 +85,7 @@ def published_results(names: Sequence[str] | None = None) -> list[Published]:
 
     Raises BackboneError where torchvision has no such network.
 
-    Parameters
-    ----------
-    names : sequence of str, optional
-        Default: all with weights in torchvision.
+    `names`: default: all with weights in torchvision.
     """
     from torchvision import models
 

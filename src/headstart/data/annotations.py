@@ -53,12 +53,8 @@ def list_annotations(path: Path, **columns: str | None) -> Listing:
     Raises DataError where it cannot be read, or is in none of the forms that are known; else as for
     a table.
 
-    Parameters
-    ----------
-    path : Path
-        ``.json`` or ``.jsonl``.
-    columns
-        As for :func:`headstart.data.tables.list_table`, of records.
+    `path`: ``.json`` or ``.jsonl``. `columns`: as for :func:`headstart.data.tables.list_table`, of
+    records.
     """
     table, refused = _read(path, is_whole=columns.get("group_column") is not None)
     return _listing(table, refused, _root(path), columns)

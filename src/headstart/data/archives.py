@@ -81,10 +81,7 @@ def unpack_zip(archive: Path, folder: Path, *, name: str | None = None) -> None:
     Raises DataError where the archive is damaged or too large; or a member is outside ``folder``,
     is a link or a device, or has a duplicate name.
 
-    Parameters
-    ----------
-    name : str, optional
-        Name of the archive in messages, if its path means nothing to the user.
+    `name`: name of the archive in messages, if its path means nothing to the user.
     """
     called = shown(name or archive)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -69,10 +69,7 @@ class Duplicates:
 def find_duplicates(records: Sequence[Record], facts: Sequence[Facts]) -> Duplicates:
     """Exact and near duplicates.
 
-    Parameters
-    ----------
-    records, facts
-        Parallel; the facts carry the hashes and thumbnails.
+    `records`, `facts`: parallel; the facts carry the hashes and thumbnails.
     """
     by_digest: dict[str, list[int]] = defaultdict(list)
     for i, record in enumerate(records):
@@ -114,12 +111,8 @@ def _rule(
 ) -> Callable[[Sequence[int]], bool]:
     """Whether a group of different pictures leaves one of its classes too little: see `MIN_SWALLOWED`.
 
-    Parameters
-    ----------
-    labels
-        Classes or labels of each picture; empty for those that are not counted.
-    is_classes
-        Whether each class needs images on both sides of a split.
+    `labels`: classes or labels of each picture; empty for those that are not counted. `is_classes`:
+    whether each class needs images on both sides of a split.
     """
     sizes = Counter(label for of_one in labels for label in of_one)
 

@@ -72,10 +72,7 @@ def apply_fixes(index: E, fixes: tuple[Fix, ...], where: str) -> E:
 
     Raises DataError where a fix names no example or no class, or fewer than two classes are left.
 
-    Parameters
-    ----------
-    where : str
-        The file that they come from.
+    `where`: the file that they come from.
     """
     names = {r.name for r in index.records}
     left_out = {q.name for q in index.quarantine}

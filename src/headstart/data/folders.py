@@ -16,12 +16,7 @@ def list_folder(root: Path, *, classes_from: str = "auto") -> Listing:
     Raises DataError where there are no images, no class folders, one class, or folders that may be
     a split or a patient as well as a class.
 
-    Parameters
-    ----------
-    root
-        Absolute.
-    classes_from
-        As for :func:`headstart.data.layout.read_layout`.
+    `root`: absolute. `classes_from`: as for :func:`headstart.data.layout.read_layout`.
     """
     walk = Walk(root)
     folders, loose = walk.entries(root)

@@ -93,10 +93,7 @@ def perceptual_hash(small: NDArray[np.uint8]) -> int:
 
     The signs, relative to their median, of the lowest 8 x 8 DCT coefficients without the mean.
 
-    Parameters
-    ----------
-    small
-        ``(32, 32, 3)`` RGB.
+    `small`: ``(32, 32, 3)`` RGB.
     """
     grey = small.astype(np.float64) @ (0.299, 0.587, 0.114)
     coefficients = (_DCT @ grey @ _DCT.T).ravel()[1:]
@@ -112,12 +109,7 @@ def inspect_all(
 ) -> Iterator[Inspected]:
     """Inspect files in parallel and in order, with only a few in memory.
 
-    Parameters
-    ----------
-    paths
-        Files to read.
-    known
-        Returns known facts of a digest; such files are not decoded.
+    `paths`: files to read. `known`: returns known facts of a digest; such files are not decoded.
     """
 
     def inspect(path: Path) -> Inspected:

@@ -113,12 +113,7 @@ def difference(a: str, b: str) -> str:
 def spelled(label: str, *, apart_from: str | None = None) -> str:
     """A quoted label; characters that hide its difference from another label are escaped.
 
-    Parameters
-    ----------
-    label
-        The label as written.
-    apart_from
-        Another label, which looks the same.
+    `label`: the label as written. `apart_from`: another label, which looks the same.
     """
     if apart_from is None:
         return shown("".join(_escape(c) if _is_invisible(c) else c for c in label))
@@ -156,14 +151,7 @@ def twin_hint(labels: Iterable[str], among: Iterable[str]) -> str:
 def label_notes(labels: Sequence[str], noun: str, kind: str = "class") -> list[str]:
     """Notes on labels that look the same, and on labels for missing values.
 
-    Parameters
-    ----------
-    labels
-        One per example.
-    noun
-        Noun for an example.
-    kind
-        Noun for a label.
+    `labels`: one per example. `noun`: noun for an example. `kind`: noun for a label.
     """
     sizes = Counter(labels)
     notes = []
@@ -190,12 +178,8 @@ def label_notes(labels: Sequence[str], noun: str, kind: str = "class") -> list[s
 def merge_labels(items: Sequence[T], noun: str) -> tuple[list[T], list[str]]:
     """Replace labels that look the same with the most frequent spelling; also returns notes.
 
-    Parameters
-    ----------
-    items
-        Frozen values with a ``label``, and perhaps several as ``target``.
-    noun
-        Noun for an item.
+    `items`: frozen values with a ``label``, and perhaps several as ``target``. `noun`: noun for an
+    item.
     """
     found: Sequence[Any] = items
     sizes = Counter(name for item in found for name in _labels_of(item))

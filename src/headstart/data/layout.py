@@ -114,16 +114,10 @@ def read_layout(root: object, names: Sequence[str], classes_from: str = "auto") 
 
     Raises DataError where the tree is ambiguous, or has no folders at the requested level.
 
-    Parameters
-    ----------
-    root
-        Name of the tree in messages.
-    names
-        Posix paths of the images below it.
-    classes_from : {"auto", "outer", "inner"}
-        ``"outer"``: the folders at the top name the classes, or those in ``train`` and ``test``
-        where these hold class folders; ``"inner"``: the folders inside these do; ``"auto"``: the
-        outer ones; an ambiguous tree is refused.
+    `root`: name of the tree in messages. `names`: posix paths of the images below it.
+    `classes_from` ({"auto", "outer", "inner"}): ``"outer"``: the folders at the top name the
+    classes, or those in ``train`` and ``test`` where these hold class folders; ``"inner"``: the
+    folders inside these do; ``"auto"``: the outer ones; an ambiguous tree is refused.
     """
     if classes_from not in CLASSES_FROM:
         raise DataError(f"classes_from must be {' or '.join(CLASSES_FROM)}; got {classes_from!r}")

@@ -93,14 +93,9 @@ def list_named(text: str, *, cache: Path | None = None, progress: Progress = sil
 
     Raises DataError where the set is not available locally and cannot be downloaded.
 
-    Parameters
-    ----------
-    text
-        A name, or ``name:FOLDER`` with a local copy, which is never downloaded.
-    cache
-        Downloads go to ``datasets`` in it; None: do not download.
-    progress
-        Reports the stage ``"download"`` in bytes for ``scene15`` and the CIFAR sets.
+    `text`: a name, or ``name:FOLDER`` with a local copy, which is never downloaded. `cache`:
+    downloads go to ``datasets`` in it; None: do not download. `progress`: reports the stage
+    ``"download"`` in bytes for ``scene15`` and the CIFAR sets.
     """
     given, _, folder = text.partition(":")
     name = _resolve(given)

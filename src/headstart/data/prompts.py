@@ -33,14 +33,10 @@ def read_prompts(path: str, classes: Sequence[str] | None = None) -> Prompts:
     Raises DataError where the file cannot be read, is empty, or holds templates and there are no
     classes; or a class has no prompt, or is unknown.
 
-    Parameters
-    ----------
-    path : str
-        Lines that all hold ``{}`` are templates, of every class, unless they name classes in their first
-        cell. Otherwise it is a CSV file of lines ``class,prompt``, several for a class; that, or another
-        usual pair of names such as ``label,text``, may be its first line.
-    classes : sequence of str, optional
-        Default: those that a CSV file names.
+    `path`: lines that all hold ``{}`` are templates, of every class, unless they name classes in
+    their first cell. Otherwise it is a CSV file of lines ``class,prompt``, several for a class;
+    that, or another usual pair of names such as ``label,text``, may be its first line. `classes`:
+    default: those that a CSV file names.
     """
     option = argument("prompts")
     lines = [line.strip() for line in read_small(path, option).splitlines() if line.strip()]

@@ -91,15 +91,9 @@ def list_scene15(
     Raises DataError where there is no copy and the archive cannot be downloaded, or the copy lacks
     classes.
 
-    Parameters
-    ----------
-    places
-        Folders that may be or contain a copy (``place``, ``place/scene15``,
-        ``place/scene_categories``).
-    cache
-        Folder for the downloaded archive; None: do not download.
-    url, md5
-        The published archive.
+    `places`: folders that may be or contain a copy (``place``, ``place/scene15``,
+    ``place/scene_categories``). `cache`: folder for the downloaded archive; None: do not download.
+    `url`, `md5`: the published archive.
     """
     for place in places:
         found = find_copy(place)

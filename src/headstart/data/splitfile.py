@@ -20,15 +20,9 @@ def apply_split_file(
     Raises DataError where the file names missing images, names one twice, omits images, or uses an
     unknown split.
 
-    Parameters
-    ----------
-    listing
-        The images of the folder.
-    split
-        Lines ``train,Class/file`` (or ``test``, ``val``), with columns in either order, optionally
-        with a header; CSV, TSV or Parquet. Names are relative to the root of the listing.
-    same_name
-        Maps aliases of a name to one spelling.
+    `listing`: the images of the folder. `split`: lines ``train,Class/file`` (or ``test``, ``val``),
+    with columns in either order, optionally with a header; CSV, TSV or Parquet. Names are relative
+    to the root of the listing. `same_name`: maps aliases of a name to one spelling.
     """
     if not split.is_file():
         raise missing_path(split, what="split file")

@@ -339,13 +339,8 @@ def find_split(table: Table, asked: str | None, option: str = argument("split_co
     A column called ``fold`` with numbers is one of cross-validation, which is made here: it is passed
     over, unless asked for.
 
-    Parameters
-    ----------
-    table
-    asked
-        A name, or one of `NO_COLUMN`: no column is taken.
-    option
-        How the user names a column.
+    `asked`: a name, or one of `NO_COLUMN`: no column is taken. `option`: how the user names a
+    column.
     """
     names = [h.strip() for h in table.header]
     if asked is not None and asked not in names and asked.strip().lower() in NO_COLUMN:

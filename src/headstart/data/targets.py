@@ -124,12 +124,8 @@ def read_targets(
 
     Raises DataError where a column is not there, or a cell cannot be read; the message names both.
 
-    Parameters
-    ----------
-    label : int
-        Position of the column of labels; -1 where there is none.
-    others : collection of int
-        Positions of columns that hold something else: patterns leave them out.
+    `label`: position of the column of labels; -1 where there is none. `others`: positions of
+    columns that hold something else: patterns leave them out.
     """
     if asked.number is not None:
         return list(_numbers(table, _position(table, asked.number.strip(), "target_column"))), []

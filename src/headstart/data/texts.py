@@ -83,12 +83,8 @@ def is_text_table(
     A table is recognised by its cells: see :func:`headstart.data.texttables.looks_like_texts`. A path
     that exists wins over a name.
 
-    Parameters
-    ----------
-    data
-        As the user gave it.
-    text_column, image_column
-        Where one is named, there is nothing to tell.
+    `data`: as the user gave it. `text_column`, `image_column`: where one is named, there is nothing
+    to tell.
     """
     from headstart.data.textsets import names_a_text_set
 

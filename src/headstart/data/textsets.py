@@ -61,14 +61,9 @@ def list_text_set(
 
     Raises DataError where the set is neither here nor available, or a file is damaged.
 
-    Parameters
-    ----------
-    data
-        ``trec``, ``mr``, or a name with the folder of a local copy: ``mr:/data``.
-    cache
-        Downloads go to ``datasets`` under it; None: nothing is downloaded.
-    urls
-        Other addresses than the published ones, one per file.
+    `data`: ``trec``, ``mr``, or a name with the folder of a local copy: ``mr:/data``. `cache`:
+    downloads go to ``datasets`` under it; None: nothing is downloaded. `urls`: other addresses than
+    the published ones, one per file.
     """
     given, _, folder = data.partition(":")
     known = TEXT_SETS[given.lower()]

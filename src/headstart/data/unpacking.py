@@ -45,14 +45,9 @@ def list_packed(
     Raises DataError where the source cannot be used, or there is no `cache`; OutputError where the
     disk is full or read-only.
 
-    Parameters
-    ----------
-    data, image_column, label_column, split_column, classes_from
-        As for :func:`headstart.data.packed.find_parts`.
-    cache
-        Files go to ``datasets/unpacked`` under it.
-    progress
-        Told of the stage ``"unpack"``, in parts.
+    `data`, `image_column`, `label_column`, `split_column`, `classes_from`: as for
+    :func:`headstart.data.packed.find_parts`. `cache`: files go to ``datasets/unpacked`` under it.
+    `progress`: told of the stage ``"unpack"``, in parts.
     """
     if cache is None:
         raise DataError(f"{shown(data)} has to be unpacked: give a cache folder to unpack it to")

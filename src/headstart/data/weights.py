@@ -86,10 +86,7 @@ def read_class_weights(path: str, classes: Sequence[str]) -> dict[str, float]:
     Raises DataError where the file cannot be read, names an unknown class or one twice, or a weight
     is not a number of 0 or more, or all are 0.
 
-    Parameters
-    ----------
-    path : str
-        A CSV file; a first line that names no class and no number is taken for a header.
+    `path`: a CSV file; a first line that names no class and no number is taken for a header.
     """
     rows = csv_rows(path, argument("class_weight"))
     if rows and rows[0][1][0] not in classes and not _is_number(rows[0][1][-1]):
@@ -180,11 +177,8 @@ def parse_order(given: str | Sequence[str], classes: Sequence[str]) -> tuple[str
     Raises DataError where a name is unknown, missing or there twice; or a class has no number, or
     that of another.
 
-    Parameters
-    ----------
-    given : str or sequence of str
-        The names, as a sequence or separated by commas (CSV), or ``"numbers"``: the names are
-        numbers, or each holds one, and are ordered by it.
+    `given`: the names, as a sequence or separated by commas (CSV), or ``"numbers"``: the names are
+    numbers, or each holds one, and are ordered by it.
     """
     option = argument("ordered")
     if given == "numbers":

@@ -30,12 +30,8 @@ def compact_backbone(size_px: int = 32, *, seed: int = 0) -> Backbone:
 
     Raises InputError where the images would be smaller than what the stages halve.
 
-    Parameters
-    ----------
-    size_px : int >= 16, default 32
-        Side of the images, in pixels; 32 to 64 suit it.
-    seed : int, default 0
-        Of the random weights.
+    `size_px` (>= 16): side of the images, in pixels; 32 to 64 suit it. `seed`: of the random
+    weights.
     """
     if size_px < MIN_SIZE_PX:
         raise InputError(

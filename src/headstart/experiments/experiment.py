@@ -86,10 +86,6 @@ class ExperimentResult(Result, frozen=True, kw_only=True):
         """One of the figures of the page, which a notebook shows.
 
         Raises IndexError where the page has fewer figures.
-
-        Parameters
-        ----------
-        number : int, default 0
         """
         from headstart.plots import Figure
 

@@ -109,13 +109,8 @@ def onnx_text(
 ) -> str:
     """A model in ONNX's textual form: one input ``images``, and one output per view.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names of the outputs.
-    opset, ir_version : int
-        Those of the model that follows; `opset` is at least 18, the first whose Resize has
-        antialiasing.
+    `names`: names of the outputs. `opset`, `ir_version`: those of the model that follows; `opset`
+    is at least 18, the first whose Resize has antialiasing.
     """
     for view in views:
         _require_crop(view)

@@ -38,12 +38,8 @@ def onnx_bytes(
     Raises InputError where the extra ``onnx`` is not installed, or the model is too large for one
     file.
 
-    Parameters
-    ----------
-    classifier : Classifier or CautiousClassifier
-    facts : mapping
-        Stored as JSON under the key ``headstart`` of the model's metadata.
-    takes : {"pictures", "tensors"}
+    `facts`: stored as JSON under the key ``headstart`` of the model's metadata. `takes`
+    ({"pictures", "tensors"}).
     """
     need_onnx()
     import onnx

@@ -117,14 +117,8 @@ class Careful:
     ) -> Prediction:
         """The prediction of one example.
 
-        Parameters
-        ----------
-        p : array (K,)
-            Calibrated probabilities.
-        compared : array or None
-            A row of :meth:`TrainingReference.compare`.
-        top : int
-            How many classes to name.
+        `p` (K,): calibrated probabilities. `compared`: a row of :meth:`TrainingReference.compare`.
+        `top`: how many classes to name.
         """
         ranked, classes, c = self.model.ranked(p), self.model.classes, self.caution
         highest = float(p[ranked[0]])

@@ -52,12 +52,8 @@ def choose_crop(
     The network's own is kept unless another is significantly better (a paired test on the training
     images, which are all that is looked at).
 
-    Parameters
-    ----------
-    precision, device, cache, progress
-        As for :func:`headstart.features.extract`.
-    seed : int
-        Random seed of the folds.
+    `precision`, `device`, `cache`, `progress`: as for :func:`headstart.features.extract`. `seed`:
+    random seed of the folds.
     """
     from headstart.features import extract
 

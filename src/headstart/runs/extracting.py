@@ -134,10 +134,7 @@ def extract_data(
     Raises InputError where anything that was given cannot be used; the message says what and what
     to do.
 
-    Parameters
-    ----------
-    cache : Path, optional
-        Where features are kept.
+    `cache`: where features are kept.
     """
     from headstart.backbones import load
     from headstart.backbones.loading import check

@@ -228,10 +228,7 @@ def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
     Raises RunError where the folder is not a run, the file is damaged, or it was written by a newer
     version.
 
-    Parameters
-    ----------
-    shape : form, optional
-        What it must have: see `headstart.runs.shape.misfit`.
+    `shape`: what it must have: see `headstart.runs.shape.misfit`.
     """
     path = folder / name
     if not folder.is_dir():

@@ -56,10 +56,7 @@ class TrainingReference:
     def compare(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Novelty without bounds, then the places of the nearest rows, (q, 1 + `N_NEAREST`).
 
-        Parameters
-        ----------
-        features : array (q, d)
-            As the model's head takes them.
+        `features` (q, d): as the model's head takes them.
         """
         X = normalize_rows(features, "l2")
         near = self.novelty.nearest(X, N_NEAREST)

@@ -44,12 +44,7 @@ class Origin:
 def remember(folder: Path, origin: Origin) -> None:
     """Keep the origin of a run; where the cache cannot be written, nothing is kept.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the run.
-    origin : Origin
-        Paths as the user gave them, seen from the current folder.
+    `folder`: of the run. `origin`: paths as the user gave them, seen from the current folder.
     """
     places = {name: place and _absolute(place) for name, place in asdict(origin).items()}
     with contextlib.suppress(OSError, HeadstartError):

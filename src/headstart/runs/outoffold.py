@@ -84,12 +84,8 @@ def out_of_fold(
 
     Raises DataError or RunError where the images are gone, or no label can be judged.
 
-    Parameters
-    ----------
-    run : Run
-        On images.
-    data, split, device, cache, progress
-        As for :func:`headstart.runs.retrieval.similar`.
+    `run`: on images. `data`, `split`, `device`, `cache`, `progress`: as for
+    :func:`headstart.runs.retrieval.similar`.
     """
     need_classes(run.model, "headstart export --to cleanlab")
     images = TrainingImages.of(

@@ -66,13 +66,8 @@ def choose_precision(
     was found on are still among ``records``: otherwise three new images could have every feature
     computed again.
 
-    Parameters
-    ----------
-    records : sequence of Record
-        Training images; at most :data:`N_IMAGES` are used.
-    device : str, optional
-    cache : Path
-        The outcome is kept there, by content.
+    `records`: training images; at most :data:`N_IMAGES` are used. `cache`: the outcome is kept
+    there, by content.
     """
     from headstart.features.engines import has_bfloat16, pick_device
 

@@ -34,10 +34,7 @@ FILES = ("text.safetensors", "text.json")
 def save_reader(folder: Path, name: str, reader: TextReader) -> None:
     """Write the files of a reader of texts into the folder of its model.
 
-    Parameters
-    ----------
-    name : str
-        Of the candidate.
+    `name`: of the candidate.
     """
     from safetensors.numpy import save
 
@@ -123,10 +120,7 @@ def locate_encoder(reader: TextReader, folder: Path | None) -> Path | None:
 
     Raises RunError where it is not there, is another one, or was never given on this machine.
 
-    Parameters
-    ----------
-    folder : Path, optional
-        Of the saved model.
+    `folder`: of the saved model.
     """
     found = reader.encoder
     if found is None:

@@ -56,12 +56,9 @@ def refit(
     The calibration is learnt from out-of-fold scores, so the test labels touch nothing here but
     the count of what was right.
 
-    Parameters
-    ----------
-    train_network : callable, optional
-        Trains the network of a candidate that is one; gives it, and its scores of the test examples.
-    objective : Objective, default accuracy
-        How much examples count, and the costs of confusions by which classes are predicted.
+    `train_network`: trains the network of a candidate that is one; gives it, and its scores of the
+    test examples. `objective`: how much examples count, and the costs of confusions by which
+    classes are predicted.
     """
     blocks = candidate.blocks
     y = np.array([r.label for r in train])

@@ -50,12 +50,7 @@ def open_regular(folder: Path, name: str) -> Iterator[BufferedReader]:
     `LIMITS` allows, or its name leads out of the folder; FileNotFoundError or OSError where there
     is none, or it cannot be read.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the run; it may itself be a link.
-    name : str
-        Of the file below it, with ``/`` between.
+    `folder`: of the run; it may itself be a link. `name`: of the file below it, with ``/`` between.
     """
     parts = PurePosixPath(name).parts
     if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:

@@ -70,12 +70,8 @@ def detail(
 ) -> str:
     """The comparison with the baseline in full: the paired difference, its interval and the test.
 
-    Parameters
-    ----------
-    of : str
-        Of what, where the sentence begins with something else: ``" in accuracy"``.
-    test : str
-        The test of the difference (:func:`headstart.heads.paired_test`).
+    `of`: of what, where the sentence begins with something else: ``" in accuracy"``. `test`: the
+    test of the difference (:func:`headstart.heads.paired_test`).
     """
     name = f"{baseline[:1].upper()}{baseline[1:]}"
     if points(difference.value) == "0.0":

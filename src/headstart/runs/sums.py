@@ -36,10 +36,7 @@ def write_sums(folder: Path) -> None:
 def check_sums(folder: Path, run: Mapping[str, Any]) -> None:
     """Raise RunError where a file of a run is not as it was written.
 
-    Parameters
-    ----------
-    run : mapping
-        Its ``run.json``. A run that was made before there were sums passes.
+    `run`: its ``run.json``. A run that was made before there were sums passes.
     """
     try:
         text = read_regular(folder, NAME).decode("utf-8", errors="replace")

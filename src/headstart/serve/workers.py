@@ -64,12 +64,8 @@ def supervise(job: Job, sock: socket.socket, on_ready: Callable[[], None]) -> in
 
     Raises HeadstartError where a worker cannot start.
 
-    Parameters
-    ----------
-    sock : socket
-        Listening; all workers accept its connections.
-    on_ready : callable
-        Called when all workers are ready.
+    `sock`: listening; all workers accept its connections. `on_ready`: called when all workers are
+    ready.
     """
     set_metrics_folder(None)
     from headstart.serve.metrics import answered_requests

@@ -239,10 +239,7 @@ class Averaged(Blocks):
 def averaged(candidates: Sequence[Blocks], backbones: Mapping[str, Backbone]) -> Averaged:
     """What the mean of several candidates is of.
 
-    Parameters
-    ----------
-    backbones : mapping of name to Backbone
-        By "" where there is one.
+    `backbones` (name to Backbone): by "" where there is one.
     """
     parts = [part for blocks in candidates for part in blocks.members]
     unions = []

@@ -109,12 +109,8 @@ def check_batch(
 
     Raises InputError where there are fewer than two images and the policy uses batch statistics.
 
-    Parameters
-    ----------
-    module, policy, frozen
-        As in `prepare`, which must have been called.
-    n_images : int
-        Size of the batch; check the last, smaller batch of an epoch too.
+    `module`, `policy`, `frozen`: as in `prepare`, which must have been called. `n_images`: size of
+    the batch; check the last, smaller batch of an epoch too.
     """
     if n_images < 2 and policy_of(policy).uses_batches and _trainable(module, frozen):
         raise InputError(

@@ -77,12 +77,9 @@ def ask(
 def follow(load: Callable[[], Backbone]) -> None:
     """Join the trainings of the first process until it finishes.
 
-    Raises HeadstartError where the error that ended the first process's job.
+    Raises HeadstartError, the error that ended the first process's job.
 
-    Parameters
-    ----------
-    load : function
-        Loads the backbone that the first process trains.
+    `load`: loads the backbone that the first process trains.
     """
     from headstart.training.training import train
 

@@ -48,10 +48,7 @@ def to_tensorboard(folder: Path | str) -> Logger:
 
     Raises InputError where TensorBoard is not installed.
 
-    Parameters
-    ----------
-    folder : Path or str
-        Made where it does not exist; one for each training.
+    `folder`: made where it does not exist; one for each training.
     """
     writer = _client("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder))
 

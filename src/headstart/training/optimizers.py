@@ -32,15 +32,10 @@ def make_groups(
 ) -> tuple[Group, ...]:
     """Groups by stage and by whether weight decay applies.
 
-    Parameters
-    ----------
-    stages : dict of parameter name to int
-        The trained parameters; the output layer has the highest stage.
-    layer_decay : float in (0, 1]
-        ``factor = layer_decay ** (highest stage - stage)``.
-    weight_decay : float
-        For matrices and kernels, not for vectors (norms, biases, layer scales), class tokens and
-        position embeddings.
+    `stages` (parameter name to int): the trained parameters; the output layer has the highest
+    stage. `layer_decay` (in (0, 1]): ``factor = layer_decay ** (highest stage - stage)``.
+    `weight_decay`: for matrices and kernels, not for vectors (norms, biases, layer scales), class
+    tokens and position embeddings.
     """
     parameters = dict(network.named_parameters())
     top = max(stages.values())

@@ -214,10 +214,7 @@ def join(device: str) -> Processes:
 
     Raises LostError where the others do not connect.
 
-    Parameters
-    ----------
-    device : str
-        Device of this process from `own_device`; it decides the backend for gradients.
+    `device`: device of this process from `own_device`; it decides the backend for gradients.
     """
     global _joined
     here = from_environment()

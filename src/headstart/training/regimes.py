@@ -53,10 +53,7 @@ def divide(prepared: Prepared, settings: TrainSettings) -> Division:
     Raises BackboneError where the backbone has no such tap; InputError where the tap is the
     network's output, which has nothing above it.
 
-    Parameters
-    ----------
-    settings : TrainSettings
-        Of which regime and tap are used.
+    `settings`: of which regime and tap are used.
     """
     network, backbone = prepared.network, prepared.backbone
     if settings.regime in ("all", "scratch"):

@@ -40,12 +40,7 @@ def load_network(path: Path, *, digest: str) -> Backbone:
 
     Raises WeightsError where the file is missing or damaged, or contains other weights.
 
-    Parameters
-    ----------
-    path : Path
-        Written by `save_network`.
-    digest : str
-        Digest of the weights, as recorded by the run.
+    `path`: written by `save_network`. `digest`: digest of the weights, as recorded by the run.
     """
     shown = one_line(str(path))
     if not path.is_file():

@@ -54,13 +54,7 @@ def _between(start: float, end: float, share: float) -> float:
 def lowest_stage(epoch: int, n_stages: int, every: int) -> int:
     """The lowest trained stage (from 0) in an epoch under gradual unfreezing.
 
-    Parameters
-    ----------
-    epoch : int
-        From 1.
-    n_stages : int
-        The highest stage, ``n_stages - 1``, is the output layer, trained from the first epoch.
-    every : int
-        Epochs between stages; 0: all from the start.
+    `epoch`: from 1. `n_stages`: the highest stage, ``n_stages - 1``, is the output layer, trained
+    from the first epoch. `every`: epochs between stages; 0: all from the start.
     """
     return max(0, n_stages - 1 - (epoch - 1) // every) if every else 0

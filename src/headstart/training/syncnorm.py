@@ -30,12 +30,8 @@ def synced(network: nn.Module, processes: Processes) -> Iterator[None]:
 
     Raises InputError where the class of a layer is not supported.
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Affects its BatchNorm layers that are in training mode on entry.
-    processes : Processes
-        With a single one nothing changes.
+    `network`: affects its BatchNorm layers that are in training mode on entry. `processes`: with a
+    single one nothing changes.
     """
     layers = with_batch_statistics(network) if processes.is_several else []
     for layer in layers:

@@ -85,14 +85,8 @@ def follow(module: nn.Module, size_px: int, tap_of: Callable[[str], str]) -> lis
 
     Raises BackboneError where the network cannot take an input of this side.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        In evaluation mode, on any device; its weights are not read.
-    size_px : int
-        Side of the input.
-    tap_of : function of str to str
-        The tap whose output a module's is, or "".
+    `module`: in evaluation mode, on any device; its weights are not read. `size_px`: side of the
+    input. `tap_of`: the tap whose output a module's is, or "".
     """
     watcher = _Watcher(module)
     try:

@@ -57,12 +57,7 @@ def share_over_seeds(shares: Sequence[float]) -> Interval:
 
 
 def ratio_over_seeds(above: Sequence[float], below: Sequence[float]) -> Interval:
-    """Geometric mean of the ratios seed by seed, with its interval.
-
-    Parameters
-    ----------
-    above, below : sequences of positive floats, length n_seeds
-    """
+    """Geometric mean of the ratios seed by seed, with its interval."""
     logs = over_seeds([math.log(a / b) for a, b in zip(above, below, strict=True)])
     return Interval(*(math.exp(min(v, 700.0)) for v in logs))
 

@@ -72,15 +72,9 @@ def make_rule(
 ) -> Rule:
     """Place a data set.
 
-    Parameters
-    ----------
-    distance : float
-        To the source.
-    references : mapping of str to float
-        Distances of ``"photographs"`` and ``"digits"`` by the same network; "unlike" begins half-way
-        between them, on a logarithmic scale. Empty: those of the embedded network.
-    much : float, default 100
-        Images per class from which data count as much.
+    `distance`: to the source. `references`: distances of ``"photographs"`` and ``"digits"`` by the
+    same network; "unlike" begins half-way between them, on a logarithmic scale. Empty: those of the
+    embedded network. `much`: images per class from which data count as much.
     """
     from headstart.data import training_records
 

@@ -216,12 +216,9 @@ def with_layers_of(
 ) -> Backbone:
     """A copy of `fresh` whose layers up to and including `tap` are those of a trained network.
 
-    Parameters
-    ----------
-    weights : mapping of name to Tensor
-        The state of a `headstart.training.network.Network` of the same architecture.
-    tap : str
-        What lies below it is defined as for the regime ``upper``; buffers are copied too.
+    `weights` (name to Tensor): the state of a `headstart.training.network.Network` of the same
+    architecture. `tap`: what lies below it is defined as for the regime ``upper``; buffers are
+    copied too.
     """
     # The number of classes does not matter: no output layer is copied.
     prepared = prepare(fresh, 2, dataclasses.replace(settings, regime="upper", tap=tap))
@@ -242,10 +239,7 @@ def cut_points(backbone: Backbone, settings: TrainSettings, *, most: int = 8) ->
 
     Raises InputError where the network has fewer than two such layers.
 
-    Parameters
-    ----------
-    most : int >= 2
-        More are thinned evenly, counted from the last.
+    `most` (>= 2): more are thinned evenly, counted from the last.
     """
     names = [tap.name for tap in backbone.taps]
     usable = names[: names.index(features_tap(backbone).name) + 1]

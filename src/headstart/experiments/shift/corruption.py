@@ -31,14 +31,7 @@ def corrupt(image: Image.Image, kind: str, *, seed: int = 0) -> Image.Image:
 
     Raises InputError where there is no such kind.
 
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        Mode ``"RGB"``.
-    kind : str
-        One of `CORRUPTIONS`.
-    seed : int, default 0
-        Of the noise.
+    `image`: mode ``"RGB"``. `kind`: one of `CORRUPTIONS`. `seed`: of the noise.
     """
     if kind not in CORRUPTIONS:
         raise InputError(

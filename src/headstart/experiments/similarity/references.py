@@ -107,10 +107,7 @@ def labelled_sample(records: Sequence[Record], n: int, seed: int) -> list[Record
 def made_sets(*, cache: Path, seed: int = 0) -> list[ImageSet]:
     """What can be made with no data at hand: photographs, digits and two kinds of noise.
 
-    Parameters
-    ----------
-    cache : Path
-        The digits are written there as files once, so that their features can be kept.
+    `cache`: the digits are written there as files once, so that their features can be kept.
     """
     digits = index(_written_digits(cache / "references" / "digits"), seed=seed, cache=cache)
     return [

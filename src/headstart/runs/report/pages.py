@@ -157,12 +157,8 @@ def _cell(content: str) -> str:
 def render_with_script(package: str, template: str, script: str, **values: Any) -> bytes:
     """A page of its own, whose content security policy allows one script by its digest.
 
-    Parameters
-    ----------
-    package : str
-        Holds both files.
-    template, script : str
-        Names of files. The template is given `style`, `script` and `digest` besides `values`.
+    `package`: holds both files. `template`, `script`: names of files. The template is given
+    `style`, `script` and `digest` besides `values`.
     """
     loader = PackageLoader(package, ".")
     templates = Environment(

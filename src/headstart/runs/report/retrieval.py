@@ -25,10 +25,7 @@ N_COLUMNS = 4
 def retrieval_sections(similar: SimilarResult, accuracy: float | None) -> list[Section]:
     """The sections of what was found for a picture or a text.
 
-    Parameters
-    ----------
-    accuracy : float, optional
-        Of the run's classifier on the same test images, for comparison with precision at 1.
+    `accuracy`: of the run's classifier on the same test images, for comparison with precision at 1.
     """
     noun = similar.noun
     notes = [note[0].upper() + note[1:] + "." for note in similar.notes]

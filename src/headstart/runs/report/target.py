@@ -26,12 +26,8 @@ N_DRAWN, N_LISTED = 40, 200
 def write_target_report(folder: Path, found: TargetResult, sheet: bytes, *, run_name: str) -> Path:
     """Write the page of a run into its folder.
 
-    Parameters
-    ----------
-    sheet : bytes
-        A PNG of the first of ``found.worst``, numbered; empty where there are none.
-    run_name : str
-        How the page names the run.
+    `sheet`: a PNG of the first of ``found.worst``, numbered; empty where there are none.
+    `run_name`: how the page names the run.
     """
     from headstart.runs.report.pages import render_page
 
