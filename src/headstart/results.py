@@ -114,17 +114,10 @@ def encode(result: msgspec.Struct) -> str:
 def decode(text: str | bytes, kind: type[R], where: str = "the result") -> R:
     """The result in a JSON text, checked against its type.
 
-    Parameters
-    ----------
-    text : str or bytes
-    kind : subclass of Result
-    where : str
-        Names the source in errors.
+    Raises InputError where the text is damaged, holds another kind of result, or was written by a
+    newer version.
 
-    Raises
-    ------
-    InputError
-        The text is damaged, holds another kind of result, or was written by a newer version.
+    `where`: names the source in errors.
     """
     name = one_line(where)
     try:

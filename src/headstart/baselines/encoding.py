@@ -66,7 +66,6 @@ def spatial_pyramid(
     weight : float32 array (n, m)
     places : float32 array (n, 2)
         x and y in [0, 1].
-    n_words, n_levels : int
 
     Returns
     -------

@@ -29,20 +29,15 @@ def tiny_images(
 
     The descriptor of Torralba, Fergus and Freeman (2008), "80 million tiny images".
 
+    Raises DataError where a file can no longer be read.
+
     Parameters
     ----------
-    records : sequence of Record
     side_px : int, default 16
-    progress : Progress
 
     Returns
     -------
     float32 array (n, 3 * side_px**2)
-
-    Raises
-    ------
-    DataError
-        A file can no longer be read.
     """
     rows = np.empty((len(records), 3 * side_px * side_px), np.float32)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

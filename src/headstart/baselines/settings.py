@@ -14,37 +14,20 @@ MIN_PATCH_PX = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SiftSettings:
-    """Settings of descriptors and encodings.
+    """Settings of descriptors and encodings."""
 
-    Parameters
-    ----------
-    step_px : int, default 8
-        Distance of neighbouring descriptors (Lazebnik 2006).
-    patches_px : tuple of int, default (16, 24, 32)
-        Sides of the square patches described at every point of the grid.
-    longest_px : int, default 480
-        Larger images are first reduced to this longer side.
-    n_words : tuple of int, default (200, 400)
-        Candidate sizes of the vocabulary.
-    n_levels : int, default 3
-        Levels of the spatial pyramid: level ``l`` has ``2**l x 2**l`` cells.
-    n_sampled : int, default 100_000
-        Number of training descriptors from which vocabularies are learnt.
-    n_gaussians, n_components : int, default 64
-        Size of the Fisher vector's mixture, and of the descriptors after PCA.
-    seed : int, default 0
-        Random seed for the sample, k-means, the mixture and the folds.
-    """
-
-    step_px: int = 8
+    step_px: int = 8  # distance of neighbouring descriptors (Lazebnik 2006)
+    # sides of the square patches described at every point of the grid
     patches_px: tuple[int, ...] = (16, 24, 32)
-    longest_px: int = 480
-    n_words: tuple[int, ...] = (200, 400)
-    n_levels: int = 3
-    n_sampled: int = 100_000
+    longest_px: int = 480  # larger images are first reduced to this longer side
+    n_words: tuple[int, ...] = (200, 400)  # candidate sizes of the vocabulary
+    n_levels: int = 3  # levels of the spatial pyramid: level ``l`` has ``2**l x 2**l`` cells
+    n_sampled: int = 100_000  # number of training descriptors from which vocabularies are learnt
+    # n_gaussians, n_components: size of the Fisher vector's mixture, and of the descriptors after
+    # PCA
     n_gaussians: int = 64
     n_components: int = 64
-    seed: int = 0
+    seed: int = 0  # random seed for the sample, k-means, the mixture and the folds
 
     def __post_init__(self) -> None:
         _at_least(argument("step_px"), self.step_px, 1)

@@ -25,10 +25,11 @@ _CELLS_PER_SIGMA = 6.0
 def dense_sift(grey: Bytes, settings: SiftSettings) -> tuple[Bytes, Floats]:
     """SIFT descriptors (Lowe 2004) on a grid, upright, at every scale of the settings.
 
+    Raises InputError where OpenCV is not installed.
+
     Parameters
     ----------
     grey : uint8 array (H, W)
-    settings : SiftSettings
 
     Returns
     -------
@@ -37,11 +38,6 @@ def dense_sift(grey: Bytes, settings: SiftSettings) -> tuple[Bytes, Floats]:
         not fit into the image are left out, so ``n`` may be 0.
     places : float32 array (n, 2)
         Centres of the patches, x and y as fractions of width and height.
-
-    Raises
-    ------
-    InputError
-        OpenCV is not installed.
     """
     parts = [_one_scale(grey, patch, settings.step_px) for patch in settings.patches_px]
     return np.concatenate([d for d, _ in parts]), np.concatenate([p for _, p in parts])

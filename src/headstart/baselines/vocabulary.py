@@ -64,20 +64,15 @@ def sample_descriptors(
 def fit_vocabulary(sample: Floats, n_words: int, seed: int) -> Floats:
     """The words: centres of mini-batch k-means (Sivic and Zisserman 2003).
 
+    Raises InputError where there are fewer than ten descriptors per word.
+
     Parameters
     ----------
     sample : float32 array (n, 128)
-    n_words : int
-    seed : int
 
     Returns
     -------
     float32 array (n_words, 128)
-
-    Raises
-    ------
-    InputError
-        There are fewer than ten descriptors per word.
     """
     from sklearn.cluster import MiniBatchKMeans
 
@@ -93,16 +88,12 @@ def fit_mixture(
 ) -> Mixture:
     """PCA, then a Gaussian mixture over coordinates and position in the image (Sánchez et al. 2012).
 
+    Raises InputError where there are fewer than ten descriptors per Gaussian.
+
     Parameters
     ----------
     sample : float32 array (n, 128)
     places : float32 array (n, 2)
-    n_gaussians, n_components, seed : int
-
-    Raises
-    ------
-    InputError
-        There are fewer than ten descriptors per Gaussian.
     """
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning

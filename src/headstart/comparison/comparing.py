@@ -378,10 +378,7 @@ def make_split(index: Examples[Any], seed: int) -> Split:
 
     A split of the data's own with validation images is kept as it is.
 
-    Raises
-    ------
-    DataError
-        A class would have no image left to fit on or to validate on.
+    Raises DataError where a class would have no image left to fit on or to validate on.
     """
     from headstart.data import duplicate_groups, training_records
 

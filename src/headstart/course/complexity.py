@@ -138,16 +138,9 @@ def _published(name: str, weights: Any) -> Published:
 def measure(names: Sequence[str] | None = None, *, reference: str = "vgg16") -> ComplexityResult:
     """Collect published figures, and find the cheapest network as accurate as the reference.
 
-    Parameters
-    ----------
-    names : sequence of str, optional
-        Default: all with weights in torchvision.
-    reference : str
+    Raises BackboneError where torchvision has no such network.
 
-    Raises
-    ------
-    BackboneError
-        torchvision has no such network.
+    `names`: default: all with weights in torchvision.
     """
     published_results([reference])  # an unknown name is an error, also where it is not shown
     networks = published_results(names)

@@ -32,29 +32,18 @@ Row = tuple[str, ...]
 
 @dataclass(slots=True)
 class Rows:
-    """The rows of a file, and observations from reading them.
+    """The rows of a file, and observations from reading them."""
 
-    Attributes
-    ----------
-    rows
-        The cells of each row. Rows without content are left out.
-    lines
-        Line number of the first line of each row, from 1.
-    hashed
-        Numbers of lines that begin with ``#`` outside a quoted cell; they are also in `rows`.
-    n_empty
-        Number of rows with only empty cells.
-    unquoted
-        Lines with quotation marks that do not quote a cell.
-    spanning
-        First and last line of rows that hold line breaks.
-    """
-
+    # The cells of each row. Rows without content are left out.
     rows: list[Row] = field(default_factory=list)
+    # line number of the first line of each row, from 1
     lines: list[int] = field(default_factory=list)
+    # numbers of lines that begin with ``#`` outside a quoted cell; they are also in `rows`
     hashed: set[int] = field(default_factory=set)
-    n_empty: int = 0
+    n_empty: int = 0  # number of rows with only empty cells
+    # lines with quotation marks that do not quote a cell
     unquoted: list[int] = field(default_factory=list)
+    # first and last line of rows that hold line breaks
     spanning: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, line: int, cells: Sequence[str]) -> None:

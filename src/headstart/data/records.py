@@ -102,33 +102,17 @@ class DuplicateGroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Examples(Generic[R]):
-    """A labelled data set with its split, whatever its records are.
+    """A labelled data set with its split, whatever its records are."""
 
-    Attributes
-    ----------
-    root
-        Where it is.
-    source
-        Where its labels come from, in words.
-    records
-        Those that can be used; this order is the row order of every feature matrix.
-    quarantine
-        Those that cannot, with the reason, sorted by name.
-    duplicates
-        Groups of exact and of near duplicates.
-    notes
-        Notes for the user: what was left out, assumed or looks odd.
-    split_made
-        Whether Headstart made the split. Then no group straddles it, but for near duplicates where a
-        note says so.
-    """
-
-    root: Path
-    source: str
+    root: Path  # where it is
+    source: str  # where its labels come from, in words
+    # those that can be used; this order is the row order of every feature matrix
     records: tuple[R, ...]
-    quarantine: tuple[Quarantined, ...] = ()
-    duplicates: tuple[DuplicateGroup, ...] = ()
-    notes: tuple[str, ...] = ()
+    quarantine: tuple[Quarantined, ...] = ()  # those that cannot, with the reason, sorted by name
+    duplicates: tuple[DuplicateGroup, ...] = ()  # groups of exact and of near duplicates
+    notes: tuple[str, ...] = ()  # notes for the user: what was left out, assumed or looks odd
+    # Whether Headstart made the split. Then no group straddles it, but for near duplicates where a
+    # note says so.
     split_made: bool = False
 
     def __len__(self) -> int:
@@ -198,10 +182,7 @@ class Examples(Generic[R]):
     def with_split(self, splits: Mapping[str, str]) -> Self:
         """The same examples under another split.
 
-        Parameters
-        ----------
-        splits
-            Split of each record by name; a name left out keeps its split.
+        `splits`: split of each record by name; a name left out keeps its split.
         """
         records = tuple(replace(r, split=splits.get(r.name, r.split)) for r in self.records)
         of = {r.name: r.split for r in records}

@@ -333,10 +333,7 @@ def call(
 ) -> ExperimentResult:
     """Run an experiment with options, in which objects may stand for their names.
 
-    Raises
-    ------
-    InputError
-        A name is not one of its settings, or a value is outside its legal set.
+    Raises InputError where a name is not one of its settings, or a value is outside its legal set.
     """
     names = {name: known for name, value in given.items() if (known := _named(value))}
     read = {name: given[name] for name in names}

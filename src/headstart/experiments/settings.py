@@ -87,9 +87,7 @@ class Settings:
     def from_options(cls, given: dict[str, Any]) -> Any:
         """Settings from keyword arguments; an unknown name is answered with the legal ones.
 
-        Raises
-        ------
-        InputError
+        Raises InputError.
         """
         legal = [f.name for f in dataclasses.fields(cls)]
         for name in given:

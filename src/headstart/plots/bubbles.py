@@ -24,32 +24,17 @@ _PER_LINE_PX = 8.0  # an interval is thin, but crossing a label makes it hard to
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bubble:
-    """One bubble.
-
-    Attributes
-    ----------
-    label : str
-    x : float
-        Above zero if the axis is logarithmic.
-    y : float
-    area : float
-        0 or more; the largest of a figure sets the scale.
-    mark : str
-        ``""``, ``"chosen"``, ``"best"`` or ``"tie"``: the sign in the bubble.
-    low, high : float, optional
-        Ends of the interval of ``y``, drawn as a line through the bubble.
-    is_faint : bool
-        Draw in grey, for values to compare with, such as published ones.
-    """
+    """One bubble."""
 
     label: str
-    x: float
+    x: float  # above zero if the axis is logarithmic
     y: float
-    area: float
-    mark: str = ""
+    area: float  # 0 or more; the largest of a figure sets the scale
+    mark: str = ""  # ``""``, ``"chosen"``, ``"best"`` or ``"tie"``: the sign in the bubble
+    # low, high: ends of the interval of ``y``, drawn as a line through the bubble
     low: float | None = None
     high: float | None = None
-    is_faint: bool = False
+    is_faint: bool = False  # draw in grey, for values to compare with, such as published ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +83,8 @@ def bubble_plot(
 ) -> str:
     """Bubbles with labels, the larger ones behind the smaller.
 
+    Raises ValueError where there are no points, or one is illegal on a logarithmic axis.
+
     Parameters
     ----------
     points : sequence of Bubble
@@ -121,11 +108,6 @@ def bubble_plot(
     -------
     str
         An ``<svg>`` element.
-
-    Raises
-    ------
-    ValueError
-        There are no points, or one is illegal on a logarithmic axis.
     """
     if not points:
         raise ValueError("bubble_plot needs one or more points; got none")

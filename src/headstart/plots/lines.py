@@ -25,28 +25,18 @@ _LOOKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line.
-
-    Attributes
-    ----------
-    label : str
-    x, y : sequence of float, length n_points
-        ``x`` rising. A ``y`` that is not finite interrupts the line.
-    low, high : sequence of float, length n_points
-        Ends of the intervals; empty: none are drawn.
-    is_faint : bool
-        Draw behind the others, for values to compare with, such as published ones.
-    has_points : bool
-        Draw a marker at each point; not for curves of hundreds.
-    """
+    """One line."""
 
     label: str
+    # x, y: length n_points; ``x`` rising. A ``y`` that is not finite interrupts the line.
     x: Sequence[float]
     y: Sequence[float]
+    # low, high: length n_points; ends of the intervals; empty: none are drawn
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+    # draw behind the others, for values to compare with, such as published ones
     is_faint: bool = False
-    has_points: bool = True
+    has_points: bool = True  # draw a marker at each point; not for curves of hundreds
 
 
 @dataclass(frozen=True)
@@ -80,6 +70,8 @@ def line_plot(
 ) -> str:
     """Lines with their intervals and a legend under the figure.
 
+    Raises ValueError where no line has a point that can be drawn.
+
     Parameters
     ----------
     lines : sequence of Line
@@ -103,11 +95,6 @@ def line_plot(
     -------
     str
         An ``<svg>`` element.
-
-    Raises
-    ------
-    ValueError
-        No line has a point that can be drawn.
     """
     frame = _frame(lines, log_x, log_y, y_range, width, height)
     body = [svg.text(y_axis, 2, 14, class_="muted small")]

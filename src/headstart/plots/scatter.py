@@ -25,6 +25,8 @@ def scatter_plot(
 ) -> str:
     """Small blue circles, orange crosses for those that are wrong, and the name of each class in its middle.
 
+    Raises ValueError where there are no points.
+
     Parameters
     ----------
     places : sequence of (x, y), each in [0, 1], length n >= 1
@@ -42,11 +44,6 @@ def scatter_plot(
     -------
     str
         An ``<svg>`` element.
-
-    Raises
-    ------
-    ValueError
-        There are no points.
     """
     if not places:
         raise ValueError("scatter_plot needs one or more points; got none")

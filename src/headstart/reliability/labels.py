@@ -34,7 +34,6 @@ def left_out_scores(
         Class of each row, 0 to K - 1.
     together : array-like of shape (n,), optional
         Rows that share a value, such as copies of a picture, are left out together.
-    ridge : float > 0
 
     Returns
     -------

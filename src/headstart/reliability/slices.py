@@ -22,7 +22,6 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     by, value : str
         What the examples were divided by, and which part it is.
-    n : int
     accuracy : Interval
         At a level of 95 % for all parts together (Bonferroni).
     rest : float

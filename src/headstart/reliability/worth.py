@@ -64,7 +64,6 @@ def worth_of(
         Rows that share a value, such as copies, are left out together, and have no influence on each other.
     rows : array-like of int, shape (m,), optional
         Examples whose worth is asked for; default all.
-    ridge : float > 0
     """
     data, own = np.asarray(X), np.asarray(member)
     n = len(data)

@@ -225,24 +225,12 @@ def train(
 ) -> Run:
     """A fit whose model is the network trained as asked, whatever it reaches; the SVM stands beside it.
 
-    Parameters
-    ----------
-    data, out, force, cache, progress, on_epoch
-        As in :func:`fit`; ``out`` is by default ``runs/<data>-finetune-<regime>``.
-    asked : Asked
-    **settings
-        The fields of :class:`headstart.runs.settings.FitSettings`.
+    Raises InputError as :func:`fit`, and where the settings of the training do not suit the network
+    or the data; DivergedError where the loss is not finite.
 
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    InputError
-        As :func:`fit`, and where the settings of the training do not suit the network or the data.
-    DivergedError
-        The loss is not finite.
+    `data`, `out`, `force`, `cache`, `progress`, `on_epoch`: as in :func:`fit`; ``out`` is by
+    default ``runs/<data>-finetune-<regime>``. `**settings`: the fields of
+    :class:`headstart.runs.settings.FitSettings`.
     """
     from headstart.features import cache_folder
     from headstart.runs.images import Images

@@ -186,24 +186,10 @@ def measure(
     the best (:func:`headstart.probe.screening.judge_all`). Sparse features are judged first and do not
     race, as ridge classifiers do not take them.
 
-    Parameters
-    ----------
-    task : Task
-    exact : bool, default False
-        Judge every candidate by SVMs, however long it takes.
-    progress : Progress
-    watch : callable
-        Given all planned blocks and the candidates so far, the newest last: first with none, then
-        after each one.
+    Raises KeyboardInterrupt on Ctrl-C before the first candidate was judged.
 
-    Returns
-    -------
-    Measured
-
-    Raises
-    ------
-    KeyboardInterrupt
-        Ctrl-C before the first candidate was judged.
+    `exact`: judge every candidate by SVMs, however long it takes. `watch`: given all planned blocks
+    and the candidates so far, the newest last: first with none, then after each one.
     """
     planned, first = task.source.candidates(), task.source.first
     found: dict[Blocks, Candidate] = {}

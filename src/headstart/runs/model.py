@@ -49,65 +49,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A linear head on features of a backbone: an SVM on a frozen one, or the logits of a trained one.
+    """A linear head on features of a backbone: an SVM on a frozen one, or the logits of a trained one."""
 
-    Attributes
-    ----------
-    classes : tuple of str, length K
-    blocks : Blocks
-        The taps and resolutions whose features it takes.
-    precision : str
-        Of the network's arithmetic; features for predictions are made in the same.
-    backbone : dict
-        ``name``, ``arch``, ``weights`` (path of a local file, or None), ``digest``,
-        ``preprocessing`` and all ``taps`` as pairs of name and module; of a fine-tuned network also
-        ``finetuned``, the name of its file in the model's folder. Of several, the first.
-    beside : tuple of dict
-        The other backbones whose features the head takes, in the same form.
-    coef : float64 array (K, d)
-        Two classes have the rows ``-w`` and ``w``.
-    intercept : float64 array (K,)
-    temperature : Temperature
-        From scores to probabilities.
-    normalize : {"l2", "none"}
-        Whether each row of features is brought to unit length before the head.
-    partner : Model, optional
-        Another model of the same classes; what both say is averaged: :meth:`mean`.
-    pool : Pool
-        Weight and temperature of that average.
-    folder : Path, optional
-        Where it was read from.
-    costs : tuple of tuple of float, optional
-        Cost of each true class (row) taken for each other (column): the class of least expected cost
-        is predicted rather than the most probable one.
-    target : {"classes", "labels", "numbers"}
-        What it predicts. Of labels, each has a probability of its own, the sigmoid of its score; of a
-        number, the score is the prediction, and `classes` is the name of its column.
-    thresholds : tuple of float, length K, optional
-        Of labels: a label is given where its probability is this or more.
-    half_width : float, optional
-        Of a number: half of the width of the interval of a prediction; None: it is infinite.
-    texts : TextReader, optional
-        Of a model of texts, what makes features of them. A TextCNN is a model whose features are its
-        log-probabilities, which the head passes through.
-    """
-
-    classes: tuple[str, ...]
-    blocks: Blocks
-    precision: str
+    classes: tuple[str, ...]  # length K
+    blocks: Blocks  # the taps and resolutions whose features it takes
+    precision: str  # of the network's arithmetic; features for predictions are made in the same
+    # ``name``, ``arch``, ``weights`` (path of a local file, or None), ``digest``, ``preprocessing``
+    # and all ``taps`` as pairs of name and module; of a fine-tuned network also ``finetuned``, the
+    # name of its file in the model's folder. Of several, the first.
     backbone: dict[str, Any]
-    coef: NDArray[np.float64]
-    intercept: NDArray[np.float64]
-    temperature: Temperature
+    coef: NDArray[np.float64]  # (K, d); two classes have the rows ``-w`` and ``w``
+    intercept: NDArray[np.float64]  # (K,)
+    temperature: Temperature  # from scores to probabilities
+    # {"l2", "none"}; whether each row of features is brought to unit length before the head
     normalize: Normalize = "l2"
+    # another model of the same classes; what both say is averaged: :meth:`mean`
     partner: Model | None = None
-    pool: Pool = field(default_factory=Pool)
-    folder: Path | None = None
+    pool: Pool = field(default_factory=Pool)  # weight and temperature of that average
+    folder: Path | None = None  # where it was read from
+    # Of a model of texts, what makes features of them. A TextCNN is a model whose features are its
+    # log-probabilities, which the head passes through.
     texts: TextReader | None = None
+    # the other backbones whose features the head takes, in the same form
     beside: tuple[dict[str, Any], ...] = ()
+    # cost of each true class (row) taken for each other (column): the class of least expected cost
+    # is predicted rather than the most probable one
     costs: tuple[tuple[float, ...], ...] | None = None
+    # {"classes", "labels", "numbers"}; what it predicts. Of labels, each has a probability of its
+    # own, the sigmoid of its score; of a number, the score is the prediction, and `classes` is the
+    # name of its column.
     target: Kind = "classes"
+    # length K; of labels: a label is given where its probability is this or more
     thresholds: tuple[float, ...] = ()
+    # of a number: half of the width of the interval of a prediction; None: it is infinite
     half_width: float | None = None
 
     @property
@@ -131,9 +105,7 @@ class Model:
     def need_width(self, n_features: int) -> None:
         """Raise where the head is of another number of features.
 
-        Raises
-        ------
-        RunError
+        Raises RunError.
         """
         if n_features != self.coef.shape[1]:
             where = one_line(str(self.folder)) if self.folder else "the run"
@@ -165,10 +137,7 @@ class Model:
     def of_texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated class probabilities (n, K) of texts.
 
-        Raises
-        ------
-        RunError
-            The model is one of images, or its sentence encoder is not there.
+        Raises RunError where the model is one of images, or its sentence encoder is not there.
         """
         if self.texts is not None and not len(texts):
             return np.empty((0, len(self.classes)))
@@ -177,10 +146,7 @@ class Model:
     def text_rows(self, texts: Sequence[str], **how: Any) -> Any:
         """Features (n, d) of texts, an array or sparse; `how` is as of `TextReader.rows`.
 
-        Raises
-        ------
-        RunError
-            The model is one of images, or its sentence encoder is not there.
+        Raises RunError where the model is one of images, or its sentence encoder is not there.
         """
         from headstart.runs.reader_files import locate_encoder
 
@@ -192,9 +158,7 @@ class Model:
     def require_images(self) -> None:
         """Raise where the model is one of texts.
 
-        Raises
-        ------
-        RunError
+        Raises RunError.
         """
         if self.texts is not None:
             raise RunError(
@@ -213,10 +177,7 @@ class Model:
     def encoders(self) -> tuple[Encoder, ...]:
         """The networks whose features the head takes, in the order of its columns.
 
-        Raises
-        ------
-        RunError
-            The model is one of texts.
+        Raises RunError where the model is one of texts.
         """
         self.require_images()
         return tuple(
@@ -288,10 +249,7 @@ class Model:
     def read(cls, folder: Path) -> Model:
         """Read what :meth:`save` wrote.
 
-        Raises
-        ------
-        RunError, WeightsError
-            A file is missing or damaged.
+        Raises RunError or WeightsError where a file is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load

@@ -32,81 +32,54 @@ S = TypeVar("S", bound="Settings")
 class Settings:
     """What every fit is asked for, of images or of texts.
 
-    Parameters
-    ----------
-    data : str
-        Folder, table or name of a data set.
-    split_column : str, optional
-        Column of a table that says train, val or test; ``"none"``: no column does, and a split is made.
-    group_column : str, optional
-        Column of a table that names what the split and the folds keep together: a patient, a plant.
-    weight_column : str, optional
-        Column of a table that says how often each example counts, in training and in figures: numbers
-        of 0 or more.
-    metric : str, optional
-        What selection optimises: one of :data:`headstart.heads.criterion.METRICS`. Default accuracy;
-        balanced accuracy where the largest class has more than four times the training examples of
-        the smallest; with `costs` the mean cost.
-    ordered : str or tuple of str, optional
-        The classes from the lowest to the highest, separated by commas, or ``"numbers"`` where their
-        names are numbers; for the quadratic kappa.
-    class_weight : str, optional
-        ``"balanced"``: every class counts the same. Or a CSV file of lines ``class,weight``.
-    costs : str, optional
-        A CSV file with the cost of each true class (row) taken for each other (column): the class of
-        least expected cost is predicted.
-    at_precision, at_recall : float in (0, 1], optional
-        A threshold of the probability of each class is chosen on out-of-fold predictions: the lowest
-        at this precision, or the highest at this recall. Give one of them.
-    test_size : float in (0, 1), default 0.2
-        Share held out, where the data have no split of their own.
-    budget_s : float, optional
-        Seconds that the whole fit should take.
-    finetune : bool, default True
-        False: no network is trained, whatever the budget.
-    merge_labels : bool, default False
-        Whether labels that look the same (``Cat`` and ``cat``) become one class.
-    n_folds : int >= 2, default 5
-    repeats : int from 1 to 100, default 1
-        How often the training examples are divided into folds; figures are the means.
-    Cs : tuple of float > 0
-    seed : int >= 0
-    prefer : {"accurate", "cheap"}, default "accurate"
-        What is chosen: what is the most accurate as a rule, whatever it costs, or the cheapest candidate
-        that ties with the best and is at most a point behind. Of images the former is a mean of several
-        candidates (:mod:`headstart.runs.averaging`), and ``"single"`` takes one of them.
-    exact : bool, default False
-        Judge every candidate by SVMs, also where there are many examples and classes.
-    device : str, optional
-
-    Raises
-    ------
-    InputError
-        A value is outside its legal set.
+    Raises InputError where a value is outside its legal set.
     """
 
     examples: ClassVar[str] = "examples"
     preferences: ClassVar[tuple[str, ...]] = ("accurate", "cheap")
 
-    data: str
+    data: str  # folder, table or name of a data set
+    # column of a table that says train, val or test; ``"none"``: no column does, and a split is
+    # made
     split_column: str | None = None
+    # column of a table that names what the split and the folds keep together: a patient, a plant
     group_column: str | None = None
+    # column of a table that says how often each example counts, in training and in figures: numbers
+    # of 0 or more
     weight_column: str | None = None
+    # What selection optimises: one of :data:`headstart.heads.criterion.METRICS`. Default accuracy;
+    # balanced accuracy where the largest class has more than four times the training examples of
+    # the smallest; with `costs` the mean cost.
     metric: str | None = None
+    # the classes from the lowest to the highest, separated by commas, or ``"numbers"`` where their
+    # names are numbers; for the quadratic kappa
     ordered: str | tuple[str, ...] | None = None
+    # ``"balanced"``: every class counts the same. Or a CSV file of lines ``class,weight``.
     class_weight: str | None = None
+    # a CSV file with the cost of each true class (row) taken for each other (column): the class of
+    # least expected cost is predicted
     costs: str | None = None
+    # at_precision, at_recall: in (0, 1]; a threshold of the probability of each class is chosen on
+    # out-of-fold predictions: the lowest at this precision, or the highest at this recall. Give one
+    # of them.
     at_precision: float | None = None
     at_recall: float | None = None
-    test_size: float = 0.2
-    budget_s: float | None = None
-    finetune: bool = True
+    test_size: float = 0.2  # in (0, 1); share held out, where the data have no split of their own
+    budget_s: float | None = None  # seconds that the whole fit should take
+    finetune: bool = True  # False: no network is trained, whatever the budget
+    # whether labels that look the same (``Cat`` and ``cat``) become one class
     merge_labels: bool = False
-    n_folds: int = 5
+    n_folds: int = 5  # >= 2
+    # how often the training examples are divided into folds; figures are the means
     repeats: int = 1
     Cs: tuple[float, ...] = COSTS
-    seed: int = 0
+    seed: int = 0  # >= 0
+    # {"accurate", "cheap"}; what is chosen: what is the most accurate as a rule, whatever it costs,
+    # or the cheapest candidate that ties with the best and is at most a point behind. Of images the
+    # former is a mean of several candidates (:mod:`headstart.runs.averaging`), and ``"single"``
+    # takes one of them.
     prefer: str = "accurate"
+    # judge every candidate by SVMs, also where there are many examples and classes
     exact: bool = False
     device: str | None = None
 

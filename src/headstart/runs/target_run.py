@@ -123,10 +123,7 @@ class TargetRun(Run):
         Raises DataError where an image cannot be read, or `y` is not such a sequence; no image has
         a label, or the numbers are all the same.
 
-        Parameters
-        ----------
-        y : sequence, length n
-            The labels of each image, as a list, tuple or set of names; or its number.
+        `y`: the labels of each image, as a list, tuple or set of names; or its number.
         """
         from headstart.heads.multilabel import average_precision
 

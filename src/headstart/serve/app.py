@@ -142,12 +142,7 @@ class Service:
 
 
 def make_app(service: Service) -> App:
-    """The service as an ASGI application, behind a `Guard`.
-
-    Parameters
-    ----------
-    service : Service
-    """
+    """The service as an ASGI application, behind a `Guard`."""
     noun, limits = service.predictor.noun, service.settings
     app = FastAPI(
         title="Headstart prediction service",

@@ -98,10 +98,12 @@ def serve(
 ) -> int:
     """Serve a run until SIGTERM or Ctrl-C; requests that have begun are answered first.
 
+    Raises InputError where the port is in use, a package is missing, or there is no such device;
+    WeightsError where the network's weights are missing or changed; RunError where the sentence
+    encoder of a run on texts is not there.
+
     Parameters
     ----------
-    run : Run
-    settings : ServeSettings
     device, cache
         As for :class:`headstart.runs.predictor.Predictor`.
     caution : Caution, optional
@@ -113,15 +115,6 @@ def serve(
     -------
     int
         Number of answered requests.
-
-    Raises
-    ------
-    InputError
-        The port is in use, a package is missing, or there is no such device.
-    WeightsError
-        The network's weights are missing or changed.
-    RunError
-        The sentence encoder of a run on texts is not there.
     """
     from headstart.runs.model import need_images
 

@@ -23,23 +23,12 @@ N_JOINED = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks:
-    """Every tap of ``taps`` at every resolution of ``resolutions``, side by side; or some of these.
+    """Every tap of ``taps`` at every resolution of ``resolutions``, side by side; or some of these."""
 
-    Attributes
-    ----------
-    taps : tuple of str
-        In network order.
-    resolutions : tuple of int
-        Pixels, ascending.
-    backbone : str
-        Its name, where a fit has several; else empty.
-    only : tuple of (tap, resolution)
-        Those that are taken, in the order of `pairs`; empty: all.
-    """
-
-    taps: tuple[str, ...]
-    resolutions: tuple[int, ...]
-    backbone: str = ""
+    taps: tuple[str, ...]  # in network order
+    resolutions: tuple[int, ...]  # pixels, ascending
+    backbone: str = ""  # its name, where a fit has several; else empty
+    # (tap, resolution); those that are taken, in the order of `pairs`; empty: all
     only: tuple[tuple[str, int], ...] = ()
 
     @property

@@ -75,6 +75,9 @@ def range_test(
     on CPU and CUDA, and `generators`) are restored bit for bit, also if the test fails or is
     interrupted. An iterator given as `batches` is consumed.
 
+    Raises InputError where the range or the number of steps is illegal, or there are too few
+    batches.
+
     Parameters
     ----------
     module : nn.Module
@@ -88,22 +91,12 @@ def range_test(
         ``loss_of(module, batch)`` returns a differentiable scalar.
     smallest, largest : float, above 0
         Rates of the first and last step.
-    n_steps : int, at least 10
     divergence : float, above 1, default=4
         The test ends when the running average of the loss is this multiple of its minimum or is not
         finite.
     generators : sequence of torch.Generator, optional
         Generators that `batches` or `loss_of` use.
     progress : Progress, optional
-
-    Returns
-    -------
-    RangeTest
-
-    Raises
-    ------
-    InputError
-        The range or the number of steps is illegal, or there are too few batches.
     """
     _check(smallest, largest, n_steps, divergence)
     rates = np.geomspace(smallest, largest, n_steps)

@@ -52,6 +52,8 @@ def serve(
 ) -> None:
     """Serve the page until it is interrupted; jobs that run are stopped then.
 
+    Raises InputError where the address or port cannot be had, or Gradio is not installed.
+
     Parameters
     ----------
     host : str
@@ -64,11 +66,6 @@ def serve(
         Given the page's address as soon as it answers.
     allowed_hosts : iterable of str
         Names under which browsers may ask besides those of this computer: that of a proxy.
-
-    Raises
-    ------
-    InputError
-        The address or port cannot be had, or Gradio is not installed.
     """
     taken = open_port(host, port)
     temporary = tempfile.mkdtemp(prefix="headstart-web-")

@@ -54,6 +54,8 @@ def correlate(
 ) -> Floats:
     """Correlate each channel of an image with a kernel, as a depthwise convolutional layer does.
 
+    Raises InputError where a setting is out of range, or the image is smaller than the kernel.
+
     Parameters
     ----------
     picture : float32 array (H, W, C)
@@ -70,11 +72,6 @@ def correlate(
     -------
     float32 array (H', W', C)
         The size is that of `output_size`.
-
-    Raises
-    ------
-    InputError
-        A setting is out of range, or the image is smaller than the kernel.
     """
     import torch
     from torch.nn import functional

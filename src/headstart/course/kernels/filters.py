@@ -29,33 +29,18 @@ class FirstFilters:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMaps:
-    """Some of a tap's feature maps of one image.
+    """Some of a tap's feature maps of one image."""
 
-    Attributes
-    ----------
-    maps : float32 array (n, H, W)
-        Those that vary most over the image, in falling order.
-    channels : int array (n,)
-        Their channel numbers.
-    n_channels : int
-        Number of channels of the tap.
-    crop : PIL.Image.Image
-        The network's input.
-    """
-
-    maps: Floats
-    channels: NDArray[np.intp]
-    n_channels: int
-    crop: Image.Image
+    maps: Floats  # (n, H, W); those that vary most over the image, in falling order
+    channels: NDArray[np.intp]  # (n,); their channel numbers
+    n_channels: int  # number of channels of the tap
+    crop: Image.Image  # the network's input
 
 
 def first_filters(backbone: Backbone) -> FirstFilters:
     """The filters of the first convolution over the three colours.
 
-    Raises
-    ------
-    BackboneError
-        There is none.
+    Raises BackboneError where there is none.
     """
     from torch import nn
 
@@ -72,21 +57,10 @@ def first_filters(backbone: Backbone) -> FirstFilters:
 def feature_maps(backbone: Backbone, image: Image.Image, tap: str, n_maps: int) -> FeatureMaps:
     """The maps of a tap that vary most over an image.
 
-    Parameters
-    ----------
-    backbone : Backbone
-    image : PIL.Image.Image
-        RGB; it is preprocessed for the network.
-    tap : str
-    n_maps : int
-        Maximum number of maps.
+    Raises BackboneError where there is no such tap; InputError where the tap gives a vector, which
+    has no positions.
 
-    Raises
-    ------
-    BackboneError
-        There is no such tap.
-    InputError
-        The tap gives a vector, which has no positions.
+    `image`: RGB; it is preprocessed for the network. `n_maps`: maximum number of maps.
     """
     import torch
     from PIL import Image

@@ -14,19 +14,11 @@ Values = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kernel:
-    """A square kernel of odd side.
-
-    Attributes
-    ----------
-    name : str
-    values : tuple of k tuples of k floats
-    divisor : float, default 1
-        Divisor of the values, kept apart so that the kernel prints well.
-    """
+    """A square kernel of odd side."""
 
     name: str
     values: Values
-    divisor: float = 1.0
+    divisor: float = 1.0  # divisor of the values, kept apart so that the kernel prints well
 
     @property
     def side(self) -> int:
@@ -94,10 +86,8 @@ def parse_kernel(text: str) -> Kernel:
     It may start with a divisor, as `Kernel.typed` writes it: ``"1/9 × [[1, 1, 1], ...]"``, where
     ``*`` or ``x`` also stand for the sign.
 
-    Raises
-    ------
-    InputError
-        It is not a list of rows of finite numbers, not square, or its side is even.
+    Raises InputError where it is not a list of rows of finite numbers, not square, or its side is
+    even.
     """
     example = "such as [[0,-1,0],[-1,5,-1],[0,-1,0]]"
     divided = re.fullmatch(r"\s*1\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*[×x*]\s*(\[.*)", text, re.DOTALL)

@@ -90,8 +90,6 @@ def measure(
     ----------
     image : PIL.Image.Image
         RGB.
-    name : str
-    kernels : sequence of Kernel
     stride, padding, dilation
         As for `correlate`.
     size_px : int

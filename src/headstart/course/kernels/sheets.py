@@ -43,7 +43,6 @@ def kernel_sheet(
     Parameters
     ----------
     picture : float32 array (H, W, 3) in [0, 1]
-    kernels : sequence of Kernel
     stride, padding, dilation
         As for `correlate`.
 

@@ -18,26 +18,13 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """A lab as the command line offers it.
+    """A lab as the command line offers it."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the command and of the module in this package.
-    title : str
-        Title of the page.
-    help : str
-        Its first line is the summary.
-    n_seeds : int
-        Default number of seeds.
-    quick : mapping
-        Settings of `measure` that are far too small, for tests; empty: there are none.
-    """
-
-    name: str
-    title: str
-    help: str
-    n_seeds: int = 5
+    name: str  # name of the command and of the module in this package
+    title: str  # title of the page
+    help: str  # its first line is the summary
+    n_seeds: int = 5  # default number of seeds
+    # settings of `measure` that are far too small, for tests; empty: there are none
     quick: Mapping[str, Any] = field(default_factory=dict)
 
     @property

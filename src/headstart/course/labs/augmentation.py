@@ -111,10 +111,7 @@ def measure(
 ) -> AugmentationResult:
     """Measure how far each policy moves a pixel.
 
-    Raises
-    ------
-    DataError
-        There are fewer than two photographs.
+    Raises DataError where there are fewer than two photographs.
     """
     names = photographs.classes
     if len(names) < 2:
@@ -189,13 +186,7 @@ def mixup_row(
 ) -> Image.Image:
     """Two images mixed with several weights, each with the label that a network is trained on.
 
-    Parameters
-    ----------
-    images : uint8 tensor (2, 3, R, R)
-    names : sequence of 2 str
-    lambdas : sequence of float in [0, 1]
-        Weights of the first image.
-    size_px : int
+    `images` (uint8 (2, 3, R, R)). `lambdas`: weights of the first image.
     """
     levels = torch.nn.functional.interpolate(
         images.float() / 255, size=(size_px, size_px), mode="bilinear", antialias=True

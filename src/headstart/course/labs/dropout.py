@@ -82,18 +82,7 @@ def measure(
     A perceptron with two hidden layers, trained with Adam. All figures are taken in eval mode,
     without dropping. A seed draws the images, the initial weights, the batches and the dropout.
 
-    Parameters
-    ----------
-    samples : Samples
-    seeds : sequence of int
-    rates : sequence of float in [0, 1)
-        Must contain 0 and `COMPARED`.
-    n_epochs : int
-    progress : Progress
-
-    Returns
-    -------
-    DropoutResult
+    `rates`: must contain 0 and `COMPARED`.
     """
     logs: dict[float, list[Log]] = {rate: [] for rate in rates}
     jobs = [(rate, seed) for rate in rates for seed in seeds]

@@ -161,18 +161,6 @@ def measure(
 
     The rate of each has the lowest mean training loss over trainings with `N_TUNING` other seeds.
     With one seed all start from the same weights and see the same batches.
-
-    Parameters
-    ----------
-    samples : Samples
-    seeds : sequence of int
-    rates : sequence of float
-    n_epochs : int
-    progress : Progress
-
-    Returns
-    -------
-    OptimizersResult
     """
     tuning = [max(seeds) + 1 + k for k in range(N_TUNING)]
     n_jobs = len(OPTIMIZERS) * (len(rates) * len(tuning) + len(seeds))

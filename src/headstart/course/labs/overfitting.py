@@ -86,20 +86,8 @@ def measure(
     training takes the same number of steps. With one seed the validation images are the same, and
     the larger training sets contain the smaller ones.
 
-    Parameters
-    ----------
-    samples : Samples
-    seeds : sequence of int
-    widths : sequence of int
-        Widths of the hidden layer, rising.
-    sizes : sequence of int
-        Numbers of training images, rising; those above what the data have are left out.
-    n_epochs : int
-    progress : Progress
-
-    Returns
-    -------
-    OverfittingResult
+    `widths`: widths of the hidden layer, rising. `sizes`: numbers of training images, rising; those
+    above what the data have are left out.
     """
     sizes = _possible(samples, sizes)
     grid = [(n, width) for n in sizes for width in widths]

@@ -52,6 +52,8 @@ def read_samples(
 ) -> Samples:
     """The images of a data set, or scikit-learn's 1,797 digits of 8 x 8 pixels.
 
+    Raises DataError where the data cannot be used, or has fewer than `MIN_IMAGES` images.
+
     Parameters
     ----------
     data : path or name, optional
@@ -62,11 +64,6 @@ def read_samples(
         Random seed for choosing `MAX_IMAGES` images where there are more.
     progress : Progress
         Reports the stage ``"decode"``.
-
-    Raises
-    ------
-    DataError
-        The data cannot be used, or has fewer than `MIN_IMAGES` images.
     """
     if data is None:
         return digits()

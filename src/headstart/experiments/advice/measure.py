@@ -39,10 +39,8 @@ _ARMS_OF_ADVICE: dict[tuple[bool, bool], tuple[str, ...]] = {
 def measure(s: Settings, inputs: Inputs) -> AdviceResult:
     """Place the data, compare earlier layers with the last, and fine-tune where that is asked for.
 
-    Raises
-    ------
-    InputError
-        The backbone keeps no statistics of its source, and no distance is given.
+    Raises InputError where the backbone keeps no statistics of its source, and no distance is
+    given.
     """
     net, index = inputs.backbone(), inputs.index(split=s.split)
     references: dict[str, float] = {}

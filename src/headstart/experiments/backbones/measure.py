@@ -48,10 +48,7 @@ class Measured:
 def measure(s: Settings, inputs: Inputs) -> BackbonesResult:
     """Judge the last layer of each backbone on the same folds, and measure what it costs.
 
-    Raises
-    ------
-    InputError
-        There is no backbone, or a name comes twice.
+    Raises InputError where there is no backbone, or a name comes twice.
     """
     nets = inputs.backbones()
     names = [net.name for net in nets]

@@ -47,11 +47,8 @@ N_REPEATS, FEWEST_WEIGHED, MOST_WEIGHED = 4, 20, 5_000
 def measure(s: Settings, inputs: Inputs) -> CleanResult:
     """Judge every image of the run, training and test alike, by the others.
 
-    Raises
-    ------
-    RunError, DataError
-        As :func:`headstart.experiments.onrun.training_images`, and
-        :func:`headstart.data.fixes.apply_fixes`.
+    Raises RunError or DataError as :func:`headstart.experiments.onrun.training_images`, and
+    :func:`headstart.data.fixes.apply_fixes`.
     """
     given = read_fixes(expand(s.fixes)) if s.fixes is not None else ()
     images = training_images(s, inputs)

@@ -29,12 +29,8 @@ FEWEST = 20
 def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
     """Replay on the labelled images, then choose.
 
-    Raises
-    ------
-    DataError
-        The folder holds no usable image that is not one of the run's.
-    RunError
-        As :func:`headstart.experiments.onrun.training_images`.
+    Raises DataError where the folder holds no usable image that is not one of the run's; RunError
+    as :func:`headstart.experiments.onrun.training_images`.
     """
     files = find_images([s.unlabelled])  # a wrong path is told before all others are read
     images = training_images(s, inputs)

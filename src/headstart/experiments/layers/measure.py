@@ -40,21 +40,13 @@ DIGITS_A = ("0", "1", "2", "3", "4")
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What became of every net.
+    """What became of every net."""
 
-    Attributes
-    ----------
-    layers : tuple of str
-        After which the nets are cut: n = 1, 2, ...
-    base_a, base_b : tuple of Outcome
-        One a seed, each on its own test images.
-    nets : dict of (kind, layer) to tuple of Outcome
-        One a seed, on B's test images.
-    """
-
-    layers: tuple[str, ...]
+    layers: tuple[str, ...]  # after which the nets are cut: n = 1, 2, ...
+    # base_a, base_b: one a seed, each on its own test images
     base_a: tuple[Outcome, ...]
     base_b: tuple[Outcome, ...]
+    # (kind, layer) to tuple of Outcome; one a seed, on B's test images
     nets: Mapping[tuple[str, str], tuple[Outcome, ...]]
 
     def figures(self) -> dict[str, Any]:
@@ -97,12 +89,8 @@ def measure(s: Settings, inputs: Inputs) -> LayersResult:
 
     What is finished is kept in the cache by content and not done again.
 
-    Raises
-    ------
-    DataError
-        A and B overlap, or one of them has no test images.
-    InputError
-        The network has fewer than two layers to cut after.
+    Raises DataError where A and B overlap, or one of them has no test images; InputError where the
+    network has fewer than two layers to cut after.
     """
     from headstart.data import training_records
     from headstart.features import cache_folder

@@ -33,12 +33,8 @@ _BLOCK = 1_000
 def measure(s: Settings, inputs: Inputs) -> MapResult:
     """Place every image, or a sample, and compare its neighbours there with those by all features.
 
-    Raises
-    ------
-    DataError
-        There are fewer than ten images.
-    RunError
-        As :func:`headstart.experiments.onrun.training_images`.
+    Raises DataError where there are fewer than ten images; RunError as
+    :func:`headstart.experiments.onrun.training_images`.
     """
     images = training_images(s, inputs)
     records = [*images.records, *images.held_out]

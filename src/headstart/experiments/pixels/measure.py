@@ -11,10 +11,7 @@ from headstart.experiments.sift.measure import Task
 def measure(s: Settings, inputs: Inputs) -> PixelsResult:
     """Score both once on the test images.
 
-    Raises
-    ------
-    DataError
-        There are no test images.
+    Raises DataError where there are no test images.
     """
     net = None if s.backbone == "none" else inputs.backbone()
     task = Task(inputs.index(split=s.split), inputs)

@@ -54,10 +54,7 @@ LARGER = 10 / 7
 def measure(s: Settings, inputs: Inputs) -> ProfileResult:
     """Judge every tap at every resolution, choose a concatenation, and score three models.
 
-    Raises
-    ------
-    InputError
-        A tap is unknown, or there is one class only.
+    Raises InputError where a tap is unknown, or there is one class only.
     """
     if inputs.is_text:
         return _measure_texts(s, inputs)

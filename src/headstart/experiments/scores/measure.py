@@ -45,12 +45,8 @@ def measure(s: Settings, inputs: Inputs) -> ScoresResult:
     first counts. LEEP and NCE judge a source classifier as a whole, so they are of backbones only.
     Test images are not looked at.
 
-    Raises
-    ------
-    InputError
-        There is no backbone.
-    DataError
-        There are too few images or classes.
+    Raises InputError where there is no backbone; DataError where there are too few images or
+    classes.
     """
     from headstart.data import training_records
 

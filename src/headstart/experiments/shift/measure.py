@@ -112,10 +112,7 @@ def measure(s: Settings, inputs: Inputs) -> ShiftResult:
     adaptations see the target's training images without labels; every figure on the target is that
     of its test images, which none of them sees.
 
-    Raises
-    ------
-    DataError
-        A class is missing on one side, or a side has no test image.
+    Raises DataError where a class is missing on one side, or a side has no test image.
     """
     from headstart.features import cache_folder
 

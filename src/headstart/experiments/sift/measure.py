@@ -54,12 +54,8 @@ def measure(s: Settings, inputs: Inputs) -> SiftResult:
     themselves are learnt, without labels, from all of them); the test images are scored once with
     each method's choice.
 
-    Raises
-    ------
-    DataError
-        There are no test images.
-    InputError
-        OpenCV is missing, or there are too few descriptors for the vocabulary.
+    Raises DataError where there are no test images; InputError where OpenCV is missing, or there
+    are too few descriptors for the vocabulary.
     """
     from headstart.features import cache_folder
 

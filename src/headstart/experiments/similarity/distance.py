@@ -80,21 +80,13 @@ def frechet(mean: ArrayLike, var: ArrayLike, mean_0: ArrayLike, var_0: ArrayLike
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What one BatchNorm layer keeps of the source's images.
+    """What one BatchNorm layer keeps of the source's images."""
 
-    Attributes
-    ----------
-    layer : str
-        Dotted path within the backbone's module.
-    mean, var : float64 array (C,)
-    eps : float
-        What the layer adds to a variance before it divides by it.
-    """
-
-    layer: str
+    layer: str  # dotted path within the backbone's module
+    # mean, var: (C,)
     mean: Array
     var: Array
-    eps: float
+    eps: float  # what the layer adds to a variance before it divides by it
 
 
 def medians(

@@ -53,10 +53,7 @@ MIN_OTHERS = 50
 def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
     """Measure the distance of the data and of every reference.
 
-    Raises
-    ------
-    InputError
-        The backbone has no BatchNorm, or two sets have the same name.
+    Raises InputError where the backbone has no BatchNorm, or two sets have the same name.
     """
     from headstart.features import cache_folder
 

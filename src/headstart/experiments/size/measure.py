@@ -109,10 +109,8 @@ class Curve:
 def measure(s: Settings, inputs: Inputs) -> SizeResult:
     """Fit the linear SVM on nested subsets of the training images, and score the test images.
 
-    Raises
-    ------
-    DataError
-        There are too few images for a curve, or a count is more than any class has.
+    Raises DataError where there are too few images for a curve, or a count is more than any class
+    has.
     """
     if inputs.is_text:
         return _measure_texts(s, inputs)

@@ -41,12 +41,8 @@ EMPTY = "(empty)"
 def measure(s: Settings, inputs: Inputs) -> SlicesResult:
     """Judge every image by a classifier that has not seen it, then divide.
 
-    Raises
-    ------
-    InputError, DataError
-        There is no such column, or the pattern does not match.
-    RunError
-        As :func:`headstart.experiments.onrun.training_images`.
+    Raises InputError or DataError where there is no such column, or the pattern does not match;
+    RunError as :func:`headstart.experiments.onrun.training_images`.
     """
     images = training_images(s, inputs)
     kept, correct = _judged(images, inputs)

@@ -32,6 +32,9 @@ def write_report(
 ) -> Path:
     """Write the report of a run; an older report stays whole until the new one is on the disk.
 
+    Raises RunError where the run folder lacks one of the two files, or they cannot be read or are
+    too new; OutputError where the page cannot be written.
+
     Parameters
     ----------
     run_folder : Path
@@ -48,13 +51,6 @@ def write_report(
     -------
     Path
         The file written.
-
-    Raises
-    ------
-    RunError
-        The run folder lacks one of the two files, or they cannot be read or are too new.
-    OutputError
-        The page cannot be written.
     """
     run, metrics = read_json(run_folder, "run.json"), read_metrics(run_folder)
     try:
@@ -82,7 +78,6 @@ def render(
     ----------
     run : mapping
         The contents of ``run.json``.
-    metrics : FitResult
     thumbnails : mapping of str to bytes
         Image digest -> small JPEG file.
     run_name : str, default="RUN"

@@ -67,20 +67,7 @@ def measure(
     measured before every `EVERY`-th step, in trainings with the rate that is best without BatchNorm
     (the fairest for the network without it) and with the best rate of each.
 
-    Parameters
-    ----------
-    samples : Samples
-    seeds : sequence of int
-    rates : sequence of float
-        Rising.
-    n_epochs : int
-    n_layers : int
-        Number of convolutions.
-    progress : Progress
-
-    Returns
-    -------
-    BatchnormResult
+    `rates`: rising. `n_layers`: number of convolutions.
     """
     tasks = {seed: draw_task(samples, N_TRAIN, n_val=N_VAL, seed=seed) for seed in seeds}
     with one_thread():

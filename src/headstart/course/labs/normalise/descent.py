@@ -355,16 +355,7 @@ def measure(
 ) -> NormaliseResult:
     """Measure gradient descent with and without normalised inputs: two features, then many.
 
-    Parameters
-    ----------
-    samples : Samples
-        Their pixels are the second set of real features.
-    seeds : sequence of int
-    progress : Progress
-
-    Returns
-    -------
-    NormaliseResult
+    `samples`: their pixels are the second set of real features.
     """
     with one_thread():
         two = two_features(seeds)
