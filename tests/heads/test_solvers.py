@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.heads import primal
-from headstart.heads.gram import GramSolver, _factor_batch, _factor_each
-from headstart.heads.objective import Problem, Solver, loss
+from headstart.heads.gram import GramSolver, _combine, _factor_batch, _factor_each
+from headstart.heads.objective import Problem, Solver, likely_active, loss
 from headstart.heads.primal import PrimalSolver
 
 
@@ -243,3 +243,31 @@ def test_primal_solver__many_models_are_solved_by_their_active_examples(
     torch.testing.assert_close(
         direction, -torch.linalg.solve(hessian, gradient.T).T, rtol=1e-3, atol=1e-6
     )
+
+
+@settings(max_examples=20, deadline=None)
+@given(n_used=st.integers(0, 40), seed=st.integers(0, 1000))
+def test_combine__is_the_product_however_few_coefficients_there_are(n_used: int, seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    Z = torch.randn(160, 7, generator=rng, dtype=torch.float64)
+    beta = torch.zeros(3, 160, dtype=torch.float64)
+    for row in beta[:2]:  # the last model uses none
+        row[torch.randperm(160, generator=rng)[:n_used]] = 1.5
+    torch.testing.assert_close(_combine(beta, Z), beta @ Z)
+
+
+def test_likely_active__has_more_of_a_class_that_is_hard_to_tell() -> None:
+    n, K = 600, 6
+    rng = torch.Generator().manual_seed(0)
+    member = torch.arange(n) % K
+    y = torch.where(member == torch.arange(K)[:, None], 1.0, -1.0)
+    hard = torch.tensor([1.0, 0, 0, 0, 0, 0])[:, None]
+    scores = y + (0.3 + hard) * torch.randn(K, n, generator=rng)
+    rows = torch.rand(n, generator=rng) < 0.8
+    found = likely_active(scores, y, rows)
+    assert not found[:, ~rows].any()
+    assert found[(y > 0) & rows].all()
+    negatives = (found & (y < 0)).sum(dim=1)
+    assert negatives[0] > negatives[1:].max()
+    n_positive = ((y > 0) & rows).sum(dim=1)
+    assert (negatives >= 0.74 * n_positive).all()

@@ -50,6 +50,8 @@ ROUNDING = 1e-9
 MANY_MODELS = 40
 # Share of the examples that are expected to be active as negatives.
 SHARE_ACTIVE = 0.06
+# Of the examples that are thought active against each class, the part that is the same for all.
+LEAST_OF_CLASS = 0.75
 BISECTIONS = 40
 
 
@@ -129,13 +131,17 @@ def dual_at_slack(problem: Problem, xi: Tensor, norm: Tensor) -> Tensor:
 def likely_active(scores: Tensor, y: Tensor, rows: Tensor) -> Tensor:
     """Active examples among ``rows`` by scores of a simpler model, (n_models, n_samples) bool.
 
-    Those of the class, and as many others, those of high scores, but at least `SHARE_ACTIVE` of all.
+    Those of the class, and on average as many others, but at least `SHARE_ACTIVE` of all: those of high
+    scores. More of them are against classes that are hard to tell from others, but at least
+    `LEAST_OF_CLASS` of the average.
     """
     n = int(rows.sum())
     others = torch.where((y < 0) & rows, scores, -torch.inf)
     n_active = ((y > 0) & rows).sum(dim=1).clamp(min=int(SHARE_ACTIVE * n), max=n)
-    least = others.topk(int(n_active.max()), dim=1).values.gather(1, n_active[:, None] - 1)
-    return ((y > 0) | (others >= least)) & rows
+    everywhere = others.flatten().topk(int(n_active.sum())).values[-1]
+    n_least = (LEAST_OF_CLASS * n_active).long().clamp(min=1)
+    least = others.topk(int(n_least.max()), dim=1).values.gather(1, n_least[:, None] - 1)
+    return ((y > 0) | (others >= torch.minimum(least, everywhere))) & rows
 
 
 def line_minimum(

@@ -171,10 +171,20 @@ class CostSearch:
             self._kept[C, s] = torch.cat([found[key] for key in sorted(found) if key[0] == s])
 
     def _start(self, task: Task, C: float, split: int) -> Tensor:
-        """What to begin from: the nearest solved cost, or a ridge classifier of the same examples."""
-        near = [c for c, s in self._kept if s == split]
-        if near:
-            return self._kept[min(near, key=lambda c: abs(math.log(c / C))), split]
+        """What to begin from: the nearest solved cost, or a ridge classifier of the same examples.
+
+        Another split tells which examples are active, and nothing else: its weights have seen the
+        examples that this one holds out.
+        """
+
+        def far(key: tuple[float, int]) -> tuple[bool, float, int]:
+            return key[1] != split, abs(math.log(key[0] / C)), key[1]
+
+        usable = [
+            key for key in self._kept if key[1] == split or self._kept[key].dtype == torch.bool
+        ]
+        if usable:
+            return self._kept[min(usable, key=far)]
         return task.foresee(self.held.splits[split][0])
 
     def _solve_streamed(

@@ -46,6 +46,8 @@ MANY_ROWS, GRAM_ROWS_PER_FEATURE_OF_MANY = 2_000, 10.0
 MOST_GRAM_ROWS = 9_000
 # Numbers in a work array of models solved together, which bounds memory.
 MOST_NUMBERS = 16_000_000
+# Of many examples there are at least so many pieces, however few the models are, for as many cores.
+LEAST_PIECES = 4
 
 # Numbers in the features from which a GPU is considered: below it launching costs more than it saves.
 GPU_NUMBERS = 5_000_000
@@ -184,10 +186,12 @@ class Task:
         """All (split, class) pairs, cut into pieces that are solved together, (n, 2) each."""
         split, model = np.divmod(np.arange(n_splits * self.n_models), self.n_models)
         pairs = np.stack([split, model], axis=1)
-        most = MOST_NUMBERS // len(self.member)
+        most, least = MOST_NUMBERS // len(self.member), len(self.shards)
         if self.shards[0].device.type == "cpu":
             most = min(most, self.shards[0].solver.piece_models)
-        n_pieces = max(-(-len(pairs) // max(most, 1)), min(len(self.shards), len(pairs)))
+            if len(self.member) >= MANY_ROWS:
+                least = max(least, LEAST_PIECES)
+        n_pieces = max(-(-len(pairs) // max(most, 1)), min(least, len(pairs)))
         return np.array_split(pairs, n_pieces)
 
     def pieces_by_split(self, splits: Sequence[int]) -> list[NDArray[np.intp]]:
