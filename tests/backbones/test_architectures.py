@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -142,3 +145,14 @@ def test_resolve__unknown_repositories_say_what_to_write(name: str, says: str) -
         resolve(name)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_resolve__embedded_networks_are_known_without_importing_timm() -> None:
+    code = (
+        "import sys\n"
+        "from headstart.backbones.architectures import resolve\n"
+        "found = [resolve(n).full_name for n in ('embedded', 'embedded:lite1', 'embedded:lite2')]\n"
+        "assert not {'timm', 'torchvision'} & set(sys.modules)\n"
+        "assert [resolve(name).full_name for name in found] == found\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -139,7 +139,8 @@ def resolve(name: str) -> Architecture:
         return dataclasses.replace(_of_hub(name), args=args)
     network = find_embedded(name)
     if network is not None:
-        name = network.arch
+        library, _, bare = network.arch.partition(":")
+        return Architecture(library, bare, args=args)  # to ask timm takes two seconds
     return dataclasses.replace(_resolve_plain(ALIASES.get(name, name)), args=args)
 
 
