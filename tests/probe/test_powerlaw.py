@@ -125,7 +125,6 @@ def test_fit_curve__takes_the_law_that_predicts_what_is_held_back(
 
 @pytest.mark.parametrize("counts", [(1, 2, 5), (1, 2, 5, 10), (1, 2, 3, 5, 10)])
 def test_fit_curve__few_counts_have_a_wide_interval(counts: tuple[int, ...]) -> None:
-    """Points drawn with replacement would be the same ones again and again."""
     table = np.tile(PowerLaw(a=0.1, b=0.4, c=0.5).error(counts), (3, 1))
     narrow, wide = (fit_curve(counts, table, n_test).gain(10, 90) for n_test in (10_000, 100))
     assert wide.high - wide.low > 0.03
@@ -149,3 +148,19 @@ def test_fit_curve__without_errors_promises_nothing() -> None:
         assert value == low == 0
         assert high > 0  # 200 test images do not show that there are no errors
     assert not fit_curve(COUNTS, np.zeros((3, len(COUNTS))), 200).law.is_bent
+
+
+@pytest.mark.parametrize("law", [BENT, PowerLaw(a=0.05, b=0.4, c=0.6)])
+def test_fit_curve__interval_holds_the_gain(law: PowerLaw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of the same 400 test images in five orders, as those of a real curve."""
+    monkeypatch.setattr("headstart.probe.powerlaw.N_DRAWS", 150)
+    counts = (1, 2, 3, 5, 7, 10, 20, 30)
+    expected = float(law.error(30) - law.error(90))
+    holds = 0
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        hard = rng.random(400)
+        errors = law.error(counts) * (1 + 0.03 * rng.normal(size=(5, len(counts))))
+        gain = fit_curve(counts, (hard[:, None, None] < errors).mean(axis=0), 400).gain(30, 60)
+        holds += gain.low <= expected <= gain.high
+    assert holds >= 12  # 9 and 10 where only orders and counts were drawn

@@ -5,7 +5,7 @@
 With few images errors may bend away from it; a piecewise law follows them there (Jain et al. 2023, "A
 meta-learning approach to predicting performance and data requirements"). The one that predicted the
 larger sizes better from the smaller ones is taken. Extrapolation is uncertain above all because `a`, what
-no amount of images removes, shows late: the interval comes from refitting with resampled repeats and points.
+no amount of images removes, shows late: the interval comes from refitting to errors that might have been measured.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ MISFIT = 0.02
 MIN_POINTS = 3
 # A piecewise law has four parameters.
 MIN_BENT = 4
-# Redraws of fewer points are all but the same: their errors are drawn instead.
-MIN_REDRAWN = 6
+# Points from which draws are of both laws, and from which points are left out of draws as well.
+MIN_BOTH, MIN_REDRAWN = 6, 8
 # A gain is given to a ten-thousandth of a point: what is smaller is a floor under a logarithm.
 DECIMALS = 6
 # Sizes are predicted from those that are at most this share of them, with at least so many images per class.
@@ -86,7 +86,7 @@ class CurveFit:
     law : PowerLaw
         Fitted to the mean of all repeats.
     draws : tuple of PowerLaw
-        Fitted to repeats and points drawn with replacement, or to errors drawn (:func:`fit_curve`).
+        Fitted to errors drawn by their variances (:func:`fit_curve`).
     repeat_sd : float
         Standard deviation of the error between repeats at the largest count.
     largest : float
@@ -168,9 +168,9 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: float, *, seed: int
     That is a piecewise law where it predicts the larger counts as well as a power law or better, from
     those at most half as large (:func:`bends`).
 
-    Each draw is fitted to repeats and points drawn with replacement. Fewer than :data:`MIN_REDRAWN`
-    points, or a curve that ends without errors, would give the same law again and again: each error is then drawn
-    from a normal distribution of its variance.
+    Each draw is fitted to errors from normal distributions of their variances. Of :data:`MIN_BOTH` points or
+    more, half of the draws are laws of the other kind, since which kind holds is as uncertain as what the
+    parameters are; of :data:`MIN_REDRAWN` or more, points are drawn with replacement as well.
 
     Parameters
     ----------
@@ -197,20 +197,24 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: float, *, seed: int
     n_repeats, n_points = table.shape
     variance = _variance(table, n_test)
     mean = table.mean(axis=0)
-    law = fit_power_law(counts, mean, variance)
     is_bent = bends(counts, table, n_test)
     rng = np.random.default_rng(seed)
-    if n_points < MIN_REDRAWN or mean[-1] <= 0.5 / n_test:
-        noise = rng.standard_normal((N_DRAWS, n_points)) * np.sqrt(variance)
-        curves, weight = np.clip(mean + noise, 0.0, 1.0), np.tile(1 / variance, (N_DRAWS, 1))
-    else:
-        curves, times = _redraws(table, MIN_BENT if is_bent else MIN_POINTS, rng)
-        weight = times / variance
-    if is_bent:
-        every = np.vstack([mean, curves]), np.vstack([1 / variance, weight])
-        law, *draws = fit_piecewise(counts, *every, floor=0.5 / n_test)
-    else:
-        draws = _fit(counts, curves, weight)
+    noise = rng.standard_normal((N_DRAWS, n_points)) * np.sqrt(variance)
+    curves = np.vstack([mean, np.clip(mean + noise, 0.0, 1.0)])
+    weight = np.tile(1 / variance, (N_DRAWS + 1, 1))
+    has_errors = mean[-1] > 0.5 / n_test
+    n_other = N_DRAWS // 2 if has_errors and n_points >= MIN_BOTH else 0
+    if has_errors and n_points >= MIN_REDRAWN:
+        weight[1:] *= _redraws(n_points, rng)
+
+    def fit(is_bent: bool, which: slice) -> list[PowerLaw]:
+        if is_bent:
+            return fit_piecewise(counts, curves[which], weight[which], floor=0.5 / n_test)
+        return _fit(counts, curves[which], weight[which])
+
+    law, *draws = fit(is_bent, slice(0, N_DRAWS + 1 - n_other))
+    if n_other:
+        draws += fit(not is_bent, slice(-n_other, None))
     spread = table[:, -1].std(ddof=1) if n_repeats > 1 else 0.0
     return CurveFit(
         law=law, draws=tuple(draws), repeat_sd=_smooth_sd(table, float(spread)),
@@ -218,17 +222,14 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: float, *, seed: int
     )  # fmt: skip
 
 
-def _redraws(table: Array, least: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.intp]]:
-    """Mean errors of repeats drawn with replacement, and how often each point was drawn with them."""
-    n_repeats, n_points = table.shape
+def _redraws(n_points: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """How often each point is among as many drawn with replacement, (N_DRAWS, n_points)."""
     times: list[NDArray[np.intp]] = []
-    curves: list[Array] = []
     while len(times) < N_DRAWS:
-        points = rng.integers(n_points, size=n_points)
-        if np.unique(points).size >= least:
-            times.append(np.bincount(points, minlength=n_points))
-            curves.append(table[rng.integers(n_repeats, size=n_repeats)].mean(axis=0))
-    return np.array(curves), np.array(times)
+        found = np.bincount(rng.integers(n_points, size=n_points), minlength=n_points)
+        if np.count_nonzero(found) >= MIN_BENT:
+            times.append(found)
+    return np.array(times)
 
 
 def _variance(table: Array, n_test: float) -> Array:
