@@ -13,7 +13,8 @@ from bench.harness import stopwatch
 from bench.sides.networks import Actions
 from numpy.typing import NDArray
 
-from headstart.text.words import Vocabulary, tokenize
+from headstart.text.tokens import tokenize
+from headstart.text.words import Vocabulary
 
 # As Kim's vectors have. These are random: the time does not depend on the values.
 N_FEATURES = 300

@@ -61,18 +61,22 @@ def test_push__writes_the_folder_without_uploading(
     assert "give either" in fails("push", run)
 
 
-def test_a_run_on_texts__is_refused_in_one_line(
+def test_a_run_on_texts__becomes_a_folder_and_is_not_pushed(
     headstart: Callable, fails: Callable, tmp_path: Path
 ) -> None:
     rows = [f"{word} number {i},{word}" for i in range(20) for word in ("good", "bad")]
     (tmp_path / "t.csv").write_text("\n".join(["words,label", *rows]) + "\n")
     words = ("--text", "words", "--label", "label", "--out", tmp_path / "run", "--no-finetune")
-    assert headstart("fit", tmp_path / "t.csv", *words).code == 0
-    said = (
-        fails("export", tmp_path / "run", "--out", tmp_path / "m.onnx"),
-        fails("push", tmp_path / "run", "--only-write", tmp_path / "up"),
+    assert headstart("fit", tmp_path / "t.csv", *words, "--encoder", "none").code == 0
+    said = headstart("export", tmp_path / "run", "--out", tmp_path / "made", "--json")
+    assert said.code == 0
+    assert (tmp_path / "made" / "predict.py").is_file()
+    assert json.loads(said.out)["check"]["max_difference"] < 1e-6
+    assert "--takes is for runs on images" in fails(
+        "export", tmp_path / "run", "--out", tmp_path / "m", "--takes", "tensors"
     )
-    assert all("is a run on texts, and this works on images" in line for line in said), said
+    refused = fails("push", tmp_path / "run", "--only-write", tmp_path / "up")
+    assert "is a run on texts, and this works on images" in refused
 
 
 def test_export__to_cleanlab_writes_probabilities_alone(

@@ -10,7 +10,7 @@ import pytest
 
 from headstart.errors import InputError
 from headstart.text.tfidf import Tfidf, join_sparse
-from headstart.text.words import tokenize
+from headstart.text.tokens import tokenize
 
 TEXTS = ["A cat sat.", "a cat, a dog!", "Dogs don't sit", "cat"]
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.errors import InputError
-from headstart.text.words import UNK, Vocabulary, tokenize
+from headstart.text.tokens import tokenize
+from headstart.text.words import UNK, Vocabulary
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,8 @@ def texts(folder: Path) -> None:
     import headstart
     from headstart.text import save_textcnn, train_textcnn
     from headstart.text.settings import TextTraining
-    from headstart.text.words import Vocabulary, tokenize
+    from headstart.text.tokens import tokenize
+    from headstart.text.words import Vocabulary
 
     words = {"good": ("moving", "bright", "funny"), "bad": ("dull", "slow", "tired")}
     rows = [

@@ -57,7 +57,8 @@ def export(
     """Write the classifier as one file that runs elsewhere.
 
     The file contains network, head and calibration. Its output is compared with PyTorch's on real pictures, and it is not
-    kept if they differ. A model card in Markdown is written next to it. The options under *When to answer* add
+    kept if they differ. A model card in Markdown is written next to it. A run on texts becomes a folder with a program
+    that needs no Headstart. The options under *When to answer* add
     outputs to the file: answered, label_set, novelty.
 
     Examples:
@@ -71,6 +72,8 @@ def export(
         headstart export runs/photos --to torchscript --takes tensors --out photos.pt
 
         headstart export runs/photos --to cleanlab --out photos.csv
+
+        headstart export runs/reviews --out reviews-texts
 
         headstart export runs/photos --to safetensors --images new-pictures/ --n-check 100
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import OutputError, argument, one_line
+from headstart.errors import InputError, OutputError, argument, one_line
 from headstart.export.card import card_text
 from headstart.export.checking import Check, check_count, check_file, find_check_images
 from headstart.export.facts import SUFFIXES, check_choices, facts_of
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.export.caution import CautiousClassifier
     from headstart.export.network import Classifier
+    from headstart.export.texts import TextCheck
     from headstart.runs.run import Run
 
 
@@ -54,7 +55,7 @@ class Exported:
     path: Path
     card: Path
     n_bytes: int
-    check: Check
+    check: Check | TextCheck
     facts: dict[str, Any]
     loss: Loss | None = None
 
@@ -88,6 +89,9 @@ def export(
     progress: Progress = silent,
 ) -> Exported:
     """Write backbone, head and calibration of a run as one file, and check it on real images.
+
+    A run on texts becomes a folder with a program that needs no Headstart, checked on the run's texts;
+    see :func:`headstart.export.texts.export_texts`. Only `out`, `n_check` and `force` are for it.
 
     Parameters
     ----------
@@ -131,7 +135,7 @@ def export(
     OutputError
         The file exists already, or cannot be written.
     RunError
-        The run is on texts, or does not keep what a further output needs.
+        The run does not keep what a further output needs.
     WeightsError, DataError
         The network's weights or the images are missing.
     HeadstartError
@@ -146,14 +150,33 @@ def export(
         label_sets=label_sets,
         novelty=novelty,
     )
-    need_images(run.model, "headstart export")
     check_choices(to, takes)
+    check_count(n_check)
+    if run.model.texts is not None:
+        from headstart.export.texts import export_texts
+
+        _refuse_for_texts(
+            run,
+            {
+                "to": (to, "onnx"),
+                "takes": (takes, "pictures"),
+                "precision": (precision, "float32"),
+                "images": (images, None),
+                "refuse_below": (refuse_below, None),
+                "target_accuracy": (target_accuracy, None),
+                "label_sets": (label_sets, None),
+                "novelty": (novelty, None),
+            },
+        )
+        return export_texts(
+            run, out=out, n_check=n_check, force=force, cache=cache, progress=progress
+        )
+    need_images(run.model, "headstart export")
     check_format(to, caution)
     check_precision(precision, to)
     if precision == "int8":
         need_classes(run.model, "headstart export --precision int8")
         refuse_caution(caution)
-    check_count(n_check)
     if to == "onnx":
         from headstart.export.formats import need_onnx
 
@@ -213,6 +236,16 @@ def export(
         with contextlib.suppress(OSError):
             staged.unlink()
     return Exported(path=path, card=card, n_bytes=len(payload), check=check, facts=facts, loss=loss)
+
+
+def _refuse_for_texts(run: Run, given: Mapping[str, tuple[Any, Any]]) -> None:
+    """Raise InputError where an option of runs on images was given."""
+    for name, (value, usual) in given.items():
+        if value != usual:
+            raise InputError(
+                f"{argument(name)} is for runs on images, and {one_line(str(run.folder))} is a "
+                "run on texts, which is exported as a folder with a program: leave it out"
+            )
 
 
 def _payload(

@@ -46,7 +46,7 @@ def onnx_bytes(
 
     count = torch.export.Dim("n")
     examples = _examples(classifier)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             classifier,
             examples,
@@ -110,7 +110,7 @@ def torchscript_bytes(
     """
     module: torch.nn.Module = classifier
     examples: tuple[Tensor, ...] = _examples(classifier)
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         if takes == "pictures":
             module = FromPictures(classifier)
             # Compiling keeps its branches; tracing would fix those of the example.
@@ -132,7 +132,7 @@ def _examples(classifier: Classifier | CautiousClassifier) -> tuple[Tensor, ...]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Suppress warnings of the exporters about their own code."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

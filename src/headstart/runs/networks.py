@@ -23,7 +23,7 @@ from headstart.runs.choose import Candidate
 from headstart.runs.measure import Task
 from headstart.sources.text import TextSource, network_blocks, network_scores
 from headstart.text.settings import TextTraining
-from headstart.text.words import tokenize
+from headstart.text.tokens import tokenize
 from headstart.wording import points, rough_time
 
 if TYPE_CHECKING:

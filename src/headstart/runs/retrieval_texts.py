@@ -17,7 +17,7 @@ from headstart.progress import Progress, silent
 from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
 from headstart.runs.retrieval import KS, Neighbour, SimilarResult, answer, reliability
-from headstart.text.words import tokenize
+from headstart.text.tokens import tokenize
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextIndex

@@ -35,7 +35,8 @@ from headstart.text.sentences import (
     text_digest,
 )
 from headstart.text.tfidf import Tfidf, join_sparse
-from headstart.text.words import Vocabulary, tokenize
+from headstart.text.tokens import tokenize
+from headstart.text.words import Vocabulary
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

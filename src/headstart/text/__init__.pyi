@@ -23,6 +23,7 @@ from .settings import (
     TextTraining as TextTraining,
 )
 from .textcnn import TextCNN as TextCNN
+from .tokens import tokenize as tokenize
 from .training import (
     TrainedText as TrainedText,
 )
@@ -31,9 +32,6 @@ from .training import (
 )
 from .words import (
     Vocabulary as Vocabulary,
-)
-from .words import (
-    tokenize as tokenize,
 )
 
 __all__: list[str]

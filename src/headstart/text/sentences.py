@@ -72,7 +72,7 @@ def prepare(encoder: Encoder, device: str | None = None) -> None:
     InputError, WeightsError
         As `fill_store`.
     """
-    _tokenizer(encoder)
+    load_tokenizer(encoder)
     load_network(encoder, pick_device(device))
 
 
@@ -177,7 +177,7 @@ class _Pass:
 
     def __init__(self, encoder: Encoder, device: str | None) -> None:
         self._encoder, self._device = encoder, pick_device(device)
-        self._tokenizer = _tokenizer(encoder)
+        self._tokenizer = load_tokenizer(encoder)
         self._network: Network = load_network(encoder, self._device)
         self._budget = BATCH_TOKENS if self._device == "cpu" else BATCH_TOKENS_GPU
         self._n_cut = 0
@@ -226,7 +226,7 @@ class _Pass:
         ids, mask = ids.to(self._device), mask.to(self._device)
         with torch.inference_mode():
             layers = self._network(ids, mask)
-            pooled = [_pool(h, mask, how) for how in self._encoder.poolings for h in layers]
+            pooled = [pool(h, mask, how) for how in self._encoder.poolings for h in layers]
             values = [p.float().cpu().numpy() for p in pooled]
         return dict(zip(self._encoder.taps, values, strict=True))
 
@@ -242,17 +242,17 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[NDArray[np.intp]]:
             start = end
 
 
-def _pool(h: Tensor, mask: Tensor, how: str) -> Tensor:
+def pool(h: Tensor, mask: Tensor, how: str) -> Tensor:
     """One vector per text, (B, d), of a layer's output (B, T, d)."""
     if how == "class token":
         return h[:, 0]
     if how == "last token":
-        return h[torch.arange(len(h), device=h.device), mask.sum(dim=1) - 1]
+        return h[torch.arange(h.shape[0], device=h.device), mask.sum(dim=1) - 1]
     weights = mask.to(h.dtype) / mask.sum(dim=1, keepdim=True)
     return torch.einsum("bt,btd->bd", weights, h)
 
 
-def _tokenizer(encoder: Encoder) -> Any:
+def load_tokenizer(encoder: Encoder) -> Any:
     """The tokenizer of an encoder, which cuts texts and does not pad them."""
     return _read_tokenizer(encoder.root, encoder.digest)
 

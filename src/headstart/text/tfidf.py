@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import InputError
-from headstart.text.words import tokenize
+from headstart.text.tokens import tokenize
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -27,7 +27,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "characters": {"analyzer": "char_wb", "ngram_range": (2, 5)},
 }
 # In many texts a term that only one has tells little, and there are more of these than of others.
-MANY_TEXTS = 1000
+MANY_TEXTS = 5000
 MOST_TERMS = 200_000
 
 
@@ -64,7 +64,7 @@ class Tfidf:
     def learn_rows(cls, texts: Sequence[str], kind: str) -> tuple[Tfidf, csr_array]:
         """The terms of some texts, and the features (n, d) of these.
 
-        All terms, or of 1,000 texts and more those that two of them have: at most 200,000, the most
+        All terms, or of 5,000 texts and more those that two of them have: at most 200,000, the most
         frequent first to be kept.
 
         Raises

@@ -94,14 +94,18 @@ class Bert:
 
     def __call__(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """Outputs of the layers, (B, T, d) each."""
+        # Attention is faster without a mask, and texts of one length need none.
+        return self.outputs(ids, None if bool(mask.all()) else mask)
+
+    def outputs(self, ids: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """The same; without a mask all tokens are real."""
         W = self.weights
         at = slice(self.first_position, self.first_position + ids.shape[1])
         h = W["embeddings.word_embeddings.weight"][ids]
         h = h + W["embeddings.position_embeddings.weight"][at]
         h = h + W["embeddings.token_type_embeddings.weight"][0]
         h = self._norm(h, "embeddings.LayerNorm")
-        # Attention is faster without a mask, and texts of one length need none.
-        seen = None if bool(mask.all()) else mask[:, None, None, :]
+        seen = None if mask is None else mask[:, None, None, :]
         outputs = []
         for layer in range(self.n_layers):
             h = self._layer(h, seen, f"encoder.layer.{layer}.")

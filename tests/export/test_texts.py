@@ -1,0 +1,199 @@
+"""Exported runs on texts: the program says what the run says, in a process without Headstart."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import headstart
+from headstart.errors import InputError, OutputError
+from headstart.export import export
+from headstart.export.texts import check_program, load_program
+from headstart.runs.run import Run
+from headstart.sources.text import TextReader
+from headstart.text import TextTraining, train_textcnn
+from headstart.text.embeddings import learn_embeddings
+from headstart.text.tfidf import Tfidf
+from headstart.text.tokens import tokenize
+from headstart.text.words import Vocabulary
+
+TEXTS = [
+    "a warm and funny film",
+    "dull,  slow, tired -- don't",
+    "un film très Drôle, 東京 \u0939\u093f",
+    "x",
+    "\t",
+    "the plot is not cold " * 30,
+    "zzz qqq",
+]
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Run:
+    """TF-IDF beside a sentence encoder."""
+    root = tmp_path_factory.mktemp("reviews")
+    words = {"good": ["warm", "funny", "bright"], "bad": ["dull", "slow", "cold"]}
+    rows = [
+        (f"the {noun} is {word} {i}", label)
+        for label, own in words.items()
+        for i in range(4)
+        for word in own
+        for noun in ("film", "plot")
+    ]
+    with (root / "reviews.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return headstart.fit(
+        root / "reviews.csv",
+        out=root / "run",
+        cache=root / "store",
+        n_folds=2,
+        Cs=(1.0,),
+        finetune=False,
+        encoder=str(tiny_encoder),
+    )
+
+
+def counts(run: Run) -> TextReader:
+    return TextReader(parts=("words",), tfidf=(Tfidf.learn(TEXTS[:3], "words"),))
+
+
+def average(run: Run) -> TextReader:
+    vectors = learn_embeddings([tokenize(text) for text in TEXTS[:3]])
+    return TextReader(parts=("average",), embeddings=vectors)
+
+
+def layers(run: Run) -> TextReader:
+    assert run.model.texts is not None
+    return dataclasses.replace(run.model.texts, parts=(), tfidf=(), layers=("layer 2", "layer 5"))
+
+
+def network(run: Run) -> TextReader:
+    vocabulary = Vocabulary.build([tokenize(text) for text in TEXTS[:3]])
+    rows = [vocabulary.encode(tokenize(text)) for text in TEXTS[:4]]
+    settings = TextTraining(variant="rand", epochs=1, n_maps=4, n_features=8, max_words=20)
+    trained = train_textcnn(rows, ["bad", "good"] * 2, vocabulary, None, settings)
+    return TextReader(parts=("rand",), network=(trained, vocabulary))
+
+
+def with_reader(run: Run, reader: TextReader) -> Run:
+    """The run with a made-up head on other features."""
+    model = dataclasses.replace(run.model, texts=reader)
+    d = model.text_rows(TEXTS[:1]).shape[1]
+    rng = np.random.default_rng(0)
+    model = dataclasses.replace(
+        model,
+        coef=rng.normal(size=(2, d)),
+        intercept=rng.normal(size=2),
+        normalize="none" if reader.network else "l2",
+        costs=((0.0, 5.0), (1.0, 0.0)),
+    )
+    other = Run(run.folder)
+    other.model = model
+    return other
+
+
+def test_export__folder_runs_without_headstart_and_says_what_predict_says(
+    text_run: Run, tmp_path: Path
+) -> None:
+    made = export(text_run, out=tmp_path / "reviews", n_check=5)
+    names = {file.name for file in made.path.iterdir()}
+    assert {"predict.py", "tokens.py", "encoder.onnx", "tokenizer.json", "README.md"} <= names
+    assert made.check.n_same_class == 5
+    assert made.check.sentence in made.card.read_text()
+    # No path of this machine, and a process that cannot import Headstart.
+    code = (
+        "import sys, json; sys.modules['headstart'] = None; import predict; "
+        "c = predict.Classifier(); t = json.load(sys.stdin); sys.argv[1:] = t[:1]; predict.main(); "
+        "print(json.dumps([c.predict(t), c.probabilities(t).tolist(), c.predict([])]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=made.path,
+        input=json.dumps(TEXTS),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shown, answers = done.stdout.splitlines()
+    labels, P, none = json.loads(answers)
+    wanted = text_run.model.of_texts(TEXTS)
+    np.testing.assert_allclose(P, wanted, atol=1e-4)
+    assert labels == [text_run.model.classes[i] for i in wanted.argmax(axis=1)]
+    assert none == []
+    assert shown.split("\t")[1:] == [labels[0], TEXTS[0]]
+
+
+# An export by torch takes seconds however small the network is.
+@pytest.mark.parametrize(
+    "reader",
+    [counts, average, *(pytest.param(f, marks=pytest.mark.slow) for f in (layers, network))],
+)
+def test_export__features_of_every_kind(
+    reader: Callable[[Run], TextReader],
+    text_run: Run,
+    tmp_path: Path,
+) -> None:
+    run = with_reader(text_run, reader(text_run))
+    made = export(run, out=tmp_path / "made", n_check=3)
+    model = run.model
+    found = check_program(made.path, model, TEXTS)
+    assert found.max_difference < 1e-4
+    classifier = load_program(made.path).Classifier(made.path)
+    # The class of least expected cost.
+    assert classifier.predict(TEXTS) == [
+        model.classes[i] for i in model.decide(model.of_texts(TEXTS))
+    ]
+
+
+@pytest.mark.slow
+def test_export__pooling_of_the_encoder_s_own(
+    text_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tiny_encoder import write_encoder
+
+    for pooling, name in (("cls", "class token"), ("lasttoken", "last token")):
+        encoder = write_encoder(tmp_path / pooling, pooling=pooling, arch="roberta")
+        reader = TextReader(parts=(), layers=(f"layer 5 {name}", "layer 1"), encoder=encoder)
+        monkeypatch.setattr("headstart.export.texts.locate_encoder", lambda *_, e=encoder: e)
+        monkeypatch.setattr("headstart.runs.reader_files.locate_encoder", lambda *_, e=encoder: e)
+        run = with_reader(text_run, reader)
+        made = export(run, out=tmp_path / f"{pooling}-made", n_check=1)
+        assert check_program(made.path, run.model, TEXTS).max_difference < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"to": "torchscript"}, "`to` is for runs on images"),
+        ({"precision": "int8"}, "`precision` is for runs on images"),
+        ({"novelty": 0.9}, "`novelty` is for runs on images"),
+        ({"n_check": 0}, "n_check"),
+    ],
+)
+def test_export__options_of_images_are_refused(
+    given: dict[str, Any], said: str, text_run: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=said):
+        export(text_run, out=tmp_path / "made", **given)
+    assert not (tmp_path / "made").exists()
+
+
+def test_export__replaces_an_export_only(text_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    with pytest.raises(OutputError, match="is not an exported run on texts"):
+        export(text_run, out=tmp_path / "letters", force=True)
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in ("predict.py", "model.json"):
+        (made / name).write_text("")
+    with pytest.raises(OutputError, match="exists already: choose another `out`"):
+        export(text_run, out=made)
