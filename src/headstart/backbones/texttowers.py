@@ -68,16 +68,23 @@ def has_text_tower(arch: Architecture) -> bool:
 
     Raises WeightsError where the configuration cannot be had.
     """
+    return _tower_config(arch) is not None
+
+
+def _tower_config(arch: Architecture) -> dict[str, Any] | None:
+    """The configuration in a repository, where it names a text tower: of open_clip its ``model_cfg``."""
     if not arch.is_of_hub:
-        return False
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        if arch.library == "hf-hub":
-            path = fetch_file(arch, (OPEN_CLIP_CONFIG, CONFIG))
-            facts = json.loads(path.read_text("utf-8"))
-            return path.name == OPEN_CLIP_CONFIG and "text_cfg" in facts["model_cfg"]
-        facts = json.loads(fetch_file(arch, (CONFIG,)).read_text("utf-8"))
-        return "text_config" in facts and "vision_config" in facts
-    return False
+        return None
+    is_open_clip = arch.library == "hf-hub"
+    names, parts = (CONFIG,), {"text_config", "vision_config"}
+    if is_open_clip:
+        names, parts = (OPEN_CLIP_CONFIG, CONFIG), {"text_cfg"}
+    path = fetch_file(arch, names)
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        facts = json.loads(path.read_text("utf-8"))
+        own: dict[str, Any] = facts["model_cfg"] if is_open_clip else facts
+        return own if parts <= own.keys() and path.name == names[0] else None
+    return None
 
 
 def require_text_tower(names: Sequence[str]) -> None:
@@ -100,9 +107,10 @@ def load_text_tower(backbone: Backbone) -> TextTower:
     another way; WeightsError where its weights or its tokenizer are missing or do not fit.
     """
     arch = resolve(backbone.arch)
-    if not has_text_tower(arch):
+    if (facts := _tower_config(arch)) is None:
         raise BackboneError(f"{backbone.name} has no text tower. {_ELSEWHERE}")
-    tower = _of_open_clip(arch) if arch.library == "hf-hub" else _of_transformers(arch)
+    is_open_clip = arch.library == "hf-hub"
+    tower = _of_open_clip(arch, facts) if is_open_clip else _of_transformers(arch)
     last = backbone.taps[-1]
     is_projected = last.name == "embedding" or not tower.is_projected
     if last.n_features != tower.n_features or not is_projected:
@@ -179,14 +187,13 @@ def _of_transformers(arch: Architecture) -> TextTower:
     )
 
 
-def _of_open_clip(arch: Architecture) -> TextTower:
+def _of_open_clip(arch: Architecture, facts: Mapping[str, Any]) -> TextTower:
     """open_clip's own text transformer, which has the layers of CLIP's in the package transformers."""
     require_transformers(arch)
     import torch
     from tokenizers import Tokenizer
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-    facts = json.loads(fetch_file(arch, (OPEN_CLIP_CONFIG,)).read_text("utf-8"))["model_cfg"]
     text = facts["text_cfg"]
     other = sorted(set(text) - {*_OPEN_CLIP_TEXT, *_NEUTRAL})
     if other or not set(_OPEN_CLIP_TEXT) <= set(text) or facts.get("custom_text"):

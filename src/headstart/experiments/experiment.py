@@ -112,13 +112,7 @@ class Inputs:
 
     @cached_property
     def is_text(self) -> bool:
-        """Whether the data are a table of texts, which settings with `encoder` may be asked of.
-
-        Raises
-        ------
-        InputError
-            An option is for the other kind of data.
-        """
+        """Whether the data are texts; InputError where an option is for the other kind of data."""
         from headstart.data.texts import TextIndex, is_text_table
 
         s = self.settings
@@ -199,12 +193,7 @@ class Inputs:
         return found
 
     def _require_images(self, path: str | None) -> None:
-        """Raise where the data are texts.
-
-        Raises
-        ------
-        InputError
-        """
+        """Raise InputError where the data are texts."""
         from headstart.data.texts import is_text_table
 
         if path is not None and is_text_table(path):

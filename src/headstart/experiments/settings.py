@@ -184,12 +184,7 @@ class OrTexts(Settings):
     ] = "auto"
 
     def check_kind(self, data: str, *, is_text: bool) -> None:
-        """Raise where an option was given that is for the other kind of data.
-
-        Raises
-        ------
-        InputError
-        """
+        """Raise InputError where an option was given that is for the other kind of data."""
         other = FOR_IMAGES if is_text else FOR_TEXTS
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)

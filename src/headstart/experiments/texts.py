@@ -54,13 +54,7 @@ class TextBlockReader:
 
 
 def layers_of(source: TextSource) -> dict[Block, TextBlocks]:
-    """Each layer of the encoder in each of its poolings, layer by layer.
-
-    Raises
-    ------
-    InputError
-        There is no sentence encoder.
-    """
+    """Each layer of the encoder in each of its poolings; InputError where there is no encoder."""
     encoder = source.encoder_files
     if encoder is None:
         raise InputError(
@@ -80,13 +74,7 @@ def counts_of_terms() -> dict[Block, TextBlocks]:
 
 
 def find_candidate(source: TextSource, name: str | None) -> TextBlocks:
-    """The features of a name that ``fit`` shows; by default those that it would take as a rule.
-
-    Raises
-    ------
-    InputError
-        There are none of that name.
-    """
+    """The features of a name that ``fit`` shows, else InputError; default: what it takes as a rule."""
     found = {b.taps[0]: b for b in source.candidates() if isinstance(b, TextBlocks)}
     if name is None:
         usual = source.prior or source.usual
