@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import resource
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.texts_growth import PACKAGES, sentences
+from bench.texts_growth import PACKAGES, kept_sentences
 
 from headstart.data.texts import TextRecord
 from headstart.files import write_atomically
@@ -41,19 +40,12 @@ N_TEST, SPLITS = 100, (0, 1, 2)
 
 
 def records(n: int) -> list[TextRecord]:
-    """So many sentences of each package; they are read from a package once."""
-    made = []
-    for package in PACKAGES:
-        path = cache_folder() / "bench" / "sentences" / f"{package}-{n}.json"
-        if not path.exists():
-            found = list(dict.fromkeys(sentences(package)))
-            random.Random(0).shuffle(found)
-            write_atomically(path, json.dumps(found[:n]).encode())
-        made += [
-            TextRecord(name=t, label=package, digest=text_digest(t), split="train", group=t, text=t)
-            for t in json.loads(path.read_bytes())
-        ]
-    return made
+    """So many sentences of each package."""
+    return [
+        TextRecord(name=t, label=package, digest=text_digest(t), split="train", group=t, text=t)
+        for package in PACKAGES
+        for t in kept_sentences(package)[:n]
+    ]
 
 
 def measure(

@@ -15,6 +15,7 @@ import argparse
 import ast
 import csv
 import importlib.util
+import json
 import random
 import re
 import sys
@@ -32,6 +33,8 @@ from bench.docstrings import parsed
 import headstart
 from headstart.data.texts import index_texts
 from headstart.data.training import training_records
+from headstart.files import write_atomically
+from headstart.home import cache_folder
 
 PACKAGES = (
     "torch", "ray", "scipy", "sympy", "sklearn", "pandas", "kornia", "networkx", "numpy", "pip",
@@ -58,13 +61,22 @@ def sentences(package: str) -> Iterator[str]:
                             yield "".join(filter(str.isprintable, text))
 
 
+def kept_sentences(package: str) -> list[str]:
+    """Different sentences of a package in a random order; they are read from it once."""
+    path = cache_folder() / "bench" / "sentences" / f"{package}.json"
+    if not path.exists():
+        found = list(dict.fromkeys(sentences(package)))
+        random.Random(0).shuffle(found)
+        write_atomically(path, json.dumps(found).encode())
+    kept: list[str] = json.loads(path.read_bytes())
+    return kept
+
+
 def write_table(path: Path, n_texts: int, packages: Sequence[str] = PACKAGES) -> int:
     """Write the table, columns ``text`` and ``package``; returns how many texts there are."""
     rows = []
     for package in packages:
-        found = list(dict.fromkeys(sentences(package)))
-        random.Random(0).shuffle(found)
-        rows += [(text, package) for text in found[: n_texts // len(packages)]]
+        rows += [(text, package) for text in kept_sentences(package)[: n_texts // len(packages)]]
     random.Random(0).shuffle(rows)
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "package"), *rows])

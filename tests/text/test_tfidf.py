@@ -46,7 +46,7 @@ def test_tfidf__a_copy_made_of_its_terms_gives_the_same() -> None:
 
 
 def test_tfidf__many_texts_keep_terms_that_two_have() -> None:
-    found = Tfidf.learn([f"same words {i}" for i in range(1000)], "words")
+    found = Tfidf.learn([f"same words {i}" for i in range(5000)], "words")
     assert found.terms == ("same", "same words", "words")
 
 

@@ -76,7 +76,8 @@ def _tower_config(arch: Architecture) -> dict[str, Any] | None:
     if not arch.is_of_hub:
         return None
     is_open_clip = arch.library == "hf-hub"
-    names, parts = (CONFIG,), {"text_config", "vision_config"}
+    names: tuple[str, ...] = (CONFIG,)
+    parts = {"text_config", "vision_config"}
     if is_open_clip:
         names, parts = (OPEN_CLIP_CONFIG, CONFIG), {"text_cfg"}
     path = fetch_file(arch, names)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from headstart.text.tokens import tokenize
 
 BATCH = 16
-# A text of which the tokenizer knows nothing still needs one token to attend to.
+# A text without known tokens still needs one token to attend to.
 NO_TOKENS = [0]
 
 

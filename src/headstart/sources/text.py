@@ -46,12 +46,12 @@ if TYPE_CHECKING:
     from headstart.text import TrainedText
 
 KIND = "text"
-# To be raised when the same texts give other features.
+# To be increased when the same texts give different features.
 VERSION = 1
 VECTOR_SEED = 0
-# How the name of several layers side by side ends.
+# Suffix of the name of several layers side by side.
 JOINED = " joined"
-# Parts that are TF-IDF.
+# The parts that are TF-IDF.
 COUNTED = frozenset({"words", "characters"})
 # A probability of zero has no logarithm.
 SMALLEST = 1e-12
@@ -59,7 +59,7 @@ SMALLEST = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class TextBlocks(Blocks):
-    """What a candidate on texts is made of; it stands in one row of a table of one column."""
+    """The features of a candidate on texts; one row of a table with a single column."""
 
     resolutions: tuple[int, ...] = ()
     # of ``words``, ``characters``, ``average``; or the variant of a TextCNN
@@ -193,7 +193,7 @@ class TextSource:
 
     @property
     def first(self) -> Blocks:
-        """Counts of words, which cost least."""
+        """TF-IDF of words, the cheapest candidate."""
         return WORDS
 
     @property
@@ -202,7 +202,7 @@ class TextSource:
         return self._beside(self.encoder_files) if self.encoder_files else None
 
     def candidates(self) -> list[Blocks]:
-        """The kinds of features, from cheap to dear; TextCNNs are judged elsewhere."""
+        """The kinds of features, from the cheapest to the most expensive; TextCNNs are judged elsewhere."""
         counted, found = [WORDS, CHARACTERS, BOTH, AVERAGE], self.encoder_files
         if found is None:
             return [*counted]
@@ -226,19 +226,19 @@ class TextSource:
         return self.reader(blocks).rows([r.text for r in examples])
 
     def macs(self, blocks: Blocks, n_classes: int) -> int:
-        """Of the mean text: each number that is not zero, once a class; and an encoder's own."""
+        """Of the mean text: one per nonzero feature and class, plus those of the encoder."""
         assert isinstance(blocks, TextBlocks)
         rows = self.rows(blocks, self.train)
         n_numbers = float(rows.nnz / rows.shape[0] if hasattr(rows, "nnz") else rows.shape[1])
         own, found = 0, self.encoder_files
         if blocks.layers and found is not None:
-            # One pass serves all layers up to the last that is needed.
+            # One pass gives all layers up to the last one needed.
             last = max(found.layer_of(tap) for tap in blocks.layers)
             own = encoder_macs(found, self.n_words, last)
         return own + round(n_numbers * n_classes)
 
     def identity(self, blocks: Blocks) -> str:
-        """Digest of what decides the features of the training texts besides themselves."""
+        """Digest of everything but the training texts that decides their features."""
         assert isinstance(blocks, TextBlocks)
         told = [str(VERSION), *blocks.parts]
         if blocks.is_network or "average" in blocks.parts:
@@ -264,11 +264,11 @@ class TextSource:
         }
 
     def compared(self, usual: Blocks, chosen: Blocks) -> tuple[str, str]:
-        """With the head on it, and without."""
+        """With the name of the head, and without."""
         return str(usual).replace("Linear SVM", "a linear SVM", 1), usual.tap_label
 
     def reader(self, blocks: TextBlocks) -> TextReader:
-        """What makes the rows of a candidate; a network is put in when it is trained."""
+        """The reader of a candidate's rows; a network is added once it is trained."""
         found = self.encoder_files if blocks.layers else None
         return TextReader(
             parts=blocks.parts,
@@ -313,7 +313,7 @@ class TextSource:
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
-        """In the order of the vocabulary, unknown words at random."""
+        """In the order of the vocabulary; random for unknown words."""
         return vectors_for(self.vocabulary, self.known, VECTOR_SEED)
 
     @cached_property
@@ -322,7 +322,7 @@ class TextSource:
         return None if self.encoder is None else read_encoder(obtain_encoder(self.encoder))
 
     def encoder_seconds(self, texts: Sequence[str]) -> float:
-        """Seconds that the sentence encoder would take for texts, those known left out."""
+        """Seconds that the sentence encoder would take for the texts that are not stored yet."""
         assert self.encoder_files is not None
         return estimate_seconds(self._store, self.encoder_files, texts, device=self.device)
 
@@ -333,7 +333,7 @@ class TextSource:
         return open_store(self.encoder_files, self.cache)
 
     def tfidf(self, kind: str) -> Tfidf:
-        """The terms of the training texts, learnt when first asked for."""
+        """The terms of the training texts, learnt on first use."""
         self._counts(kind, self.train)
         return self._tfidf[kind]
 

@@ -1,4 +1,4 @@
-"""Batches of texts of like length, so that hardly anything in a batch is padding."""
+"""Batches of texts of similar length, so that little of a batch is padding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headstart.text.words import PAD
 from headstart.training.batches import Batch, derive_seed
 from headstart.training.processes import ALONE, Processes
 
-# Word numbers that pass through at once where nothing is trained: some MiB of responses.
+# Word numbers per pass in inference: some MiB of activations.
 _CHUNK_WORDS = 4096
 
 
@@ -23,7 +23,7 @@ def bucketed_order(lengths: Tensor, batch_size: int, seed: int, epoch: int) -> l
     """The batches of an epoch: neighbours by length, in a shuffled order.
 
     Texts are shuffled, sorted by length (texts of one length stay shuffled), cut into batches that
-    are equally large give or take one, and the batches are shuffled. Each text comes once. Of the
+    differ in size by at most one, and the batches are shuffled. Each text occurs once. Of the
     padding that fills a batch up to its longest text, all batches of an epoch together have at most
     ``batch_size * (longest - shortest)`` words, however many texts there are: each batch begins
     where the one before it ends.
@@ -51,7 +51,7 @@ def bucketed_order(lengths: Tensor, batch_size: int, seed: int, epoch: int) -> l
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Texts of different lengths in one stretch of memory.
+    """Texts of different lengths in one array.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class TokenRows:
         return self.starts.diff()
 
     def padded(self, indices: Tensor) -> Tensor:
-        """Some texts as (B, L), L the longest of these and at least 1, filled up with 0."""
+        """Some texts as (B, L), L the longest of these and at least 1, padded with 0."""
         starts, lengths = self.starts[indices], self.lengths[indices]
         longest = max(int(lengths.max()), 1) if len(indices) else 1
         at = torch.arange(longest)
@@ -168,7 +168,7 @@ def even_chunks(rows: TokenRows, n_words: int = _CHUNK_WORDS) -> Iterator[Tensor
     lengths = rows.lengths[order].clamp(min=1).tolist()
     start = 0
     for end in range(1, len(order) + 1):
-        # The row after these would be the longest, to which all are filled up.
+        # Adding the next row, the longest so far, would pad all others to its length.
         if end == len(order) or lengths[end] * (end + 1 - start) > n_words:
             yield order[start:end]
             start = end

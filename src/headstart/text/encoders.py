@@ -36,7 +36,7 @@ AUTO, NONE = "auto", "none"
 PREFIX = "transformers:"
 """May stand before the name of a repository on the hub."""
 
-# Without a limit in its files an encoder reads so many tokens of a text.
+# Tokens that an encoder reads of a text where its files state no limit.
 MAX_TOKENS = 512
 _CONFIG = "config.json"
 _WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
@@ -52,7 +52,7 @@ _PUBLISHED = (
     ("*.json", "vocab.txt", "model*.safetensors"),
     ("*.json", "vocab.txt", "pytorch_model*.bin"),
 )
-# Modules of sentence-transformers that change nothing here: rows are brought to unit length anyway.
+# Modules of sentence-transformers without effect here: rows are scaled to unit length anyway.
 _NEUTRAL = ("Transformer", "Pooling", "Normalize", "Dropout")
 
 
@@ -73,9 +73,9 @@ class Encoder:
     pooling : {"mean", "class token", "last token"}
         How the encoder itself makes one vector of a text.
     max_tokens : int
-        What a text has beyond these is not read.
+        Further tokens of a text are not read.
     lowers_case : bool
-        Whether texts are brought to lower case before the tokenizer.
+        Whether texts are converted to lower case before tokenization.
     """
 
     root: Path
@@ -224,7 +224,7 @@ def read_encoder(folder: Path) -> Encoder:
         max_tokens=_max_tokens(inner, config, limits),
         lowers_case=bool(limits.get("do_lower_case")),
     )
-    _ = made.n_layers  # refused now rather than in the middle of a pass
+    _ = made.n_layers  # fail now rather than during a pass
     return made
 
 

@@ -1,4 +1,4 @@
-"""The word sequences by which a TextCNN tells a class: which windows fire the maxima, and for what."""
+"""Word sequences behind a TextCNN's predictions: the windows at its maxima, and the classes they favour."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headstart.text.words import Vocabulary
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ngram:
-    """A word sequence and what it gives a class.
+    """A word sequence and what it contributes to a class.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Ngram:
 
     @property
     def text(self) -> str:
-        """The words, parted by spaces."""
+        """The words, separated by spaces."""
         return " ".join(self.words)
 
 
@@ -50,13 +50,13 @@ def telling_ngrams(
     most: int = 10,
     max_words: int | None = None,
 ) -> dict[str, tuple[Ngram, ...]]:
-    """The most telling word sequences of each class, over some texts.
+    """The word sequences that contribute most to each class, over some texts.
 
     The logit of class `k` is an intercept plus, for each map `m`, the map's maximum over the text
     times the weight ``w[k, m]``. Each such product is given to the window in which the maximum is
-    (the first of equal ones). The weights are taken over the mean of all classes', because a number
-    added to all logits changes no probability. Summed over maps and texts, the contributions are the
-    scores; together they make up the logits, so nothing is estimated.
+    (the first of equal ones). The weights are taken over the mean of all classes', because adding a
+    number to all logits changes no probability. Summed over maps and texts, the contributions are the
+    scores; they sum to the logits, so nothing is estimated.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def telling_ngrams(
     classes : sequence of str
         In the order of the logits.
     most : int >= 1
-        Sequences of each class.
+        Sequences per class.
     max_words : int, optional
         As in `predict_proba`.
 

@@ -1,4 +1,4 @@
-"""What a TextCNN says of texts: probabilities, and the features of each layer."""
+"""Predictions of a TextCNN: probabilities, and the features of each layer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def predict_proba(
     Returns
     -------
     float64 array (n, K)
-        The same for a text whatever the others are, but for rounding.
+        Those of a text do not depend on the other texts, except for rounding.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _chunks(
     batch_size: int,
     max_words: int | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Indices and padded word numbers, texts of like length together."""
+    """Indices and padded word numbers, texts of similar length together."""
     rows = TokenRows.of(token_rows, n_words=model.n_words, max_words=max_words)
     device = linear_of(model).weight.device
     for chunk in even_chunks(rows):

@@ -1,4 +1,4 @@
-"""Texts through a frozen sentence encoder, once: the features of every layer, kept by content."""
+"""One pass of texts through a frozen sentence encoder: features of every layer, stored by content."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from headstart.text.transformer import Network, load_network
 logger = logging.getLogger(__name__)
 
 STAGE = "encode texts"
-# Texts of a shard of the store, which are tokenized together and sorted by length: a kill costs at
+# Texts per shard of the store, tokenized together and sorted by length: an interruption costs at
 # most one shard.
 SHARD_TEXTS = 1024
-# To tell how long an encoder takes: texts that are timed, and how many are not worth it.
+# Sample size for timing an encoder, and the number of texts below which it is not timed.
 N_TIMED, FEW_TEXTS = 128, 512
 # Tokens of a batch, padding included. On two cores of a CPU 512 to 2,048 are equally fast.
 BATCH_TOKENS = 2048
@@ -39,7 +39,7 @@ BATCH_TOKENS_GPU = 65_536
 
 
 def encoder_key(encoder: Encoder) -> FeatureKey:
-    """What decides the features of a text by an encoder, besides the text."""
+    """Everything but the text that decides its features."""
     return FeatureKey(
         weights=encoder.digest,
         arch=encoder.arch,
@@ -65,7 +65,7 @@ def open_store(encoder: Encoder, cache: Path) -> FeatureStore:
 
 
 def prepare(encoder: Encoder, device: str | None = None) -> None:
-    """Load the tokenizer and the network, so that bad files are refused before any other work.
+    """Load the tokenizer and the network, so that damaged files are refused before any other work.
 
     Raises
     ------
@@ -86,8 +86,8 @@ def fill_store(
 ) -> None:
     """Compute the features of the texts that the store lacks.
 
-    Each different text passes through the network once, and has one row under its `text_digest`. After
-    a kill the next call computes what is missing.
+    Each distinct text passes through the network once and has one row under its `text_digest`. After
+    an interruption the next call computes what is missing.
 
     Parameters
     ----------
@@ -130,14 +130,14 @@ def estimate_seconds(
 ) -> float:
     """Seconds that `fill_store` would take, from the time of some of the texts, which it stores.
 
-    0 where that does not matter: all are stored, or there are few.
+    0 where it does not matter: all are stored, or there are few texts.
     """
     by_digest = {text_digest(text): text for text in texts}
     missing = store.missing(by_digest)
     if len(missing) <= FEW_TEXTS:
         return 0.0
     some = missing[:: max(1, len(missing) // N_TIMED)]
-    load_network(encoder, pick_device(device))  # which is not to count
+    load_network(encoder, pick_device(device))  # loading is not timed
     started = time.perf_counter()
     fill_store(store, encoder, [by_digest[digest] for digest in some], device=device)
     return (time.perf_counter() - started) * (len(missing) / len(some) - 1)
@@ -213,7 +213,7 @@ class _Pass:
         clean = [t.encode("utf-8", "replace").decode() for t in texts]
         found = self._tokenizer.encode_batch([t.lower() for t in clean] if lower else clean)
         self._n_cut += sum(bool(one.overflowing) for one in found)
-        # A text of which the tokenizer knows nothing still needs one token to attend to.
+        # A text without known tokens still needs one token to attend to.
         return [one.ids or [0] for one in found]
 
     def _batch(self, rows: Sequence[Sequence[int]]) -> dict[str, NDArray[np.float32]]:
@@ -232,7 +232,7 @@ class _Pass:
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[NDArray[np.intp]]:
-    """Positions of texts of similar length, so many together that padded they have `budget` tokens."""
+    """Positions of texts of similar length, in batches of at most `budget` tokens with padding."""
     order = np.argsort(lengths, kind="stable")
     start = 0
     for end in range(1, len(order) + 1):
@@ -253,7 +253,7 @@ def pool(h: Tensor, mask: Tensor, how: str) -> Tensor:
 
 
 def load_tokenizer(encoder: Encoder) -> Any:
-    """The tokenizer of an encoder, which cuts texts and does not pad them."""
+    """The tokenizer of an encoder; it truncates texts and does not pad them."""
     return _read_tokenizer(encoder.root, encoder.digest)
 
 

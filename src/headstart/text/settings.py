@@ -1,4 +1,4 @@
-"""How a TextCNN is trained: one frozen value, kept as JSON beside each result."""
+"""Settings of a TextCNN's training, stored as JSON beside each result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VARIANTS: dict[str, str] = {
     "non-static": "given vectors, trained with everything else: fine-tuning all",
     "multichannel": "given vectors twice, one copy frozen and one trained: both",
 }
-"""What each variant does with the word vectors: the regimes of fine-tuning, asked of text."""
+"""What each variant does with the word vectors: the regimes of fine-tuning, applied to text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

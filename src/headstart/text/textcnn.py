@@ -36,9 +36,9 @@ RANDOM_RANGE = 0.25
 class TextCNN(nn.Module):
     """A network from word numbers to logits.
 
-    A text shorter than a map is filled up with zero vectors to one window; no other window reaches
-    over the end of a text, so the logits of a text do not depend on the batch that it is in. (Kim's
-    code fills every text up to the longest one; his paper, "padded where necessary", is followed.)
+    A text shorter than a map is padded with zero vectors to one window; no other window extends
+    beyond the end of a text, so the logits of a text do not depend on its batch. (Kim's code pads
+    every text to the longest one; we follow his paper, "padded where necessary".)
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class TextCNN(nn.Module):
     n_classes : int
         `K`.
     variant : {"rand", "static", "non-static", "multichannel"}
-        See `headstart.text.VARIANTS`. With two channels a map has weights of its own for each, as a convolution of
+        See `headstart.text.VARIANTS`. With two channels a map has separate weights for each, as a convolution of
         an image has for each colour.
     widths : sequence of int
     n_maps : int
@@ -57,9 +57,9 @@ class TextCNN(nn.Module):
     dropout : float in [0, 1)
         Of the penultimate features.
     vectors : float array (V, d), optional
-        Needed by all variants but ``rand``, which passes it over. Row 0, padding, is taken as zero.
+        Required by all variants except ``rand``, which ignores it. Row 0, padding, is taken as zero.
     seed : int
-        Of everything random.
+        Random seed.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class TextCNN(nn.Module):
         return ("embedding", *(f"width{w}" for w in self.widths), "penultimate")
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (B, K) of word numbers (B, L), int64, each row filled up with 0 at its end."""
+        """Logits (B, K) of word numbers (B, L), int64, each row padded with 0 at its end."""
         logits: Tensor = self.head(self.penultimate(tokens))
         return logits
 
@@ -225,7 +225,7 @@ def _random_vectors(n_words: int, n_features: int) -> Tensor:
 
 
 def _embedding(start: Tensor, is_frozen: bool) -> nn.Embedding:
-    """A channel of its own memory, with zeros for padding, which no gradient reaches."""
+    """A channel with its own weights; the zeros of padding receive no gradient."""
     own = start.clone()
     own[PAD] = 0.0
     channel = nn.Embedding(len(own), own.shape[1], padding_idx=PAD, _weight=own)

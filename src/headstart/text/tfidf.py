@@ -1,7 +1,7 @@
 """TF-IDF of words and of characters: the features that a linear SVM had before word vectors.
 
 Term frequencies are ``1 + log(count)``, each times ``log((1 + n) / (1 + df)) + 1``; rows have unit
-length. The terms are learnt from training texts; labels are not looked at.
+length. The terms are learnt from training texts without their labels.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from headstart.text.tokens import tokenize
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-# What each kind counts.
+# The terms of each kind.
 KINDS: dict[str, dict[str, Any]] = {
     "words": {"tokenizer": tokenize, "token_pattern": None, "ngram_range": (1, 2)},
     # Within words, with a space at their ends.
     "characters": {"analyzer": "char_wb", "ngram_range": (2, 5)},
 }
-# In many texts a term that only one has tells little, and there are more of these than of others.
+# In a large data set most terms occur in one text only, and these carry little information.
 MANY_TEXTS = 5000
 MOST_TERMS = 200_000
 
@@ -64,8 +64,8 @@ class Tfidf:
     def learn_rows(cls, texts: Sequence[str], kind: str) -> tuple[Tfidf, csr_array]:
         """The terms of some texts, and the features (n, d) of these.
 
-        All terms, or of 5,000 texts and more those that two of them have: at most 200,000, the most
-        frequent first to be kept.
+        All terms; from 5,000 texts on those that occur in two texts or more. At most the 200,000 most
+        frequent are kept.
 
         Raises
         ------
@@ -103,7 +103,7 @@ def _vectorizer(kind: str, **options: Any) -> Any:
 
 
 def join_sparse(parts: Sequence[csr_array]) -> csr_array:
-    """Sparse features side by side, each of unit length already, so that each counts the same."""
+    """Sparse features side by side; each part has unit length, so that all count the same."""
     from scipy.sparse import csr_array, hstack
 
     return parts[0] if len(parts) == 1 else csr_array(hstack(parts))

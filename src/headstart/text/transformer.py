@@ -27,7 +27,7 @@ Network = Callable[[Tensor, Tensor], list[Tensor]]
 """Token numbers (B, T) and which of them are real (B, T) bool, to each layer's output (B, T, d)."""
 
 OWN = ("bert", "roberta", "xlm-roberta", "camembert")
-"""Values of ``model_type`` whose forward pass is written out in `Bert`."""
+"""Values of ``model_type`` whose forward pass is implemented in `Bert`."""
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -58,7 +58,7 @@ def load_network(encoder: Encoder, device: str = "cpu") -> Network:
     return _load(encoder.root, encoder.digest, device)
 
 
-# One is kept: a service asks for the same one with every request, and loading takes a second.
+# One is cached: a service requests the same one each time, and loading takes a second.
 @lru_cache(maxsize=1)
 def _load(root: Path, digest: str, device: str) -> Network:
     encoder = read_encoder(root)

@@ -18,12 +18,12 @@ PAD, UNK = 0, 1
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that have a number.
+    """Words and their numbers.
 
     Parameters
     ----------
     words : tuple of str
-        Word ``i`` has the number ``i``; the first two are ``"<pad>"`` and ``"<unk>"``.
+        Word ``i`` has number ``i``; the first two are ``"<pad>"`` and ``"<unk>"``.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class Vocabulary:
         return len(self.words)
 
     def index(self, word: str) -> int:
-        """The number of a word; that of ``"<unk>"`` for one that is not known."""
+        """Number of a word; that of ``"<unk>"`` for an unknown one."""
         return self._numbers.get(word, UNK)
 
     def encode(self, tokens: Iterable[str]) -> NDArray[np.int64]:
@@ -67,7 +67,7 @@ class Vocabulary:
         Parameters
         ----------
         token_lists : iterable of sequence of str
-            Of the training texts alone: a word that only the test has must stay unknown.
+            Of the training texts only: a word that occurs only in the test texts must stay unknown.
         min_count : int >= 1
             Rarer words are left out.
         most : int >= 1
