@@ -100,13 +100,8 @@ def evidence_map(
 def heat_picture(found: EvidenceMap) -> Image.Image:
     """The evidence for the class over the greyed image: brighter and warmer is more.
 
-    Lightness rises with the evidence, so it also shows without colour. Evidence against the class is
-    dark.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB, as large as the crop.
+    Lightness rises with the evidence, so it also shows without colour. Evidence against the class
+    is dark. The picture is RGB, as large as the crop.
     """
     share = np.clip(found.values, 0, None)
     top = float(share.max())

@@ -30,16 +30,7 @@ def fetch_published(arch: Architecture) -> tuple[Path, str]:
     Raises WeightsError where the network is unreachable, nothing was published, or the cached file
     is damaged.
 
-    Parameters
-    ----------
-    arch : Architecture
-        Of torchvision or timm; its tag selects among several published weights.
-
-    Returns
-    -------
-    path : Path
-    source : str
-        Where it was published.
+    `arch`: of torchvision or timm; its tag selects among several published weights.
     """
     from headstart.backbones.architectures import timm_cfg, torchvision_weights
 

@@ -95,17 +95,9 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
     """Raise the errors of `load` for a wrong name or a missing file, without loading anything.
 
     Raises BackboneError if a name is unknown, or one of `weights` and `arch` comes without the
-    other; WeightsError if the weight file is missing.
+    other; WeightsError if the weight file is missing. Returns the weight file, if any.
 
-    Parameters
-    ----------
-    name, weights, arch
-        As for `load`.
-
-    Returns
-    -------
-    Path or None
-        The weight file, if any.
+    `name`, `weights`, `arch`: as for `load`.
     """
     if weights is None and "," in name and not expand(name).exists():
         raise BackboneError(

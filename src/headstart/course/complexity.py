@@ -110,10 +110,7 @@ def catalogue_names() -> list[str]:
 def front(results: Sequence[Published]) -> list[Published]:
     """The Pareto front: networks for which no other is as accurate with no more operations.
 
-    Returns
-    -------
-    list of Published
-        Fewest operations first, each more accurate than those before it.
+    Fewest operations first, each more accurate than those before it.
     """
     best: list[Published] = []
     for result in sorted(results, key=lambda p: (p.giga_macs, -p.accuracy)):

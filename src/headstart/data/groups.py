@@ -49,10 +49,6 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
         A regular expression, searched in each name. Its groups in parentheses, joined, are the
         group; without parentheses, all that it matches is.
 
-    Returns
-    -------
-    list of str, length n
-
     Examples
     --------
     >>> groups_by_pattern(["a/p1_left.jpg", "b/p2_left.jpg"], r"(p\d+)_")

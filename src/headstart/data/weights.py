@@ -126,17 +126,10 @@ def read_costs(path: str, classes: Sequence[str]) -> tuple[tuple[float, ...], ..
 
     Raises DataError where the file cannot be read, lacks a class or names an unknown one, or a cost
     is not a number of 0 or more, or a right answer costs more than a wrong one, or all costs are 0.
+    Rows and columns are in the order of `classes`.
 
-    Parameters
-    ----------
-    path : str
-        A CSV file. Its first line names the predicted classes after one cell that may be empty; each
-        further line begins with the true class. All classes must be there, in any order.
-
-    Returns
-    -------
-    tuple of tuple of float
-        Rows and columns in the order of `classes`.
+    `path`: a CSV file. Its first line names the predicted classes after one cell that may be empty;
+    each further line begins with the true class. All classes must be there, in any order.
     """
     rows = csv_rows(path, argument("costs"))
     if len(rows) < 2 or len(rows[0][1]) < 2:

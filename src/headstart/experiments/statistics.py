@@ -38,7 +38,8 @@ def with_statistics_of(
 ) -> Backbone:
     """A copy of the backbone with all BatchNorm statistics taken from images; labels play no part.
 
-    Raises InputError where there are fewer than two images.
+    Raises InputError where there are fewer than two images. It has a digest of its own, so that its
+    features are kept apart.
 
     Parameters
     ----------
@@ -51,11 +52,6 @@ def with_statistics_of(
     seed : int, default 0
         Of the random part.
     device : str, optional
-
-    Returns
-    -------
-    Backbone
-        With a digest of its own, so that its features are kept apart.
     """
     some = list(records)
     if len(some) > MAX_IMAGES:

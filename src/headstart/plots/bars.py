@@ -33,11 +33,6 @@ def stacked_bars(
         Identity in the page, and the texts for screen readers.
     width : float, default=400
         In px.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     shown = [svg.shorten(label, 20) for label in labels]
     left = max((svg.text_width(label) for label in shown), default=0) + 8

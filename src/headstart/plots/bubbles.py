@@ -103,11 +103,6 @@ def bubble_plot(
         Logarithmic ``x`` axis.
     width, height : float
         In px.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     if not points:
         raise ValueError("bubble_plot needs one or more points; got none")

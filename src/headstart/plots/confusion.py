@@ -26,6 +26,9 @@ def confusion_matrix(
 ) -> str:
     """Matrix of true classes (rows) against predicted ones (columns).
 
+    Above ``N_LABELLED`` classes the cells carry no numbers and the axes number the classes in
+    order.
+
     Parameters
     ----------
     classes : sequence of str, length n_classes
@@ -33,12 +36,6 @@ def confusion_matrix(
         ``counts[i][j]`` images of class ``i`` were given to class ``j``.
     name, title, description : str
         Identity in the page, and the texts for screen readers.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element; above ``N_LABELLED`` classes the cells carry no numbers and the
-        axes number the classes in order.
     """
     if len(classes) <= N_LABELLED:
         return _labelled(classes, counts, name, title, description)

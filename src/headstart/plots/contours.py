@@ -54,11 +54,6 @@ def contour_plot(
         What the axes of every panel measure.
     side : float
         Of a panel in px.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     body: list[str] = []
     for i, panel in enumerate(panels):

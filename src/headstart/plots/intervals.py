@@ -72,11 +72,6 @@ def interval_plot(
         Mark zero, which is then always in range, with a dashed line (for differences).
     width : float, default=400
         In px.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     low, high = _range(rows, zero=zero)
     pad = 10.0

@@ -41,11 +41,6 @@ def layer_map(
         Identity in the page, and the texts for screen readers.
     axis, unit : str
         What the columns are, and what stands behind their labels.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     left = max(svg.text_width(svg.shorten(tap)) for tap in taps) + 12
     # At least the width of the legend, eight swatches.

@@ -42,11 +42,6 @@ def learning_curves(
         Identity in the page, and the texts for screen readers.
     width, height : float
         In px.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     half = width / 2
     per_cent = [[100 * v for v in values] for values in (train_accuracy, val_accuracy)]

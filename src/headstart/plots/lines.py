@@ -90,11 +90,6 @@ def line_plot(
         A point to mark.
     width, height : float
         In px; the legend is added to the height.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     frame = _frame(lines, log_x, log_y, y_range, width, height)
     body = [svg.text(y_axis, 2, 14, class_="muted small")]

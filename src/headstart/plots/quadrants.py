@@ -47,11 +47,6 @@ def quadrant_plot(
         Identity in the page, and the texts for screen readers.
     width, height : float
         In px.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     right, bottom = width - 118.0, height - _FOOT
     # At least a decade on each side, so that each field has room for its text.

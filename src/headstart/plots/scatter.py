@@ -39,11 +39,6 @@ def scatter_plot(
         Shown under the pointer.
     width : float
         In px; the height follows from the places.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     if not places:
         raise ValueError("scatter_plot needs one or more points; got none")

@@ -22,7 +22,8 @@ def refusal_threshold(
     the errors allowed. The one more error keeps the choice of the threshold from being
     optimistic (as the correction of knockoffs, Barber and Candès 2015, does).
 
-    Raises InputError where ``accuracy`` lies outside (0, 1), or no threshold reaches it.
+    Raises InputError where ``accuracy`` lies outside (0, 1), or no threshold reaches it. The
+    threshold is 0 where all can be answered.
 
     Parameters
     ----------
@@ -34,11 +35,6 @@ def refusal_threshold(
         Share of answers that are to be right.
     name : str
         What the caller's parameter is called, for errors.
-
-    Returns
-    -------
-    float
-        0 where all can be answered.
 
     Examples
     --------

@@ -52,6 +52,8 @@ def judge_parts(
 ) -> list[Part]:
     """Accuracy of every part of several divisions, the worst first.
 
+    Only parts of :data:`FEWEST` examples or more that have others beside them are judged.
+
     Parameters
     ----------
     correct : array-like of bool, shape (n,)
@@ -66,11 +68,6 @@ def judge_parts(
         are fewer than :data:`headstart.heads.accuracy.FEW_GROUPS` groups.
     level : float in (0, 1)
         That all intervals hold together.
-
-    Returns
-    -------
-    list of Part
-        Those of :data:`FEWEST` examples or more that have others beside them.
     """
     hits = np.asarray(correct, dtype=bool)
     members: list[tuple[str, str, NDArray[np.intp]]] = []

@@ -37,19 +37,10 @@ def run_evidence(run: Run, image: Image.Image, label: str) -> EvidenceMap:
     a run that averages two models, the first one's evidence is shown: see :func:`mean_note`.
 
     Raises RunError where the run has no such class; BackboneError where the network has no layer
-    with places.
+    with places. The map is at the largest resolution of the network that sees the most of the
+    picture.
 
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        RGB.
-    label : str
-        One of the run's classes.
-
-    Returns
-    -------
-    EvidenceMap
-        At the largest resolution of the network that sees the most of the picture.
+    `image`: RGB. `label`: one of the run's classes.
     """
     from headstart.backbones import at_size
     from headstart.backbones.evidence_map import EvidenceMap, evidence_map, resized

@@ -122,12 +122,7 @@ def pattern_of_series(
     r"""A pattern over the names whose groups hold the nearest images together; None if none does.
 
     Only names of one form, such as ``track00003_frame00001.png``, give one: every number but the
-    last may be that of the series.
-
-    Returns
-    -------
-    str or None
-        For ``group_by``: ``r"(track\d+)_frame\d+"``.
+    last may be that of the series. For ``group_by``: ``r"(track\d+)_frame\d+"``.
     """
     forms = {re.sub(r"\d+", r"\\d+", re.escape(PurePosixPath(name).stem)) for name in names}
     if len(forms) != 1:
@@ -205,18 +200,14 @@ def some_of_each(records: Sequence[R]) -> tuple[R, ...]:
 def leak_notes(records: Sequence[Record], X: NDArray[np.floating]) -> tuple[list[str], str | None]:
     """Notes on why a random split of these images may be optimistic, and a pattern of groups.
 
+    The pattern is for ``group_by``; None unless the names say what the series are.
+
     Parameters
     ----------
     records : sequence of Record, length n
         As of :func:`some_of_each`.
     X : array (n, d)
         Features of a late layer.
-
-    Returns
-    -------
-    notes : list of str
-    pattern : str or None
-        For ``group_by``, where the names say what the series are.
     """
     names, y = [r.name for r in records], np.array([r.label for r in records])
     notes = list(filter(None, [split_in_names(names)]))

@@ -136,7 +136,8 @@ def plan_training(
     The sizes are tried in order, each with as many epochs as fit, all of them at most and half of
     them at least. A few batches are trained on a copy of the network to tell the cost. Then every
     training image is held out once if there is time for that: by the folds of the cross-validation,
-    or by fewer and larger parts, which cost less (three parts 2, two parts 1 training of all images).
+    or by fewer and larger parts, which cost less (three parts 2, two parts 1 training of all
+    images). The reason is a part of a sentence: ``"needs about 12 min, 8 min are left"``.
 
     Parameters
     ----------
@@ -150,11 +151,6 @@ def plan_training(
         Of the cross-validation.
     left_s : float
         Seconds that are left.
-
-    Returns
-    -------
-    Plan or str
-        The reason is a part of a sentence: ``"needs about 12 min, 8 min are left"``.
     """
     started = time.perf_counter()
     n_steps = math.ceil(len(fit) / BASE.batch_size)

@@ -100,21 +100,11 @@ def serve(
 
     Raises InputError where the port is in use, a package is missing, or there is no such device;
     WeightsError where the network's weights are missing or changed; RunError where the sentence
-    encoder of a run on texts is not there.
+    encoder of a run on texts is not there. Returns the number of answered requests.
 
-    Parameters
-    ----------
-    device, cache
-        As for :class:`headstart.runs.predictor.Predictor`.
-    caution : Caution, optional
-        As of :meth:`headstart.runs.run.Run.careful`.
-    on_ready : callable
-        Called with the address when the service is ready.
-
-    Returns
-    -------
-    int
-        Number of answered requests.
+    `device`, `cache`: as for :class:`headstart.runs.predictor.Predictor`. `caution`: as of
+    :meth:`headstart.runs.run.Run.careful`. `on_ready`: called with the address when the service is
+    ready.
     """
     from headstart.runs.model import need_images
 

@@ -269,11 +269,6 @@ def plan_blocks(taps: Sequence[str], resolutions: Sequence[int]) -> list[Blocks]
     its class token and the mean of its patches joined; the last blocks are rows with each alone,
     too. Joining layers is the idea of Head2Toe (Evci 2022),
     without its selection of single features; joining resolutions that of image pyramids.
-
-    Returns
-    -------
-    list of Blocks
-        Row by row.
     """
     from headstart.backbones.backbone import before_output, last_layers, layer_of
 

@@ -48,10 +48,8 @@ def has_batchnorm(module: nn.Module) -> bool:
 def without_batchnorm(module: nn.Module) -> str | None:
     """A message for networks without BatchNorm; None if there is BatchNorm.
 
-    Returns
-    -------
-    str or None
-        Such as ``VisionTransformer has no BatchNorm (25 LayerNorm): a BatchNorm policy changes nothing``.
+    Such as ``VisionTransformer has no BatchNorm (25 LayerNorm): a BatchNorm policy changes
+    nothing``.
     """
     if has_batchnorm(module):
         return None
@@ -124,12 +122,8 @@ def adapt(
 ) -> bool:
     """Estimate statistics before training, if the policy says so (``adabn``).
 
-    Parameters and errors as in `reestimate`.
-
-    Returns
-    -------
-    bool
-        Whether statistics were estimated; if not, `batches` was not used.
+    Parameters and errors as in `reestimate`. Returns whether statistics were estimated; if not,
+    `batches` was not used.
     """
     wanted = policy_of(policy).estimated == "before"
     return wanted and reestimate(module, batches, frozen=frozen)
@@ -143,12 +137,8 @@ def finish(
     After averaging weights (`headstart.training.averaging`), call `reestimate` directly if the policy
     changes statistics: those of averaged weights are not the average (Izmailov et al. 2018).
 
-    Parameters and errors as in `reestimate`.
-
-    Returns
-    -------
-    bool
-        Whether statistics were estimated; if not, `batches` was not used.
+    Parameters and errors as in `reestimate`. Returns whether statistics were estimated; if not,
+    `batches` was not used.
     """
     wanted = policy_of(policy).estimated == "after"
     return wanted and reestimate(module, batches, frozen=frozen)
@@ -171,7 +161,8 @@ def reestimate(
     BatchNorm (Wu and Johnson 2021, section 3) with trained ones; the latter averages the
     variances of batches, here they are pooled.
 
-    Raises InputError where there are fewer than two images.
+    Raises InputError where there are fewer than two images. Returns False, without running
+    anything, if no BatchNorm layer is trainable.
 
     Parameters
     ----------
@@ -184,11 +175,6 @@ def reestimate(
         As in `prepare`.
     processes : Processes
         With several, each has its own batches, possibly none, and the statistics are over all.
-
-    Returns
-    -------
-    bool
-        False, without running anything, if no BatchNorm layer is trainable.
     """
     layers = _trainable(module, frozen)
     if not layers:

@@ -22,17 +22,10 @@ KILL_S = 30.0
 def launch(command: Sequence[str], n: int) -> int:
     """Run a command in `n` processes that find each other by environment variables.
 
-    Ctrl-C and SIGTERM are forwarded once each. If one process fails, all do.
+    Ctrl-C and SIGTERM are forwarded once each. If one process fails, all do. Returns 0 if all
+    succeeded, else the highest exit code; 1 for a killed process.
 
-    Parameters
-    ----------
-    command : sequence of str
-        The program and its arguments.
-
-    Returns
-    -------
-    int
-        0 if all succeeded, else the highest exit code; 1 for a killed process.
+    `command`: the program and its arguments.
     """
     shared = {
         "MASTER_ADDR": "127.0.0.1",

@@ -24,12 +24,8 @@ NAME = "network.safetensors"
 def save_network(folder: Path, trained: Trained) -> str:
     """Write the network into `folder` as :data:`NAME`, atomically.
 
-    Raises OutputError where the folder is read-only, or the disk is full.
-
-    Returns
-    -------
-    str
-        The digest of its weights, for `load_network`.
+    Raises OutputError where the folder is read-only, or the disk is full. Returns the digest of its
+    weights, for `load_network`.
     """
     trained.save(folder / NAME)
     return trained.backbone.digest

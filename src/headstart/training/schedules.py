@@ -17,15 +17,7 @@ ONE_CYCLE_END = 1 / 25e4
 def rate_at(step: int, settings: TrainSettings, steps_an_epoch: int) -> float:
     """Learning rate of the output layer at a step.
 
-    Parameters
-    ----------
-    step : int
-        From 0, over the whole run.
-
-    Returns
-    -------
-    float
-        In (0, ``settings.lr``].
+    `step`: from 0, over the whole run.
     """
     n_steps = settings.epochs * steps_an_epoch
     if settings.schedule == "one-cycle":

@@ -24,16 +24,8 @@ def split_classes(
     Raises DataError where there are fewer than four classes; InputError where a class of `first` is
     not there.
 
-    Parameters
-    ----------
-    first : sequence of str, optional
-        The classes of the first half; default a random half, the larger one of an odd number.
-    seed : int, default 0
-        Of the random half.
-
-    Returns
-    -------
-    (Index, Index)
+    `first`: the classes of the first half; default a random half, the larger one of an odd number.
+    `seed`: of the random half.
     """
     names = list(index.classes)
     if len(names) < 2 * MIN_CLASSES:

@@ -53,7 +53,9 @@ def forward_selection(
     """Start from the best block, add what gains most; of these sets, the smallest as good as the best.
 
     Small gains may add up to a large one, so blocks are added as long as there is any gain; then
-    the smallest set is taken that ties with the most accurate and is at most one point behind.
+    the smallest set is taken that ties with the most accurate and is at most one point behind. The
+    first step is the best block alone. Those after the set that was chosen are not taken: all that
+    they bring together is within one standard error of nothing, and at most one point.
 
     Parameters
     ----------
@@ -66,12 +68,6 @@ def forward_selection(
     groups : sequence of str, length n, optional
         Images of one group are not independent (:func:`headstart.heads.paired_gain`).
     max_blocks : int, default 6
-
-    Returns
-    -------
-    list of Step
-        The first is the best block alone. Those after the set that was chosen are not taken: all
-        that they bring together is within one standard error of nothing, and at most one point.
     """
     n_most = sum(len(grams) - i for i in range(min(max_blocks, len(grams))))
     done = itertools.count(1)

@@ -44,20 +44,12 @@ def corrupt(image: Image.Image, kind: str, *, seed: int = 0) -> Image.Image:
 def corrupted_copy(index: Index, kind: str, *, cache: Path, progress: Progress = silent) -> Index:
     """The data set with every picture changed, on the same sides of the split.
 
-    Raises InputError where there is no such kind.
+    Raises InputError where there is no such kind. Names, labels and split are as before; paths,
+    digests and sizes those of the copies.
 
-    Parameters
-    ----------
-    kind : str
-        One of `CORRUPTIONS`.
-    cache : Path
-        The pictures are kept as PNG in ``cache/corrupted/<kind>``, named by the digest of what
-        they were made from; what is there is not made again.
-
-    Returns
-    -------
-    Index
-        Names, labels and split as before; paths, digests and sizes of the copies.
+    `kind`: one of `CORRUPTIONS`. `cache`: the pictures are kept as PNG in
+    ``cache/corrupted/<kind>``, named by the digest of what they were made from; what is there is
+    not made again.
     """
     corrupt(Image.new("RGB", (2, 2)), kind)  # a wrong kind is refused before any work
     folder = cache / "corrupted" / kind

@@ -111,12 +111,7 @@ def source_statistics(backbone: Backbone) -> tuple[Source, ...]:
     """The running statistics of every BatchNorm layer.
 
     Raises InputError where the network has no BatchNorm, or was not trained; the message says which
-    to take.
-
-    Returns
-    -------
-    tuple of Source
-        In the order in which the layers stand in the module.
+    to take. In the order in which the layers stand in the module.
     """
     reason = without_batchnorm(backbone.module)
     if reason is not None:

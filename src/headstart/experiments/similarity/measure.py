@@ -161,21 +161,10 @@ def place(
 ) -> tuple[Placed, ...]:
     """Measure the distance of every set, and what transfer gave on those with labels.
 
-    Raises InputError where the backbone has no BatchNorm.
+    Raises InputError where the backbone has no BatchNorm. The nearest to the source comes first.
 
-    Parameters
-    ----------
-    n_images : int, default 200
-        Images of each set, at most.
-    size_px : int, optional
-        Side of the crops; default the backbone's own.
-    device, cache, progress
-        As for :func:`headstart.features.extract`.
-
-    Returns
-    -------
-    tuple of Placed
-        The nearest to the source first.
+    `n_images`: images of each set, at most. `size_px`: side of the crops; default the backbone's
+    own. `device`, `cache`, `progress`: as for :func:`headstart.features.extract`.
     """
     from headstart.backbones import at_size
 

@@ -21,17 +21,9 @@ from headstart.wording import counted, points
 def write_comparison(folder: Path, r: ComparisonResult) -> Path:
     """Write ``comparison.json``, ``comparison.md`` and ``comparison.html``.
 
-    Raises OutputError where the folder cannot be written.
+    Raises OutputError where the folder cannot be written. Returns the path of the page.
 
-    Parameters
-    ----------
-    folder : Path
-        Made where it does not exist.
-
-    Returns
-    -------
-    Path
-        The page.
+    `folder`: made where it does not exist.
     """
     write(folder / "comparison.json", r)
     write_atomically(folder / "comparison.md", markdown(r).encode())

@@ -46,11 +46,6 @@ def write_report(
         Where to write; ``run_folder/report.html`` by default.
     run_name : str or None
         How the commands on the page name the run folder; as ``run_folder`` by default.
-
-    Returns
-    -------
-    Path
-        The file written.
     """
     run, metrics = read_json(run_folder, "run.json"), read_metrics(run_folder)
     try:
@@ -74,19 +69,10 @@ def render(
 ) -> str:
     """The page as one self-contained HTML document; reads and writes nothing.
 
-    Parameters
-    ----------
-    run : mapping
-        The contents of ``run.json``.
-    thumbnails : mapping of str to bytes
-        Image digest -> small JPEG file.
-    run_name : str, default="RUN"
-        How the commands on the page name the run folder.
+    The HTML loads nothing from anywhere: its policy forbids it.
 
-    Returns
-    -------
-    str
-        HTML that loads nothing from anywhere: its policy forbids it.
+    `run`: the contents of ``run.json``. `thumbnails`: image digest -> small JPEG file. `run_name`:
+    how the commands on the page name the run folder.
     """
     if metrics.text is None:
         return fill("report.html.j2", run, metrics, thumbnails, run_name=run_name)

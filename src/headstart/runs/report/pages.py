@@ -83,7 +83,7 @@ def write_page(
 ) -> Path:
     """Write ``<name>.html``, ``<name>.md`` with its figures as files beside it, and ``<name>.json``.
 
-    Raises OutputError where the folder cannot be written.
+    Raises OutputError where the folder cannot be written. Returns the path of the page.
 
     Parameters
     ----------
@@ -99,11 +99,6 @@ def write_page(
         The figures, JSON-able.
     detail : str, optional
         A paragraph below the headline.
-
-    Returns
-    -------
-    Path
-        The page.
     """
     write_json(folder / f"{name}.json", found)
     for i, section in enumerate(sections):

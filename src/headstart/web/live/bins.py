@@ -285,12 +285,8 @@ class Bins:
     def save(self, folder: Path) -> str | None:
         """Copy the pictures into a folder for each class.
 
-        Raises InputError as of `fit`; OutputError where the disk is full or read-only.
-
-        Returns
-        -------
-        str or None
-            The pattern of the pictures that belong together, for ``group_by``; None where none do.
+        Raises InputError as of `fit`; OutputError where the disk is full or read-only. Returns the
+        pattern of the pictures that belong together, for ``group_by``; None where none do.
         """
         with self._held():
             self._read()
