@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from headstart.data.decode import is_image_name
@@ -21,6 +21,7 @@ from headstart.data.tablenames import is_there
 from headstart.data.tables import (
     IMAGE_NAMES,
     LABEL_NAMES,
+    ColumnNames,
     Table,
     clean_name,
     list_rows,
@@ -47,7 +48,7 @@ _KNOWN = (
 Refused = dict[str, str]
 
 
-def list_annotations(path: Path, **columns: str | None) -> Listing:
+def list_annotations(path: Path, **columns: Unpack[ColumnNames]) -> Listing:
     """The images that a file of annotations names; relative paths start at its own folder.
 
     Raises DataError where it cannot be read, or is in none of the forms that are known; else as for
@@ -106,7 +107,7 @@ def annotated_parts(folder: Path) -> dict[str, Path]:
 
 
 def list_annotated_folder(
-    folder: Path, parts: Mapping[str, Path], **columns: str | None
+    folder: Path, parts: Mapping[str, Path], **columns: Unpack[ColumnNames]
 ) -> Listing:
     """The images of a folder with annotations; parameters as :func:`annotated_parts` gives them.
 
@@ -131,7 +132,7 @@ def list_annotated_folder(
     return whole
 
 
-def _listing(table: Table, refused: Refused, root: Path, columns: Mapping[str, Any]) -> Listing:
+def _listing(table: Table, refused: Refused, root: Path, columns: ColumnNames) -> Listing:
     found = list_rows(table, root, **columns)
     found.source, found.refused = "annotations", refused
     return found

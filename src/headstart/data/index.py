@@ -25,7 +25,7 @@ from headstart.data.records import Index, Quarantined, Record
 from headstart.data.sides import alike_notes, name_val_as_test, with_sides
 from headstart.data.sources import Listed, Listing, counted, missing_path, shown, some
 from headstart.data.splitfile import apply_split_file
-from headstart.data.tables import SPREADSHEETS, TABLE_SUFFIXES, list_table
+from headstart.data.tables import SPREADSHEETS, TABLE_SUFFIXES, ColumnNames, list_table
 from headstart.data.targets import (
     TargetColumns,
     check_targets,
@@ -179,12 +179,12 @@ def index(
 def _list(
     path: str,
     cache: Path | None,
-    columns: dict[str, str | None],
+    columns: ColumnNames,
     classes_from: str,
     progress: Progress,
     targets: TargetColumns,
 ) -> Listing:
-    group, weight = columns.pop("group_column"), columns.pop("weight_column")
+    group, weight = columns["group_column"], columns["weight_column"]
     where = expand(path)
     try:
         is_folder, is_file = bool(path) and where.is_dir(), where.is_file()
@@ -209,7 +209,13 @@ def _list(
         )
     if packed:
         return list_packed(
-            path, cache=cache, classes_from=classes_from, progress=progress, **columns
+            path,
+            cache=cache,
+            image_column=columns["image_column"],
+            label_column=columns["label_column"],
+            split_column=columns["split_column"],
+            classes_from=classes_from,
+            progress=progress,
         )
     if is_folder and classes_from == "auto" and (parts := annotated_parts(where.resolve())):
         return list_annotated_folder(where.resolve(), parts, **columns)
@@ -227,7 +233,7 @@ def _list(
                 f"{shown(where)} is a spreadsheet, which is not read: save it as CSV (UTF-8)"
             )
         if where.suffix.lower() in ANNOTATION_SUFFIXES:
-            return list_annotations(where, **columns, group_column=group, weight_column=weight)
+            return list_annotations(where, **columns)
         if where.suffix.lower() in VIDEO_SUFFIXES:
             raise DataError(
                 f"{shown(where)} is a video: make images of it with headstart frames, then fit their folder"
@@ -237,9 +243,7 @@ def _list(
                 f"{shown(where)} is a file but no table: expected a folder of class folders, or a "
                 ".csv, .tsv, .txt, .parquet, .json or .jsonl file"
             )
-        return list_table(
-            where, **columns, group_column=group, weight_column=weight, targets=targets
-        )
+        return list_table(where, targets=targets, **columns)
     from headstart.data.named import list_named, names_a_set, set_names
 
     if names_a_set(path):

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypedDict, Unpack
 
 from headstart.data.decode import is_image_name
 from headstart.data.delimited import Rows, find_delimiter, numbers, read_rows
@@ -125,6 +125,16 @@ class Columns:
     weight: int = -1
 
 
+class ColumnNames(TypedDict, total=False):
+    """Columns that were asked for by name; usual names are found without."""
+
+    image_column: str | None
+    label_column: str | None
+    split_column: str | None
+    group_column: str | None
+    weight_column: str | None
+
+
 def read_table(path: Path) -> Table:
     """Read a table file.
 
@@ -142,56 +152,40 @@ def read_table(path: Path) -> Table:
 def find_columns(
     table: Table,
     *,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    split_column: str | None = None,
-    group_column: str | None = None,
-    weight_column: str | None = None,
     need_label: bool = True,
     targets: TargetColumns = NO_TARGETS,
+    **names: Unpack[ColumnNames],
 ) -> Columns:
     """Which column is which: by the name asked for, a usual name, or the looks of the rows."""
     if not table.header:
-        named = None if split_column in NO_COLUMN else split_column
-        for option, name in (
-            (argument("image_column"), image_column),
-            (argument("label_column"), label_column),
-            (argument("split_column"), named),
-            (argument("group_column"), group_column),
-            (argument("weight_column"), weight_column),
-            (argument("label_columns"), targets.label_columns),
-            (argument("target_column"), targets.number),
-        ):
+        is_without_split = names.get("split_column") in NO_COLUMN
+        asked = {**names, "label_columns": targets.label_columns, "target_column": targets.number}
+        if is_without_split:
+            del asked["split_column"]
+        for option, name in asked.items():
             if name is not None:
                 raise DataError(
-                    f"{shown(table.path)} has no header line, so {option} {name!r} is not in it: add "
-                    "a first line with the names of the columns"
+                    f"{shown(table.path)} has no header line, so {argument(option)} {name!r} is not in "
+                    "it: add a first line with the names of the columns"
                 )
         found = _columns_by_looks(table, need_label)
-        return replace(found, split=-1) if split_column in NO_COLUMN else found
-    split = find_split(table, split_column)
+        return replace(found, split=-1) if is_without_split else found
+    split = find_split(table, names.get("split_column"))
     # A split file with a header has no labels: the folder of each file is its class.
     is_split_file = any(usual_form(h) in SPLIT_NAMES for h in table.header)
     label_role = "label" if need_label and split < 0 and not is_split_file else ""
     usual = LABEL_NAMES if targets.separator is None else [*SEVERAL_NAMES, *LABEL_NAMES]
     return Columns(
-        image=find_column(table, image_column, IMAGE_NAMES, "image"),
-        label=find_column(table, label_column, usual, label_role),
+        image=find_column(table, names.get("image_column"), IMAGE_NAMES, "image"),
+        label=find_column(table, names.get("label_column"), usual, label_role),
         split=split,
-        group=find_group(table, group_column),
-        weight=find_weight(table, weight_column),
+        group=find_group(table, names.get("group_column")),
+        weight=find_weight(table, names.get("weight_column")),
     )
 
 
 def list_table(
-    path: Path,
-    *,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    split_column: str | None = None,
-    group_column: str | None = None,
-    weight_column: str | None = None,
-    targets: TargetColumns = NO_TARGETS,
+    path: Path, *, targets: TargetColumns = NO_TARGETS, **names: Unpack[ColumnNames]
 ) -> Listing:
     """The images a table names; relative paths start at the table's own folder.
 
@@ -201,40 +195,19 @@ def list_table(
     Raises DataError where columns are missing, a row has no label or path, a file is named twice, a
     split word is unknown, or only some rows have a split.
     """
-    return list_rows(
-        read_table(path),
-        path.parent.resolve(),
-        image_column=image_column,
-        label_column=label_column,
-        split_column=split_column,
-        group_column=group_column,
-        weight_column=weight_column,
-        targets=targets,
-    )
+    return list_rows(read_table(path), path.parent.resolve(), targets=targets, **names)
 
 
 def list_rows(
     table: Table,
     root: Path,
     *,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    split_column: str | None = None,
-    group_column: str | None = None,
-    weight_column: str | None = None,
     targets: TargetColumns = NO_TARGETS,
+    **names: Unpack[ColumnNames],
 ) -> Listing:
     """The images of a table whose relative paths start at `root`; else as `list_table`."""
-    columns = find_columns(
-        table,
-        image_column=image_column,
-        label_column=label_column,
-        split_column=split_column,
-        group_column=group_column,
-        weight_column=weight_column,
-        need_label=targets.label_columns is None and targets.number is None,
-        targets=targets,
-    )
+    need_label = targets.label_columns is None and targets.number is None
+    columns = find_columns(table, need_label=need_label, targets=targets, **names)
     images = [clean_name(name) for name in table.column(columns.image)]
     found: list[Target | None] = [None] * len(images)
     target_notes: list[str] = []
@@ -252,7 +225,7 @@ def list_rows(
     notes = [
         *table.notes,
         *target_notes,
-        *notes_on_columns(table, columns, label_column, split_column),
+        *notes_on_columns(table, columns, names.get("label_column"), names.get("split_column")),
     ]
     files, note = find_files(root, images, table)
     refuse_twice(table, files)

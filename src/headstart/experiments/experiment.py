@@ -35,8 +35,6 @@ AFTER = ("clean", "label_next", "map", "slices")
 """Those on a finished run."""
 
 EXPERIMENTS = (*TRANSFER, *AFTER, "backbones", "sift", "pixels")
-# Settings that only some experiments have: of tables, and of names of files.
-COLUMNS = ("split_column", "group_column", "group_by")
 
 
 class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +124,7 @@ class Inputs:
     def text_index(self) -> TextIndex:
         """The texts that the settings name."""
         from headstart.data.texts import index_texts
+        from headstart.runs.settings import fields_for
 
         if "data" in self.given:
             given: TextIndex = self.given["data"]
@@ -135,11 +134,7 @@ class Inputs:
             s.data,
             text_column=s.text,
             label_column=s.label,
-            split_column=s.split_column,
-            group_column=s.group_column,
-            merge_labels=s.merge_labels,
-            test_size=s.test_size,
-            seed=s.seed,
+            **fields_for(index_texts, s),
             cache=self.cache,
             progress=self.progress,
         )
@@ -175,20 +170,11 @@ class Inputs:
         """
         from headstart.data import index
         from headstart.features import cache_folder
+        from headstart.runs.settings import fields_for
 
         self._require_images(path)
-        s = self.settings
-        found = index(
-            path,
-            split=Path(split) if split else None,
-            **{name: getattr(s, name, None) for name in COLUMNS},
-            test_size=s.test_size,
-            seed=s.seed,
-            classes_from=s.classes_from,
-            merge_labels=s.merge_labels,
-            cache=self.cache or cache_folder(),
-            progress=self.progress,
-        )
+        asked = fields_for(index, self.settings) | {"split": Path(split) if split else None}
+        found = index(path, **asked, cache=self.cache or cache_folder(), progress=self.progress)
         self.on_index(found)
         return found
 

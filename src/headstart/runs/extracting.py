@@ -12,7 +12,7 @@ from headstart.backbones.backbone import CROP_MODES
 from headstart.data import training_records
 from headstart.errors import InputError, argument
 from headstart.progress import Progress, silent
-from headstart.runs.settings import PRECISIONS, SIZES_PX, require, require_layout
+from headstart.runs.settings import PRECISIONS, SIZES_PX, fields_for, require, require_layout
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -150,13 +150,7 @@ def extract_data(
         Cluster(address=s.address, n_workers=s.n_workers).check()
     if s.engine == "ray" and is_packed(s.data):
         _refuse_memory(s.data)
-        parts = find_parts(
-            s.data,
-            image_column=s.image_column,
-            label_column=s.label_column,
-            split_column=s.split_column,
-            classes_from=s.classes_from,
-        )
+        parts = find_parts(**fields_for(find_parts, s))
         backbone = with_crop(load(s.backbone, weights=s.weights, arch=s.arch), s.crop)
         if s.precision == "auto":
             s = dataclasses.replace(s, precision="float32")
@@ -168,16 +162,7 @@ def extract_data(
             unusable=tuple(done.unreadable.items()),
             notes=size_notes,
         )
-    indexed = index(
-        s.data,
-        image_column=s.image_column,
-        label_column=s.label_column,
-        split_column=s.split_column,
-        classes_from=s.classes_from,
-        merge_labels=s.merge_labels,
-        cache=root,
-        progress=progress,
-    )
+    indexed = index(s.data, **fields_for(index, s), cache=root, progress=progress)
     backbone = with_crop(load(s.backbone, weights=s.weights, arch=s.arch), s.crop)
     s = dataclasses.replace(s, precision=_precision(s, indexed, backbone, root))
     done, size_notes = _extract(indexed, backbone, s, root, progress)

@@ -26,7 +26,7 @@ from headstart.runs.kind import Kind
 from headstart.runs.origin import Origin
 from headstart.runs.provenance import describe_backbone, provenance
 from headstart.runs.result import ExtractionResult
-from headstart.runs.settings import FitSettings
+from headstart.runs.settings import FitSettings, fields_for
 from headstart.sources.image import ImageSource
 from headstart.sources.several import SeveralSource
 
@@ -81,25 +81,7 @@ class Images(Kind):
         s = self.settings
         if s.fixes is not None:
             self._fixes = read_fixes(expand(s.fixes))
-        found = index(
-            s.data,
-            split=s.split,
-            test_size=s.test_size,
-            seed=s.seed,
-            image_column=s.image_column,
-            label_column=s.label_column,
-            split_column=s.split_column,
-            group_column=s.group_column,
-            group_by=s.group_by,
-            weight_column=s.weight_column,
-            multi_label=s.multi_label,
-            label_columns=s.label_columns,
-            target_column=s.target_column,
-            classes_from=s.classes_from,
-            merge_labels=s.merge_labels,
-            cache=self.cache,
-            progress=self.progress,
-        )
+        found = index(s.data, **fields_for(index, s), cache=self.cache, progress=self.progress)
         return found if s.fixes is None else apply_fixes(found, self._fixes, one_line(s.fixes))
 
     def open(self, index: Index) -> tuple[Index, ImageSource | SeveralSource]:

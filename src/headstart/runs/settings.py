@@ -355,6 +355,12 @@ def with_fields(*kinds: type[Any]) -> Callable[[F], F]:
     return decorate
 
 
+def fields_for(function: Callable[..., Any], settings: Any) -> dict[str, Any]:
+    """The fields of settings that a function has parameters for, as keyword arguments."""
+    names = inspect.signature(function).parameters
+    return {f.name: getattr(settings, f.name) for f in fields(settings) if f.name in names}
+
+
 def require(good: bool, option: str, legal: str, value: object) -> None:
     """Refuse a value outside its legal set, with an InputError."""
     if not good:

@@ -16,7 +16,7 @@ from headstart.runs.kind import Kind
 from headstart.runs.networks import ALLOWANCE_S, Networks, NetworkTrials
 from headstart.runs.origin import Origin
 from headstart.runs.provenance import provenance
-from headstart.runs.settings import TextSettings
+from headstart.runs.settings import TextSettings, fields_for
 from headstart.runs.text_findings import text_findings
 from headstart.sources.blocks import Blocks
 from headstart.sources.text import TextBlocks, TextReader, TextSource, network_scores
@@ -55,12 +55,7 @@ class Texts(Kind):
             s.data,
             text_column=s.text,
             label_column=s.label,
-            split_column=s.split_column,
-            group_column=s.group_column,
-            weight_column=s.weight_column,
-            merge_labels=s.merge_labels,
-            test_size=s.test_size,
-            seed=s.seed,
+            **fields_for(index_texts, s),
             cache=self.cache,
             progress=self.progress,
         )
