@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -110,3 +111,32 @@ def test_json_schema__describes_what_is_written() -> None:
     jsonschema.validate(json.loads(results.encode(GAIN)), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(json.loads(_changed(n="three")), schema)
+
+
+class _Measured(msgspec.Struct, frozen=True):
+    a: int  # beside
+    # low, high: of both
+    low: float
+    high: float | None = None
+    none: str = ""
+
+    # longer than one line
+    # goes above
+    rows: tuple[float, ...] = ()
+
+
+class _Inherits(_Measured, frozen=True):
+    own: int = 0  # its own
+
+
+def test_json_schema__fields_are_described_by_their_comments() -> None:
+    properties = results.json_schema(_Inherits)["$defs"]["_Inherits"]["properties"]
+    said = {name: found.get("description") for name, found in properties.items()}
+    assert said == {
+        "a": "beside",
+        "low": "of both",
+        "high": "of both",
+        "none": None,
+        "rows": "longer than one line goes above",
+        "own": "its own",
+    }

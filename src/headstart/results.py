@@ -12,6 +12,7 @@ schema follow from them, so readers use attributes rather than strings:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,20 +80,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     """Base of the results that are written to a file of their own.
 
     A subclass declares its fields and the ``tag`` that tells its files from others.
-
-    Attributes
-    ----------
-    schema : int
-        Version of the form of the file.
-    sentence : str
-        The answer, in at most 25 words.
-    detail : str
-        A paragraph below it.
     """
 
-    schema: int = SCHEMA
-    sentence: str = ""
-    detail: str = ""
+    schema: int = SCHEMA  # version of the form of the file
+    sentence: str = ""  # the answer, in at most 25 words
+    detail: str = ""  # a paragraph below it
 
     def _figure(self) -> str:
         """The figure that a notebook shows below the answer, as HTML; "" where there is none."""
@@ -160,14 +152,55 @@ def read(path: Path, kind: type[R]) -> R:
 
 
 def json_schema(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of files of these kinds."""
+    """The JSON Schema (draft 2020-12) of files of these kinds; comments at fields describe them."""
     references, definitions = msgspec.json.schema_components(kinds)
+    for kind in _classes(msgspec.inspect.multi_type_info(kinds)):
+        found = definitions.get(f"{kind.__module__}.{kind.__qualname__}")
+        properties = (found or definitions[kind.__name__]).get("properties", {})
+        for name, text in _comments(kind).items():
+            properties[name]["description"] = text
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Results of Headstart",
         "oneOf": list(references),
         "$defs": definitions,
     }
+
+
+def _classes(info: Any, known: set[type[Any]] | None = None) -> set[type[Any]]:
+    """The classes that a description of types is of, those of their fields included."""
+    known = set() if known is None else known
+    if isinstance(info, tuple | list):
+        for inner in info:
+            _classes(inner, known)
+    elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field):
+        kind = getattr(info, "cls", None)
+        if kind in known:
+            return known
+        if kind is not None and hasattr(info, "fields"):
+            known.add(kind)
+        for name in info.__struct_fields__:
+            _classes(getattr(info, name), known)
+    return known
+
+
+def _comments(kind: type[Any]) -> dict[str, str]:
+    """The comments beside the fields of a class, or above; ``a, b: ...`` is of both."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        own, above = inspect.get_annotations(base), list[str]()
+        for line in inspect.getsource(base).splitlines() if own else ():
+            code, is_there, beside = line.strip().partition("# ")
+            if is_there and not code:
+                above.append(beside)
+                continue
+            name, text = code.partition(":")[0], " ".join(above) or beside
+            above = []
+            if text and name in own:
+                names, _, rest = text.partition(": ")
+                several = names.split(", ") if name in names.split(", ") and rest else []
+                found |= dict.fromkeys(several, rest) or {name: text}
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -12,64 +12,40 @@ from headstart.results import Difference, Interval, Result
 
 
 class ArmResult(Struct, frozen=True, kw_only=True):
-    """What one arm reached, over all seeds.
-
-    Attributes
-    ----------
-    settings : dict, optional
-        Of the training; None for a linear SVM.
-    extra_s, seconds : float
-        `seconds` of one fit includes `extra_s`, which was spent beforehand.
-    test, test_balanced : Interval, optional
-        None without test images.
-    test_range : (float, float), optional
-        Lowest and highest test accuracy among the seeds.
-    difference : Difference, optional
-        Test accuracy less that of the reference, paired.
-    notes : tuple of str
-        One a seed.
-    histories : tuple of tuple of epochs
-        One a seed, empty for an SVM.
-    details : dict
-        What arms of this kind have besides, such as the views of an image.
-    """
+    """What one arm reached, over all seeds."""
 
     name: str
     line: str
-    settings: dict[str, Any] | None
+    settings: dict[str, Any] | None  # of the training; None for a linear SVM
     n_layers: int
     starts_from_svm: bool
+    # extra_s, seconds: `seconds` of one fit includes `extra_s`, which was spent beforehand
     extra_s: float
     val_accuracy: float
+    # test, test_balanced: None without test images
     test: Interval | None
     test_balanced: Interval | None
+    # (float, float); lowest and highest test accuracy among the seeds
     test_range: tuple[float, float] | None
-    difference: Difference | None
+    difference: Difference | None  # test accuracy less that of the reference, paired
     seconds: float
     n_trained_parameters: int
-    notes: tuple[str, ...]
-    histories: tuple[tuple[dict[str, Any], ...], ...]
+    notes: tuple[str, ...]  # one a seed
+    histories: tuple[tuple[dict[str, Any], ...], ...]  # one a seed, empty for an SVM
     best_epochs: tuple[int, ...]
     is_taken: bool
+    # what arms of this kind have besides, such as the views of an image
     details: dict[str, Any] = {}
 
 
 class ComparisonResult(Result, frozen=True, kw_only=True, tag="comparison"):
-    """Every arm of a comparison, the reference first.
-
-    Attributes
-    ----------
-    size_px : int, optional
-    classes, notes : tuple of str
-        Of the data.
-    noun : str
-        What an example is called.
-    """
+    """Every arm of a comparison, the reference first."""
 
     title: str
     data: str
     backbone: str
     size_px: int | None
+    # classes, notes: of the data
     classes: tuple[str, ...]
     notes: tuple[str, ...]
     reference: str
@@ -78,7 +54,7 @@ class ComparisonResult(Result, frozen=True, kw_only=True, tag="comparison"):
     n_fit: int
     n_val: int
     n_test: int
-    noun: str
+    noun: str  # what an example is called
     arms: tuple[ArmResult, ...]
 
     def _figure(self) -> str:

@@ -17,30 +17,18 @@ from headstart.runs.report.pages import Section, Table
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """A network's published figures.
+    """A network's published figures."""
 
-    Attributes
-    ----------
-    name, weights : str
-        ``"resnet50"``, ``"IMAGENET1K_V2"``.
-    accuracy : float
-        Top-1 on ImageNet's 50,000 validation images, a single crop, in %.
-    giga_macs : float
-        Thousand million multiply-accumulates per image at `size_px`; torchvision writes them as
-        GFLOPS.
-    size_px : int
-        Side of the crop.
-    recipe : str
-        Where the training is described.
-    """
-
+    # name, weights: ``"resnet50"``, ``"IMAGENET1K_V2"``
     name: str
     weights: str
-    accuracy: float
+    accuracy: float  # Top-1 on ImageNet's 50,000 validation images, a single crop, in %
+    # thousand million multiply-accumulates per image at `size_px`; torchvision writes them as
+    # GFLOPS
     giga_macs: float
     n_parameters: int
-    size_px: int
-    recipe: str
+    size_px: int  # side of the crop
+    recipe: str  # where the training is described
 
     def __str__(self) -> str:
         return f"{self.name} ({self.accuracy:.1f} % with {self.giga_macs:.3g} G)"
@@ -57,20 +45,12 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComplexityResult(Result, frozen=True, kw_only=True, tag="complexity"):
-    """What `measure` returns.
-
-    Attributes
-    ----------
-    networks : list of Published
-        Fewest operations first.
-    front : list of Published
-        As `front` returns.
-    """
+    """What `measure` returns."""
 
     source: str
     reference: str
-    networks: list[Published]
-    front: list[Published]
+    networks: list[Published]  # fewest operations first
+    front: list[Published]  # as `front` returns
 
 
 def source() -> str:

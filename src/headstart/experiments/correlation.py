@@ -15,29 +15,19 @@ N_RESAMPLES = 1000
 
 
 class RankCorrelation(Struct, frozen=True, kw_only=True):
-    """Agreement of two orders of the same candidates.
+    """Agreement of two orders of the same candidates."""
 
-    Attributes
-    ----------
-    kendall, spearman : float or None
-        Tau-b and rho, from -1 to 1; None with fewer than three candidates or where all are equal.
-    p_value : float or None
-        Two-sided, of Kendall's tau: how often chance alone agrees as much.
-    n : int
-        Candidates.
-    is_significant : bool
-        Whether there are enough candidates, chance would hardly agree as much, and the interval does
-        not contain zero.
-    low, high : float or None
-        95 % interval of Kendall's tau: candidates resampled with replacement (percentile bootstrap).
-        None with fewer than five candidates.
-    """
-
+    # kendall, spearman: tau-b and rho, from -1 to 1; None with fewer than three candidates or where
+    # all are equal
     kendall: float | None
     spearman: float | None
-    p_value: float | None
-    n: int
+    p_value: float | None  # two-sided, of Kendall's tau: how often chance alone agrees as much
+    n: int  # candidates
+    # whether there are enough candidates, chance would hardly agree as much, and the interval does
+    # not contain zero
     is_significant: bool = False
+    # low, high: 95 % interval of Kendall's tau: candidates resampled with replacement (percentile
+    # bootstrap). None with fewer than five candidates.
     low: float | None = None
     high: float | None = None
 

@@ -21,19 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class TextBlockReader:
-    """The features of texts, read as `BlockReader` reads those of images; TF-IDF is sparse.
-
-    Attributes
-    ----------
-    source : TextSource
-    blocks : mapping of Block to TextBlocks
-        What each block is of.
-    normalize : {"l2", "power"}
-    """
+    """The features of texts, read as `BlockReader` reads those of images; TF-IDF is sparse."""
 
     source: TextSource
-    blocks: Mapping[Block, TextBlocks]
-    normalize: Normalize = "l2"
+    blocks: Mapping[Block, TextBlocks]  # Block to TextBlocks; what each block is of
+    normalize: Normalize = "l2"  # {"l2", "power"}
 
     def read(self, block: Block, records: Sequence[TextRecord]) -> Any:
         """Normalised rows (n, d) of texts."""

@@ -26,25 +26,15 @@ N_PERMUTATIONS = 40
 
 
 class Shortcut(msgspec.Struct, frozen=True, kw_only=True):
-    """How well one property tells the classes apart.
-
-    Attributes
-    ----------
-    accuracy : Interval
-        Balanced accuracy of a classifier on this property alone, each example by the others.
-    chance : float
-        Balanced accuracy by guessing.
-    p_value : float or None
-        That guessing does as well, times the number of properties looked at. None of an older run.
-    is_alarming : bool
-        Beyond the noise, and far enough above chance.
-    """
+    """How well one property tells the classes apart."""
 
     name: str
+    # balanced accuracy of a classifier on this property alone, each example by the others
     accuracy: Interval
-    chance: float
+    chance: float  # balanced accuracy by guessing
+    # That guessing does as well, times the number of properties looked at. None of an older run.
     p_value: float | None = None
-    is_alarming: bool
+    is_alarming: bool  # beyond the noise, and far enough above chance
 
 
 def find_shortcuts(

@@ -16,29 +16,18 @@ FEWEST = 5
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of the examples.
+    """One part of the examples."""
 
-    Attributes
-    ----------
-    by, value : str
-        What the examples were divided by, and which part it is.
-    accuracy : Interval
-        At a level of 95 % for all parts together (Bonferroni).
-    rest : float
-        Accuracy of all other examples.
-    p_value : float or None
-        Fisher's exact test against the others, times the number of parts; 1 at most. Of grouped
-        examples, on effective numbers. None of an older run.
-    is_worse, is_better : bool
-        Significantly.
-    """
-
+    # by, value: what the examples were divided by, and which part it is
     by: str
     value: str
     n: int
-    accuracy: Interval
-    rest: float
+    accuracy: Interval  # at a level of 95 % for all parts together (Bonferroni)
+    rest: float  # accuracy of all other examples
+    # Fisher's exact test against the others, times the number of parts; 1 at most. Of grouped
+    # examples, on effective numbers. None of an older run.
     p_value: float | None = None
+    # is_worse, is_better: significantly
     is_worse: bool
     is_better: bool = False
 

@@ -33,64 +33,38 @@ class CountedInterval(Interval, frozen=True, kw_only=True):
 
 
 class ChosenResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The candidate that was taken.
+    """The candidate that was taken."""
 
-    Attributes
-    ----------
-    tap, resolution : str
-        As named in tables; a text candidate has no resolution.
-    taps, resolutions_px
-        What it joins.
-    backbones : tuple of str
-        Of which it is, where there are several.
-    n_averaged : int
-        How many candidates it is the mean of; 0: it is not a mean.
-    C : float or None
-        None of a network.
-    """
-
+    # tap, resolution: as named in tables; a text candidate has no resolution
     tap: str
     resolution: str
+    # taps, resolutions_px: what it joins
     taps: tuple[str, ...] = ()
     resolutions_px: tuple[Count, ...] = ()
-    backbones: tuple[str, ...] = ()
-    n_averaged: Count = 0
-    C: float | None = None
+    backbones: tuple[str, ...] = ()  # of which it is, where there are several
+    n_averaged: Count = 0  # how many candidates it is the mean of; 0: it is not a mean
+    C: float | None = None  # None of a network
     n_features: Count = 0
     macs: Count | None = None
 
 
 class CandidateResult(ChosenResult, frozen=True, kw_only=True):
-    """One candidate as cross-validation found it.
-
-    Attributes
-    ----------
-    cv_metric : Estimate or None
-        The metric that was optimised, if it is not accuracy.
-    Cs, cv_by_C : tuple of float
-        The values of C that were tried, and the accuracy of each.
-    difference : Difference or None
-        To the most accurate candidate, paired.
-    tie, best, chosen, baseline, cheap : bool
-        Its part in the choice.
-    screened : bool
-        Whether its accuracy is that of a ridge classifier.
-    test : Interval or None
-        Of those that were refitted.
-    """
+    """One candidate as cross-validation found it."""
 
     cv: Interval
-    cv_metric: Estimate | None = None
+    cv_metric: Estimate | None = None  # the metric that was optimised, if it is not accuracy
+    # Cs, cv_by_C: the values of C that were tried, and the accuracy of each
     Cs: tuple[float, ...] = ()
     cv_by_C: tuple[float, ...] = ()
-    difference: Difference | None = None
+    difference: Difference | None = None  # to the most accurate candidate, paired
+    # tie, best, chosen, baseline, cheap: its part in the choice
     tie: bool
-    screened: bool = False
+    screened: bool = False  # whether its accuracy is that of a ridge classifier
     chosen: bool
     best: bool = False
     baseline: bool = False
     cheap: bool = False
-    test: Interval | None = None
+    test: Interval | None = None  # of those that were refitted
 
     @property
     def cost(self) -> tuple[int, int]:
@@ -106,15 +80,7 @@ class CandidateResult(ChosenResult, frozen=True, kw_only=True):
 
 
 class SelectionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How the choice was made.
-
-    Attributes
-    ----------
-    n_judged : int or None
-        Training examples that cross-validation could judge; None means all.
-    is_default : bool
-        Whether the usual candidate was taken, as cross-validation could not decide.
-    """
+    """How the choice was made."""
 
     rule: str = ""
     metric: str = "accuracy"
@@ -122,7 +88,9 @@ class SelectionResult(msgspec.Struct, frozen=True, kw_only=True):
     n_folds: Count
     n_repeats: Count = 1
     n_train: Count
+    # training examples that cross-validation could judge; None means all
     n_judged: Count | None = None
+    # whether the usual candidate was taken, as cross-validation could not decide
     is_default: bool = False
     Cs: tuple[float, ...] = ()
 
@@ -141,31 +109,21 @@ class TestResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectiveResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fit optimised.
+    """What a fit optimised."""
 
-    Attributes
-    ----------
-    metric, name, reason : str
-        The metric in code and in words, and why it was optimised.
-    higher_is_better, is_share, is_weighted : bool
-        Whether its values are shares of 1; whether examples count by weights.
-    value : Interval or None
-        Of the run's model, on the examples that its accuracy is of.
-    order : tuple of str or None
-    class_weights : dict or None
-    costs : tuple of tuple of float or None
-        True classes by predicted ones, in the order of ``classes``.
-    """
-
+    # metric, name, reason: the metric in code and in words, and why it was optimised
     metric: str
     name: str
     reason: str
+    # higher_is_better, is_share, is_weighted: whether its values are shares of 1; whether examples
+    # count by weights
     higher_is_better: bool
     is_share: bool
     is_weighted: bool
-    value: Interval | None
+    value: Interval | None  # of the run's model, on the examples that its accuracy is of
     order: tuple[str, ...] | None
     class_weights: dict[str, float] | None
+    # True classes by predicted ones, in the order of ``classes``
     costs: tuple[tuple[float, ...], ...] | None
 
 
@@ -177,20 +135,11 @@ class CrossValidatedResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Confusion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A confusion matrix: all of it for few classes, else what is not zero.
+    """A confusion matrix: all of it for few classes, else what is not zero."""
 
-    Attributes
-    ----------
-    split : str
-        What it is of: ``test``, ``validation`` or ``cv``.
-    rows : tuple of tuple of int, optional
-        True classes by predicted classes.
-    cells : tuple of (int, int, int), optional
-        Row, column and count.
-    """
-
-    split: str
-    rows: tuple[tuple[Count, ...], ...] | None = None
+    split: str  # what it is of: ``test``, ``validation`` or ``cv``
+    rows: tuple[tuple[Count, ...], ...] | None = None  # True classes by predicted classes
+    # (int, int, int); row, column and count
     cells: tuple[tuple[Count, Count, Count], ...] | None = None
 
     @classmethod
@@ -269,15 +218,7 @@ class LogLossResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ValidationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A trained network beside the SVM on the same validation images.
-
-    Attributes
-    ----------
-    difference : PairedDifference or None
-        In accuracy.
-    gain : PairedDifference or None
-        In the metric that was optimised, positive where the network is better; None of accuracy.
-    """
+    """A trained network beside the SVM on the same validation images."""
 
     n: Count
     finetuned: Interval
@@ -285,7 +226,8 @@ class ValidationResult(msgspec.Struct, frozen=True, kw_only=True):
     svm: Interval | None = None
     alone: Interval | None = None
     is_mean: bool = False
-    difference: PairedDifference | None = None
+    difference: PairedDifference | None = None  # in accuracy
+    # in the metric that was optimised, positive where the network is better; None of accuracy
     gain: PairedDifference | None = None
     log_loss: LogLossResult | None = None
 
@@ -412,65 +354,41 @@ class TextResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FitResult(msgspec.Struct, frozen=True, kw_only=True):
-    """``metrics.json``: every figure of a run.
-
-    Attributes
-    ----------
-    sentence, detail : str
-        The answer, and what stands below it.
-    leads : {"accuracy", "balanced_accuracy"}
-        Which of the two the answer gives first.
-    notes : tuple of str
-        What a person should know about the choice.
-    test : TestResult or None
-        None where there is no test split.
-    taps, resolutions : tuple of str
-        Rows and columns of the table of candidates.
-    confusion, per_class, metrics
-        Of the examples that the answer speaks of; their split is that of the confusion matrix.
-    thresholds : Thresholds or None
-        At the precision or recall that was asked for.
-    objective : ObjectiveResult or None
-    checks : Checks or None
-        Of images: shortcuts, and parts in which the run is worse.
-    reliability : Reliability or None
-        When to answer.
-    finetuning : FinetuningResult or None
-    mistakes, suspicious
-        Examples that the report shows.
-    extraction : ExtractionResult or None
-        Of images.
-    text : TextResult or None
-        Of texts.
-    """
+    """``metrics.json``: every figure of a run."""
 
     schema: int = SCHEMA
+    # sentence, detail: the answer, and what stands below it
     sentence: str
     detail: str | None = ""
+    # {"accuracy", "balanced_accuracy"}; which of the two the answer gives first
     leads: str | None = "accuracy"
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a person should know about the choice
     chosen: ChosenResult
     selection: SelectionResult
-    test: TestResult | None = None
+    test: TestResult | None = None  # None where there is no test split
     cv: CrossValidatedResult
     candidates: tuple[CandidateResult, ...]
+    # taps, resolutions: rows and columns of the table of candidates
     taps: tuple[str, ...]
     resolutions: tuple[str, ...]
     classes: tuple[str, ...]
+    # confusion, per_class, metrics: of the examples that the answer speaks of; their split is that
+    # of the confusion matrix
     confusion: Confusion
     per_class: tuple[ClassResult, ...] = ()
     metrics: ClassificationMetrics | None = None
-    thresholds: Thresholds | None = None
+    thresholds: Thresholds | None = None  # at the precision or recall that was asked for
     objective: ObjectiveResult | None = None
-    checks: Checks | None = None
-    reliability: Reliability | None = None
+    checks: Checks | None = None  # of images: shortcuts, and parts in which the run is worse
+    reliability: Reliability | None = None  # when to answer
     finetuning: FinetuningResult | None = None
+    # mistakes, suspicious: examples that the report shows
     mistakes: tuple[Mistake, ...] = ()
     suspicious: tuple[SuspiciousLabel, ...] = ()
     data: DataSummary
     timings_s: dict[str, float] = {}
-    extraction: ExtractionResult | None = None
-    text: TextResult | None = None
+    extraction: ExtractionResult | None = None  # of images
+    text: TextResult | None = None  # of texts
 
     @property
     def noun(self) -> str:

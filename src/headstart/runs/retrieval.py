@@ -38,47 +38,24 @@ KS = (1, 2, 5, 10, 20, 50, 100)
 
 
 class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
-    """A training image, or text, near the query.
-
-    Attributes
-    ----------
-    path : str
-        Of an image; else empty.
-    text : str
-        Of a text; else empty.
-    """
+    """A training image, or text, near the query."""
 
     name: str
-    path: str = ""
-    text: str = ""
+    path: str = ""  # of an image; else empty
+    text: str = ""  # of a text; else empty
     label: str
     distance: float
 
 
 class SimilarResult(Result, frozen=True, kw_only=True, tag="similar"):
-    """What was found for one picture, or one text.
+    """What was found for one picture, or one text."""
 
-    Attributes
-    ----------
-    run : str
-        The run's folder.
-    query : str
-        The picture's file, or the text.
-    noun : {"image", "text"}
-    neighbours : tuple of Neighbour
-        Nearest first.
-    measured : Retrieval or None
-        Over the test examples as queries; None where the run has none.
-    notes : tuple of str
-        What the user should know besides.
-    """
-
-    run: str
-    query: str
-    noun: str = "image"
-    neighbours: tuple[Neighbour, ...]
-    measured: Retrieval | None
-    notes: tuple[str, ...] = ()
+    run: str  # the run's folder
+    query: str  # the picture's file, or the text
+    noun: str = "image"  # {"image", "text"}
+    neighbours: tuple[Neighbour, ...]  # nearest first
+    measured: Retrieval | None  # over the test examples as queries; None where the run has none
+    notes: tuple[str, ...] = ()  # what the user should know besides
 
 
 def answer(labels: list[str], noun: str = "image") -> str:

@@ -34,32 +34,20 @@ logger = logging.getLogger(__name__)
 
 
 class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One run among others.
+    """One run among others."""
 
-    Attributes
-    ----------
-    name : str
-        Of its folder; unique among the runs.
-    data, backbone, chosen : str
-        What it was fitted on, and what was taken.
-    cv : Interval
-        Cross-validated accuracy.
-    test : Interval or None
-        Test accuracy.
-    difference : PairedDifference or None
-        Test accuracy less that of the first run, of new groups where the first run has groups; None for
-        the first itself, and where the test images are not the same.
-    """
-
-    name: str
+    name: str  # of its folder; unique among the runs
+    # data, backbone, chosen: what it was fitted on, and what was taken
     data: str
     backbone: str
     chosen: str
     n_train: int
     n_test: int
     n_classes: int
-    cv: Interval
-    test: Interval | None
+    cv: Interval  # cross-validated accuracy
+    test: Interval | None  # test accuracy
+    # test accuracy less that of the first run, of new groups where the first run has groups; None
+    # for the first itself, and where the test images are not the same
     difference: PairedDifference | None
     is_significant: bool | None
     seconds: float | None

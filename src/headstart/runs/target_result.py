@@ -38,45 +38,32 @@ class WorstPrediction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fit of several labels per image, or of a number, found.
-
-    Attributes
-    ----------
-    target : {"labels", "numbers"}
-    sentence, detail : str
-        The answer, and what stands below it.
-    notes : tuple of str
-        What a person should know.
-    names : tuple of str
-        The labels; of a number the name of its column.
-    chosen, selection, candidates, taps, resolutions, data, timings_s, extraction
-        As of :class:`headstart.runs.result.FitResult`; the `cv` of a candidate is of
-        ``selection.metric``, and its `C` is the weight of the squared norm of the ridge regression.
-    labels, cv_labels : LabelsFigures or None
-        Of several labels: of the test images; where there are none, of the training images, each
-        held out. On the latter thresholds and probabilities were chosen, which is optimistic.
-    number, cv_number : NumberFigures or None
-        Of a number: of the test images, and of the training images, each held out.
-    worst : tuple of WorstPrediction
-        Test images, the worst first.
-    """
+    """What a fit of several labels per image, or of a number, found."""
 
     schema: int = SCHEMA
     target: Literal["labels", "numbers"]
+    # sentence, detail: the answer, and what stands below it
     sentence: str
     detail: str = ""
-    notes: tuple[str, ...] = ()
-    names: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what a person should know
+    names: tuple[str, ...]  # the labels; of a number the name of its column
+    # chosen, selection, candidates, taps, resolutions, data, timings_s, extraction: as of
+    # :class:`headstart.runs.result.FitResult`; the `cv` of a candidate is of ``selection.metric``,
+    # and its `C` is the weight of the squared norm of the ridge regression
     chosen: ChosenResult
     selection: SelectionResult
     candidates: tuple[CandidateResult, ...]
     taps: tuple[str, ...]
     resolutions: tuple[str, ...]
+    # labels, cv_labels: Of several labels: of the test images; where there are none, of the
+    # training images, each held out. On the latter thresholds and probabilities were chosen, which
+    # is optimistic.
     labels: LabelsFigures | None = None
     cv_labels: LabelsFigures | None = None
+    # number, cv_number: of a number: of the test images, and of the training images, each held out
     number: NumberFigures | None = None
     cv_number: NumberFigures | None = None
-    worst: tuple[WorstPrediction, ...] = ()
+    worst: tuple[WorstPrediction, ...] = ()  # test images, the worst first
     data: DataSummary
     timings_s: dict[str, float] = {}
     extraction: ExtractionResult | None = None

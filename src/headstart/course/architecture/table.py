@@ -15,68 +15,36 @@ if TYPE_CHECKING:
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer.
+    """A layer."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the tap if the layer is one, else the path of its module.
-    tap : str
-        The tap that ends with this layer, or "".
-    kind : str
-        ``"image"``, ``"conv"``, ``"depthwise conv"``, ``"grouped conv"``, ``"max pool"``,
-        ``"average pool"``, ``"fc"``, ``"attention"`` or ``"other"`` (parameters outside layers).
-    n_maps : int
-        Number of feature maps, or length of a vector or a token.
-    size : tuple of int
-        (height, width) of the maps; (n_tokens,); empty for a vector.
-    kernel, stride : tuple of int
-        Empty if there is no window.
-    n_parameters : int
-        Including those of a following normalisation.
-    macs : int
-        Multiply-accumulates for one image.
-    receptive_px : int or None
-        Side of the square of input pixels that one value can depend on, ignoring borders; None if
-        unknown.
-    sees_all : bool
-        Whether a value depends on the whole image by construction.
-    memory_bytes : int
-        Size of the output for one image in float32.
-    """
-
-    name: str
-    tap: str = ""
+    name: str  # name of the tap if the layer is one, else the path of its module
+    tap: str = ""  # the tap that ends with this layer, or ""
+    # ``"image"``, ``"conv"``, ``"depthwise conv"``, ``"grouped conv"``, ``"max pool"``, ``"average
+    # pool"``, ``"fc"``, ``"attention"`` or ``"other"`` (parameters outside layers)
     kind: str
-    n_maps: int
-    size: tuple[int, ...]
+    n_maps: int  # number of feature maps, or length of a vector or a token
+    size: tuple[int, ...]  # (height, width) of the maps; (n_tokens,); empty for a vector
+    # kernel, stride: empty if there is no window
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     activation: str = ""
-    n_parameters: int = 0
-    macs: int = 0
+    n_parameters: int = 0  # including those of a following normalisation
+    macs: int = 0  # multiply-accumulates for one image
+    # side of the square of input pixels that one value can depend on, ignoring borders; None if
+    # unknown
     receptive_px: int | None = None
-    sees_all: bool = False
-    memory_bytes: int = 0
+    sees_all: bool = False  # whether a value depends on the whole image by construction
+    memory_bytes: int = 0  # size of the output for one image in float32
 
 
 class ArchitectureTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A network's layers in the order of the forward pass.
-
-    Attributes
-    ----------
-    size_px : int
-        Side of the input.
-    rows : tuple of Row
-        The input image first.
-    n_parameters, macs, memory_bytes : int
-        Totals over the rows.
-    """
+    """A network's layers in the order of the forward pass."""
 
     name: str
     arch: str
-    size_px: int
-    rows: tuple[Row, ...]
+    size_px: int  # side of the input
+    rows: tuple[Row, ...]  # the input image first
+    # n_parameters, macs, memory_bytes: totals over the rows
     n_parameters: int
     macs: int
     memory_bytes: int

@@ -44,21 +44,14 @@ class Photographs:
 
 
 class AugmentationResult(Result, frozen=True, kw_only=True, tag="lab-augmentation"):
-    """What `measure` returns.
-
-    Attributes
-    ----------
-    soft_labels : list of [weight of the first class, weight of the second]
-        One for each of `lambdas`.
-    pixel_change : dict of policy to Interval
-        Mean change of a pixel, as a share of its range.
-    """
+    """What `measure` returns."""
 
     data: str
     seeds: list[int]
     classes: list[str]
     lambdas: list[float]
-    soft_labels: list[list[float]]
+    soft_labels: list[list[float]]  # one for each of `lambdas`
+    # policy to Interval; mean change of a pixel, as a share of its range
     pixel_change: dict[str, Interval]
 
 

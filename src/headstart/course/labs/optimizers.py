@@ -52,47 +52,27 @@ _COUNTS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 class Lead(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps of one optimizer to the target loss.
-
-    Attributes
-    ----------
-    by_seed : list of float, length n_seeds
-    behind : Interval
-        Steps more than the quickest, seed by seed.
-    is_significant : bool
-        Whether that difference is significant.
-    """
+    """Steps of one optimizer to the target loss."""
 
     steps: Interval
-    by_seed: list[float]
-    behind: Interval
-    is_significant: bool
+    by_seed: list[float]  # length n_seeds
+    behind: Interval  # steps more than the quickest, seed by seed
+    is_significant: bool  # whether that difference is significant
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One optimizer.
-
-    Attributes
-    ----------
-    rate : float
-        The best of the grid; `is_at_edge` if it is the lowest or the highest.
-    tuning_losses : list of float, length n_rates
-        Mean training loss over the epochs and the tuning seeds.
-    curve : list of Interval, length n_epochs + 1
-        Training loss: geometric mean over the seeds.
-    lead : Lead or None
-        None if there is no target.
-    """
+    """One optimizer."""
 
     name: str
-    rate: float
+    rate: float  # the best of the grid; `is_at_edge` if it is the lowest or the highest
     is_at_edge: bool
+    # length n_rates; mean training loss over the epochs and the tuning seeds
     tuning_losses: list[float]
-    curve: list[Interval]
+    curve: list[Interval]  # length n_epochs + 1; training loss: geometric mean over the seeds
     last_loss: Interval
     val_accuracy: Interval
     val_by_seed: list[float]
-    lead: Lead | None = None
+    lead: Lead | None = None  # None if there is no target
 
     @property
     def steps(self) -> str:
@@ -106,15 +86,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OptimizersResult(LabResult, frozen=True, kw_only=True, tag="lab-optimizers"):
-    """What `measure` returns.
-
-    Attributes
-    ----------
-    target : float or None
-        Training loss, the `share` of the loss of guessing; None if not all reached one of `TARGETS`.
-    rows : list of Row
-        The quickest first; by last loss if there is no target.
-    """
+    """What `measure` returns."""
 
     data: str
     n_train: int
@@ -123,8 +95,9 @@ class OptimizersResult(LabResult, frozen=True, kw_only=True, tag="lab-optimizers
     rates: list[float]
     steps_an_epoch: int
     share: float | None
+    # training loss, the `share` of the loss of guessing; None if not all reached one of `TARGETS`
     target: float | None
-    rows: list[Row]
+    rows: list[Row]  # the quickest first; by last loss if there is no target
 
 
 def steps_to(history: Sequence[Epoch], target: float, steps_an_epoch: int) -> float:

@@ -33,15 +33,7 @@ N_EPOCHS, STEPS_AN_EPOCH, RATE = 40, 10, 3e-3
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One width with one number of training images.
-
-    Attributes
-    ----------
-    codes : dict of str to int
-        Findings of `headstart.training.diagnosis`, and with how many seeds each was made.
-    history : list of Epoch
-        Of the first seed, as is `diagnosis`.
-    """
+    """One width with one number of training images."""
 
     n: int
     width: int
@@ -50,8 +42,9 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     gap: Interval
     val_by_seed: list[float]
     gap_by_seed: list[float]
+    # findings of `headstart.training.diagnosis`, and with how many seeds each was made
     codes: dict[str, int]
-    history: list[Epoch]
+    history: list[Epoch]  # of the first seed, as is `diagnosis`
     diagnosis: list[str]
 
 

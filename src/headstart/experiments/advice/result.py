@@ -20,20 +20,11 @@ ADVICE: dict[tuple[bool, bool], str] = {
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """Where a data set lies, and what the rule of CS231n advises there.
+    """Where a data set lies, and what the rule of CS231n advises there."""
 
-    Attributes
-    ----------
-    n_per_class : float
-        Training images per class, on average.
-    distance : float
-        To the source: median over layers of the symmetric KL divergence.
-    much, far : float
-        The thresholds.
-    """
-
-    n_per_class: float
-    distance: float
+    n_per_class: float  # training images per class, on average
+    distance: float  # to the source: median over layers of the symmetric KL divergence
+    # much, far: the thresholds
     much: float
     far: float
 
@@ -49,21 +40,14 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 class Depth(Struct, frozen=True, kw_only=True):
-    """The best earlier layer against the penultimate one, by the linear SVM in cross-validation.
+    """The best earlier layer against the penultimate one, by the linear SVM in cross-validation."""
 
-    Attributes
-    ----------
-    early, late : str
-        Taps.
-    gain : Difference
-        Accuracy of the earlier layer less that of the last, on the same images.
-    """
-
+    # early, late: taps
     early: str
     late: str
     early_cv: Interval
     late_cv: Interval
-    gain: Difference
+    gain: Difference  # accuracy of the earlier layer less that of the last, on the same images
 
     @property
     def is_earlier_better(self) -> bool | None:
@@ -72,35 +56,17 @@ class Depth(Struct, frozen=True, kw_only=True):
 
 
 class Regime(Struct, frozen=True, kw_only=True):
-    """The arm that measured best, beside the best of those that the rule advises.
-
-    Attributes
-    ----------
-    advised : str, optional
-        None where no arm does what the rule advises.
-    gain : Difference, optional
-        Validation accuracy of `taken` less that of `advised`; None where they are the same.
-    """
+    """The arm that measured best, beside the best of those that the rule advises."""
 
     taken: str
-    advised: str | None
+    advised: str | None  # None where no arm does what the rule advises
+    # validation accuracy of `taken` less that of `advised`; None where they are the same
     gain: Difference | None
     is_cheaper: bool
 
 
 class AdviceResult(ExperimentResult, frozen=True, kw_only=True, tag="advice"):
-    """Size and similarity of the data, the rule's advice, and what was measured.
-
-    Attributes
-    ----------
-    references : dict of str to float
-        Distances of photographs, digits and noise; empty where the distance was given.
-    depth : Depth, optional
-        None with one layer only.
-    comparison : ComparisonResult, optional
-        None where nothing was trained.
-    regime : Regime, optional
-    """
+    """Size and similarity of the data, the rule's advice, and what was measured."""
 
     settings: Settings
     data: str
@@ -109,7 +75,8 @@ class AdviceResult(ExperimentResult, frozen=True, kw_only=True, tag="advice"):
     advice: str
     has_much: bool
     is_far: bool
+    # distances of photographs, digits and noise; empty where the distance was given
     references: dict[str, float]
-    depth: Depth | None
-    comparison: ComparisonResult | None = None
+    depth: Depth | None  # None with one layer only
+    comparison: ComparisonResult | None = None  # None where nothing was trained
     regime: Regime | None = None

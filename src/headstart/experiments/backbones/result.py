@@ -10,34 +10,21 @@ from headstart.results import Difference, Interval
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """One backbone's last layer, with the linear SVM.
-
-    Attributes
-    ----------
-    n_parameters, macs : int
-        Of the whole network at this resolution; multiply-accumulates of one image.
-    images_per_s : float
-        On this machine, decoding included.
-    cv : Interval
-        Cross-validated accuracy on the training images.
-    test : Interval, optional
-        None without test images.
-    behind : Difference
-        Cross-validated accuracy less that of the best, on the same images.
-    is_best, is_chosen, is_on_front : bool
-        The chosen one is the cheapest that ties with the best and is at most one point lower.
-    """
+    """One backbone's last layer, with the linear SVM."""
 
     name: str
     tap: str
     size_px: int
     C: float
+    # n_parameters, macs: of the whole network at this resolution; multiply-accumulates of one image
     n_parameters: int
     macs: int
-    images_per_s: float
-    cv: Interval
-    test: Interval | None
-    behind: Difference
+    images_per_s: float  # on this machine, decoding included
+    cv: Interval  # cross-validated accuracy on the training images
+    test: Interval | None  # None without test images
+    behind: Difference  # cross-validated accuracy less that of the best, on the same images
+    # is_best, is_chosen, is_on_front: the chosen one is the cheapest that ties with the best and is
+    # at most one point lower
     is_best: bool
     is_chosen: bool
     is_on_front: bool
@@ -52,27 +39,15 @@ class Round(Struct, frozen=True, kw_only=True):
 
 
 class Left(Struct, frozen=True, kw_only=True):
-    """A backbone that left a race.
-
-    Attributes
-    ----------
-    n_images : int
-        Training images of the round after which it left.
-    cv : Interval
-        Its cross-validated accuracy on them.
-    leader : str
-        The most accurate of that round.
-    behind : Difference
-        Accuracy less that of the leader, on the same images.
-    reason : {"behind", "budget"}
-        More than a point behind beyond the noise; or the least accurate where the time was short.
-    """
+    """A backbone that left a race."""
 
     name: str
-    n_images: int
-    cv: Interval
-    leader: str
-    behind: Difference
+    n_images: int  # training images of the round after which it left
+    cv: Interval  # its cross-validated accuracy on them
+    leader: str  # the most accurate of that round
+    behind: Difference  # accuracy less that of the leader, on the same images
+    # {"behind", "budget"}; more than a point behind beyond the noise; or the least accurate where
+    # the time was short
     reason: str
 
 
@@ -85,22 +60,14 @@ class Race(Struct, frozen=True, kw_only=True):
 
 
 class BackbonesResult(ExperimentResult, frozen=True, kw_only=True, tag="backbones"):
-    """Candidates in order of multiply-accumulates.
-
-    Attributes
-    ----------
-    candidates : tuple of Candidate
-        Those that were judged on all images.
-    race : Race, optional
-        How the others left.
-    """
+    """Candidates in order of multiply-accumulates."""
 
     settings: Settings
     data: str
     n_train: int
     n_test: int
-    candidates: tuple[Candidate, ...]
-    race: Race | None = None
+    candidates: tuple[Candidate, ...]  # those that were judged on all images
+    race: Race | None = None  # how the others left
 
     @property
     def best(self) -> Candidate:

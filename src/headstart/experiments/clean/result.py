@@ -15,127 +15,72 @@ Kind = Literal["copies", "label", "novel", "blank", "damaged"]
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One image to look at.
+    """One image to look at."""
 
-    Attributes
-    ----------
-    kind : {"copies", "label", "novel", "blank", "damaged"}
-        The gravest reason.
-    name, path, digest, label, split : str
-        The image; empty where a damaged file has none of these.
-    suggested : str
-        The class that the others say it is.
-    probability : float or None
-        Of `suggested`, by a classifier that has not seen the image.
-    margin : float or None
-        Score of the label less the largest other one; the smaller, the more suspicious.
-    is_counted : bool
-        Whether confident learning counts the label as wrong.
-    worth : float or None
-        Of a label that was judged: how many other images are recognised thanks to it, in expectation;
-        negative where it costs.
-    reason : str
-        In words.
-    """
-
-    kind: Kind
+    kind: Kind  # {"copies", "label", "novel", "blank", "damaged"}; the gravest reason
+    # name, path, digest, label, split: the image; empty where a damaged file has none of these
     name: str
-    reason: str
+    reason: str  # in words
     path: str = ""
     digest: str = ""
     label: str = ""
     split: str = ""
-    suggested: str = ""
-    probability: float | None = None
+    suggested: str = ""  # the class that the others say it is
+    probability: float | None = None  # of `suggested`, by a classifier that has not seen the image
+    # score of the label less the largest other one; the smaller, the more suspicious
     margin: float | None = None
-    is_counted: bool = False
+    is_counted: bool = False  # whether confident learning counts the label as wrong
+    # of a label that was judged: how many other images are recognised thanks to it, in expectation;
+    # negative where it costs
     worth: float | None = None
 
 
 class LabelCost(Struct, frozen=True, kw_only=True):
-    """Labels without which the other images are recognised better, as fresh folds confirmed.
+    """Labels without which the other images are recognised better, as fresh folds confirmed."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Their images, those that cost most first.
-    gain : Interval
-        How much higher the balanced accuracy on fresh folds is without such labels, of a ridge classifier on
-        the run's features (at most 256 principal axes).
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # their images, those that cost most first
+    # how much higher the balanced accuracy on fresh folds is without such labels, of a ridge
+    # classifier on the run's features (at most 256 principal axes)
     gain: Interval
 
 
 class ImageWorth(Struct, frozen=True, kw_only=True):
-    """What one image adds to the others.
-
-    Attributes
-    ----------
-    worth : float
-        How many other images are recognised thanks to it, in expectation, where each class counts alike;
-        negative where it costs.
-    """
+    """What one image adds to the others."""
 
     name: str
     label: str
     split: str
+    # how many other images are recognised thanks to it, in expectation, where each class counts
+    # alike; negative where it costs
     worth: float
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What was decided on an image before: by the fixes of the run, or those that were given.
-
-    Attributes
-    ----------
-    action : {"keep", "relabel", "drop"}
-    label : str
-        The new label, of a relabelled image.
-    path : str
-        Where the image is.
-    """
+    """What was decided on an image before: by the fixes of the run, or those that were given."""
 
     name: str
-    action: Action
-    label: str = ""
-    path: str = ""
+    action: Action  # {"keep", "relabel", "drop"}
+    label: str = ""  # the new label, of a relabelled image
+    path: str = ""  # where the image is
 
 
 class CleanResult(ExperimentResult, frozen=True, kw_only=True, tag="clean"):
-    """Images to look at.
-
-    Attributes
-    ----------
-    n_images : int
-        Usable images of the run.
-    n_judged : int
-        Images whose labels could be judged by others.
-    not_judged : tuple of str
-        Classes whose labels could not: all their images are in one group or copies of each other, or
-        there is one only.
-    noise : Interval or None
-        Share of the judged labels that confident learning counts as wrong; those that were decided
-        before count as right. None where none could be judged.
-    findings : tuple of Finding
-        The gravest first, without images that were decided before.
-    decisions : tuple of Decision
-        What was decided before.
-    cost : LabelCost or None
-        None where fresh folds do not confirm that labels cost accuracy.
-    worth : tuple of ImageWorth
-        Of the judged images, or of a sample of them; the most costly first.
-    """
+    """Images to look at."""
 
     settings: Settings
-    n_images: int
-    n_judged: int
+    n_images: int  # usable images of the run
+    n_judged: int  # images whose labels could be judged by others
+    # classes whose labels could not: all their images are in one group or copies of each other, or
+    # there is one only
     not_judged: tuple[str, ...]
+    # Share of the judged labels that confident learning counts as wrong; those that were decided
+    # before count as right. None where none could be judged.
     noise: Interval | None
     classes: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    decisions: tuple[Decision, ...] = ()
-    cost: LabelCost | None = None
+    findings: tuple[Finding, ...]  # the gravest first, without images that were decided before
+    decisions: tuple[Decision, ...] = ()  # what was decided before
+    cost: LabelCost | None = None  # None where fresh folds do not confirm that labels cost accuracy
+    # of the judged images, or of a sample of them; the most costly first
     worth: tuple[ImageWorth, ...] = ()
 
     def of_kind(self, kind: str) -> list[Finding]:

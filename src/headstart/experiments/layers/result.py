@@ -40,74 +40,43 @@ PUBLISHED_NAME = "Yosinski et al. 2014, halves of ImageNet"
 
 
 class Layer(Struct, frozen=True, kw_only=True):
-    """Every kind of net that is cut after one layer, on B.
-
-    Attributes
-    ----------
-    accuracy : dict of kind to Interval
-        Mean of the seeds.
-    over_base : dict of kind to Difference
-        Accuracy less that of base B.
-    co_adaptation : Difference
-        Accuracy of base B less that of self-transfer: what separating the layers costs.
-    specificity : Difference
-        Accuracy of self-transfer less that of transfer: what the other data cost on top.
-    over_own : Difference
-        Accuracy of transfer less that of self-transfer, both trained further, as long in all.
-    over_random : Difference
-        Accuracy of transfer less that of random filters: what was learned from A.
-    train_accuracy : dict of kind to float
-        Share of B's training images right in the last epoch, mean of the seeds.
-    seconds : float
-        Mean of all trainings.
-    """
+    """Every kind of net that is cut after one layer, on B."""
 
     layer: str
-    accuracy: dict[str, Interval]
+    accuracy: dict[str, Interval]  # kind to Interval; mean of the seeds
     by_seed: dict[str, tuple[float, ...]]
-    over_base: dict[str, Difference]
+    over_base: dict[str, Difference]  # kind to Difference; accuracy less that of base B
+    # accuracy of base B less that of self-transfer: what separating the layers costs
     co_adaptation: Difference
+    # accuracy of self-transfer less that of transfer: what the other data cost on top
     specificity: Difference
+    # accuracy of transfer less that of self-transfer, both trained further, as long in all
     over_own: Difference
+    # accuracy of transfer less that of random filters: what was learned from A
     over_random: Difference
+    # kind to float; share of B's training images right in the last epoch, mean of the seeds
     train_accuracy: dict[str, float]
-    seconds: float
+    seconds: float  # mean of all trainings
 
 
 class LayersResult(ExperimentResult, frozen=True, kw_only=True, tag="layers"):
-    """Base nets on A and B, and every kind of net for every layer.
-
-    Attributes
-    ----------
-    a, b : str
-        The data, with their classes.
-    training : dict
-        Settings of every training.
-    base_a, base_b : Interval
-        Accuracy of the base nets on their own test images.
-    train_accuracy : float
-        Of base B.
-    difference_level : float
-        Of each difference: 95 % for all layers together (Bonferroni).
-    n_train : (int, int)
-        Training images of A and B.
-    n_test : int
-        Test images of B.
-    """
+    """Base nets on A and B, and every kind of net for every layer."""
 
     settings: Settings
+    # a, b: the data, with their classes
     a: str
     b: str
     backbone: str
     size_px: int
-    training: dict[str, Any]
+    training: dict[str, Any]  # settings of every training
     layers: tuple[Layer, ...]
+    # base_a, base_b: accuracy of the base nets on their own test images
     base_a: Interval
     base_b: Interval
     base_b_by_seed: tuple[float, ...]
-    train_accuracy: float
-    difference_level: float
+    train_accuracy: float  # of base B
+    difference_level: float  # of each difference: 95 % for all layers together (Bonferroni)
     seeds: tuple[int, ...]
-    n_train: tuple[int, int]
-    n_test: int
+    n_train: tuple[int, int]  # (int, int); training images of A and B
+    n_test: int  # test images of B
     notes: tuple[str, ...] = ()

@@ -10,25 +10,20 @@ from headstart.results import Interval
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One image on the map.
-
-    Attributes
-    ----------
-    predicted : str
-        Class that a classifier gave which had not seen the image: the run's own for a test image,
-        cross-validation's for a training one. Empty where no such classifier exists.
-    x, y : float in [0, 1]
-    novelty : float in [0, 1] or None
-        Share of the images that are less unlike all others; None where all are of one group.
-    """
+    """One image on the map."""
 
     name: str
     path: str
     label: str
     split: str
+    # Class that a classifier gave which had not seen the image: the run's own for a test image,
+    # cross-validation's for a training one. Empty where no such classifier exists.
     predicted: str
+    # x, y: in [0, 1]
     x: float
     y: float
+    # in [0, 1]; share of the images that are less unlike all others; None where all are of one
+    # group
     novelty: float | None
 
     @property
@@ -38,34 +33,22 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MapResult(ExperimentResult, frozen=True, kw_only=True, tag="map"):
-    """Images of a run in two dimensions.
-
-    Attributes
-    ----------
-    method : {"pca", "tsne"}
-        The one that was used.
-    n_features : int
-        Dimensions before.
-    n_images : int
-        Of the run, on the map or not.
-    on_map, in_features : Interval or None
-        Share of images whose nearest other image is of the same class: on the map, and by all features.
-        Copies of an image, and images of its group, are not other images. None where there are no others.
-    trustworthiness : float
-        How far the neighbours on the map are neighbours by all features too (Venna and Kaski 2001); 1 is
-        best, random positions have about 0.5.
-    judged_by : str
-        Where training images were not judged by the run's own model: by what, in a sentence.
-    """
+    """Images of a run in two dimensions."""
 
     settings: Settings
-    method: str
-    n_features: int
-    n_images: int
+    method: str  # {"pca", "tsne"}; the one that was used
+    n_features: int  # dimensions before
+    n_images: int  # of the run, on the map or not
+    # on_map, in_features: Share of images whose nearest other image is of the same class: on the
+    # map, and by all features. Copies of an image, and images of its group, are not other images.
+    # None where there are no others.
     on_map: Interval | None
     in_features: Interval | None
+    # how far the neighbours on the map are neighbours by all features too (Venna and Kaski 2001); 1
+    # is best, random positions have about 0.5
     trustworthiness: float
     points: tuple[Point, ...]
+    # where training images were not judged by the run's own model: by what, in a sentence
     judged_by: str = ""
 
     @property

@@ -10,24 +10,17 @@ from headstart.results import Difference, Interval
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """One layer in one view, judged by cross-validation.
-
-    Attributes
-    ----------
-    is_best, is_tie : bool
-        A tie is within one standard error of the best.
-    behind : Difference
-        Accuracy less that of the best, on the same images.
-    """
+    """One layer in one view, judged by cross-validation."""
 
     tap: str
     view: str
     n_features: int
     C: float
     cv: Interval
+    # is_best, is_tie: a tie is within one standard error of the best
     is_best: bool
     is_tie: bool
-    behind: Difference
+    behind: Difference  # accuracy less that of the best, on the same images
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -53,36 +46,23 @@ class Model(Struct, frozen=True, kw_only=True):
 
 
 class ProfileResult(ExperimentResult, frozen=True, kw_only=True, tag="profile"):
-    """What every layer and the concatenation reach.
-
-    Attributes
-    ----------
-    taps, views : tuple of str
-        In network order; each view a resolution, ``whole`` where all of the image is shown; of texts
-        how a layer is pooled over the tokens.
-    n_selected_on : int
-        Training images that the concatenation was chosen on.
-    cells : tuple of Cell
-        Tap by tap, each in every view.
-    beside : tuple of Cell
-        Features that are not of the network: TF-IDF of texts.
-    steps : tuple of Step
-        How the concatenation grew.
-    """
+    """What every layer and the concatenation reach."""
 
     settings: Settings
     data: str
     backbone: str
+    # taps, views: in network order; each view a resolution, ``whole`` where all of the image is
+    # shown; of texts how a layer is pooled over the tokens
     taps: tuple[str, ...]
     views: tuple[str, ...]
     n_train: int
     n_test: int
     n_folds: int
-    n_selected_on: int
-    cells: tuple[Cell, ...]
-    steps: tuple[Step, ...]
+    n_selected_on: int  # training images that the concatenation was chosen on
+    cells: tuple[Cell, ...]  # tap by tap, each in every view
+    steps: tuple[Step, ...]  # how the concatenation grew
     models: tuple[Model, ...]
-    beside: tuple[Cell, ...] = ()
+    beside: tuple[Cell, ...] = ()  # features that are not of the network: TF-IDF of texts
 
     @property
     def best(self) -> Cell:

@@ -23,49 +23,28 @@ N_DIGITS = 3
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """One backbone, or one tap of it.
+    """One backbone, or one tap of it."""
 
-    Attributes
-    ----------
-    name : str
-        As it is shown.
-    scores : dict of str to float or None
-        By the names of `SCORES`; None: not available.
-    accuracy : Interval
-        Cross-validated, of the linear SVM on the same features.
-    """
-
-    name: str
+    name: str  # as it is shown
     backbone: str
     tap: str
     size_px: int
     n_features: int
-    scores: dict[str, float | None]
-    accuracy: Interval
+    scores: dict[str, float | None]  # by the names of `SCORES`; None: not available
+    accuracy: Interval  # cross-validated, of the linear SVM on the same features
     C: float
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
-    """How well one score put the candidates in order.
-
-    Attributes
-    ----------
-    correlation : RankCorrelation
-        Between score and accuracy.
-    first : str
-        The candidate that the score puts first; of several tied ones, the most accurate.
-    lost : float
-        Accuracy of the best candidate less that of `first`; where others are tied with it, less
-        the mean of theirs.
-    tied : tuple of str
-        Other candidates whose score reads the same as that of the first.
-    """
+    """How well one score put the candidates in order."""
 
     score: str
-    correlation: RankCorrelation
-    first: str
+    correlation: RankCorrelation  # between score and accuracy
+    first: str  # the candidate that the score puts first; of several tied ones, the most accurate
+    # accuracy of the best candidate less that of `first`; where others are tied with it, less the
+    # mean of theirs
     lost: float
-    tied: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()  # other candidates whose score reads the same as that of the first
 
 
 class ScoresResult(ExperimentResult, frozen=True, kw_only=True, tag="scores"):

@@ -22,44 +22,19 @@ LINES: dict[str, str] = {
 
 
 class Method(Struct, frozen=True, kw_only=True):
-    """One method on the target's held-out images.
-
-    Attributes
-    ----------
-    accuracy : Interval, optional
-        Mean of the seeds; None where the method is not available.
-    gain : Difference, optional
-        Over no adaptation, paired; the intervals of the adaptations hold together (Bonferroni).
-    absent : str
-        Why it is not available.
-    """
+    """One method on the target's held-out images."""
 
     name: str
     line: str
-    accuracy: Interval | None
+    accuracy: Interval | None  # mean of the seeds; None where the method is not available
+    # over no adaptation, paired; the intervals of the adaptations hold together (Bonferroni)
     gain: Difference | None
     by_seed: tuple[float, ...]
-    absent: str = ""
+    absent: str = ""  # why it is not available
 
 
 class ShiftResult(ExperimentResult, frozen=True, kw_only=True, tag="shift"):
-    """What each method reached on the target.
-
-    Attributes
-    ----------
-    source : Interval
-        Accuracy on the source's held-out images.
-    cost : Difference
-        Accuracy on the source less that on the target; the images are not the same.
-    adabn_at_home : Difference, optional
-        Accuracy on the source with its own statistics less that with the network's.
-    adversary : Difference
-        What the adversary of DANN brings over the same network without it.
-    difference_level : float
-        Level of each gain.
-    n_train, n_test : (int, int)
-        Images of source and target.
-    """
+    """What each method reached on the target."""
 
     settings: Settings
     source_name: str
@@ -67,13 +42,15 @@ class ShiftResult(ExperimentResult, frozen=True, kw_only=True, tag="shift"):
     backbone: str
     tap: str
     size_px: int
-    source: Interval
-    cost: Difference
+    source: Interval  # accuracy on the source's held-out images
+    cost: Difference  # accuracy on the source less that on the target; the images are not the same
     methods: tuple[Method, ...]
+    # accuracy on the source with its own statistics less that with the network's
     adabn_at_home: Difference | None
-    adversary: Difference
-    difference_level: float
+    adversary: Difference  # what the adversary of DANN brings over the same network without it
+    difference_level: float  # level of each gain
     seeds: tuple[int, ...]
+    # n_train, n_test: (int, int); images of source and target
     n_train: tuple[int, int]
     n_test: tuple[int, int]
     notes: tuple[str, ...] = ()

@@ -11,44 +11,24 @@ from headstart.results import Difference, Interval
 
 
 class Method(Struct, frozen=True, kw_only=True):
-    """One method: chosen on the training images, scored once on the test images.
+    """One method: chosen on the training images, scored once on the test images."""
 
-    Attributes
-    ----------
-    name, kind, detail : str
-        ``kind`` is ``"pixels"``, ``"sift"`` or ``"network"``; ``detail`` says what was chosen.
-    cv_accuracy : float
-        Of the choice, on the training images.
-    tried : dict of str to float
-        Cross-validated accuracy of each variant.
-    difference : Difference, optional
-        Test accuracy less that of the last method, paired; None for the last.
-    p_value : float, optional
-        Of the paired test.
-    """
-
+    # name, kind, detail: ``kind`` is ``"pixels"``, ``"sift"`` or ``"network"``; ``detail`` says
+    # what was chosen
     name: str
     kind: str
     detail: str
     n_features: int
-    cv_accuracy: float
-    tried: dict[str, float]
+    cv_accuracy: float  # of the choice, on the training images
+    tried: dict[str, float]  # cross-validated accuracy of each variant
     test: Interval
+    # test accuracy less that of the last method, paired; None for the last
     difference: Difference | None = None
-    p_value: float | None = None
+    p_value: float | None = None  # of the paired test
 
 
 class BaselineResult(ExperimentResult, frozen=True, kw_only=True):
-    """Methods on one split, the network last.
-
-    Attributes
-    ----------
-    backbone : str, optional
-    n_straddling : int
-        Groups of duplicates on both sides of the split.
-    paired_test : str
-        The test of the differences: McNemar's, or Student's where images come in groups.
-    """
+    """Methods on one split, the network last."""
 
     settings: AnySettings
     data: str
@@ -56,8 +36,9 @@ class BaselineResult(ExperimentResult, frozen=True, kw_only=True):
     n_classes: int
     n_train: int
     n_test: int
-    n_straddling: int
+    n_straddling: int  # groups of duplicates on both sides of the split
     methods: tuple[Method, ...]
+    # the test of the differences: McNemar's, or Student's where images come in groups
     paired_test: str = "McNemar's exact test"
 
 

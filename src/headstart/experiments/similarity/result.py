@@ -11,64 +11,39 @@ from headstart.results import Estimate, Interval
 
 
 class Distance(Struct, frozen=True, kw_only=True):
-    """How far a set of images lies from the source.
-
-    Attributes
-    ----------
-    layers : tuple of str, length L
-        In network order.
-    kl, frechet : tuple of float, length L
-        Mean over the channels of a layer: symmetric Kullback-Leibler divergence, and squared
-        2-Wasserstein (Fréchet) distance of the layer's normalised input (in squared standard
-        deviations of the source), so that layers can be compared.
-    medians : dict of measure to Estimate
-        Over the layers.
-    """
+    """How far a set of images lies from the source."""
 
     n_images: int
-    layers: tuple[str, ...]
+    layers: tuple[str, ...]  # length L; in network order
+    # kl, frechet: length L; mean over the channels of a layer: symmetric Kullback-Leibler
+    # divergence, and squared 2-Wasserstein (Fréchet) distance of the layer's normalised input (in
+    # squared standard deviations of the source), so that layers can be compared
     kl: tuple[float, ...]
     frechet: tuple[float, ...]
-    medians: dict[str, Estimate]
+    medians: dict[str, Estimate]  # measure to Estimate; over the layers
 
 
 class Gain(Struct, frozen=True, kw_only=True):
-    """What transfer gave on a labelled set.
-
-    Attributes
-    ----------
-    features, pixels : Interval
-        Cross-validated accuracy of the linear SVM on the frozen features, and on the pixels of the
-        images at 32 px.
-    chance : float
-        Share of the largest class.
-    errors_removed : float
-        Share of the errors of the SVM on pixels that the features remove; below 0: they add errors.
-    above_chance : float
-        ``(accuracy - chance) / (1 - chance)``.
-    n_neighbour_images : int
-        Images of the quick score: a part of the `n_images`.
-    neighbours, neighbours_pixels : Interval
-        Accuracy of the five nearest neighbours by cosine, of other folds, on those: of the
-        features, and of the pixels.
-    neighbours_removed : float
-        As `errors_removed`, by the neighbours: the quick score.
-    others_removed : float or None
-        As `errors_removed`, on the images that have no part in the quick score; None where they are
-        too few to tell.
-    """
+    """What transfer gave on a labelled set."""
 
     n_images: int
     n_classes: int
+    # features, pixels: cross-validated accuracy of the linear SVM on the frozen features, and on
+    # the pixels of the images at 32 px
     features: Interval
     pixels: Interval
-    chance: float
+    chance: float  # share of the largest class
+    # share of the errors of the SVM on pixels that the features remove; below 0: they add errors
     errors_removed: float
-    above_chance: float
-    n_neighbour_images: int
+    above_chance: float  # ``(accuracy - chance) / (1 - chance)``
+    n_neighbour_images: int  # images of the quick score: a part of the `n_images`
+    # neighbours, neighbours_pixels: accuracy of the five nearest neighbours by cosine, of other
+    # folds, on those: of the features, and of the pixels
     neighbours: Interval
     neighbours_pixels: Interval
-    neighbours_removed: float
+    neighbours_removed: float  # as `errors_removed`, by the neighbours: the quick score
+    # as `errors_removed`, on the images that have no part in the quick score; None where they are
+    # too few to tell
     others_removed: float | None
 
     @property
@@ -130,63 +105,42 @@ class Placed(Struct, frozen=True, kw_only=True):
 
 
 class ReferencePoints(Struct, frozen=True, kw_only=True):
-    """Sets measured beforehand, which ship with the package.
+    """Sets measured beforehand, which ship with the package."""
 
-    Attributes
-    ----------
-    version : str
-        Of the package that measured them.
-    backbone, digest : str
-        The network, and the SHA-256 of its weights: the distances hold for it alone.
-    layers : tuple of str
-        Of every set; in the file they stand here only.
-    n_images : int
-        Most images of a set, for the distance.
-    sketches : dict of set to tuple of str
-        Of the sets of files, what their images are recognised by (`references.sketch`).
-    """
-
-    version: str
+    version: str  # of the package that measured them
+    # backbone, digest: the network, and the SHA-256 of its weights: the distances hold for it alone
     backbone: str
     digest: str
     preprocessing: dict[str, str]
     size_px: int
-    layers: tuple[str, ...]
-    n_images: int
+    layers: tuple[str, ...]  # of every set; in the file they stand here only
+    n_images: int  # most images of a set, for the distance
+    # set to tuple of str; of the sets of files, what their images are recognised by
+    # (`references.sketch`)
     sketches: dict[str, tuple[str, ...]]
     sets: tuple[Placed, ...]
 
 
 class SimilarityResult(ExperimentResult, frozen=True, kw_only=True, tag="similarity"):
-    """All sets, the nearest to the source first.
-
-    Attributes
-    ----------
-    target : str
-        The name of the set that was asked about.
-    by_errors, by_chance : RankCorrelation
-        Over the labelled sets, between distance and `Gain.errors_removed` or `Gain.above_chance`.
-        A distance that predicts transfer has a negative one.
-    by_neighbours : RankCorrelation
-        Between `Gain.neighbours_removed` and `Gain.others_removed`, over the sets that have it: the
-        two are measured on different images. 1 would be perfect.
-    shipped : str
-        The version of the package that measured the built-in references; empty where they were
-        measured now, or left out.
-    same : tuple of str
-        Built-in references left out because their images are among those given.
-    """
+    """All sets, the nearest to the source first."""
 
     settings: Settings
     data: str
     backbone: str
     size_px: int
-    target: str
+    target: str  # the name of the set that was asked about
     sets: tuple[Placed, ...]
+    # by_errors, by_chance: Over the labelled sets, between distance and `Gain.errors_removed` or
+    # `Gain.above_chance`. A distance that predicts transfer has a negative one.
     by_errors: RankCorrelation
     by_chance: RankCorrelation
+    # Between `Gain.neighbours_removed` and `Gain.others_removed`, over the sets that have it: the
+    # two are measured on different images. 1 would be perfect.
     by_neighbours: RankCorrelation
+    # the version of the package that measured the built-in references; empty where they were
+    # measured now, or left out
     shipped: str = ""
+    # built-in references left out because their images are among those given
     same: tuple[str, ...] = ()
 
     @property

@@ -11,23 +11,12 @@ from headstart.results import Difference, Interval
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """The SVMs fitted to one number of images per class.
+    """The SVMs fitted to one number of images per class."""
 
-    Attributes
-    ----------
-    n : int
-        Images per class; a class with fewer gives all it has.
-    mean_n : float
-        Images per class that a subset really had, on average over the classes.
-    accuracy : Interval
-        Mean of the repeats.
-    lowest, highest : float
-        Over the repeats.
-    """
-
-    n: int
-    mean_n: float
-    accuracy: Interval
+    n: int  # images per class; a class with fewer gives all it has
+    mean_n: float  # images per class that a subset really had, on average over the classes
+    accuracy: Interval  # mean of the repeats
+    # lowest, highest: over the repeats
     lowest: float
     highest: float
 
@@ -50,17 +39,12 @@ class Forecast(Struct, frozen=True, kw_only=True):
 
 
 class ScratchPoint(Struct, frozen=True, kw_only=True):
-    """A network trained from random weights on `n` images per class.
-
-    Attributes
-    ----------
-    equal_n : float, optional
-        Images per class with which frozen features are as accurate; None where they never are.
-    """
+    """A network trained from random weights on `n` images per class."""
 
     n: int
     accuracy: Interval
     seconds: float
+    # images per class with which frozen features are as accurate; None where they never are
     equal_n: float | None
 
 
@@ -76,45 +60,27 @@ class Needed(Struct, frozen=True, kw_only=True):
 
 
 class SizeResult(ExperimentResult, frozen=True, kw_only=True, tag="size"):
-    """Accuracy against images per class, and what more images would bring.
-
-    Attributes
-    ----------
-    size_px : int, optional
-        Of texts there is none.
-    C : float
-        Of all SVMs: the best in cross-validation on the largest subset of the first repeat.
-    has_own_test : bool
-        Whether the test images were given; otherwise they are a fifth of the training images.
-    now : float
-        Images per class of the largest subset.
-    accuracy_then : Interval
-        What a measurement with ``settings.more`` images per class besides would show.
-    gain : Difference
-        What they would bring, by the law.
-    needed : Needed, optional
-        Where ``settings.accuracy`` was asked for.
-    scratch : tuple of ScratchPoint
-        Empty where no network was trained.
-    """
+    """Accuracy against images per class, and what more images would bring."""
 
     settings: Settings
     data: str
     backbone: str
     tap: str
-    size_px: int | None
-    C: float
+    size_px: int | None  # of texts there is none
+    C: float  # of all SVMs: the best in cross-validation on the largest subset of the first repeat
     n_repeats: int
     n_train: int
     n_test: int
     n_classes: int
+    # whether the test images were given; otherwise they are a fifth of the training images
     has_own_test: bool
     points: tuple[Point, ...]
     law: PowerLaw
     curve: tuple[CurvePoint, ...]
-    now: float
+    now: float  # images per class of the largest subset
+    # what a measurement with ``settings.more`` images per class besides would show
     accuracy_then: Interval
-    gain: Difference
+    gain: Difference  # what they would bring, by the law
     forecasts: tuple[Forecast, ...]
-    scratch: tuple[ScratchPoint, ...] = ()
-    needed: Needed | None = None
+    scratch: tuple[ScratchPoint, ...] = ()  # empty where no network was trained
+    needed: Needed | None = None  # where ``settings.accuracy`` was asked for

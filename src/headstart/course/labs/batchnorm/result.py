@@ -32,41 +32,21 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was measured at one choice of rates.
-
-    Attributes
-    ----------
-    gain : dict of kind to Difference
-        Validation accuracy minus that without BatchNorm.
-    steps : list of int, length n_steps
-    variation : dict of kind to list of n_steps Interval
-        Variation of the loss at each of `steps`.
-    angle_by_layer : dict of kind to list of Interval
-        From the second layer to the last.
-    """
+    """Everything that was measured at one choice of rates."""
 
     rates: dict[str, float]
+    # kind to Difference; validation accuracy minus that without BatchNorm
     gain: dict[str, Difference]
     measures: dict[str, Comparison]
-    steps: list[int]
+    steps: list[int]  # length n_steps
+    # kind to list of n_steps Interval; variation of the loss at each of `steps`
     variation: dict[str, list[Interval]]
+    # kind to list of Interval; from the second layer to the last
     angle_by_layer: dict[str, list[Interval]]
 
 
 class BatchnormResult(LabResult, frozen=True, kw_only=True, tag="lab-batchnorm"):
-    """What `headstart.course.labs.batchnorm.measure` returns.
-
-    Attributes
-    ----------
-    grid : dict of kind to list of Cell
-        One per rate.
-    gain : Difference
-        Validation accuracy with BatchNorm minus that without, at the best rate of each.
-    looks : list of Look
-        At the rate that is best without BatchNorm, then at the best rate of each.
-    cause, worth : str
-        Sentences.
-    """
+    """What `headstart.course.labs.batchnorm.measure` returns."""
 
     data: str
     n_train: int
@@ -75,9 +55,11 @@ class BatchnormResult(LabResult, frozen=True, kw_only=True, tag="lab-batchnorm")
     rates: list[float]
     best_rates: dict[str, float]
     step_lengths: list[float]
-    grid: dict[str, list[Cell]]
+    grid: dict[str, list[Cell]]  # kind to list of Cell; one per rate
+    # validation accuracy with BatchNorm minus that without, at the best rate of each
     gain: Difference
-    looks: list[Look]
+    looks: list[Look]  # at the rate that is best without BatchNorm, then at the best rate of each
+    # cause, worth: sentences
     cause: str = ""
     worth: str = ""
 

@@ -115,18 +115,13 @@ def treat(X: Floats, how: str) -> Floats:
 
 
 class Descent(msgspec.Struct, frozen=True, kw_only=True):
-    """Gradient descent on two features.
-
-    Attributes
-    ----------
-    path : list of [w1, w2]
-        Weights of the first seed, at most 60 steps; `hessian`, `pull` and `height` are its loss.
-    """
+    """Gradient descent on two features."""
 
     condition_number: Interval
     steps: Interval
     steps_by_seed: list[int]
     rate: Interval
+    # weights of the first seed, at most 60 steps; `hessian`, `pull` and `height` are its loss
     path: list[list[float]]
     hessian: list[list[float]]
     pull: list[float]
@@ -149,48 +144,28 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 class Speed(msgspec.Struct, frozen=True, kw_only=True):
-    """Descent on real features with one treatment.
-
-    Attributes
-    ----------
-    reached : int
-        Number of seeds that reached the target.
-    rates : list of float, length n_seeds
-        The best rate with each seed.
-    curve : Curve
-        Of the first seed.
-    """
+    """Descent on real features with one treatment."""
 
     steps: Interval
     steps_by_seed: list[int]
-    reached: int
-    rates: list[float]
-    curve: Curve
+    reached: int  # number of seeds that reached the target
+    rates: list[float]  # length n_seeds; the best rate with each seed
+    curve: Curve  # of the first seed
 
 
 class RealFeatures(msgspec.Struct, frozen=True, kw_only=True):
-    """Descent on real features, raw against standardised.
-
-    Attributes
-    ----------
-    scales : float
-        Largest over smallest standard deviation of a feature.
-    target : float
-        Loss at which descent ends.
-    ratio : Interval
-        Steps with raw over steps with standardised features.
-    """
+    """Descent on real features, raw against standardised."""
 
     name: str
     unit: str
     n_features: int
     n_rows: int
     n_classes: int
-    scales: float
-    target: float
+    scales: float  # largest over smallest standard deviation of a feature
+    target: float  # loss at which descent ends
     raw: Speed
     standardised: Speed
-    ratio: Interval
+    ratio: Interval  # steps with raw over steps with standardised features
     is_significant: bool
 
 
