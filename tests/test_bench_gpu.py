@@ -65,6 +65,32 @@ def test_main__without_a_gpu_names_the_trial(capsys: pytest.CaptureFixture[str])
     assert "--device cpu" in capsys.readouterr().err
 
 
+def test_main__names_what_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "NEEDED", ("torch", "no_such_package"))
+    monkeypatch.setattr(gpu, "collect", lambda *_: iter(["heads: failed"]))
+    assert gpu.main(["--device", "cpu", "--quick", "--only", "heads"]) == 1
+    assert "not installed, so that parts will fail: no_such_package" in capsys.readouterr().out
+
+
+def test_main__no_part_takes_longer_than_all_may(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    limits = []
+    monkeypatch.setattr(gpu, "has_gpu", lambda: True)
+    monkeypatch.setattr(gpu, "write_images", lambda *_: [])
+    monkeypatch.setattr(gpu, "TOTAL_S", 30.0)
+
+    def collect(name: str, command: list[str], limit_s: float) -> list[str]:
+        limits.append(limit_s)
+        return []
+
+    monkeypatch.setattr(gpu, "collect", collect)
+    assert gpu.main(["--only", "heads", "fit"]) == 0
+    assert all(1 <= limit <= 30 for limit in limits)
+
+
 @pytest.mark.slow
 def test_main__tries_every_part_on_tiny_inputs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path

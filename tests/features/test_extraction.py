@@ -31,6 +31,7 @@ from headstart.features.engines import (
     _float32_of_bfloat16,
     choose_engine,
     has_bfloat16,
+    pick_device,
 )
 from headstart.features.torchengine import TorchEngine
 
@@ -429,8 +430,33 @@ def test_extract__killed_and_resumed_ends_bit_equal(
 def test_extract__unknown_device_is_an_input_error(
     records: list[Record], small_net: Backbone, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="`device` warp9 cannot be used here"):
-        extract(records, small_net, device="warp9", cache=tmp_path)
+    for device in ("warp9", "meta", "cuda:99"):
+        with pytest.raises(
+            InputError, match=rf"`device` {device} cannot be used here \(.+\): this"
+        ):
+            extract(records, small_net, device=device, cache=tmp_path)
+
+
+def test_pick_device__a_gpu_that_cannot_compute_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as one too old for this build of torch, or whose memory others have."""
+
+    def compute_on(device: str) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available\nFor debugging ...")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(engines_module, "_compute_on", compute_on)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    engines_module._is_usable.cache_clear()
+    try:
+        assert [pick_device(), pick_device()] == ["cpu", "cpu"]
+    finally:
+        engines_module._is_usable.cache_clear()
+    [said] = caplog.messages
+    assert "no kernel image" in said
+    assert "\n" not in said
 
 
 def test_extract__a_resolution_that_the_network_cannot_take_is_one_line(

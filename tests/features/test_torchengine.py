@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +17,20 @@ from torch import Tensor, nn
 
 from headstart.backbones import Backbone, Preprocessing, Tap, at_size, load
 from headstart.data import Record
+from headstart.errors import HeadstartError
 from headstart.features import engines, passes, torchengine
 from headstart.features.cores import n_cores, one_core_workers
 from headstart.features.extraction import extract
-from headstart.features.torchengine import Plan, Replayed, TorchEngine, Uint8Module, read_plan
+from headstart.features.torchengine import (
+    Plan,
+    Replayed,
+    TorchEngine,
+    Uint8Module,
+    fastest,
+    memory_told,
+    read_plan,
+)
+from pretend_gpu import gpu
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +115,63 @@ def test_replayed__batches_do_not_overwrite_one_another(
         assert_near(batch.result(), [b[at : at + 16] for b in expected])
 
 
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_launch__waits_for_a_gpu_in_result_alone(
+    net: Backbone,
+    crops: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    graph: bool,
+    precision: str,
+) -> None:
+    """Nothing mixes what is there and here, and what came back is not read before it is complete."""
+    monkeypatch.setattr(torchengine, "capture_cuda", captured)
+    plan = Plan(batch_size=16, graph=graph)
+    expected = TorchEngine(net, precision, "cpu", plan=plan)
+    with gpu() as mode:
+        engine = TorchEngine(net, precision, "cuda", plan=plan)
+        assert isinstance(engine._run, Replayed) == graph
+        mode.reads.clear()
+        launched = {
+            at: engine.launch(
+                [engine.hold(crops[a:b]) for a, b in ((at, at + 8), (at + 8, at + 13))]
+            )
+            for at in (0, 13, 26)
+        }
+        assert mode.reads == []
+        assert len(mode.on_their_way) == 3  # of all taps, one copy a batch
+        for at in (13, 0, 26):
+            assert_near(launched[at].result(), expected(crops[at : at + 13]), rtol=1e-6)
+
+
+def test_fastest__a_memory_format_that_is_slow_is_not_captured() -> None:
+    """Depthwise convolutions may be slow in one format, and a network may not be captured."""
+    asked: list[Plan] = []
+
+    def seconds(plan: Plan) -> float:
+        asked.append(plan)
+        return {True: 9.0, False: 2.0}[plan.channels_last] / (4 if plan.graph else 1)
+
+    best = Plan(batch_size=32, channels_last=False, graph=True)
+    assert fastest(32, seconds) == (best, 0.5)
+    assert [plan.channels_last for plan in asked if plan.graph] == [False]
+    plain = Plan(batch_size=8, channels_last=True)
+    assert fastest(8, lambda p: math.inf if p.graph else 2.0 - p.channels_last) == (plain, 1.0)
+
+
+def test_fastest__formats_that_launch_as_slowly_are_told_apart_by_their_graphs() -> None:
+    found, _ = fastest(8, lambda p: (1.0 + p.channels_last) / 9 if p.graph else 1.0)
+    assert found == Plan(batch_size=8, channels_last=False, graph=True)
+
+
+def test_memory_told__says_what_to_do() -> None:
+    with (
+        pytest.raises(HeadstartError, match=r"^the memory of cuda:1 is full: .*`device='cpu'`$"),
+        memory_told("cuda:1"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has...")
+
+
 def test_engine__threads_do_not_mix_up_their_batches(
     engine: TorchEngine, crops: np.ndarray, expected: list[np.ndarray]
 ) -> None:
@@ -131,6 +199,35 @@ def test_folded__leaves_no_batch_norm_behind_a_convolution(
 ) -> None:
     assert n_norms(net.module) > 10
     assert n_norms(engine._module) == 0
+
+
+class Branching(nn.Module):
+    """Its convolution is read beside the normalisation too, so that folding is wrong."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.conv, self.norm, self.last = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Identity()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        out: Tensor = self.last((self.norm(y) + y) * self.scale)
+        return out
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_folded__small_features_count_as_large_ones(scale: float) -> None:
+    module = Branching(scale).eval()
+    assert module.norm.running_var is not None
+    module.norm.running_var.fill_(4.0)
+    tap = Tap(name="last", module="last", kind="map", n_features=4)
+    backbone = dataclasses.replace(vectors(mixes=False), module=module, taps=(tap,))
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    engine = TorchEngine(backbone, "float32", "cpu")
+    assert n_norms(engine._module) == 1
+    with torch.no_grad():
+        expected = Uint8Module(backbone).eval()(torch.from_numpy(images))
+    assert_near(engine(images), [o.numpy() for o in expected])
 
 
 def test_folded__keeps_what_a_tap_reads_between_the_two(net: Backbone, crops: np.ndarray) -> None:
@@ -297,10 +394,18 @@ def test_one_core_workers__leave_torch_one_thread_each() -> None:
 
             assert [*pool.map(number, range(2)), *inner.map(number, range(2))] == [1] * 4
             assert torch.get_num_threads() == 4
+            with ThreadPoolExecutor(1) as meanwhile:
+                assert meanwhile.submit(torch.get_num_threads).result() == 4
+            pool.submit(_open_a_pool).result()
         with ThreadPoolExecutor(1) as later:
             assert later.submit(torch.get_num_threads).result() == 4
     finally:
         torch.set_num_threads(before)
+
+
+def _open_a_pool() -> None:
+    with one_core_workers(1, "within") as pool:
+        assert pool.submit(torch.get_num_threads).result() == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
@@ -358,6 +463,49 @@ def test_cuda__gives_every_tap_as_the_cpu(
     for at, batch in zip((0, 16, 32), launched, strict=True):
         # Tensor cores round the factors of a product to 10 bits.
         assert_near(batch.result(), [b[at : at + 16] for b in expected], rtol=0.01)
+
+
+class Reading(nn.Module):
+    """Looks at a value, which a captured pass cannot do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if float(x.sum()) > 0 else x
+
+
+def waiting() -> Backbone:
+    """A network whose pass cannot be captured."""
+    backbone = vectors(mixes=False)
+    module = copy.deepcopy(backbone.module)
+    module.set_submodule("second", nn.Sequential(module.get_submodule("second"), Reading()))
+    return dataclasses.replace(backbone, module=module)
+
+
+def test_runner__a_pass_that_waits_is_not_captured(
+    net: Backbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is found before the capture, which torch does not clear up after."""
+    plan = Plan(batch_size=16, graph=True)
+    with gpu():
+        assert isinstance(TorchEngine(net, "float32", "cuda", plan=plan)._run, Replayed)
+        assert caplog.messages == []
+        engine = TorchEngine(waiting(), "float32", "cuda", plan=plan)
+        assert not isinstance(engine._run, Replayed)
+    [said] = caplog.messages
+    assert "cannot be captured (it waits for the device in aten._local_scalar_dense" in said
+
+
+@pytest.mark.gpu
+def test_cuda__a_pass_that_cannot_be_captured_runs_as_it_is(cuda: str) -> None:
+    """And leaves torch's memory in order."""
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+    expected = TorchEngine(waiting(), "float32", "cpu")(images)
+    engine = TorchEngine(waiting(), "float32", cuda, plan=Plan(batch_size=16, graph=True))
+    assert not isinstance(engine._run, Replayed)
+    for n in range(20):
+        assert_near(engine(images), expected, rtol=0.01)
+        if n == 3:
+            allocated = torch.cuda.memory_allocated()
+    assert torch.cuda.memory_allocated() == allocated
 
 
 @pytest.mark.gpu

@@ -23,6 +23,7 @@ from headstart.heads.outofcore import StreamedTask, held_bytes, set_up
 from headstart.heads.passes import Labels, Passes, sample_square
 from headstart.heads.streaming import Newton
 from headstart.heads.task import Task, pick_devices
+from pretend_gpu import gpu
 
 CPU = torch.device("cpu")
 
@@ -289,6 +290,29 @@ def test_pick_devices__a_gpu_solves_what_it_solves_faster(monkeypatch: pytest.Mo
     seconds["cuda"] = 3.0  # such as one with few units for float64
     assert pick_devices(None, 3, (5_000, 1_000)) == (CPU,)
     assert pick_devices("cuda:0", 3, (5, 10)) == cuda  # as asked
+
+
+def test_pick_devices__a_gpu_that_fails_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def product_seconds(device: str, n: int, d: int) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...\nOf it ...")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(task, "product_seconds", product_seconds)
+    assert pick_devices(None, 3, (5_000, 1_000)) == (CPU,)
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("shape", [(120, 30), (600, 20)])  # on the Gram matrix, on the features
+def test_fit__mixes_nothing_of_a_gpu_and_of_the_cpu(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, shape[0])
+    X = rng.normal(size=shape) + rng.normal(size=(3, shape[1]))[y]
+    expected = LinearSVM(device="cpu").fit(X, y)
+    with gpu():
+        found = LinearSVM(device="cuda").fit(X, y)
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-5, atol=1e-8)
 
 
 def test_product_seconds__is_measured_once_for_a_size() -> None:

@@ -19,10 +19,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from headstart.backbones import Backbone
 from headstart.data import Record
 from headstart.errors import DataError, InputError, RunError
-from headstart.training import DivergedError, Epoch, Trained, TrainSettings, train, training
+from headstart.features.engines import choose_engine
+from headstart.training import (
+    DivergedError,
+    Epoch,
+    Trained,
+    TrainSettings,
+    train,
+    training,
+)
 from headstart.training import loop as loop_module
 from headstart.training.batches import ActivationBatches, Images, PixelBatches
 from headstart.training.checkpoints import NAME
+from pretend_gpu import PretendFabric, gpu
 
 CLASSES = ("blue", "red")
 BASE: dict[str, Any] = {"size_px": 32, "epochs": 2, "batch_size": 8, "lr": 3e-3}
@@ -47,8 +56,7 @@ def run(tiny_resnet: Backbone, records: list[Record], cache: Path) -> Any:
             CLASSES,
             TrainSettings(**{**BASE, **settings}),
             cache=cache,
-            device="cpu",
-            **options,
+            **{"device": "cpu", **options},
         )
 
     return start
@@ -365,6 +373,54 @@ def test_train__no_step_waits_for_its_loss(
     monkeypatch.setattr(loop_module.Loop, "_step", watched)
     assert_same(run(settings), expected)
     assert reads.n == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"augment": "cutmix", "clip_norm": 1.0, "ema_decay": 0.9, "bn": "reestimate"},
+        {"regime": "upper", "tap": "layer2", "optimizer": "momentum", "l2_sp": 0.01},
+    ],
+)
+def test_train__no_step_waits_for_a_gpu(
+    run: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pixels or activations are there, and nothing mixes what is there and here."""
+    expected = run({**settings, "epochs": 1})
+    monkeypatch.setattr(training, "make_fabric", lambda *_, **__: PretendFabric())
+    monkeypatch.setattr(training, "pick_device", lambda device: device)
+    monkeypatch.setattr(
+        "headstart.training.activations.choose_engine",
+        lambda *a, **k: choose_engine(*a, **{**k, "device": "cpu"}),
+    )
+    step, waited = loop_module.Loop._step, []
+
+    def watched(self: Any, indices: Any) -> None:
+        n = len(mode.reads)
+        step(self, indices)
+        waited.extend(mode.reads[n:])
+
+    monkeypatch.setattr(loop_module.Loop, "_step", watched)
+    with gpu() as mode:
+        trained = run({**settings, "epochs": 1}, device="cuda")
+    assert waited == []
+    assert mode.reads
+    assert {p.device.type for p in trained.network.parameters()} == {"cpu"}
+    assert trained.history[0].train_loss == pytest.approx(expected.history[0].train_loss, rel=1e-3)
+    assert trained.history[0].val_loss == pytest.approx(expected.history[0].val_loss, rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bf16-mixed"])
+@pytest.mark.parametrize("regime", ["all", "output"])
+def test_train__on_a_gpu_is_near_the_cpu(run: Any, regime: str, precision: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    settings = {"regime": regime, "precision": precision, "augment": "basic", "clip_norm": 1.0}
+    expected, found = run(settings), run(settings, device="cuda")
+    for one, other in zip(found.history, expected.history, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=0.05)
+        assert one.val_loss == pytest.approx(other.val_loss, rel=0.05)
 
 
 def test_train__a_loss_that_is_read_late_still_stops(

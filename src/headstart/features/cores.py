@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
+T = TypeVar("T")
+
 _lock = threading.Lock()
-_pools, _n_threads = 0, 1
 
 
 def n_cores() -> int:
@@ -25,23 +27,28 @@ def n_cores() -> int:
 def one_core_workers(n: int, name: str) -> Iterator[ThreadPoolExecutor]:
     """A pool of ``n`` threads, in each of which torch computes in that thread alone.
 
-    Otherwise each of them would share its work out among as many threads as there are cores. The
-    calling thread keeps its own number. Tasks that have not begun are cancelled at the end.
+    Otherwise each of them would share its work out among as many threads as there are cores. Other
+    threads, also those that start meanwhile, keep torch's usual number. Tasks that have not begun are
+    cancelled at the end.
     """
-    global _pools, _n_threads
-    with _lock:
-        if _pools == 0:
-            _n_threads = torch.get_num_threads()
-        _pools += 1
-    # torch.set_num_threads counts for the calling thread and for those that start later.
-    pool = ThreadPoolExecutor(
-        n, thread_name_prefix=name, initializer=torch.set_num_threads, initargs=(1,)
-    )
+    pool = ThreadPoolExecutor(n, thread_name_prefix=name, initializer=_compute_alone)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        with _lock:
-            _pools -= 1
-            if _pools == 0:
-                torch.set_num_threads(_n_threads)
+
+
+def _compute_alone() -> None:
+    """Set torch to one thread in this thread only."""
+    # `set_num_threads` counts for its own thread and, as the usual number, for those that start later;
+    # a thread that has not asked before takes the usual number once more.
+    with _lock:
+        usual = _in_new_thread(torch.get_num_threads)
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        _in_new_thread(lambda: torch.set_num_threads(usual))
+
+
+def _in_new_thread(work: Callable[[], T]) -> T:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()

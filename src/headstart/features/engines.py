@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import importlib.util
 import logging
+import os
 import platform
 import sys
 import threading
@@ -125,16 +126,38 @@ def pick_device(asked: str | None = None) -> str:
         The device is not available.
     """
     if asked is None:
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and _is_usable("cuda"):
             return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+        return "mps" if torch.backends.mps.is_available() and _is_usable("mps") else "cpu"
     try:
-        torch.empty(1, device=asked)
+        _compute_on(asked)
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError...
         raise InputError(
-            f"{argument('device')} {one_line(asked)} cannot be used here: this machine has {pick_device()}"
+            f"{argument('device')} {one_line(asked)} cannot be used here ({_first_line(error)}): "
+            f"this machine has {pick_device()}"
         ) from error
     return asked
+
+
+@functools.cache
+def _is_usable(device: str) -> bool:
+    """Whether a device that torch sees computes: it may be too old for this build, or taken."""
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
+        return True  # each of several processes has a GPU of its own, which it is given later
+    try:
+        _compute_on(device)
+    except Exception as error:
+        logger.warning("%s cannot be used (%s)", device, _first_line(error))
+        return False
+    return True
+
+
+def _compute_on(device: str) -> None:
+    float(torch.ones(1, device=device) + 1)
+
+
+def _first_line(error: Exception) -> str:
+    return one_line(str(error).strip().partition("\n")[0].partition(". ")[0], limit=120)
 
 
 def has_bfloat16(device: str) -> bool:

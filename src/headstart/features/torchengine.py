@@ -15,20 +15,24 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from headstart.backbones.folding import find_pairs, fold_for_good
 from headstart.backbones.tapped import Pooling, TappedModule
+from headstart.errors import HeadstartError, argument, one_line
 from headstart.features.cores import n_cores
 from headstart.files import mark_used, write_atomically
 
@@ -44,9 +48,11 @@ CPU_BATCH, DEVICE_BATCH = 16, 64
 _BATCHES = (256, 128, 64, 32, 16, 8)
 # Of a GPU's free memory, for one batch of one resolution; several run side by side.
 _SHARE_OF_MEMORY = 0.2
-# With fewer images, trying plans costs more than it saves.
-WORTH_TRYING = 500
-_N_TIMED = 5
+# With fewer images, trying plans costs more than it saves: each takes up to ten batches.
+WORTH_TRYING = 2_000
+_N_TIMED, _TIMED_S = 5, 0.3
+# A memory format so much slower than the other is not tried as a graph.
+_CLEARLY = 2.0
 # Tolerance of folded normalisation, relative to the largest feature of a tap.
 _FOLDED = 1e-4
 
@@ -124,7 +130,9 @@ class Launched:
         held: Sequence[Tensor] = (),
     ) -> None:
         self._values, self._widths, self._done = values, widths, done
-        self._held = held  # memory that the device still reads
+        # Memory of both sides that the device still reads. `record_stream` would keep it longer, and
+        # for ever after a capture that failed.
+        self._held = held
 
     def result(self) -> list[NDArray[np.float32]]:
         """Features of every tap, each (n, d)."""
@@ -182,15 +190,16 @@ class TorchEngine:
         self.n_workers = (n_threads or n_cores()) + (self.device.type != "cpu")
         self._lock, self._local = threading.RLock(), threading.local()
         self._size_px = backbone.preprocessing.size_px
-        self._module, self._widths = _prepared(
-            backbone, pooling, self.device, getattr(torch, precision)
-        )
-        with self._on_device(), torch.inference_mode():
-            self._copies = new_stream() if self._is_cuda else None
-            self._batches = [b for b in _BATCHES if b <= (max_batch or b)] or [_BATCHES[-1]]
-            self.plan = plan or self._choose(backbone, pooling, n_images, cache)
-            self.batch_size = self.plan.batch_size
-            self._run = self._runner(self.plan)
+        self._batches = [b for b in _BATCHES if b <= (max_batch or b)] or [_BATCHES[-1]]
+        with memory_told(device), self._on_device():
+            self._module, self._widths = _prepared(
+                backbone, pooling, self.device, getattr(torch, precision)
+            )
+            with torch.inference_mode():
+                self._copies = new_stream() if self._is_cuda else None
+                self.plan = plan or self._choose(backbone, pooling, n_images, cache)
+                self.batch_size = self.plan.batch_size
+                self._run = self._runner(self.plan)
 
     @property
     def launches(self) -> bool:
@@ -216,7 +225,12 @@ class TorchEngine:
         Batches of several threads run in the order of their launches.
         """
         n = sum(map(len, parts))
-        with self._in_turn(), self._on_device(), torch.inference_mode():
+        with (
+            memory_told(str(self.device)),
+            self._in_turn(),
+            self._on_device(),
+            torch.inference_mode(),
+        ):
             batch = self._upload(parts, self.batch_size if self._pads else n)
             values = self._run(batch)[:n]
             # Page-locked, so that the copy runs by itself; the next pass waits for it.
@@ -227,7 +241,7 @@ class TorchEngine:
             # Waiting sleeps, instead of taking a core from the decoders.
             done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record()
-            return Launched(host, self._widths, done, parts)
+            return Launched(host, self._widths, done, (batch, *parts))
 
     def _in_turn(self) -> contextlib.AbstractContextManager[object]:
         """One launch after the other where they share a network or buffers; none waits for a pass."""
@@ -250,9 +264,7 @@ class TorchEngine:
                 at += len(part)
             batch[at:].zero_()
         if self._copies:
-            stream = torch.cuda.current_stream()
-            stream.wait_stream(self._copies)
-            batch.record_stream(stream)
+            torch.cuda.current_stream().wait_stream(self._copies)
         return batch
 
     def _blank(self, n: int) -> Tensor:
@@ -282,7 +294,8 @@ class TorchEngine:
                 raise
             except Exception as error:  # a network that reads values back, for example
                 torch.cuda.synchronize()
-                logger.warning("%s: the pass cannot be captured (%s)", self.name, error)
+                reason = one_line(str(error).partition("\n")[0])
+                logger.warning("%s: the pass cannot be captured (%s)", self.name, reason)
         return self._eager
 
     def _choose(
@@ -306,24 +319,24 @@ class TorchEngine:
         return best
 
     def _fastest(self, size: int) -> Plan:
-        """The fastest of all plans with a batch size, or with less if the memory is too small."""
-        seconds = {}
+        """The fastest plan with a batch size, or with a smaller one if the memory is too small."""
         try:
-            for channels_last in (True, False):
-                for graph in (True, False):
-                    plan = Plan(batch_size=size, channels_last=channels_last, graph=graph)
-                    run = self._runner(plan)
-                    if graph == isinstance(run, Replayed):
-                        seconds[plan] = seconds_of(run, self._blank(size))
-                    del run
+            best, seconds = fastest(size, self._seconds)
+            logger.info("%s: %s, %.0f images/s", self.name, best, size / seconds)
+            return best
         except torch.OutOfMemoryError:
             if size == self._batches[-1]:
                 raise
-            torch.cuda.empty_cache()
-            return self._fastest(size // 2)
-        best = min(seconds, key=seconds.__getitem__)
-        logger.info("%s: %s, %.0f images/s", self.name, best, size / seconds[best])
-        return best
+        # Not in the handler, where the error still holds the tensors of the pass.
+        torch.cuda.empty_cache()
+        return self._fastest(size // 2)
+
+    def _seconds(self, plan: Plan) -> float:
+        """Seconds for one batch; infinite if its pass cannot be captured."""
+        run = self._runner(plan)
+        if plan.graph != isinstance(run, Replayed):
+            return math.inf
+        return seconds_of(run, self._blank(plan.batch_size))
 
     def _largest_batch(self) -> int:
         """The largest batch whose maps take a modest share of the memory."""
@@ -398,7 +411,7 @@ def folded(module: Uint8Module, batch: Tensor) -> tuple[Uint8Module, list[int]]:
     with torch.no_grad():
         found = whole(batch)
     same = all(
-        (a - b).abs().max() <= _FOLDED * a.abs().max().clamp(min=1.0)  # NaN is unequal
+        (a - b).abs().max() <= _FOLDED * a.abs().max()  # NaN is unequal
         for a, b in zip(expected, found, strict=True)
     )
     return (whole if same else module), widths
@@ -437,13 +450,54 @@ def new_stream() -> torch.cuda.Stream:
     return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 
+class WaitsError(RuntimeError):
+    """A pass waits for the device, or copies to or from it."""
+
+
+class _NotWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Raises at an operation that no graph can contain; of this thread only."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        is_copy = func.overloadpacket in _COPIES
+        tensors = [x for x in tree_leaves((args, found)) if isinstance(x, Tensor)]
+        # Numbers on the CPU are handed over by value.
+        devices = {x.device for x in tensors if is_copy or x.dim()}
+        is_mask = func.overloadpacket is torch.ops.aten.index and any(
+            x.dtype == torch.bool for x in tree_leaves(args[1:]) if isinstance(x, Tensor)
+        )
+        if func.overloadpacket in _READS or is_mask or len(devices) > 1:
+            raise WaitsError(f"it waits for the device in {func}")
+        return found
+
+
+_READS = (
+    torch.ops.aten._local_scalar_dense,
+    torch.ops.aten.equal,
+    torch.ops.aten.masked_select,
+    torch.ops.aten.nonzero,
+)
+_COPIES = (torch.ops.aten.copy_, torch.ops.aten._to_copy)
+
+
 def capture_cuda(run: Run, place: Tensor) -> tuple[Callable[[], None], Tensor]:
-    """Capture a pass as a CUDA graph."""
+    """Capture a pass as a CUDA graph.
+
+    Raises
+    ------
+    WaitsError
+        It cannot be captured. To try would cost memory: before version 2.12, torch goes on after a
+        capture that failed as if it was not over.
+    """
     # Libraries choose and allocate in their first calls, which a capture does not allow.
     side = new_stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        for _ in range(3):
+        with _NotWaiting():  # type: ignore[no-untyped-call]
+            run(place)
+        for _ in range(2):
             run(place)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
@@ -453,15 +507,46 @@ def capture_cuda(run: Run, place: Tensor) -> tuple[Callable[[], None], Tensor]:
     return graph.replay, output
 
 
+def fastest(batch_size: int, seconds_of_plan: Callable[[Plan], float]) -> tuple[Plan, float]:
+    """The fastest plan with a batch size, and its seconds for one batch."""
+    plans = [Plan(batch_size=batch_size, channels_last=is_last) for is_last in (True, False)]
+    seconds = {plan: seconds_of_plan(plan) for plan in plans}
+    # Launches take as long in both formats and may hide what the device does; in a graph they do not.
+    near = [plan for plan in plans if seconds[plan] < _CLEARLY * min(seconds.values())]
+    captured = [dataclasses.replace(plan, graph=True) for plan in near]
+    seconds |= {plan: seconds_of_plan(plan) for plan in captured}
+    best = min(seconds, key=seconds.__getitem__)
+    return best, seconds[best]
+
+
 def seconds_of(run: Run, batch: Tensor) -> float:
-    """Seconds for one batch on a GPU, after a first."""
+    """Seconds for one batch on a GPU, after a first; few of them if it is slow."""
     run(batch)
     torch.cuda.synchronize()
-    started = time.perf_counter()
-    for _ in range(_N_TIMED):
+    started, n = time.perf_counter(), 0
+    while n < _N_TIMED and time.perf_counter() - started < _TIMED_S:
         run(batch)
-    torch.cuda.synchronize()
-    return (time.perf_counter() - started) / _N_TIMED
+        torch.cuda.synchronize()
+        n += 1
+    return (time.perf_counter() - started) / n
+
+
+@contextlib.contextmanager
+def memory_told(device: str, remedy: str = "") -> Iterator[None]:
+    """Say in one line that a GPU's memory is full, and what to do.
+
+    Raises
+    ------
+    HeadstartError
+        Instead of torch's error.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise HeadstartError(
+            f"the memory of {device} is full: end what else uses it (nvidia-smi lists it), "
+            f"{remedy}or take {argument('device', 'cpu')}"
+        ) from error
 
 
 def read_plan(path: Path) -> Plan | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from headstart.heads.primal import PrimalSolver
 from headstart.heads.sparse import hold_sparse
 
 __all__ = ["Fit", "Normalize", "Task", "normalize_rows", "pick_device", "relative_gap"]
+
+logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -88,7 +91,11 @@ def _pays_on_gpu(n_samples: int, n_features: int) -> bool:
     n, d = (
         2 ** min(side, most).bit_length() for side, most in ((n_samples, 2047), (n_features, 2047))
     )
-    return product_seconds("cuda", n, d) < product_seconds("cpu", n, d)
+    try:
+        return product_seconds("cuda", n, d) < product_seconds("cpu", n, d)
+    except RuntimeError as error:  # too old for this build of torch, or its memory is taken
+        logger.warning("the GPU cannot be used (%s)", str(error).partition("\n")[0])
+        return False
 
 
 @cache

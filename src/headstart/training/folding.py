@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from headstart.backbones.folding import Pair, find_pairs
 
-# Tolerance for a different order of sums, on logits of size one.
+# Tolerance for a different order of sums, relative to the largest logit.
 TOLERANCE = 1e-3
 
 
@@ -58,8 +58,7 @@ def find_folding(network: nn.Module, images: Tensor) -> Folding:
     folding = Folding(pairs)
     with folding.fold(), torch.no_grad():
         found = network(images)
-    scale = max(1.0, float(expected.abs().max()))
-    error = float((found - expected).abs().max())
+    error, scale = (float(values.abs().max()) for values in (found - expected, expected))
     return folding if error <= TOLERANCE * scale else Folding()  # NaN is unequal
 
 

@@ -83,6 +83,7 @@ def find_rate(
     images = training._load_images(
         prepared, (records, ()), classes, policy, settings, cache or cache_folder(), progress
     )
+    folding = find_folding(prepared.network, training._probe(prepared))
     network = training._place(prepared, settings, division, images, device)
     groups = training._groups(network, division, settings)
     optimizer = make_optimizer(network, groups, settings)
@@ -95,7 +96,7 @@ def find_rate(
         loss = cross_entropy(own, batch.targets, smoothing=settings.label_smoothing)
         return loss + (policy.consistency or 0.0) * jensen_shannon(own, *others) if others else loss
 
-    with find_folding(network, training._probe(prepared).to(device)).fold():
+    with folding.fold():
         return range_test(
             network,
             optimizer,

@@ -13,7 +13,9 @@ from torch import nn
 
 from headstart.augment import Policy, parse_policy
 from headstart.backbones.weights import digest_weights
+from headstart.errors import argument
 from headstart.features.engines import pick_device
+from headstart.features.torchengine import memory_told
 from headstart.home import cache_folder
 from headstart.progress import Progress, silent
 from headstart.training import batchnorm
@@ -151,34 +153,37 @@ def train(
             prepared, division, settings, images, device, root, progress, processes
         )
         frozen_s = time.perf_counter() - started
-        batches, images = _on_device(batches, images, torch.device(device))
-        loop = Loop(
-            network=_place(prepared, settings, division, images, device, processes),
-            trained_part=part,
-            division=division,
-            groups=_groups(prepared.network, division, settings),
-            settings=settings,
-            policy=policy,
-            batches=batches,
-            n_images=len(train),
-            has_val=bool(val),
-            folding=find_folding(prepared.network, _probe(prepared).to(device)),
-            fabric=make_fabric(
-                torch.device(device),
-                settings.precision,
-                processes,
-                leaves_unused=bool(settings.gradual_unfreezing),
-            ),
-            identity=identity,
-            folder=folder,
-            progress=progress,
-            on_epoch=on_epoch,
-            processes=processes,
-        )
-        if checkpoint is not None:
-            loop.resume(checkpoint)
-        loop.run()
-        _finish(loop, images, torch.device(device))
+        # On the CPU: a GPU rounds the factors of a product.
+        folding = find_folding(prepared.network, _probe(prepared))
+        with memory_told(device, f"take a smaller {argument('batch_size')}, "):
+            batches, images = _on_device(batches, images, torch.device(device))
+            loop = Loop(
+                network=_place(prepared, settings, division, images, device, processes),
+                trained_part=part,
+                division=division,
+                groups=_groups(prepared.network, division, settings),
+                settings=settings,
+                policy=policy,
+                batches=batches,
+                n_images=len(train),
+                has_val=bool(val),
+                folding=folding,
+                fabric=make_fabric(
+                    torch.device(device),
+                    settings.precision,
+                    processes,
+                    leaves_unused=bool(settings.gradual_unfreezing),
+                ),
+                identity=identity,
+                folder=folder,
+                progress=progress,
+                on_epoch=on_epoch,
+                processes=processes,
+            )
+            if checkpoint is not None:
+                loop.resume(checkpoint)
+            loop.run()
+            _finish(loop, images, torch.device(device))
     prepared.network.to("cpu").eval().requires_grad_(False)
     require_unchanged(before, hash_frozen(prepared.network, division))
     return _result(prepared, loop, tuple(classes), frozen_s, device)
