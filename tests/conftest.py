@@ -43,6 +43,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
 
 
+_hidden = pytest.MonkeyPatch()
+
+
+def _hide_gpus() -> None:
+    """From this process and from those that it starts."""
+    _hidden.setenv("CUDA_VISIBLE_DEVICES", "")
+    if torch := sys.modules.get("torch"):
+        _hidden.setattr(torch.cuda, "is_available", lambda: False)
+        _hidden.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Only tests that are marked `gpu` compute on one, where there is one."""
+    if any(item.get_closest_marker("gpu") for item in session.items):
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.init()  # which looks at the variable only once
+    _hide_gpus()
+
+
+@pytest.fixture(autouse=True)
+def _gpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is hidden from other tests."""
+    if not request.node.get_closest_marker("gpu"):
+        yield
+        return
+    _hidden.undo()
+    yield
+    _hide_gpus()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The same for what is made once for many tests."""

@@ -86,8 +86,7 @@ class PretendGpu(TorchDispatchMode):
         super().__init__()
         # So that torch does not look for a driver before it asks this mode.
         self._mode_key = torch._C._TorchDispatchModeKey.FAKE
-        if not torch.cuda.is_available():
-            torch._C._ensureCUDADeviceGuardSet()
+        torch._C._ensureCUDADeviceGuardSet()  # which leaves that of a real GPU alone
         self.reads: list[str] = []
         self.on_their_way: list[tuple[Tensor, Tensor]] = []
 
