@@ -61,6 +61,10 @@ class FactStore:
         at = self._where.get(bytes.fromhex(digest))
         return self._new.get(digest) if at is None else _facts(self._rows[at[0]][at[1]])
 
+    def digests(self) -> list[str]:
+        """Of all files whose facts are known."""
+        return [*(digest.hex() for digest in self._where), *self._new]
+
     def add(self, digest: str, facts: Facts) -> None:
         """Add the facts of a digest; full batches are written immediately."""
         if digest and bytes.fromhex(digest) not in self._where:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,13 @@ from headstart.errors import DataError, InputError, argument
 from headstart.home import expand
 from headstart.progress import Progress, silent
 
+Inspect = Callable[[Sequence[Path], FactStore], Iterator[Inspected]]
+"""From files and what is known by digest to what is found of each, in order."""
+
+
+def _inspect_here(paths: Sequence[Path], store: FactStore) -> Iterator[Inspected]:
+    return inspect_all(paths, store.get)
+
 
 def index(
     path: str | os.PathLike[str],
@@ -58,6 +65,7 @@ def index(
     merge_labels: bool = False,
     cache: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
+    inspect: Inspect | None = None,
 ) -> Index:
     """Read every image of a data set once; give names, labels, digests, sizes and a split.
 
@@ -102,6 +110,9 @@ def index(
         same images decodes none, and that downloads of named sets go to. None: nothing is kept.
     progress
         Told of the stages ``"download"`` (bytes), ``"unpack"`` (parts) and ``"read images"``.
+    inspect
+        What reads the files; default: threads of this process. On a cluster:
+        :func:`headstart.features.rayindex.inspect_on`.
 
     Returns
     -------
@@ -142,7 +153,7 @@ def index(
     if group_by is not None:
         listing.items = _grouped(listing.items, group_by, group_column)
     listing.items.sort(key=lambda item: item.name)
-    records, facts, quarantine = _read(listing, folder, progress)
+    records, facts, quarantine = _read(listing, folder, progress, inspect or _inspect_here)
     listing.notes += _paged(records, facts)
     where = expand(path) if targets.is_asked else listing.root
     named = [name for r in records for name in names_of(r)]
@@ -270,14 +281,14 @@ def _grouped(items: Sequence[Listed], group_by: str, group_column: str | None) -
 
 
 def _read(
-    listing: Listing, cache: Path | None, progress: Progress
+    listing: Listing, cache: Path | None, progress: Progress, inspect: Inspect
 ) -> tuple[list[Record], list[Facts], list[Quarantined]]:
     store = FactStore(cache / "images" if cache is not None else None)
     records, facts = [], []
     quarantine = [Quarantined(name=n, reason="a link that leads nowhere") for n in listing.missing]
     quarantine += [Quarantined(name=n, reason=reason) for n, reason in listing.refused.items()]
     items = listing.items
-    inspected = _remembered(inspect_all([i.path for i in items], store.get), store)
+    inspected = _remembered(inspect([i.path for i in items], store), store)
     for done, (item, seen) in enumerate(zip(items, inspected, strict=True), start=1):
         if seen.facts.reason:
             quarantine.append(Quarantined(name=item.name, reason=seen.facts.reason))

@@ -142,12 +142,14 @@ def extract_data(
     from headstart.data.packed import find_parts, is_packed
     from headstart.features import cache_folder
     from headstart.features.raycluster import Cluster
+    from headstart.features.rayindex import inspect_on
     from headstart.runs.cropping import with_crop
 
     s, root = settings, cache or cache_folder()
     check(s.backbone, weights=s.weights, arch=s.arch)
+    cluster = Cluster(address=s.address, n_workers=s.n_workers)
     if s.engine == "ray":  # before hours may go into the images
-        Cluster(address=s.address, n_workers=s.n_workers).check()
+        cluster.check()
     if s.engine == "ray" and is_packed(s.data):
         _refuse_memory(s.data)
         parts = find_parts(**fields_for(find_parts, s))
@@ -162,7 +164,9 @@ def extract_data(
             unusable=tuple(done.unreadable.items()),
             notes=size_notes,
         )
-    indexed = index(s.data, **fields_for(index, s), cache=root, progress=progress)
+    # With an address there are more cores than here.
+    inspect = inspect_on(cluster) if s.address is not None else None
+    indexed = index(s.data, **fields_for(index, s), cache=root, progress=progress, inspect=inspect)
     backbone = with_crop(load(s.backbone, weights=s.weights, arch=s.arch), s.crop)
     s = dataclasses.replace(s, precision=_precision(s, indexed, backbone, root))
     done, size_notes = _extract(indexed, backbone, s, root, progress)

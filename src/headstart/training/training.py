@@ -327,6 +327,7 @@ def _on_device(
     """Keep what the loop reads on a GPU, if it takes a modest share of its free memory."""
     if device.type != "cuda":
         return batches, images
+    torch.cuda.empty_cache()  # of the frozen part's pass
     room = int(SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0])
     if batches is images:
         images = images.on(device, room)
