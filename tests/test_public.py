@@ -88,7 +88,7 @@ def test_finetune__shows_every_setting_as_a_parameter() -> None:
     ("given", "said"),
     [
         ({"learning_rate": 0.1}, "finetune has no parameter 'learning_rate'"),
-        ({"regime": "uper"}, "'uper' is not a regime"),
+        ({"regime": "uper"}, "got 'uper'. Did you mean 'upper'"),
         ({"tap": "blocks.1"}, "tap goes with the regimes lower and upper; regime is 'all'"),
         ({"lr": -1.0}, "lr must be a finite rate above 0"),
         ({"precision": "bfloat16"}, "float32 or bf16-mixed; got 'bfloat16'"),

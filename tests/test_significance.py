@@ -77,12 +77,12 @@ def fit_page(a: Right, b: Right) -> str:
     return sentence(
         chosen="Layer blocks.4 at 224 px", accuracy=accuracy_interval(a), where="some test images",
         baseline="the usual layer, conv_head at 224 px,", short="the usual layer, conv_head,",
-        difference=paired_difference(a, b),
+        difference=paired_difference(a, b), n=len(a),
     )  # fmt: skip
 
 
 def fit_detail(a: Right, b: Right) -> str:
-    return detail("the usual layer, conv_head at 224 px,", paired_difference(a, b))
+    return detail("the usual layer, conv_head at 224 px,", paired_difference(a, b), len(a))
 
 
 def compared(name: str, a: Right, b: Right | None) -> ComparedRun:

@@ -89,6 +89,21 @@ def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 
+def require_choice(name: str, value: object, known: Iterable[str]) -> None:
+    """Raise unless a parameter has one of some values.
+
+    Raises
+    ------
+    InputError
+    """
+    legal = list(known)
+    if value not in legal:
+        either = f"{', '.join(legal[:-1])} or {legal[-1]}"
+        shown = one_line(str(value), limit=80)
+        near = did_you_mean(shown, legal)
+        raise InputError(f"{argument(name)} must be {either}; got {shown!r}{near and f'.{near}'}")
+
+
 def visible(text: str) -> str:
     """``text`` with every character escaped that would steer a terminal instead of being seen.
 

@@ -8,8 +8,28 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from headstart.wording import counted
+
 # Seconds between two drawings of a bar in a notebook.
 DRAW_EVERY_S = 0.2
+# What stages count; one that begins like another stands before it.
+COUNTED = {
+    **dict.fromkeys(("cross-validate", "screen", "refit"), "candidate"),
+    **dict.fromkeys(("train networks", "compare", "learning curve", "add blocks"), "training"),
+    **dict.fromkeys(("train", "fine-tune", "range test", "search", "adapt", "export"), "step"),
+    **dict.fromkeys(
+        ("read images", "decode images", "encode images", "decode", "corrupt images"), "image"
+    ),
+    **dict.fromkeys(("frozen part", "predict", "sharpness", "thumbnails", "distance"), "image"),
+    **dict.fromkeys(("check the file", "measure int8", "read ranges"), "image"),
+    **dict.fromkeys(("dense SIFT", "tiny images", "views"), "image"),
+    **dict.fromkeys(("copy", "remove", "prune", "verify", "unpack", "extract frames"), "file"),
+    "extract features": "crop",
+    "extract shards": "shard",
+    "backbones": "network",
+    "score": "score",
+    "download": "byte",
+}
 
 
 class Progress(Protocol):
@@ -21,6 +41,18 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int) -> None:
     """Show nothing: the default within the library."""
+
+
+def share_done(stage: str, done: int, total: int) -> str:
+    """``3 of 44 candidates``, ``44 candidates``: what is counted, and how much is done; "" of a single step."""
+    if total <= 1:
+        return ""
+    named = (
+        name for name in COUNTED if stage == name or stage.startswith((f"{name} ", f"{name},"))
+    )
+    unit = COUNTED.get(next(named, ""), "")
+    all_of_them = counted(total, unit) if unit else f"{total:,}"
+    return all_of_them if done >= total else f"{done:,} of {all_of_them}"
 
 
 def in_notebooks(stage: str, done: int, total: int) -> None:
@@ -51,7 +83,7 @@ def is_notebook() -> bool:
 def bar_html(stage: str, done: int, total: int, seconds: float) -> str:
     """A bar with count and time left, as HTML."""
     left = f", {seconds * (total - done) / done:.0f} s left" if 0 < done < total else ""
-    said = f"{html.escape(stage)}: {done:,} of {total:,}{left}"
+    said = ": ".join(filter(None, (html.escape(stage), share_done(stage, done, total)))) + left
     return f'<label>{said} <progress value="{done}" max="{max(total, 1)}"></progress></label>'
 
 

@@ -54,6 +54,19 @@ def unsigned_points(value: float, low: float, high: float) -> str:
     return "{} [{}, {}]".format(*(points(v, sign=False) for v in (value, low, high)))
 
 
+def epoch_figures(
+    train_loss: float, train_accuracy: float, val_loss: float, val_accuracy: float
+) -> str:
+    """``loss 0.41, accuracy 90.0 %; validation loss 0.5, accuracy 85.0 %``; without validation the former."""
+    own, other = (
+        f"loss {loss:.3g}, accuracy {100 * accuracy:.1f} %"
+        for loss, accuracy in ((train_loss, train_accuracy), (val_loss, val_accuracy))
+    )
+    return (
+        own if math.isnan(val_loss) and math.isnan(val_accuracy) else f"{own}; validation {other}"
+    )
+
+
 def rough_time(seconds: float) -> str:
     """``40 s``, ``8 min`` or ``2.5 h``: as exact as an estimate is."""
     if seconds < 99.5:

@@ -24,12 +24,17 @@ def test_progress_bars__tell_of_a_long_stage_now_and_then(
         progress("cross-validate", 8, 8)
         time.sleep(0.2)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[-1] == "cross-validate: 8 done"
+    assert lines[-1] == "cross-validate: 8 candidates in 1 s"
     assert "count words: 0 s" in lines  # the innermost stage
-    assert any(line.startswith("cross-validate: 2 of 8 in ") for line in lines)
+    assert "count words: done in 0 s" in lines
+    assert any(line.startswith("cross-validate: 2 of 8 candidates in ") for line in lines)
 
 
 def test_stage_line__tells_the_time_left_from_the_time_spent() -> None:
     assert console.stage_line("index", 0, 8, 20) == "index: 0 of 8 in 20 s"
     assert console.stage_line("index", 2, 8, 20) == "index: 2 of 8 in 20 s, about 60 s left"
     assert console.stage_line("load", 0, 1, 20) == "load: 20 s"
+    assert console.stage_line("load", 1, 1, 20) == "load: done in 20 s"
+    assert console.stage_line("refit", 3, 3, 20) == "refit: 3 candidates in 20 s"
+    # Heard of after 10 s: the pace is that, and 5 s of what was left have passed.
+    assert console.stage_line("index", 2, 8, 15, 10) == "index: 2 of 8 in 15 s, about 25 s left"

@@ -39,7 +39,17 @@ def test_learning_curves__exact_text() -> None:
     ]
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 12, 31, 32, 33, 100, 5000])
+def test_learning_curves__one_epoch_is_told_in_words() -> None:
+    train, none = ([0.409], [1.0]), [NAN]
+    [line] = draw(
+        1, 1, train_loss=train[0], train_accuracy=train[1], val_loss=[0.0836], val_accuracy=[0.95]
+    )
+    assert line == "epoch 1: loss 0.409, accuracy 100.0 %; validation loss 0.0836, accuracy 95.0 %"
+    [line] = draw(1, train_loss=train[0], train_accuracy=train[1], val_loss=none, val_accuracy=none)
+    assert line == "epoch 1: loss 0.409, accuracy 100.0 %"
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 12, 31, 32, 33, 100, 5000])
 def test_learning_curves__fit_eighty_columns_and_line_up(n: int) -> None:
     for best in (None, 1, (n + 1) // 2, n):
         lines = draw(n, best, train_loss=[12345678.9] * n)

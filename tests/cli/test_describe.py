@@ -30,5 +30,7 @@ def test_describe__writes_markdown_html_and_json(headstart, tmp_path: Path) -> N
 
 def test_describe__says_bad_input_in_one_line(fails) -> None:
     assert "unknown backbone" in fails("describe", "vgg61")
-    assert "--format must be one of" in fails("describe", "vgg16", "--format", "latex")
+    assert "--format must be text, markdown, html or json; got 'latex'" in fails(
+        "describe", "vgg16", "--format", "latex"
+    )
     assert "cannot take an input" in fails("describe", "alexnet", "--size", 4)

@@ -122,7 +122,7 @@ def test_trial__compares_with_basic(headstart: Callable, pictures: Path, tmp_pat
     ("options", "says"),
     [
         (("--compare", "regime"), "--compare must be regimes or bn; got 'regime'. Did you mean"),
-        (("--regime", "uper"), "'uper' is not a regime"),
+        (("--regime", "uper"), "got 'uper'. Did you mean 'upper'"),
         (("--regime", "upper", "--tap", "nowhere"), "no tap 'nowhere'"),
         (("--tap", "blocks.3"), "--tap goes with --regime lower or upper"),
         (("--bn", "sorce"), "Did you mean 'source'"),

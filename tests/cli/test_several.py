@@ -115,7 +115,7 @@ def test_finetune__in_two_processes_leaves_a_run_that_predicts(
 def test_finetune__in_two_processes_a_fault_is_told_once(photos: Path, tmp_path: Path) -> None:
     for words, message in (
         ((tmp_path / "nowhere",), "no such folder"),
-        ((photos, "--regime", "outpu"), "'outpu' is not a regime"),
+        ((photos, "--regime", "outpu"), "got 'outpu'. Did you mean 'output'"),
         ((photos, "--bn", "sorce"), "Did you mean 'source'?"),
         ((photos, "--batch-size", 1, "--size", 32), "a batch of 1 cannot be shared by 2 processes"),
         ((photos, "--device", "mps"), "--device mps"),

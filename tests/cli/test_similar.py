@@ -76,7 +76,7 @@ def test_similar__bad_input_is_one_line(
     fails: Callable, finished: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, run = finished
-    assert "no such picture" in fails("similar", run, tmp_path / "gone.jpg")
+    assert "is not there: check the path" in fails("similar", run, tmp_path / "gone.jpg")
     text = tmp_path / "text.jpg"
     text.write_bytes(b"text")
     assert "text.jpg" in fails("similar", run, text)

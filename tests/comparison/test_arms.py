@@ -44,7 +44,7 @@ def test_regime_arms__scratch_keeps_nothing_of_the_pretrained_network(tiny: Back
 
 
 def test_regime_arms__bad_names_are_one_line(tiny: Backbone) -> None:
-    with pytest.raises(InputError, match="'uper' is not a regime: choose from"):
+    with pytest.raises(InputError, match=r"got 'uper'. Did you mean 'upper'"):
         regime_arms(tiny, BASE, names=["uper"])
     with pytest.raises(BackboneError, match="no tap 'nowhere'"):
         regime_arms(tiny, BASE, tap="nowhere")

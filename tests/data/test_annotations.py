@@ -277,3 +277,28 @@ def test_index__fiftyone_names_that_differ_in_their_suffix_alone(tree: Any) -> N
     path.write_text(json.dumps({"labels": {"a": "ant", "b": "bee"}}))
     with pytest.raises(DataError, match=r"'a' may be 'a.jpg' or 'a.png'"):
         index(root)
+
+
+@pytest.mark.parametrize("name", ["list.json", "list.jsonl"])
+def test_index__labels_that_are_lists_are_no_class(flat: Path, name: str) -> None:
+    records = [{"file_name": n, "label": [0, 1] if i % 2 else [0]} for i, n in enumerate(NAMES)]
+    lines = "\n".join(map(json.dumps, records))
+    (flat / name).write_text(lines if name.endswith("l") else json.dumps(records), encoding="utf-8")
+    with pytest.raises(DataError, match=r"are lists, such as \[0, 1\]: `multi_label"):
+        index(flat / name)
+    read = index(flat / name, multi_label=",", test_size=0.5)
+    assert {r.target for r in read.records} <= {("0", "1"), ("0",), ("1",), ()}
+
+
+def test_index__a_field_split_is_the_split_only_where_asked(flat: Path) -> None:
+    content = json.loads(coco(NAMES))
+    for i, image in enumerate(content["images"]):
+        image |= {"split": "test" if i % 3 == 0 else "train", "camera": f"c{i % 3}"}
+    (flat / "coco.json").write_text(json.dumps(content), encoding="utf-8")
+    for group in (None, "camera"):
+        found = index(flat / "coco.json", test_size=0.5, group_column=group)
+        assert any("not taken as the split" in note for note in found.notes)
+        assert len(found.test) != 2
+    found = index(flat / "coco.json", split_column="split")
+    assert sorted(r.name for r in found.test) == ["a0.png", "b0.png"]
+    assert not any("not taken" in note for note in found.notes), found.notes

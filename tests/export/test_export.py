@@ -219,7 +219,11 @@ def test_judged__a_near_tie_may_fall_either_way_and_nan_never() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"to": "onxx"}, InputError, "`to` onxx is not known: choose from onnx, torchscript"),
+        (
+            {"to": "onxx"},
+            InputError,
+            "`to` must be onnx, torchscript or safetensors; got 'onxx'. Did you mean 'onnx'",
+        ),
         ({"takes": "images"}, InputError, "`takes` images is not known"),
         ({"n_check": 0}, InputError, "`n_check` must be at least 1"),
         ({"images": "nowhere"}, DataError, "nowhere"),

@@ -84,7 +84,7 @@ def _nameless(constant: Any) -> Any:
     ("to", "precision", "says"),
     [
         ("torchscript", "int8", "take `to='onnx'`, got 'torchscript'"),
-        ("onnx", "int4", "'int4' is not known: choose from float32, int8"),
+        ("onnx", "int4", "must be float32 or int8; got 'int4'"),
     ],
 )
 def test_export__precision_that_a_format_lacks(

@@ -24,6 +24,7 @@ from headstart.heads import (
     repeated_accuracy,
     repeated_difference,
     significance,
+    unseen_difference,
 )
 from headstart.heads.accuracy import _sign_flip
 
@@ -337,3 +338,26 @@ def test_paired_gain__of_groups_without_a_difference_is_not_certain() -> None:
     found = paired_gain(right, right, groups=np.arange(60) // 5)
     assert found == paired_gain(right[:12], right[:12])
     assert found.low < 0 < found.high
+
+
+@pytest.mark.parametrize("n", [6, 12, 100])
+def test_unseen_difference__less_is_never_significant(n: int) -> None:
+    same = paired_difference([True] * n, [True] * n)
+    least = unseen_difference(same, n)
+    assert least is not None
+    n_alone = round(least * n)
+    if least == 6 / n:  # the first count of one-sided errors at which McNemar's test rejects
+        assert mcnemar(n_alone, 0) < 0.05 < mcnemar(n_alone - 1, 0)
+    assert mcnemar(5, 0) > 0.05
+
+
+def test_unseen_difference__none_where_the_test_is_fine_or_the_difference_significant() -> None:
+    assert unseen_difference(paired_difference([True] * 500, [True] * 500), 500) is None
+    clear = paired_difference([True] * 12, [False] * 12)
+    assert is_significant(clear)
+    assert unseen_difference(clear, 12) is None
+
+
+def test_unseen_difference__of_groups_it_is_at_least_half_the_interval() -> None:
+    wide = Interval(0.0, -0.3, 0.3)
+    assert unseen_difference(wide, 1000) == pytest.approx(0.3)

@@ -108,3 +108,13 @@ def test_nearest__sparse_rows_as_dense_ones() -> None:
     np.testing.assert_allclose(distances, wanted, atol=1e-12)
     found = measure_retrieval(X[:6], labels[:6], X[6:], labels[6:])
     assert found == measure_retrieval(X[:6].toarray(), labels[:6], X[6:].toarray(), labels[6:])
+
+
+def test_measure_retrieval__few_perfect_queries_are_not_certain() -> None:
+    rows = np.eye(4).repeat(3, axis=0)
+    labels = np.arange(4).repeat(3)
+    found = measure_retrieval(rows, labels, rows + 0.01, labels, ks=(1, 2))
+    for interval in found.precision:
+        assert interval.value == 1.0
+        assert 0.7 < interval.low < 0.8  # Wilson's of 12 of 12 is 0.757
+    assert found.mean_average_precision.low < 0.9

@@ -114,7 +114,21 @@ def test_learning_curves__training_that_blew_up_at_once_still_draws() -> None:
     assert "epoch 1: no figures" in tips(root)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 200])
+def test_learning_curves__one_epoch_is_told_in_words() -> None:
+    figure = plots.learning_curves(
+        [1],
+        train_loss=[0.4],
+        val_loss=[NAN],
+        train_accuracy=[0.9],
+        val_accuracy=[NAN],
+        name="a",
+        title="b",
+        description="c",
+    )
+    assert figure == "<p>Epoch 1: loss 0.4, accuracy 90.0 %.</p>"
+
+
+@pytest.mark.parametrize("n", [2, 7, 200])
 def test_learning_curves__stay_inside_the_figure_for_any_length(n: int) -> None:
     falling = [1 / (i + 1) for i in range(n)]
     root = draw(

@@ -215,7 +215,7 @@ def test_objective_of__balanced_weights_make_accuracy_balanced(indexed: Any) -> 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"metric": "f1"}, "`metric` must be one of accuracy, .*; got f1"),
+        ({"metric": "f1"}, "`metric` must be accuracy, .*; got 'f1'"),
         ({"metric": "macro-f1"}, "Did you mean 'macro_f1'"),
         ({"metric": "quadratic_kappa"}, "needs the order of the classes"),
         ({"metric": "cost"}, "cost needs the costs of confusions"),

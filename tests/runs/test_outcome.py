@@ -79,3 +79,12 @@ def test_comparison__another_metric_takes_the_place_of_accuracy() -> None:
     said = Finetuning(state="won", comparison=other, refitted=True).sentence
     assert "better in macro F1 by +0.050 [+0.030, +0.070] (significant)" in said
     assert "macro F1" not in Finetuning(state="won", comparison=told).sentence
+
+
+@pytest.mark.parametrize("is_better", [True, False])
+def test_finetuning__what_was_asked_for_is_what_predicts(is_better: bool) -> None:
+    worse, better = right(*range(20)), right()
+    pair = (better, worse) if is_better else (worse, better)
+    told = Finetuning(state="won", comparison=compared(*pair, 0.0, 0.5), is_asked=True)
+    assert "This run predicts with the network" in told.sentence
+    assert ("would keep that" in told.sentence) is not is_better

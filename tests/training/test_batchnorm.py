@@ -116,7 +116,7 @@ def test_policies__have_a_line_each() -> None:
 
 
 def test_policy_of__unknown_name_is_told_in_a_line() -> None:
-    with pytest.raises(InputError, match=r"^bn must be one of source, .*; got 'sourc'. Did you"):
+    with pytest.raises(InputError, match=r"^`bn` must be source, .*; got 'sourc'. Did you"):
         batchnorm.policy_of("sourc")
 
 

@@ -151,7 +151,8 @@ class Encoder:
                 for row in pool.map(encode, digests):
                     rows.append(row)
                     if len(rows) % 50 == 0 or len(rows) == len(digests):
-                        self.progress(f"{stage} ({len(digests):,})", len(rows), len(digests))
+                        said = f"encode images, {stage} ({len(digests):,})"
+                        self.progress(said, len(rows), len(digests))
             return np.stack(rows)
 
         return self._kept({**key, "images": list(digests)}, compute)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -15,6 +17,8 @@ import headstart
 from headstart.cli import several, streams
 from headstart.cli.console import echo_json
 from headstart.cli.flags import as_flag
+from headstart.cli.narrow import fit_help
+from headstart.cli.usage import usage_message
 from headstart.errors import HeadstartError, visible, worded
 from headstart.home import provide_home
 
@@ -129,6 +133,8 @@ def whole_command() -> Any:
                 param.metavar = ""
             elif param.param_type_name == "argument" and param.metavar is None:
                 param.metavar = str(param.name).upper()
+            elif param.multiple and param.metavar is None:
+                param.metavar = "<str>"  # rather than <list[str]>
         for inner in getattr(one, "commands", {}).values():
             tidy(inner, context)
 
@@ -153,6 +159,7 @@ def run(argv: list[str]) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=level, force=True)
     logging.getLogger().handlers[0].setFormatter(_PlainFormatter())
     logging.getLogger().handlers[0].setLevel(level)
+    fit_help(whole_command(), shutil.get_terminal_size().columns)
     try:
         with several.speaking_for_all():
             code = whole_command()(words, prog_name="headstart", standalone_mode=False, obj=argv)
@@ -160,11 +167,13 @@ def run(argv: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail(STOPPED, 130)
     except TyperException as error:
-        if not error.format_message():  # a group without a verb, which has shown its help
+        # A group without a verb: it has shown its help, or in few columns has it for its message.
+        text = error.format_message()
+        if type(error).__name__ == "NoArgsIsHelpError" or not text:
+            with contextlib.suppress(BrokenPipeError):
+                typer.echo(text, nl=bool(text))
             return 2
-        context = getattr(error, "ctx", None)  # where on the line it went wrong
-        verb = "headstart" if context is None else context.command_path
-        message = f"{error.format_message()} (`{verb} --help` lists what there is)"
+        message = usage_message(error, words, whole_command())
         return _fail(message, 2, as_json="--json" in argv)
     except HeadstartError as error:
         if debug:

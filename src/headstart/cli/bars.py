@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -17,6 +16,7 @@ from rich.progress import (
 from rich.text import Text
 
 from headstart.cli.curves import learning_curves
+from headstart.progress import share_done
 
 if TYPE_CHECKING:
     from headstart.training import Epoch
@@ -51,7 +51,7 @@ class Bars:
         self.shown = _BarsAndCurves(
             TextColumn("{task.description:<18}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}"),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
@@ -61,11 +61,12 @@ class Bars:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Draw the bar of a stage."""
         if stage not in self._tasks:
-            self._tasks[stage] = self.shown.add_task(stage, total=total, rate="")
+            self._tasks[stage] = self.shown.add_task(stage, total=total, rate="", said="")
         task = self._tasks[stage]
         speed = self.shown.tasks[task].speed
-        rate = f"{speed:,.0f}/s" if speed else ""
-        self.shown.update(task, completed=done, total=total, rate=rate)
+        rate = f"{speed:,.0f}/s" if speed and speed >= 1 else ""
+        said = share_done(stage, done, total)
+        self.shown.update(task, completed=done, total=total, rate=rate, said=said)
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""

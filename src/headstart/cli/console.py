@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 import threading
@@ -19,6 +18,7 @@ import typer
 from headstart.cli.flags import as_flag
 from headstart.cli.streams import escape
 from headstart.errors import InputError, visible, worded
+from headstart.progress import share_done
 
 # Seconds between two lines of a stage in a log.
 LINE_EVERY_S = 5.0
@@ -85,8 +85,9 @@ def answer(
     show: Callable[[Mapping[str, Any], Console], None],
     *,
     as_json: bool,
+    files: Sequence[Path] = (),
 ) -> None:
-    """Print the figures as JSON; or what `show` prints of them, their answer, and where the page is.
+    """Print the figures as JSON; or what `show` prints of them, their answer, and where page and files are.
 
     The answer is ``found["sentence"]``, a headline, with ``found["detail"]`` below it if there is one.
     """
@@ -97,7 +98,8 @@ def answer(
     out = console()
     show(figures, out)
     print_answer(figures["sentence"], figures.get("detail", ""), out)
-    out.print(f"page     {page}", markup=False, soft_wrap=True)
+    for name, path in (("page", page), *(("file", file) for file in files)):
+        out.print(f"{name:<8} {path}", markup=False, soft_wrap=True)
 
 
 def print_answer(sentence: str, detail: str, out: Console) -> None:
@@ -116,6 +118,7 @@ def answer_with_page(
     title: str,
     sections: Sequence[Section],
     as_json: bool,
+    files: Sequence[Path] = (),
 ) -> None:
     """Write the page of `found`, whose ``"sentence"`` is its headline; then `answer`."""
     from headstart.runs.report.pages import write_page
@@ -130,7 +133,7 @@ def answer_with_page(
         sections=sections,
         found=figures,
     )
-    answer(figures, page, show, as_json=as_json)
+    answer(figures, page, show, as_json=as_json, files=files)
 
 
 def is_quiet() -> bool:
@@ -190,8 +193,8 @@ class _Lines:
 
     def __init__(self) -> None:
         self._finished: set[str] = set()
-        # Stages in hand, the innermost last: items done, items in all, and when it began.
-        self._open: dict[str, tuple[int, int, float]] = {}
+        # Stages in hand, the innermost last: items done, items in all, when it began and was last heard of.
+        self._open: dict[str, tuple[int, int, float, float]] = {}
         self._ended = threading.Event()
         self._beat = threading.Thread(target=self._tell_now_and_then, daemon=True)
 
@@ -204,42 +207,50 @@ class _Lines:
         self._beat.join()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        _, _, began = self._open.pop(stage, (0, 0, time.monotonic()))
+        now = time.monotonic()
+        _, _, began, _ = self._open.pop(stage, (0, 0, now, now))
         if done < total:
-            self._open[stage] = (done, total, began)
+            self._open[stage] = (done, total, began, now)
         if done >= total and stage not in self._finished:
             self._finished.add(stage)
-            print(f"{stage}: {total:,} done", file=sys.stderr, flush=True)
+            print(stage_line(stage, done, total, now - began), file=sys.stderr, flush=True)
 
     def _tell_now_and_then(self) -> None:
         while not self._ended.wait(LINE_EVERY_S):
-            for stage, (done, total, began) in list(self._open.items())[-1:]:
+            for stage, (done, total, began, last) in list(self._open.items())[-1:]:
                 if (seconds := time.monotonic() - began) >= LINE_EVERY_S:
-                    line = stage_line(stage, done, total, seconds)
+                    line = stage_line(stage, done, total, seconds, last - began)
                     print(line, file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     def on_epoch(self, history: tuple[Epoch, ...]) -> None:
-        last = history[-1]
-        val = f"; validation loss {last.val_loss:.3g}, accuracy {100 * last.val_accuracy:.1f} %"
-        print(
-            f"epoch {last.epoch}: loss {last.train_loss:.3g}, accuracy {100 * last.train_accuracy:.1f} %"
-            f"{'' if math.isnan(last.val_loss) else val}",
-            file=sys.stderr,
-            flush=True,
-        )
+        from headstart.wording import epoch_figures
+
+        e = history[-1]
+        said = epoch_figures(e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy)
+        print(f"epoch {e.epoch}: {said}", file=sys.stderr, flush=True)
 
 
-def stage_line(stage: str, done: int, total: int, seconds: float) -> str:
-    """``cross-validate: 3 of 44 in 12 s, about 3 minutes left``; a stage of one step has no end to tell."""
+def stage_line(
+    stage: str, done: int, total: int, seconds: float, heard_s: float | None = None
+) -> str:
+    """``cross-validate: 3 of 44 candidates in 12 s, about 3 min left``.
+
+    A stage of one step has no end to tell. `heard_s` is how long the part that is done took, where its
+    end was heard of some time ago.
+    """
     from headstart.wording import rough_time
 
     if total <= 1:
-        return f"{stage}: {seconds:.0f} s"
-    said = f"{stage}: {done:,} of {total:,} in {seconds:.0f} s"
-    return f"{said}, about {rough_time(seconds * (total - done) / done)} left" if done else said
+        return f"{stage}: {'done in ' * (done >= total)}{seconds:.0f} s"
+    said = f"{stage}: {share_done(stage, done, total)} in {seconds:.0f} s"
+    if not 0 < done < total:
+        return said
+    spent = seconds if heard_s is None else heard_s
+    left = max(spent * total / done - seconds, 0.0)
+    return f"{said}, about {rough_time(left)} left"
 
 
 def count(n: float) -> str:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from headstart.wording import epoch_figures
+
 if TYPE_CHECKING:
     from headstart.training.rates import RangeTest
 
@@ -41,10 +43,13 @@ def learning_curves(
     Returns
     -------
     str
-        Lines without a newline at the end; empty without epochs.
+        Lines without a newline at the end; empty without epochs, and words for a single one.
     """
     if not epochs:
         return ""
+    if len(epochs) == 1:
+        figures = epoch_figures(train_loss[0], train_accuracy[0], val_loss[0], val_accuracy[0])
+        return f"epoch {epochs[0]}: {figures}"
     lines = _rows("loss", (train_loss, val_loss), "{:.3g}", min)
     in_per_cent = [[100 * v for v in values] for values in (train_accuracy, val_accuracy)]
     lines += _rows("accuracy", in_per_cent, "{:.1f} %", max)
@@ -109,7 +114,7 @@ def _axis(epochs: Sequence[int], best: int | None) -> str:
     pieces, wide = _pieces(len(epochs)), _wide(len(epochs))
     first, last = str(epochs[0]), str(epochs[-1])
     width = max(len(pieces) * wide, len(first) + 1 + len(last))
-    axis = first if len(epochs) == 1 else first.ljust(width - len(last)) + last
+    axis = first.ljust(width - len(last)) + last
     if best is None or best not in epochs:
         return axis
     place = list(epochs).index(best)

@@ -44,16 +44,12 @@ def describe(
     """
     from headstart.course.architecture import page
     from headstart.course.architecture.table import describe as table_of
-    from headstart.errors import InputError, did_you_mean
+    from headstart.errors import require_choice
     from headstart.files import write_atomically
     from headstart.results import encode
 
     chosen = "json" if as_json else format_
-    if chosen not in FORMATS:
-        raise InputError(
-            f"--format must be one of {', '.join(FORMATS)}; got {chosen!r}."
-            f"{did_you_mean(chosen, FORMATS)}"
-        )
+    require_choice("format", chosen, FORMATS)
     table = table_of(backbone, size)
     written = encode(table) if chosen == "json" else getattr(page, chosen)(table)
     if out is None:

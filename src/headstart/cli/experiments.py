@@ -50,8 +50,9 @@ def verb(
             files: Callable[..., dict[str, bytes]] = getattr(
                 experiment.page, "files", lambda *_: {}
             )
-            for file, content in files(found, progress).items():
-                write_atomically(target / file, content)
+            made = {target / file: content for file, content in files(found, progress).items()}
+            for file, content in made.items():
+                write_atomically(file, content)
         answer_with_page(
             target,
             name,
@@ -60,6 +61,7 @@ def verb(
             title=found.title,
             sections=found.sections(),
             as_json=as_json,
+            files=tuple(made),
         )
 
     parameters = [*map(_parameter, asked)]

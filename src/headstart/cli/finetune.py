@@ -192,7 +192,7 @@ def finetune(
     from headstart.backbones import load
     from headstart.comparison.arms import bn_arms, regime_arms
     from headstart.data.texts import is_text_table
-    from headstart.errors import InputError, did_you_mean
+    from headstart.errors import InputError, require_choice
 
     def backbone_asked() -> Backbone:
         return load(backbone, weights=weights, arch=options.built(arch, arch_args))
@@ -227,11 +227,8 @@ def finetune(
         return
     if compare == "variants":
         check_table_there(data)
-    if compare is not None and compare not in COMPARED:
-        raise InputError(
-            f"--compare must be {' or '.join(COMPARED)}; got {compare!r}."
-            f"{did_you_mean(compare, COMPARED)}"
-        )
+    if compare is not None:
+        require_choice("compare", compare, COMPARED)
     base = _settings(
         {"epochs": epochs or 6, "batch_size": batch_size, "augment": augment, "seed": seed}
         | {"lr": lr, "layer_decay": layer_decay, "optimizer": optimizer, "bn": bn}

@@ -10,6 +10,7 @@ from headstart.data.labels import name_classes
 from headstart.data.records import UNEVEN
 from headstart.errors import one_line
 from headstart.runs.target_result import TargetResult
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,9 +29,9 @@ def data_lines(metrics: FitResult | TargetResult) -> Iterator[str]:
     one, many = "class", "classes"
     if isinstance(metrics, TargetResult):
         one, many = "label", "labels"
-    how_many = f", {len(names)} {many}" if names else ""
+    how_many = f", {counted(len(names), one)}" if names else ""
     yield (
-        f"{data.n_examples:,} {data.noun}s{how_many}: "
+        f"{counted(data.n_examples, data.noun)}{how_many}: "
         f"{data.n_train + data.n_val:,} train, {data.n_test:,} test"
     )
     if names:
@@ -106,8 +107,10 @@ def _layer_table(
     return table
 
 
-def layer_caption(metrics: FitResult) -> tuple[str, str]:
-    """What the cells of `layer_tables` are, and their signs."""
+def layer_caption(metrics: FitResult) -> tuple[str, ...]:
+    """What the cells of `layer_tables` are, their signs, and what the chosen mean is of."""
+    from headstart.runs.report.story import members
+
     n_train, n_folds = metrics.selection.n_train, metrics.selection.n_folds
     examples = f"training {metrics.noun}s"
     if not metrics.n_judged:
@@ -119,9 +122,11 @@ def layer_caption(metrics: FitResult) -> tuple[str, str]:
         how = "no other is significantly better"
     is_other = any(c.cv_metric is not None for c in metrics.candidates)
     name = metrics.objective.name if is_other and metrics.objective else "accuracy in %"
+    shares = members(metrics.chosen)
     return (
         f"{name}, {n_folds}-fold cross-validation on {some}{n_train:,} {examples}",
         f"* chosen: {how}   ~ tie: within one standard error",
+        *([f"{metrics.chosen.tap}: {one_line(shares, limit=400)}"] if shares else []),
     )
 
 

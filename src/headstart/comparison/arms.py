@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import InputError
+from headstart.errors import InputError, require_choice
 from headstart.sources.blocks import N_JOINED
 from headstart.training.bn_policies import POLICIES
 from headstart.training.settings import REGIMES, TrainSettings
@@ -62,8 +62,7 @@ def regime_arms(
     tap = backbone.tap(tap).name if tap else middle_tap(backbone)
     chosen = tuple(names or REGIMES)
     for name in chosen:
-        if name not in REGIMES:
-            raise InputError(f"{name!r} is not a regime: choose from {', '.join(REGIMES)}")
+        require_choice("regime", name, REGIMES)
     return (SVM, SVM_JOINED, *(_regime_arm(base, name, tap) for name in chosen))
 
 

@@ -31,6 +31,7 @@ from headstart.heads import (
     repeated_difference,
     significance,
     stratified_folds,
+    unseen_difference,
 )
 from headstart.plots import Figure
 from headstart.probe.folds import N_FOLDS, judgeable, training_folds
@@ -38,7 +39,7 @@ from headstart.probe.rules import quickest_tie
 from headstart.progress import Progress, in_notebooks, silent
 from headstart.results import Difference
 from headstart.training.history import Epoch
-from headstart.wording import against_time, headline, points
+from headstart.wording import against_time, counted, headline, points
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -405,6 +406,10 @@ def _sentence(c: Comparison) -> str:
         runner = max((n for n in c.outcomes if n != c.taken), key=c.val_accuracy)
         gain = c.val_statement(runner, c.taken)
         if points(gain.value) == "0.0":
+            n = c.n_val * (1 if c.is_val_shared else len(c.seeds))
+            if unseen_difference(gain, n) is not None:
+                few = f"{counted(n, f'validation {c.noun}')} are too few"
+                return f"Take {c.taken}: {few} to tell {runner}, the next, from it."
             return f"Take {c.taken}: {runner}, the next, is as accurate {on}."
         return (
             f"Take {c.taken}: {runner} comes next, {gain} points from it {on} "

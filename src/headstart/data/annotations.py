@@ -21,6 +21,9 @@ from headstart.data.tablenames import is_there
 from headstart.data.tables import (
     IMAGE_NAMES,
     LABEL_NAMES,
+    NO_COLUMN,
+    NO_TARGETS,
+    SPLIT_NAMES,
     ColumnNames,
     Table,
     clean_name,
@@ -29,8 +32,9 @@ from headstart.data.tables import (
     table_cells,
     usual_form,
 )
+from headstart.data.targets import TargetColumns
 from headstart.data.texttables import read_json_lines, table_of_objects
-from headstart.errors import DataError, argument, one_line
+from headstart.errors import DataError, InputError, argument, one_line
 
 ANNOTATION_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 _METADATA = ("metadata.csv", "metadata.jsonl")
@@ -46,19 +50,26 @@ _KNOWN = (
 )
 
 Refused = dict[str, str]
+# The columns that are asked for, by parameter.
+Wanted = Mapping[str, Any]
+NOTHING: Wanted = {}
 
 
-def list_annotations(path: Path, **columns: Unpack[ColumnNames]) -> Listing:
+def list_annotations(
+    path: Path, *, targets: TargetColumns = NO_TARGETS, **columns: Unpack[ColumnNames]
+) -> Listing:
     """The images that a file of annotations names; relative paths start at its own folder.
-
-    Raises DataError where it cannot be read, or is in none of the forms that are known; else as for
-    a table.
 
     `path`: ``.json`` or ``.jsonl``. `columns`: as for :func:`headstart.data.tables.list_table`, of
     records.
+
+    Raises DataError or InputError where it cannot be read, is in none of the known forms, or is not a
+    list of records though several labels or numbers are asked for.
     """
-    table, refused = _read(path, is_whole=columns.get("group_column") is not None)
-    return _listing(table, refused, _root(path), columns)
+    table, refused = _read(path, {**columns, "targets": targets})
+    found = list_rows(table, _root(path), targets=targets, **columns)
+    found.source, found.refused = "annotations", refused
+    return found
 
 
 def annotated_cells(
@@ -74,9 +85,9 @@ def annotated_cells(
     found: dict[str, str] = {}
     for inner, file in parts.items():
         if file.is_dir():
-            table, root = _read_voc(file, is_whole=True)[0], path / inner
+            table, root = _read_voc(file, {"group_column": column})[0], path / inner
         else:
-            table = _read(file, is_whole=True)[0]
+            table = _read(file, {"group_column": column})[0]
             root = path / inner if path.is_dir() else _root(file)
         cells = table_cells(table, root, column, image_column=image_column)
         found |= {f"{inner}/{name}" if inner else name: cell for name, cell in cells.items()}
@@ -115,7 +126,7 @@ def list_annotated_folder(
     """
     listings = []
     for inner, path in parts.items():
-        table, refused = _read_voc(path) if path.is_dir() else _read(path)
+        table, refused = _read_voc(path, columns) if path.is_dir() else _read(path, columns)
         one = _listing(table, refused, folder / inner, columns)
         before = f"{inner}/" if inner else ""
         split = SPLIT_WORDS.get(inner.lower(), "")
@@ -165,8 +176,8 @@ def _gives_labels(path: Path) -> bool:
     return "file_name" in header and any(name in header for name in LABEL_NAMES)
 
 
-def _read(path: Path, *, is_whole: bool = False) -> tuple[Table, Refused]:
-    """The table, with all that is said of an image where `is_whole`."""
+def _read(path: Path, wanted: Wanted = NOTHING) -> tuple[Table, Refused]:
+    """The table, with all that is said of an image where a column of it is wanted."""
     suffix = path.suffix.lower()
     if path.name == _ONE_HOT:
         return _one_hot(read_table(path))
@@ -176,14 +187,14 @@ def _read(path: Path, *, is_whole: bool = False) -> tuple[Table, Refused]:
         return _with_usual_names(read_json_lines(path)), {}
     content = _load(path)
     if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
-        return _rows(path, _checked(path, "COCO", _of_coco, content), is_whole=is_whole)
+        return _rows(path, _checked(path, "COCO", _of_coco, content), wanted)
     if isinstance(content, dict) and isinstance(content.get("labels"), dict):
         found = _checked(path, "FiftyOne", _of_fiftyone(path.parent), content)
-        return _rows(path, found, is_whole=is_whole)
+        return _rows(path, found, wanted)
     if isinstance(content, list) and content and all(isinstance(r, dict) for r in content):
         if all(isinstance(r.get("data"), dict) for r in content):
             found = _checked(path, "Label Studio", _of_label_studio(path), content)
-            return _rows(path, found, is_whole=is_whole)
+            return _rows(path, found, wanted)
         places = [f"record {i + 1}" for i in range(len(content))]
         return _with_usual_names(table_of_objects(path, content, places, "utf-8")), {}
     raise DataError(f"{shown(path)} is JSON, but not annotations of images: expected {_KNOWN}")
@@ -396,7 +407,7 @@ def _is_voc(path: Path) -> bool:
         return False
 
 
-def _read_voc(folder: Path, *, is_whole: bool = False) -> tuple[Table, Refused]:
+def _read_voc(folder: Path, wanted: Wanted = NOTHING) -> tuple[Table, Refused]:
     """A folder of Pascal VOC's XML files; the images lie beside them, or in ``JPEGImages``."""
     from xml.etree import ElementTree
 
@@ -419,14 +430,32 @@ def _read_voc(folder: Path, *, is_whole: bool = False) -> tuple[Table, Refused]:
         said = _attributes({e.tag: (e.text or "").strip() for e in elements if not len(e)})
         place = inside if is_there(root, inside) else name
         found.append((place, [x for x in labels if x], said))
-    table, refused = _rows(folder, found, is_whole=is_whole)
+    table, refused = _rows(folder, found, wanted)
     return table, refused | damaged
 
 
-def _rows(path: Path, found: Found, *, is_whole: bool = False) -> tuple[Table, Refused]:
-    """A table of the images with one class, and why the others cannot be used."""
+def _rows(path: Path, found: Found, wanted: Wanted = NOTHING) -> tuple[Table, Refused]:
+    """A table of the images with one class, and why the others cannot be used.
+
+    Only the field that is asked for is taken as the split: exports of other tools keep splits of their own.
+    """
+    targets = wanted.get("targets")
+    if targets is not None and targets.is_asked:
+        raise InputError(
+            f"{targets.option} is of columns of a table or of records, and {shown(path)} is neither"
+        )
     rows, refused = [], {}
-    said = sorted({k for *_, more in found for k in more}) if is_whole else []
+    fields = sorted({k for *_, more in found for k in more})
+    split = wanted.get("split_column")
+    splits = [k for k in fields if usual_form(k) in SPLIT_NAMES and k != split]
+    asked = (wanted.get("group_column"), None if split in NO_COLUMN else split)
+    said = [k for k in fields if k not in splits or k in asked] if any(asked) else []
+    notes = tuple(
+        f"{shown(path.name)} has a field {shown(k, 60)}, which is not taken as the split: "
+        f"{argument('split_column', k)} takes it"
+        for k in splits
+        if split is None
+    )
     for name, labels, more in found:
         classes = sorted({label.strip() for label in labels})
         if len(classes) == 1:
@@ -442,4 +471,4 @@ def _rows(path: Path, found: Found, *, is_whole: bool = False) -> tuple[Table, R
         because = f"; first: {shown(first[0])}: {first[1]}" if first else ""
         raise DataError(f"{shown(path)} has no image with one class{because}")
     places = tuple(f"image {shown(row[0])}" for row in rows)
-    return Table(path, ("path", "label", *said), tuple(rows), places, "utf-8"), refused
+    return Table(path, ("path", "label", *said), tuple(rows), places, "utf-8", notes), refused

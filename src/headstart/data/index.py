@@ -212,10 +212,9 @@ def _list(
             f"{argument('weight_column')} {weight!r} names a column of a table of paths, and "
             f"{shown(path)} is not one"
         )
-    is_table = where.suffix.lower() not in ANNOTATION_SUFFIXES
-    if targets.is_asked and (packed or not is_file or not is_table):
+    if targets.is_asked and (packed or not is_file):
         raise InputError(
-            f"{targets.option} is of columns of a table of paths (.csv, .tsv, .parquet), and "
+            f"{targets.option} is of columns of a table of paths (.csv, .tsv, .parquet, .json, .jsonl), and "
             f"{shown(path)} is not one"
         )
     if packed:
@@ -244,7 +243,7 @@ def _list(
                 f"{shown(where)} is a spreadsheet, which is not read: save it as CSV (UTF-8)"
             )
         if where.suffix.lower() in ANNOTATION_SUFFIXES:
-            return list_annotations(where, **columns)
+            return list_annotations(where, **columns, targets=targets)
         if where.suffix.lower() in VIDEO_SUFFIXES:
             raise DataError(
                 f"{shown(where)} is a video: make images of it with headstart frames, then fit their folder"

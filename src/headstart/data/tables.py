@@ -21,6 +21,7 @@ from headstart.data.targets import (
     Target,
     TargetColumns,
     read_targets,
+    refuse_lists,
     shown_labels,
     target_hint,
 )
@@ -218,6 +219,7 @@ def list_rows(
         labels = [shown_labels(t) if isinstance(t, tuple) else f"{t:g}" for t in found]
     else:
         labels = table.column(columns.label) if columns.label >= 0 else [_parent(n) for n in images]
+        refuse_lists(table, columns.label, labels)
     splits = [""] * len(images)
     if columns.split >= 0 and any(table.column(columns.split)):
         splits = split_words(table, columns.split, images)

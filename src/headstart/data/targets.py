@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from headstart.data.sources import counted, shown, some
-from headstart.errors import DataError, InputError, argument, did_you_mean
+from headstart.errors import DataError, InputError, argument, did_you_mean, one_line
 
 if TYPE_CHECKING:
     from headstart.data.records import Example
@@ -154,6 +154,22 @@ def read_targets(
         for cell in cells
     ]
     return found, notes
+
+
+def refuse_lists(table: Table, label: int, cells: Sequence[str]) -> None:
+    """Raise where every label is a list, which as a class would be called ``[0, 1]``.
+
+    Raises
+    ------
+    DataError
+    """
+    if label >= 0 and _as_lists(cells) is not None:
+        name = table.header[label] if table.header else str(label + 1)
+        longest = one_line(max(cells, key=len), limit=60)
+        raise DataError(
+            f"{shown(table.path)}: the labels in {shown(name, 60)} are lists, such as {longest}: "
+            f"{argument('multi_label', ',')} reads several labels per image; for one class per image, write it without brackets"
+        )
 
 
 def _as_lists(cells: Sequence[str]) -> list[Target] | None:

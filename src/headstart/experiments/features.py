@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import InputError, argument
+from headstart.errors import require_choice
 from headstart.heads.examples import Normalize, normalize_rows
 from headstart.progress import Progress, silent
 
@@ -68,11 +68,7 @@ class BlockReader:
     _stores: dict[View, list[FeatureStore]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.normalize not in NORMALISATIONS:
-            raise InputError(
-                f"{argument('normalize')} {self.normalize!r} is unknown: choose from "
-                f"{', '.join(NORMALISATIONS)}"
-            )
+        require_choice("normalize", self.normalize, NORMALISATIONS)
 
     def extract(self, records: Sequence[Record]) -> None:
         """Have the features of these images in the store, computing what is missing."""

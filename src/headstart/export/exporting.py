@@ -186,15 +186,13 @@ def export(
     card = path.with_name(path.name + ".md")
     _check_free(path, card, force=force)
     chosen = find_check_images(run, images, n_check, progress)
-    progress("export", 0, 1)
     backbones = load_backbones(run.model)
     classifier = Classifier(run.model, backbones)
     facts = facts_of(run, classifier, takes) | caution_facts(careful, len(run.model.classes))
     whole = CautiousClassifier(classifier, careful) if caution.asked else classifier
     if precision == "int8":
         facts["precision"] = precision
-    payload = _payload(to, run, whole, backbones, facts, takes)
-    progress("export", 1, 1)
+    payload = _payload(to, run, whole, backbones, facts, takes, progress)
     float32, index = payload, None
     if precision == "int8":
         index = index_of(run, progress=progress)
@@ -255,14 +253,19 @@ def _payload(
     backbones: Sequence[Backbone],
     facts: Mapping[str, Any],
     takes: str,
+    progress: Progress,
 ) -> bytes:
     from headstart.export import bundle, formats
 
     if to == "onnx":
-        return formats.onnx_bytes(classifier, facts, takes=takes)
+        return formats.onnx_bytes(classifier, facts, takes=takes, progress=progress)
+    progress("export", 0, 1)
     if to == "torchscript":
-        return formats.torchscript_bytes(classifier, facts, takes=takes)
-    return bundle.bundle_bytes(run.model, backbones, facts)
+        payload = formats.torchscript_bytes(classifier, facts, takes=takes)
+    else:
+        payload = bundle.bundle_bytes(run.model, backbones, facts)
+    progress("export", 1, 1)
+    return payload
 
 
 def _check_free(path: Path, card: Path, *, force: bool) -> None:

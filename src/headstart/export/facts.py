@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import headstart
 from headstart.backbones.listed import base_name
-from headstart.errors import InputError, argument, one_line
+from headstart.errors import require_choice
 from headstart.runs.provenance import networks_of
 
 if TYPE_CHECKING:
@@ -25,14 +25,8 @@ OUTPUT, OUTPUT_OF_NUMBERS = "probabilities", "value"
 
 def check_choices(to: str, takes: str) -> None:
     """Raise InputError for an unknown format or input."""
-    for flag, value, known in (
-        (argument("to"), to, tuple(SUFFIXES)),
-        (argument("takes"), takes, get_args(Takes)),
-    ):
-        if value not in known:
-            raise InputError(
-                f"{flag} {one_line(value)} is not known: choose from {', '.join(known)}"
-            )
+    require_choice("to", to, SUFFIXES)
+    require_choice("takes", takes, get_args(Takes))
 
 
 def source_of(network: Mapping[str, Any]) -> str:

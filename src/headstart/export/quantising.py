@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.data.groups import groups_of
-from headstart.errors import DataError, InputError, argument
+from headstart.errors import DataError, InputError, argument, require_choice
 from headstart.heads.accuracy import paired_gain
 from headstart.progress import Progress, silent
 from headstart.wording import counted
@@ -83,10 +83,7 @@ class Loss:
 
 def check_precision(precision: str, to: str) -> None:
     """Raise InputError for an unknown precision, or one that the format does not have."""
-    if precision not in PRECISIONS:
-        raise InputError(
-            f"{argument('precision')} {precision!r} is not known: choose from {', '.join(PRECISIONS)}"
-        )
+    require_choice("precision", precision, PRECISIONS)
     if precision == "int8" and to != "onnx":
         raise InputError(
             f"{argument('precision', 'int8')} is made by ONNX Runtime: take {argument('to', 'onnx')}, got {to!r}"

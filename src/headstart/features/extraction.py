@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headstart.backbones import Preprocessing, at_size
 from headstart.backbones.tapped import POOLINGS, Pooling
 from headstart.data import Picture, Source
-from headstart.errors import InputError, argument
+from headstart.errors import require_choice
 from headstart.features.engines import (
     PRECISIONS,
     Engine,
@@ -157,16 +157,20 @@ def extract(
 
     started = time.perf_counter()
     progress("extract features", 0, n_waiting)
+    n_done = 0
     for sizes, digests in by_need(missing).items():
         engines = network.engines(sizes, len(digests))
         result.engine = engines[sizes[0]].name
-        for rows in shards(network.work(engines, paths), digests, SHARD_ROWS):
+
+        def tell(n: int, before: int = n_done, n_sizes: int = len(sizes)) -> None:
+            progress("extract features", before + n * n_sizes, n_waiting)
+
+        for rows in shards(network.work(engines, paths), digests, SHARD_ROWS, tell):
             for size in sizes if rows.digests else ():
                 result.stores[size].add(rows.digests, network.by_tap(rows, size))
             result.unreadable |= rows.unreadable
             result.n_forward += len(rows.digests) * len(sizes)
-            done = result.n_forward + len(result.unreadable) * len(sizes)
-            progress("extract features", done, n_waiting)
+        n_done += len(digests) * len(sizes)
     result.seconds = time.perf_counter() - started
     return result
 
@@ -178,14 +182,8 @@ def check_options(precision: str, pooling: str) -> None:
     ------
     InputError
     """
-    if precision not in PRECISIONS:
-        raise InputError(
-            f"{argument('precision')} {precision!r} is unknown: choose from {', '.join(PRECISIONS)}"
-        )
-    if pooling not in POOLINGS:
-        raise InputError(
-            f"{argument('pooling')} {pooling!r} is unknown: choose from {', '.join(POOLINGS)}"
-        )
+    require_choice("precision", precision, PRECISIONS)
+    require_choice("pooling", pooling, POOLINGS)
 
 
 def at_resolutions(backbone: Backbone, resolutions: Sequence[int] | None, **how: Any) -> Network:

@@ -193,8 +193,13 @@ def _launching(work: Work, size: int) -> TorchEngine:
     return engine
 
 
-def shards(work: Work, ids: Sequence[str], n_rows: int) -> Iterator[Rows]:
-    """Rows in the order of ``ids``, ``n_rows`` images at a time, from worker threads."""
+def shards(
+    work: Work, ids: Sequence[str], n_rows: int, on_seen: Callable[[int], None] = lambda _: None
+) -> Iterator[Rows]:
+    """Rows in the order of ``ids``, ``n_rows`` images at a time, from worker threads.
+
+    `on_seen` is called with the number of images so far, after every batch.
+    """
     batches: Iterator[list[str]] = (
         list(ids[start : min(start + work.batch_size, first + n_rows)])
         for first in range(0, len(ids), n_rows)
@@ -209,6 +214,7 @@ def shards(work: Work, ids: Sequence[str], n_rows: int) -> Iterator[Rows]:
         while waiting:
             parts.append(waiting.popleft()())
             n_seen += len(parts[-1].asked)
+            on_seen(n_seen)
             for batch in itertools.islice(batches, 1):
                 waiting.append(submit(batch))
             if n_seen % n_rows == 0 or n_seen == len(ids):

@@ -40,6 +40,9 @@ from .accuracy import (
 from .accuracy import (
     significance as significance,
 )
+from .accuracy import (
+    unseen_difference as unseen_difference,
+)
 from .calibration import (
     Pool as Pool,
 )

@@ -25,6 +25,10 @@ N_PULL = 2
 ROUNDING = 1e-12
 # Groups fewer than these say too little of how much groups differ.
 FEW_GROUPS = 10
+# Errors that one of two classifiers makes alone before McNemar's exact test rejects: 2 / 2**6 < 0.05.
+FEWEST_ALONE = 6
+# A test that shows only differences above this, as a fraction, cannot say that two are as accurate.
+COARSE = 0.05
 # The chance of a normal value beyond one standard error, on either side.
 ONE_STANDARD_ERROR = 0.32
 
@@ -105,6 +109,35 @@ def is_significant(difference: Interval | Sequence[float | None], *, null: float
 def significance(difference: Interval | Sequence[float | None], *, null: float = 0.0) -> str:
     """``"significant"`` or ``"not significant"``, by :func:`is_significant`."""
     return "significant" if is_significant(difference, null=null) else "not significant"
+
+
+def unseen_difference(difference: Interval, n: int) -> float | None:
+    """The difference that `n` examples can just show, where they are too few to call two equal.
+
+    McNemar's exact test needs :data:`FEWEST_ALONE` errors that one of the two makes alone, so that less
+    than ``6 / n`` is never significant; half the width of the interval is the second bound, that of
+    groups.
+
+    Parameters
+    ----------
+    difference : Interval
+        Paired, as of :func:`paired_gain`.
+    n : int
+        Examples that both were judged on.
+
+    Returns
+    -------
+    float or None
+        A fraction; None where the difference is significant, or the test is finer than :data:`COARSE`.
+
+    Examples
+    --------
+    >>> same = paired_difference([True] * 12, [True] * 12)
+    >>> unseen_difference(same, 12)
+    0.5
+    """
+    least = max(FEWEST_ALONE / n, (difference.high - difference.low) / 2)
+    return None if least <= COARSE or is_significant(difference) else least
 
 
 def accuracy_interval(

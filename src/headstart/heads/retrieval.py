@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
+from headstart.heads.accuracy import share_interval
 from headstart.results import Interval
 
 __all__ = ["Retrieval", "average_precision", "measure_retrieval", "nearest", "precision_at"]
@@ -215,6 +216,10 @@ def _checked(queries: Any, gallery: Any) -> tuple[Any, Any]:
 
 
 def _mean_interval(values: NDArray[np.float64]) -> Interval:
-    value = float(values.mean())
-    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 1.0
+    """Of shares; Wilson's where each is 0 or 1, else with one more at each end for the variance."""
+    value, n = float(values.mean()), len(values)
+    if np.isin(values, (0.0, 1.0)).all():
+        return share_interval(value, n, 0.95)
+    squares = float(((values - value) ** 2).sum()) + value**2 + (1 - value) ** 2
+    half = 1.96 * (squares / (n + 1)) ** 0.5 / (n + 2) ** 0.5
     return Interval(value, max(0.0, value - half), min(1.0, value + half))

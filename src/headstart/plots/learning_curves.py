@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from headstart.plots import svg
 from headstart.plots.axes import Scale, y_grid
+from headstart.wording import epoch_figures
 
 _TOP, _FOOT = 56.0, 40.0
 
@@ -42,7 +43,15 @@ def learning_curves(
         Identity in the page, and the texts for screen readers.
     width, height : float
         In px.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element; of a single epoch, which has no curve, a paragraph with its figures.
     """
+    if len(epochs) == 1:
+        figures = epoch_figures(train_loss[0], train_accuracy[0], val_loss[0], val_accuracy[0])
+        return f"<p>Epoch {epochs[0]}: {figures}.</p>"
     half = width / 2
     per_cent = [[100 * v for v in values] for values in (train_accuracy, val_accuracy)]
     has_val = any(math.isfinite(v) for v in (*val_loss, *val_accuracy))
@@ -86,14 +95,11 @@ class _Panel:
         values = [v for curve in curves for v in curve if math.isfinite(v)] or [0.0]
         air = 0.06 * (max(values) - min(values)) or 0.5
         left, right, bottom = left + 46, right - 8, height - _FOOT
-        first, last = epochs[0], epochs[-1]
-        if first == last:  # one epoch stands in the middle
-            first, last = first - 1, last + 1
         return cls(
             left=left,
             right=right,
             bottom=bottom,
-            x=Scale(first, last, left + 8, right - 8),
+            x=Scale(epochs[0], epochs[-1], left + 8, right - 8),
             y=Scale(min(values) - air, max(values) + air, bottom, _TOP),
             label=label,
             form=form,

@@ -212,14 +212,29 @@ def list_runs(beside: Path | None = None) -> list[Path]:
     return found
 
 
+def latest_runs(n: int, beside: Path | None = None) -> list[Path]:
+    """The last `n` of `list_runs`, the newest first."""
+
+    def written(run: Path) -> float:
+        try:
+            return (run / "run.json").stat().st_mtime
+        except OSError:
+            return 0.0
+
+    return sorted(list_runs(beside), key=written, reverse=True)[:n]
+
+
 def _meant(folder: Path) -> str:
-    """`` Did you mean 'runs/textures'?``: runs of the same name, else of similar ones."""
+    """`` Did you mean 'runs/textures'?``: runs of the same name, else of similar ones, else the latest."""
     name = folder.resolve().name
     others = [run for run in list_runs(folder) if run != folder]
     names = [name] if any(run.name == name for run in others) else {run.name for run in others}
     close = difflib.get_close_matches(name, names, cutoff=0.6)
     meant = [repr(run.as_posix()) for run in others if run.name in close]
-    return one_line(f". Did you mean {' or '.join(meant[:3])}?") if meant else ""
+    if meant:
+        return one_line(f". Did you mean {' or '.join(meant[:3])}?")
+    latest = [repr(run.as_posix()) for run in latest_runs(3, folder) if run != folder]
+    return one_line(f". The latest runs are {', '.join(latest)}") if latest else ""
 
 
 def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,9 +22,11 @@ from headstart.heads import (
     accuracy_interval,
     balanced_recall,
     classification_metrics,
+    paired_difference,
     paired_gain,
     paired_test,
     repeated_share,
+    unseen_difference,
 )
 from headstart.heads.classification import ClassificationMetrics
 from headstart.heads.costs import COSTS
@@ -49,6 +52,7 @@ from headstart.runs.result import (
     CountedInterval,
     CrossValidatedResult,
     FitResult,
+    MemberResult,
     ObjectiveResult,
     SelectionResult,
     TestResult,
@@ -68,6 +72,8 @@ if TYPE_CHECKING:
     from headstart.runs.settings import Settings
     from headstart.sources import Source
 
+# With fewer test examples of a class, the interval of its recall is wider than half the scale.
+FEW_TESTED = 10
 # An accuracy of which nothing is known.
 UNKNOWN = Interval(0.0, 0.0, 1.0)
 UNDECIDED = ", as cross-validation cannot decide"
@@ -240,6 +246,7 @@ def answer(results: Results) -> str:
             baseline=f"the mean of {n} SVMs" if n else f"the SVM on {tap}",
             short="the SVM",
             difference=difference,
+            n=len(here),
             lead=_leading(results),
         )
     own = results.choice.chosen == results.baseline
@@ -251,19 +258,20 @@ def answer(results: Results) -> str:
         short=results.compared[1],
         usual=f"{results.usual_name}{UNDECIDED if results.choice.is_default else ''}",
         difference=None if own else difference,
+        n=len(here),
         lead=_leading(results),
     )
 
 
 def answer_detail(results: Results) -> str:
     """What stands below the sentence: the comparison with the baseline in full, if there is one."""
-    of = "" if _leading(results) is None else " in accuracy"
+    of, n = "" if _leading(results) is None else " in accuracy", len(_recognised(results)[0])
     test = paired_test(groups_of(_judged_examples(results)))
     if results.finetuning is not None and results.finetuning.won:
         blocks = str(results.chosen.blocks)
         svm = f"{blocks[:1].lower()}{blocks[1:]}"
         svm = f"the {svm}" if results.chosen.members else f"the linear SVM on {svm}"
-        return detail(svm, _gain(results), of=of, test=test)
+        return detail(svm, _gain(results), n, of=of, test=test)
     if results.choice.is_default:
         return (
             f"With so few training {results.noun}s cross-validation cannot tell the candidates apart, "
@@ -271,7 +279,7 @@ def answer_detail(results: Results) -> str:
         )
     if results.choice.chosen == results.baseline:
         return ""
-    said = detail(results.compared[0], _gain(results), of=of, test=test)
+    said = detail(results.compared[0], _gain(results), n, of=of, test=test)
     return " ".join(filter(None, (said, _cheap_sentence(results))))
 
 
@@ -288,7 +296,7 @@ def _cheap_sentence(results: Results) -> str:
         return ""
     cheap, chosen = results.candidates[i], results.chosen
     there, here = (results.tested[i], results.svm) if results.test else (cheap, chosen)
-    lost = float(here.correct.mean() - there.correct.mean())
+    lost = paired_difference(here.correct, there.correct)
     name = f"{str(cheap.blocks)[:1].lower()}{str(cheap.blocks)[1:]}"
     if cheap.macs < chosen.macs:
         example = "an image" if results.noun == "image" else f"a {results.noun}"
@@ -299,9 +307,11 @@ def _cheap_sentence(results: Results) -> str:
             "",
             f"{_times(chosen.scores.n_features / cheap.scores.n_features)} fewer features",
         )
-    far = points(abs(lost), sign=False)
-    side = "lower" if lost > 0 else "higher"
+    far = points(abs(lost.value), sign=False)
+    side = "lower" if lost.value > 0 else "higher"
     between = "as accurate" if far == "0.0" else f"{far} points {side}"
+    if unseen_difference(lost, len(here.correct)) is not None:
+        between = f"too few {results.noun}s to compare the accuracies"
     return f"{work}{argument('prefer', 'cheap')} takes {name}: {saving}, {between}."
 
 
@@ -366,6 +376,7 @@ def notes(results: Results) -> list[str]:
     """What a person should know about the choice itself."""
     return [
         *_few_notes(results),
+        *_few_test_notes(results),
         *_screening_notes(results),
         *cost_notes(results.settings.Cs, results.chosen.scores),
         *filter(None, [results.networks.note]),
@@ -416,6 +427,18 @@ def _few_notes(results: Results) -> list[str]:
             "cross-validation to decide: the usual candidate is taken, as none is significantly better"
         )
     return found
+
+
+def _few_test_notes(results: Results) -> list[str]:
+    """Classes with so few test examples that their figures say little."""
+    sizes = Counter(r.label for r in results.test)
+    few = [name for name in results.final.model.classes if 0 < sizes[name] < FEW_TESTED]
+    if not few:
+        return []
+    of = "every class" if len(few) == len(results.final.model.classes) else some(few)
+    return [
+        f"fewer than {FEW_TESTED} test {results.noun}s of {of}: figures per class are very uncertain"
+    ]
 
 
 def cost_notes(tried: Sequence[float], scores: Scores) -> list[str]:
@@ -504,7 +527,20 @@ def _described(candidate: Candidate) -> dict[str, Any]:
         "C": _cost(candidate),
         "n_features": candidate.scores.n_features,
         "macs": candidate.macs,
+        "members": _members(candidate),
     }
+
+
+def _members(candidate: Candidate) -> tuple[MemberResult, ...]:
+    """What a mean is of, what counts most first."""
+    n_votes = sum(candidate.votes)
+    found = [
+        MemberResult(
+            tap=c.blocks.tap_label, resolution=c.blocks.resolution_label, weight=votes / n_votes
+        )
+        for c, votes in zip(candidate.members, candidate.votes, strict=True)
+    ]
+    return tuple(sorted(found, key=lambda m: -m.weight))
 
 
 def _candidate(results: Results, i: int) -> CandidateResult:

@@ -206,8 +206,10 @@ class Finetuning:
             verdict = "That is not enough to win" if c.deciding.value > 0 else "It does not win"
             return f"{said}. {verdict}, so the SVM is kept."
         if self.is_asked:
-            verdict = "It wins" if c.wins else "It does not win: `headstart fit` would keep the SVM"
-            return f"{said}. {verdict}."
+            verdict = (
+                "" if c.wins else ", which does not beat the SVM: `headstart fit` would keep that"
+            )
+            return f"{said}. This run predicts with the network that was asked for{verdict}."
         again = ", was trained again on all training images" if self.refitted else ""
         if not c.wins_by_loss:
             return f"{said}. It wins{again} and is taken."

@@ -32,6 +32,19 @@ class CountedInterval(Interval, frozen=True, kw_only=True):
     n: Count
 
 
+class MemberResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate within a mean."""
+
+    # tap, resolution: as named in tables
+    tap: str
+    resolution: str
+    weight: float  # share of the votes: how much it counts in the mean
+
+    def __str__(self) -> str:
+        at = f" at {self.resolution} px" if self.resolution else ""
+        return f"{100 * self.weight:.0f} % {self.tap}{at}"
+
+
 class ChosenResult(msgspec.Struct, frozen=True, kw_only=True):
     """The candidate that was taken."""
 
@@ -43,6 +56,8 @@ class ChosenResult(msgspec.Struct, frozen=True, kw_only=True):
     resolutions_px: tuple[Count, ...] = ()
     backbones: tuple[str, ...] = ()  # of which it is, where there are several
     n_averaged: Count = 0  # how many candidates it is the mean of; 0: it is not a mean
+    # what a mean is of, what counts most first
+    members: tuple[MemberResult, ...] = ()
     C: float | None = None  # None of a network
     n_features: Count = 0
     macs: Count | None = None

@@ -136,7 +136,8 @@ def similar(
 def check_picture(query: Path, shown: Path | str) -> None:
     """Raise DataError where there is no picture, or a damaged one."""
     if not query.is_file():
-        raise DataError(f"no such picture: {one_line(str(shown))}")
+        what = "is a folder: give one picture" if query.is_dir() else "is not there: check the path"
+        raise DataError(f"the picture {one_line(str(shown))} {what}")
     read_rgb(query, at_least=64)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from headstart.heads.accuracy import PairedDifference, significance
+from headstart.heads.accuracy import PairedDifference, significance, unseen_difference
 from headstart.results import Estimate, Interval
-from headstart.wording import headline, points, unsigned_points
+from headstart.wording import counted, headline, points, unsigned_points
 
 
 def percent(value: float, *, digits: int = 1) -> str:
@@ -24,6 +24,7 @@ def sentence(
     where: str,
     baseline: str | None,
     difference: Interval | None,
+    n: int = 0,
     short: str | None = None,
     usual: str = "",
     lead: tuple[str, Interval] | None = None,
@@ -43,6 +44,8 @@ def sentence(
         itself.
     difference : Interval, optional
         Accuracy of the choice minus that of the baseline, paired, on the same images.
+    n : int
+        How many these are.
     short : str, optional
         A shorter name of the baseline: ``"the usual layer, conv_head,"``.
     usual : str
@@ -61,19 +64,28 @@ def sentence(
     if baseline is None or difference is None:
         return headline(f"{said}; it is {usual}.", f"{said}.", shortest)
     of = "" if lead is None else " in accuracy"
-    tails = [_compared(name, difference, of) for name in (baseline, short) if name]
+    tails = [_compared(name, difference, n, of) for name in (baseline, short) if name]
     return headline(*(f"{said}; {tail}." for tail in tails), f"{said}.", shortest)
 
 
 def detail(
-    baseline: str, difference: PairedDifference, *, of: str = "", test: str = "McNemar's exact test"
+    baseline: str,
+    difference: PairedDifference,
+    n: int,
+    *,
+    of: str = "",
+    test: str = "McNemar's exact test",
 ) -> str:
     """The comparison with the baseline in full: the paired difference, its interval and the test.
 
-    `of`: of what, where the sentence begins with something else: ``" in accuracy"``. `test`: the
-    test of the difference (:func:`headstart.heads.paired_test`).
+    `n`: on how many examples. `of`: of what, where the sentence begins with something else:
+    ``" in accuracy"``. `test`: the test of the difference (:func:`headstart.heads.paired_test`).
     """
     name = f"{baseline[:1].upper()}{baseline[1:]}"
+    least = unseen_difference(difference, n)
+    if points(difference.value) == "0.0" and least is not None:
+        said = f"{counted(n, 'example')} cannot tell it from {baseline.rstrip(',')}"
+        return f"{said}{f': only {_of_points(least)} would show' if least <= 1 else ''}."
     if points(difference.value) == "0.0":
         between = "is as accurate"
         ends = f" (95 % interval [{points(difference.low)}, {points(difference.high)}] points)"
@@ -84,16 +96,26 @@ def detail(
             low, high = -high, -low
         value = unsigned_points(abs(difference.value), low, high)
         between, ends = f"is {value} points {side}{of}", ""
+    more = ""
+    if least is not None:
+        more = f" {counted(n, 'example')} {f'show only {_of_points(least)}' if least <= 1 else 'cannot show any difference'}."
     p_value = "p < 0.001" if difference.p_value < 0.001 else f"p = {difference.p_value:.3f}"
     return (
         f"{name} {between} on the same examples{ends}: {significance(difference)} by {test} "
-        f"({p_value})."
+        f"({p_value}).{more}"
     )
 
 
-def _compared(baseline: str, difference: Interval, of: str) -> str:
+def _of_points(least: float) -> str:
+    """``differences of about 50 points or more``."""
+    return f"differences of about {100 * least:.0f} points or more"
+
+
+def _compared(baseline: str, difference: Interval, n: int, of: str) -> str:
     """``the usual layer, conv_head, is 5.0 points lower (not significant)``."""
     if points(difference.value) == "0.0":
+        if unseen_difference(difference, n) is not None:
+            return f"too few to tell it from {baseline.rstrip(',')}"
         return f"{baseline} is as accurate"
     side = "lower" if difference.value > 0 else "higher"
     by = points(abs(difference.value), sign=False)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from headstart.backbones.listed import Named, named, split_names
 from headstart.data.groups import compile_pattern
 from headstart.data.targets import TargetColumns, joined_names
-from headstart.errors import InputError, argument, did_you_mean
+from headstart.errors import InputError, argument, did_you_mean, require_choice
 from headstart.heads.costs import COSTS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -276,9 +276,7 @@ def require_metric(metric: str | None, *, has_order: bool, has_costs: bool) -> N
     if metric is None:
         return
     option = argument("metric")
-    if metric not in METRICS:
-        close = did_you_mean(metric, METRICS)
-        raise InputError(f"{option} must be one of {', '.join(METRICS)}; got {metric}.{close}")
+    require_choice("metric", metric, METRICS)
     if metric == "quadratic_kappa" and not has_order:
         raise InputError(
             f"{option} quadratic_kappa needs the order of the classes: give them from the lowest to "
@@ -364,4 +362,4 @@ def fields_for(function: Callable[..., Any], settings: Any) -> dict[str, Any]:
 def require(good: bool, option: str, legal: str, value: object) -> None:
     """Refuse a value outside its legal set, with an InputError."""
     if not good:
-        raise InputError(f"{option} must be {legal}; got {value}")
+        raise InputError(f"{option} must be {legal}; got {value!r}")

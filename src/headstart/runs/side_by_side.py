@@ -21,6 +21,7 @@ from headstart.heads import (
     is_significant,
     paired_gain,
     significance,
+    unseen_difference,
 )
 from headstart.plots import Figure
 from headstart.results import Difference, Interval, Result
@@ -116,10 +117,13 @@ def sentence(found: Sequence[ComparedRun]) -> str:
     if len(fair) == 1:
         return headline(f"{on}, {said}.", f"{on}, {short}.")
     if most.value <= 0:
-        equal = [run.name for run, difference in fair if points(difference.value) == "0.0"]
+        equal = [pair for pair in fair if points(pair[1].value) == "0.0"]
         versions = [f"{on}, no run is more accurate than {first.name}."]
         if equal:
-            versions.insert(0, f"{versions[0][:-1]}; {listed(equal)} is as accurate.")
+            names = listed([run.name for run, _ in equal])
+            is_told = all(unseen_difference(d, run.n_test) is None for run, d in equal)
+            same = f"{names} is as accurate" if is_told else f"too few to tell {names} from it"
+            versions.insert(0, f"{versions[0][:-1]}; {same}.")
         return headline(*versions, f"{on}, no run is more accurate than the first.")
     return headline(
         f"{on}, {said}, the most of {len(fair) + 1} runs.", f"{on}, {said}.", f"{on}, {short}."
@@ -151,6 +155,8 @@ def _against(run: ComparedRun, difference: Difference, other: str) -> str:
     """``B is 2.1 points above A (significant)``."""
     name, value = one_line(run.name), difference.value
     if points(value) == "0.0":
+        if unseen_difference(difference, run.n_test) is not None:
+            return f"{name} makes as many errors as {one_line(other)}, too few images to tell them apart"
         return f"{name} is as accurate as {one_line(other)}"
     side = "above" if value > 0 else "below"
     by = points(abs(value), sign=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from headstart.errors import InputError, did_you_mean
+from headstart.errors import require_choice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +83,5 @@ def policy_of(name: str) -> Policy:
 
     Raises InputError where there is none.
     """
-    if name not in _TABLE:
-        near = did_you_mean(name, _TABLE)
-        raise InputError(f"bn must be one of {', '.join(_TABLE)}; got {name!r}.{near}")
+    require_choice("bn", name, _TABLE)
     return _TABLE[name]

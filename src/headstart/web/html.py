@@ -17,6 +17,7 @@ from headstart import plots
 from headstart.data.labels import name_classes
 from headstart.data.records import UNEVEN
 from headstart.plots.svg import printable
+from headstart.progress import share_done
 from headstart.runs.report import figures, words
 from headstart.wording import rough_time
 
@@ -225,7 +226,8 @@ def _stages(job: Job) -> Markup:
     rows = [] if job.stages or job.has_ended else [row.format(STARTING, "", 1, "")]
     for stage, (done, total) in job.stages.items():
         left = None if job.has_ended else job.seconds_left(stage)
-        said = f"{done:,} of {total:,}" + ("" if left is None else f" · {rough_time(left)} left")
+        said = share_done(stage, done, total)
+        said += "" if left is None else f" · {rough_time(left)} left"
         at = Markup(' value="{}"').format(done if total else 1)
         rows.append(row.format(text(stage), said, max(total, 1), at))
     if not job.has_ended and (not job.stages or PLANNED[0] in job.stages):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headstart import plots
 from headstart.experiments.backbones.result import BackbonesResult, Candidate
-from headstart.heads import significance
+from headstart.heads import significance, unseen_difference
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.runs.report.pages import Section, Table
 from headstart.wording import counted, headline, listed, points, rough_time
@@ -28,6 +28,8 @@ def sentence(r: BackbonesResult) -> str:
     behind = chosen.behind
     if points(behind.value) == "0.0":
         rest = f"; {best.name} is as accurate"
+        if unseen_difference(behind, r.n_train) is not None:
+            rest = f"; {counted(r.n_train, 'image')} are too few to tell {best.name} from it"
     else:
         higher = points(-behind.value, sign=False)
         rest = f"; {best.name} is {higher} points higher ({significance(behind)})"

@@ -50,7 +50,8 @@ def detail(r: LabelNextResult) -> str:
     ]
     chosen = (
         f"Of {counted(r.n_unlabelled, 'image')} without a label, {len(r.chosen):,} were chosen "
-        f"({'at random' if r.strategy == 'random' else 'by ' + r.strategy}); label-next.csv lists them in order."
+        f"({'at random' if r.strategy == 'random' else 'by ' + r.strategy}); label-next.csv lists them in order, "
+        "tasks.json is for Label Studio. Label them, add them to the data and fit again."
     )
     return " ".join([chosen, *(f"{text}." for text in left_out)])
 

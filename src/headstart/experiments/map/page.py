@@ -102,7 +102,7 @@ def _confused(wrong: Sequence[Point], all_points: Sequence[Point], most: int = N
         [label, taken_for, words.count(n), words.count(sizes[label])]
         for (label, taken_for), n in pairs.most_common(most)
     ]
-    return Table(header=["class", "taken for", "images", "of"], rows=rows)
+    return Table(header=["class", "taken for", "images", "of all"], rows=rows)
 
 
 def files(r: MapResult, progress: Progress = silent) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ from headstart import plots
 from headstart.backbones.tapped import POOLINGS
 from headstart.experiments.features import NORMALISATIONS
 from headstart.experiments.profile.result import Model, ProfileResult
-from headstart.heads import is_significant, significance
+from headstart.heads import is_significant, significance, unseen_difference
 from headstart.results import Difference, Interval
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
@@ -29,6 +29,9 @@ def sentence(r: ProfileResult) -> str:
         return f"{text}; it is the usual layer."
     gain = _gain(joined)
     if points(gain.value) == "0.0":
+        n = r.n_test or r.n_train
+        if unseen_difference(gain, n) is not None:
+            return f"{text}; {counted(n, 'image')} are too few to tell it from the usual layer."
         return f"{text}, as accurate as the usual layer."
     return headline(
         f"{text}, {gain} points against the usual layer, {usual.blocks[0]} ({significance(gain)}).",
@@ -88,6 +91,8 @@ def depth_sentence(r: ProfileResult) -> str:
     difference = last.behind
     lower = points(abs(difference.value), sign=False)
     if points(difference.value) == "0.0":
+        if unseen_difference(difference, r.n_train) is not None:
+            return f"{text}; {counted(r.n_train, 'image')} are too few to tell {taps[-1]} from it."
         return f"{text}; {taps[-1]} is as accurate: no layer is too specific for this task."
     if not is_significant(difference):
         return (

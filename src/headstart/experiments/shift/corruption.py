@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from headstart.data import Index, Record, read_rgb
-from headstart.errors import InputError, argument, did_you_mean
+from headstart.errors import require_choice
 from headstart.files import write_atomically
 from headstart.progress import Progress, silent
 
@@ -33,11 +33,7 @@ def corrupt(image: Image.Image, kind: str, *, seed: int = 0) -> Image.Image:
 
     `image`: mode ``"RGB"``. `kind`: one of `CORRUPTIONS`. `seed`: of the noise.
     """
-    if kind not in CORRUPTIONS:
-        raise InputError(
-            f"{argument('corrupt')} must be one of {', '.join(CORRUPTIONS)}; got {kind!r}."
-            f"{did_you_mean(kind, CORRUPTIONS)}"
-        )
+    require_choice("corrupt", kind, CORRUPTIONS)
     return _FUNCTIONS[kind](image, seed)
 
 

@@ -103,6 +103,7 @@ def fill(
         balanced_over=story.balanced_over(metrics),
         notices=story.notices(metrics),
         choice=story.choice(metrics),
+        members=story.members(metrics.chosen),
         ranked=story.ranked(metrics.candidates),
         confusions=story.confusions(metrics.classes, metrics.counts),
         duplicates=story.duplicates(metrics.data),

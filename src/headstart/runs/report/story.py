@@ -21,6 +21,8 @@ from headstart.runs.result import CandidateResult, ChosenResult, FitResult
 # Half width of the test interval, as a share, above which the test set is called small.
 _WIDE = 0.04
 _FEW_TRAINING_IMAGES = 10
+# Candidates of a mean that are named.
+N_MEMBERS = 5
 JOINED = "Backbones side by side"
 MEAN = "Mean of several"
 
@@ -162,6 +164,15 @@ def place(candidate: ChosenResult) -> str:
     """``blocks.6 at 320 px``; of texts, the candidate's name."""
     where = f" at {candidate.resolution} px" if candidate.resolution else ""
     return f"{candidate.tap}{where}"
+
+
+def members(chosen: ChosenResult) -> str:
+    """``46 % last 4 joined at 224+320 px, 33 % ...``: how much each counts in a mean; "" of others."""
+    named = list(map(str, chosen.members[:N_MEMBERS]))
+    if more := chosen.members[N_MEMBERS:]:
+        rest = 100 * sum(member.weight for member in more)
+        named.append(f"{rest:.0f} % {words.plural(len(more), 'other')}")
+    return ", ".join(named)
 
 
 def choice(metrics: FitResult) -> str:

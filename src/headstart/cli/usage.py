@@ -1,0 +1,115 @@
+"""What is wrong with a command line, as one line that names the option, the value and what it may be."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from headstart.errors import one_line
+
+N_RUNS = 5
+# What Pydantic, by which Typer reads values, calls a wrong one.
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+BOUNDS = {
+    "greater_than_equal": ("ge", "{:g} or more"),
+    "less_than_equal": ("le", "{:g} or less"),
+    "greater_than": ("gt", "more than {:g}"),
+    "less_than": ("lt", "less than {:g}"),
+}
+
+
+def usage_message(error: Any, words: Sequence[str], whole: Any) -> str:
+    """What is wrong, and what to do.
+
+    Parameters
+    ----------
+    error : typer.exceptions.TyperException
+    words : sequence of str
+        The command line.
+    whole : click.Command
+        The command with all its verbs.
+    """
+    command, verb = _command(whole, words)
+    param, name = getattr(error, "param", None), type(error).__name__
+    if name == "MissingParameter" and param is not None:
+        return _missing(param, command, verb)
+    if param is not None and (said := _wrong_value(error, param)):
+        return f"{said} (`{verb} --help` explains it)"
+    if name == "NoSuchOption":
+        return f"`{verb}` has no option {error.option_name}{_near(error.option_name, command)} {_help(verb)}"
+    message = error.format_message().rstrip(".")
+    if name == "BadOptionUsage":
+        wants = "takes no value" if "does not take" in message else "needs a value"
+        return f"{error.option_name} {wants} {_help(verb)}"
+    if "unexpected extra argument" in message:
+        extra = one_line(message.rpartition(" (")[2].rstrip(")"), limit=80)
+        takes = " and ".join(_flag(p) for p in command.params if p.param_type_name == "argument")
+        more = f"{takes} and nothing more" if takes else "options only"
+        return f"`{verb}` takes {more}; got also {extra!r}. Put a name with spaces in quotes {_help(verb)}"
+    return f"{message} {_help(verb)}"
+
+
+def _help(verb: str) -> str:
+    return f"(`{verb} --help` lists what there is)"
+
+
+def _command(whole: Any, words: Sequence[str]) -> tuple[Any, str]:
+    """The verb that is meant, and how it is typed."""
+    command, typed = whole, ["headstart"]
+    for word in words:
+        inner = getattr(command, "commands", {}).get(word)
+        if inner is None:
+            break
+        command, typed = inner, [*typed, word]
+    return command, " ".join(typed)
+
+
+def _near(option: str, command: Any) -> str:
+    known = [name for param in command.params for name in (*param.opts, *param.secondary_opts)]
+    close = difflib.get_close_matches(option, known, n=1, cutoff=0.6)
+    close += [name for name in known if name.startswith(option) and name not in close]
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _flag(param: Any) -> str:
+    """The option as it is typed, ``--seed``; an argument as the help writes it, ``RUN``."""
+    if param.param_type_name == "argument":
+        return str(param.metavar or str(param.name).upper())
+    return str(max(param.opts, key=len))
+
+
+def _wrong_value(error: Any, param: Any) -> str:
+    """``--seed must be a whole number; got 'abc'``; "" of an error of another kind."""
+    cause = error.__cause__
+    found: dict[str, Any] = next(iter(cause.errors()), {}) if hasattr(cause, "errors") else {}
+    kind = str(found.get("type", ""))
+    legal = KINDS.get(kind.partition("_")[0], "")
+    if kind in BOUNDS:
+        bound, form = BOUNDS[kind]
+        legal = form.format(found["ctx"][bound])
+    given = str(found.get("input")) if kind in BOUNDS else repr(found.get("input"))
+    return f"{_flag(param)} must be {legal}; got {given}" if legal else ""
+
+
+def _missing(param: Any, command: Any, verb: str) -> str:
+    """What is to be given; of a run the latest ones, with a command to copy."""
+    flag, text = _flag(param), str(param.help or "").rstrip(".")
+    text = f"{text[:1].lower()}{text[1:]}"
+    if param.name not in ("run", "runs"):
+        return f"`{verb}` needs {flag}{f': {text}' if text else ''} {_help(verb)}"
+    from headstart.runs.folder import latest_runs
+
+    runs = [run.as_posix() for run in latest_runs(N_RUNS)]
+    if not runs:
+        return f"`{verb}` needs {flag}, and runs/ has none yet: `headstart fit photos/` makes one"
+    rest = [
+        _flag(p)
+        for p in command.params
+        if p is not param and p.param_type_name == "argument" and p.required
+    ]
+    if verb == "headstart predict":
+        rest = ["IMAGES..."]
+    example = " ".join([verb, shlex.quote(runs[0]), *rest])
+    return f"`{verb}` needs {flag}: {', '.join(map(one_line, runs))}, the latest first. Such as: {example}"

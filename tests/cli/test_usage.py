@@ -1,0 +1,72 @@
+"""Wrong command lines: the option, the value, what it may be; and which runs there are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+RUN_VERBS = [
+    ("predict",), ("report",), ("similar",), ("clean",), ("label-next",), ("map",), ("slices",),
+    ("export",), ("push",), ("serve",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("fit", "x", "--seed", "abc"), "--seed must be a whole number; got 'abc'"),
+        (("fit", "x", "--seed", "1.5"), "--seed must be a whole number; got '1.5'"),
+        (("fit", "x", "--test-size", "x"), "--test-size must be a number; got 'x'"),
+        (("finetune", "x", "--epochs", "0"), "--epochs must be 1 or more; got 0"),
+        (("similar", "r", "i", "--k", "1000"), "--k must be 100 or less; got 1000"),
+        (("fit", "x", "--seed"), "--seed needs a value (`headstart fit --help`"),
+        (("fit", "x", "--force=1"), "--force takes no value"),
+        (("fit", "x", "--backbne", "y"), "has no option --backbne: did you mean --backbone?"),
+        (("fit", "my", "photos"), "`headstart fit` takes DATA and nothing more; got also 'photos'"),
+        (("fit",), "`headstart fit` needs DATA: folder of class folders"),
+        (("transfer", "size"), "`headstart transfer size` needs DATA"),
+        (("fit", "x", "--prefer", "y"), "--prefer must be accurate, single or cheap; got 'y'"),
+        (("fit", "x", "--metric", "acuracy"), "got 'acuracy'. Did you mean 'accuracy'"),
+        (("finetune", "x", "--bn", "y"), "--bn must be source"),
+        (("describe", "embedded", "--format", "y"), "--format must be text"),
+    ],
+)
+def test_usage__is_one_line_in_our_words(
+    fails: Callable[..., str], words: tuple[str, ...], said: str
+) -> None:
+    line = fails(*words)
+    assert said in line
+    assert "Input should" not in line
+    assert "Invalid value" not in line
+
+
+@pytest.mark.parametrize("verb", RUN_VERBS)
+def test_usage__without_a_run_the_latest_are_named_with_a_command_to_copy(
+    fails: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "runs/ has none yet" in fails(*verb)
+    for age, name in enumerate(["newest one", "b", "c", "d", "e", "oldest"]):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        file = tmp_path / "runs" / name / "run.json"
+        file.write_text("{}")
+        os.utime(file, (1_700_000_000 - age, 1_700_000_000 - age))
+    line = fails(*verb)
+    assert "oldest" not in line
+    assert line.index("runs/newest one, runs/b") < line.index("runs/e")
+    assert f"Such as: headstart {verb[0]} 'runs/newest one'" in line
+
+
+def test_usage__a_run_that_is_not_there_names_the_latest(
+    fails: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "flowers").mkdir(parents=True)
+    (tmp_path / "runs" / "flowers" / "run.json").write_text("{}")
+    assert "The latest runs are 'runs/flowers'" in fails("export", "xyz")
