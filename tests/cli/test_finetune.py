@@ -42,7 +42,8 @@ def test_finetune__leaves_a_run_that_predicts(
     words = ("finetune", pictures, *QUICK, "--regime", "output", "--out", out)
     said = headstart(*words, "--set", "label_smoothing=0", "--set", "schedule=one-cycle")
     assert said.code == 0, said
-    assert "loss     train" in said.out
+    assert "epoch 1: loss" in said.out
+    assert "This run predicts with the network" in said.out
     assert "1 epoch cannot be judged" in said.out
     assert "epoch 1: loss" in said.err
     training = json.loads((out / "run.json").read_text())["training"]
