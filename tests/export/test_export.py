@@ -224,7 +224,7 @@ def test_judged__a_near_tie_may_fall_either_way_and_nan_never() -> None:
             InputError,
             "`to` must be onnx, torchscript or safetensors; got 'onxx'. Did you mean 'onnx'",
         ),
-        ({"takes": "images"}, InputError, "`takes` images is not known"),
+        ({"takes": "images"}, InputError, "`takes` must be pictures or tensors; got .images."),
         ({"n_check": 0}, InputError, "`n_check` must be at least 1"),
         ({"images": "nowhere"}, DataError, "nowhere"),
     ],
