@@ -51,7 +51,6 @@ def _hide_gpus() -> None:
     _hidden.setenv("CUDA_VISIBLE_DEVICES", "")
     if torch := sys.modules.get("torch"):
         _hidden.setattr(torch.cuda, "is_available", lambda: False)
-        _hidden.setattr(torch.backends.mps, "is_available", lambda: False)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -164,12 +164,12 @@ def test_prepare__batch_normalises_by_the_batch_and_averages_by_momentum_for_the
     close([plain(net.first(batches[0]))], [normalised(x, mean, var, net.first)])
 
 
-def test_finish__reestimate_takes_exact_statistics_with_the_trained_weights() -> None:
+def test_reestimate__takes_exact_statistics_with_the_trained_weights() -> None:
     net, batches = prepared("reestimate"), [images(6), images(4, 1)]
     for batch in batches:
         step(net, batch)
     weights = net.first.weight.detach().clone()
-    assert batchnorm.finish(net, "reestimate", batches)
+    assert batchnorm.reestimate(net, batches)
     inner = [
         between(net, normalised(plain(b), *moments(plain(b)), net.first)) for b in batches
     ]  # the second layer sees what the first made of each batch
@@ -184,10 +184,10 @@ def test_finish__reestimate_takes_exact_statistics_with_the_trained_weights() ->
     close([plain(net.first(images(3, 2)))], [expected])
 
 
-def test_adapt__adabn_takes_the_targets_statistics_and_keeps_them_in_training() -> None:
+def test_reestimate__adabn_takes_the_targets_statistics_and_keeps_them_in_training() -> None:
     net, batches = prepared("adabn"), [images(6), images(4, 1)]
     affine = digest(nn.ModuleList([net.between, net.head])), net.first.weight.detach().clone()
-    assert batchnorm.adapt(net, "adabn", batches)
+    assert batchnorm.reestimate(net, batches)
     target = moments(plain(torch.cat(batches)), ddof=1)
     close(running(net.first), target)
     assert digest(nn.ModuleList([net.between, net.head])) == affine[0]
@@ -235,6 +235,12 @@ def test_prepare__again_after_train_changes_nothing(policy: str) -> None:
     )
 
 
+def estimate(when: str, module: nn.Module, policy: str, batches: Any, frozen: Any = ()) -> None:
+    """What a training does before and after its steps."""
+    if batchnorm.policy_of(policy).estimated == when:
+        batchnorm.reestimate(module, batches, frozen=frozen)
+
+
 @pytest.mark.parametrize("policy", batchnorm.POLICIES)
 def test_policies__frozen_layers_keep_weights_and_buffers_to_the_last_bit(policy: str) -> None:
     net = Net()
@@ -242,10 +248,10 @@ def test_policies__frozen_layers_keep_weights_and_buffers_to_the_last_bit(policy
     batchnorm.prepare(net.train(), policy, head=net.head)
     before = digest(net.first)
     batches = [images(6), images(4, 1)]
-    batchnorm.adapt(net, policy, batches)
+    estimate("before", net, policy, batches)
     for batch in batches:
         step(net, batch)
-    batchnorm.finish(net, policy, batches)
+    estimate("after", net, policy, batches)
     assert digest(net.first) == before
     expected = normalised(plain(batches[0]), SOURCE_MEAN, SOURCE_VAR, net.first)
     close([plain(net.first(batches[0]))], [expected])
@@ -258,21 +264,18 @@ def test_policies__frozen_modules_hold_for_layers_without_parameters(policy: str
     shut = body[0]
     batchnorm.prepare(body.train(), policy, frozen=[shut])
     before = digest(shut)
-    batchnorm.adapt(body, policy, [images(4)], frozen=[shut])
+    estimate("before", body, policy, [images(4)], frozen=[shut])
     step(body, images(4))
-    batchnorm.finish(body, policy, [images(4)], frozen=[shut])
+    estimate("after", body, policy, [images(4)], frozen=[shut])
     assert digest(shut) == before
 
 
-@pytest.mark.parametrize("policy", ["source", "batch", "frozen-affine", "affine-only"])
-def test_finish__other_policies_never_look_at_the_images(policy: str) -> None:
-    def never() -> Iterable[Tensor]:
-        raise AssertionError
-        yield
-
-    net = prepared(policy)
-    assert not batchnorm.adapt(net, policy, never())
-    assert not batchnorm.finish(net, policy, never())
+def test_policy_of__only_two_policies_look_at_the_images() -> None:
+    when = {policy: batchnorm.policy_of(policy).estimated for policy in batchnorm.POLICIES}
+    assert {p: w for p, w in when.items() if w in ("before", "after")} == {
+        "adabn": "before",
+        "reestimate": "after",
+    }
 
 
 def test_reestimate__first_layer_does_not_depend_on_how_images_are_batched() -> None:
@@ -382,6 +385,6 @@ def test_prepare__a_net_without_batchnorm_trains_as_before(policy: str) -> None:
     net = nn.Sequential(nn.GroupNorm(1, 3), nn.Flatten(), nn.Linear(60, 2)).train()
     batchnorm.prepare(net, policy)
     assert all(p.requires_grad for p in net.parameters())
-    assert not batchnorm.adapt(net, policy, [images(2)])
-    assert not batchnorm.finish(net, policy, [images(2)])
+    assert not estimate("before", net, policy, [images(2)])
+    assert not estimate("after", net, policy, [images(2)])
     step(net, images(2))

@@ -25,9 +25,7 @@ from headstart.training.processes import ALONE, Processes
 
 __all__ = [
     "POLICIES",
-    "adapt",
     "check_batch",
-    "finish",
     "has_batchnorm",
     "policy_of",
     "prepare",
@@ -115,33 +113,6 @@ def check_batch(
             f"BatchNorm policy {policy!r} normalises with the statistics of the batch, and a batch of "
             f"{n_images} has none of use: take a batch size of 2 or more, or the policy 'source'"
         )
-
-
-def adapt(
-    module: nn.Module, policy: str, batches: Iterable[Tensor], *, frozen: Iterable[nn.Module] = ()
-) -> bool:
-    """Estimate statistics before training, if the policy says so (``adabn``).
-
-    Parameters and errors as in `reestimate`. Returns whether statistics were estimated; if not,
-    `batches` was not used.
-    """
-    wanted = policy_of(policy).estimated == "before"
-    return wanted and reestimate(module, batches, frozen=frozen)
-
-
-def finish(
-    module: nn.Module, policy: str, batches: Iterable[Tensor], *, frozen: Iterable[nn.Module] = ()
-) -> bool:
-    """Estimate statistics after training, if the policy says so (``reestimate``).
-
-    After averaging weights (`headstart.training.averaging`), call `reestimate` directly if the policy
-    changes statistics: those of averaged weights are not the average (Izmailov et al. 2018).
-
-    Parameters and errors as in `reestimate`. Returns whether statistics were estimated; if not,
-    `batches` was not used.
-    """
-    wanted = policy_of(policy).estimated == "after"
-    return wanted and reestimate(module, batches, frozen=frozen)
 
 
 @torch.no_grad()

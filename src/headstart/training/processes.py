@@ -128,10 +128,6 @@ class Processes:
         """Run an action in the first process while the others wait; its error is raised in all."""
         return self._attempt(work, self.is_first)
 
-    def text_of_first(self, work: Callable[[], str]) -> str:
-        """The text that the first process computes, in all processes."""
-        return self.texts(self.on_first(work) or "")[0]
-
     def in_turn(self, work: Callable[[], T]) -> T:
         """Run an action in one process per machine, then in the others, which find its files."""
         is_leader = self.local_rank == 0
