@@ -16,9 +16,16 @@ Args = tuple[tuple[str, Any], ...]
 
 # These load weights from elsewhere, or build something else than the network.
 _REFUSED = (
-    "cache_dir", "checkpoint_path", "features_only", "model_name", "pretrained", "pretrained_cfg",
-    "pretrained_cfg_overlay", "scriptable", "weights",
-)  # fmt: skip
+    "cache_dir",
+    "checkpoint_path",
+    "features_only",
+    "model_name",
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "scriptable",
+    "weights",
+)
 _FORM = re.compile(r"([^\[\]]+)\[(.*)\]")
 
 

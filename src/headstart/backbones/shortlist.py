@@ -84,9 +84,11 @@ SHORTLIST = (
 )
 _TABLE = "shortlist.json"
 _HUB_FILES = (
-    "model.safetensors", "pytorch_model.bin",
-    "open_clip_model.safetensors", "open_clip_pytorch_model.bin",
-)  # fmt: skip
+    "model.safetensors",
+    "pytorch_model.bin",
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 
 # Keys of the state dict in checkpoints of training scripts, in order of preference.
 _CONTAINERS = (
-    "teacher", "state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model",
-    "encoder", "backbone", "student",
-)  # fmt: skip
+    "teacher",
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "encoder",
+    "backbone",
+    "student",
+)
 _WHOLE = "Get the file again, or check it with its publisher's checksum"
 
 

@@ -106,9 +106,14 @@ def fit_mixture(
     axes = np.asarray(pca.components_.T, np.float32)
     points = with_places((sample - mean) @ axes, places)[:MIXTURE_ROWS]
     mixture = GaussianMixture(
-        n_gaussians, covariance_type="diag", max_iter=20, tol=1e-2, reg_covar=1e-5,
-        init_params="k-means++", random_state=seed,
-    )  # fmt: skip
+        n_gaussians,
+        covariance_type="diag",
+        max_iter=20,
+        tol=1e-2,
+        reg_covar=1e-5,
+        init_params="k-means++",
+        random_state=seed,
+    )
     with warnings.catch_warnings():
         # A few iterations suffice: the encoding matters, not the likelihood.
         warnings.simplefilter("ignore", ConvergenceWarning)

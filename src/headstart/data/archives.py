@@ -136,8 +136,14 @@ def _fetch(url: str, write: Callable[[bytes], object], timeout_s: float, progres
 
 
 _DAMAGED = (
-    zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    zlib.error,
+)
 
 
 def _check_size(infos: list[zipfile.ZipInfo], archive: Path, called: str) -> None:

@@ -99,8 +99,14 @@ def read_facts(path: Path | str) -> dict[str, Any]:
             facts: dict[str, Any] = json.loads((file.metadata() or {})["headstart"])
         schema = int(facts["schema"])
     except (
-        SafetensorError, KeyError, ValueError, TypeError, OverflowError, RecursionError, OSError,
-    ) as error:  # fmt: skip
+        SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        OSError,
+    ) as error:
         raise WeightsError(
             f"{shown} is not a classifier that Headstart exported: give what "
             "`headstart export RUN --to safetensors` wrote"

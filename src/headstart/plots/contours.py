@@ -181,10 +181,13 @@ def _panel(panel: Panel, name: str, left: float, side: float) -> list[str]:
     if len(panel.path):
         lines.append(
             svg.element(
-                "path", d=_joined(panel.path, at), class_="curve", stroke_width=1.8,
+                "path",
+                d=_joined(panel.path, at),
+                class_="curve",
+                stroke_width=1.8,
                 stroke_linejoin="round",
             )
-        )  # fmt: skip
+        )
         lines += [_dot(at(point), 2.2) for point in panel.path[1:]]
     parts.append(svg.element("g", *lines, clip_path=f"url(#{name}-clip)"))
     if len(panel.path):

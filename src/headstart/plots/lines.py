@@ -211,9 +211,15 @@ def _legend(lines: Sequence[Line], height: float, width: float) -> tuple[list[st
             x, row = _LEFT, row + 1
         y = height + row * _ROW + 6
         sample = svg.element(
-            "line", x1=x, x2=x + 26, y1=y, y2=y, stroke=colour, stroke_width=2,
+            "line",
+            x1=x,
+            x2=x + 26,
+            y1=y,
+            y2=y,
+            stroke=colour,
+            stroke_width=2,
             stroke_dasharray=dashes,
-        )  # fmt: skip
+        )
         point = _sign(sign, x + 13, y, colour) if line.has_points else ""
         label = svg.text(line.label, x + 32, y + 4, class_="small")
         parts.append(svg.element("g", sample, point, label, opacity=0.6 if line.is_faint else None))

@@ -126,10 +126,17 @@ class Novelty:
         found = cls(**{f.name: tensors[f.name] for f in fields(cls)})
         r, n = found.basis.shape[1], len(found.rows)
         wanted = {
-            "mean": (n_features,), "basis": (n_features, r), "centres": (len(found.centres), r),
-            "within": (r, r), "background": (r, r), "outside": (2,), "rows": (n, r), "rests": (n,),
-            "scales": (2, 2), "held_out": (len(found.held_out),),
-        }  # fmt: skip
+            "mean": (n_features,),
+            "basis": (n_features, r),
+            "centres": (len(found.centres), r),
+            "within": (r, r),
+            "background": (r, r),
+            "outside": (2,),
+            "rows": (n, r),
+            "rests": (n,),
+            "scales": (2, 2),
+            "held_out": (len(found.held_out),),
+        }
         for name, shape in wanted.items():
             array = tensors[name]
             if array.shape != shape or not array.size or array.dtype.kind != "f":

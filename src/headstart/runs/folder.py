@@ -41,8 +41,14 @@ _TRIES = 3
 _PROBE = ".headstart-probe-"
 # What a disk or a folder refuses.
 _DISK = (
-    errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG, errno.EIO,
-)  # fmt: skip
+    errno.ENOSPC,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+)
 
 
 def free_name(data: str, *, parent: Path = Path("runs"), suffix: str = "") -> Path:

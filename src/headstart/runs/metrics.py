@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from headstart.runs.networks import Networks
     from headstart.runs.refit import Tested
     from headstart.runs.settings import Settings
+    from headstart.runs.targets import TargetResults
     from headstart.sources import Source
 
 # With fewer test examples of a class, the interval of its recall is wider than half the scale.
@@ -190,7 +191,7 @@ def metrics(results: Results, timings_s: Mapping[str, float], **more: Any) -> Fi
         detail=answer_detail(results),
         leads=leading_metric(results),
         notes=(*notes(results), *threshold_notes(found, is_asked=_asks_thresholds(results))),
-        chosen=ChosenResult(**_described(chosen)),
+        chosen=ChosenResult(**described(chosen)),
         selection=SelectionResult(
             rule=results.rule,
             metric=results.objective.metric,
@@ -520,7 +521,7 @@ def _cost(candidate: Candidate) -> float | None:
     return None if math.isnan(candidate.scores.C) else candidate.scores.C
 
 
-def _described(candidate: Candidate) -> dict[str, Any]:
+def described(candidate: Candidate) -> dict[str, Any]:
     """The fields of :class:`ChosenResult`."""
     return {
         **candidate.blocks.described(),
@@ -543,23 +544,31 @@ def _members(candidate: Candidate) -> tuple[MemberResult, ...]:
     return tuple(sorted(found, key=lambda m: -m.weight))
 
 
-def _candidate(results: Results, i: int) -> CandidateResult:
+def part_in_choice(results: Results | TargetResults, i: int) -> dict[str, Any]:
+    """The fields of :class:`CandidateResult` that say what a candidate is, and why it was taken or not."""
     c, choice = results.candidates[i], results.choice
+    return {
+        **described(c),
+        "Cs": tuple(c.scores.Cs),
+        "cv_by_C": tuple(c.scores.accuracy_by_C),
+        "difference": Difference.of(choice.differences[i]),
+        "tie": choice.ties[i] and not c.scores.is_screened,
+        "chosen": i == choice.chosen,
+        "best": i == choice.best,
+        "baseline": i == results.baseline,
+    }
+
+
+def _candidate(results: Results, i: int) -> CandidateResult:
+    c = results.candidates[i]
     tested = results.tested.get(i)
     scored = tested is not None and len(results.test) > 0
     return CandidateResult(
-        **_described(c),
+        **part_in_choice(results, i),
         cv=_cross_validated(c, _training_groups(results)),
         cv_metric=_optimised(results, c),
-        Cs=tuple(c.scores.Cs),
-        cv_by_C=tuple(c.scores.accuracy_by_C),
-        difference=Difference.of(choice.differences[i]),
-        tie=choice.ties[i] and not c.scores.is_screened,
         screened=c.scores.is_screened,
-        chosen=i == choice.chosen,
-        best=i == choice.best,
-        baseline=i == results.baseline,
-        cheap=i == choice.cheap,
+        cheap=i == results.choice.cheap,
         test=accuracy_interval(tested.correct, groups=groups_of(results.test))
         if tested and scored
         else None,

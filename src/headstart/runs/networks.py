@@ -200,10 +200,13 @@ class NetworkTrials:
                     where = f"after {n_done} of {len(numbers)} folds"
                     return None, {}, f"TextCNN {settings.variant} stopped {where}: {behind}"
         judged = Scores(
-            n_features=trained.n_trained_parameters, C=float("nan"), accuracy_by_C=(),
-            decisions=decisions, correct=classes[decisions.argmax(axis=1)] == y,
+            n_features=trained.n_trained_parameters,
+            C=float("nan"),
+            accuracy_by_C=(),
+            decisions=decisions,
+            correct=classes[decisions.argmax(axis=1)] == y,
             optimised=self.task.merits(decisions),
-        )  # fmt: skip
+        )
         return judged, layers, ""
 
     def _judge_layers(

@@ -35,25 +35,39 @@ _STARTS = frozenset("=+-@\t\r\n＝＠")
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a model says of one image or text."""
+    """What a model says of one image or text.
 
-    # the file or text as it was named by the caller; ``"image 3"``, counted from 0, where it is
-    # neither
+    Attributes
+    ----------
+    name : str
+        The file or text as it was named by the caller; ``"image 3"``, counted from 0, where it is
+        neither.
+    top : tuple of (label, probability)
+        Most probable first, or of a model with costs of confusions that of least expected cost; empty
+        if it could not be read.
+    error : str or None
+        Why it could not be read.
+    refused : str or None
+        Why no answer is given; "" where one is; None where refusing was not asked for.
+    labels : tuple of str or None
+        The classes of the label set, the most probable first, where one was asked for.
+    novelty : float or None
+        Share of the training images that are more like the others than this picture is, where it
+        was asked for.
+    nearest : tuple of str
+        Names of the nearest training images, with `novelty`.
+    asked : tuple of str
+        The fields that were asked for besides the class; `to_dict` has them of every file, those of an
+        unreadable one as None.
+    """
+
     name: str
-    # (label, probability); most probable first, or of a model with costs of confusions that of
-    # least expected cost; empty if it could not be read
     top: tuple[tuple[str, float], ...] = ()
-    error: str | None = None  # why it could not be read
-    # why no answer is given; "" where one is; None where refusing was not asked for
+    error: str | None = None
     refused: str | None = None
-    # the classes of the label set, the most probable first, where one was asked for
     labels: tuple[str, ...] | None = None
-    # share of the training images that are more like the others than this picture is, where it was
-    # asked for
     novelty: float | None = None
-    nearest: tuple[str, ...] = ()  # names of the nearest training images, with `novelty`
-    # the fields that were asked for besides the class; `to_dict` has them of every file, those of
-    # an unreadable one as None
+    nearest: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
 
     @property
@@ -86,15 +100,24 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsPrediction:
-    """The labels that a model gives one image."""
+    """The labels that a model gives one image.
 
-    name: str  # as of :class:`Prediction`
-    # (label, probability); those whose probability reaches their threshold, the most probable
-    # first; there may be none
+    Attributes
+    ----------
+    name : str
+        As of :class:`Prediction`.
+    labels : tuple of (label, probability)
+        Those whose probability reaches their threshold, the most probable first; there may be none.
+    top : tuple of (label, probability)
+        The most probable labels, given or not.
+    error : str or None
+        Why it could not be read.
+    """
+
+    name: str
     labels: tuple[tuple[str, float], ...] = ()
-    # (label, probability); the most probable labels, given or not
     top: tuple[tuple[str, float], ...] = ()
-    error: str | None = None  # why it could not be read
+    error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values; the labels are null of what cannot be read."""
@@ -108,15 +131,26 @@ class LabelsPrediction:
 
 @dataclass(frozen=True, kw_only=True)
 class NumberPrediction:
-    """The number that a model predicts of one image."""
+    """The number that a model predicts of one image.
 
-    name: str  # as of :class:`Prediction`
-    value: float | None = None  # None of what could not be read
-    # low, high: an interval that is meant to hold the true number with a probability of 90 %; None
-    # where the run has too few images for it
+    Attributes
+    ----------
+    name : str
+        As of :class:`Prediction`.
+    value : float or None
+        None of what could not be read.
+    low, high : float or None
+        An interval that is meant to hold the true number with a probability of 90 %; None where the
+        run has too few images for it.
+    error : str or None
+        Why it could not be read.
+    """
+
+    name: str
+    value: float | None = None
     low: float | None = None
     high: float | None = None
-    error: str | None = None  # why it could not be read
+    error: str | None = None
 
     def rounded(self) -> tuple[float | None, float | None, float | None]:
         """Value, low and high, as people are shown them; as numbers, since a minus may begin a formula."""
@@ -136,15 +170,22 @@ AnyPrediction = Prediction | LabelsPrediction | NumberPrediction
 
 @dataclass(frozen=True, kw_only=True)
 class TestPrediction:
-    """What a model said of one test example."""
+    """What a model said of one test example.
+
+    Attributes
+    ----------
+    name, label, predicted : str
+        The example, its class, and the predicted class.
+    probability : float
+        Of `predicted`.
+    """
 
     __test__ = False  # pytest takes the name for a test's
 
-    # name, label, predicted: the example, its class, and the predicted class
     name: str
     label: str
     predicted: str
-    probability: float  # of `predicted`
+    probability: float
 
 
 def read_test_predictions(folder: Path) -> list[TestPrediction]:

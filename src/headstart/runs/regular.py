@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 FILES = (
-    "run.json", "metrics.json", "report.html", "predictions.csv", "log.jsonl", "fixes.csv", "SHA256SUMS",
-)  # fmt: skip
+    "run.json",
+    "metrics.json",
+    "report.html",
+    "predictions.csv",
+    "log.jsonl",
+    "fixes.csv",
+    "SHA256SUMS",
+)
 FOLDERS = ("model", "model/partner")
 LIMITS = {
     "run.json": 16 * MIB,

@@ -184,9 +184,17 @@ class TrainingImages:
         held_out = tuple(indexed.test)
         X = _features(run, model, [*records, *held_out], device, cache, progress)
         return cls(
-            run=run, model=model, index=indexed, records=records, held_out=held_out, X=X,
-            device=device, cache=cache, fixes=fixes, dropped=dropped,
-        )  # fmt: skip
+            run=run,
+            model=model,
+            index=indexed,
+            records=records,
+            held_out=held_out,
+            X=X,
+            device=device,
+            cache=cache,
+            fixes=fixes,
+            dropped=dropped,
+        )
 
     def nearest(self, query: Path, k: int) -> tuple[tuple[Neighbour, ...], int]:
         """The nearest training images, and how many with the picture's own bytes were left out."""

@@ -219,9 +219,15 @@ class Run:
 
         require_pandas()
         return layer_features(
-            self, tap, size_px=size_px, data=data, split=split,
-            device=device, cache=cache, progress=progress,
-        )  # fmt: skip
+            self,
+            tap,
+            size_px=size_px,
+            data=data,
+            split=split,
+            device=device,
+            cache=cache,
+            progress=progress,
+        )
 
     def report(self) -> Path:
         """The path of the self-contained ``report.html``."""

@@ -18,9 +18,19 @@ CROPS = ("center", "squash", "letterbox", "auto")
 SIZES_PX = (16, 2048)
 # Settings that have no meaning where an image has several labels, or a number.
 FOR_CLASSES = (
-    "metric", "ordered", "class_weight", "costs", "at_precision", "at_recall", "weight_column",
-    "fixes", "repeats", "Cs", "exact", "prompts",
-)  # fmt: skip
+    "metric",
+    "ordered",
+    "class_weight",
+    "costs",
+    "at_precision",
+    "at_recall",
+    "weight_column",
+    "fixes",
+    "repeats",
+    "Cs",
+    "exact",
+    "prompts",
+)
 MOST_REPEATS = 100
 
 
@@ -32,54 +42,81 @@ S = TypeVar("S", bound="Settings")
 class Settings:
     """What every fit is asked for, of images or of texts.
 
-    Raises InputError where a value is outside its legal set.
+    Parameters
+    ----------
+    data : str
+        Folder, table or name of a data set.
+    split_column : str, optional
+        Column of a table that says train, val or test; ``"none"``: no column does, and a split is made.
+    group_column : str, optional
+        Column of a table that names what the split and the folds keep together: a patient, a plant.
+    weight_column : str, optional
+        Column of a table that says how often each example counts, in training and in figures: numbers
+        of 0 or more.
+    metric : str, optional
+        What selection optimises: one of :data:`headstart.heads.criterion.METRICS`. Default accuracy;
+        balanced accuracy where the largest class has more than four times the training examples of
+        the smallest; with `costs` the mean cost.
+    ordered : str or tuple of str, optional
+        The classes from the lowest to the highest, separated by commas, or ``"numbers"`` where their
+        names are numbers; for the quadratic kappa.
+    class_weight : str, optional
+        ``"balanced"``: every class counts the same. Or a CSV file of lines ``class,weight``.
+    costs : str, optional
+        A CSV file with the cost of each true class (row) taken for each other (column): the class of
+        least expected cost is predicted.
+    at_precision, at_recall : float in (0, 1], optional
+        A threshold of the probability of each class is chosen on out-of-fold predictions: the lowest
+        at this precision, or the highest at this recall. Give one of them.
+    test_size : float in (0, 1), default 0.2
+        Share held out, where the data have no split of their own.
+    budget_s : float, optional
+        Seconds that the whole fit should take.
+    finetune : bool, default True
+        False: no network is trained, whatever the budget.
+    merge_labels : bool, default False
+        Whether labels that look the same (``Cat`` and ``cat``) become one class.
+    n_folds : int >= 2, default 5
+    repeats : int from 1 to 100, default 1
+        How often the training examples are divided into folds; figures are the means.
+    Cs : tuple of float > 0
+    seed : int >= 0
+    prefer : {"accurate", "cheap"}, default "accurate"
+        What is chosen: what is the most accurate as a rule, whatever it costs, or the cheapest candidate
+        that ties with the best and is at most a point behind. Of images the former is a mean of several
+        candidates (:mod:`headstart.runs.averaging`), and ``"single"`` takes one of them.
+    exact : bool, default False
+        Judge every candidate by SVMs, also where there are many examples and classes.
+    device : str, optional
+
+    Raises
+    ------
+    InputError
+        A value is outside its legal set.
     """
 
     examples: ClassVar[str] = "examples"
     preferences: ClassVar[tuple[str, ...]] = ("accurate", "cheap")
 
-    data: str  # folder, table or name of a data set
-    # column of a table that says train, val or test; ``"none"``: no column does, and a split is
-    # made
+    data: str
     split_column: str | None = None
-    # column of a table that names what the split and the folds keep together: a patient, a plant
     group_column: str | None = None
-    # column of a table that says how often each example counts, in training and in figures: numbers
-    # of 0 or more
     weight_column: str | None = None
-    # What selection optimises: one of :data:`headstart.heads.criterion.METRICS`. Default accuracy;
-    # balanced accuracy where the largest class has more than four times the training examples of
-    # the smallest; with `costs` the mean cost.
     metric: str | None = None
-    # the classes from the lowest to the highest, separated by commas, or ``"numbers"`` where their
-    # names are numbers; for the quadratic kappa
     ordered: str | tuple[str, ...] | None = None
-    # ``"balanced"``: every class counts the same. Or a CSV file of lines ``class,weight``.
     class_weight: str | None = None
-    # a CSV file with the cost of each true class (row) taken for each other (column): the class of
-    # least expected cost is predicted
     costs: str | None = None
-    # at_precision, at_recall: in (0, 1]; a threshold of the probability of each class is chosen on
-    # out-of-fold predictions: the lowest at this precision, or the highest at this recall. Give one
-    # of them.
     at_precision: float | None = None
     at_recall: float | None = None
-    test_size: float = 0.2  # in (0, 1); share held out, where the data have no split of their own
-    budget_s: float | None = None  # seconds that the whole fit should take
-    finetune: bool = True  # False: no network is trained, whatever the budget
-    # whether labels that look the same (``Cat`` and ``cat``) become one class
+    test_size: float = 0.2
+    budget_s: float | None = None
+    finetune: bool = True
     merge_labels: bool = False
-    n_folds: int = 5  # >= 2
-    # how often the training examples are divided into folds; figures are the means
+    n_folds: int = 5
     repeats: int = 1
     Cs: tuple[float, ...] = COSTS
-    seed: int = 0  # >= 0
-    # {"accurate", "cheap"}; what is chosen: what is the most accurate as a rule, whatever it costs,
-    # or the cheapest candidate that ties with the best and is at most a point behind. Of images the
-    # former is a mean of several candidates (:mod:`headstart.runs.averaging`), and ``"single"``
-    # takes one of them.
+    seed: int = 0
     prefer: str = "accurate"
-    # judge every candidate by SVMs, also where there are many examples and classes
     exact: bool = False
     device: str | None = None
 
@@ -128,52 +165,70 @@ class FitSettings(Settings):
     With ``budget_s``, resolutions that do not fit are left out, and where time is left, fine-tuning
     is tried; without it nothing is fine-tuned.
 
-    Raises InputError where a value is outside its legal set.
+    Parameters
+    ----------
+    backbone : str, default "embedded"
+        A name, or several with commas between, each also ``FILE@ARCH``: features of each are tried,
+        and of several side by side. A call of :func:`headstart.fit` may give a list.
+    weights, arch : str, optional
+        A local weight file and its architecture, of one backbone.
+    resolutions : tuple of int, optional
+        Crop sizes in pixels; default the backbone's own, about 0.7 and 1.4 times it.
+    split : str, optional
+        A split file.
+    image_column, label_column : str, optional
+        Columns of a table.
+    multi_label : str, optional
+        Several labels per image: what separates them in the column of labels of a table, such as
+        ``";"``. An image may have no label.
+    label_columns : str, optional
+        Several labels per image: names, or patterns such as ``is_*``, of columns of a table that hold 0
+        or 1, separated by commas; a name that holds a comma stands in double quotes. A call of
+        :func:`headstart.fit` may give a list.
+    target_column : str, optional
+        Column of a table with a number to predict, in place of labels.
+    group_by : str, optional
+        What the split and the folds keep together, as a regular expression over the names: see
+        :func:`headstart.data.groups.groups_by_pattern`.
+    classes_from : {"auto", "outer", "inner"}, default "auto"
+        Which folders name the classes: see :func:`headstart.data.layout.read_layout`.
+    fixes : str, optional
+        A file of labels to correct and images to leave out: see
+        :func:`headstart.data.fixes.read_fixes`.
+    crop : {"center", "squash", "letterbox", "auto"}, optional
+        How images become squares: the centre, the whole without its proportions, or the whole with
+        borders. ``"auto"`` takes what is best in cross-validation; default the backbone's own.
+    precision : {"auto", "float32", "bfloat16"}, default "auto"
+        Of the network's arithmetic; see :mod:`headstart.runs.precision` for ``"auto"``.
+    prompts : str, default "auto"
+        A file of what the classes are called, for networks with a text tower:
+        :func:`headstart.data.prompts.read_prompts`. ``"auto"``: ``"a photo of a {}."`` and the like,
+        where there is one. ``"none"``: no zero-shot head.
+
+    Raises
+    ------
+    InputError
+        A value is outside its legal set.
     """
 
     examples: ClassVar[str] = "images"
     preferences: ClassVar[tuple[str, ...]] = ("accurate", "single", "cheap")
 
-    # A name, or several with commas between, each also ``FILE@ARCH``: features of each are tried,
-    # and of several side by side. A call of :func:`headstart.fit` may give a list.
     backbone: str = "embedded"
-    # weights, arch: a local weight file and its architecture, of one backbone
     weights: str | None = None
     arch: str | None = None
-    # crop sizes in pixels; default the backbone's own, about 0.7 and 1.4 times it
     resolutions: tuple[int, ...] | None = None
-    split: str | None = None  # a split file
-    # image_column, label_column: columns of a table
+    split: str | None = None
     image_column: str | None = None
     label_column: str | None = None
-    # Several labels per image: what separates them in the column of labels of a table, such as
-    # ``";"``. An image may have no label.
     multi_label: str | None = None
-    # Several labels per image: names, or patterns such as ``is_*``, of columns of a table that hold
-    # 0 or 1, separated by commas; a name that holds a comma stands in double quotes. A call of
-    # :func:`headstart.fit` may give a list.
     label_columns: str | None = None
-    # column of a table with a number to predict, in place of labels
     target_column: str | None = None
-    # what the split and the folds keep together, as a regular expression over the names: see
-    # :func:`headstart.data.groups.groups_by_pattern`
     group_by: str | None = None
-    # {"auto", "outer", "inner"}; which folders name the classes: see
-    # :func:`headstart.data.layout.read_layout`
     classes_from: str = "auto"
-    # a file of labels to correct and images to leave out: see
-    # :func:`headstart.data.fixes.read_fixes`
     fixes: str | None = None
-    # {"center", "squash", "letterbox", "auto"}; how images become squares: the centre, the whole
-    # without its proportions, or the whole with borders. ``"auto"`` takes what is best in
-    # cross-validation; default the backbone's own.
     crop: str | None = None
-    # {"auto", "float32", "bfloat16"}; of the network's arithmetic; see
-    # :mod:`headstart.runs.precision` for ``"auto"``
     precision: str = "auto"
-    # A file of what the classes are called, for networks with a text tower:
-    # :func:`headstart.data.prompts.read_prompts`. ``"auto"``: ``"a photo of a {}."`` and the like,
-    # where there is one. ``"none"``: no zero-shot head.
     prompts: str = "auto"
 
     @property
@@ -246,21 +301,32 @@ class FitSettings(Settings):
 class TextSettings(Settings):
     """What :func:`headstart.fit` was asked for with a table of texts.
 
-    Raises InputError where a value is outside its legal set.
+    Parameters
+    ----------
+    text, label : str, optional
+        Columns, where their names are not among the usual ones.
+    embeddings : str, optional
+        A file of word vectors, or a published name; default: learnt from the training texts.
+    encoder : str, optional
+        Folder of a sentence encoder, an installed package that carries one, or a name on the hub.
+        Default ``"auto"``: the one that ``headstart[text]`` installs, where it is installed and quick
+        enough. ``"none"`` or None: no encoder.
+    epochs : int >= 1, default 10
+        Of each TextCNN.
+
+    Raises
+    ------
+    InputError
+        A value is outside its legal set.
     """
 
     examples: ClassVar[str] = "texts"
 
-    # text, label: columns, where their names are not among the usual ones
     text: str | None = None
     label: str | None = None
-    # a file of word vectors, or a published name; default: learnt from the training texts
     embeddings: str | None = None
-    # Folder of a sentence encoder, an installed package that carries one, or a name on the hub.
-    # Default ``"auto"``: the one that ``headstart[text]`` installs, where it is installed and quick
-    # enough. ``"none"`` or None: no encoder.
     encoder: str | None = "auto"
-    epochs: int = 10  # >= 1; of each TextCNN
+    epochs: int = 10
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
@@ -341,9 +407,11 @@ def with_fields(*kinds: type[Any]) -> Callable[[F], F]:
         found: dict[str, inspect.Parameter] = {p.name: p for p in own}
         for field in (f for kind in kinds for f in fields(kind)):
             shown = inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY,
-                default=field.default, annotation=field.type,
-            )  # fmt: skip
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=field.type,
+            )
             found.setdefault(field.name, shown)
         function.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=list(found.values())

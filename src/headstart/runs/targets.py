@@ -41,6 +41,7 @@ from headstart.results import Difference, Estimate, Interval, encode
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import numbered_sheet
 from headstart.runs.folder import write_json
+from headstart.runs.metrics import described, part_in_choice
 from headstart.runs.model import Model
 from headstart.runs.predictions import rounded, write_target_predictions, written_number
 from headstart.runs.report.target import write_target_report
@@ -274,7 +275,7 @@ def target_metrics(
         detail=" ".join(filter(None, (said[1], _compared(results, metric)))),
         notes=tuple(notes),
         names=results.names,
-        chosen=ChosenResult(**_described(results.chosen)),
+        chosen=ChosenResult(**described(results.chosen)),
         selection=SelectionResult(
             rule=rule.format(metric=METRIC_NAMES[metric]),
             metric=metric,
@@ -421,31 +422,15 @@ def _notes_on_labels(results: TargetResults, figures: LabelsFigures) -> list[str
     return found
 
 
-def _described(candidate: Candidate) -> dict[str, Any]:
-    return {
-        **candidate.blocks.described(),
-        "C": candidate.scores.C,
-        "n_features": candidate.scores.n_features,
-        "macs": candidate.macs,
-    }
-
-
 def _candidate(results: TargetResults, i: int) -> CandidateResult:
-    c, choice = results.candidates[i], results.choice
+    merits = results.candidates[i].merits
     groups = groups_of(results.train)
-    value, low, high = paired_gain(c.merits, np.zeros(len(c.merits)), groups=groups)
+    value, low, high = paired_gain(merits, np.zeros(len(merits)), groups=groups)
     found = (value, low if results.is_number else max(low, 0.0), min(high, 1.0))
     return CandidateResult(
-        **_described(c),
+        **part_in_choice(results, i),
         cv=Interval(*found),
         cv_metric=Estimate(*found) if results.is_number else None,
-        Cs=tuple(c.scores.Cs),
-        cv_by_C=tuple(c.scores.accuracy_by_C),
-        difference=Difference.of(choice.differences[i]),
-        tie=choice.ties[i],
-        chosen=i == choice.chosen,
-        best=i == choice.best,
-        baseline=i == results.baseline,
     )
 
 

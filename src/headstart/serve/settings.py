@@ -24,26 +24,52 @@ _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~\-]+)+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeSettings:
-    """Settings of the service; requests beyond a limit are refused, not delayed."""
+    """Settings of the service; requests beyond a limit are refused, not delayed.
 
-    host: str = "127.0.0.1"  # address to listen on; default: only this machine
-    port: int = 8000  # in [0, 65535]; 0 selects a free one
-    token: str | None = None  # required token of requests: ``Authorization: Bearer TOKEN``
-    # accepted host names besides ``localhost`` and addresses; ``"*"`` for any
+    Parameters
+    ----------
+    host : str
+        Address to listen on; default: only this machine.
+    port : int in [0, 65535]
+        0 selects a free one.
+    token : str, optional
+        Required token of requests: ``Authorization: Bearer TOKEN``.
+    allowed_hosts : tuple of str
+        Accepted host names besides ``localhost`` and addresses; ``"*"`` for any.
+    allowed_origins : tuple of str
+        Origins (``https://app.example``) whose browser pages may use the service; ``"*"`` for any. They
+        are kept as browsers write them: in lower case, without the default port.
+    root_path : str
+        Path under which a proxy publishes the service, such as ``/models/photos``.
+    n_workers : int
+        Number of processes that answer; each holds the model, and the limits count for each.
+    grace_s : float
+        Time after SIGTERM in which new requests are still accepted.
+    max_bytes : int
+        Maximum size of a request's body.
+    max_images : int
+        Maximum number of images per request.
+    max_pixels : int
+        Maximum size of an image, checked before decoding.
+    timeout_s : float
+        Total time of a request: arriving, waiting and answering.
+    max_waiting : int
+        Maximum number of waiting images; more are refused with status 503.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
     allowed_hosts: tuple[str, ...] = ()
-    # Origins (``https://app.example``) whose browser pages may use the service; ``"*"`` for any.
-    # They are kept as browsers write them: in lower case, without the default port.
     allowed_origins: tuple[str, ...] = ()
-    # path under which a proxy publishes the service, such as ``/models/photos``
     root_path: str = ""
-    # number of processes that answer; each holds the model, and the limits count for each
     n_workers: int = 1
-    grace_s: float = 0.0  # time after SIGTERM in which new requests are still accepted
-    max_bytes: int = 32 * MIB  # maximum size of a request's body
-    max_images: int = 32  # maximum number of images per request
-    max_pixels: int = 50_000_000  # maximum size of an image, checked before decoding
-    timeout_s: float = 30.0  # total time of a request: arriving, waiting and answering
-    max_waiting: int = 256  # maximum number of waiting images; more are refused with status 503
+    grace_s: float = 0.0
+    max_bytes: int = 32 * MIB
+    max_images: int = 32
+    max_pixels: int = 50_000_000
+    timeout_s: float = 30.0
+    max_waiting: int = 256
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -110,9 +110,16 @@ def method(r: BackbonesResult) -> str:
 
 
 HEADER = (
-    "backbone", "px", "cross-validation", "test", "against the best, points",
-    "multiply-accumulates", "parameters", "images/s", "on the front",
-)  # fmt: skip
+    "backbone",
+    "px",
+    "cross-validation",
+    "test",
+    "against the best, points",
+    "multiply-accumulates",
+    "parameters",
+    "images/s",
+    "on the front",
+)
 
 
 def short(n: float) -> str:

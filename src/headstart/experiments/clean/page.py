@@ -43,8 +43,11 @@ def sentence(r: CleanResult) -> str:
 
 def detail(r: CleanResult) -> str:
     """What else there is, and what to do."""
-    counts = [f"{counted(len(found), 'image')}: {HEADINGS[kind][:1].lower()}{HEADINGS[kind][1:]}"
-              for kind in HEADINGS if (found := r.of_kind(kind))]  # fmt: skip
+    counts = [
+        f"{counted(len(found), 'image')}: {HEADINGS[kind][:1].lower()}{HEADINGS[kind][1:]}"
+        for kind in HEADINGS
+        if (found := r.of_kind(kind))
+    ]
     said = (
         f"{'; '.join(counts)}. Some are merely hard: open review.html, keep, relabel or drop each, save "
         "fixes.csv, and give it to headstart fit --fixes."
@@ -92,8 +95,13 @@ def sections(r: CleanResult) -> list[Section]:
             for name in r.cost.names[:N_LISTED]
         ]
         header = ["image", "label", "split", "others recognised without it"]
-        found.append(Section(heading="Labels that cost accuracy", table=Table(header=header, rows=rows),
-                             text=_cost(r)))  # fmt: skip
+        found.append(
+            Section(
+                heading="Labels that cost accuracy",
+                table=Table(header=header, rows=rows),
+                text=_cost(r),
+            )
+        )
     return found + [_section(kind, of_kind) for kind in HEADINGS if (of_kind := r.of_kind(kind))]
 
 

@@ -76,10 +76,15 @@ def _replay(r: LabelNextResult) -> list[Section]:
     if not r.played:
         return []
     rows = [
-        [p.name, words.percent(p.accuracy), str(p.gain), _worth(r, p.worth),
-         "better" if p.is_better else "not significant"]
+        [
+            p.name,
+            words.percent(p.accuracy),
+            str(p.gain),
+            _worth(r, p.worth),
+            "better" if p.is_better else "not significant",
+        ]
         for p in r.played
-    ]  # fmt: skip
+    ]
     rows.append(["random", words.percent(r.random), words.NOTHING, f"{r.n_chosen}", ""])
     caption = (
         f"Played {r.settings.repeats} times on {_played_on(r)}: {r.n_start} labels at random "

@@ -66,12 +66,18 @@ def measure(s: Settings, inputs: Inputs) -> MapResult:
         trustworthiness=_trustworthiness(X[judged], places[judged]),
         points=tuple(
             Point(
-                name=r.name, path=printable(str(r.path)), label=r.label, split=r.split,
-                predicted=predicted.get(r.name, ""), x=float(x), y=float(y), novelty=None if np.isnan(share) else float(share),
+                name=r.name,
+                path=printable(str(r.path)),
+                label=r.label,
+                split=r.split,
+                predicted=predicted.get(r.name, ""),
+                x=float(x),
+                y=float(y),
+                novelty=None if np.isnan(share) else float(share),
             )
             for r, (x, y), share in zip(shown, places, _novelty(X, member, together), strict=True)
         ),
-    )  # fmt: skip
+    )
 
 
 def _placed(X: NDArray[Any], method: str, seed: int) -> NDArray[np.float64]:

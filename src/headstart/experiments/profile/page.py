@@ -276,9 +276,14 @@ def _models(r: ProfileResult) -> Section:
         text=text,
         table=Table(
             header=[
-                "", "blocks", "features", "C", "cross-validation", "test",
+                "",
+                "blocks",
+                "features",
+                "C",
+                "cross-validation",
+                "test",
                 "against the usual layer, points",
             ],
             rows=rows,
         ),
-    )  # fmt: skip
+    )

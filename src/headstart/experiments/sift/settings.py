@@ -74,11 +74,6 @@ class Settings(Against):
     @property
     def sift(self) -> SiftSettings:
         """What decides the descriptors and encodings."""
-        return SiftSettings(
-            step_px=self.step_px,
-            patches_px=self.patches_px,
-            n_words=self.n_words,
-            n_levels=self.n_levels,
-            n_gaussians=self.n_gaussians,
-            seed=self.seed,
-        )
+        from headstart.runs.settings import fields_for
+
+        return SiftSettings(**fields_for(SiftSettings, self))

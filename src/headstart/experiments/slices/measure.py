@@ -67,7 +67,7 @@ def measure(s: Settings, inputs: Inputs) -> SlicesResult:
         parts=tuple(parts),
         too_small=tuple(v for v, n in asked.items() if n < FEWEST),
         judged_by=who_judged(images.run),
-    )  # fmt: skip
+    )
 
 
 def _judged(images: TrainingImages, inputs: Inputs) -> tuple[list[int], NDArray[np.bool_]]:

@@ -72,9 +72,12 @@ def _rank(part: Part) -> float:
 def _table(parts: list[Part]) -> Table:
     rows = [
         [
-            f"{p.by}: {p.value}", words.count(p.n), str(p.accuracy), words.percent(p.rest),
+            f"{p.by}: {p.value}",
+            words.count(p.n),
+            str(p.accuracy),
+            words.percent(p.rest),
             "worse" if p.is_worse else "better" if p.is_better else "not significant",
         ]
         for p in parts
-    ]  # fmt: skip
+    ]
     return Table(header=["part", "images", "right", "others", "verdict"], rows=rows)

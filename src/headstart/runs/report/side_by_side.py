@@ -70,12 +70,19 @@ def _table(rows: Rows) -> Section:
         heading="What each run was",
         table=Table(
             header=[
-                "", "data", "backbone", "taken", "training images",
-                "cross-validation, %", "test, %", f"against {rows[0].name}, points", "time",
+                "",
+                "data",
+                "backbone",
+                "taken",
+                "training images",
+                "cross-validation, %",
+                "test, %",
+                f"against {rows[0].name}, points",
+                "time",
             ],
             rows=[_cells(row) for row in rows],
         ),
-    )  # fmt: skip
+    )
 
 
 def _cells(row: ComparedRun) -> list[str]:

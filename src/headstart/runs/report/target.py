@@ -93,17 +93,29 @@ def _labels_section(found: LabelsFigures, *, is_test: bool) -> Section:
     )
     table = Table(
         header=(
-            "label", "images", "prevalence, %", "average precision, %", "threshold, %",
-            "precision, %", "recall, %", "F1, %",
+            "label",
+            "images",
+            "prevalence, %",
+            "average precision, %",
+            "threshold, %",
+            "precision, %",
+            "recall, %",
+            "F1, %",
         ),
         rows=[
             (
-                f.name, f"{f.n:,}", f"{100 * f.prevalence:.1f}", _share(f.average_precision),
-                f"{100 * f.threshold:.1f}", _share(f.precision), _share(f.recall), _share(f.f1),
+                f.name,
+                f"{f.n:,}",
+                f"{100 * f.prevalence:.1f}",
+                _share(f.average_precision),
+                f"{100 * f.threshold:.1f}",
+                _share(f.precision),
+                _share(f.recall),
+                _share(f.f1),
             )
             for f in listed
         ],
-    )  # fmt: skip
+    )
     text = [
         (
             f"Of {found.n:,} {_of(is_test)}: mean average precision "

@@ -42,10 +42,15 @@ def _parts(found: Checks) -> Section:
             f"{words.percent(w.rest)} of the others."
         )
     rows = [
-        [f"{p.by}: {p.value}", words.count(p.n), str(p.accuracy), words.percent(p.rest),
-         "worse" if p.is_worse else ""]
+        [
+            f"{p.by}: {p.value}",
+            words.count(p.n),
+            str(p.accuracy),
+            words.percent(p.rest),
+            "worse" if p.is_worse else "",
+        ]
         for p in found.parts
-    ]  # fmt: skip
+    ]
     return Section(
         heading="Parts of the data",
         text=[text],
