@@ -68,7 +68,10 @@ def main(arch: str, n_images: int) -> None:
         fit = processor_seconds() - start
         measured = {px for c in run.metrics.candidates for px in c.resolutions_px}
         sizes = ", ".join(f"{px} px" for px in sorted(measured))
-        print(f"{arch}, {n_images} images, own size {own} px: one pass {once:.0f} s of processors")
+        print(
+            f"{arch}, {n_images} images, own size {own} px: one pass {once:.0f} s of processors",
+            flush=True,
+        )
         print(f"fit with its default sizes ({sizes}): {fit:.0f} s, {fit / once:.2f} times")
         for note in run.metrics.notes:
             print(f"note: {note}")

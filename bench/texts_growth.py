@@ -90,6 +90,11 @@ def time_headstart(table: Path, folder: Path) -> str:
     def watch(planned: Sequence[object], measured: Sequence[object]) -> None:
         if measured and not firsts:
             firsts.append(time.perf_counter() - began)
+            used = time.process_time() - cpu
+            print(
+                f"headstart: first answer {firsts[0]:.0f} s ({used:.0f} s of processors)",
+                flush=True,
+            )
 
     run = headstart.fit(
         table, out=folder / "run", cache=folder / "cache", label="package", watch=watch
