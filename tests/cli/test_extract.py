@@ -54,15 +54,16 @@ def test_extract__says_what_it_did_and_the_fit_it_names_passes_nothing(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--engine", "spark"), "--engine must be local or ray; got spark"),
+        (("--engine", "spark"), "--engine must be local or ray; got 'spark'"),
         (("--workers", "2"), "--workers is for --engine ray"),
         (("--address", "auto"), "--address is for --engine ray"),
         (("--engine", "ray", "--workers", "0"), "--workers must be 1 or more; got 0"),
         (("--engine", "ray", "--address", "127.0.0.1:1"), "--address 127.0.0.1:1 cannot be reached"),
         (("--resolutions", "8"), "--resolutions must be pixels from 16 to 2048"),
-        (("--crop", "round"), "--crop must be center or squash or letterbox; got round"),
+        (("--crop", "round"), "--crop must be center or squash or letterbox; got 'round'"),
         (("--resolutions", "a"), "--resolutions takes whole numbers"),
-        (("--precision", "half"), "--precision must be auto or float32 or bfloat16; got half"),
+        (("--precision", "half"), "--precision must be auto or float32 or bfloat16; got 'half'"),
+        (("--device", "warp9"), "--device warp9 cannot be used here"),
         (("--backbone", "rasnet50"), "unknown backbone 'rasnet50'. Did you mean"),
     ],
 )  # fmt: skip
@@ -70,7 +71,7 @@ def test_extract__bad_options(
     photos: Path, fails: Callable[..., str], options: tuple[str, ...], says: str
 ) -> None:
     assert says in fails("extract", photos, *options)
-    assert not list((photos.parent / "cache").rglob("*.arrow"))
+    assert not (photos.parent / "cache" / "images").exists()  # no image is read first
 
 
 def test_extract__without_ray_names_the_extra(
