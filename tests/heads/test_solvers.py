@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.heads import primal
-from headstart.heads.gram import GramSolver, _combine, _factor_batch, _factor_each
+from headstart.heads.examples import combine
+from headstart.heads.gram import GramSolver, _factor_batch, _factor_each
 from headstart.heads.objective import Problem, Solver, likely_active, loss
 from headstart.heads.primal import PrimalSolver
 
@@ -253,7 +254,7 @@ def test_combine__is_the_product_however_few_coefficients_there_are(n_used: int,
     beta = torch.zeros(3, 160, dtype=torch.float64)
     for row in beta[:2]:  # the last model uses none
         row[torch.randperm(160, generator=rng)[:n_used]] = 1.5
-    torch.testing.assert_close(_combine(beta, Z), beta @ Z)
+    torch.testing.assert_close(combine(beta, Z), beta @ Z)
 
 
 def test_likely_active__has_more_of_a_class_that_is_hard_to_tell() -> None:

@@ -22,6 +22,8 @@ Normalize = Literal["l2", "power", "none"]
 # product is fast for its size (matrix units, squares) larger blocks cost less to set up.
 BLOCK_ROWS = 512
 LARGE_BLOCK_ROWS = 4_096
+# One of so many coefficients is not zero where a product with these alone is quicker than one with all.
+DENSE_SHARE = 8
 BLOCK_ROWS_GPU = 16_384
 
 
@@ -100,6 +102,23 @@ def row_blocks(n: int, n_rows: int = BLOCK_ROWS, *, start: int = 0) -> Iterator[
     return (slice(a, min(a + n_rows, n)) for a in range(start, n, n_rows))
 
 
+def combine(coefficients: Tensor, Z: Tensor) -> Tensor:
+    """``coefficients Z``, (n_models, n_features), in their dtype.
+
+    Where few of them are not zero, of these examples alone.
+    """
+    used = coefficients != 0
+    if Z.device.type != "cpu" or DENSE_SHARE * int(used.sum()) > used.numel():
+        return coefficients @ Z.to(coefficients.dtype)
+    rows = [torch.nonzero(u).flatten() for u in used]
+    return torch.stack(
+        [
+            c[at] @ Z.index_select(0, at).to(c.dtype)
+            for c, at in zip(coefficients, rows, strict=True)
+        ]
+    )
+
+
 class Examples(ABC):
     """Features with the constant one as the last column, (n_samples, n_features).
 
@@ -174,6 +193,12 @@ class Held(Examples):
         if dtype in self._copies:
             return self._copies[dtype][rows]
         return self._copies[self._dtype][rows].to(dtype)
+
+    def pull(self, force: Tensor, dtype: torch.dtype) -> Tensor:
+        if self.device.type == "cpu" and DENSE_SHARE * torch.count_nonzero(force) <= force.numel():
+            kept = self._copies.get(dtype, self._copies[self._dtype])
+            return combine(force.to(dtype), kept).double()
+        return super().pull(force, dtype)
 
     def square(self, weight: Tensor | None, dtype: torch.dtype) -> Tensor:
         if weight is not None or dtype not in self._copies:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from headstart.heads.examples import combine
 from headstart.heads.objective import Problem, is_stuck, likely_active, line_minimum, loss
 from headstart.heads.ridge import outer_square, ridge_solve
 from headstart.heads.sparse import sparse_gram
@@ -53,8 +54,6 @@ INEXACT = 3e-3
 RIDGE = 0.5
 # So few entries of the Gram matrix are picked one by one; of more, whole rows are read.
 FEW_ACTIVE = 350
-# One of so many coefficients is not zero where a product with these alone is quicker than one with all.
-DENSE_SHARE = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +141,7 @@ class GramSolver:
             is_small = len(self.gram32) <= N_SAMPLES_EXACT_GRAM and not self.is_thin
             Z = self.Z if isinstance(self.Z, Tensor) and not is_small else None
         if Z is not None:
-            return _combine(beta.to(Z.dtype), Z) @ Z.T
+            return combine(beta.to(Z.dtype), Z) @ Z.T
         gram = self.gram32 if dtype == torch.float32 else self.gram
         return beta.to(gram.dtype) @ gram
 
@@ -171,7 +170,7 @@ class GramSolver:
     def weights(self, state: GramState) -> Tensor:
         """Weight vectors, (n_models, n_features)."""
         if isinstance(self.Z, Tensor):
-            return _combine(state.beta, self.Z)
+            return combine(state.beta, self.Z)
         return torch.from_numpy(state.beta.cpu().numpy() @ self.Z).to(state.beta.device)
 
     def foresee(self, y: Tensor, rows: Tensor) -> Tensor:
@@ -199,6 +198,10 @@ class GramSolver:
     def remember(self, problem: Problem, state: GramState) -> Tensor:
         """Examples within the margin, held-out ones included, (n_models, n_samples) bool."""
         return problem.y * state.f < 1
+
+    def active(self, memory: Tensor, y: Tensor) -> Tensor:
+        """What was remembered."""
+        return memory
 
     def resume(self, problem: Problem, memory: Tensor) -> tuple[GramState, Tensor]:
         """The empty state, and margins that make the remembered examples active."""
@@ -357,15 +360,6 @@ class GramSolver:
         beta, f = old.beta + rate[:, None] * aim, old.f + rate[:, None] * aim_f
         reached.put(worse, self._assess(part, beta, f))
         return reached
-
-
-def _combine(beta: Tensor, Z: Tensor) -> Tensor:
-    """``beta Z``, (n_models, n_features); of few examples each where few coefficients are not zero."""
-    used = beta != 0
-    if Z.device.type != "cpu" or DENSE_SHARE * int(used.sum()) > used.numel():
-        return beta @ Z
-    rows = [torch.nonzero(u).flatten() for u in used]
-    return torch.stack([b[at] @ Z.index_select(0, at) for b, at in zip(beta, rows, strict=True)])
 
 
 def _inverse_cost(problem: Problem) -> Tensor:

@@ -96,6 +96,9 @@ class Solver(Protocol):
     def remember(self, problem: Problem, state: Any) -> Tensor:
         """The least that `resume` needs, one row per model."""
 
+    def active(self, memory: Tensor, y: Tensor) -> Tensor:
+        """Of what `remember` kept of models with targets ``y``, the examples within the margin, bool."""
+
     def resume(self, problem: Problem, memory: Tensor) -> tuple[Any, Tensor | None]:
         """State and guess to start from with what another cost left, or `foresee`."""
 

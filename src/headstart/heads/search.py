@@ -180,12 +180,11 @@ class CostSearch:
         def far(key: tuple[float, int]) -> tuple[bool, float, int]:
             return key[1] != split, abs(math.log(key[0] / C)), key[1]
 
-        usable = [
-            key for key in self._kept if key[1] == split or self._kept[key].dtype == torch.bool
-        ]
-        if usable:
-            return self._kept[min(usable, key=far)]
-        return task.foresee(self.held.splits[split][0])
+        if not self._kept:
+            return task.foresee(self.held.splits[split][0])
+        nearest = min(self._kept, key=far)
+        memory = self._kept[nearest]
+        return memory if nearest[1] == split else task.active(memory)
 
     def _solve_streamed(
         self, task: StreamedTask, Cs: Sequence[float], splits: Sequence[int]
