@@ -19,11 +19,11 @@ from headstart.backbones import Backbone, Preprocessing, Tap, at_size, load
 from headstart.data import Record
 from headstart.errors import HeadstartError
 from headstart.features import engines, passes, torchengine
+from headstart.features.capture import Replayed
 from headstart.features.cores import n_cores, one_core_workers
 from headstart.features.extraction import extract
 from headstart.features.torchengine import (
     Plan,
-    Replayed,
     TorchEngine,
     Uint8Module,
     fastest,

@@ -21,18 +21,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from headstart.backbones.folding import find_pairs, fold_for_good
 from headstart.backbones.tapped import Pooling, TappedModule
 from headstart.errors import HeadstartError, argument, one_line
+from headstart.features.capture import Replayed, Run, capture_cuda, new_stream
 from headstart.features.cores import n_cores
 from headstart.files import mark_used, write_atomically
 
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from headstart.backbones import Backbone
 
 logger = logging.getLogger(__name__)
-
-Run = Callable[[Tensor], Tensor]
 
 CPU_BATCH, DEVICE_BATCH = 16, 64
 # Powers of two: a shard of the store is a whole number of batches.
@@ -415,96 +412,6 @@ def folded(module: Uint8Module, batch: Tensor) -> tuple[Uint8Module, list[int]]:
         for a, b in zip(expected, found, strict=True)
     )
     return (whole if same else module), widths
-
-
-class Replayed:
-    """A pass with fixed places for its input and output, as a captured graph has them.
-
-    Parameters
-    ----------
-    run : callable
-    example : Tensor
-        A batch; all others have its shape.
-    capture : callable
-        From ``run`` and the input's place to a function that repeats the pass, and the output's place.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        example: Tensor,
-        capture: Callable[[Run, Tensor], tuple[Callable[[], None], Tensor]],
-    ) -> None:
-        self._input = example.clone()
-        self._replay, self._output = capture(run, self._input)
-
-    def __call__(self, batch: Tensor) -> Tensor:
-        """The output, which the next call overwrites."""
-        self._input.copy_(batch, non_blocking=True)
-        self._replay()
-        return self._output
-
-
-def new_stream() -> torch.cuda.Stream:
-    """A stream beside the one in use."""
-    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
-
-
-class WaitsError(RuntimeError):
-    """A pass waits for the device, or copies to or from it."""
-
-
-class _NotWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Raises at an operation that no graph can contain; of this thread only."""
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        found = func(*args, **(kwargs or {}))
-        is_copy = func.overloadpacket in _COPIES
-        tensors = [x for x in tree_leaves((args, found)) if isinstance(x, Tensor)]
-        # Numbers on the CPU are handed over by value.
-        devices = {x.device for x in tensors if is_copy or x.dim()}
-        is_mask = func.overloadpacket is torch.ops.aten.index and any(
-            x.dtype == torch.bool for x in tree_leaves(args[1:]) if isinstance(x, Tensor)
-        )
-        if func.overloadpacket in _READS or is_mask or len(devices) > 1:
-            raise WaitsError(f"it waits for the device in {func}")
-        return found
-
-
-_READS = (
-    torch.ops.aten._local_scalar_dense,
-    torch.ops.aten.equal,
-    torch.ops.aten.masked_select,
-    torch.ops.aten.nonzero,
-)
-_COPIES = (torch.ops.aten.copy_, torch.ops.aten._to_copy)
-
-
-def capture_cuda(run: Run, place: Tensor) -> tuple[Callable[[], None], Tensor]:
-    """Capture a pass as a CUDA graph.
-
-    Raises
-    ------
-    WaitsError
-        It cannot be captured. To try would cost memory: before version 2.12, torch goes on after a
-        capture that failed as if it was not over.
-    """
-    # Libraries choose and allocate in their first calls, which a capture does not allow.
-    side = new_stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        with _NotWaiting():  # type: ignore[no-untyped-call]
-            run(place)
-        for _ in range(2):
-            run(place)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    # Other threads may use the device meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        output = run(place)
-    return graph.replay, output
 
 
 def fastest(batch_size: int, seconds_of_plan: Callable[[Plan], float]) -> tuple[Plan, float]:
