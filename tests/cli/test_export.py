@@ -41,7 +41,7 @@ def test_export__bad_input_is_one_line(
     fails: Callable, finished: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, run = finished
-    assert "--to pdf is not known" in fails("export", run, "--to", "pdf")
+    assert "--to must be onnx" in fails("export", run, "--to", "pdf")
     assert "no such run folder" in fails("export", tmp_path / "none")
     for name in ("run.json", "metrics.json"):
         (tmp_path / name).write_text('{"schema": 99}')
