@@ -35,41 +35,23 @@ TINY = 1e-12
 
 
 class Bin(msgspec.Struct, frozen=True, kw_only=True):
-    """One bar of a reliability diagram.
-
-    Attributes
-    ----------
-    n : int
-    confidence : float
-        Mean probability of the predicted class.
-    accuracy : Interval
-    """
+    """One bar of a reliability diagram."""
 
     n: int
-    confidence: float
+    confidence: float  # mean probability of the predicted class
     accuracy: Interval
 
 
 class ClassMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one class; None where it was not tested, or never predicted.
-
-    Attributes
-    ----------
-    name : str
-    n : int
-        Examples of the class.
-    n_predicted : int
-    precision, recall, f1 : Interval or None
-    roc_auc, average_precision : float or None
-        F1 by the interval of the overlap. The last two are one-vs-rest and have no interval.
-    """
+    """What is known of one class; None where it was not tested, or never predicted."""
 
     name: str
-    n: int
+    n: int  # examples of the class
     n_predicted: int
     precision: Interval | None
     recall: Interval | None
-    f1: Interval | None
+    f1: Interval | None  # by the interval of the overlap
+    # roc_auc, average_precision: one-vs-rest, without an interval
     roc_auc: float | None
     average_precision: float | None
 

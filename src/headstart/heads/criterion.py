@@ -162,10 +162,8 @@ def least_cost(P: ArrayLike, costs: ArrayLike) -> NDArray[np.intp]:
 def read_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64]:
     """Checked weights of the examples; ones by default.
 
-    Raises
-    ------
-    ValueError
-        A weight is negative or not finite, all are zero, or their number is not that of the examples.
+    Raises ValueError where a weight is negative or not finite, all are zero, or their number is not
+    that of the examples.
     """
     if sample_weight is None:
         return np.ones(n)
@@ -183,10 +181,7 @@ def read_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64]
 def ranks_of(order: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
     """The grade of each class, in the order of `classes`.
 
-    Raises
-    ------
-    ValueError
-        `order` does not name each class once.
+    Raises ValueError where `order` does not name each class once.
     """
     if sorted(order) != sorted(classes):
         raise ValueError(

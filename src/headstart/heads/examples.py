@@ -124,7 +124,6 @@ class Examples(ABC):
 
     Attributes
     ----------
-    shape : tuple of int
     device : torch.device
         Where blocks are.
     """

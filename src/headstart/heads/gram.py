@@ -58,20 +58,13 @@ FEW_ACTIVE = 350
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GramState:
-    """Models on the Gram matrix.
+    """Models on the Gram matrix."""
 
-    Attributes
-    ----------
-    beta : Tensor of shape (n_models, n_samples), float64
-        Coefficients of the examples: ``w = sum_i beta_i z_i``.
-    f : Tensor of shape (n_models, n_samples), float64
-        Decision values of all examples, held-out ones included.
-    primal, gap : Tensor of shape (n_models,), float64
-        The objective, and a bound on its distance from the optimum.
-    """
-
+    # (n_models, n_samples) float64; coefficients of the examples: ``w = sum_i beta_i z_i``
     beta: Tensor
+    # (n_models, n_samples) float64; decision values of all examples, held-out ones included
     f: Tensor
+    # primal, gap: (n_models,) float64; the objective, and a bound on its distance from the optimum
     primal: Tensor
     gap: Tensor
 

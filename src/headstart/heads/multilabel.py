@@ -22,25 +22,14 @@ MANY_VALUES, FEW_RESAMPLES = 1_000_000, 200
 
 
 class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One label; None where it is not defined, as no example has the label.
-
-    Attributes
-    ----------
-    name : str
-    n : int
-        Examples that have it.
-    threshold : float
-        An example is given the label where its probability is this or more.
-    average_precision, precision, recall, f1 : Interval or None
-        Precision is not defined where no example is given the label.
-    prevalence : float
-        Share of the examples that have it.
-    """
+    """One label; None where it is not defined, as no example has the label."""
 
     name: str
-    n: int
-    threshold: float
-    prevalence: float
+    n: int  # examples that have it
+    threshold: float  # an example is given the label where its probability is this or more
+    prevalence: float  # share of the examples that have it
+    # average_precision, precision, recall, f1: precision is not defined where no example is given
+    # the label
     average_precision: Interval | None
     precision: Interval | None
     recall: Interval | None
@@ -48,26 +37,17 @@ class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LabelsFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """All labels of some examples.
+    """All labels of some examples."""
 
-    Attributes
-    ----------
-    n : int
-        Number of examples.
-    mean_average_precision, micro_f1, macro_f1 : Interval or None
-        Means are over the labels that an example has; None where none has any.
-    exact : Interval
-        Share of examples whose labels are all right.
-    trivial_map, trivial_micro_f1, trivial_macro_f1 : float or None
-        Expected of a random order of the examples, and of every label for every example.
-    labels : tuple of LabelFigures
-    """
-
-    n: int
+    n: int  # number of examples
+    # mean_average_precision, micro_f1, macro_f1: means are over the labels that an example has;
+    # None where none has any
     mean_average_precision: Interval | None
     micro_f1: Interval | None
     macro_f1: Interval | None
-    exact: Interval
+    exact: Interval  # share of examples whose labels are all right
+    # trivial_map, trivial_micro_f1, trivial_macro_f1: expected of a random order of the examples,
+    # and of every label for every example
     trivial_map: float | None
     trivial_micro_f1: float | None
     trivial_macro_f1: float | None

@@ -22,17 +22,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """Binary problems that share their examples.
+    """Binary problems that share their examples."""
 
-    Attributes
-    ----------
-    y : Tensor of shape (n_models, n_samples), float64
-        Targets, -1 or +1.
-    cost : Tensor of shape (n_models, n_samples), float64
-        ``C`` times the weight of the example; 0 leaves the example out of that model.
-    """
-
-    y: Tensor
+    y: Tensor  # (n_models, n_samples) float64; targets, -1 or +1
+    # (n_models, n_samples) float64; ``C`` times the weight of the example; 0 leaves the example out
+    # of that model
     cost: Tensor
 
     def take(self, rows: Tensor) -> Problem:

@@ -47,18 +47,10 @@ def set_up(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Solved:
-    """Models of every split at one cost.
+    """Models of every split at one cost."""
 
-    Attributes
-    ----------
-    w : ndarray of shape (n_splits, n_models, n_features + 1), float64
-        The intercept is the last.
-    gap : ndarray of shape (n_splits, n_models), float64
-        Relative duality gaps.
-    """
-
-    w: NDArray[np.float64]
-    gap: NDArray[np.float64]
+    w: NDArray[np.float64]  # (n_splits, n_models, n_features + 1); the intercept is the last
+    gap: NDArray[np.float64]  # (n_splits, n_models); relative duality gaps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +79,6 @@ class StreamedTask:
     ----------
     X : ndarray or Rows of shape (n_samples, n_features)
         Features of any real dtype; a np.memmap stays on disk.
-    labels : Labels
     devices : sequence of torch.device
         The models are split over them; each reads the features for itself.
     normalize : {"l2", "power", "none"}

@@ -31,27 +31,15 @@ SAMPLE_PER_FEATURE = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labels:
-    """What is known of the examples besides their features: a class, one against the rest, a model.
+    """What is known of the examples besides their features: a class, one against the rest, a model."""
 
-    Attributes
-    ----------
-    member : ndarray of shape (n_samples,), int
-        Class of each example.
-    weight : ndarray of shape (n_samples,), float64
-    label : ndarray of shape (n_models,), int
-        The class that each model tells from the rest.
-    own, rest : ndarray of shape (n_models,), float64
-        Factor of the cost of the model's class, and of the other examples.
-    train : ndarray of shape (n_splits, n_samples), bool
-        Which examples each split trains on.
-    """
-
-    member: NDArray[np.integer]
-    weight: NDArray[np.float64]
-    label: NDArray[np.integer]
+    member: NDArray[np.integer]  # (n_samples,) int; class of each example
+    weight: NDArray[np.float64]  # (n_samples,)
+    label: NDArray[np.integer]  # (n_models,) int; the class that each model tells from the rest
+    # own, rest: (n_models,); factor of the cost of the model's class, and of the other examples
     own: NDArray[np.float64]
     rest: NDArray[np.float64]
-    train: NDArray[np.bool_]
+    train: NDArray[np.bool_]  # (n_splits, n_samples) bool; which examples each split trains on
 
     @classmethod
     def of(
@@ -81,25 +69,15 @@ class Sums:
     """Models by their weights, with what a pass at them found; one row per model, float64.
 
     All but ``w`` is at ``C = 1``: it holds for every ``C``.
-
-    Attributes
-    ----------
-    w : Tensor of shape (n_models, n_features)
-    pulled : Tensor of shape (n_models, n_features)
-        ``sum_i c_i xi_i y_i z_i`` with the slack ``xi_i = max(0, 1 - y_i f_i)``.
-    loss : Tensor of shape (n_models,)
-        ``sum_i c_i xi_i^2``.
-    mass : Tensor of shape (n_models,)
-        ``sum_i c_i xi_i``.
-    active : Tensor of shape (n_models,)
-        ``sum_i c_i`` where ``xi_i > 0``.
     """
 
-    w: Tensor
+    w: Tensor  # (n_models, n_features)
+    # (n_models, n_features); ``sum_i c_i xi_i y_i z_i`` with the slack ``xi_i = max(0, 1 - y_i
+    # f_i)``
     pulled: Tensor
-    loss: Tensor
-    mass: Tensor
-    active: Tensor
+    loss: Tensor  # (n_models,); ``sum_i c_i xi_i^2``
+    mass: Tensor  # (n_models,); ``sum_i c_i xi_i``
+    active: Tensor  # (n_models,); ``sum_i c_i`` where ``xi_i > 0``
 
     def take(self, rows: Tensor) -> Sums:
         """The models at ``rows``."""
@@ -131,11 +109,6 @@ class Sums:
 
 class Passes:
     """Passes over streamed examples, all models of a piece at once.
-
-    Parameters
-    ----------
-    examples : Streamed
-    labels : Labels
 
     Notes
     -----

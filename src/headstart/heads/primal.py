@@ -57,22 +57,13 @@ RIDGE = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrimalState:
-    """Models by their weight vectors.
+    """Models by their weight vectors."""
 
-    Attributes
-    ----------
-    w : Tensor of shape (n_models, n_features), float64
-        Weights.
-    f : Tensor of shape (n_models, n_samples), float64
-        Decision values of all examples, held-out ones included.
-    gradient : Tensor of shape (n_models, n_features), float64
-    primal, gap : Tensor of shape (n_models,), float64
-        The objective, and a bound on its distance from the optimum.
-    """
-
-    w: Tensor
+    w: Tensor  # (n_models, n_features) float64; weights
+    # (n_models, n_samples) float64; decision values of all examples, held-out ones included
     f: Tensor
-    gradient: Tensor
+    gradient: Tensor  # (n_models, n_features) float64
+    # primal, gap: (n_models,) float64; the objective, and a bound on its distance from the optimum
     primal: Tensor
     gap: Tensor
 

@@ -20,36 +20,23 @@ LEVEL = 0.9
 
 
 class NumberFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """How far predictions are from the true numbers.
-
-    Attributes
-    ----------
-    n : int
-    r2 : Estimate or None
-        Share of the variance that is explained; 0 of the mean of these examples, negative of what is
-        worse. None where the numbers are all the same, as of one example.
-    mae, rmse : Estimate
-        Mean absolute error, and root of the mean squared error.
-    trivial_r2, trivial_mae, trivial_rmse : float, trivial_r2 or None
-        Of the mean of the training examples, predicted for all.
-    level : float
-        What the intervals of the predictions are meant to hold.
-    half_width : float or None
-        Half of their width; None where there were too few examples, or groups, for the level.
-    coverage : Interval or None
-        Share of them that hold the true number.
-    """
+    """How far predictions are from the true numbers."""
 
     n: int
+    # Share of the variance that is explained; 0 of the mean of these examples, negative of what is
+    # worse. None where the numbers are all the same, as of one example.
     r2: Estimate | None
+    # mae, rmse: mean absolute error, and root of the mean squared error
     mae: Estimate
     rmse: Estimate
+    # trivial_r2, trivial_mae, trivial_rmse: of the mean of the training examples, predicted for all
     trivial_r2: float | None
     trivial_mae: float
     trivial_rmse: float
-    level: float
+    level: float  # what the intervals of the predictions are meant to hold
+    # half of their width; None where there were too few examples, or groups, for the level
     half_width: float | None
-    coverage: Interval | None
+    coverage: Interval | None  # share of them that hold the true number
 
 
 def conformal_half_width(

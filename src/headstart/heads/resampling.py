@@ -30,7 +30,6 @@ def bootstrap(
 
     Parameters
     ----------
-    figures : callable
     n : int
         Number of examples.
     groups : sequence of str, length n, optional

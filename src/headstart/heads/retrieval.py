@@ -30,6 +30,8 @@ def nearest(
     Razavian et al., "CNN features off-the-shelf" (2014), section 4, retrieve by this distance of
     features of unit length.
 
+    Raises ValueError where ``k`` is below 1, or the shapes do not fit.
+
     Parameters
     ----------
     queries : array-like or sparse array of shape (q, d), float
@@ -43,11 +45,6 @@ def nearest(
     rows : int array (q, min(k, n))
         Nearest first; of equals, the earlier row.
     distances : float64 array (q, min(k, n))
-
-    Raises
-    ------
-    ValueError
-        ``k`` is below 1, or the shapes do not fit.
     """
     Q, G = _checked(queries, gallery)
     if k < 1:
@@ -64,16 +61,12 @@ def nearest(
 def precision_at(relevant: ArrayLike, k: int) -> float:
     """Share of relevant rows among the first ``k``.
 
+    Raises ValueError where ``k`` is outside 1 to n.
+
     Parameters
     ----------
     relevant : array-like of bool, shape (n,)
         In the order of retrieval.
-    k : int from 1 to n
-
-    Raises
-    ------
-    ValueError
-        ``k`` is outside 1 to n.
     """
     hits = np.asarray(relevant, dtype=bool)
     if not 1 <= k <= hits.size:
@@ -96,30 +89,15 @@ def average_precision(relevant: ArrayLike) -> float:
 
 
 class Retrieval(msgspec.Struct, frozen=True, kw_only=True):
-    """How good a gallery is at giving images of the query's class.
+    """How good a gallery is at giving images of the query's class."""
 
-    Attributes
-    ----------
-    ks : tuple of int
-        Ascending.
-    precision : tuple of Interval
-        Mean precision at each of ``ks`` over the queries.
-    mean_average_precision : Interval
-    by_class : dict of label to float
-        Mean average precision of the queries of each class.
-    n_queries : int
-        Queries that count.
-    n_left_out : int
-        Queries whose class the gallery does not have.
-    n_gallery : int
-    """
-
-    ks: tuple[int, ...]
-    precision: tuple[Interval, ...]
+    ks: tuple[int, ...]  # ascending
+    precision: tuple[Interval, ...]  # mean precision at each of ``ks`` over the queries
     mean_average_precision: Interval
+    # label to float; mean average precision of the queries of each class
     by_class: dict[str, float]
-    n_queries: int
-    n_left_out: int
+    n_queries: int  # queries that count
+    n_left_out: int  # queries whose class the gallery does not have
     n_gallery: int
 
 
@@ -131,6 +109,8 @@ def measure_retrieval(
     ks: Sequence[int] = (1, 5, 10),
 ) -> Retrieval:
     """Precision at k and mean average precision; relevant is what has the query's label.
+
+    Raises ValueError where the shapes do not fit, or no query has a relevant row.
 
     Parameters
     ----------
@@ -146,11 +126,6 @@ def measure_retrieval(
     -------
     Retrieval
         Its intervals are of the mean over queries: 1.96 standard errors, within 0 and 1.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit, or no query has a relevant row.
     """
     Q, G = _checked(queries, gallery)
     asked, known = np.asarray(query_labels), np.asarray(gallery_labels)

@@ -37,6 +37,9 @@ def cross_validate_ridge(
 ) -> NDArray[np.bool_]:
     """Which examples a ridge classifier recognises that was fitted without their fold.
 
+    Raises ValueError where the shapes do not fit, ``ridge`` is not above 0, or there is one class
+    only.
+
     Parameters
     ----------
     gram : array-like of shape (n_samples, n_samples), float
@@ -51,11 +54,6 @@ def cross_validate_ridge(
     Returns
     -------
     ndarray of shape (n_repeats, n_samples), bool
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit, ``ridge`` is not above 0, or there is one class only.
     """
     n, correct = np.asarray(y).size, np.empty(np.asarray(folds).shape, dtype=bool)
     member = np.unique(np.asarray(y), return_inverse=True)[1].reshape(-1)
@@ -130,26 +128,15 @@ def _inverse(gram: torch.Tensor, ridge: float) -> torch.Tensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RidgePath:
-    """Held-out predictions of a ridge classifier at several strengths.
+    """Held-out predictions of a ridge classifier at several strengths."""
 
-    Attributes
-    ----------
-    ridges : tuple of float
-        Ascending.
-    accuracy : float64 array (n_ridges,)
-    best : int
-        Position of the best strength; of equals the strongest.
-    correct : bool array (n_samples,)
-        Whether each example is classified correctly at the best strength by the model of the fold
-        that held it out.
-    merits : array (n_samples,)
-        At the best strength; `correct`, unless something else is optimised.
-    """
-
-    ridges: tuple[float, ...]
-    accuracy: NDArray[np.float64]
-    best: int
+    ridges: tuple[float, ...]  # ascending
+    accuracy: NDArray[np.float64]  # (n_ridges,)
+    best: int  # position of the best strength; of equals the strongest
+    # (n_samples,); whether each example is classified correctly at the best strength by the model
+    # of the fold that held it out
     correct: NDArray[np.bool_]
+    # (n_samples,); at the best strength; `correct`, unless something else is optimised
     merits: NDArray[Any]
 
 
@@ -170,6 +157,8 @@ def sweep_ridge(
     (:func:`cross_validate_ridge`). The features are read in blocks, twice; memory does not grow with
     the number of examples in the first form.
 
+    Raises ValueError where there is one class or one fold only, or a strength is not above 0.
+
     Parameters
     ----------
     X : array-like or Rows of shape (n_samples, n_features), float
@@ -184,15 +173,6 @@ def sweep_ridge(
     merits : callable, optional
         What is optimised, given the held-out scores (n, K): the merit of each example; by default
         whether it is classified correctly.
-
-    Returns
-    -------
-    RidgePath
-
-    Raises
-    ------
-    ValueError
-        There is one class or one fold only, or a strength is not above 0.
     """
     data: Any = X if is_lazy(X) else np.asarray(X)
     classes, member = np.unique(np.asarray(y), return_inverse=True)

@@ -78,7 +78,6 @@ def sweep_targets(
 
     Parameters
     ----------
-    held_out : HeldOutRidge
     merits : callable
         Given held-out predictions (n, m), the merit of each example (n,).
     ridges : sequence of float > 0, default RIDGES

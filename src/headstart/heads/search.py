@@ -43,6 +43,8 @@ FIRST_COST = 3.0
 class CostSearch:
     """Labelled features with folds, cross-validated at one cost after another.
 
+    Raises ValueError as :func:`headstart.heads.cross_validate`.
+
     Parameters
     ----------
     X : array-like, Rows or sparse array of shape (n_samples, n_features), float
@@ -58,11 +60,6 @@ class CostSearch:
     sample_weight : array-like of shape (n_samples,), optional
     criterion : Criterion, default accuracy
         As of :func:`headstart.heads.cross_validate`.
-
-    Raises
-    ------
-    ValueError
-        As :func:`headstart.heads.cross_validate`.
     """
 
     def __init__(

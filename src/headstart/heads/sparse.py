@@ -71,12 +71,7 @@ def sparse_gram(Z: csr_array) -> NDArray[np.float64]:
 
 
 def require_finite(X: Any) -> None:
-    """Raise where a stored value is not finite.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError where a stored value is not finite."""
     rows = X.tocoo()
     if not (finite := np.isfinite(rows.data)).all():
         row = int(rows.row[~finite].min())
@@ -214,7 +209,6 @@ def solve_sparse(
         Rows of `hold_sparse`.
     Y : float32 array (n_samples, n_models)
         1 for members of a class, -1 for the others.
-    C : float > 0
     tol : float
         Expected gain of the last step, against the objective.
     start : float32 array (n_features, n_models), optional

@@ -34,7 +34,6 @@ class Newton:
 
     Parameters
     ----------
-    passes : Passes
     piece : ndarray of shape (n_models, 2), int
         Split and model of each.
     axes, spectrum : Tensor

@@ -121,17 +121,10 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """What one device needs to solve any of a task's models.
-
-    Attributes
-    ----------
-    device : torch.device
-    y, unit_cost : Tensor of shape (n_models, n_samples), float64
-        Targets, and costs at ``C = 1``.
-    solver : Solver
-    """
+    """What one device needs to solve any of a task's models."""
 
     device: torch.device
+    # y, unit_cost: (n_models, n_samples) float64; targets, and costs at ``C = 1``
     y: Tensor
     unit_cost: Tensor
     solver: Solver

@@ -19,45 +19,24 @@ ROUNDING = 1e-12
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
-    """What a threshold does to some examples.
+    """What a threshold does to some examples."""
 
-    Attributes
-    ----------
-    n : int
-        Examples at or above the threshold.
-    precision : Interval or None
-        Share of them that are of the class; None where there are none.
-    recall : Interval or None
-        Share of the class that is among them; None where the class has no example.
-    """
-
-    n: int
-    precision: Interval | None
+    n: int  # examples at or above the threshold
+    precision: Interval | None  # share of them that are of the class; None where there are none
+    # share of the class that is among them; None where the class has no example
     recall: Interval | None
 
 
 class ClassThreshold(msgspec.Struct, frozen=True, kw_only=True):
-    """The threshold of one class.
-
-    Attributes
-    ----------
-    name : str
-    threshold : float or None
-        An example is given the class where its probability is this or more; None where no threshold
-        reaches the target.
-    best : float
-        The highest precision, or recall, of any threshold.
-    chosen_on : Reached or None
-        On the examples that it was chosen on, which flatters it.
-    test : Reached or None
-        On test examples.
-    """
+    """The threshold of one class."""
 
     name: str
+    # an example is given the class where its probability is this or more; None where no threshold
+    # reaches the target
     threshold: float | None
-    best: float
-    chosen_on: Reached | None
-    test: Reached | None = None
+    best: float  # the highest precision, or recall, of any threshold
+    chosen_on: Reached | None  # on the examples that it was chosen on, which flatters it
+    test: Reached | None = None  # on test examples
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):

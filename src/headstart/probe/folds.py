@@ -23,6 +23,8 @@ def training_folds(
 ) -> NDArray[np.int64]:
     """The fold that holds each record out; duplicates share a fold.
 
+    Raises ValueError as :func:`headstart.heads.stratified_folds`.
+
     Parameters
     ----------
     index : Examples
@@ -36,11 +38,6 @@ def training_folds(
     Returns
     -------
     int64 array (n,)
-
-    Raises
-    ------
-    ValueError
-        As :func:`headstart.heads.stratified_folds`.
     """
     groups = duplicate_groups(index, records)
     if index.kind != "classes":
@@ -87,12 +84,7 @@ def judgeable(y: NDArray[np.str_], folds: NDArray[np.integer]) -> NDArray[np.boo
 
 
 def require_two_each(y: NDArray[np.str_]) -> None:
-    """Check that labels are of two classes or more, with two examples each on average.
-
-    Raises
-    ------
-    DataError
-    """
+    """Raise DataError unless labels are of two classes or more, with two examples each on average."""
     n_classes = len(np.unique(y))
     if n_classes < 2 or len(y) < 2 * n_classes:
         raise DataError(

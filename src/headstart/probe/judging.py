@@ -39,16 +39,10 @@ FEW_COSTS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What a cross-validation optimises.
-
-    Attributes
-    ----------
-    criterion : Criterion, default accuracy
-    weight : float64 array (n,), optional
-        How often each example counts, in training as well.
-    """
+    """What a cross-validation optimises."""
 
     criterion: Criterion = field(default_factory=Criterion)
+    # (n,); how often each example counts, in training as well
     weight: NDArray[np.float64] | None = None
 
     @property
@@ -84,42 +78,24 @@ ACCURATE = Goal()
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What cross-validation found for one matrix of features.
-
-    Attributes
-    ----------
-    n_features : int
-    C : float
-        The best cost, the smallest of equals; NaN for a network, which has none.
-    accuracy_by_C : tuple of float
-        Accuracy at each of `Cs`.
-    decisions : float32 array (n, K)
-        Out-of-fold scores at `C`.
-    correct : bool array (n,)
-        Whether each example was classified correctly at `C`.
-    is_screened : bool
-        Whether these are the scores of a ridge classifier, which ruled the features out.
-    Cs : tuple of float
-        The costs tried, ascending. Where no example can be judged (:func:`judgeable`), that is only
-        the one nearest to 1.
-    optimised : float64 array (n,), optional
-        The merit of each example at `C`, where something else than accuracy is optimised.
-    shares : float64 array (n,), optional
-        Of several divisions into folds: in which share of them each example was classified correctly.
-        `optimised` and `decisions` are then means, and `correct` is what the latter say.
-    of_divisions : float32 array (n_repeats, n, K), optional
-        The out-of-fold scores of each of these divisions.
-    """
+    """What cross-validation found for one matrix of features."""
 
     n_features: int
-    C: float
-    accuracy_by_C: tuple[float, ...]
-    decisions: NDArray[np.float32]
-    correct: NDArray[np.bool_]
+    C: float  # the best cost, the smallest of equals; NaN for a network, which has none
+    accuracy_by_C: tuple[float, ...]  # accuracy at each of `Cs`
+    decisions: NDArray[np.float32]  # (n, K); out-of-fold scores at `C`
+    correct: NDArray[np.bool_]  # (n,); whether each example was classified correctly at `C`
+    # whether these are the scores of a ridge classifier, which ruled the features out
     is_screened: bool = False
+    # The costs tried, ascending. Where no example can be judged (:func:`judgeable`), that is only
+    # the one nearest to 1.
     Cs: tuple[float, ...] = ()
+    # (n,); the merit of each example at `C`, where something else than accuracy is optimised
     optimised: NDArray[np.float64] | None = None
+    # (n,); of several divisions into folds: in which share of them each example was classified
+    # correctly. `optimised` and `decisions` are then means, and `correct` is what the latter say.
     shares: NDArray[np.float64] | None = None
+    # (n_repeats, n, K); the out-of-fold scores of each of these divisions
     of_divisions: NDArray[np.float32] | None = None
 
     @property
@@ -159,6 +135,8 @@ def judge(
     better; of many examples that cost is taken. Beyond the ends of the default grid it goes on while
     that pays (:func:`heads.search.climb`).
 
+    Raises ValueError as :func:`headstart.heads.cross_validate`.
+
     Parameters
     ----------
     X : array-like, Rows or sparse array of shape (n, d), float
@@ -183,15 +161,6 @@ def judge(
         merits and scores are the means.
     kept_at : Path, optional
         File of the memo: read if it is there, else written.
-
-    Returns
-    -------
-    Scores
-
-    Raises
-    ------
-    ValueError
-        As :func:`headstart.heads.cross_validate`.
     """
     if kept_at is not None and (known := recall(kept_at)) is not None:
         return known
@@ -207,17 +176,11 @@ def judge(
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What the first fold says of features.
+    """What the first fold says of features."""
 
-    Attributes
-    ----------
-    C : float
-        The best cost there.
-    merits : array (n_first_fold,)
-        The merit of each example of that fold at `C`: of accuracy, whether it is classified correctly.
-    """
-
-    C: float
+    C: float  # the best cost there
+    # (n_first_fold,); the merit of each example of that fold at `C`: of accuracy, whether it is
+    # classified correctly
     merits: NDArray[Any]
 
 
@@ -254,10 +217,6 @@ def find_start(
         The cost to begin with.
     is_hopeless : callable
         Given the merits at the first cost, whether to try no other.
-
-    Returns
-    -------
-    Start
     """
     grid = sorted(Cs)
     nearest = min(grid, key=lambda C: (abs(math.log(C / first)), C))

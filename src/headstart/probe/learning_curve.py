@@ -30,7 +30,6 @@ def learning_curve(
 
     Parameters
     ----------
-    train : sequence of Example
     counts : sequence of int
         Examples a class, ascending.
     seeds : sequence of int
@@ -77,10 +76,8 @@ def independent_tests(correct: NDArray[np.bool_], groups: Sequence[str] | None) 
 def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tuple[int, ...]:
     """Examples a class: those asked for, else 1, 2, 3, 5, 7, 10, ... and all of a median class.
 
-    Raises
-    ------
-    DataError
-        A count is more than any class has, or there would be too few counts for a curve.
+    Raises DataError where a count is more than any class has, or there would be too few counts for
+    a curve.
     """
     sizes = np.unique(y, return_counts=True)[1]
     most = int(np.median(sizes))

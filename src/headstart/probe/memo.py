@@ -37,7 +37,6 @@ def memo_path(
 
     Parameters
     ----------
-    cache : Path
     folder : str
         Folder within the cache: one for each kind of result.
     facts : JSON-able

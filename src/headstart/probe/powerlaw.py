@@ -79,27 +79,13 @@ class PowerLaw:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveFit:
-    """A law with what it might have been.
+    """A law with what it might have been."""
 
-    Attributes
-    ----------
-    law : PowerLaw
-        Fitted to the mean of all repeats.
-    draws : tuple of PowerLaw
-        Fitted to errors drawn by their variances (:func:`fit_curve`).
-    repeat_sd : float
-        Standard deviation of the error between repeats at the largest count.
-    largest : float
-        The largest count fitted to.
-    n_test : float
-        Independent images on which errors were measured.
-    """
-
-    law: PowerLaw
-    draws: tuple[PowerLaw, ...]
-    repeat_sd: float
-    largest: float
-    n_test: float
+    law: PowerLaw  # fitted to the mean of all repeats
+    draws: tuple[PowerLaw, ...]  # fitted to errors drawn by their variances (:func:`fit_curve`)
+    repeat_sd: float  # standard deviation of the error between repeats at the largest count
+    largest: float  # the largest count fitted to
+    n_test: float  # independent images on which errors were measured
 
     def errors(self, n: float, *, seed: int = 0) -> Array:
         """Errors that a measurement with `n` images per class might show, (N_DRAWS,).
@@ -136,6 +122,8 @@ class CurveFit:
 def fit_power_law(n: ArrayLike, error: ArrayLike, variance: ArrayLike) -> PowerLaw:
     """Least squares, weighted by one over the variance.
 
+    Raises ValueError where there are fewer than three different counts.
+
     Parameters
     ----------
     n : array-like of shape (n_points,)
@@ -143,15 +131,6 @@ def fit_power_law(n: ArrayLike, error: ArrayLike, variance: ArrayLike) -> PowerL
     error : array-like of shape (n_points,)
     variance : array-like of shape (n_points,)
         Of each error, above 0.
-
-    Returns
-    -------
-    PowerLaw
-
-    Raises
-    ------
-    ValueError
-        There are fewer than three different counts.
     """
     counts, errors = np.asarray(n, dtype=np.float64), np.asarray(error, dtype=np.float64)
     weight = 1 / np.asarray(variance, dtype=np.float64)
@@ -172,6 +151,8 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: float, *, seed: int
     more, half of the draws are laws of the other kind, since which kind holds is as uncertain as what the
     parameters are; of :data:`MIN_REDRAWN` or more, points are drawn with replacement as well.
 
+    Raises ValueError where there are fewer than three different counts.
+
     Parameters
     ----------
     n : sequence of float, length n_points
@@ -183,15 +164,6 @@ def fit_curve(n: Sequence[float], errors: ArrayLike, n_test: float, *, seed: int
         variance.
     seed : int, default 0
         Of the draws.
-
-    Returns
-    -------
-    CurveFit
-
-    Raises
-    ------
-    ValueError
-        There are fewer than three different counts.
     """
     counts, table = np.asarray(n, dtype=np.float64), np.asarray(errors, dtype=np.float64)
     n_repeats, n_points = table.shape

@@ -30,24 +30,15 @@ AS_QUICK_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The outcome of a rule, parallel to the candidates.
+    """The outcome of a rule, parallel to the candidates."""
 
-    Attributes
-    ----------
-    best, chosen : int
-        Positions among the candidates.
-    differences : tuple of PairedDifference
-        Metric of each candidate minus that of the best.
-    is_default : bool
-        Whether the usual candidate was chosen because cross-validation could not decide.
-    cheap : int, optional
-        What would be chosen for its cost, where something dearer was chosen for its accuracy.
-    """
-
+    # best, chosen: positions among the candidates
     best: int
     chosen: int
-    differences: tuple[PairedDifference, ...]
+    differences: tuple[PairedDifference, ...]  # metric of each candidate minus that of the best
+    # whether the usual candidate was chosen because cross-validation could not decide
     is_default: bool = False
+    # what would be chosen for its cost, where something dearer was chosen for its accuracy
     cheap: int | None = None
 
     @property
@@ -91,10 +82,6 @@ def cheapest_tie(
         Candidates that screening ruled out, which are neither the best nor chosen.
     groups : sequence of str, length n, optional
         Examples that are not independent of one another (:func:`headstart.heads.paired_gain`).
-
-    Returns
-    -------
-    Choice
     """
     out = screened if screened is not None else [False] * len(merits)
     judged = [i for i, is_out in enumerate(out) if not is_out]
@@ -126,10 +113,6 @@ def prior_unless_beaten(
         Position of the candidate that is best as a rule.
     screened, groups : sequence, optional
         As for `cheapest_tie`.
-
-    Returns
-    -------
-    Choice
     """
     choice = cheapest_tie(merits, costs, screened, groups)
     chosen = choice.best if is_significant(choice.differences[prior]) else prior
@@ -157,10 +140,6 @@ def usual_unless_beaten(
         Position of the usual candidate. Of equals it is the best.
     screened, groups : sequence, optional
         As for `cheapest_tie`.
-
-    Returns
-    -------
-    Choice
     """
     choice = cheapest_tie(merits, costs, screened, groups)
     if is_significant(choice.differences[usual]):

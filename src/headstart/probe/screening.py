@@ -137,18 +137,10 @@ def is_behind(merits: NDArray[Any], best: NDArray[Any], times: float = 1.0) -> b
 
 @dataclass(frozen=True, kw_only=True)
 class Entrant:
-    """Features that may be judged.
+    """Features that may be judged."""
 
-    Attributes
-    ----------
-    read : callable
-        Returns the features, (n, d).
-    kept_at : callable
-        Given a stage, the file that keeps what is found there.
-    """
-
-    read: Callable[[], ArrayLike | Rows]
-    kept_at: Callable[[str], Path]
+    read: Callable[[], ArrayLike | Rows]  # returns the features, (n, d)
+    kept_at: Callable[[str], Path]  # given a stage, the file that keeps what is found there
 
 
 def judge_all(
@@ -175,11 +167,9 @@ def judge_all(
 
     Parameters
     ----------
-    entrants : sequence of Entrant
     y : array-like of shape (n,)
         Labels.
     folds : int array (n,)
-    Cs : sequence of float > 0
     first : int, default 0
         Position of the one that is judged before all others.
     always : collection of int
@@ -190,7 +180,6 @@ def judge_all(
         What is optimised.
     more_folds : sequence of int array (n,)
         Further divisions into folds, for those that are judged by SVMs on all folds.
-    progress : Progress
     on_scores : callable
         Given a position and its scores whenever there are some; those of a ridge classifier first.
     on_finalists : callable

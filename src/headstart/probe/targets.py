@@ -20,19 +20,10 @@ from headstart.probe.judging import Scores, keep, recall, width
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What is to be predicted of some examples.
+    """What is to be predicted of some examples."""
 
-    Attributes
-    ----------
-    names : tuple of str, length K
-        The labels; of a number its name.
-    Y : float64 array (n, K)
-        1 where an example has the label, else 0; or the number.
-    is_number : bool
-    """
-
-    names: tuple[str, ...]
-    Y: NDArray[np.float64]
+    names: tuple[str, ...]  # length K; the labels; of a number its name
+    Y: NDArray[np.float64]  # (n, K); 1 where an example has the label, else 0; or the number
     is_number: bool
 
     @classmethod
@@ -97,7 +88,6 @@ def judge_targets(
     ----------
     X : ndarray or Rows of shape (n, d)
         Features; rows are brought to unit length.
-    truth : Truth
     folds : int array (n,)
         The fold that holds each example out.
     first : float > 0
