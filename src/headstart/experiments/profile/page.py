@@ -70,7 +70,7 @@ def brief(r: ProfileResult) -> list[Section]:
     header = ["layer", *(_shown_view(r, view) for view in r.views)]
     caption = (
         f"accuracy in %, {r.n_folds}-fold cross-validation on {r.n_train:,} training {r.noun}s\n"
-        "* highest   ~ within one standard error of it"
+        f"* highest{' layer' * bool(r.beside)}   ~ within one standard error of it"
     )
     table = Table(header=header, rows=rows)
     return [Section(heading="", table=table, caption=caption, text=[depth_sentence(r)])]
@@ -113,7 +113,9 @@ def _shown_view(r: ProfileResult, view: str) -> str:
 
 
 def _seen(r: ProfileResult, view: str) -> str:
-    return f"At {view} px" if r.noun == "image" else f"By {_shown_view(r, view)},"
+    if r.noun == "image":
+        return f"At {view} px"
+    return "Averaged over tokens," if view == "mean" else f"With the {view},"
 
 
 def _value(interval: Interval) -> str:
