@@ -63,7 +63,7 @@ def test_fit__a_run_with_another_crop_predicts_as_it_was_tested(
     tested = run.test_predictions()
     [first] = opened.predict(edges / tested[0].name)
     assert first.label == tested[0].predicted
-    with pytest.raises(InputError, match=r"`crop` must be .*; got tiles"):
+    with pytest.raises(InputError, match=r"`crop` must be .*; got 'tiles'"):
         headstart.fit(edges, crop="tiles")
 
 
