@@ -163,3 +163,12 @@ def test_choice__says_when_cross_validation_did_not_decide(
 ) -> None:
     rows = [candidate("a", 0.9, 1, best=True), candidate("b", 0.8, 2, chosen=True, baseline=True)]
     assert said in choice(rows, **selection)
+
+
+def test_prose__parameters_are_code_and_units_stay_with_their_numbers() -> None:
+    from headstart.runs.report.page import environment
+
+    page = environment().from_string("{{ text | prose }}")
+    said = page.render(text="`prefer='cheap'` loses 2.1 % at 160 px <b>")
+    assert said == "<code>prefer=&#39;cheap&#39;</code> loses 2.1\u00a0% at 160\u00a0px &lt;b&gt;"
+    assert page.render(text="the class `a") == "the class `a"

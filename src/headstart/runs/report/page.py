@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from headstart import plots
 from headstart.errors import RunError, one_line
@@ -146,6 +147,7 @@ def environment() -> Environment:
             "moment": words.moment,
             "small_interval": figures.small_interval,
             "breakable": _breakable,
+            "prose": _prose,
             "base64": _base64,
         }
     )
@@ -158,6 +160,19 @@ def _printable(value: object) -> object:
     if isinstance(value, str) and not isinstance(value, Markup):
         return printable(value)
     return value
+
+
+def _prose(text: str) -> Markup:
+    """A sentence: parameters in backticks as code, and no line break before a unit."""
+    if isinstance(text, Markup):
+        return text
+    parts = printable(re.sub(r" (?=(?:%|px|s|min)(?!\w))", "\u00a0", text)).split("`")
+    if len(parts) % 2 == 0:  # a backtick without its second is one of a name
+        return escape("`".join(parts))
+    marked = (
+        Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts)
+    )
+    return Markup("").join(marked)
 
 
 def _breakable(name: str) -> Markup:

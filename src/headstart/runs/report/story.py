@@ -196,7 +196,8 @@ def choice(metrics: FitResult) -> str:
         highest = f"best cross-validated {objective_name(metrics)}"
         value = value_of(metrics, best.cv_metric)
     first = (
-        f"Of {words.plural(len(candidates), 'candidate')}, {place(best)} has the {highest}{shared}:"
+        f"Of {words.plural(len(candidates), 'candidate')}, {'the ' * bool(best.n_averaged)}{place(best)} has the"
+        f" {highest}{shared}:"
         f" {value}."
     )
     if metrics.selection.is_default:
@@ -207,7 +208,8 @@ def choice(metrics: FitResult) -> str:
             else f"{first} It is the usual candidate, which was chosen."
         )
     if metrics.selection.prefer != "cheap":
-        return f"{first} {place(chosen)} was chosen by the rule below."
+        taken = "It" if chosen is best else place(chosen)
+        return f"{first} {taken} was chosen by the rule below."
     if chosen is not best and chosen not in tied:
         return f"{first} {place(chosen)} was chosen by the rule below."
     if not tied:
