@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,17 @@ def test_stage_line__tells_the_time_left_from_the_time_spent() -> None:
     assert console.stage_line("refit", 3, 3, 20) == "refit: 3 candidates in 20 s"
     # Heard of after 10 s: the pace is that, and 5 s of what was left have passed.
     assert console.stage_line("index", 2, 8, 15, 10) == "index: 2 of 8 in 15 s, about 25 s left"
+
+
+def test_answer__names_the_page_and_every_other_file(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"sentence": "Done."}
+    page, files = Path("a") / "map.html", [Path("a") / "explore.html", Path("a") / "x.csv"]
+    console.answer(found, page, lambda *_: None, as_json=False, files=files)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Done."
+    assert [line.split() for line in lines[1:]] == [
+        ["page", str(page)],
+        *(["file", str(file)] for file in files),
+    ]
+    console.answer(found, page, lambda *_: None, as_json=True, files=files)
+    assert "explore" not in capsys.readouterr().out

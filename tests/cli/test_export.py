@@ -18,6 +18,7 @@ def test_export__shows_file_card_input_and_check(
     assert [line.split()[0] for line in lines] == ["file", "card", "input", "output", "check"]
     assert "images uint8 (n, height, width, 3)" in lines[2]
     assert "gives the class of PyTorch for 2 of 2 images" in lines[4]
+    assert "check the file: 2 images in" in said.err
     assert out.is_file()
     assert (tmp_path / "light.pt.md").read_text().startswith("# run\n")
 

@@ -34,6 +34,11 @@ def test_report__says_it_again(headstart: Callable, finished: tuple[Path, Path])
     said = headstart("report", finished[1])
     assert said.code == 0
     assert "Mean of" in said.out
+    chosen = json.loads((finished[1] / "metrics.json").read_text())["chosen"]
+    assert sum(m["weight"] for m in chosen["members"]) == pytest.approx(1)
+    [line] = [line for line in said.out.splitlines() if line.startswith(f"{chosen['tap']}: ")]
+    assert all(m["tap"] in line for m in chosen["members"])
+    assert "fewer than 10 test images of every class" in said.out
 
 
 def test_report__json_is_the_metrics(headstart: Callable, finished: tuple[Path, Path]) -> None:

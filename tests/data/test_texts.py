@@ -118,6 +118,7 @@ BAD = [
     ("text,label", [("a b", "x"), ("  ", "y")], {}, r"reviews.csv', line 3, column 'text' is empty"),
     ("text,label", [("a b", "x"), ("c", ""), ("d", "")], {}, r"line 3, column 'label' is empty \(and in 1 more row\)"),
     ("text,label", [("a b", "x"), ("c d", "x")], {}, r"column 'label' has one class only \('x'\)"),
+    ("text,label", [("a b", "['x']"), ("c d", "['y']")], {}, r"are lists, such as .* one class"),
     ("text,label", [("a b", "1"), ("c d", "2.5")], {}, r"line 3, column 'label' holds the number 2.5"),
     ("text,label", [(f"a b {i}", str(i)) for i in range(101)], {}, r"column 'label' and on are numbers, 101 different"),
     ("text,label", [(f"a b {i}", f"id{i}") for i in range(20)], {}, r"20 different labels in 20 rows"),

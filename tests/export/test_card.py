@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from headstart.export import card_text, export
 from headstart.export.card import _plain
+from headstart.heads import PairedDifference
 from headstart.runs.run import Run
 
 
@@ -22,7 +23,7 @@ def test_card__has_figures_intervals_digests_and_licence(run: Run) -> None:
     assert "not stated (a local file)" in text
     for heading in ("Use", "Data", "Measured", "Classes", "Limits", "Licence"):
         assert f"\n## {heading}\n" in text
-    assert "Fewer than 10 test images, so little is known of: dawn, dusk, noon." in text
+    assert "fewer than 10 test images of every class" in text
     assert text.count("| dawn |") == 1
 
 
@@ -86,3 +87,34 @@ def test_card__of_a_file_with_costs_says_how_to_apply_them() -> None:
 
     assert "(probabilities[0] @ np.array(facts[" in _onnx_use("m.onnx", has_costs=True)
     assert "probabilities[0].argmax()" in _onnx_use("m.onnx", has_costs=False)
+
+
+def test_card__names_the_candidates_of_a_mean_and_which_model_predicts(run: Run) -> None:
+    from headstart.runs.result import (
+        FinetuningResult,
+        LogLossResult,
+        MemberResult,
+        ValidationResult,
+    )
+
+    other = Run(run.folder)
+    cv = run.metrics.cv.accuracy
+    difference = PairedDifference(0.0, -0.1, 0.1, 0.05, 1.0)
+    loss = LogLossResult(finetuned=0.1, svm=0.1, gain=0.0, standard_error=0.1)
+    validation = ValidationResult(
+        n=9, finetuned=cv, balanced=cv, svm=cv, alone=cv, is_mean=False,
+        difference=difference, gain=None, log_loss=loss,
+    )  # fmt: skip
+    members = tuple(
+        MemberResult(tap=f"blocks.{i}", resolution="64", weight=w) for i, w in enumerate((0.6, 0.4))
+    )
+    other.metrics = replace(
+        run.metrics,
+        chosen=replace(run.metrics.chosen, members=members),
+        finetuning=FinetuningResult(
+            sentence="This run predicts with the network.", validation=validation
+        ),
+    )
+    text = card_text(other)
+    assert "a mean: 60 % blocks.0 at 64 px, 40 % blocks.1 at 64 px." in text
+    assert "This run predicts with the network." in text

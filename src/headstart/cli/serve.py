@@ -129,7 +129,10 @@ def serve(
             facts = {"url": url, "run": run, "classes": list(opened.model.classes)}
             echo_json(facts, indent=None)
         elif not is_quiet():
-            print(f"serving {visible(run)} at {url} (Ctrl-C stops it)", flush=True)
+            print(
+                f"serving {visible(run)} at {url} (how to ask: {url}/docs; Ctrl-C stops it)",
+                flush=True,
+            )
 
     n = run_service(opened, settings, device=device, caution=caution, on_ready=ready)
     if not as_json and not is_quiet():

@@ -138,7 +138,7 @@ def read_targets(
             f"with {argument('label_column')}"
         )
     cells = table.column(label)
-    if (lists := _as_lists(cells)) is not None:
+    if (lists := as_lists(cells)) is not None:
         return [*lists], []
     notes = []
     if any(cells) and not any(asked.separator in cell for cell in cells):
@@ -163,7 +163,7 @@ def refuse_lists(table: Table, label: int, cells: Sequence[str]) -> None:
     ------
     DataError
     """
-    if label >= 0 and _as_lists(cells) is not None:
+    if label >= 0 and as_lists(cells) is not None:
         name = table.header[label] if table.header else str(label + 1)
         longest = one_line(max(cells, key=len), limit=60)
         raise DataError(
@@ -172,7 +172,7 @@ def refuse_lists(table: Table, label: int, cells: Sequence[str]) -> None:
         )
 
 
-def _as_lists(cells: Sequence[str]) -> list[Target] | None:
+def as_lists(cells: Sequence[str]) -> list[Target] | None:
     """The labels of cells that are lists, as pandas writes them: ``['dog', 'sofa']``; else None."""
     found: list[Target] = []
     for cell in cells:

@@ -31,9 +31,10 @@ from headstart.data.tables import (
     notes_on_columns,
     split_words,
 )
+from headstart.data.targets import as_lists
 from headstart.data.texttables import TEXT_NAMES, TEXT_SUFFIXES, at, looks_like_texts, read_texts
 from headstart.data.weights import weight_cells
-from headstart.errors import DataError, InputError, argument
+from headstart.errors import DataError, InputError, argument, one_line
 from headstart.home import expand
 from headstart.progress import Progress, silent
 
@@ -274,6 +275,12 @@ def _require_full(table: Table, column: int) -> None:
 def _check_labels(table: Table, column: int) -> list[str]:
     """Refuse labels that are amounts; a note where whole numbers name the classes."""
     labels = table.column(column)
+    if as_lists(labels) is not None:
+        longest = one_line(max(labels, key=len), limit=60)
+        raise DataError(
+            f"{at(table, 0, column)} and on are lists, such as {longest}: a text has one class, written without "
+            "brackets"
+        )
     if not all(map(_is_number, labels)):
         return []
     for row, label in enumerate(labels):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import one_line
 from headstart.export.facts import outputs_of, source_of
 from headstart.runs.provenance import networks_of
-from headstart.runs.report.story import balanced_over, is_judged
+from headstart.runs.report.story import balanced_over, is_judged, members
 from headstart.runs.target_run import TargetRun
 from headstart.wording import counted, listed
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from headstart.runs.result import FitResult
     from headstart.runs.run import Run
 
-# With fewer test images of a class, the interval is wider than half the scale.
-FEW = 10
 N_CLASSES_SHOWN = 60
 
 
@@ -299,6 +297,10 @@ def _measured(metrics: FitResult) -> str:
         note += (
             " There were no test images: the choice was made on what is shown, which flatters it."
         )
+    if shares := members(metrics.chosen):
+        note += f"\n\nThe linear part is a mean: {_plain(shares)}."
+    if metrics.finetuning is not None and metrics.finetuning.validation is not None:
+        note += f"\n\n{_plain(metrics.finetuning.sentence)}"
     return f"{_table(('', 'value'), rows)}\n\n{note}"
 
 
@@ -335,10 +337,6 @@ def _limits(run: Run) -> str:
         ),
         "Probabilities are calibrated on the run's own images, with one temperature for all classes.",
     ]
-    few = [c.name for c in metrics.per_class if c.n_test < FEW]
-    if few and metrics.test is not None:
-        names = ", ".join(map(_plain, few[:5])) + (" and others" if len(few) > 5 else "")
-        lines.append(f"Fewer than {FEW} test images, so little is known of: {names}.")
     straddling = metrics.data.n_straddling
     if straddling:
         lines.append(

@@ -67,7 +67,7 @@ def curves_of(history: Sequence[Mapping[str, Any]]) -> Curves:
         return [float("nan") if epoch[name] is None else epoch[name] for epoch in history]
 
     return Curves(
-        epochs=[epoch["epoch"] for epoch in history],
+        epochs=[int(epoch["epoch"]) for epoch in history],  # JSON may hold 1.0
         train_loss=column("train_loss"),
         val_loss=column("val_loss"),
         train_accuracy=column("train_accuracy"),
