@@ -41,7 +41,7 @@ def test_run__the_first_alone_tells_a_wrong_option(
     as_rank: Callable, fails: Callable, headstart: Callable
 ) -> None:
     as_rank(0)
-    assert "No such option" in fails("finetune", "photos", "--nonsense")
+    assert "has no option --nonsense (" in fails("finetune", "photos", "--nonsense")
     as_rank(1)
     assert headstart("finetune", "photos", "--nonsense") == (2, "", "")
 

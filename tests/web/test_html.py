@@ -58,7 +58,7 @@ def test_job_view__shows_every_stage_from_the_first_second_and_the_time_left() -
     job.note({"event": "progress", "stage": "read images", "done": 25, "total": 100})
     assert " left" not in html.job_view(job, 0)  # too early to say
     job.since["read images"] -= 10
-    assert "25 of 100 · 30 s left" in html.job_view(job, 0)
+    assert "25 of 100 images · 30 s left" in html.job_view(job, 0)
     assert "extract features <span>to come" in html.job_view(job, 0)
     job.state = "failed"
     assert "to come" not in html.job_view(job, 0)

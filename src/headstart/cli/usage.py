@@ -68,7 +68,8 @@ def _command(whole: Any, words: Sequence[str]) -> tuple[Any, str]:
 
 def _near(option: str, command: Any) -> str:
     known = [name for param in command.params for name in (*param.opts, *param.secondary_opts)]
-    close = difflib.get_close_matches(option, known, n=1, cutoff=0.6)
+    bare = {name.lstrip("-"): name for name in known}
+    close = [bare[n] for n in difflib.get_close_matches(option.lstrip("-"), bare, n=1, cutoff=0.6)]
     close += [name for name in known if name.startswith(option) and name not in close]
     return f": did you mean {close[0]}?" if close else ""
 
