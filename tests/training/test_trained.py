@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -78,6 +79,8 @@ def test_load_trained__refuses_what_it_did_not_write(tmp_path: Path) -> None:
 
 
 def test_trained__in_a_notebook_it_shows_its_learning_curves(trained: Trained) -> None:
-    shown = trained._repr_html_()
+    assert trained._repr_html_().startswith("<p>Epoch 1: loss")  # one epoch has no curve
+    two = dataclasses.replace(trained.history[0], epoch=2)
+    shown = dataclasses.replace(trained, history=(*trained.history, two))._repr_html_()
     assert shown.startswith("<svg")
     assert "accuracy, %" in shown
