@@ -47,7 +47,6 @@ def test_cost_search__finds_at_each_cost_what_the_cross_validation_finds(
     folds = np.arange(n) // K % 5
     expected = cross_validate(X, y, [1.0, 3.0, 10.0], folds, tol=1e-6)
     search = CostSearch(X, y, folds, tol=1e-6)
-    search.solve([3.0], [0])  # from which the other splits start
     for C in (3.0, 10.0, 1.0):
         search.solve([C], range(5))
     found = search.result([3.0, 10.0, 1.0])
@@ -56,6 +55,23 @@ def test_cost_search__finds_at_each_cost_what_the_cross_validation_finds(
     assert (found.correct == expected.correct).mean() > 0.998
     assert found.best == expected.best
     np.testing.assert_allclose(found.decisions, expected.decisions, atol=0.02)
+
+
+@pytest.mark.parametrize(("n", "d", "K"), [(400, 90, 45), (500, 4, 45), (900, 12, 3)])
+def test_cost_search__labels_that_are_held_out_change_nothing(n: int, d: int, K: int) -> None:
+    """To the bit, whatever was solved before: not even where a model starts may depend on them."""
+    X, y = problem(n, d, K)
+    folds = np.arange(n) // K % 5
+    changed = y.copy()
+    changed[folds == 4] = np.random.default_rng(1).permutation(y[folds == 4])
+    assert (changed != y).sum() > 20
+    found = []
+    for labels in (y, changed):
+        search = CostSearch(X, labels, folds)
+        search.solve([3.0], [0])
+        search.solve([1.0, 3.0, 10.0], range(5))
+        found.append([search.result([C]).decisions[folds == 4] for C in (1.0, 3.0, 10.0)])
+    np.testing.assert_array_equal(*found)
 
 
 def test_cost_search__rows_left_where_they_are_give_the_same(

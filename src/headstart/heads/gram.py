@@ -189,12 +189,8 @@ class GramSolver:
             return self._exact["square"]
 
     def remember(self, problem: Problem, state: GramState) -> Tensor:
-        """Examples within the margin, held-out ones included, (n_models, n_samples) bool."""
-        return problem.y * state.f < 1
-
-    def active(self, memory: Tensor, y: Tensor) -> Tensor:
-        """What was remembered."""
-        return memory
+        """Active examples, (n_models, n_samples) bool."""
+        return (problem.y * state.f < 1) & (problem.cost > 0)
 
     def resume(self, problem: Problem, memory: Tensor) -> tuple[GramState, Tensor]:
         """The empty state, and margins that make the remembered examples active."""

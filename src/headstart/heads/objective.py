@@ -46,6 +46,8 @@ MANY_MODELS = 40
 SHARE_ACTIVE = 0.06
 # Of the examples that are thought active against each class, the part that is the same for all.
 LEAST_OF_CLASS = 0.75
+# So many scores are ranked to find the least of all that are high; of more, a part of the examples.
+MOST_RANKED = 2_000_000
 BISECTIONS = 40
 
 
@@ -90,9 +92,6 @@ class Solver(Protocol):
     def remember(self, problem: Problem, state: Any) -> Tensor:
         """The least that `resume` needs, one row per model."""
 
-    def active(self, memory: Tensor, y: Tensor) -> Tensor:
-        """Of what `remember` kept of models with targets ``y``, the examples within the margin, bool."""
-
     def resume(self, problem: Problem, memory: Tensor) -> tuple[Any, Tensor | None]:
         """State and guess to start from with what another cost left, or `foresee`."""
 
@@ -135,7 +134,8 @@ def likely_active(scores: Tensor, y: Tensor, rows: Tensor) -> Tensor:
     n = int(rows.sum())
     others = torch.where((y < 0) & rows, scores, -torch.inf)
     n_active = ((y > 0) & rows).sum(dim=1).clamp(min=int(SHARE_ACTIVE * n), max=n)
-    everywhere = others.flatten().topk(int(n_active.sum())).values[-1]
+    step = -(-others.numel() // MOST_RANKED)
+    everywhere = others[:, ::step].flatten().topk(int(n_active.sum()) // step).values[-1]
     n_least = (LEAST_OF_CLASS * n_active).long().clamp(min=1)
     least = others.topk(int(n_least.max()), dim=1).values.gather(1, n_least[:, None] - 1)
     return ((y > 0) | (others >= torch.minimum(least, everywhere))) & rows

@@ -143,10 +143,6 @@ class PrimalSolver:
         """Weights, (n_models, n_features)."""
         return state.w.float()
 
-    def active(self, memory: Tensor, y: Tensor) -> Tensor:
-        """Examples within the margin of weights, (n_models, n_samples) bool."""
-        return y * self.examples.decide(memory.double(), self.fast) < 1
-
     def resume(self, problem: Problem, memory: Tensor) -> tuple[PrimalState, Tensor | None]:
         """The state of the remembered weights, or margins that make the remembered examples active."""
         if memory.dtype == torch.bool:

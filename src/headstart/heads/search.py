@@ -170,18 +170,12 @@ class CostSearch:
     def _start(self, task: Task, C: float, split: int) -> Tensor:
         """What to begin from: the nearest solved cost, or a ridge classifier of the same examples.
 
-        Another split tells which examples are active, and nothing else: its weights have seen the
-        examples that this one holds out.
+        Not another split's models, though they are near: they have seen the examples that this one holds out.
         """
-
-        def far(key: tuple[float, int]) -> tuple[bool, float, int]:
-            return key[1] != split, abs(math.log(key[0] / C)), key[1]
-
-        if not self._kept:
-            return task.foresee(self.held.splits[split][0])
-        nearest = min(self._kept, key=far)
-        memory = self._kept[nearest]
-        return memory if nearest[1] == split else task.active(memory)
+        near = [c for c, s in self._kept if s == split]
+        if near:
+            return self._kept[min(near, key=lambda c: abs(math.log(c / C))), split]
+        return task.foresee(self.held.splits[split][0])
 
     def _solve_streamed(
         self, task: StreamedTask, Cs: Sequence[float], splits: Sequence[int]

@@ -219,11 +219,6 @@ class Task:
         rows = torch.from_numpy(train).to(shard.device)
         return shard.solver.foresee(shard.y, rows)
 
-    def active(self, memory: Tensor) -> Tensor:
-        """Examples within the margins of all models that `Solver.remember` kept, bool."""
-        shard = self.shards[0]
-        return shard.solver.active(memory.to(shard.device), shard.y)
-
     def fit(self, C: float, tol: float, scores: NDArray[np.floating] | None = None) -> Fit:
         """Train on every example; ``scores`` (n_models, n_samples) may predict the outcome."""
         expected = None
