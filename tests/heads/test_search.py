@@ -71,7 +71,7 @@ def test_cost_search__labels_that_are_held_out_change_nothing(n: int, d: int, K:
         search.solve([3.0], [0])
         search.solve([1.0, 3.0, 10.0], range(5))
         found.append([search.result([C]).decisions[folds == 4] for C in (1.0, 3.0, 10.0)])
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_cost_search__rows_left_where_they_are_give_the_same(
