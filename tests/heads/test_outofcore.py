@@ -258,6 +258,16 @@ def test_devices__joined_are_one(clusters: Any, monkeypatch: pytest.MonkeyPatch,
     np.testing.assert_array_equal(three.cv_correct_, one.cv_correct_)
 
 
+@pytest.mark.parametrize(("n", "d"), [(400, 300), (900, 5)])
+def test_pieces__are_enough_for_several_cores(clusters: Any, n: int, d: int) -> None:
+    """Ten models of five folds in one piece take four times as long where another program runs."""
+    X, y = clusters(n, d, 10)
+    made = set_up(X, Labels.of(y, 10, np.ones(n), np.ones(10)), "cpu", "l2")
+    assert len(made.pieces(5)) >= 4
+    assert len(made.pieces(1)) >= 4
+    assert np.concatenate(made.pieces(5)).shape == (50, 2)
+
+
 def test_devices__that_fail_say_so_once(clusters: Any) -> None:
     X, y = clusters(60, 20, 5)
     with pytest.raises(ValueError, match="got none"):

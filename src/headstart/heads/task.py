@@ -49,8 +49,8 @@ MANY_ROWS, GRAM_ROWS_PER_FEATURE_OF_MANY = 2_000, 10.0
 MOST_GRAM_ROWS = 9_000
 # Numbers in a work array of models solved together, which bounds memory.
 MOST_NUMBERS = 16_000_000
-# Of many examples there are at least so many pieces, however few the models are, for as many cores.
-LEAST_PIECES = 4
+# There are at least so many pieces, for as many cores, unless examples are so few that threads do not pay.
+LEAST_PIECES, FEW_ROWS = 4, 200
 
 # Numbers in the features from which a GPU is considered: below it launching costs more than it saves.
 GPU_NUMBERS = 5_000_000
@@ -189,7 +189,7 @@ class Task:
         most, least = MOST_NUMBERS // len(self.member), len(self.shards)
         if self.shards[0].device.type == "cpu":
             most = min(most, self.shards[0].solver.piece_models)
-            if len(self.member) >= MANY_ROWS:
+            if len(self.member) >= FEW_ROWS:
                 least = max(least, LEAST_PIECES)
         n_pieces = max(-(-len(pairs) // max(most, 1)), min(least, len(pairs)))
         return np.array_split(pairs, n_pieces)
