@@ -76,6 +76,15 @@ def test_a_run_on_texts__becomes_a_folder_and_is_not_pushed(
     assert "--takes is for runs on images" in fails(
         "export", tmp_path / "run", "--out", tmp_path / "m", "--takes", "tensors"
     )
+    # Again, without and with --force, and without the table of the fit.
+    again = ("export", tmp_path / "run", "--out", tmp_path / "made")
+    assert "exists already: choose another --out, or add --force" in fails(*again)
+    (tmp_path / "t.csv").rename(tmp_path / "elsewhere.csv")
+    said = headstart(*again, "--force")
+    assert said.code == 0
+    assert "not checked" in said.out
+    assert "--data" not in said.out
+    assert " 0.0 MiB" not in said.out
     refused = fails("push", tmp_path / "run", "--only-write", tmp_path / "up")
     assert "is a run on texts, and this works on images" in refused
 

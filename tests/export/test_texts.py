@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -197,3 +199,116 @@ def test_export__replaces_an_export_only(text_run: Run, tmp_path: Path) -> None:
         (made / name).write_text("")
     with pytest.raises(OutputError, match="exists already: choose another `out`"):
         export(text_run, out=made)
+    (tmp_path / "link").symlink_to(made)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "none")
+    for link in ("link", "nowhere"):
+        with pytest.raises(OutputError, match="is a symbolic link"):
+            export(text_run, out=tmp_path / link, force=True)
+    (made / "tokens.py").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match=r"cannot replace .*tokens\.py"):
+        export(text_run, out=made, force=True)
+
+
+@pytest.fixture
+def counted(text_run: Run, tmp_path: Path) -> tuple[Run, Path]:
+    """A run on TF-IDF alone, exported."""
+    run = with_reader(text_run, counts(text_run))
+    return run, export(run, out=tmp_path / "made", n_check=2).path
+
+
+def test_export__force_keeps_the_notes_and_drops_what_is_no_longer_of_the_export(
+    counted: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, made = counted
+    (made / "notes.txt").write_text("mine")
+    (made / "encoder.onnx").write_text("of an older export")
+    monkeypatch.chdir(made)
+    export(run, out=".", n_check=2, force=True)
+    found = {file.name for file in made.iterdir()}
+    names = ("predict.py", "tokens.py", "model.json", "model.npz", "README.md", "notes.txt")
+    assert found == {*names}
+    assert [file.name for file in made.parent.iterdir() if "made" in file.name] == ["made"]
+
+
+def test_export__a_failed_replacement_leaves_the_old_export(
+    counted: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, made = counted
+    before = {file.name: file.stat().st_ino for file in made.iterdir()}
+    rename = Path.rename
+
+    def fails_at_last(self: Path, target: Path) -> Path:
+        if self.name == "tokens.py" and "partial" in str(self):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails_at_last)
+        with pytest.raises(OutputError, match="No space left"):
+            export(run, out=made, n_check=2, force=True)
+    assert {file.name: file.stat().st_ino for file in made.iterdir()} == before
+    assert [file.name for file in made.parent.iterdir() if "made" in file.name] == ["made"]
+
+
+def test_export__an_encoder_above_the_limit_of_onnx_is_refused(
+    text_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.export.formats.ONNX_LIMIT_BYTES", 1000)
+    with pytest.raises(InputError, match="an ONNX file holds 2 GiB: fit again with a smaller"):
+        export(text_run, out=tmp_path / "made")
+    assert not list(tmp_path.glob("*made*"))
+
+
+def program(folder: Path, *words: str, code: str = "", **env: str) -> tuple[int, str, str]:
+    """Run the program, or some code in its folder, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *(["-c", code] if code else ["predict.py"]), *words],
+        cwd=folder,
+        input="",
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": ""} | env,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_program__snippets_of_card_and_docs_run_in_the_folder(counted: tuple[Run, Path]) -> None:
+    docs = Path(__file__).parents[2] / "docs" / "export.md"
+    snippets = [
+        re.findall(r"```python\n(from predict import.*?)```", file.read_text(), flags=re.DOTALL)
+        for file in (counted[1] / "README.md", docs)
+    ]
+    assert [len(found) for found in snippets] == [1, 1]
+    code, out, err = program(counted[1], code="".join(found[0] for found in snippets))
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 2
+
+
+def test_program__help_hyphens_and_an_ascii_terminal(counted: tuple[Run, Path]) -> None:
+    made = counted[1]
+    code, out, _ = program(made, "--help")
+    assert (code, "predict.py < texts.txt" in out, "\t" in out) == (0, True, False)
+    code, out, err = program(made, "--helo")
+    assert (code, out, "unknown option --helo" in err) == (1, "", True)
+    code, out, err = program(made, "--", "--help", "東京", PYTHONIOENCODING="ascii")
+    assert (code, err) == (0, "")
+    assert [line.split("\t")[2] for line in out.splitlines()] == ["--help", r"\u6771\u4eac"]
+
+
+def test_program__a_missing_package_is_named_with_the_command(counted: tuple[Run, Path]) -> None:
+    made = counted[1]
+    facts = json.loads((made / "model.json").read_text())
+    facts["encoder"] = {"max_tokens": 8, "lowers_case": True, "weight": 1.0}
+    (made / "model.json").write_text(json.dumps(facts))
+    code = "import sys; sys.modules['tokenizers'] = None; import predict; predict.main()"
+    found = program(made, "a text", code=code)
+    assert found[:2] == (1, "")
+    assert found[2].strip() == (
+        "this classifier needs tokenizers: python -m pip install onnxruntime tokenizers"
+    )
+
+
+def test_program__texts_are_read_once(counted: tuple[Run, Path]) -> None:
+    classifier = load_program(counted[1]).Classifier(counted[1])
+    P = classifier.probabilities(TEXTS)
+    assert classifier.labels(P) == classifier.predict(TEXTS)

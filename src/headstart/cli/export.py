@@ -10,6 +10,7 @@ import typer
 from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 from headstart.errors import InputError, OutputError
+from headstart.files import require_file
 
 CLEANLAB = "cleanlab"
 
@@ -30,7 +31,13 @@ def export(
         ),
     ] = "onnx",
     out: Annotated[
-        Path | None, options.file_to_write("The file [default: the run's name with the suffix].")
+        Path | None,
+        # A folder of a run on texts may be there: what is, is looked at once the run is known.
+        typer.Option(
+            help="The file, or of a run on texts the folder [default: the run's name with the suffix].",
+            parser=options.place,
+            metavar="PATH",
+        ),
     ] = None,
     takes: Annotated[
         str,
@@ -47,7 +54,9 @@ def export(
         typer.Option(help="Pictures to check the file with [default: the run's test images]."),
     ] = None,
     n_check: Annotated[int, typer.Option(help="How many pictures to check it with.")] = 32,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing file or export.")
+    ] = False,
     refuse_below: options.RefuseBelow = None,
     target_accuracy: options.TargetAccuracy = None,
     label_sets: options.LabelSets = None,
@@ -94,7 +103,7 @@ def export(
                 )
         _export_probabilities(run, out, force=force, as_json=as_json)
         return
-    from headstart.export.facts import check_choices, outputs_of
+    from headstart.export.facts import check_choices, outputs_of, size_of_file
 
     check_choices(to, takes)
     from headstart.export.quantising import check_precision
@@ -125,7 +134,7 @@ def export(
         return
     show = console()
     rows = [
-        ("file", f"{made.path}  {made.n_bytes / 2**20:.1f} MiB"),
+        ("file", f"{made.path}  {size_of_file(made.n_bytes)}"),
         ("card", str(made.card)),
         ("input", "; ".join(_shape(given) for given in made.facts["inputs"])),
         ("output", "; ".join(_shape(found) for found in outputs_of(made.facts))),
@@ -143,6 +152,7 @@ def _export_probabilities(run: str, out: Path | None, *, force: bool, as_json: b
 
     path = out or Path(f"{Path(run).resolve().name}.npz")
     check_suffix(path)
+    require_file(path)
     if path.exists() and not force:
         raise OutputError(f"{path} exists already: choose another --out, or add --force")
     opened = headstart.load(run)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import one_line
-from headstart.export.facts import outputs_of, source_of
+from headstart.export.facts import outputs_of, size_of_file, source_of
 from headstart.runs.provenance import networks_of
 from headstart.runs.report.story import balanced_over, is_judged, members
 from headstart.runs.target_run import TargetRun
@@ -145,7 +145,7 @@ def _file(
 ) -> str:
     rows = [("input", _shape(given)) for given in facts.get("inputs", ())]
     rows += [("output", _shape(found)) for found in outputs_of(facts)]
-    rows.append(("size", f"{n_bytes / 2**20:.1f} MiB"))
+    rows.append(("size", size_of_file(n_bytes)))
     text = f"`{_plain(name)}`\n\n{_table(('', ''), rows)}\n\n"
     if facts["inputs"][0]["dtype"] == "uint8":
         text += (

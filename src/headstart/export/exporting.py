@@ -19,7 +19,7 @@ from headstart.export.quantising import (
     quantise,
     refuse_caution,
 )
-from headstart.files import write_atomically
+from headstart.files import require_file, write_atomically
 from headstart.progress import Progress, silent
 from headstart.runs.caution import Caution
 from headstart.runs.model import need_classes, need_images
@@ -100,7 +100,8 @@ def export(
     to : {"onnx", "torchscript", "safetensors"}
         ``"safetensors"`` holds the weights and their description, for Headstart.
     out : Path or str, optional
-        The file; default: the run's name with the format's suffix, in the current folder.
+        The file, or the folder of a run on texts; default: the run's name with the format's suffix,
+        in the current folder.
     takes : {"pictures", "tensors"}
         ``"pictures"``: RGB of any size, uint8 (n, height, width, 3); resizing, cropping and
         normalising are in the file. ``"tensors"``: normalised float32 inputs (n, 3, side, side), one
@@ -118,7 +119,7 @@ def export(
     n_check : int >= 1
         Number of images for the check.
     force : bool, default False
-        Replace an existing file.
+        Replace an existing file, or the files of an exported run on texts.
     cache : Path, optional
         Folder of converted networks.
     progress : Progress
@@ -133,7 +134,7 @@ def export(
         The format is unknown, or its packages are missing; or a share lies outside (0, 1), or the run
         has too few examples for it.
     OutputError
-        The file exists already, or cannot be written.
+        The file or folder exists already, or cannot be written.
     RunError
         The run does not keep what a further output needs.
     WeightsError, DataError
@@ -272,8 +273,7 @@ def _check_free(path: Path, card: Path, *, force: bool) -> None:
     """Fail before the work rather than after it."""
     for file in (path, card):
         shown = one_line(str(file))
-        if file.is_dir():
-            raise OutputError(f"{argument('out')} {shown} is a folder: give the name of a file")
+        require_file(file)
         if file.exists() and not force:
             raise OutputError(
                 f"{shown} exists already: choose another {argument('out')}, or add {argument('force', True)}"

@@ -88,3 +88,9 @@ def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
         "is_finetuned": run.model.is_finetuned,
         "data_digest": settings["data"]["digest"],
     }
+
+
+def size_of_file(n_bytes: int) -> str:
+    """``"13.2 MiB"``, or of a small file ``"12.3 KiB"``."""
+    unit, name = (2**20, "MiB") if n_bytes >= 2**20 else (2**10, "KiB")
+    return f"{n_bytes / unit:.1f} {name}"

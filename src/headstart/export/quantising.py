@@ -21,6 +21,7 @@ import numpy as np
 
 from headstart.data.groups import groups_of
 from headstart.errors import DataError, InputError, argument, require_choice
+from headstart.export.facts import size_of_file
 from headstart.heads.accuracy import paired_gain
 from headstart.progress import Progress, silent
 from headstart.wording import counted
@@ -77,7 +78,7 @@ class Loss:
             f"{100 * self.accuracy_float32:.1f} %: a difference of {100 * d.value:+.1f} "
             f"[{100 * d.low:+.1f}, {100 * d.high:+.1f}] points; the same class for {self.n_same_class}. "
             f"It takes {self.cpu_time_ratio:.2f} times the processor time of float32 here "
-            f"({self.n_bytes_float32 / 2**20:.1f} MiB)"
+            f"({size_of_file(self.n_bytes_float32)})"
         )
 
 

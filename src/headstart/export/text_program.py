@@ -1,18 +1,21 @@
 """A classifier of texts that Headstart exported. Needs numpy; onnxruntime and tokenizers where there are .onnx files.
 
     python predict.py "a film to remember" "two hours too long"
-    python predict.py < texts.txt                                    one text a line
+    python predict.py < texts.txt                                    one text a line, UTF-8
+    python predict.py -- --help                                      a text that begins with two hyphens
 
-or, with this folder on the path:
+or, in this folder or with it on the path:
 
     from predict import Classifier
-    classifier = Classifier("this-folder")
+    classifier = Classifier()
     classifier.probabilities(["a film to remember"])                 # (n, classes)
     classifier.predict(["a film to remember"])                       # names of classes
 """
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 import re
 import sys
@@ -52,7 +55,10 @@ class Classifier:
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The predicted class of each text: the most probable, or that of least expected cost."""
-        P = self.probabilities(texts)
+        return self.labels(self.probabilities(texts))
+
+    def labels(self, P: NDArray[np.float64]) -> list[str]:
+        """The class for each row of probabilities, as `predict` chooses it."""
         best = P.argmax(axis=1) if self.costs is None else (P @ np.array(self.costs)).argmin(axis=1)
         return [self.classes[i] for i in best]
 
@@ -122,9 +128,9 @@ class Classifier:
     @property
     def _tokenizer(self) -> Any:
         if "tokenizer" not in self.__dict__:
-            from tokenizers import Tokenizer
-
-            made: Any = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+            made: Any = self._package("tokenizers").Tokenizer.from_file(
+                str(self.folder / "tokenizer.json")
+            )
             made.no_padding()
             made.enable_truncation(self.encoder["max_tokens"])
             self.__dict__["tokenizer"] = made
@@ -132,12 +138,19 @@ class Classifier:
 
     def _session(self, name: str) -> Any:
         if name not in self.__dict__:
-            import onnxruntime
-
-            self.__dict__[name] = onnxruntime.InferenceSession(
+            self.__dict__[name] = self._package("onnxruntime").InferenceSession(
                 str(self.folder / name), providers=["CPUExecutionProvider"]
             )
         return self.__dict__[name]
+
+    def _package(self, name: str) -> Any:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            needed = "onnxruntime" if self.encoder is None else "onnxruntime tokenizers"
+            raise ModuleNotFoundError(
+                f"this classifier needs {name}: python -m pip install {needed}", name=name
+            ) from error
 
 
 def terms_of(text: str, kind: str) -> Iterator[str]:
@@ -181,9 +194,27 @@ def padded(rows: list[list[int]], least: int = 1) -> tuple[NDArray[np.int64], ND
 
 def main() -> None:
     """Print the class of each text, and its probability."""
-    texts = sys.argv[1:] or [line.rstrip("\n") for line in sys.stdin]
+    given = sys.argv[1:]
+    if given[:1] in (["-h"], ["--help"]):
+        print(__doc__.strip())
+        return
+    if given and re.fullmatch(r"--[a-z][a-z-]*", given[0]):
+        sys.exit(
+            f"unknown option {given[0]}; for a text that begins with two hyphens: -- {given[0]}"
+        )
+    if given[:1] == ["--"]:
+        given = given[1:]
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # of a terminal that lacks a character
+        sys.stdout.reconfigure(errors="backslashreplace")
+    texts = given or [line.rstrip("\n") for line in sys.stdin]
     classifier = Classifier()
-    labels, P = classifier.predict(texts), classifier.probabilities(texts)
+    try:
+        P = classifier.probabilities(texts)
+    except ModuleNotFoundError as error:
+        sys.exit(str(error))
+    labels = classifier.labels(P)
     for text, label, p in zip(texts, labels, P, strict=True):
         print(f"{p[classifier.classes.index(label)]:.4f}\t{label}\t{text}")
 

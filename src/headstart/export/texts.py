@@ -18,10 +18,18 @@ import torch
 from torch import Tensor, nn
 
 import headstart
-from headstart.errors import HeadstartError, InputError, OutputError, argument, one_line
+from headstart.errors import (
+    DataError,
+    HeadstartError,
+    InputError,
+    OutputError,
+    argument,
+    one_line,
+)
+from headstart.export import formats
 from headstart.export.exporting import Exported
 from headstart.export.formats import OPSET, need_onnx, quiet
-from headstart.files import write_atomically
+from headstart.files import require_folder, write_atomically
 from headstart.progress import Progress, silent
 from headstart.runs.reader_files import locate_encoder
 from headstart.runs.retrieval_texts import index_of_texts
@@ -40,6 +48,17 @@ if TYPE_CHECKING:
     from headstart.sources.text import TextReader
 
 PROGRAM = "predict.py"
+# All that an export may contain; nothing else in its folder is touched.
+FILES = (
+    PROGRAM,
+    "tokens.py",
+    "model.json",
+    "model.npz",
+    "encoder.onnx",
+    "tokenizer.json",
+    "textcnn.onnx",
+    "README.md",
+)
 # Of probabilities, against those of `Run.predict_texts`.
 TOLERANCE = 1e-3
 
@@ -51,6 +70,7 @@ class TextCheck:
     n_texts: int
     n_same_class: int
     max_difference: float
+    why_not: str = ""  # why there was no check; empty where there was one
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -59,6 +79,8 @@ class TextCheck:
     @property
     def sentence(self) -> str:
         """The result as a sentence."""
+        if self.why_not:
+            return f"not checked, as the run's texts cannot be read: {self.why_not}"
         return (
             f"{PROGRAM} gives the class of headstart predict for {self.n_same_class} of "
             f"{counted(self.n_texts, 'text')}, probabilities within {self.max_difference:.1e}"
@@ -77,8 +99,9 @@ def export_texts(
     """Write what a run on texts needs as files, with a program that runs them, and check that program.
 
     Raises InputError where a package is missing or the encoder is not BERT or RoBERTa; OutputError
-    where the folder exists or cannot be written; DataError where the run's table is gone;
-    HeadstartError where the program does not say what the run says: it is not kept.
+    where the folder exists or cannot be written; HeadstartError where the program does not say what
+    the run says: it is not kept. Where the run's table cannot be read, nothing is checked, and the
+    card says so.
 
     Parameters
     ----------
@@ -88,7 +111,7 @@ def export_texts(
     n_check : int >= 1
         Number of test texts for the check; training texts where there are none.
     force : bool, default False
-        Replace an existing folder of an export.
+        Replace the files of an existing export; what else is in the folder stays.
     cache : Path, optional
         Of features.
     """
@@ -100,29 +123,38 @@ def export_texts(
     assert reader is not None
     if reader.layers or reader.network is not None:
         need_onnx()
-    index = index_of_texts(run, None, cache or cache_folder(), progress)
-    texts = [r.text for r in index.test or index.train][:n_check]
+    try:
+        index = index_of_texts(run, None, cache or cache_folder(), progress)
+        texts, why_not = [r.text for r in index.test or index.train][:n_check], ""
+    except DataError as error:  # its cause does not ask for an option that export does not have
+        texts, why_not = [], str(error.__cause__ or error)
     progress("export", 0, 1)
-    staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    whole = path.absolute()
+    staged = whole.with_name(f".{whole.name}.{os.getpid()}.partial")
     staged.mkdir(parents=True)
     try:
         facts = _write(staged, run.model, reader)
         progress("export", 1, 1)
-        check = check_program(staged, run.model, texts)
+        check = TextCheck(n_texts=0, n_same_class=0, max_difference=0.0, why_not=why_not)
+        if texts:
+            check = check_program(staged, run.model, texts)
         write_atomically(staged / "README.md", card_of(run, facts, check, staged).encode())
-        if path.exists():
-            shutil.rmtree(path)
-        staged.rename(path)
+        n_bytes = sum(file.stat().st_size for file in staged.iterdir())
+        _move(staged, path)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    n_bytes = sum(file.stat().st_size for file in path.iterdir())
     return Exported(path=path, card=path / "README.md", n_bytes=n_bytes, check=check, facts=facts)
 
 
 def _check_free(path: Path, *, force: bool) -> None:
     """Fail before the work; ``force`` replaces a folder of an export only."""
     shown = one_line(str(path))
+    if path.is_symlink():
+        raise OutputError(
+            f"{argument('out')} {shown} is a symbolic link: give the folder itself, or a new name"
+        )
     if not path.exists():
+        require_folder(path)
         return
     is_ours = (path / PROGRAM).is_file() and (path / "model.json").is_file()
     if not is_ours:
@@ -135,6 +167,44 @@ def _check_free(path: Path, *, force: bool) -> None:
             f"{shown} exists already: choose another {argument('out')}, or add "
             f"{argument('force', True)}"
         )
+    for file in (path / name for name in FILES):
+        if file.is_symlink() or (file.exists() and not file.is_file()):
+            raise OutputError(
+                f"cannot replace {one_line(str(file))}: it is not a regular file; choose another "
+                f"{argument('out')}"
+            )
+    require_folder(path)
+
+
+def _move(staged: Path, path: Path) -> None:
+    """Give an export its name; where there is one already, its files are replaced, all or none.
+
+    Raises OutputError where that fails.
+    """
+    kept = staged.with_suffix(".replaced")
+    try:
+        if not path.exists():
+            staged.rename(path)
+            return
+        kept.mkdir()
+        placed: list[Path] = []
+        try:
+            for file in [path / name for name in FILES if (path / name).exists()]:
+                file.rename(kept / file.name)
+            for file in sorted(staged.iterdir()):
+                placed.append(file.rename(path / file.name))
+        except BaseException:
+            for new in placed:
+                new.unlink()
+            for old in kept.iterdir():
+                old.rename(path / old.name)
+            kept.rmdir()
+            raise
+        shutil.rmtree(kept, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {one_line(str(path))}: {error.strerror or error}"
+        ) from error
 
 
 def _write(folder: Path, model: Model, reader: TextReader) -> dict[str, Any]:
@@ -186,7 +256,7 @@ def _write(folder: Path, model: Model, reader: TextReader) -> dict[str, Any]:
     source = Path(__file__).with_name("text_program.py").read_text("utf-8")
     alone = source.replace("from headstart.text.tokens import", "from tokens import")
     write_atomically(folder / PROGRAM, alone.encode())
-    shutil.copyfile(str(tokens.__file__), folder / "tokens.py")
+    write_atomically(folder / "tokens.py", Path(str(tokens.__file__)).read_bytes())
     return facts
 
 
@@ -235,6 +305,12 @@ def _write_encoder(folder: Path, encoder: Encoder, layers: Sequence[str]) -> Non
         raise InputError(
             f"headstart export writes encoders of the kinds {', '.join(OWN)}, and this run's is a "
             f"{one_line(encoder.arch, limit=40)} network: fit again with {argument('encoder')} one of these"
+        )
+    n_bytes = 4 * sum(W.numel() for W in network.weights.values())  # as float32
+    if n_bytes > formats.ONNX_LIMIT_BYTES:
+        raise InputError(
+            f"the sentence encoder has {n_bytes / 2**30:.1f} GiB of weights and an ONNX file holds "
+            f"2 GiB: fit again with a smaller {argument('encoder')}"
         )
     load_tokenizer(encoder).save(str(folder / "tokenizer.json"))
     given = {"input_ids": torch.ones(2, 7, dtype=torch.long)}
@@ -312,13 +388,16 @@ def card_of(run: Run, facts: dict[str, Any], check: TextCheck, folder: Path) -> 
     name = one_line(run.folder.resolve().name)
     classes = ", ".join(one_line(c, limit=60) for c in facts["classes"][:20])
     more = len(facts["classes"]) - 20
+    checked = f"Checked when it was written: {check.sentence}."
+    if check.why_not:  # which may name files of this machine
+        checked = "Not checked when it was written: the run's texts could not be read."
     return f"""# {name}
 
 {run.sentence} {run.detail}
 
 ## Use
 
-{files}. The program needs {needs}, not Headstart.
+{files}. The program needs {needs}, not Headstart. In this folder:
 
 ```sh
 python {PROGRAM} "a text" "another text"
@@ -327,11 +406,11 @@ python {PROGRAM} "a text" "another text"
 ```python
 from predict import Classifier
 
-classifier = Classifier("this-folder")
+classifier = Classifier()
 print(classifier.predict(["a text"]), classifier.probabilities(["a text"]))
 ```
 
-Checked when it was written: {check.sentence}.
+{checked}
 
 ## Classes
 
