@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,8 +16,10 @@ from headstart import results
 from headstart.data.texts import TextIndex, index_texts
 from headstart.errors import InputError
 from headstart.experiments.experiment import ExperimentResult
+from headstart.experiments.profile.page import depth_sentence, sentence
 from headstart.experiments.profile.result import ProfileResult
 from headstart.experiments.size.result import SizeResult
+from headstart.results import Difference
 from headstart.sources.text import BOTH, TextSource, layer_blocks
 from headstart.text.encoders import read_encoder
 
@@ -116,6 +119,41 @@ def test_profile__the_page_speaks_of_texts_and_follows_from_the_result_read_back
     assert " px" not in re.sub(r"<style.*?</style>", "", said, flags=re.DOTALL)
 
 
+def test_profile__the_first_step_is_the_best_block(profile: ProfileResult) -> None:
+    best = max((*profile.cells, *profile.beside), key=lambda cell: cell.cv.value)
+    assert profile.steps[0].block == profile.models[1].blocks[0]
+    assert profile.steps[0].block.startswith(best.tap)
+
+
+def test_profile__too_few_texts_are_called_texts(profile: ProfileResult) -> None:
+    joined = msgspec.structs.replace(
+        profile.models[2],
+        blocks=("layer 1",),
+        cv_gain=Difference(0.0, -0.3, 0.3),
+        test_gain=Difference(0.0, -0.3, 0.3),
+    )
+    cells = [msgspec.structs.replace(c, is_best=c is profile.cells[0]) for c in profile.cells]
+    cells[-2] = msgspec.structs.replace(cells[-2], behind=Difference(0.0, -0.3, 0.3))
+    made = msgspec.structs.replace(
+        profile, models=(*profile.models[:2], joined), cells=tuple(cells)
+    )
+    assert "texts are too few" in sentence(made)
+    assert "texts are too few" in depth_sentence(made)
+
+
+def test_layers__are_taken_by_the_names_of_fit_and_of_the_profile(
+    profile: ProfileResult, table: Path, store: Path
+) -> None:
+    given: dict[str, Any] = {"encoder": profile.backbone, "cache": store, "device": "cpu"}
+    short: ProfileResult = headstart.transfer.profile(
+        str(table), taps=("encoder layer 2", "layer 1"), max_blocks=1, **given
+    )
+    assert short.taps == ("layer 1", "layer 2")
+    for name in ("layer 2", "encoder layer 2"):
+        found: SizeResult = headstart.transfer.size(str(table), tap=name, seeds=2, **given)
+        assert found.tap == "encoder layer 2"
+
+
 def test_size__draws_the_curve_of_texts(table: Path, store: Path) -> None:
     found: SizeResult = headstart.transfer.size(
         str(table), encoder="none", cache=store, device="cpu", seeds=2, more=10, accuracy=0.99
@@ -136,7 +174,14 @@ def test_size__draws_the_curve_of_texts(table: Path, store: Path) -> None:
         ("size", {"backbone": "resnet18"}, "`backbone` is for images"),
         ("size", {"scratch": True}, "`scratch` is for images"),
         ("size", {"tap": "TF-IDF of word", "encoder": "none"}, "Did you mean 'TF-IDF of words'"),
-        ("scores", {}, "is a table of texts, .* transfer profile"),
+        ("scores", {}, "is a table of texts, and the scores rank pretrained networks for images"),
+        (
+            "advice",
+            {},
+            "the textbook rule is on networks for images.* For texts, use headstart fit",
+        ),
+        ("layers", {}, "it trains networks for images"),  # before --halves is asked for
+        ("shift", {}, "it adapts networks for images"),  # before a target is asked for
         ("similarity", {}, "is a table of texts, .* BatchNorm"),
     ],
 )

@@ -7,6 +7,7 @@ import html
 import re
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,9 +18,9 @@ from headstart.heads import paired_gain
 from headstart.heads.accuracy import share_interval
 from headstart.results import decode, encode
 from headstart.runs.measure import unwatched
-from headstart.runs.report.side_by_side import comparison_page
+from headstart.runs.report.side_by_side import comparison_page, comparison_sections
 from headstart.runs.run import Run
-from headstart.runs.side_by_side import ComparedRuns, side_by_side
+from headstart.runs.side_by_side import ComparedRuns, detail, sentence, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,20 @@ def test_side_by_side__gives_no_difference_of_other_images(run: Run, elsewhere: 
     found = side_by_side([run, elsewhere])
     assert found.runs[1].difference is None
     assert "not tested on the same images" in found.sentence
+
+
+def test_side_by_side__speaks_of_texts(run: Run, other: Run) -> None:
+    found = side_by_side([run, other])
+    texts = [msgspec.structs.replace(row, noun="text") for row in found.runs]
+    unlike = [texts[0], msgspec.structs.replace(texts[1], difference=None, test=None)]
+    for rows in (texts, unlike):
+        shown = [f"{s.caption} {s.table}" for s in comparison_sections(rows)]
+        for said in (sentence(rows), detail(rows), *shown):
+            assert "image" not in said
+        assert "texts" in sentence(rows)
+    mixed = [found.runs[0], unlike[1]]
+    assert "not tested on the same examples" in sentence(mixed)
+    assert found.runs[0].noun == "image"
 
 
 def test_comparison_page__is_whole_and_loads_nothing(run: Run, other: Run, elsewhere: Run) -> None:

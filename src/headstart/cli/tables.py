@@ -157,7 +157,7 @@ def runs_table(rows: Sequence[ComparedRun]) -> Table:
     table.add_column("test, %", justify="right", no_wrap=True)
     table.add_column("points over the first", justify="right", no_wrap=True)
     for row in rows:
-        test = bounded(row.test) if row.test is not None else "no test images"
+        test = bounded(row.test) if row.test is not None else f"no test {row.noun}s"
         table.add_row(one_line(row.name), one_line(row.chosen), test, against(row))
     return table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from functools import cached_property
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headstart.errors import InputError, argument
-from headstart.experiments.settings import Settings, options
+from headstart.errors import InputError, argument, one_line
+from headstart.experiments.settings import OrTexts, Settings, options
 from headstart.progress import Progress, in_notebooks, silent
 from headstart.results import Result
 
@@ -179,14 +180,7 @@ class Inputs:
         return found
 
     def _require_images(self, path: str | None) -> None:
-        """Raise InputError where the data are texts."""
-        from headstart.data.texts import is_text_table
-
-        if path is not None and is_text_table(path):
-            raise InputError(
-                f"{path} is a table of texts, and {self.settings.why_images}: of texts, headstart fit, "
-                "transfer profile and transfer size can be asked"
-            )
+        _refuse_texts(self.settings, path)
 
     def backbone(self) -> Backbone:
         """The network that the settings name."""
@@ -312,11 +306,31 @@ def call(
     """
     names = {name: known for name, value in given.items() if (known := _named(value))}
     read = {name: given[name] for name in names}
+    if not issubclass(experiment.settings, OrTexts):
+        # Before the settings, which may ask for what else such a command needs.
+        for name in ("data", "base", "target"):
+            _refuse_texts(experiment.settings, given.get(name))
     settings = experiment.settings.from_options({**given, **names})
     inputs = Inputs(
         settings=settings, given=read, cache=cache, progress=progress, on_index=on_index, say=say
     )
     return experiment.run(settings, inputs)
+
+
+def _refuse_texts(settings: Settings | type[Settings], data: object) -> None:
+    """Raise InputError where the data are texts."""
+    from headstart.data.texts import TextIndex, is_text_table
+
+    if isinstance(data, TextIndex):
+        path = str(data.root)
+    elif isinstance(data, str | os.PathLike) and is_text_table(os.fspath(data)):
+        path = os.fspath(data)
+    else:
+        return
+    raise InputError(
+        f"{one_line(path)} is a table of texts, and {settings.why_images}. For texts, use headstart fit, "
+        "transfer profile or transfer size"
+    )
 
 
 def _named(value: Any) -> str | tuple[str, ...]:

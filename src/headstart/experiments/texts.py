@@ -18,6 +18,9 @@ from headstart.text.encoders import BUNDLED, tap_name
 if TYPE_CHECKING:
     from headstart.data.texts import TextRecord
 
+# Before ``layer 6`` where `fit` names a layer among other features.
+ENCODER = "encoder "
+
 
 @dataclass(kw_only=True)
 class TextBlockReader:
@@ -66,12 +69,16 @@ def counts_of_terms() -> dict[Block, TextBlocks]:
 
 
 def find_candidate(source: TextSource, name: str | None) -> TextBlocks:
-    """The features of a name that ``fit`` shows, else InputError; default: what it takes as a rule."""
+    """The features of a name that ``fit`` or ``transfer profile`` shows; default: what ``fit`` takes as a rule.
+
+    Raises InputError where there are none of that name.
+    """
     found = {b.taps[0]: b for b in source.candidates() if isinstance(b, TextBlocks)}
     if name is None:
         usual = source.prior or source.usual
         assert isinstance(usual, TextBlocks)
         return usual
+    name = f"{ENCODER}{name}" if f"{ENCODER}{name}" in found else name
     if name not in found:
         raise InputError(
             f"{argument('tap')} {one_line(name)!r} is unknown.{did_you_mean(name, list(found))} "

@@ -125,7 +125,8 @@ def measure_retrieval(
     Returns
     -------
     Retrieval
-        Its intervals are of the mean over queries: 1.96 standard errors, within 0 and 1.
+        Its intervals are of the mean over queries: Wilson's where every query has 0 or 1, else 1.96
+        standard errors with a query more at 0 and at 1, within 0 and 1.
     """
     Q, G = _checked(queries, gallery)
     asked, known = np.asarray(query_labels), np.asarray(gallery_labels)

@@ -53,6 +53,7 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
     is_significant: bool | None
     seconds: float | None
     sentence: str
+    noun: str = "image"  # {"image", "text"}; what it was fitted on
 
 
 class ComparedRuns(Result, frozen=True, kw_only=True, tag="runs"):
@@ -83,6 +84,7 @@ def _compared(run: Run, name: str, difference: PairedDifference | None) -> Compa
         is_significant=None if difference is None else is_significant(difference),
         seconds=metrics.timings_s.get("total"),
         sentence=metrics.sentence,
+        noun=metrics.noun,
     )
 
 
@@ -110,8 +112,10 @@ def sentence(found: Sequence[ComparedRun]) -> str:
     """The headline of runs side by side."""
     first, fair = found[0], _fair(found)
     if not fair:
-        return "The runs were not tested on the same images: a difference cannot be given."
-    on = f"On the same {counted(first.n_test, 'test image')}"
+        return (
+            f"The runs were not tested on the same {noun_of(found)}s: a difference cannot be given."
+        )
+    on = f"On the same {counted(first.n_test, f'test {first.noun}')}"
     best, most = max(fair, key=lambda pair: pair[1].value)
     said, short = (_against(best, most, name) for name in (first.name, "the first run"))
     if len(fair) == 1:
@@ -130,6 +134,12 @@ def sentence(found: Sequence[ComparedRun]) -> str:
     )
 
 
+def noun_of(found: Sequence[ComparedRun]) -> str:
+    """What the runs were fitted on: images, texts, or examples of both kinds."""
+    nouns = {run.noun for run in found}
+    return nouns.pop() if len(nouns) == 1 else "example"
+
+
 def detail(found: Sequence[ComparedRun]) -> str:
     """Every difference, and which runs cannot be compared."""
     first, fair = found[0], _fair(found)
@@ -140,7 +150,7 @@ def detail(found: Sequence[ComparedRun]) -> str:
     if fair and unlike:
         many = "were" if len(unlike) > 1 else "was"
         said.append(
-            f"{', '.join(unlike)} {many} not tested on the same images as {first.name}: compare "
+            f"{', '.join(unlike)} {many} not tested on the same {noun_of(found)}s as {first.name}: compare "
             "the intervals, a difference cannot be given."
         )
     return one_line(" ".join(said), limit=1000)
@@ -156,7 +166,7 @@ def _against(run: ComparedRun, difference: Difference, other: str) -> str:
     name, value = one_line(run.name), difference.value
     if points(value) == "0.0":
         if unseen_difference(difference, run.n_test) is not None:
-            return f"{name} makes as many errors as {one_line(other)}, too few images to tell them apart"
+            return f"{name} makes as many errors as {one_line(other)}, too few {run.noun}s to tell them apart"
         return f"{name} is as accurate as {one_line(other)}"
     side = "above" if value > 0 else "below"
     by = points(abs(value), sign=False)

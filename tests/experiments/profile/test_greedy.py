@@ -50,6 +50,13 @@ def test_forward_selection__a_copy_of_the_best_gains_nothing() -> None:
     assert [step.is_taken for step in steps] == [True, False]
 
 
+def test_forward_selection__starts_from_the_last_block_whatever_ridge_models_say() -> None:
+    y, folds, bits = setting()
+    steps = forward_selection([block(bits, 1), block(bits[:, :1], 2)], y, folds)
+    assert [step.added for step in steps] == [1, 0]
+    assert steps[0].gain is None
+
+
 def test_forward_selection__many_small_gains_that_add_up_are_taken() -> None:
     y, folds, bits = setting()
     grams = [block(0.45 * bits, seed) for seed in range(6)]
@@ -77,4 +84,4 @@ def test_forward_selection__tells_progress_to_the_end() -> None:
         folds,
         progress=lambda _, done, n: told.append((done, n)),
     )
-    assert told[-1][0] == told[-1][1] == 3
+    assert told[-1][0] == told[-1][1] == 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,10 +18,12 @@ from headstart.errors import DataError, InputError
 from headstart.experiments.features import labels_of
 from headstart.experiments.size import scratch
 from headstart.experiments.size.measure import Curve, division, needed_for
-from headstart.experiments.size.result import SizeResult
+from headstart.experiments.size.page import detail, sentence
+from headstart.experiments.size.result import Needed, SizeResult
 from headstart.experiments.size.scratch import equal_count, scratch_counts
 from headstart.probe.learning_curve import choose_counts, random_order, take
 from headstart.probe.powerlaw import PowerLaw
+from headstart.results import Difference, Interval
 
 COUNTS = (1, 2, 3, 5, 7, 10, 20, 30, 50, 100)
 
@@ -102,6 +106,37 @@ def test_size__the_page_follows_from_the_result_that_was_read_back(
     assert again.sections() == found.sections()
     assert str(found.gain) in found.sentence
     assert "90.0" in found.detail
+    assert "resampled" not in " ".join(s.caption for s in found.sections())
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        ((0.01, 0.0001, 0.015), "+1.0 [0.0, +1.5] points, by the law fitted to all sizes, perhaps"),
+        ((0.01, 0.001, 0.015), "+1.0 [+0.1, +1.5] points, by the law fitted to all sizes."),
+        ((0.00002, 0.0, 0.008), "0.0 [0.0, +0.8] points"),
+    ],
+)
+def test_sentence__says_nothing_perhaps_where_an_end_shows_as_zero(
+    found: SizeResult, gain: tuple[float, float, float], said: str
+) -> None:
+    made = msgspec.structs.replace(found, gain=Difference(*gain))
+    assert said in sentence(made)
+
+
+def test_detail__sets_what_more_would_bring_beside_the_same_law(found: SizeResult) -> None:
+    goal = dataclasses.replace(found.settings, accuracy=0.99)
+    made = msgspec.structs.replace(
+        found,
+        settings=goal,
+        gain=Difference(0.01, 0.0, 0.02),
+        accuracy_then=Interval(0.969, 0.9, 1.0),
+        needed=Needed(n=4.2e6, low=9_000.0, high=3e12),
+    )
+    said = detail(made)
+    # By the law as many as now and then; what was measured, with its luck, is a sentence of its own.
+    assert re.search(r"\. The law gives 95\.9.% for as many, and 96\.9", said)
+    assert "4 million images per class [9,000, over a billion]" in said
 
 
 def test_size__shows_itself_in_a_notebook(found: SizeResult) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -32,6 +32,8 @@ class Settings(OnImages, WithBackbone):
 
         headstart transfer advice photos/ --measure --epochs 4 --size 160
     """
+
+    why_images: ClassVar[str] = "the textbook rule is on networks for images, frozen or fine-tuned"
 
     measure: Annotated[bool, about("Train: fine-tune a few layers, and all of them.")] = False
     distance: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from headstart.errors import InputError, argument, one_line
 from headstart.experiments.settings import Crop, OnImages, Pixels, about
@@ -24,6 +24,8 @@ class Settings(OnImages):
 
         headstart compare photos/ --race --budget 10m
     """
+
+    why_images: ClassVar[str] = "it compares pretrained networks for images"
 
     backbones: Annotated[
         tuple[str, ...] | None,

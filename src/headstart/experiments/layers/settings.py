@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -30,6 +30,10 @@ class Settings(Labelled):
 
         headstart transfer layers --base animals/ --target tools/ --backbone resnet18
     """
+
+    why_images: ClassVar[str] = (
+        "it trains networks for images from random weights and exchanges their layers"
+    )
 
     data: Annotated[
         str | None,

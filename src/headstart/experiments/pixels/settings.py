@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from headstart.experiments.sift.settings import Against
 
@@ -15,3 +16,5 @@ class Settings(Against):
 
         headstart baseline pixels photos/
     """
+
+    why_images: ClassVar[str] = "it compares images by their pixels"

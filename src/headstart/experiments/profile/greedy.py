@@ -50,7 +50,7 @@ def forward_selection(
     max_blocks: int = 6,
     progress: Progress = silent,
 ) -> list[Step]:
-    """Start from the best block, add what gains most; of these sets, the smallest as good as the best.
+    """Start from the best block, the last; add what gains most; take the smallest set as good as the best.
 
     Small gains may add up to a large one, so blocks are added as long as there is any gain; then
     the smallest set is taken that ties with the most accurate and is at most one point behind. The
@@ -60,7 +60,7 @@ def forward_selection(
     Parameters
     ----------
     grams : sequence of arrays (n, n)
-        Products of the rows of each candidate, each row of unit length.
+        Products of the rows of each candidate, each row of unit length; the last one is of the best.
     y : array (n,)
         Labels.
     folds : int array (n_repeats, n)
@@ -69,7 +69,7 @@ def forward_selection(
         Images of one group are not independent (:func:`headstart.heads.paired_gain`).
     max_blocks : int, default 6
     """
-    n_most = sum(len(grams) - i for i in range(min(max_blocks, len(grams))))
+    n_most = 1 + sum(len(grams) - i for i in range(1, min(max_blocks, len(grams))))
     done = itertools.count(1)
     # Rows keep unit length in every set, so that one ridge suits all sets.
     ridge = _best_ridge(grams[-1], y, folds)
@@ -84,15 +84,19 @@ def forward_selection(
     left = list(range(len(grams)))
     while left and len(steps) < max_blocks:
         with_each = partial(judge, total, np.float32(len(steps) + 1))
-        tried = map_pieces(with_each, left, torch.device("cpu"))
+        # Which single block is best is for the caller to say, by better models than these.
+        some = left if steps else left[-1:]
+        tried = map_pieces(with_each, some, torch.device("cpu"))
         best = int(np.argmax([correct.mean() for correct in tried]))
+        added = some[best]
         gain = None
         if steps:
             gain = repeated_difference(tried[best], steps[-1].correct, groups=groups)
-        steps.append(Step(added=left[best], correct=tried[best], gain=gain, is_taken=False))
+        steps.append(Step(added=added, correct=tried[best], gain=gain, is_taken=False))
         if gain is not None and gain.value <= 0:
             break
-        total = total + grams[left.pop(best)]
+        total = total + grams[added]
+        left.remove(added)
     progress("add blocks", n_most, n_most)
     n_taken = 1 + first_tie([step.correct for step in steps], groups)
     return [replace(step, is_taken=i < n_taken) for i, step in enumerate(steps)]

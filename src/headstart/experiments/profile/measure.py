@@ -97,20 +97,21 @@ def measure(s: Settings, inputs: Inputs) -> ProfileResult:
 
 def _measure_texts(s: Settings, inputs: Inputs) -> ProfileResult:
     """Layers of a sentence encoder, with TF-IDF beside them."""
-    from headstart.experiments.texts import TextBlockReader, counts_of_terms, layers_of
+    from headstart.experiments.texts import ENCODER, TextBlockReader, counts_of_terms, layers_of
 
     index = inputs.text_index()
     train, y, folds = repeated_folds(index, s.seed, N_REPEATS)
     source = inputs.text_source(train)
     layers, counts = layers_of(source), counts_of_terms()
     every = list(dict.fromkeys(block.tap for block in layers))
-    if unknown := set(s.taps or ()).difference(every):
+    taps = s.taps and tuple(name.removeprefix(ENCODER) for name in s.taps)
+    if unknown := set(taps or ()).difference(every):
         name = min(unknown)
         raise InputError(
             f"{argument('taps')}: the sentence encoder has no {one_line(name)!r}."
             f"{did_you_mean(name, every)} It has {', '.join(every)}"
         )
-    names = _chosen_taps(every, s.taps)
+    names = _chosen_taps(every, taps)
     blocks = [block for block in layers if block.tap in names]
     encoder = source.encoder_files
     assert encoder is not None

@@ -31,7 +31,7 @@ def sentence(r: ProfileResult) -> str:
     if points(gain.value) == "0.0":
         n = r.n_test or r.n_train
         if unseen_difference(gain, n) is not None:
-            return f"{text}; {counted(n, 'image')} are too few to tell it from the usual layer."
+            return f"{text}; {counted(n, r.noun)} are too few to tell it from the usual layer."
         return f"{text}, as accurate as the usual layer."
     return headline(
         f"{text}, {gain} points against the usual layer, {usual.blocks[0]} ({significance(gain)}).",
@@ -92,7 +92,7 @@ def depth_sentence(r: ProfileResult) -> str:
     lower = points(abs(difference.value), sign=False)
     if points(difference.value) == "0.0":
         if unseen_difference(difference, r.n_train) is not None:
-            return f"{text}; {counted(r.n_train, 'image')} are too few to tell {taps[-1]} from it."
+            return f"{text}; {counted(r.n_train, r.noun)} are too few to tell {taps[-1]} from it."
         return f"{text}; {taps[-1]} is as accurate: no layer is too specific for this task."
     if not is_significant(difference):
         return (

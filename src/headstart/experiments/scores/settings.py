@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from headstart.experiments.settings import CropOrAuto, OnImages, Pixels, about
 
@@ -21,6 +21,8 @@ class Settings(OnImages):
 
         headstart transfer scores photos/ --per tap
     """
+
+    why_images: ClassVar[str] = "the scores rank pretrained networks for images"
 
     backbones: Annotated[
         tuple[str, ...] | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from headstart.errors import InputError, argument
 from headstart.experiments.settings import (
@@ -32,6 +32,10 @@ class Settings(OnImages, WithBackbone):
 
         headstart transfer shift photos/ --corrupt blur
     """
+
+    why_images: ClassVar[str] = (
+        "it adapts networks for images, by their BatchNorm layers or by training them further"
+    )
 
     data: Annotated[
         str,

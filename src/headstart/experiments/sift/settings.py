@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -57,6 +57,8 @@ class Settings(Against):
 
         headstart baseline sift photos/ --backbone none --patches 16
     """
+
+    why_images: ClassVar[str] = "SIFT describes patches of images"
 
     n_words: Annotated[tuple[Words, ...], about("Sizes of the vocabulary to choose from.")] = (
         200,

@@ -6,7 +6,7 @@ from headstart import plots
 from headstart.experiments.size.result import CurvePoint, Point, ScratchPoint, SizeResult
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import counted
+from headstart.wording import counted, signed_points
 
 NETWORK = "A compact network"
 
@@ -18,9 +18,11 @@ def title(r: SizeResult) -> str:
 
 def sentence(r: SizeResult) -> str:
     """What that many more images per class would bring."""
-    nothing = ", perhaps nothing" if r.gain.low < 0.001 else ""
+    # A law's gain is never below 0: an end that prints as 0.0 is where nothing comes of it.
+    gain = [0.0 if abs(value) < 0.0005 else value for value in r.gain]
+    nothing = "" if gain[1] > 0.0 else ", perhaps nothing"
     return (
-        f"{r.settings.more:,} more {r.noun}s per class would bring {r.gain} points, by the law "
+        f"{r.settings.more:,} more {r.noun}s per class would bring {signed_points(*gain)} points, by the law "
         f"fitted to all sizes{nothing}."
     )
 
@@ -30,8 +32,8 @@ def detail(r: SizeResult) -> str:
     by_law = words.percent(r.accuracy_then.value - r.gain.value)
     text = (
         f"With {r.now:,.0f} {r.noun}s per class the linear SVM reaches "
-        f"{words.percent(r.points[-1].accuracy.value)} ({by_law} by the law). With "
-        f"{r.settings.more:,} more a measurement would show {r.accuracy_then}."
+        f"{words.percent(r.points[-1].accuracy.value)}. The law gives {by_law} for as many, and "
+        f"{r.accuracy_then} for a measurement with {r.settings.more:,} more."
     )
     return f"{text} {needed_sentence(r)}".rstrip()
 
@@ -48,7 +50,11 @@ def needed_sentence(r: SizeResult) -> str:
 
 
 def _count(n: float | None) -> str:
-    return "no number" if n is None else f"{n:,.0f}" if n < 1e6 else f"{n:.0e}"
+    if n is None:
+        return "no number"
+    if n < 1e6:
+        return f"{n:,.0f}"
+    return f"{n / 1e6:,.0f} million" if n < 1e9 else "over a billion"
 
 
 def sections(r: SizeResult) -> list[Section]:
@@ -143,7 +149,7 @@ def _curve(r: SizeResult) -> Section:
         text=[method(r)],
         figure=figure,
         caption=f"{law_sentence(r)} Intervals are of 95 %: of the test {r.noun}s for what was measured; for the law, "
-        "of repeats and points resampled, with the noise of a measurement.",
+        "of laws fitted to errors drawn by their variance, with the noise of a measurement.",
     )
 
 

@@ -8,7 +8,7 @@ from headstart import plots
 from headstart.results import Interval
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table, render_page
-from headstart.runs.side_by_side import ComparedRun, ComparedRuns
+from headstart.runs.side_by_side import ComparedRun, ComparedRuns, noun_of
 from headstart.wording import points, signed_points
 
 Rows = Sequence[ComparedRun]
@@ -42,7 +42,7 @@ def _accuracies(rows: Rows) -> Section:
         heading="Accuracy",
         figure=figure,
         caption="Dots: cross-validated accuracy of the frozen features with its 95 % interval. "
-        "Hollow diamonds: accuracy on the run's own test images.",
+        f"Hollow diamonds: accuracy on the run's own test {noun_of(rows)}s.",
     )
 
 
@@ -61,7 +61,7 @@ def _differences(rows: Rows) -> Section:
     return Section(
         heading=f"Against {rows[0].name}",
         figure=figure,
-        caption="Paired differences on the same test images, with their 95 % intervals.",
+        caption=f"Paired differences on the same test {noun_of(rows)}s, with their 95 % intervals.",
     )
 
 
@@ -74,7 +74,7 @@ def _table(rows: Rows) -> Section:
                 "data",
                 "backbone",
                 "taken",
-                "training images",
+                f"training {noun_of(rows)}s",
                 "cross-validation, %",
                 "test, %",
                 f"against {rows[0].name}, points",
@@ -93,7 +93,7 @@ def _cells(row: ComparedRun) -> list[str]:
         row.chosen,
         f"{row.n_train:,}",
         bounded(row.cv),
-        bounded(row.test) if row.test else "no test images",
+        bounded(row.test) if row.test else f"no test {row.noun}s",
         against(row),
         words.duration(row.seconds) if row.seconds is not None else "",
     ]
