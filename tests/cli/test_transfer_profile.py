@@ -65,7 +65,7 @@ def test_profile__json_is_the_figures(
         (("profile", "--taps", "nothing"), "has no tap 'nothing'"),
         (("profile", "--resolutions", "big"), "--resolutions takes whole numbers"),
         (("size", "--sizes", "1,2,500"), "--sizes must lie between 1 and"),
-        (("size", "--sizes", "1,2"), "3 different numbers of images"),
+        (("size", "--sizes", "1,2"), "3 different numbers of examples"),
         (("size", "--tap", "nothing"), "has no tap 'nothing'"),
         (("advice", "--distance", "0"), "--distance must be a number above 0"),
     ],
