@@ -141,6 +141,13 @@ def test_profile__too_few_texts_are_called_texts(profile: ProfileResult) -> None
     assert "texts are too few" in depth_sentence(made)
 
 
+def test_depth_sentence__of_a_first_layer_that_is_best_goes_nowhere(profile: ProfileResult) -> None:
+    cells = [msgspec.structs.replace(c, is_best=c is profile.cells[0]) for c in profile.cells]
+    said = depth_sentence(msgspec.structs.replace(profile, cells=tuple(cells)))
+    assert "accuracy is highest in layer 1 " in said
+    assert " goes from " not in said
+
+
 def test_layers__are_taken_by_the_names_of_fit_and_of_the_profile(
     profile: ProfileResult, table: Path, store: Path
 ) -> None:
@@ -180,8 +187,9 @@ def test_size__draws_the_curve_of_texts(table: Path, store: Path) -> None:
             {},
             "the textbook rule is on networks for images.* For texts, use headstart fit",
         ),
-        ("layers", {}, "it trains networks for images"),  # before --halves is asked for
-        ("shift", {}, "it adapts networks for images"),  # before a target is asked for
+        # Before --halves or a target is asked for.
+        ("layers", {}, "the layers are those of networks for images"),
+        ("shift", {}, "adaptation are for networks for images"),
         ("similarity", {}, "is a table of texts, .* BatchNorm"),
     ],
 )

@@ -77,7 +77,7 @@ class Settings:
         A value is outside its legal set.
     """
 
-    why_images: ClassVar[str] = "it measures images"
+    why_images: ClassVar[str] = "the question is about images"
 
     def __post_init__(self) -> None:
         for name, declared in _declared(type(self)).items():

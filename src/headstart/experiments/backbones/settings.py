@@ -25,7 +25,7 @@ class Settings(OnImages):
         headstart compare photos/ --race --budget 10m
     """
 
-    why_images: ClassVar[str] = "it compares pretrained networks for images"
+    why_images: ClassVar[str] = "the networks compared are for images"
 
     backbones: Annotated[
         tuple[str, ...] | None,

@@ -32,7 +32,7 @@ class Settings(Labelled):
     """
 
     why_images: ClassVar[str] = (
-        "it trains networks for images from random weights and exchanges their layers"
+        "the layers are those of networks for images, trained from random weights"
     )
 
     data: Annotated[

@@ -17,4 +17,4 @@ class Settings(Against):
         headstart baseline pixels photos/
     """
 
-    why_images: ClassVar[str] = "it compares images by their pixels"
+    why_images: ClassVar[str] = "the baseline compares the pixels of images"

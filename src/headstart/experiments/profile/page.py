@@ -82,10 +82,13 @@ def depth_sentence(r: ProfileResult) -> str:
     row = {c.tap: c for c in r.cells if c.view == best.view}
     first, last = row[taps[0]], row[taps[-1]]
     where = taps.index(best.tap)
-    text = (
-        f"{_seen(r, best.view)} accuracy goes from {_value(first.cv)} in {taps[0]} to "
-        f"{_value(best.cv)} in {best.tap} (layer {where + 1} of {len(taps)})"
-    )
+    place = f"{best.tap} (layer {where + 1} of {len(taps)})"
+    text = f"{_seen(r, best.view)} accuracy is highest in {place}, {_value(best.cv)}"
+    if where > 0:
+        text = (
+            f"{_seen(r, best.view)} accuracy goes from {_value(first.cv)} in {taps[0]} to "
+            f"{_value(best.cv)} in {place}"
+        )
     if best.tap == taps[-1]:
         return f"{text}, the last: no layer is too specific for this task."
     difference = last.behind

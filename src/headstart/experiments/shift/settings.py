@@ -33,9 +33,7 @@ class Settings(OnImages, WithBackbone):
         headstart transfer shift photos/ --corrupt blur
     """
 
-    why_images: ClassVar[str] = (
-        "it adapts networks for images, by their BatchNorm layers or by training them further"
-    )
+    why_images: ClassVar[str] = "the methods of adaptation are for networks for images"
 
     data: Annotated[
         str,
