@@ -36,6 +36,7 @@ GAIN = Gain(
 def test_interval__prints_percent_and_a_difference_prints_points() -> None:
     assert str(GAIN.accuracy) == "93.0 % [90.0, 95.0]"
     assert str(GAIN.gain) == "+1.2 [−0.5, +3.0]"
+    assert str(Interval(0.0, -1e-17, 0.06)) == "0.0 % [0.0, 6.0]"
 
 
 def test_interval__unpacks_and_compares_by_value() -> None:

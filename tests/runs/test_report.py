@@ -205,7 +205,8 @@ def test_render__small_test_set_and_straddling_duplicates_are_warned_of() -> Non
     metrics = scenes()
     metrics["test"] |= {"n": 60, "accuracy": interval(0.9, 0.08)}
     text = Page(render(example_run(), metrics_from(metrics), {})).text
-    assert "Small test set: 60 images leave ±8 points of doubt" in text
+    said = "with 60 images the accuracy of 90 % may be anything from 82 to 98 %"
+    assert f"Small test set: {said}" in text
     assert "12 groups of identical images on both sides of the split" in text
 
 
@@ -226,7 +227,7 @@ def test_write_report__writes_the_page_and_nothing_else(tmp_path: Path) -> None:
     path = write_report(folder, thumbnails={})
     assert path == folder / "report.html"
     assert {p.name for p in folder.iterdir()} == before | {"report.html"}
-    assert f"headstart predict &#39;{folder}&#39; photos/" in path.read_text(encoding="utf-8")
+    assert f"headstart predict &#39;{folder}&#39; NEW_IMAGES/" in path.read_text(encoding="utf-8")
     mode = stat.S_IMODE(path.stat().st_mode)
     assert mode == stat.S_IMODE((folder / "run.json").stat().st_mode)
 

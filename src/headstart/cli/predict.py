@@ -191,7 +191,12 @@ def predict(
             predictions = predict_table(opened, texts, text, top, caution)
         else:
             predictions = predict_given(
-                opened, given_paths(paths), top, column=text, literal=literal, caution=caution
+                opened,
+                given_paths(paths, opened),
+                top,
+                column=text,
+                literal=literal,
+                caution=caution,
             )
     failed = _show(predictions, form=asked[0] if asked else "")
     if failed:

@@ -119,7 +119,7 @@ def check_table_there(data: str) -> None:
         raise DataError(f"there is no file {data!r}: check the path")
 
 
-def given_paths(paths: Sequence[str] | None) -> list[str]:
+def given_paths(paths: Sequence[str] | None, run: Run | None = None) -> list[str]:
     """What was given, at least one.
 
     Raises
@@ -128,7 +128,9 @@ def given_paths(paths: Sequence[str] | None) -> list[str]:
         There is nothing.
     """
     if not paths:
-        raise InputError("nothing to predict: give images, texts, or a table with --texts")
+        is_texts = run is not None and run.is_texts
+        kinds = "texts, or a table with --texts" if is_texts else "images"
+        raise InputError(f"nothing to predict: give {kinds}")
     return list(paths)
 
 

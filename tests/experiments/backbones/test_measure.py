@@ -61,6 +61,17 @@ def test_sentence__takes_the_best_where_nothing_cheaper_ties() -> None:
     assert "Take large" in page.sentence(found)
 
 
+def test_sentence__one_image_more_is_not_said_to_be_the_most_accurate() -> None:
+    few = [candidate("small", 1, 46, 47), candidate("large", 8, 47, 47)]
+    found = BackbonesResult(
+        settings=Settings(data="x"), datasets=(), data="x", n_train=47, n_test=0,
+        candidates=candidates(few),
+    )  # fmt: skip
+    assert found.chosen.name == "large"
+    assert "47 images are too few to tell small from it" in page.sentence(found)
+    assert "most accurate" not in page.sentence(found)
+
+
 def test_sentence__one_backbone_is_the_only_one() -> None:
     found = compared(candidate("small", 1, 300))
     assert page.sentence(found).startswith("Take small: 75.0 % [")

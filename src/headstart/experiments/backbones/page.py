@@ -24,6 +24,14 @@ def sentence(r: BackbonesResult) -> str:
     if len(r.candidates) == 1:
         return f"{text}."
     if chosen is best:
+        unseen = [
+            c.name
+            for c in r.candidates
+            if c.macs < best.macs and unseen_difference(c.behind, r.n_train) is not None
+        ]
+        if unseen:
+            few = f"{counted(r.n_train, 'image')} are too few to tell {listed(unseen)} from it"
+            return headline(f"{text}; {few}.", f"{text}.")
         return headline(f"{text}, the most accurate of {len(r.candidates)}.", f"{text}.")
     behind = chosen.behind
     if points(behind.value) == "0.0":

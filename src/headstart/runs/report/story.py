@@ -342,11 +342,11 @@ def _size_of_test_notices(metrics: FitResult) -> list[Notice]:
             source = "the validation images by which fine-tuning was chosen"
         text = f"No test split: the number comes from {source}"
         return [Notice(text=text, section="choice")]
-    half = (test.accuracy.high - test.accuracy.low) / 2
-    if math.isfinite(half) and half > _WIDE:
+    value, low, high = test.accuracy
+    if math.isfinite(high - low) and (high - low) / 2 > _WIDE:
         text = (
-            f"Small test set: {words.plural(test.n, metrics.noun)}"
-            f" leave{'s' if test.n == 1 else ''} ±{100 * half:.0f} points of doubt"
+            f"Small test set: with {words.plural(test.n, metrics.noun)} the accuracy of "
+            f"{100 * value:.0f} % may be anything from {100 * low:.0f} to {100 * high:.0f} %"
         )
         return [Notice(text=text, section="classes")]
     return []

@@ -156,6 +156,7 @@ def _curve(found: Reliability, noun: str) -> str:
         description=f"answering all: {y[-1]:.1f} %; the surest {x[len(x) // 2]:.0f} %: {y[len(y) // 2]:.1f} %",
         x_axis=f"{noun}s answered, %",
         y_axis="right, %",
+        y_range=(min(y), 100) if min(y) < 100 else (99, 100),
     )
 
 
