@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,7 @@ RUN_VERBS = [
         (("fit", "x", "--seed"), "--seed needs a value (`headstart fit --help`"),
         (("fit", "x", "--force=1"), "--force takes no value"),
         (("fit", "x", "--backbne", "y"), "has no option --backbne: did you mean --backbone?"),
+        (("fit", "x", "--dat", "y"), "has no option --dat (`headstart fit --help`"),
         (("fit", "my", "photos"), "`headstart fit` takes DATA and nothing more; got also 'photos'"),
         (("fit",), "`headstart fit` needs DATA: folder of class folders"),
         (("transfer", "size"), "`headstart transfer size` needs DATA"),
@@ -43,6 +46,18 @@ def test_usage__is_one_line_in_our_words(
     assert "Invalid value" not in line
 
 
+TEXTS = {"backbone": {"kind": "text", "name": "Linear SVM on TF-IDF"}, "settings": {}}
+LABELS = {"backbone": {"name": "embedded"}, "settings": {"multi_label": ","}}
+IMAGES = {"backbone": {"name": "embedded"}, "settings": {"multi_label": None}}
+
+
+def _write_run(name: str, made: dict[str, Any], age_s: int) -> None:
+    file = Path("runs", name, "run.json")
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"schema": 1, **made}))
+    os.utime(file, (1_700_000_000 - age_s, 1_700_000_000 - age_s))
+
+
 @pytest.mark.parametrize("verb", RUN_VERBS)
 def test_usage__without_a_run_the_latest_are_named_with_a_command_to_copy(
     fails: Callable[..., str],
@@ -53,14 +68,30 @@ def test_usage__without_a_run_the_latest_are_named_with_a_command_to_copy(
     monkeypatch.chdir(tmp_path)
     assert "runs/ has none yet" in fails(*verb)
     for age, name in enumerate(["newest one", "b", "c", "d", "e", "oldest"]):
-        (tmp_path / "runs" / name).mkdir(parents=True)
-        file = tmp_path / "runs" / name / "run.json"
-        file.write_text("{}")
-        os.utime(file, (1_700_000_000 - age, 1_700_000_000 - age))
+        _write_run(name, IMAGES, age)
     line = fails(*verb)
     assert "oldest" not in line
     assert line.index("runs/newest one, runs/b") < line.index("runs/e")
     assert f"Such as: headstart {verb[0]} 'runs/newest one'" in line
+
+
+def test_usage__suggests_a_run_of_the_kind_that_the_verb_takes(
+    fails: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _write_run("reviews", TEXTS, 0)
+    _write_run("labels", LABELS, 1)
+    assert "runs/ has none" in fails("map")
+    _write_run("photos", IMAGES, 2)
+    for verb in ("clean", "label-next", "map", "slices"):
+        assert "needs RUN: runs/photos, the latest first" in fails(verb)
+    assert fails("predict").endswith('headstart predict runs/reviews "SOME TEXT"')
+    assert fails("similar").endswith('headstart similar runs/reviews "SOME TEXT"')
+    assert fails("push").endswith("headstart push runs/reviews --repo OWNER/NAME")
+    assert "runs/labels" in fails("export")
+    assert "runs/labels" not in fails("push")
+    os.utime("runs/photos/run.json")
+    assert fails("predict").endswith("headstart predict runs/photos IMAGES...")
 
 
 def test_usage__a_run_that_is_not_there_names_the_latest(

@@ -295,10 +295,26 @@ def test_index__a_field_split_is_the_split_only_where_asked(flat: Path) -> None:
     for i, image in enumerate(content["images"]):
         image |= {"split": "test" if i % 3 == 0 else "train", "camera": f"c{i % 3}"}
     (flat / "coco.json").write_text(json.dumps(content), encoding="utf-8")
+    of_test = {"a0.png", "b0.png"}
     for group in (None, "camera"):
         found = index(flat / "coco.json", test_size=0.5, group_column=group)
         assert any("not taken as the split" in note for note in found.notes)
-        assert len(found.test) != 2
+        assert {r.name for r in found.test} != of_test
+    found = index(flat / "coco.json", test_size=0.5, group_column="split")  # not the split either
+    assert {r.group for r in found.records} == {"test", "train"}
+    assert len({r.group for r in found.test}) == 1
+    assert any("not taken as the split" in note for note in found.notes)
+    with pytest.raises(DataError, match=r"no column 'splits'.*'split'"):
+        index(flat / "coco.json", split_column="splits")
     found = index(flat / "coco.json", split_column="split")
-    assert sorted(r.name for r in found.test) == ["a0.png", "b0.png"]
+    assert sorted(r.name for r in found.test) == sorted(of_test)
     assert not any("not taken" in note for note in found.notes), found.notes
+
+
+def test_index__a_field_holds_the_weights(flat: Path) -> None:
+    content = json.loads(coco(NAMES))
+    for i, image in enumerate(content["images"]):
+        image["w"] = i + 1
+    (flat / "coco.json").write_text(json.dumps(content), encoding="utf-8")
+    found = index(flat / "coco.json", test_size=0.5, weight_column="w")
+    assert sorted(r.weight for r in found.records) == list(range(1, len(NAMES) + 1))

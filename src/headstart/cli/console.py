@@ -211,7 +211,8 @@ class _Lines:
         _, _, began, _ = self._open.pop(stage, (0, 0, now, now))
         if done < total:
             self._open[stage] = (done, total, began, now)
-        if done >= total and stage not in self._finished:
+        is_short = total <= 1 and now - began < 1  # its end would tell nothing
+        if done >= total and not is_short and stage not in self._finished:
             self._finished.add(stage)
             print(stage_line(stage, done, total, now - began), file=sys.stderr, flush=True)
 
@@ -249,7 +250,9 @@ def stage_line(
     if not 0 < done < total:
         return said
     spent = seconds if heard_s is None else heard_s
-    left = max(spent * total / done - seconds, 0.0)
+    left = spent * total / done - seconds
+    if left < 1:  # the part in hand takes longer than the ones before it
+        left = seconds * (total - done) / done
     return f"{said}, about {rough_time(left)} left"
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from headstart.errors import one_line
 
 N_RUNS = 5
+# Verbs that work on runs of one kind alone.
+OF_IMAGES = ("clean", "label-next", "map", "slices")
+OF_CLASSES = ("push",)
 # What Pydantic, by which Typer reads values, calls a wrong one.
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 BOUNDS = {
@@ -67,7 +71,8 @@ def _command(whole: Any, words: Sequence[str]) -> tuple[Any, str]:
 
 
 def _near(option: str, command: Any) -> str:
-    known = [name for param in command.params for name in (*param.opts, *param.secondary_opts)]
+    options = [param for param in command.params if param.param_type_name == "option"]
+    known = [name for param in options for name in (*param.opts, *param.secondary_opts)]
     bare = {name.lstrip("-"): name for name in known}
     close = [bare[n] for n in difflib.get_close_matches(option.lstrip("-"), bare, n=1, cutoff=0.6)]
     close += [name for name in known if name.startswith(option) and name not in close]
@@ -100,17 +105,52 @@ def _missing(param: Any, command: Any, verb: str) -> str:
     text = f"{text[:1].lower()}{text[1:]}"
     if param.name not in ("run", "runs"):
         return f"`{verb}` needs {flag}{f': {text}' if text else ''} {_help(verb)}"
-    from headstart.runs.folder import latest_runs
-
-    runs = [run.as_posix() for run in latest_runs(N_RUNS)]
-    if not runs:
+    found = [(run, _kind(run)) for run in _latest()]
+    if not found:
         return f"`{verb}` needs {flag}, and runs/ has none yet: `headstart fit photos/` makes one"
+    name = verb.rpartition(" ")[2]
+    if name in (*OF_IMAGES, *OF_CLASSES):
+        legal = ("image",) if name in OF_IMAGES else ("image", "text")
+        found = [(run, kind) for run, kind in found if kind in legal]
+    if not found:
+        wanted = (
+            "on images with one class each" if name in OF_IMAGES else "with one class per example"
+        )
+        return f"`{verb}` needs {flag}, a run {wanted}, and runs/ has none: `headstart fit photos/` makes one"
+    found = found[:N_RUNS]
+    runs = ", ".join(one_line(run) for run, _ in found)
+    run, kind = found[0]
     rest = [
-        _flag(p)
+        '"SOME TEXT"' if kind == "text" and name == "similar" else _flag(p)
         for p in command.params
         if p is not param and p.param_type_name == "argument" and p.required
     ]
-    if verb == "headstart predict":
-        rest = ["IMAGES..."]
-    example = " ".join([verb, shlex.quote(runs[0]), *rest])
-    return f"`{verb}` needs {flag}: {', '.join(map(one_line, runs))}, the latest first. Such as: {example}"
+    if name == "predict":
+        rest = ['"SOME TEXT"' if kind == "text" else "IMAGES..."]
+    if name == "push":
+        rest = ["--repo OWNER/NAME"]
+    example = " ".join([verb, shlex.quote(run), *rest])
+    return f"`{verb}` needs {flag}: {runs}, the latest first. Such as: {example}"
+
+
+def _latest() -> list[str]:
+    from headstart.runs.folder import latest_runs
+
+    return [run.as_posix() for run in latest_runs()]
+
+
+def _kind(run: str) -> str:
+    """What a run is on: ``image`` or ``text``, with one class each; ``target`` of labels and numbers."""
+    from headstart.errors import RunError
+    from headstart.runs.folder import read_json
+
+    try:
+        made = read_json(Path(run), "run.json")
+    except RunError:
+        return ""
+    settings, backbone = made.get("settings"), made.get("backbone")
+    asked = settings if isinstance(settings, dict) else {}
+    if asked.get("multi_label") is not None or asked.get("target_column") is not None:
+        return "target"
+    is_text = isinstance(backbone, dict) and backbone.get("kind") == "text"
+    return "text" if is_text else "image"

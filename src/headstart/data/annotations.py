@@ -442,14 +442,15 @@ def _rows(path: Path, found: Found, wanted: Wanted = NOTHING) -> tuple[Table, Re
     targets = wanted.get("targets")
     if targets is not None and targets.is_asked:
         raise InputError(
-            f"{targets.option} is of columns of a table or of records, and {shown(path)} is neither"
+            f"{targets.option} needs a table or a list of records; {shown(path)} is neither"
         )
     rows, refused = [], {}
     fields = sorted({k for *_, more in found for k in more})
     split = wanted.get("split_column")
     splits = [k for k in fields if usual_form(k) in SPLIT_NAMES and k != split]
-    asked = (wanted.get("group_column"), None if split in NO_COLUMN else split)
-    said = [k for k in fields if k not in splits or k in asked] if any(asked) else []
+    asked = [wanted.get(name) for name in ("group_column", "weight_column")]
+    asked.append(None if split in NO_COLUMN else split)
+    said = fields if any(asked) else []
     notes = tuple(
         f"{shown(path.name)} has a field {shown(k, 60)}, which is not taken as the split: "
         f"{argument('split_column', k)} takes it"
@@ -471,4 +472,13 @@ def _rows(path: Path, found: Found, wanted: Wanted = NOTHING) -> tuple[Table, Re
         because = f"; first: {shown(first[0])}: {first[1]}" if first else ""
         raise DataError(f"{shown(path)} has no image with one class{because}")
     places = tuple(f"image {shown(row[0])}" for row in rows)
-    return Table(path, ("path", "label", *said), tuple(rows), places, "utf-8", notes), refused
+    table = Table(
+        path,
+        ("path", "label", *said),
+        tuple(rows),
+        places,
+        "utf-8",
+        notes,
+        takes_usual_split=False,
+    )
+    return table, refused

@@ -96,6 +96,7 @@ class Table:
     """Rows of text; ``header`` is empty where the file has none; ``places`` is for messages.
 
     ``notes`` are sentences for the user: which lines were left out, and how others were read.
+    ``takes_usual_split`` is False where a column is the split only if it is asked for.
     """
 
     path: Path
@@ -104,6 +105,7 @@ class Table:
     places: tuple[str, ...]
     encoding: str
     notes: tuple[str, ...] = ()
+    takes_usual_split: bool = True
 
     @property
     def n_columns(self) -> int:
@@ -322,6 +324,8 @@ def find_split(table: Table, asked: str | None, option: str = argument("split_co
         return -1
     if asked is not None:
         return find_column(table, asked, SPLIT_NAMES, "split", option)
+    if not table.takes_usual_split:
+        return -1
     for name in SPLIT_NAMES:
         at = find_column(table, None, [name], "")
         if at >= 0 and not (name == "fold" and _has_fold_numbers(table, at)):

@@ -218,8 +218,8 @@ def list_runs(beside: Path | None = None) -> list[Path]:
     return found
 
 
-def latest_runs(n: int, beside: Path | None = None) -> list[Path]:
-    """The last `n` of `list_runs`, the newest first."""
+def latest_runs(n: int | None = None, beside: Path | None = None) -> list[Path]:
+    """The last `n` of `list_runs`, or all of them, the newest first."""
 
     def written(run: Path) -> float:
         try:
