@@ -8,7 +8,7 @@ import pytest
 
 from headstart.cli.app import run
 from headstart.cli.flags import as_flag, known_flags
-from headstart.errors import argument, worded
+from headstart.errors import InputError, argument, require_choice, worded
 from headstart.web.answers import as_field
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "headstart"
@@ -54,6 +54,22 @@ def test_command__names_the_flag_where_the_library_names_the_parameter(
 ) -> None:
     assert run(words) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("legal", "value", "said"),
+    [
+        (["onnx"], "pb", "`to` must be onnx; got 'pb'"),
+        (["onnx", "pt2"], "pb", "`to` must be onnx or pt2; got 'pb'"),
+        (["text", "markdown", "html"], "latex", "`to` must be text, markdown or html; got 'latex'"),
+        (["text", "html"], "txt", "`to` must be text or html; got 'txt'. Did you mean 'text'?"),
+    ],
+)
+def test_require_choice__names_the_values_and_near_ones_only(
+    legal: list[str], value: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        require_choice("to", value, legal)
 
 
 def named_arguments() -> set[str]:

@@ -83,9 +83,9 @@ def worded(text: str, name: Namer) -> str:
     return _ARGUMENT.sub(lambda found: name(found[1], found[2]), text)
 
 
-def did_you_mean(name: str, known: Iterable[str], *, n: int = 3) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, n: int = 3, cutoff: float = 0.6) -> str:
     """`` Did you mean 'a' or 'b'?`` with a leading space, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=n, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(known), n=n, cutoff=cutoff)
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 
@@ -98,9 +98,9 @@ def require_choice(name: str, value: object, known: Iterable[str]) -> None:
     """
     legal = list(known)
     if value not in legal:
-        either = f"{', '.join(legal[:-1])} or {legal[-1]}"
+        either = " or ".join(filter(None, (", ".join(legal[:-1]), legal[-1])))
         shown = one_line(str(value), limit=80)
-        near = did_you_mean(shown, legal)
+        near = did_you_mean(shown, legal, cutoff=0.75)  # of short words others are alike by chance
         raise InputError(f"{argument(name)} must be {either}; got {shown!r}{near and f'.{near}'}")
 
 

@@ -45,6 +45,17 @@ def squeezed(text: str) -> str:
     return "".join(text.split())
 
 
+def test_print__a_caption_wider_than_its_table_has_the_width_of_the_terminal() -> None:
+    caption = "Accuracy in %, cross-validated on the training images; bold: the best layer."
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table.add_column("layer")
+    table.add_column("accuracy", justify="right")
+    table.add_row("blocks.4", "96.7")
+    assert caption in printed(table, 80).split("\n")
+    narrow = [line.rstrip() for line in printed(table, 40).split("\n")]
+    assert "Accuracy in %, cross-validated on the" in narrow
+
+
 @pytest.mark.parametrize("width", [200, 120, 100, 80, 60, 40, 24])
 def test_print__a_table_keeps_every_number_whole(width: int) -> None:
     text = printed(wide_table(), width)

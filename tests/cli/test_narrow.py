@@ -29,7 +29,10 @@ def test_help__names_every_option_uncut(
         said = headstart(*path, "--help")
         assert said.code == 0
         assert "…" not in said.out, path
-        assert max(map(len, said.out.splitlines())) <= width, path
+        # A longer word, such as a name in an example to copy, stands whole on a line of its own.
+        lines = [line for line in said.out.splitlines() if width >= 80 or " " in line.strip()]
+        assert max(map(len, lines)) <= width, path
+        assert "list[" not in said.out, path
         words = set(said.out.replace(",", " ").replace("/", " ").split())
         for param in (p for p in command.params if p.param_type_name == "option"):
             assert words.issuperset(() if param.hidden else param.opts), path

@@ -93,3 +93,10 @@ def test_result_types__each_has_the_name_of_its_folder_and_the_schema_in_the_doc
             )
         )
     ), "run tools/schema.py"
+
+
+def test_schema__describes_each_field_of_a_result_by_itself() -> None:
+    for name, definition in json.loads(SCHEMA.read_text("utf-8"))["$defs"].items():
+        said = [p.get("description", "") for p in definition.get("properties", {}).values()]
+        own = [text for text in said if text and not text.startswith("as in ")]
+        assert len(set(own)) == len(own), name

@@ -133,6 +133,9 @@ def whole_command() -> Any:
                 param.metavar = ""
             elif param.param_type_name == "argument" and param.metavar is None:
                 param.metavar = str(param.name).upper()
+                if param.nargs != 1:  # the type of one of them, rather than <list[str]>
+                    one_type = param.display_type(context).replace("list[", "").replace("]", "")
+                    param.display_type = functools.partial(_shown_type, one_type.lower())
             elif param.multiple and param.metavar is None:
                 param.metavar = "<str>"  # rather than <list[str]>
         for inner in getattr(one, "commands", {}).values():
@@ -140,6 +143,10 @@ def whole_command() -> Any:
 
     tidy(command, None)
     return command
+
+
+def _shown_type(label: str, _context: Any = None, **_: Any) -> str:
+    return label
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ def fitted(table: Table, out: Console) -> RenderableType:
     widest = [max(map(_width, _lines(column, out)), default=0) for column in table.columns]
     measured = Measurement.get(out, out.options.update(max_width=100_000, width=100_000), table)
     if measured.maximum <= out.width:
-        return table
+        return _with_wide_caption(table, measured.maximum, out)
     between = measured.maximum - sum(widest)
     least = [_least(column, out) for column in table.columns]
     spare = out.width - between - sum(least)
@@ -39,6 +40,21 @@ def fitted(table: Table, out: Console) -> RenderableType:
         column = table.columns[i]
         column.width, column.no_wrap, column.overflow = least[i] + more, False, "fold"
     return table
+
+
+def _with_wide_caption(table: Table, width: int, out: Console) -> RenderableType:
+    """The table; a caption that is wider stands below it in the terminal's width."""
+    from rich.console import Group
+
+    if not table.caption:
+        return table
+    caption = _text(table.caption, out)
+    if max(map(_width, caption.plain.split("\n"))) <= width:
+        return table
+    alone = copy(table)
+    alone.caption = None
+    caption.style = caption.style or "table.caption"
+    return Group(alone, caption)
 
 
 def _text(cell: Any, out: Console) -> Text:

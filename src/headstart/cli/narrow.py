@@ -49,5 +49,10 @@ def _narrow_context(base: Any, width: int) -> Any:
 
 def _filled(text: str, width: int, indent: str) -> str:
     return textwrap.fill(
-        text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,  # a name within an example to copy stays whole
     )

@@ -19,16 +19,14 @@ class ArmResult(Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] | None  # of the training; None for a linear SVM
     n_layers: int
     starts_from_svm: bool
-    # extra_s, seconds: `seconds` of one fit includes `extra_s`, which was spent beforehand
-    extra_s: float
+    extra_s: float  # seconds that were spent beforehand
     val_accuracy: float
-    # test, test_balanced: None without test images
-    test: Interval | None
-    test_balanced: Interval | None
+    test: Interval | None  # test accuracy; None without test images
+    test_balanced: Interval | None  # balanced test accuracy; None without test images
     # (float, float); lowest and highest test accuracy among the seeds
     test_range: tuple[float, float] | None
     difference: Difference | None  # test accuracy less that of the reference, paired
-    seconds: float
+    seconds: float  # seconds of one fit, `extra_s` included
     n_trained_parameters: int
     notes: tuple[str, ...]  # one a seed
     histories: tuple[tuple[dict[str, Any], ...], ...]  # one a seed, empty for an SVM
@@ -45,9 +43,8 @@ class ComparisonResult(Result, frozen=True, kw_only=True, tag="comparison"):
     data: str
     backbone: str
     size_px: int | None
-    # classes, notes: of the data
-    classes: tuple[str, ...]
-    notes: tuple[str, ...]
+    classes: tuple[str, ...]  # names of the classes
+    notes: tuple[str, ...]  # notes on the data
     reference: str
     taken: str
     seeds: tuple[int, ...]

@@ -19,9 +19,8 @@ from headstart.runs.report.pages import Section, Table
 class Published(msgspec.Struct, frozen=True, kw_only=True):
     """A network's published figures."""
 
-    # name, weights: ``"resnet50"``, ``"IMAGENET1K_V2"``
-    name: str
-    weights: str
+    name: str  # name of the architecture, such as ``"resnet50"``
+    weights: str  # name of the weights, such as ``"IMAGENET1K_V2"``
     accuracy: float  # Top-1 on ImageNet's 50,000 validation images, a single crop, in %
     # thousand million multiply-accumulates per image at `size_px`; torchvision writes them as
     # GFLOPS

@@ -17,18 +17,19 @@ N_RESAMPLES = 1000
 class RankCorrelation(Struct, frozen=True, kw_only=True):
     """Agreement of two orders of the same candidates."""
 
-    # kendall, spearman: tau-b and rho, from -1 to 1; None with fewer than three candidates or where
-    # all are equal
+    # Kendall's tau-b, from -1 to 1; None with fewer than three candidates or where all are equal
     kendall: float | None
+    # Spearman's rho, from -1 to 1; None with fewer than three candidates or where all are equal
     spearman: float | None
     p_value: float | None  # two-sided, of Kendall's tau: how often chance alone agrees as much
     n: int  # candidates
     # whether there are enough candidates, chance would hardly agree as much, and the interval does
     # not contain zero
     is_significant: bool = False
-    # low, high: 95 % interval of Kendall's tau: candidates resampled with replacement (percentile
-    # bootstrap). None with fewer than five candidates.
+    # lower end of the 95 % interval of Kendall's tau, by resampling the candidates (percentile
+    # bootstrap); None with fewer than five
     low: float | None = None
+    # upper end of the 95 % interval of Kendall's tau; None with fewer than five candidates
     high: float | None = None
 
 

@@ -113,7 +113,7 @@ def _target_card(
                     "- The figures hold for pictures like the test images. On others (another camera, place or "
                     "time) the errors may be far larger."
                 ),
-                *(f"- {_plain(note)}" for note in metrics.notes),
+                *(f"- {_as_sentence(note)}" for note in metrics.notes),
             ]
         )
     )
@@ -298,7 +298,10 @@ def _measured(metrics: FitResult) -> str:
             " There were no test images: the choice was made on what is shown, which flatters it."
         )
     if shares := members(metrics.chosen):
-        note += f"\n\nThe linear part is a mean: {_plain(shares)}."
+        what = (
+            "model" if metrics.finetuning is None or not metrics.finetuning.won else "linear part"
+        )
+        note += f"\n\nThe {what} is a mean: {_plain(shares)}."
     if metrics.finetuning is not None and metrics.finetuning.validation is not None:
         note += f"\n\n{_plain(metrics.finetuning.sentence)}"
     return f"{_table(('', 'value'), rows)}\n\n{note}"
@@ -343,8 +346,13 @@ def _limits(run: Run) -> str:
             f"{straddling} groups of duplicates lie on both sides of the split; see the accuracy without "
             "them."
         )
-    lines += [_plain(note) for note in metrics.notes]
+    lines += [_as_sentence(note) for note in metrics.notes]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _as_sentence(note: str) -> str:
+    text = _plain(f"{note[:1].upper()}{note[1:]}")
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _licence(settings: Mapping[str, Any], run: Run) -> str:

@@ -51,9 +51,8 @@ class ClassMetrics(msgspec.Struct, frozen=True, kw_only=True):
     precision: Interval | None
     recall: Interval | None
     f1: Interval | None  # by the interval of the overlap
-    # roc_auc, average_precision: one-vs-rest, without an interval
-    roc_auc: float | None
-    average_precision: float | None
+    roc_auc: float | None  # area under the ROC curve, one class against the rest
+    average_precision: float | None  # average precision, one class against the rest
 
 
 class ClassificationMetrics(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,29 +28,26 @@ class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
     n: int  # examples that have it
     threshold: float  # an example is given the label where its probability is this or more
     prevalence: float  # share of the examples that have it
-    # average_precision, precision, recall, f1: precision is not defined where no example is given
-    # the label
-    average_precision: Interval | None
+    average_precision: Interval | None  # average precision of the ranking by probability
+    # share of the examples given the label that have it; None where none is given it
     precision: Interval | None
-    recall: Interval | None
-    f1: Interval | None
+    recall: Interval | None  # share of the examples with the label that are given it
+    f1: Interval | None  # harmonic mean of precision and recall
 
 
 class LabelsFigures(msgspec.Struct, frozen=True, kw_only=True):
     """All labels of some examples."""
 
     n: int  # number of examples
-    # mean_average_precision, micro_f1, macro_f1: means are over the labels that an example has;
-    # None where none has any
+    # mean of the average precision of the labels that an example has; None where none has any
     mean_average_precision: Interval | None
+    # F1 of all pairs of example and label together; None where no example has a label
     micro_f1: Interval | None
-    macro_f1: Interval | None
+    macro_f1: Interval | None  # mean F1 of the labels that an example has; None where none has any
     exact: Interval  # share of examples whose labels are all right
-    # trivial_map, trivial_micro_f1, trivial_macro_f1: expected of a random order of the examples,
-    # and of every label for every example
-    trivial_map: float | None
-    trivial_micro_f1: float | None
-    trivial_macro_f1: float | None
+    trivial_map: float | None  # mean average precision of a random order of the examples
+    trivial_micro_f1: float | None  # micro F1 of giving every example every label
+    trivial_macro_f1: float | None  # macro F1 of giving every example every label
     labels: tuple[LabelFigures, ...]
 
 

@@ -26,12 +26,12 @@ class NumberFigures(msgspec.Struct, frozen=True, kw_only=True):
     # Share of the variance that is explained; 0 of the mean of these examples, negative of what is
     # worse. None where the numbers are all the same, as of one example.
     r2: Estimate | None
-    # mae, rmse: mean absolute error, and root of the mean squared error
-    mae: Estimate
-    rmse: Estimate
-    # trivial_r2, trivial_mae, trivial_rmse: of the mean of the training examples, predicted for all
-    trivial_r2: float | None
+    mae: Estimate  # mean absolute error
+    rmse: Estimate  # root mean squared error
+    trivial_r2: float | None  # R² of predicting the mean of the training examples for all
+    # mean absolute error of predicting the mean of the training examples for all
     trivial_mae: float
+    # root mean squared error of predicting the mean of the training examples for all
     trivial_rmse: float
     level: float  # what the intervals of the predictions are meant to hold
     # half of their width; None where there were too few examples, or groups, for the level

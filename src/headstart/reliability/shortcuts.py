@@ -32,7 +32,8 @@ class Shortcut(msgspec.Struct, frozen=True, kw_only=True):
     # balanced accuracy of a classifier on this property alone, each example by the others
     accuracy: Interval
     chance: float  # balanced accuracy by guessing
-    # That guessing does as well, times the number of properties looked at. None of an older run.
+    # probability that guessing does as well, times the number of properties tested; None in older
+    # runs
     p_value: float | None = None
     is_alarming: bool  # beyond the noise, and far enough above chance
 

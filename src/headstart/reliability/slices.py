@@ -18,18 +18,16 @@ FEWEST = 5
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One part of the examples."""
 
-    # by, value: what the examples were divided by, and which part it is
-    by: str
-    value: str
+    by: str  # what the examples were divided by
+    value: str  # which part it is
     n: int
     accuracy: Interval  # at a level of 95 % for all parts together (Bonferroni)
     rest: float  # accuracy of all other examples
     # Fisher's exact test against the others, times the number of parts; 1 at most. Of grouped
     # examples, on effective numbers. None of an older run.
     p_value: float | None = None
-    # is_worse, is_better: significantly
-    is_worse: bool
-    is_better: bool = False
+    is_worse: bool  # whether it is significantly less accurate than the rest
+    is_better: bool = False  # whether it is significantly more accurate than the rest
 
 
 def judge_parts(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.backbone import CROP_MODES
 from headstart.data import training_records
-from headstart.errors import InputError, argument
+from headstart.errors import InputError, argument, require_choice
 from headstart.progress import Progress, silent
 from headstart.runs.settings import PRECISIONS, SIZES_PX, fields_for, require, require_layout
 
@@ -66,15 +66,10 @@ class ExtractSettings:
 
     def __post_init__(self) -> None:
         require_layout(self.classes_from)
-        legal = " or ".join(CROP_MODES)
-        require(self.crop in (None, *CROP_MODES), argument("crop"), legal, self.crop)
-        require(self.engine in ENGINES, argument("engine"), " or ".join(ENGINES), self.engine)
-        require(
-            self.precision in PRECISIONS,
-            argument("precision"),
-            " or ".join(PRECISIONS),
-            self.precision,
-        )
+        if self.crop is not None:
+            require_choice("crop", self.crop, CROP_MODES)
+        require_choice("engine", self.engine, ENGINES)
+        require_choice("precision", self.precision, PRECISIONS)
         if self.resolutions is not None:
             low, high = SIZES_PX
             good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)

@@ -77,6 +77,9 @@ if TYPE_CHECKING:
 FEW_TESTED = 10
 # An accuracy of which nothing is known.
 UNKNOWN = Interval(0.0, 0.0, 1.0)
+CROSS_VALIDATED = ", cross-validated"
+# Smaller savings of the cheap choice are not told.
+LEAST_SAVING = 1.1
 UNDECIDED = ", as cross-validation cannot decide"
 
 
@@ -266,13 +269,14 @@ def answer(results: Results) -> str:
 
 def answer_detail(results: Results) -> str:
     """What stands below the sentence: the comparison with the baseline in full, if there is one."""
-    of, n = "" if _leading(results) is None else " in accuracy", len(_recognised(results)[0])
+    of, (here, _, where) = "" if _leading(results) is None else " in accuracy", _recognised(results)
+    n, examples = len(here), where.removesuffix(CROSS_VALIDATED)
     test = paired_test(groups_of(_judged_examples(results)))
     if results.finetuning is not None and results.finetuning.won:
         blocks = str(results.chosen.blocks)
         svm = f"{blocks[:1].lower()}{blocks[1:]}"
         svm = f"the {svm}" if results.chosen.members else f"the linear SVM on {svm}"
-        return detail(svm, _gain(results), n, of=of, test=test)
+        return detail(svm, _gain(results), n, examples=examples, of=of, test=test)
     if results.choice.is_default:
         return (
             f"With so few training {results.noun}s cross-validation cannot tell the candidates apart, "
@@ -280,7 +284,7 @@ def answer_detail(results: Results) -> str:
         )
     if results.choice.chosen == results.baseline:
         return ""
-    said = detail(results.compared[0], _gain(results), n, of=of, test=test)
+    said = detail(results.compared[0], _gain(results), n, examples=examples, of=of, test=test)
     return " ".join(filter(None, (said, _cheap_sentence(results))))
 
 
@@ -298,22 +302,32 @@ def _cheap_sentence(results: Results) -> str:
     cheap, chosen = results.candidates[i], results.chosen
     there, here = (results.tested[i], results.svm) if results.test else (cheap, chosen)
     lost = paired_difference(here.correct, there.correct)
-    name = f"{str(cheap.blocks)[:1].lower()}{str(cheap.blocks)[1:]}"
-    if cheap.macs < chosen.macs:
+    name = _inside(str(cheap.blocks))
+    if (ratio := chosen.macs / max(cheap.macs, 1)) >= LEAST_SAVING:
         example = "an image" if results.noun == "image" else f"a {results.noun}"
         work = f"Predicting {example} takes {words.macs(chosen.macs)} multiply-accumulates; "
-        saving = f"{_times(chosen.macs / max(cheap.macs, 1))} fewer"
+        saving = f"{_times(ratio)} fewer"
     else:
-        work, saving = (
-            "",
-            f"{_times(chosen.scores.n_features / cheap.scores.n_features)} fewer features",
-        )
+        ratio = chosen.scores.n_features / cheap.scores.n_features
+        work, saving = "", f"{_times(ratio)} fewer features" * (ratio >= LEAST_SAVING)
     far = points(abs(lost.value), sign=False)
     side = "lower" if lost.value > 0 else "higher"
     between = "as accurate" if far == "0.0" else f"{far} points {side}"
     if unseen_difference(lost, len(here.correct)) is not None:
-        between = f"too few {results.noun}s to compare the accuracies"
-    return f"{work}{argument('prefer', 'cheap')} takes {name}: {saving}, {between}."
+        where = f"{'test' if results.test else 'training'} {results.noun}s"
+        saving = f": {saving}" * bool(saving)
+        return (
+            f"{work}{argument('prefer', 'cheap')} takes {name}{saving}. There are too few {where} to "
+            "compare the accuracies."
+        )
+    return f"{work}{argument('prefer', 'cheap')} takes {name}: {saving and f'{saving}, '}{between}."
+
+
+def _inside(blocks: str) -> str:
+    """The name of a candidate within a sentence: ``a linear SVM on encoder layer 6``."""
+    if blocks.startswith("Linear SVM"):
+        return f"a l{blocks[1:]}"
+    return blocks if blocks.startswith("TextCNN") else f"{blocks[:1].lower()}{blocks[1:]}"
 
 
 def _asks_thresholds(results: Results) -> bool:
@@ -341,7 +355,7 @@ def _recognised(results: Results) -> tuple[NDArray[np.bool_], NDArray[np.bool_],
         here, there = results.final.correct, results.tested[results.baseline].correct
         return here, there, _counted(results, "test")
     chosen, base = results.chosen, results.candidates[results.baseline]
-    where = f"{_counted(results, 'training')}, cross-validated"
+    where = f"{_counted(results, 'training')}{CROSS_VALIDATED}"
     return chosen.correct, base.correct, where
 
 

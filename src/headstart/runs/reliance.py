@@ -32,12 +32,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     target: float
     threshold: float  # probability from which to answer; 0: always
-    # coverage, accuracy: of the examples by which the threshold was chosen
-    coverage: Interval
-    accuracy: Interval
-    # test_coverage, test_accuracy: of the test examples; None where there are none, or none is
-    # answered
+    coverage: Interval  # share answered of the examples that the threshold was chosen on
+    accuracy: Interval  # accuracy of the answers on the examples that the threshold was chosen on
+    # share answered of the test examples; None without test examples or answers
     test_coverage: Interval | None = None
+    # accuracy of the answers on the test examples; None without test examples or answers
     test_accuracy: Interval | None = None
 
 
@@ -48,10 +47,8 @@ class LabelSets(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float  # probability from which a class belongs to the set
     # share of the test examples whose set holds the true class
     test_coverage: Interval | None = None
-    # mean_size, single: classes in a set on average, and share of sets of one class, of the test
-    # examples
-    mean_size: float | None = None
-    single: float | None = None
+    mean_size: float | None = None  # mean number of classes in the sets of the test examples
+    single: float | None = None  # share of the test examples whose set has one class
 
 
 class TrainingMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +57,8 @@ class TrainingMap(msgspec.Struct, frozen=True, kw_only=True):
     n: int  # training images; a random sample of them is shown
     variance: float  # share of the variance of the features that both hold
     labels: tuple[int, ...]  # position of each one's class among the run's classes
-    # x, y: the same unit on both axes
-    x: tuple[float, ...]
-    y: tuple[float, ...]
+    x: tuple[float, ...]  # horizontal position, in the unit of `y`
+    y: tuple[float, ...]  # vertical position, in the unit of `x`
     # whether a classifier that had not seen it took it for another class
     is_wrong: tuple[bool, ...]
 
@@ -71,9 +67,9 @@ class Reliability(msgspec.Struct, frozen=True, kw_only=True):
     """The entry ``reliability`` of ``metrics.json``."""
 
     n: int  # examples that the model had not seen, other than test ones
-    # coverage, accuracy: the risk-coverage curve: shares answered, ascending, and the accuracy of
-    # these
+    # risk-coverage curve: shares of the examples that are answered, ascending
     coverage: tuple[float, ...]
+    # risk-coverage curve: accuracy of the answers at each of `coverage`
     accuracy: tuple[float, ...]
     refusals: tuple[Refusal, ...]  # of the targets that can be reached
     sets: tuple[LabelSets, ...]  # of the levels for which there are enough examples

@@ -35,10 +35,9 @@ class CountedInterval(Interval, frozen=True, kw_only=True):
 class MemberResult(msgspec.Struct, frozen=True, kw_only=True):
     """A candidate within a mean."""
 
-    # tap, resolution: as named in tables
-    tap: str
-    resolution: str
-    weight: float  # share of the votes: how much it counts in the mean
+    tap: str  # its layers, as named in tables
+    resolution: str  # its resolutions, as named in tables
+    weight: float  # its weight in the mean, as a share of 1
 
     def __str__(self) -> str:
         at = f" at {self.resolution} px" if self.resolution else ""
@@ -48,17 +47,14 @@ class MemberResult(msgspec.Struct, frozen=True, kw_only=True):
 class ChosenResult(msgspec.Struct, frozen=True, kw_only=True):
     """The candidate that was taken."""
 
-    # tap, resolution: as named in tables; a text candidate has no resolution
-    tap: str
-    resolution: str
-    # taps, resolutions_px: what it joins
-    taps: tuple[str, ...] = ()
-    resolutions_px: tuple[Count, ...] = ()
-    backbones: tuple[str, ...] = ()  # of which it is, where there are several
-    n_averaged: Count = 0  # how many candidates it is the mean of; 0: it is not a mean
-    # what a mean is of, what counts most first
-    members: tuple[MemberResult, ...] = ()
-    C: float | None = None  # None of a network
+    tap: str  # its layers, as named in tables
+    resolution: str  # its resolutions, as named in tables; empty for a text candidate
+    taps: tuple[str, ...] = ()  # layers whose features it joins
+    resolutions_px: tuple[Count, ...] = ()  # resolutions whose features it joins, in pixels
+    backbones: tuple[str, ...] = ()  # its backbones, where the run has several
+    n_averaged: Count = 0  # number of candidates in the mean; 0: it is not a mean
+    members: tuple[MemberResult, ...] = ()  # candidates in the mean, the largest weight first
+    C: float | None = None  # regularisation of the SVM; None for a network
     n_features: Count = 0
     macs: Count | None = None
 
@@ -68,17 +64,15 @@ class CandidateResult(ChosenResult, frozen=True, kw_only=True):
 
     cv: Interval
     cv_metric: Estimate | None = None  # the metric that was optimised, if it is not accuracy
-    # Cs, cv_by_C: the values of C that were tried, and the accuracy of each
-    Cs: tuple[float, ...] = ()
-    cv_by_C: tuple[float, ...] = ()
+    Cs: tuple[float, ...] = ()  # values of C that were tried
+    cv_by_C: tuple[float, ...] = ()  # cross-validated accuracy with each of `Cs`
     difference: Difference | None = None  # to the most accurate candidate, paired
-    # tie, best, chosen, baseline, cheap: its part in the choice
-    tie: bool
+    tie: bool  # whether it ties with the best candidate
     screened: bool = False  # whether its accuracy is that of a ridge classifier
-    chosen: bool
-    best: bool = False
-    baseline: bool = False
-    cheap: bool = False
+    chosen: bool  # whether it was chosen
+    best: bool = False  # whether it is the best in cross-validation
+    baseline: bool = False  # whether it is the usual candidate, which the answer is compared with
+    cheap: bool = False  # whether it would be chosen for its cost, where a dearer one was chosen
     test: Interval | None = None  # of those that were refitted
 
     @property
@@ -126,16 +120,14 @@ class TestResult(msgspec.Struct, frozen=True, kw_only=True):
 class ObjectiveResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a fit optimised."""
 
-    # metric, name, reason: the metric in code and in words, and why it was optimised
-    metric: str
-    name: str
-    reason: str
-    # higher_is_better, is_share, is_weighted: whether its values are shares of 1; whether examples
-    # count by weights
-    higher_is_better: bool
-    is_share: bool
-    is_weighted: bool
-    value: Interval | None  # of the run's model, on the examples that its accuracy is of
+    metric: str  # the optimised metric, as the parameter `metric` takes it
+    name: str  # the metric in words
+    reason: str  # why it was optimised
+    higher_is_better: bool  # whether higher values are better
+    is_share: bool  # whether its values are shares of 1
+    is_weighted: bool  # whether examples count by their weights
+    # value for the run's model, on the examples that its accuracy is measured on
+    value: Interval | None
     order: tuple[str, ...] | None
     class_weights: dict[str, float] | None
     # True classes by predicted ones, in the order of ``classes``
@@ -372,10 +364,9 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
     """``metrics.json``: every figure of a run."""
 
     schema: int = SCHEMA
-    # sentence, detail: the answer, and what stands below it
-    sentence: str
-    detail: str | None = ""
-    # {"accuracy", "balanced_accuracy"}; which of the two the answer gives first
+    sentence: str  # the answer, in at most 25 words
+    detail: str | None = ""  # a paragraph below the answer
+    # {"accuracy", "balanced_accuracy"}; the figure that the answer gives first
     leads: str | None = "accuracy"
     notes: tuple[str, ...] = ()  # what a person should know about the choice
     chosen: ChosenResult
@@ -383,22 +374,19 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
     test: TestResult | None = None  # None where there is no test split
     cv: CrossValidatedResult
     candidates: tuple[CandidateResult, ...]
-    # taps, resolutions: rows and columns of the table of candidates
-    taps: tuple[str, ...]
-    resolutions: tuple[str, ...]
+    taps: tuple[str, ...]  # rows of the table of candidates
+    resolutions: tuple[str, ...]  # columns of the table of candidates
     classes: tuple[str, ...]
-    # confusion, per_class, metrics: of the examples that the answer speaks of; their split is that
-    # of the confusion matrix
-    confusion: Confusion
-    per_class: tuple[ClassResult, ...] = ()
-    metrics: ClassificationMetrics | None = None
+    confusion: Confusion  # confusion matrix of the examples that the answer is measured on
+    per_class: tuple[ClassResult, ...] = ()  # each class, on the examples of `confusion`
+    metrics: ClassificationMetrics | None = None  # more metrics, on the examples of `confusion`
     thresholds: Thresholds | None = None  # at the precision or recall that was asked for
     objective: ObjectiveResult | None = None
     checks: Checks | None = None  # of images: shortcuts, and parts in which the run is worse
-    reliability: Reliability | None = None  # when to answer
+    reliability: Reliability | None = None  # when to answer and when to refuse
     finetuning: FinetuningResult | None = None
-    # mistakes, suspicious: examples that the report shows
-    mistakes: tuple[Mistake, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()  # misclassified test examples that the report shows
+    # probably wrong training labels that the report shows
     suspicious: tuple[SuspiciousLabel, ...] = ()
     data: DataSummary
     timings_s: dict[str, float] = {}

@@ -73,19 +73,26 @@ def detail(
     difference: PairedDifference,
     n: int,
     *,
+    examples: str = "",
     of: str = "",
     test: str = "McNemar's exact test",
 ) -> str:
     """The comparison with the baseline in full: the paired difference, its interval and the test.
 
-    `n`: on how many examples. `of`: of what, where the sentence begins with something else:
+    `n`: on how many examples. `examples`: these in words, ``"15 test images"``. `of`: of what, where the sentence begins with something else:
     ``" in accuracy"``. `test`: the test of the difference (:func:`headstart.heads.paired_test`).
     """
     name = f"{baseline[:1].upper()}{baseline[1:]}"
-    least = unseen_difference(difference, n)
-    if points(difference.value) == "0.0" and least is not None:
-        said = f"{counted(n, 'example')} cannot tell it from {baseline.rstrip(',')}"
-        return f"{said}{f': only {_of_points(least)} would show' if least <= 1 else ''}."
+    least, few = unseen_difference(difference, n), ""
+    if least is not None:
+        shown = (
+            f"only differences of about {100 * least:.0f} points or more"
+            if least <= 1
+            else "no difference"
+        )
+        few = f"With {examples or counted(n, 'example')} {shown} would be significant."
+    if points(difference.value) == "0.0" and few:
+        return few
     if points(difference.value) == "0.0":
         between = "is as accurate"
         ends = f" (95 % interval [{points(difference.low)}, {points(difference.high)}] points)"
@@ -96,19 +103,11 @@ def detail(
             low, high = -high, -low
         value = unsigned_points(abs(difference.value), low, high)
         between, ends = f"is {value} points {side}{of}", ""
-    more = ""
-    if least is not None:
-        more = f" {counted(n, 'example')} {f'show only {_of_points(least)}' if least <= 1 else 'cannot show any difference'}."
     p_value = "p < 0.001" if difference.p_value < 0.001 else f"p = {difference.p_value:.3f}"
     return (
         f"{name} {between} on the same examples{ends}: {significance(difference)} by {test} "
-        f"({p_value}).{more}"
+        f"({p_value}).{few and f' {few}'}"
     )
-
-
-def _of_points(least: float) -> str:
-    """``differences of about 50 points or more``."""
-    return f"differences of about {100 * least:.0f} points or more"
 
 
 def _compared(baseline: str, difference: Interval, n: int, of: str) -> str:

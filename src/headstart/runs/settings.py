@@ -254,15 +254,9 @@ class FitSettings(Settings):
                 "that of one backbone; of several, write FILE@ARCH",
                 getattr(self, name),
             )
-        require(
-            self.crop is None or self.crop in CROPS, argument("crop"), " or ".join(CROPS), self.crop
-        )
-        require(
-            self.precision in PRECISIONS,
-            argument("precision"),
-            " or ".join(PRECISIONS),
-            self.precision,
-        )
+        if self.crop is not None:
+            require_choice("crop", self.crop, CROPS)
+        require_choice("precision", self.precision, PRECISIONS)
         self._check_targets()
         require(bool(self.prompts), argument("prompts"), "a file, auto or none", self.prompts)
         if self.resolutions is not None:
@@ -356,8 +350,7 @@ def require_layout(classes_from: str) -> None:
     """Refuse a level of class folders that does not exist, with an InputError."""
     from headstart.data.layout import CLASSES_FROM
 
-    legal = " or ".join(CLASSES_FROM)
-    require(classes_from in CLASSES_FROM, argument("classes_from"), legal, classes_from)
+    require_choice("classes_from", classes_from, CLASSES_FROM)
 
 
 def settings_from(kind: type[S], data: str, given: Mapping[str, Any]) -> S:

@@ -38,10 +38,9 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run among others."""
 
     name: str  # of its folder; unique among the runs
-    # data, backbone, chosen: what it was fitted on, and what was taken
-    data: str
-    backbone: str
-    chosen: str
+    data: str  # what it was fitted on
+    backbone: str  # the backbone it was fitted with
+    chosen: str  # the candidate that was chosen
     n_train: int
     n_test: int
     n_classes: int

@@ -42,31 +42,27 @@ class TargetResult(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: int = SCHEMA
     target: Literal["labels", "numbers"]
-    # sentence, detail: the answer, and what stands below it
-    sentence: str
-    detail: str = ""
+    sentence: str  # the answer, in at most 25 words
+    detail: str = ""  # a paragraph below the answer
     notes: tuple[str, ...] = ()  # what a person should know
     names: tuple[str, ...]  # the labels; of a number the name of its column
-    # chosen, selection, candidates, taps, resolutions, data, timings_s, extraction: as of
-    # :class:`headstart.runs.result.FitResult`; the `cv` of a candidate is of ``selection.metric``,
-    # and its `C` is the weight of the squared norm of the ridge regression
-    chosen: ChosenResult
-    selection: SelectionResult
+    chosen: ChosenResult  # as in FitResult; `C` is the penalty of the ridge regression
+    selection: SelectionResult  # as in FitResult
+    # as in FitResult; `cv` is the value of ``selection.metric``
     candidates: tuple[CandidateResult, ...]
-    taps: tuple[str, ...]
-    resolutions: tuple[str, ...]
-    # labels, cv_labels: Of several labels: of the test images; where there are none, of the
-    # training images, each held out. On the latter thresholds and probabilities were chosen, which
-    # is optimistic.
-    labels: LabelsFigures | None = None
+    taps: tuple[str, ...]  # as in FitResult
+    resolutions: tuple[str, ...]  # as in FitResult
+    labels: LabelsFigures | None = None  # of several labels: figures on the test images
+    # of several labels without test images: figures on the training images, each held out;
+    # optimistic, since thresholds and probabilities were chosen on them
     cv_labels: LabelsFigures | None = None
-    # number, cv_number: of a number: of the test images, and of the training images, each held out
-    number: NumberFigures | None = None
+    number: NumberFigures | None = None  # of a number: figures on the test images
+    # of a number: figures on the training images, each held out
     cv_number: NumberFigures | None = None
     worst: tuple[WorstPrediction, ...] = ()  # test images, the worst first
-    data: DataSummary
-    timings_s: dict[str, float] = {}
-    extraction: ExtractionResult | None = None
+    data: DataSummary  # as in FitResult
+    timings_s: dict[str, float] = {}  # as in FitResult
+    extraction: ExtractionResult | None = None  # as in FitResult
 
     @property
     def metric_name(self) -> str:

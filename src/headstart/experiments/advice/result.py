@@ -24,9 +24,8 @@ class Rule(Struct, frozen=True, kw_only=True):
 
     n_per_class: float  # training images per class, on average
     distance: float  # to the source: median over layers of the symmetric KL divergence
-    # much, far: the thresholds
-    much: float
-    far: float
+    much: float  # images per class from which data count as much
+    far: float  # distance from which data count as unlike the source
 
     @property
     def quadrant(self) -> tuple[bool, bool]:
@@ -42,9 +41,8 @@ class Rule(Struct, frozen=True, kw_only=True):
 class Depth(Struct, frozen=True, kw_only=True):
     """The best earlier layer against the penultimate one, by the linear SVM in cross-validation."""
 
-    # early, late: taps
-    early: str
-    late: str
+    early: str  # name of the best earlier layer
+    late: str  # name of the penultimate layer
     early_cv: Interval
     late_cv: Interval
     gain: Difference  # accuracy of the earlier layer less that of the last, on the same images

@@ -16,18 +16,16 @@ class Candidate(Struct, frozen=True, kw_only=True):
     tap: str
     size_px: int
     C: float
-    # n_parameters, macs: of the whole network at this resolution; multiply-accumulates of one image
-    n_parameters: int
-    macs: int
+    n_parameters: int  # parameters of the whole network
+    macs: int  # multiply-accumulates of the whole network for one image at this resolution
     images_per_s: float  # on this machine, decoding included
     cv: Interval  # cross-validated accuracy on the training images
     test: Interval | None  # None without test images
     behind: Difference  # cross-validated accuracy less that of the best, on the same images
-    # is_best, is_chosen, is_on_front: the chosen one is the cheapest that ties with the best and is
-    # at most one point lower
-    is_best: bool
+    is_best: bool  # whether it is the most accurate in cross-validation
+    # whether it is the cheapest that ties with the best and is at most one point lower
     is_chosen: bool
-    is_on_front: bool
+    is_on_front: bool  # whether none of equal or lower cost is as accurate
 
 
 class Round(Struct, frozen=True, kw_only=True):

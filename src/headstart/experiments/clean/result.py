@@ -18,13 +18,12 @@ class Finding(Struct, frozen=True, kw_only=True):
     """One image to look at."""
 
     kind: Kind  # {"copies", "label", "novel", "blank", "damaged"}; the gravest reason
-    # name, path, digest, label, split: the image; empty where a damaged file has none of these
-    name: str
+    name: str  # name of the image
     reason: str  # in words
-    path: str = ""
-    digest: str = ""
-    label: str = ""
-    split: str = ""
+    path: str = ""  # where the image is; empty for a damaged file
+    digest: str = ""  # digest of the image; empty for a damaged file
+    label: str = ""  # label of the image; empty for a damaged file
+    split: str = ""  # side of the split that the image is on; empty for a damaged file
     suggested: str = ""  # the class that the others say it is
     probability: float | None = None  # of `suggested`, by a classifier that has not seen the image
     # score of the label less the largest other one; the smaller, the more suspicious

@@ -33,22 +33,17 @@ class LabelNextResult(ExperimentResult, frozen=True, kw_only=True, tag="label_ne
     """Images to label, in this order."""
 
     settings: Settings
-    # n_labelled, n_unlabelled: images with labels, and usable ones without
-    n_labelled: int
-    n_unlabelled: int
-    # n_overlap, n_unreadable: images of the folder that are left out: those of the run, with those
-    # that it left out, and damaged ones
-    n_overlap: int
-    n_unreadable: int
+    n_labelled: int  # images with labels
+    n_unlabelled: int  # usable images without labels
+    n_overlap: int  # images of the folder left out because they are the run's, used or not
+    n_unreadable: int  # damaged images of the folder, which are left out
     # labelled images of the replay: all, or a sample of many in which each class has its share
     n_played: int = 0
-    # n_start, n_chosen, n_judged: of the replay: labels at the start, labels added, images judged
-    n_start: int
-    n_chosen: int
-    n_judged: int
-    # start, random: balanced accuracy at the start, and with random labels
-    start: float
-    random: float
+    n_start: int  # labels at the start of the replay
+    n_chosen: int  # labels added in the replay
+    n_judged: int  # images judged in the replay
+    start: float  # balanced accuracy at the start of the replay
+    random: float  # balanced accuracy with randomly chosen labels
     played: tuple[Played, ...]  # the best first; empty where there are too few labelled images
     strategy: str  # the one that was used
     chosen: tuple[Chosen, ...]

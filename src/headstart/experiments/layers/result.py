@@ -63,16 +63,14 @@ class LayersResult(ExperimentResult, frozen=True, kw_only=True, tag="layers"):
     """Base nets on A and B, and every kind of net for every layer."""
 
     settings: Settings
-    # a, b: the data, with their classes
-    a: str
-    b: str
+    a: str  # the data of base net A, with their classes
+    b: str  # the data of base net B, with their classes
     backbone: str
     size_px: int
     training: dict[str, Any]  # settings of every training
     layers: tuple[Layer, ...]
-    # base_a, base_b: accuracy of the base nets on their own test images
-    base_a: Interval
-    base_b: Interval
+    base_a: Interval  # accuracy of base net A on its own test images
+    base_b: Interval  # accuracy of base net B on its own test images
     base_b_by_seed: tuple[float, ...]
     train_accuracy: float  # of base B
     difference_level: float  # of each difference: 95 % for all layers together (Bonferroni)

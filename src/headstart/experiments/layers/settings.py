@@ -53,8 +53,7 @@ class Settings(Labelled):
     crop: Annotated[
         Literal["center", "squash", "letterbox"] | None,
         about(
-            "How images become squares: center, squash or letterbox; default: the architecture's "
-            "own. auto is not offered: a crop is chosen by features, and these nets have none yet."
+            "How images become squares: center, squash or letterbox; default: the architecture's own."
         ),
     ] = None
     cuts: Annotated[Annotated[int, Meta(ge=2)], about("Most layers to cut after.")] = 8

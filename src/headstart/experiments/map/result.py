@@ -19,9 +19,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     # Class that a classifier gave which had not seen the image: the run's own for a test image,
     # cross-validation's for a training one. Empty where no such classifier exists.
     predicted: str
-    # x, y: in [0, 1]
-    x: float
-    y: float
+    x: float  # horizontal position, in [0, 1]
+    y: float  # vertical position, in [0, 1]
     # in [0, 1]; share of the images that are less unlike all others; None where all are of one
     # group
     novelty: float | None
@@ -39,11 +38,10 @@ class MapResult(ExperimentResult, frozen=True, kw_only=True, tag="map"):
     method: str  # {"pca", "tsne"}; the one that was used
     n_features: int  # dimensions before
     n_images: int  # of the run, on the map or not
-    # on_map, in_features: Share of images whose nearest other image is of the same class: on the
-    # map, and by all features. Copies of an image, and images of its group, are not other images.
-    # None where there are no others.
+    # share of images whose nearest other image on the map is of the same class; copies of an image,
+    # and images of its group, are not other images; None where there are no others
     on_map: Interval | None
-    in_features: Interval | None
+    in_features: Interval | None  # as `on_map`, with the nearest by all features
     # how far the neighbours on the map are neighbours by all features too (Venna and Kaski 2001); 1
     # is best, random positions have about 0.5
     trustworthiness: float

@@ -17,9 +17,8 @@ class Cell(Struct, frozen=True, kw_only=True):
     n_features: int
     C: float
     cv: Interval
-    # is_best, is_tie: a tie is within one standard error of the best
-    is_best: bool
-    is_tie: bool
+    is_best: bool  # whether it is the most accurate
+    is_tie: bool  # whether it is within one standard error of the best
     behind: Difference  # accuracy less that of the best, on the same images
 
 
@@ -51,9 +50,9 @@ class ProfileResult(ExperimentResult, frozen=True, kw_only=True, tag="profile"):
     settings: Settings
     data: str
     backbone: str
-    # taps, views: in network order; each view a resolution, ``whole`` where all of the image is
-    # shown; of texts how a layer is pooled over the tokens
-    taps: tuple[str, ...]
+    taps: tuple[str, ...]  # names of the layers, in network order
+    # how the layers are seen: resolutions, ``whole`` where all of the image is shown; of texts, how
+    # a layer is pooled over the tokens
     views: tuple[str, ...]
     n_train: int
     n_test: int

@@ -50,9 +50,8 @@ class ShiftResult(ExperimentResult, frozen=True, kw_only=True, tag="shift"):
     adversary: Difference  # what the adversary of DANN brings over the same network without it
     difference_level: float  # level of each gain
     seeds: tuple[int, ...]
-    # n_train, n_test: (int, int); images of source and target
-    n_train: tuple[int, int]
-    n_test: tuple[int, int]
+    n_train: tuple[int, int]  # (int, int); training images of source and target
+    n_test: tuple[int, int]  # (int, int); test images of source and target
     notes: tuple[str, ...] = ()
 
     def method(self, name: str) -> Method:

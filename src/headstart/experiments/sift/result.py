@@ -13,11 +13,9 @@ from headstart.results import Difference, Interval
 class Method(Struct, frozen=True, kw_only=True):
     """One method: chosen on the training images, scored once on the test images."""
 
-    # name, kind, detail: ``kind`` is ``"pixels"``, ``"sift"`` or ``"network"``; ``detail`` says
-    # what was chosen
-    name: str
-    kind: str
-    detail: str
+    name: str  # the method in words
+    kind: str  # {"pixels", "sift", "network"}
+    detail: str  # what was chosen
     n_features: int
     cv_accuracy: float  # of the choice, on the training images
     tried: dict[str, float]  # cross-validated accuracy of each variant

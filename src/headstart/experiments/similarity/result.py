@@ -15,10 +15,10 @@ class Distance(Struct, frozen=True, kw_only=True):
 
     n_images: int
     layers: tuple[str, ...]  # length L; in network order
-    # kl, frechet: length L; mean over the channels of a layer: symmetric Kullback-Leibler
-    # divergence, and squared 2-Wasserstein (Fréchet) distance of the layer's normalised input (in
-    # squared standard deviations of the source), so that layers can be compared
+    # length L; symmetric Kullback-Leibler divergence, mean over the channels of a layer
     kl: tuple[float, ...]
+    # length L; squared 2-Wasserstein (Fréchet) distance of the layer's normalised input, in squared
+    # standard deviations of the source, so that layers can be compared; mean over the channels
     frechet: tuple[float, ...]
     medians: dict[str, Estimate]  # measure to Estimate; over the layers
 
@@ -28,19 +28,18 @@ class Gain(Struct, frozen=True, kw_only=True):
 
     n_images: int
     n_classes: int
-    # features, pixels: cross-validated accuracy of the linear SVM on the frozen features, and on
-    # the pixels of the images at 32 px
-    features: Interval
+    features: Interval  # cross-validated accuracy of the linear SVM on the frozen features
+    # cross-validated accuracy of the linear SVM on the pixels of the images at 32 px
     pixels: Interval
     chance: float  # share of the largest class
     # share of the errors of the SVM on pixels that the features remove; below 0: they add errors
     errors_removed: float
     above_chance: float  # ``(accuracy - chance) / (1 - chance)``
     n_neighbour_images: int  # images of the quick score: a part of the `n_images`
-    # neighbours, neighbours_pixels: accuracy of the five nearest neighbours by cosine, of other
-    # folds, on those: of the features, and of the pixels
+    # accuracy of the five nearest neighbours by cosine of the features, from other folds, on the
+    # images of the quick score
     neighbours: Interval
-    neighbours_pixels: Interval
+    neighbours_pixels: Interval  # as `neighbours`, by cosine of the pixels
     neighbours_removed: float  # as `errors_removed`, by the neighbours: the quick score
     # as `errors_removed`, on the images that have no part in the quick score; None where they are
     # too few to tell
@@ -130,9 +129,11 @@ class SimilarityResult(ExperimentResult, frozen=True, kw_only=True, tag="similar
     size_px: int
     target: str  # the name of the set that was asked about
     sets: tuple[Placed, ...]
-    # by_errors, by_chance: Over the labelled sets, between distance and `Gain.errors_removed` or
-    # `Gain.above_chance`. A distance that predicts transfer has a negative one.
+    # over the labelled sets, between distance and `Gain.errors_removed`; negative if distance
+    # predicts transfer
     by_errors: RankCorrelation
+    # over the labelled sets, between distance and `Gain.above_chance`; negative if distance
+    # predicts transfer
     by_chance: RankCorrelation
     # Between `Gain.neighbours_removed` and `Gain.others_removed`, over the sets that have it: the
     # two are measured on different images. 1 would be perfect.

@@ -16,9 +16,8 @@ class Point(Struct, frozen=True, kw_only=True):
     n: int  # images per class; a class with fewer gives all it has
     mean_n: float  # images per class that a subset really had, on average over the classes
     accuracy: Interval  # mean of the repeats
-    # lowest, highest: over the repeats
-    lowest: float
-    highest: float
+    lowest: float  # lowest accuracy of the repeats
+    highest: float  # highest accuracy of the repeats
 
 
 class CurvePoint(Struct, frozen=True, kw_only=True):

@@ -12,9 +12,8 @@ class SlicesResult(ExperimentResult, frozen=True, kw_only=True, tag="slices"):
     """Accuracy in parts of the data."""
 
     settings: Settings
-    # n_train, n_test: images that were divided: training ones by cross-validation, and test ones
-    n_train: int
-    n_test: int
+    n_train: int  # training images that were divided, judged by cross-validation
+    n_test: int  # test images that were divided
     accuracy: Interval  # of all
     parts: tuple[Part, ...]  # significantly worse ones first
     too_small: tuple[str, ...] = ()  # values of the column that have too few images to be judged

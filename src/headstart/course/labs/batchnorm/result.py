@@ -59,9 +59,8 @@ class BatchnormResult(LabResult, frozen=True, kw_only=True, tag="lab-batchnorm")
     # validation accuracy with BatchNorm minus that without, at the best rate of each
     gain: Difference
     looks: list[Look]  # at the rate that is best without BatchNorm, then at the best rate of each
-    # cause, worth: sentences
-    cause: str = ""
-    worth: str = ""
+    cause: str = ""  # what the measurements say on why BatchNorm helps, in sentences
+    worth: str = ""  # what BatchNorm brings, in sentences
 
     def highest(self, kind: str) -> float | None:
         """The highest rate at which every seed trains."""
