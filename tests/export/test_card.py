@@ -23,7 +23,7 @@ def test_card__has_figures_intervals_digests_and_licence(run: Run) -> None:
     assert "not stated (a local file)" in text
     for heading in ("Use", "Data", "Measured", "Classes", "Limits", "Licence"):
         assert f"\n## {heading}\n" in text
-    assert "fewer than 10 test images of every class" in text
+    assert "- Fewer than 10 test images of every class" in text
     assert text.count("| dawn |") == 1
 
 
