@@ -290,14 +290,17 @@ def test_pick_devices__are_all_there_are_but_no_more_than_models(
 
 
 def test_pick_devices__a_gpu_solves_what_it_solves_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = {"cuda": 1.0, "cpu": 2.0}
+    seconds = {"cuda:0": 1.0, "cpu": 2.0, "cuda:1": 4.0}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(task, "product_seconds", lambda device, n, d: seconds[device])
+    monkeypatch.setattr(task, "_failed", set())
     cuda = (torch.device("cuda:0"),)
     assert pick_devices(None, 3, (5_000, 1_000)) == cuda
     assert pick_devices(None, 3, (4_999, 1_000)) == (CPU,)  # launching costs more than it saves
-    seconds["cuda"] = 3.0  # such as one with few units for float64
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_devices(None, 3, (5_000, 1_000)) == cuda  # the second GPU is slow
+    seconds["cuda:0"] = 3.0  # such as one with few units for float64
     assert pick_devices(None, 3, (5_000, 1_000)) == (CPU,)
     assert pick_devices("cuda:0", 3, (5, 10)) == cuda  # as asked
 
@@ -305,13 +308,23 @@ def test_pick_devices__a_gpu_solves_what_it_solves_faster(monkeypatch: pytest.Mo
 def test_pick_devices__a_gpu_that_fails_is_left_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    asked = []
+
     def product_seconds(device: str, n: int, d: int) -> float:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...\nOf it ...")
+        asked.append(device)
+        if device == "cuda:0":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...\nOf it ...")
+        return {"cpu": 2.0, "cuda:1": 1.0}[device]
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(task, "product_seconds", product_seconds)
-    assert pick_devices(None, 3, (5_000, 1_000)) == (CPU,)
-    assert len(caplog.messages) == 1
+    monkeypatch.setattr(task, "_failed", set())
+    for shape in ((5_000, 1_000), (50_000, 1_000)):
+        assert pick_devices(None, 3, shape) == (torch.device("cuda:1"),)
+    assert asked.count("cuda:0") == 1  # and it is not tried again
+    [said] = caplog.messages
+    assert said == "cuda:0 is not used for SVMs (CUDA out of memory. Tried to allocate ...)"
 
 
 @pytest.mark.parametrize("shape", [(120, 30), (600, 20)])  # on the Gram matrix, on the features

@@ -54,6 +54,8 @@ LEAST_PIECES, FEW_ROWS = 4, 200
 
 # Numbers in the features from which a GPU is considered: below it launching costs more than it saves.
 GPU_NUMBERS = 5_000_000
+# GPUs that could not compute; this process does not try them again.
+_failed: set[str] = set()
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -67,15 +69,15 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 def pick_devices(
     device: Device, n_models: int, shape: tuple[int, int] | None = None
 ) -> tuple[torch.device, ...]:
-    """The device or devices asked for, or all CUDA devices there are, or the CPU.
+    """The device or devices asked for, or the CUDA devices that are faster than the CPU, or the CPU.
 
     At most one for each of ``n_models``, which are split over them. By default the CPU solves problems
-    whose ``shape`` (n_samples, n_features) is small, and those for which a GPU is not faster.
+    whose ``shape`` (n_samples, n_features) is small, and those for which no GPU is faster.
     """
     if device is None:
-        is_on_gpu = torch.cuda.is_available() and (shape is None or _pays_on_gpu(*shape))
-        n_gpus = torch.cuda.device_count() if is_on_gpu else 0
-        device = [f"cuda:{i}" for i in range(n_gpus)] or "cpu"
+        n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        gpus = [f"cuda:{i}" for i in range(n_gpus)]
+        device = [gpu for gpu in gpus if shape is None or _pays_on_gpu(gpu, *shape)] or "cpu"
     if isinstance(device, str | torch.device):
         return (pick_device(device),)
     if not device:
@@ -83,18 +85,19 @@ def pick_devices(
     return tuple(pick_device(each) for each in device)[:n_models]
 
 
-def _pays_on_gpu(n_samples: int, n_features: int) -> bool:
+def _pays_on_gpu(gpu: str, n_samples: int, n_features: int) -> bool:
     """Whether a GPU takes products of this size, or of a sample of it, in less time than the CPU."""
-    if n_samples * n_features < GPU_NUMBERS:
+    if n_samples * n_features < GPU_NUMBERS or gpu in _failed:
         return False
     # Powers of two, so that few sizes are measured in a process.
     n, d = (
         2 ** min(side, most).bit_length() for side, most in ((n_samples, 2047), (n_features, 2047))
     )
     try:
-        return product_seconds("cuda", n, d) < product_seconds("cpu", n, d)
+        return product_seconds(gpu, n, d) < product_seconds("cpu", n, d)
     except RuntimeError as error:  # too old for this build of torch, or its memory is taken
-        logger.warning("the GPU cannot be used (%s)", str(error).partition("\n")[0])
+        _failed.add(gpu)
+        logger.warning("%s is not used for SVMs (%s)", gpu, str(error).partition("\n")[0])
         return False
 
 
