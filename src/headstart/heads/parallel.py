@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
+
+_lock = Lock()
 
 
 def map_pieces(work: Callable[[T], R], pieces: Sequence[T], device: torch.device) -> list[R]:
@@ -31,20 +34,29 @@ def map_pieces(work: Callable[[T], R], pieces: Sequence[T], device: torch.device
 
 def each_piece(work: Callable[[T], R], pieces: Sequence[T], device: torch.device) -> Iterator[R]:
     """The same one by one, in order: what was taken is not kept. A stop leaves the rest undone."""
-    allowed = torch.get_num_threads()
+    with _lock:  # not while another call limits its threads
+        allowed = torch.get_num_threads()
     n_threads = min(allowed, len(pieces))
     if device.type != "cpu" or n_threads < 2:
         yield from map(work, pieces)
         return
-    pool = ThreadPoolExecutor(
-        n_threads, initializer=torch.set_num_threads, initargs=(allowed // n_threads,)
-    )
+    pool = ThreadPoolExecutor(n_threads, initializer=_limit, initargs=(allowed // n_threads,))
     try:
         with _libraries().limit(limits=allowed // n_threads, user_api="blas"):  # NumPy's
             yield from pool.map(work, pieces)
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(allowed)
+
+
+def _limit(n_threads: int) -> None:
+    """Set how many threads torch uses in this new thread only."""
+    # `set_num_threads` also sets the number of threads that start later, which another call may run in.
+    with _lock:
+        usual = torch.get_num_threads()
+        torch.set_num_threads(n_threads)
+        restore = Thread(target=torch.set_num_threads, args=(usual,))
+        restore.start()
+        restore.join()
 
 
 @cache
