@@ -18,18 +18,18 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from headstart.features.capture import reads_values
+
 CUDA = torch.device("cuda", 0)
 aten = torch.ops.aten
 
 # What takes tensors of two devices: copies, and indices that are on the CPU.
 _COPIES = (aten.copy_.default, aten._to_copy.default)
-_BY_INDEX = (aten.index.Tensor, aten.index_put_.default, aten._index_put_impl_.default)
-# What a value of the GPU decides, so that the CPU waits for it.
-_READS = (
-    aten._local_scalar_dense.default,
-    aten.equal.default,
-    aten.nonzero.default,
-    aten.masked_select.default,
+_BY_INDEX = (
+    aten.index.Tensor,
+    aten.index_put.default,
+    aten.index_put_.default,
+    aten._index_put_impl_.default,
 )
 
 
@@ -106,7 +106,7 @@ class PretendGpu(TorchDispatchMode):
         is_there = self._is_there(func, args, kwargs, bool(there))
         if there:
             self._check(func, args, tensors)
-        if func in _READS and there:
+        if there and reads_values(func, args, kwargs):
             self.reads.append(str(func))
         plain = tree_map(lambda x: x.held if isinstance(x, OnGpu) else x, (args, kwargs))
         if func in _COPIES and there and not is_there:
@@ -132,8 +132,10 @@ class PretendGpu(TorchDispatchMode):
         return is_there
 
     def _check(self, func: Any, args: Any, tensors: list[Tensor]) -> None:
+        if func in _BY_INDEX and isinstance(args[0], OnGpu):
+            tensors = list(args[2:3])
         here = [x for x in tensors if x.dim() and not isinstance(x, OnGpu)]
-        if not here or func in _COPIES or (func in _BY_INDEX and isinstance(args[0], OnGpu)):
+        if not here or func in _COPIES:
             return
         raise RuntimeError(f"{func}: tensors on the CPU {[tuple(x.shape) for x in here]} and a GPU")
 

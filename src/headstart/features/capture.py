@@ -56,25 +56,37 @@ class _NotWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        found = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        found = func(*args, **kwargs)
         is_copy = func.overloadpacket in _COPIES
         tensors = [x for x in tree_leaves((args, found)) if isinstance(x, Tensor)]
         # Numbers on the CPU are handed over by value.
         devices = {x.device for x in tensors if is_copy or x.dim()}
-        is_mask = func.overloadpacket is torch.ops.aten.index and any(
-            x.dtype == torch.bool for x in tree_leaves(args[1:]) if isinstance(x, Tensor)
-        )
-        if func.overloadpacket in _READS or is_mask or len(devices) > 1:
+        if reads_values(func, args, kwargs) or len(devices) > 1:
             raise WaitsError(f"it waits for the device in {func}")
         return found
 
 
-_READS = (
-    torch.ops.aten._local_scalar_dense,
-    torch.ops.aten.equal,
-    torch.ops.aten.masked_select,
-    torch.ops.aten.nonzero,
-)
+def reads_values(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether the CPU needs values of the inputs: to return them, or for the shape of the output."""
+    aten, packet = torch.ops.aten, func.overloadpacket
+    if packet in (aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_):
+        is_masked = any(
+            x.dtype in (torch.bool, torch.uint8)
+            for x in tree_leaves(args[1])
+            if isinstance(x, Tensor)
+        )
+        # A number is filled in where the mask is true.
+        is_fill = packet is not aten.index and not args[2].dim() and args[2].device.type == "cpu"
+        return is_masked and not is_fill
+    if packet is aten.repeat_interleave:
+        return kwargs.get("output_size") is None
+    if packet is aten._linalg_check_errors:
+        return True
+    tags = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+    return any(tag in func.tags for tag in tags)
+
+
 _COPIES = (torch.ops.aten.copy_, torch.ops.aten._to_copy)
 
 
