@@ -625,7 +625,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command = [sys.executable, __file__, "--device", asked.device, "--part", name]
             command += ["--folder", str(folder), *(["--quick"] if asked.quick else [])]
             left_s = TOTAL_S - (time.monotonic() - started) if scale.is_on_gpu else math.inf
-            for found in collect(name, command, min(scale.limit_s, max(left_s, 1.0))):
+            limit_s = min(scale.limit_s, left_s)
+            skipped = [f"{name}: not started: time was up"]
+            for found in collect(name, command, limit_s) if limit_s >= 1 else skipped:
                 (rows if isinstance(found, Row) else failures).append(found)  # type: ignore[arg-type]
                 shown = found if isinstance(found, str) else " | ".join(filter(None, found.cells()))
                 print(f"{time.monotonic() - started:6.1f} s  {shown}", flush=True)

@@ -88,7 +88,19 @@ def test_main__no_part_takes_longer_than_all_may(
 
     monkeypatch.setattr(gpu, "collect", collect)
     assert gpu.main(["--only", "heads", "fit"]) == 0
+    assert len(limits) == 2
     assert all(1 <= limit <= 30 for limit in limits)
+
+
+def test_main__starts_no_part_when_time_is_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "has_gpu", lambda: True)
+    monkeypatch.setattr(gpu, "write_images", lambda *_: [])
+    monkeypatch.setattr(gpu, "TOTAL_S", 0.0)
+    monkeypatch.setattr(gpu, "collect", lambda *_: pytest.fail("a part was started"))
+    assert gpu.main(["--only", "heads", "fit"]) == 1
+    assert "heads: not started: time was up" in capsys.readouterr().out
 
 
 @pytest.mark.slow
