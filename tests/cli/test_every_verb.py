@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,10 @@ def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
             yield from walk(inner, (*path, name))
     else:
         yield path, command
+
+
+def options_of(command: Any) -> set[str]:
+    return {option for p in command.params for option in p.opts}
 
 
 _register()
@@ -54,9 +59,30 @@ def test_help__has_an_example_that_names_the_verb_and_its_own_options(
     assert used <= options
 
 
+@pytest.mark.parametrize(
+    "name",
+    [name for name, c in zip(NAMES, VERBS.values(), strict=True) if "--device" in options_of(c)],
+)
+def test_device__is_checked_before_data_are_read(
+    fails: Callable[..., str],
+    finished: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    data, run = finished
+    given = {"run": run, "image": next(data.rglob("*.png"))}
+    arguments = [p for p in VERBS[tuple(name.split())].params if p.param_type_name == "argument"]
+    words = [given.get(p.name, data) for p in arguments]
+    said = fails(*name.split(), *words, "--device", "warp9")
+    assert said == "headstart: --device must be auto, cpu, cuda, cuda:N or mps; got 'warp9'"
+    assert not (tmp_path / "cache" / "images").exists()
+
+
 @pytest.mark.parametrize("path", VERBS, ids=NAMES)
 def test_verb__has_json(path: tuple[str, ...]) -> None:
-    assert "--json" in {o for p in VERBS[path].params for o in p.opts}
+    assert "--json" in options_of(VERBS[path])
 
 
 @pytest.mark.parametrize("path", VERBS, ids=NAMES)

@@ -63,7 +63,7 @@ def test_extract__says_what_it_did_and_the_fit_it_names_passes_nothing(
         (("--crop", "round"), "--crop must be center, squash or letterbox; got 'round'"),
         (("--resolutions", "a"), "--resolutions takes whole numbers"),
         (("--precision", "half"), "--precision must be auto, float32 or bfloat16; got 'half'"),
-        (("--device", "warp9"), "--device warp9 cannot be used here"),
+        (("--device", "warp9"), "--device must be auto, cpu, cuda, cuda:N or mps; got 'warp9'"),
         (("--backbone", "rasnet50"), "unknown backbone 'rasnet50'. Did you mean"),
     ],
 )  # fmt: skip

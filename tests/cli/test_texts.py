@@ -215,3 +215,13 @@ def test_choose_options__options_of_images_alone_are_left_out_or_refused(tmp_pat
     for name in ("crop", "split", "group_by", "backbone"):
         with pytest.raises(InputError, match=r"is for images, and .* is a table of texts"):
             choose_options(str(table), untouched | {name: "given"}, texts)
+
+
+@pytest.mark.parametrize("verb", [("fit",), ("finetune",), ("transfer", "profile")])
+def test_device__of_texts_is_checked_before_they_are_read(
+    fails, reviews, tmp_path, monkeypatch, verb
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    words = (*verb, reviews, "--label", "feeling", "--device", "warp9")
+    assert "--device must be auto, cpu, cuda, cuda:N or mps; got 'warp9'" in fails(*words)
+    assert not list((tmp_path / "cache").rglob("*.*"))

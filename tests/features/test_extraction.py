@@ -432,11 +432,13 @@ def test_extract__killed_and_resumed_ends_bit_equal(
 def test_extract__unknown_device_is_an_input_error(
     records: list[Record], small_net: Backbone, tmp_path: Path
 ) -> None:
-    for device in ("warp9", "meta", "cuda:99"):
-        with pytest.raises(
-            InputError, match=rf"`device` {device} cannot be used here \(.+\): this"
-        ):
+    for device in ("warp9", "meta", ""):
+        says = rf"^`device` must be auto, cpu, cuda, cuda:N or mps; got '{device}'$"
+        with pytest.raises(InputError, match=says):
             extract(records, small_net, device=device, cache=tmp_path)
+    with pytest.raises(InputError, match=r"`device` cuda:99 cannot be used here \(.+\): this"):
+        extract(records, small_net, device="cuda:99", cache=tmp_path)
+    assert pick_device("auto") == pick_device()
 
 
 def test_pick_device__a_gpu_that_cannot_compute_is_left_out(

@@ -26,8 +26,8 @@ from headstart.features.torchengine import (
     Plan,
     TorchEngine,
     Uint8Module,
+    explain_full_memory,
     fastest,
-    memory_told,
     read_plan,
 )
 from pretend_gpu import gpu
@@ -164,10 +164,10 @@ def test_fastest__formats_that_launch_as_slowly_are_told_apart_by_their_graphs()
     assert found == Plan(batch_size=8, channels_last=False, graph=True)
 
 
-def test_memory_told__says_what_to_do() -> None:
+def test_explain_full_memory__says_what_to_do() -> None:
     with (
         pytest.raises(HeadstartError, match=r"^the memory of cuda:1 is full: .*`device='cpu'`$"),
-        memory_told("cuda:1"),
+        explain_full_memory("cuda:1"),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has...")
 

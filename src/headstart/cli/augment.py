@@ -172,12 +172,14 @@ def trial(
     from headstart.backbones import load
     from headstart.cli.comparison import run_comparison, show_comparison
     from headstart.comparison.arms import augment_arms
+    from headstart.features.engines import check_device
     from headstart.training import TrainSettings
     from headstart.wording import parse_seconds
 
     names = _policy_names(policies)
     budget_s = parse_seconds(search_budget)
     wanted = {name: None if name == "learnt" else parse_policy(name) for name in names}
+    check_device(device)
     net = load(backbone, weights=weights, arch=options.built(arch, arch_args))
     with progress_bars(quiet=as_json) as progress:
         indexed = options.index_data(

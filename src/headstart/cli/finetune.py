@@ -193,12 +193,14 @@ def finetune(
     from headstart.comparison.arms import bn_arms, regime_arms
     from headstart.data.texts import is_text_table
     from headstart.errors import InputError, require_choice
+    from headstart.features.engines import check_device
 
     def backbone_asked() -> Backbone:
         return load(backbone, weights=weights, arch=options.built(arch, arch_args))
 
     if follows(processes, context.obj, device, backbone_asked):
         return
+    check_device(device)
     if is_text_table(data, text_column=text):
         require_one("a training on texts")
         if further or find_rate or group_by is not None:

@@ -83,7 +83,7 @@ Size = Annotated[
 Precision = Annotated[
     str, typer.Option(help="Arithmetic of the network: auto, float32 or bfloat16.")
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default the best.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps; default the best.")]
 
 GroupColumn = Annotated[
     str | None,

@@ -45,9 +45,11 @@ def views(
     from headstart.comparison.views import ViewFitter, view_arms
     from headstart.data import training_records
     from headstart.features import cache_folder
+    from headstart.features.engines import check_device
     from headstart.runs.report.comparison import write_comparison
 
     arms = view_arms(n_views)
+    check_device(device)
     net = load(backbone, weights=weights, arch=options.built(arch, arch_args))
     size_px = size or net.preprocessing.size_px
     with progress_bars(quiet=as_json) as progress:

@@ -260,6 +260,9 @@ class Experiment:
 
     def run(self, settings: Settings, inputs: Inputs) -> ExperimentResult:
         """Measure, and put the answer into words."""
+        from headstart.features.engines import check_device
+
+        check_device(getattr(settings, "device", None))
         found = self._part("measure").measure(settings, inputs)
         answered: ExperimentResult = msgspec.structs.replace(
             found, sentence=self.page.sentence(found), detail=self.page.detail(found)

@@ -28,7 +28,7 @@ class OnRun(Settings):
         about("Folder of the run's images, if it moved or the run was made elsewhere."),
     ] = None
     split: Annotated[str | None, about("The split file of a run that was made elsewhere.")] = None
-    device: Annotated[str | None, about("cpu, cuda, cuda:1, mps; default: the best.")] = None
+    device: Annotated[str | None, about("auto, cpu, cuda, cuda:1, mps; default: the best.")] = None
 
     @property
     def folder(self) -> tuple[str, str]:

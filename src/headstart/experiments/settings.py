@@ -125,7 +125,7 @@ class Labelled(Settings):
     merge_labels: Annotated[
         bool, about("Merge labels that differ only in case or spacing: Cat and cat.")
     ] = False
-    device: Annotated[str | None, about("cpu, cuda, cuda:1, mps; default: the best.")] = None
+    device: Annotated[str | None, about("auto, cpu, cuda, cuda:1, mps; default: the best.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

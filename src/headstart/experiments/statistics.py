@@ -16,6 +16,7 @@ from headstart.backbones.weights import digest_weights
 from headstart.features.cores import n_cores
 from headstart.features.engines import pick_device
 from headstart.features.pixels import crops
+from headstart.features.torchengine import explain_full_memory
 from headstart.training import batchnorm
 from headstart.training.batches import normalised
 
@@ -57,8 +58,9 @@ def with_statistics_of(
     if len(some) > MAX_IMAGES:
         some = random.Random(seed).sample(some, MAX_IMAGES)
     place = torch.device(pick_device(device))
-    module = copy.deepcopy(backbone.module).to(place).requires_grad_(True)
-    batchnorm.reestimate(module, (batch.to(place) for batch in _batches(backbone, some)))
+    with explain_full_memory(str(place)):
+        module = copy.deepcopy(backbone.module).to(place).requires_grad_(True)
+        batchnorm.reestimate(module, (batch.to(place) for batch in _batches(backbone, some)))
     module.to("cpu").eval().requires_grad_(False)
     return dataclasses.replace(
         backbone,

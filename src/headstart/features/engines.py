@@ -15,6 +15,7 @@ import importlib.util
 import logging
 import os
 import platform
+import re
 import sys
 import threading
 import warnings
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16")
+AUTO = "auto"
 # With fewer images, converting for OpenVINO costs more than it saves (docs/performance.md).
 WORTH_CONVERTING = 100
 # Batch size of an OpenVINO stream: large enough to read large dense layers rarely (VGG16 gains half
@@ -118,25 +120,35 @@ def choose_engine(
 
 
 def pick_device(asked: str | None = None) -> str:
-    """The given device, else ``cuda`` or ``mps`` if available, else ``cpu``.
+    """The given device; for None and ``"auto"``, ``cuda`` or ``mps`` if available, else ``cpu``.
 
     Raises
     ------
     InputError
         The device is not available.
     """
-    if asked is None:
+    if asked in (None, AUTO):
         if torch.cuda.is_available() and _is_usable("cuda"):
             return "cuda"
         return "mps" if torch.backends.mps.is_available() and _is_usable("mps") else "cpu"
     try:
         _compute_on(asked)
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError...
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", asked):  # torch would list twenty kinds
+            raise InputError(
+                f"{argument('device')} must be auto, cpu, cuda, cuda:N or mps; got {one_line(asked)!r}"
+            ) from error
         raise InputError(
             f"{argument('device')} {one_line(asked)} cannot be used here ({_first_line(error)}): "
             f"this machine has {pick_device()}"
         ) from error
     return asked
+
+
+def check_device(asked: str | None) -> None:
+    """Refuse a device that cannot be used, before long work; nothing to do for the default."""
+    if asked is not None:
+        pick_device(asked)
 
 
 @functools.cache

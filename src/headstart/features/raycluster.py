@@ -218,7 +218,8 @@ def _crew(cluster: Cluster, device: str | None, *, is_local: bool) -> Crew:
     if not nodes:
         raise InputError("the Ray cluster has no machine with CPUs")
     n_gpus = int(sum(n.get("GPU", 0) for n in nodes))
-    chosen = device or ("cuda" if n_gpus else "cpu")
+    best = "cuda" if n_gpus else "cpu"
+    chosen = best if device in (None, "auto") else device
     if chosen.startswith("cuda"):
         if not n_gpus:
             raise InputError(f"{argument('device')} {one_line(chosen)}: the Ray cluster has no GPU")

@@ -188,7 +188,7 @@ class TorchEngine:
         self._lock, self._local = threading.RLock(), threading.local()
         self._size_px = backbone.preprocessing.size_px
         self._batches = [b for b in _BATCHES if b <= (max_batch or b)] or [_BATCHES[-1]]
-        with memory_told(device), self._on_device():
+        with explain_full_memory(device), self._on_device():
             self._module, self._widths = _prepared(
                 backbone, pooling, self.device, getattr(torch, precision)
             )
@@ -223,7 +223,7 @@ class TorchEngine:
         """
         n = sum(map(len, parts))
         with (
-            memory_told(str(self.device)),
+            explain_full_memory(str(self.device)),
             self._in_turn(),
             self._on_device(),
             torch.inference_mode(),
@@ -439,8 +439,8 @@ def seconds_of(run: Run, batch: Tensor) -> float:
 
 
 @contextlib.contextmanager
-def memory_told(device: str, remedy: str = "") -> Iterator[None]:
-    """Say in one line that a GPU's memory is full, and what to do.
+def explain_full_memory(device: str, remedy: str = "") -> Iterator[None]:
+    """Replace torch's error on a full GPU by one line that says what to do.
 
     Raises
     ------
@@ -452,7 +452,7 @@ def memory_told(device: str, remedy: str = "") -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise HeadstartError(
             f"the memory of {device} is full: end what else uses it (nvidia-smi lists it), "
-            f"{remedy}or take {argument('device', 'cpu')}"
+            f"{remedy}or use {argument('device', 'cpu')}"
         ) from error
 
 

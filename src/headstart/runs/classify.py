@@ -109,7 +109,7 @@ def _streamed(
 
     wanted, batches = encoder.blocks.pairs, None
     keys = encoder.feature_keys()
-    if keys and (device or pick_device()) == "cpu":
+    if keys and pick_device(device) == "cpu":
         batches = stream_converted(sources, keys, wanted, cache=cache)
     if batches is not None:
         return batches

@@ -12,6 +12,7 @@ import numpy as np
 
 from headstart.comparison.arms import Arm
 from headstart.comparison.comparing import Comparison, Outcome, Split, compare_with
+from headstart.features.engines import pick_device
 from headstart.heads.costs import COSTS
 from headstart.home import expand
 from headstart.progress import Progress, silent
@@ -175,7 +176,7 @@ class TextFitter:
         return {
             "texts": 1,
             "embeddings": vectors,
-            "device": self.device or "cpu",
+            "device": pick_device(self.device or "cpu"),
             "test": [(r.digest, r.label) for r in self.test],
         }
 

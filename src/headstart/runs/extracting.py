@@ -136,7 +136,7 @@ def extract_data(
     from headstart.data import index
     from headstart.data.packed import find_parts, is_packed
     from headstart.features import cache_folder
-    from headstart.features.engines import pick_device
+    from headstart.features.engines import check_device
     from headstart.features.raycluster import Cluster
     from headstart.features.rayindex import inspect_on
     from headstart.runs.cropping import with_crop
@@ -146,8 +146,8 @@ def extract_data(
     cluster = Cluster(address=s.address, n_workers=s.n_workers)
     if s.engine == "ray":  # before hours may go into the images
         cluster.check()
-    elif s.device is not None:
-        pick_device(s.device)
+    else:
+        check_device(s.device)
     if s.engine == "ray" and is_packed(s.data):
         _refuse_memory(s.data)
         parts = find_parts(**fields_for(find_parts, s))

@@ -57,7 +57,7 @@ class Images(Kind):
     def check(self) -> None:
         from headstart.backbones.listed import check_all
         from headstart.backbones.texttowers import require_text_tower
-        from headstart.features.engines import pick_device
+        from headstart.features.engines import check_device
 
         asked = self.settings.backbones
         if self.asked is not None and len(asked) > 1:
@@ -72,8 +72,7 @@ class Images(Kind):
                 "make a fit instead of a training"
             )
         check_all(asked)
-        if s.device is not None:
-            pick_device(s.device)
+        check_device(s.device)
         if self.settings.prompts not in ("auto", "none"):
             require_text_tower([weights or name for name, weights, _ in asked])
 

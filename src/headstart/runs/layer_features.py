@@ -28,8 +28,10 @@ def layer_features(
     import pandas as pd
 
     from headstart.features import extract
+    from headstart.features.engines import check_device
     from headstart.features.transformer import last_features
 
+    check_device(device)
     [first, *_] = frozen_model(run).encoders
     network = first.load()
     tap = last_features(network) if tap is None else network.tap(tap).name

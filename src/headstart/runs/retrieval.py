@@ -177,6 +177,9 @@ class TrainingImages:
         With `is_frozen`, features are those of a network that was not trained on these images; a run
         that keeps only a fine-tuned network is refused.
         """
+        from headstart.features.engines import check_device
+
+        check_device(device)
         need_classes(run.model, "this question")
         model = frozen_model(run) if is_frozen else run.model
         indexed, fixes, dropped = index_and_fixes(run, data, cache, progress, split=split)

@@ -51,6 +51,9 @@ def similar_texts(
     device, cache, progress
         As for :func:`headstart.features.extract`.
     """
+    from headstart.features.engines import check_device
+
+    check_device(device)
     query = read_query(given)
     root = cache or cache_folder()
     indexed = index_of_texts(run, data, root, progress)

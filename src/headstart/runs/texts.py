@@ -47,6 +47,11 @@ class Texts(Kind):
     _source: TextSource = field(init=False)
     _note: str = ""
 
+    def check(self) -> None:
+        from headstart.features.engines import check_device
+
+        check_device(self.settings.device)
+
     def index(self) -> TextIndex:
         from headstart.data.texts import index_texts
 

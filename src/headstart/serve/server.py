@@ -106,9 +106,11 @@ def serve(
     :meth:`headstart.runs.run.Run.careful`. `on_ready`: called with the address when the service is
     ready.
     """
+    from headstart.features.engines import check_device
     from headstart.runs.model import need_images
 
     need_packages()
+    check_device(device)
     if not run.is_texts:
         need_images(run.model, "headstart serve")
     sock = listen(settings.host, settings.port)

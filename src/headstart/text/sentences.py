@@ -20,6 +20,7 @@ from headstart.data.sources import shown
 from headstart.errors import InputError, WeightsError, argument, one_line
 from headstart.features import FeatureKey, FeatureStore
 from headstart.features.engines import pick_device
+from headstart.features.torchengine import explain_full_memory
 from headstart.probe.memo import code_digest
 from headstart.progress import Progress, silent
 from headstart.text.encoders import Encoder, count, read_encoder, read_json
@@ -223,8 +224,8 @@ class _Pass:
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
             mask[i, : len(row)] = True
-        ids, mask = ids.to(self._device), mask.to(self._device)
-        with torch.inference_mode():
+        with explain_full_memory(self._device), torch.inference_mode():
+            ids, mask = ids.to(self._device), mask.to(self._device)
             layers = self._network(ids, mask)
             pooled = [pool(h, mask, how) for how in self._encoder.poolings for h in layers]
             values = [p.float().cpu().numpy() for p in pooled]

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from headstart.augment import parse_policy
 from headstart.backbones.weights import digest_weights
-from headstart.errors import DataError, InputError, one_line
+from headstart.errors import DataError, InputError, argument, one_line
 from headstart.features.engines import pick_device
+from headstart.features.torchengine import explain_full_memory
 from headstart.progress import Progress, silent
 from headstart.text.batches import TextBatches, TokenRows
 from headstart.text.predicting import extract_taps, predict_proba
@@ -143,7 +144,7 @@ def train_textcnn(
     DivergedError
         The loss is not finite.
     """
-    device = pick_device(None if device == "auto" else device)
+    device = pick_device(device)
     token_rows, labels, own = _counted("training", token_rows, y, weights)
     val_rows, val_labels, val_own = _counted("validation", val_rows, val_y, val_weights)
     known = tuple(sorted(set(labels)) if classes is None else map(str, classes))
@@ -184,7 +185,8 @@ def train_textcnn(
     )
     if checkpoint is not None:
         loop.resume(checkpoint)
-    loop.run()
+    with explain_full_memory(device, f"use a smaller {argument('batch_size')}, "):
+        loop.run()
     if settings.keep == "best" and loop.has_val:
         loop.set_weights(loop.best)
     model.to("cpu").eval().requires_grad_(False)

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from headstart.backbones.weights import read_weights
 from headstart.data.sources import shown
 from headstart.errors import InputError, WeightsError, argument, one_line
+from headstart.features.torchengine import explain_full_memory
 from headstart.text.encoders import Encoder, count, read_encoder, weight_files
 
 Network = Callable[[Tensor, Tensor], list[Tensor]]
@@ -55,7 +56,8 @@ def load_network(encoder: Encoder, device: str = "cpu") -> Network:
     InputError
         The kind of network needs the package transformers, which is not installed.
     """
-    return _load(encoder.root, encoder.digest, device)
+    with explain_full_memory(device):
+        return _load(encoder.root, encoder.digest, device)
 
 
 # One is cached: a service requests the same one each time, and loading takes a second.

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from headstart.augment import jensen_shannon
+from headstart.errors import argument
 from headstart.features.engines import pick_device
+from headstart.features.torchengine import explain_full_memory
 from headstart.home import cache_folder
 from headstart.progress import Progress, silent
 from headstart.training import training
@@ -74,7 +76,7 @@ def find_rate(
         As `headstart.training.train`.
     """
     policy = training._read_policy(settings)
-    device = pick_device(None if device == "auto" else device)
+    device = pick_device(device)
     records = counted_records(records)
     check_data(records, (), classes, settings)
     prepared = prepare(backbone, len(classes), settings, head)
@@ -84,7 +86,9 @@ def find_rate(
         prepared, (records, ()), classes, policy, settings, cache or cache_folder(), progress
     )
     folding = find_folding(prepared.network, training._probe(prepared))
-    network = training._place(prepared, settings, division, images, device)
+    remedy = f"use a smaller {argument('batch_size')}, "
+    with explain_full_memory(device, remedy):
+        network = training._place(prepared, settings, division, images, device)
     groups = training._groups(network, division, settings)
     optimizer = make_optimizer(network, groups, settings)
     set_rates(optimizer, groups, settings.lr, 0)
@@ -96,7 +100,7 @@ def find_rate(
         loss = cross_entropy(own, batch.targets, smoothing=settings.label_smoothing)
         return loss + (policy.consistency or 0.0) * jensen_shannon(own, *others) if others else loss
 
-    with folding.fold():
+    with folding.fold(), explain_full_memory(device, remedy):
         return range_test(
             network,
             optimizer,

@@ -15,7 +15,7 @@ from headstart.augment import Policy, parse_policy
 from headstart.backbones.weights import digest_weights
 from headstart.errors import argument
 from headstart.features.engines import pick_device
-from headstart.features.torchengine import memory_told
+from headstart.features.torchengine import explain_full_memory
 from headstart.home import cache_folder
 from headstart.progress import Progress, silent
 from headstart.training import batchnorm
@@ -122,7 +122,7 @@ def train(
     """
     train, val = counted_records(train), counted_records(val)
     asked_device, root = device, cache or cache_folder()
-    device = own_device(pick_device(None if device == "auto" else device))
+    device = own_device(pick_device(device))
     processes = join(device)
     if not processes.is_first:
         progress, on_epoch = silent, None
@@ -155,7 +155,7 @@ def train(
         frozen_s = time.perf_counter() - started
         # On the CPU: a GPU rounds the factors of a product.
         folding = find_folding(prepared.network, _probe(prepared))
-        with memory_told(device, f"take a smaller {argument('batch_size')}, "):
+        with explain_full_memory(device, f"use a smaller {argument('batch_size')}, "):
             batches, images = _on_device(batches, images, torch.device(device))
             loop = Loop(
                 network=_place(prepared, settings, division, images, device, processes),
