@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from headstart.errors import InputError, WeightsError
+from headstart.errors import HeadstartError, InputError, WeightsError
 from headstart.text import sentences
 from headstart.text.encoders import BUNDLED, Encoder, find_encoder, read_encoder
 from headstart.text.sentences import (
@@ -200,3 +200,18 @@ def test_encode__real_weights_as_in_transformers(minilm) -> None:
     for X, layer in zip(encode(minilm, texts, minilm.taps), layers, strict=True):
         wanted = (layer * mask).sum(dim=1) / mask.sum(dim=1)
         np.testing.assert_allclose(X, wanted, atol=4e-3)
+
+
+def test_encode__says_what_to_do_when_the_memory_is_full(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 ...")
+
+    for where, value in (("sentences.load_network", lambda *_: full), ("transformer._load", full)):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"headstart.text.{where}", value)
+            with pytest.raises(HeadstartError, match="the memory of cpu is full: end"):
+                encode(encoder, ["a text"], encoder.taps, device="cpu")

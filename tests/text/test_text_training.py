@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from headstart.errors import DataError, InputError, RunError, WeightsError
+from headstart.errors import DataError, HeadstartError, InputError, RunError, WeightsError
 from headstart.text import (
     VARIANTS,
     TextCNN,
@@ -31,6 +31,7 @@ from headstart.text import saving as saving_module
 from headstart.text.textcnn import linear_of
 from headstart.text.training import divide_textcnn
 from headstart.training import DivergedError
+from headstart.training.loop import Loop
 from headstart.training.regimes import hash_frozen
 
 WORDS = tuple("abcdefghijkl")
@@ -328,3 +329,12 @@ def test_train__texts_count_by_their_weights() -> None:
 def test_train__refuses_weights_that_are_none(own: list[float], said: str) -> None:
     with pytest.raises(InputError, match=said):
         run(weights=own)
+
+
+def test_train__says_what_to_do_when_the_memory_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(loop: Loop) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 ...")
+
+    monkeypatch.setattr(Loop, "run", full)
+    with pytest.raises(HeadstartError, match=r"memory of cpu is full: .*smaller `batch_size`"):
+        run()
