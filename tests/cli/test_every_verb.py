@@ -73,8 +73,10 @@ def test_device__is_checked_before_data_are_read(
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
     data, run = finished
     given = {"run": run, "image": next(data.rglob("*.png"))}
-    arguments = [p for p in VERBS[tuple(name.split())].params if p.param_type_name == "argument"]
-    words = [given.get(p.name, data) for p in arguments]
+    given |= {"data": data, "unlabelled": data}
+    words = [given[p.name] for p in VERBS[tuple(name.split())].params if p.required]
+    if name == "transfer shift":
+        words.append(data)  # a target, which --corrupt would make
     said = fails(*name.split(), *words, "--device", "warp9")
     assert said == "headstart: --device must be auto, cpu, cuda, cuda:N or mps; got 'warp9'"
     assert not (tmp_path / "cache" / "images").exists()
