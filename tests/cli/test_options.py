@@ -63,7 +63,6 @@ def test_fit__a_place_that_cannot_be_written(
         ("describe", "squeezenet1_0"),
         ("augment", "preview", "gone"),
         ("augment", "search", "gone"),
-        ("export", "gone"),
     ],
     ids=" ".join,
 )

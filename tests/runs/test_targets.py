@@ -120,7 +120,7 @@ def test_fit__of_labels_has_the_figures_of_scikit_learn(labels: TargetRun) -> No
     few = [f.name for f in found.labels if f.n < 10]
     assert bool(few) == any("fewer than 10 test" in note for note in labels.metrics.notes)
     page = labels.report().read_text(encoding="utf-8")
-    assert labels.sentence in page
+    assert labels.sentence in page.replace("\u00a0", " ")
     assert bool(labels.metrics.worst) == ("data:image/png" in page)
     assert all(w.truth != w.predicted for w in labels.metrics.worst)
 
