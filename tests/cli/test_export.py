@@ -43,6 +43,8 @@ def test_export__bad_input_is_one_line(
 ) -> None:
     _, run = finished
     assert "--to must be onnx" in fails("export", run, "--to", "pdf")
+    assert "cleanlab" in fails("export", run, "--to", "onxx")
+    assert "/dev/null" in fails("export", run, "--out", "/dev/null", "--force")
     assert "no such run folder" in fails("export", tmp_path / "none")
     for name in ("run.json", "metrics.json"):
         (tmp_path / name).write_text('{"schema": 99}')

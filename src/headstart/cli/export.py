@@ -9,7 +9,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
-from headstart.errors import InputError, OutputError
+from headstart.errors import InputError, OutputError, require_choice
 from headstart.files import require_file
 
 CLEANLAB = "cleanlab"
@@ -103,8 +103,9 @@ def export(
                 )
         _export_probabilities(run, out, force=force, as_json=as_json)
         return
-    from headstart.export.facts import check_choices, outputs_of, size_of_file
+    from headstart.export.facts import SUFFIXES, check_choices, outputs_of, size_of_file
 
+    require_choice("to", to, (*SUFFIXES, CLEANLAB))
     check_choices(to, takes)
     from headstart.export.quantising import check_precision
 
