@@ -109,9 +109,10 @@ def accuracies(metrics: FitResult) -> str | None:
 
 
 def differences(metrics: FitResult) -> str | None:
-    """Paired difference of the contenders to the best; None where none was measured."""
-    rows = [_row(c, c.difference) for c in _contenders(metrics) if c.difference is not None]
-    if len(rows) < 2 or not is_share(metrics):
+    """Paired difference of the other contenders to the best; None where none was measured."""
+    others = [c for c in _contenders(metrics) if not c.best]
+    rows = [_row(c, c.difference) for c in others if c.difference is not None]
+    if not rows or not is_share(metrics):
         return None
     than = (
         f"in {objective_name(metrics)} than the best" if is_other(metrics) else "than the highest"
