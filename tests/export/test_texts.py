@@ -19,7 +19,8 @@ import pytest
 import headstart
 from headstart.errors import InputError, OutputError
 from headstart.export import export
-from headstart.export.texts import check_program, load_program
+from headstart.export.text_program import Classifier
+from headstart.export.texts import check_program
 from headstart.runs.run import Run
 from headstart.sources.text import TextReader
 from headstart.text import TextTraining, train_textcnn
@@ -149,7 +150,7 @@ def test_export__features_of_every_kind(
     model = run.model
     found = check_program(made.path, model, TEXTS)
     assert found.max_difference < 1e-4
-    classifier = load_program(made.path).Classifier(made.path)
+    classifier = Classifier(made.path)
     # The class of least expected cost.
     assert classifier.predict(TEXTS) == [
         model.classes[i] for i in model.decide(model.of_texts(TEXTS))
@@ -309,6 +310,6 @@ def test_program__a_missing_package_is_named_with_the_command(counted: tuple[Run
 
 
 def test_program__texts_are_read_once(counted: tuple[Run, Path]) -> None:
-    classifier = load_program(counted[1]).Classifier(counted[1])
+    classifier = Classifier(counted[1])
     P = classifier.probabilities(TEXTS)
     assert classifier.labels(P) == classifier.predict(TEXTS)

@@ -45,17 +45,14 @@ def test_sentence__few_images_cannot_tell_and_how_far_apart_they_would_have_to_b
     head, more = said(12)
     assert "as accurate" not in head + more
     assert head.endswith("on 12 test images; too few to tell it from the usual layer, conv_head.")
-    assert more == (
-        "With 12 test images only differences of about 50 points or more would be significant."
-    )
+    assert more == ("With 12 test images only differences of about 50 points or more would show.")
 
 
 def test_sentence__a_difference_on_few_images_says_what_would_show() -> None:
     _, more = said(12, lost=1)
     assert "8.3 [" in more
     assert more.endswith(
-        "(p = 1.000). With 12 test images only differences of about 50 points or more would be "
-        "significant."
+        "(p = 1.000). With 12 test images only differences of about 50 points or more would show."
     )
 
 
@@ -63,7 +60,7 @@ def test_sentence__a_difference_on_few_images_says_what_would_show() -> None:
 def test_sentence__below_six_images_no_difference_can_show(n: int) -> None:
     assert "points or more" not in said(n)[1]
     assert said(n)[1].startswith(f"With {n} test image")
-    assert said(n, lost=1)[1].endswith("no difference would be significant.")
+    assert said(n, lost=1)[1].endswith("no difference would show.")
 
 
 @pytest.mark.parametrize(

@@ -233,5 +233,5 @@ def test_fit__refuses_wrong_lists(
 
 
 def test_fit__of_texts_has_no_mean() -> None:
-    with pytest.raises(InputError, match="must be accurate or cheap; got single"):
+    with pytest.raises(InputError, match="must be accurate or cheap; got 'single'"):
         TextSettings(data="x", prefer="single")

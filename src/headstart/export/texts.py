@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
 import shutil
-import sys
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from headstart.errors import (
 from headstart.export import formats
 from headstart.export.exporting import Exported
 from headstart.export.formats import OPSET, need_onnx, quiet
+from headstart.export.text_program import Classifier
 from headstart.files import require_folder, write_atomically
 from headstart.progress import Progress, silent
 from headstart.runs.reader_files import locate_encoder
@@ -345,13 +344,13 @@ def _write_onnx(
 
 
 def check_program(folder: Path, model: Model, texts: Sequence[str]) -> TextCheck:
-    """Run the program in a folder on texts, and compare it with the run.
+    """Give texts to the program that the folder has a copy of, and compare it with the run.
 
     Raises HeadstartError where they differ by more than rounding.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the runtime, about the machine
-        P = load_program(folder).Classifier(folder).probabilities(texts)
+        P = Classifier(folder).probabilities(texts)
     wanted = model.of_texts(texts)
     found = TextCheck(
         n_texts=len(texts),
@@ -361,20 +360,6 @@ def check_program(folder: Path, model: Model, texts: Sequence[str]) -> TextCheck
     if not found.max_difference <= TOLERANCE:
         raise HeadstartError(f"the exported program is not kept: {found.sentence}")
     return found
-
-
-def load_program(folder: Path) -> Any:
-    """The module of the program in an exported folder."""
-    spec = importlib.util.spec_from_file_location("headstart_exported_texts", folder / PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules["tokens"] = tokens  # the copy beside it is the same file
-    try:
-        spec.loader.exec_module(made)
-    finally:
-        del sys.modules["tokens"]
-    return made
 
 
 def card_of(run: Run, facts: dict[str, Any], check: TextCheck, folder: Path) -> str:

@@ -90,7 +90,7 @@ def detail(
             if least <= 1
             else "no difference"
         )
-        few = f"With {examples or counted(n, 'example')} {shown} would be significant."
+        few = f"With {examples or counted(n, 'example')} {shown} would show."
     if points(difference.value) == "0.0" and few:
         return few
     if points(difference.value) == "0.0":
