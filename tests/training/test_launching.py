@@ -14,7 +14,12 @@ import pytest
 from headstart.training import launching
 from headstart.training.launching import launch
 
-TOLD = "import os; print(*(os.environ[n] for n in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'OMP_NUM_THREADS')))"
+# One write a line: the processes share a pipe, and print writes piece by piece where it has no buffer.
+TOLD = """
+import os
+names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "OMP_NUM_THREADS")
+os.write(1, (" ".join(os.environ[name] for name in names) + "\\n").encode())
+"""
 
 
 def python(code: str) -> list[str]:
