@@ -16,6 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Index
+    from headstart.runs.run import Run
 
 # A shell's background job ignores Ctrl-C, and hands that on to the commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -222,3 +223,32 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_encoder import write_encoder
 
     return write_encoder(tmp_path_factory.mktemp("encoder") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def text_run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Run:
+    """A run on texts: TF-IDF beside a sentence encoder. Tests must not change it."""
+    import csv
+
+    import headstart
+
+    root = tmp_path_factory.mktemp("reviews")
+    words = {"good": ["warm", "funny", "bright"], "bad": ["dull", "slow", "cold"]}
+    rows = [
+        (f"the {noun} is {word} {i}", label)
+        for label, own in words.items()
+        for i in range(4)
+        for word in own
+        for noun in ("film", "plot")
+    ]
+    with (root / "reviews.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return headstart.fit(
+        root / "reviews.csv",
+        out=root / "run",
+        cache=root / "store",
+        n_folds=2,
+        Cs=(1.0,),
+        finetune=False,
+        encoder=str(tiny_encoder),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import os
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import headstart
 from headstart.errors import InputError, OutputError
 from headstart.export import export
 from headstart.export.text_program import Classifier
@@ -38,31 +36,6 @@ TEXTS = [
     "the plot is not cold " * 30,
     "zzz qqq",
 ]
-
-
-@pytest.fixture(scope="module")
-def text_run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Run:
-    """TF-IDF beside a sentence encoder."""
-    root = tmp_path_factory.mktemp("reviews")
-    words = {"good": ["warm", "funny", "bright"], "bad": ["dull", "slow", "cold"]}
-    rows = [
-        (f"the {noun} is {word} {i}", label)
-        for label, own in words.items()
-        for i in range(4)
-        for word in own
-        for noun in ("film", "plot")
-    ]
-    with (root / "reviews.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *rows])
-    return headstart.fit(
-        root / "reviews.csv",
-        out=root / "run",
-        cache=root / "store",
-        n_folds=2,
-        Cs=(1.0,),
-        finetune=False,
-        encoder=str(tiny_encoder),
-    )
 
 
 def counts(run: Run) -> TextReader:

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import headstart
 from headstart.runs.run import Run
 
 TEXTS = ["a warm and funny film", "dull, slow, tired", "the plot is not cold"]
-
-
-@pytest.fixture(scope="module")
-def text_run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Run:
-    """TF-IDF beside a sentence encoder."""
-    root = tmp_path_factory.mktemp("reviews")
-    words = {"good": ["warm", "funny", "bright"], "bad": ["dull", "slow", "cold"]}
-    rows = [
-        (f"the {noun} is {word} {i}", label)
-        for label, own in words.items()
-        for i in range(4)
-        for word in own
-        for noun in ("film", "plot")
-    ]
-    with (root / "reviews.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("text", "label"), *rows])
-    return headstart.fit(
-        root / "reviews.csv", out=root / "run", cache=root / "store", n_folds=2, Cs=(1.0,),
-        finetune=False, encoder=str(tiny_encoder),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -40,8 +40,8 @@ class OnRun(Settings):
 def training_images(settings: OnRun, inputs: Inputs) -> TrainingImages:
     """The run's images with frozen features.
 
-    Raises RunError or DataError where the run is no run, its images are gone, or it keeps no frozen
-    features.
+    Raises RunError or DataError where the folder is not a run, its images are gone, or it keeps
+    no frozen features.
     """
     from headstart.runs.retrieval import TrainingImages
     from headstart.runs.run import load
