@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,6 +54,12 @@ def page(cells: Cells, claims: Sequence[Claimed], sets: Sequence[RealSet]) -> st
             "*Mean*: points, over the sets measured, with a 95 % interval over which sets were drawn "
             "(bootstrap): how much the claim is worth on another set of this kind."
         ),
+        "## What was expected and did not appear",
+        (
+            "Claims that are significant on fewer than half of the sets, or reversed on some, and rules that "
+            "do not predict beyond chance."
+        ),
+        "\n".join(f"- {line}" for line in unexpected(cells, claims, sets)),
         "## Does a cheap number predict what transfer gives?",
         *prediction(),
         "## Which score orders the layers?",
@@ -93,6 +100,37 @@ def claim_rows(cells: Cells, claims: Sequence[Claimed], names: Sequence[str]) ->
         counts = [str(held), str(failed), str(rest), measured]
         rows.append([claim.key, claim.text, *counts, mean_of(values)])
     return rows
+
+
+def unexpected(cells: Cells, claims: Sequence[Claimed], sets: Sequence[RealSet]) -> list[str]:
+    """Claims that failed on a set or held on fewer than half, and predictions that are not beyond chance."""
+    lines = []
+    for claim in claims:
+        found = {
+            s.name: cells[claim.key][s.name] for s in sets if s.name in cells.get(claim.key, {})
+        }
+        held = sum(map(_is_ahead, found.values()))
+        failed = [name for name, cell in found.items() if _is_behind(cell)]
+        if found and (failed or 2 * held < len(found)):
+            reverse = f"; the reverse is significant on {', '.join(failed)}" if failed else ""
+            mean = mean_of([cell["value"] for cell in found.values()])
+            lines.append(
+                f"*{claim.text}*: significant on {held} of {len(found)} sets{reverse}; mean {mean} points."
+            )
+    distance = rank_similarity([p for p in shipped_points().sets if p.gain is not None])[0]
+    if not distance.is_significant:
+        lines.append(
+            "*The more similar the images are to the source, the more transfer gives*: Kendall "
+            f"{tau(distance)} over {distance.n} sets, not beyond chance."
+        )
+    verdicts = [rule.verdict for rule in rules(cells, sets)]
+    if verdicts and 2 * verdicts.count("right") < len(verdicts):
+        lines.append(
+            "*Similarity says whether to take the last layer or an earlier one, with little data*: "
+            f"significantly right on {verdicts.count('right')} of {len(verdicts)} sets, wrong on "
+            f"{verdicts.count('wrong')}."
+        )
+    return lines
 
 
 def matrix(cells: Cells, claims: Sequence[Claimed], names: Sequence[str]) -> list[str]:
@@ -181,27 +219,67 @@ def _p(found: Any) -> str:
     return "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
 
 
-def advice(cells: Cells, sets: Sequence[RealSet]) -> list[str]:
-    """What the rule advises with little data, against what was measured, and other rules."""
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What the rule of size and similarity advises on a set with little data, and what was measured."""
+
+    name: str
+    distance: float
+    earlier: Mapping[str, Any]
+    # Over the last layer alone, in the order of ARMS.
+    gains: tuple[float, float, float]
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the images are unlike the source."""
+        return self.distance >= far_from()
+
+    @property
+    def verdict(self) -> str:
+        """Whether the rule is right."""
+        return _verdict(self.earlier, is_far=self.is_far)
+
+
+def far_from() -> float:
+    """The distance from which images count as unlike the source."""
     points_of = {p.name: p for p in shipped_points().sets}
-    far = float(np.sqrt(points_of["photographs (2)"].kl * points_of["digits"].kl))
-    rows, distances, gains, verdicts = [], [], [], []
+    return float(np.sqrt(points_of["photographs (2)"].kl * points_of["digits"].kl))
+
+
+def rules(cells: Cells, sets: Sequence[RealSet]) -> list[Rule]:
+    """The rule on each set whose distance and layers are measured."""
+    found = []
+    distances = {p.name: p.kl for p in shipped_points().sets}
     for each in sets:
         earlier, joined = (cells.get(k, {}).get(each.name) for k in ("last", "joined"))
-        if earlier is None or joined is None or each.name not in points_of:
+        if earlier is None or joined is None or each.name not in distances:
             continue
-        distance = points_of[each.name].kl
-        distances.append(distance)
-        # Over the last layer alone, in the order of ARMS.
-        gains.append((0.0, -earlier["value"], joined["value"]))
-        verdicts.append(_verdict(earlier, is_far=distance >= far))
-        where = "unlike" if distance >= far else "like"
-        advised = ARMS[int(distance >= far)]
-        rows.append([each.name, f"{distance:.3f}, {where}", advised, points(earlier), verdicts[-1]])
-    if len(rows) < 3:
+        gains = (0.0, -earlier["value"], joined["value"])
+        found.append(
+            Rule(name=each.name, distance=distances[each.name], earlier=earlier, gains=gains)
+        )
+    return found
+
+
+def advice(cells: Cells, sets: Sequence[RealSet]) -> list[str]:
+    """What the rule advises with little data, against what was measured, and other rules."""
+    found = rules(cells, sets)
+    if len(found) < 3:
         return [NOT_YET]
+    distances, gains = [rule.distance for rule in found], [rule.gains for rule in found]
+    verdicts = [rule.verdict for rule in found]
+    rows = [
+        [
+            rule.name,
+            f"{rule.distance:.3f}, {'unlike' if rule.is_far else 'like'}",
+            ARMS[int(rule.is_far)],
+            points(rule.earlier),
+            rule.verdict,
+        ]
+        for rule in found
+    ]
     taken = {
-        "the rule": [int(d >= far) for d in distances],
+        "the rule": [int(rule.is_far) for rule in found],
         **{f"always the {arm}": [i] * len(rows) for i, arm in enumerate(ARMS)},
         "learnt from the other sets": learnt(distances, gains),
     }
@@ -212,7 +290,7 @@ def advice(cells: Cells, sets: Sequence[RealSet]) -> list[str]:
     return [
         (
             "With little data the rule takes the last layer where images are like the source (distance "
-            f"below {far:.2f}) and earlier layers where they are unlike. Of {len(rows)} sets it was "
+            f"below {far_from():.2f}) and earlier layers where they are unlike. Of {len(rows)} sets it was "
             f"right on {verdicts.count('right')} and wrong on {verdicts.count('wrong')}; on the other "
             f"{verdicts.count('undecided')} the difference is not significant."
         ),

@@ -73,6 +73,21 @@ def test_claim_rows__count_intervals_and_missing_cells() -> None:
     assert "nan" not in text
 
 
+def test_unexpected__names_claims_that_failed_or_rarely_held() -> None:
+    held, undecided = found(0.1, 0.02), found(0.01, 0.02)
+    cells = {
+        "pixels": {"steel": held, "trash": held, "textures": found(-0.1, 0.02)},
+        "sift": {"steel": held, "trash": undecided},
+        "last": {"steel": undecided, "trash": undecided, "textures": held},
+    }
+    lines = summary_page.unexpected(cells, summary.CLAIMS, SETS)
+    claims = [line for line in lines if " sets; " in line]
+    assert "2 of 3 sets; the reverse is significant on textures" in claims[0]
+    assert "1 of 3 sets; mean" in claims[1]
+    # SIFT held on half of its sets.
+    assert len(claims) == 2
+
+
 def test_mean_of__interval_over_sets_from_five_on() -> None:
     assert summary_page.mean_of([0.01, 0.03]) == "+2.0"
     value, low, high = (

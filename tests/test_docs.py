@@ -26,7 +26,8 @@ from headstart.cli import app as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES = [*GUIDE, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
+BENCH = ROOT / "bench" / "README.md"
+PAGES = [*GUIDE, BENCH, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
 GROUPS = {"augment", "baseline", "lab", "predict", "transfer"}
 # Verbs whose commands are run as they stand, each with what makes it small.
 TINY_SIFT = ("--words", "4", "--patches", "16", "--levels", "2", "--gaussians", "4", "--step", "4")
@@ -272,6 +273,16 @@ def test_index__links_to_every_page() -> None:
     text = (ROOT / "docs" / "index.md").read_text("utf-8")
     pages = [page.name for page in GUIDE if page.parent.name == "docs" and page.stem != "index"]
     assert [name for name in pages if f"({name}" not in text] == []
+
+
+def test_evidence__every_page_has_its_command() -> None:
+    text = BENCH.read_text("utf-8")
+    pages = sorted((ROOT / "docs" / "evidence").glob("*.md"))
+    missing = [p.name for p in pages if f"/{p.name})" not in text and f"`{p.stem}`" not in text]
+    assert pages
+    assert missing == []
+    scripts = set(re.findall(r"bench/\w+\.py", text))
+    assert [name for name in scripts if not (ROOT / name).is_file()] == []
 
 
 def test_dependencies__have_a_reason_each() -> None:
