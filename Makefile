@@ -10,7 +10,7 @@ endif
 OLDEST := tests/backbones tests/cli/test_app.py tests/cli/test_every_verb.py tests/data tests/features tests/heads tests/runs/test_run.py tests/test_public.py
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-all coverage lint audit bench evidence figures docs package oldest clean
+.PHONY: help demo test test-all coverage lint audit licences bench evidence figures docs package oldest clean
 
 help:
 	@echo "make demo    install, then the whole main job offline: predict, fit, predict, report"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-all  the slow tests too"
 	@echo "make coverage  the tests of make test again, with the share of lines that they run"
 	@echo "make audit   licences and known weaknesses of the dependencies (OFFLINE=1: where they can be looked up)"
+	@echo "make licences  install every extra and write docs/licences.md"
 	@echo "make bench   speed against the peers, written to docs/performance.md"
 	@echo "make evidence  tables of accuracies on real data, written to docs/evidence/ (hours; resumable)"
 	@echo "make figures  the figures of the guide, written to docs/figures/ (minutes)"
@@ -57,6 +58,10 @@ coverage: $(READY)
 audit: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[audit,docs]"
 	@$(BIN)/python tools/audit.py $(if $(OFFLINE),--offline)
+
+licences: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[audit,dev,docs,hub,release,text,video]"
+	@$(BIN)/python tools/audit.py --write
 
 bench: $(READY)
 	@$(BIN)/python bench/run.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -81,6 +82,19 @@ def test_page__names_every_direct_dependency() -> None:
     text = (ROOT / "docs" / "licences.md").read_text("utf-8")
     names = {p.name for p in audit.installed({**PROJECT, "optional-dependencies": {}})}
     assert [n for n in names if f"| {n} |" not in text] == []
+
+
+def test_unlisted__names_a_package_or_a_licence_that_the_page_lacks() -> None:
+    """Versions and extras are not compared: they differ between installations."""
+    good, odd = (
+        audit.Package(name=name, version="1", licence="MIT", brought_by=("always",))
+        for name in ("good", "odd")
+    )
+    text = "\n".join(audit.page([good]))
+    assert audit.unlisted([dataclasses.replace(good, version="2", brought_by=("web",))], text) == []
+    assert audit.unlisted([good, odd], text) == ["odd: MIT"]
+    changed = dataclasses.replace(good, licence="BSD")
+    assert audit.unlisted([changed], text) == ["good: BSD, listed as MIT"]
 
 
 def test_judge__counts_what_was_looked_up_and_what_was_not() -> None:

@@ -1,10 +1,12 @@
-"""Dependencies: their licences, written to docs/licences.md, and their known weaknesses.
+"""Dependencies: their licences, checked against docs/licences.md, and their known weaknesses.
 
     make audit                 both; fails where weaknesses could not be looked up
     make audit OFFLINE=1       licences, and weaknesses only where the data base answers
+    make licences              installs every extra and writes docs/licences.md
 
-Exit code 1 for a licence that is not allowed below, or a known weakness; 2 where nothing could be
-looked up. Licences are what the installed packages say of themselves; weaknesses come from pip-audit.
+Exit code 1 for a licence that is not allowed below, a package that docs/licences.md does not list with
+its licence, or a known weakness; 2 where nothing could be looked up. Licences are what the installed
+packages say of themselves; weaknesses come from pip-audit.
 """
 
 from __future__ import annotations
@@ -50,8 +52,8 @@ EXCEPTIONS: dict[str, str] = {
 EXCEPTION_PREFIXES = {"nvidia-": NVIDIA}
 
 INTRODUCTION = (
-    "Written by `make audit` from what the installed packages say of themselves, on Linux with torch's GPU "
-    "build. Headstart itself is under Apache-2.0; weights have [licences of their "
+    "Written by `make licences` from what the installed packages say of themselves, on Linux with torch's GPU "
+    "build; `make audit` checks that an installation has no others. Headstart itself is under Apache-2.0; weights have [licences of their "
     "own](backbones.md#weights-and-their-licences)."
 )
 
@@ -185,12 +187,23 @@ def page(packages: Iterable[Package]) -> Iterator[str]:
         "",
         f"Allowed: {allowed}. Others need a reason, in the last column.",
         "",
-        "| package | version | licence | brought by | reason |",
-        "| --- | --- | --- | --- | --- |",
+        "| package | licence | brought by | reason |",
+        "| --- | --- | --- | --- |",
     )
     for p in packages:
         why = "**not allowed**" if p.reason is None else p.reason
-        yield f"| {p.name} | {p.version} | {p.licence} | {', '.join(p.brought_by)} | {why} |"
+        yield f"| {p.name} | {p.licence} | {', '.join(p.brought_by)} | {why} |"
+
+
+def unlisted(packages: Iterable[Package], text: str) -> list[str]:
+    """What the text of docs/licences.md lacks: packages, or their licences of today."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    listed = {row[0]: row[1] for row in rows if len(row) > 1}
+    return [
+        f"{p.name}: {p.licence}" + (f", listed as {listed[p.name]}" if p.name in listed else "")
+        for p in packages
+        if listed.get(p.name) != p.licence
+    ]
 
 
 def judge(report: str) -> tuple[list[str], int, int]:
@@ -226,24 +239,26 @@ def weaknesses(*, offline: bool) -> int:
 
 
 def main() -> int:
-    """Licences, then weaknesses; the worse exit code."""
+    """Licences, then weaknesses unless the page is written; the worse exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--offline", action="store_true", help="no failure without the data base")
-    parser.add_argument("--licences-only", action="store_true", help="write docs/licences.md alone")
+    parser.add_argument("--write", action="store_true", help="write docs/licences.md, and no more")
     given = parser.parse_args()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     packages = installed(project)
-    PAGE.write_text("\n".join(page(packages)) + "\n", encoding="utf-8")
+    if given.write:
+        PAGE.write_text("\n".join(page(packages)) + "\n", encoding="utf-8")
     bad = [p for p in packages if p.reason is None]
     for p in bad:
         print(
             f"licence   {p.name} {p.version}: {p.licence} is not allowed, and tools/audit.py has no reason"
         )
-    print(
-        f"licences: {len(packages)} packages, {len(bad)} not allowed; written to {PAGE.relative_to(ROOT)}"
-    )
-    code = 0 if given.licences_only else weaknesses(offline=given.offline)
-    return 1 if bad else code
+    missing = unlisted(packages, PAGE.read_text(encoding="utf-8"))
+    for line in missing:
+        print(f"licence   {line}: not so in docs/licences.md; make licences writes it")
+    print(f"licences: {len(packages)} packages, {len(bad)} not allowed, {len(missing)} not listed")
+    code = 0 if given.write else weaknesses(offline=given.offline)
+    return 1 if bad or missing else code
 
 
 if __name__ == "__main__":
