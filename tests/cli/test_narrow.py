@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from headstart.cli.app import whole_command
+from headstart.cli.console import console, print_prose
 
 BOXED = {("fit",), ("finetune",), ("transfer", "similarity"), ("augment", "search")}
 
@@ -36,6 +37,18 @@ def test_help__names_every_option_uncut(
         words = set(said.out.replace(",", " ").replace("/", " ").split())
         for param in (p for p in command.params if p.param_type_name == "option"):
             assert words.issuperset(() if param.hidden else param.opts), path
+
+
+def test_print_prose__is_wrapped_between_words_where_there_are_few_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "note: " + "fewer than 10 test images of every class " * 4
+    for width, n_lines in ((40, 5), (100, 1)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_prose(text, console())
+        said = capsys.readouterr().out
+        assert said.split() == text.split()
+        assert len(said.splitlines()) == n_lines  # a pipe keeps long lines whole
 
 
 def test_help__in_few_columns_a_group_shows_its_verbs(

@@ -46,6 +46,21 @@ def test_similar__prints_a_table(
     assert "2 of the 2 nearest training images are of class dark" in said.out
 
 
+def test_similar__several_pictures_have_a_page_each(
+    headstart: Callable, finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, run = finished
+    new, out = tmp_path / "new", tmp_path / "out"
+    new.mkdir()
+    picture(new / "a.png", 190)
+    picture(new / "b.png", 60)
+    said = headstart("similar", run, new, "--k", 1, "--out", out, "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert [one["neighbours"][0]["label"] for one in found] == ["bright", "dark"]
+    assert sorted(page.parent.name for page in out.glob("*/similar.html")) == ["001", "002"]
+
+
 def test_similar__a_training_image_is_not_its_own_neighbour(
     headstart: Callable, finished: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -76,7 +91,7 @@ def test_similar__bad_input_is_one_line(
     fails: Callable, finished: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, run = finished
-    assert "is not there: check the path" in fails("similar", run, tmp_path / "gone.jpg")
+    assert "no such file or folder" in fails("similar", run, tmp_path / "gone.jpg")
     text = tmp_path / "text.jpg"
     text.write_bytes(b"text")
     assert "text.jpg" in fails("similar", run, text)

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from headstart.export import card_text, export
-from headstart.export.card import _plain
+from headstart.export.card import _plain, _prose
 from headstart.heads import PairedDifference
 from headstart.runs.run import Run
 
@@ -58,6 +58,13 @@ def test_card__no_name_breaks_a_table_or_becomes_markup(run: Run) -> None:
 
 def test_plain__a_hard_space_is_a_space() -> None:
     assert _plain("1.2\u00a0G of a|b") == "1.2 G of a\\|b"
+
+
+def test_prose__parameters_stay_code_and_names_are_escaped() -> None:
+    text = "A fit with `prefer='cheap'` takes `a|b` and <c>, " + "a word " * 100
+    shown = _prose(text)
+    assert shown.startswith("A fit with `prefer='cheap'` takes \\`a\\|b\\` and \\<c\\>, ")
+    assert shown.endswith("a word ")  # not cut
 
 
 def test_card__without_test_images_says_that_it_flatters(run: Run) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import headstart
 from headstart.errors import BackboneError, DataError, InputError, OutputError
+from headstart.runs.report import story
 from headstart.runs.run import Run
 
 SETTINGS: dict[str, Any] = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
@@ -91,6 +92,7 @@ def test_fit__prefer_cheap_takes_the_cheapest_tie(
     assert (named.tap, named.resolution) == (chosen.tap, chosen.resolution)
     if run.metrics.chosen.tap != chosen.tap:
         assert "`prefer='cheap'`" in run.metrics.detail
+        assert story.cheap_line(run.metrics).startswith(story.place(named))
     with pytest.raises(InputError, match="accurate, single or cheap"):
         headstart.fit(shapes, out=tmp_path / "other", prefer="fast")
 

@@ -19,6 +19,7 @@ from PIL import Image
 import headstart
 from headstart import fit
 from headstart.errors import BackboneError, DataError, RunError, WeightsError
+from headstart.runs.predictions import Mistakes
 from headstart.runs.run import Run
 
 
@@ -365,6 +366,10 @@ def test_run__its_figures_are_those_of_the_predictions(run: Run) -> None:
     assert [m.probability for m in mistakes] == sorted(
         (m.probability for m in mistakes), reverse=True
     )
+    if mistakes:
+        assert str(mistakes).count("predicted") == len(mistakes)
+    assert str(Mistakes([], 12, "text")) == "none of 12 test texts is classified wrongly"
+    assert str(Mistakes([], 0, "image")) == "the run has no test images"
     frame = run.to_dataframe()
     assert list(frame.columns) == ["name", "label", "predicted", "probability", "correct"]
     assert frame["correct"].tolist() == right

@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from headstart.cli.flags import as_flag
+from headstart.cli.narrow import BOXED
 from headstart.cli.streams import escape
 from headstart.errors import InputError, visible, worded
 from headstart.progress import share_done
@@ -104,9 +105,15 @@ def answer(
 
 def print_answer(sentence: str, detail: str, out: Console) -> None:
     """The headline in bold, and the detail below it."""
-    out.print(sentence, style="bold", markup=False, soft_wrap=True)
+    print_prose(sentence, out, style="bold")
     if detail:
-        out.print(worded(detail, as_flag), markup=False, soft_wrap=True)
+        print_prose(worded(detail, as_flag), out)
+
+
+def print_prose(text: str, out: Console, *, style: str | None = None) -> None:
+    """A sentence, wrapped between words on a terminal, and on one line in files and pipes."""
+    is_wrapped = out.is_terminal or out.width < BOXED
+    out.print(text, style=style, markup=False, soft_wrap=not is_wrapped)
 
 
 def answer_with_page(

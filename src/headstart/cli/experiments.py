@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import answer_with_page, parse_numbers, progress_bars
+from headstart.cli.console import answer_with_page, parse_numbers, print_prose, progress_bars
 from headstart.cli.flags import flag_of
 from headstart.errors import worded
 from headstart.experiments.experiment import Experiment, call
@@ -101,7 +101,7 @@ def show(sections: Sequence[Section], out: Console) -> None:
             # Brackets of an interval are not markup.
             out.print(shown, markup=False)
         for line in section.text:
-            out.print(line, markup=False, soft_wrap=True)
+            print_prose(line, out)
 
 
 def _parameter(option: Option) -> inspect.Parameter:

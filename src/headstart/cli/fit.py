@@ -15,6 +15,7 @@ from headstart.cli.console import (
     echo_json,
     parse_numbers,
     print_answer,
+    print_prose,
     progress_bars,
 )
 from headstart.cli.texts import Texts
@@ -377,18 +378,18 @@ def show(run: Run) -> None:
 
     out = console()
     for line in data_lines(run.metrics):
-        out.print(line, markup=False, soft_wrap=True)
+        print_prose(line, out)
     for table in layer_tables(run.metrics):
         out.print(table)
     for line in layer_caption(run.metrics):
-        out.print(line, style="dim", markup=False, soft_wrap=True)
+        print_prose(line, out, style="dim")
     if run.metrics.text is not None:
-        out.print(run.metrics.text.verdict, markup=False, soft_wrap=True)
+        print_prose(run.metrics.text.verdict, out)
     for line in finetuning_lines(run.metrics.finetuning):
         out.print(line, markup=False, soft_wrap=True)
     for line in threshold_lines(run.metrics.thresholds):
-        out.print(line, markup=False, soft_wrap=True)
-    out.print(accuracy_line(run.metrics), markup=False, soft_wrap=True)
+        print_prose(line, out)
+    print_prose(accuracy_line(run.metrics), out)
     print_answer(run.sentence, run.detail, out)
     out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
     given = "IMAGES..." if run.metrics.noun == "image" else '"SOME TEXT"'

@@ -271,10 +271,10 @@ def index_data(
 
 def show_data(index: Index | TextIndex, progress: Shown) -> None:
     """Name the classes beside the progress; what a person should know of the data goes to stderr."""
-    from headstart.cli.console import console
+    from headstart.cli.console import console, print_prose
     from headstart.data.labels import name_classes
 
     progress.say(f"classes: {name_classes(index.classes)}")
     out = console(stderr=True)
     for note in index.notes:
-        out.print(note_line(note), markup=False, soft_wrap=True)
+        print_prose(note_line(note), out)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import answer_with_page, progress_bars
+from headstart.cli.console import (
+    answer,
+    console,
+    echo_json,
+    plain,
+    print_prose,
+    progress_bars,
+)
 from headstart.cli.flags import note_line
 
 if TYPE_CHECKING:
@@ -24,8 +31,11 @@ def register(app: typer.Typer) -> None:
 
 def similar(
     run: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=options.complete_run)],
-    image: Annotated[
-        str, typer.Argument(help="An image; for a run on texts, a text or a text file.")
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="Images, folders or patterns; for a run on texts, texts or text files.",
+        ),
     ],
     k: Annotated[
         int, typer.Option("--k", help="Number of neighbours to show.", min=1, max=100)
@@ -53,16 +63,16 @@ def similar(
 
         headstart similar runs/photos new.jpg
 
-        headstart similar runs/photos new.jpg --k 20 --json
+        headstart similar runs/photos new/*.jpg --k 20 --json
 
         headstart similar runs/reviews "two hours too long"
     """
     import headstart
     from headstart.cli.texts import refuse_split
+    from headstart.data import find_images
     from headstart.errors import one_line
     from headstart.files import require_folder
-    from headstart.runs.report.retrieval import retrieval_sections
-    from headstart.runs.retrieval import similar as find_similar
+    from headstart.runs.retrieval import similar_to_each
     from headstart.runs.retrieval_texts import similar_texts
 
     opened = headstart.load(run)
@@ -72,19 +82,44 @@ def similar(
         given: dict[str, Any] = {"k": k, "data": data, "device": device, "progress": progress}
         if opened.is_texts:
             refuse_split(split, data or "the run's table")
-            result = similar_texts(opened, image, **given)
+            results = [similar_texts(opened, text, **given) for text in images]
         else:
-            result = find_similar(opened, image, split=split, **given)
-    answer_with_page(
+            pictures = [path for path, _ in find_images(images)]
+            results = similar_to_each(opened, pictures, split=split, **given)
+    test = opened.metrics.test
+    accuracy = None if test is None else test.accuracy.value
+    if len(results) == 1:
+        _answer(results[0], folder, accuracy, as_json=as_json)
+    elif as_json:
+        for number, result in enumerate(results, start=1):
+            _write(result, folder / f"{number:03d}", accuracy)
+        echo_json([plain(result) for result in results])
+    else:
+        for number, result in enumerate(results, start=1):
+            query = one_line(Path(result.query).name)
+            console().print(query, style="bold", markup=False, soft_wrap=True)
+            _answer(result, folder / f"{number:03d}", accuracy, as_json=False)
+
+
+def _answer(result: SimilarResult, folder: Path, accuracy: float | None, *, as_json: bool) -> None:
+    page = _write(result, folder, accuracy)
+    answer(result, page, lambda _, out: _show(result, out), as_json=as_json)
+
+
+def _write(result: SimilarResult, folder: Path, accuracy: float | None) -> Path:
+    """Write the page of one query."""
+    from headstart.errors import one_line
+    from headstart.runs.report.pages import write_page
+    from headstart.runs.report.retrieval import retrieval_sections
+
+    return write_page(
         folder,
         "similar",
-        result,
-        lambda _, out: _show(result, out),
-        title=f"Training {result.noun}s like {one_line(Path(image).name, limit=60)}",
-        sections=retrieval_sections(
-            result, None if opened.metrics.test is None else opened.metrics.test.accuracy.value
-        ),
-        as_json=as_json,
+        title=f"Training {result.noun}s like {one_line(Path(result.query).name, limit=60)}",
+        sentence=result.sentence,
+        detail=result.detail,
+        sections=retrieval_sections(result, accuracy),
+        found=plain(result),
     )
 
 
@@ -104,4 +139,4 @@ def _show(found: SimilarResult, out: Console) -> None:
         table.add_row(str(number), *map(one_line, row))
     out.print(table)
     for note in found.notes:
-        out.print(note_line(note), markup=False, soft_wrap=True)
+        print_prose(note_line(note), out)

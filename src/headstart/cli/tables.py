@@ -109,7 +109,7 @@ def _layer_table(
 
 def layer_caption(metrics: FitResult) -> tuple[str, ...]:
     """What the cells of `layer_tables` are, their signs, and what the chosen mean is of."""
-    from headstart.runs.report.story import members
+    from headstart.runs.report.story import cheap_line, members
 
     n_train, n_folds = metrics.selection.n_train, metrics.selection.n_folds
     examples = f"training {metrics.noun}s"
@@ -125,7 +125,8 @@ def layer_caption(metrics: FitResult) -> tuple[str, ...]:
     shares = members(metrics.chosen)
     return (
         f"{name}, {n_folds}-fold cross-validation on {some}{n_train:,} {examples}",
-        f"* chosen: {how}   ~ tie: within one standard error",
+        f"* chosen: {how}   ~ tie: within one standard error of the highest",
+        *(f"--prefer cheap: {line}" for line in filter(None, [cheap_line(metrics)])),
         *([f"{metrics.chosen.tap}: {one_line(shares, limit=400)}"] if shares else []),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headstart.cli.console import console, print_answer
+from headstart.cli.console import console, print_answer, print_prose
 from headstart.data.targets import NO_LABEL
 from headstart.errors import one_line
 
@@ -26,7 +26,7 @@ def show_targets(run: TargetRun) -> None:
 
     out, metrics = console(), run.metrics
     for line in data_lines(metrics):
-        out.print(line, markup=False, soft_wrap=True)
+        print_prose(line, out)
     for table in layer_tables(metrics):
         out.print(table)
     unit = " in %" if metrics.target == "labels" else ""
@@ -37,7 +37,7 @@ def show_targets(run: TargetRun) -> None:
         ),
         "* chosen   ~ tie: within one standard error",
     ):
-        out.print(line, style="dim", markup=False, soft_wrap=True)
+        print_prose(line, out, style="dim")
     if (labels := metrics.labels or metrics.cv_labels) is not None:
         out.print(_labels_table(labels))
         if len(labels.labels) > N_SHOWN:

@@ -6,6 +6,7 @@ After M. Mitchell et al., "Model cards for model reporting" (FAT* 2019). All num
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def card_text(
     parts = [_front_matter(run)] if front_matter else []
     parts += [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence)]
     if run.detail:
-        parts.append(_plain(run.detail))
+        parts.append(_prose(run.detail))
     if facts is not None and check is not None and file_name is not None:
         parts += ["## File", _file(facts, check, loss, file_name, n_bytes)]
     else:
@@ -78,8 +79,7 @@ def _target_card(
 ) -> str:
     """The card of an exported file that gives labels or a number."""
     metrics, data = run.metrics, run.metrics.data
-    detail = " ".join(map(_plain, run.detail.split(" ")))  # word by word, as a long line is cut
-    parts = [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence), detail]
+    parts = [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence), _prose(run.detail)]
     if check is not None:
         parts += ["## File", _file(facts, check, None, name, n_bytes)]
     said = (
@@ -303,7 +303,7 @@ def _measured(metrics: FitResult) -> str:
         )
         note += f"\n\nThe {what} is a mean: {_plain(shares)}."
     if metrics.finetuning is not None and metrics.finetuning.validation is not None:
-        note += f"\n\n{_plain(metrics.finetuning.sentence)}"
+        note += f"\n\n{_prose(metrics.finetuning.sentence)}"
     return f"{_table(('', 'value'), rows)}\n\n{note}"
 
 
@@ -351,7 +351,7 @@ def _limits(run: Run) -> str:
 
 
 def _as_sentence(note: str) -> str:
-    text = _plain(f"{note[:1].upper()}{note[1:]}")
+    text = _prose(f"{note[:1].upper()}{note[1:]}")
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -391,6 +391,15 @@ def _names(run: Run) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _prose(text: str) -> str:
+    """A sentence of ours: a parameter in backticks stays code, all else is escaped word by word."""
+    parts = re.split(r"(`[A-Za-z_]\w*(?:=[^`]*)?`)", text)
+    return "".join(
+        one_line(part) if i % 2 else " ".join(map(_plain, part.split(" ")))
+        for i, part in enumerate(parts)
+    )
 
 
 def _plain(text: str) -> str:

@@ -34,10 +34,11 @@ RULE_OF_ENCODER = (
     + RULE_OF_SINGLE.partition(". ")[2]
 )
 RULE_OF_MEAN = (
-    "The calibrated scores of several candidates are averaged, and 24 votes decide how much each counts. The "
-    "last layers joined at the two largest resolutions have 8; the others are given one after another to the "
-    "candidate with which the mean has the lowest log loss in cross-validation. Where the candidate with the highest cross-validated {metric} is significantly "
-    "better than their mean ({test} at the 5 % level), that one is chosen instead."
+    "The calibrated scores of several candidates are averaged. The last layers joined at the two largest "
+    "resolutions start with a third of the weight. The rest is given out in 16 equal steps, each to the "
+    "candidate with which the mean has the lowest log loss in cross-validation. Where the candidate with "
+    "the highest cross-validated {metric} is significantly better than this mean ({test} at the 5 % "
+    "level), that one is chosen instead."
 )
 RULE_OF_FEW = (
     f"Half of the classes or more have fewer than {FEW} training examples. Cross-validation of so few "

@@ -313,14 +313,12 @@ def _cheap_sentence(results: Results) -> str:
     far = points(abs(lost.value), sign=False)
     side = "lower" if lost.value > 0 else "higher"
     between = "as accurate" if far == "0.0" else f"{far} points {side}"
+    where = f"{'test' if results.test else 'training'} {results.noun}s"
+    takes = f"{work}{'a' if work else 'A'} fit with {argument('prefer', 'cheap')} takes {name}"
     if unseen_difference(lost, len(here.correct)) is not None:
-        where = f"{'test' if results.test else 'training'} {results.noun}s"
         saving = f": {saving}" * bool(saving)
-        return (
-            f"{work}{argument('prefer', 'cheap')} takes {name}{saving}. There are too few {where} to "
-            "compare the accuracies."
-        )
-    return f"{work}{argument('prefer', 'cheap')} takes {name}: {saving and f'{saving}, '}{between}."
+        return f"{takes}{saving}. There are too few {where} to compare the accuracies."
+    return f"{takes}: {saving and f'{saving}, '}{between} on the {where}."
 
 
 def _inside(blocks: str) -> str:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import RunError, visible
+from headstart.errors import RunError, one_line, visible
 from headstart.files import write_atomically
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.runs.metrics import Results
@@ -186,6 +187,37 @@ class TestPrediction:
     label: str
     predicted: str
     probability: float
+
+
+class Mistakes(list[TestPrediction]):
+    """Test examples that were classified wrongly, the surest first; printed, a line for each.
+
+    Parameters
+    ----------
+    found : iterable of TestPrediction
+    n_tested : int
+        Number of test examples, right and wrong.
+    noun : str
+        What one is called.
+    """
+
+    def __init__(self, found: Iterable[TestPrediction], n_tested: int, noun: str) -> None:
+        super().__init__(found)
+        self.n_tested = n_tested
+        self.noun = noun
+
+    def __repr__(self) -> str:
+        of = f"of {counted(self.n_tested, f'test {self.noun}')}"
+        if not self.n_tested:
+            return f"the run has no test {self.noun}s"
+        if not self:
+            return f"none {of} is classified wrongly"
+        lines = [
+            f"{one_line(m.name)}: {one_line(m.label)}, predicted {one_line(m.predicted)} "
+            f"({100 * m.probability:.1f} %)"
+            for m in self
+        ]
+        return "\n".join([f"{len(self):,} {of} classified wrongly:", *lines])
 
 
 def read_test_predictions(folder: Path) -> list[TestPrediction]:

@@ -115,22 +115,45 @@ def similar(
     device, cache, progress
         As for :func:`headstart.features.extract`.
     """
-    query = expand(image)
-    check_picture(query, image)  # a damaged picture is reported before all others are read
+    [found] = similar_to_each(
+        run, [image], k=k, data=data, split=split, device=device, cache=cache, progress=progress
+    )
+    return found
+
+
+def similar_to_each(
+    run: Run,
+    images: Sequence[Path | str],
+    *,
+    k: int = 10,
+    data: str | None = None,
+    split: str | None = None,
+    device: str | None = None,
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> list[SimilarResult]:
+    """`similar` for several pictures; the run's images are read once."""
+    queries = [expand(image) for image in images]
+    for query, image in zip(queries, images, strict=True):
+        check_picture(query, image)  # a damaged picture is reported before all others are read
     gallery = TrainingImages.of(
         run, data=data, split=split, device=device, cache=cache, progress=progress
     )
-    found, n_same = gallery.nearest(query, k)
-    measured = gallery.measured()
-    return SimilarResult(
-        sentence=answer([n.label for n in found]),
-        detail=reliability(measured),
-        run=str(run.folder),
-        query=str(query),
-        neighbours=found,
-        measured=measured,
-        notes=tuple(_notes(run, gallery.index, n_same=n_same)),
-    )
+    measured, results = gallery.measured(), []
+    for query in queries:
+        found, n_same = gallery.nearest(query, k)
+        results.append(
+            SimilarResult(
+                sentence=answer([n.label for n in found]),
+                detail=reliability(measured),
+                run=str(run.folder),
+                query=str(query),
+                neighbours=found,
+                measured=measured,
+                notes=tuple(_notes(run, gallery.index, n_same=n_same)),
+            )
+        )
+    return results
 
 
 def check_picture(query: Path, shown: Path | str) -> None:

@@ -22,7 +22,12 @@ from headstart.runs.folder import bring_back, read_json
 from headstart.runs.heldout import HeldOut
 from headstart.runs.model import Model
 from headstart.runs.origin import Origin, known_origin, remember
-from headstart.runs.predictions import Prediction, TestPrediction, read_test_predictions
+from headstart.runs.predictions import (
+    Mistakes,
+    Prediction,
+    TestPrediction,
+    read_test_predictions,
+)
 from headstart.runs.regular import check_run_folder
 from headstart.runs.result import read_metrics
 from headstart.runs.shape import RUN
@@ -147,10 +152,11 @@ class Run:
         """What the model said of every test example, in the order of ``predictions.csv``."""
         return read_test_predictions(self.folder)
 
-    def mistakes(self) -> list[TestPrediction]:
-        """The test examples that were classified wrongly, the surest first."""
-        wrong = [p for p in self.test_predictions() if p.predicted != p.label]
-        return sorted(wrong, key=lambda p: -p.probability)
+    def mistakes(self) -> Mistakes:
+        """The test examples that were classified wrongly, the surest first: a list that prints as lines."""
+        told = self.test_predictions()
+        wrong = [p for p in told if p.predicted != p.label]
+        return Mistakes(sorted(wrong, key=lambda p: -p.probability), len(told), self.metrics.noun)
 
     def to_dataframe(self) -> Any:
         """The test examples as a `pandas.DataFrame`: name, label, predicted, probability, correct.

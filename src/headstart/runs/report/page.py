@@ -104,6 +104,7 @@ def fill(
         balanced_over=story.balanced_over(metrics),
         notices=story.notices(metrics),
         choice=story.choice(metrics),
+        cheap_line=story.cheap_line(metrics),
         members=story.members(metrics.chosen),
         ranked=story.ranked(metrics.candidates),
         confusions=story.confusions(metrics.classes, metrics.counts),

@@ -175,6 +175,22 @@ def members(chosen: ChosenResult) -> str:
     return ", ".join(named)
 
 
+def cheap_line(metrics: FitResult) -> str:
+    """Which candidate would be chosen for its cost and by what rule; "" where it is the one chosen."""
+    cheap = next((c for c in metrics.candidates if c.cheap), None)
+    if cheap is None:
+        return ""
+    best = next(c for c in ranked(metrics.candidates) if not c.n_averaged and not c.screened)
+    if cheap is best:
+        return f"{place(best)}, the highest that is not a mean"
+    if cheap.baseline:
+        return f"{place(cheap)}, the usual candidate"
+    return (
+        f"{place(cheap)}, the cheapest that ties with the highest that is not a mean ({place(best)}) and is "
+        "at most one point lower"
+    )
+
+
 def choice(metrics: FitResult) -> str:
     """Two or three sentences: which candidate was highest, which tie with it, why this one."""
     candidates = metrics.candidates
