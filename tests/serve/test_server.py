@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from headstart.cli.serve import curl_line
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
 
@@ -152,6 +154,17 @@ def test_predict__images_in_json(server: Any, photos: Path) -> None:
     assert wrong["error"] == "not base64: no base64!"
     many = json.dumps({"images": [encoded[:8]] * 26}).encode()
     assert server.ask("POST", "/predict", many, Content_Type="application/json").status == 413
+
+
+def test_curl_line__is_answered(server: Any, photos: Path, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    shutil.copy(next(photos.glob("*/*.png")), tmp_path / "picture.jpg")
+    words = shlex.split(curl_line(server.url, is_texts=False, has_token=False))
+    done = subprocess.run([*words, "-s"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    [said] = json.loads(done.stdout)["predictions"]
+    assert (said["name"], said["error"]) == ("picture.jpg", None)
+    assert "Bearer $TOKEN" in curl_line("http://a", is_texts=True, has_token=True)
 
 
 def test_openapi__schemathesis_finds_nothing(server: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json
+from headstart.cli.console import console, echo_json, print_prose
 from headstart.cli.flags import flag_of, note_line
 from headstart.cli.pictures import predict_pictures
 from headstart.cli.streams import escape
@@ -181,7 +182,7 @@ def predict(
         if as_fiftyone:
             need_classes(opened.model, "headstart predict --fiftyone")
         if opened.model.costs is not None and not asked:
-            console(stderr=True).print(note_line(COSTS_NOTE), markup=False, soft_wrap=True)
+            print_prose(note_line(COSTS_NOTE), console(stderr=True))
         if texts is not None and (paths or literal):
             other = "--literal" if literal else repr((paths or [""])[0])
             raise InputError(f"--texts and {other} exclude each other: give one of them")
@@ -222,7 +223,8 @@ def _show(predictions: Iterator[AnyPrediction], *, form: str) -> int:
     for p in predictions:
         if p.error is not None:
             failed += 1
-            out.print(f"{one_line(p.name)}: not readable: {p.error}", markup=False, soft_wrap=True)
+            reason = re.sub(r"^cannot use '.*?': ", "", p.error)  # the name stands before it
+            out.print(f"{one_line(p.name)}: {reason}", markup=False, soft_wrap=True)
             continue
         out.print(one_line(p.name), style="bold", markup=False, soft_wrap=True)
         if not isinstance(p, Prediction):

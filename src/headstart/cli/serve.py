@@ -129,11 +129,18 @@ def serve(
             facts = {"url": url, "run": run, "classes": list(opened.model.classes)}
             echo_json(facts, indent=None)
         elif not is_quiet():
-            print(
-                f"serving {visible(run)} at {url} (how to ask: {url}/docs; Ctrl-C stops it)",
-                flush=True,
-            )
+            print(f"serving {visible(run)} at {url} ({url}/docs describes it; Ctrl-C stops it)")
+            has_token = settings.token is not None
+            line = curl_line(url, is_texts=opened.is_texts, has_token=has_token)
+            print(f"try      {line}", flush=True)
 
     n = run_service(opened, settings, device=device, caution=caution, on_ready=ready)
     if not as_json and not is_quiet():
         print(f"stopped after {n:,} requests", flush=True)
+
+
+def curl_line(url: str, *, is_texts: bool, has_token: bool) -> str:
+    """A command that asks the service at once."""
+    what = "-H 'Content-Type: text/plain' -d 'some text'" if is_texts else "-F image=@picture.jpg"
+    token = '-H "Authorization: Bearer $TOKEN" ' * has_token
+    return f"curl {token}{what} {url}/predict"

@@ -57,8 +57,16 @@ def test_sentence__takes_the_cheapest_that_ties() -> None:
 
 def test_sentence__takes_the_best_where_nothing_cheaper_ties() -> None:
     found = compared(candidate("small", 1, 300), candidate("large", 8, 380))
-    assert "small (75.0 %) and large (95.0 %)" in page.detail(found)
+    assert "Both are on the Pareto front" in page.detail(found)
     assert "Take large" in page.sentence(found)
+
+
+def test_detail__names_the_front_where_it_leaves_some_out() -> None:
+    small, large = candidate("small", 1, 300), candidate("large", 8, 380)
+    found = compared(small, candidate("worse", 4, 290), large)
+    assert "front is small (75.0 %) and large (95.0 %)" in page.detail(found)
+    found = compared(small, candidate("worse", 4, 290))
+    assert "small (75.0 %) is the whole Pareto front" in page.detail(found)
 
 
 def test_sentence__one_image_more_is_not_said_to_be_the_most_accurate() -> None:
@@ -80,9 +88,16 @@ def test_sentence__one_backbone_is_the_only_one() -> None:
 
 def test_backbones__measures_accuracy_and_cost(indexed: Index, tiny: Backbone, cache: Path) -> None:
     other = load("timm:test_resnet", pretrained=False)
+    stages: set[str] = set()
     found = transfer.backbones(
-        indexed, backbones=[tiny, other], size_px=32, cache=cache, device="cpu"
+        indexed,
+        backbones=[tiny, other],
+        size_px=32,
+        cache=cache,
+        device="cpu",
+        progress=lambda stage, done, total: stages.add(stage),
     )
+    assert {f"extract features, {net.name}" for net in (tiny, other)} <= stages
     assert [c.macs for c in found.candidates] == sorted(c.macs for c in found.candidates)
     for net in (tiny, other):
         row = next(c for c in found.candidates if c.name == net.name)

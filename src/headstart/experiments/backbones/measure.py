@@ -180,8 +180,12 @@ def _reader(net: Backbone, inputs: Inputs) -> tuple[Backbone, BlockReader, Block
     s = inputs.settings
     view = View(size_px=s.size_px or net.preprocessing.size_px)
     net = at_size(net, view.size_px)
+
+    def progress(stage: str, done: int, total: int) -> None:
+        inputs.progress(f"{stage}, {net.name}", done, total)
+
     reader = BlockReader(
-        backbone=net, views=(view,), device=s.device, cache=inputs.cache, progress=inputs.progress
+        backbone=net, views=(view,), device=s.device, cache=inputs.cache, progress=progress
     )
     return net, reader, Block(tap=features_tap(net).name, view=view)
 

@@ -58,11 +58,22 @@ def detail(r: BackbonesResult) -> str:
     )
     if r.chosen is r.best:
         rule = "Nothing cheaper is within one standard error of it and at most one point lower."
-    is_whole = "the whole" if len(front) == 1 else "the"
-    return (
-        f"{rule} No other is as accurate for the multiply-accumulates as {listed(front)} "
-        f"({is_whole} Pareto front).{raced}"
-    )
+        if r.chosen is r.candidates[0]:
+            rule = "Nothing else computes less."
+    if len(front) == len(r.candidates):
+        all_of_them = "Both" if len(front) == 2 else f"All {len(front)}"
+        which = (
+            f"{all_of_them} are on the Pareto front: none is as accurate as one that computes more."
+        )
+    elif len(front) == 1:
+        which = (
+            f"{front[0]} is the whole Pareto front: no other is as accurate without computing more."
+        )
+    else:
+        which = (
+            f"The Pareto front is {listed(front)}: no other is as accurate without computing more."
+        )
+    return f"{rule} {which}{raced}"
 
 
 def sections(r: BackbonesResult) -> list[Section]:

@@ -35,6 +35,11 @@ def detail(r: SizeResult) -> str:
         f"{words.percent(r.points[-1].accuracy.value)}. The law gives {by_law} for as many, and "
         f"{r.accuracy_then} for a measurement with {r.settings.more:,} more."
     )
+    if r.accuracy_then.value < r.points[-1].accuracy.value:
+        text += (
+            f" That is lower only because the last measurement lies above the law, by chance: more {r.noun}s "
+            "do not lower the accuracy."
+        )
     return f"{text} {needed_sentence(r)}".rstrip()
 
 
