@@ -81,17 +81,18 @@ def as_json(points: ReferencePoints) -> str:
     facts = msgspec.to_builtins(points)
     for placed in facts["sets"]:
         placed["distance"]["layers"] = []
-    sets = [msgspec.json.encode(_rounded(s)).decode() for s in facts.pop("sets")]
+    sets = [msgspec.json.encode(rounded(s)).decode() for s in facts.pop("sets")]
     head = msgspec.json.encode(facts).decode().removesuffix("}")
     return f'{head},"sets":[\n' + ",\n".join(sets) + "\n]}\n"
 
 
-def _rounded(value: object) -> object:
+def rounded(value: object) -> object:
+    """Numbers with four significant digits."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
+        return {k: rounded(v) for k, v in value.items()}
+    return [rounded(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 if __name__ == "__main__":

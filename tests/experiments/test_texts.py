@@ -190,7 +190,6 @@ def test_size__draws_the_curve_of_texts(table: Path, store: Path) -> None:
         # Before --halves or a target is asked for.
         ("layers", {}, "the layers are those of networks for images"),
         ("shift", {}, "adaptation are for networks for images"),
-        ("similarity", {}, "is a table of texts, .* BatchNorm"),
     ],
 )
 def test_transfer__says_what_a_table_of_texts_cannot_be_asked(

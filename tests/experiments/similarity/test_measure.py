@@ -14,7 +14,7 @@ from torch import nn
 
 from headstart.backbones import Backbone, load
 from headstart.data import Index
-from headstart.experiments.similarity import page
+from headstart.experiments.similarity import page, scale
 from headstart.experiments.similarity.distance import medians
 from headstart.experiments.similarity.measure import correlations, place
 from headstart.experiments.similarity.references import ImageSet, indexed_set
@@ -185,9 +185,9 @@ def test_place__measures_all_sets_and_labelled_ones_twice(
 
 def test_curves__the_data_and_others_from_the_nearest_to_the_farthest() -> None:
     sets = [placed(str(i), i / 10 + 0.1) for i in range(12)]
-    shown = [s.name for s in page.curves(likeness(*sets[5:], *sets[:5]))]
+    shown = [s.name for s in scale.curves(likeness(*sets[5:], *sets[:5]))]
     assert shown[0] == "5"
     assert (shown[1], shown[-1]) == ("0", "11")
     assert len(shown) == len(set(shown)) == 6
-    assert [s.name for s in page.curves(likeness(sets[0], sets[1]))] == ["0", "1"]
-    assert [s.name for s in page.curves(likeness(sets[0]))] == ["0"]
+    assert [s.name for s in scale.curves(likeness(sets[0], sets[1]))] == ["0", "1"]
+    assert [s.name for s in scale.curves(likeness(sets[0]))] == ["0"]

@@ -1,11 +1,11 @@
-"""How far images lie from those that a network was trained on, without those images.
+"""How far images lie from those that a network was trained on, without those images; and sets of texts.
 
 A BatchNorm layer (Ioffe and Szegedy 2015) keeps the running mean and variance of its input over
 the source's images. Other images give other means and variances; the distance between the two
 pairs of Gaussians, channel by channel and layer by layer, says how unlike the source they look to
-the network.
+the network. A sentence encoder keeps no such statistics: of texts, the two pairs are those of two sets.
 
-Letters: ``N`` images, ``L`` layers, ``C`` channels of one layer.
+Letters: ``N`` images or texts, ``L`` layers, ``C`` channels of one layer.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def frechet(mean: ArrayLike, var: ArrayLike, mean_0: ArrayLike, var_0: ArrayLike
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What one BatchNorm layer keeps of the source's images."""
+    """What one BatchNorm layer keeps of the source's images; of texts, a layer's features of a set."""
 
-    layer: str  # dotted path within the backbone's module
+    layer: str  # dotted path within the backbone's module; of texts a tap of the encoder
     # mean, var: (C,)
     mean: Array
     var: Array
@@ -170,13 +170,28 @@ def measure_distance(
     n_images = len(next(iter(sums.values()))[0]) if sums else 0
     if n_images < 2:
         raise InputError(f"a distance needs two images or more; got {n_images}")
-    whole = _distances(sources, sums, np.full((1, n_images), 1 / n_images))
+    return distance_from(sources, sums, seed=seed, n_resamples=n_resamples)
+
+
+def distance_from(
+    sources: Sequence[Source],
+    sums: Mapping[str, tuple[Array, Array]],
+    *,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+) -> Distance:
+    """How far examples lie from the sources; the interval is of other examples of the same kind.
+
+    `sums`: for each layer of the sources mean and mean square (N, C) of each example.
+    """
+    n = len(sums[sources[0].layer][0])
+    whole = _distances(sources, sums, np.full((1, n), 1 / n))
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n_images, np.full(n_images, 1 / n_images), n_resamples) / n_images
+    drawn = rng.multinomial(n, np.full(n, 1 / n), n_resamples) / n
     spread = {m: np.median(d, axis=1).std() for m, d in _distances(sources, sums, drawn).items()}
     kl, frechet = (tuple(whole[name][0].tolist()) for name in MEASURES)
     return Distance(
-        n_images=n_images,
+        n_images=n,
         layers=tuple(s.layer for s in sources),
         kl=kl,
         frechet=frechet,
@@ -184,8 +199,30 @@ def measure_distance(
     )
 
 
+def distance_by_chance(
+    sources: Sequence[Source],
+    sums: Mapping[str, tuple[Array, Array]],
+    *,
+    seed: int = 0,
+    n_resamples: int = N_RESAMPLES,
+) -> Distance:
+    """How far as many examples, drawn with replacement from those of the sources, lie from all of them."""
+    n = len(sums[sources[0].layer][0])
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), n_resamples) / n
+    every = _distances(sources, sums, drawn)
+    kl, frechet = (tuple(every[name].mean(axis=0).tolist()) for name in MEASURES)
+    errors = {name: float(np.median(d, axis=1).std()) for name, d in every.items()}
+    return Distance(
+        n_images=n,
+        layers=tuple(s.layer for s in sources),
+        kl=kl,
+        frechet=frechet,
+        medians=medians(kl, frechet, errors),
+    )
+
+
 def _distances(
-    sources: tuple[Source, ...], sums: dict[str, tuple[Array, Array]], weights: Array
+    sources: Sequence[Source], sums: Mapping[str, tuple[Array, Array]], weights: Array
 ) -> dict[str, Array]:
     """Each measure (n_weightings, L) for images weighted by rows of `weights` (n_weightings, N)."""
     found: dict[str, list[Array]] = {name: [] for name in MEASURES}

@@ -6,17 +6,20 @@ import dataclasses
 from collections.abc import Collection, Container, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.data.groups import groups_of
+from headstart.data.records import Example, Examples
 from headstart.errors import InputError
 from headstart.experiments.correlation import RankCorrelation, rank_correlation
 from headstart.experiments.experiment import DataFacts, Inputs
+from headstart.experiments.features import labels_of
 from headstart.experiments.scores.scores import neighbours_correct
 from headstart.experiments.similarity.distance import measure_distance, source_statistics
 from headstart.experiments.similarity.references import (
@@ -55,6 +58,10 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
 
     Raises InputError where the backbone has no BatchNorm, or two sets have the same name.
     """
+    if inputs.is_text:
+        from headstart.experiments.similarity.texts import measure_texts
+
+        return measure_texts(s, inputs)
     from headstart.features import cache_folder
 
     asked = [parse_reference(text) for text in s.reference]
@@ -74,10 +81,10 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
     sketches = dict(points.sketches) if points is not None else {}
     # Of what is written here, the bytes are those of this machine's encoder.
     sketches |= {m.name: sketch(m.indexed) for m in made if m.indexed is not None}
-    same = [name for name, known in sketches.items() if _is_given(known, given)]
+    same = [name for name, known in sketches.items() if is_given(known, given)]
     if points is None:
         references += [
-            dataclasses.replace(m, name=_distinct(m.name, taken))
+            dataclasses.replace(m, name=distinct_name(m.name, taken))
             for m in made
             if m.name not in same
         ]
@@ -99,7 +106,7 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
     )
     if points is not None:
         known = [
-            msgspec.structs.replace(p, name=_distinct(p.name, taken))
+            msgspec.structs.replace(p, name=distinct_name(p.name, taken))
             for p in points.sets
             if p.name not in same
         ]
@@ -121,11 +128,13 @@ def measure(s: Settings, inputs: Inputs) -> SimilarityResult:
     )
 
 
-def _is_given(known: Collection[str], given: Sequence[Index]) -> bool:
+def is_given(known: Collection[str], given: Sequence[Examples[Any]]) -> bool:
+    """Whether the examples of a sketch are among those given."""
     return any(holds(images, known) for images in given)
 
 
-def _distinct(name: str, taken: Container[str]) -> str:
+def distinct_name(name: str, taken: Container[str]) -> str:
+    """The name of a built-in set, which is never that of one of the user's."""
     return f"{name} (built in)" if name in taken else name
 
 
@@ -214,33 +223,48 @@ def _gain(
     size = net.preprocessing.size_px
     done = extract(records, net, resolutions=[size], device=device, cache=cache, progress=progress)
     records = [r for r in records if r.digest not in done.unreadable]
-    y = np.array([r.label for r in records])
-    require_two_each(y)
+    require_two_each(labels_of(records))
     folds = training_folds(indexed, records, seed=seed)
     X = done.stores[size].read([r.digest for r in records], features_tap(net).name)
     pixels = pixel_rows([r.path for r in records], PIXELS_PX, net.preprocessing)
+    return gain_over(pixels, X, records, folds)
+
+
+def gain_over(baseline: Any, X: Any, records: Sequence[Example], folds: NDArray[np.int64]) -> Gain:
+    """What features gave beyond a baseline's, on the same examples and folds; rows may be sparse."""
+    y = labels_of(records)
     counts = np.unique(y, return_counts=True)[1]
     few = slice(N_IMAGES)  # of all classes alike, as the sample is drawn
     groups = groups_of(records)
     among = groups and groups[few]
-    by_features, by_pixels = judge(X, y, folds), judge(pixels, y, folds)
+    by_features, by_baseline = judge(X, y, folds), judge(baseline, y, folds)
     others = None
     if len(y) >= N_IMAGES + MIN_OTHERS:
         rest = slice(N_IMAGES, None)
         others = (
             accuracy_interval(by_features.correct[rest], groups=groups and groups[rest]),
-            accuracy_interval(by_pixels.correct[rest], groups=groups and groups[rest]),
+            accuracy_interval(by_baseline.correct[rest], groups=groups and groups[rest]),
         )
+    quick = (
+        accuracy_interval(neighbours_correct(_dense(rows[few]), y[few], folds[few]), groups=among)
+        for rows in (X, baseline)
+    )
     return Gain.of(
         accuracy_interval(by_features.correct, groups=groups),
-        accuracy_interval(by_pixels.correct, groups=groups),
-        neighbours=accuracy_interval(neighbours_correct(X[few], y[few], folds[few]), groups=among),
-        neighbours_pixels=accuracy_interval(
-            neighbours_correct(pixels[few], y[few], folds[few]), groups=among
-        ),
+        accuracy_interval(by_baseline.correct, groups=groups),
+        neighbours=next(quick),
+        neighbours_pixels=next(quick),
         chance=float(counts.max() / counts.sum()),
         n_images=len(records),
         n_neighbour_images=len(y[few]),
         n_classes=len(counts),
         others=others,
     )
+
+
+def _dense(rows: Any) -> NDArray[np.float32]:
+    """Few rows as an array; of sparse ones, without columns that are zero in all of them."""
+    if not hasattr(rows, "nnz"):
+        return np.asarray(rows)
+    used = np.unique(rows.indices)
+    return np.asarray(rows[:, used].toarray())

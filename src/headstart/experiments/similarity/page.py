@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from headstart import plots
-from headstart.experiments.correlation import MIN_CANDIDATES, RankCorrelation, too_few
+from headstart.experiments.correlation import MIN_CANDIDATES, too_few
+from headstart.experiments.similarity import page_texts
 from headstart.experiments.similarity.references import N_IMAGES
-from headstart.experiments.similarity.result import Placed, SimilarityResult
-from headstart.plots.bubbles import Bubble, bubble_plot
+from headstart.experiments.similarity.result import SimilarityResult
+from headstart.experiments.similarity.scale import (
+    curves,
+    gain_rows,
+    layer_figure,
+    of_target,
+    quick_verdict,
+    scale_figure,
+    scale_rows,
+    scatter,
+    signed,
+    target_row,
+    tau,
+)
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
 from headstart.wording import headline, listed
@@ -32,11 +43,15 @@ GAIN_HEADER = (
 
 def title(r: SimilarityResult) -> str:
     """The question."""
+    if r.noun == "text":
+        return page_texts.title(r)
     return f"{r.data}: how far from the source of {r.backbone}"
 
 
 def sentence(r: SimilarityResult) -> str:
     """The headline: how far the target lies, and between which sets."""
+    if r.noun == "text":
+        return page_texts.sentence(r)
     nearer, equal, farther = _around(r)
     between = [
         *(f"farther than {name}" for name in nearer[-1:]),
@@ -50,16 +65,22 @@ def sentence(r: SimilarityResult) -> str:
 
 def detail(r: SimilarityResult) -> str:
     """All that lie nearer and farther, and whether the distance predicts transfer."""
+    if r.noun == "text":
+        return page_texts.detail(r)
     return f"{place(r)} {verdict(r)}"
 
 
 def sections(r: SimilarityResult) -> list[Section]:
     """The scale, the layers, and whether the distance predicts transfer."""
+    if r.noun == "text":
+        return page_texts.sections(r)
     return [_scale(r), _layers(r), *_prediction(r)]
 
 
 def brief(r: SimilarityResult) -> list[Section]:
     """What the terminal shows."""
+    if r.noun == "text":
+        return page_texts.brief(r)
     gains = {row[0]: row for row in gain_rows(r)}
     rows = []
     for s in r.sets:
@@ -69,7 +90,7 @@ def brief(r: SimilarityResult) -> list[Section]:
     table = Table(
         header=["set", "KL", "features", "pixels", "removed", "quick"],
         rows=rows,
-        chosen=_target_row(r, r.sets),
+        chosen=target_row(r, r.sets),
     )
     caption = (
         "KL: distance to the source, mean over channels, median over layers\n"
@@ -119,27 +140,8 @@ def verdict(r: SimilarityResult) -> str:
     return (
         f"Over {found.n} labelled sets the distance {direction} what transfer gave (Kendall "
         f"{tau(found)}, −1 would be perfect)"
-        f"{'' if found.is_significant else f': {sure}'}.{_quick_verdict(r)}"
+        f"{'' if found.is_significant else f': {sure}'}.{quick_verdict(r)}"
     )
-
-
-def _quick_verdict(r: SimilarityResult) -> str:
-    """Whether the neighbours predict what the distance is asked for; empty with too few sets."""
-    found = r.by_neighbours
-    if found.kendall is None or too_few(found.n):
-        return ""
-    does = "do" if found.is_significant and found.kendall > 0 else "do not, either"
-    return (
-        f" Nearest neighbours among {words.count(N_IMAGES)} labelled images {does} (Kendall "
-        f"{tau(found)} with the errors removed on other images of {found.n} sets, 1 would be perfect)."
-    )
-
-
-def tau(found: RankCorrelation) -> str:
-    """Kendall's tau with its interval, where there is one."""
-    if found.low is None or found.high is None:
-        return _signed(found.kendall)
-    return f"{_signed(found.kendall)} [{_signed(found.low)}, {_signed(found.high)}]"
 
 
 def caution(r: SimilarityResult) -> str:
@@ -148,16 +150,12 @@ def caution(r: SimilarityResult) -> str:
 
 
 def _lies(r: SimilarityResult) -> str:
-    return f"{r.target} lies {_of_target(r).distance.medians['kl']} from the source"
-
-
-def _of_target(r: SimilarityResult) -> Placed:
-    return next(s for s in r.sets if s.name == r.target)
+    return f"{r.target} lies {of_target(r).distance.medians['kl']} from the source"
 
 
 def _around(r: SimilarityResult) -> tuple[list[str], list[str], list[str]]:
     """The sets that lie nearer than the target, as far (as it reads), and farther; near to far."""
-    own = round(_of_target(r).kl, 3)
+    own = round(of_target(r).kl, 3)
     others = [s for s in r.sets if s.name != r.target]
     return (
         [s.name for s in others if round(s.kl, 3) < own],
@@ -166,54 +164,7 @@ def _around(r: SimilarityResult) -> tuple[list[str], list[str], list[str]]:
     )
 
 
-def scale_rows(r: SimilarityResult) -> list[list[str]]:
-    """Every set with both distances, the nearest first."""
-    return [
-        [
-            s.name,
-            words.count(s.distance.n_images),
-            *(str(s.distance.medians[measure]) for measure in ("kl", "frechet")),
-        ]
-        for s in r.sets
-    ]
-
-
-def gain_rows(r: SimilarityResult) -> list[list[str]]:
-    """What transfer gave on every labelled set, the nearest first."""
-    return [
-        [
-            s.name,
-            words.decimal(s.kl),
-            str(s.gain.features),
-            str(s.gain.pixels),
-            *(
-                words.bare_percent(share).replace("-", "−")
-                for share in (
-                    s.gain.chance,
-                    s.gain.errors_removed,
-                    s.gain.above_chance,
-                    s.gain.neighbours_removed,
-                )
-            ),
-        ]
-        for s in r.sets
-        if s.gain is not None
-    ]
-
-
-def _target_row(r: SimilarityResult, sets: Sequence[Placed]) -> int | None:
-    return next((i for i, s in enumerate(sets) if s.name == r.target), None)
-
-
 def _scale(r: SimilarityResult) -> Section:
-    rows = [
-        plots.IntervalRow.of_shares(
-            each.name,
-            each.distance.medians["kl"],
-            mark="chosen" if each.name == r.target else "",
-        )
-        for each in r.sets
-    ]
     return Section(
         heading="Where the data lie",
         text=[
@@ -228,19 +179,12 @@ def _scale(r: SimilarityResult) -> Section:
             "; ".join(f"{s.name}: {s.note}" for s in r.sets if s.note) + ".",
             _provenance(r),
         ],
-        figure=plots.interval_plot(
-            rows,
-            name="figure-scale",
-            title="Distance of each set to the source",
-            description=place(r),
-            axis="median symmetric KL divergence, 1/100 nat",
-            width=560,
-        ),
+        figure=scale_figure(r, "Distance of each set to the source", place(r)),
         caption="The star is your data. Lines: 95 % intervals over which images were drawn.",
         table=Table(
             header=SCALE_HEADER,
             rows=scale_rows(r),
-            chosen=_target_row(r, r.sets),
+            chosen=target_row(r, r.sets),
         ),
     )
 
@@ -271,27 +215,10 @@ def _same(r: SimilarityResult, *, before: str) -> str:
     )
 
 
-def curves(r: SimilarityResult) -> list[Placed]:
-    """The data, and others spread evenly from the nearest to the farthest."""
-    target, others = _of_target(r), [s for s in r.sets if s.name != r.target]
-    n = min(N_CURVES - 1, len(others))
-    picked = [round(i * (len(others) - 1) / max(n - 1, 1)) for i in range(n)]
-    return [target, *(others[i] for i in picked)]
-
-
 def _layers(r: SimilarityResult) -> Section:
     shown = curves(r)
     own = shown[0].distance
     layers = own.layers
-    lines = [
-        plots.Line(
-            label=each.name,
-            x=range(1, len(layers) + 1),
-            y=each.distance.kl,
-            has_points=False,
-        )
-        for each in shown
-    ]
     peak = max(range(len(layers)), key=lambda i: own.kl[i])
     return Section(
         heading="Layer by layer",
@@ -303,18 +230,10 @@ def _layers(r: SimilarityResult) -> Section:
                 "source's statistics."
             )
         ],
-        figure=plots.line_plot(
-            lines,
-            name="figure-layers",
-            title="Distance to the source at each BatchNorm layer",
-            description="; ".join(
-                f"{each.name}: first layer {each.distance.kl[0]:.3f}, last "
-                f"{each.distance.kl[-1]:.3f}"
-                for each in shown
-            ),
-            x_axis=f"BatchNorm layer, from {layers[0]} to {layers[-1]}",
-            y_axis="symmetric KL divergence, nats (logarithmic)",
-            log_y=True,
+        figure=layer_figure(
+            shown,
+            "Distance to the source at each BatchNorm layer",
+            f"BatchNorm layer, from {layers[0]} to {layers[-1]}",
         ),
     )
 
@@ -337,8 +256,8 @@ def _prediction(r: SimilarityResult) -> list[Section]:
     if errors.kendall is not None:
         text.append(
             f"Rank correlation with the distance over {errors.n} sets: Kendall {tau(errors)} and "
-            f"Spearman {_signed(errors.spearman)} for errors removed (p = {errors.p_value:.2f}); "
-            f"Kendall {tau(chance)} and Spearman {_signed(chance.spearman)} for accuracy above "
+            f"Spearman {signed(errors.spearman)} for errors removed (p = {errors.p_value:.2f}); "
+            f"Kendall {tau(chance)} and Spearman {signed(chance.spearman)} for accuracy above "
             "chance. A distance that predicts transfer has −1. Intervals are 95 %, of other sets "
             "drawn with replacement."
         )
@@ -356,35 +275,14 @@ def _prediction(r: SimilarityResult) -> list[Section]:
         Section(
             heading="Does the distance predict transfer?",
             text=text,
-            figure=_scatter(r, labelled) if len(labelled) > 1 else "",
+            figure=scatter(
+                r,
+                "distance to the source (median symmetric KL)",
+                "errors of the pixels that the features remove, %",
+            )
+            if len(labelled) > 1
+            else "",
             caption="Each dot is a labelled set." if len(labelled) > 1 else "",
-            table=Table(header=GAIN_HEADER, rows=gain_rows(r), chosen=_target_row(r, labelled)),
+            table=Table(header=GAIN_HEADER, rows=gain_rows(r), chosen=target_row(r, labelled)),
         )
     ]
-
-
-def _scatter(r: SimilarityResult, labelled: Sequence[Placed]) -> str:
-    points = [
-        Bubble(
-            label=each.name,
-            x=each.kl,
-            y=100 * each.gain.errors_removed if each.gain else math.nan,
-            area=0.0,
-            mark="chosen" if each.name == r.target else "",
-        )
-        for each in labelled
-    ]
-    return bubble_plot(
-        points,
-        x_axis="distance to the source (median symmetric KL)",
-        y_axis="errors of the pixels that the features remove, %",
-        name="figure-prediction",
-        title="What transfer gave against the distance to the source",
-        description="; ".join(f"{p.label}: {p.x:.3f}, {p.y:.0f} %" for p in points),
-        log_x=False,
-        height=320,
-    )
-
-
-def _signed(value: float | None) -> str:
-    return words.NOTHING if value is None else f"{value:.2f}".replace("-", "−")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headstart.data import find_images, index, read_rgb
+from headstart.data.records import Examples, R
 from headstart.errors import DataError, InputError, argument, one_line
 from headstart.experiments.similarity.result import ReferencePoints
 from headstart.files import write_atomically
@@ -75,14 +76,14 @@ def points_for(
     return points if is_same and points.preprocessing == own else None
 
 
-def sketch(images: Index) -> tuple[str, ...]:
-    """The smallest digests of the images, cut short: a seeded sample that depends on content alone."""
+def sketch(images: Examples[Any]) -> tuple[str, ...]:
+    """The smallest digests of the examples, cut short: a seeded sample that depends on content alone."""
     smallest = sorted({r.digest for r in images.records})[:N_SKETCH]
     return tuple(digest[:SKETCH_DIGITS] for digest in smallest)
 
 
-def holds(images: Index, known: Collection[str]) -> bool:
-    """Whether at least half of the images of a sketch are among these, whatever their names."""
+def holds(images: Examples[Any], known: Collection[str]) -> bool:
+    """Whether at least half of the examples of a sketch are among these, whatever their names."""
     own = {r.digest[:SKETCH_DIGITS] for r in images.records}
     return 2 * len(own.intersection(known)) >= len(known) > 0
 
@@ -92,10 +93,10 @@ def preprocessing_facts(preprocessing: Preprocessing) -> dict[str, str]:
     return {k: str(v) for k, v in dataclasses.asdict(preprocessing).items()}
 
 
-def labelled_sample(records: Sequence[Record], n: int, seed: int) -> list[Record]:
+def labelled_sample(records: Sequence[R], n: int, seed: int) -> list[R]:
     """At most `n` records, drawn class by class in turn, of at most ``n // 10`` classes."""
     rng = random.Random(seed)
-    of_class: dict[str, list[Record]] = {}
+    of_class: dict[str, list[R]] = {}
     for record in rng.sample(list(records), len(records)):
         of_class.setdefault(record.label, []).append(record)
     classes = sorted(of_class)

@@ -11,9 +11,9 @@ from headstart.results import Estimate, Interval
 
 
 class Distance(Struct, frozen=True, kw_only=True):
-    """How far a set of images lies from the source."""
+    """How far a set of images lies from the source; of texts, how far two sets lie apart."""
 
-    n_images: int
+    n_images: int  # of texts, those of the data that the set is compared with
     layers: tuple[str, ...]  # length L; in network order
     # length L; symmetric Kullback-Leibler divergence, mean over the channels of a layer
     kl: tuple[float, ...]
@@ -28,8 +28,11 @@ class Gain(Struct, frozen=True, kw_only=True):
 
     n_images: int
     n_classes: int
-    features: Interval  # cross-validated accuracy of the linear SVM on the frozen features
-    # cross-validated accuracy of the linear SVM on the pixels of the images at 32 px
+    # cross-validated accuracy of the linear SVM on the frozen features; of texts, on TF-IDF and the
+    # sentence encoder
+    features: Interval
+    # cross-validated accuracy of the linear SVM on the pixels of the images at 32 px; of texts, on
+    # TF-IDF alone
     pixels: Interval
     chance: float  # share of the largest class
     # share of the errors of the SVM on pixels that the features remove; below 0: they add errors
@@ -120,20 +123,43 @@ class ReferencePoints(Struct, frozen=True, kw_only=True):
     sets: tuple[Placed, ...]
 
 
+class TextPoint(Struct, frozen=True, kw_only=True):
+    """A set of texts measured beforehand."""
+
+    name: str
+    note: str
+    n_texts: int  # of which the statistics are
+    # little-endian float16 (n_layers, 2, n_features): mean and variance of each feature
+    statistics: bytes
+    sketch: tuple[str, ...]  # what its texts are recognised by
+    gain: Gain | None
+
+
+class TextPoints(Struct, frozen=True, kw_only=True):
+    """Sets of texts measured beforehand, which ship with the package."""
+
+    version: str  # of the package that measured them
+    encoder: str
+    digest: str  # of the encoder: the statistics hold for it alone
+    layers: tuple[str, ...]  # its taps
+    sets: tuple[TextPoint, ...]
+
+
 class SimilarityResult(ExperimentResult, frozen=True, kw_only=True, tag="similarity"):
-    """All sets, the nearest to the source first."""
+    """All sets, the nearest first: of images to the source, of texts to the data."""
 
     settings: Settings
     data: str
-    backbone: str
-    size_px: int
-    target: str  # the name of the set that was asked about
+    backbone: str  # of texts, the sentence encoder
+    size_px: int | None  # None of texts
+    # the name of the set that was asked about; of texts, its distance is what chance makes
+    target: str
     sets: tuple[Placed, ...]
     # over the labelled sets, between distance and `Gain.errors_removed`; negative if distance
-    # predicts transfer
+    # predicts transfer. Of texts, over the other sets and with the difference from the data's own
+    # value; positive if near sets predict it
     by_errors: RankCorrelation
-    # over the labelled sets, between distance and `Gain.above_chance`; negative if distance
-    # predicts transfer
+    # as `by_errors`, with `Gain.above_chance`
     by_chance: RankCorrelation
     # Between `Gain.neighbours_removed` and `Gain.others_removed`, over the sets that have it: the
     # two are measured on different images. 1 would be perfect.

@@ -1,0 +1,214 @@
+"""Which reference texts lie near, layer by layer, and whether the encoder helps where it helped there."""
+
+from __future__ import annotations
+
+from headstart.experiments.correlation import MIN_CANDIDATES, too_few
+from headstart.experiments.similarity.references import N_IMAGES
+from headstart.experiments.similarity.result import Gain, Placed, SimilarityResult
+from headstart.experiments.similarity.scale import (
+    curves,
+    gain_rows,
+    layer_figure,
+    of_target,
+    quick_verdict,
+    scale_figure,
+    scale_rows,
+    scatter,
+    signed,
+    target_row,
+    tau,
+)
+from headstart.runs.report import words
+from headstart.runs.report.pages import Section, Table
+from headstart.wording import headline, listed
+
+SCALE_HEADER = ("set", "texts compared", "symmetric KL", "Fréchet")
+GAIN_HEADER = (
+    "set",
+    "symmetric KL",
+    "TF-IDF and encoder",
+    "TF-IDF",
+    "chance, %",
+    "errors removed, %",
+    "above chance, %",
+    "removed by neighbours, %",
+)
+
+
+def title(r: SimilarityResult) -> str:
+    """The question."""
+    return f"{r.data}: which texts lie near, by {r.backbone}"
+
+
+def sentence(r: SimilarityResult) -> str:
+    """The headline: the nearest set, and what chance alone makes."""
+    nearest = _others(r)[0]
+    said = f"{r.target} lies nearest to {nearest.name}: {nearest.distance.medians['kl']}"
+    chance = words.decimal(of_target(r).kl)
+    return headline(f"{said}; chance alone makes {chance}.", f"{said}.")
+
+
+def detail(r: SimilarityResult) -> str:
+    """The other sets, what the encoder gives, and whether the nearest sets predict that."""
+    return f"{place(r)} {_gains(r)}{verdict(r)}"
+
+
+def place(r: SimilarityResult) -> str:
+    """The order of all sets."""
+    first, *rest = [f"{s.name} ({words.decimal(s.kl)})" for s in _others(r)]
+    return f"From near to far: {listed([first, *rest])}."
+
+
+def verdict(r: SimilarityResult) -> str:
+    """Whether sets that lie near gain alike."""
+    found = r.by_errors
+    if found.n < 3:
+        return (
+            "Whether the encoder gives alike where texts lie near needs three labelled references; "
+            f"there {'is' if found.n == 1 else 'are'} {found.n}."
+        )
+    if found.kendall is None:
+        return "It gives the same on all labelled references, so the distance predicts nothing."
+    does = "more alike" if found.kendall > 0 else "less alike"
+    if found.n >= MIN_CANDIDATES and not found.is_significant:
+        does = "neither more nor less alike"
+    sure = f": {too_few(found.n) or 'not significant'}" if not found.is_significant else ""
+    return (
+        f"Over {found.n} labelled references, what it gives is {does} where they lie near (Kendall {tau(found)}, "
+        f"1 would be perfect{sure}).{quick_verdict(r)}"
+    )
+
+
+def _gains(r: SimilarityResult) -> str:
+    """What the encoder gives on the data, and on the nearest labelled reference."""
+    own = of_target(r).gain
+    if own is None:
+        return ""
+    said = f"Beside TF-IDF, the encoder {_removes(own)} on {r.target}"
+    near = next((s for s in _others(r) if s.gain is not None), None)
+    if near is None or near.gain is None:
+        return f"{said}. "
+    return f"{said}; on {near.name} it {_removes(near.gain)}. "
+
+
+def _removes(gain: Gain) -> str:
+    share = gain.errors_removed
+    if share < 0:
+        return f"adds {words.bare_percent(-share)} % to its errors"
+    return f"removes {words.bare_percent(share)} % of its errors"
+
+
+def _others(r: SimilarityResult) -> list[Placed]:
+    return [s for s in r.sets if s.name != r.target]
+
+
+def brief(r: SimilarityResult) -> list[Section]:
+    """What the terminal shows."""
+    gains = {row[0]: row for row in gain_rows(r)}
+    rows = []
+    for s in r.sets:
+        _, _, both, alone, _, removed, _, quick = gains.get(s.name, [""] * 8)
+        measured = (both.partition(" ")[0], alone.partition(" ")[0], removed, quick)
+        rows.append([s.name, str(s.distance.medians["kl"]), *measured])
+    table = Table(
+        header=["set", "KL", "encoder", "TF-IDF", "removed", "quick"],
+        rows=rows,
+        chosen=target_row(r, r.sets),
+    )
+    caption = (
+        "KL: distance to your texts, mean over features, median over layers; of your texts, what chance makes\n"
+        "encoder, TF-IDF: accuracy in % of a linear SVM on TF-IDF with and without the encoder\n"
+        "removed: % of the errors on TF-IDF that the encoder removes\n"
+        f"quick: the same by nearest neighbours among {N_IMAGES} labelled texts"
+        f"{_same(r, before=chr(10))}"
+    )
+    return [Section(heading="", table=table, caption=caption)]
+
+
+def sections(r: SimilarityResult) -> list[Section]:
+    """The scale, the layers, and whether near sets gain alike."""
+    return [_scale(r), _layers(r), _prediction(r)]
+
+
+def _scale(r: SimilarityResult) -> Section:
+    shipped = (
+        f"The built-in references were measured with Headstart {r.shipped} and this encoder, and ship with "
+        f"the package as mean and variance of each feature; no text is in it.{_same(r, before=' ')}"
+        if r.shipped
+        else "There are no built-in references here: they were left out, or belong to another encoder."
+    )
+    return Section(
+        heading="Which texts lie near",
+        text=[
+            (
+                f"A sentence encoder keeps no statistics of the texts it was trained on, so there is no distance to "
+                f"its source. Here is how far other sets lie from {r.target} in the features of {r.backbone}: "
+                "symmetric Kullback-Leibler divergence between two Gaussians, mean over the features of a "
+                "layer, median over the layers. The line of {r.target} is what chance alone makes: as many texts, "
+                "drawn from it at random with replacement. Fewer texts lie farther from everything."
+            ),
+            "; ".join(f"{s.name}: {s.note}" for s in r.sets if s.note) + ".",
+            shipped,
+        ],
+        figure=scale_figure(r, f"Distance of each set to {r.target}", place(r)),
+        caption="The star is what chance alone makes of your data. Lines: 95 % intervals over which texts were drawn.",
+        table=Table(header=SCALE_HEADER, rows=scale_rows(r), chosen=target_row(r, r.sets)),
+    )
+
+
+def _layers(r: SimilarityResult) -> Section:
+    shown = curves(r)
+    layers = shown[0].distance.layers
+    nearest = _others(r)[0]
+    return Section(
+        heading="Layer by layer",
+        text=[
+            (
+                f"{nearest.name}, the nearest, lies {nearest.distance.kl[0]:.3f} away at {layers[0]} and "
+                f"{nearest.distance.kl[-1]:.3f} at {layers[-1]}. Early layers see words, late ones more of what is meant."
+            )
+        ],
+        figure=layer_figure(
+            shown,
+            f"Distance to {r.target} at each layer",
+            f"layer of the encoder, from {layers[0]} to {layers[-1]}",
+        ),
+    )
+
+
+def _prediction(r: SimilarityResult) -> Section:
+    errors, chance = r.by_errors, r.by_chance
+    text = [
+        (
+            "What the encoder gives is compared with what is there without it: the linear SVM on TF-IDF and the "
+            "encoder's layers beside the linear SVM on TF-IDF alone, cross-validated on the same training texts. Errors "
+            "removed: the share of TF-IDF's errors that the encoder removes. Above chance: accuracy less the "
+            "share of the largest class, over what is left above it."
+        )
+    ]
+    if errors.kendall is not None:
+        text.append(
+            f"Rank correlation over {errors.n} references between their distance and how much what they gain differs "
+            f"from {r.target}: Kendall {tau(errors)} and Spearman {signed(errors.spearman)} for errors removed "
+            f"(p = {errors.p_value:.2f}); Kendall {tau(chance)} and Spearman {signed(chance.spearman)} for accuracy "
+            "above chance. If near sets gain alike it is 1. Intervals are 95 %, of other sets drawn with replacement."
+        )
+    text.append(verdict(r))
+    return Section(
+        heading="Does the encoder give alike where texts lie near?",
+        text=text,
+        figure=scatter(
+            r,
+            "distance to the data (median symmetric KL)",
+            "errors of TF-IDF that the encoder removes, %",
+        ),
+        caption="Each dot is a labelled set; your data lie at the distance that chance makes.",
+        table=Table(header=GAIN_HEADER, rows=gain_rows(r), chosen=target_row(r, r.labelled)),
+    )
+
+
+def _same(r: SimilarityResult, *, before: str) -> str:
+    """Which built-in references are the user's own texts; empty where none is."""
+    if not r.same:
+        return ""
+    return f"{before}Built-in references left out, because their texts are yours: {listed(r.same)}."
