@@ -16,9 +16,9 @@ from msgspec.structs import replace
 import headstart
 import headstart.export
 from headstart.data.summary import LeftOut
-from headstart.errors import InputError, OutputError
+from headstart.errors import InputError, OutputError, RunError
 from headstart.export.hub import check_repository, stage
-from headstart.runs.result import Mistake
+from headstart.runs.result import ClassTerms, Mistake, Term
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
 
@@ -67,6 +67,48 @@ def test_stage__keeps_pictures_names_and_paths_here(run: Run, photos: Path, tmp_
     stage(other, tmp_path / "all", with_report=True)
     assert (tmp_path / "all" / "report.html").is_file()
     assert "Anna" in (tmp_path / "all" / "metrics.json").read_text()
+
+
+def test_stage__of_texts_is_a_run_that_predicts_the_same(
+    text_run: Run, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    staged = stage(text_run, tmp_path / "up")
+    names = {name for name, _ in staged.files}
+    assert {"README.md", "run.json", "model/text.json", "model/text.safetensors"} <= names
+    assert not {"report.html", "predictions.csv", "log.jsonl"} & names
+    again = headstart.load(tmp_path / "up")
+    texts = ["a warm film", "the plot is dull"]
+    with pytest.raises(RunError, match="give its folder once"):
+        list(again.predict_texts(texts))
+    again.give_encoder(str(tiny_encoder))
+    assert list(again.predict_texts(texts)) == list(text_run.predict_texts(texts))
+
+
+def test_stage__of_texts_keeps_texts_and_paths_here(
+    text_run: Run, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    other = Run(text_run.folder)
+    text = "the plot is secretly mine"
+    wrong = Mistake(
+        name="line 7", digest="d", true="good", predicted="bad", probability=0.9, text=text
+    )
+    window = ClassTerms(name="bad", terms=(Term(term=text, score=1.0, n_texts=1),))
+    assert text_run.metrics.text is not None
+    findings = replace(text_run.metrics.text, telling_windows=(window,))
+    other.metrics = replace(text_run.metrics, mistakes=(wrong,), text=findings)
+    stage(other, tmp_path / "up")
+    written = {p: p.read_bytes() for p in (tmp_path / "up").rglob("*") if p.is_file()}
+    secrets = ("secretly", str(tiny_encoder.parent), str(text_run.folder.parent))
+    for secret in secrets:
+        assert [p for p, content in written.items() if secret.encode() in content] == []
+    card = written[tmp_path / "up" / "README.md"].decode()
+    assert "pipeline_tag: text-classification" in card
+    assert "image" not in card.lower()
+    assert "words of the training texts" in card
+    assert "by its card: not stated" in card
+    stage(other, tmp_path / "all", with_report=True)
+    assert "secretly" in (tmp_path / "all" / "metrics.json").read_text()
+    assert (tmp_path / "all" / "report.html").is_file()
 
 
 def test_stage__never_over_something(run: Run, tmp_path: Path) -> None:

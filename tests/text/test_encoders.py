@@ -16,6 +16,7 @@ from headstart.text.encoders import (
     find_encoder,
     obtain_encoder,
     read_encoder,
+    stated_licence,
 )
 from tiny_encoder import INNER, N_LAYERS, N_POSITIONS, WIDTH, write_encoder
 
@@ -201,3 +202,29 @@ def test_obtain_encoder__takes_weights_of_pytorch_where_there_are_no_others(
     assert obtain_encoder("transformers:someone/else") == tmp_path
     assert [p for _, p in asked] == ["model*.safetensors", "pytorch_model*.bin"]
     assert asked[0][0] == "someone/else"
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlanguage: en\nlicense: apache-2.0\n---\n# A net\n", "apache-2.0"),
+        ("---\nlicense: other\nlicense_name: 'gemma'\n---\n", "gemma"),
+        ("# A net\nlicense: mit\n", "not stated"),
+        ("---\nlicense:\n- mit\n---\n", "not stated"),
+        (None, "not stated"),
+    ],
+)
+def test_stated_licence__is_that_of_the_model_card(
+    card: str | None, licence: str, tmp_path: Path
+) -> None:
+    if card is not None:
+        (tmp_path / "README.md").write_text(card)
+    assert stated_licence(tmp_path) == licence
+
+
+def test_obtain_encoder__warns_of_a_licence_that_is_not_free(tmp_path, caplog) -> None:
+    folder = write_encoder(tmp_path / "net")
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    for _ in range(2):
+        obtain_encoder(str(folder))
+    assert caplog.text.count("not for commercial use: cc-by-nc-4.0") == 1

@@ -195,7 +195,7 @@ def push(
         bool,
         typer.Option(
             "--with-report",
-            help="Include the report with its thumbnails and file names.",
+            help="Include the report with its thumbnails and file names, or its texts.",
         ),
     ] = False,
     only_write: Annotated[
@@ -206,7 +206,7 @@ def push(
 ) -> None:
     """Upload a run to the Hugging Face hub, with a model card.
 
-    Pictures, file names and local paths are left out. The token comes from HF_TOKEN or
+    Pictures, texts, file names and local paths are left out. The token comes from HF_TOKEN or
     from `hf auth login`.
 
     Examples:

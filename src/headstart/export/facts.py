@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import headstart
 from headstart.backbones.listed import base_name
 from headstart.errors import require_choice
+from headstart.home import expand
 from headstart.runs.provenance import networks_of
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ def check_choices(to: str, takes: str) -> None:
 def source_of(network: Mapping[str, Any]) -> str:
     """Origin of a pretrained network's weights; for a local file only its name."""
     return re.sub(r"^file .*[/\\]", "file ", str(network["source"]))
+
+
+def portable_name(name: str) -> str:
+    """A sentence encoder or word vectors: a name on a hub, or the last part of a path."""
+    is_on_hub = name.count("/") == 1 and all(name.split("/")) and not expand(name).exists()
+    return name if is_on_hub else PurePath(name).name
 
 
 def _network(net: Mapping[str, Any]) -> dict[str, Any]:

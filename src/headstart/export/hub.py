@@ -1,7 +1,7 @@
 """Upload a run to a repository of a model hub.
 
-The report, which shows images, and lists of file names are uploaded only on request. Paths on this
-machine are never uploaded.
+The report, which shows images or texts, and lists of file names are uploaded only on request. Paths on
+this machine are never uploaded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from headstart.backbones.listed import base_name
 from headstart.errors import HeadstartError, InputError, OutputError, argument, one_line
 from headstart.export.card import card_text
-from headstart.export.facts import source_of
+from headstart.export.facts import portable_name, source_of
 from headstart.files import write_atomically
 from headstart.results import encode
 from headstart.runs.folder import write_json
@@ -30,6 +30,7 @@ from headstart.runs.model import need_classes, need_images
 from headstart.runs.regular import open_regular
 from headstart.runs.result import METRICS
 from headstart.runs.sums import write_sums
+from headstart.sources.text import KIND as TEXTS
 
 if TYPE_CHECKING:
     from headstart.runs.result import FitResult
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
 # The hub's rule: owner and name of letters, digits and single . _ - inside.
 REPOSITORY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
-SHOWS_PICTURES = ("report.html", "predictions.csv")
+SHOWS_EXAMPLES = ("report.html", "predictions.csv")
+TEXT_READER = "text.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,23 +72,22 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
     folder : Path
         New, or empty.
     with_report : bool, default False
-        Also the report (with thumbnails of training and test images), the test predictions and the
-        lists of file names.
+        Also the report (with thumbnails of training and test images, or with texts), the test
+        predictions and the lists of file names or texts.
 
     Raises
     ------
     OutputError
         The folder is not empty, or cannot be written.
     """
-    need_images(run.model, "headstart push")
-    need_classes(run.model, "headstart push")
+    _check_kind(run)
     shown = one_line(str(folder))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{shown} is there and not empty: choose another folder")
     try:
         model = [p.relative_to(run.folder) for p in (run.folder / "model").rglob("*")]
         names = [p.as_posix() for p in model if not stat.S_ISDIR((run.folder / p).lstat().st_mode)]
-        shown_too = [n for n in SHOWS_PICTURES if os.path.lexists(run.folder / n)]
+        shown_too = [n for n in SHOWS_EXAMPLES if os.path.lexists(run.folder / n)]
         for name in [*names, *(shown_too if with_report else ())]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with open_regular(run.folder, name) as source, (folder / name).open("xb") as target:
@@ -95,6 +96,8 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
         raise OutputError(f"cannot write {shown} ({error.strerror})") from error
     for path in (folder / "model").rglob("model.json"):  # also of the partner
         write_json(path, _without_paths(json.loads(path.read_text("utf-8"))))
+    if (path := folder / "model" / TEXT_READER).exists():
+        write_json(path, _portable_reader(json.loads(path.read_text("utf-8"))))
     if not with_report:
         for path in (folder / "model").rglob("reliability.json"):
             write_json(path, _without_names(json.loads(path.read_text("utf-8"))))
@@ -129,8 +132,7 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
         The hub cannot be reached, or refuses.
     """
     check_repository(repository)
-    need_images(run.model, "headstart push")
-    need_classes(run.model, "headstart push")
+    _check_kind(run)
     import huggingface_hub
     from huggingface_hub import HfApi
 
@@ -162,6 +164,13 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
     return Pushed(url=f"{api.endpoint}/{repository}", files=staged.files)
 
 
+def _check_kind(run: Run) -> None:
+    """Raise RunError where the run has several labels or a number, or is too old."""
+    if not run.is_texts:
+        need_images(run.model, "headstart push")
+    need_classes(run.model, "headstart push")
+
+
 def check_repository(repository: str) -> None:
     """Raise InputError unless the name is ``owner/name``."""
     parts = repository.split("/")
@@ -190,9 +199,10 @@ def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     data = PurePath(str(settings["data"]["path"])).name
     own = dict(settings["settings"])
     own["data"] = data
-    for name in ("weights", "split", "costs", "class_weight", "fixes", "encoder"):
+    for name in ("weights", "split", "costs", "class_weight", "fixes"):
         if own.get(name):
             own[name] = PurePath(str(own[name])).name
+    own |= {name: portable_name(own[name]) for name in ("encoder", "embeddings") if own.get(name)}
     if own.get("backbone"):
         own["backbone"] = ",".join(map(base_name, str(own["backbone"]).split(",")))
     several = [_portable_network(net) for net in settings.get("backbones") or ()]
@@ -207,19 +217,45 @@ def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _portable_reader(reader: Mapping[str, Any]) -> dict[str, Any]:
+    """``text.json`` without folders of this machine: an encoder is found by its name, and known by its digest."""
+    names = {
+        key: portable_name(reader[key]) for key in ("encoder", "encoder_name") if reader.get(key)
+    }
+    vectors = reader.get("embeddings")
+    if vectors is not None:
+        vectors = {**vectors, "source": portable_name(vectors["source"])}
+    return {**reader, **names, "embeddings": vectors}
+
+
 def _portable_network(net: Mapping[str, Any]) -> dict[str, Any]:
     """A network's facts without folders of this machine."""
+    if net.get("kind") == TEXTS:
+        return _portable_features(net)
     names = {key: base_name(str(net[key])) for key in ("name", "arch") if net.get(key)}
     return {**net, **names, "source": source_of(net)}
 
 
+def _portable_features(net: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of features of texts."""
+    named = {key: portable_name(net[key]) for key in ("word vectors", "encoder") if net.get(key)}
+    return {**net, **named}
+
+
 def _portable_metrics(metrics: FitResult, *, with_report: bool) -> FitResult:
-    """``metrics.json`` without paths and, unless the report is included, without file names."""
+    """``metrics.json`` without paths and, unless the report is included, without file names and texts."""
     data = replace(metrics.data, root=PurePath(metrics.data.root).name)
+    text = metrics.text
+    if text is not None and text.word_vectors is not None:
+        vectors = text.word_vectors
+        vectors = replace(vectors, source=portable_name(vectors.source))
+        text = replace(text, word_vectors=vectors)
     if with_report:
-        return replace(metrics, data=data)
+        return replace(metrics, data=data, text=text)
+    if text is not None:
+        text = replace(text, telling_windows=None)
     data = replace(data, quarantine=(), exact_duplicates=(), near_duplicates=(), notes=())
-    return replace(metrics, data=data, mistakes=(), suspicious=())
+    return replace(metrics, data=data, text=text, mistakes=(), suspicious=())
 
 
 def _without_names(reliability: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,6 +267,8 @@ def _without_names(reliability: Mapping[str, Any]) -> dict[str, Any]:
 def _without_paths(model: Mapping[str, Any]) -> dict[str, Any]:
     """``model.json`` with only the names of local weight files."""
     net = dict(model["backbone"])
+    if net.get("kind") == TEXTS:
+        return {**model, "backbone": _portable_features(net)}
     net |= {name: base_name(str(net[name])) for name in ("name", "arch") if net.get(name)}
     if net.get("weights"):
         net["weights"] = PurePath(str(net["weights"])).name

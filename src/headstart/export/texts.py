@@ -26,6 +26,7 @@ from headstart.errors import (
 )
 from headstart.export import formats
 from headstart.export.exporting import Exported
+from headstart.export.facts import portable_name
 from headstart.export.formats import OPSET, need_onnx, quiet
 from headstart.export.text_program import Classifier
 from headstart.files import require_folder, write_atomically
@@ -238,8 +239,9 @@ def _write(folder: Path, model: Model, reader: TextReader) -> dict[str, Any]:
         assert found is not None
         encoder = read_encoder(found)
         facts["encoder"] = {
-            "name": reader.encoder_name,
+            "name": portable_name(reader.encoder_name or encoder.root.name),
             "digest": encoder.digest,
+            "licence": encoder.licence,
             "layers": list(reader.layers),
             "max_tokens": encoder.max_tokens,
             "lowers_case": encoder.lowers_case,
@@ -412,5 +414,5 @@ def _encoder_line(facts: dict[str, Any]) -> str:
     return (
         ""
         if encoder is None
-        else f"; sentence encoder {encoder['name']}, digest {encoder['digest']}"
+        else f"; sentence encoder {encoder['name']}, digest {encoder['digest']}, licence by its card: {encoder['licence']}"
     )

@@ -259,6 +259,9 @@ class TextSource:
                 "digest": self.identity(blocks),
                 "word vectors": self.known.source if needs_vectors else None,
                 "encoder": self.encoder if blocks.layers else None,
+                "licence": self.encoder_files.licence
+                if blocks.layers and self.encoder_files
+                else None,
             },
             "texts": self.reader(blocks),
         }

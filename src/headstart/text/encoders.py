@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.backbones.hub import fetch_repository
+from headstart.backbones.licences import licence_note
 from headstart.data.sources import missing_path, shown
 from headstart.errors import DataError, WeightsError, argument, one_line
 from headstart.home import expand, provide_home
@@ -36,6 +37,8 @@ AUTO, NONE = "auto", "none"
 PREFIX = "transformers:"
 """May stand before the name of a repository on the hub."""
 
+NOT_STATED = "not stated"
+
 # Tokens that an encoder reads of a text where its files state no limit.
 MAX_TOKENS = 512
 _CONFIG = "config.json"
@@ -49,8 +52,8 @@ _POOLINGS = {
 }
 # Files of a repository on the hub: with safetensors, else with PyTorch's format.
 _PUBLISHED = (
-    ("*.json", "vocab.txt", "model*.safetensors"),
-    ("*.json", "vocab.txt", "pytorch_model*.bin"),
+    ("README.md", "*.json", "vocab.txt", "model*.safetensors"),
+    ("README.md", "*.json", "vocab.txt", "pytorch_model*.bin"),
 )
 # Modules of sentence-transformers without effect here: rows are scaled to unit length anyway.
 _NEUTRAL = ("Transformer", "Pooling", "Normalize", "Dropout")
@@ -90,6 +93,11 @@ class Encoder:
     def arch(self) -> str:
         """The kind of network: ``"bert"``."""
         return str(self.config.get("model_type"))
+
+    @property
+    def licence(self) -> str:
+        """As the encoder's model card states it, or ``"not stated"``."""
+        return stated_licence(self.root)
 
     @property
     def n_layers(self) -> int:
@@ -175,16 +183,43 @@ def obtain_encoder(name: str) -> Path:
     """
     repository = _repository(name)
     try:
-        return find_encoder(name)
+        folder = find_encoder(name)
     except DataError:
         if repository is None:
             raise
+        folder = _download(repository)
+    _warn_of_licence(name, stated_licence(folder))
+    return folder
+
+
+def _download(repository: str) -> Path:
     instead = f"Give the folder of an encoder with {argument('encoder', 'FOLDER')}, or leave it out"
     for patterns in _PUBLISHED:
         folder = fetch_repository(repository, patterns, what="sentence encoder", instead=instead)
         if weight_files(folder):
             break
     return folder
+
+
+def stated_licence(folder: Path) -> str:
+    """The licence in the head of an encoder's model card, ``README.md``; ``"not stated"`` where there is none."""
+    try:
+        card = (folder / "README.md").read_text("utf-8", errors="replace")
+    except OSError:
+        return NOT_STATED
+    head = re.match(r"---\n(.*?)\n---", card, re.DOTALL)
+    found = dict(
+        re.findall(r"^(license(?:_name)?): *(\S.*?) *$", head[1] if head else "", re.MULTILINE)
+    )
+    licence = found.get("license_name") or found.get("license")
+    return one_line(licence.strip("'\""), limit=60) if licence else NOT_STATED
+
+
+@lru_cache(maxsize=64)
+def _warn_of_licence(name: str, licence: str) -> None:
+    """Once for each encoder."""
+    if note := licence_note(licence):
+        logger.warning("the weights of %s are %s: %s", one_line(name), note, licence)
 
 
 def read_encoder(folder: Path) -> Encoder:
