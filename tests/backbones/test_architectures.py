@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -135,6 +136,8 @@ def test_resolve__repositories_and_arguments() -> None:
     [
         ("facebook/dinov2-small", "transformers:OWNER/NAME"),
         ("hf-hub:no", "neither a folder nor OWNER/NAME"),
+        ("transformers:", "neither a folder nor OWNER/NAME"),
+        (str(Path(__file__).parent), "is a folder: put transformers: before its name"),
         ("transformers:a/b/c", "neither a folder nor OWNER/NAME"),
         ("open_clip:ViT-B-16", "timm:vit_base_patch16_clip_224.openai"),
         ("embedded:lite9", "Did you mean 'embedded:lite"),

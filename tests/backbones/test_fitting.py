@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.backbones import load
+from headstart.backbones.archargs import with_args
 from headstart.backbones.architectures import build, resolve
 from headstart.backbones.fitting import build_with, unwrap
 from headstart.backbones.weights import digest_weights
@@ -96,6 +97,15 @@ def test_load__a_dino_teacher_with_its_projection_head(tmp_path: Path, vit: nn.M
     assert torch.equal(net.module.get_parameter("cls_token"), vit.get_parameter("cls_token"))
 
 
+def test_load__a_checkpoint_in_a_checkpoint(tmp_path: Path, vit: nn.Module) -> None:
+    torch.save({"model": {"state_dict": vit.state_dict(), "epoch": 1}}, tmp_path / "w.pth")
+    found = load(weights=tmp_path / "w.pth", arch=TINY).module.get_parameter("cls_token")
+    assert torch.equal(found, vit.get_parameter("cls_token"))
+    torch.save({"epoch": 1, "lr": 0.1}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"but a dictionary of epoch, lr\."):
+        load(weights=tmp_path / "w.pth", arch=TINY)
+
+
 def test_load__a_torchvision_network_without_a_classifier(tmp_path: Path) -> None:
     module = build(resolve("resnet18"), seed=2)
     state = {k: v for k, v in module.state_dict().items() if not k.startswith("fc.")}
@@ -112,17 +122,31 @@ def test_load__a_torchvision_network_without_a_classifier(tmp_path: Path) -> Non
         ("init_values=1e-5", "init_values=1e-5"),
         ("reg_tokens=4;num_classes=7", "reg_tokens=4;num_classes=7"),
         ("num_classes=7", "num_classes=7"),
+        ("img_size=96;init_values=1e-5", "init_values=1e-5;img_size=96"),
     ],
 )
 def test_build_with__names_the_arguments_that_are_missing(
     tmp_path: Path, saved: str, hint: str
 ) -> None:
-    arch = TINY.replace("]", f";{saved}]")
+    arch = with_args(TINY, [saved])
+    assert arch is not None
     torch.save(build(resolve(arch), seed=1).state_dict(), tmp_path / "w.pth")
     with pytest.raises(WeightsError) as error:
         load(weights=tmp_path / "w.pth", arch=TINY)
     assert f"Try `arch_args={hint!r}`" in str(error.value)
-    assert load(weights=tmp_path / "w.pth", arch=TINY.replace("]", f";{hint}]"))
+    assert load(weights=tmp_path / "w.pth", arch=with_args(TINY, [hint]))
+
+
+def test_load__resampled_position_embeddings_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    larger = with_args(TINY, ["img_size=96"])
+    assert larger is not None
+    torch.save(build(resolve(larger), seed=1).state_dict(), tmp_path / "w.pth")
+    net = load(weights=tmp_path / "w.pth", arch=TINY)
+    assert "position embeddings for 96 px were resampled, img_size=96 keeps them" in net.source
+    assert "img_size=96 keeps them" in caplog.text
+    assert "were resampled" not in load(weights=tmp_path / "w.pth", arch=larger).source
 
 
 def test_unwrap__takes_the_prefix_that_fits_most() -> None:

@@ -237,6 +237,25 @@ def test_load__a_folder_without_what_is_needed(tmp_path: Path) -> None:
         load(f"hf-hub:{tmp_path}")
 
 
+def test_load__a_network_of_texts_is_for_the_encoder(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        vocab_size=9,
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match=r"no preprocessor_config\.json.*`encoder='NAME'`"):
+        load(f"transformers:{tmp_path}")
+    (tmp_path / "preprocessor_config.json").write_text(
+        '{"size": {"height": 32}, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}'
+    )
+    with pytest.raises(BackboneError, match=r"\(bert\) is not a network for images.*`encoder"):
+        load(f"transformers:{tmp_path}")
+
+
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("name", ["hf-hub:a/none", "transformers:facebook/dinov2-small"])
 def test_load__a_repository_without_network_is_one_line(name: str) -> None:

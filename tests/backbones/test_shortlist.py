@@ -8,7 +8,13 @@ import pytest
 
 from headstart.backbones import catalogue
 from headstart.backbones.embedded import EMBEDDED
-from headstart.backbones.shortlist import PURPOSES, SHORTLIST, for_purpose, measure_shortlist
+from headstart.backbones.shortlist import (
+    PURPOSES,
+    SHORTLIST,
+    for_purpose,
+    made_for,
+    measure_shortlist,
+)
 from headstart.errors import BackboneError
 
 
@@ -84,6 +90,11 @@ def test_for_purpose__names_what_was_made_for_it_first(text: str, first: str) ->
     assert found[0] == first
     assert "embedded" in found
     assert len(set(found)) == len(found)
+
+
+def test_made_for__leaves_out_those_for_any_images() -> None:
+    assert made_for("screws") == []
+    assert next(entry.name for entry in made_for("histology")) == "hf-hub:MahmoodLab/UNI"
 
 
 def test_for_purpose__needs_a_word() -> None:

@@ -147,7 +147,7 @@ def resolve(name: str) -> Architecture:
 def _of_hub(name: str) -> Architecture:
     """A repository by its form alone; whether it exists is known when it is fetched."""
     library, _, place = name.partition(":")
-    if expand(place).exists():
+    if place and expand(place).exists():
         return Architecture(library, str(expand(place).absolute()))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", place):
         raise BackboneError(
@@ -173,6 +173,11 @@ def _resolve_plain(name: str) -> Architecture:
         raise BackboneError(
             f"{one_line(bare)} has no published weights {one_line(tag)!r}; "
             f"it has: {', '.join(tags)}"
+        )
+    if expand(name).is_dir():
+        raise BackboneError(
+            f"{one_line(name, limit=80)!r} is a folder: put transformers: before its name where it is in the format "
+            "of the package transformers, and hf-hub: where it is in timm's or open_clip's"
         )
     if "/" in rest:
         raise BackboneError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from headstart.backbones.weights import find_misfit, fit_weights
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+# timm's name of the position embeddings of a vision transformer.
+POSITIONS = "pos_embed"
 # torchvision's published DenseNets predate its rule against dots in names.
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:\w+))$")
 
@@ -78,12 +81,13 @@ def _fit(
             fit_weights(smaller, state, shown="", arch="")
             return Fitted(module=smaller, arch=headless, remarks=("the file has no classifier",))
     if arch.library in ("timm", "hf-hub"):
-        converted = _convert_by_timm(arch, state)
+        converted, remarks = _convert_by_timm(arch, state), _resampled(module, state)
         if converted is not None:
-            return Fitted(module=converted, arch=arch)
+            return Fitted(module=converted, arch=arch, remarks=remarks)
         converted = _convert_by_timm(headless, state) if headless is not None else None
         if converted is not None and headless is not None:
-            return Fitted(module=converted, arch=headless, remarks=("the file has no classifier",))
+            remarks = (*remarks, "the file has no classifier")
+            return Fitted(module=converted, arch=headless, remarks=remarks)
     return None
 
 
@@ -128,6 +132,8 @@ def advise(module: nn.Module, state: Mapping[str, Tensor]) -> str:
     for key in ("reg_token", "register_tokens"):
         if key in state and "reg_token" not in own:
             found.append(f"reg_tokens={state[key].shape[1]}")
+    if size_px := _trained_size(module, state):
+        found.append(f"img_size={size_px}")
     head = classifier_path(module) if own else ""
     for part in ("weight", "bias"):
         theirs, ours = state.get(f"{head}.{part}"), own.get(f"{head}.{part}")
@@ -135,6 +141,30 @@ def advise(module: nn.Module, state: Mapping[str, Tensor]) -> str:
             found.append(f"num_classes={len(theirs)}")
             break
     return ";".join(found)
+
+
+def _trained_size(module: nn.Module, state: Mapping[str, Tensor]) -> int | None:
+    """The input size that position embeddings of another number were trained at; None where it cannot be told."""
+    own, theirs = module.state_dict().get(POSITIONS), state.get(POSITIONS)
+    patch = getattr(getattr(module, "patch_embed", None), "patch_size", None)
+    if own is None or theirs is None or not patch or own.ndim != 3 or theirs.ndim != 3:
+        return None
+    if own.shape[1] == theirs.shape[1]:
+        return None
+    for n_before in (int(getattr(module, "num_prefix_tokens", 1)), 1, 0):  # class token, registers
+        n = theirs.shape[1] - n_before
+        side = math.isqrt(max(n, 0))
+        if side and side**2 == n:
+            return int(side * patch[0])
+    return None
+
+
+def _resampled(module: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """A remark on position embeddings of another size, which timm resamples."""
+    size_px = _trained_size(module, state)
+    if size_px is None:
+        return ()
+    return (f"position embeddings for {size_px} px were resampled, img_size={size_px} keeps them",)
 
 
 def _without_classifier(

@@ -152,6 +152,8 @@ def _load_file(path: Path, arch_name: str) -> Backbone:
     preprocessing = architectures.own_preprocessing(arch, path.name)
     state = read_weights(path)
     fitted = build_with(arch, state, size_px=preprocessing.size_px, shown=shown)
+    if fitted.remarks:
+        _LOG.warning("%s: %s", shown, "; ".join(fitted.remarks))
     source, licence = f"file {one_line(str(path.absolute()))}", "not stated (a local file)"
     return _finish(one_line(path.name), fitted, preprocessing, source, licence)
 

@@ -109,7 +109,8 @@ TWINS = {
     ),
 }
 
-# What networks are for; see `for_purpose`.
+# What networks are for, see `for_purpose`; of those for any images it begins with `ANY`.
+ANY = "any "
 PURPOSES = {
     "embedded": "any photographs, quickly, without a network connection",
     "embedded:lite2": "any photographs, without a network connection",
@@ -183,25 +184,33 @@ def catalogue() -> list[Entry]:
     ]
 
 
-def for_purpose(text: str) -> list[Entry]:
-    """The entries made for something, those for any images last.
+def made_for(text: str) -> list[Entry]:
+    """The entries whose purpose has a word that begins like one of `text`, without the ending.
 
-    Raises BackboneError where there is no word in it.
-
-    `text`: words such as ``"plants"``; an entry is for it if its purpose has a word that begins
-    like one of them, without the ending.
+    Raises BackboneError where there is no word in it. Those for nothing else come first.
     """
     wanted = [_stem(word) for word in re.findall(r"[^\W\d_]{3,}", text.lower())]
     if not wanted:
         raise BackboneError(
             f"{argument('purpose')} takes words such as plants or satellite; got {one_line(text)!r}"
         )
-    entries = [e for e in catalogue() if e.purpose]
     made = [
-        e for e in entries if any(w in map(_stem, re.findall(r"\w+", e.purpose)) for w in wanted)
+        e
+        for e in catalogue()
+        if any(w in map(_stem, re.findall(r"\w+", e.purpose)) for w in wanted)
     ]
-    made.sort(key=lambda e: e.purpose.startswith("any "))  # those for nothing else first
-    return made + [e for e in entries if e not in made and e.purpose.startswith("any ")]
+    return sorted(made, key=lambda e: e.purpose.startswith(ANY))
+
+
+def for_purpose(text: str) -> list[Entry]:
+    """The entries made for something, then those for any images.
+
+    Raises BackboneError as `made_for`.
+
+    `text`: words such as ``"plants"``.
+    """
+    made = made_for(text)
+    return made + [e for e in catalogue() if e not in made and e.purpose.startswith(ANY)]
 
 
 def _stem(word: str) -> str:

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.backbone import Preprocessing
-from headstart.backbones.hub import fetch_file
-from headstart.errors import BackboneError, WeightsError, one_line
+from headstart.backbones.hub import fetch_file, local_folder
+from headstart.errors import BackboneError, WeightsError, argument, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from headstart.backbones.architectures import Architecture
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+# The name that image networks of the package give their input.
+IMAGES = "pixel_values"
+_FOR_TEXTS = f"A sentence encoder is given with {argument('encoder', 'NAME')}, for a table of texts"
 # PIL's numbers of the filters.
 _FILTERS = {2: "bilinear", 3: "bicubic"}
 
@@ -28,6 +31,12 @@ def read_processor(arch: Architecture) -> Preprocessing:
 
     Raises BackboneError where there is none, or it does what Headstart does not.
     """
+    folder = local_folder(arch)
+    if folder is not None and not (folder / PROCESSOR).is_file():
+        raise WeightsError(
+            f"the folder {one_line(str(folder))} has no {PROCESSOR}, with which image networks of the package "
+            f"transformers are saved. {_FOR_TEXTS}"
+        )
     path = fetch_file(arch, (PROCESSOR,))
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -104,9 +113,13 @@ def _kind(arch: Architecture) -> tuple[Any, Any, dict[str, Any]]:
                 vision.projection_dim = config.projection_dim
             return projecting or getattr(transformers, name), vision, {}
         kind = transformers.AutoModel._model_mapping[type(config)]
-        # Published poolers of these were not trained.
-        untrained = config.model_type in ("vit", "deit")
-        return kind, config, {"add_pooling_layer": False} if untrained else {}
+    if getattr(kind, "main_input_name", IMAGES) != IMAGES:
+        raise BackboneError(
+            f"{arch.full_name} ({one_line(config.model_type)}) is not a network for images. {_FOR_TEXTS}"
+        )
+    # Published poolers of these were not trained.
+    untrained = config.model_type in ("vit", "deit")
+    return kind, config, {"add_pooling_layer": False} if untrained else {}
 
 
 def require_transformers(arch: Architecture) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,23 +110,29 @@ def _refused_pickle(message: str, shown: str) -> WeightsError:
 
 
 def _find_state_dict(loaded: Any, shown: str) -> dict[str, Tensor]:
-    """The state dict in `loaded`, or one level inside a checkpoint dictionary."""
+    """The state dict in `loaded`, or inside a checkpoint dictionary, which may be in another."""
     import torch
 
-    candidates = [loaded]
-    if isinstance(loaded, Mapping):
-        candidates += [loaded[key] for key in _CONTAINERS if key in loaded]
-    for candidate in candidates:
-        if (
-            isinstance(candidate, Mapping)
-            and candidate
-            and all(isinstance(v, torch.Tensor) for v in candidate.values())
-        ):
+    for candidate in _inside(loaded):
+        if candidate and all(isinstance(v, torch.Tensor) for v in candidate.values()):
             return {_plain_key(str(k)): v for k, v in candidate.items()}
+    held = f"a {type(loaded).__name__}"
+    if isinstance(loaded, Mapping):
+        names = one_line(", ".join(map(str, list(loaded)[:5])), limit=80)
+        held = f"a dictionary of {names}" if names else "an empty dictionary"
     raise WeightsError(
-        f"the weight file {shown} holds no state dict (a dictionary of tensors) but a "
-        f"{type(loaded).__name__}. Save module.state_dict() as safetensors instead"
+        f"the weight file {shown} holds no state dict (a dictionary of tensors) but {held}. "
+        "Save module.state_dict() as safetensors instead"
     )
+
+
+def _inside(loaded: Any, depth: int = 2) -> Iterator[Mapping[Any, Any]]:
+    """A dictionary, and those under the usual keys of checkpoints, to a depth."""
+    if not isinstance(loaded, Mapping):
+        return
+    yield loaded
+    for key in _CONTAINERS if depth else ():
+        yield from _inside(loaded.get(key), depth - 1)
 
 
 def _plain_key(key: str) -> str:
