@@ -45,8 +45,8 @@ def backbones(
         headstart backbones --for plants
     """
     from headstart.backbones import catalogue, list_backbones
-    from headstart.backbones.shortlist import for_purpose
-    from headstart.errors import InputError
+    from headstart.backbones.shortlist import for_purpose, made_for
+    from headstart.errors import InputError, one_line
 
     if purpose is not None and find is not None:
         raise InputError("give a text to find, or --for with what the images show, not both")
@@ -56,6 +56,9 @@ def backbones(
             rows = [dataclasses.asdict(e) for e in entries]
             echo_json(rows)
         else:
+            if purpose is not None and not made_for(purpose):
+                shown = one_line(purpose, limit=60)
+                typer.echo(f"none of the list is made for {shown!r}; these are for any images:")
             _show(entries, with_purpose=purpose is not None)
         return
     names = list_backbones(find)

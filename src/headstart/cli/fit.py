@@ -289,9 +289,10 @@ def first_answer(say: Callable[[str], None]) -> Watch:
         is_said.append(True)
         first = measured[-1]
         reached = with_interval(accuracy_interval(first.correct, groups=first.groups))
+        n = sum(blocks.head is None for blocks in planned)  # others need no training
         say(
-            f"first answer: {first.blocks}: {reached} cross-validated; {len(planned) - 1} more "
-            "candidates to try; Ctrl-C keeps what is known"
+            f"first answer: {first.blocks}: {reached} cross-validated; {n - 1} more linear "
+            "SVMs to try; Ctrl-C keeps what is known"
         )
 
     return watch

@@ -410,8 +410,9 @@ def _screening_notes(results: Results) -> list[str]:
     n = sum(c.scores.is_screened for c in results.candidates)
     if not n:
         return []
+    n_raced = sum(not c.members for c in results.candidates)  # a mean is made of candidates
     said = (
-        f"{n} of {len(results.candidates)} candidates were ruled out by ridge classifiers, or then by "
+        f"{n} of {n_raced} candidates were ruled out by ridge classifiers, or then by "
         "SVMs on one fold; accuracies in brackets are those of ridge classifiers"
     )
     return [f"{said}: {argument('exact', True)} judges all by SVMs"]
