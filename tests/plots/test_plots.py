@@ -86,8 +86,8 @@ def test_layer_map__numbers_stand_in_their_row_and_column() -> None:
     at = {t.text: (float(t.get("x", 0)), float(t.get("y", 0))) for t in root.iter(f"{SVG}text")}
     assert at["60.0"][1] == at["70.0"][1] < at["80.0"][1] == at["90.0"][1]
     assert at["60.0"][0] == at["80.0"][0] < at["70.0"][0] < at["90.0"][0]
-    assert "b at 224 px: 90.0 % (highest accuracy)" in tips(root)
-    assert "highest accuracy" in texts(root)
+    assert "b at 224 px: 90.0 % (highest)" in tips(root)
+    assert "highest" in texts(root)
     assert "chosen" not in texts(root)
 
 

@@ -10,7 +10,7 @@ from headstart.plots import svg
 # Points behind the best at which the colour changes, with small steps near the best.
 _EDGES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _CELL_HEIGHT = 28
-_WORDS = {"chosen": "chosen", "best": "highest accuracy", "tie": "tied with the highest"}
+_WORDS = {"chosen": "chosen", "best": "highest", "tie": "tied with the highest"}
 
 
 def layer_map(
@@ -113,7 +113,7 @@ def _cell(
         style = f"stroke:var(--on-blue{step});" + (
             f"fill:var(--on-blue{step})" if kind == "chosen" else ""
         )
-        sign = svg.mark(kind, middle - 25, y + 14)
+        sign = svg.mark(kind, middle - svg.text_width(f"{value:.1f}") / 2 - 10, y + 14)
         parts.append(svg.element("g", sign.replace("/>", f' style="{style}"/>', 1)))
     return svg.element("g", *parts)
 

@@ -375,11 +375,12 @@ def _compared(results: TargetResults, metric: str) -> str:
         return ""
     usual = results.candidates[results.baseline]
     gain = paired_gain(results.chosen.merits, usual.merits, groups=groups_of(results.train))
+    layer = f"the usual layer, {usual.blocks.tap_label} at {usual.blocks.resolution_label} px,"
+    name = METRIC_NAMES[metric]
+    if abs(gain.value) < (0.0005 if metric == "r2" else 0.00005):
+        return f"In cross-validation {layer} has the same {name}."
     value = str(Estimate(*gain)) if metric == "r2" else f"{Difference(*gain)} points"
-    return (
-        f"In cross-validation its {METRIC_NAMES[metric]} differs from that of the usual layer, "
-        f"{usual.blocks.tap_label} at {usual.blocks.resolution_label} px, by {value}."
-    )
+    return f"In cross-validation the {name} of the choice less that of {layer} is {value}."
 
 
 def _notes(results: TargetResults) -> list[str]:
