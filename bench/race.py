@@ -75,6 +75,8 @@ class Side:
     epochs : int
     options : tuple of str
         Further ones of ``headstart fit``, or of the script.
+    note : str
+        Why it does not run, where that is known.
     """
 
     key: str
@@ -84,6 +86,7 @@ class Side:
     installs: tuple[str, ...] = ()
     epochs: int = 0
     options: tuple[str, ...] = ()
+    note: str = ""
 
 
 SIDES = (
@@ -139,6 +142,10 @@ SIDES = (
         package="lightly-train",
         installs=("lightly-train",),
         script="race_lightly.py",
+        note=(
+            "It takes the 320 channels of the last block from timm's network, and expects as many as the "
+            "layer before the classifier has, 1,280; a wrapper of one's own is documented for pretraining only."
+        ),
     ),
 )
 

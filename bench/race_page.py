@@ -23,6 +23,7 @@ class Raced(Protocol):
     key: str
     text: str
     package: str
+    note: str
 
 
 def page(kept: Measured, sides: Sequence[Raced], sets: Sequence[RealSet]) -> str:
@@ -136,6 +137,8 @@ def failures(kept: Measured, sides: Sequence[Raced]) -> list[str]:
             f"- {name_of(side, [])}, {side.text}, on {', '.join(names)}: {reason}"
             for reason, names in reasons.items()
         ]
+        if reasons and side.note:
+            lines[-1] += f". {side.note}"
     return lines
 
 

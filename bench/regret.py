@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -382,10 +383,12 @@ def page(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     worst = list(sets)[int(regrets["accurate"].argmax())]
     n_averaged = np.mean([t["n"] for t in every])
     cost = np.mean([t["macs"]["accurate"] for t in every])
+    counts = [len(trials) for trials in sets.values()]
+    seeds = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
     return [
         "# What the choice costs",
         "",
-        f"Written by `{COMMAND}`: {len(every)} fits, {len(sets)} settings, embedded network at 160, 224 and 320 px",
+        f"Written by `{COMMAND}`: {len(every)} fits of {len(sets)} settings, {seeds} seeds (from 100), embedded network at 160, 224 and 320 px",
         "(the characters at 96 px). The rules of [choice](../choice.md#the-rule) choose among the same candidates, cross-validated",
         "on the same folds, and are judged on the same test images.",
         "",
@@ -395,8 +398,9 @@ def page(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
         "- *`single`*: the last four layers joined at the two largest resolutions, unless the most accurate is significantly better.",
         "- *`accurate`*: the default, the mean of that join and of others by votes, unless the most accurate is significantly better.",
         "",
-        f"`accurate` is {_points(gains)} points above `single`, mean of the settings: better in {int((each > 0).sum())} fits, equal",
-        f"in {int((each == 0).sum())}, worse in {int((each < 0).sum())}. It averages {n_averaged:.1f} candidates; its passes through the network cost",
+        f"`accurate` is {_points(gains)} points above `single`, mean of the settings{_over_settings(gains)}.",
+        f"It is better in {int((each > 0).sum())} fits, equal in {int((each == 0).sum())}, worse in {int((each < 0).sum())}.",
+        f"It averages {n_averaged:.1f} candidates; its passes through the network cost",
         f"{cost:.2f} times those of `single`.",
         "",
         "## Test accuracy, %",
@@ -489,6 +493,14 @@ def _gain(trials: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
 
 def _of(trials: Sequence[Mapping[str, Any]], what: str, rule: str) -> NDArray[np.float64]:
     return np.array([t[what][rule] for t in trials])
+
+
+def _over_settings(gains: NDArray[np.float64]) -> str:
+    """The 95 % interval of their mean, Student's."""
+    if len(gains) < 3:
+        return ""
+    half = stats.t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
+    return f" (95 % interval [{100 * (gains.mean() - half):+.2f}, {100 * (gains.mean() + half):+.2f}], Student's)"
 
 
 def _points(values: NDArray[np.float64]) -> str:
