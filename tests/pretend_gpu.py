@@ -8,6 +8,7 @@ after it is waited for: until then its target holds NaN. One thread sees it: the
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,6 +81,8 @@ class PretendGpu(TorchDispatchMode):
     ----------
     reads : list of str
         Operations that the CPU waited for.
+    room_bytes : float
+        A larger tensor does not fit.
     """
 
     def __init__(self) -> None:
@@ -88,6 +91,7 @@ class PretendGpu(TorchDispatchMode):
         self._mode_key = torch._C._TorchDispatchModeKey.FAKE
         torch._C._ensureCUDADeviceGuardSet()  # which leaves that of a real GPU alone
         self.reads: list[str] = []
+        self.room_bytes = math.inf
         self.on_their_way: list[tuple[Tensor, Tensor]] = []
 
     def arrive(self, n: int | None = None) -> None:
@@ -114,6 +118,8 @@ class PretendGpu(TorchDispatchMode):
         found = func(*plain[0], **plain[1])
         if not is_there:
             return found
+        if any(x.nbytes > self.room_bytes for x in tree_leaves(found) if isinstance(x, Tensor)):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...\nOf it ...")
         own = next((x for x in there if x.held is found), None)  # of an operation in place
         return own if own is not None else tree_map(_placed, found)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,9 +36,28 @@ def test_collect__keeps_the_rows_of_a_part_that_fails_later() -> None:
     ]
 
 
-def test_collect__ends_a_part_that_hangs() -> None:
-    [line] = collect("fit", program("import time; time.sleep(60)"), 0.5)
+def test_collect__ends_a_part_that_hangs_and_its_workers() -> None:
+    worker = "import time; time.sleep(60)"  # which would hold the output open
+    text = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker!r}])"
+    started = time.monotonic()
+    [line] = collect("fit", program(text), 0.5)
     assert line == "fit: not done after 0 s"
+    assert time.monotonic() - started < 30
+
+
+def test_run_part__says_where_it_hangs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def hangs(*_: object) -> list[Row]:
+        time.sleep(0.4)
+        return [ROW]
+
+    monkeypatch.setitem(gpu.PARTS, "fit", hangs)
+    gpu.run_part("fit", gpu.Scale.of("cpu", quick=True), tmp_path, 0.1)
+    faulthandler.cancel_dump_traceback_later()
+    said = capfd.readouterr()
+    assert "in hangs" in said.err
+    assert said.out.startswith("row {")
 
 
 def test_write_section__replaces_what_is_between_the_marks() -> None:
@@ -74,22 +95,55 @@ def test_main__names_what_is_not_installed(
     assert "not installed, so that parts will fail: no_such_package" in capsys.readouterr().out
 
 
-def test_main__no_part_takes_longer_than_all_may(
+def test_main__no_part_takes_the_time_of_those_to_come(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     limits = []
     monkeypatch.setattr(gpu, "has_gpu", lambda: True)
     monkeypatch.setattr(gpu, "write_images", lambda *_: [])
-    monkeypatch.setattr(gpu, "TOTAL_S", 30.0)
+    monkeypatch.setattr(gpu, "TOTAL_S", 70.0)
 
     def collect(name: str, command: list[str], limit_s: float) -> list[str]:
         limits.append(limit_s)
         return []
 
     monkeypatch.setattr(gpu, "collect", collect)
-    assert gpu.main(["--only", "heads", "fit"]) == 0
-    assert len(limits) == 2
-    assert all(1 <= limit <= 30 for limit in limits)
+    assert gpu.main(["--only", "extraction", "heads", "fit"]) == 0
+    assert len(limits) == 3
+    assert all(1 <= limit <= 70 for limit in limits)
+    assert limits[0] <= 30 < limits[1] <= 50 < limits[2]  # the last ones have time kept for them
+
+
+def test_main__writes_a_page_after_each_part(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{gpu.BEGIN}\n{gpu.END}\n", "utf-8")
+    monkeypatch.setattr(gpu, "has_gpu", lambda: True)
+    monkeypatch.setattr(gpu, "device_name", lambda _: "a card")
+    monkeypatch.setattr(gpu, "write_images", lambda *_: [])
+    seen = []
+
+    def collect(name: str, command: list[str], limit_s: float) -> list[object]:
+        seen.append(page.read_text("utf-8"))
+        return [ROW] if name == "decode" else ["heads: failed after 1 s: no"]
+
+    monkeypatch.setattr(gpu, "collect", collect)
+    assert gpu.main(["--only", "decode", "heads", "--page", str(page)]) == 1
+    assert "30 images/s" in seen[1]
+    assert "**Failed**: heads: failed after 1 s: no" in page.read_text("utf-8")
+
+
+def test_main__refuses_a_page_without_marks_before_it_measures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page.md").write_text("nothing", "utf-8")
+    monkeypatch.setattr(gpu, "has_gpu", lambda: True)
+    monkeypatch.setattr(gpu, "write_images", lambda *_: pytest.fail("it measures"))
+    for name in ("page.md", "absent.md"):
+        with pytest.raises(SystemExit):
+            gpu.main(["--page", str(tmp_path / name)])
+        assert name in capsys.readouterr().err
 
 
 def test_main__starts_no_part_when_time_is_up(

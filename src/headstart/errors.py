@@ -17,9 +17,10 @@ its name, the command its flag, the page its field (:func:`worded`). Faces print
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 _ARGUMENT = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")
 
@@ -120,3 +121,23 @@ def one_line(text: str, *, limit: int = 300) -> str:
     """`visible`, and not too long for messages and tables."""
     flat = visible(text)
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+@contextlib.contextmanager
+def explain_full_memory(device: str, remedy: str = "") -> Iterator[None]:
+    """Replace torch's error on a full GPU by one line that says what to do.
+
+    Raises
+    ------
+    HeadstartError
+        Instead of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # of torch, which is slow to import
+            raise
+        raise HeadstartError(
+            f"the memory of {device} is full: end what else uses it (nvidia-smi lists it), "
+            f"{remedy}or use {argument('device', 'cpu')}"
+        ) from error

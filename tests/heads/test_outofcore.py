@@ -17,10 +17,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.svm import LinearSVC
 
+from headstart.errors import HeadstartError
 from headstart.heads import LinearSVM, LinearSVMPath, cross_validate, outofcore, streaming, task
 from headstart.heads.examples import Streamed, is_lazy
+from headstart.heads.loo import leave_one_out
 from headstart.heads.outofcore import StreamedTask, held_bytes, set_up
+from headstart.heads.output_layer import fit_rows
 from headstart.heads.passes import Labels, Passes, sample_square
+from headstart.heads.search import CostSearch
 from headstart.heads.streaming import Newton
 from headstart.heads.task import Task, pick_devices
 from pretend_gpu import gpu
@@ -336,6 +340,48 @@ def test_fit__mixes_nothing_of_a_gpu_and_of_the_cpu(shape: tuple[int, int]) -> N
     with gpu():
         found = LinearSVM(device="cuda").fit(X, y)
     np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-5, atol=1e-8)
+
+
+FULL = {
+    "on all": lambda X, y: LinearSVM().fit(X, y).coef_,
+    "path": lambda X, y: LinearSVMPath((0.1, 1.0), cv=2).fit(X, y).coef_,
+    "cross-validated": lambda X, y: cross_validate(X, y, [1.0], np.arange(len(y)) % 2).decisions,
+    "search": lambda X, y: CostSearch(X, y, np.arange(len(y)) % 2).solve([1.0], [0, 1])[1.0],
+    "left out": lambda X, y: leave_one_out(X, y, 1.0).decisions,
+    "output layer": lambda X, y: fit_rows(X, y, 1.0)[0],
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_or_on_cpu__solves_what_a_gpu_that_was_chosen_has_no_memory_for(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 60)
+    X = rng.normal(size=(60, 8)) + rng.normal(size=(3, 8))[y]
+    expected = FULL[name](X, y)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(task, "_pays_on_gpu", lambda gpu, n, d: True)
+    # The features do not fit, or they do but not the Gram matrix.
+    for room_bytes in (100, 8 * 9 * 60):
+        caplog.clear()
+        with gpu() as mode:
+            mode.room_bytes = room_bytes
+            found = FULL[name](X, y)
+        np.testing.assert_array_equal(found, expected)
+        assert "the memory of the GPU is full" in caplog.messages[0]
+
+
+def test_or_on_cpu__explains_the_full_memory_of_a_gpu_that_was_asked_for() -> None:
+    X, y = np.eye(40), np.arange(40) % 2
+    with gpu() as mode:
+        mode.room_bytes = 100
+        for device in ("cuda", ["cuda", "cuda"]):
+            with pytest.raises(
+                HeadstartError, match=r"^the memory of cuda.* is full: .*`device='cpu'`"
+            ):
+                LinearSVM(device=device).fit(X, y)
 
 
 def test_product_seconds__is_measured_once_for_a_size() -> None:

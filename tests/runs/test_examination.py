@@ -120,6 +120,24 @@ def test_machine__says_device_threads_and_arithmetic(monkeypatch: pytest.MonkeyP
     assert any("unset OMP_NUM_THREADS" in line for line in told(examine_machine("cpu"), "note"))
 
 
+def test_machine__says_how_a_gpu_rounds_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def said() -> str:
+        [finding] = [f for f in examine_machine("cuda") if f.about == "float32 on the GPU"]
+        return finding.says
+
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    assert torch.backends.cudnn.allow_tf32  # what torch sets, and Headstart leaves
+    assert "TF32" in said()
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert "TF32" not in said()
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    assert "TF32" not in said()
+
+
 @pytest.mark.parametrize(
     ("how", "words"), [("ENOSPC", "No space left on device"), ("EROFS", "Read-only file system")]
 )

@@ -31,6 +31,7 @@ from headstart.training import (
 from headstart.training import loop as loop_module
 from headstart.training.batches import ActivationBatches, Images, PixelBatches
 from headstart.training.checkpoints import NAME
+from headstart.training.training import PREPARE
 from pretend_gpu import PretendFabric, gpu
 
 CLASSES = ("blue", "red")
@@ -92,7 +93,13 @@ def test_train__each_regime_trains_its_part(regime: str, run: Any, tiny_resnet: 
 
 
 def test_train__learns(run: Any) -> None:
-    trained = run({"epochs": 6, "lr": 1e-2, "bn": "batch", "keep": "last"})
+    seen: list[tuple[str, int, int]] = []
+    settings = {"epochs": 6, "lr": 1e-2, "bn": "batch", "keep": "last"}
+    trained = run(settings, progress=lambda *stage: seen.append(stage))
+    assert seen[0] == (PREPARE, 0, 1)  # from the first moment, and up to the first step
+    first = next(i for i, (stage, _, _) in enumerate(seen) if stage == "train")
+    assert seen[first - 1] == (PREPARE, 1, 1)
+    assert ("decode images", 0, 20) in seen[:first]
     assert trained.history[-1].val_accuracy >= 0.9
     assert trained.history[-1].val_loss < trained.history[0].val_loss
     assert sum(e.seconds for e in trained.history) <= trained.seconds

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from headstart.backbones.weights import digest_weights
+from headstart.errors import explain_full_memory
 from headstart.features.cores import n_cores
 from headstart.features.engines import pick_device
 from headstart.features.pixels import crops
-from headstart.features.torchengine import explain_full_memory
 from headstart.training import batchnorm
 from headstart.training.batches import normalised
 

@@ -18,7 +18,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from headstart.backbones.folding import find_pairs, fold_for_good
 from headstart.backbones.tapped import Pooling, TappedModule
-from headstart.errors import HeadstartError, argument, one_line
+from headstart.errors import explain_full_memory, one_line
 from headstart.features.capture import Replayed, Run, capture_cuda, new_stream
 from headstart.features.cores import n_cores
 from headstart.files import mark_used, write_atomically
@@ -436,24 +436,6 @@ def seconds_of(run: Run, batch: Tensor) -> float:
         torch.cuda.synchronize()
         n += 1
     return (time.perf_counter() - started) / n
-
-
-@contextlib.contextmanager
-def explain_full_memory(device: str, remedy: str = "") -> Iterator[None]:
-    """Replace torch's error on a full GPU by one line that says what to do.
-
-    Raises
-    ------
-    HeadstartError
-        Instead of torch's error.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise HeadstartError(
-            f"the memory of {device} is full: end what else uses it (nvidia-smi lists it), "
-            f"{remedy}or use {argument('device', 'cpu')}"
-        ) from error
 
 
 def read_plan(path: Path) -> Plan | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headstart.heads.passes import Labels
 from headstart.heads.path import label_columns
-from headstart.heads.task import Normalize, Task, normalize_rows, pick_devices
+from headstart.heads.task import Device, Normalize, Task, normalize_rows, or_on_cpu, pick_devices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,14 +76,19 @@ def leave_one_out(
     data, classes, member = label_columns(X, y)
     n, n_classes = len(member), len(classes)
     labels = Labels.of(member, n_classes, np.ones(n), np.ones(n_classes))
-    task = Task(normalize_rows(data, normalize), labels, [*pick_devices(device, 1, data.shape)])
-    fit = task.fit(C, tol)
-    [shard] = task.shards
-    w = torch.from_numpy(np.column_stack([fit.coef, fit.intercept])).to(shard.device)
-    f = w @ shard.solver.Z.T
-    for model in range(task.n_models):
-        _correct(shard.solver.Z, shard.y[model], f[model], C)
-    scores = f.T.cpu().numpy()
+
+    def solve(device: Device) -> NDArray[np.float64]:
+        devices = pick_devices(device, 1, data.shape)
+        task = Task(normalize_rows(data, normalize), labels, devices)
+        fit = task.fit(C, tol)
+        [shard] = task.shards
+        w = torch.from_numpy(np.column_stack([fit.coef, fit.intercept])).to(shard.device)
+        f = w @ shard.solver.Z.T
+        for model in range(task.n_models):
+            _correct(shard.solver.Z, shard.y[model], f[model], C)
+        return np.asarray(f.T.cpu().numpy())
+
+    scores = or_on_cpu(solve, device)
     decisions = np.concatenate([-scores, scores], axis=1) if n_classes == 2 else scores
     return LeaveOneOut(decisions=decisions, correct=decisions.argmax(axis=1) == member)
 

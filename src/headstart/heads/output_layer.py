@@ -17,6 +17,7 @@ from headstart.heads.outofcore import set_up
 from headstart.heads.passes import Labels
 from headstart.heads.path import PathResult, label_columns
 from headstart.heads.svm import LinearSVM, warn_unsolved
+from headstart.heads.task import Device, Fit, or_on_cpu
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -120,11 +121,15 @@ def fit_rows(
         return sparse.fit_large(data, classes[member], C, weight=sample_weight)
     weight = read_weights(sample_weight, len(member))
     labels = Labels.of(member, len(classes), weight, np.ones(len(classes)))
-    task = set_up(data, labels, None, "l2")
-    expected = None
-    if scores is not None:
-        expected = np.nan_to_num(np.asarray(scores)[:, -task.n_models :].T)
-    fit = task.fit(C, tol, expected)
+
+    def solve(device: Device) -> Fit:
+        task = set_up(data, labels, device, "l2")
+        expected = None
+        if scores is not None:
+            expected = np.nan_to_num(np.asarray(scores)[:, -task.n_models :].T)
+        return task.fit(C, tol, expected)
+
+    fit = or_on_cpu(solve, None)
     warn_unsolved(fit.gap, tol)
     return both_signs(fit.coef, fit.intercept)
 

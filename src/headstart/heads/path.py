@@ -16,7 +16,7 @@ from headstart.heads.examples import Rows, is_lazy, row_blocks
 from headstart.heads.outofcore import StreamedTask, set_up
 from headstart.heads.passes import Labels
 from headstart.heads.sparse import require_finite
-from headstart.heads.task import Device, Normalize, Shard, Task, relative_gap
+from headstart.heads.task import Device, Normalize, Shard, Task, or_on_cpu, relative_gap
 from headstart.progress import Progress, silent
 
 Folds = NDArray[np.integer] | Iterable[tuple[ArrayLike, ArrayLike]]
@@ -116,6 +116,8 @@ def cross_validate(
     ------
     ValueError
         If a cost is not positive, the folds do not fit the data, or there is one class only.
+    HeadstartError
+        If the memory of a GPU that was asked for is full; one that was chosen leaves it to the CPU.
 
     Notes
     -----
@@ -125,10 +127,14 @@ def cross_validate(
     data, classes, member = label_columns(X, y)
     weight = read_weights(sample_weight, len(member))
     labels = Labels.of(member, len(classes), weight, np.ones(len(classes)))
-    task = set_up(data, labels, device, normalize)
-    return sweep(
-        task, classes, Cs, folds, weight=weight, criterion=criterion, tol=tol, progress=progress
-    )
+
+    def solve(device: Device) -> PathResult:
+        task = set_up(data, labels, device, normalize)
+        return sweep(
+            task, classes, Cs, folds, weight=weight, criterion=criterion, tol=tol, progress=progress
+        )
+
+    return or_on_cpu(solve, device)
 
 
 def join_paths(one: PathResult, other: PathResult) -> PathResult:

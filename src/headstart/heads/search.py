@@ -8,6 +8,7 @@ what it takes from nothing, and the next ones half of that.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -32,7 +33,7 @@ from headstart.heads.path import (
     merit_total,
     read_splits,
 )
-from headstart.heads.task import Device, Shard, Task, relative_gap
+from headstart.heads.task import Device, Shard, Task, or_on_cpu, relative_gap
 
 # The grid is not extended beyond these.
 SMALLEST_COST, LARGEST_COST = 1e-5, 1e6
@@ -77,7 +78,9 @@ class CostSearch:
         data, self.classes, member = label_columns(X, y)
         weight = read_weights(sample_weight, len(member))
         labels = Labels.of(member, len(self.classes), weight, np.ones(len(self.classes)))
-        self.task = set_up(data, labels, device, normalize)
+        self._set_up = functools.partial(set_up, data, labels, normalize=normalize)
+        self.device = device
+        self.task = or_on_cpu(self._set_up, device)
         self.tol = tol
         self.held = HeldOut(
             splits=read_splits(folds, len(member)),
@@ -106,13 +109,19 @@ class CostSearch:
             it is classified correctly.
         """
         wanted = list(Cs)
-        if isinstance(self.task, StreamedTask):
-            self._solve_streamed(self.task, sorted(wanted), splits)
-        else:
+
+        def work(device: Device) -> None:
+            if device != self.device:
+                self.task, self.device = self._set_up(device), device
+            if isinstance(self.task, StreamedTask):
+                self._solve_streamed(self.task, sorted(wanted), splits)
+                return
             for C in wanted:
                 left = [s for s in splits if (C, s) not in self._scores]
                 if left:
                     self._solve_held(self.task, C, left)
+
+        or_on_cpu(work, self.device)
         rows = np.sort(np.concatenate([self.held.splits[s][1] for s in splits]))
         return {C: self.held.merits(self._columns(C, splits))[rows] for C in wanted}
 
@@ -145,10 +154,9 @@ class CostSearch:
     def _solve_held(self, task: Task, C: float, splits: Sequence[int]) -> None:
         """Every model of these splits, from the nearest cost that is solved there."""
         starts = {s: self._start(task, C, s) for s in splits}
-        for s in splits:
-            n_test = len(self.held.splits[s][1])
-            self._scores[C, s] = np.empty((n_test, task.n_models), dtype=np.float32)
-            self._gaps[C, s] = np.empty(task.n_models)
+        shape = {s: (len(self.held.splits[s][1]), task.n_models) for s in splits}
+        scores = {(C, s): np.empty(shape[s], dtype=np.float32) for s in splits}
+        gaps = {(C, s): np.empty(task.n_models) for s in splits}
         found: dict[tuple[int, int], Tensor] = {}
 
         def work(shard: Shard, piece: NDArray[np.intp]) -> None:
@@ -159,11 +167,13 @@ class CostSearch:
             solver = shard.solver.fork()
             start, guess = solver.resume(problem, starts[s][models].to(shard.device))
             state = solver.solve(problem, start, self.tol, guess)
-            self._scores[C, s][:, models] = state.f[:, test].float().cpu().numpy().T
-            self._gaps[C, s][models] = relative_gap(state)
+            scores[C, s][:, models] = state.f[:, test].float().cpu().numpy().T
+            gaps[C, s][models] = relative_gap(state)
             found[s, int(models[0])] = solver.remember(problem, state).cpu()
 
         task.map_pieces(work, task.pieces_by_split(splits))
+        self._scores |= scores
+        self._gaps |= gaps
         for s in splits:
             self._kept[C, s] = torch.cat([found[key] for key in sorted(found) if key[0] == s])
 

@@ -26,7 +26,7 @@ from headstart.heads.folds import stratified_folds
 from headstart.heads.outofcore import StreamedTask, set_up
 from headstart.heads.passes import Labels
 from headstart.heads.path import Folds, label_columns, sweep
-from headstart.heads.task import Device, Fit, Normalize, Task
+from headstart.heads.task import Device, Fit, Normalize, Task, or_on_cpu
 from headstart.progress import Progress, silent
 
 # What is taken as it is; anything else is converted to the first.
@@ -44,7 +44,11 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     device: Device
 
     def _set_up(
-        self, X: ArrayLike | Rows, y: ArrayLike, sample_weight: ArrayLike | None
+        self,
+        X: ArrayLike | Rows,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        device: Device,
     ) -> tuple[Task | StreamedTask, NDArray[np.float64]]:
         """Check the input and build the task; returns the weights of the examples as well."""
         if _is_left(X):
@@ -61,7 +65,7 @@ class _LinearHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         factors = _class_factors(self.class_weight, self.classes_, member, weight)
         known = Labels.of(member, len(self.classes_), weight, factors)
-        return set_up(data, known, self.device, self.normalize), weight
+        return set_up(data, known, device, self.normalize), weight
 
     def _keep(self, fit: Fit) -> None:
         self.coef_, self.intercept_, self.gap_ = fit.coef, fit.intercept, fit.gap
@@ -179,8 +183,12 @@ class LinearSVM(_LinearHead):
         """
         if not self.C > 0:
             raise ValueError(f"C must be above 0; got {self.C!r}")
-        task, _ = self._set_up(X, y, sample_weight)
-        self._keep(task.fit(self.C, self.tol))
+
+        def solve(device: Device) -> Fit:
+            task, _ = self._set_up(X, y, sample_weight, device)
+            return task.fit(self.C, self.tol)
+
+        self._keep(or_on_cpu(solve, self.device))
         return self
 
 
@@ -306,18 +314,22 @@ class LinearSVMPath(_LinearHead):
         ValueError
             If the input is malformed, sparse, or of one class.
         """
-        task, weight = self._set_up(X, y, sample_weight)
-        folds = self._folds(task.member, groups)
-        found = sweep(
-            task, self.classes_, self.Cs, folds, weight=weight, tol=self.tol, progress=progress
-        )
-        self.C_, self.Cs_ = found.C, found.Cs
-        self.cv_accuracy_, self.cv_correct_ = found.accuracy, found.correct
-        self.cv_decisions_, self.cv_gap_ = found.decisions, found.gap
-        # Held-out scores say well enough which examples will be active in the full model.
-        scores = np.nan_to_num(self.cv_decisions_[:, -task.n_models :].T)
-        self._keep(task.fit(self.C_, self.tol, scores))
-        self.calibration_ = self._calibrate(task.member, found.tested, weight)
+
+        def solve(device: Device) -> Fit:
+            task, weight = self._set_up(X, y, sample_weight, device)
+            folds = self._folds(task.member, groups)
+            found = sweep(
+                task, self.classes_, self.Cs, folds, weight=weight, tol=self.tol, progress=progress
+            )
+            self.C_, self.Cs_ = found.C, found.Cs
+            self.cv_accuracy_, self.cv_correct_ = found.accuracy, found.correct
+            self.cv_decisions_, self.cv_gap_ = found.decisions, found.gap
+            self.calibration_ = self._calibrate(task.member, found.tested, weight)
+            # Held-out scores say well enough which examples will be active in the full model.
+            scores = np.nan_to_num(self.cv_decisions_[:, -task.n_models :].T)
+            return task.fit(self.C_, self.tol, scores)
+
+        self._keep(or_on_cpu(solve, self.device))
         return self
 
     def _folds(self, member: NDArray[np.integer], groups: ArrayLike | None) -> Folds:

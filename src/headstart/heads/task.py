@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from torch import Tensor
 
+from headstart.errors import explain_full_memory
 from headstart.heads.examples import (
     Held,
     Normalize,
@@ -99,6 +100,25 @@ def _pays_on_gpu(gpu: str, n_samples: int, n_features: int) -> bool:
         _failed.add(gpu)
         logger.warning("%s is not used for SVMs (%s)", gpu, str(error).partition("\n")[0])
         return False
+
+
+def or_on_cpu(work: Callable[[Device], R], device: Device) -> R:
+    """``work(device)``; where that is the default and a GPU's memory is not enough, ``work("cpu")``.
+
+    Raises HeadstartError if the memory of a device that was asked for is not enough.
+    """
+    if device is not None:
+        name = device if isinstance(device, str | torch.device) else ", ".join(map(str, device))
+        with explain_full_memory(str(name)):
+            return work(device)
+    try:
+        return work(None)
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition("\n")[0]
+        logger.warning("SVMs are solved on the CPU: the memory of the GPU is full (%s)", reason)
+    # Not in the handler, where the error still holds the tensors.
+    torch.cuda.empty_cache()
+    return work("cpu")
 
 
 @cache

@@ -171,6 +171,24 @@ def examine_machine(device: str) -> Iterator[Finding]:
         if "oneDNN" in has
         else "this build of torch is slow on a CPU: the registry's own has oneDNN",
     )
+    if device.startswith("cuda"):
+        yield _rounding(device)
+
+
+def _rounding(device: str) -> Finding:
+    """What a GPU makes of float32."""
+    import torch
+
+    about = "float32 on the GPU"
+    has_units = torch.cuda.get_device_capability(device) >= (8, 0)
+    is_off = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
+    if is_off or not has_units or not torch.backends.cudnn.allow_tf32:
+        return _ok(about, "convolutions are computed as they are stored")
+    return _ok(
+        about,
+        "convolutions round their factors to 10 bits of mantissa (TF32); NVIDIA_TF32_OVERRIDE=0 in "
+        "the environment ends that, and is slower",
+    )
 
 
 def _accelerators() -> str:

@@ -277,7 +277,9 @@ class Attempt:
     ) -> Trained:
         """One training on some of the training images, from where an interrupted one stopped."""
         from headstart.training import train
+        from headstart.training.training import PREPARE
 
+        self.progress(PREPARE, 0, 1)
         records = self._counted(np.flatnonzero(rows))
         with self._timed(stage):
             from_svm = self.asked is None or self.asked.starts_from_svm

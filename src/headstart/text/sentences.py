@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.data.sources import shown
-from headstart.errors import InputError, WeightsError, argument, one_line
+from headstart.errors import InputError, WeightsError, argument, explain_full_memory, one_line
 from headstart.features import FeatureKey, FeatureStore
 from headstart.features.engines import pick_device
-from headstart.features.torchengine import explain_full_memory
 from headstart.probe.memo import code_digest
 from headstart.progress import Progress, silent
 from headstart.text.encoders import Encoder, count, read_encoder, read_json

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from headstart.augment import parse_policy
 from headstart.backbones.weights import digest_weights
-from headstart.errors import DataError, InputError, argument, one_line
+from headstart.errors import DataError, InputError, argument, explain_full_memory, one_line
 from headstart.features.engines import pick_device
-from headstart.features.torchengine import explain_full_memory
 from headstart.progress import Progress, silent
 from headstart.text.batches import TextBatches, TokenRows
 from headstart.text.predicting import extract_taps, predict_proba

@@ -20,8 +20,7 @@ from torch.nn import functional as F
 
 from headstart.backbones.weights import read_weights
 from headstart.data.sources import shown
-from headstart.errors import InputError, WeightsError, argument, one_line
-from headstart.features.torchengine import explain_full_memory
+from headstart.errors import InputError, WeightsError, argument, explain_full_memory, one_line
 from headstart.text.encoders import Encoder, count, read_encoder, weight_files
 
 Network = Callable[[Tensor, Tensor], list[Tensor]]

@@ -127,6 +127,7 @@ def _write(
             return kept
         return _square(record, preprocessing)
 
+    progress("decode images", 0, len(records))
     with whole_file(path) as file, ThreadPoolExecutor(n_cores()) as pool:
         for start in range(0, len(records), _CHUNK):
             some = records[start : start + _CHUNK]

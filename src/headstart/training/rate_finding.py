@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from headstart.augment import jensen_shannon
-from headstart.errors import argument
+from headstart.errors import argument, explain_full_memory
 from headstart.features.engines import pick_device
-from headstart.features.torchengine import explain_full_memory
 from headstart.home import cache_folder
 from headstart.progress import Progress, silent
 from headstart.training import training

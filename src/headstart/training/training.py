@@ -13,9 +13,8 @@ from torch import nn
 
 from headstart.augment import Policy, parse_policy
 from headstart.backbones.weights import digest_weights
-from headstart.errors import argument
+from headstart.errors import argument, explain_full_memory
 from headstart.features.engines import pick_device
-from headstart.features.torchengine import explain_full_memory
 from headstart.home import cache_folder
 from headstart.progress import Progress, silent
 from headstart.training import batchnorm
@@ -58,6 +57,8 @@ if TYPE_CHECKING:
 
 # Of a GPU's free memory, for decoded images or activations; the rest is for training.
 SHARE_OF_MEMORY = 0.4
+# The stage before the first step: its head, its images, its frozen part.
+PREPARE = "prepare the training"
 
 
 def train(
@@ -126,6 +127,7 @@ def train(
     processes = join(device)
     if not processes.is_first:
         progress, on_epoch = silent, None
+    progress(PREPARE, 0, 1)
     with guarded(processes):
         ask(processes, (train, val), classes, settings, folder, root, asked_device)
         policy, prepared, division = processes.together(
@@ -182,6 +184,7 @@ def train(
             )
             if checkpoint is not None:
                 loop.resume(checkpoint)
+            progress(PREPARE, 1, 1)
             loop.run()
             _finish(loop, images, torch.device(device))
     prepared.network.to("cpu").eval().requires_grad_(False)
