@@ -16,13 +16,8 @@ Run = Callable[[Tensor], Tensor]
 class Replayed:
     """A pass with fixed places for its input and output, as a captured graph has them.
 
-    Parameters
-    ----------
-    run : callable
-    example : Tensor
-        A batch; all others have its shape.
-    capture : callable
-        From ``run`` and the input's place to a function that repeats the pass, and the output's place.
+    All batches have the shape of ``example``. From ``run`` and the input's place, ``capture`` makes a
+    function that repeats the pass, and the output's place.
     """
 
     def __init__(
@@ -93,11 +88,8 @@ _COPIES = (torch.ops.aten.copy_, torch.ops.aten._to_copy)
 def capture_cuda(run: Run, place: Tensor) -> tuple[Callable[[], None], Tensor]:
     """Capture a pass as a CUDA graph.
 
-    Raises
-    ------
-    WaitsError
-        It cannot be captured. To try would cost memory: before version 2.12, torch goes on after a
-        capture that failed as if it was not over.
+    Raises WaitsError where it cannot be captured. To try would cost memory: before version 2.12, torch goes
+    on after a capture that failed as if it was not over.
     """
     # Libraries choose and allocate in their first calls, which a capture does not allow.
     side = new_stream()

@@ -26,22 +26,12 @@ TARGET_SHARDS = 4_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compaction:
-    """The result of compacting one key.
+    """The result of compacting one key."""
 
-    Attributes
-    ----------
-    n_before, n_after : int
-        Number of shards.
-    n_rows_dropped : int
-        Rows of unwanted images, and duplicate rows.
-    n_damaged : int
-        Shards whose content does not match their name; they are left alone.
-    """
-
-    n_before: int
+    n_before: int  # shards
     n_after: int
-    n_rows_dropped: int = 0
-    n_damaged: int = 0
+    n_rows_dropped: int = 0  # rows of unwanted images, and duplicate rows
+    n_damaged: int = 0  # shards whose content does not match their name; they are left alone
 
 
 def compact(
@@ -49,22 +39,9 @@ def compact(
 ) -> Compaction:
     """Merge the small shards of one key, and drop rows of unwanted images.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder of the key.
-    wanted : set of str, optional
-        Digests of the images to keep; default all.
-    target_bytes : int
-        Approximate maximum size of a merged shard, which has at most :data:`TARGET_SHARDS` sources;
-        a shard of half the size is kept unless it loses rows.
-
-    Raises
-    ------
-    OutputError
-        The disk is full or the folder cannot be written.
-    OSError
-        A shard cannot be read.
+    `wanted` are the digests to keep, default all. A merged shard has about `target_bytes` at most, and at
+    most :data:`TARGET_SHARDS` sources; a shard of half the size is kept unless it loses rows. Raises
+    OutputError where the folder cannot be written, OSError where a shard cannot be read.
     """
     shards = shards_in(folder)
     n_after, n_dropped, n_damaged = len(shards), 0, 0

@@ -74,27 +74,13 @@ def choose_engine(
     n_threads: int | None = None,
     max_batch: int | None = None,
 ) -> Engine:
-    """The fastest engine on this machine for ``n_images`` images.
+    """The fastest engine on this machine for ``n_images`` images, of which a conversion must be worth it.
 
-    Parameters
-    ----------
-    backbone : Backbone
-        The network at its own resolution (:func:`headstart.backbones.at_size` changes it).
-    n_images : int
-        Number of images to run, which decides whether a conversion pays off.
-    precision : {"float32", "bfloat16"}
-    device : str, default "cpu"
-        A torch device, from :func:`pick_device`.
-    pooling : {"average", "max", "pyramid"}
-    pads : bool, default True
-        Pad every batch to one size, so that features do not depend on the batch size. False is
-        faster for few images, as in a service.
-    cache : Path
-        Folder of converted networks.
-    n_threads : int, optional
-        Decoding threads, and streams on a CPU; default: one per core.
-    max_batch : int, optional
-        Largest batch size on a GPU: that of an engine which runs the same batches.
+    The backbone runs at its own resolution (:func:`headstart.backbones.at_size` changes it), and
+    `device` is of :func:`pick_device`. `pads` fills every batch to one size, so that features do not depend
+    on the batch size; without, it is faster for few images, as in a service. `cache` is the folder of
+    converted networks; `n_threads` decode and are streams on a CPU, by default one per core; `max_batch`
+    is, on a GPU, the batch size of an engine which runs the same batches.
     """
     if device == "cpu" and importlib.util.find_spec("openvino"):
         converted = _converted_path(backbone, pooling, cache)
@@ -122,10 +108,7 @@ def choose_engine(
 def pick_device(asked: str | None = None) -> str:
     """The given device; for None and ``"auto"``, ``cuda`` or ``mps`` if available, else ``cpu``.
 
-    Raises
-    ------
-    InputError
-        The device is not available.
+    Raises InputError where it is not available.
     """
     if asked in (None, AUTO):
         if torch.cuda.is_available() and _is_usable("cuda"):
@@ -292,21 +275,9 @@ def _padded(images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
 
 
 def converted_engine(key: FeatureKey, cache: Path, *, pads: bool = True) -> OpenVINOEngine | None:
-    """The engine of a converted network, without loading the network.
+    """The engine of the converted network of some features, without loading the network.
 
-    Parameters
-    ----------
-    key : FeatureKey
-        Key of its features.
-    cache : Path
-        Folder of converted networks.
-    pads : bool, default True
-        As for :func:`choose_engine`.
-
-    Returns
-    -------
-    OpenVINOEngine or None
-        None if there is no such conversion, or OpenVINO cannot read it.
+    None if there is no such conversion, or OpenVINO cannot read it.
     """
     if not importlib.util.find_spec("openvino"):
         return None

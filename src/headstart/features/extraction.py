@@ -176,12 +176,7 @@ def extract(
 
 
 def check_options(precision: str, pooling: str) -> None:
-    """Check precision and pooling.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise InputError where precision or pooling is unknown."""
     require_choice("precision", precision, PRECISIONS)
     require_choice("pooling", pooling, POOLINGS)
 

@@ -16,27 +16,15 @@ _PROBE_BYTES = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """The result of checking the cache.
-
-    Attributes
-    ----------
-    root : Path
-    n_bytes, n_rows, n_shards : int
-    n_damaged : int
-        Quarantined shards, files that are not in Arrow format, and partial files.
-    free_bytes : int
-        Free space on its disk.
-    refusal : str
-        The system's error message for a write; empty if it is writable.
-    """
+    """The result of checking the cache."""
 
     root: Path
     n_bytes: int = 0
     n_rows: int = 0
     n_shards: int = 0
-    n_damaged: int = 0
-    free_bytes: int = 0
-    refusal: str = ""
+    n_damaged: int = 0  # quarantined shards, files that are not in Arrow format, and partial files
+    free_bytes: int = 0  # on its disk
+    refusal: str = ""  # the system's error message for a write; empty if it is writable
 
 
 def look_at_store(root: Path) -> Health:

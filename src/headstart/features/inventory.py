@@ -21,23 +21,13 @@ from headstart.files import is_temporary
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """A kind of folder in the cache.
-
-    Attributes
-    ----------
-    words : str
-    grain : {"folder", "file", "whole"}
-        The unit of use and removal: each folder in it, each file, or all of it.
-    is_download : bool
-        Downloaded, so it is not pruned.
-    is_record : bool
-        Cannot be computed again, so it is not pruned.
-    """
+    """A kind of folder in the cache."""
 
     words: str
+    # the unit of use and removal: each folder in it, each file, or all of it
     grain: Literal["folder", "file", "whole"]
-    is_download: bool = False
-    is_record: bool = False
+    is_download: bool = False  # so it is not pruned
+    is_record: bool = False  # cannot be computed again, so it is not pruned
 
 
 KINDS: dict[str, Kind] = {
@@ -66,43 +56,24 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """A unit of use and removal.
+    """A unit of use and removal."""
 
-    Attributes
-    ----------
-    kind : str
-        Of :data:`KINDS`.
-    path : Path
-    n_bytes : int
-    last_used : float
-        Seconds since 1970 of the last write or recorded use (:func:`headstart.files.mark_used`).
-        Access times of files are not used, because backups change them.
-    """
-
-    kind: str
+    kind: str  # of `KINDS`
     path: Path
     n_bytes: int
+    # seconds since 1970 of the last write or recorded use (:func:`headstart.files.mark_used`), because
+    # backups change the access times of files
     last_used: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Features(Item):
-    """The features of one key.
+    """The features of one key."""
 
-    Attributes
-    ----------
-    key : dict
-        The manifest; empty if it is missing or damaged.
-    n_rows, n_shards : int
-        Rows and shards in Arrow format; their bytes are not read.
-    n_damaged : int
-        Quarantined shards, and shards that are not in Arrow format.
-    """
-
-    key: dict[str, Any] = field(default_factory=dict)
+    key: dict[str, Any] = field(default_factory=dict)  # the manifest; empty if missing or damaged
     n_rows: int = 0
-    n_shards: int = 0
-    n_damaged: int = 0
+    n_shards: int = 0  # in Arrow format; their bytes are not read
+    n_damaged: int = 0  # quarantined, or not in Arrow format
 
     @property
     def arch(self) -> str:
@@ -130,22 +101,12 @@ class Features(Item):
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """The content of a cache.
-
-    Attributes
-    ----------
-    root : Path
-    items : tuple of Item
-    foreign : tuple of Path
-        Unknown names in the cache folder.
-    links : tuple of Path
-        Links, which are not followed.
-    """
+    """The content of a cache."""
 
     root: Path
     items: tuple[Item, ...]
-    foreign: tuple[Path, ...] = ()
-    links: tuple[Path, ...] = ()
+    foreign: tuple[Path, ...] = ()  # unknown names in the cache folder
+    links: tuple[Path, ...] = ()  # not followed
 
     @property
     def features(self) -> list[Features]:
@@ -160,13 +121,7 @@ class Inventory:
 
 
 def take_inventory(root: Path) -> Inventory:
-    """List the content of a cache; a missing cache is empty.
-
-    Raises
-    ------
-    OSError
-        The cache folder cannot be listed.
-    """
+    """List the content of a cache; a missing cache is empty. Raises OSError where it cannot be listed."""
     items: list[Item] = []
     foreign, links = [], []
     for entry in _entries(root) if root.exists() else ():

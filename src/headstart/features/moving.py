@@ -24,43 +24,20 @@ _CHUNK = 8 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """The result of a move.
-
-    Attributes
-    ----------
-    n_files, n_bytes : int
-    n_copied : int
-        Files that were not in the new folder before.
-    stayed : tuple of Path
-        Files that were copied but could not be removed from the old folder.
-    """
+    """The result of a move."""
 
     n_files: int
     n_bytes: int
-    n_copied: int
-    stayed: tuple[Path, ...] = ()
+    n_copied: int  # files that were not in the new folder before
+    stayed: tuple[Path, ...] = ()  # copied, but they could not be removed from the old folder
 
 
 def move(root: Path, target: Path, *, keep: bool = False, progress: Progress = silent) -> Move:
     """Copy the cache to another folder, verify every file, and remove the old one.
 
-    Files that other runs write to the old folder meanwhile stay there until another call.
-
-    Parameters
-    ----------
-    root, target : Path
-        The cache; and a folder that is missing, empty, or a cache.
-    keep : bool
-        Keep the old cache.
-    progress : Progress
-        Reports the stages ``"copy"`` and ``"remove"`` in files.
-
-    Raises
-    ------
-    InputError
-        One folder contains the other, or `target` contains other files.
-    OutputError
-        `target` cannot be written, is too small, or returns other bytes than were written.
+    Files that other runs write to the old folder meanwhile stay there until another call. `keep` leaves
+    the old cache. Raises InputError where one folder contains the other or `target` contains other files;
+    OutputError where `target` cannot be written, is too small, or returns other bytes than were written.
     """
     _check(root, target)
     inventory = take_inventory(root)

@@ -33,28 +33,15 @@ PART = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone at several resolutions with its execution settings.
+    """A backbone at several resolutions with its execution settings."""
 
-    Attributes
-    ----------
-    ready : dict of resolution in pixels to Backbone
-    precision : {"float32", "bfloat16"}
-    pooling : {"average", "max", "pyramid"}
-    mirrored : bool
-    device : str
-    cache : Path
-        Folder of converted networks.
-    n_threads : int, optional
-        Cores for a CPU engine; default: all available to the process.
-    """
-
-    ready: Mapping[int, Backbone]
+    ready: Mapping[int, Backbone]  # by resolution in pixels
     precision: str
     pooling: Pooling
     mirrored: bool
     device: str
-    cache: Path
-    n_threads: int | None = None
+    cache: Path  # folder of converted networks
+    n_threads: int | None = None  # cores for a CPU engine; default: all available to the process
 
     def engines(self, sizes: Sequence[int], n_images: int) -> dict[int, Engine]:
         """An engine for each resolution: see :func:`headstart.features.engines.choose_engine`.

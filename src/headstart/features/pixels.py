@@ -42,30 +42,11 @@ def crops(
     digest: str | None = None,
     name: str | None = None,
 ) -> list[Crop]:
-    """Read an image once and crop it for each preprocessing.
+    """Read an image once and crop it for each preprocessing, (size_px, size_px, 3) each.
 
-    Parameters
-    ----------
-    source : Path, bytes or PIL image
-        An image file, its bytes, or an image in memory.
-    preprocessings : sequence of Preprocessing
-        One per resolution.
-    max_pixels : int
-        Larger images are refused before decoding.
-    digest : str, optional
-        SHA-256 of the file when it was indexed; a changed file is refused.
-    name : str, optional
-        Name of the image in errors; default: its path.
-
-    Returns
-    -------
-    list of uint8 arrays (size_px, size_px, 3)
-        In the order of ``preprocessings``.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read or decoded, or is not the one that was indexed.
+    Images of more than `max_pixels` are refused before decoding, and files whose SHA-256 is not `digest`,
+    that of the file when it was indexed. `name` is that of the image in errors, default its path. Raises
+    DataError where the file cannot be read or decoded, or is not the one that was indexed.
     """
     decoded: dict[int, torch.Tensor] = {}
     cut = []
@@ -81,17 +62,7 @@ def crops(
 
 
 def resize_and_crop(pixels: torch.Tensor, preprocessing: Preprocessing) -> Crop:
-    """Resize with antialiasing and crop the centre.
-
-    Parameters
-    ----------
-    pixels : uint8 tensor (3, H, W)
-    preprocessing : Preprocessing
-
-    Returns
-    -------
-    uint8 array (size_px, size_px, 3)
-    """
+    """Resize pixels (3, H, W) with antialiasing and crop the centre, (size_px, size_px, 3)."""
     height, width = pixels.shape[1:]
     left, top, right, bottom = centre_window((width, height), preprocessing)
     pixels = pixels[:, top:bottom, left:right]

@@ -22,22 +22,12 @@ _BYTES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Removal:
-    """An item, a damaged file, or rows of a key to remove.
-
-    Attributes
-    ----------
-    path : Path
-    why : str
-    n_bytes : int
-        Freed space; for rows an estimate.
-    n_rows : int or None
-        Number of rows; None to remove all of `path`.
-    """
+    """An item, a damaged file, or rows of a key to remove."""
 
     path: Path
     why: str
-    n_bytes: int
-    n_rows: int | None = None
+    n_bytes: int  # freed; for rows an estimate
+    n_rows: int | None = None  # None to remove all of `path`
 
 
 def unused_since(items: Sequence[Item], age_s: float) -> list[Removal]:
@@ -98,10 +88,7 @@ def damaged_files(damaged: Sequence[Damage]) -> list[Removal]:
 def prunable(inventory: Inventory, backbone: str | None) -> list[Item]:
     """Items that may be pruned: no downloads; with a backbone, only its features.
 
-    Raises
-    ------
-    InputError
-        There are no features of that backbone.
+    Raises InputError where there are none of it.
     """
     if backbone is None:
         stays = {name for name, kind in KINDS.items() if kind.is_download or kind.is_record}
@@ -124,12 +111,8 @@ def remove(
 ) -> list[Damage]:
     """Remove items, and return those that could not be removed.
 
-    Each path is checked again first: paths outside `root` or behind a link are kept.
-
-    Raises
-    ------
-    StoreError
-        A path is not in the cache; nothing more is removed.
+    Each path is checked again first. One that is not in the cache, or behind a link, raises StoreError,
+    and nothing more is removed.
     """
     stayed = []
     for done, item in enumerate(going, start=1):
@@ -162,15 +145,8 @@ def is_inside(root: Path, path: Path) -> bool:
 
 
 def parse_age(text: str) -> float:
-    """``"30d"`` in seconds; hours, days, weeks, months of 30 days, years of 365.
+    """``"30d"`` in seconds; hours, days, weeks, months of 30 days, years of 365. Raises InputError.
 
-    Raises
-    ------
-    InputError
-        The text is not an age.
-
-    Examples
-    --------
     >>> parse_age("2w") / 86400
     14.0
     """
@@ -183,15 +159,8 @@ def parse_age(text: str) -> float:
 
 
 def parse_bytes(text: str) -> int:
-    """``"5GB"`` in bytes, by powers of 1,000.
+    """``"5GB"`` in bytes, by powers of 1,000. Raises InputError.
 
-    Raises
-    ------
-    InputError
-        The text is not a size.
-
-    Examples
-    --------
     >>> parse_bytes("1.5 GB")
     1500000000
     """

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +18,8 @@ from numpy.typing import NDArray
 import headstart
 from headstart.data.index import Inspect
 from headstart.data.inspection import Facts, Inspected, inspect_all
-from headstart.errors import InputError
 from headstart.features.raycluster import Cluster, joined
-from headstart.features.rayworker import packed_digests
+from headstart.features.rayworker import packed_digests, require_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,12 +53,7 @@ class Inspector:
         self._known: Known = known
 
     def __call__(self, table: pa.Table) -> Iterator[dict[str, list[Any]]]:
-        """Raises InputError where this machine has another version of Headstart."""
-        if self._known.version != headstart.__version__:
-            raise InputError(
-                f"{platform.node()} has Headstart {headstart.__version__}, and the process that asks "
-                f"has {self._known.version}: install one version on all machines"
-            )
+        require_version(self._known.version)
         for text in table.column("unit").to_pylist():
             number, paths = json.loads(text)
             found = inspect_all([Path(p) for p in paths], self._unless_known)

@@ -42,25 +42,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Sent once to every worker.
+    """Sent once to every worker."""
 
-    Attributes
-    ----------
-    network : Network
-        With the workers' device.
-    n_images : int
-        Total number of images, which decides the engine.
-    has_own_cache : bool
-        Keep converted networks in the worker's own cache folder, as on other machines.
-    known : dict of resolution to array of SHA-256, 32 bytes each, sorted
-        Packed images with stored features.
-    version : str
-        Version of Headstart.
-    """
-
-    network: Network
-    n_images: int
-    has_own_cache: bool
+    network: Network  # with the workers' device
+    n_images: int  # in all, which decides the engine
+    has_own_cache: bool  # of converted networks, as workers on other machines have
+    # by resolution, the SHA-256 of packed images with stored features, 32 bytes each, sorted
     known: Mapping[int, NDArray[np.bytes_]] = field(default_factory=dict)
     version: str = headstart.__version__
 
@@ -81,37 +68,18 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A shard, or with ``size_px`` 0 the progress of the unit.
+    """A shard, or with ``size_px`` 0 the progress of the unit."""
 
-    Attributes
-    ----------
-    worker : str
-        Machine, process and a token, which changes after a restart.
-    is_replacement : bool
-        Whether that worker replaces a lost one.
-    payload : bytes
-        The bytes of the shard.
-    n_rows : int
-        Rows in the payload.
-    n_known : int
-        Images with stored features, counting each resolution.
-    n_passes : int
-        Passes finished since the last answer: computed, not needed, or impossible.
-    n_units : int
-        1 if the unit is finished.
-    unreadable : dict
-        Digest (or name, if there are no bytes) to reason.
-    """
-
-    worker: str
-    is_replacement: bool = False
+    worker: str  # machine, process and a token, which changes after a restart
+    is_replacement: bool = False  # whether that worker replaces a lost one
     engine: str = ""
     size_px: int = 0
-    payload: bytes = b""
-    n_rows: int = 0
-    n_known: int = 0
-    n_passes: int = 0
-    n_units: int = 0
+    payload: bytes = b""  # of the shard
+    n_rows: int = 0  # in the payload
+    n_known: int = 0  # images with stored features, counting each resolution
+    n_passes: int = 0  # finished since the last answer: computed, not needed, or impossible
+    n_units: int = 0  # 1 if the unit is finished
+    # digest, or name if there are no bytes, to reason
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def to_columns(self) -> dict[str, list[Any]]:
@@ -128,12 +96,7 @@ class Answer:
 
 
 class Worker:
-    """One process of a cluster with one network.
-
-    Parameters
-    ----------
-    plan : Plan, or a Ray reference to one
-    """
+    """One process of a cluster with one network; `plan` is a `Plan` or a Ray reference to one."""
 
     def __init__(self, plan: Any) -> None:
         self.is_replacement = False
@@ -151,20 +114,8 @@ class Worker:
         self._engines: dict[int, Engine] = {}
 
     def __call__(self, table: pa.Table) -> Iterator[dict[str, list[Any]]]:
-        """Process rows of units into rows of answers.
-
-        Raises
-        ------
-        InputError
-            This machine has another version of Headstart.
-        StoreError
-            A feature is not finite.
-        """
-        if self.plan.version != headstart.__version__:
-            raise InputError(
-                f"{platform.node()} has Headstart {headstart.__version__}, and the process that asks "
-                f"has {self.plan.version}: install one version on all machines"
-            )
+        """Process rows of units into rows of answers. Raises StoreError where a feature is not finite."""
+        require_version(self.plan.version)
         for text in table.column("unit").to_pylist():
             unit = Unit(**json.loads(text))
             answers = (
@@ -229,6 +180,15 @@ class Worker:
         asked = packed_digests(digests)
         at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
         return [d for d, is_there in zip(digests, known[at] == asked, strict=True) if not is_there]
+
+
+def require_version(asking: str) -> None:
+    """Raise InputError where this machine has another version of Headstart than the process that asks."""
+    if asking != headstart.__version__:
+        raise InputError(
+            f"{platform.node()} has Headstart {headstart.__version__}, and the process that asks "
+            f"has {asking}: install one version on all machines"
+        )
 
 
 def packed_digests(digests: Iterable[str]) -> NDArray[np.bytes_]:

@@ -20,29 +20,13 @@ SHARDS = "shard-*.arrow"
 
 
 def check_shard(path: Path) -> None:
-    """Read a shard and compare its digest with its name.
-
-    Raises
-    ------
-    ValueError
-        They do not match: the shard is damaged.
-    OSError
-        It cannot be read.
-    """
+    """Read a shard and compare its digest with its name; raises ValueError where they do not match."""
     if path.name != shard_name(digest_file(path)):
         raise ValueError("its bytes do not match its name")
 
 
 def map_shard(path: Path) -> pa.Table:
-    """Map a shard's rows without reading them.
-
-    Raises
-    ------
-    ValueError
-        It is not an Arrow file.
-    OSError
-        It cannot be read.
-    """
+    """Map a shard's rows without reading them; raises ValueError where it is not an Arrow file."""
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as source:
@@ -55,34 +39,19 @@ def shard_name(digest: str) -> str:
 
 
 def write_shard(folder: Path, batch: pa.RecordBatch) -> Path:
-    """Write rows as one shard, durably, and return its path.
-
-    Raises
-    ------
-    OutputError
-        The disk is full or the folder cannot be written.
-    """
+    """Write rows as one shard, durably, and return its path."""
     return place_shard(folder, shard_bytes(batch))
 
 
 def encode(digests: Sequence[str], features: Mapping[str, NDArray[np.float32]]) -> bytes:
-    """The bytes of a shard; arguments as for `FeatureStore.add`.
-
-    Raises
-    ------
-    StoreError
-        A value is not finite, or is too large for float16.
-    """
+    """The bytes of a shard; arguments and errors as for `FeatureStore.add`."""
     return shard_bytes(_batch(digests, features))
 
 
 def place_shard(folder: Path, payload: bytes) -> Path:
     """Write a shard's bytes under their name, durably, and return its path.
 
-    Raises
-    ------
-    OutputError
-        The disk is full or the folder cannot be written.
+    Raises OutputError where the disk is full or the folder cannot be written.
     """
     path = folder / shard_name(hashlib.sha256(payload).hexdigest())
     write_atomically(path, payload)

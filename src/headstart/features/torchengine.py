@@ -56,20 +56,11 @@ _FOLDED = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How a network runs on a device.
-
-    Attributes
-    ----------
-    batch_size : int
-    channels_last : bool
-        Memory format of weights and maps.
-    graph : bool
-        Capture the pass once and replay it: one launch a batch. CUDA only.
-    """
+    """How a network runs on a device."""
 
     batch_size: int
-    channels_last: bool = True
-    graph: bool = False
+    channels_last: bool = True  # memory format of weights and maps
+    graph: bool = False  # capture the pass once and replay it: one launch a batch; CUDA only
 
 
 class Uint8Module(nn.Module):
@@ -143,26 +134,10 @@ class Launched:
 
 
 class TorchEngine:
-    """The backbone in PyTorch.
+    """The backbone in PyTorch; arguments as of :func:`headstart.features.engines.choose_engine`.
 
-    Parameters
-    ----------
-    backbone : Backbone
-    precision : {"float32", "bfloat16"}
-    device : str
-    pooling : {"average", "max", "pyramid"}
-    pads : bool, default True
-        As for :func:`headstart.features.engines.choose_engine`.
-    n_threads : int, optional
-        Threads that decode; default :func:`headstart.features.cores.n_cores`.
-    n_images : int, default 0
-        Number of images to run; from :data:`WORTH_TRYING` on, plans are tried on a GPU.
-    cache : Path, optional
-        Folder where the plan found is kept, so that later runs compute the same bits.
-    max_batch : int, optional
-        Largest batch size on a GPU: that of an engine which runs the same batches.
-    plan : Plan, optional
-        Do not choose.
+    From :data:`WORTH_TRYING` images on, plans are tried on a GPU, and the one that is found is kept in
+    `cache`, so that later runs compute the same bits. A given `plan` is taken as it is.
     """
 
     def __init__(

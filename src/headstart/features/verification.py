@@ -22,43 +22,24 @@ N_THREADS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Damage:
-    """A file that does not match its name, and the reason.
-
-    ``can_go`` is False if the file could not be read and may be intact.
-    """
+    """A file that does not match its name."""
 
     path: Path
     reason: str
-    can_go: bool = True
+    can_go: bool = True  # False if it could not be read and may be intact
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """The result of verification.
-
-    Attributes
-    ----------
-    n_files, n_bytes : int
-        Files and bytes read.
-    damaged : tuple of Damage
-    """
+    """The result of verification."""
 
     n_files: int
-    n_bytes: int
+    n_bytes: int  # that were read
     damaged: tuple[Damage, ...]
 
 
 def verify(inventory: Inventory, *, progress: Progress = silent) -> Verification:
-    """Read every shard and file of facts, and check manifests and converted networks.
-
-    Nothing is modified.
-
-    Parameters
-    ----------
-    inventory : Inventory
-    progress : Progress
-        Reports the stage ``"verify"`` in files.
-    """
+    """Read every shard and file of facts, and check manifests and converted networks; modify nothing."""
     checks = list(_checks(inventory))
     damaged: list[Damage] = []
     n_bytes = 0
