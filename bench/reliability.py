@@ -42,6 +42,7 @@ SETS = (
 )  # fmt: skip
 SHIFTED = {"pacs_photo": "pacs_art", "pacs_art": "pacs_photo"}
 HALVES = ("trashnet", "groceries", "flowers12", "rice_leaves")
+LEVELS = (0.8, 0.9, 0.95)
 CORRUPTED = ("trashnet", "rice_leaves")
 N_CORRUPTED = 60
 RESOLUTIONS = (224, 320)
@@ -51,8 +52,8 @@ F = NDArray[np.floating]
 
 
 @functools.cache
-def features(name: str, *, corruption: str = "") -> tuple[F, NDArray[np.str_]]:
-    """Joined rows of unit length (n, d), and labels."""
+def features(name: str, *, corruption: str = "", candidate: int = -1) -> tuple[F, NDArray[np.str_]]:
+    """Rows of unit length (n, d), of the last layers joined unless another candidate is meant, and labels."""
     folder = "shift/" + name if name.startswith("pacs") else name
     records = index(SHARED / "data" / "domains" / folder, cache=cache_folder()).records
     if corruption:
@@ -60,7 +61,7 @@ def features(name: str, *, corruption: str = "") -> tuple[F, NDArray[np.str_]]:
         return _corrupted(name, records, corruption)
     backbone = load("embedded")
     stores = extract(records, backbone, resolutions=RESOLUTIONS, cache=cache_folder()).stores
-    blocks = plan_blocks([tap.name for tap in backbone.taps], RESOLUTIONS)[-1]
+    blocks = plan_blocks([tap.name for tap in backbone.taps], RESOLUTIONS)[candidate]
     X = read_blocks(stores, [r.digest for r in records], blocks)
     return normalize_rows(X, "l2"), np.array([r.label for r in records])
 
@@ -157,6 +158,29 @@ def measure_answers(n_repeats: int) -> list[list[str]]:
     return rows
 
 
+def measure_coverage(n_draws: int) -> list[list[str]]:
+    """Coverage of label sets over many random divisions of each set's out-of-fold probabilities."""
+    rows, pooled = [], []
+    for name in SETS:
+        X, y = features(name)
+        judged = Judged(X, y)
+        own = judged.P[np.arange(len(y)), judged.member]
+        is_top = judged.correct
+        found = []
+        for level in LEVELS:
+            alone, with_top = [], []
+            for seed in range(n_draws):
+                a, b = halves(len(y), seed)
+                held = own[b] >= set_threshold(own[a], level)
+                alone.append(held.mean())
+                with_top.append((held | is_top[b]).mean())
+            found += [np.mean(alone), np.mean(with_top)]
+        pooled.append(found)
+        rows.append([name, *(f"{100 * v:.1f}" for v in found)])
+    rows.append(["mean", *(f"{100 * v:.1f}" for v in np.mean(pooled, axis=0))])
+    return rows
+
+
 def _shown(mean: F) -> list[str]:
     return [
         f"{100 * mean[0]:.1f}", f"{100 * mean[1]:.1f}", f"{mean[2]:.2f}", f"{100 * mean[3]:.1f}",
@@ -177,7 +201,8 @@ def measure_novelty(n_repeats: int) -> list[list[str]]:
     rows, pooled = [], []
     for name in SETS:
         X, y = features(name)
-        others = np.vstack([features(other)[0][::8] for other in SETS if other != name])
+        each = [features(other)[0][::8] for other in SETS if other != name]
+        others, of_set = np.vstack(each), np.repeat(np.arange(len(each)), [len(Z) for Z in each])
         classes = np.unique(y)
         found = []
         for seed in range(n_repeats):
@@ -191,7 +216,8 @@ def measure_novelty(n_repeats: int) -> list[list[str]]:
             sure = [1 - judged.of(Z).max(axis=1) for Z in (X[test], X[~known], others)]
             found.append(
                 [
-                    auroc(usual, near), auroc(sure[0], sure[1]), auroc(usual, far), auroc(sure[0], sure[2]),
+                    auroc(usual, near), auroc(sure[0], sure[1]), auroc(usual, far),
+                    min(auroc(usual, far[of_set == k]) for k in range(len(each))), auroc(sure[0], sure[2]),
                     (reference.share(usual) >= 0.95).mean(), (reference.share(near) >= 0.95).mean(),
                     (reference.share(far) >= 0.95).mean(),
                 ]
@@ -252,10 +278,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def main() -> None:
     """Measure and write the page."""
     started = time.process_time()
+    coverage = measure_coverage(1_000)
+    print(table(["set"] * 7, coverage), flush=True)
     answers = measure_answers(3)
     print(table(["set"] * 6, answers), flush=True)
     novelty = measure_novelty(3)
-    print(table(["set"] * 8, novelty), flush=True)
+    print(table(["set"] * 9, novelty), flush=True)
     shift = measure_shift()
     print(table(["case"] * 7, shift), flush=True)
     spent = time.process_time() - started
@@ -267,8 +295,13 @@ def main() -> None:
                 ["set", "accuracy", "sets hold the class (asked: 90)", "classes in a set",
                  "right where it answers (asked: 95)", "answered"], answers,
             ),
+            coverage=table(
+                ["set", *(f"{100 * v:.0f} %: {k}" for v in LEVELS for k in ("threshold", "with the top"))],
+                coverage,
+            ),
             novelty=table(
-                ["set", "near: novelty", "near: probability", "far: novelty", "far: probability",
+                ["set", "near: novelty", "near: probability", "far: novelty", "far: hardest set",
+                 "far: probability",
                  "usual flagged at 0.95", "near flagged", "far flagged"], novelty,
             ),
             shift=table(
@@ -293,11 +326,19 @@ other half is judged; the mean of three such divisions.
 
 {answers}
 
+## Coverage by simulation
+
+The out-of-fold probabilities of each set are divided at random 1,000 times: the threshold comes from one half, and the other is
+judged. *Threshold*: how often a class that reaches it is the true one, which conformal prediction promises. *With the top*: the same
+where the most probable class always belongs to the set, as in Headstart, so that no set is empty.
+
+{coverage}
+
 ## Novelty
 
 Half of the classes are held out. The AUROC says how often a picture of a new class (near), or of another set
-(far), scores as more novel than a new picture of a known class; beside it, the same by the largest
-probability. The last columns: what `--novelty 0.95` flags. The mean of three drawings.
+(far), scores as more novel than a new picture of a known class; beside it, the same of the other set that is
+hardest to tell, and the same by the largest probability. The last columns: what `--novelty 0.95` flags. The mean of three drawings.
 
 {novelty}
 
@@ -307,6 +348,18 @@ Accuracy of a batch without labels: average thresholded confidence (ATC, which t
 confidences (DoC), and the mean probability, beside the truth. Spoilt pictures are made of the whole set, of which half was trained on unspoilt: real ones would do worse.
 
 {shift}
+
+## What did not work
+
+- New classes that are like the known ones are mostly not noticed: at `--novelty 0.95` about seven of ten pass, of chest X-rays nine
+  of ten. Where classes look alike, the largest probability is as good (flowers, steel).
+- Label sets hold the class more often than asked where the classifier alone is right more often than that: the most probable class
+  always belongs to them. An empty set would keep to the level, and help nobody.
+- Refusing for 95 % missed its target on three of eight sets by one to three points: thresholds from a hundred or two hundred
+  examples are uncertain.
+- The expected accuracy of a shifted batch is about 7 points off, and no better on average than the mean probability. It was 13 to
+  25 points off for noise and blur on some sets, in either direction. It is given since it is right on average, and only where a
+  shift is found; darkened pictures were noticed on one of four sets.
 """
 
 

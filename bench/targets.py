@@ -27,11 +27,13 @@ from bench.reliability import table
 
 import headstart
 from headstart.data import find_images
+from headstart.data.records import Example
+from headstart.data.stratify import iterative_stratification, target_counts
 from headstart.runs.target_run import TargetRun
 
 OUT = ROOT / "docs" / "evidence" / "targets.md"
 COMMAND = ".venv/bin/python bench/targets.py"
-N_MADE = 600
+N_MADE, N_FOLDS = 600, 5
 INDOOR = {"Bedroom", "Kitchen", "LivingRoom", "Office", "Store"}
 NATURAL = {"Coast", "Forest", "Mountain", "OpenCountry"}
 Row = tuple[Image.Image, str]
@@ -150,6 +152,10 @@ LABELS = ("set", "images", "labels", "mAP, %", "trivial", "micro-F1, %", "trivia
 NUMBERS = ("set", "images", "R²", "mean absolute error", "trivial", "intervals of 90 % hold, %", "CPU s")  # fmt: skip
 
 
+PAIRS = ("set", "pairs", "random: missing", "uneven", "labels: missing", "uneven", "labels and pairs: missing", "uneven")  # fmt: skip
+DID_NOT_WORK = "TODO"
+
+
 def measure(name: str) -> list[str]:
     """The row of one set, by a fit with default settings but for the resolutions."""
     about, make, settings = SETS[name]
@@ -183,13 +189,43 @@ def measure(name: str) -> list[str]:
     ]  # fmt: skip
 
 
+def measure_pairs(name: str, n_repeats: int = 20) -> list[str]:
+    """How evenly five folds share the pairs of labels: at random, by labels, and by labels and pairs."""
+    about, make, _ = SETS[name]
+    targets = [tuple(sorted(set(t.split(";")) - {""})) for _, t in make()]
+    names = sorted({label for own in targets for label in own})
+    has = np.array([[label in own for label in names] for own in targets])
+    pairs = np.stack([has[:, i] & has[:, j] for i in range(len(names)) for j in range(i)], axis=1)
+    pairs = pairs[:, pairs.sum(axis=0) >= N_FOLDS]
+    lacking, uneven = np.zeros((3, n_repeats)), np.zeros((3, n_repeats))
+    for seed in range(n_repeats):
+        order = np.random.default_rng(seed).permutation(len(targets))
+        records = [
+            Example(name=str(i), label="", digest="", split="", target=targets[i]) for i in order
+        ]
+        counts, sizes = target_counts(records, np.arange(len(order)), N_FOLDS)
+        shares = [1 / N_FOLDS] * N_FOLDS
+        by_labels = iterative_stratification(counts[:, : len(names)], sizes, shares)
+        parts = (
+            np.arange(len(order)) % N_FOLDS,
+            by_labels,
+            iterative_stratification(counts, sizes, shares),
+        )
+        for k, part in enumerate(parts):
+            of = np.stack([pairs[order][part == fold].sum(axis=0) for fold in range(N_FOLDS)])
+            lacking[k, seed] = (of == 0).mean()
+            uneven[k, seed] = np.abs(of / of.mean(axis=0) - 1).mean()
+    row = [f"{100 * v:.1f}" for at in range(3) for v in (lacking[at].mean(), uneven[at].mean())]
+    return [about, str(pairs.shape[1]), *row]
+
+
 def bounded(interval: Any) -> str:
     """A share in percent with its interval."""
     return "{:.1f} [{:.1f}, {:.1f}]".format(*interval.percent)
 
 
-def page(rows: Sequence[Sequence[str]]) -> str:
-    """The page of what `measure` found of every set."""
+def page(rows: Sequence[Sequence[str]], pairs: Sequence[Sequence[str]]) -> str:
+    """The page of what `measure` and `measure_pairs` found of every set."""
     of_labels = [row for row in rows if len(row) == len(LABELS)]
     of_numbers = [row for row in rows if len(row) == len(NUMBERS)]
     return (
@@ -201,7 +237,12 @@ def page(rows: Sequence[Sequence[str]]) -> str:
         "images, so that training and test pictures share parts: the figures are for comparison with the "
         "trivial ones, not for pictures of other writers or places. How many digits there are is nearly the "
         "amount of ink, which any early layer sees. CPU seconds are those of the whole fit, "
-        f"features included.\n\n{table(LABELS, of_labels)}\n\n{table(NUMBERS, of_numbers)}\n"
+        f"features included.\n\n{table(LABELS, of_labels)}\n\n{table(NUMBERS, of_numbers)}\n\n"
+        f"## Folds\n\nHow evenly {N_FOLDS} folds share the pairs of labels that {N_FOLDS} images have or more, at "
+        "random, by iterative stratification of labels, and of labels and their pairs (second order, which a fit "
+        "uses): in how many of the folds a pair is missing, and how far the number of its images is from an even "
+        "share on average, both in %. The mean of 20 orders.\n\n"
+        f"{table(PAIRS, pairs)}\n\n{DID_NOT_WORK}"
     )
 
 
@@ -211,11 +252,16 @@ def main() -> None:
     parser.add_argument("--only", choices=SETS)
     only = parser.parse_args().only
     rows = []
+    pairs = (
+        []
+        if only is not None
+        else [measure_pairs(name) for name in ("digits", "textures", "scenes")]
+    )
     for name in [only] if only is not None else SETS:
         rows.append(measure(name))
         print(rows[-1], flush=True)
     if only is None:
-        OUT.write_text(page(rows), encoding="utf-8")
+        OUT.write_text(page(rows, pairs), encoding="utf-8")
 
 
 if __name__ == "__main__":

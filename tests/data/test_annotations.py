@@ -12,7 +12,7 @@ from headstart.cli.app import run as command
 from headstart.data import index
 from headstart.data.annotations import annotated_cells
 from headstart.data.texts import is_text_table
-from headstart.errors import DataError
+from headstart.errors import DataError, InputError
 
 NAMES = [f"{c}{i}.png" for c in "ab" for i in range(3)]
 WANTED = {name: {"a": "ant", "b": "bee"}[name[0]] for name in NAMES}
@@ -318,3 +318,35 @@ def test_index__a_field_holds_the_weights(flat: Path) -> None:
     (flat / "coco.json").write_text(json.dumps(content), encoding="utf-8")
     found = index(flat / "coco.json", test_size=0.5, weight_column="w")
     assert sorted(r.weight for r in found.records) == list(range(1, len(NAMES) + 1))
+
+
+@pytest.mark.parametrize("form", ["coco", "folder", "voc", "one hot"])
+def test_index__reads_several_classes_of_annotations_as_labels(flat: Path, form: str) -> None:
+    wanted = {"a0.png": (), "a1.png": ("ant",), "a2.png": ("ant",)}
+    wanted |= {"b0.png": ("ant", "bee"), "b1.png": ("bee",), "b2.png": ("bee",)}
+    where = flat
+    if form == "voc":
+        for name, own in wanted.items():
+            (flat / f"{name[:-4]}.xml").write_text(voc(name, *own, *own[:1]), encoding="utf-8")
+    elif form == "one hot":
+        rows = [f"{n},{int('ant' in own)},{int('bee' in own)}" for n, own in wanted.items()]
+        text = "\n".join(["filename,ant,bee", *rows])
+        (flat / "_classes.csv").write_text(text, encoding="utf-8")
+    else:
+        where = flat / ("_annotations.coco.json" if form == "folder" else "instances.json")
+        where.write_text(coco(NAMES, {0: [], 3: [1, 2, 1]}), encoding="utf-8")
+        where = flat if form == "folder" else where
+    found = index(where, multi_label=";")
+    assert {r.name: r.target for r in found.records} == wanted
+    assert not found.quarantine
+    hint = [n for n in index(where).notes if "several classes" in n]
+    assert len(hint) == 1
+    assert hint[0].startswith("1 image of ")
+
+
+def test_index__refuses_numbers_of_annotations_and_labels_of_a_plain_folder(flat: Path) -> None:
+    with pytest.raises(InputError, match="is neither"):
+        index(flat, multi_label=";")
+    (flat / "a.json").write_text(coco(NAMES), encoding="utf-8")
+    with pytest.raises(InputError, match=r"is neither.*reads its classes as several labels"):
+        index(flat / "a.json", target_column="width")

@@ -50,6 +50,33 @@ def test_iterative_stratification__counts_the_examples_of_units() -> None:
     assert counts[part == 0].sum() == counts[part == 1].sum() == 8
 
 
+def test_target_counts__keeps_pairs_of_labels_in_their_shares() -> None:
+    rng = np.random.default_rng(0)
+    has = rng.random((300, 8)) < rng.uniform(0.05, 0.3, 8)
+    records = [
+        Example(
+            name=str(i),
+            label="",
+            digest="",
+            split="",
+            target=tuple("abcdefgh"[k] for k in np.flatnonzero(own)),
+        )
+        for i, own in enumerate(has)
+    ]
+    counts, sizes = target_counts(records, np.arange(300), 5)
+    np.testing.assert_array_equal(counts[:, :8], has)
+    both = has[:, :, None] & has[:, None]
+    pairs = [both[:, i, j] for i in range(8) for j in range(i)]
+
+    def spread(table: np.ndarray) -> float:
+        """How far the parts are from an even share of each pair."""
+        part = iterative_stratification(table, sizes, [0.2] * 5)
+        of = np.array([np.bincount(part[pair], minlength=5) for pair in pairs])
+        return float(np.abs(of - of.mean(axis=1, keepdims=True)).mean())
+
+    assert spread(counts) < 0.8 * spread(counts[:, :8])
+
+
 def test_target_counts__divides_numbers_by_quantiles() -> None:
     records = [
         Example(name=str(i), label="", digest="", split="", target=float(i**3)) for i in range(100)

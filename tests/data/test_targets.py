@@ -251,6 +251,16 @@ def test_index__names_the_cell_that_is_not_a_number(write: Write, cell: str) -> 
         index(write("image,age", rows), target_column="age")
 
 
+def test_index__says_how_many_cells_are_not_numbers(write: Write) -> None:
+    gaps = {3, 5, 6, 9, 11, 20, 22}
+    rows = [(f"{i:02d}.png", "" if i in gaps else i) for i in range(24)]
+    with pytest.raises(DataError, match=r"line 5, .*an empty cell \(6 more rows like it: line 7, "):
+        index(write("image,age", rows), target_column="age")
+    rows = [(f"{i:02d}.png", 2 if i in (1, 4) else 0) for i in range(8)]
+    with pytest.raises(DataError, match=r"line 3, .*got '2' \(1 more row like it: line 6\)"):
+        index(write("image,red", rows), label_columns="red")
+
+
 def test_index__refuses_numbers_that_say_nothing(write: Write) -> None:
     table = write("image,age", [(f"{i:02d}.png", 4) for i in range(24)])
     with pytest.raises(DataError, match=r"4.0 for every image"):

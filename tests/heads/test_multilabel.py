@@ -12,6 +12,7 @@ from headstart.heads.multilabel import (
     average_precision,
     best_thresholds,
     fit_sigmoids,
+    given_per_fold,
     labels_figures,
     precision_merits,
     random_average_precision,
@@ -79,6 +80,22 @@ def test_best_thresholds__have_the_highest_f1_of_all() -> None:
     for k, t in enumerate(best_thresholds(has, P)):
         best = max(f1_score(has[:, k], P[:, k] >= u) for u in [0.0, *P[:, k]])
         assert f1_score(has[:, k], P[:, k] >= t) == pytest.approx(best)
+
+
+def test_given_per_fold__no_example_chooses_its_own_thresholds() -> None:
+    rng = np.random.default_rng(5)
+    has, P, folds = rng.random((60, 3)) < 0.3, rng.random((60, 3)), np.arange(60) % 4
+    given = given_per_fold(has, P, folds)
+    changed = has.copy()
+    changed[folds == 2] = ~changed[folds == 2]
+    np.testing.assert_array_equal(given_per_fold(changed, P, folds)[folds == 2], given[folds == 2])
+    # Scores that say nothing look better by their own thresholds than they are.
+    own = labels_figures(has, P, "abc", best_thresholds(has, P))
+    honest = labels_figures(has, P, "abc", best_thresholds(has, P), given=given)
+    assert own.micro_f1 is not None
+    assert honest.micro_f1 is not None
+    assert honest.micro_f1.value < own.micro_f1.value
+    assert honest.mean_average_precision == own.mean_average_precision
 
 
 def test_labels_figures__equal_scikit_learn_and_have_intervals() -> None:

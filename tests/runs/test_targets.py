@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -283,6 +284,33 @@ def test_service__answers_with_labels_or_the_number(
             assert [x["label"] for x in found["labels"]] == given
         assert client.post("/predict", files={"images": ("a.png", b"x")}).status_code == 422
         service.close()
+
+
+def test_page__opens_runs_on_labels_and_on_a_number(
+    labels: TargetRun, number: TargetRun, tiles: Path, tmp_path: Path
+) -> None:
+    for name, run in (("labels", labels), ("number", number)):
+        shutil.copytree(run.folder, tmp_path / "runs" / name)
+    from headstart.web.tabs import compare, layers
+    from headstart.web.tabs.predict import RANKS, _predictor, _sure_from
+    from headstart.web.workspace import Workspace
+
+    both = Workspace(tmp_path / "runs")
+    assert set(both.run_names()) == {"labels", "number"}
+    picture = sorted(tiles.parent.glob("*.png"))[0]
+    shown = _predictor(both)("labels", [str(picture)], None, RANKS[0], 100, 99)
+    [said] = labels.predict([picture])
+    assert isinstance(said, LabelsPrediction)
+    assert f"<b>{', '.join(label for label, _ in said.labels) or '(no label)'}</b>" in shown
+    assert "hs-verdict" not in shown
+    shown = _predictor(both)("number", [str(picture)], None, RANKS[0], 100, 99)
+    [counted] = number.predict([picture])
+    assert isinstance(counted, NumberPrediction)
+    value, low, high = (written_number(v) for v in counted.rounded() if v is not None)
+    assert f"n_ink: <b>{value}</b> [{low}, {high}]" in shown
+    assert _sure_from(both, "labels") == 50
+    assert "mean average precision of every layer" in layers._profiler(both)("labels")
+    assert "needs a run with one class per image" in compare._comparer(both)(["labels", "number"])
 
 
 def test_fit__says_what_the_test_images_do_not_tell(

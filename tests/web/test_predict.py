@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -74,17 +73,6 @@ def test_sure_from__is_the_runs_own_threshold(work: Workspace) -> None:
         assert _sure_from(work, "stripes") == 50
     assert _sure_from(work, IMAGENET) == 50
     assert _sure_from(work, "gone") == 50
-
-
-def test_run_names__leave_out_runs_on_labels_or_numbers_where_classes_are_asked_for(
-    work: Workspace, tmp_path: Path
-) -> None:
-    shutil.copytree(work.runs, tmp_path / "runs")
-    shutil.copytree(tmp_path / "runs" / "stripes", tmp_path / "runs" / "labels")
-    (tmp_path / "runs" / "labels" / "metrics.json").write_text('{"schema": 1, "target": "labels"}')
-    both = Workspace(tmp_path / "runs")
-    assert set(both.run_names()) == {"stripes", "labels"}
-    assert both.run_names(of_classes=True) == ["stripes"]
 
 
 def test_predictor__a_run_without_features_of_its_images_says_so(

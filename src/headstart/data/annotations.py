@@ -1,8 +1,8 @@
 """Labels of images as other tools write them: COCO, FiftyOne, Label Studio, Pascal VOC, Roboflow, Hugging Face.
 
 A file of annotations becomes a table of paths and labels. Of boxes, only the class counts. An image
-without a class, or with several, cannot be used; it goes on the quarantine list with this reason. What
-else is written of an image (a camera, a date) becomes columns where one of them is asked for.
+without a class, or with several, cannot be used where one for each image is needed; it goes on the quarantine
+list with this reason. What else is written of an image (a camera, a date) becomes columns where one of them is asked for.
 """
 
 from __future__ import annotations
@@ -118,16 +118,22 @@ def annotated_parts(folder: Path) -> dict[str, Path]:
 
 
 def list_annotated_folder(
-    folder: Path, parts: Mapping[str, Path], **columns: Unpack[ColumnNames]
+    folder: Path,
+    parts: Mapping[str, Path],
+    *,
+    targets: TargetColumns = NO_TARGETS,
+    **columns: Unpack[ColumnNames],
 ) -> Listing:
     """The images of a folder with annotations; parameters as :func:`annotated_parts` gives them.
 
     Raises DataError as for :func:`list_annotations`.
     """
     listings = []
+    wanted = {**columns, "targets": targets}
     for inner, path in parts.items():
-        table, refused = _read_voc(path, columns) if path.is_dir() else _read(path, columns)
-        one = _listing(table, refused, folder / inner, columns)
+        table, refused = _read_voc(path, wanted) if path.is_dir() else _read(path, wanted)
+        one = list_rows(table, folder / inner, targets=targets, **columns)
+        one.source, one.refused = "annotations", refused
         before = f"{inner}/" if inner else ""
         split = SPLIT_WORDS.get(inner.lower(), "")
         one.items = [
@@ -141,12 +147,6 @@ def list_annotated_folder(
     named = sorted({p.name for p in parts.values()})
     whole.notes.insert(0, f"the labels are those of {some(named)}, not the names of folders")
     return whole
-
-
-def _listing(table: Table, refused: Refused, root: Path, columns: ColumnNames) -> Listing:
-    found = list_rows(table, root, **columns)
-    found.source, found.refused = "annotations", refused
-    return found
 
 
 def _annotations_in(folder: Path) -> Path | None:
@@ -180,7 +180,7 @@ def _read(path: Path, wanted: Wanted = NOTHING) -> tuple[Table, Refused]:
     """The table, with all that is said of an image where a column of it is wanted."""
     suffix = path.suffix.lower()
     if path.name == _ONE_HOT:
-        return _one_hot(read_table(path))
+        return _one_hot(read_table(path), wanted)
     if suffix not in ANNOTATION_SUFFIXES:
         return read_table(path), {}
     if suffix != ".json":
@@ -381,7 +381,7 @@ def _with_usual_names(table: Table) -> Table:
     return replace(table, header=header, rows=rows)
 
 
-def _one_hot(table: Table) -> tuple[Table, Refused]:
+def _one_hot(table: Table, wanted: Wanted = NOTHING) -> tuple[Table, Refused]:
     """Roboflow's table with a column of 0 and 1 for each class."""
     header = [h.strip() for h in table.header]
     at = next((i for i, h in enumerate(header) if usual_form(h) in ("filename", "file_name")), -1)
@@ -396,6 +396,7 @@ def _one_hot(table: Table) -> tuple[Table, Refused]:
             (row[at], [header[i] for i in classes if row[i].strip() == "1"], {})
             for row in table.rows
         ],
+        wanted,
     )
 
 
@@ -435,14 +436,16 @@ def _read_voc(folder: Path, wanted: Wanted = NOTHING) -> tuple[Table, Refused]:
 
 
 def _rows(path: Path, found: Found, wanted: Wanted = NOTHING) -> tuple[Table, Refused]:
-    """A table of the images with one class, and why the others cannot be used.
+    """A table of the images with one class, and why the others cannot be used; of all where several are asked for.
 
     Only the field that is asked for is taken as the split: exports of other tools keep splits of their own.
     """
     targets = wanted.get("targets")
-    if targets is not None and targets.is_asked:
+    several = targets is not None and targets.separator is not None
+    if targets is not None and targets.is_asked and not several:
         raise InputError(
-            f"{targets.option} needs a table or a list of records; {shown(path)} is neither"
+            f"{targets.option} needs a table or a list of records; {shown(path)} is neither. "
+            f"{argument('multi_label', ',')} reads its classes as several labels of an image"
         )
     rows, refused = [], {}
     fields = sorted({k for *_, more in found for k in more})
@@ -459,7 +462,10 @@ def _rows(path: Path, found: Found, wanted: Wanted = NOTHING) -> tuple[Table, Re
     )
     for name, labels, more in found:
         classes = sorted({label.strip() for label in labels})
-        if len(classes) == 1:
+        if several:  # as lists, in which a class may hold any separator
+            cells = (repr(classes), *(more.get(k, "") for k in said))
+            rows.append((clean_name(name), *cells))
+        elif len(classes) == 1:
             rows.append((clean_name(name), classes[0], *(more.get(k, "") for k in said)))
         elif classes:
             refused[clean_name(name)] = (
@@ -467,9 +473,17 @@ def _rows(path: Path, found: Found, wanted: Wanted = NOTHING) -> tuple[Table, Re
             )
         else:
             refused[clean_name(name)] = f"no class in {shown(path.name)}"
+    n_several = sum(reason.startswith("several classes") for reason in refused.values())
+    hint = (
+        f"{counted(n_several, 'image')} of {shown(path.name)} {'has' if n_several == 1 else 'have'} several "
+        f"classes: {argument('multi_label', ',')} takes them as several labels of an image"
+    )
+    if n_several:
+        notes += (hint,)
     if not rows:
         first = next(iter(refused.items()), None)
         because = f"; first: {shown(first[0])}: {first[1]}" if first else ""
+        because += f". {hint}" if n_several else ""
         raise DataError(f"{shown(path)} has no image with one class{because}")
     places = tuple(f"image {shown(row[0])}" for row in rows)
     table = Table(

@@ -212,10 +212,13 @@ def _list(
             f"{argument('weight_column')} {weight!r} names a column of a table of paths, and "
             f"{shown(path)} is not one"
         )
-    if targets.is_asked and (packed or not is_file):
+    parts: dict[str, Path] = {}
+    if is_folder and not packed and classes_from == "auto":
+        parts = annotated_parts(where.resolve())
+    if targets.is_asked and (packed or not (is_file or parts)):
         raise InputError(
-            f"{targets.option} is of columns of a table of paths (.csv, .tsv, .parquet, .json, .jsonl), and "
-            f"{shown(path)} is not one"
+            f"{targets.option} is of columns of a table of paths (.csv, .tsv, .parquet, .json, .jsonl) or of "
+            f"annotations, and {shown(path)} is neither"
         )
     if packed:
         return list_packed(
@@ -227,8 +230,8 @@ def _list(
             classes_from=classes_from,
             progress=progress,
         )
-    if is_folder and classes_from == "auto" and (parts := annotated_parts(where.resolve())):
-        return list_annotated_folder(where.resolve(), parts, **columns)
+    if parts:
+        return list_annotated_folder(where.resolve(), parts, targets=targets, **columns)
     if is_folder:
         for name in ("image_column", "label_column"):
             if columns[name] is not None:

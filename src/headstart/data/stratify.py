@@ -1,7 +1,8 @@
-"""Examples divided in given shares, every label in its share: iterative stratification.
+"""Examples divided in given shares, every label and every pair of labels in its share.
 
-K. Sechidis, G. Tsoumakas and I. Vlahavas (2011), "On the stratification of multi-label data", ECML
-PKDD. Here units are divided, each of one example or of several that belong together, which the paper
+Iterative stratification of K. Sechidis, G. Tsoumakas and I. Vlahavas (2011), "On the stratification of
+multi-label data", ECML PKDD, with pairs of labels as P. Szymański and T. Kajdanowicz (2017), "A network
+perspective on stratification of multi-label data", LIDTA. Here units are divided, each of one example or of several that belong together, which the paper
 does not have: what a unit adds to a part are the numbers of its examples with each label.
 """
 
@@ -17,6 +18,9 @@ from headstart.data.targets import kind_of, label_sizes, names_of
 
 # Numbers are divided by as many quantiles, where there are enough examples.
 MOST_BINS = 10
+# Labels whose pairs are looked at and pairs that are kept in their shares, the most frequent ones, and
+# numbers that this may take.
+MOST_PAIRED, MOST_PAIRS, MOST_CELLS = 1_000, 2_000, 20_000_000
 
 
 def iterative_stratification(
@@ -25,12 +29,13 @@ def iterative_stratification(
     """The part of each unit.
 
     The label with the fewest examples left comes first; each of its units goes to the part that lacks
-    most examples of it, of equals to the one that lacks most examples.
+    most examples of it, of equals to the one that lacks most examples of the unit's other labels, then to
+    the one that lacks most examples.
 
     Parameters
     ----------
     counts : int array (n_units, n_labels)
-        Examples of each unit with each label.
+        Examples of each unit with each label, or pair of labels.
     sizes : int array (n_units,)
         Examples of each unit.
     shares : sequence of float, at least two
@@ -65,7 +70,8 @@ def iterative_stratification(
         own = np.flatnonzero((part < 0) & (counts[:, label] > 0))
         # Large units first: what comes later evens out.
         for unit in own[np.argsort(-counts[own, label], kind="stable")]:
-            put(int(unit), int(np.lexsort((-room, -wanted[:, label]))[0]))
+            others = wanted[:, counts[unit] > 0].sum(axis=1)
+            put(int(unit), int(np.lexsort((-room, -others, -wanted[:, label]))[0]))
             rest -= counts[unit]
         rest[label] = 0
     for unit in sorted(np.flatnonzero(part < 0), key=lambda u: -sizes[u]):
@@ -76,7 +82,7 @@ def iterative_stratification(
 def target_counts(
     records: Sequence[Example], unit_of: NDArray[np.integer], n_parts: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What `iterative_stratification` takes: of labels themselves, of numbers by their quantiles.
+    """What `iterative_stratification` takes: of labels and their pairs, of numbers by their quantiles.
 
     Parameters
     ----------
@@ -101,4 +107,24 @@ def target_counts(
         n_columns = len(at)
     counts = np.zeros((n_units, n_columns), dtype=np.int64)
     np.add.at(counts, (unit_of[rows], columns), 1)
+    if kind_of(records[0].target) == "labels":
+        has = np.zeros((len(records), n_columns), dtype=bool)
+        has[rows, columns] = True
+        counts = np.column_stack([counts, _counts_of_pairs(has, unit_of, n_units)])
     return counts, np.bincount(unit_of, minlength=n_units)
+
+
+def _counts_of_pairs(
+    has: NDArray[np.bool_], unit_of: NDArray[np.integer], n_units: int
+) -> NDArray[np.int64]:
+    """Examples of each unit with both of two labels, of the pairs that are most frequent."""
+    often = np.sort(np.argsort(-has.sum(axis=0), kind="stable")[:MOST_PAIRED])
+    both = has[:, often].astype(np.float32)
+    n_both = np.triu((both.T @ both).astype(np.int64), 1)
+    first, second = np.nonzero(n_both > 1)
+    most = min(MOST_PAIRS, MOST_CELLS // n_units)
+    kept = np.argsort(-n_both[first, second], kind="stable")[:most]
+    found = np.zeros((n_units, len(kept)), dtype=np.int64)
+    for column, i, j in zip(found.T, often[first[kept]], often[second[kept]], strict=True):
+        np.add.at(column, unit_of[has[:, i] & has[:, j]], 1)
+    return found

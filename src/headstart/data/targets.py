@@ -46,6 +46,8 @@ FEWEST_NUMBERS = 20
 LARGEST, SMALLEST = 1e100, 1e-100
 # Numbers whose spread is a smaller part of them lose the digits that differ.
 MOST_OFFSET = 1e-10
+# Further rows with a fault that a message names.
+MOST_PLACES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,39 +237,59 @@ def _matching(table: Table, asked: str, others: Collection[int]) -> dict[str, in
 
 
 def _flags(table: Table, columns: dict[str, int]) -> Iterable[tuple[str, ...]]:
-    cells = {name: table.column(at) for name, at in columns.items()}
+    cells = {name: [c.lower() for c in table.column(at)] for name, at in columns.items()}
+    wrong = [
+        (row, name)
+        for row in range(len(table.rows))
+        for name, column in cells.items()
+        if column[row] not in _YES | _NO
+    ]
+    if wrong:
+        row, name = wrong[0]
+        cell = table.column(columns[name])[row]
+        raise DataError(
+            f"{_cell(table, row, name)}: expected 1 or 0 (or true and false, yes and no); got {_got(cell)}"
+            f"{_more(table, [r for r, _ in wrong])}"
+        )
     for row in range(len(table.rows)):
-        own = []
-        for name, column in cells.items():
-            cell = column[row].lower()
-            if cell not in _YES | _NO:
-                got = shown(column[row], 40) if cell else "an empty cell"
-                raise DataError(
-                    f"{shown(table.path)}, {table.places[row]}, column {shown(name, 60)}: expected 1 or "
-                    f"0 (or true and false, yes and no); got {got}"
-                )
-            if cell in _YES:
-                own.append(name)
-        yield tuple(sorted(own))
+        yield tuple(sorted(name for name, column in cells.items() if column[row] in _YES))
 
 
 def _numbers(table: Table, at: int) -> Iterable[float]:
-    for row, cell in enumerate(table.column(at)):
-        value = float(cell) if _NUMBER.fullmatch(cell) else math.nan
-        if not math.isfinite(value):
-            got = shown(cell, 40) if cell else "an empty cell"
-            point = ". Write decimals with a point" if re.fullmatch(r"-?\d+,\d+", cell) else ""
-            raise DataError(
-                f"{shown(table.path)}, {table.places[row]}, column {shown(table.header[at], 60)}: "
-                f"expected a number; got {got}: correct it, or remove the row{point}"
-            )
-        if abs(value) > LARGEST:
-            raise DataError(
-                f"{shown(table.path)}, {table.places[row]}, column {shown(table.header[at], 60)}: "
-                f"expected a number of at most {LARGEST:g}; got {shown(cell, 40)}: correct it, or give "
-                "another unit"
-            )
-        yield value
+    cells = table.column(at)
+    values = [float(cell) if _NUMBER.fullmatch(cell) else math.nan for cell in cells]
+    wrong = [row for row, value in enumerate(values) if not math.isfinite(value)]
+    if wrong:
+        cell = cells[wrong[0]]
+        point = ". Write decimals with a point" if re.fullmatch(r"-?\d+,\d+", cell) else ""
+        raise DataError(
+            f"{_cell(table, wrong[0], table.header[at])}: expected a number; got {_got(cell)}"
+            f"{_more(table, wrong)}: correct it, or remove the row{point}"
+        )
+    large = [row for row, value in enumerate(values) if abs(value) > LARGEST]
+    if large:
+        raise DataError(
+            f"{_cell(table, large[0], table.header[at])}: expected a number of at most {LARGEST:g}; got "
+            f"{_got(cells[large[0]])}{_more(table, large)}: correct it, or give another unit"
+        )
+    return values
+
+
+def _cell(table: Table, row: int, name: str) -> str:
+    return f"{shown(table.path)}, {table.places[row]}, column {shown(name, 60)}"
+
+
+def _got(cell: str) -> str:
+    return shown(cell, 40) if cell else "an empty cell"
+
+
+def _more(table: Table, rows: Sequence[int]) -> str:
+    """Other rows with the same fault: how many, and where the first are."""
+    others = [table.places[row] for row in dict.fromkeys(rows)][1:]
+    if not others:
+        return ""
+    places = ", ".join(others[:MOST_PLACES]) + (", ..." if len(others) > MOST_PLACES else "")
+    return f" ({counted(len(others), 'more row')} like it: {places})"
 
 
 def check_numbers(root: Path, records: Sequence[Example], what: str = "image") -> None:

@@ -198,12 +198,31 @@ def best_thresholds(has: Flags, P: Values) -> Values:
     return found
 
 
+def given_per_fold(has: Flags, P: Values, folds: NDArray[np.integer]) -> Flags:
+    """Labels by thresholds that were chosen on the other folds, (n, K): no image chooses its own.
+
+    Parameters
+    ----------
+    has, P : arrays (n, K)
+        As of :func:`best_thresholds`.
+    folds : int array (n,)
+        The fold that holds each example out; at least two folds.
+    """
+    given = np.zeros_like(has)
+    for fold in np.unique(folds):
+        own = folds == fold
+        given[own] = best_thresholds(has[~own], P[~own]) <= P[own]
+    return given
+
+
 def labels_figures(
     has: Flags,
     P: Values,
     names: Sequence[str],
     thresholds: Values,
     groups: Sequence[str] | None = None,
+    *,
+    given: Flags | None = None,
 ) -> LabelsFigures:
     """Figures with 95 % intervals.
 
@@ -221,9 +240,11 @@ def labels_figures(
     thresholds : float array (K,)
     groups : sequence of str, length n, optional
         Examples that are not independent of one another.
+    given : bool array (n, K), optional
+        Labels that each example is given; by default those that reach their threshold.
     """
     n, n_labels = has.shape
-    given, there = thresholds <= P, has.any(axis=0)
+    given, there = thresholds <= P if given is None else given, has.any(axis=0)
     hit, exact = given & has, (given == has).all(axis=1)
     ranks = [_ranked(P[:, k]) for k in range(n_labels)]
 

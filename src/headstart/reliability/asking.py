@@ -57,7 +57,7 @@ def by_coverage(
     for _ in range(min(m, len(pool))):
         i = int(nearest.argmax())
         chosen.append(i)
-        nearest = np.minimum(nearest, _squares(X[pool], X[pool[i]][None])[:, 0])
+        nearest = np.minimum(nearest, squares_between(X[pool], X[pool[i]][None])[:, 0])
         nearest[i] = -np.inf
     return pool[chosen]
 
@@ -201,33 +201,39 @@ def replay(
 
 
 def _replayed(name: str, reached: F, random: F, steps: Sequence[int], mean: F) -> Replayed:
-    difference = reached - random
-    value = float(difference.mean())
-    error = float(difference.std(ddof=1)) / np.sqrt(len(difference))
-    share = 1 - (1 - LEVEL) / len(STRATEGIES)
-    half = float(stats.t.ppf((1 + share) / 2, len(difference) - 1)) * error
+    gain = gain_of(reached - random, len(STRATEGIES))
     accuracy = float(reached.mean())
     worth = None if accuracy > mean[-1] else float(np.interp(accuracy, mean, steps))
-    return Replayed(
-        name=name,
-        accuracy=accuracy,
-        gain=Difference(value, value - half, value + half),
-        worth=worth,
-        is_better=value - half > 0,
-    )
+    return Replayed(name=name, accuracy=accuracy, gain=gain, worth=worth, is_better=gain.low > 0)
 
 
-def scores_of(X: F, known: Chosen, member: NDArray[np.intp], rows: Chosen) -> F:
+def gain_of(differences: F, n_compared: int) -> Difference:
+    """The mean over repeats with Student's interval, corrected for several comparisons."""
+    value = float(differences.mean())
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
+    share = 1 - (1 - LEVEL) / n_compared
+    half = float(stats.t.ppf((1 + share) / 2, len(differences) - 1)) * error
+    return Difference(value, value - half, value + half)
+
+
+def scores_of(
+    X: F, known: Chosen, member: NDArray[np.intp], rows: Chosen, weights: F | None = None
+) -> F:
     """Ridge scores of some rows, (n_rows, K), by those that are labelled.
 
     Parameters
     ----------
     member : int array (n,)
         Classes; only those of `known` are looked at.
+    weights : float array, as many as `known`, optional
+        How much each counts.
     """
     n_classes = int(member.max()) + 1
     Z = np.column_stack([X[known], np.ones(len(known))])
     Y = 2.0 * np.eye(n_classes)[member[known]] - 1
+    if weights is not None:
+        root = np.sqrt(weights)[:, None]
+        Z, Y = root * Z, root * Y
     if len(Z) <= Z.shape[1]:
         w = Z.T @ np.linalg.solve(Z @ Z.T + RIDGE * np.eye(len(Z)), Y)
     else:
@@ -236,9 +242,11 @@ def scores_of(X: F, known: Chosen, member: NDArray[np.intp], rows: Chosen) -> F:
 
 
 def _accuracy(X: F, member: NDArray[np.intp], known: Chosen, judged: Chosen) -> float:
-    """Balanced accuracy."""
-    predicted = scores_of(X, known, member, judged).argmax(axis=1)
-    own = member[judged]
+    return balanced_accuracy(member[judged], scores_of(X, known, member, judged).argmax(axis=1))
+
+
+def balanced_accuracy(own: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:
+    """The mean share right over the classes that there are."""
     sizes = np.bincount(own)
     hits = np.bincount(own[own == predicted], minlength=len(sizes))
     return float((hits[sizes > 0] / sizes[sizes > 0]).mean())
@@ -249,7 +257,8 @@ def _margins(X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen) -> F:
     return np.asarray(scores[:, -1] - scores[:, -2])
 
 
-def _squares(A: F, B: F) -> F:
+def squares_between(A: F, B: F) -> F:
+    """Squared distances of rows, (n_A, n_B)."""
     squares = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1) - 2 * A @ B.T
     return np.asarray(np.maximum(squares, 0))
 
@@ -264,7 +273,7 @@ def _reduced(X: F, rows: Chosen, others: Chosen, reduce_one: Callable[[F], F]) -
     Z, parts = X[others], []
     for start in range(0, len(rows), BLOCK):
         some = rows[start : start + BLOCK]
-        squares = _squares(X[some], Z)
+        squares = squares_between(X[some], Z)
         squares[some[:, None] == others] = np.inf
         parts.append(reduce_one(squares))
     return np.concatenate(parts) if parts else np.empty(0)
@@ -280,18 +289,18 @@ def _typicality(squares: F) -> F:
 def clusters_of(X: F, k: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """The cluster of each row, (n,): a few rounds of Lloyd's k-means from k-means++."""
     centres = X[rng.integers(len(X))][None]
-    nearest = _squares(X, centres)[:, 0]
+    nearest = squares_between(X, centres)[:, 0]
     while len(centres) < k and nearest.max() > 0:
         i = rng.choice(len(X), p=nearest / nearest.sum())
         centres = np.vstack([centres, X[i]])
-        nearest = np.minimum(nearest, _squares(X, X[i][None])[:, 0])
-    own = _squares(X, centres).argmin(axis=1)
+        nearest = np.minimum(nearest, squares_between(X, X[i][None])[:, 0])
+    own = squares_between(X, centres).argmin(axis=1)
     for _ in range(8):
         sums = np.zeros_like(centres)
         np.add.at(sums, own, X)
         sizes = np.bincount(own, minlength=len(centres))
         centres = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centres)
-        own = _squares(X, centres).argmin(axis=1)
+        own = squares_between(X, centres).argmin(axis=1)
     return np.asarray(np.unique(own, return_inverse=True)[1], dtype=np.intp)
 
 

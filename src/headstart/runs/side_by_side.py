@@ -25,6 +25,7 @@ from headstart.heads import (
 )
 from headstart.plots import Figure
 from headstart.results import Difference, Interval, Result
+from headstart.runs.model import need_classes
 from headstart.runs.report.story import place
 from headstart.wording import counted, headline, listed, points
 
@@ -90,8 +91,11 @@ def _compared(run: Run, name: str, difference: PairedDifference | None) -> Compa
 def side_by_side(runs: Sequence[Run]) -> ComparedRuns:
     """Compare runs; the others are measured against the first.
 
-    Raises InputError where there are fewer than two, or one twice.
+    Raises InputError where there are fewer than two, or one twice; RunError where one is on several
+    labels or a number.
     """
+    for run in runs:
+        need_classes(run.model, "a comparison of runs")
     folders = [run.folder.resolve() for run in runs]
     if len(runs) < 2 or len(set(folders)) < len(folders):
         raise InputError(f"choose two or more different runs to compare; got {len(set(folders))}")

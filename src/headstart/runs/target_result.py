@@ -23,9 +23,8 @@ from headstart.runs.result import (
 METRIC_NAMES = {"mean_average_precision": "mean average precision", "r2": "R²"}
 """What is optimised, in words."""
 
-OPTIMISTIC = (
-    "The thresholds were chosen on these same images: F1, precision, recall and the share of images with "
-    "all labels right are optimistic."
+PER_FOLD = (
+    "Each image was given labels by thresholds that were chosen on the images of the other folds."
 )
 
 
@@ -53,8 +52,8 @@ class TargetResult(msgspec.Struct, frozen=True, kw_only=True):
     taps: tuple[str, ...]  # as in FitResult
     resolutions: tuple[str, ...]  # as in FitResult
     labels: LabelsFigures | None = None  # of several labels: figures on the test images
-    # of several labels without test images: figures on the training images, each held out;
-    # optimistic, since thresholds and probabilities were chosen on them
+    # of several labels without test images: figures on the training images, each held out, with
+    # thresholds of the other folds
     cv_labels: LabelsFigures | None = None
     number: NumberFigures | None = None  # of a number: figures on the test images
     # of a number: figures on the training images, each held out

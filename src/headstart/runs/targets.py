@@ -29,6 +29,7 @@ from headstart.heads.multilabel import (
     LabelsFigures,
     best_thresholds,
     fit_sigmoids,
+    given_per_fold,
     labels_figures,
     random_average_precision,
     sigmoid,
@@ -46,7 +47,7 @@ from headstart.runs.model import Model
 from headstart.runs.predictions import rounded, write_target_predictions, written_number
 from headstart.runs.report.target import write_target_report
 from headstart.runs.result import METRICS, CandidateResult, ChosenResult, SelectionResult
-from headstart.runs.target_result import METRIC_NAMES, OPTIMISTIC, TargetResult, WorstPrediction
+from headstart.runs.target_result import METRIC_NAMES, PER_FOLD, TargetResult, WorstPrediction
 from headstart.wording import headline
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class TargetResults:
     # that did not see the image
     out_of_fold: NDArray[np.float64]
     predictions: NDArray[np.float64]
+    # (n_train, K), of labels: those that each training image is given by thresholds of other folds
+    given: NDArray[np.bool_] | None = None
     untried: tuple[str, ...] = ()
     finetuning: None = None
 
@@ -203,7 +206,7 @@ def _refit(
     coef, intercept = fit_targets(X, truth.targets, chosen.scores.C)
     held_out = np.asarray(chosen.scores.decisions, dtype=np.float64)
     thresholds: tuple[float, ...] = ()
-    half_width = None
+    half_width = given = None
     if truth.is_number:
         slope, offset = np.array([truth.scale]), np.array([truth.center])
         out_of_fold = held_out * slope + offset
@@ -214,6 +217,7 @@ def _refit(
         slope, offset = fit_sigmoids(held_out, truth.has)
         out_of_fold = sigmoid(held_out * slope + offset)
         thresholds = tuple(best_thresholds(truth.has, out_of_fold).tolist())
+        given = given_per_fold(truth.has, out_of_fold, task.folds)
     model = Model(
         classes=truth.names,
         blocks=chosen.blocks,
@@ -244,6 +248,7 @@ def _refit(
         model=model,
         out_of_fold=out_of_fold,
         predictions=found,
+        given=given,
     )
 
 
@@ -302,6 +307,7 @@ def _labels_figures(results: TargetResults, *, is_test: bool) -> LabelsFigures:
         results.names,
         np.array(results.model.thresholds),
         groups_of(results.test if is_test else results.train),
+        given=None if is_test else results.given,
     )
 
 
@@ -342,7 +348,7 @@ def _labels_sentence(results: TargetResults, found: LabelsFigures) -> tuple[str,
         f"average precision of {100 * (found.trivial_map or 0):.1f} % on average, and every label for every "
         f"image a micro-F1 of {100 * (found.trivial_micro_f1 or 0):.1f} %."
     )
-    return said, detail if results.test else f"{detail} {OPTIMISTIC}"
+    return said, detail if results.test else f"{detail} {PER_FOLD}"
 
 
 def _number_sentence(results: TargetResults, found: NumberFigures) -> tuple[str, str]:

@@ -66,7 +66,7 @@ def build_page(work: Workspace, jobs: Jobs) -> gr.Blocks:
                 runs = tabs.compare_tab(work)
 
         def models() -> Any:
-            return gr.Dropdown(choices=[IMAGENET, *work.run_names(of_classes=True)])
+            return gr.Dropdown(choices=[IMAGENET, *work.run_names()])
 
         def names() -> Any:
             return gr.Dropdown(choices=work.run_names())
@@ -128,7 +128,7 @@ def _leader(
     def lead(job_id: str | None) -> tuple[gr.Tabs, gr.Dropdown]:
         """Turn to a tab, with the run of the job that is shown chosen there."""
         job = jobs.get(job_id or "")
-        names = work.run_names(of_classes=tab_id == "predict")
+        names = work.run_names()
         choices = [IMAGENET, *names] if tab_id == "predict" else names
         update: dict[str, Any] = {"choices": choices}
         if job is not None and job.run is not None and Path(job.run).name in choices:

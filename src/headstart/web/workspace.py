@@ -45,20 +45,16 @@ class Workspace:
         self._unpack_lock = threading.Lock()
         self.network = functools.lru_cache(maxsize=2)(_load)
         self._run = functools.lru_cache(maxsize=4)(_open_run)
-        self._has_targets = functools.lru_cache(maxsize=N_FOLDERS)(_has_targets)
         self._sentence = functools.lru_cache(maxsize=64)(_read_sentence)
         self._images = functools.lru_cache(maxsize=2)(_training_images)
 
-    def run_names(self, *, of_classes: bool = False) -> list[str]:
-        """Folders that hold a finished run, the newest first; perhaps without those on labels or a number."""
+    def run_names(self) -> list[str]:
+        """Folders that hold a finished run, the newest first."""
         if not self.runs.is_dir():
             return []
         found = [f for f in self.runs.iterdir() if (f / METRICS).is_file()]
         found = [f for f in found if (f / "model").is_dir() and not f.name.startswith(".")]
-        names = [f.name for f in sorted(found, key=lambda f: -f.stat().st_mtime)]
-        if not of_classes:
-            return names
-        return [n for n in names if not self._has_targets(self.runs / n, self.made_at(n))]
+        return [f.name for f in sorted(found, key=lambda f: -f.stat().st_mtime)]
 
     def last_runs(self, n: int) -> list[tuple[str, str, float]]:
         """Name, answer in one sentence and time of the newest runs, at most ``n``."""
@@ -148,19 +144,9 @@ def _load(name: str) -> Backbone:
 
 
 def _open_run(folder: Path, _: int) -> Run:
-    from headstart.runs.run import Run
+    from headstart.runs.target_run import open_run
 
-    return Run(folder)
-
-
-def _has_targets(folder: Path, _: int) -> bool:
-    """Whether a run is on several labels or on a number; a damaged one is not."""
-    from headstart.runs.target_result import is_target_run
-
-    try:
-        return is_target_run(folder)
-    except HeadstartError:  # told where it is opened
-        return False
+    return open_run(folder)
 
 
 def _read_sentence(folder: Path, _: int) -> str:

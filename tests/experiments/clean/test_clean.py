@@ -17,7 +17,7 @@ import pytest
 import headstart
 from headstart.cli.app import run as command
 from headstart.experiments.clean.measure import _labels
-from headstart.experiments.clean.page import detail, files
+from headstart.experiments.clean.page import detail, files, sections, sentence
 from headstart.experiments.clean.result import CleanResult, LabelCost
 from headstart.reliability.labels import check_labels
 from headstart.results import Interval
@@ -49,6 +49,25 @@ def test_clean__finds_what_was_done_to_the_set(found: CleanResult) -> None:
     assert found.not_judged == ()
     assert found.noise is not None
     assert found.noise.low < 2 / 30 < found.noise.high
+
+
+def test_clean__tells_contradicted_labels_from_those_that_count_as_wrong(
+    found: CleanResult,
+) -> None:
+    first, *others = found.of_kind("label")
+    hard = msgspec.structs.replace(first, is_counted=False)
+    assert all(f.is_counted for f in others)
+    mixed = msgspec.structs.replace(found, findings=(hard, *others))
+    n = len(others)
+    verb = "counts" if n == 1 else "count"
+    told = f"{n + 1} labels that the other images contradict, of which {n} {verb} as wrong"
+    assert told in detail(mixed)
+    tables = [s.table for s in sections(mixed) if s.table]
+    assert sum("counts as wrong" in row[-1] for table in tables for row in table.rows) == n
+    few = tuple(msgspec.structs.replace(f, is_counted=False) for f in (first,))
+    none = msgspec.structs.replace(found, findings=few, noise=Interval(0.0, 0.0, 0.1))
+    assert sentence(none) == "No label of 30 counts as wrong; 1 image to look at."
+    assert "1 label that the other images contradict, of which 0 count as wrong" in detail(none)
 
 
 def test_clean__names_what_cannot_be_judged_and_does_not_flag_it(grouped_run: Run) -> None:

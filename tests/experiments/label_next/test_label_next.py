@@ -13,8 +13,12 @@ from PIL import Image
 
 import headstart
 from headstart.cli.app import run as command
-from headstart.experiments.label_next.page import sentence
+from headstart.data import index
+from headstart.experiments.label_next.page import files, sentence
 from headstart.experiments.label_next.result import LabelNextResult
+from headstart.reliability.unlabelled import Use, UseReplay
+from headstart.results import Difference
+from headstart.runs.retrieval import index_of
 from headstart.runs.run import Run
 
 
@@ -53,6 +57,10 @@ def test_label_next__chooses_new_images_and_says_what_that_is_worth(
     assert [r["name"] for r in rows] == [c["name"] for c in found["chosen"]]
     tasks = json.loads((tmp_path / "tasks.json").read_text("utf-8"))
     assert [t["data"]["image"] for t in tasks] == [c["path"] for c in found["chosen"]]
+    assert {u["name"] for u in found["unlabelled"]} == {"propagation", "pseudo-labels"}
+    assert found["n_known"] + found["n_hidden"] == 24, "a fifth of 30 is judged"
+    is_worth_it = any(u["is_better"] for u in found["unlabelled"])
+    assert (tmp_path / "pseudo-labels.csv").exists() == bool(found["pseudo_labels"]) == is_worth_it
     guess = tasks[0]["predictions"][0]["result"][0]["value"]["choices"]
     assert guess == [found["chosen"][0]["predicted"]]
 
@@ -69,6 +77,30 @@ def test_label_next__a_strategy_that_is_asked_for_is_used_and_judged(
     margins = [c.margin for c in found.chosen]
     assert margins == sorted(margins)
     assert "label at random" in sentence(found) or "worth" in sentence(found)
+
+
+def test_label_next__writes_pseudo_labels_where_the_replay_gains(
+    odd_run: Run, unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gains = UseReplay(
+        n_known=12, n_hidden=12, n_judged=6, labelled=0.8,
+        uses=(Use(name="propagation", accuracy=0.9, gain=Difference(0.1, 0.05, 0.15), is_better=True, right=0.9),),
+    )  # fmt: skip
+    monkeypatch.setattr(
+        "headstart.experiments.label_next.measure.replay_uses", lambda *_, **__: gains
+    )
+    found = headstart.transfer.label_next(odd_run.folder, str(unlabelled), n=3, repeats=2)
+    assert isinstance(found, LabelNextResult)
+    assert len(found.pseudo_labels) == 12
+    assert "gained +10.0 [+5.0, +15.0] points" in found.detail
+    table = tmp_path / "pseudo-labels.csv"
+    table.write_bytes(files(found)["pseudo-labels.csv"])
+    data = index(table)
+    assert len(data.records) == 42
+    own = index_of(odd_run)
+    assert {r.path for r in data.test} == {r.path for r in own.test}, "test images stay so"
+    rows = list(csv.DictReader(io.StringIO(table.read_text("utf-8"))))
+    assert sum(r["is_pseudo_label"] == "yes" for r in rows) == 12
 
 
 def test_label_next__refuses_a_folder_of_the_run_s_own_images(

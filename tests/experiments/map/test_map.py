@@ -16,7 +16,8 @@ from PIL import Image
 
 import headstart
 from headstart.cli.app import run as command
-from headstart.experiments.map.measure import _placed, _same_class
+from headstart.errors import InputError
+from headstart.experiments.map.measure import _placed, _same_class, has_opentsne
 from headstart.experiments.map.page import PER_ROW, THUMBNAIL_PX, _sheets, files
 from headstart.experiments.map.result import MapResult
 from headstart.progress import silent
@@ -60,6 +61,21 @@ def test_map__a_sample_is_said_to_be_one(
     for wrong, told in ((["--method", "umap"], "tsne"), (["--most", "3"], "at least 10")):
         assert command(["map", str(odd_run.folder), *wrong]) == 2
         assert told in capsys.readouterr().err
+
+
+def test_map__opentsne_is_an_extra(odd_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    if has_opentsne():
+        places = _placed(X, "opentsne", 0)
+        assert np.isfinite(places).all()
+        np.testing.assert_allclose(places, _placed(X, "opentsne", 0))
+    monkeypatch.setattr("headstart.experiments.map.measure.has_opentsne", lambda: False)
+    with pytest.raises(InputError, match=r"needs openTSNE: pip install 'headstart\[map\]'"):
+        headstart.transfer.map(odd_run.folder, method="opentsne")
+    monkeypatch.setattr("headstart.experiments.map.measure.MOST_TSNE", 5)
+    found = headstart.transfer.map(odd_run.folder)
+    assert isinstance(found, MapResult)
+    assert found.method == "pca"
 
 
 def test_placed__keeps_the_shape_and_stands_equal_rows() -> None:

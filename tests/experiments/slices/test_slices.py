@@ -12,6 +12,7 @@ import pytest
 import headstart
 from headstart.cli.app import run as command
 from headstart.experiments.onrun import who_judged
+from headstart.experiments.slices.page import brief
 from headstart.experiments.slices.result import SlicesResult
 from headstart.runs.run import Run
 
@@ -30,6 +31,16 @@ def test_slices__judges_every_image_and_divides_by_names(
     named = {p["value"]: p["n"] for p in found["parts"] if p["by"] == "name"}
     assert named == {"0": 20, "1": 8}
     assert all(p["accuracy"]["low"] <= p["accuracy"]["value"] for p in found["parts"])
+
+
+def test_slices__says_that_the_terminal_shows_the_worst_parts_only(grouped_run: Run) -> None:
+    found = headstart.transfer.slices(grouped_run.folder)
+    assert isinstance(found, SlicesResult)
+    [shown] = brief(found)
+    assert shown.table is not None
+    assert len(shown.table.rows) == 10
+    assert f"slices.html has {len(found.parts) - 10} more" in shown.caption
+    assert sum(len(s.table.rows) for s in found.sections() if s.table) == len(found.parts)
 
 
 def test_slices__by_a_column_of_the_run_s_own_rows(grouped_run: Run) -> None:

@@ -22,7 +22,7 @@ HEADINGS = {
     "novel": "Pictures unlike all others",
     "damaged": "Files that cannot be read",
 }
-N_LISTED = 100
+N_LISTED, N_BRIEF = 100, 10
 THUMBNAIL_PX = 320
 
 
@@ -37,22 +37,34 @@ def sentence(r: CleanResult) -> str:
         return "No label can be judged: every class has one image, or one group of images, only."
     if not r.findings:
         return f"Nothing stands out among {counted(r.n_images, 'image')}."
-    n = round(r.noise.value * r.n_judged)
+    if not (n := round(r.noise.value * r.n_judged)):
+        return f"No label of {r.n_judged:,} counts as wrong; {counted(len(r.findings), 'image')} to look at."
     return f"About {counted(n, 'label')} of {r.n_judged:,} look wrong: {r.noise}."
 
 
 def detail(r: CleanResult) -> str:
     """What else there is, and what to do."""
-    counts = [
-        f"{counted(len(found), 'image')}: {HEADINGS[kind][:1].lower()}{HEADINGS[kind][1:]}"
-        for kind in HEADINGS
-        if (found := r.of_kind(kind))
-    ]
+    found = [_kind_in_words(kind, of_kind) for kind in HEADINGS if (of_kind := r.of_kind(kind))]
     said = (
-        f"{'; '.join(counts)}. Some are merely hard: open review.html, keep, relabel or drop each, save "
-        "fixes.csv, and give it to headstart fit --fixes."
+        f"To look at: {'; '.join(found)}. Open review.html, keep, relabel or drop each, save fixes.csv, and give "
+        "it to headstart fit --fixes."
     )
-    return " ".join([*([said] if counts else []), *_cost(r), *_left_out(r)])
+    return " ".join([*([said] if found else []), *_cost(r), *_left_out(r)])
+
+
+def _kind_in_words(kind: str, found: list[Finding]) -> str:
+    n = len(found)
+    if kind == "label":
+        n_counted = sum(f.is_counted for f in found)
+        verb = "counts" if n_counted == 1 else "count"
+        rest = " (the others may be hard images)" if n_counted < n else ""
+        return f"{counted(n, 'label')} that the other images contradict, of which {n_counted:,} {verb} as wrong{rest}"
+    return {
+        "copies": f"{counted(n, 'image')} with copies under other labels",
+        "blank": f"{counted(n, 'blank picture')}",
+        "novel": f"{counted(n, 'picture')} unlike all others",
+        "damaged": f"{counted(n, 'file')} that cannot be read",
+    }[kind]
 
 
 def _cost(r: CleanResult) -> list[str]:
@@ -107,8 +119,12 @@ def sections(r: CleanResult) -> list[Section]:
 
 def brief(r: CleanResult) -> list[Section]:
     """What the terminal shows: the most contradicted labels."""
-    found = [f for kind in HEADINGS for f in r.of_kind(kind)][:10]
-    return [Section(heading="", table=_table(found))] if found else []
+    found = [f for kind in HEADINGS for f in r.of_kind(kind)]
+    if not found:
+        return []
+    more = len(found) - N_BRIEF
+    caption = f"The first {N_BRIEF}; clean.html has {more:,} more." if more > 0 else ""
+    return [Section(heading="", table=_table(found[:N_BRIEF]), caption=caption)]
 
 
 def _section(kind: str, found: list[Finding]) -> Section:
@@ -119,7 +135,15 @@ def _section(kind: str, found: list[Finding]) -> Section:
 
 
 def _table(found: list[Finding]) -> Table:
-    rows = [[f.name, f.label or words.NOTHING, f.split or words.NOTHING, f.reason] for f in found]
+    rows = [
+        [
+            f.name,
+            f.label or words.NOTHING,
+            f.split or words.NOTHING,
+            f"{f.reason}; counts as wrong" if f.is_counted else f.reason,
+        ]
+        for f in found
+    ]
     return Table(header=["image", "label", "split", "why"], rows=rows)
 
 

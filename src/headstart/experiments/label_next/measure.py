@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headstart.data import Record, find_images
 from headstart.data.inspection import inspect_all
 from headstart.data.sources import printable
 from headstart.errors import DataError, one_line
 from headstart.experiments.experiment import DataFacts, Inputs
-from headstart.experiments.label_next.result import Chosen, LabelNextResult, Played
+from headstart.experiments.label_next.result import (
+    Chosen,
+    LabelNextResult,
+    Played,
+    PseudoLabel,
+    UsedUnlabelled,
+)
 from headstart.experiments.label_next.settings import Settings
 from headstart.experiments.onrun import training_images
 from headstart.files import digest_file
 from headstart.reliability.asking import STRATEGIES, Replay, at_random, reduce, replay, scores_of
+from headstart.reliability.unlabelled import USES, neighbours, replay_uses
 from headstart.runs.retrieval import features_of
 
 if TYPE_CHECKING:
@@ -49,6 +57,7 @@ def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
         inputs.progress("replay", 0, 1)
         found = replay(X[:n], member, s.n, n_repeats=s.repeats, seed=s.seed)
         inputs.progress("replay", 1, 1)
+    used = _unlabelled(s, X, member, images, new, inputs) if n >= FEWEST else {}
     strategy = _strategy(s, found)
     own = np.concatenate([member, np.zeros(len(new), dtype=member.dtype)])
     known, pool = np.arange(n), np.arange(n, len(X))
@@ -80,7 +89,51 @@ def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
             )
             for j, i in enumerate(rows)
         ),
+        **used,
     )
+
+
+def _unlabelled(
+    s: Settings,
+    X: NDArray[np.floating],
+    member: NDArray[np.intp],
+    images: TrainingImages,
+    new: Sequence[Record],
+    inputs: Inputs,
+) -> dict[str, Any]:
+    """What training on the unlabelled images too is worth, and their labels where it is."""
+    labelled, n = [*images.records, *images.held_out], len(member)
+    inputs.progress("unlabelled images", 0, 1)
+    found = replay_uses(X[:n], member, len(new), n_repeats=s.repeats, seed=s.seed)
+    pseudo: tuple[PseudoLabel, ...] = ()
+    if found.best is not None:
+        classes = np.unique([r.label for r in labelled])
+        own = np.concatenate([member, np.zeros(len(new), dtype=member.dtype)])
+        is_test = np.array([r.split == "test" for r in labelled])
+        known, hidden = np.flatnonzero(~is_test), np.arange(n, len(X))
+        at, said, _ = USES[found.best.name](X, neighbours(X), known, own, hidden)
+        pseudo = tuple(
+            PseudoLabel(
+                name=new[i - n].name, path=printable(str(new[i - n].path)), label=str(classes[k])
+            )
+            for i, k in zip(at, said, strict=True)
+        )
+    inputs.progress("unlabelled images", 1, 1)
+    return {
+        "unlabelled": tuple(
+            UsedUnlabelled(
+                name=u.name, accuracy=u.accuracy, gain=u.gain, is_better=u.is_better, right=u.right
+            )
+            for u in found.uses
+        ),
+        "n_known": found.n_known,
+        "n_hidden": found.n_hidden,
+        "labelled_alone": found.labelled,
+        "pseudo_labels": pseudo,
+        "labelled": tuple((printable(str(r.path)), r.label, r.split) for r in labelled)
+        if pseudo and all(r.path.is_file() for r in labelled)
+        else (),
+    }
 
 
 def _known(images: TrainingImages) -> set[str]:

@@ -14,6 +14,7 @@ from headstart.runs.report.pages import Section, Table
 from headstart.wording import counted
 
 N_LISTED = 200
+PSEUDO = "pseudo-labels.csv"
 
 
 def title(r: LabelNextResult) -> str:
@@ -53,7 +54,29 @@ def detail(r: LabelNextResult) -> str:
         f"({'at random' if r.strategy == 'random' else 'by ' + r.strategy}); label-next.csv lists them in order, "
         "tasks.json is for Label Studio. Label them, add them to the data and fit again."
     )
-    return " ".join([chosen, *(f"{text}." for text in left_out)])
+    return " ".join([chosen, *(f"{text}." for text in left_out), *_on_pseudo_labels(r)])
+
+
+def _on_pseudo_labels(r: LabelNextResult) -> list[str]:
+    """Whether to train on the unlabelled images as they are."""
+    best = next((u for u in r.unlabelled if u.is_better), None)
+    if not r.unlabelled:
+        return []
+    if best is None:
+        return [
+            "Training on the unlabelled images without labelling them: no significant gain here."
+        ]
+    said = (
+        f"Training on the unlabelled images too, with labels by {best.name}, gained {best.gain} points in the "
+        f"replay with {counted(r.n_known, 'label')}; with more labels it gains less."
+    )
+    listed = f"{PSEUDO} lists these labels"
+    if r.labelled:
+        listed += (
+            f" beside your own, for headstart fit {PSEUDO}: judge that run by its test images only, since "
+            "cross-validation counts pseudo-labels as right"
+        )
+    return [said, f"{listed}."]
 
 
 def sections(r: LabelNextResult) -> list[Section]:
@@ -61,15 +84,49 @@ def sections(r: LabelNextResult) -> list[Section]:
     rows = [[c.name, c.predicted, f"{c.margin:.2f}"] for c in r.chosen[:N_LISTED]]
     images = Section(
         heading="Images to label, in this order",
-        table=Table(header=["image", "looks like", "margin"], rows=rows),
-        caption="Margin: how far the two highest scores are apart; small where the classifier is unsure.",
+        table=Table(header=["image", "predicted class", "margin"], rows=rows),
+        caption="Margin: how far the two highest scores are apart; small where the classifier is unsure."
+        + (
+            f" The first {N_LISTED} of {len(r.chosen):,}; label-next.csv has all."
+            if len(r.chosen) > N_LISTED
+            else ""
+        ),
     )
-    return [*_replay(r), images]
+    return [*_replay(r), *_unlabelled(r), images]
 
 
 def brief(r: LabelNextResult) -> list[Section]:
     """What the terminal shows."""
-    return _replay(r)
+    return [*_replay(r), *_unlabelled(r)]
+
+
+def _unlabelled(r: LabelNextResult) -> list[Section]:
+    if not r.unlabelled:
+        return []
+    rows = [
+        [
+            u.name,
+            words.percent(u.right),
+            words.percent(u.accuracy),
+            str(u.gain),
+            "better" if u.is_better else "not significant",
+        ]
+        for u in r.unlabelled
+    ]
+    rows.append(["none", words.NOTHING, words.percent(r.labelled_alone), words.NOTHING, ""])
+    caption = (
+        f"Replayed {r.settings.repeats} times on {_played_on(r)}: {r.n_known:,} labelled, the labels of "
+        f"{r.n_hidden:,} hidden. Propagation spreads labels to similar images; pseudo-labels are the "
+        "classifier's own answers, of each class the surest half. Balanced accuracy on other images."
+    )
+    header = ["labels by", "of them right", "accuracy", "gain, points", "verdict"]
+    return [
+        Section(
+            heading="What training on unlabelled images would have been worth",
+            table=Table(header=header, rows=rows),
+            caption=caption,
+        )
+    ]
 
 
 def _replay(r: LabelNextResult) -> list[Section]:
@@ -91,7 +148,13 @@ def _replay(r: LabelNextResult) -> list[Section]:
         f"({words.percent(r.start)}), {r.n_chosen} more by each strategy, balanced accuracy on "
         f"{r.n_judged} others. The intervals of the gains together hold with 95 % confidence."
     )
-    header = ["strategy", "accuracy", "gain, points", "worth random labels", "verdict"]
+    header = [
+        "chosen by",
+        "accuracy",
+        "gain over random, points",
+        "worth how many random labels",
+        "verdict",
+    ]
     return [
         Section(
             heading="What choosing would have been worth",
@@ -117,12 +180,14 @@ def files(r: LabelNextResult, _progress: Progress = silent) -> dict[str, bytes]:
         (str(i), c.name, c.path, c.predicted, json.dumps(c.margin))
         for i, c in enumerate(r.chosen, start=1)
     ]
-    text = csv_text(("order", "name", "path", "looks_like", "margin"), rows)
+    text = csv_text(("order", "name", "path", "predicted", "margin"), rows)
     tasks = json.dumps([_task(r, c) for c in r.chosen], ensure_ascii=False, indent=1)
-    return {
-        "label-next.csv": text.encode("utf-8", "surrogateescape"),
-        "tasks.json": tasks.encode("utf-8", "surrogateescape"),
-    }
+    written = {"label-next.csv": text, "tasks.json": tasks}
+    if r.pseudo_labels:
+        own = [(path, label, split, "no") for path, label, split in r.labelled]
+        new = [(p.path, p.label, "train", "yes") for p in r.pseudo_labels]
+        written[PSEUDO] = csv_text(("image", "label", "split", "is_pseudo_label"), [*own, *new])
+    return {name: text.encode("utf-8", "surrogateescape") for name, text in written.items()}
 
 
 def _task(r: LabelNextResult, chosen: Chosen) -> dict[str, Any]:

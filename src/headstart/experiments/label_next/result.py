@@ -29,6 +29,25 @@ class Chosen(Struct, frozen=True, kw_only=True):
     margin: float  # difference of its two highest scores: small where it is unsure
 
 
+class UsedUnlabelled(Struct, frozen=True, kw_only=True):
+    """Training on images without labels too, by one method, on the run's own labelled images."""
+
+    # "propagation" over the graph of neighbours, or "pseudo-labels" of each class
+    name: str
+    accuracy: float  # balanced accuracy, pseudo-labels included in the training
+    gain: Difference  # over the labelled images alone
+    is_better: bool  # significantly, after correction for two methods
+    right: float  # share of the pseudo-labels that were right
+
+
+class PseudoLabel(Struct, frozen=True, kw_only=True):
+    """A label that no person gave."""
+
+    name: str
+    path: str
+    label: str
+
+
 class LabelNextResult(ExperimentResult, frozen=True, kw_only=True, tag="label_next"):
     """Images to label, in this order."""
 
@@ -47,3 +66,12 @@ class LabelNextResult(ExperimentResult, frozen=True, kw_only=True, tag="label_ne
     played: tuple[Played, ...]  # the best first; empty where there are too few labelled images
     strategy: str  # the one that was used
     chosen: tuple[Chosen, ...]
+    # training on images without labels too, in a replay: the best first, empty as of `played`
+    unlabelled: tuple[UsedUnlabelled, ...] = ()
+    n_known: int = 0  # labelled images of that replay
+    n_hidden: int = 0  # images of that replay whose labels were hidden
+    labelled_alone: float = 0.0  # balanced accuracy of the labelled images alone in that replay
+    # of the unlabelled images, by the best method; empty unless its gain is significant
+    pseudo_labels: tuple[PseudoLabel, ...] = ()
+    # path, label and side of the split of the images with labels, beside which pseudo-labels are written
+    labelled: tuple[tuple[str, str, str], ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.data import duplicate_groups
 from headstart.data.groups import groups_of
 from headstart.data.sources import printable
-from headstart.errors import DataError
+from headstart.errors import DataError, InputError, argument
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.map.result import MapResult, Point
 from headstart.experiments.map.settings import FEWEST, Settings
@@ -48,7 +49,11 @@ def measure(s: Settings, inputs: Inputs) -> MapResult:
     together = np.asarray(duplicate_groups(images.index, shown))
     method = s.method
     if method == "auto":
-        method = "tsne" if len(shown) <= MOST_TSNE else "pca"
+        method = "tsne" if len(shown) <= MOST_TSNE else "opentsne" if has_opentsne() else "pca"
+    elif method == "opentsne" and not has_opentsne():
+        raise InputError(
+            f"{argument('method', 'opentsne')} needs openTSNE: pip install 'headstart[map]', or take tsne"
+        )
     inputs.progress("place", 0, 1)
     places = _placed(X, method, s.seed)
     inputs.progress("place", 1, 1)
@@ -80,14 +85,23 @@ def measure(s: Settings, inputs: Inputs) -> MapResult:
     )
 
 
+def has_opentsne() -> bool:
+    """Whether the extra ``map`` is installed."""
+    return find_spec("openTSNE") is not None
+
+
 def _placed(X: NDArray[Any], method: str, seed: int) -> NDArray[np.float64]:
     """Two coordinates in [0, 1], the same unit on both axes, the middle at 0.5."""
     Z = reduce(X - X.mean(axis=0), 2 if method == "pca" else N_COMPONENTS)
+    perplexity = min(PERPLEXITY, (len(Z) - 1) / 3)
     if method == "tsne" and Z.shape[1] > 2:
         from sklearn.manifold import TSNE
 
-        perplexity = min(PERPLEXITY, (len(Z) - 1) / 3)
         Z = TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(Z)
+    elif method == "opentsne" and Z.shape[1] > 2:
+        import openTSNE
+
+        Z = np.asarray(openTSNE.TSNE(perplexity=perplexity, random_state=seed).fit(Z))
     full = np.zeros((len(X), 2))
     full[:, : Z.shape[1]] = Z[:, :2]
     low, high = full.min(axis=0), full.max(axis=0)

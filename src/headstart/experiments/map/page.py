@@ -22,7 +22,7 @@ from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table, render_with_script
 from headstart.wording import counted
 
-METHODS = {"pca": "principal components", "tsne": "t-SNE"}
+METHODS = {"pca": "principal components", "tsne": "t-SNE", "opentsne": "t-SNE (openTSNE)"}
 # Side of a thumbnail, thumbnails in a row and rows in a sheet.
 THUMBNAIL_PX, PER_ROW = 48, 20
 PER_SHEET = PER_ROW * PER_ROW
@@ -51,7 +51,7 @@ def detail(r: MapResult) -> str:
     n = len(r.points)
     sample = f", a random sample of {r.n_images:,}" if n < r.n_images else ""
     judged = f" {r.judged_by}" if r.judged_by else ""
-    far = " Distances between groups that lie far apart mean little." if r.method == "tsne" else ""
+    far = " Distances between groups that lie far apart mean little." if r.method != "pca" else ""
     return (
         f"{counted(n, 'image')}{sample}, placed by {METHODS[r.method]}; trustworthiness "
         f"{r.trustworthiness:.2f} (1: every neighbour on the map is one by all features).{far} "
@@ -81,28 +81,32 @@ def sections(r: MapResult) -> list[Section]:
     wrong = [p for p in r.points if p.is_wrong]
     found = [Section(heading="The map", figure=figure, caption=caption)]
     if wrong:
-        found.append(Section(heading="Classes taken for another", table=_confused(wrong, r.points)))
+        found.append(_confused(wrong, r.points, "Classes taken for another"))
     return found
 
 
 def brief(r: MapResult) -> list[Section]:
     """What the terminal shows."""
     wrong = [p for p in r.points if p.is_wrong]
-    return [Section(heading="", table=_confused(wrong, r.points, 10))] if wrong else []
+    return [_confused(wrong, r.points, most=10)] if wrong else []
 
 
 def _said(p: Point) -> str:
     return f"{p.name}: {p.label}" + (f", taken for {p.predicted}" if p.is_wrong else "")
 
 
-def _confused(wrong: Sequence[Point], all_points: Sequence[Point], most: int = N_LISTED) -> Table:
+def _confused(
+    wrong: Sequence[Point], all_points: Sequence[Point], heading: str = "", most: int = N_LISTED
+) -> Section:
     sizes = Counter(p.label for p in all_points)
     pairs = Counter((p.label, p.predicted) for p in wrong)
     rows = [
         [label, taken_for, words.count(n), words.count(sizes[label])]
         for (label, taken_for), n in pairs.most_common(most)
     ]
-    return Table(header=["class", "taken for", "images", "of all"], rows=rows)
+    cut = f"The {most} most frequent of {len(pairs):,}." if len(pairs) > most else ""
+    table = Table(header=["class", "taken for", "images", "of all"], rows=rows)
+    return Section(heading=heading, table=table, caption=cut)
 
 
 def files(r: MapResult, progress: Progress = silent) -> dict[str, bytes]:

@@ -35,7 +35,7 @@ class MapResult(ExperimentResult, frozen=True, kw_only=True, tag="map"):
     """Images of a run in two dimensions."""
 
     settings: Settings
-    method: str  # {"pca", "tsne"}; the one that was used
+    method: str  # {"pca", "tsne", "opentsne"}; the one that was used
     n_features: int  # dimensions before
     n_images: int  # of the run, on the map or not
     # share of images whose nearest other image on the map is of the same class; copies of an image,

@@ -30,10 +30,11 @@ class Settings(OnRun):
     """
 
     method: Annotated[
-        Literal["auto", "pca", "tsne"],
+        Literal["auto", "pca", "tsne", "opentsne"],
         about(
             "pca: the two directions of largest spread; tsne: neighbourhoods, distances between far "
-            "groups mean little; auto: tsne up to 5,000 images."
+            "groups mean little; opentsne: the same in a quarter of the time (extra map); auto: tsne up "
+            "to 5,000 images, of more opentsne if it is installed, otherwise pca."
         ),
     ] = "auto"
     most: Annotated[

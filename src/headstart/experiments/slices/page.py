@@ -62,7 +62,13 @@ def sections(r: SlicesResult) -> list[Section]:
 
 def brief(r: SlicesResult) -> list[Section]:
     """What the terminal shows: the worst parts."""
-    return [Section(heading="", table=_table(list(r.parts[:N_NAMED])))] if r.parts else []
+    if not r.parts:
+        return []
+    more = len(r.parts) - N_NAMED
+    caption = (
+        f"The {N_NAMED} least accurate parts; slices.html has {more} more." if more > 0 else ""
+    )
+    return [Section(heading="", table=_table(list(r.parts[:N_NAMED])), caption=caption)]
 
 
 def _rank(part: Part) -> float:

@@ -9,7 +9,7 @@ from headstart import plots
 from headstart.errors import one_line
 from headstart.files import write_atomically
 from headstart.runs.report import story, words
-from headstart.runs.target_result import OPTIMISTIC
+from headstart.runs.target_result import PER_FOLD
 
 if TYPE_CHECKING:
     from headstart.heads.multilabel import LabelsFigures
@@ -47,7 +47,7 @@ def target_sections(found: TargetResult, sheet: bytes = b"") -> list[Section]:
         sections.append(_labels_section(labels, is_test=found.labels is not None))
     if (number := found.number or found.cv_number) is not None:
         sections.append(_number_section(number, is_test=found.number is not None))
-    sections += [_layers_section(found), _candidates_section(found)]
+    sections += [layers_section(found), _candidates_section(found)]
     if found.worst:
         sections.append(_worst_section(found, sheet))
     data = found.data
@@ -138,7 +138,7 @@ def _labels_section(found: LabelsFigures, *, is_test: bool) -> Section:
             f"a macro-F1 of {100 * (found.trivial_macro_f1 or 0):.1f} %.",
         )
     if not is_test:
-        text.append(OPTIMISTIC)
+        text.append(PER_FOLD)
     if len(listed) < len(found.labels):
         text.append(
             f"The table has the {len(listed):,} labels of the lowest average precision; metrics.json has all "
@@ -184,7 +184,8 @@ def _number_section(found: NumberFigures, *, is_test: bool) -> Section:
     return Section(heading="The number", text=text, table=table)
 
 
-def _layers_section(found: TargetResult) -> Section:
+def layers_section(found: TargetResult) -> Section:
+    """Every layer and resolution as a map, and the rule of the choice."""
     from headstart.runs.report.pages import Section
 
     # R² is shown in hundredths, as the figure shows shares.

@@ -108,41 +108,42 @@ def _when_to_answer(found: Reliability, noun: str) -> Section:
         heading="When to answer",
         text=text,
         figure=_curve(found, noun),
-        caption=f"Of the {words.count(found.n)} {noun}s that the model had not seen: answering those with "
-        "the largest probabilities only, how often is it right?",
+        caption=f"The {words.count(found.n)} training {noun}s, each predicted by a model that had not seen it: how "
+        "often the answer is right, where only the most probable answers are accepted.",
         table=_table(found) if found.refusals else None,
     )
 
 
 def _refusal_sentence(r: Refusal, noun: str) -> str:
-    said = (
-        f"It is right {100 * r.target:.0f} % of the time when it refuses to answer below a probability of "
-        f"{100 * r.threshold:.0f} %: it then answers {r.coverage}, and {r.accuracy} of these answers "
-        f"are right (training {noun}s, cross-validated)."
-    )
     if r.threshold == 0:
-        said = (
-            f"It is right {100 * r.target:.0f} % of the time without refusing any {noun}: {r.accuracy} of the "
-            f"training {noun}s, cross-validated."
+        return (
+            f"All answers together are right {100 * r.target:.0f} % of the time or more: {r.accuracy} of the "
+            f"training {noun}s, cross-validated. No answer has to be refused for that."
         )
-    if r.test_accuracy is not None and r.test_coverage is not None and r.threshold > 0:
+    said = (
+        f"To be right {100 * r.target:.0f} % of the time, accept only answers with a probability of "
+        f"{100 * r.threshold:.0f} % or more (predict --target-accuracy {r.target:g}): of the training {noun}s, "
+        f"cross-validated, {r.coverage} are answered so, and {r.accuracy} of these rightly."
+    )
+    if r.test_accuracy is not None and r.test_coverage is not None:
         said += (
-            f" On the test {noun}s, which had no part in this: it answers {r.test_coverage}, and "
-            f"{r.test_accuracy} are right."
+            f" As a check, of the test {noun}s {r.test_coverage} are answered so, and {r.test_accuracy} of these "
+            "rightly."
         )
     return said
 
 
 def _sets_sentence(s: LabelSets, noun: str) -> str:
     said = (
-        f"A set of classes that holds the true one {100 * s.level:.0f} % of the time: every class with a "
-        f"probability of at least {words.decimal(s.threshold)}, and the most probable one."
+        f"Instead of one class, a set that holds the true class {100 * s.level:.0f} % of the time (predict "
+        f"--label-sets {s.level:g}): the most probable class, and every other with a probability of at least "
+        f"{words.decimal(s.threshold)}."
     )
     if s.test_coverage is None or s.mean_size is None:
         return said
     return (
-        f"{said} On the test {noun}s it holds the true class for {s.test_coverage}, with {s.mean_size:.2f} "
-        f"classes on average; {words.percent(s.single)} of the sets are of one class."
+        f"{said} Of the test {noun}s it holds the true class for {s.test_coverage}, and has {s.mean_size:.2f} "
+        f"classes on average; {words.percent(s.single)} of the sets have one class."
     )
 
 
@@ -162,7 +163,7 @@ def _curve(found: Reliability, noun: str) -> str:
 
 def _table(found: Reliability) -> Table:
     has_test = any(r.test_coverage is not None for r in found.refusals)
-    header = ["target", "answer from", "answered", "right"]
+    header = ["to be right", "accept from a probability of", "answered", "of these right"]
     header += ["answered, test", "right, test"] if has_test else []
     rows = []
     for r in found.refusals:

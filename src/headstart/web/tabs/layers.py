@@ -57,17 +57,22 @@ def _profiler(work: Workspace) -> Callable[[str | None], str]:
     @answered
     def profile(name: str | None) -> str:
         """The map of a run, and the sentence on its choice."""
-        from headstart.runs.report import figures, story
+        from headstart.runs.report import figures, story, target
+        from headstart.runs.target_run import TargetRun
 
         if not name:
             return NO_RUN
-        metrics = work.run(name).metrics
-        svg = figures.layer_map(metrics)
+        run = work.run(name)
+        if isinstance(run, TargetRun):
+            section = target.layers_section(run.metrics)
+            svg, caption, said = section.figure, section.caption, run.sentence
+        else:
+            svg, caption = figures.layer_map(run.metrics), "Cross-validated accuracy in %."
+            said = story.choice(run.metrics)
         return Markup(
             '<h2>{}</h2><div class="hs-scroll" tabindex="0" role="region" '
-            'aria-label="Layer map of {}"><figure>{}<figcaption>Cross-validated accuracy in %.'
-            "</figcaption></figure></div><p>{}</p>"
-        ).format(html.text(name), html.text(name), Markup(svg), html.text(story.choice(metrics)))
+            'aria-label="Layer map of {}"><figure>{}<figcaption>{}</figcaption></figure></div><p>{}</p>'
+        ).format(html.text(name), html.text(name), Markup(svg), html.text(caption), html.text(said))
 
     return profile
 

@@ -13,8 +13,10 @@ import gradio as gr
 from markupsafe import Markup
 
 from headstart.data import read_rgb
+from headstart.data.targets import NO_LABEL
 from headstart.errors import HeadstartError, InputError
-from headstart.runs.predictions import COSTS_NOTE
+from headstart.runs.predictions import COSTS_NOTE, LabelsPrediction, written_number
+from headstart.runs.target_run import TargetRun
 from headstart.web import html
 from headstart.web.answers import answered
 from headstart.web.workspace import Workspace
@@ -23,6 +25,8 @@ IMAGENET = "ImageNet's 1,000 classes"
 RANKS = ("the likeliest class", "the second", "the third", "the fourth", "the fifth")
 N_PICTURES = 12
 N_NEAREST = 6
+# Labels of a picture that are shown with their probabilities, given or not.
+N_LABELS = 8
 NO_PICTURE = html.empty(
     "The prediction",
     "Drop one or more pictures, or take one with the camera. The five most probable "
@@ -42,8 +46,8 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             model = gr.Dropdown(
-                label="Classes of", choices=[IMAGENET, *work.run_names(of_classes=True)], value=IMAGENET,
-                info="Runs on several labels or on a number: headstart predict.", elem_id="model",
+                label="Classes of", choices=[IMAGENET, *work.run_names()], value=IMAGENET,
+                info="Or the labels, or the number, of a run on these.", elem_id="model",
             )  # fmt: skip
             files = gr.File(label="Pictures", file_count="multiple", elem_id="pictures", height=150)
             with gr.Accordion("Camera", open=False):
@@ -93,7 +97,8 @@ def _sure_from(work: Workspace, model: str | None) -> float:
     if model is None or model == IMAGENET:
         return SURE_FROM
     try:
-        kept = work.run(model).metrics.reliability
+        run = work.run(model)
+        kept = None if isinstance(run, TargetRun) else run.metrics.reliability
     except HeadstartError:  # told where it predicts
         return SURE_FROM
     own = [r.threshold for r in (kept.refusals if kept else ()) if r.target == SURE_ACCURACY]
@@ -104,9 +109,11 @@ def _sure_from(work: Workspace, model: str | None) -> float:
 class _Seen:
     """What is said of a picture whatever the thresholds.
 
-    `novelty` is a share; None where the run keeps nothing to compare with.
+    `novelty` is a share; None where the run keeps nothing to compare with. `is_class`: whether it is one class,
+    which can be refused.
     """
 
+    is_class: bool = True
     probability: float
     novelty: float | None
     body: Markup
@@ -172,6 +179,8 @@ def _card(
 def _refusals(seen: _Seen, careful: tuple[float, float], *, is_run: bool) -> Iterator[Markup]:
     """Why no answer is to be relied on, by the visitor's thresholds."""
     sure, usual = careful
+    if not seen.is_class:
+        return
     if seen.probability < sure:
         shown = math.floor(1000 * seen.probability) / 10  # never the threshold itself
         yield html.verdict("Not sure", f"The probability {shown:.1f} % is below {100 * sure:g} %.")
@@ -186,6 +195,11 @@ def _refusals(seen: _Seen, careful: tuple[float, float], *, is_run: bool) -> Ite
 
 def _see(work: Workspace, model: str, _made_at: int, path: Path, name: str, *, rank: int) -> _Seen:
     image, novelty = read_rgb(path), None
+    if model != IMAGENET and isinstance(run := work.run(model), TargetRun):
+        with work.network_lock:
+            [said] = run.predict([path], top=N_LABELS)
+        body = _targets_said(run, said, image, name)
+        return _Seen(is_class=False, probability=1.0, novelty=None, body=body)
     with work.network_lock:
         if model == IMAGENET:
             top, found = _imagenet(work, image, path, rank)
@@ -193,6 +207,21 @@ def _see(work: Workspace, model: str, _made_at: int, path: Path, name: str, *, r
             top, found, novelty = _run(work, model, image, path, rank)
     body = Markup("").join(_said(work, model, image, path, name, top, found, rank))
     return _Seen(probability=top[0][1], novelty=novelty, body=body)
+
+
+def _targets_said(run: TargetRun, said: Any, image: Any, name: str) -> Markup:
+    """The picture, and its labels or the number with its interval."""
+    image.thumbnail((SHOWN_PX, SHOWN_PX))
+    if isinstance(said, LabelsPrediction):
+        given = ", ".join(label for label, _ in said.labels) or NO_LABEL
+        found = Markup("<p><b>{}</b></p>{}").format(html.text(given), html.bars(said.top))
+    else:
+        value, low, high = ("" if v is None else written_number(v) for v in said.rounded())
+        [column], between = run.model.classes, f" [{low}, {high}]" if low else ""
+        found = Markup("<p>{}: <b>{}</b>{}</p>").format(html.text(column), value, between)
+    return Markup('<div class="hs-views">{}<div class="hs-said">{}</div></div>').format(
+        html.figure(html.inline(image, f"The picture {name}"), "the picture"), found
+    )
 
 
 def _said(

@@ -1,0 +1,75 @@
+"""Labels for unlabelled examples: what they gain on made sets, and what the replay says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from headstart.reliability.asking import scores_of
+from headstart.reliability.unlabelled import (
+    USES,
+    by_propagation,
+    by_pseudo_labels,
+    neighbours,
+    replay_uses,
+)
+
+
+def _world(n: int, spread: float, n_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Classes around directions of their own, rows of unit length."""
+    rng = np.random.default_rng(0)
+    member = np.arange(n) % n_classes
+    X = np.eye(n_classes, 12)[member] + spread * rng.normal(size=(n, 12))
+    return X / np.linalg.norm(X, axis=1, keepdims=True), member
+
+
+def test_neighbours__is_symmetric_and_joins_no_row_to_itself() -> None:
+    X, _ = _world(60, 0.2)
+    W = neighbours(X).toarray()
+    np.testing.assert_allclose(W, W.T)
+    assert not W.diagonal().any()
+    assert ((W > 0).sum(axis=1) >= 10).all()
+
+
+def test_by_propagation__solves_the_equation_of_the_paper() -> None:
+    X, member = _world(40, 0.3)
+    graph, known, hidden = neighbours(X), np.arange(6), np.arange(6, 40)
+    at, said, weight = by_propagation(X, graph, known, member, hidden)
+    W = graph.toarray()
+    scale = np.diag(W.sum(axis=1) ** -0.5)
+    Y = np.zeros((40, 3))
+    Y[known, member[known]] = 1 / 2
+    exact = np.linalg.solve(np.eye(40) - 0.5 * scale @ W @ scale, Y)[hidden]
+    np.testing.assert_array_equal(at, hidden)
+    np.testing.assert_array_equal(said, exact.argmax(axis=1))
+    assert ((weight >= 0) & (weight <= 1)).all()
+
+
+def test_by_pseudo_labels__keeps_the_surest_half_of_each_class() -> None:
+    X, member = _world(66, 0.3)
+    known, hidden = np.arange(6), np.arange(6, 66)
+    at, said, _ = by_pseudo_labels(X, neighbours(X), known, member, hidden)
+    scores = scores_of(X, known, member, hidden)
+    every = scores.argmax(axis=1)
+    assert np.bincount(said).tolist() == [-(-m // 2) for m in np.bincount(every)]
+    order = np.sort(scores, axis=1)
+    margin = order[:, -1] - order[:, -2]
+    for k in range(3):
+        kept = np.isin(hidden, at) & (every == k)
+        assert margin[kept].min() >= margin[(every == k) & ~kept].max()
+
+
+@pytest.mark.parametrize(("spread", "helps"), [(0.25, True), (30.0, False)])
+def test_replay_uses__tells_where_unlabelled_examples_help(spread: float, helps: bool) -> None:
+    X, member = _world(72, spread, 12)
+    found = replay_uses(X, member, 500, n_repeats=20)
+    assert {u.name for u in found.uses} == set(USES)
+    assert (found.n_judged, found.n_known + found.n_hidden) == (14, 58)
+    assert (found.best is not None) == helps
+
+
+def test_replay_uses__stands_a_class_that_is_never_labelled() -> None:
+    X, member = _world(30, 0.3)
+    member[:-1] = np.arange(29) % 2
+    found = replay_uses(X, member, 1, n_repeats=3)
+    assert all(0 <= u.accuracy <= 1 for u in found.uses)
