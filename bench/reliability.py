@@ -355,10 +355,10 @@ confidences (DoC), and the mean probability, beside the truth. Spoilt pictures a
   of ten. Where classes look alike, the largest probability is as good (flowers, steel).
 - Label sets hold the class more often than asked where the classifier alone is right more often than that: the most probable class
   always belongs to them. An empty set would keep to the level, and help nobody.
-- Refusing for 95 % missed its target on three of eight sets by one to three points: thresholds from a hundred or two hundred
-  examples are uncertain.
-- The expected accuracy of a shifted batch is about 7 points off, and no better on average than the mean probability. It was 13 to
-  25 points off for noise and blur on some sets, in either direction. It is given since it is right on average, and only where a
+- Refusing for 95 % missed its target on three of eight sets, by 0.4 to 2.6 points: thresholds from one to four hundred examples are
+  uncertain.
+- The expected accuracy of a shifted batch is about 7 points off, and no better on average than the mean probability. It was 14 to
+  25 points off for three of eight blurred or noisy batches, in either direction. It is given since it is right on average, and only where a
   shift is found; darkened pictures were noticed on one of four sets.
 """
 

@@ -15,7 +15,7 @@ of them side by side, and everything that takes a linear head takes a mean.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -182,14 +182,18 @@ def mean_head(
     weight : float64 array (n,), optional
         How often each example counts.
     """
+    return summed_heads(mean, member_scales(mean, y, weight), [fit(c) for c in mean.members])
+
+
+def summed_heads(mean: Candidate, scales: Sequence[float], heads: Iterable[Head]) -> Head:
+    """Heads of the members of a mean, each times its scale, on the features of all side by side."""
     blocks = mean.blocks
     assert isinstance(blocks, Averaged)
     ends = np.cumsum(list(blocks.widths.values()))
     place = dict(zip(blocks.widths, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
-    scales = member_scales(mean, y, weight)
-    coef, intercept = np.zeros((len(np.unique(y)), ends[-1])), np.zeros(len(np.unique(y)))
-    for c, scale in zip(mean.members, scales, strict=True):
-        own, constant = fit(c)
+    n_outputs = mean.members[0].scores.decisions.shape[1]
+    coef, intercept = np.zeros((n_outputs, ends[-1])), np.zeros(n_outputs)
+    for c, scale, (own, constant) in zip(mean.members, scales, heads, strict=True):
         columns = np.concatenate([place[key] for key in c.blocks.keys])
         # A joined row has length one: of so many blocks, each is divided by the root of their number.
         longer = math.sqrt(len(place) / len(c.blocks.keys))

@@ -39,6 +39,7 @@ from headstart.heads.ridge_targets import FIRST_RIDGE, fit_targets
 from headstart.probe.memo import digest_of
 from headstart.probe.targets import Truth, judge_targets
 from headstart.results import Difference, Estimate, Interval, encode
+from headstart.runs.averaging import Head, summed_heads
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import numbered_sheet
 from headstart.runs.folder import write_json
@@ -47,7 +48,10 @@ from headstart.runs.model import Model
 from headstart.runs.predictions import rounded, write_target_predictions, written_number
 from headstart.runs.report.target import write_target_report
 from headstart.runs.result import METRICS, CandidateResult, ChosenResult, SelectionResult
+from headstart.runs.target_mean import average_targets
 from headstart.runs.target_result import METRIC_NAMES, PER_FOLD, TargetResult, WorstPrediction
+from headstart.sources.image import ImageSource
+from headstart.sources.several import SeveralSource
 from headstart.wording import headline
 
 if TYPE_CHECKING:
@@ -64,6 +68,13 @@ N_WORST, N_PICTURED = 24, 12
 # Labels of fewer images are noted.
 FEW_IMAGES = 10
 RULE = (
+    "What several candidates predict is averaged, and 24 votes decide how much each counts. The last layers joined "
+    "at the two largest resolutions have 8; the others are given one after another to the candidate with which "
+    "the mean has the smallest squared error in cross-validation. Where the candidate with the highest "
+    "cross-validated {metric} is significantly better than their mean (Student's test of the paired differences "
+    "at the 5 % level), that one is chosen instead."
+)
+RULE_OF_SINGLE = (
     "The last layers joined at the two largest resolutions are chosen; where the candidate with the "
     "highest cross-validated {metric} is significantly better (Student's test of the paired differences "
     "at the 5 % level), that one is chosen instead."
@@ -198,12 +209,28 @@ def _refit(
     prior = None
     if kind.settings.prefer != "cheap" and task.source.prior in blocks:
         prior = blocks.index(task.source.prior)
+    if (
+        prior is not None
+        and kind.settings.prefer == "accurate"
+        and isinstance(task.source, ImageSource | SeveralSource)
+    ):
+        mean = average_targets(candidates, prior, truth, task.folds, task.source.average)
+        if mean is not None:
+            macs = task.source.macs(mean.blocks, len(truth.names))
+            candidates, prior = [*candidates, dataclasses.replace(mean, macs=macs)], len(candidates)
     same = ["all"] * len(task.records)  # there are no classes of few examples
     choice = choose(candidates, same, baseline, prior, groups_of(task.records))
     chosen = candidates[choice.chosen]
     kind.progress("refit", 0, 1)
-    X = task.source.rows(chosen.blocks, task.records)
-    coef, intercept = fit_targets(X, truth.targets, chosen.scores.C)
+
+    def head(c: Candidate) -> Head:
+        return fit_targets(task.source.rows(c.blocks, task.records), truth.targets, c.scores.C)
+
+    if chosen.members:
+        shares = [n / sum(chosen.votes) for n in chosen.votes]
+        coef, intercept = summed_heads(chosen, shares, map(head, chosen.members))
+    else:
+        coef, intercept = head(chosen)
     held_out = np.asarray(chosen.scores.decisions, dtype=np.float64)
     thresholds: tuple[float, ...] = ()
     half_width = given = None
@@ -257,7 +284,9 @@ def target_metrics(
 ) -> TargetResult:
     """``metrics.json``; `more` are fields that one kind of examples has."""
     metric = "r2" if results.is_number else "mean_average_precision"
-    rule = RULE if results.has_prior else RULE_OF_CHEAP
+    rule = RULE_OF_CHEAP
+    if results.has_prior:
+        rule = RULE if any(c.members for c in results.candidates) else RULE_OF_SINGLE
     s, n_train = results.settings, len(results.train)
     figures: dict[str, Any] = {}
     notes = _notes(results)

@@ -194,6 +194,7 @@ class Averaged(Blocks):
     n_averaged: int  # number of candidates
     n_features: tuple[int, ...]  # of each of `keys`
     n_zero_shot: int = 0  # how many of the candidates are zero-shot heads
+    of: str = "linear SVM"  # what the others are
 
     @property
     def widths(self) -> dict[tuple[str, str, int], int]:
@@ -218,7 +219,7 @@ class Averaged(Blocks):
     def __str__(self) -> str:
         sizes = " + ".join(map(str, self.resolutions))
         n_svms = self.n_averaged - self.n_zero_shot
-        svms = f"{n_svms} linear SVMs" if n_svms > 1 else "a linear SVM"
+        svms = f"{n_svms} {self.of}s" if n_svms > 1 else f"a {self.of}"
         heads = {0: "", 1: " and a zero-shot head"}.get(
             self.n_zero_shot, f" and {self.n_zero_shot} zero-shot heads"
         )

@@ -57,10 +57,8 @@ def test_label_next__chooses_new_images_and_says_what_that_is_worth(
     assert [r["name"] for r in rows] == [c["name"] for c in found["chosen"]]
     tasks = json.loads((tmp_path / "tasks.json").read_text("utf-8"))
     assert [t["data"]["image"] for t in tasks] == [c["path"] for c in found["chosen"]]
-    assert {u["name"] for u in found["unlabelled"]} == {"propagation", "pseudo-labels"}
-    assert found["n_known"] + found["n_hidden"] == 24, "a fifth of 30 is judged"
-    is_worth_it = any(u["is_better"] for u in found["unlabelled"])
-    assert (tmp_path / "pseudo-labels.csv").exists() == bool(found["pseudo_labels"]) == is_worth_it
+    assert found["unlabelled"] == [], "30 labels are too few to hide some"
+    assert not (tmp_path / "pseudo-labels.csv").exists()
     guess = tasks[0]["predictions"][0]["result"][0]["value"]["choices"]
     assert guess == [found["chosen"][0]["predicted"]]
 
@@ -89,6 +87,7 @@ def test_label_next__writes_pseudo_labels_where_the_replay_gains(
     monkeypatch.setattr(
         "headstart.experiments.label_next.measure.replay_uses", lambda *_, **__: gains
     )
+    monkeypatch.setattr("headstart.experiments.label_next.measure.FEWEST_USED", 20)
     found = headstart.transfer.label_next(odd_run.folder, str(unlabelled), n=3, repeats=2)
     assert isinstance(found, LabelNextResult)
     assert len(found.pseudo_labels) == 12

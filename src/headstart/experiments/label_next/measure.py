@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Labelled images below which a replay says nothing.
 FEWEST = 20
+# The same of a replay that hides labels: of fewer labels its gains say little of those with all.
+FEWEST_USED = 50
 
 
 def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
@@ -57,7 +59,7 @@ def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
         inputs.progress("replay", 0, 1)
         found = replay(X[:n], member, s.n, n_repeats=s.repeats, seed=s.seed)
         inputs.progress("replay", 1, 1)
-    used = _unlabelled(s, X, member, images, new, inputs) if n >= FEWEST else {}
+    used = _unlabelled(s, X, member, images, new, inputs) if n >= FEWEST_USED else {}
     strategy = _strategy(s, found)
     own = np.concatenate([member, np.zeros(len(new), dtype=member.dtype)])
     known, pool = np.arange(n), np.arange(n, len(X))

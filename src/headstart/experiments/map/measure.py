@@ -34,9 +34,13 @@ _BLOCK = 1_000
 def measure(s: Settings, inputs: Inputs) -> MapResult:
     """Place every image, or a sample, and compare its neighbours there with those by all features.
 
-    Raises DataError where there are fewer than ten images; RunError as
-    :func:`headstart.experiments.onrun.training_images`.
+    Raises DataError where there are fewer than ten images; InputError where a method is not installed;
+    RunError as :func:`headstart.experiments.onrun.training_images`.
     """
+    if s.method == "opentsne" and not has_opentsne():
+        raise InputError(
+            f"{argument('method', 'opentsne')} needs openTSNE: pip install 'headstart[map]', or take tsne"
+        )
     images = training_images(s, inputs)
     records = [*images.records, *images.held_out]
     if len(records) < FEWEST:
@@ -50,10 +54,6 @@ def measure(s: Settings, inputs: Inputs) -> MapResult:
     method = s.method
     if method == "auto":
         method = "tsne" if len(shown) <= MOST_TSNE else "opentsne" if has_opentsne() else "pca"
-    elif method == "opentsne" and not has_opentsne():
-        raise InputError(
-            f"{argument('method', 'opentsne')} needs openTSNE: pip install 'headstart[map]', or take tsne"
-        )
     inputs.progress("place", 0, 1)
     places = _placed(X, method, s.seed)
     inputs.progress("place", 1, 1)

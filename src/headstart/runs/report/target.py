@@ -189,7 +189,7 @@ def layers_section(found: TargetResult) -> Section:
     from headstart.runs.report.pages import Section
 
     # R² is shown in hundredths, as the figure shows shares.
-    candidates = [c for c in found.candidates if len(c.backbones) < 2]
+    candidates = [c for c in found.candidates if len(c.backbones) < 2 and not c.n_averaged]
     unit = "%" if found.target == "labels" else "hundredths"
     title = f"Cross-validated {found.metric_name} of every layer and resolution, {unit}"
     figure = plots.layer_map(
