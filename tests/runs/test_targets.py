@@ -126,6 +126,22 @@ def test_fit__of_labels_has_the_figures_of_scikit_learn(labels: TargetRun) -> No
     assert all(w.truth != w.predicted for w in labels.metrics.worst)
 
 
+def test_fit__averages_candidates_unless_one_is_preferred(
+    labels: TargetRun, tiles: Path, settings: dict[str, Any], store: Path, tmp_path: Path
+) -> None:
+    [mean] = [c for c in labels.metrics.candidates if c.n_averaged]
+    assert mean.C is None
+    assert mean.cv.value > min(c.cv.value for c in labels.metrics.candidates)
+    assert "24 votes" in labels.metrics.selection.rule
+    assert "mean of" in labels.report().read_text(encoding="utf-8")
+    if mean.chosen:
+        assert sum(m.weight for m in labels.metrics.chosen.members) == pytest.approx(1)
+    single = headstart.fit(
+        tiles, out=tmp_path / "run", cache=store, multi_label=";", prefer="single", **settings
+    )
+    assert not any(c.n_averaged for c in cast(TargetRun, single).metrics.candidates)
+
+
 def test_fit__of_a_number_has_the_figures_of_scikit_learn(number: TargetRun) -> None:
     found = number.metrics.number
     assert found is not None

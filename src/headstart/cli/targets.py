@@ -23,8 +23,10 @@ N_SHOWN = 40
 def show_targets(run: TargetRun) -> None:
     """The findings, the table tap x resolution, that of the labels, and the sentence that matters."""
     from headstart.cli.tables import data_lines, layer_tables
+    from headstart.runs.report import story
 
     out, metrics = console(), run.metrics
+    shares = story.members(metrics.chosen)
     for line in data_lines(metrics):
         print_prose(line, out)
     for table in layer_tables(metrics):
@@ -36,6 +38,7 @@ def show_targets(run: TargetRun) -> None:
             f"{metrics.selection.n_train:,} training images"
         ),
         "* chosen   ~ tie: within one standard error",
+        *([f"{story.place(metrics.chosen)}: {shares}"] if shares else []),
     ):
         print_prose(line, out, style="dim")
     if (labels := metrics.labels or metrics.cv_labels) is not None:

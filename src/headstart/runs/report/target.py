@@ -201,9 +201,10 @@ def layers_section(found: TargetResult) -> Section:
         title=title,
         description=f"Chosen: {story.place(found.chosen)}.",
     )
-    return Section(
-        heading="Layers", text=[found.selection.rule], figure=figure, caption=title + "."
-    )
+    text = [found.selection.rule]
+    if shares := story.members(found.chosen):
+        text.append(f"Chosen: {story.place(found.chosen)}: {shares}.")
+    return Section(heading="Layers", text=text, figure=figure, caption=title + ".")
 
 
 def _candidates_section(found: TargetResult) -> Section:
@@ -216,7 +217,7 @@ def _candidates_section(found: TargetResult) -> Section:
             _share(c.cv) if c.cv_metric is None else str(c.cv_metric),
             f"{c.n_features:,}",
             words.macs(c.macs),
-            f"{c.C:g}",
+            words.NOTHING if c.C is None else f"{c.C:g}",
         )
         for c in order
     ]
