@@ -68,11 +68,11 @@ N_WORST, N_PICTURED = 24, 12
 # Labels of fewer images are noted.
 FEW_IMAGES = 10
 RULE = (
-    "What several candidates predict is averaged, and 24 votes decide how much each counts. The last layers joined "
-    "at the two largest resolutions have 8; the others are given one after another to the candidate with which "
-    "the mean has the smallest squared error in cross-validation. Where the candidate with the highest "
-    "cross-validated {metric} is significantly better than their mean (Student's test of the paired differences "
-    "at the 5 % level), that one is chosen instead."
+    "What several candidates predict is averaged. The last layers joined at the two largest resolutions start with "
+    "a third of the weight. The rest is given out in 16 equal steps, each to the candidate with which the mean has "
+    "the smallest squared error in cross-validation. Where the candidate with the highest cross-validated {metric} "
+    "is significantly better than this mean (Student's test of the paired differences at the 5 % level), that one "
+    "is chosen instead."
 )
 RULE_OF_SINGLE = (
     "The last layers joined at the two largest resolutions are chosen; where the candidate with the "
