@@ -155,8 +155,8 @@ NUMBERS = ("set", "images", "R²", "mean absolute error", "trivial", "intervals 
 PAIRS = ("set", "pairs", "random: missing", "uneven", "labels: missing", "uneven", "labels and pairs: missing", "uneven")  # fmt: skip
 DID_NOT_WORK = """## What did not work
 
-- Thresholds are found for each label alone: however good the ranking, in pictures with several digits or textures all labels are right little more
-  often than half of the time.
+- Thresholds are found for each label alone: however good the ranking, in pictures with several digits or textures all labels are right in two
+  of three only.
 - Keeping pairs in their shares brings nothing where labels follow from each other (scenes), since folds by labels keep them too.
 - Dependence between labels, and networks fine-tuned for labels, were not tried.
 """
