@@ -168,7 +168,10 @@ def find_encoder(name: str) -> Path:
             return folder.resolve()
     if found := _in_package(name) or _in_hub_cache(_repository(name)):
         return found
-    raise missing_path(folder, what="folder of a sentence encoder on this machine")
+    missing = missing_path(folder, what="folder of a sentence encoder on this machine")
+    raise DataError(
+        f"{missing} An encoder is a folder, an installed package that carries one, or OWNER/NAME on the hub"
+    )
 
 
 def obtain_encoder(name: str) -> Path:
