@@ -73,7 +73,7 @@ def main(arch: str, n_images: int) -> None:
             flush=True,
         )
         print(f"fit with its default sizes ({sizes}): {fit:.0f} s, {fit / once:.2f} times")
-        for note in run.metrics.notes:
+        for note in (*run.metrics.data.notes, *run.metrics.notes):
             print(f"note: {note}")
 
 
