@@ -13,7 +13,6 @@ from headstart.experiments.similarity.scale import (
     gain_rows,
     layer_figure,
     of_target,
-    quick_verdict,
     scale_figure,
     scale_rows,
     scatter,
@@ -140,7 +139,19 @@ def verdict(r: SimilarityResult) -> str:
     return (
         f"Over {found.n} labelled sets the distance {direction} what transfer gave (Kendall "
         f"{tau(found)}, −1 would be perfect)"
-        f"{'' if found.is_significant else f': {sure}'}.{quick_verdict(r)}"
+        f"{'' if found.is_significant else f': {sure}'}.{_quick_verdict(r)}"
+    )
+
+
+def _quick_verdict(r: SimilarityResult) -> str:
+    """Whether the neighbours predict what the distance is asked for; empty with too few sets."""
+    found = r.by_neighbours
+    if found.kendall is None or too_few(found.n):
+        return ""
+    does = "do" if found.is_significant and found.kendall > 0 else "do not, either"
+    return (
+        f" Nearest neighbours among {words.count(N_IMAGES)} labelled images {does} (Kendall "
+        f"{tau(found)} with the errors removed on other images of {found.n} sets, 1 would be perfect)."
     )
 
 

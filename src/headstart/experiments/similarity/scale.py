@@ -5,25 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headstart import plots
-from headstart.experiments.correlation import RankCorrelation, too_few
-from headstart.experiments.similarity.references import N_IMAGES
+from headstart.experiments.correlation import RankCorrelation
 from headstart.experiments.similarity.result import Placed, SimilarityResult
 from headstart.plots.bubbles import Bubble, bubble_plot
 from headstart.runs.report import words
 
 N_CURVES = 6
-
-
-def quick_verdict(r: SimilarityResult) -> str:
-    """Whether the neighbours predict what the distance is asked for; empty with too few sets."""
-    found = r.by_neighbours
-    if found.kendall is None or too_few(found.n):
-        return ""
-    does = "do" if found.is_significant and found.kendall > 0 else "do not, either"
-    return (
-        f" Nearest neighbours among {words.count(N_IMAGES)} labelled {r.noun}s {does} (Kendall "
-        f"{tau(found)} with the errors removed on other {r.noun}s of {found.n} sets, 1 would be perfect)."
-    )
 
 
 def tau(found: RankCorrelation) -> str:
