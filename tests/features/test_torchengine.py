@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from headstart.backbones import Backbone, Preprocessing, Tap, at_size, load
 from headstart.data import Record
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, explain_full_memory
 from headstart.features import engines, passes, torchengine
 from headstart.features.capture import Replayed
 from headstart.features.cores import n_cores, one_core_workers
@@ -26,7 +26,6 @@ from headstart.features.torchengine import (
     Plan,
     TorchEngine,
     Uint8Module,
-    explain_full_memory,
     fastest,
     read_plan,
 )
