@@ -39,6 +39,8 @@ def test_walk__small_networks(name: str) -> None:
 
 def test_walk_all__goes_on_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["test_vit", "vit_base_patch16_sapiens2"]
+    if not timm.is_model(names[1]):
+        pytest.skip("this timm is older than the network")
     monkeypatch.setattr("bench.timm_walk.published_names", lambda: names)
     kept = tmp_path / "walk.jsonl"
     assert walk_all(kept, 0.0) == []

@@ -64,6 +64,15 @@ def test_classifier__says_what_the_run_says(any_run: Run, photos: Path, store: P
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
+def test_export__onnx_with_an_older_torch_is_refused_at_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cu124")
+    with pytest.raises(InputError, match=r"needs torch 2.9 or newer, got 2.6.0\+cu124"):
+        export(run, out=tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("any_run", "takes"),
     [

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 # The first operator set whose Resize has antialiasing; the oldest one is the most widely supported.
 OPSET = 18
+# The oldest torch that was tried with success. With torch 2.6 old onnxscripts (0.1, 0.2) write what protobuf 7
+# refuses, and new ones (0.5.6, 0.7.2) do not translate batch normalisation.
+ONNX_FROM = "2.9"
 # Limit of protocol buffers.
 ONNX_LIMIT_BYTES = 2**31 - 1
 EXTRA_FILE = "headstart.json"
@@ -100,8 +103,10 @@ def _not_in_place(module: torch.nn.Module) -> Iterator[None]:
 
 
 def need_onnx() -> None:
-    """Raise InputError if the extra is not installed."""
+    """Raise InputError if the extra is not installed, or torch is too old for it."""
     import importlib.util
+
+    from packaging.version import Version
 
     wanted = ("onnx", "onnxruntime", "onnxscript")
     missing = [name for name in wanted if importlib.util.find_spec(name) is None]
@@ -109,6 +114,11 @@ def need_onnx() -> None:
         raise InputError(
             f"{argument('to', 'onnx')} needs {' and '.join(missing)}: pip install 'headstart[onnx]', or take "
             f"{argument('to', 'torchscript')}"
+        )
+    if Version(torch.__version__) < Version(ONNX_FROM):
+        raise InputError(
+            f"{argument('to', 'onnx')} needs torch {ONNX_FROM} or newer, got {torch.__version__}: pip install -U torch "
+            f"torchvision, or take {argument('to', 'torchscript')}"
         )
 
 
