@@ -39,7 +39,8 @@ def page(kept: Measured, sides: Sequence[Raced], sets: Sequence[RealSet]) -> str
             "earlier run. Minutes are of CPU time: other work was going on beside it, and `--budget` "
             "counts wall time, so that it got less of the core than it would have alone. The test images are seen once by each side. Differences are "
             "paired, on the same test images, with 95 % intervals (they agree with McNemar's test). "
-            "One split and one seed of each set. With so few images, AutoGluon's default batches of 128 make "
+            "One split and one seed of each set; of sets of more than twelve classes (scene15, groceries), twelve drawn "
+            "at random. With so few images, AutoGluon's default batches of 128 make "
             "one step per epoch."
         ),
         "## Over all sets",
