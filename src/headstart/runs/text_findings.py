@@ -183,7 +183,8 @@ def size_curves(
 ) -> list[TextCurve]:
     """Test accuracy against texts per class, of TF-IDF, averaged word vectors and a sentence encoder.
 
-    The word vectors and the terms are those of all training texts: they need no label.
+    The word vectors and the terms are those of all training texts: they need no label. A candidate that
+    was ruled out before SVMs were fitted has no C, and no curve.
     """
     if not results.test:
         return []
@@ -199,7 +200,7 @@ def size_curves(
     return [
         _size_curve(c, results.test, source, counts, progress)
         for c in results.candidates
-        if c.blocks in (BOTH, AVERAGE, source.prior)
+        if c.blocks in (BOTH, AVERAGE, source.prior) and not c.scores.is_screened
     ]
 
 

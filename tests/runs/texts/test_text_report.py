@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from math import nan
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from headstart.data.texts import make_record
 from headstart.results import encode
 from headstart.runs.report import render
 from headstart.runs.result import metrics_from
+from headstart.runs.text_findings import size_curves
+from headstart.sources.text import AVERAGE, BOTH, TextSource
 
 
 def test_render__speaks_of_texts(text_run) -> None:
@@ -44,3 +51,23 @@ def test_render__without_networks_curves_or_test(text_run) -> None:
     metrics["mistakes"] = metrics["suspicious"] = []
     html = render(text_run.settings, metrics_from(metrics), {})
     assert "Layers, and more texts" not in html
+
+
+def test_size_curves__leaves_out_what_ridge_classifiers_ruled_out(tmp_path: Path) -> None:
+    records = [
+        make_record(f"a {word} film {i}", label, f"line {i}")
+        for i in range(40)
+        for word, label in (("good", "+"), ("bad", "-"))
+    ]
+    source = TextSource(
+        train=records,
+        embeddings=None,
+        encoder=None,
+        cache=tmp_path,
+        device="cpu",
+        progress=lambda stage, done, total: None,
+    )
+    counted = SimpleNamespace(blocks=BOTH, scores=SimpleNamespace(C=1.0, is_screened=False))
+    ruled_out = SimpleNamespace(blocks=AVERAGE, scores=SimpleNamespace(C=nan, is_screened=True))
+    results: Any = SimpleNamespace(test=records[:20], candidates=[counted, ruled_out])
+    assert [curve.name for curve in size_curves(results, source)] == [BOTH.tap_label]
