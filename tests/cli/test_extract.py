@@ -74,6 +74,21 @@ def test_extract__bad_options(
     assert not (photos.parent / "cache" / "images").exists()  # no image is read first
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--engine", "spark"), "--engine must be local or ray; got 'spark'"),
+        (("--workers", "2"), "--workers is for --engine ray"),
+        (("--engine", "ray", "--address", "127.0.0.1:1"), "--address 127.0.0.1:1 cannot be reached"),
+    ],
+)  # fmt: skip
+def test_fit__bad_options_of_a_cluster(
+    photos: Path, fails: Callable[..., str], options: tuple[str, ...], says: str
+) -> None:
+    assert says in fails("fit", photos, *options)
+    assert not (photos.parent / "cache" / "images").exists()
+
+
 def test_extract__without_ray_names_the_extra(
     photos: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

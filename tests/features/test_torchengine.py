@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from headstart.backbones import Backbone, Preprocessing, Tap, at_size, load
 from headstart.data import Record
-from headstart.errors import HeadstartError, explain_full_memory
 from headstart.features import engines, passes, torchengine
 from headstart.features.capture import Replayed
 from headstart.features.cores import n_cores, one_core_workers
@@ -161,14 +160,6 @@ def test_fastest__a_memory_format_that_is_slow_is_not_captured() -> None:
 def test_fastest__formats_that_launch_as_slowly_are_told_apart_by_their_graphs() -> None:
     found, _ = fastest(8, lambda p: (1.0 + p.channels_last) / 9 if p.graph else 1.0)
     assert found == Plan(batch_size=8, channels_last=False, graph=True)
-
-
-def test_explain_full_memory__says_what_to_do() -> None:
-    with (
-        pytest.raises(HeadstartError, match=r"^the memory of cuda:1 is full: .*`device='cpu'`$"),
-        explain_full_memory("cuda:1"),
-    ):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has...")
 
 
 def test_engine__threads_do_not_mix_up_their_batches(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,11 +21,11 @@ from sklearn.svm import LinearSVC
 
 from headstart.errors import HeadstartError
 from headstart.heads import LinearSVM, LinearSVMPath, cross_validate, outofcore, streaming, task
-from headstart.heads.examples import Streamed, is_lazy
+from headstart.heads.examples import Normalize, Streamed, is_lazy
 from headstart.heads.loo import leave_one_out
 from headstart.heads.outofcore import StreamedTask, held_bytes, set_up
 from headstart.heads.output_layer import fit_rows
-from headstart.heads.passes import Labels, Passes, sample_square
+from headstart.heads.passes import Helpers, Labels, Passes, sample_square, segments
 from headstart.heads.search import CostSearch
 from headstart.heads.streaming import Newton
 from headstart.heads.task import Task, pick_devices
@@ -115,6 +117,50 @@ def test_held_out__scores_by_the_model_that_did_not_train_on_it(passes: Any) -> 
     for k in (0, 1):
         torch.testing.assert_close(scores[fold == k], Z[fold == k] @ W[k].T)
     assert scores[fold < 0].isnan().all()
+
+
+class Helping(Slices):
+    """Rows whose passes others make, each with rows and labels of its own."""
+
+    asked: ClassVar[list[str]] = []
+
+    def helpers(self, normalize: Normalize) -> Helpers:
+        X = self._X
+
+        class Others:
+            def each(self, labels: Labels, name: str, arguments: Sequence[Any]) -> Iterator[Any]:
+                Helping.asked.append(name)
+                for segment in segments(len(X)):
+                    theirs = copy.deepcopy(labels), copy.deepcopy(arguments)
+                    examples = Streamed(X.copy(), normalize, CPU)
+                    yield Passes(examples, theirs[0]).part(name, segment, theirs[1])
+
+        return Others()
+
+
+def test_streamed_task__helpers_give_the_same_bits(
+    clusters: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.heads.passes.LEAST_SEGMENT_ROWS", 300)
+    # So that Hessians are factored, too.
+    monkeypatch.setattr(streaming, "FEW_ITERATIONS", -100)
+    X, y = clusters(2_000, 12, 4)
+    own, others = (
+        LinearSVMPath((0.1, 100.0), cv=2, normalize="none").fit(rows, y)
+        for rows in (Slices(X), Helping(X))
+    )
+    np.testing.assert_array_equal(own.coef_, others.coef_)
+    np.testing.assert_array_equal(own.cv_decisions_, others.cv_decisions_)
+    np.testing.assert_array_equal(own.cv_gap_, others.cv_gap_)
+    assert {"measure", "curve", "hessians", "held_out"} <= set(Helping.asked)
+
+
+def test_segments__depend_on_the_number_of_rows_alone() -> None:
+    for n, expected in ((5, 1), (5_000, 2), (100_000, 16), (2_097_152, 32)):
+        found = segments(n)
+        assert len(found) == expected
+        assert [part.start for part in found] == [0, *(part.stop for part in found[:-1])]
+        assert found[-1].stop == n
 
 
 def test_sample_square__is_near_the_whole_from_a_part(clusters: Any) -> None:

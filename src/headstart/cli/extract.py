@@ -34,22 +34,9 @@ def extract(
     resolutions: Annotated[
         str | None, typer.Option(help="Crop sizes in pixels; default those of `headstart fit`.")
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="local: this process; ray: workers of a Ray cluster.")
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="HOST:PORT of a running Ray cluster that this machine is part of, or auto; default: "
-            "one is started on this machine alone."
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Workers of the cluster; default: one per GPU, or without GPUs one per machine."
-        ),
-    ] = None,
+    engine: options.Engine = "local",
+    address: options.ClusterAddress = None,
+    workers: options.ClusterWorkers = None,
     weights: options.Weights = None,
     arch: options.Arch = None,
     arch_args: options.ArchArgs = None,

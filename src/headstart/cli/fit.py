@@ -166,6 +166,9 @@ def fit(
         ),
     ] = "auto",
     device: options.Device = None,
+    engine: options.Engine = "local",
+    address: options.ClusterAddress = None,
+    workers: options.ClusterWorkers = None,
     text: Texts.text = None,
     label: Texts.label = None,
     embeddings: Texts.embeddings = None,
@@ -249,6 +252,9 @@ def fit(
         "precision": precision,
         "prompts": prompts,
         "device": device,
+        "engine": engine,
+        "address": address,
+        "n_workers": workers,
     }
     if c is not None:
         given["Cs"] = parse_numbers(c, "--C", float)

@@ -85,6 +85,23 @@ Precision = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps; default the best.")]
 
+Engine = Annotated[
+    str, typer.Option(help="local: this process; ray: workers of a Ray cluster (extra ray).")
+]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        help="HOST:PORT of a running Ray cluster that this machine is part of, or auto; default: "
+        "one is started on this machine alone."
+    ),
+]
+ClusterWorkers = Annotated[
+    int | None,
+    typer.Option(
+        help="Workers of the cluster; default: one per GPU, or without GPUs one per machine."
+    ),
+]
+
 GroupColumn = Annotated[
     str | None,
     typer.Option(

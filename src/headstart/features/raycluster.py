@@ -46,13 +46,7 @@ class Cluster:
     n_workers: int | None = None
 
     def check(self) -> None:
-        """Check the settings and the connection.
-
-        Raises
-        ------
-        InputError
-            Ray is not installed, a value is illegal, or the address cannot be reached.
-        """
+        """Raise InputError where Ray is not installed, a value is illegal, or the address does not answer."""
         if importlib.util.find_spec("ray") is None:
             needed = argument("engine", "ray")
             raise InputError(f'{needed} needs the extra ray: pip install "headstart[ray]"')
@@ -89,23 +83,13 @@ def _greet(host: str, port: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Crew:
-    """The workers of a cluster.
-
-    Attributes
-    ----------
-    n_workers : int
-    device : str
-    n_cpus, n_gpus : float
-        Reserved by each worker.
-    is_local : bool
-        Whether the cluster was started for this job.
-    """
+    """The workers of a cluster."""
 
     n_workers: int
     device: str
-    n_cpus: float
+    n_cpus: float  # reserved by each worker
     n_gpus: float
-    is_local: bool
+    is_local: bool  # whether all are on this machine
 
     @property
     def n_threads(self) -> int:
@@ -115,16 +99,9 @@ class Crew:
     def run(self, worker: type, plan: Any, units: Sequence[str]) -> Iterator[Any]:
         """Yield tables of answers to units (texts) as they arrive.
 
-        Parameters
-        ----------
-        worker : class
-            Created once per process with a reference to `plan`; called with a table of units, it
-            returns rows of answers.
-
-        Raises
-        ------
-        HeadstartError
-            A worker raised it, or was lost repeatedly with the same unit.
+        A `worker` is created once per process with a reference to `plan`; called with a table of units, it
+        returns rows of answers. Raises HeadstartError where one raised it, or was lost repeatedly with the
+        same unit.
         """
         import pyarrow as pa
         import ray
@@ -147,24 +124,36 @@ class Crew:
             )
         answers.context.enable_progress_bars = False
         answers.context.target_max_block_size = _BLOCK_BYTES
-        try:
+        with explained():
             yield from answers.iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=0
             )
-        except Exception as error:
-            raise _told(error) from error
+
+    def hire(self, worker: type, *arguments: Any) -> list[Any]:
+        """Actors of a class, one per worker, for as long as their handles are kept.
+
+        Each takes as many calls at once as it has threads. One that is lost is created again and its calls
+        are repeated, as long as references among the arguments are kept. They reserve nothing, so that no
+        other actor waits for them.
+        """
+        import ray
+
+        remote: Any = ray.remote(worker)
+        options = {
+            "num_cpus": 0,
+            "scheduling_strategy": "SPREAD",
+            "max_concurrency": self.n_threads,
+            **_remote_args(),
+        }
+        return [remote.options(**options).remote(*arguments) for _ in range(self.n_workers)]
 
 
 @contextlib.contextmanager
 def joined(cluster: Cluster, *, device: str | None) -> Iterator[Crew]:
     """The workers of a cluster; a cluster that was started for them ends with the block.
 
-    Usage statistics, the dashboard and Ray's output are off.
-
-    Raises
-    ------
-    InputError
-        The cluster cannot be joined, or does not have the device.
+    Usage statistics, the dashboard and Ray's output are off. Raises InputError where the cluster cannot be
+    joined, or does not have the device.
     """
     cluster.check()
     with _quiet():
@@ -174,7 +163,7 @@ def joined(cluster: Cluster, *, device: str | None) -> Iterator[Crew]:
         ray.data.DataContext.get_current()  # warns when it is first created
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         if ray.is_initialized():  # by the caller
-            yield _crew(cluster, device, is_local=False)
+            yield _crew(cluster, device, is_local=_is_this_machine())
             return
         scratch = None if cluster.address else _scratch()
         try:
@@ -241,6 +230,14 @@ def _nodes() -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return found
+
+
+def _is_this_machine() -> bool:
+    """Whether the cluster has no other machine."""
+    import ray
+
+    own = ray.get_runtime_context().get_node_id()
+    return all(node["NodeID"] == own for node in _nodes() if node["Alive"])
 
 
 def _remote_args() -> dict[str, Any]:
@@ -310,6 +307,15 @@ class _WithoutRay:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._out, name)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Raise an error of a worker as one line, a HeadstartError."""
+    try:
+        yield
+    except Exception as error:
+        raise _told(error) from error
 
 
 def _told(error: BaseException) -> HeadstartError:

@@ -76,16 +76,8 @@ class FeatureKey:
 class StoredRows:
     """Features of one tap in a store, read from the disk slice by slice.
 
-    Parameters
-    ----------
-    shards : sequence of Path
-    tables : sequence of pa.Table or None
-        The memory-mapped shards; None for those mapped only while they are read.
-    tap : str
-    width : int
-        Number of features of the tap.
-    places : int32 array (n, 2)
-        Shard and row within it of each image.
+    Of `shards`, `tables` are memory-mapped, or None where they are mapped only while they are read. The tap
+    has `width` features, and `places` (n, 2) has the shard and the row within it of each image.
     """
 
     def __init__(
@@ -100,16 +92,17 @@ class StoredRows:
         self.shape = (len(places), width)
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Of another process, which maps the shards for itself."""
+        return self.__dict__ | {"_tables": [None] * len(self._tables)}
+
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         """The features of a slice of the images, float32.
 
-        Raises
-        ------
-        StoreError
-            A shard that was not mapped has been merged or removed meanwhile.
+        Raises StoreError where a shard that was not mapped has been merged or removed meanwhile.
         """
         shard, row = self._places[rows].T
         out = np.empty((len(shard), self.shape[1]), dtype=np.float32)

@@ -3,25 +3,30 @@
 Nothing that is as long as there are examples is made for a model: targets, costs, decision values
 and active sets are formed a block of rows at a time, for all models together, and forgotten. What
 stays of an example is its class, its weight, and which splits train on it.
+
+A pass is a sum over segments of the rows, added in their order, so that it does not depend on who
+computes them: threads of this process, or `Helpers` where the rows have some.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.heads.examples import Streamed
+from headstart.heads.examples import Normalize, Streamed
 from headstart.heads.parallel import each_piece
 
-# Sums are formed on this many parts of the rows and joined in order, whatever the number of cores.
+# Sums are formed on this many parts of the rows and joined in order, whatever the number of cores;
+# on more of them where there are many rows, for the workers of a cluster.
 N_SEGMENTS = 16
-LEAST_SEGMENT_ROWS = 2_048
+LEAST_SEGMENT_ROWS, MOST_SEGMENT_ROWS = 2_048, 65_536
 # Rows of a slice of the sample. Rows next to each other are often of one class: many short slices.
 SAMPLE_SLICE_ROWS = 16
 # Rows of the sample, and rows for each feature; it only preconditions.
@@ -107,6 +112,28 @@ class Sums:
         return self.w - 2 * C * self.pulled
 
 
+class Helpers(Protocol):
+    """Processes that have the examples, each of them or a part."""
+
+    def each(self, labels: Labels, name: str, arguments: Sequence[Any]) -> Iterator[Any]:
+        """What ``Passes(...).part(name, segment, arguments)`` finds on every segment, in order."""
+        ...
+
+
+@runtime_checkable
+class Helped(Protocol):
+    """`Rows` whose passes are divided among helpers."""
+
+    def helpers(self, normalize: Normalize) -> Helpers: ...
+
+
+def segments(n: int) -> list[slice]:
+    """The parts of ``n`` rows that sums are formed on."""
+    most = max(N_SEGMENTS, n // MOST_SEGMENT_ROWS)
+    cuts = np.linspace(0, n, max(1, min(most, n // LEAST_SEGMENT_ROWS)) + 1).astype(int).tolist()
+    return [slice(a, b) for a, b in itertools.pairwise(cuts)]
+
+
 class Passes:
     """Passes over streamed examples, all models of a piece at once.
 
@@ -115,102 +142,128 @@ class Passes:
     A piece is an int array (n_models, 2): the split and the model of each of its rows.
     """
 
-    def __init__(self, examples: Streamed, labels: Labels) -> None:
-        self.examples, self.labels = examples, labels
+    def __init__(self, examples: Streamed, labels: Labels, helpers: Helpers | None = None) -> None:
+        self.examples, self.labels, self._helpers = examples, labels, helpers
         self.device = examples.device
-        n = examples.shape[0]
-        n_segments = max(1, min(N_SEGMENTS, n // LEAST_SEGMENT_ROWS))
-        cuts = np.linspace(0, n, n_segments + 1).astype(int).tolist()
-        self._segments = [slice(a, b) for a, b in itertools.pairwise(cuts)]
+        self._segments = segments(examples.shape[0])
+
+    def part(self, name: str, segment: slice, arguments: Sequence[Any]) -> Any:
+        """What a pass finds on one segment."""
+        return getattr(self, f"_{name}")(segment, *arguments)
+
+    def _each(self, name: str, *arguments: Any) -> Iterator[Any]:
+        if self._helpers is not None:
+            return self._helpers.each(self.labels, name, arguments)
+        return each_piece(lambda s: self.part(name, s, arguments), self._segments, self.device)
+
+    def _total(self, name: str, *arguments: Any) -> Sequence[Tensor]:
+        """What a pass finds on every segment, added in order."""
+        found = self._each(name, *arguments)
+        totals: Sequence[Tensor] = next(found)
+        for part in found:
+            for total, more in zip(totals, part, strict=True):
+                total += more
+        return totals
 
     def measure(self, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype) -> Sums:
         """Everything that one pass at the weights ``w`` (n_models, n_features) tells."""
-        narrow = w.to(dtype)
-
-        def work(segment: slice) -> list[Tensor]:
-            sums = [torch.zeros_like(w), *torch.zeros(3, len(w), dtype=w.dtype, device=w.device)]
-            for Z, positive, cost in self._blocks(segment, piece, dtype):
-                xi = _slack(positive, narrow @ Z.T)
-                force = cost * xi
-                sums[1] += (force * xi).sum(dim=1)
-                sums[2] += force.sum(dim=1)
-                sums[3] += torch.where(xi > 0, cost, 0).sum(dim=1)
-                sums[0] += torch.where(positive, force, -force) @ Z
-            return sums
-
-        pulled, loss, mass, active = self._total(work)
+        pulled, loss, mass, active = self._total("measure", piece, w, dtype)
         return Sums(w=w, pulled=pulled, loss=loss, mass=mass, active=active)
+
+    def _measure(
+        self, segment: slice, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype
+    ) -> list[Tensor]:
+        narrow = w.to(dtype)
+        sums = [torch.zeros_like(w), *torch.zeros(3, len(w), dtype=w.dtype, device=w.device)]
+        for Z, positive, cost in self._blocks(segment, piece, dtype):
+            xi = _slack(positive, narrow @ Z.T)
+            force = cost * xi
+            sums[1] += (force * xi).sum(dim=1)
+            sums[2] += force.sum(dim=1)
+            sums[3] += torch.where(xi > 0, cost, 0).sum(dim=1)
+            sums[0] += torch.where(positive, force, -force) @ Z
+        return sums
 
     def curve(self, piece: NDArray[np.intp], w: Tensor, p: Tensor) -> Tensor:
         """``sum_i c_i z_i (z_i . p)`` over the examples that are active at ``w``, like ``p``.
 
         Half the Hessian of the loss at ``C = 1``, times ``p``.
         """
+        return self._total("curve", piece, w, p)[0]
+
+    def _curve(self, segment: slice, piece: NDArray[np.intp], w: Tensor, p: Tensor) -> list[Tensor]:
         both, m = torch.cat([w.to(p.dtype), p]), len(p)
-
-        def work(segment: slice) -> list[Tensor]:
-            q = torch.zeros_like(p)
-            for Z, positive, cost in self._blocks(segment, piece, p.dtype):
-                f = both @ Z.T
-                active = torch.where(positive, f[:m] < 1, f[:m] > -1)
-                q.addmm_(torch.where(active, f[m:].mul_(cost), 0), Z)
-            return [q]
-
-        return self._total(work)[0]
+        q = torch.zeros_like(p)
+        for Z, positive, cost in self._blocks(segment, piece, p.dtype):
+            f = both @ Z.T
+            active = torch.where(positive, f[:m] < 1, f[:m] > -1)
+            q.addmm_(torch.where(active, f[m:].mul_(cost), 0), Z)
+        return [q]
 
     def hessians(self, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype) -> Tensor:
         """``sum_i c_i z_i z_i^T`` of each model over its active examples.
 
-        Returns (n_models, n_features, n_features) in ``dtype``. Only here the rows are taken one
-        part after the other, because the sums are too large for one per core.
+        Returns (n_models, n_features, n_features) in ``dtype``. Where there are no helpers, only here
+        a segment is taken after the other, because the sums are too large for one per core.
         """
+        if self._helpers is not None:
+            return self._total("hessians", piece, w, dtype)[0]
+        total = self._hessians(self._segments[0], piece, w, dtype)[0]
+        for segment in self._segments[1:]:
+            total += self._hessians(segment, piece, w, dtype)[0]
+        return total
+
+    def _hessians(
+        self, segment: slice, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype
+    ) -> list[Tensor]:
         d, narrow = w.shape[1], w.to(dtype)
         total = torch.zeros(len(w), d, d, dtype=dtype, device=w.device)
-        whole = slice(0, self.examples.shape[0])
-        for Z, positive, cost in self._blocks(whole, piece, dtype, is_large=True):
+        for Z, positive, cost in self._blocks(segment, piece, dtype, is_large=True):
             xi = _slack(positive, narrow @ Z.T)
             for i in range(len(w)):
                 active = torch.nonzero(xi[i]).flatten()
                 part = Z[active]
                 total[i].addmm_(part.T * cost[i, active], part)
-        return total
+        return [total]
 
     def slopes(self, piece: NDArray[np.intp], w: Tensor, aim: Tensor, rates: Tensor) -> Tensor:
         """Derivative of the loss at ``C = 1`` along ``aim``, at ``w + rate * aim`` of every rate.
 
         Returns (n_models, n_rates), float64.
         """
+        return self._total("slopes", piece, w, aim, rates)[0]
+
+    def _slopes(
+        self, segment: slice, piece: NDArray[np.intp], w: Tensor, aim: Tensor, rates: Tensor
+    ) -> list[Tensor]:
         both, m = torch.cat([w, aim]), len(w)
-
-        def work(segment: slice) -> list[Tensor]:
-            found = w.new_zeros(m, len(rates))
-            for Z, positive, cost in self._blocks(segment, piece, w.dtype):
-                f = both @ Z.T
-                toward = torch.where(positive, f[m:], -f[m:])
-                for j, rate in enumerate(rates):
-                    xi = _slack(positive, f[:m] + rate * f[m:])
-                    found[:, j] -= 2 * (cost * xi * toward).sum(dim=1)
-            return [found]
-
-        return self._total(work)[0]
+        found = w.new_zeros(m, len(rates))
+        for Z, positive, cost in self._blocks(segment, piece, w.dtype):
+            f = both @ Z.T
+            toward = torch.where(positive, f[m:], -f[m:])
+            for j, rate in enumerate(rates):
+                xi = _slack(positive, f[:m] + rate * f[m:])
+                found[:, j] -= 2 * (cost * xi * toward).sum(dim=1)
+        return [found]
 
     def held_out(self, W: Tensor, fold: NDArray[np.integer]) -> Iterator[tuple[slice, Tensor]]:
         """Scores of each example by the models ``W[fold]``, in parts: (n_rows, n_models), float64.
 
         ``W`` is (n_splits, n_models, n_features); where ``fold`` is negative, scores are NaN.
         """
+        return self._each("held_out", W, fold)
 
-        def work(segment: slice) -> tuple[slice, Tensor]:
-            scores = W.new_full((segment.stop - segment.start, W.shape[1]), torch.nan)
-            for rows, Z in self.examples.blocks(torch.float64, rows=segment):
-                here = torch.from_numpy(fold[rows]).to(self.device)
-                part = scores[rows.start - segment.start : rows.stop - segment.start]
-                for s in range(len(W)):
-                    index = torch.nonzero(here == s).flatten()
-                    part[index] = Z[index] @ W[s].T
-            return segment, scores
-
-        return each_piece(work, self._segments, self.device)
+    def _held_out(
+        self, segment: slice, W: Tensor, fold: NDArray[np.integer]
+    ) -> tuple[slice, Tensor]:
+        scores = W.new_full((segment.stop - segment.start, W.shape[1]), torch.nan)
+        for rows, Z in self.examples.blocks(torch.float64, rows=segment):
+            here = torch.from_numpy(fold[rows]).to(self.device)
+            part = scores[rows.start - segment.start : rows.stop - segment.start]
+            for s in range(len(W)):
+                index = torch.nonzero(here == s).flatten()
+                part[index] = Z[index] @ W[s].T
+        return segment, scores
 
     def _blocks(
         self,
@@ -235,15 +288,6 @@ class Passes:
 
     def _there(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self.device)
-
-    def _total(self, work: Callable[[slice], Sequence[Tensor]]) -> Sequence[Tensor]:
-        """What ``work`` finds on every segment, added in order."""
-        found = each_piece(work, self._segments, self.device)
-        totals = next(found)
-        for part in found:
-            for total, more in zip(totals, part, strict=True):
-                total += more
-        return totals
 
 
 def _slack(positive: Tensor, f: Tensor) -> Tensor:

@@ -12,15 +12,20 @@ from headstart.backbones.backbone import CROP_MODES
 from headstart.data import training_records
 from headstart.errors import InputError, argument, require_choice
 from headstart.progress import Progress, silent
-from headstart.runs.settings import PRECISIONS, SIZES_PX, fields_for, require, require_layout
+from headstart.runs.settings import (
+    PRECISIONS,
+    SIZES_PX,
+    fields_for,
+    require,
+    require_cluster,
+    require_layout,
+)
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data import Index
     from headstart.data.parts import Part
     from headstart.features import Extraction
-
-ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,25 +73,12 @@ class ExtractSettings:
         require_layout(self.classes_from)
         if self.crop is not None:
             require_choice("crop", self.crop, CROP_MODES)
-        require_choice("engine", self.engine, ENGINES)
         require_choice("precision", self.precision, PRECISIONS)
         if self.resolutions is not None:
             low, high = SIZES_PX
             good = bool(self.resolutions) and all(low <= r <= high for r in self.resolutions)
             require(good, argument("resolutions"), f"pixels from {low} to {high}", self.resolutions)
-        if self.engine == "local":
-            for option, value in (
-                (argument("address"), self.address),
-                (argument("n_workers"), self.n_workers),
-            ):
-                if value is not None:
-                    raise InputError(f"{option} is for {argument('engine', 'ray')}")
-        require(
-            self.n_workers is None or self.n_workers >= 1,
-            argument("n_workers"),
-            "1 or more",
-            self.n_workers,
-        )
+        require_cluster(self.engine, self.address, self.n_workers)
 
 
 @dataclass(frozen=True, kw_only=True)

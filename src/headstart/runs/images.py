@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from headstart.runs.provenance import describe_backbone, provenance
 from headstart.runs.result import ExtractionResult
 from headstart.runs.settings import FitSettings, fields_for
 from headstart.sources.image import ImageSource
+from headstart.sources.reading import Reading
 from headstart.sources.several import SeveralSource
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from headstart.data import Index
     from headstart.data.fixes import Fix
     from headstart.data.prompts import Prompts
-    from headstart.features import Extraction
+    from headstart.features import Cluster, Extraction
+    from headstart.features.raycluster import Crew
     from headstart.runs.finetuning import OnEpoch
     from headstart.runs.measure import Task
     from headstart.runs.metrics import Results
@@ -53,6 +56,24 @@ class Images(Kind):
     _notes: tuple[str, ...] = ()
     _extractions: list[Extraction] = field(init=False)
     _source: ImageSource | SeveralSource = field(init=False)
+    _crew: Crew | None = None
+
+    @property
+    def _cluster(self) -> Cluster:
+        from headstart.features import Cluster
+
+        return Cluster(address=self.settings.address, n_workers=self.settings.n_workers)
+
+    @contextmanager
+    def helped(self) -> Iterator[None]:
+        """With the workers of a cluster, where one was asked for."""
+        from headstart.features.raycluster import joined
+
+        if self.settings.engine == "local":
+            yield
+            return
+        with joined(self._cluster, device="cpu") as self._crew:
+            yield
 
     def check(self) -> None:
         from headstart.backbones.listed import check_all
@@ -72,18 +93,30 @@ class Images(Kind):
                 "make a fit instead of a training"
             )
         check_all(asked)
-        check_device(s.device)
+        if s.engine == "local":
+            check_device(s.device)
+        else:  # the device is that of the workers
+            self._cluster.check()
         if self.settings.prompts not in ("auto", "none"):
             require_text_tower([weights or name for name, weights, _ in asked])
 
     def index(self) -> Index:
         from headstart.data import index
         from headstart.data.fixes import apply_fixes, read_fixes
+        from headstart.features.rayindex import inspect_on
 
         s = self.settings
+        # With an address there are more cores than here.
+        inspect = inspect_on(self._cluster) if s.address is not None else None
         if s.fixes is not None:
             self._fixes = read_fixes(expand(s.fixes))
-        found = index(s.data, **fields_for(index, s), cache=self.cache, progress=self.progress)
+        found = index(
+            s.data,
+            **fields_for(index, s),
+            cache=self.cache,
+            progress=self.progress,
+            inspect=inspect,
+        )
         return found if s.fixes is None else apply_fixes(found, self._fixes, one_line(s.fixes))
 
     def open(self, index: Index) -> tuple[Index, ImageSource | SeveralSource]:
@@ -108,13 +141,15 @@ class Images(Kind):
                 stores=done.stores,
                 precision=self.settings.precision,
                 weights=weights,
+                reading=Reading(self._crew),
             )
             for (name, net), done, (_, weights, _) in zip(
                 backbones.items(), self._extractions, asked, strict=True
             )
         }
         one = next(iter(sources.values()))
-        self._source = one if len(sources) == 1 else SeveralSource(of=sources)
+        several = SeveralSource(of=sources, reading=Reading(self._crew))
+        self._source = one if len(sources) == 1 else several
         unreadable = {k: v for done in self._extractions for k, v in done.unreadable.items()}
         index = _without(index, unreadable)
         left = {r.label for r in training_records(index)}
@@ -308,7 +343,7 @@ class Images(Kind):
         return found.backbone
 
     def _extract(self, index: Index, backbone: Backbone, n_backbones: int) -> Extraction:
-        from headstart.features import extract
+        from headstart.features import extract, extract_on_cluster
         from headstart.runs.budget import plan_resolutions, within_budget
 
         s = self.settings
@@ -325,15 +360,16 @@ class Images(Kind):
                 cache=self.cache,
             )
             self._notes += sizes.notes
-        return extract(
-            index.records,
-            backbone,
-            resolutions=sizes.resolutions,
-            precision=s.precision,
-            device=s.device,
-            cache=self.cache,
-            progress=self.progress,
-        )
+        how: dict[str, Any] = {
+            "resolutions": sizes.resolutions,
+            "precision": s.precision,
+            "device": s.device,
+            "cache": self.cache,
+            "progress": self.progress,
+        }
+        if s.engine == "ray":
+            return extract_on_cluster(index.records, backbone, cluster=self._cluster, **how)
+        return extract(index.records, backbone, **how)
 
 
 def _without(index: Index, unreadable: dict[str, str]) -> Index:

@@ -63,8 +63,12 @@ class Job:
 
     def run(self, scratch: Path) -> Results | TargetResults:
         """All stages; the run's files are left in ``scratch``."""
+        self.kind.check()
+        with self.kind.helped():
+            return self._run(scratch)
+
+    def _run(self, scratch: Path) -> Results | TargetResults:
         kind, clock = self.kind, self.kind.clock
-        kind.check()
         with clock.timed("index"):
             index: Any = kind.index()
         if index.kind == "classes":

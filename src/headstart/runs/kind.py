@@ -61,6 +61,11 @@ class Kind(ABC):
     clock: Clock = field(default_factory=Clock)
     asked: Asked | None = None
 
+    @contextmanager
+    def helped(self) -> Iterator[None]:
+        """For as long as a fit has others compute; most do not."""
+        yield
+
     def check(self) -> None:  # noqa: B027 - most kinds have nothing to check
         """Refuse what cannot be used, before hours go into reading the examples."""
 

@@ -16,6 +16,7 @@ from headstart.heads.costs import COSTS
 PRECISIONS = ("auto", "float32", "bfloat16")
 CROPS = ("center", "squash", "letterbox", "auto")
 SIZES_PX = (16, 2048)
+ENGINES = ("local", "ray")
 # Settings that have no meaning where an image has several labels, or a number.
 FOR_CLASSES = (
     "metric",
@@ -158,6 +159,15 @@ class Settings:
         return asdict(self)
 
 
+def require_cluster(engine: str, address: str | None, n_workers: int | None) -> None:
+    """Refuse an unknown engine, and options of a cluster without one."""
+    require_choice("engine", engine, ENGINES)
+    for name, value in (("address", address), ("n_workers", n_workers)):
+        if engine == "local" and value is not None:
+            raise InputError(f"{argument(name)} is for {argument('engine', 'ray')}")
+    require(n_workers is None or n_workers >= 1, argument("n_workers"), "1 or more", n_workers)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FitSettings(Settings):
     """What :func:`headstart.fit` was asked for with images.
@@ -204,6 +214,13 @@ class FitSettings(Settings):
         A file of what the classes are called, for networks with a text tower:
         :func:`headstart.data.prompts.read_prompts`. ``"auto"``: ``"a photo of a {}."`` and the like,
         where there is one. ``"none"``: no zero-shot head.
+    engine : {"local", "ray"}, default "local"
+        ``"ray"``: the workers of a Ray cluster share the passes through the network, and those of the
+        SVM over features that do not fit in memory.
+    address : str, optional
+        Of a running Ray cluster; default: one is started on this machine.
+    n_workers : int >= 1, optional
+        On the cluster.
 
     Raises
     ------
@@ -230,6 +247,9 @@ class FitSettings(Settings):
     crop: str | None = None
     precision: str = "auto"
     prompts: str = "auto"
+    engine: str = "local"
+    address: str | None = None
+    n_workers: int | None = None
 
     @property
     def backbones(self) -> tuple[Named, ...]:
@@ -258,6 +278,7 @@ class FitSettings(Settings):
             require_choice("crop", self.crop, CROPS)
         require_choice("precision", self.precision, PRECISIONS)
         self._check_targets()
+        require_cluster(self.engine, self.address, self.n_workers)
         require(bool(self.prompts), argument("prompts"), "a file, auto or none", self.prompts)
         if self.resolutions is not None:
             low, high = SIZES_PX

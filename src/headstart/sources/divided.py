@@ -1,0 +1,125 @@
+"""The passes of an SVM over features in a store, divided among the workers of a Ray cluster.
+
+The segments of :mod:`headstart.heads.passes` are what is divided: their sums come back to the process
+that asks, which adds them in order, so that weights and certificates are those of one machine.
+"""
+
+from __future__ import annotations
+
+import bisect
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headstart.features.raycluster import explained
+from headstart.heads.examples import Normalize, Rows, Streamed
+from headstart.heads.passes import Labels, Passes, segments
+from headstart.sources.blocks import JoinedRows
+
+if TYPE_CHECKING:
+    from headstart.features.raycluster import Crew
+
+# Segments that a thread of a worker is given ahead.
+N_AHEAD = 2
+
+
+class DividedRows(JoinedRows):
+    """`JoinedRows` over which the workers of a cluster make the passes of a solver."""
+
+    def __init__(self, rows: JoinedRows, crew: Crew) -> None:
+        super().__init__(rows.parts)
+        self._crew = crew
+
+    def helpers(self, normalize: Normalize) -> ClusterHelpers:
+        """Workers that read these rows, or are sent them where they do not see the store."""
+        return ClusterHelpers(JoinedRows(self.parts), normalize, self._crew)
+
+
+class SegmentWorker:
+    """A worker: what a pass finds on a segment of rows."""
+
+    def __init__(self, rows: Rows, normalize: Normalize) -> None:
+        self._examples = Streamed(rows, normalize, torch.device("cpu"))
+        # Arrays in the object store are read-only, and nothing writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
+    def part(self, labels: Labels, name: str, number: int, arguments: Sequence[Any]) -> Any:
+        torch.set_num_threads(1)  # as `each_piece` on this machine
+        passes = Passes(self._examples, labels)
+        return passes.part(name, segments(self._examples.shape[0])[number], arguments)
+
+
+class ClusterHelpers:
+    """The workers of one task; they end with it.
+
+    Of a cluster that was started on this machine they read the store. Others are sent the rows, segment
+    by segment, which together must fit in the memory that Ray has for objects.
+    """
+
+    def __init__(self, rows: JoinedRows, normalize: Normalize, crew: Crew) -> None:
+        import ray
+
+        self._n_segments = len(segments(len(rows)))
+        self._n_ahead = N_AHEAD * crew.n_workers * crew.n_threads
+        self._seen = rows if crew.is_local else SentRows.of(rows)
+        self._rows = ray.put(self._seen)  # kept for workers that are started again
+        self._workers = crew.hire(SegmentWorker, self._rows, normalize)
+        self._labels: tuple[Labels, Any] | None = None
+
+    def each(self, labels: Labels, name: str, arguments: Sequence[Any]) -> Iterator[Any]:
+        """What a pass finds on every segment, in order."""
+        import ray
+
+        if self._labels is None or self._labels[0] is not labels:
+            self._labels = (labels, ray.put(labels))
+        kept = self._labels[1], ray.put(tuple(arguments))
+        waiting: deque[Any] = deque()
+        for number in range(self._n_segments + self._n_ahead):
+            if number < self._n_segments:
+                worker = self._workers[number % len(self._workers)]
+                waiting.append(worker.part.remote(kept[0], name, number, kept[1]))
+            if number >= self._n_ahead or number >= self._n_segments:
+                if not waiting:
+                    return
+                with explained():
+                    found = ray.get(waiting.popleft())
+                yield found
+
+
+class SentRows:
+    """Rows of which a process has the segments that it uses, from Ray's object store."""
+
+    def __init__(
+        self, shape: tuple[int, int], dtype: np.dtype[Any], sent: Mapping[int, Any]
+    ) -> None:
+        self.shape, self.dtype, self._sent = shape, dtype, sent
+        self._starts = sorted(sent)
+        self._here: dict[int, NDArray[Any]] = {}
+
+    @classmethod
+    def of(cls, rows: JoinedRows) -> SentRows:
+        """Put every segment of the rows into the object store."""
+        import ray
+
+        sent = {part.start: ray.put(rows[part]) for part in segments(len(rows))}
+        return cls(rows.shape, rows.dtype, sent)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_here": {}}
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Some rows of one segment."""
+        import ray
+
+        start = self._starts[bisect.bisect_right(self._starts, rows.start) - 1]
+        if start not in self._here:
+            self._here[start] = ray.get(self._sent[start])
+        return self._here[start][rows.start - start : rows.stop - start]
