@@ -27,7 +27,11 @@ PREPROCESSING = Preprocessing(
 def test_load_pixels__are_a_little_larger_than_the_crops(
     records: list[Record], tmp_path: Path
 ) -> None:
-    found = load_pixels(records[:3], PREPROCESSING, cache=tmp_path)
+    seen: list[tuple[str, int, int]] = []
+    found = load_pixels(
+        records[:3], PREPROCESSING, cache=tmp_path, progress=lambda *stage: seen.append(stage)
+    )
+    assert seen == [("decode images", 0, 3), ("decode images", 3, 3)]
     assert found.shape == (3, 3, 32, 32)
     assert found.dtype == torch.uint8
     assert stored_side(PREPROCESSING) == 32
