@@ -74,6 +74,25 @@ def test_cost_search__labels_that_are_held_out_change_nothing(n: int, d: int, K:
     np.testing.assert_array_equal(found[0], found[1])
 
 
+def test_cost_search__starts_from_other_features_of_the_same_examples() -> None:
+    X, y = problem(500, 40, 45)
+    folds = np.arange(500) // 45 % 5
+    other = X + 0.1 * np.random.default_rng(2).normal(size=X.shape)
+    changed = y.copy()
+    changed[folds == 4] = np.random.default_rng(1).permutation(y[folds == 4])
+    alone = CostSearch(other, y, folds, tol=1e-5)
+    alone.solve([3.0], range(5))
+    found = []
+    for labels in (y, changed):
+        first = CostSearch(X, labels, folds, tol=1e-5)
+        first.solve([3.0], range(5))
+        second = CostSearch(other, labels, folds, tol=1e-5, like=first.active(3.0))
+        second.solve([3.0], range(5))
+        found.append(second.result([3.0]).decisions)
+    np.testing.assert_allclose(found[0], alone.result([3.0]).decisions, atol=0.02)
+    np.testing.assert_array_equal(found[0][folds == 4], found[1][folds == 4])
+
+
 def test_cost_search__rows_left_where_they_are_give_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

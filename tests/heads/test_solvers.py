@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.heads import primal
+from headstart.heads import gram, primal
 from headstart.heads.examples import combine
 from headstart.heads.gram import GramSolver, _factor_batch, _factor_each
 from headstart.heads.objective import Problem, Solver, likely_active, loss
@@ -103,7 +103,10 @@ def test_gram_solve__agrees_between_factors_and_conjugate_gradients(
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-3)
 
 
-def test_factor_batch__equals_one_by_one() -> None:
+@pytest.mark.parametrize("few", [250, 3])
+def test_factor_batch__equals_one_by_one(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gram, "FEW_ACTIVE", few)  # read one by one, or in blocks of rows
+    monkeypatch.setattr(gram, "BLOCK_ROWS", 7)
     Z, p = problem(50, 30, 2.0)
     active = (p.cost > 0) & (torch.rand(3, 50, generator=torch.Generator().manual_seed(1)) < 0.6)
     ridge = torch.full_like(p.y, 0.25)

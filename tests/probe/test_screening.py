@@ -9,7 +9,7 @@ from headstart.heads.costs import COSTS
 from headstart.heads.ridge import RIDGES
 from headstart.heads.search import CostSearch
 from headstart.probe import judge, judging, screening
-from headstart.probe.judging import recall
+from headstart.probe.judging import Scores, recall
 from headstart.probe.screening import Entrant, contenders, finalists, judge_all, screen
 
 
@@ -43,6 +43,37 @@ def test_screen__more_features_than_examples_give_the_same() -> None:
     X, y, folds = problem(n=60, d=6)
     wide = np.hstack([X, np.zeros((60, 100), np.float32)])  # the same products
     assert screen(X, y, folds).correct.tolist() == screen(wide, y, folds).correct.tolist()
+
+
+def test_judge_all__screens_alike_however_many_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "SMALL", 100)
+    X, y, folds = problem(d=9)
+
+    def screened(most: int) -> tuple[list[Scores | None], list[int]]:
+        monkeypatch.setattr(screening, "SCREENED_BYTES", most)
+        steps: list[int] = []
+
+        def entrant(d: int) -> Entrant:
+            return Entrant(
+                read=lambda: X[:, :d], kept_at=lambda stage: tmp_path / f"{most}-{d}-{stage}"
+            )
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage == "screen":
+                steps.append(done)
+
+        entrants = [entrant(d) for d in (2, 4, 9, 3)]
+        judge_all(entrants, y, folds, Cs=COSTS, first=2, progress=progress)
+        return [recall(e.kept_at("ridge")) for e in entrants], steps
+
+    found, steps = zip(*(screened(most) for most in (2**30, 1)), strict=True)
+    assert steps == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    for one, other in zip(*found, strict=True):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_array_equal(one.correct, other.correct)
 
 
 def test_screen__knows_nothing_of_a_held_out_label() -> None:

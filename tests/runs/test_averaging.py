@@ -15,7 +15,13 @@ from headstart.data import Index, training_records
 from headstart.features import extract
 from headstart.heads import LinearSVM, fit_temperature, one_row_a_class
 from headstart.probe.judging import Goal, Scores, scores_of_divisions
-from headstart.runs.averaging import MORE_VOTES, VOTES_OF_PRIOR, average_best, cross_fitted
+from headstart.runs.averaging import (
+    MORE_VOTES,
+    VOTES_OF_PRIOR,
+    Head,
+    average_best,
+    cross_fitted,
+)
 from headstart.runs.choose import Candidate
 from headstart.runs.measure import Task, measure
 from headstart.runs.refit import refit
@@ -194,7 +200,12 @@ def test_refit__of_a_mean_is_the_mean_of_the_members_scores(task: Task, indexed:
         members=members,
         votes=(2, 1, 1),
     )
-    found = refit(made_up, source=source, train=task.records, test=indexed.test)
+    heads: dict[Blocks, Head] = {}
+    found = refit(made_up, source=source, train=task.records, test=indexed.test, heads=heads)
+    assert set(heads) == {c.blocks for c in members}
+    # A member that is shown itself is not fitted again.
+    own = refit(single, source=source, train=task.records, test=(), heads=heads).model
+    assert own.coef is heads[single.blocks][0]
 
     def by_hand(c: Candidate) -> NDArray[np.float64]:
         X, Z = (np.asarray(source.rows(c.blocks, some)) for some in (train, indexed.test))

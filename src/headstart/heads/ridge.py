@@ -216,6 +216,14 @@ def sweep_ridge(
     )
 
 
+def ridge_bytes(n_samples: int, n_features: int, n_folds: int) -> int:
+    """Memory that `sweep_ridge` takes beside the features."""
+    if n_samples <= n_features:
+        return 4 * n_samples * (n_features + 3 * n_samples)
+    # In float64, and what one fold leaves of them with its factor.
+    return 8 * (n_folds + 3) * (n_features + 1) ** 2
+
+
 def _sweep_features(
     X: Any,
     member: NDArray[np.intp],

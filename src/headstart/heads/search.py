@@ -2,8 +2,9 @@
 
 `cross_validate` solves every cost on every fold. Here a cost is solved when the search asks for it,
 each model from the active examples (or weights) of the nearest cost that is solved, and the first from
-those of a ridge classifier of the same fold. With hundreds of classes a first solve takes a tenth of
-what it takes from nothing, and the next ones half of that.
+those of other features of the same examples, or else of a ridge classifier of the same fold. With
+hundreds of classes a first solve takes a tenth of what it takes from nothing, and the next ones half of
+that.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ class CostSearch:
     sample_weight : array-like of shape (n_samples,), optional
     criterion : Criterion, default accuracy
         As of :func:`headstart.heads.cross_validate`.
+    like : uint8 array (n_splits, n_models, ceil(n_samples / 8)), optional
+        What `active` gave of other features with the same labels and folds: hard examples are hard in
+        most features, and each model has seen what that one saw.
     """
 
     def __init__(
@@ -74,7 +78,9 @@ class CostSearch:
         tol: float = 1e-3,
         sample_weight: ArrayLike | None = None,
         criterion: Criterion = ACCURACY,
+        like: NDArray[np.uint8] | None = None,
     ) -> None:
+        self.like = like
         data, self.classes, member = label_columns(X, y)
         weight = read_weights(sample_weight, len(member))
         labels = Labels.of(member, len(self.classes), weight, np.ones(len(self.classes)))
@@ -144,6 +150,18 @@ class CostSearch:
             gap=np.stack([[self._gaps[C, s] for s in every] for C in costs]),
         )
 
+    def active(self, C: float) -> NDArray[np.uint8] | None:
+        """Active examples at a cost that is solved on all splits, as bits (n_splits, n_models, ...).
+
+        None where models are solved by their weights.
+        """
+        kept = [self._kept.get((C, s)) for s in range(self.n_splits)]
+        if any(memory is None or memory.dtype != torch.bool for memory in kept):
+            return None
+        return np.stack(
+            [np.packbits(memory.numpy(), axis=1) for memory in kept if memory is not None]
+        )
+
     def _columns(self, C: float, splits: Iterable[int]) -> NDArray[np.float32]:
         """Scores (n_samples, n_classes) at one cost, NaN for what these splits do not hold out."""
         scores = np.full((len(self.held.member), self.task.n_models), np.nan, dtype=np.float32)
@@ -178,13 +196,16 @@ class CostSearch:
             self._kept[C, s] = torch.cat([found[key] for key in sorted(found) if key[0] == s])
 
     def _start(self, task: Task, C: float, split: int) -> Tensor:
-        """What to begin from: the nearest solved cost, or a ridge classifier of the same examples.
+        """What to begin from: the nearest solved cost, other features, or a ridge classifier.
 
-        Not another split's models, though they are near: they have seen the examples that this one holds out.
+        All of the same split: another one's models are near, but have seen what this one holds out.
         """
         near = [c for c, s in self._kept if s == split]
         if near:
             return self._kept[min(near, key=lambda c: abs(math.log(c / C))), split]
+        if self.like is not None:
+            bits = np.unpackbits(self.like[split], axis=1, count=len(self.held.member))
+            return torch.from_numpy(bits).bool()
         return task.foresee(self.held.splits[split][0])
 
     def _solve_streamed(

@@ -97,6 +97,8 @@ class Scores:
     shares: NDArray[np.float64] | None = None
     # (n_repeats, n, K); the out-of-fold scores of each of these divisions
     of_divisions: NDArray[np.float32] | None = None
+    # (n_folds, K, ceil(n / 8)); bits: the active examples of each model at `C`, where they are known
+    active: NDArray[np.uint8] | None = None
 
     @property
     def merits(self) -> NDArray[Any]:
@@ -191,11 +193,12 @@ def cost_search(
     normalize: Normalize = "l2",
     *,
     goal: Goal = ACCURATE,
+    like: NDArray[np.uint8] | None = None,
 ) -> CostSearch:
     """The search for the best cost, at the tolerance of cross-validation."""
     return CostSearch(
         X, y, folds, normalize,
-        tol=TOLERANCE, sample_weight=goal.weight, criterion=goal.criterion,
+        tol=TOLERANCE, sample_weight=goal.weight, criterion=goal.criterion, like=like,
     )  # fmt: skip
 
 
@@ -275,6 +278,7 @@ def recall(path: Path) -> Scores | None:
             optimised=kept.get("optimised"),
             shares=kept.get("shares"),
             of_divisions=kept.get("of_divisions"),
+            active=kept.get("active"),
         )
     except KeyError as error:
         memo.report_damage(path, error)
@@ -310,9 +314,11 @@ def keep(path: Path, scores: Scores) -> None:
             "correct": scores.correct,
             "is_screened": np.array([scores.is_screened]),
             "Cs": np.array(scores.Cs),
-            **({} if scores.optimised is None else {"optimised": scores.optimised}),
-            **({} if scores.shares is None else {"shares": scores.shares}),
-            **({} if scores.of_divisions is None else {"of_divisions": scores.of_divisions}),
+            **{
+                name: value
+                for name in ("optimised", "shares", "of_divisions", "active")
+                if (value := getattr(scores, name)) is not None
+            },
         },
     )
 
@@ -350,6 +356,7 @@ def _judge(
         correct=path.correct[path.best],
         Cs=tuple(path.Cs.tolist()),
         optimised=None if goal.is_plain else path.merits[path.best],
+        active=search.active(path.C),
     )
 
 
@@ -377,10 +384,11 @@ def _repeated(
         path.decisions if path.C == C else solve([C], folds).decisions
         for path, folds in zip(paths, divisions, strict=True)
     ]
-    return scores_of_divisions(
+    found = scores_of_divisions(
         y, C, decisions, merits[best], n_features=n_features, Cs=first.Cs.tolist(),
         accuracy=np.mean([path.accuracy for path in paths], axis=0).tolist(),
     )  # fmt: skip
+    return replace(found, active=search.active(C))
 
 
 def scores_of_divisions(

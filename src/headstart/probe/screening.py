@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.heads.accuracy import paired_gain
 from headstart.heads.examples import Normalize, Rows
-from headstart.heads.ridge import sweep_ridge
+from headstart.heads.parallel import each_piece
+from headstart.heads.ridge import ridge_bytes, sweep_ridge
 from headstart.heads.search import FIRST_COST
 from headstart.probe.folds import judgeable
 from headstart.probe.judging import (
@@ -41,6 +43,8 @@ MARGIN = 0.01
 MOST_ERRORS = 1.5
 # On the first fold one that is this many times further behind is tried at one cost only.
 HOPELESS = 2.0
+# Candidates are screened side by side, one on each core, as long as they take no more memory than this.
+SCREENED_BYTES = 2**30
 
 
 def screen(
@@ -218,15 +222,14 @@ def judge_all(
     progress("first answer", 0, 1)
     settle(first, _enter(entrants[first], labels, [folds, *more_folds], Cs, goal))
     progress("first answer", 1, 1)
-    screened = []
-    for i, entrant in enumerate(entrants):
-        progress("screen", i, len(entrants))
-        place = entrant.kept_at("ridge")
-        scores = recall(place) or screen(entrant.read(), labels, folds, goal=goal, kept_at=place)
-        screened.append(scores)
+    by_ridge: dict[int, Scores] = {}
+    progress("screen", 0, len(entrants))
+    for i, scores in _screen_all(entrants, labels, folds, goal):
+        by_ridge[i] = scores
+        progress("screen", len(by_ridge), len(entrants))
         if i != first:
             settle(i, scores)
-    progress("screen", len(entrants), len(entrants))
+    screened = [by_ridge[i] for i in range(len(entrants))]
     near = set(contenders([s.correct for s in screened], [s.merits for s in screened]))
     near = near.union(always).difference([first])
     left = sorted(near, key=lambda i: (i not in always, -screened[i].merits.mean(), i))
@@ -234,12 +237,40 @@ def judge_all(
     for n_done, i in enumerate(list(left)):
         progress("cross-validate", n_done, len(near))
         best = max((s for s in found.values() if not s.is_screened), key=lambda s: s.merits.mean())
-        rival = None if i in always else best
-        settle(i, _enter(entrants[i], labels, [folds, *more_folds], Cs, goal, rival))
+        settle(i, _enter(entrants[i], labels, [folds, *more_folds], Cs, goal, best, i in always))
         left.remove(i)
         on_finalists(left)
     progress("cross-validate", len(near), len(near))
     return [found[i] for i in range(len(entrants))]
+
+
+def _screen_all(
+    entrants: Sequence[Entrant], labels: NDArray[Any], folds: NDArray[np.integer], goal: Goal
+) -> Iterator[tuple[int, Scores]]:
+    """Position and ridge classifier of each entrant, as many at once as memory and cores allow."""
+
+    def work(item: tuple[int, Any]) -> tuple[int, Scores]:
+        i, X = item
+        return i, screen(X, labels, folds, goal=goal, kept_at=entrants[i].kept_at("ridge"))
+
+    def together(some: list[tuple[int, Any]]) -> Iterator[tuple[int, Scores]]:
+        # The widest first, so that no core waits for it at the end.
+        return each_piece(work, sorted(some, key=lambda item: -width(item[1])), torch.device("cpu"))
+
+    waiting: list[tuple[int, Any]] = []
+    n_bytes, n_folds = 0, len(np.unique(folds))
+    for i, entrant in enumerate(entrants):
+        if (known := recall(entrant.kept_at("ridge"))) is not None:
+            yield i, known
+            continue
+        X = entrant.read()
+        own = ridge_bytes(len(labels), width(X), n_folds) + getattr(X, "nbytes", 0)
+        if waiting and n_bytes + own > SCREENED_BYTES:
+            yield from together(waiting)
+            waiting, n_bytes = [], 0
+        waiting.append((i, X))
+        n_bytes += own
+    yield from together(waiting)
 
 
 def _enter(
@@ -248,29 +279,30 @@ def _enter(
     divisions: Sequence[NDArray[np.integer]],
     Cs: Sequence[float],
     goal: Goal,
-    rival: Scores | None = None,
+    best: Scores | None = None,
+    is_safe: bool = True,
 ) -> Scores | None:
-    """An entrant judged by SVMs; None where the first fold says that it is behind its rival."""
+    """An entrant judged by SVMs; None where the first fold says that it is behind the best so far."""
     folds = divisions[0]
     place, start_place = entrant.kept_at("search"), entrant.kept_at("first fold")
     known, start = recall(place), recall_start(start_place)
     if known is not None:
         return known
-    best = rival.merits[folds == np.unique(folds)[0]] if rival is not None else None
-    X = search = None
+    rival = None if is_safe or best is None else best.merits[folds == np.unique(folds)[0]]
+    if start is not None and rival is not None and is_behind(start.merits, rival):
+        return None
+    X = entrant.read()
+    search = cost_search(X, labels, folds, goal=goal, like=None if best is None else best.active)
     if start is None:
-        X = entrant.read()
-        search = cost_search(X, labels, folds, goal=goal)
         start = find_start(
             search,
             Cs,
-            first=FIRST_COST if rival is None else rival.C,
-            is_hopeless=lambda merits: best is not None and is_behind(merits, best, HOPELESS),
+            first=FIRST_COST if is_safe or best is None else best.C,
+            is_hopeless=lambda merits: rival is not None and is_behind(merits, rival, HOPELESS),
         )
         keep_start(start_place, start)
-    if best is not None and is_behind(start.merits, best):
-        return None
-    X = entrant.read() if X is None else X
+        if rival is not None and is_behind(start.merits, rival):
+            return None
     return judge(
         X, labels, folds,
         Cs=Cs, start=start.C, goal=goal, search=search, more_folds=divisions[1:], kept_at=place,

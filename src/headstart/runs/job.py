@@ -47,10 +47,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from headstart.data.records import Example, Examples
+    from headstart.runs.averaging import Head
     from headstart.runs.images import Images
     from headstart.runs.networks import Networks
+    from headstart.runs.refit import Tested
     from headstart.runs.reliance import Checks
     from headstart.runs.texts import Texts
+    from headstart.sources.blocks import Blocks
 
 
 @dataclass(kw_only=True)
@@ -99,11 +102,14 @@ class Job:
             task, measured.candidates, is_stopped=bool(measured.untried)
         )
         untried = [*map(str, measured.untried), *networks.untried]
-        with clock.timed("refit"), _held(not untried) as is_stopped:
-            candidates = measured.candidates + networks.candidates
-            results = with_leaks(self._refit(index, task, candidates, networks, train_network))
-            checks = checks_of(results, kind.cache)
-            results = with_checks(results, checks)
+        with _held(not untried) as is_stopped:
+            with clock.timed("refit"):
+                candidates = measured.candidates + networks.candidates
+                results = self._refit(index, task, candidates, networks, train_network)
+            with clock.timed("checks"):
+                results = with_leaks(results)
+                checks = checks_of(results, kind.cache)
+                results = with_checks(results, checks)
         if (untried or is_stopped()) and kind.asked is not None:
             raise KeyboardInterrupt  # what was asked for cannot be had
         if kind.tries_finetuning and (untried or is_stopped()):
@@ -178,7 +184,8 @@ class Job:
         choice = choose(candidates, labels, baseline, prior, task.judged_groups)
         shown = [choice.chosen, choice.best, baseline]
         shown = list(dict.fromkeys(shown if choice.cheap is None else [*shown, choice.cheap]))
-        tested = {}
+        tested: dict[int, Tested] = {}
+        heads: dict[Blocks, Head] = {}
         for n_done, i in enumerate(shown):
             self.kind.progress("refit", n_done, len(shown))
             tested[i] = refit(
@@ -188,6 +195,7 @@ class Job:
                 test=index.test,
                 train_network=train_network,
                 objective=task.objective,
+                heads=heads,
             )
         self.kind.progress("refit", len(shown), len(shown))
         return Results(

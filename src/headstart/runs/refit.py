@@ -50,6 +50,7 @@ def refit(
     test: Sequence[Example],
     train_network: TrainNetwork | None = None,
     objective: Objective = ACCURACY,
+    heads: dict[Blocks, Head] | None = None,
 ) -> Tested:
     """Fit ``candidate`` on all of ``train`` with its C, calibrate, and score ``test`` once.
 
@@ -58,9 +59,11 @@ def refit(
 
     `train_network`: trains the network of a candidate that is one; gives it, and its scores of the
     test examples. `objective`: how much examples count, and the costs of confusions by which
-    classes are predicted.
+    classes are predicted. `heads`: those that are fitted, by their features, of these examples; new
+    ones are added, so that a member of a mean that is shown itself is fitted once.
     """
     blocks = candidate.blocks
+    heads = {} if heads is None else heads
     y = np.array([r.label for r in train])
     classes, member = np.unique(y, return_inverse=True)
     weight = objective.weights(train)
@@ -85,8 +88,12 @@ def refit(
         def fit_one(c: Candidate) -> Head:
             if c.blocks.head is not None:
                 return c.blocks.head, np.zeros(len(classes))
-            X = source.rows(c.blocks, train)
-            return fit_rows(X, y, c.scores.C, scores=c.scores.decisions, sample_weight=weight)
+            if c.blocks not in heads:
+                X = source.rows(c.blocks, train)
+                heads[c.blocks] = fit_rows(
+                    X, y, c.scores.C, scores=c.scores.decisions, sample_weight=weight
+                )
+            return heads[c.blocks]
 
         coef, intercept = (
             mean_head(candidate, y, fit_one, weight) if candidate.members else fit_one(candidate)
