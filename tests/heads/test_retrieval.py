@@ -100,7 +100,9 @@ def test_measure_retrieval__bad_shapes_are_told() -> None:
 
 
 def test_nearest__sparse_rows_as_dense_ones() -> None:
-    X = scipy.sparse.random_array((30, 50), density=0.1, rng=np.random.default_rng(0), format="csr")
+    rng = np.random.default_rng(0)
+    dense = np.where(rng.random((30, 50)) < 0.1, rng.random((30, 50)), 0.0)
+    X = scipy.sparse.csr_array(dense)
     labels = np.arange(30) % 3
     rows, distances = nearest(X[:6], X[6:], 4)
     wanted_rows, wanted = nearest(X[:6].toarray(), X[6:].toarray(), 4)
