@@ -15,6 +15,7 @@ from headstart.heads.examples import combine
 from headstart.heads.gram import GramSolver, _factor_batch, _factor_each
 from headstart.heads.objective import Problem, Solver, likely_active, loss
 from headstart.heads.primal import PrimalSolver
+from headstart.heads.task import solve_from
 
 
 def problem(n: int, d: int, C: float, seed: int = 0) -> tuple[torch.Tensor, Problem]:
@@ -72,6 +73,19 @@ def test_solve__is_right_from_a_misleading_start(kind: Any) -> None:
     start = solver.solve(elsewhere, solver.empty(elsewhere), 1e-6)
     warm = solver.solve(p, start, 1e-9, guess=torch.full_like(p.y, 2.0) * p.y)
     torch.testing.assert_close(solver.weights(cold), solver.weights(warm), rtol=0, atol=1e-3)
+
+
+def test_solve_from__models_that_do_not_get_there_begin_again_from_nothing() -> None:
+    Z, p = problem(60, 20, 2.0)
+    solver = GramSolver(Z)
+    optimum = solver.solve(p, solver.empty(p), 1e-6)
+    start = solver.empty(p)
+    start.f[1] = torch.nan
+    astray = solver.solve(p, start.copy(), 1e-6)
+    assert not astray.gap[1] <= 1e-6 * astray.primal[1]
+    found = solve_from(solver, p, start, 1e-6, None)
+    torch.testing.assert_close(solver.weights(found), solver.weights(optimum), atol=1e-3, rtol=0)
+    assert bool((found.gap <= 1e-6 * found.primal).all())
 
 
 @pytest.mark.parametrize("C", [0.1, 1000.0])

@@ -16,7 +16,7 @@ from headstart.heads.examples import Rows, is_lazy, row_blocks
 from headstart.heads.outofcore import StreamedTask, set_up
 from headstart.heads.passes import Labels
 from headstart.heads.sparse import require_finite
-from headstart.heads.task import Device, Normalize, Shard, Task, or_on_cpu, relative_gap
+from headstart.heads.task import Device, Normalize, Shard, Task, or_on_cpu, relative_gap, solve_from
 from headstart.progress import Progress, silent
 
 Folds = NDArray[np.integer] | Iterable[tuple[ArrayLike, ArrayLike]]
@@ -334,7 +334,7 @@ def _walk(
         guess = None if before is None else solver.predict(problem, state, before)
         # The empty state before the first cost is not part of a trend.
         before = state.copy() if i else None
-        state = solver.solve(problem, state, tol, guess)
+        state = solve_from(solver, problem, state, tol, guess)
         yield state.f.float().cpu().numpy(), relative_gap(state)
 
 

@@ -34,7 +34,7 @@ from headstart.heads.path import (
     merit_total,
     read_splits,
 )
-from headstart.heads.task import Device, Shard, Task, or_on_cpu, relative_gap
+from headstart.heads.task import Device, Shard, Task, or_on_cpu, relative_gap, solve_from
 
 # The grid is not extended beyond these.
 SMALLEST_COST, LARGEST_COST = 1e-5, 1e6
@@ -184,7 +184,7 @@ class CostSearch:
             problem = shard.problem(C, models, np.tile(train, (len(models), 1)))
             solver = shard.solver.fork()
             start, guess = solver.resume(problem, starts[s][models].to(shard.device))
-            state = solver.solve(problem, start, self.tol, guess)
+            state = solve_from(solver, problem, start, self.tol, guess)
             scores[C, s][:, models] = state.f[:, test].float().cpu().numpy().T
             gaps[C, s][models] = relative_gap(state)
             found[s, int(models[0])] = solver.remember(problem, state).cpu()

@@ -260,13 +260,27 @@ class Task:
                 start, guess = solver.begin(problem, known)
             elif expected is not None:
                 start, guess = solver.resume(problem, expected[models].to(shard.device))
-            state = solver.solve(problem, start, tol, guess)
+            state = solve_from(solver, problem, start, tol, guess)
             return solver.weights(state).cpu().numpy(), relative_gap(state)
 
         solved = self.map(solve, 1)
         w = np.concatenate([w for w, _ in solved])
         gap = np.concatenate([gap for _, gap in solved])
         return Fit(coef=w[:, :-1].copy(), intercept=w[:, -1].copy(), gap=gap)
+
+
+def solve_from(
+    solver: Solver, problem: Problem, start: Any, tol: float, guess: Tensor | None
+) -> Any:
+    """`Solver.solve`; models that do not get there from what was expected begin again from nothing."""
+    state = solver.solve(problem, start, tol, guess)
+    left = torch.nonzero(~(state.gap <= tol * state.primal)).flatten()
+    if left.numel():
+        part = problem.take(left)
+        again = solver.fork().solve(part, solver.empty(part), tol)
+        better = ~(state.primal[left] <= again.primal)  # a start may end in no number
+        state.put(left[better], again.take(better))
+    return state
 
 
 def relative_gap(state: Any) -> NDArray[np.float64]:
