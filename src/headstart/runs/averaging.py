@@ -19,9 +19,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from headstart.heads import fit_temperature
+from headstart.heads.parallel import map_pieces
 from headstart.probe.judging import ACCURATE, Goal, Scores, scores_of_divisions
 from headstart.runs.choose import Candidate
 from headstart.sources.blocks import Averaged, Blocks
@@ -135,16 +137,19 @@ def cross_fitted(
     """
     found = np.zeros(decisions[0].shape, dtype=np.float32)
     numbers, n_classes = np.unique(folds), int(member.max()) + 1
-    for fold in numbers:
+
+    def judge_fold(fold: int) -> None:
         out = folds == fold
         voters = judged & ~out
         if not voters.any() or (weight is not None and not weight[voters].sum() > 0):
             found[out] = decisions[0][out]  # nobody has a vote but the prior
-            continue
+            return
         rows = _some(voters, weight, most // (len(numbers) * n_classes))
         calibrations = [_calibration(each, voters, member, weight) for each in decisions]
         votes = _votes(decisions, calibrations, rows, member, weight)
         found[out] = mean_scores([each[out] for each in decisions], _shares(votes, calibrations))
+
+    map_pieces(judge_fold, numbers.tolist(), torch.device("cpu"))
     return found
 
 
