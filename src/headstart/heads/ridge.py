@@ -216,12 +216,18 @@ def sweep_ridge(
     )
 
 
-def ridge_bytes(n_samples: int, n_features: int, n_folds: int) -> int:
-    """Memory that `sweep_ridge` takes beside the features."""
-    if n_samples <= n_features:
-        return 4 * n_samples * (n_features + 3 * n_samples)
-    # In float64, and what one fold leaves of them with its factor.
-    return 8 * (n_folds + 3) * (n_features + 1) ** 2
+def ridge_bytes(
+    shape: tuple[int, int], n_folds: int, n_classes: int, *, has_merits: bool = False
+) -> int:
+    """Memory that `sweep_ridge` takes beside features of this shape, (n_samples, n_features)."""
+    n, d = shape
+    kept = 4 * n * n_classes * len(RIDGES) if has_merits else 0
+    if n <= d:
+        return kept + 4 * n * (d + 3 * n + 2 * n_classes)
+    # Products, sums of classes and weights of every fold, and what one fold leaves with its factor.
+    squares = 8 * (n_folds + 3) * (d + 1) ** 2
+    of_classes = (d + 1) * n_classes * (8 * (n_folds + 2) + 4 * n_folds * len(RIDGES))
+    return kept + squares + of_classes + 4 * min(n, LARGE_BLOCK_ROWS) * (2 * d + n_classes)
 
 
 def _sweep_features(

@@ -22,6 +22,8 @@ from torch import Tensor
 from headstart.heads.accuracy import paired_gain
 from headstart.heads.criterion import Criterion, read_weights
 from headstart.heads.examples import Normalize, Rows
+from headstart.heads.gram import GramSolver
+from headstart.heads.objective import MANY_MODELS
 from headstart.heads.outofcore import StreamedTask, set_up
 from headstart.heads.passes import Labels
 from headstart.heads.path import (
@@ -64,7 +66,8 @@ class CostSearch:
         As of :func:`headstart.heads.cross_validate`.
     like : uint8 array (n_splits, n_models, ceil(n_samples / 8)), optional
         What `active` gave of other features with the same labels and folds: hard examples are hard in
-        most features, and each model has seen what that one saw.
+        most features. Each start is of training examples of its own fold only. Where models start from
+        weights it is not used.
     """
 
     def __init__(
@@ -203,7 +206,10 @@ class CostSearch:
         near = [c for c, s in self._kept if s == split]
         if near:
             return self._kept[min(near, key=lambda c: abs(math.log(c / C))), split]
-        if self.like is not None:
+        solver = task.shards[0].solver
+        if self.like is not None and (
+            isinstance(solver, GramSolver) or task.n_models >= MANY_MODELS
+        ):
             bits = np.unpackbits(self.like[split], axis=1, count=len(self.held.member))
             return torch.from_numpy(bits).bool()
         return task.foresee(self.held.splits[split][0])

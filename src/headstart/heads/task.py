@@ -275,10 +275,11 @@ def solve_from(
     """`Solver.solve`; models that do not get there from what was expected begin again from nothing."""
     state = solver.solve(problem, start, tol, guess)
     left = torch.nonzero(~(state.gap <= tol * state.primal)).flatten()
-    if left.numel():
+    is_warm = guess is not None or bool((start.f != 0).any())
+    if left.numel() and is_warm:
         part = problem.take(left)
         again = solver.fork().solve(part, solver.empty(part), tol)
-        better = ~(state.primal[left] <= again.primal)  # a start may end in no number
+        better = ~(state.primal[left] <= again.primal)  # it may be NaN
         state.put(left[better], again.take(better))
     return state
 
