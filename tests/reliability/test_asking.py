@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from headstart.reliability import asking
-from headstart.reliability.asking import STRATEGIES, reduce, replay, scores_of
+from headstart.reliability.asking import (
+    STRATEGIES,
+    reduce,
+    replay,
+    scores_of,
+    split_units,
+)
 
 
 def _world(n: int, seed: int = 0, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
@@ -110,3 +116,29 @@ def test_replay__of_many_examples_plays_on_a_sample(monkeypatch: pytest.MonkeyPa
     found = replay(X, member, 5, n_repeats=2)
     assert (found.n_played, found.n_judged) == (60, 24)
     assert found == replay(X, member, 5, n_repeats=2)
+
+
+def test_split_units__divides_no_unit_and_leaves_no_part_empty() -> None:
+    rng = np.random.default_rng(0)
+    for units in (np.arange(40) // 4, np.repeat([0, 1, 2, 3], [37, 1, 1, 1]), np.arange(3)):
+        for _ in range(20):
+            parts = split_units(units, (10, 12), rng)
+            assert sorted(np.concatenate(parts).tolist()) == list(range(len(units)))
+            seen = [set(units[part].tolist()) for part in parts]
+            assert all(seen)
+            assert sum(map(len, seen)) == len(set(units.tolist()))
+    alone = split_units(np.arange(40), (10, 12), np.random.default_rng(3))
+    order = np.random.default_rng(3).permutation(40)
+    assert [len(part) for part in alone] == [10, 12, 18]
+    np.testing.assert_array_equal(np.concatenate(alone), order)
+    with pytest.raises(ValueError, match="3 parts"):
+        split_units(np.array([0, 0, 1]), (1, 1), rng)
+
+
+def test_replay__judges_no_copy_of_what_is_labelled() -> None:
+    X, member = _world(40, spread=1.5)
+    copies, own, together = (np.repeat(part, 4, axis=0) for part in (X, member, np.arange(40)))
+    leaky = replay(copies, own, 30, n_repeats=6)
+    found = replay(copies, own, 30, together, n_repeats=6)
+    assert leaky.random > found.random + 0.1
+    assert (found.n_judged, found.n_played) == (64, 160)

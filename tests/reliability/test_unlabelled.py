@@ -73,3 +73,41 @@ def test_replay_uses__stands_a_class_that_is_never_labelled() -> None:
     member[:-1] = np.arange(29) % 2
     found = replay_uses(X, member, 1, n_repeats=3)
     assert all(0 <= u.accuracy <= 1 for u in found.uses)
+
+
+def test_by_propagation__leaves_out_what_no_label_reaches() -> None:
+    X, member = _world(60, 0.1, 2)
+    far = X[:30].copy()
+    far[:, :2], far[:, 5] = 0, 1
+    far /= np.linalg.norm(far, axis=1, keepdims=True)
+    data, own = np.vstack([X, far]), np.concatenate([member, np.zeros(30, dtype=int)])
+    at, said, weight = by_propagation(data, neighbours(data), np.arange(20), own, np.arange(20, 90))
+    assert at.tolist() == list(range(20, 60)), "a cluster without labels is of no class"
+    assert (weight > 0).all()
+    np.testing.assert_array_equal(said, own[at])
+
+
+def test_replay_uses__stands_examples_that_no_label_reaches() -> None:
+    member = np.arange(30) % 2
+    found = replay_uses(np.eye(30), member, 30, n_repeats=2)
+    assert all(0 <= u.right <= 1 and 0 <= u.accuracy <= 1 for u in found.uses)
+
+
+def test_replay_uses__hides_copies_together() -> None:
+    X, member = _world(48, 0.9, 4)
+    copies, own, together = (np.repeat(part, 4, axis=0) for part in (X, member, np.arange(48)))
+    copies = copies + 1e-3 * np.random.default_rng(1).normal(size=copies.shape)
+    copies /= np.linalg.norm(copies, axis=1, keepdims=True)
+    # With the copies of a hidden example labelled or judged, its label is known.
+    right, accuracy = (
+        {
+            groups is None: (found.uses[0].right, found.labelled)
+            for groups in (None, together)
+            for found in [replay_uses(copies, own, 192, groups, n_repeats=8)]
+        }[is_leaky]
+        for is_leaky in (False, True)
+    )
+    once = replay_uses(X, member, 48, n_repeats=8)
+    assert once.labelled == pytest.approx(right[1], abs=0.15)
+    assert accuracy[1] > right[1] + 0.1
+    assert accuracy[0] > right[0] + 0.1

@@ -146,8 +146,49 @@ class Replay:
         return next((s for s in self.strategies if s.is_better), None)
 
 
+def split_units(
+    units: NDArray[np.intp], sizes: Sequence[int], rng: np.random.Generator
+) -> list[Chosen]:
+    """Rows at random: a part for each size, then the rest. No unit is in two parts.
+
+    Units are added to a part until it has as many rows as asked for; each part has at least one unit.
+
+    Raises ValueError where there are fewer units than parts.
+
+    Parameters
+    ----------
+    units : int array (n,)
+        The unit of each row, from 0 on without gaps.
+    """
+    counts = np.bincount(units)
+    if len(counts) <= len(sizes):
+        raise ValueError(f"{len(sizes) + 1} parts need as many units; got {len(counts)}")
+    order = rng.permutation(len(counts))
+    rank = np.argsort(order)
+    filled = np.cumsum(counts[order])
+    cuts, at = [], 0
+    for n_left, target in zip(range(len(sizes), 0, -1), np.cumsum(sizes), strict=True):
+        at = min(max(int(np.searchsorted(filled, target)) + 1, at + 1), len(counts) - n_left)
+        cuts.append(int(filled[at - 1]))
+    return np.split(np.argsort(rank[units], kind="stable"), cuts)
+
+
+def units_of(together: ArrayLike | None, rows: Chosen) -> NDArray[np.intp]:
+    """The unit of each of some rows, from 0 on: a row of its own, or those that share a value."""
+    if together is None:
+        return np.arange(len(rows))
+    found = np.unique(np.asarray(together)[rows], return_inverse=True)[1]
+    return np.asarray(found.reshape(-1), dtype=np.intp)
+
+
 def replay(
-    X: ArrayLike, member: ArrayLike, m: int, *, n_repeats: int = 20, seed: int = 0
+    X: ArrayLike,
+    member: ArrayLike,
+    m: int,
+    together: ArrayLike | None = None,
+    *,
+    n_repeats: int = 20,
+    seed: int = 0,
 ) -> Replay:
     """Play the choice through on labelled examples.
 
@@ -155,12 +196,17 @@ def replay(
     each strategy choose ``m`` of the rest (fewer where there are not enough), and fits a ridge classifier
     with their labels. Of many examples :data:`MOST_PLAYED` are played on.
 
+    Raises ValueError where there are fewer than three units of `together`.
+
     Parameters
     ----------
     X : array-like of shape (n, r)
         Features of unit length.
     member : array-like of shape (n,), int
     m : int >= 1
+    together : array-like of shape (n,), optional
+        Rows that share a value, such as copies, are judged, labelled or in the pool together; sizes are
+        then means of the repeats.
     n_repeats : int >= 2
     """
     rows = choose_rows(member, MOST_PLAYED)
@@ -173,12 +219,13 @@ def replay(
     steps = [int(v) for v in np.unique(np.linspace(0, n_pool - n_start, 9))]
     if m not in steps:
         steps = sorted([*steps, m])
+    units, counts = units_of(together, rows), np.empty((n_repeats, 2))
     curve = np.empty((n_repeats, len(steps)))
     reached = {name: np.empty(n_repeats) for name in STRATEGIES}
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])
-        order = rng.permutation(n)
-        judged, known, pool = np.split(order, [n_judged, n_judged + n_start])
+        judged, known, pool = split_units(units, (n_judged, n_start), rng)
+        counts[repeat] = len(judged), len(known)
         at = rng.permutation(pool)
         for j, step in enumerate(steps):
             curve[repeat, j] = _accuracy(data, own, np.concatenate([known, at[:step]]), judged)
@@ -190,9 +237,9 @@ def replay(
     found = [_replayed(name, values, random, steps, mean) for name, values in reached.items()]
     return Replay(
         n_played=n,
-        n_start=n_start,
+        n_start=round(counts[:, 1].mean()),
         n_chosen=m,
-        n_judged=n_judged,
+        n_judged=round(counts[:, 0].mean()),
         n_repeats=n_repeats,
         start=float(curve[:, 0].mean()),
         random=float(random.mean()),

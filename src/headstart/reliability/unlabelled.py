@@ -18,7 +18,9 @@ from headstart.reliability.asking import (
     balanced_accuracy,
     gain_of,
     scores_of,
+    split_units,
     squares_between,
+    units_of,
 )
 from headstart.reliability.novelty import choose_rows
 from headstart.results import Difference
@@ -30,6 +32,8 @@ N_NEIGHBOURS, POWER, SPREAD = 10, 8, 0.5
 N_STEPS = 20
 # Of each class, the share of the unlabelled examples that keep their pseudo-label: the surest.
 SHARE = 0.5
+# Certainty below which a propagated label is left out: no label, or all alike, reach the example.
+LEAST_CERTAIN = 1e-6
 # Share of the labelled examples that a replay judges by.
 JUDGED = 0.2
 
@@ -89,7 +93,10 @@ def neighbours(X: ArrayLike) -> sparse.csr_matrix:
 def by_propagation(
     X: F, graph: sparse.csr_matrix, known: Rows, member: NDArray[np.intp], hidden: Rows
 ) -> Labels:
-    """Labels spread over the graph; each counts by how sure it is (Iscen et al. 2019)."""
+    """Labels spread over the graph; each counts by how sure it is (Iscen et al. 2019).
+
+    Examples that no label reaches are left out.
+    """
     rows, K = np.concatenate([known, hidden]), int(member.max()) + 1
     W = graph[rows][:, rows]
     degree = np.asarray(W.sum(axis=1)).ravel()
@@ -106,7 +113,9 @@ def by_propagation(
     total = P.sum(axis=1, keepdims=True)
     P = np.where(total > 0, P / np.where(total > 0, total, 1), 1 / K)
     entropy = -(P * np.log(np.maximum(P, 1e-300))).sum(axis=1)
-    return hidden, P.argmax(axis=1), np.clip(1 - entropy / np.log(max(K, 2)), 0, 1)
+    certain = np.clip(1 - entropy / np.log(max(K, 2)), 0, 1)
+    kept = np.flatnonzero((total[:, 0] > 0) & (certain > LEAST_CERTAIN))
+    return hidden[kept], P[kept].argmax(axis=1), certain[kept]
 
 
 def by_pseudo_labels(
@@ -132,12 +141,20 @@ USES: dict[str, Callable[[F, sparse.csr_matrix, Rows, NDArray[np.intp], Rows], L
 
 
 def replay_uses(
-    X: ArrayLike, member: ArrayLike, n_unlabelled: int, *, n_repeats: int = 20, seed: int = 0
+    X: ArrayLike,
+    member: ArrayLike,
+    n_unlabelled: int,
+    together: ArrayLike | None = None,
+    *,
+    n_repeats: int = 20,
+    seed: int = 0,
 ) -> UseReplay:
     """Hide labels of labelled examples, and measure what training on pseudo-labels of these gains.
 
     Each repeat judges by a fifth of the examples; of the others as large a share is hidden as the
     unlabelled ones are of all, half at most. Of many examples :data:`MOST_PLAYED` are played on.
+
+    Raises ValueError where there are fewer than three units of `together`.
 
     Parameters
     ----------
@@ -145,6 +162,9 @@ def replay_uses(
         Features of unit length.
     member : array-like of shape (n,), int
     n_unlabelled : int >= 1
+    together : array-like of shape (n,), optional
+        Rows that share a value, such as copies, are judged, hidden or labelled together; sizes are then
+        means of the repeats.
     n_repeats : int >= 2
     """
     rows = choose_rows(member, MOST_PLAYED)
@@ -155,16 +175,19 @@ def replay_uses(
     share = min(0.5, n_unlabelled / (n_unlabelled + n))
     n_hidden = max(1, round(share * (n - n_judged)))
     alone, reached = np.empty(n_repeats), {name: np.empty(n_repeats) for name in USES}
-    right = {name: np.empty(n_repeats) for name in USES}
+    right, n_said = dict.fromkeys(USES, 0), dict.fromkeys(USES, 0)
+    units, counts = units_of(together, rows), np.empty((n_repeats, 3))
     for repeat in range(n_repeats):
-        order = np.random.default_rng([seed, repeat]).permutation(n)
-        judged, hidden, known = np.split(order, [n_judged, n_judged + n_hidden])
+        rng = np.random.default_rng([seed, repeat])
+        judged, hidden, known = split_units(units, (n_judged, n_hidden), rng)
+        counts[repeat] = len(judged), len(hidden), len(known)
         alone[repeat] = balanced_accuracy(
             own[judged], scores_of(data, known, own, judged).argmax(axis=1)
         )
         for name, use in USES.items():
             at, said, weight = use(data, graph, known, own, hidden)
-            right[name][repeat] = (said == own[at]).mean()
+            right[name] += int((said == own[at]).sum())
+            n_said[name] += len(at)
             guessed = own.copy()
             guessed[at] = said
             weights = np.concatenate([np.ones(len(known)), weight])
@@ -180,11 +203,12 @@ def replay_uses(
                 accuracy=float(values.mean()),
                 gain=gain,
                 is_better=gain.low > 0,
-                right=float(right[name].mean()),
+                right=right[name] / max(n_said[name], 1),
             )
         )
+    n_judged, n_hidden, n_known = (round(v) for v in counts.mean(axis=0))
     return UseReplay(
-        n_known=n - n_judged - n_hidden,
+        n_known=n_known,
         n_hidden=n_hidden,
         n_judged=n_judged,
         labelled=float(alone.mean()),

@@ -19,7 +19,7 @@ from headstart.cli.app import run as command
 from headstart.experiments.clean.measure import _labels
 from headstart.experiments.clean.page import detail, files, sections, sentence
 from headstart.experiments.clean.result import CleanResult, LabelCost
-from headstart.reliability.labels import check_labels
+from headstart.reliability.labels import LabelCheck, check_labels
 from headstart.results import Interval
 from headstart.runs.retrieval import index_of
 from headstart.runs.run import Run
@@ -246,3 +246,44 @@ def test_labels__lists_what_costs_accuracy_contradicted_or_not() -> None:
     listed = list(_labels(check, records, np.array(["a", "b"]), (), frozenset({"3.png"})))
     assert [f.name for f in listed] == ["1.png", "3.png"]
     assert "say b too" in listed[1].reason
+
+
+def test_labels__lists_all_that_count_as_wrong() -> None:
+    # Most labels "b" are little sure, so that the first label "a", not sure either, counts as one of them.
+    records: list[Any] = [
+        SimpleNamespace(name=f"{i}.png", path=Path("x"), digest="", label=label, split="")
+        for i, label in enumerate("aaabbb")
+    ]
+    member = np.array([0, 0, 0, 1, 1, 1])
+    P = np.array([[0.55, 0.45], [1, 0], [1, 0], [0.6, 0.4], [0.6, 0.4], [0.6, 0.4]])
+    check = LabelCheck(
+        margin=np.array([0.1, 1, 1, -0.2, -0.2, -0.2]),
+        suggested=P.argmax(axis=1),
+        P=P,
+        is_counted=np.array([True, *5 * [False]]),
+        noise=Interval(1 / 6, 0.0, 0.5),
+    )
+    listed = {f.name: f for f in _labels(check, records, np.array(["a", "b"]), (), frozenset())}
+    assert set(listed) == {"0.png", "3.png", "4.png", "5.png"}
+    assert listed["0.png"].is_counted
+    assert "say a too" in listed["0.png"].reason, "they do not contradict it"
+    assert member.shape == check.margin.shape
+
+
+def test_clean__headline_and_list_count_the_same_labels(found: CleanResult) -> None:
+    assert found.noise is not None
+    n = round(found.noise.value * found.n_judged)
+    assert sum(f.is_counted for f in found.findings) == n > 0
+    copies = tuple(msgspec.structs.replace(f, is_counted=True) for f in found.of_kind("copies"))
+    told = detail(msgspec.structs.replace(found, findings=copies))
+    assert "2 images with copies under other labels, of which 2 count as wrong" in told
+
+
+def test_clean__says_contradicted_only_of_labels_that_are(found: CleanResult) -> None:
+    first, *others = found.of_kind("label")
+    agreed = msgspec.structs.replace(first, margin=0.1)
+    mixed = msgspec.structs.replace(found, findings=(agreed, *others))
+    said = "that the other images contradict or doubt, or that cost accuracy"
+    assert said in detail(mixed)
+    assert any(said in s.heading for s in sections(mixed))
+    assert said not in detail(found)

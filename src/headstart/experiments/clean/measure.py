@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import structs
 
 from headstart.data import duplicate_groups
 from headstart.data.appearance import appearance
@@ -76,6 +77,7 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
     ]
     once = {f.name: f for f in reversed(findings)}  # the gravest reason of each
     listed = once.keys() - decided.keys()
+    wrong = {f.name for f in findings if f.is_counted}
     return CleanResult(
         settings=s,
         datasets=(DataFacts.of(index),),
@@ -84,7 +86,11 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
         not_judged=tuple(np.unique(y[~can]).tolist()),
         noise=_noise(found, judged, decided),
         classes=tuple(classes.tolist()),
-        findings=tuple(f for f in findings if once[f.name] is f and f.name in listed),
+        findings=tuple(
+            structs.replace(f, is_counted=f.name in wrong)
+            for f in findings
+            if once[f.name] is f and f.name in listed
+        ),
         decisions=_decisions(decided.values(), images),
         cost=cost,
         worth=worth,
@@ -199,14 +205,15 @@ def _labels(
     worth: Sequence[ImageWorth],
     costly: Set[str],
 ) -> Iterator[Finding]:
-    """Labels that the other images contradict, or that cost accuracy; the most contradicted first."""
+    """Labels that the others contradict, that count as wrong or cost accuracy; the most contradicted first."""
     of = {w.name: w.worth for w in worth}
     for i in np.argsort(found.margin, kind="stable"):
-        if found.margin[i] >= 0 and records[i].name not in costly:
+        agrees = found.margin[i] >= 0
+        if agrees and not found.is_counted[i] and records[i].name not in costly:
             continue
         suggested = str(classes[found.suggested[i]])
         probability = float(found.P[i, found.suggested[i]])
-        too = " too" if found.margin[i] >= 0 else ""
+        too = (" too, but not surely" if found.is_counted[i] else " too") if agrees else ""
         yield Finding(
             kind="label",
             reason=f"the other images say {suggested}{too} ({100 * probability:.0f} %)",

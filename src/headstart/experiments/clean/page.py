@@ -17,7 +17,7 @@ from headstart.wording import counted
 
 HEADINGS = {
     "copies": "One picture, different labels",
-    "label": "Labels that the other images contradict",
+    "label": "Labels to check",
     "blank": "Blank pictures",
     "novel": "Pictures unlike all others",
     "damaged": "Files that cannot be read",
@@ -53,18 +53,25 @@ def detail(r: CleanResult) -> str:
 
 
 def _kind_in_words(kind: str, found: list[Finding]) -> str:
-    n = len(found)
+    n, n_counted = len(found), sum(f.is_counted for f in found)
+    as_wrong = f"{n_counted:,} {'counts' if n_counted == 1 else 'count'} as wrong"
     if kind == "label":
-        n_counted = sum(f.is_counted for f in found)
-        verb = "counts" if n_counted == 1 else "count"
         rest = " (the others may be hard images)" if n_counted < n else ""
-        return f"{counted(n, 'label')} that the other images contradict, of which {n_counted:,} {verb} as wrong{rest}"
-    return {
+        return f"{counted(n, 'label')} {_why_listed(found)}, of which {as_wrong}{rest}"
+    said = {
         "copies": f"{counted(n, 'image')} with copies under other labels",
         "blank": f"{counted(n, 'blank picture')}",
         "novel": f"{counted(n, 'picture')} unlike all others",
         "damaged": f"{counted(n, 'file')} that cannot be read",
     }[kind]
+    return f"{said}, of which {as_wrong}" if n_counted else said
+
+
+def _why_listed(labels: list[Finding]) -> str:
+    """What is true of each of them: not all are contradicted."""
+    if all(f.margin is not None and f.margin < 0 for f in labels):
+        return "that the other images contradict"
+    return "that the other images contradict or doubt, or that cost accuracy"
 
 
 def _cost(r: CleanResult) -> list[str]:
@@ -130,7 +137,9 @@ def brief(r: CleanResult) -> list[Section]:
 def _section(kind: str, found: list[Finding]) -> Section:
     more = f"and {len(found) - N_LISTED:,} more, in clean.json" if len(found) > N_LISTED else ""
     return Section(
-        heading=HEADINGS[kind], table=_table(found[:N_LISTED]), text=[more] if more else []
+        heading=f"Labels {_why_listed(found)}" if kind == "label" else HEADINGS[kind],
+        table=_table(found[:N_LISTED]),
+        text=[more] if more else [],
     )
 
 

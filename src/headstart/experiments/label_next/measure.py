@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data import Record, find_images
+from headstart.data import Record, duplicate_groups, find_images
 from headstart.data.inspection import inspect_all
 from headstart.data.sources import printable
 from headstart.errors import DataError, one_line
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.label_next.result import (
     Chosen,
+    Labelled,
     LabelNextResult,
     Played,
     PseudoLabel,
@@ -34,32 +35,37 @@ if TYPE_CHECKING:
 FEWEST = 20
 # The same of a replay that hides labels: of fewer labels its gains say little of those with all.
 FEWEST_USED = 50
+# Groups (or images without copies) below which neither is replayed: a fifth of them is judged.
+FEWEST_UNITS = 5
 
 
 def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
-    """Replay on the labelled images, then choose.
+    """Replay on the labelled images, then choose; test images have no part in either.
 
     Raises DataError where the folder holds no usable image that is not one of the run's; RunError
     as :func:`headstart.experiments.onrun.training_images`.
     """
     files = find_images([s.unlabelled])  # a wrong path is told before all others are read
     images = training_images(s, inputs)
-    labelled = [*images.records, *images.held_out]
+    labelled = images.records
     new, n_overlap, n_unreadable = _new_records(files, _known(images))
     if not new:
         raise DataError(
             f"{one_line(s.unlabelled)} holds no usable image without a label: {n_overlap:,} are the run's "
             f"own, {n_unreadable:,} cannot be read. Give a folder of other images"
         )
-    X = reduce(np.vstack([images.X, features_of(images, new, progress=inputs.progress)]))
-    classes, member = np.unique([r.label for r in labelled], return_inverse=True)
     n = len(labelled)
-    found = None
-    if n >= FEWEST:
+    X = reduce(np.vstack([images.X[:n], features_of(images, new, progress=inputs.progress)]))
+    classes, member = np.unique([r.label for r in labelled], return_inverse=True)
+    together = duplicate_groups(images.index, labelled)
+    is_split = len(np.unique(together)) >= FEWEST_UNITS
+    found, used = None, {}
+    if is_split and n >= FEWEST:
         inputs.progress("replay", 0, 1)
-        found = replay(X[:n], member, s.n, n_repeats=s.repeats, seed=s.seed)
+        found = replay(X[:n], member, s.n, together, n_repeats=s.repeats, seed=s.seed)
         inputs.progress("replay", 1, 1)
-    used = _unlabelled(s, X, member, images, new, inputs) if n >= FEWEST_USED else {}
+    if is_split and n >= FEWEST_USED:
+        used = _unlabelled(s, X, member, together, images, new, inputs)
     strategy = _strategy(s, found)
     own = np.concatenate([member, np.zeros(len(new), dtype=member.dtype)])
     known, pool = np.arange(n), np.arange(n, len(X))
@@ -99,26 +105,30 @@ def _unlabelled(
     s: Settings,
     X: NDArray[np.floating],
     member: NDArray[np.intp],
+    together: NDArray[np.int64],
     images: TrainingImages,
     new: Sequence[Record],
     inputs: Inputs,
 ) -> dict[str, Any]:
     """What training on the unlabelled images too is worth, and their labels where it is."""
-    labelled, n = [*images.records, *images.held_out], len(member)
+    n, every = len(member), (*images.records, *images.held_out)
     inputs.progress("unlabelled images", 0, 1)
-    found = replay_uses(X[:n], member, len(new), n_repeats=s.repeats, seed=s.seed)
+    found = replay_uses(X[:n], member, len(new), together, n_repeats=s.repeats, seed=s.seed)
     pseudo: tuple[PseudoLabel, ...] = ()
     if found.best is not None:
-        classes = np.unique([r.label for r in labelled])
+        classes = np.unique([r.label for r in images.records])
         own = np.concatenate([member, np.zeros(len(new), dtype=member.dtype)])
-        is_test = np.array([r.split == "test" for r in labelled])
-        known, hidden = np.flatnonzero(~is_test), np.arange(n, len(X))
-        at, said, _ = USES[found.best.name](X, neighbours(X), known, own, hidden)
+        known, hidden = np.arange(n), np.arange(n, len(X))
+        at, said, weight = USES[found.best.name](X, neighbours(X), known, own, hidden)
+        mean = float(np.mean([r.weight for r in images.records]))
         pseudo = tuple(
             PseudoLabel(
-                name=new[i - n].name, path=printable(str(new[i - n].path)), label=str(classes[k])
+                name=new[i - n].name,
+                path=printable(str(new[i - n].path)),
+                label=str(classes[k]),
+                weight=float(w) * mean,
             )
-            for i, k in zip(at, said, strict=True)
+            for i, k, w in zip(at, said, weight, strict=True)
         )
     inputs.progress("unlabelled images", 1, 1)
     return {
@@ -132,8 +142,17 @@ def _unlabelled(
         "n_hidden": found.n_hidden,
         "labelled_alone": found.labelled,
         "pseudo_labels": pseudo,
-        "labelled": tuple((printable(str(r.path)), r.label, r.split) for r in labelled)
-        if pseudo and all(r.path.is_file() for r in labelled)
+        "labelled": tuple(
+            Labelled(
+                path=printable(str(r.path)),
+                label=r.label,
+                split=r.split,
+                group=r.group,
+                weight=r.weight,
+            )
+            for r in every
+        )
+        if pseudo and all(r.path.is_file() for r in every)
         else (),
     }
 

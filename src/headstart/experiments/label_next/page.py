@@ -14,7 +14,7 @@ from headstart.runs.report.pages import Section, Table
 from headstart.wording import counted
 
 N_LISTED = 200
-PSEUDO = "pseudo-labels.csv"
+PSEUDO, WEIGHT, GROUP = "pseudo-labels.csv", "weight", "group"
 
 
 def title(r: LabelNextResult) -> str:
@@ -25,7 +25,7 @@ def title(r: LabelNextResult) -> str:
 def sentence(r: LabelNextResult) -> str:
     """What choosing is worth."""
     if not r.played:
-        return f"{counted(r.n_labelled, 'labelled image')} are too few to compare strategies: label at random."
+        return f"{counted(r.n_labelled, 'training image')}, or their groups, are too few to compare strategies: label at random."
     used = next((p for p in r.played if p.name == r.strategy), None)
     better = next((p for p in r.played if p.is_better), None)
     if (used is None or not used.is_better) and better is not None:
@@ -70,10 +70,18 @@ def _on_pseudo_labels(r: LabelNextResult) -> list[str]:
         f"Training on the unlabelled images too, with labels by {best.name}, gained {best.gain} points in the "
         f"replay with {counted(r.n_known, 'label')}; with more labels it gains less."
     )
-    listed = f"{PSEUDO} lists these labels"
+    if not r.pseudo_labels:
+        return [
+            said,
+            "These unlabelled images are too far from your labels to get any: none are listed.",
+        ]
+    listed = f"{PSEUDO} lists these labels, each with its weight"
     if r.labelled:
+        command = f"headstart fit {PSEUDO} --weight-column {WEIGHT}"
+        if _has_groups(r):
+            command += f" --group {GROUP}"
         listed += (
-            f" beside your own, for headstart fit {PSEUDO}: judge that run by its test images only, since "
+            f", beside your own, for {command}: judge that run by its test images only, since "
             "cross-validation counts pseudo-labels as right"
         )
     return [said, f"{listed}."]
@@ -166,8 +174,8 @@ def _replay(r: LabelNextResult) -> list[Section]:
 
 def _played_on(r: LabelNextResult) -> str:
     if r.n_played >= r.n_labelled:
-        return "the run's own images"
-    return f"{r.n_played:,} of the run's {r.n_labelled:,} own images, drawn at random, each class with its share"
+        return "the run's own training images"
+    return f"{r.n_played:,} of the run's {r.n_labelled:,} own training images, drawn at random, each class with its share"
 
 
 def _worth(r: LabelNextResult, worth: float | None) -> str:
@@ -184,10 +192,21 @@ def files(r: LabelNextResult, _progress: Progress = silent) -> dict[str, bytes]:
     tasks = json.dumps([_task(r, c) for c in r.chosen], ensure_ascii=False, indent=1)
     written = {"label-next.csv": text, "tasks.json": tasks}
     if r.pseudo_labels:
-        own = [(path, label, split, "no") for path, label, split in r.labelled]
-        new = [(p.path, p.label, "train", "yes") for p in r.pseudo_labels]
-        written[PSEUDO] = csv_text(("image", "label", "split", "is_pseudo_label"), [*own, *new])
+        written[PSEUDO] = _pseudo_labels(r)
     return {name: text.encode("utf-8", "surrogateescape") for name, text in written.items()}
+
+
+def _pseudo_labels(r: LabelNextResult) -> str:
+    """The images to train on; one without a label is a group of its own."""
+    own = [(o.path, o.label, o.split, "no", json.dumps(o.weight), o.group) for o in r.labelled]
+    new = [(p.path, p.label, "train", "yes", json.dumps(p.weight), p.path) for p in r.pseudo_labels]
+    header = ("image", "label", "split", "is_pseudo_label", WEIGHT, GROUP)
+    n_columns = len(header) if _has_groups(r) else -1
+    return csv_text(header[:n_columns], [row[:n_columns] for row in (*own, *new)])
+
+
+def _has_groups(r: LabelNextResult) -> bool:
+    return any(o.group for o in r.labelled)
 
 
 def _task(r: LabelNextResult, chosen: Chosen) -> dict[str, Any]:

@@ -46,13 +46,26 @@ class PseudoLabel(Struct, frozen=True, kw_only=True):
     name: str
     path: str
     label: str
+    weight: float  # how much it counts in training, beside 1 (or the mean weight) of an image with a label
+
+
+class Labelled(Struct, frozen=True, kw_only=True):
+    """An image of the run, beside which pseudo-labels are written."""
+
+    path: str
+    label: str
+    split: str  # {"train", "val", "test"}
+    group: str = ""  # empty where the run has no groups
+    weight: float = 1.0
 
 
 class LabelNextResult(ExperimentResult, frozen=True, kw_only=True, tag="label_next"):
     """Images to label, in this order."""
 
     settings: Settings
-    n_labelled: int  # images with labels
+    n_labelled: (
+        int  # the run's images with labels, without test images, which have no say in anything here
+    )
     n_unlabelled: int  # usable images without labels
     n_overlap: int  # images of the folder left out because they are the run's, used or not
     n_unreadable: int  # damaged images of the folder, which are left out
@@ -63,15 +76,17 @@ class LabelNextResult(ExperimentResult, frozen=True, kw_only=True, tag="label_ne
     n_judged: int  # images judged in the replay
     start: float  # balanced accuracy at the start of the replay
     random: float  # balanced accuracy with randomly chosen labels
-    played: tuple[Played, ...]  # the best first; empty where there are too few labelled images
+    # the best first; empty where there are fewer than 20 labelled images, or fewer than 5 groups of them
+    played: tuple[Played, ...]
     strategy: str  # the one that was used
     chosen: tuple[Chosen, ...]
-    # training on images without labels too, in a replay: the best first, empty as of `played`
+    # training on images without labels too, in a replay: the best first; empty where there are fewer
+    # than 50 labelled images, or fewer than 5 groups of them
     unlabelled: tuple[UsedUnlabelled, ...] = ()
     n_known: int = 0  # labelled images of that replay
     n_hidden: int = 0  # images of that replay whose labels were hidden
     labelled_alone: float = 0.0  # balanced accuracy of the labelled images alone in that replay
     # of the unlabelled images, by the best method; empty unless its gain is significant
     pseudo_labels: tuple[PseudoLabel, ...] = ()
-    # path, label and side of the split of the images with labels, beside which pseudo-labels are written
-    labelled: tuple[tuple[str, str, str], ...] = ()
+    # the images with labels, beside which pseudo-labels are written, test images included
+    labelled: tuple[Labelled, ...] = ()

@@ -123,13 +123,10 @@ def _refusal_sentence(r: Refusal, noun: str) -> str:
     said = (
         f"To be right {100 * r.target:.0f} % of the time, accept only answers with a probability of "
         f"{100 * r.threshold:.0f} % or more (predict --target-accuracy {r.target:g}): of the training {noun}s, "
-        f"cross-validated, {r.coverage} are answered so, and {r.accuracy} of these rightly."
+        f"cross-validated, {r.coverage} get an answer, {r.accuracy} of these correctly."
     )
     if r.test_accuracy is not None and r.test_coverage is not None:
-        said += (
-            f" As a check, of the test {noun}s {r.test_coverage} are answered so, and {r.test_accuracy} of these "
-            "rightly."
-        )
+        said += f" As a check, of the test {noun}s {r.test_coverage} get an answer, {r.test_accuracy} of these correctly."
     return said
 
 
