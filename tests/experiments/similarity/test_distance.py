@@ -17,6 +17,7 @@ from headstart.errors import InputError
 from headstart.experiments.similarity.distance import (
     Source,
     distance_by_chance,
+    distance_from,
     frechet,
     measure_distance,
     source_statistics,
@@ -164,10 +165,43 @@ def test_source_statistics__untrained_layers_are_told() -> None:
         source_statistics(load("timm:test_efficientnet", pretrained=False))
 
 
-def test_distance_by_chance__is_about_one_over_the_number_of_examples() -> None:
-    rows = np.random.default_rng(0).normal(size=(200, 40))
-    source = Source(layer="a", mean=rows.mean(0), var=rows.var(0), eps=0.0)
-    found = distance_by_chance([source], {"a": (rows, rows**2)}, n_resamples=400)
+def as_sums(rows: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return {"a": (rows, rows**2)}
+
+
+def source_of(rows: np.ndarray) -> Source:
+    return Source(layer="a", mean=rows.mean(0), var=rows.var(0), eps=1e-5)
+
+
+@pytest.mark.parametrize(("n", "m"), [(200, 200), (200, 50)])
+def test_distance_by_chance__is_about_half_of_one_over_both_numbers_twice(n: int, m: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(n, 40))
+    found = distance_by_chance(as_sums(rows), m, eps=0.0)
     # Of a Gaussian, half of it from the mean and half from the variance.
-    assert found.kl[0] == pytest.approx(1 / 200, rel=0.15)
-    assert found.n_images == 200
+    assert found.distance.kl[0] == pytest.approx(1 / n + 1 / m, rel=0.15)
+    assert found.distance.n_images == n
+    assert found.most > found.distance.kl[0]
+
+
+@pytest.mark.parametrize(("n", "m"), [(200, 200), (100, 30)])
+def test_distance_by_chance__holds_for_sets_of_the_same_kind(n: int, m: int) -> None:
+    rng = np.random.default_rng(1)
+    mix = rng.normal(size=(20, 20)) + 4 * rng.normal(size=(20, 1)) * rng.normal(size=20)
+    within = 0
+    for seed in range(200):
+        own, other = (rng.normal(size=(size, 20)) @ mix for size in (n, m))
+        chance = distance_by_chance(as_sums(own), m, eps=1e-5, seed=seed, n_resamples=100)
+        found = distance_from([source_of(other)], as_sums(own), n_resamples=2)
+        within += found.medians["kl"].value <= chance.most
+    assert 0.88 <= within / 200 <= 0.99
+
+
+def test_distance_from__interval_counts_the_draw_of_a_reference_too() -> None:
+    rng = np.random.default_rng(0)
+    own, other = rng.normal(size=(200, 20)), rng.normal(0.5, 1, size=(30, 20))
+    alone = distance_from([source_of(other)], as_sums(own))
+    both = distance_from([source_of(other)], as_sums(own), reference=as_sums(other))
+    assert both.kl == alone.kl
+    widths = [d.medians["kl"].high - d.medians["kl"].value for d in (alone, both)]
+    # Variances add up: that of 30 examples is 200 / 30 times that of 200.
+    assert widths[1] / widths[0] == pytest.approx((1 + 200 / 30) ** 0.5, rel=0.4)

@@ -14,6 +14,7 @@ from torch import nn
 
 from headstart.backbones import Backbone, load
 from headstart.data import Index
+from headstart.errors import DataError
 from headstart.experiments.similarity import page, scale
 from headstart.experiments.similarity.distance import medians
 from headstart.experiments.similarity.measure import correlations, place
@@ -181,6 +182,19 @@ def test_place__measures_all_sets_and_labelled_ones_twice(
     assert (gain.n_other_images, gain.others_removed) == (0, None)
     assert by_name["colours"].distance.n_images == 8
     assert torch.isfinite(torch.tensor(kls)).all()
+
+
+def test_place__labels_of_a_reference_that_cannot_be_cross_validated(
+    net: Backbone, indexed: Index, cache: Path
+) -> None:
+    first = {r.label: r for r in reversed(indexed.train)}
+    few = indexed_set("few", dataclasses.replace(indexed, records=tuple(first.values())))
+    found = place(net, grey(255), [few], n_images=8, size_px=32, cache=cache)
+    placed = next(s for s in found if s.name == "few")
+    assert placed.gain is None
+    assert "labels not used (cross-validation needs two classes or more" in placed.note
+    with pytest.raises(DataError, match=r"^few: cross-validation needs"):
+        place(net, few, [], n_images=8, size_px=32, cache=cache)
 
 
 def test_curves__the_data_and_others_from_the_nearest_to_the_farthest() -> None:

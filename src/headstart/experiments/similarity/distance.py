@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 N_RESAMPLES = 100
+# For a 95 % point.
+N_CHANCE = 400
 MEASURES = ("kl", "frechet")
 """Symmetric Kullback-Leibler divergence, and squared 2-Wasserstein (Fréchet) distance."""
 
@@ -177,65 +179,133 @@ def distance_from(
     sources: Sequence[Source],
     sums: Mapping[str, tuple[Array, Array]],
     *,
+    reference: Mapping[str, tuple[Array, Array]] | None = None,
     seed: int = 0,
     n_resamples: int = N_RESAMPLES,
 ) -> Distance:
     """How far examples lie from the sources; the interval is of other examples of the same kind.
 
-    `sums`: for each layer of the sources mean and mean square (N, C) of each example.
+    Parameters
+    ----------
+    sources : sequence of Source
+    sums : mapping of layer to two arrays (N, C)
+        Mean and mean square of each example.
+    reference : mapping of layer to two arrays (M, C), optional
+        Those that the sources were computed from: the interval is then of other examples of both kinds.
+    seed : int, default 0
+        Of the resampling.
+    n_resamples : int, default 100
     """
-    n = len(sums[sources[0].layer][0])
-    whole = _distances(sources, sums, np.full((1, n), 1 / n))
+    n = _n_examples(sums)
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n, np.full(n, 1 / n), n_resamples) / n
-    spread = {m: np.median(d, axis=1).std() for m, d in _distances(sources, sums, drawn).items()}
+    own = [(s.mean, s.var) for s in sources]
+    eps = [s.eps for s in sources]
+    layers = [s.layer for s in sources]
+    whole = _distances(_moments(sums, layers, np.full((1, n), 1 / n)), own, eps)
+    drawn = _moments(sums, layers, _draws(rng, n, n, n_resamples))
+    if reference is not None:
+        m = _n_examples(reference)
+        own = _moments(reference, layers, _draws(rng, m, m, n_resamples))
+    resampled = _distances(drawn, own, eps)
     kl, frechet = (tuple(whole[name][0].tolist()) for name in MEASURES)
+    errors = {name: float(np.median(d, axis=1).std()) for name, d in resampled.items()}
     return Distance(
         n_images=n,
-        layers=tuple(s.layer for s in sources),
-        kl=kl,
-        frechet=frechet,
-        medians=medians(kl, frechet, {name: float(error) for name, error in spread.items()}),
-    )
-
-
-def distance_by_chance(
-    sources: Sequence[Source],
-    sums: Mapping[str, tuple[Array, Array]],
-    *,
-    seed: int = 0,
-    n_resamples: int = N_RESAMPLES,
-) -> Distance:
-    """How far as many examples, drawn with replacement from those of the sources, lie from all of them."""
-    n = len(sums[sources[0].layer][0])
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), n_resamples) / n
-    every = _distances(sources, sums, drawn)
-    kl, frechet = (tuple(every[name].mean(axis=0).tolist()) for name in MEASURES)
-    errors = {name: float(np.median(d, axis=1).std()) for name, d in every.items()}
-    return Distance(
-        n_images=n,
-        layers=tuple(s.layer for s in sources),
+        layers=tuple(layers),
         kl=kl,
         frechet=frechet,
         medians=medians(kl, frechet, errors),
     )
 
 
-def _distances(
-    sources: Sequence[Source], sums: Mapping[str, tuple[Array, Array]], weights: Array
-) -> dict[str, Array]:
-    """Each measure (n_weightings, L) for images weighted by rows of `weights` (n_weightings, N)."""
-    found: dict[str, list[Array]] = {name: [] for name in MEASURES}
-    for source in sources:
-        means, squares = sums[source.layer]
+@dataclass(frozen=True, kw_only=True)
+class Chance:
+    """How far two sets of the same kind lie apart, because each is a sample."""
+
+    distance: Distance  # mean over the draws, with the interval of one of them
+    most: float  # 95 % of the draws have a median symmetric KL of at most this
+
+
+def distance_by_chance(
+    sums: Mapping[str, tuple[Array, Array]],
+    n_reference: int,
+    *,
+    eps: float,
+    seed: int = 0,
+    n_resamples: int = N_CHANCE,
+) -> Chance:
+    """How far two sets drawn independently from the same examples lie apart.
+
+    Both sets are drawn with replacement: one of N examples, as the user's, one of as many as a reference
+    has. A single set compared with the examples that it was drawn from would lie too near: it leaves out
+    that the reference is a sample too.
+
+    Parameters
+    ----------
+    sums : mapping of layer to two arrays (N, C)
+        Mean and mean square of each example.
+    n_reference : int
+        Examples of the reference.
+    eps : float
+        Added to every variance.
+    seed : int, default 0
+    n_resamples : int, default 400
+    """
+    n = _n_examples(sums)
+    rng = np.random.default_rng(seed)
+    layers = list(sums)
+    own, other = (
+        _moments(sums, layers, _draws(rng, n, size, n_resamples)) for size in (n, n_reference)
+    )
+    every = _distances(own, other, [eps] * len(layers))
+    kl, frechet = (tuple(every[name].mean(axis=0).tolist()) for name in MEASURES)
+    over_layers = {name: np.median(d, axis=1) for name, d in every.items()}
+    errors = {name: float(d.std()) for name, d in over_layers.items()}
+    distance = Distance(
+        n_images=n,
+        layers=tuple(layers),
+        kl=kl,
+        frechet=frechet,
+        medians=medians(kl, frechet, errors),
+    )
+    return Chance(distance=distance, most=float(np.quantile(over_layers["kl"], 0.95)))
+
+
+def _n_examples(sums: Mapping[str, tuple[Array, Array]]) -> int:
+    return len(next(iter(sums.values()))[0])
+
+
+def _draws(rng: np.random.Generator, n: int, size: int, n_resamples: int) -> Array:
+    """Weights (n_resamples, n) of `size` of n examples, drawn with replacement."""
+    return rng.multinomial(size, np.full(n, 1 / n), n_resamples) / size
+
+
+def _moments(
+    sums: Mapping[str, tuple[Array, Array]], layers: Sequence[str], weights: Array
+) -> list[tuple[Array, Array]]:
+    """Mean and variance (n_weightings, C) at each layer, for examples weighted by rows of `weights`."""
+    found = []
+    for layer in layers:
+        means, squares = sums[layer]
         mean = weights @ means
-        var = np.clip(weights @ squares - mean**2, 0, None)
+        found.append((mean, np.clip(weights @ squares - mean**2, 0, None)))
+    return found
+
+
+def _distances(
+    moments: Sequence[tuple[Array, Array]],
+    others: Sequence[tuple[Array, Array]],
+    eps: Sequence[float],
+) -> dict[str, Array]:
+    """Each measure (n_weightings, L) between two lists of mean and variance, layer by layer."""
+    found: dict[str, list[Array]] = {name: [] for name in MEASURES}
+    for (mean, var), (mean_0, var_0), added in zip(moments, others, eps, strict=True):
         # eps as the layer has it: else a channel that the source hardly used outweighs all others.
-        v, v0 = var + source.eps, source.var + source.eps
-        found["kl"].append(symmetric_kl(mean, v, source.mean, v0).mean(axis=1))
+        v, v0 = var + added, var_0 + added
+        found["kl"].append(symmetric_kl(mean, v, mean_0, v0).mean(axis=1))
         scale = np.sqrt(v0)
         found["frechet"].append(
-            frechet(mean / scale, v / v0, source.mean / scale, np.ones_like(v0)).mean(axis=1)
+            frechet(mean / scale, v / v0, mean_0 / scale, np.ones_like(v0)).mean(axis=1)
         )
     return {name: np.stack(columns, axis=1) for name, columns in found.items()}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from headstart.data.groups import groups_of
 from headstart.data.records import Example, Examples
-from headstart.errors import InputError
+from headstart.errors import DataError, InputError, one_line
 from headstart.experiments.correlation import RankCorrelation, rank_correlation
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import labels_of
@@ -183,12 +185,34 @@ def place(
     for images in (target, *references):
         batches = _batches(net, images, n_images, progress)
         distance = measure_distance(net, batches, seed=seed)
-        gain = None
+        gain, note = None, images.note
         if images.indexed is not None:
-            gain = _gain(net, images.indexed, seed, device, cache, progress)
-        placed.append(Placed(name=images.name, note=images.note, distance=distance, gain=gain))
+            measure = partial(_gain, net, images.indexed, seed, device, cache, progress)
+            if images is target:
+                with naming_set(target.name):
+                    gain = measure()
+            else:
+                gain, note = gain_or_reason(note, measure)
+        placed.append(Placed(name=images.name, note=note, distance=distance, gain=gain))
     placed.sort(key=lambda s: s.kl)
     return tuple(placed)
+
+
+@contextmanager
+def naming_set(name: str) -> Iterator[None]:
+    """Name the user's set where its labels cannot be cross-validated, in a DataError."""
+    try:
+        yield
+    except (DataError, ValueError) as error:
+        raise DataError(f"{one_line(name)}: {error}") from error
+
+
+def gain_or_reason(note: str, measure: Callable[[], Gain | None]) -> tuple[Gain | None, str]:
+    """What transfer gave on a reference, and its note; None where its labels cannot be cross-validated."""
+    try:
+        return measure(), note
+    except (DataError, ValueError) as error:
+        return None, f"{note}, labels not used ({one_line(str(error), limit=200)})"
 
 
 def _batches(

@@ -148,7 +148,7 @@ def _quick_verdict(r: SimilarityResult) -> str:
     found = r.by_neighbours
     if found.kendall is None or too_few(found.n):
         return ""
-    does = "do" if found.is_significant and found.kendall > 0 else "do not, either"
+    does = "do" if found.is_significant and found.kendall > 0 else "do not significantly, either"
     return (
         f" Nearest neighbours among {words.count(N_IMAGES)} labelled images {does} (Kendall "
         f"{tau(found)} with the errors removed on other images of {found.n} sets, 1 would be perfect)."

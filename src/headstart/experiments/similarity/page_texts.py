@@ -22,7 +22,7 @@ from headstart.runs.report.pages import Section, Table
 from headstart.wording import headline, listed
 
 N_NAMED = 3
-SCALE_HEADER = ("set", "texts compared", "symmetric KL", "Fréchet")
+SCALE_HEADER = ("set", "texts compared", "symmetric KL", "Fréchet", "KL by chance, 95 % point")
 GAIN_HEADER = (
     "set",
     "symmetric KL",
@@ -41,11 +41,13 @@ def title(r: SimilarityResult) -> str:
 
 
 def sentence(r: SimilarityResult) -> str:
-    """The headline: the nearest set, and what chance alone makes."""
+    """The headline: the nearest set, and whether it lies farther than chance explains."""
     nearest = _others(r)[0]
     said = f"{r.target} lies nearest to {nearest.name}: {nearest.distance.medians['kl']}"
-    chance = words.decimal(of_target(r).kl)
-    return headline(f"{said}; chance alone makes {chance}.", f"{said}.")
+    if nearest.chance is None:
+        return f"{said}."
+    beyond = "farther" if nearest.kl > nearest.chance else "no farther"
+    return headline(f"{said}, {beyond} than chance explains ({nearest.chance:.3f}).", f"{said}.")
 
 
 def detail(r: SimilarityResult) -> str:
@@ -63,23 +65,23 @@ def place(r: SimilarityResult) -> str:
 
 
 def verdict(r: SimilarityResult) -> str:
-    """Whether sets that lie near gain alike."""
+    """Whether gains are more similar for nearby sets."""
     found = r.by_errors
     if found.n < 3:
         return (
-            "Whether the encoder gives alike where texts lie near needs three labelled references; "
-            f"there {'is' if found.n == 1 else 'are'} {found.n}."
+            "At least three labelled references are needed to tell whether the encoder helps similar texts by "
+            f"similar amounts; there {'is' if found.n == 1 else 'are'} {found.n}."
         )
     if found.kendall is None:
         return "It gives the same on all labelled references, so the distance predicts nothing."
-    does = "more alike" if found.kendall > 0 else "less alike"
+    kendall = f"Kendall {tau(found)}, 1 would be perfect"
+    over = f"Over {found.n} labelled references,"
     if found.n >= MIN_CANDIDATES and not found.is_significant:
-        does = "neither more nor less alike"
-    sure = f": {too_few(found.n) or 'not significant'}" if not found.is_significant else ""
-    return (
-        f"Over {found.n} labelled references, what it gives is {does} where they lie near (Kendall {tau(found)}, "
-        f"1 would be perfect{sure}).{_quick(r)}"
-    )
+        return f"{over} distance and difference in gain have no significant relation ({kendall}).{_quick(r)}"
+    does = "more" if found.kendall > 0 else "less"
+    if not found.is_significant:
+        return f"{over} gains are {does} similar for nearby sets ({kendall}). {too_few(found.n)}"
+    return f"{over} gains are {does} similar for nearby sets ({kendall}).{_quick(r)}"
 
 
 def _quick(r: SimilarityResult) -> str:
@@ -87,9 +89,11 @@ def _quick(r: SimilarityResult) -> str:
     found = r.by_neighbours
     if found.kendall is None or too_few(found.n):
         return ""
-    agrees = "agrees" if found.is_significant and found.kendall > 0 else "does not agree"
+    relation = "has no significant relation with"
+    if found.is_significant:
+        relation = "agrees with" if found.kendall > 0 else "goes against"
     return (
-        f" The quick score, of {N_IMAGES} labelled texts, {agrees} with the errors removed on other texts "
+        f" The quick score, of {N_IMAGES} labelled texts, {relation} the errors removed on other texts "
         f"(Kendall {tau(found)} over {found.n} sets)."
     )
 
@@ -124,14 +128,15 @@ def brief(r: SimilarityResult) -> list[Section]:
     for s in r.sets:
         _, _, both, alone, _, removed, _, quick = gains.get(s.name, [""] * 8)
         measured = (both.partition(" ")[0], alone.partition(" ")[0], removed, quick)
-        rows.append([s.name, str(s.distance.medians["kl"]), *measured])
+        rows.append([s.name, str(s.distance.medians["kl"]), _chance(s), *measured])
     table = Table(
-        header=["set", "KL", "encoder", "TF-IDF", "removed", "quick"],
+        header=["set", "KL", "chance", "encoder", "TF-IDF", "removed", "quick"],
         rows=rows,
         chosen=target_row(r, r.sets),
     )
     caption = (
-        "KL: distance to your texts, mean over features, median over layers; of your texts, what chance makes\n"
+        "KL: distance to your texts, mean over features, median over layers; of your texts, between two samples of them\n"
+        "chance: 95 of 100 sets of the same kind as yours, with as many texts as the set, lie no farther than this\n"
         "encoder, TF-IDF: accuracy in % of a linear SVM on TF-IDF with and without the encoder\n"
         "removed: % of the errors on TF-IDF that the encoder removes\n"
         f"quick: the same by nearest neighbours among {N_IMAGES} labelled texts"
@@ -141,8 +146,12 @@ def brief(r: SimilarityResult) -> list[Section]:
 
 
 def sections(r: SimilarityResult) -> list[Section]:
-    """The scale, the layers, and whether near sets gain alike."""
+    """The scale, the layers, and whether gains are more similar for nearby sets."""
     return [_scale(r), _layers(r), _prediction(r)]
+
+
+def _chance(s: Placed) -> str:
+    return words.NOTHING if s.chance is None else f"{s.chance:.3f}"
 
 
 def _scale(r: SimilarityResult) -> Section:
@@ -159,15 +168,24 @@ def _scale(r: SimilarityResult) -> Section:
                 f"A sentence encoder keeps no statistics of the texts it was trained on, so there is no distance to "
                 f"its source. Here is how far other sets lie from {r.target} in the features of {r.backbone}: "
                 "symmetric Kullback-Leibler divergence between two Gaussians, mean over the features of a "
-                "layer, median over the layers. The line of {r.target} is what chance alone makes: as many texts, "
-                "drawn from it at random with replacement. Fewer texts lie farther from everything."
+                "layer, median over the layers. Two sets of the same kind do not lie at 0, because each is a sample. "
+                f"The line of {r.target} is the mean distance of two sets of as many texts, drawn from it "
+                "independently with replacement. Chance: the same with as many texts as the reference has; 95 of "
+                "100 draws lie no farther, so one in 20 references of the same kind does."
             ),
             "; ".join(f"{s.name}: {s.note}" for s in r.sets if s.note) + ".",
             shipped,
         ],
         figure=scale_figure(r, f"Distance of each set to {r.target}", place(r)),
-        caption="The star is what chance alone makes of your data. Lines: 95 % intervals over which texts were drawn.",
-        table=Table(header=SCALE_HEADER, rows=scale_rows(r), chosen=target_row(r, r.sets)),
+        caption=(
+            "The star is the distance between two samples of your data. Lines: 95 % intervals over which texts were "
+            "drawn: yours, and those of the references that you gave; the built-in ones are taken as they are."
+        ),
+        table=Table(
+            header=SCALE_HEADER,
+            rows=[[*row, _chance(s)] for row, s in zip(scale_rows(r), r.sets, strict=True)],
+            chosen=target_row(r, r.sets),
+        ),
     )
 
 
@@ -206,18 +224,18 @@ def _prediction(r: SimilarityResult) -> Section:
             f"Rank correlation over {errors.n} references between their distance and how much what they gain differs "
             f"from {r.target}: Kendall {tau(errors)} and Spearman {signed(errors.spearman)} for errors removed "
             f"(p = {errors.p_value:.2f}); Kendall {tau(chance)} and Spearman {signed(chance.spearman)} for accuracy "
-            "above chance. If near sets gain alike it is 1. Intervals are 95 %, of other sets drawn with replacement."
+            "above chance. If gains are more similar the nearer the set, it is 1. Intervals are 95 %, of other sets drawn with replacement."
         )
     text.append(verdict(r))
     return Section(
-        heading="Does the encoder give alike where texts lie near?",
+        heading="Does the encoder help similar texts by similar amounts?",
         text=text,
         figure=scatter(
             r,
             "distance to the data (median symmetric KL)",
             "errors of TF-IDF that the encoder removes, %",
         ),
-        caption="Each dot is a labelled set; your data lie at the distance that chance makes.",
+        caption="Each dot is a labelled set; your data lie at the distance between two samples of them.",
         table=Table(header=GAIN_HEADER, rows=gain_rows(r), chosen=target_row(r, r.labelled)),
     )
 

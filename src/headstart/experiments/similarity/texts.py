@@ -10,6 +10,7 @@ import functools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,19 @@ from headstart.errors import DataError, InputError, argument, one_line
 from headstart.experiments.correlation import RankCorrelation, rank_correlation
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, labels_of
-from headstart.experiments.similarity.distance import Source, distance_by_chance, distance_from
+from headstart.experiments.similarity.distance import (
+    Chance,
+    Source,
+    distance_by_chance,
+    distance_from,
+)
 from headstart.experiments.similarity.measure import (
     MAX_LABELLED,
     distinct_name,
+    gain_or_reason,
     gain_over,
     is_given,
+    naming_set,
 )
 from headstart.experiments.similarity.references import labelled_sample, parse_reference, sketch
 from headstart.experiments.similarity.result import (
@@ -94,17 +102,50 @@ def measure_texts(s: Settings, inputs: Inputs) -> SimilarityResult:
             f"encoder {shipped_texts().encoder}, and {argument('made', False)} leaves them out. Give texts with "
             f"{argument('reference', 'NAME=TABLE')}"
         )
-    rows = layer_rows(target, s.n_images, s.seed, encoder, inputs)
-    own_gain = gain_of(target, s.seed, inputs)
-    placed = [_target(target, rows, own_gain, s.seed)]
+    sums = _sums(layer_rows(target, s.n_images, s.seed, encoder, inputs))
+    n = len(next(iter(sums.values()))[0])
+
+    @functools.cache
+    def chance(n_texts: int) -> Chance:
+        return distance_by_chance(sums, n_texts, eps=EPS, seed=s.seed)
+
+    with naming_set(target.name):
+        own_gain = gain_of(target, s.seed, inputs)
+    note = f"{target.note}; the distance is that of two sets of {n}, drawn from them at random"
+    placed = [
+        Placed(
+            name=target.name,
+            note=note,
+            distance=chance(n).distance,
+            gain=own_gain,
+            chance=chance(n).most,
+        )
+    ]
     for each in references:
-        sources = sources_of(layer_rows(each, s.n_images, s.seed, encoder, inputs))
-        gain = gain_of(each, s.seed, inputs)
-        placed.append(_place(each.name, each.note, sources, rows, gain, s.seed))
+        rows = layer_rows(each, s.n_images, s.seed, encoder, inputs)
+        n_texts = len(next(iter(rows.values())))
+        distance = distance_from(sources_of(rows), sums, reference=_sums(rows), seed=s.seed)
+        gain, note = gain_or_reason(each.note, partial(gain_of, each, s.seed, inputs))
+        placed.append(
+            Placed(
+                name=each.name,
+                note=note,
+                distance=distance,
+                gain=gain,
+                chance=chance(n_texts).most,
+            )
+        )
     for point in built_in:
-        name = distinct_name(point.name, taken)
         sources = decode(point, encoder.own_taps)
-        placed.append(_place(name, point.note, sources, rows, point.gain, s.seed))
+        placed.append(
+            Placed(
+                name=distinct_name(point.name, taken),
+                note=point.note,
+                distance=distance_from(sources, sums, seed=s.seed),
+                gain=point.gain,
+                chance=chance(point.n_texts).most,
+            )
+        )
     placed.sort(key=lambda p: p.kl)
     by_errors, by_chance, by_neighbours = correlations(placed, target.name)
     return SimilarityResult(
@@ -187,10 +228,11 @@ def layer_rows(
     Raises InputError where there are too few texts.
     """
     if min(n, len(texts.records)) < MIN_TEXTS:
-        raise InputError(
-            f"a distance needs {MIN_TEXTS} texts or more of each set; {texts.name} has "
-            f"{len(texts.records)}, and {argument('n_images', n)} is the most that are taken"
-        )
+        has = counted(len(texts.records), "training text")
+        taken = f"{one_line(texts.name)} has {has}"
+        if n < len(texts.records):
+            taken += f", of which {argument('n_images', n)} takes {n}"
+        raise InputError(f"a distance needs {MIN_TEXTS} texts or more of each set; {taken}")
     found = random.Random(seed).sample(list(texts.records), min(n, len(texts.records)))
     source = inputs.text_source(found)
     rows = {}
@@ -209,31 +251,15 @@ def sources_of(rows: dict[str, Array]) -> tuple[Source, ...]:
     )
 
 
-def _place(
-    name: str,
-    note: str,
-    sources: Sequence[Source],
-    rows: dict[str, Array],
-    gain: Gain | None,
-    seed: int,
-) -> Placed:
-    distance = distance_from(sources, _sums(rows), seed=seed)
-    return Placed(name=name, note=note, distance=distance, gain=gain)
-
-
-def _target(target: TextSet, rows: dict[str, Array], gain: Gain | None, seed: int) -> Placed:
-    """The data, whose distance is what chance alone makes."""
-    distance = distance_by_chance(sources_of(rows), _sums(rows), seed=seed)
-    note = f"{target.note}; the distance is that of as many, drawn from them at random"
-    return Placed(name=target.name, note=note, distance=distance, gain=gain)
-
-
 def _sums(rows: dict[str, Array]) -> dict[str, tuple[Array, Array]]:
     return {tap: (X, X**2) for tap, X in rows.items()}
 
 
 def gain_of(texts: TextSet, seed: int, inputs: Inputs) -> Gain | None:
-    """TF-IDF beside the encoder against TF-IDF alone, on the same texts and folds."""
+    """TF-IDF beside the encoder against TF-IDF alone, on the same texts and folds.
+
+    Raises DataError where the labels cannot be cross-validated.
+    """
     if texts.indexed is None:
         return None
     records = labelled_sample(training_records(texts.indexed), MAX_LABELLED, seed)
