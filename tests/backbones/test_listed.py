@@ -43,6 +43,7 @@ def test_named__files_carry_their_architecture() -> None:
     assert named("resnet50") == ("resnet50", None, None)
     assert named("a/b.pth@resnet50") == ("a/b.pth", "a/b.pth", "resnet50")
     assert base_name("/home/me/b.pth@resnet50") == "b.pth@resnet50"
+    assert base_name("/home/me/b.pth") == base_name("me/b.pth") == "b.pth"
     assert base_name("hf-hub:owner/name") == "hf-hub:owner/name"
     assert base_name("hf-hub:/home/me/net") == "hf-hub:net"
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import huggingface_hub
@@ -20,6 +21,7 @@ from headstart.errors import InputError, OutputError, RunError
 from headstart.export.hub import check_repository, stage
 from headstart.runs.result import ClassTerms, Mistake, Term
 from headstart.runs.run import Run
+from headstart.runs.settings import FitSettings, TextSettings
 from headstart.runs.sums import write_sums
 
 
@@ -109,6 +111,68 @@ def test_stage__of_texts_keeps_texts_and_paths_here(
     stage(other, tmp_path / "all", with_report=True)
     assert "secretly" in (tmp_path / "all" / "metrics.json").read_text()
     assert (tmp_path / "all" / "report.html").is_file()
+
+
+NOT_PATHS = {
+    *(
+        "split_column",
+        "group_column",
+        "weight_column",
+        "image_column",
+        "label_column",
+        "text",
+        "label",
+    ),
+    *(
+        "metric",
+        "ordered",
+        "prefer",
+        "device",
+        "arch",
+        "multi_label",
+        "label_columns",
+        "target_column",
+    ),
+    *("group_by", "classes_from", "crop", "precision", "engine"),
+}
+
+
+def test_stage__settings_that_name_a_place_stay_here(run: Run, tmp_path: Path) -> None:
+    other = Run(run.folder)
+    place = str(tmp_path / "secret" / "its-name")
+    names = {
+        f.name for kind in (FitSettings, TextSettings) for f in fields(kind) if "str" in f.type
+    }
+    names -= NOT_PATHS  # a new setting must be thought of
+    own = other.settings["settings"] | dict.fromkeys(names, place)
+    own["address"] = "ray://10.1.2.3:10001"
+    other.settings = {**other.settings, "settings": own}
+    stage(other, tmp_path / "up")
+    written = {p: p.read_bytes() for p in (tmp_path / "up").rglob("*") if p.is_file()}
+    for secret in (str(tmp_path).encode(), b"10.1.2.3"):
+        assert [p for p, content in written.items() if secret in content] == []
+    kept = json.loads(written[tmp_path / "up" / "run.json"])["settings"]
+    assert {kept[name] for name in names - {"address", "data"}} == {"its-name"}
+    own["prompts"] = "auto"
+    stage(other, tmp_path / "again")
+    assert (
+        json.loads((tmp_path / "again" / "run.json").read_text())["settings"]["prompts"] == "auto"
+    )
+
+
+def test_push__warns_that_a_public_model_of_texts_holds_their_words(
+    text_run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_none")
+
+    def unreachable(**_: object) -> None:
+        raise ConnectionError("no hub here")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", unreachable)
+    for public in (False, True):
+        with pytest.raises(ConnectionError, match="no hub here"):
+            headstart.export.push(text_run, "me/words", public=public)
+        assert ("rare ones such as names" in caplog.text) == public
 
 
 def test_stage__never_over_something(run: Run, tmp_path: Path) -> None:

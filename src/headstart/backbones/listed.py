@@ -56,11 +56,16 @@ def named(text: str) -> Named:
 
 def base_name(text: str) -> str:
     """A name of the list without the folders of a file, or of a hub's local folder."""
+    from headstart.backbones.loading import SUFFIXES
+
     library, _, place = text.partition(":")
     if library in HUBS and PurePath(place).is_absolute():
         return f"{library}:{PurePath(place).name}"
     file, arch = named(text)[1:]
-    return f"{PurePath(file).name}@{arch}" if file else text
+    if file:
+        return f"{PurePath(file).name}@{arch}"
+    is_place = PurePath(text).is_absolute() or text.endswith(SUFFIXES)
+    return PurePath(text).name if is_place else text
 
 
 def check_all(asked: Sequence[Named], parameter: str = "backbone") -> None:

@@ -206,7 +206,8 @@ def push(
 ) -> None:
     """Upload a run to the Hugging Face hub, with a model card.
 
-    Pictures, texts, file names and local paths are left out. The token comes from HF_TOKEN or
+    Pictures, whole texts, file names and local paths are left out. A model of texts holds words of
+    the training texts, names included. The token comes from HF_TOKEN or
     from `hf auth login`.
 
     Examples:

@@ -379,7 +379,7 @@ def _limits(run: Run) -> str:
         ),
         f"Probabilities are calibrated on the run's own {metrics.data.noun}s, with one temperature for all classes.",
     ]
-    if run.is_texts and _holds_words(run):
+    if run.is_texts and holds_words(run):
         lines.append(
             "The model's files hold words of the training texts, and short sequences of words or letters."
         )
@@ -393,7 +393,7 @@ def _limits(run: Run) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _holds_words(run: Run) -> bool:
+def holds_words(run: Run) -> bool:
     reader = run.model.texts
     assert reader is not None
     return bool(reader.tfidf or reader.embeddings or reader.network)

@@ -1,12 +1,13 @@
 """Upload a run to a repository of a model hub.
 
 The report, which shows images or texts, and lists of file names are uploaded only on request. Paths on
-this machine are never uploaded.
+this machine and addresses are never uploaded. A model of texts holds words of the training texts.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from msgspec.structs import replace
 
 from headstart.backbones.listed import base_name
 from headstart.errors import HeadstartError, InputError, OutputError, argument, one_line
-from headstart.export.card import card_text
+from headstart.export.card import card_text, holds_words
 from headstart.export.facts import portable_name, source_of
 from headstart.files import write_atomically
 from headstart.results import encode
@@ -40,6 +41,13 @@ if TYPE_CHECKING:
 REPOSITORY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 SHOWS_EXAMPLES = ("report.html", "predictions.csv")
 TEXT_READER = "text.json"
+# Settings that name a file, or hold a word such as "balanced" or "auto".
+FILES = ("weights", "split", "costs", "class_weight", "fixes", "prompts")
+PUBLIC_WORDS = (
+    "the model holds words of the training texts, rare ones such as names and parts of e-mail addresses included, and "
+    "everybody can read them in a public repository"
+)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +128,8 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
     repository : str
         ``owner/name``.
     public : bool, default False
-        Make the repository public.
+        Make the repository public. Of a run on texts a warning says that rare words, such as names, are in
+        the model.
     with_report : bool, default False
         As for :func:`stage`.
 
@@ -143,6 +152,8 @@ def push(run: Run, repository: str, *, public: bool = False, with_report: bool =
             "there is no token of the hub on this machine: make one that may write at "
             "https://huggingface.co/settings/tokens and set HF_TOKEN, or run `hf auth login`"
         )
+    if public and run.is_texts and holds_words(run):
+        logger.warning(PUBLIC_WORDS)
     api = HfApi(library_name="headstart")
     with tempfile.TemporaryDirectory(prefix="headstart-push-") as scratch:
         folder = Path(scratch) / "run"
@@ -199,7 +210,8 @@ def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     data = PurePath(str(settings["data"]["path"])).name
     own = dict(settings["settings"])
     own["data"] = data
-    for name in ("weights", "split", "costs", "class_weight", "fixes"):
+    own.pop("address", None)
+    for name in FILES:
         if own.get(name):
             own[name] = PurePath(str(own[name])).name
     own |= {name: portable_name(own[name]) for name in ("encoder", "embeddings") if own.get(name)}
