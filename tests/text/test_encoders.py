@@ -213,6 +213,11 @@ def test_obtain_encoder__takes_weights_of_pytorch_where_there_are_no_others(
         ("---\nlicense: other\nlicense_name: 'gemma'\n---\n", "gemma"),
         ("# A net\nlicense: mit\n", "not stated"),
         ("---\nlicense:\n- mit\n---\n", "not stated"),
+        ("---\r\nlicense:  mit \r\n---\r\n", "mit"),
+        ("---\nlicense: mit\n", "not stated"),
+        ("---\nlicense: a" + " " * 30_000 + "b\n---\n", "a" + " " * 58 + "…"),
+        ("---\nlicense: mit\n---\n" + "long " * 50_000, "mit"),
+        ("", "not stated"),
         (None, "not stated"),
     ],
 )

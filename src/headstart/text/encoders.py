@@ -38,6 +38,9 @@ PREFIX = "transformers:"
 """May stand before the name of a repository on the hub."""
 
 NOT_STATED = "not stated"
+# The head of a model card lies within its first bytes.
+_CARD_BYTES = 65_536
+_LICENCE_FIELDS = ("license", "license_name")
 
 # Tokens that an encoder reads of a text where its files state no limit.
 MAX_TOKENS = 512
@@ -207,13 +210,14 @@ def _download(repository: str) -> Path:
 def stated_licence(folder: Path) -> str:
     """The licence in the head of an encoder's model card, ``README.md``; ``"not stated"`` where there is none."""
     try:
-        card = (folder / "README.md").read_text("utf-8", errors="replace")
+        with (folder / "README.md").open("rb") as file:
+            first, *lines = file.read(_CARD_BYTES).decode("utf-8", "replace").splitlines() or [""]
     except OSError:
         return NOT_STATED
-    head = re.match(r"---\n(.*?)\n---", card, re.DOTALL)
-    found = dict(
-        re.findall(r"^(license(?:_name)?): *(\S.*?) *$", head[1] if head else "", re.MULTILINE)
-    )
+    if first.rstrip() != "---" or "---" not in (ends := [line.rstrip() for line in lines]):
+        return NOT_STATED
+    fields = (line.partition(":") for line in lines[: ends.index("---")])
+    found = {name: value.strip() for name, _, value in fields if name in _LICENCE_FIELDS}
     licence = found.get("license_name") or found.get("license")
     return one_line(licence.strip("'\""), limit=60) if licence else NOT_STATED
 
