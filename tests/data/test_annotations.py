@@ -342,6 +342,7 @@ def test_index__reads_several_classes_of_annotations_as_labels(flat: Path, form:
     hint = [n for n in index(where).notes if "several classes" in n]
     assert len(hint) == 1
     assert hint[0].startswith("1 image of ")
+    assert "`multi_label=';'`" in hint[0]
 
 
 def test_index__refuses_numbers_of_annotations_and_labels_of_a_plain_folder(flat: Path) -> None:

@@ -65,6 +65,11 @@ def test_target_counts__keeps_pairs_of_labels_in_their_shares() -> None:
     ]
     counts, sizes = target_counts(records, np.arange(300), 5)
     np.testing.assert_array_equal(counts[:, :8], has)
+    frequent = sorted(
+        (int((has[:, i] & has[:, j]).sum()) for i in range(8) for j in range(i)), reverse=True
+    )
+    of_pairs = counts[:, 8:].sum(axis=0).tolist()
+    assert of_pairs == [n for n in frequent if n > 1]
     both = has[:, :, None] & has[:, None]
     pairs = [both[:, i, j] for i in range(8) for j in range(i)]
 

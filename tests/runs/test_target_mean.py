@@ -94,7 +94,7 @@ def test_votes__are_those_of_the_squared_error(candidates: list[Candidate], trut
         )
         votes[best] += 1
         total = total + decisions[best]
-    assert _votes(_products(decisions, truth, np.ones(N, dtype=bool))) == votes
+    assert _votes(_products(decisions, truth.targets, np.ones(N, dtype=bool))) == votes
 
 
 def test_summed_heads__predict_the_mean(

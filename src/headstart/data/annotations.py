@@ -445,7 +445,7 @@ def _rows(path: Path, found: Found, wanted: Wanted = NOTHING) -> tuple[Table, Re
     if targets is not None and targets.is_asked and not several:
         raise InputError(
             f"{targets.option} needs a table or a list of records; {shown(path)} is neither. "
-            f"{argument('multi_label', ',')} reads its classes as several labels of an image"
+            f"{argument('multi_label', ';')} reads its classes as several labels of an image"
         )
     rows, refused = [], {}
     fields = sorted({k for *_, more in found for k in more})
@@ -476,7 +476,7 @@ def _rows(path: Path, found: Found, wanted: Wanted = NOTHING) -> tuple[Table, Re
     n_several = sum(reason.startswith("several classes") for reason in refused.values())
     hint = (
         f"{counted(n_several, 'image')} of {shown(path.name)} {'has' if n_several == 1 else 'have'} several "
-        f"classes: {argument('multi_label', ',')} takes them as several labels of an image"
+        f"classes: {argument('multi_label', ';')} takes them as several labels of an image"
     )
     if n_several:
         notes += (hint,)

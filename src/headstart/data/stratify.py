@@ -105,26 +105,24 @@ def target_counts(
         pairs = [(i, at[name]) for i, r in enumerate(records) for name in names_of(r)]
         rows, columns = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
         n_columns = len(at)
-    counts = np.zeros((n_units, n_columns), dtype=np.int64)
-    np.add.at(counts, (unit_of[rows], columns), 1)
+    paired = []
     if kind_of(records[0].target) == "labels":
         has = np.zeros((len(records), n_columns), dtype=bool)
         has[rows, columns] = True
-        counts = np.column_stack([counts, _counts_of_pairs(has, unit_of, n_units)])
+        paired = _frequent_pairs(has, n_units)
+    counts = np.zeros((n_units, n_columns + len(paired)), dtype=np.int64)
+    np.add.at(counts, (unit_of[rows], columns), 1)
+    for k, (i, j) in enumerate(paired, n_columns):
+        counts[:, k] = np.bincount(unit_of[has[:, i] & has[:, j]], minlength=n_units)
     return counts, np.bincount(unit_of, minlength=n_units)
 
 
-def _counts_of_pairs(
-    has: NDArray[np.bool_], unit_of: NDArray[np.integer], n_units: int
-) -> NDArray[np.int64]:
-    """Examples of each unit with both of two labels, of the pairs that are most frequent."""
+def _frequent_pairs(has: NDArray[np.bool_], n_units: int) -> list[tuple[int, int]]:
+    """The columns of the two labels of each pair that is most frequent among the examples."""
     often = np.sort(np.argsort(-has.sum(axis=0), kind="stable")[:MOST_PAIRED])
     both = has[:, often].astype(np.float32)
     n_both = np.triu((both.T @ both).astype(np.int64), 1)
     first, second = np.nonzero(n_both > 1)
     most = min(MOST_PAIRS, MOST_CELLS // n_units)
     kept = np.argsort(-n_both[first, second], kind="stable")[:most]
-    found = np.zeros((n_units, len(kept)), dtype=np.int64)
-    for column, i, j in zip(found.T, often[first[kept]], often[second[kept]], strict=True):
-        np.add.at(column, unit_of[has[:, i] & has[:, j]], 1)
-    return found
+    return list(zip(often[first[kept]].tolist(), often[second[kept]].tolist(), strict=True))

@@ -170,7 +170,7 @@ def refuse_lists(table: Table, label: int, cells: Sequence[str]) -> None:
         longest = one_line(max(cells, key=len), limit=60)
         raise DataError(
             f"{shown(table.path)}: the labels in {shown(name, 60)} are lists, such as {longest}: "
-            f"{argument('multi_label', ',')} reads several labels per image; for one class per image, write it without brackets"
+            f"{argument('multi_label', ';')} reads several labels per image; for one class per image, write it without brackets"
         )
 
 

@@ -40,7 +40,8 @@ def average_targets(
     first = candidates[prior]
     usable = [first, *(c for c in candidates if c is not first)]
     decisions = [c.scores.decisions for c in usable]
-    products = {fold: _products(decisions, truth, folds == fold) for fold in np.unique(folds)}
+    targets = truth.targets
+    products = {fold: _products(decisions, targets, folds == fold) for fold in np.unique(folds)}
     total = np.sum(list(products.values()), axis=0)
     votes = _votes(total)
     members = tuple(c for c, n in zip(usable, votes, strict=True) if n)
@@ -71,16 +72,15 @@ def average_targets(
 
 
 def _products(
-    decisions: Sequence[NDArray[np.floating]], truth: Truth, rows: NDArray[np.bool_]
+    decisions: Sequence[NDArray[np.floating]], targets: Values, rows: NDArray[np.bool_]
 ) -> Values:
     """Sums of products of the errors of each two candidates on some rows, (m, m)."""
     at, m = np.flatnonzero(rows), len(decisions)
     found = np.zeros((m, m))
-    n_rows = max(1, MOST_VALUES // (m * truth.Y.shape[1]))
+    n_rows = max(1, MOST_VALUES // (m * targets.shape[1]))
     for start in range(0, len(at), n_rows):
         some = at[start : start + n_rows]
-        targets = truth.targets[some]
-        errors = np.stack([(each[some] - targets).ravel() for each in decisions])
+        errors = np.stack([(each[some] - targets[some]).ravel() for each in decisions])
         found += errors @ errors.T
     return found
 
