@@ -68,7 +68,7 @@ def test_replay_uses__tells_where_unlabelled_examples_help(spread: float, helps:
     assert (found.best is not None) == helps
 
 
-def test_replay_uses__stands_a_class_that_is_never_labelled() -> None:
+def test_replay_uses__handles_a_class_that_is_never_labelled() -> None:
     X, member = _world(30, 0.3)
     member[:-1] = np.arange(29) % 2
     found = replay_uses(X, member, 1, n_repeats=3)

@@ -204,7 +204,7 @@ def given_per_fold(has: Flags, P: Values, folds: NDArray[np.integer]) -> Flags:
     Parameters
     ----------
     has, P : arrays (n, K)
-        As of :func:`best_thresholds`.
+        As for :func:`best_thresholds`.
     folds : int array (n,)
         The fold that holds each example out; at least two folds.
     """

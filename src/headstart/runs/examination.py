@@ -183,7 +183,7 @@ def _rounding(device: str) -> Finding:
     has_units = torch.cuda.get_device_capability(device) >= (8, 0)
     is_off = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
     if is_off or not has_units or not torch.backends.cudnn.allow_tf32:
-        return _ok(about, "convolutions are computed as they are stored")
+        return _ok(about, "convolutions run in full float32")
     return _ok(
         about,
         "convolutions round their factors to 10 bits of mantissa (TF32); NVIDIA_TF32_OVERRIDE=0 in "

@@ -137,6 +137,7 @@ def test_detail__sets_what_more_would_bring_beside_the_same_law(found: SizeResul
     # By the law as many as now and then; what was measured, with its luck, is a sentence of its own.
     assert re.search(r"\. The law gives 95\.9.% for as many, and 96\.9", said)
     assert "4 million images per class [9,000, over a billion]" in said
+    assert "by chance or because the law does not fit" in said
 
 
 def test_size__shows_itself_in_a_notebook(found: SizeResult) -> None:

@@ -59,7 +59,7 @@ def detail(r: BackbonesResult) -> str:
     if r.chosen is r.best:
         rule = "Nothing cheaper is within one standard error of it and at most one point lower."
         if r.chosen is r.candidates[0]:
-            rule = "Nothing else computes less."
+            rule = "It is also the cheapest."
     if len(front) == len(r.candidates):
         all_of_them = "Both" if len(front) == 2 else f"All {len(front)}"
         which = (

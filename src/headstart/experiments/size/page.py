@@ -37,8 +37,8 @@ def detail(r: SizeResult) -> str:
     )
     if r.accuracy_then.value < r.points[-1].accuracy.value:
         text += (
-            f" That is lower only because the last measurement lies above the law, by chance: more {r.noun}s "
-            "do not lower the accuracy."
+            " The last measurement lies above the fitted law, by chance or because the law does not fit: more "
+            f"{r.noun}s are not expected to lower the accuracy."
         )
     return f"{text} {needed_sentence(r)}".rstrip()
 
