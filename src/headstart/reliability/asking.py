@@ -16,17 +16,17 @@ from headstart.reliability.novelty import choose_rows
 from headstart.results import Difference
 
 RIDGE = 0.3
-# Neighbours by which typicality is told, and largest number of clusters.
+# Neighbours that typicality is computed from, and largest number of clusters.
 N_NEAR, MOST_CLUSTERS = 10, 200
 # Rows among which neighbours are looked for, and rows whose distances are in memory at once.
 MOST_NEAR, BLOCK = 10_000, 1_024
 # Examples that a replay plays on: its gains hardly change with more.
 MOST_PLAYED = 6_000
-# Numbers above which rows are reduced in the precision that they have.
+# Size of an array above which rows keep their precision when they are reduced.
 LARGE = 50_000_000
 # Of the mix: how many times as many unsure examples are clustered as are chosen.
 N_UNSURE = 5
-# What the gains of all strategies together hold with.
+# Joint confidence level of the gains of all strategies.
 LEVEL = 0.95
 
 F = NDArray[np.floating]
@@ -190,7 +190,7 @@ def replay(
     n_repeats: int = 20,
     seed: int = 0,
 ) -> Replay:
-    """Play the choice through on labelled examples.
+    """Replay the choice on labelled examples.
 
     Each repeat holds two fifths of the examples out to judge by, labels a part of the others at random, lets
     each strategy choose ``m`` of the rest (fewer where there are not enough), and fits a ridge classifier

@@ -1,4 +1,4 @@
-"""Whether classes can be told by what no class should be told by: size, format, border, colour."""
+"""Whether properties that should not matter separate the classes: size, format, border, colour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Of all tests together, how often an alarm may be false.
 LEVEL = 0.01
-# What is told by a property in this share of the way from chance to perfect is a way to cheat.
+# A property that covers this share of the way from chance to perfect accuracy is a shortcut.
 ALARMING = 0.3
 # Neighbours of the vote on a few numbers.
 N_NEIGHBOURS = 5

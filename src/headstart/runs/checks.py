@@ -138,14 +138,14 @@ def with_checks(results: Results, found: Checks | None) -> Results:
 
 
 def shortcut_note(found: Checks | None) -> str:
-    """What to know where classes can be told by how files are stored; else ""."""
+    """What to know where classes can be told apart by how files are stored; else ""."""
     told_by = [s for s in found.shortcuts if s.is_alarming] if found else []
     if not any(s.name in OF_FILES for s in told_by):
         return ""
     alarming = [s for s in told_by if s.name in (*OF_FILES, "file size")]
     told = ", ".join(f"{s.name} ({100 * s.accuracy.value:.0f} %)" for s in alarming)
     return (
-        f"the classes can be told by {told} alone, where chance is {100 * alarming[0].chance:.0f} %: the "
+        f"the classes can be told apart by {told} alone, where chance is {100 * alarming[0].chance:.0f} %: the "
         "network may have learnt how the files were made rather than what they show. Store all "
         "classes the same way, or test on images from elsewhere"
     )

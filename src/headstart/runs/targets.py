@@ -364,7 +364,7 @@ def _labels_sentence(results: TargetResults, found: LabelsFigures) -> tuple[str,
         undefined = f"mean average precision is not defined, as none of {where} has a label."
         return (
             headline(f"{results.chosen.blocks}: {undefined}", f"M{undefined[1:]}"),
-            f"In {found.exact} of the images rightly no label is given.",
+            f"For {found.exact} of the images no label is predicted, correctly.",
         )
     said = headline(
         f"{results.chosen.blocks}: mean average precision {found.mean_average_precision} of "

@@ -1,4 +1,4 @@
-"""The strategies played through, then the choice among the unlabelled images."""
+"""Replay the strategies, then choose among the unlabelled images."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def _shortcuts(found: Checks) -> Section:
     text = "None of these alone tells the classes apart well."
     if alarming:
         text = (
-            f"The classes can be told by {alarming[0].name} alone: {alarming[0].accuracy}, where chance is "
+            f"The classes can be told apart by {alarming[0].name} alone: {alarming[0].accuracy}, where chance is "
             f"{words.percent(alarming[0].chance)}. Colours may well be what sets classes apart; sizes and "
             "formats of files tell how the images were collected."
         )
