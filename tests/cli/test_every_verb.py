@@ -72,8 +72,8 @@ def test_device__is_checked_before_data_are_read(
 ) -> None:
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
     data, run = finished
-    given = {"run": run, "image": next(data.rglob("*.png"))}
-    given |= {"data": data, "unlabelled": data}
+    image = next(data.rglob("*.png"))
+    given = {"run": run, "image": image, "images": image, "data": data, "unlabelled": data}
     words = [given[p.name] for p in VERBS[tuple(name.split())].params if p.required]
     if name == "transfer shift":
         words.append(data)  # a target, which --corrupt would make
