@@ -45,7 +45,7 @@ class Interval(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         value, low, high = self.percent
-        return f"{value:z.1f} % [{low:z.1f}, {high:z.1f}]"
+        return f"{value:z.1f} % [{low:z.1f}, {high:z.1f}]".replace("-", "−")
 
     def __iter__(self) -> Iterator[float]:
         """Unpack as ``value, low, high``."""
@@ -73,7 +73,7 @@ class Estimate(Interval, frozen=True):
     """A quantity that is not a share, such as a distance; it prints as ``0.312 [0.300, 0.324]``."""
 
     def __str__(self) -> str:
-        return "{:z.3f} [{:z.3f}, {:z.3f}]".format(*self)
+        return "{:z.3f} [{:z.3f}, {:z.3f}]".format(*self).replace("-", "−")
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

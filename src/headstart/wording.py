@@ -85,15 +85,19 @@ def _measured_time(seconds: float) -> str:
 
 
 def parse_seconds(text: str, parameter: str = "budget_s") -> float:
-    """Seconds from ``"90"``, ``"90s"``, ``"10m"`` or ``"1.5h"``.
+    """Seconds from ``"90s"``, ``"10m"`` or ``"1.5h"``.
 
     Raises InputError where the text is none of these.
     """
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    text = text.strip()
+    if text and text.replace(".", "", 1).isdecimal():
+        raise InputError(
+            f"{argument(parameter)} needs a unit, such as {text}s or {text}m; got {text!r}"
+        )
     try:
-        seconds = float(number) * units[unit]
-    except ValueError:
+        seconds = float(text[:-1]) * units[text[-1:]]
+    except (KeyError, ValueError):
         seconds = -1.0
     if not 0 < seconds < float("inf"):
         raise InputError(

@@ -59,3 +59,20 @@ def test_answer__names_the_page_and_every_other_file(capsys: pytest.CaptureFixtu
     ]
     console.answer(found, page, lambda *_: None, as_json=True, files=files)
     assert "explore" not in capsys.readouterr().out
+
+
+def test_print_answer__says_the_comparison_once() -> None:
+    detail = "The usual layer, conv_head at 224 px, is 7.5 points lower on the same examples."
+    for sentence, shown in [
+        (
+            "Layer a: 87.5 % on 40 test images; the usual layer, conv_head, is 7.5 points lower.",
+            False,
+        ),
+        ("Layer a: 87.5 % on 40 test images; it is the usual layer.", True),
+    ]:
+        out = console.console()
+        with out.capture() as captured:
+            console.print_answer(sentence, detail, out)
+        said = " ".join(captured.get().split())
+        assert (sentence in said) is shown
+        assert said.count("usual layer") == 1 + shown

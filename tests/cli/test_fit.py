@@ -219,3 +219,18 @@ def test_fit__takes_the_classes_from_inside_and_merges_labels(
         settings["command"].endswith("--merge-labels") or "--merge-labels --" in settings["command"]
     )
     assert headstart("similar", out, photos / "dark" / "0.png").code == 0
+
+
+def test_fit__force_replaces_the_run_of_the_same_name(
+    headstart: Callable, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("fit", photos, "--resolutions", "64", "--prefer", "single")
+    said = headstart(*words)
+    assert "is taken" not in said.err
+    assert "too few images to say anything: 2 test images" in said.out
+    said = headstart(*words, "--force")
+    assert said.code == 0
+    assert [p.name for p in Path("runs").iterdir()] == ["photos"]
+    said = headstart(*words)
+    assert "runs/photos is taken, so the run will be runs/photos-2 (--force replaces" in said.err

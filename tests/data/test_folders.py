@@ -136,6 +136,18 @@ def test_list_folder__refuses_an_empty_folder(tree) -> None:
         list_folder(tree({"a.txt": "x"}, root="texts"))
 
 
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ('{"settings": {"data": "data/photos"}}', "is a run, not data: its data is 'data/photos'"),
+        ("[]", "is a run, not data: name the data"),
+    ],
+)
+def test_list_folder__a_run_is_said_to_be_one(tree, made: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        list_folder(tree({"run.json": made}))
+
+
 def test_list_folder__refuses_one_class_and_points_deeper(tree) -> None:
     with pytest.raises(DataError, match=r"one class only \('cat'\)"):
         list_folder(tree({"cat/1.png": 1}))

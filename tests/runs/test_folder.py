@@ -11,7 +11,7 @@ import pytest
 import headstart
 from headstart.errors import OutputError, RunError
 from headstart.files import held
-from headstart.runs.folder import bring_back, check_output, free_name, staged
+from headstart.runs.folder import bring_back, check_output, free_name, staged, usual_name
 
 DEAD = 999_999_999  # no process has this number
 
@@ -147,6 +147,12 @@ def test_free_name__is_not_one_that_a_run_is_making(tmp_path: Path) -> None:
         assert free_name("photos", parent=tmp_path).name == "photos-2"
     (tmp_path / f".photos-2.01234567.{DEAD}.partial").mkdir()
     assert free_name("photos", parent=tmp_path).name == "photos-2"
+
+
+def test_usual_name__is_taken_though_a_run_is_there(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    assert usual_name("data/photos", parent=tmp_path) == tmp_path / "photos"
+    assert free_name("data/photos", parent=tmp_path) == tmp_path / "photos-2"
 
 
 def test_check_output__what_a_killed_check_left_is_no_hindrance(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 import headstart
 from headstart.cli.tables import data_lines
 from headstart.probe import Scores
-from headstart.runs.metrics import cost_notes
+from headstart.runs.metrics import cost_notes, too_few_notes
 from headstart.runs.report import story
 from headstart.runs.run import Run
 
@@ -98,3 +98,19 @@ def test_cost_notes__an_end_is_noted_where_accuracy_still_rises(
     )
     said = cost_notes((10.0, 0.1, 1.0), scores)
     assert [f"the {side} of those tried" in note for note in said] == [True] * (side is not None)
+
+
+@pytest.mark.parametrize(
+    ("n_train", "n_test", "said"),
+    [
+        (4, 2, ["2 test images", "4 training images of 2 classes"]),
+        (40, 9, ["9 test images"]),
+        (4, 0, ["4 training images of 2 classes"]),
+        (4, 500, []),  # the figures are of enough images
+        (40, 10, []),
+    ],
+)
+def test_too_few_notes__name_what_is_too_few(n_train: int, n_test: int, said: list[str]) -> None:
+    notes = too_few_notes(n_train, n_test, 2, "image")
+    assert len(notes) == bool(said)
+    assert all(part in notes[0] for part in said)

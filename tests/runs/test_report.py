@@ -205,7 +205,7 @@ def test_render__small_test_set_and_straddling_duplicates_are_warned_of() -> Non
     metrics = scenes()
     metrics["test"] |= {"n": 60, "accuracy": interval(0.9, 0.08)}
     text = Page(render(example_run(), metrics_from(metrics), {})).text
-    said = "with 60 images the accuracy of 90 % may be anything from 82 to 98 %"
+    said = "with 60 images the accuracy of 90.0 % may be anything from 82.0 to 98.0 %"
     assert f"Small test set: {said}" in text
     assert "12 groups of identical images on both sides of the split" in text
 

@@ -30,6 +30,37 @@ def choice(candidates: list[CandidateResult], **selection: Any) -> str:
     return story.choice(given).replace("\u00a0", " ")
 
 
+def legend(candidates: list[CandidateResult], **selection: Any) -> str:
+    found = metrics_from(tiny())
+    given = replace(
+        found, candidates=tuple(candidates), selection=replace(found.selection, **selection)
+    )
+    return "\n".join(story.legend(given))
+
+
+def test_legend__says_why_the_chosen_one_is_not_the_highest() -> None:
+    best, lower = candidate("top", 0.9, 2, best=True), candidate("usual", 0.8, 1, chosen=True)
+    said = legend([best, lower], prefer="accurate")
+    assert "highest: top at 224 px, but not significantly better" in said
+    assert "~" not in said
+    said = legend(
+        [candidate("top", 0.9, 2, best=True, chosen=True), candidate("x", 0.9, 1, tie=True)]
+    )
+    assert "~ tie: within one standard error of the highest" in said
+    assert "highest: top" not in said
+    assert "cheapest" in legend([best, lower], prefer="cheap")
+
+
+def test_cheap_line__speaks_of_means_only_where_there_are_some() -> None:
+    found = metrics_from(tiny())
+    cheap = candidate("low", 0.9, 1, cheap=True)
+    dear = candidate("high", 0.91, 9, best=True, chosen=True)
+    alone = replace(found, candidates=(cheap, dear))
+    assert "mean" not in story.cheap_line(alone)
+    averaged = replace(dear, n_averaged=3)
+    assert "not a mean" in story.cheap_line(replace(found, candidates=(cheap, averaged)))
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [

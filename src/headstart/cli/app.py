@@ -218,7 +218,7 @@ class _PlainFormatter(logging.Formatter):
     """Warnings of the library as one line each; below an unexpected error stands its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"headstart: {record.levelname.lower()}: {visible(record.getMessage())}"
+        line = f"headstart: {record.levelname.lower()}: {visible(worded(record.getMessage(), as_flag))}"
         if not record.exc_info:
             return line
         traceback = self.formatException(record.exc_info).splitlines()

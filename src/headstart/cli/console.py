@@ -105,9 +105,20 @@ def answer(
 
 def print_answer(sentence: str, detail: str, out: Console) -> None:
     """The headline in bold, and the detail below it."""
-    print_prose(sentence, out, style="bold")
+    print_prose(_without_repeats(sentence, detail), out, style="bold")
     if detail:
         print_prose(worded(detail, as_flag), out)
+
+
+def _without_repeats(sentence: str, detail: str) -> str:
+    """The headline without its last clause, where the detail begins with the same in full."""
+    first, between, last = sentence.rpartition("; ")
+    subject = last.partition(",")[0].casefold()
+    return (
+        f"{first}."
+        if between and "," in last and detail.casefold().startswith(f"{subject},")
+        else sentence
+    )
 
 
 def print_prose(text: str, out: Console, *, style: str | None = None) -> None:

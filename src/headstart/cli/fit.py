@@ -66,7 +66,9 @@ def fit(
     ] = True,
     seed: Annotated[int, typer.Option(help="Random seed for the split and the folds.")] = 0,
     out: Annotated[Path | None, options.run_to_make] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the run folder.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the run folder, default runs/NAME.")
+    ] = False,
     weights: options.Weights = None,
     arch: options.Arch = None,
     arch_args: options.ArchArgs = None,
@@ -139,8 +141,9 @@ def fit(
     prefer: Annotated[
         str,
         typer.Option(
-            help="accurate: the mean of several candidates (texts: the best). single: one candidate. "
-            "cheap: the cheapest that ties with the best."
+            help="accurate: the mean of several candidates (texts: TF-IDF beside a sentence encoder, if there is one). "
+            "single: one candidate. Both unless another is significantly better. cheap: the cheapest that "
+            "ties with the best."
         ),
     ] = "accurate",
     exact: Annotated[
@@ -385,7 +388,7 @@ def show(run: Run) -> None:
 
     out = console()
     for line in data_lines(run.metrics):
-        print_prose(line, out)
+        print_prose(line, out, style="bold red" if "to say anything" in line else None)
     for table in layer_tables(run.metrics):
         out.print(table)
     for line in layer_caption(run.metrics):

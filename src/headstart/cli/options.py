@@ -224,7 +224,9 @@ def place(given: str | Path) -> Path:
 
 
 run_to_make = typer.Option(
-    help="Run folder to create; default runs/NAME.", parser=place, metavar="PATH"
+    help="Run folder to create; default runs/NAME, or runs/NAME-2, ... if that is taken.",
+    parser=place,
+    metavar="PATH",
 )
 """What is there already is looked at by the fit, which knows of ``--force``."""
 

@@ -201,7 +201,10 @@ def predict(
             )
     failed = _show(predictions, form=asked[0] if asked else "")
     if failed:
-        typer.echo(f"headstart: files that could not be read: {failed}", err=True)
+        what = "files"
+        if run not in ("imagenet", ZERO_SHOT) and opened.is_texts:
+            what = "texts or files"
+        typer.echo(f"headstart: {what} that could not be read: {failed}", err=True)
         raise typer.Exit(2)
 
 

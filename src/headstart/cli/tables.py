@@ -109,23 +109,19 @@ def _layer_table(
 
 def layer_caption(metrics: FitResult) -> tuple[str, ...]:
     """What the cells of `layer_tables` are, their signs, and what the chosen mean is of."""
-    from headstart.runs.report.story import cheap_line, members
+    from headstart.runs.report.story import cheap_line, legend, members
 
     n_train, n_folds = metrics.selection.n_train, metrics.selection.n_folds
     examples = f"training {metrics.noun}s"
     if not metrics.n_judged:
         return f"no accuracies: {n_train:,} {examples} are too few to cross-validate", "* chosen"
     some = f"{metrics.n_judged:,} of " if metrics.n_judged < n_train else ""
-    is_default = metrics.selection.is_default
-    how = "the usual candidate" if is_default else "the cheapest tie within a point"
-    if metrics.selection.prefer != "cheap":
-        how = "no other is significantly better"
     is_other = any(c.cv_metric is not None for c in metrics.candidates)
     name = metrics.objective.name if is_other and metrics.objective else "accuracy in %"
     shares = members(metrics.chosen)
     return (
         f"{name}, {n_folds}-fold cross-validation on {some}{n_train:,} {examples}",
-        f"* chosen: {how}   ~ tie: within one standard error of the highest",
+        *legend(metrics),
         *(f"--prefer cheap: {line}" for line in filter(None, [cheap_line(metrics)])),
         *([f"{metrics.chosen.tap}: {one_line(shares, limit=400)}"] if shares else []),
     )
@@ -168,7 +164,7 @@ def _cell(candidate: CandidateResult, *, is_known: bool) -> str:
     mark = "*" if candidate.chosen else tie
     value = f"{100 * candidate.cv.value:.1f}"
     if candidate.cv_metric is not None:
-        value = f"{candidate.cv_metric.value:.3f}"
+        value = f"{candidate.cv_metric.value:.3f}".replace("-", "−")
     if candidate.screened:
         return f"({value})"
     text = f"{value} {mark}" if is_known else f"– {mark}"

@@ -37,7 +37,7 @@ def show_targets(run: TargetRun) -> None:
             f"{metrics.metric_name}{unit}, {metrics.selection.n_folds}-fold cross-validation on "
             f"{metrics.selection.n_train:,} training images"
         ),
-        "* chosen   ~ tie: within one standard error",
+        *story.legend(metrics),
         *([f"{story.place(metrics.chosen)}: {shares}"] if shares else []),
     ):
         print_prose(line, out, style="dim")

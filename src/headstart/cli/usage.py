@@ -52,7 +52,18 @@ def usage_message(error: Any, words: Sequence[str], whole: Any) -> str:
         takes = " and ".join(_flag(p) for p in command.params if p.param_type_name == "argument")
         more = f"{takes} and nothing more" if takes else "options only"
         return f"`{verb}` takes {more}; got also {extra!r}. Put a name with spaces in quotes {_help(verb)}"
+    if message.startswith("No such command") and (inner := _inner(message, whole)):
+        return f"no such command {inner.rpartition(' ')[2]!r}: did you mean `{inner}`?"
     return f"{message} {_help(verb)}"
+
+
+def _inner(message: str, whole: Any) -> str:
+    """``headstart transfer size`` where the verb of a group was typed without the group; else ""."""
+    typed = message.partition("'")[2].partition("'")[0]
+    for name, group in getattr(whole, "commands", {}).items():
+        if typed in getattr(group, "commands", {}):
+            return f"headstart {name} {typed}"
+    return ""
 
 
 def _help(verb: str) -> str:

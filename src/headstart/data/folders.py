@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from headstart.data.frames import VIDEO_SUFFIXES
@@ -64,6 +65,8 @@ def _refuse_without_classes(root: Path, loose: list[Path], walk: Walk) -> None:
             f"{shown(root)} holds {counted(len(loose), 'image')} but no class folders: put the images of each "
             "class in a folder of its own, or give a table of paths and labels"
         )
+    if (root / "run.json").is_file():
+        raise DataError(f"{shown(root)} is a run, not data{_data_of(root)}")
     n_videos = sum(Path(name).suffix.lower() in VIDEO_SUFFIXES for name in walk.left_out)
     if n_videos:
         raise DataError(
@@ -74,6 +77,15 @@ def _refuse_without_classes(root: Path, loose: list[Path], walk: Walk) -> None:
     raise DataError(
         f"{shown(root)} holds no images{other}: expected a folder for each class with images in it"
     )
+
+
+def _data_of(run: Path) -> str:
+    """``: its data is 'data/photos'``, as far as the run says it."""
+    try:
+        settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
+        return f": its data is {shown(Path(settings['data']))}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ": name the data that it was made of"
 
 
 def _refuse_one_class(walk: Walk, root: Path, label: str) -> None:

@@ -30,8 +30,8 @@ RULE_OF_SINGLE = (
     "significantly better ({test} at the 5 % level), that one is chosen instead."
 )
 RULE_OF_ENCODER = (
-    "TF-IDF beside the last layers of the sentence encoder is chosen: as a rule nothing is more accurate. "
-    + RULE_OF_SINGLE.partition(". ")[2]
+    "TF-IDF beside the last layers of the sentence encoder is chosen: on most tables of texts it is the most "
+    "accurate, though not on every one. " + RULE_OF_SINGLE.partition(". ")[2]
 )
 RULE_OF_MEAN = (
     "The calibrated scores of several candidates are averaged. The last layers joined at the two largest "

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import InputError
+from headstart.errors import InputError, argument
 from headstart.home import expand
 from headstart.progress import Progress, in_notebooks
-from headstart.runs.folder import check_output, free_name, staged
+from headstart.runs.folder import check_output, free_name, staged, usual_name
 from headstart.runs.measure import Watch, unwatched
 from headstart.runs.origin import remember
 from headstart.runs.run import Run, load
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from headstart.runs.finetuning import OnEpoch
     from headstart.runs.images import Images
     from headstart.runs.texts import Texts
+
+logger = logging.getLogger(__name__)
 
 
 @with_fields(FitSettings, TextSettings)
@@ -61,9 +64,9 @@ def fit(
         A folder with a folder for each class, with train/val/test folders, a table, or the name of
         a data set: see :func:`headstart.data.index` and :func:`headstart.data.texts.index_texts`.
     out : str or Path, optional
-        The run folder to make; default ``runs/<data>``.
+        The run folder to make; default ``runs/<data>``, or ``runs/<data>-2``, ``-3``... if that is taken.
     force : bool
-        Replace a run folder at ``out``.
+        Replace the run folder ``out``, by default ``runs/<data>``.
     cache : str or Path, optional
         Where features are kept.
     progress : Progress
@@ -116,7 +119,7 @@ def fit(
             progress=progress,
             on_epoch=on_epoch,
         )
-    return _carry_out(kind, expand(out) if out is not None else free_name(str(data)), force, watch)
+    return _carry_out(kind, _place(data, out, force=force), force, watch)
 
 
 @with_fields(TrainSettings, FitSettings)
@@ -242,8 +245,24 @@ def train(
         on_epoch=on_epoch,
         asked=asked,
     )
-    name = free_name(str(data), suffix=f"-finetune-{asked.settings.regime}")
-    return _carry_out(kind, expand(out) if out is not None else name, force)
+    suffix = f"-finetune-{asked.settings.regime}"
+    return _carry_out(kind, _place(data, out, suffix, force=force), force)
+
+
+def _place(data: str | Path, out: str | Path | None, suffix: str = "", *, force: bool) -> Path:
+    """The run folder to make; with ``force`` the usual one, though a run is there."""
+    if out is not None:
+        return expand(out)
+    usual = usual_name(str(data), suffix=suffix)
+    place = usual if force else free_name(str(data), suffix=suffix)
+    if place != usual:
+        logger.warning(
+            "%s is taken, so the run will be %s (%s replaces it)",
+            usual,
+            place,
+            argument("force", True),
+        )
+    return place
 
 
 def _carry_out(kind: Images | Texts, out: Path, force: bool, watch: Watch = unwatched) -> Run:

@@ -51,14 +51,19 @@ _DISK = (
 )
 
 
+def usual_name(data: str, *, parent: Path = Path("runs"), suffix: str = "") -> Path:
+    """``runs/<data>``: where a run is written by default, if no other one is there."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem).strip("-.")
+    return parent / f"{stem or 'run'}{suffix}"
+
+
 def free_name(data: str, *, parent: Path = Path("runs"), suffix: str = "") -> Path:
     """``runs/<data>``, or the first of ``runs/<data>-2``, ``-3``... that no run has or makes."""
-    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem).strip("-.")
-    stem = f"{stem or 'run'}{suffix}"
-    candidate, number = parent / stem, 1
+    usual = usual_name(data, parent=parent, suffix=suffix)
+    candidate, number = usual, 1
     while candidate.exists() or any(not _is_left(p) for p in _beside(candidate, "partial")):
         number += 1
-        candidate = parent / f"{stem}-{number}"
+        candidate = parent / f"{usual.name}-{number}"
     return candidate
 
 

@@ -388,6 +388,9 @@ def objective_figures(results: Results) -> ObjectiveResult:
 def notes(results: Results) -> list[str]:
     """What a person should know about the choice itself."""
     return [
+        *too_few_notes(
+            len(results.train), len(results.test), len(results.final.model.classes), results.noun
+        ),
         *_few_notes(results),
         *_few_test_notes(results),
         *_screening_notes(results),
@@ -441,6 +444,22 @@ def _few_notes(results: Results) -> list[str]:
             "cross-validation to decide: the usual candidate is taken, as none is significantly better"
         )
     return found
+
+
+def too_few_notes(n_train: int, n_test: int, n_classes: int, noun: str) -> list[str]:
+    """One loud line where the examples are so few that the figures mean nothing."""
+    each = n_train / max(n_classes, 1)
+    reasons = []
+    if 0 < n_test < FEW_TESTED:
+        reasons.append(f"{counted(n_test, f'test {noun}')} (at least {FEW_TESTED} are needed)")
+    if each < FEW and (reasons or not n_test):
+        kinds = counted(n_classes, "class")
+        reasons.append(
+            f"{counted(n_train, f'training {noun}')} of {kinds} (at least {FEW} of each are needed)"
+        )
+    if not reasons:
+        return []
+    return [f"too few {noun}s to say anything: {' and '.join(reasons)}"]
 
 
 def _few_test_notes(results: Results) -> list[str]:

@@ -162,7 +162,8 @@ class Model:
         """
         if self.texts is not None:
             raise RunError(
-                f"{self._where} is a run on texts, and this works on images: give a run on images"
+                f"{self._where} is a run on texts, and this works on images: give a run on images. "
+                "The report of a run on texts lists suspicious texts, duplicates and mistakes"
             )
 
     @property

@@ -27,6 +27,7 @@ from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
 from headstart.runs.regular import require_regular
 from headstart.sources.blocks import read_blocks
+from headstart.wording import counted
 
 if TYPE_CHECKING:
     from headstart.data import Index, Record
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from headstart.runs.run import Run
 
 KS = (1, 2, 5, 10, 20, 50, 100)
+# Classes that are as frequent among the nearest and named.
+N_LEADING = 4
 
 
 class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,12 +71,19 @@ def answer(labels: list[str], noun: str = "image") -> str:
         said = f"The nearest training {noun} is of class {common[0]}"
     elif len(common) > 1:
         said = (
-            f"Of the {n} nearest training {noun}s {most} {verb} of each of {len(common)} classes, "
-            f"first {common[0]}"
+            f"No single class leads among the {n} nearest training {noun}s: {most} {verb} of "
+            f"each of {_joined(common)}"
         )
     else:
         said = f"{most} of the {n} nearest training {noun}s {verb} of class {common[0]}"
     return f"{one_line(said)}."
+
+
+def _joined(classes: list[str]) -> str:
+    shown = classes[:N_LEADING]
+    if more := len(classes) - len(shown):
+        return f"{', '.join(shown)} and {counted(more, 'other class')}"
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def reliability(measured: Retrieval | None, noun: str = "image") -> str:

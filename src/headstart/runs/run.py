@@ -372,11 +372,14 @@ class Run:
         for start in range(0, len(texts), N_AT_ONCE):
             part = [text.strip() for text in texts[start : start + N_AT_ONCE]]
             P = self.model.of_texts(part)
-            for name, text, p in zip(called[start:], part, P, strict=False):
+            for i, (name, text, p) in enumerate(
+                zip(called[start:], part, P, strict=False), start + 1
+            ):
                 if text:
                     yield careful.prediction(name, p, None, top=top)
                 else:
-                    yield careful.unreadable(name, "the text is empty")
+                    where = name if name.strip() else f"text {i}"
+                    yield careful.unreadable(where, "the text is empty")
 
     def predict_table(
         self,

@@ -31,7 +31,6 @@ from headstart.heads.multilabel import (
     fit_sigmoids,
     given_per_fold,
     labels_figures,
-    random_average_precision,
     sigmoid,
 )
 from headstart.heads.regression import NumberFigures, conformal_half_width, number_figures
@@ -43,7 +42,7 @@ from headstart.runs.averaging import Head, summed_heads
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import numbered_sheet
 from headstart.runs.folder import write_json
-from headstart.runs.metrics import described, part_in_choice
+from headstart.runs.metrics import described, part_in_choice, too_few_notes
 from headstart.runs.model import Model
 from headstart.runs.predictions import rounded, write_target_predictions, written_number
 from headstart.runs.report.target import write_target_report
@@ -374,7 +373,7 @@ def _labels_sentence(results: TargetResults, found: LabelsFigures) -> tuple[str,
     detail = (
         f"With one threshold per label, micro-F1 is {found.micro_f1} and macro-F1 {found.macro_f1}; all "
         f"labels are right in {found.exact} of the images. A random order of the images would have a mean "
-        f"average precision of {100 * (found.trivial_map or 0):.1f} % on average, and every label for every "
+        f"average precision of {100 * (found.trivial_map or 0):.1f} % over all labels, and every label for every "
         f"image a micro-F1 of {100 * (found.trivial_micro_f1 or 0):.1f} %."
     )
     return said, detail if results.test else f"{detail} {PER_FOLD}"
@@ -397,10 +396,14 @@ def _number_sentence(results: TargetResults, found: NumberFigures) -> tuple[str,
         else f"There are too few {kind} for intervals of predictions."
     )
     undefined = "" if found.r2 else " R² is not defined, as these numbers are all the same."
+    if found.r2 and found.r2.low <= 0 <= found.r2.high:
+        undefined = (
+            " R² may be zero: its interval contains zero, so the model need not beat that mean."
+        )
     return said, (
-        f"The mean of the training images, predicted for every image, has a mean absolute error of "
-        f"{found.trivial_mae:.4g}; the root of the mean squared error is {found.rmse.value:.4g}, that of "
-        f"the mean {found.trivial_rmse:.4g}.{undefined} {interval}"
+        f"Predicting the mean of the training images for every image has a mean absolute error of "
+        f"{found.trivial_mae:.4g}. Root mean squared error: {found.rmse.value:.4g}; of that mean, "
+        f"{found.trivial_rmse:.4g}.{undefined} {interval}"
     )
 
 
@@ -420,7 +423,7 @@ def _compared(results: TargetResults, metric: str) -> str:
 
 def _notes(results: TargetResults) -> list[str]:
     """What a person should know about the figures."""
-    found = []
+    found = too_few_notes(len(results.train), len(results.test), len(results.names), "image")
     if results.settings.budget_s is not None and results.settings.finetune:
         found.append("fine-tuning is not tried: it trains networks for one class per image only")
     if results.untried:
@@ -437,11 +440,10 @@ def _notes_on_labels(results: TargetResults, figures: LabelsFigures) -> list[str
             f"{'it' if len(lacking) == 1 else 'them'} out"
         )
     if few := [f for f in figures.labels if 0 < f.n < FEW_IMAGES]:
-        random = np.mean([random_average_precision(f.n, figures.n) for f in few])
+        noun = "a label" if len(few) == 1 else "labels"
         found.append(
-            f"{counted(len(few), 'label')} with fewer than {FEW_IMAGES} {kind} images "
-            f"({some([f.name for f in few])}): average precision of so few is uncertain and rather too "
-            f"high; a random order of the images has {100 * random:.1f} % on average"
+            f"{noun} with fewer than {FEW_IMAGES} {kind} images ({some([f.name for f in few])}): average "
+            "precision of so few is uncertain and rather too high"
         )
     is_blind = [not row.any() for row in results.model.coef]
     for threshold, given in ((1.0, "no image is"), (0.0, "every image is")):

@@ -101,10 +101,8 @@ def verdict(candidates: Sequence[Candidate], groups: Sequence[str] | None = None
         return f"TF-IDF ({counts}) and {other} are equally accurate in cross-validation."
     if not is_significant(gain):
         verb = "does not beat" if gain.value > 0 else "does not differ significantly from"
-        return (
-            f"{_first(other)} {verb} TF-IDF ({counts}) in cross-validation: {against} "
-            "(not significant)."
-        )
+        sure = " (not significant)" if gain.value > 0 else ""
+        return f"{_first(other)} {verb} TF-IDF ({counts}) in cross-validation: {against}{sure}."
     if gain.value < 0:
         return f"TF-IDF ({counts}) beats {other} in cross-validation: {points(-gain.value)} points (significant)."
     return f"{_first(other)} beats TF-IDF ({counts}) in cross-validation: {against} (significant)."

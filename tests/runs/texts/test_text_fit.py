@@ -126,7 +126,8 @@ def test_load__opens_a_run_on_texts(text_run) -> None:
     texts = ["the film is not dull", "a brilliant ending"]
     for one, other in zip(run.predict(texts), text_run.predict(texts), strict=True):
         assert one == other
-    assert run.predict("  ")[0].error == "the text is empty"
+    empty = run.predict("  ")[0]
+    assert (empty.name, empty.error) == ("text 1", "the text is empty")
     assert sum(p for _, p in run.predict(texts)[0].top) == pytest.approx(1)
 
 

@@ -17,6 +17,7 @@ from headstart.results import Interval
 from headstart.runs.report import words
 from headstart.runs.report.objective import is_other, merit, objective_name, value_of
 from headstart.runs.result import CandidateResult, ChosenResult, FitResult
+from headstart.runs.target_result import TargetResult
 
 # Half width of the test interval, as a share, above which the test set is called small.
 _WIDE = 0.04
@@ -181,13 +182,37 @@ def cheap_line(metrics: FitResult) -> str:
     if cheap is None:
         return ""
     best = next(c for c in ranked(metrics.candidates) if not c.n_averaged and not c.screened)
+    single = " that is not a mean" if any(c.n_averaged for c in metrics.candidates) else ""
     if cheap is best:
-        return f"{place(best)}, the highest that is not a mean"
+        return f"{place(best)}, the highest{single}"
     if cheap.baseline:
         return f"{place(cheap)}, the usual candidate"
     return (
-        f"{place(cheap)}, the cheapest that ties with the highest that is not a mean ({place(best)}) and is "
-        "at most one point lower"
+        f"{place(cheap)}, the cheapest within one standard error and one point of {place(best)}, the "
+        f"highest{single}"
+    )
+
+
+def legend(metrics: FitResult | TargetResult) -> tuple[str, ...]:
+    """What the signs of the table mean; why the chosen one is it, where another is higher."""
+    candidates = metrics.candidates
+    best = next((c for c in candidates if c.best), None)
+    chosen = next((c for c in candidates if c.chosen), None)
+    ties = any(c.tie and not c.chosen and not c.screened for c in candidates)
+    tie = "   ~ tie: within one standard error of the highest" * ties
+    if isinstance(metrics, FitResult) and metrics.selection.is_default:
+        how = "the usual candidate"
+    elif metrics.selection.prefer == "cheap":
+        how = "the cheapest within one standard error and one point of the highest"
+    elif chosen is best:
+        how = "the highest"
+    else:
+        how = "no other is significantly better"
+    if best is None or chosen is None or chosen is best or metrics.selection.prefer == "cheap":
+        return (f"* chosen: {how}{tie}",)
+    return (
+        f"* chosen: {how}{tie}",
+        f"highest: {place(best)}, but not significantly better than the default choice, which is kept",
     )
 
 
@@ -225,6 +250,7 @@ def choice(metrics: FitResult) -> str:
         )
     if metrics.selection.prefer != "cheap":
         taken = "It" if chosen is best else place(chosen)
+        taken = f"{taken[:1].upper()}{taken[1:]}" if chosen.n_averaged else taken
         return f"{first} {taken} was chosen by the rule below."
     if chosen is not best and chosen not in tied:
         return f"{first} {place(chosen)} was chosen by the rule below."
@@ -362,7 +388,7 @@ def _size_of_test_notices(metrics: FitResult) -> list[Notice]:
     if math.isfinite(high - low) and (high - low) / 2 > _WIDE:
         text = (
             f"Small test set: with {words.plural(test.n, metrics.noun)} the accuracy of "
-            f"{100 * value:.0f} % may be anything from {100 * low:.0f} to {100 * high:.0f} %"
+            f"{100 * value:.1f} % may be anything from {100 * low:.1f} to {100 * high:.1f} %"
         )
         return [Notice(text=text, section="classes")]
     return []

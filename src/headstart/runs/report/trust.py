@@ -55,10 +55,17 @@ def _parts(found: Checks) -> Section:
         heading="Parts of the data",
         text=[text],
         caption=f"{_divided(found)}. All intervals together hold with 95 % confidence.",
-        table=Table(header=["part", "images", "right", "others", "verdict"], rows=rows)
+        table=_judged_table(["part", "images", "right", "others", "verdict"], rows)
         if rows
         else None,
     )
+
+
+def _judged_table(header: list[str], rows: list[list[str]]) -> Table:
+    """The table without its last column, the verdict, where that is empty."""
+    if any(row[-1] for row in rows):
+        return Table(header=header, rows=rows)
+    return Table(header=header[:-1], rows=[row[:-1] for row in rows])
 
 
 def _divided(found: Checks) -> str:
@@ -89,7 +96,7 @@ def _shortcuts(found: Checks) -> Section:
     return Section(
         heading="Shortcuts",
         text=[text],
-        table=Table(header=["by this alone", "balanced accuracy", "verdict"], rows=rows),
+        table=_judged_table(["by this alone", "balanced accuracy", "verdict"], rows),
         caption=f"{words.count(found.n_shortcuts)} training images, each judged by the others; chance is "
         f"{words.percent(found.shortcuts[0].chance)}.",
     )
