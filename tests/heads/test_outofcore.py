@@ -6,7 +6,7 @@ import copy
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from headstart.heads.examples import Normalize, Streamed, is_lazy
 from headstart.heads.loo import leave_one_out
 from headstart.heads.outofcore import StreamedTask, held_bytes, set_up
 from headstart.heads.output_layer import fit_rows
-from headstart.heads.passes import Helpers, Labels, Passes, sample_square, segments
+from headstart.heads.passes import Labels, Passes, PassExecutor, parts, sample_square, segments
 from headstart.heads.search import CostSearch
 from headstart.heads.streaming import Newton
 from headstart.heads.task import Task, pick_devices
@@ -119,21 +119,21 @@ def test_held_out__scores_by_the_model_that_did_not_train_on_it(passes: Any) -> 
     assert scores[fold < 0].isnan().all()
 
 
-class Helping(Slices):
+class DistributedSlices(Slices):
     """Rows whose passes others make, each with rows and labels of its own."""
 
     asked: ClassVar[list[str]] = []
 
-    def helpers(self, normalize: Normalize) -> Helpers:
+    def executor(self, normalize: Normalize) -> PassExecutor:
         X = self._X
 
         class Others:
             def each(self, labels: Labels, name: str, arguments: Sequence[Any]) -> Iterator[Any]:
-                Helping.asked.append(name)
-                for segment in segments(len(X)):
+                DistributedSlices.asked.append(name)
+                for rows in parts(name, len(X)):
                     theirs = copy.deepcopy(labels), copy.deepcopy(arguments)
                     examples = Streamed(X.copy(), normalize, CPU)
-                    yield Passes(examples, theirs[0]).part(name, segment, theirs[1])
+                    yield Passes(examples, theirs[0]).part(name, rows, theirs[1])
 
         return Others()
 
@@ -147,12 +147,41 @@ def test_streamed_task__helpers_give_the_same_bits(
     X, y = clusters(2_000, 12, 4)
     own, others = (
         LinearSVMPath((0.1, 100.0), cv=2, normalize="none").fit(rows, y)
-        for rows in (Slices(X), Helping(X))
+        for rows in (Slices(X), DistributedSlices(X))
     )
     np.testing.assert_array_equal(own.coef_, others.coef_)
     np.testing.assert_array_equal(own.cv_decisions_, others.cv_decisions_)
     np.testing.assert_array_equal(own.cv_gap_, others.cv_gap_)
-    assert {"measure", "curve", "hessians", "held_out"} <= set(Helping.asked)
+    assert {"measure", "curve", "hessians", "held_out"} <= set(DistributedSlices.asked)
+
+
+def test_set_up__leaves_a_gram_problem_of_divided_rows_on_the_device_that_was_asked_for(
+    clusters: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def pick(device: Any, *shape: Any) -> tuple[torch.device, ...]:
+        asked.append(device)
+        return (CPU,)
+
+    monkeypatch.setattr(outofcore, "pick_devices", pick)
+    X, y = clusters(60, 40, 3)
+    labels = Labels.of(y, 3, np.ones(len(y)), np.ones(3))
+    assert isinstance(set_up(DistributedSlices(X), labels, "cuda", "l2"), Task)
+    monkeypatch.setattr(task, "MOST_GRAM_ROWS", 0)
+    assert isinstance(set_up(DistributedSlices(X), labels, "cuda", "l2"), StreamedTask)
+    assert asked == ["cuda", "cpu"]
+
+
+def test_parts__are_segments_or_a_few_groups_of_them() -> None:
+    for n in (5, 5_000, 100_000, 2_097_152, 10**8):
+        found = parts("hessians", n)
+        assert len(found) == min(len(segments(n)), 8)
+        starts = [segment.start for segment in segments(n)]
+        assert all(part.start in starts for part in found)
+        assert [part.start for part in found] == [0, *(part.stop for part in found[:-1])]
+        assert found[-1].stop == n
+        assert parts("curve", n) == segments(n)
 
 
 def test_segments__depend_on_the_number_of_rows_alone() -> None:
@@ -388,11 +417,24 @@ def test_fit__mixes_nothing_of_a_gpu_and_of_the_cpu(shape: tuple[int, int]) -> N
     np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-5, atol=1e-8)
 
 
-FULL = {
+def splits_of(y: NDArray[Any]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Two folds as (train, test), once."""
+    half = np.arange(len(y)) % 2
+    yield from ((np.flatnonzero(half != i), np.flatnonzero(half == i)) for i in (0, 1))
+
+
+FULL: dict[str, Callable[..., Any]] = {
     "on all": lambda X, y: LinearSVM().fit(X, y).coef_,
     "path": lambda X, y: LinearSVMPath((0.1, 1.0), cv=2).fit(X, y).coef_,
     "cross-validated": lambda X, y: cross_validate(X, y, [1.0], np.arange(len(y)) % 2).decisions,
     "search": lambda X, y: CostSearch(X, y, np.arange(len(y)) % 2).solve([1.0], [0, 1])[1.0],
+    "search with other folds": lambda X, y: (
+        CostSearch(X, y, np.arange(len(y)) % 2).sweep([1.0], np.arange(len(y)) % 3).decisions
+    ),
+    "folds from a generator": lambda X, y: cross_validate(X, y, [1.0], splits_of(y)).decisions,
+    "path with folds from a generator": lambda X, y: (
+        LinearSVMPath((0.1, 1.0), cv=splits_of(y)).fit(X, y).coef_
+    ),
     "left out": lambda X, y: leave_one_out(X, y, 1.0).decisions,
     "output layer": lambda X, y: fit_rows(X, y, 1.0)[0],
 }

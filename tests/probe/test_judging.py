@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.sparse import csr_array
 
-from headstart.heads import Criterion, LinearSVM, cross_validate, sparse, stratified_folds
+from headstart.heads import Criterion, LinearSVM, cross_validate, sparse, stratified_folds, task
 from headstart.heads.costs import COSTS
 from headstart.probe import Goal, Scores, fit_best, judge, judging, memo
 from headstart.probe.judging import TOLERANCE, keep, recall, scores_path
 from headstart.probe.screening import Entrant, judge_all
+from pretend_gpu import gpu
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "headstart"
 SCORES = Scores(
@@ -39,6 +42,32 @@ def test_judge__is_the_best_cost_of_the_cross_validation() -> None:
     np.testing.assert_array_equal(found.correct, path.correct[path.best])
     np.testing.assert_array_equal(found.correct, path.classes[found.decisions.argmax(axis=1)] == y)
     assert found.accuracy.low < found.accuracy.value == found.correct.mean() < found.accuracy.high
+
+
+@pytest.mark.parametrize("is_full_at", ["the start", "a repeat"])
+def test_judge__goes_on_on_the_cpu_where_a_gpu_is_full(
+    is_full_at: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    X, y, folds = problem()
+    more = [np.roll(folds, 7)]
+    expected = judge(X, y, folds, more_folds=more)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(task, "_pays_on_gpu", lambda gpu, n, d: True)
+    search = judging._search
+    with gpu() as mode:
+
+        def fill(*arguments: Any, **options: Any) -> Any:
+            found = None if is_full_at == "the start" else search(*arguments, **options)
+            mode.room_bytes = 8 * 7 * len(X)  # the features fit, and not their Gram matrix
+            return found or search(*arguments, **options)
+
+        monkeypatch.setattr(judging, "_search", fill)
+        found = judge(X, y, folds, more_folds=more)
+    [said] = caplog.messages
+    assert "the memory of the GPU is full" in said
+    assert found.C == expected.C
+    np.testing.assert_allclose(found.decisions, expected.decisions, atol=0.05)
 
 
 def test_judge__agrees_with_each_fold_fitted_by_hand() -> None:

@@ -15,10 +15,10 @@ import pytest
 
 from headstart.features import Cluster, FeatureKey, FeatureStore
 from headstart.features.raycluster import joined
-from headstart.heads import LinearSVMPath
+from headstart.heads import LinearSVMPath, streaming
 from headstart.heads.passes import segments
 from headstart.sources.blocks import JoinedRows
-from headstart.sources.divided import ClusterHelpers, DividedRows, SentRows
+from headstart.sources.divided import ClusterExecutor, DividedRows, SentRows
 
 KEY = FeatureKey(
     weights="ab" * 32,
@@ -74,25 +74,26 @@ def test_divided_rows__workers_find_the_same_bits_and_one_that_is_lost_is_replac
 ) -> None:
     ray = pytest.importorskip("ray")
     own, y = rows
+    monkeypatch.setattr(streaming, "FEW_ITERATIONS", -100)  # so that Hessians are summed, too
     how: dict[str, Any] = {"Cs": (0.1, 10.0), "cv": 3, "device": "cpu"}
     expected = LinearSVMPath(**how).fit(own, y)
-    made: list[ClusterHelpers] = []
-    lost: list[ClusterHelpers] = []
-    each = ClusterHelpers.each
+    made: list[ClusterExecutor] = []
+    lost: list[ClusterExecutor] = []
+    each = ClusterExecutor.each
 
-    def losing(self: ClusterHelpers, *arguments: Any) -> Any:
+    def losing(self: ClusterExecutor, *arguments: Any) -> Any:
         if self not in made:
             made.append(self)
         elif self not in lost:
             lost.append(self)
-            pid = ray.get(self._workers[0].__ray_call__.remote(lambda _: os.getpid()))
+            pid = ray.get(self._actors[0].__ray_call__.remote(lambda _: os.getpid()))
             os.kill(pid, signal.SIGKILL)
         return each(self, *arguments)
 
-    monkeypatch.setattr(ClusterHelpers, "each", losing)
-    with joined(Cluster(n_workers=2), device="cpu") as crew:
+    monkeypatch.setattr(ClusterExecutor, "each", losing)
+    with joined(Cluster(n_workers=2), device="cpu") as workers:
         for sees_the_store in (True, False):
-            there = dataclasses.replace(crew, is_local=sees_the_store)
+            there = dataclasses.replace(workers, is_local=sees_the_store)
             found = LinearSVMPath(**how).fit(DividedRows(own, there), y)
             np.testing.assert_array_equal(found.coef_, expected.coef_)
             np.testing.assert_array_equal(found.cv_decisions_, expected.cv_decisions_)

@@ -110,16 +110,16 @@ def extract_on_cluster(
     if not job.n_images:
         return result
     started = time.perf_counter()
-    with joined(cluster, device=device) as crew:
+    with joined(cluster, device=device) as workers:
         plan = Plan(
-            network=replace(network, device=crew.device, n_threads=crew.n_threads),
+            network=replace(network, device=workers.device, n_threads=workers.n_threads),
             n_images=job.n_images,
-            has_own_cache=not crew.is_local,
+            has_own_cache=not workers.is_local,
             known=job.known(),
         )
         job.report()
-        units = [unit.to_json() for unit in job.units(crew.n_workers)]
-        for table in crew.run(Worker, plan, units):
+        units = [unit.to_json() for unit in job.units(workers.n_workers)]
+        for table in workers.run(Worker, plan, units):
             for answer in Answer.from_table(table):
                 job.take(answer)
             job.report()

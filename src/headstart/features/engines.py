@@ -74,12 +74,12 @@ def choose_engine(
     n_threads: int | None = None,
     max_batch: int | None = None,
 ) -> Engine:
-    """The fastest engine on this machine for ``n_images`` images, of which a conversion must be worth it.
+    """The fastest engine on this machine; a network is converted only if ``n_images`` images repay it.
 
     The backbone runs at its own resolution (:func:`headstart.backbones.at_size` changes it), and
     `device` is of :func:`pick_device`. `pads` fills every batch to one size, so that features do not depend
     on the batch size; without, it is faster for few images, as in a service. `cache` is the folder of
-    converted networks; `n_threads` decode and are streams on a CPU, by default one per core; `max_batch`
+    converted networks; `n_threads` are decoding threads, and on a CPU streams, by default one per core; `max_batch`
     is, on a GPU, the batch size of an engine which runs the same batches.
     """
     if device == "cpu" and importlib.util.find_spec("openvino"):

@@ -82,7 +82,7 @@ def _greet(host: str, port: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crew:
+class Workers:
     """The workers of a cluster."""
 
     n_workers: int
@@ -129,7 +129,7 @@ class Crew:
                 batch_size=None, batch_format="pyarrow", prefetch_batches=0
             )
 
-    def hire(self, worker: type, *arguments: Any) -> list[Any]:
+    def start_actors(self, worker: type, *arguments: Any) -> list[Any]:
         """Actors of a class, one per worker, for as long as their handles are kept.
 
         Each takes as many calls at once as it has threads. One that is lost is created again and its calls
@@ -149,7 +149,7 @@ class Crew:
 
 
 @contextlib.contextmanager
-def joined(cluster: Cluster, *, device: str | None) -> Iterator[Crew]:
+def joined(cluster: Cluster, *, device: str | None) -> Iterator[Workers]:
     """The workers of a cluster; a cluster that was started for them ends with the block.
 
     Usage statistics, the dashboard and Ray's output are off. Raises InputError where the cluster cannot be
@@ -163,7 +163,7 @@ def joined(cluster: Cluster, *, device: str | None) -> Iterator[Crew]:
         ray.data.DataContext.get_current()  # warns when it is first created
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         if ray.is_initialized():  # by the caller
-            yield _crew(cluster, device, is_local=_is_this_machine())
+            yield _workers_of(cluster, device, is_local=_is_this_machine())
             return
         scratch = None if cluster.address else _scratch()
         try:
@@ -176,7 +176,7 @@ def joined(cluster: Cluster, *, device: str | None) -> Iterator[Crew]:
                     if cluster.address
                     else f"no Ray cluster can be started on this machine: {_first_line(error)}"
                 ) from error
-            yield _crew(cluster, device, is_local=cluster.address is None)
+            yield _workers_of(cluster, device, is_local=cluster.address is None)
         finally:
             with contextlib.redirect_stdout(io.StringIO()):  # it prints buffered output
                 ray.shutdown()
@@ -201,7 +201,7 @@ def _init(cluster: Cluster, scratch: str | None) -> None:
             )
 
 
-def _crew(cluster: Cluster, device: str | None, *, is_local: bool) -> Crew:
+def _workers_of(cluster: Cluster, device: str | None, *, is_local: bool) -> Workers:
     """The number of workers and their resources, such that all fit on the machines."""
     nodes = [n["Resources"] for n in _nodes() if n["Alive"] and n["Resources"].get("CPU")]
     if not nodes:
@@ -215,14 +215,14 @@ def _crew(cluster: Cluster, device: str | None, *, is_local: bool) -> Crew:
         each = min(n["CPU"] // max(1, n["GPU"]) for n in nodes if n.get("GPU"))
         n_workers = min(cluster.n_workers or n_gpus, n_gpus)
         # Each worker only sees its own GPU.
-        return Crew(
+        return Workers(
             n_workers=n_workers, device="cuda", n_cpus=max(1, each), n_gpus=1, is_local=is_local
         )
     smallest, total = min(n["CPU"] for n in nodes), sum(n["CPU"] for n in nodes)
     n_workers = cluster.n_workers or len(nodes)
     share = min(smallest, total / n_workers)
     n_cpus = float(int(share)) if share >= 1 else int(100 * share) / 100
-    return Crew(n_workers=n_workers, device=chosen, n_cpus=n_cpus, n_gpus=0, is_local=is_local)
+    return Workers(n_workers=n_workers, device=chosen, n_cpus=n_cpus, n_gpus=0, is_local=is_local)
 
 
 def _nodes() -> list[dict[str, Any]]:

@@ -76,8 +76,8 @@ def inspect_on(cluster: Cluster) -> Inspect:
         units = [json.dumps([number, [str(p) for p in lot]]) for number, lot in enumerate(lots)]
         waiting: dict[int, str] = {}
         n_done = 0
-        with joined(cluster, device="cpu") as crew:
-            for table in crew.run(Inspector, known, units) if units else ():
+        with joined(cluster, device="cpu") as workers:
+            for table in workers.run(Inspector, known, units) if units else ():
                 waiting |= {row["number"]: row["found"] for row in table.to_pylist()}
                 while n_done in waiting:
                     for seen in map(_from_json, json.loads(waiting.pop(n_done))):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from headstart.heads.examples import Normalize, Rows, Streamed, is_lazy
 from headstart.heads.parallel import map_devices
-from headstart.heads.passes import Helped, Labels, Passes, Sums, sample_square
+from headstart.heads.passes import Distributed, Labels, Passes, Sums, sample_square
 from headstart.heads.primal import N_NUMBERS_FLOAT64
 from headstart.heads.streaming import Newton
 from headstart.heads.task import Device, Fit, Task, needs_gram, pick_devices
@@ -37,12 +37,13 @@ def set_up(
     `Rows` other than an array are streamed whatever their size, because somebody had a reason not to
     make an array of them; but not where a Gram matrix does, which needs few examples.
     """
-    if isinstance(X, Helped):
-        device = "cpu"  # that of the helpers
-    devices = pick_devices(device, len(labels.label), (X.shape[0], X.shape[1]))
-    if needs_gram(X, len(labels.label)) or not (
+    is_held = needs_gram(X, len(labels.label)) or not (
         is_lazy(X) or X.shape[0] * X.shape[1] > MOST_HELD_NUMBERS
-    ):
+    )
+    if not is_held and isinstance(X, Distributed):
+        device = "cpu"  # of the cluster
+    devices = pick_devices(device, len(labels.label), (X.shape[0], X.shape[1]))
+    if is_held:
         return Task(X, labels, devices, normalize)
     return StreamedTask(X, labels, devices, normalize)
 
@@ -82,7 +83,7 @@ class StreamedTask:
     X : ndarray or Rows of shape (n_samples, n_features)
         Features of any real dtype; a np.memmap stays on disk.
     devices : sequence of torch.device
-        The models are split over them; each reads the features for itself. `Helped` rows have others do so.
+        The models are split over them; each reads the features for itself. Passes over `Distributed` rows run on the CPUs of a cluster.
     normalize : {"l2", "power", "none"}
     """
 
@@ -95,7 +96,7 @@ class StreamedTask:
     ) -> None:
         self.labels = labels
         examples = [Streamed(X, normalize, device) for device in devices]
-        self._helpers = X.helpers(normalize) if isinstance(X, Helped) else None
+        self._executor = X.executor(normalize) if isinstance(X, Distributed) else None
         n, self.n_features = examples[0].shape
         is_small = n * self.n_features <= N_NUMBERS_FLOAT64
         fast = torch.float64 if is_small else torch.float32
@@ -148,7 +149,7 @@ class StreamedTask:
         kept: dict[int, Newton] = {}
 
         def solve(shard: _Shard, i: int, C: float) -> Sums:
-            passes = Passes(shard.examples, labels, self._helpers)
+            passes = Passes(shard.examples, labels, self._executor)
             newton = kept.get(i) or Newton(passes, pieces[i], shard.axes, shard.spectrum)
             if len(pieces) <= len(self._shards):  # else all their factors are too many to keep
                 kept[i] = newton
@@ -186,5 +187,5 @@ class StreamedTask:
         """
         examples = self._shards[0].examples
         W = torch.from_numpy(w).to(examples.device)
-        for rows, scores in Passes(examples, self.labels, self._helpers).held_out(W, fold):
+        for rows, scores in Passes(examples, self.labels, self._executor).held_out(W, fold):
             yield rows, scores.cpu().numpy()

@@ -4,8 +4,8 @@ Nothing that is as long as there are examples is made for a model: targets, cost
 and active sets are formed a block of rows at a time, for all models together, and forgotten. What
 stays of an example is its class, its weight, and which splits train on it.
 
-A pass is a sum over segments of the rows, added in their order, so that it does not depend on who
-computes them: threads of this process, or `Helpers` where the rows have some.
+A pass is a sum over parts of the rows, added in their order, so that it does not depend on who
+computes them: threads of this process, or a `PassExecutor` where the rows have one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from headstart.heads.parallel import each_piece
 # on more of them where there are many rows, for the workers of a cluster.
 N_SEGMENTS = 16
 LEAST_SEGMENT_ROWS, MOST_SEGMENT_ROWS = 2_048, 65_536
+# Hessians are large: they are summed over this many groups of segments, each group in place.
+N_GROUPS = 8
 # Rows of a slice of the sample. Rows next to each other are often of one class: many short slices.
 SAMPLE_SLICE_ROWS = 16
 # Rows of the sample, and rows for each feature; it only preconditions.
@@ -112,19 +114,19 @@ class Sums:
         return self.w - 2 * C * self.pulled
 
 
-class Helpers(Protocol):
+class PassExecutor(Protocol):
     """Processes that have the examples, each of them or a part."""
 
     def each(self, labels: Labels, name: str, arguments: Sequence[Any]) -> Iterator[Any]:
-        """What ``Passes(...).part(name, segment, arguments)`` finds on every segment, in order."""
+        """What ``Passes(...).part(name, rows, arguments)`` finds on each of ``parts(name, n)``, in order."""
         ...
 
 
 @runtime_checkable
-class Helped(Protocol):
-    """`Rows` whose passes are divided among helpers."""
+class Distributed(Protocol):
+    """`Rows` whose passes are divided among the processes of a cluster."""
 
-    def helpers(self, normalize: Normalize) -> Helpers: ...
+    def executor(self, normalize: Normalize) -> PassExecutor: ...
 
 
 def segments(n: int) -> list[slice]:
@@ -132,6 +134,20 @@ def segments(n: int) -> list[slice]:
     most = max(N_SEGMENTS, n // MOST_SEGMENT_ROWS)
     cuts = np.linspace(0, n, max(1, min(most, n // LEAST_SEGMENT_ROWS)) + 1).astype(int).tolist()
     return [slice(a, b) for a, b in itertools.pairwise(cuts)]
+
+
+def is_heavy(name: str) -> bool:
+    """Whether what a pass finds is too large for one per core: take one part at a time, with all cores."""
+    return name == "hessians"
+
+
+def parts(name: str, n: int) -> list[slice]:
+    """The parts of ``n`` rows that a pass is summed over: segments, or groups of them."""
+    found = segments(n)
+    if not is_heavy(name):
+        return found
+    cuts = np.linspace(0, len(found), min(N_GROUPS, len(found)) + 1).astype(int).tolist()
+    return [slice(found[a].start, found[b - 1].stop) for a, b in itertools.pairwise(cuts)]
 
 
 class Passes:
@@ -142,27 +158,33 @@ class Passes:
     A piece is an int array (n_models, 2): the split and the model of each of its rows.
     """
 
-    def __init__(self, examples: Streamed, labels: Labels, helpers: Helpers | None = None) -> None:
-        self.examples, self.labels, self._helpers = examples, labels, helpers
+    def __init__(
+        self, examples: Streamed, labels: Labels, executor: PassExecutor | None = None
+    ) -> None:
+        self.examples, self.labels, self._executor = examples, labels, executor
         self.device = examples.device
         self._segments = segments(examples.shape[0])
 
-    def part(self, name: str, segment: slice, arguments: Sequence[Any]) -> Any:
-        """What a pass finds on one segment."""
-        return getattr(self, f"_{name}")(segment, *arguments)
+    def part(self, name: str, rows: slice, arguments: Sequence[Any]) -> Any:
+        """What a pass finds on one of its `parts`."""
+        return getattr(self, f"_{name}")(rows, *arguments)
 
     def _each(self, name: str, *arguments: Any) -> Iterator[Any]:
-        if self._helpers is not None:
-            return self._helpers.each(self.labels, name, arguments)
-        return each_piece(lambda s: self.part(name, s, arguments), self._segments, self.device)
+        if self._executor is not None:
+            return self._executor.each(self.labels, name, arguments)
+        every = parts(name, self.examples.shape[0])
+        if is_heavy(name):
+            return (self.part(name, rows, arguments) for rows in every)
+        return each_piece(lambda rows: self.part(name, rows, arguments), every, self.device)
 
     def _total(self, name: str, *arguments: Any) -> Sequence[Tensor]:
-        """What a pass finds on every segment, added in order."""
+        """What a pass finds on every part, added in order."""
         found = self._each(name, *arguments)
         totals: Sequence[Tensor] = next(found)
         for part in found:
             for total, more in zip(totals, part, strict=True):
                 total += more
+            del part, more  # before the next is made
         return totals
 
     def measure(self, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype) -> Sums:
@@ -203,27 +225,22 @@ class Passes:
     def hessians(self, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype) -> Tensor:
         """``sum_i c_i z_i z_i^T`` of each model over its active examples.
 
-        Returns (n_models, n_features, n_features) in ``dtype``. Where there are no helpers, only here
-        a segment is taken after the other, because the sums are too large for one per core.
+        Returns (n_models, n_features, n_features) in ``dtype``.
         """
-        if self._helpers is not None:
-            return self._total("hessians", piece, w, dtype)[0]
-        total = self._hessians(self._segments[0], piece, w, dtype)[0]
-        for segment in self._segments[1:]:
-            total += self._hessians(segment, piece, w, dtype)[0]
-        return total
+        return self._total("hessians", piece, w, dtype)[0]
 
     def _hessians(
-        self, segment: slice, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype
+        self, rows: slice, piece: NDArray[np.intp], w: Tensor, dtype: torch.dtype
     ) -> list[Tensor]:
         d, narrow = w.shape[1], w.to(dtype)
         total = torch.zeros(len(w), d, d, dtype=dtype, device=w.device)
-        for Z, positive, cost in self._blocks(segment, piece, dtype, is_large=True):
-            xi = _slack(positive, narrow @ Z.T)
-            for i in range(len(w)):
-                active = torch.nonzero(xi[i]).flatten()
-                part = Z[active]
-                total[i].addmm_(part.T * cost[i, active], part)
+        for segment in (s for s in self._segments if rows.start <= s.start < rows.stop):
+            for Z, positive, cost in self._blocks(segment, piece, dtype, is_large=True):
+                xi = _slack(positive, narrow @ Z.T)
+                for i in range(len(w)):
+                    active = torch.nonzero(xi[i]).flatten()
+                    part = Z[active]
+                    total[i].addmm_(part.T * cost[i, active], part)
         return [total]
 
     def slopes(self, piece: NDArray[np.intp], w: Tensor, aim: Tensor, rates: Tensor) -> Tensor:

@@ -127,11 +127,19 @@ def cross_validate(
     data, classes, member = label_columns(X, y)
     weight = read_weights(sample_weight, len(member))
     labels = Labels.of(member, len(classes), weight, np.ones(len(classes)))
+    splits = read_splits(folds, len(member))  # once: they may be an iterator
 
     def solve(device: Device) -> PathResult:
         task = set_up(data, labels, device, normalize)
         return sweep(
-            task, classes, Cs, folds, weight=weight, criterion=criterion, tol=tol, progress=progress
+            task,
+            classes,
+            Cs,
+            splits,
+            weight=weight,
+            criterion=criterion,
+            tol=tol,
+            progress=progress,
         )
 
     return or_on_cpu(solve, device)

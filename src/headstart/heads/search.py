@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,8 +35,11 @@ from headstart.heads.path import (
     label_columns,
     merit_total,
     read_splits,
+    sweep,
 )
 from headstart.heads.task import Device, Shard, Task, or_on_cpu, relative_gap, solve_from
+
+R = TypeVar("R")
 
 # The grid is not extended beyond these.
 SMALLEST_COST, LARGEST_COST = 1e-5, 1e6
@@ -119,20 +122,38 @@ class CostSearch:
         """
         wanted = list(Cs)
 
-        def work(device: Device) -> None:
-            if device != self.device:
-                self.task, self.device = self._set_up(device), device
-            if isinstance(self.task, StreamedTask):
-                self._solve_streamed(self.task, sorted(wanted), splits)
+        def work(task: Task | StreamedTask) -> None:
+            if isinstance(task, StreamedTask):
+                self._solve_streamed(task, sorted(wanted), splits)
                 return
             for C in wanted:
                 left = [s for s in splits if (C, s) not in self._scores]
                 if left:
-                    self._solve_held(self.task, C, left)
+                    self._solve_held(task, C, left)
 
-        or_on_cpu(work, self.device)
+        self._on_device(work)
         rows = np.sort(np.concatenate([self.held.splits[s][1] for s in splits]))
         return {C: self.held.merits(self._columns(C, splits))[rows] for C in wanted}
+
+    def sweep(self, Cs: Sequence[float], folds: Folds) -> PathResult:
+        """`cross_validate` on the same features and labels, with any folds; nothing of it is kept."""
+        splits = read_splits(folds, len(self.held.member))
+        return self._on_device(
+            lambda task: sweep(
+                task, self.classes, Cs, splits,
+                weight=self.held.counts, criterion=self.held.criterion, tol=self.tol,
+            )
+        )  # fmt: skip
+
+    def _on_device(self, work: Callable[[Task | StreamedTask], R]) -> R:
+        """``work(task)``; on the CPU, now and later, where the memory of a GPU that was chosen is full."""
+
+        def on(device: Device) -> R:
+            if device != self.device:
+                self.task, self.device = self._set_up(device), device
+            return work(self.task)
+
+        return or_on_cpu(on, self.device)
 
     def result(self, Cs: Iterable[float]) -> PathResult:
         """What `cross_validate` finds at costs that are solved on all splits."""

@@ -314,10 +314,13 @@ class LinearSVMPath(_LinearHead):
         ValueError
             If the input is malformed, sparse, or of one class.
         """
+        folds: Folds | None = None
 
         def solve(device: Device) -> Fit:
+            nonlocal folds
             task, weight = self._set_up(X, y, sample_weight, device)
-            folds = self._folds(task.member, groups)
+            if folds is None:  # once: `cv` may be an iterator
+                folds = self._folds(task.member, groups)
             found = sweep(
                 task, self.classes_, self.Cs, folds, weight=weight, tol=self.tol, progress=progress
             )

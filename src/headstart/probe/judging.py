@@ -17,7 +17,7 @@ from headstart.heads.costs import COSTS
 from headstart.heads.criterion import Criterion
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.output_layer import OutputLayer, fit_output_layer
-from headstart.heads.path import PathResult, best_of, join_paths, sweep
+from headstart.heads.path import PathResult, best_of, join_paths
 from headstart.heads.search import FIRST_COST, CostSearch, best_cost, climb
 from headstart.probe import memo
 from headstart.probe.folds import judgeable
@@ -252,7 +252,7 @@ def fit_best(
         The SVM, its weights scaled so that their softmax fits, and the cross-validation.
     """
     search = cost_search(X, y, folds, normalize, goal=goal)
-    path = _search(search, folds, sorted(Cs), goal=goal)
+    path = _search(search, folds, sorted(Cs))
     return fit_output_layer(X, y, path, normalize=normalize, sample_weight=goal.weight)
 
 
@@ -345,9 +345,9 @@ def _judge(
     if hasattr(X, "nnz") and X.shape[0] > sparse.MOST_SPARSE_ROWS:
         return _judge_large(X, y, divisions, Cs, goal)
     search = search or cost_search(X, y, folds, normalize, goal=goal)
-    path = _search(search, folds, Cs, exact=exact, start=start, goal=goal)
+    path = _search(search, folds, Cs, exact=exact, start=start)
     if len(divisions) > 1:
-        return _repeated(search, y, divisions, path, goal, width(X))
+        return _repeated(search, y, divisions, path, width(X))
     return Scores(
         n_features=width(X),
         C=path.C,
@@ -365,23 +365,15 @@ def _repeated(
     y: NDArray[Any],
     divisions: Sequence[NDArray[np.integer]],
     first: PathResult,
-    goal: Goal,
     n_features: int,
 ) -> Scores:
     """Means over several divisions into folds, at the cost that is best by the mean merit."""
-
-    def solve(Cs: Sequence[float], folds: NDArray[np.integer]) -> PathResult:
-        return sweep(
-            search.task, search.classes, Cs, folds,
-            weight=goal.weight, criterion=goal.criterion, tol=TOLERANCE,
-        )  # fmt: skip
-
-    paths = [first, *(solve(first.Cs.tolist(), folds) for folds in divisions[1:])]
+    paths = [first, *(search.sweep(first.Cs.tolist(), folds) for folds in divisions[1:])]
     merits = np.mean([path.merits for path in paths], axis=0)
     best = best_of(merits)
     C = float(first.Cs[best])
     decisions = [
-        path.decisions if path.C == C else solve([C], folds).decisions
+        path.decisions if path.C == C else search.sweep([C], folds).decisions
         for path, folds in zip(paths, divisions, strict=True)
     ]
     found = scores_of_divisions(
@@ -476,7 +468,6 @@ def _search(
     *,
     exact: bool = False,
     start: float | None = None,
-    goal: Goal = ACCURATE,
 ) -> PathResult:
     """The cross-validation at every cost, or at those that lead to the best."""
     is_open = tuple(Cs) == COSTS
@@ -484,10 +475,7 @@ def _search(
     whole = None
     known: dict[float, NDArray[Any]] = {}
     if exact or len(Cs) <= FEW_COSTS or is_small(len(folds), len(search.classes)):
-        whole = sweep(
-            search.task, search.classes, Cs, folds,
-            weight=goal.weight, criterion=goal.criterion, tol=TOLERANCE,
-        )  # fmt: skip
+        whole = search.sweep(Cs, folds)
         known = dict(zip(whole.Cs.tolist(), whole.merits, strict=True))
     else:
         start = start or find_start(search, Cs).C

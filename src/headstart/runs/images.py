@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from headstart.data.fixes import Fix
     from headstart.data.prompts import Prompts
     from headstart.features import Cluster, Extraction
-    from headstart.features.raycluster import Crew
+    from headstart.features.raycluster import Workers
     from headstart.runs.finetuning import OnEpoch
     from headstart.runs.measure import Task
     from headstart.runs.metrics import Results
@@ -56,7 +56,7 @@ class Images(Kind):
     _notes: tuple[str, ...] = ()
     _extractions: list[Extraction] = field(init=False)
     _source: ImageSource | SeveralSource = field(init=False)
-    _crew: Crew | None = None
+    _workers: Workers | None = None
 
     @property
     def _cluster(self) -> Cluster:
@@ -65,14 +65,14 @@ class Images(Kind):
         return Cluster(address=self.settings.address, n_workers=self.settings.n_workers)
 
     @contextmanager
-    def helped(self) -> Iterator[None]:
+    def cluster(self) -> Iterator[None]:
         """With the workers of a cluster, where one was asked for."""
         from headstart.features.raycluster import joined
 
         if self.settings.engine == "local":
             yield
             return
-        with joined(self._cluster, device="cpu") as self._crew:
+        with joined(self._cluster, device="cpu") as self._workers:
             yield
 
     def check(self) -> None:
@@ -141,14 +141,14 @@ class Images(Kind):
                 stores=done.stores,
                 precision=self.settings.precision,
                 weights=weights,
-                reading=Reading(self._crew),
+                reading=Reading(self._workers),
             )
             for (name, net), done, (_, weights, _) in zip(
                 backbones.items(), self._extractions, asked, strict=True
             )
         }
         one = next(iter(sources.values()))
-        several = SeveralSource(of=sources, reading=Reading(self._crew))
+        several = SeveralSource(of=sources, reading=Reading(self._workers))
         self._source = one if len(sources) == 1 else several
         unreadable = {k: v for done in self._extractions for k, v in done.unreadable.items()}
         index = _without(index, unreadable)

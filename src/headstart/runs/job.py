@@ -67,7 +67,7 @@ class Job:
     def run(self, scratch: Path) -> Results | TargetResults:
         """All stages; the run's files are left in ``scratch``."""
         self.kind.check()
-        with self.kind.helped():
+        with self.kind.cluster():
             return self._run(scratch)
 
     def _run(self, scratch: Path) -> Results | TargetResults:

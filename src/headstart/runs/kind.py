@@ -62,8 +62,8 @@ class Kind(ABC):
     asked: Asked | None = None
 
     @contextmanager
-    def helped(self) -> Iterator[None]:
-        """For as long as a fit has others compute; most do not."""
+    def cluster(self) -> Iterator[None]:
+        """Context in which a cluster computes for the fit; does nothing by default."""
         yield
 
     def check(self) -> None:  # noqa: B027 - most kinds have nothing to check

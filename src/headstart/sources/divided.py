@@ -1,6 +1,6 @@
 """The passes of an SVM over features in a store, divided among the workers of a Ray cluster.
 
-The segments of :mod:`headstart.heads.passes` are what is divided: their sums come back to the process
+The parts of :mod:`headstart.heads.passes` are what is divided: their sums come back to the process
 that asks, which adds them in order, so that weights and certificates are those of one machine.
 """
 
@@ -18,72 +18,77 @@ from numpy.typing import NDArray
 
 from headstart.features.raycluster import explained
 from headstart.heads.examples import Normalize, Rows, Streamed
-from headstart.heads.passes import Labels, Passes, segments
+from headstart.heads.passes import Labels, Passes, is_heavy, parts, segments
 from headstart.sources.blocks import JoinedRows
 
 if TYPE_CHECKING:
-    from headstart.features.raycluster import Crew
+    from headstart.features.raycluster import Workers
 
-# Segments that a thread of a worker is given ahead.
+# Segments that a thread of a worker is given ahead. Of large results a worker makes one at a time.
 N_AHEAD = 2
 
 
 class DividedRows(JoinedRows):
     """`JoinedRows` over which the workers of a cluster make the passes of a solver."""
 
-    def __init__(self, rows: JoinedRows, crew: Crew) -> None:
+    def __init__(self, rows: JoinedRows, workers: Workers) -> None:
         super().__init__(rows.parts)
-        self._crew = crew
+        self._workers = workers
 
-    def helpers(self, normalize: Normalize) -> ClusterHelpers:
+    def executor(self, normalize: Normalize) -> ClusterExecutor:
         """Workers that read these rows, or are sent them where they do not see the store."""
-        return ClusterHelpers(JoinedRows(self.parts), normalize, self._crew)
+        return ClusterExecutor(JoinedRows(self.parts), normalize, self._workers)
 
 
 class SegmentWorker:
-    """A worker: what a pass finds on a segment of rows."""
+    """A worker: what a pass finds on a part of the rows."""
 
-    def __init__(self, rows: Rows, normalize: Normalize) -> None:
+    def __init__(self, rows: Rows, normalize: Normalize, n_threads: int) -> None:
+        self._n_threads = n_threads
         self._examples = Streamed(rows, normalize, torch.device("cpu"))
         # Arrays in the object store are read-only, and nothing writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
     def part(self, labels: Labels, name: str, number: int, arguments: Sequence[Any]) -> Any:
-        torch.set_num_threads(1)  # as `each_piece` on this machine
+        torch.set_num_threads(self._n_threads if is_heavy(name) else 1)  # as on one machine
         passes = Passes(self._examples, labels)
-        return passes.part(name, segments(self._examples.shape[0])[number], arguments)
+        return passes.part(name, parts(name, self._examples.shape[0])[number], arguments)
 
 
-class ClusterHelpers:
+class ClusterExecutor:
     """The workers of one task; they end with it.
 
     Of a cluster that was started on this machine they read the store. Others are sent the rows, segment
     by segment, which together must fit in the memory that Ray has for objects.
     """
 
-    def __init__(self, rows: JoinedRows, normalize: Normalize, crew: Crew) -> None:
+    def __init__(self, rows: JoinedRows, normalize: Normalize, workers: Workers) -> None:
         import ray
 
-        self._n_segments = len(segments(len(rows)))
-        self._n_ahead = N_AHEAD * crew.n_workers * crew.n_threads
-        self._seen = rows if crew.is_local else SentRows.of(rows)
+        self._n_rows = len(rows)
+        self._n_ahead = N_AHEAD * workers.n_workers * workers.n_threads
+        self._seen = rows if workers.is_local else SentRows.of(rows)
         self._rows = ray.put(self._seen)  # kept for workers that are started again
-        self._workers = crew.hire(SegmentWorker, self._rows, normalize)
+        self._actors = workers.start_actors(SegmentWorker, self._rows, normalize, workers.n_threads)
         self._labels: tuple[Labels, Any] | None = None
 
     def each(self, labels: Labels, name: str, arguments: Sequence[Any]) -> Iterator[Any]:
-        """What a pass finds on every segment, in order."""
+        """What a pass finds on each of its parts, in order."""
         import ray
+
+        n_parts = len(parts(name, self._n_rows))
+        # One more is under way than ahead: of large results one per worker.
+        n_ahead = len(self._actors) - 1 if is_heavy(name) else self._n_ahead
 
         if self._labels is None or self._labels[0] is not labels:
             self._labels = (labels, ray.put(labels))
         kept = self._labels[1], ray.put(tuple(arguments))
         waiting: deque[Any] = deque()
-        for number in range(self._n_segments + self._n_ahead):
-            if number < self._n_segments:
-                worker = self._workers[number % len(self._workers)]
+        for number in range(n_parts + n_ahead):
+            if number < n_parts:
+                worker = self._actors[number % len(self._actors)]
                 waiting.append(worker.part.remote(kept[0], name, number, kept[1]))
-            if number >= self._n_ahead or number >= self._n_segments:
+            if number >= n_ahead or number >= n_parts:
                 if not waiting:
                     return
                 with explained():

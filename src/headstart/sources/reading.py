@@ -15,7 +15,7 @@ from headstart.sources.blocks import Blocks, JoinedRows, block_rows, rows_in_mem
 
 if TYPE_CHECKING:
     from headstart.features import FeatureStore
-    from headstart.features.raycluster import Crew
+    from headstart.features.raycluster import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ GIB = 2**30
 class Reading:
     """Reads the features of candidates, and remembers which were too large to be read whole.
 
-    With a crew, the passes over these are made by its workers.
+    With workers of a cluster, these make the passes over such features.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class Reading:
         For each such candidate, in words, why.
     """
 
-    def __init__(self, crew: Crew | None = None) -> None:
+    def __init__(self, workers: Workers | None = None) -> None:
         self.in_blocks: dict[str, str] = {}
-        self._crew = crew
+        self._workers = workers
 
     def __call__(
         self, stores: Mapping[int, FeatureStore], digests: Sequence[str], blocks: Blocks
@@ -66,11 +66,11 @@ class Reading:
                 f"{SHARE:.0%} of the {free / GIB:.1f} GiB that are free"
             )
             logger.info("%s: features are read in blocks: %s", name, self.in_blocks[name])
-        if self._crew is None:
+        if self._workers is None:
             return rows
         from headstart.sources.divided import DividedRows
 
-        return DividedRows(rows, self._crew)
+        return DividedRows(rows, self._workers)
 
     def to_dict(self) -> dict[str, Any]:
         """For ``run.json``: how features were read, and which candidates in blocks, and why."""
