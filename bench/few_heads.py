@@ -35,6 +35,7 @@ from bench.summary_page import mean_of, table
 
 from headstart.data import index
 from headstart.features import cache_folder, extract
+from headstart.files import write_atomically
 from headstart.heads import LinearSVM, stratified_folds
 from headstart.probe import fit_best
 from headstart.sources.blocks import plan_blocks, read_blocks
@@ -68,8 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if is_complete(kept) or time.monotonic() > ends_at:
                 continue
             found = measured(name, seed, kept)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(found), encoding="utf-8")
+            write_atomically(path, json.dumps(found).encode())
             print(f"{name}, draw {seed}: {time.process_time():.0f} s of CPU so far", flush=True)
     trials = {
         name: [t for t in (recall(kept_at(name, s)) for s in range(asked.draws)) if is_complete(t)]
@@ -206,12 +206,13 @@ def page(trials: Trials) -> str:
         "## Over all sets",
         (
             "Points over the linear SVM, whose accuracy in % is the first line: mean of the sets, with a 95 % interval "
-            "over which sets were drawn (bootstrap)."
+            "over which sets were drawn (bootstrap). A set counts in a column if every class has six images more than are drawn."
         ),
         *table(
             [
                 [OURS, *(_mean(accuracies(trials, s)).replace("+", "") for s in SHOTS)],
                 *([head, *(_mean(gains(trials, head, s)) for s in SHOTS)] for head in others),
+                ["number of sets", *(str(len(accuracies(trials, s))) for s in SHOTS)],
             ],
             ("classifier", *(str(s) for s in SHOTS)),
         ),

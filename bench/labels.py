@@ -8,7 +8,6 @@ With the sets in the feature store it takes two minutes of CPU; what an interrup
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import reliability
 from bench.harness import ROOT, SHARED
 from bench.reliability import SETS, features, halves, table
 from sklearn.metrics import average_precision_score
@@ -30,6 +30,8 @@ from headstart.data import duplicate_groups, index
 from headstart.data.appearance import appearance
 from headstart.experiments.label_next.measure import FEWEST_USED
 from headstart.features import cache_folder
+from headstart.files import digest_file
+from headstart.probe.memo import keep_json, memo_path, recall_json
 from headstart.reliability.asking import balanced_accuracy, reduce, replay, scores_of
 from headstart.reliability.labels import check_labels, left_out_scores
 from headstart.reliability.shortcuts import find_shortcuts, judge_features
@@ -289,26 +291,36 @@ def measure_shortcuts() -> list[list[str]]:
     return rows
 
 
-PARTS: dict[str, Callable[[], Any]] = {
-    "unlabelled": lambda: measure_unlabelled(8),
-    "replayed": lambda: measure_replayed_uses(5),
-    "shortcuts": measure_shortcuts,
-    "asked": measure_replay,
-    "labels": lambda: measure_labels(3),
+# Of each part how it is measured, and its arguments.
+PARTS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
+    "unlabelled": (measure_unlabelled, (8,)),
+    "replayed": (measure_replayed_uses, (5,)),
+    "shortcuts": (measure_shortcuts, ()),
+    "asked": (measure_replay, ()),
+    "labels": (measure_labels, (3,)),
 }
+# What of the package decides the results.
+CODE = ("data", "experiments", "features", "heads", "probe", "reliability", "runs/checks.py")
 
 
-def kept(name: str, measure: Callable[[], Any], *, again: bool) -> tuple[Any, float]:
+def kept_at(name: str) -> Path:
+    """The file of a part; another one as soon as its arguments, or the code that measures it, change."""
+    code = [digest_file(Path(module)) for module in (__file__, reliability.__file__)]
+    facts = [name, PARTS[name][1], code, version("cleanlab") if name == "labels" else None]
+    return memo_path(cache_folder(), "bench-labels", facts, code=CODE)
+
+
+def kept(name: str, *, again: bool) -> tuple[Any, float]:
     """What a part measures, and its seconds of CPU, from an earlier run that was interrupted if there is one."""
-    path = cache_folder() / "bench-labels" / f"{name}.json"
-    if path.is_file() and not again:
-        found, seconds = json.loads(path.read_text(encoding="utf-8"))
+    measure, arguments = PARTS[name]
+    path = kept_at(name)
+    if not again and (known := recall_json(path)) is not None:
+        found, seconds = known
         return found, seconds
     started = time.process_time()
-    found = measure()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    found = measure(*arguments)
     seconds = time.process_time() - started
-    path.write_text(json.dumps([found, seconds]), encoding="utf-8")
+    keep_json(path, [found, seconds])
     return found, seconds
 
 
@@ -319,8 +331,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--again", action="store_true", help="measure what is kept, too")
     again, spent, found = parser.parse_args().again, 0.0, {}
-    for name, measure in PARTS.items():
-        found[name], seconds = kept(name, measure, again=again)
+    for name in PARTS:
+        found[name], seconds = kept(name, again=again)
         spent += seconds
     used, replayed, shortcuts, asked, (ranked, counted) = found.values()
     heads, used_heads = ["set, flipped to"], ["set"]
@@ -351,10 +363,31 @@ def main() -> None:
                 ["set", "chance", "file size", "picture size", "file format", "border colour",
                  "mean colour", "first layer"], shortcuts,
             ),
+            **counts(replayed, shortcuts, asked),
         ),
         encoding="utf-8",
     )  # fmt: skip
     print(f"{spent:.0f} s of CPU, {OUT}")
+
+
+def counts(
+    replayed: list[list[str]], shortcuts: list[list[str]], asked: list[list[str]]
+) -> dict[str, int | str]:
+    """What the last section of the page says of the rows of three tables."""
+    n_lost, n_said = replayed[-1][3].split(" of ")
+    colours = [[cell.endswith("*") for cell in row[5:7]] for row in shortcuts]
+    return {
+        "n_sets": len(asked),
+        "n_said": n_said,
+        "n_lost": n_lost,
+        "lost_in": ", ".join(
+            f"{row[0]} {row[3].split()[0]}" for row in replayed[:-1] if not row[3].startswith("0 ")
+        ),
+        "n_undecided": sum(row[-2] == "none" for row in asked),
+        "n_coverage_lost": sum(row[6].startswith("-") for row in asked),
+        "n_border": sum(border for border, _ in colours),
+        "n_mean": sum(mean for _, mean in colours),
+    }
 
 
 PAGE = """# Wrong labels, next labels and shortcuts: the evidence
@@ -412,15 +445,15 @@ layer alone, which sees colours and edges.
   normalized margin. cleanlab's filter counts more labels, fewer of them wrong.
 - Where classes overlap (X-rays, waste, leaves), the average precision of every ranking is 71 to 90 %, and flips between confused classes
   are found less well than others on most sets.
-- On one of eight sets no strategy of choosing labels was significantly better than chance, and coverage lost points on three. The
-  replay has fewer labels than the run, so that its gains are upper limits. Few repeats find less: with ten instead of 20, the gains on
-  three sets were significant, and on five in another random order.
-- Of 17 drawings in which the replay says that pseudo-labels help, 5 lost accuracy (hand signs, flowers): it has fewer labels than the run,
+- On {n_undecided} of {n_sets} sets no strategy of choosing labels was significantly better than chance, and coverage lost points on {n_coverage_lost}.
+  The replay has fewer labels than the run, so that its gains are upper limits. Few repeats find less: with ten instead of 20, the gains
+  on three sets were significant, and on five in another random order.
+- Of {n_said} drawings in which the replay says that pseudo-labels help, {n_lost} lost accuracy ({lost_in}): it has fewer labels than the run,
   and what it gains there is gone with all of them. Compare both runs on their test images.
 - With ten labels a class or more, unlabelled pictures add nothing on average, and on some sets they cost two points.
 - Propagation with 15 neighbours and spread and power as published (0.99, 3) lost 3 to 5 points with two and five labels a class: neighbours,
   power and spread were chosen among six settings, on these same sets.
-- Border and mean colour are marked on six of eight sets, and only a person can tell what it means: flowers differ in colour, but brown spot of
+- Border colour is marked on {n_border} of {n_sets} sets, mean colour on {n_mean}, and only a person can tell what it means: flowers differ in colour, but brown spot of
   rice was photographed before a grey background.
 """
 
