@@ -138,6 +138,6 @@ def explain_full_memory(device: str, remedy: str = "") -> Iterator[None]:
         if type(error).__name__ != "OutOfMemoryError":  # of torch, which is slow to import
             raise
         raise HeadstartError(
-            f"the memory of {device} is full: end what else uses it (nvidia-smi lists it), "
+            f"the memory of {device} is full: close other programs that use it (nvidia-smi lists it), "
             f"{remedy}or use {argument('device', 'cpu')}"
         ) from error

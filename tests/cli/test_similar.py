@@ -60,6 +60,18 @@ def test_similar__several_pictures_have_a_page_each(
     assert [one["neighbours"][0]["label"] for one in found] == ["bright", "dark"]
     assert sorted(page.parent.name for page in out.glob("*/similar.html")) == ["001", "002"]
 
+    # A later call leaves no page of an earlier one, and files of others where they are.
+    (out / "007").mkdir()
+    (out / "002" / "mine.txt").write_text("kept")
+    said = headstart("similar", run, new / "b.png", "--k", 1, "--out", out)
+    assert said.code == 0, said.err
+    assert [page.parent for page in out.rglob("similar.html")] == [out]
+    assert sorted(place.name for place in out.iterdir() if place.is_dir()) == ["002", "007"]
+    assert [file.name for file in (out / "002").iterdir()] == ["mine.txt"]
+    said = headstart("similar", run, new, "--k", 1, "--out", out)
+    assert said.code == 0, said.err
+    assert sorted(page.parent.name for page in out.rglob("similar.html")) == ["001", "002"]
+
 
 def test_similar__a_training_image_is_not_its_own_neighbour(
     headstart: Callable, finished: tuple[Path, Path], tmp_path: Path

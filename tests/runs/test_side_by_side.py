@@ -143,6 +143,7 @@ def test_first_answer__speaks_of_new_groups(grouped: tuple[Path, list[Run], list
     value, low, high = (float(v) / 100 for v in re.findall(r"\d+\.\d", said)[:3])
     alone = share_interval(value, 100, 0.95)
     assert high - low > 1.5 * (alone.high - alone.low)
+    assert re.search(r"; \d+ more candidates? to try", said)
 
 
 def test_side_by_side__says_where_groups_cannot_be_read(

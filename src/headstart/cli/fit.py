@@ -298,10 +298,10 @@ def first_answer(say: Callable[[str], None]) -> Watch:
         is_said.append(True)
         first = measured[-1]
         reached = with_interval(accuracy_interval(first.correct, groups=first.groups))
-        n = sum(blocks.head is None for blocks in planned)  # others need no training
+        n = len(planned) - 1
         say(
-            f"first answer: {first.blocks}: {reached} cross-validated; {n - 1} more linear "
-            "SVMs to try; Ctrl-C keeps what is known"
+            f"first answer: {first.blocks}: {reached} cross-validated; {n} more "
+            f"{'candidate' if n == 1 else 'candidates'} to try; Ctrl-C keeps what is known"
         )
 
     return watch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from headstart.cli.console import (
     progress_bars,
 )
 from headstart.cli.flags import note_line
+from headstart.errors import OutputError, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +72,6 @@ def similar(
     import headstart
     from headstart.cli.texts import refuse_split
     from headstart.data import find_images
-    from headstart.errors import one_line
     from headstart.files import require_folder
     from headstart.runs.retrieval import similar_to_each
     from headstart.runs.retrieval_texts import similar_texts
@@ -88,6 +89,7 @@ def similar(
             results = similar_to_each(opened, pictures, split=split, **given)
     test = opened.metrics.test
     accuracy = None if test is None else test.accuracy.value
+    _remove_pages(folder)
     if len(results) == 1:
         _answer(results[0], folder, accuracy, as_json=as_json)
     elif as_json:
@@ -101,6 +103,29 @@ def similar(
             _answer(result, folder / f"{number:03d}", accuracy, as_json=False)
 
 
+def _remove_pages(folder: Path) -> None:
+    """Remove the pages of an earlier call, and no file or folder that is not such a page."""
+    from headstart.files import remove_whole
+
+    own = re.compile(r"similar(-\d+)?\.(html|json|md|png|svg)")
+    numbered = [place for place in folder.glob("*") if re.fullmatch(r"\d{3,}", place.name)]
+    try:
+        for place in (folder, *numbered):
+            is_link = place != folder and place.is_symlink()
+            if is_link or not (place / "similar.html").is_file():
+                continue
+            for file in place.iterdir():
+                if own.fullmatch(file.name):
+                    remove_whole(file)
+            if place != folder and not any(place.iterdir()):
+                place.rmdir()
+    except OSError as error:
+        raise OutputError(
+            f"cannot remove the pages of an earlier call from {one_line(str(folder))}: "
+            f"{one_line(str(error))}; give another --out"
+        ) from None
+
+
 def _answer(result: SimilarResult, folder: Path, accuracy: float | None, *, as_json: bool) -> None:
     page = _write(result, folder, accuracy)
     answer(result, page, lambda _, out: _show(result, out), as_json=as_json)
@@ -108,7 +133,6 @@ def _answer(result: SimilarResult, folder: Path, accuracy: float | None, *, as_j
 
 def _write(result: SimilarResult, folder: Path, accuracy: float | None) -> Path:
     """Write the page of one query."""
-    from headstart.errors import one_line
     from headstart.runs.report.pages import write_page
     from headstart.runs.report.retrieval import retrieval_sections
 
@@ -127,7 +151,6 @@ def _show(found: SimilarResult, out: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    from headstart.errors import one_line
     from headstart.runs.report.retrieval import neighbour_rows
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

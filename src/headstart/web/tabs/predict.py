@@ -47,7 +47,7 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
         with gr.Column(scale=1, min_width=300):
             model = gr.Dropdown(
                 label="Classes of", choices=[IMAGENET, *work.run_names()], value=IMAGENET,
-                info="Or the labels, or the number, of a run on these.", elem_id="model",
+                info="ImageNet's classes, or a run (classes, labels or a number).", elem_id="model",
             )  # fmt: skip
             files = gr.File(label="Pictures", file_count="multiple", elem_id="pictures", height=150)
             with gr.Accordion("Camera", open=False):
