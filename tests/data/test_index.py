@@ -16,6 +16,7 @@ from PIL import Image
 
 import headstart.data
 from headstart.data import duplicate_groups, index
+from headstart.data.sources import missing_path
 from headstart.errors import DataError, InputError
 from headstart.results import encode
 
@@ -351,7 +352,7 @@ def test_index__refuses_data_that_cannot_be_used(tree, files, message) -> None:
 
 def test_index__refuses_paths_that_are_no_data(tmp_path: Path, pets: Path) -> None:
     with pytest.raises(
-        DataError, match=r"no such folder, table or data set: '.*sett'. Did you mean 'set'"
+        DataError, match=r"no such folder, table or data set: '.*sett'. Did you mean '.*set'"
     ):
         index(pets.parent / "sett")
     with pytest.raises(DataError, match=r"Did you mean 'flowers102'"):
@@ -527,3 +528,8 @@ def test_index__columns_are_refused_for_a_folder(tmp_path: Path) -> None:
         index(tmp_path, label_column="x")
     with pytest.raises(InputError, match=r"image_column. 'x' names a column"):
         index(tmp_path, image_column="x")
+
+
+def test_missing_path__suggests_a_path_that_can_be_copied(tmp_path: Path) -> None:
+    (tmp_path / "bumpy_0141.jpg").touch()
+    assert repr(str(tmp_path / "bumpy_0141.jpg")) in str(missing_path(tmp_path / "bumpy_0145.jpg"))

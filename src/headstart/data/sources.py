@@ -8,6 +8,7 @@ image; a note counts and names them.
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.data.decode import is_image_name
-from headstart.errors import DataError, did_you_mean, one_line
+from headstart.errors import DataError, one_line
 from headstart.wording import counted as counted
 
 if TYPE_CHECKING:
@@ -191,5 +192,7 @@ def missing_path(
         near = [p.name for p in path.parent.iterdir()]
     except (OSError, ValueError):
         near = []
-    hint = did_you_mean(path.name, [*near, *also])
+    found = difflib.get_close_matches(path.name, [*near, *also], n=3, cutoff=0.6)
+    close = [str(path.parent / name) if name in near else name for name in found]
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     return DataError(f"no such {what}: {shown(path)}.{one_line(hint) or ' Check the path.'}")
