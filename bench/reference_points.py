@@ -81,6 +81,7 @@ def as_json(points: ReferencePoints) -> str:
     facts = msgspec.to_builtins(points)
     for placed in facts["sets"]:
         placed["distance"]["layers"] = []
+        del placed["chance"]  # of texts only
     sets = [msgspec.json.encode(rounded(s)).decode() for s in facts.pop("sets")]
     head = msgspec.json.encode(facts).decode().removesuffix("}")
     return f'{head},"sets":[\n' + ",\n".join(sets) + "\n]}\n"

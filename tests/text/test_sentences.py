@@ -213,5 +213,5 @@ def test_encode__says_what_to_do_when_the_memory_is_full(
     for where, value in (("sentences.load_network", lambda *_: full), ("transformer._load", full)):
         with monkeypatch.context() as patched:
             patched.setattr(f"headstart.text.{where}", value)
-            with pytest.raises(HeadstartError, match="the memory of cpu is full: end"):
+            with pytest.raises(HeadstartError, match="the memory of cpu is full: close"):
                 encode(encoder, ["a text"], encoder.taps, device="cpu")

@@ -86,14 +86,16 @@ def test_sentence__one_backbone_is_the_only_one() -> None:
     assert page.detail(found) == "It is the only one."
 
 
-def test_backbones__measures_accuracy_and_cost(indexed: Index, tiny: Backbone, cache: Path) -> None:
+def test_backbones__measures_accuracy_and_cost(
+    indexed: Index, tiny: Backbone, tmp_path: Path
+) -> None:
     other = load("timm:test_resnet", pretrained=False)
     stages: set[str] = set()
     found = transfer.backbones(
         indexed,
         backbones=[tiny, other],
         size_px=32,
-        cache=cache,
+        cache=tmp_path,  # nothing is extracted yet
         device="cpu",
         progress=lambda stage, done, total: stages.add(stage),
     )
