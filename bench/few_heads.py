@@ -29,11 +29,10 @@ from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.few_images import N_POOL, SETS, draw
-from bench.harness import ROOT, SHARED
+from bench.few_images import N_POOL, SETS, draw, pool_of
+from bench.harness import ROOT
 from bench.summary_page import mean_of, table
 
-from headstart.data import index
 from headstart.features import cache_folder, extract
 from headstart.files import write_atomically
 from headstart.heads import LinearSVM, stratified_folds
@@ -91,14 +90,7 @@ def features_of(name: str) -> tuple[Rows, Labels]:
     from headstart.backbones import load
 
     backbone = load("embedded")
-    images = index(SHARED / "data" / name, cache=cache_folder())
-    copies = {n for group in images.duplicates for n in group.names[1:]}
-    taken: dict[str, int] = {}
-    records = []
-    for record in images.records:
-        taken[record.label] = taken.get(record.label, 0) + 1
-        if taken[record.label] <= N_POOL and record.name not in copies:
-            records.append(record)
+    records = pool_of(name)
     stores = extract(records, backbone, resolutions=RESOLUTIONS).stores
     planned = plan_blocks([tap.name for tap in backbone.taps], RESOLUTIONS)
     [join] = [b for b in planned if len(b.taps) == 4 and len(b.resolutions) == 2]

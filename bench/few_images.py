@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.harness import ROOT, SHARED
 
-from headstart.data import index
+from headstart.data import Record, index
 from headstart.features import cache_folder, extract
 from headstart.heads import paired_difference, stratified_folds
 from headstart.heads.accuracy import MOST_BEHIND
@@ -104,13 +104,8 @@ def simulate(name: str, n_seeds: int) -> dict[str, dict[str, float]]:
     return out
 
 
-def features_of(
-    name: str,
-) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], int, dict[int, str]]:
-    """Gram matrices of all candidates, classes, ranks of cost, the usual candidate, and fixed others."""
-    from headstart.backbones import at_size, load, measure_complexity
-
-    backbone = load("embedded")
+def pool_of(name: str) -> list[Record]:
+    """The images that training and test ones are drawn from: the first of each class, without copies."""
     images = index(SHARED / "data" / name, cache=cache_folder())
     copies = {n for group in images.duplicates for n in group.names[1:]}
     taken: dict[str, int] = {}
@@ -119,6 +114,17 @@ def features_of(
         taken[record.label] = taken.get(record.label, 0) + 1
         if taken[record.label] <= N_POOL and record.name not in copies:
             records.append(record)
+    return records
+
+
+def features_of(
+    name: str,
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], int, dict[int, str]]:
+    """Gram matrices of all candidates, classes, ranks of cost, the usual candidate, and fixed others."""
+    from headstart.backbones import at_size, load, measure_complexity
+
+    backbone = load("embedded")
+    records = pool_of(name)
     stores = extract(records, backbone, resolutions=RESOLUTIONS).stores
     macs = {s: measure_complexity(at_size(backbone, s)).tap_macs for s in RESOLUTIONS}
     planned = plan_blocks([tap.name for tap in backbone.taps], RESOLUTIONS)
