@@ -119,6 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = [] if asked.write else asked.sizes or (FULL if asked.full else GRID)
     for name in sizes:
         require_size(parser, name)
+    if not asked.out.exists():
+        parser.error(f"--out must be a page that has the markers of the table: no file {asked.out}")
     for name in sizes:
         known[name] = measure(name, asked.limit, asked.peer_limit, asked.peers)
         asked.kept.parent.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,13 @@ def test_candidates__own_pooling_is_what_is_joined(tmp_path) -> None:
     assert joined.tap_label == "encoder layers 2 to 5 class token joined"
 
 
+def test_rows__of_the_same_texts_in_another_sequence_are_counted_once(tmp_path) -> None:
+    source = source_of(None, tmp_path)
+    words = source.first
+    assert source.rows(words, tuple(source.train)) is source.rows(words, source.train)
+    assert source.rows(words, source.train[:2]).shape[0] == 2
+
+
 def test_rows__are_those_of_the_reader_that_predicts(tiny_encoder, tmp_path) -> None:
     source = source_of(tiny_encoder, tmp_path)
     for blocks in source.candidates()[-3:]:

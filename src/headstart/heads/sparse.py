@@ -257,21 +257,30 @@ def _newton_step(
     moved = np.zeros((Z.shape[0], gradient.shape[1]), dtype=np.float32)
     residual = -gradient
     direction = residual / scale
-    energy = (residual * direction).sum(axis=0)
-    enough = CG_TOL * np.linalg.norm(gradient, axis=0)
+    energy = _column_dots(residual, direction)
+    enough = CG_TOL**2 * _column_dots(gradient, gradient)
+    wide, tall = np.empty_like(gradient), np.empty_like(moved)  # fresh arrays cost as much as sums
     for _ in range(n_steps):
         through = Z @ direction
-        bent = direction + 2 * C * (ZT @ (active * through))
-        size = energy / np.maximum((direction * bent).sum(axis=0), 1e-30)
-        step += size * direction
-        moved += size * through
-        residual -= size * bent
-        if (np.linalg.norm(residual, axis=0) <= enough).all():
+        bent = ZT @ np.multiply(active, through, out=tall)
+        bent *= np.float32(2 * C)
+        bent += direction
+        size = energy / np.maximum(_column_dots(direction, bent), 1e-30)
+        step += np.multiply(size, direction, out=wide)
+        moved += np.multiply(size, through, out=tall)
+        residual -= np.multiply(size, bent, out=wide)
+        if (_column_dots(residual, residual) <= enough).all():
             break
-        scaled = residual / scale
-        energy, before = (residual * scaled).sum(axis=0), energy
-        direction = scaled + (energy / np.maximum(before, 1e-30)) * direction
+        scaled = np.divide(residual, scale, out=wide)
+        energy, before = _column_dots(residual, scaled), energy
+        direction *= energy / np.maximum(before, 1e-30)
+        direction += scaled
     return step, moved
+
+
+def _column_dots(A: NDArray[np.float32], B: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Dot products of the columns of two arrays (d, m), (m,)."""
+    return np.asarray(np.einsum("ij,ij->j", A, B))
 
 
 def _line_search(

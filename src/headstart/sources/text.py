@@ -352,7 +352,7 @@ class TextSource:
 
     def _counts(self, kind: str, examples: Sequence[TextRecord]) -> csr_array:
         """TF-IDF of one kind."""
-        if examples is not self.train:
+        if tuple(examples) != tuple(self.train):
             return self.tfidf(kind).transform([r.text for r in examples])
         if kind not in self._kept:
             self.progress(f"count {kind}", 0, 1)
