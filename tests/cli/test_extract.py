@@ -79,6 +79,7 @@ def test_extract__bad_options(
     [
         (("--engine", "spark"), "--engine must be local or ray; got 'spark'"),
         (("--workers", "2"), "--workers is for --engine ray"),
+        (("--engine", "ray", "--device", "cuda:1"), "--device must be auto, cpu, cuda or mps with"),
         (("--engine", "ray", "--address", "127.0.0.1:1"), "--address 127.0.0.1:1 cannot be reached"),
     ],
 )  # fmt: skip

@@ -201,6 +201,48 @@ class Polite(socketserver.StreamRequestHandler):
         self.wfile.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+@pytest.mark.parametrize("device", ["cuda:1", "warp9", ""])
+def test_cluster__names_the_devices_that_workers_have(device: str) -> None:
+    pytest.importorskip("ray")
+    says = rf"^`device` must be auto, cpu, cuda or mps with `engine='ray'`.*; got '{device}'$"
+    with pytest.raises(InputError, match=says):
+        Cluster().check(device)
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "expected"),
+    [
+        (None, None, (3, "cuda", 4, 1)),
+        (2, "auto", (2, "cuda", 4, 1)),
+        (9, "cuda", (3, "cuda", 4, 1)),
+        (None, "cpu", (2, "cpu", 8, 0)),
+        (4, "cpu", (4, "cpu", 5, 0)),
+    ],
+)
+def test_workers_of__have_a_gpu_each_or_share_the_cores(
+    asked: int | None,
+    device: str | None,
+    expected: tuple[int, str, float, float],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A machine with two GPUs and 8 cores, and one with a GPU and 12 cores."""
+    machines = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 12.0, "GPU": 1.0}]
+    nodes = [{"Alive": True, "Resources": resources} for resources in machines]
+    monkeypatch.setattr(raycluster_module, "_nodes", lambda: nodes)
+    found = raycluster_module._workers_of(Cluster(n_workers=asked), device, is_local=False)
+    assert (found.n_workers, found.device, found.n_cpus, found.n_gpus) == expected
+    assert ("only 3, one for each GPU" in caplog.text) == (asked == 9)
+
+
+def test_workers_of__without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 2.0}}]
+    monkeypatch.setattr(raycluster_module, "_nodes", lambda: nodes)
+    assert raycluster_module._workers_of(Cluster(), None, is_local=True).device == "cpu"
+    with pytest.raises(InputError, match="`device` cuda: the Ray cluster has no GPU"):
+        raycluster_module._workers_of(Cluster(), "cuda", is_local=True)
+
+
 def test_cluster__without_ray_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r'pip install "headstart\[ray\]"'):

@@ -155,7 +155,7 @@ def test_streamed_task__helpers_give_the_same_bits(
     assert {"measure", "curve", "hessians", "held_out"} <= set(DistributedSlices.asked)
 
 
-def test_set_up__leaves_a_gram_problem_of_divided_rows_on_the_device_that_was_asked_for(
+def test_set_up__divides_rows_among_cpus_and_leaves_a_gram_problem_on_the_device_that_was_asked_for(
     clusters: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
@@ -169,8 +169,12 @@ def test_set_up__leaves_a_gram_problem_of_divided_rows_on_the_device_that_was_as
     labels = Labels.of(y, 3, np.ones(len(y)), np.ones(3))
     assert isinstance(set_up(DistributedSlices(X), labels, "cuda", "l2"), Task)
     monkeypatch.setattr(task, "MOST_GRAM_ROWS", 0)
-    assert isinstance(set_up(DistributedSlices(X), labels, "cuda", "l2"), StreamedTask)
-    assert asked == ["cuda", "cpu"]
+    for device in (None, "cpu"):
+        assert isinstance(set_up(DistributedSlices(X), labels, device, "l2"), StreamedTask)
+    assert asked == ["cuda", "cpu", "cpu"]
+    for on_gpu in ("cuda", ["cpu", "cuda:1"]):
+        with pytest.raises(ValueError, match=r"made on its CPUs: .*got .*cuda"):
+            set_up(DistributedSlices(X), labels, on_gpu, "l2")
 
 
 def test_parts__are_segments_or_a_few_groups_of_them() -> None:

@@ -71,10 +71,10 @@ def base_name(text: str) -> str:
 def check_all(asked: Sequence[Named], parameter: str = "backbone") -> None:
     """Raise the errors of :func:`headstart.backbones.load` without loading anything.
 
-    Raises BackboneError or WeightsError where a name is unknown, or a file is not there or has no
-    architecture.
+    Raises BackboneError or WeightsError where a name is unknown, a file is not there, holds no weights or
+    has no architecture, or published weights are neither here nor within reach.
     """
-    from headstart.backbones.loading import SUFFIXES, check
+    from headstart.backbones.loading import SUFFIXES, check, require_weights
 
     for name, weights, arch in asked:
         if len(asked) > 1 and weights is None and name.endswith(SUFFIXES):
@@ -82,7 +82,8 @@ def check_all(asked: Sequence[Named], parameter: str = "backbone") -> None:
                 f"{argument(parameter)} names the file {one_line(name)} without its architecture: write "
                 f"{one_line(name)}@ARCH (for example @resnet50)"
             )
-        check(name, weights=weights, arch=arch)
+        if check(name, weights=weights, arch=arch) is None:
+            require_weights(name)
 
 
 def load_all(asked: Sequence[Named]) -> dict[str, Backbone]:

@@ -69,7 +69,8 @@ def extract_on_cluster(
     resolutions, precision, pooling, cache
         As for :func:`headstart.features.extract`.
     device : str, optional
-        Device of the workers; default ``cuda`` (one GPU each) if the cluster has GPUs, else ``cpu``.
+        Device of the workers: ``cuda`` (one GPU each), ``cpu`` or ``mps``; default ``cuda`` if the cluster
+        has GPUs, else ``cpu``.
     progress : Progress
         Reports forward passes, or parts if the number of images is unknown.
 
@@ -90,7 +91,7 @@ def extract_on_cluster(
         The store's disk is full or read-only.
     """
     check_options(precision, pooling)
-    cluster.check()
+    cluster.check(device)
     root = cache or cache_folder()
     network = at_resolutions(
         backbone,
@@ -199,7 +200,6 @@ class _Records(_Job):
                 yield Unit(sizes=sizes, digests=tuple(some), paths=paths)
 
     def report(self) -> None:
-        """Report progress."""
         self.progress("extract features", self.n_passes, self.n_waiting)
 
 
@@ -225,7 +225,6 @@ class _Parts(_Job):
         return (Unit(part=part.to_json()) for part in self.parts)
 
     def report(self) -> None:
-        """Report progress."""
         if self.n_images == _MANY:
             self.progress("extract shards", self.n_units, len(self.parts))
         else:

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from headstart.errors import HeadstartError, InputError, argument, one_line
@@ -22,6 +22,7 @@ from headstart.features.cores import n_cores
 
 logger = logging.getLogger(__name__)
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 # Retries of a unit that loses its worker, since one of its images may be the cause.
 RETRIES = 3
 _CONNECT_S = 5.0
@@ -45,13 +46,21 @@ class Cluster:
     address: str | None = None
     n_workers: int | None = None
 
-    def check(self) -> None:
-        """Raise InputError where Ray is not installed, a value is illegal, or the address does not answer."""
+    def check(self, device: str | None = None) -> None:
+        """Raise InputError where Ray is not installed, a value is illegal, or the address does not answer.
+
+        `device`: that of the workers.
+        """
         if importlib.util.find_spec("ray") is None:
             needed = argument("engine", "ray")
             raise InputError(f'{needed} needs the extra ray: pip install "headstart[ray]"')
         if self.n_workers is not None and self.n_workers < 1:
             raise InputError(f"{argument('n_workers')} must be 1 or more; got {self.n_workers}")
+        if device not in (None, *DEVICES):
+            raise InputError(
+                f"{argument('device')} must be {', '.join(DEVICES[:-1])} or {DEVICES[-1]} with "
+                f"{argument('engine', 'ray')}, whose workers each see one GPU; got {one_line(device)!r}"
+            )
         if self.address in (None, "auto"):
             return
         address = one_line(str(self.address))
@@ -90,6 +99,7 @@ class Workers:
     n_cpus: float  # reserved by each worker
     n_gpus: float
     is_local: bool  # whether all are on this machine
+    _actors: dict[type, list[Any]] = field(default_factory=dict)
 
     @property
     def n_threads(self) -> int:
@@ -129,15 +139,16 @@ class Workers:
                 batch_size=None, batch_format="pyarrow", prefetch_batches=0
             )
 
-    def start_actors(self, worker: type, *arguments: Any) -> list[Any]:
-        """Actors of a class, one per worker, for as long as their handles are kept.
+    def actors(self, worker: type, *arguments: Any) -> list[Any]:
+        """Actors of a class, one per worker, started at the first call and kept with these workers.
 
         Each takes as many calls at once as it has threads. One that is lost is created again and its calls
-        are repeated, as long as references among the arguments are kept. They reserve nothing, so that no
-        other actor waits for them.
+        are repeated. They reserve nothing, so that no other actor waits for them.
         """
         import ray
 
+        if worker in self._actors:
+            return self._actors[worker]
         remote: Any = ray.remote(worker)
         options = {
             "num_cpus": 0,
@@ -145,7 +156,9 @@ class Workers:
             "max_concurrency": self.n_threads,
             **_remote_args(),
         }
-        return [remote.options(**options).remote(*arguments) for _ in range(self.n_workers)]
+        found = [remote.options(**options).remote(*arguments) for _ in range(self.n_workers)]
+        self._actors[worker] = found
+        return found
 
 
 @contextlib.contextmanager
@@ -209,11 +222,14 @@ def _workers_of(cluster: Cluster, device: str | None, *, is_local: bool) -> Work
     n_gpus = int(sum(n.get("GPU", 0) for n in nodes))
     best = "cuda" if n_gpus else "cpu"
     chosen = best if device in (None, "auto") else device
-    if chosen.startswith("cuda"):
+    if chosen == "cuda":
         if not n_gpus:
-            raise InputError(f"{argument('device')} {one_line(chosen)}: the Ray cluster has no GPU")
+            raise InputError(f"{argument('device')} cuda: the Ray cluster has no GPU")
         each = min(n["CPU"] // max(1, n["GPU"]) for n in nodes if n.get("GPU"))
         n_workers = min(cluster.n_workers or n_gpus, n_gpus)
+        if cluster.n_workers and n_workers < cluster.n_workers:
+            asked = argument("n_workers", str(cluster.n_workers))
+            logger.warning("%s: only %d, one for each GPU of the cluster", asked, n_gpus)
         # Each worker only sees its own GPU.
         return Workers(
             n_workers=n_workers, device="cuda", n_cpus=max(1, each), n_gpus=1, is_local=is_local

@@ -36,12 +36,20 @@ def set_up(
 
     `Rows` other than an array are streamed whatever their size, because somebody had a reason not to
     make an array of them; but not where a Gram matrix does, which needs few examples.
+
+    Raises ValueError where passes that the processes of a cluster make are asked for on a GPU.
     """
     is_held = needs_gram(X, len(labels.label)) or not (
         is_lazy(X) or X.shape[0] * X.shape[1] > MOST_HELD_NUMBERS
     )
     if not is_held and isinstance(X, Distributed):
-        device = "cpu"  # of the cluster
+        asked = [device] if isinstance(device, str | torch.device) else list(device or ())
+        if any(torch.device(each).type != "cpu" for each in asked):
+            raise ValueError(
+                "passes over rows that are divided among the processes of a cluster are made on its CPUs: "
+                f"leave device out or take 'cpu'; got {device!r}"
+            )
+        device = "cpu"
     devices = pick_devices(device, len(labels.label), (X.shape[0], X.shape[1]))
     if is_held:
         return Task(X, labels, devices, normalize)

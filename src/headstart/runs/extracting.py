@@ -69,6 +69,11 @@ class ExtractSettings:
     address: str | None = None
     n_workers: int | None = None
 
+    @property
+    def own_device(self) -> str | None:
+        """The device of this process, rather than of the workers of a cluster."""
+        return self.device if self.engine == "local" else None
+
     def __post_init__(self) -> None:
         require_layout(self.classes_from)
         if self.crop is not None:
@@ -124,7 +129,7 @@ def extract_data(
     `cache`: where features are kept.
     """
     from headstart.backbones import load
-    from headstart.backbones.loading import check
+    from headstart.backbones.listed import check_all
     from headstart.data import index
     from headstart.data.packed import find_parts, is_packed
     from headstart.features import cache_folder
@@ -134,10 +139,10 @@ def extract_data(
     from headstart.runs.cropping import with_crop
 
     s, root = settings, cache or cache_folder()
-    check(s.backbone, weights=s.weights, arch=s.arch)
+    check_all([(s.backbone, s.weights, s.arch)])
     cluster = Cluster(address=s.address, n_workers=s.n_workers)
     if s.engine == "ray":  # before hours may go into the images
-        cluster.check()
+        cluster.check(s.device)
     else:
         check_device(s.device)
     if s.engine == "ray" and is_packed(s.data):
@@ -210,7 +215,7 @@ def _precision(s: ExtractSettings, indexed: Index, backbone: Backbone, root: Pat
     if s.precision != "auto":
         return s.precision
     records = training_records(indexed)
-    return choose_precision(backbone, records, device=s.device, cache=root).precision
+    return choose_precision(backbone, records, device=s.own_device, cache=root).precision
 
 
 def _refuse_memory(data: str) -> None:

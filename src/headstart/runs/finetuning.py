@@ -247,7 +247,7 @@ class Attempt:
                 model,
                 self.test,
                 svm=self.svm_tested,
-                device=self.settings.device,
+                device=self.settings.own_device,
                 cache=self.cache,
             )
         return dataclasses.replace(
@@ -295,7 +295,7 @@ class Attempt:
                     head=head,
                     folder=folder,
                     cache=self.cache,
-                    device=self.settings.device or "auto",
+                    device=self.settings.own_device or "auto",
                     progress=self._renamed(stage),
                     on_epoch=self._end_epoch,
                 )
@@ -346,7 +346,7 @@ class Attempt:
             n_folds=int(self.folds.max()) + 1,
             left_s=self._left_s(),
             seed=self.settings.seed,
-            device=self.settings.device or "auto",
+            device=self.settings.own_device or "auto",
         )
         if isinstance(found, Plan):
             found.keep(kept_at)

@@ -95,8 +95,8 @@ class Images(Kind):
         check_all(asked)
         if s.engine == "local":
             check_device(s.device)
-        else:  # the device is that of the workers
-            self._cluster.check()
+        else:
+            self._cluster.check(s.device)
         if self.settings.prompts not in ("auto", "none"):
             require_text_tower([weights or name for name, weights, _ in asked])
 
@@ -311,7 +311,7 @@ class Images(Kind):
                 choose_precision(
                     backbone,
                     training_records(index),
-                    device=self.settings.device,
+                    device=self.settings.own_device,
                     cache=self.cache,
                 )
                 for backbone in backbones
@@ -334,7 +334,7 @@ class Images(Kind):
             index,
             backbone,
             precision=s.precision,
-            device=s.device,
+            device=s.own_device,
             seed=s.seed,
             cache=self.cache,
             progress=self.progress,
@@ -356,7 +356,7 @@ class Images(Kind):
                 n_images=len(index),
                 budget_s=s.budget_s / n_backbones,
                 precision=s.precision,
-                device=s.device,
+                device=s.own_device,
                 cache=self.cache,
             )
             self._notes += sizes.notes

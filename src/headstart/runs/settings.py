@@ -216,7 +216,8 @@ class FitSettings(Settings):
         where there is one. ``"none"``: no zero-shot head.
     engine : {"local", "ray"}, default "local"
         ``"ray"``: the workers of a Ray cluster share the passes through the network, and those of the
-        SVM over features that do not fit in memory.
+        SVM over features that do not fit in memory. ``device`` is that of the workers; this process
+        computes on its best one.
     address : str, optional
         Of a running Ray cluster; default: one is started on this machine.
     n_workers : int >= 1, optional
@@ -260,6 +261,11 @@ class FitSettings(Settings):
         if len(names) == 1 and self.arch is not None:
             return ((names[0], None, self.arch),)
         return tuple(map(named, names))
+
+    @property
+    def own_device(self) -> str | None:
+        """The device of this process, rather than of the workers of a cluster."""
+        return self.device if self.engine == "local" else None
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)

@@ -7,9 +7,12 @@ that asks, which adds them in order, so that weights and certificates are those 
 from __future__ import annotations
 
 import bisect
+import secrets
+import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,22 +44,44 @@ class DividedRows(JoinedRows):
 
 
 class SegmentWorker:
-    """A worker: what a pass finds on a part of the rows."""
+    """A worker: what a pass finds on a part of the rows of a task. It holds those of the last task."""
 
-    def __init__(self, rows: Rows, normalize: Normalize, n_threads: int) -> None:
+    def __init__(self, n_threads: int) -> None:
         self._n_threads = n_threads
-        self._examples = Streamed(rows, normalize, torch.device("cpu"))
+        self._task, self._opening = "", threading.Lock()
         # Arrays in the object store are read-only, and nothing writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
-    def part(self, labels: Labels, name: str, number: int, arguments: Sequence[Any]) -> Any:
+    def part(
+        self, task: SentTask, labels: Labels, name: str, number: int, arguments: Sequence[Any]
+    ) -> Any:
         torch.set_num_threads(self._n_threads if is_heavy(name) else 1)  # as on one machine
-        passes = Passes(self._examples, labels)
-        return passes.part(name, parts(name, self._examples.shape[0])[number], arguments)
+        examples = self._examples_of(task)
+        passes = Passes(examples, labels)
+        return passes.part(name, parts(name, examples.shape[0])[number], arguments)
+
+    def _examples_of(self, task: SentTask) -> Streamed:
+        import ray
+
+        with self._opening:
+            if self._task != task.name:
+                rows: Rows = ray.get(task.rows)
+                self._examples = Streamed(rows, task.normalize, torch.device("cpu"))
+                self._task = task.name
+            return self._examples
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentTask:
+    """Which rows a call is about."""
+
+    name: str
+    rows: Any  # a reference to `Rows`
+    normalize: Normalize
 
 
 class ClusterExecutor:
-    """The workers of one task; they end with it.
+    """The workers of a cluster with the rows of one task.
 
     Of a cluster that was started on this machine they read the store. Others are sent the rows, segment
     by segment, which together must fit in the memory that Ray has for objects.
@@ -68,8 +93,10 @@ class ClusterExecutor:
         self._n_rows = len(rows)
         self._n_ahead = N_AHEAD * workers.n_workers * workers.n_threads
         self._seen = rows if workers.is_local else SentRows.of(rows)
-        self._rows = ray.put(self._seen)  # kept for workers that are started again
-        self._actors = workers.start_actors(SegmentWorker, self._rows, normalize, workers.n_threads)
+        # Kept for workers that are started again.
+        reference = ray.put(self._seen)
+        self._task = SentTask(name=secrets.token_hex(8), rows=reference, normalize=normalize)
+        self._actors = workers.actors(SegmentWorker, workers.n_threads)
         self._labels: tuple[Labels, Any] | None = None
 
     def each(self, labels: Labels, name: str, arguments: Sequence[Any]) -> Iterator[Any]:
@@ -87,7 +114,7 @@ class ClusterExecutor:
         for number in range(n_parts + n_ahead):
             if number < n_parts:
                 worker = self._actors[number % len(self._actors)]
-                waiting.append(worker.part.remote(kept[0], name, number, kept[1]))
+                waiting.append(worker.part.remote(self._task, kept[0], name, number, kept[1]))
             if number >= n_ahead or number >= n_parts:
                 if not waiting:
                     return
