@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -52,6 +53,8 @@ def _hide_gpus() -> None:
     _hidden.setenv("CUDA_VISIBLE_DEVICES", "")
     if torch := sys.modules.get("torch"):
         _hidden.setattr(torch.cuda, "is_available", lambda: False)
+        # Cached, as torch's own function is, which torch.compile looks into.
+        _hidden.setattr(torch.backends.mps, "is_available", functools.cache(lambda: False))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

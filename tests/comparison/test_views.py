@@ -34,13 +34,14 @@ def test_read__equals_the_network_run_by_hand(
 ) -> None:
     import torch
 
-    some = indexed.train[:2]
+    some, n_views = indexed.train[:2], 17  # more than a batch
+    fitter.n_views = n_views
     found = fitter._read(some)
-    assert found.shape[:2] == (2, N_VIEWS)
+    assert found.shape[:2] == (2, n_views)
     net = at_size(tiny, SIZE)
     pixels = load_pixels(some, net.preprocessing, cache=cache)
     for i in range(2):
-        views = jittered_views(pixels[i].permute(1, 2, 0).numpy(), N_VIEWS, size_px=SIZE)
+        views = jittered_views(pixels[i].permute(1, 2, 0).numpy(), n_views, size_px=SIZE)
         images = torch.from_numpy(views).permute(0, 3, 1, 2).float() / 255
         tap = features_tap(net).name
         with torch.no_grad():

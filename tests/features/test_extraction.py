@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from headstart.features import (
 )
 from headstart.features import engines as engines_module
 from headstart.features import extraction as extraction_module
+from headstart.features import passes as passes_module
 from headstart.features.engines import (
     OpenVINOEngine,
     _float32_of_bfloat16,
@@ -33,7 +35,7 @@ from headstart.features.engines import (
     has_bfloat16,
     pick_device,
 )
-from headstart.features.torchengine import TorchEngine
+from headstart.features.torchengine import CPU_BATCH, TorchEngine
 
 SIZES = (64, 96)
 
@@ -373,6 +375,22 @@ def test_stream_features__equal_the_stored_ones_in_order(
         np.testing.assert_array_equal(X, stores[size].read([r.digest for r in records], tap))
 
 
+def test_stream_features__resolutions_share_a_batch_size(
+    records: list[Record], small_net: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU, where each would choose its own and be run on batches that are filled up."""
+    asked: list[int | None] = []
+
+    def choose(*args: Any, max_batch: int | None, **how: Any) -> Any:
+        asked.append(max_batch)
+        return choose_engine(*args, max_batch=max_batch, **how)
+
+    monkeypatch.setattr(passes_module, "choose_engine", choose)
+    wanted = [(small_net.taps[0].name, size) for size in SIZES]
+    [_] = stream_features([records[0].path], small_net, wanted, device="cpu", cache=tmp_path)
+    assert asked == [None, CPU_BATCH]
+
+
 EXTRACT = """
 import sys
 from importlib import import_module
@@ -461,6 +479,20 @@ def test_pick_device__a_gpu_that_cannot_compute_is_left_out(
     [said] = caplog.messages
     assert "no kernel image" in said
     assert "\n" not in said
+
+
+def test_machine_name__leaves_out_a_gpu_whose_driver_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def name() -> str:
+        raise RuntimeError("CUDA driver version is insufficient for CUDA runtime version")
+
+    without = engines_module.machine_name()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", name)
+    assert engines_module.machine_name() == without
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
+    assert engines_module.machine_name() == f"{without}, NVIDIA H200"
 
 
 def test_extract__a_resolution_that_the_network_cannot_take_is_one_line(

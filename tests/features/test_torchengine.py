@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from headstart.backbones import Backbone, Preprocessing, Tap, at_size, load
 from headstart.data import Record
+from headstart.errors import HeadstartError
 from headstart.features import engines, passes, torchengine
 from headstart.features.capture import Replayed
 from headstart.features.cores import n_cores, one_core_workers
@@ -243,6 +244,21 @@ def test_lower__weights_are_low_and_features_near(
     for a, b in zip(engine(crops[:16]), expected, strict=True):
         assert a.dtype == np.float32
         assert np.abs(a - b[:16]).mean() < 0.05 * np.abs(b).mean()
+
+
+def test_lower__a_full_memory_is_not_taken_for_a_layer_that_cannot_be_lowered(
+    net: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Uint8Module.forward
+
+    def full(self: Uint8Module, images: Tensor) -> tuple[Tensor, ...]:
+        if self.dtype is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
+        return forward(self, images)
+
+    monkeypatch.setattr(Uint8Module, "forward", full)
+    with pytest.raises(HeadstartError, match=r"^the memory of cpu is full"):
+        TorchEngine(net, "bfloat16", "cpu")
 
 
 class Vectors(nn.Module):

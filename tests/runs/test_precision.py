@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,27 @@ def test_agreement__small_changes_keep_the_decisions() -> None:
     X, y = clusters()
     rough = X + 0.01 * np.random.default_rng(1).normal(size=X.shape).astype(np.float32)
     assert agreement(X, rough, y)[1] == 1.0
+
+
+def test_timed__compares_whole_batches_whatever_their_size() -> None:
+    """A GPU's batch holds more images than the sample, and not as many in both precisions."""
+    images = np.random.default_rng(0).integers(0, 256, (32, 2, 2, 3), dtype=np.uint8)
+
+    class Slow:
+        name, n_workers = "slow", 1
+
+        def __init__(self, batch_size: int) -> None:
+            self.batch_size = batch_size
+
+        def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+            assert len(images) == self.batch_size
+            time.sleep(2e-4 * len(images))
+            return [images.reshape(len(images), -1).astype(np.float32)]
+
+    for size in (8, 64, 256):
+        [X], seconds = precision._timed(Slow(size), images)
+        np.testing.assert_array_equal(X, images.reshape(32, -1))
+        assert 2e-4 <= seconds < 2e-3
 
 
 def test_choose_precision__few_images_stay_in_float32(

@@ -169,12 +169,15 @@ class ViewFitter:
             precision="float32",
             device=pick_device(self.device),
             cache=self.cache,
+            max_batch=self.n_views,
         )
+        most = engine.batch_size
 
         def run(i: int) -> NDArray[np.float32]:
             image = pixels[i].permute(1, 2, 0).contiguous().numpy()
             views = jittered_views(image, self.n_views, size_px=self.size_px)
-            return normalize_rows(engine(views)[0].astype(np.float32), "l2")
+            parts = [engine(views[at : at + most])[0] for at in range(0, len(views), most)]
+            return normalize_rows(np.concatenate(parts).astype(np.float32), "l2")
 
         found = []
         with one_core_workers(engine.n_workers, "views") as pool:

@@ -133,7 +133,6 @@ def _chain(first: Tensor, rest: Iterator[Tensor]) -> Iterator[Tensor]:
 
 
 def _as_backbone(model: nn.Module, layer: str | None, size_px: int) -> Backbone:
-    """The network with one tap."""
     return Backbone(
         name=type(model).__name__,
         arch="",

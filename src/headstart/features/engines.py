@@ -172,7 +172,10 @@ def machine_name() -> str:
             if line.startswith("model name"):
                 name = line.partition(":")[2].strip()
                 break
-    return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name
+    with contextlib.suppress(RuntimeError):  # a driver that does not start
+        if torch.cuda.is_available():
+            return f"{name}, {torch.cuda.get_device_name()}"
+    return name
 
 
 class OpenVINOEngine:

@@ -19,7 +19,6 @@ from headstart.errors import require_choice
 from headstart.features.engines import (
     PRECISIONS,
     Engine,
-    choose_engine,
     converted_engine,
     pick_device,
 )
@@ -230,18 +229,17 @@ def stream_features(
         One for each of ``wanted``; empty if no image was readable.
     unreadable : dict of Path or Picture to reason
     """
-    ready = {size: at_size(backbone, size) for size in dict.fromkeys(s for _, s in wanted)}
-    engines = {
-        size: choose_engine(
-            at,
-            n_images=len(sources),
-            precision=precision,
-            device=pick_device(device),
-            cache=cache or cache_folder(),
-        )
-        for size, at in ready.items()
-    }
-    preprocessings = [at.preprocessing for at in ready.values()]
+    network = at_resolutions(
+        backbone,
+        [size for _, size in wanted],
+        precision=precision,
+        pooling="average",
+        mirrored=False,
+        device=pick_device(device),
+        cache=cache or cache_folder(),
+    )
+    engines = network.engines(list(network.ready), len(sources))
+    preprocessings = [at.preprocessing for at in network.ready.values()]
     yield from _stream(sources, [t.name for t in backbone.taps], wanted, preprocessings, engines)
 
 

@@ -241,7 +241,6 @@ def _landed(rows: Rows, launched: Mapping[int, Launched]) -> Rows:
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:
-    """Concatenate batches."""
     whole = Rows()
     for part in parts:
         whole.add(part)

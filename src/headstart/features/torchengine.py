@@ -355,6 +355,8 @@ def _prepared(
         with torch.inference_mode():
             low(batch)
         return low, widths
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:  # a layer that mixes in float32 of its own
         logger.info("%s: autocast instead of %s weights (%s)", backbone.name, dtype, error)
         module.autocast = dtype

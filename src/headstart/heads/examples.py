@@ -107,10 +107,20 @@ def combine(coefficients: Tensor, Z: Tensor) -> Tensor:
 
     Where few of them are not zero, of these examples alone.
     """
-    used = coefficients != 0
-    if Z.device.type != "cpu" or DENSE_SHARE * int(used.sum()) > used.numel():
+    if _are_many(coefficients):
         return coefficients @ Z.to(coefficients.dtype)
-    rows = [torch.nonzero(u).flatten() for u in used]
+    return _combine_few(coefficients, Z)
+
+
+def _are_many(coefficients: Tensor) -> bool:
+    """Whether a product with all examples is quicker than one with those whose coefficient is not zero."""
+    if coefficients.device.type != "cpu":
+        return True
+    return DENSE_SHARE * int(torch.count_nonzero(coefficients)) > coefficients.numel()
+
+
+def _combine_few(coefficients: Tensor, Z: Tensor) -> Tensor:
+    rows = [torch.nonzero(row).flatten() for row in coefficients]
     return torch.stack(
         [
             c[at] @ Z.index_select(0, at).to(c.dtype)
@@ -194,10 +204,10 @@ class Held(Examples):
         return self._copies[self._dtype][rows].to(dtype)
 
     def pull(self, force: Tensor, dtype: torch.dtype) -> Tensor:
-        if self.device.type == "cpu" and DENSE_SHARE * torch.count_nonzero(force) <= force.numel():
-            kept = self._copies.get(dtype, self._copies[self._dtype])
-            return combine(force.to(dtype), kept).double()
-        return super().pull(force, dtype)
+        if _are_many(force):
+            return super().pull(force, dtype)
+        kept = self._copies.get(dtype, self._copies[self._dtype])
+        return _combine_few(force.to(dtype), kept).double()
 
     def square(self, weight: Tensor | None, dtype: torch.dtype) -> Tensor:
         if weight is not None or dtype not in self._copies:
