@@ -200,17 +200,15 @@ def finetune(
     arm = regime_arms(net, base, tap=tap, names=[regime])[-1]
     assert arm.settings is not None
     sizes = {*(checked.resolutions or ()), *filter(None, [base.size_px])}
-    fitted["resolutions"] = tuple(sorted(sizes or {net.preprocessing.size_px}))
-    return train(
-        data,
+    resolutions = tuple(sorted(sizes or {net.preprocessing.size_px}))
+    return _train(
+        dataclasses.replace(checked, seed=base.seed, resolutions=resolutions),
         Asked(settings=arm.settings, starts_from_svm=arm.starts_from_svm),
-        out=out,
+        out,
         force=force,
         cache=cache,
         progress=progress,
         on_epoch=on_epoch,
-        seed=base.seed,
-        **fitted,
     )
 
 
@@ -235,18 +233,34 @@ def train(
     default ``runs/<data>-finetune-<regime>``. `**settings`: the fields of
     :class:`headstart.runs.settings.FitSettings`.
     """
+    checked = settings_from(FitSettings, str(data), settings)
+    return _train(
+        checked, asked, out, force=force, cache=cache, progress=progress, on_epoch=on_epoch
+    )
+
+
+def _train(
+    settings: FitSettings,
+    asked: Asked,
+    out: str | Path | None,
+    *,
+    force: bool,
+    cache: str | Path | None,
+    progress: Progress,
+    on_epoch: OnEpoch | None,
+) -> Run:
     from headstart.features import cache_folder
     from headstart.runs.images import Images
 
     kind = Images(
-        settings=settings_from(FitSettings, str(data), settings),
+        settings=settings,
         cache=expand(cache) if cache is not None else cache_folder(),
         progress=progress,
         on_epoch=on_epoch,
         asked=asked,
     )
     suffix = f"-finetune-{asked.settings.regime}"
-    return _carry_out(kind, _place(data, out, suffix, force=force), force)
+    return _carry_out(kind, _place(settings.data, out, suffix, force=force), force)
 
 
 def _place(data: str | Path, out: str | Path | None, suffix: str = "", *, force: bool) -> Path:
