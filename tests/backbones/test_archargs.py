@@ -32,7 +32,21 @@ def test_with_args__adds_to_those_of_the_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["num_classes", "=0", "a=b=c", "a=__import__('os')", "a=b()", "**x", "1", "a=0)(b=1"]
+    "text",
+    [
+        "",
+        ";",
+        "(" * 5_000,
+        "x=" + "[" * 5_000,
+        "num_classes",
+        "=0",
+        "a=b=c",
+        "a=__import__('os')",
+        "a=b()",
+        "**x",
+        "1",
+        "a=0)(b=1",
+    ],
 )
 def test_parse_args__refuses_what_is_not_key_and_value(text: str) -> None:
     with pytest.raises(BackboneError, match=r"must be KEY=VALUE"):

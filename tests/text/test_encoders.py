@@ -156,6 +156,14 @@ def test_find_encoder__nothing_of_that_name(name, monkeypatch, tmp_path) -> None
         find_encoder(name)
 
 
+def test_find_encoder__an_empty_name_and_a_file_are_said_to_be_such(tmp_path) -> None:
+    with pytest.raises(DataError, match="`encoder` is empty: give a folder"):
+        find_encoder(" ")
+    (tmp_path / "reviews.csv").touch()
+    with pytest.raises(DataError, match=r"reviews\.csv' is a file, and `encoder` takes a folder"):
+        find_encoder(str(tmp_path / "reviews.csv"))
+
+
 def test_find_encoder__a_folder_beside_wins_over_a_package(monkeypatch, tmp_path) -> None:
     (tmp_path / "numpy").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -63,10 +63,10 @@ def parse_args(given: Iterable[str]) -> Args:
             tree = ast.parse(f"f({text.replace(';', ',')})", mode="eval").body
             assert isinstance(tree, ast.Call)
             assert isinstance(tree.func, ast.Name)
-            if tree.args or any(k.arg is None for k in tree.keywords):
+            if tree.args or not tree.keywords or any(k.arg is None for k in tree.keywords):
                 raise ValueError
             found |= {str(k.arg): _value(k.value) for k in tree.keywords}
-        except (SyntaxError, ValueError, AssertionError) as error:
+        except (SyntaxError, ValueError, AssertionError, RecursionError, MemoryError) as error:
             raise BackboneError(
                 f"{argument('arch_args')} must be KEY=VALUE, such as num_classes=0 or init_values=1e-5; "
                 f"got {one_line(text)!r}"

@@ -258,9 +258,9 @@ def own_preprocessing(arch: Architecture, file_name: str = "") -> Preprocessing:
     """
     own = _library_preprocessing(arch, file_name)
     side = dict(arch.args).get("img_size", own.size_px)
-    if not isinstance(side, int):
+    if not isinstance(side, int) or side < 1:
         raise BackboneError(
-            f"Headstart feeds square images: img_size must be one number of pixels, got {side}"
+            f"Headstart feeds square images: img_size must be one number of pixels, 1 or more; got {side}"
         )
     return own.at(side)
 

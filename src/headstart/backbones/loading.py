@@ -10,7 +10,7 @@ from headstart.backbones.backbone import Backbone, Preprocessing
 from headstart.backbones.fitting import Fitted, build_with
 from headstart.backbones.licences import licence_note
 from headstart.backbones.taps import find_taps
-from headstart.backbones.weights import digest_weights, read_weights
+from headstart.backbones.weights import digest_weights, format_of, read_weights
 from headstart.errors import BackboneError, WeightsError, argument, one_line
 from headstart.home import expand
 
@@ -112,7 +112,7 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
                 f"{argument('arch')} {one_line(arch)} says what a weight file holds: give the file with "
                 f"{argument('weights')}, or the name alone with {argument('backbone')}"
             )
-        architectures.resolve(name)
+        _require_buildable(architectures.resolve(name))
         return None
     shown = one_line(str(weights))
     if arch is None:
@@ -120,10 +120,29 @@ def check(name: str, *, weights: str | Path | None = None, arch: str | None = No
             f"{argument('weights')} {shown} needs {argument('arch')} NAME, the architecture of the weights in it "
             f"(for example {argument('arch', 'resnet50')})"
         )
-    architectures.resolve(arch)
+    _require_buildable(architectures.resolve(arch))
     if not expand(weights).exists():
         raise WeightsError(f"no such weight file: {shown}")
+    format_of(expand(weights))
     return expand(weights)
+
+
+def require_weights(name: str) -> None:
+    """Raise the errors of `load` for weights that are neither here nor within reach; nothing is loaded.
+
+    Raises WeightsError. `name`: one for which `check` finds no file.
+    """
+    network = embedded.find_embedded(name)
+    if network is not None:
+        embedded.require_file(network)
+    else:
+        hub.require_published(architectures.resolve(name))
+
+
+def _require_buildable(arch: architectures.Architecture) -> None:
+    """Raise BackboneError where the library does not take the arguments of an architecture."""
+    if arch.args and not arch.is_of_hub:
+        architectures.build_empty(arch, architectures.own_preprocessing(arch).size_px)
 
 
 def _load_published(name: str) -> Backbone:

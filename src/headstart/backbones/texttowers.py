@@ -11,6 +11,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,7 @@ def has_text_tower(arch: Architecture) -> bool:
     return _tower_config(arch) is not None
 
 
+@lru_cache(maxsize=8)
 def _tower_config(arch: Architecture) -> dict[str, Any] | None:
     """The configuration in a repository, where it names a text tower: of open_clip its ``model_cfg``."""
     if not arch.is_of_hub:

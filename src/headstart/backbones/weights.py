@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from headstart.errors import WeightsError, argument, one_line
 from headstart.home import expand
@@ -29,6 +29,7 @@ _CONTAINERS = (
     "backbone",
     "student",
 )
+_HEAD_BYTES = 40
 _WHOLE = "Get the file again, or check it with its publisher's checksum"
 
 
@@ -44,25 +45,37 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = expand(path)
     shown = one_line(str(path))
+    read = _read_safetensors if format_of(path) == "safetensors" else _read_torch
+    state = read(path, shown)
+    _require_finite(state, shown)
+    return state
+
+
+def format_of(path: Path) -> Literal["safetensors", "pytorch"]:
+    """What a weight file begins like; its other bytes are not read.
+
+    Raises WeightsError if it is missing, cannot be read, or is none.
+    """
+    shown = one_line(str(path))
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise WeightsError(f"the weight file {shown} {what}; {argument('weights')} needs a file")
     try:
         with path.open("rb") as file:
-            head = file.read(9)
+            head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise WeightsError(f"cannot read the weight file {shown}: {error.strerror}") from error
     if head[8:9] == b"{":
-        state = _read_safetensors(path, shown)
-    elif head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
-        state = _read_torch(path, shown)
-    else:
-        raise WeightsError(
-            f"the weight file {shown} is neither safetensors nor a PyTorch file, or it is damaged "
-            f"({path.stat().st_size} bytes). {_WHOLE}"
-        )
-    _require_finite(state, shown)
-    return state
+        return "safetensors"
+    if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
+        return "pytorch"
+    text = head.partition(b"\n")[0].decode("latin-1")
+    is_text = text.isascii() and text.isprintable() and text
+    begins = f", and begins with {text!r}" if is_text else ""
+    raise WeightsError(
+        f"the weight file {shown} is neither safetensors nor a PyTorch file, or it is damaged: it has "
+        f"{path.stat().st_size} bytes{begins}. {_WHOLE}"
+    )
 
 
 def _read_safetensors(path: Path, shown: str) -> dict[str, Tensor]:

@@ -38,6 +38,7 @@ PREFIX = "transformers:"
 """May stand before the name of a repository on the hub."""
 
 NOT_STATED = "not stated"
+_KINDS = "a folder, an installed package that carries one, or OWNER/NAME on the hub"
 # The head of a model card lies within its first bytes.
 _CARD_BYTES = 65_536
 _LICENCE_FIELDS = ("license", "license_name")
@@ -165,16 +166,19 @@ def find_encoder(name: str) -> Path:
     DataError
         There is nothing of that name here.
     """
+    if not name.strip():
+        raise DataError(f"{argument('encoder')} is empty: give {_KINDS}, or leave it out")
     folder = expand(name)
     with contextlib.suppress(OSError):  # a name too long for a path
         if folder.is_dir():
             return folder.resolve()
     if found := _in_package(name) or _in_hub_cache(_repository(name)):
         return found
+    with contextlib.suppress(OSError):
+        if folder.is_file():
+            raise DataError(f"{shown(folder)} is a file, and {argument('encoder')} takes {_KINDS}")
     missing = missing_path(folder, what="folder of a sentence encoder on this machine")
-    raise DataError(
-        f"{missing} An encoder is a folder, an installed package that carries one, or OWNER/NAME on the hub"
-    )
+    raise DataError(f"{missing} An encoder is {_KINDS}")
 
 
 def obtain_encoder(name: str) -> Path:
