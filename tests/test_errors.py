@@ -13,6 +13,7 @@ from headstart.errors import (
     HeadstartError,
     InputError,
     argument,
+    did_you_mean,
     explain_full_memory,
     require_choice,
     worded,
@@ -90,6 +91,14 @@ def named_arguments() -> set[str]:
                 if isinstance(first, ast.Constant):
                     found.add(str(first.value))
     return found
+
+
+def test_did_you_mean__a_whole_part_of_a_name_comes_before_names_that_are_spelled_alike() -> None:
+    known = ["embedded", "embedded:lite1", "lite", "lite10", "runs/lite1"]
+    assert did_you_mean("lite1", known) == " Did you mean 'runs/lite1' or 'embedded:lite1'?"
+    assert "embedded:lite1" in did_you_mean("Lite1", known)
+    assert did_you_mean("embeded", known) == " Did you mean 'embedded'?"
+    assert did_you_mean("", ["a::b"]) == did_you_mean("nothing like it", known) == ""
 
 
 def test_argument__every_name_is_an_option_of_the_command() -> None:

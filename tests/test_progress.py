@@ -1,14 +1,16 @@
-"""Progress in a notebook, and none elsewhere."""
+"""Progress in a notebook and on a terminal, and none elsewhere."""
 
 from __future__ import annotations
 
+import io
 import sys
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from headstart import progress
+from headstart.errors import InputError
 
 
 class Display:
@@ -16,6 +18,7 @@ class Display:
 
     def __init__(self) -> None:
         self.drawn: list[str] = []
+        self.n_displays = 0
 
     def update(self, content: dict[str, str], *, raw: bool) -> None:
         assert raw
@@ -23,6 +26,7 @@ class Display:
 
     def __call__(self, content: dict[str, str], *, raw: bool, display_id: bool) -> Display:
         assert display_id
+        self.n_displays += 1
         self.update(content, raw=raw)
         return self
 
@@ -39,23 +43,116 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Display:
     return shown
 
 
-def test_in_notebooks__draws_the_first_and_the_last_of_a_stage(notebook: Display) -> None:
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("COLUMNS", "60")
+    return stream
+
+
+def test_automatic__draws_the_first_and_the_last_of_a_stage_in_a_notebook(
+    notebook: Display,
+) -> None:
     for done in range(101):
-        progress.in_notebooks("read <images>", done, 100)
+        progress.automatic("read <images>", done, 100)
     assert "read &lt;images&gt;: 0 of 100" in notebook.drawn[0]
     assert "100 <progress" in notebook.drawn[-1]
     assert len(notebook.drawn) < 20  # not a drawing an image
 
 
-def test_in_notebooks__a_stage_that_comes_again_has_a_bar_of_its_own(notebook: Display) -> None:
+def test_automatic__a_stage_that_comes_again_has_a_bar_of_its_own(notebook: Display) -> None:
+    progress.automatic("stage", 2, 4)  # cut off by an error
     for _ in range(2):
-        progress.in_notebooks("stage", 1, 1)
-    assert sum("stage <progress" in drawn for drawn in notebook.drawn) == 4
+        progress.automatic("stage", 1, 1)
+    assert notebook.n_displays == 3
 
 
-def test_in_notebooks__elsewhere_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    progress.in_notebooks("read images", 1, 2)
+def test_automatic__draws_over_one_line_of_a_terminal(
+    terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 1000, 5))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(now)))
+    for done in (0, 60, 120):
+        progress.automatic("extract features", done, 120)
+    progress.automatic("report", 1, 1)
+    first, *drawn = terminal.getvalue().split("\r")
+    assert first == ""
+    assert drawn[1].startswith("[########........] extract features: 60 of 120 crops in ")
+    assert "left" in drawn[1]
+    assert drawn[2].startswith("extract features: 120 crops in ")
+    assert drawn[2].endswith("\n")
+    assert all(len(line.rstrip("\n")) <= 59 for line in drawn)
+
+
+def test_automatic__a_stage_that_ends_at_once_leaves_no_line(terminal: io.StringIO) -> None:
+    progress.automatic("report", 0, 1)
+    progress.automatic("report", 1, 1)
+    assert "\n" not in terminal.getvalue()
+    assert terminal.getvalue().endswith(" \r")
+
+
+def test_automatic__elsewhere_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.automatic("read images", 1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_resolve__takes_true_false_and_functions() -> None:
+    assert progress.resolve(True) is progress.automatic
+    assert progress.resolve(False) is progress.silent
+    assert progress.resolve(print) is print
+    for wrong in (None, "yes", 1):
+        with pytest.raises(InputError, match="`progress` must be True, False or a function"):
+            progress.resolve(cast("bool", wrong))
+
+
+def test_stage_line__tells_the_time_left_from_the_time_spent() -> None:
+    assert progress.stage_line("index", 0, 8, 20) == "index: 0 of 8 in 20 s"
+    assert progress.stage_line("index", 2, 8, 20) == "index: 2 of 8 in 20 s, about 60 s left"
+    assert progress.stage_line("load", 0, 1, 20) == "load: 20 s"
+    assert progress.stage_line("load", 1, 1, 20) == "load: done in 20 s"
+    assert progress.stage_line("refit", 3, 3, 20) == "refit: 3 candidates in 20 s"
+    # Heard of after 10 s: the pace is that, and 5 s of what was left have passed.
+    assert progress.stage_line("index", 2, 8, 15, 10) == "index: 2 of 8 in 15 s, about 25 s left"
+
+
+def test_stage_line__gives_a_lower_bound_where_the_first_parts_are_the_quickest() -> None:
+    assert progress.stage_line("compare", 2, 8, 20).endswith("at least 60 s left")
+
+
+def test_whole__advances_by_the_cost_of_its_parts() -> None:
+    told: list[tuple[str, int, int]] = []
+    whole = progress.Whole(lambda *event: told.append(event), "compare networks", {"a": 1, "b": 9})
+    tell = whole.part("a")
+    tell("extract features, a", 1, 2)
+    assert told[-2:] == [("extract features, a", 1, 2), ("compare networks", 50, 1000)]
+    whole.end("a")
+    whole.part("b")("extract features, b", 3, 3)  # something of b is still to come
+    assert told[-1] == ("compare networks", 999, 1000)
+    whole.end("b")
+    assert told[-1] == ("compare networks", 1000, 1000)
+    assert [done for stage, done, _ in told if stage == "compare networks"] == [
+        0,
+        50,
+        100,
+        999,
+        1000,
+    ]
+    assert progress.share_done(*told[-1]) == "100 %"
+    assert "9 % in 20 s, about 3 min left" in progress.stage_line("compare networks", 95, 1000, 20)
+
+
+def test_whole__without_cost_ends_at_once() -> None:
+    told: list[tuple[str, int, int]] = []
+    progress.Whole(lambda *event: told.append(event), "compare sets", {})
+    assert told == [("compare sets", 1000, 1000)]
+
+
+@pytest.mark.parametrize("heard_s", [10, 0])
+def test_stage_line__a_slow_part_is_taken_into_the_pace(heard_s: float) -> None:
+    line = progress.stage_line("train networks", 1, 2, 100, heard_s)
+    assert line.endswith("in 100 s, about 2 min left")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+_PARTS = re.compile(r"[:/.@]")
 _ARGUMENT = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")
 
 Namer = Callable[[str, str | None], str]
@@ -85,8 +86,15 @@ def worded(text: str, name: Namer) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str], *, n: int = 3, cutoff: float = 0.6) -> str:
-    """`` Did you mean 'a' or 'b'?`` with a leading space, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=n, cutoff=cutoff)
+    """`` Did you mean 'a' or 'b'?`` with a leading space, or an empty string.
+
+    Names of which `name` is a whole part, such as ``embedded:lite1`` of ``lite1``, come before those that
+    are spelled alike.
+    """
+    names = list(known)
+    if whole := [k for k in names if name and name.casefold() in _PARTS.split(k.casefold())]:
+        names, cutoff = whole, 0.0
+    close = difflib.get_close_matches(name, names, n=n, cutoff=cutoff)
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 

@@ -1,21 +1,29 @@
-"""How library code tells a face that work advances, without printing anything itself."""
+"""How library code tells a face that work advances; public functions show it where there is no face."""
 
 from __future__ import annotations
 
 import html
+import shutil
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from headstart.wording import counted
+from headstart.errors import InputError, argument
+from headstart.wording import counted, rough_time
 
-# Seconds between two drawings of a bar in a notebook.
-DRAW_EVERY_S = 0.2
+# Seconds between two drawings of a bar, and of a finished stage whose line stays on a terminal.
+DRAW_EVERY_S, STAYS_FROM_S = 0.2, 1.0
+BAR_WIDTH = 16
+_PERMILLE = 1000
+# Stages whose later parts take longer than the first: linear SVMs, then trainings.
+RISING = ("compare",)
 # What stages count; one that begins like another stands before it.
 COUNTED = {
     **dict.fromkeys(("cross-validate", "screen", "refit"), "candidate"),
-    **dict.fromkeys(("train networks", "compare", "learning curve", "add blocks"), "training"),
+    **dict.fromkeys(("compare networks", "compare sets", "learning curve"), "%"),
+    **dict.fromkeys(("train networks", "compare", "add blocks"), "training"),
     **dict.fromkeys(("train", "fine-tune", "range test", "search", "adapt", "export"), "step"),
     **dict.fromkeys(
         ("read images", "decode images", "encode images", "decode", "corrupt images"), "image"
@@ -27,7 +35,6 @@ COUNTED = {
     "encode texts": "text",
     "extract features": "crop",
     "extract shards": "shard",
-    "backbones": "network",
     "score": "score",
     "download": "byte",
 }
@@ -48,31 +55,140 @@ def share_done(stage: str, done: int, total: int) -> str:
     """``3 of 44 candidates``, ``44 candidates``: what is counted, and how much is done; "" of a single step."""
     if total <= 1:
         return ""
-    named = (
-        name for name in COUNTED if stage == name or stage.startswith((f"{name} ", f"{name},"))
-    )
-    unit = COUNTED.get(next(named, ""), "")
+    unit = unit_of(stage)
+    if unit == "%":
+        return f"{100 * done // total} %"
     all_of_them = counted(total, unit) if unit else f"{total:,}"
     return all_of_them if done >= total else f"{done:,} of {all_of_them}"
 
 
-def in_notebooks(stage: str, done: int, total: int) -> None:
-    """Show a bar in a notebook and nothing elsewhere: the default of public functions."""
-    if not is_notebook():
-        return
-    bar = _bars.get(stage)
-    if bar is None:
-        from IPython.display import display
+def unit_of(stage: str) -> str:
+    """What a stage counts; ``%`` of the expected cost where its parts differ; "" where that is not known."""
+    named = (
+        name for name in COUNTED if stage == name or stage.startswith((f"{name} ", f"{name},"))
+    )
+    return COUNTED.get(next(named, ""), "")
 
-        handle = display({"text/html": bar_html(stage, done, total, 0)}, raw=True, display_id=True)
-        _bars[stage] = bar = _Bar(handle=handle, started=time.monotonic())
-    now = time.monotonic()
-    if done >= total:
-        del _bars[stage]
-    elif now - bar.drawn < DRAW_EVERY_S:
+
+class Whole:
+    """A job of parts that differ in cost, as one stage in % of the cost, so that its forecast holds.
+
+    Parameters
+    ----------
+    progress : Progress
+    stage : str
+        A stage that counts ``%``.
+    costs : mapping of str to float
+        The expected cost of each part, in any unit.
+    """
+
+    def __init__(self, progress: Progress, stage: str, costs: Mapping[str, float]) -> None:
+        self._progress, self._stage = progress, stage
+        self._left = dict(costs)
+        self._total = sum(costs.values()) or 1.0
+        self._tell(0.0)
+
+    def part(self, name: str) -> Progress:
+        """The progress of a part: its own stages are told as well."""
+
+        def tell(stage: str, done: int, total: int) -> None:
+            self._progress(stage, done, total)
+            self._tell(self._left.get(name, 0.0) * done / max(total, 1))
+
+        return tell
+
+    def end(self, *names: str) -> None:
+        """Some parts are done; of all, the stage is."""
+        for name in names:
+            self._left.pop(name, None)
+        self._tell(0.0)
+
+    def _tell(self, of_part: float) -> None:
+        share = 1 - (sum(self._left.values()) - of_part) / self._total
+        done = int(_PERMILLE * share)
+        # It ends with its last part, not by rounding.
+        self._progress(self._stage, min(done, _PERMILLE - bool(self._left)), _PERMILLE)
+
+
+def stage_line(
+    stage: str, done: int, total: int, seconds: float, heard_s: float | None = None
+) -> str:
+    """``cross-validate: 3 of 44 candidates in 12 s, about 3 min left``.
+
+    A stage of one step has no end to tell. `heard_s` is how long the part that is done took, where its
+    end was heard of some time ago.
+    """
+    if total <= 1:
+        return f"{stage}: {'done in ' * (done >= total)}{seconds:.0f} s"
+    said = f"{stage}: {share_done(stage, done, total)} in {seconds:.0f} s"
+    if not 0 < done < total:
+        return said
+    spent = seconds if heard_s is None else heard_s
+    left = spent * total / done - seconds
+    if left < 1:  # the part in hand takes longer than the ones before it
+        left = seconds * (total - done) / done
+    how = "at least" if stage in RISING else "about"
+    return f"{said}, {how} {rough_time(left)} left"
+
+
+def resolve(progress: Progress | bool) -> Progress:
+    """What `progress` stands for: True a bar where a person looks, False none, a function itself.
+
+    Raises InputError where it is anything else.
+    """
+    if progress is True:
+        return automatic
+    if progress is False:
+        return silent
+    if not callable(progress):
+        raise InputError(
+            f"{argument('progress')} must be True, False or a function of stage, done and total; got "
+            f"{progress!r}"
+        )
+    return progress
+
+
+def automatic(stage: str, done: int, total: int) -> None:
+    """Show a bar in a notebook, or on standard error where that is a terminal; nothing elsewhere."""
+    draw = _in_notebook if is_notebook() else _on_terminal if _is_terminal() else None
+    if draw is None:
+        return
+    now, bar = time.monotonic(), _bars.get(stage)
+    if bar is None or done < bar.done:  # of a stage that was cut off, and comes again
+        _bars[stage] = bar = _Bar(started=now)
+    bar.done = done
+    if done < total and now - bar.drawn < DRAW_EVERY_S:
         return
     bar.drawn = now
-    bar.handle.update({"text/html": bar_html(stage, done, total, now - bar.started)}, raw=True)
+    draw(bar, stage, done, total)
+    if done >= total:
+        del _bars[stage]
+
+
+def _in_notebook(bar: _Bar, stage: str, done: int, total: int) -> None:
+    drawn = {"text/html": bar_html(stage, done, total, time.monotonic() - bar.started)}
+    if bar.handle is None:
+        from IPython.display import display
+
+        bar.handle = display(drawn, raw=True, display_id=True)
+    bar.handle.update(drawn, raw=True)
+
+
+def _on_terminal(bar: _Bar, stage: str, done: int, total: int) -> None:
+    """One line, drawn over; it stays once the stage is finished, unless that was at once."""
+    seconds, width = time.monotonic() - bar.started, shutil.get_terminal_size().columns - 1
+    is_finished = done >= total
+    n = BAR_WIDTH * done // max(total, 1)
+    line = "" if is_finished else f"[{'#' * n}{'.' * (BAR_WIDTH - n)}] "
+    line += stage_line(stage, done, total, seconds)
+    if is_finished and seconds < STAYS_FROM_S:
+        line = ""
+    end = "\n" if line and is_finished else ""
+    print(f"\r{line[:width]:<{width}}", end=end or "\r" * is_finished, file=sys.stderr, flush=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()  # a program without a console has none
 
 
 def is_notebook() -> bool:
@@ -90,9 +206,10 @@ def bar_html(stage: str, done: int, total: int, seconds: float) -> str:
 
 @dataclass
 class _Bar:
-    handle: Any
     started: float
-    drawn: float = 0.0
+    done: int = 0
+    drawn: float = -DRAW_EVERY_S
+    handle: Any = None  # of the notebook's output
 
 
 _bars: dict[str, _Bar] = {}

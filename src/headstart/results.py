@@ -21,7 +21,7 @@ import msgspec
 
 from headstart.errors import InputError, one_line
 from headstart.files import write_atomically
-from headstart.wording import signed_points
+from headstart.wording import signed_points, without_repeats
 
 SCHEMA = 1
 # Larger files are not results.
@@ -94,7 +94,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
         """The answer and its figure, for a notebook."""
         from markupsafe import escape
 
-        answer = f"<p><b>{escape(self.sentence)}</b></p>" * bool(self.sentence)
+        headline = without_repeats(self.sentence, self.detail)
+        answer = f"<p><b>{escape(headline)}</b></p>" * bool(headline)
         return answer + f"<p>{escape(self.detail)}</p>" * bool(self.detail) + self._figure()
 
 

@@ -29,6 +29,14 @@ def headline(*versions: str) -> str:
     return next((v for v in versions if len(v.split()) <= MOST_WORDS), versions[-1])
 
 
+def without_repeats(sentence: str, detail: str) -> str:
+    """A headline without its last clause, where the detail below it begins with the same in full."""
+    first, between, last = sentence.rpartition("; ")
+    subject = last.partition(",")[0].casefold()
+    is_said = between and "," in last and detail.casefold().startswith(f"{subject},")
+    return f"{first}." if is_said else sentence
+
+
 def points(share: float, *, sign: bool = True) -> str:
     """A difference of shares in percentage points: ``+1.2``, ``−0.4``, ``0.0``.
 

@@ -31,22 +31,6 @@ def test_progress_bars__tell_of_a_long_stage_now_and_then(
     assert any(line.startswith("cross-validate: 2 of 8 candidates in ") for line in lines)
 
 
-def test_stage_line__tells_the_time_left_from_the_time_spent() -> None:
-    assert console.stage_line("index", 0, 8, 20) == "index: 0 of 8 in 20 s"
-    assert console.stage_line("index", 2, 8, 20) == "index: 2 of 8 in 20 s, about 60 s left"
-    assert console.stage_line("load", 0, 1, 20) == "load: 20 s"
-    assert console.stage_line("load", 1, 1, 20) == "load: done in 20 s"
-    assert console.stage_line("refit", 3, 3, 20) == "refit: 3 candidates in 20 s"
-    # Heard of after 10 s: the pace is that, and 5 s of what was left have passed.
-    assert console.stage_line("index", 2, 8, 15, 10) == "index: 2 of 8 in 15 s, about 25 s left"
-
-
-@pytest.mark.parametrize("heard_s", [10, 0])
-def test_stage_line__a_slow_part_is_taken_into_the_pace(heard_s: float) -> None:
-    line = console.stage_line("train networks", 1, 2, 100, heard_s)
-    assert line.endswith("in 100 s, about 2 min left")
-
-
 def test_answer__names_the_page_and_every_other_file(capsys: pytest.CaptureFixture[str]) -> None:
     found = {"sentence": "Done."}
     page, files = Path("a") / "map.html", [Path("a") / "explore.html", Path("a") / "x.csv"]

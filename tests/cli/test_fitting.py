@@ -20,10 +20,10 @@ INTERVAL = "93.2 [91.0, 95.1]"
 LETTERS = st.characters(exclude_categories=["C", "Z"], exclude_characters="…") | st.just(" ")
 
 
-def printed(table: Table, width: int) -> str:
+def printed(*tables: Table, width: int) -> str:
     out = console()
     out.width, out.file = width, io.StringIO()
-    out.print(table)
+    out.print(*tables)
     text = out.file.getvalue()
     assert max(map(cell_len, text.split("\n"))) <= width
     assert "…" not in text
@@ -51,14 +51,14 @@ def test_print__a_caption_wider_than_its_table_has_the_width_of_the_terminal() -
     table.add_column("layer")
     table.add_column("accuracy", justify="right")
     table.add_row("blocks.4", "96.7")
-    assert caption in printed(table, 80).split("\n")
-    narrow = [line.rstrip() for line in printed(table, 40).split("\n")]
+    assert caption in printed(table, width=80).split("\n")
+    narrow = [line.rstrip() for line in printed(table, width=40).split("\n")]
     assert "Accuracy in %, cross-validated on the" in narrow
 
 
 @pytest.mark.parametrize("width", [200, 120, 100, 80, 60, 40, 24])
 def test_print__a_table_keeps_every_number_whole(width: int) -> None:
-    text = printed(wide_table(), width)
+    text = printed(wide_table(), width=width)
     for whole in ("2026-11-30", "+0.5", "+2.5"):
         assert whole in text
     assert INTERVAL in text or width < 40
@@ -76,12 +76,27 @@ def test_print__a_table_that_fits_is_as_it_was() -> None:
     table.add_column("layer")
     table.add_column("accuracy", justify="right")
     table.add_row("conv1", "[bold]93.2 *[/bold]")
-    lines = [line.rstrip() for line in printed(table, 40).strip("\n").split("\n")]
+    lines = [line.rstrip() for line in printed(table, width=40).strip("\n").split("\n")]
     assert lines[1:] == ["  layer   accuracy", " ──────────────────", "  conv1     93.2 *", ""]
 
 
+def test_print__tables_of_one_answer_are_all_tables_or_all_lists() -> None:
+    def narrow() -> Table:
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("layer")
+        table.add_column("accuracy", justify="right")
+        table.add_row("blocks.4", "96.7")
+        return table
+
+    said = printed(wide_table(), narrow(), width=40)
+    assert "accuracy: 96.7" in said
+    assert "─" not in said
+    assert "accuracy: 96.7" not in printed(narrow(), width=40)
+    assert "─" in printed(wide_table(), narrow(), width=120)
+
+
 def test_print__names_stay_whole_before_other_text_is_kept_on_one_line() -> None:
-    text = printed(wide_table(1), 100)
+    text = printed(wide_table(1), width=100)
     assert NAME in text
     assert "float32 average" not in text
     assert next(b for a, b in pairwise(text.split("\n")) if "float32" in a).strip() == "average"
@@ -105,5 +120,5 @@ def test_print__takes_any_text_at_any_width(rows: list[tuple[str, str, int]], wi
     table.add_column("n", justify="right")
     for name, text, n in rows:
         table.add_row(Text(name), Text(text), f"{n:,}")
-    said = printed(table, width)
+    said = printed(table, width=width)
     assert all(squeezed(f"{n:,}") in squeezed(said) for *_, n in rows)

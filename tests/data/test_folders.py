@@ -97,6 +97,13 @@ def test_list_folder__notes_loose_images_and_empty_folders(tree) -> None:
     assert any("'bird'" in n for n in listing.notes)
 
 
+def test_list_folder__says_once_how_many_are_left_out(tree) -> None:
+    names = [f"{i}.png" for i in range(5)]
+    root = tree({"cat/1.png": 1, "dog/1.png": 2} | {name: 3 + i for i, name in enumerate(names)})
+    note = next(n for n in list_folder(root).notes if "left out" in n)
+    assert note == "left out 5 images in no class folder: '0.png', '1.png', '2.png', ..."
+
+
 def test_list_folder__ends_where_links_make_a_loop(tree) -> None:
     root = tree({"cat/1.png": 1, "cat/in/2.png": 2, "dog/1.png": 3})
     (root / "cat" / "in" / "up").symlink_to(root, target_is_directory=True)

@@ -12,7 +12,7 @@ import torchvision.datasets as loaders
 
 from headstart.data import index, set_names
 from headstart.data.cifar import CIFARS
-from headstart.data.named import NAMED_SETS, names_a_set
+from headstart.data.named import NAMED_SETS, names_a_set, require_there
 from headstart.errors import DataError
 
 
@@ -129,3 +129,15 @@ def test_index__without_cache_downloads_nothing(monkeypatch) -> None:
     monkeypatch.delenv("HEADSTART_DATA", raising=False)
     with pytest.raises(DataError, match=r"'dtd' is not on this computer.*HEADSTART_DATA"):
         index("dtd")
+
+
+def test_require_there__takes_what_index_would_look_for(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for there in (str(tmp_path), str(tmp_path / "photos"), "digits", "dtd:/data", "hf://owner/set"):
+        require_there(there)
+    with pytest.raises(
+        DataError, match=r"no such folder, table or data set: .*Did you mean '.*photos'"
+    ):
+        require_there(str(tmp_path / "phtos"))
+    with pytest.raises(DataError, match="Did you mean 'digits'"):
+        require_there("digitz")

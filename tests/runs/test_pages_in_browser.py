@@ -130,6 +130,20 @@ def test_page__nothing_is_cut_or_stacked(
         .filter(e => e.scrollWidth > e.clientWidth).map(e => e.getAttribute('aria-label'))"""
     )
     assert cut == [] or width < 1280 or name == "wide"  # that one has too many columns for any desk
+    if width == PHONE[0]:
+        assert (
+            page.evaluate(
+                """[...document.querySelectorAll('.scroll:has(table.stacks)')]
+            .filter(e => e.scrollWidth > e.clientWidth).map(e => e.getAttribute('aria-label'))"""
+            )
+            == []
+        )
+        unnamed = "table.stacks td:not(:empty):not(.spark):not([data-label])"
+        assert page.locator(unnamed).count() == 0
+    broken = """[...document.querySelectorAll('.word')].filter(e =>
+        e.getClientRects().length && e.offsetHeight > 1.9 * parseFloat(getComputedStyle(e).fontSize)
+        && e.offsetWidth < 0.8 * e.parentElement.offsetWidth).map(e => e.textContent)"""
+    assert page.evaluate(broken) == [], "a word of a command is broken though it has room"
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])

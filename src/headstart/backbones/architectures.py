@@ -107,7 +107,7 @@ def known_names() -> tuple[str, ...]:
     """Every name that `resolve` takes, without prefixes and tags."""
     import timm
 
-    names = {*_torchvision_names(), *timm.list_models(), *EXTRAS, *EMBEDDED}
+    names = {*_torchvision_names(), *timm.list_models(), *EXTRAS, *EMBEDDED, "embedded:lite0"}
     return tuple(sorted(names))
 
 

@@ -16,7 +16,7 @@ from rich.progress import (
 from rich.text import Text
 
 from headstart.cli.curves import learning_curves
-from headstart.progress import share_done
+from headstart.progress import share_done, unit_of
 
 if TYPE_CHECKING:
     from headstart.training import Epoch
@@ -64,7 +64,7 @@ class Bars:
             self._tasks[stage] = self.shown.add_task(stage, total=total, rate="", said="")
         task = self._tasks[stage]
         speed = self.shown.tasks[task].speed
-        rate = f"{speed:,.0f}/s" if speed and speed >= 1 else ""
+        rate = f"{speed:,.0f}/s" if speed and speed >= 1 and unit_of(stage) != "%" else ""
         said = share_done(stage, done, total)
         self.shown.update(task, completed=done, total=total, rate=rate, said=said)
 

@@ -19,7 +19,8 @@ from headstart.cli.flags import as_flag
 from headstart.cli.narrow import BOXED
 from headstart.cli.streams import escape
 from headstart.errors import InputError, visible, worded
-from headstart.progress import share_done
+from headstart.progress import stage_line
+from headstart.wording import without_repeats
 
 # Seconds between two lines of a stage in a log.
 LINE_EVERY_S = 5.0
@@ -46,7 +47,8 @@ def console(*, stderr: bool = False) -> Console:
 
     class Careful(Console):
         def print(self, *objects: Any, **how: Any) -> None:
-            shown = [fitted(o, self) if isinstance(o, Table) else o for o in objects]
+            tables = iter(fitted([o for o in objects if isinstance(o, Table)], self))
+            shown = (next(tables) if isinstance(o, Table) else o for o in objects)
             super().print(*shown, **how)
 
         def render(
@@ -105,20 +107,9 @@ def answer(
 
 def print_answer(sentence: str, detail: str, out: Console) -> None:
     """The headline in bold, and the detail below it."""
-    print_prose(_without_repeats(sentence, detail), out, style="bold")
+    print_prose(without_repeats(sentence, detail), out, style="bold")
     if detail:
         print_prose(worded(detail, as_flag), out)
-
-
-def _without_repeats(sentence: str, detail: str) -> str:
-    """The headline without its last clause, where the detail begins with the same in full."""
-    first, between, last = sentence.rpartition("; ")
-    subject = last.partition(",")[0].casefold()
-    return (
-        f"{first}."
-        if between and "," in last and detail.casefold().startswith(f"{subject},")
-        else sentence
-    )
 
 
 def print_prose(text: str, out: Console, *, style: str | None = None) -> None:
@@ -250,28 +241,6 @@ class _Lines:
         e = history[-1]
         said = epoch_figures(e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy)
         print(f"epoch {e.epoch}: {said}", file=sys.stderr, flush=True)
-
-
-def stage_line(
-    stage: str, done: int, total: int, seconds: float, heard_s: float | None = None
-) -> str:
-    """``cross-validate: 3 of 44 candidates in 12 s, about 3 min left``.
-
-    A stage of one step has no end to tell. `heard_s` is how long the part that is done took, where its
-    end was heard of some time ago.
-    """
-    from headstart.wording import rough_time
-
-    if total <= 1:
-        return f"{stage}: {'done in ' * (done >= total)}{seconds:.0f} s"
-    said = f"{stage}: {share_done(stage, done, total)} in {seconds:.0f} s"
-    if not 0 < done < total:
-        return said
-    spent = seconds if heard_s is None else heard_s
-    left = spent * total / done - seconds
-    if left < 1:  # the part in hand takes longer than the ones before it
-        left = seconds * (total - done) / done
-    return f"{said}, about {rough_time(left)} left"
 
 
 def count(n: float) -> str:

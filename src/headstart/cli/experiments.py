@@ -13,6 +13,7 @@ import typer
 
 from headstart.cli import options
 from headstart.cli.console import answer_with_page, parse_numbers, print_prose, progress_bars
+from headstart.cli.fitting import fitted
 from headstart.cli.flags import flag_of
 from headstart.errors import worded
 from headstart.experiments.experiment import Experiment, call
@@ -22,8 +23,9 @@ from headstart.files import write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-    from headstart.runs.report.pages import Section
+    from headstart.runs.report import pages
 
 
 def verb(
@@ -78,30 +80,32 @@ def verb(
     return run
 
 
-def show(sections: Sequence[Section], out: Console) -> None:
+def show(sections: Sequence[pages.Section], out: Console) -> None:
     """Sections in the terminal: the table with its caption, then the texts."""
+    tables = iter(fitted([_table(s.table, s.caption) for s in sections if s.table], out))
+    for section in sections:
+        if section.table:
+            # Brackets of an interval are not markup.
+            out.print(next(tables), markup=False)
+        for line in section.text:
+            print_prose(line, out)
+
+
+def _table(table: pages.Table, caption: str) -> Table:
     from rich import box
     from rich.table import Table
 
     from headstart.errors import one_line
 
-    for section in sections:
-        if table := section.table:
-            shown = Table(
-                box=box.SIMPLE_HEAD,
-                padding=(0, 1, 0, 0),
-                caption=section.caption,
-                caption_justify="left",
-            )
-            for column, is_numeric in zip(table.header, table.numeric, strict=True):
-                shown.add_column(column, justify="right" if is_numeric else "left")
-            for i, row in enumerate(table.rows):
-                cells = (one_line(cell.replace("\u00a0", " ")) for cell in row)
-                shown.add_row(*cells, style="bold" if i == table.chosen else None)
-            # Brackets of an interval are not markup.
-            out.print(shown, markup=False)
-        for line in section.text:
-            print_prose(line, out)
+    shown = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=caption, caption_justify="left"
+    )
+    for column, is_numeric in zip(table.header, table.numeric, strict=True):
+        shown.add_column(column, justify="right" if is_numeric else "left")
+    for i, row in enumerate(table.rows):
+        cells = (one_line(cell.replace("\u00a0", " ")) for cell in row)
+        shown.add_row(*cells, style="bold" if i == table.chosen else None)
+    return shown
 
 
 def _parameter(option: Option) -> inspect.Parameter:

@@ -389,8 +389,7 @@ def show(run: Run) -> None:
     out = console()
     for line in data_lines(run.metrics):
         print_prose(line, out, style="bold red" if "to say anything" in line else None)
-    for table in layer_tables(run.metrics):
-        out.print(table)
+    out.print(*layer_tables(run.metrics))
     for line in layer_caption(run.metrics):
         print_prose(line, out, style="dim")
     if run.metrics.text is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -15,23 +16,44 @@ _FOLDED = 16  # columns that a long name is given at least
 _GAP = "   "
 
 
-def fitted(table: Table, out: Console) -> RenderableType:
-    """The table with its columns narrowed to the terminal, or its rows one below the other.
+def fitted(tables: Sequence[Table], out: Console) -> list[RenderableType]:
+    """The tables with their columns narrowed to the terminal, or their rows one below the other.
 
-    Numbers stay whole and text is wrapped between words. Where that is not enough, each row becomes a
-    line with its name and below it its other cells, each after the header of its column.
+    Numbers stay whole and text is wrapped between words. Where that is not enough for one of them, each
+    row of all becomes a line with its name and below it its other cells, each after the header of its
+    column.
     """
+    if any(_spare(table, out) < 0 for table in tables):
+        return [_stacked(table, out) for table in tables]
+    return [_narrowed(table, out) for table in tables]
+
+
+def _full_width(table: Table, out: Console) -> int:
     from rich.measure import Measurement
 
-    widest = [max(map(_width, _lines(column, out)), default=0) for column in table.columns]
-    measured = Measurement.get(out, out.options.update(max_width=100_000, width=100_000), table)
-    if measured.maximum <= out.width:
-        return _with_wide_caption(table, measured.maximum, out)
-    between = measured.maximum - sum(widest)
+    options = out.options.update(max_width=100_000, width=100_000)
+    return Measurement.get(out, options, table).maximum
+
+
+def _widest(table: Table, out: Console) -> list[int]:
+    return [max(map(_width, _lines(column, out)), default=0) for column in table.columns]
+
+
+def _spare(table: Table, out: Console) -> int:
+    """The columns of the terminal that are left over once each column of the table has its least."""
+    full = _full_width(table, out)
+    if full <= out.width:
+        return 0
+    between = full - sum(_widest(table, out))
+    return out.width - between - sum(_least(column, out) for column in table.columns)
+
+
+def _narrowed(table: Table, out: Console) -> RenderableType:
+    full = _full_width(table, out)
+    if full <= out.width:
+        return _with_wide_caption(table, full, out)
+    widest, spare = _widest(table, out), _spare(table, out)
     least = [_least(column, out) for column in table.columns]
-    spare = out.width - between - sum(least)
-    if spare < 0:
-        return _stacked(table, out)
     # Names are kept whole first, for other text wraps between words; then what needs little is given it.
     is_text = [column.overflow != "fold" for column in table.columns]
     for i in sorted(range(len(widest)), key=lambda i: (is_text[i], widest[i] - least[i])):

@@ -29,8 +29,7 @@ def show_targets(run: TargetRun) -> None:
     shares = story.members(metrics.chosen)
     for line in data_lines(metrics):
         print_prose(line, out)
-    for table in layer_tables(metrics):
-        out.print(table)
+    out.print(*layer_tables(metrics))
     unit = " in %" if metrics.target == "labels" else ""
     for line in (
         (

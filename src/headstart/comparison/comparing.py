@@ -36,7 +36,7 @@ from headstart.heads import (
 from headstart.plots import Figure
 from headstart.probe.folds import N_FOLDS, judgeable, training_folds
 from headstart.probe.rules import quickest_tie
-from headstart.progress import Progress, in_notebooks, silent
+from headstart.progress import Progress, resolve, silent
 from headstart.results import Difference
 from headstart.training.history import Epoch
 from headstart.wording import against_time, counted, headline, points
@@ -260,7 +260,7 @@ def compare(
     size_px: int | None = None,
     cache: Path | None = None,
     device: str | None = None,
-    progress: Progress = in_notebooks,
+    progress: Progress | bool = True,
     on_outcome: Callable[[Arm, int, Outcome], None] | None = None,
     on_epoch: Callable[[tuple[Epoch, ...]], None] | None = None,
 ) -> Comparison:
@@ -281,7 +281,8 @@ def compare(
         Side of the crops; default the backbone's own.
     cache : Path, optional
     device : str, optional
-    progress : Progress
+    progress : bool or callable, default True
+        As for :func:`headstart.fit`.
     on_outcome : function, optional
         Called with the arm, the seed and the outcome as each is known.
     on_epoch : function, optional
@@ -297,7 +298,7 @@ def compare(
     from headstart.comparison.fitting import Fitter
     from headstart.features import cache_folder
 
-    root = cache or cache_folder()
+    root, shown = cache or cache_folder(), resolve(progress)
     fitter = Fitter(
         backbone=backbone,
         classes=index.classes,
@@ -305,11 +306,11 @@ def compare(
         size_px=size_px or backbone.preprocessing.size_px,
         cache=root,
         device=device,
-        progress=progress,
+        progress=shown,
         on_epoch=on_epoch,
     )
     return compare_with(
-        fitter, index, arms, seeds=seeds, cache=root, progress=progress, on_outcome=on_outcome
+        fitter, index, arms, seeds=seeds, cache=root, progress=shown, on_outcome=on_outcome
     )
 
 

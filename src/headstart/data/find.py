@@ -92,7 +92,9 @@ def _expand(text: str) -> list[Path]:
     others = [p.name for p in found if p not in set(chosen)]
     if others:
         what = f"{counted(len(others), 'file')} without the suffix of an image"
-        logger.warning("%s: left out %s: %s", shown(text), what, some(others, n=N_NAMED))
+        logger.warning(
+            "%s: left out %s: %s", shown(text), what, some(others, n=N_NAMED, is_counted=True)
+        )
     return chosen
 
 

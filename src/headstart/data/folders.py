@@ -40,10 +40,12 @@ def list_folder(root: Path, *, classes_from: str = "auto") -> Listing:
     notes = list(layout.notes)
     if outside:
         notes.append(
-            f"left out {counted(len(outside), 'image')} in no class folder: {some(outside)}"
+            f"left out {counted(len(outside), 'image')} in no class folder: {some(outside, is_counted=True)}"
         )
     if empty:
-        notes.append(f"ignored {counted(len(empty), 'folder')} without images: {some(empty)}")
+        notes.append(
+            f"ignored {counted(len(empty), 'folder')} without images: {some(empty, is_counted=True)}"
+        )
     if len(layout.classes) == 1:
         _refuse_one_class(walk, root, layout.classes[0])
     return walk.listing(layout.source, items, notes)

@@ -109,7 +109,7 @@ def group_notes(records: Sequence[Example]) -> list[str]:
     single = sorted(label for label, groups in of_class.items() if len(groups) == 1)
     if single:
         notes.append(
-            f"all examples of {counted(len(single), 'class')} are of one group: {some(single)}; an "
+            f"all examples of {counted(len(single), 'class')} are of one group: {some(single, is_counted=True)}; an "
             "unseen group of such a class is never tested"
         )
     split = sorted(group for group, names in sides.items() if len(names) > 1)

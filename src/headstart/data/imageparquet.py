@@ -203,7 +203,7 @@ def _columns(
     if image_column is None and not usual and len(byte_columns) > 1:
         raise DataError(
             f"{shown(name)} has {counted(len(byte_columns), 'column')} of bytes "
-            f"({some(byte_columns)}): name that of the images with {argument('image_column')}"
+            f"({some(byte_columns, is_counted=True)}): name that of the images with {argument('image_column')}"
         )
     label = schema.names[
         find_column(table, label_column, LABEL_NAMES, "label", argument("label_column"))

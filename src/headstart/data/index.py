@@ -320,9 +320,7 @@ def _paged(records: Sequence[Record], facts: Sequence[Facts]) -> list[str]:
     names = [r.name for r, f in zip(records, facts, strict=True) if f.n_pages > 1]
     if not names:
         return []
-    told = (
-        f"{counted(len(names), 'file')} of several pages, of which the first is used: {some(names)}"
-    )
+    told = f"{counted(len(names), 'file')} of several pages, of which the first is used: {some(names, is_counted=True)}"
     return [f"{told} (headstart frames makes an image of each page)"]
 
 
@@ -358,7 +356,7 @@ def _check_classes(
             )
         if lost:
             listing.notes.append(
-                f"no usable image is left of {counted(len(lost), 'class')}: {some(lost)}"
+                f"no usable image is left of {counted(len(lost), 'class')}: {some(lost, is_counted=True)}"
             )
         return
     first = quarantine[0] if quarantine else None

@@ -21,7 +21,7 @@ from headstart.data.cifar import CIFARS, read_cifar
 from headstart.data.folders import list_folder
 from headstart.data.samples import SAMPLES, sample_folder
 from headstart.data.scene15 import list_scene15
-from headstart.data.sources import Listed, Listing, shown
+from headstart.data.sources import Listed, Listing, missing_path, shown
 from headstart.errors import DataError, one_line
 from headstart.home import expand
 from headstart.progress import Progress, silent
@@ -86,6 +86,20 @@ def set_names() -> tuple[str, ...]:
 def names_a_set(text: str) -> bool:
     """Whether ``text`` is a set's name, or a name and a folder (``dtd:/data``)."""
     return _resolve(text.partition(":")[0]) is not None
+
+
+def require_there(text: str) -> None:
+    """Raise DataError where there is neither a file or folder nor a data set of that name."""
+    from headstart.data.packed import is_packed
+    from headstart.data.textsets import names_a_text_set
+
+    path = expand(text)
+    with contextlib.suppress(
+        OSError
+    ):  # a path that may not be looked at is told of when it is read
+        if path.exists() or is_packed(text) or names_a_set(text) or names_a_text_set(text):
+            return
+        raise missing_path(path, what="folder, table or data set", also=set_names())
 
 
 def list_named(text: str, *, cache: Path | None = None, progress: Progress = silent) -> Listing:

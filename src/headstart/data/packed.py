@@ -255,7 +255,9 @@ def _note_left_out(
             reason = "of another kind"
         found.setdefault(reason, []).append(printable(name))
     for reason, names in found.items():
-        notes.append(f"left out {counted(len(names), 'file')} ({reason}): {some(names, n=N_NAMED)}")
+        notes.append(
+            f"left out {counted(len(names), 'file')} ({reason}): {some(names, n=N_NAMED, is_counted=True)}"
+        )
 
 
 def _read_files(part: Part) -> Iterator[Sample]:

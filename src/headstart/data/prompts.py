@@ -69,7 +69,7 @@ def read_prompts(path: str, classes: Sequence[str] | None = None) -> Prompts:
     if missing:
         raise DataError(
             f"{option}: {shown(path)} has no prompt for {counted(len(missing), 'class')} "
-            f"({some(missing)}): add a line class,prompt for each"
+            f"({some(missing, is_counted=True)}): add a line class,prompt for each"
         )
     return {name: tuple(found[name]) for name in classes or found}
 

@@ -141,10 +141,10 @@ def _list(root: Path) -> Listing:
     notes = list(listing.notes)
     if other:
         notes.append(
-            f"left out {counted(len(other), 'folder')} that are not classes of scene15: {some(other)}"
+            f"left out {counted(len(other), 'folder')} that are not classes of scene15: {some(other, is_counted=True)}"
         )
     if missing:
         notes.append(
-            f"this copy of scene15 lacks {counted(len(missing), 'class')}: {some(missing)}"
+            f"this copy of scene15 lacks {counted(len(missing), 'class')}: {some(missing, is_counted=True)}"
         )
     return replace(listing, source="scene15", items=items, notes=notes)

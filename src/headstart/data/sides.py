@@ -70,7 +70,7 @@ def check_sides(found: S, *, noun: str = "image", where: Path | None = None) -> 
             unusable = f" ({counted(len(lost), 'file')} could not be used, first {first})"
         trained = [c for c in counts if c not in untrained]
         raise DataError(
-            f"no training {noun}s of {counted(len(untrained), kind)}: {some(untrained)}"
+            f"no training {noun}s of {counted(len(untrained), kind)}: {some(untrained, is_counted=True)}"
             f"{unusable}: add some, or remove the {kind} from the other splits."
             f"{twin_hint(untrained, trained)}"
         )
@@ -161,4 +161,6 @@ def _learnable(found: S, noun: str, where: Path | None) -> S:
 
 
 def _note(what: str, classes: Sequence[str], kind: str) -> str:
-    return f"{what} {counted(len(classes), kind)}: {some(classes)}" if classes else ""
+    return (
+        f"{what} {counted(len(classes), kind)}: {some(classes, is_counted=True)}" if classes else ""
+    )

@@ -76,9 +76,9 @@ def shown(path: Path | str, limit: int = 120) -> str:
     return f"'{one_line(str(path), limit=limit)}'"
 
 
-def some(names: Sequence[str], *, n: int = 3) -> str:
-    """The first few names, quoted, for a message."""
-    more = f", ... ({len(names)} in all)" if len(names) > n else ""
+def some(names: Sequence[str], *, n: int = 3, is_counted: bool = False) -> str:
+    """The first few names, quoted, and how many there are, unless the message has said so already."""
+    more = ", ..." + f" ({len(names):,} in all)" * (not is_counted) if len(names) > n else ""
     return ", ".join(shown(name) for name in names[:n]) + more
 
 
@@ -157,10 +157,10 @@ class Walk:
         if self.looped:
             notes.append(
                 f"skipped {counted(len(self.looped), 'linked folder')} that lead back to a folder "
-                f"already read: {some(self.looped)}"
+                f"already read: {some(self.looped, is_counted=True)}"
             )
         notes += [
-            f"left out {counted(len(names), kind)}{_OF_KIND.get(kind, '')}: {some(names, n=N_NAMED)}"
+            f"left out {counted(len(names), kind)}{_OF_KIND.get(kind, '')}: {some(names, n=N_NAMED, is_counted=True)}"
             for kind, names in self._left_out_by_kind().items()
         ]
         return Listing(self.root, source, items, self.ignored, notes, self.missing)

@@ -48,14 +48,14 @@ def apply_split_file(
     if unknown:
         raise DataError(
             f"{shown(split)} names {len(unknown)} of {len(names)} images that are not under "
-            f"{shown(listing.root)}: {some(unknown)}: correct the names or remove the lines"
+            f"{shown(listing.root)}: {some(unknown, is_counted=True)}: correct the names or remove the lines"
         )
     of = dict(zip(names, words, strict=True))
     left = [item.name for item in listing.items if key(item.name) not in of]
     if left:
         raise DataError(
             f"{shown(split)} leaves out {counted(len(left), 'image')} under {shown(listing.root)}: "
-            f"{some(left)}: add them to it, move them away, or give the split file itself as the "
+            f"{some(left, is_counted=True)}: add them to it, move them away, or give the split file itself as the "
             "data to use only what it names"
         )
     items = [replace(item, split=of[key(item.name)]) for item in listing.items]

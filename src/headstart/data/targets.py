@@ -360,7 +360,7 @@ def without_labels(
         if names:
             one = len(names) == 1
             notes.append(
-                f"{reason} {'the label' if one else f'each of {len(names):,} labels'} {some(names)}: "
+                f"{reason} {'the label' if one else f'each of {len(names):,} labels'} {some(names, is_counted=True)}: "
                 f"{'it is' if one else 'they are'} left out, as {'it' if one else 'they'} cannot be both "
                 "trained and tested"
             )

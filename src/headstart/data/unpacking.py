@@ -104,5 +104,5 @@ def _check(listing: Listing, data: str) -> None:
     if without and len(without) < len(listing.items):
         raise DataError(
             f"{shown(data)}: {counted(len(without), 'image')} without a split beside others that have "
-            f"one: {some(without)}; name all shards train-..., val-... or test-..., or none"
+            f"one: {some(without, is_counted=True)}; name all shards train-..., val-... or test-..., or none"
         )

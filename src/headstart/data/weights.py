@@ -61,7 +61,7 @@ def example_weights(records: Sequence[Example]) -> NDArray[np.float64] | None:
     if empty:
         raise DataError(
             f"{argument('weight_column')}: the weights of all training examples of "
-            f"{counted(len(empty), 'class')} are 0 ({some(empty)}): leave them out, or give a weight "
+            f"{counted(len(empty), 'class')} are 0 ({some(empty, is_counted=True)}): leave them out, or give a weight "
             "above 0"
         )
     return weights
@@ -116,7 +116,7 @@ def read_class_weights(path: str, classes: Sequence[str]) -> dict[str, float]:
     if zero:
         raise DataError(
             f"{shown(path)}: {counted(len(zero), 'class')} {'has' if len(zero) == 1 else 'have'} weight "
-            f"0 ({some(zero)}) and could not be learnt: leave the examples out, or give a weight above 0"
+            f"0 ({some(zero, is_counted=True)}) and could not be learnt: leave the examples out, or give a weight above 0"
         )
     return weights
 
@@ -261,7 +261,7 @@ def _complete(names: Sequence[str], classes: Sequence[str], place: str) -> None:
     missing = [name for name in classes if name not in names]
     if missing:
         raise DataError(
-            f"{place}: {counted(len(missing), 'class')} missing ({some(missing)}): name each class once"
+            f"{place}: {counted(len(missing), 'class')} missing ({some(missing, is_counted=True)}): name each class once"
         )
 
 

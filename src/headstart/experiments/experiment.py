@@ -17,7 +17,7 @@ import msgspec
 
 from headstart.errors import InputError, argument, one_line
 from headstart.experiments.settings import OrTexts, Settings, options
-from headstart.progress import Progress, in_notebooks, silent
+from headstart.progress import Progress, resolve, silent
 from headstart.results import Result
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ def call(
     given: Mapping[str, Any],
     *,
     cache: Path | None = None,
-    progress: Progress = in_notebooks,
+    progress: Progress | bool = True,
     on_index: Callable[[Any], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> ExperimentResult:
@@ -307,6 +307,7 @@ def call(
 
     Raises InputError where a name is not one of its settings, or a value is outside its legal set.
     """
+    shown = resolve(progress)
     names = {name: known for name, value in given.items() if (known := _named(value))}
     read = {name: given[name] for name in names}
     if not issubclass(experiment.settings, OrTexts):
@@ -315,7 +316,7 @@ def call(
             _refuse_texts(experiment.settings, given.get(name))
     settings = experiment.settings.from_options({**given, **names})
     inputs = Inputs(
-        settings=settings, given=read, cache=cache, progress=progress, on_index=on_index, say=say
+        settings=settings, given=read, cache=cache, progress=shown, on_index=on_index, say=say
     )
     return experiment.run(settings, inputs)
 
@@ -357,7 +358,7 @@ def _signature(experiment: Experiment) -> inspect.Signature:
         )
         for o in options(experiment.settings)
     ]
-    for name, kind, default in (("cache", Path | None, None), ("progress", Progress, in_notebooks)):
+    for name, kind, default in (("cache", Path | None, None), ("progress", Progress | bool, True)):
         parameters.append(
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind

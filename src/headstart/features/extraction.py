@@ -174,6 +174,14 @@ def extract(
     return result
 
 
+def count_missing(
+    records: Sequence[Record], backbone: Backbone, *, cache: Path | None = None
+) -> int:
+    """Images for which `extract` would compute features at the network's own resolution, in float32."""
+    store = FeatureStore(feature_key(backbone, "float32"), cache or cache_folder())
+    return len(store.missing(r.digest for r in records))
+
+
 def check_options(precision: str, pooling: str) -> None:
     """Raise InputError where precision or pooling is unknown."""
     require_choice("precision", precision, PRECISIONS)

@@ -9,6 +9,9 @@ from html import escape
 
 from headstart.errors import one_line
 
+# From this width on, in px, a figure is shown larger than the screen of a phone, which scrolls it.
+BROAD = 640
+
 _STAR = "M0-6.2 1.7-2 6.2-1.8 2.7 1.1 3.9 5.4 0 3-3.9 5.4-2.7 1.1-6.2-1.8-1.7-2Z"
 _DIAMOND = "M0-5 5 0 0 5-5 0Z"
 _TIE = "M-4.5-2.2Q-2.2-4.4 0-2.2T4.5-2.2M-4.5 2.6Q-2.2.4 0 2.6T4.5 2.6"
@@ -56,7 +59,7 @@ def figure(name: str, title: str, description: str, width: float, height: float,
         element("desc", _clean(description), id=f"{name}-desc"),
         *body,
         xmlns="http://www.w3.org/2000/svg",
-        class_="fig",
+        class_="fig broad" if width >= BROAD else "fig",
         role="img",
         aria_labelledby=f"{name}-title",
         aria_describedby=f"{name}-desc",

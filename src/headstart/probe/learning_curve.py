@@ -37,7 +37,7 @@ def learning_curve(
     recognise : callable
         Given the rows to fit on, whether each test example is recognised, (n_test,).
     progress : Progress
-        Told of each fit done.
+        Told after each fit of the examples fitted to so far, as a share of those of all fits.
 
     Returns
     -------
@@ -47,11 +47,13 @@ def learning_curve(
     """
     y = np.array([r.label for r in train])
     subsets = [[take(y, random_order(train, s), k) for k in counts] for s in seeds]
-    correct = []
+    correct, n_fitted = [], 0  # a fit takes the longer, the more examples it has
+    n_to_fit = sum(len(rows) for nested in subsets for rows in nested)
     for nested in subsets:
         for rows in nested:
             correct.append(recognise(rows))
-            progress("learning curve", len(correct), len(seeds) * len(counts))
+            n_fitted += len(rows)
+            progress("learning curve", n_fitted, n_to_fit)
     n_classes = len(np.unique(y))
     means = tuple(len(rows) / n_classes for rows in subsets[0])
     return means, np.array(correct).reshape(len(seeds), len(counts), -1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError, argument
 from headstart.home import expand
-from headstart.progress import Progress, in_notebooks
+from headstart.progress import Progress, resolve
 from headstart.runs.folder import check_output, free_name, staged, usual_name
 from headstart.runs.measure import Watch, unwatched
 from headstart.runs.origin import remember
@@ -43,7 +43,7 @@ def fit(
     out: str | Path | None = None,
     force: bool = False,
     cache: str | Path | None = None,
-    progress: Progress = in_notebooks,
+    progress: Progress | bool = True,
     watch: Watch = unwatched,
     on_epoch: OnEpoch | None = None,
     **settings: Any,
@@ -69,7 +69,9 @@ def fit(
         Replace the run folder ``out``, by default ``runs/<data>``.
     cache : str or Path, optional
         Where features are kept.
-    progress : Progress
+    progress : bool or callable, default True
+        True: a bar in a notebook, and on standard error where that is a terminal. False: none. A function is
+        called with the stage, the number done and the total.
     watch : callable
         Told of every candidate as it is measured: see :func:`headstart.runs.measure.measure`.
     on_epoch : callable, optional
@@ -108,7 +110,7 @@ def fit(
         kind: Images | Texts = Texts(
             settings=texts,
             cache=expand(cache) if cache is not None else cache_folder(),
-            progress=progress,
+            progress=resolve(progress),
         )
     else:
         from headstart.runs.images import Images
@@ -116,7 +118,7 @@ def fit(
         kind = Images(
             settings=settings_from(FitSettings, str(data), settings),
             cache=expand(cache) if cache is not None else cache_folder(),
-            progress=progress,
+            progress=resolve(progress),
             on_epoch=on_epoch,
         )
     return _carry_out(kind, _place(data, out, force=force), force, watch)
@@ -133,7 +135,7 @@ def finetune(
     out: str | Path | None = None,
     force: bool = False,
     cache: str | Path | None = None,
-    progress: Progress = in_notebooks,
+    progress: Progress | bool = True,
     on_epoch: OnEpoch | None = None,
     **settings: Any,
 ) -> Run:
@@ -220,7 +222,7 @@ def train(
     out: str | Path | None = None,
     force: bool = False,
     cache: str | Path | None = None,
-    progress: Progress = in_notebooks,
+    progress: Progress | bool = True,
     on_epoch: OnEpoch | None = None,
     **settings: Any,
 ) -> Run:
@@ -255,7 +257,7 @@ def _train(
     kind = Images(
         settings=settings,
         cache=expand(cache) if cache is not None else cache_folder(),
-        progress=progress,
+        progress=resolve(progress),
         on_epoch=on_epoch,
         asked=asked,
     )

@@ -393,6 +393,6 @@ def _without(index: Index, unreadable: dict[str, str]) -> Index:
     elif len({r.label for r in smaller.train}) < 2:
         raise DataError(f"{index.root}: fewer than two classes are left after unreadable files")
     if gone := sorted(set(index.classes) - set(smaller.classes)):
-        note = f"no usable image is left of {counted(len(gone), 'class')}: {some(gone)}"
+        note = f"no usable image is left of {counted(len(gone), 'class')}: {some(gone, is_counted=True)}"
         smaller = dataclasses.replace(smaller, notes=(*smaller.notes, note))
     return check_sides(smaller)

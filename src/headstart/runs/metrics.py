@@ -436,7 +436,7 @@ def _few_notes(results: Results) -> list[str]:
         )
         found.append(
             f"cross-validation judges {n_judged:,} of {n:,} training {noun}s: there is no second "
-            f"one of {counted(len(lone), 'class')}: {some(list(lone))}"
+            f"one of {counted(len(lone), 'class')}: {some(list(lone), is_counted=True)}"
         )
     if results.choice.is_default:
         found.append(

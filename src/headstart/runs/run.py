@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from headstart.errors import DataError, InputError, RunError, argument, one_line
 from headstart.home import expand
-from headstart.progress import Progress, in_notebooks
+from headstart.progress import Progress, resolve
 from headstart.runs.caution import Careful, Caution
 from headstart.runs.folder import bring_back, read_json
 from headstart.runs.heldout import HeldOut
@@ -183,7 +183,7 @@ class Run:
         split: str | None = None,
         device: str | None = None,
         cache: Path | None = None,
-        progress: Progress = in_notebooks,
+        progress: Progress | bool = True,
     ) -> Any:
         """The features of all images of the run at one layer, as a `pandas.DataFrame`.
 
@@ -198,8 +198,10 @@ class Run:
             Resolution; default: the network's own.
         data, split : str, optional
             Where the images and the split file are, if they moved or the run was made elsewhere.
-        device, cache, progress
+        device, cache
             As for :func:`headstart.features.extract`.
+        progress : bool or callable, default True
+            As for :func:`headstart.fit`.
 
         Returns
         -------
@@ -232,7 +234,7 @@ class Run:
             split=split,
             device=device,
             cache=cache,
-            progress=progress,
+            progress=resolve(progress),
         )
 
     def report(self) -> Path:

@@ -436,7 +436,7 @@ def _notes_on_labels(results: TargetResults, figures: LabelsFigures) -> list[str
     found, kind = [], "test" if results.test else "training"
     if lacking := [f.name for f in figures.labels if not f.n]:
         found.append(
-            f"no {kind} images of {counted(len(lacking), 'label')}: {some(lacking)}; the means leave "
+            f"no {kind} images of {counted(len(lacking), 'label')}: {some(lacking, is_counted=True)}; the means leave "
             f"{'it' if len(lacking) == 1 else 'them'} out"
         )
     if few := [f for f in figures.labels if 0 < f.n < FEW_IMAGES]:
@@ -455,7 +455,7 @@ def _notes_on_labels(results: TargetResults, figures: LabelsFigures) -> list[str
         if blind:
             found.append(
                 f"the features say nothing of {counted(len(blind), 'label')} in cross-validation: "
-                f"{some(blind)}; {given} given {'it' if len(blind) == 1 else 'them'}"
+                f"{some(blind, is_counted=True)}; {given} given {'it' if len(blind) == 1 else 'them'}"
             )
     return found
 

@@ -61,7 +61,7 @@ def threshold_notes(found: Thresholds | None, *, is_asked: bool) -> list[str]:
         return []
     names = [c.name for c in found.unreached]
     best = max(c.best for c in found.unreached)
-    of = f"{counted(len(names), 'class')}: {some(names)} (at best {percent(best)})"
+    of = f"{counted(len(names), 'class')}: {some(names, is_counted=True)} (at best {percent(best)})"
     target = f"a {found.target} of {percent(found.value)}"
     return [f"no threshold reaches {target} on held-out predictions for {of}"]
 

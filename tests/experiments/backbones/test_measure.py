@@ -91,15 +91,25 @@ def test_backbones__measures_accuracy_and_cost(
 ) -> None:
     other = load("timm:test_resnet", pretrained=False)
     stages: set[str] = set()
+    shares: list[float] = []
+
+    def tell(stage: str, done: int, total: int) -> None:
+        stages.add(stage)
+        if stage == "compare networks":
+            shares.append(done / total)
+
     found = transfer.backbones(
         indexed,
         backbones=[tiny, other],
         size_px=32,
         cache=tmp_path,  # nothing is extracted yet
         device="cpu",
-        progress=lambda stage, done, total: stages.add(stage),
+        progress=tell,
     )
     assert {f"extract features, {net.name}" for net in (tiny, other)} <= stages
+    assert shares[0] == 0  # told before anything is computed, for all of it
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
     assert [c.macs for c in found.candidates] == sorted(c.macs for c in found.candidates)
     for net in (tiny, other):
         row = next(c for c in found.candidates if c.name == net.name)
@@ -107,6 +117,8 @@ def test_backbones__measures_accuracy_and_cost(
         assert row.n_parameters == net.n_parameters
         assert row.images_per_s > 0
         assert row.test is not None
+    assert f"trained on all {found.n_train} training images" in found.detail
+    assert "headstart fit tries more" in found.detail
     assert sum(c.is_chosen for c in found.candidates) == 1
 
 

@@ -36,10 +36,11 @@ def list_(as_json: options.AsJsonObject = False) -> None:
     out.print(
         f"{one_line(str(inventory.root))}: {size(inventory.n_bytes)}", markup=False, soft_wrap=True
     )
-    if inventory.features:
-        out.print(_feature_table(inventory.features))
+    tables = [_feature_table(inventory.features)] if inventory.features else []
     if kinds := _by_kind(inventory):
-        out.print(_kind_table(kinds))
+        tables.append(_kind_table(kinds))
+    if tables:
+        out.print(*tables)
     for line in _left_alone(inventory):
         out.print(line, markup=False, soft_wrap=True)
 

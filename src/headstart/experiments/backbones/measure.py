@@ -24,6 +24,7 @@ from headstart.experiments.backbones.settings import Settings
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.features import Block, BlockReader, View
 from headstart.experiments.judged import Fitted, judge_block, repeated_folds, score
+from headstart.progress import Progress, Whole, silent
 from headstart.results import Difference
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # Images by which the speed is measured, after as many to warm up.
 N_TIMED = 64
+# What an SVM costs per image, in multiply-accumulates of a network that take as long.
+CLASSIFIER_MACS = 1.5e8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,9 +81,9 @@ def measure(s: Settings, inputs: Inputs) -> BackbonesResult:
         )
         nets = [named[name] for name in names if name in left]
     found = []
+    whole = Whole(inputs.progress, "compare networks", _costs(nets, [*train, *index.test], inputs))
     for net in nets:
-        found.append(_judge(net, index, train, y, folds[0], inputs))
-        inputs.progress("backbones", len(found), len(nets))
+        found.append(_judge(net, index, train, y, folds[0], inputs, whole))
     return BackbonesResult(
         settings=s,
         datasets=(DataFacts.of(index),),
@@ -141,20 +144,45 @@ def _judge(
     y: NDArray[np.str_],
     folds: NDArray[np.int64],
     inputs: Inputs,
+    whole: Whole,
 ) -> Measured:
     from headstart.backbones import measure_complexity
 
-    net, reader, block = _reader(net, inputs)
+    name = net.name
+    net, reader, block = _reader(net, inputs, whole.part(f"features {name}"))
     reader.extract([*train, *index.test])
+    whole.end(f"features {name}")
     judged = judge_block(reader, block, train, y, folds)
+    model = score((block,), reader, train, index.test, folds, {block: judged})
+    whole.end(f"classifier {name}")
     cost = measure_complexity(net)
+    speed = images_per_s(net, train, device=inputs.settings.device, cache=inputs.cache)
+    whole.end(f"speed {name}")
     return Measured(
         name=net.name,
-        model=score((block,), reader, train, index.test, folds, {block: judged}),
+        model=model,
         n_parameters=cost.n_parameters,
         macs=cost.macs,
-        images_per_s=images_per_s(net, train, device=inputs.settings.device, cache=inputs.cache),
+        images_per_s=speed,
     )
+
+
+def _costs(nets: Sequence[Backbone], records: Sequence[Record], inputs: Inputs) -> dict[str, float]:
+    """What each part of the comparison is expected to cost, in multiply-accumulates."""
+    from headstart.backbones import measure_complexity
+    from headstart.features.extraction import count_missing
+
+    costs: dict[str, float] = {}
+    for net in nets:
+        net_at, _, _ = _reader(net, inputs)
+        macs = measure_complexity(net_at).macs
+        n_missing = count_missing(records, net_at, cache=inputs.cache)
+        costs |= {
+            f"features {net.name}": n_missing * macs,
+            f"classifier {net.name}": len(records) * CLASSIFIER_MACS,
+            f"speed {net.name}": 2 * min(len(records), N_TIMED) * macs,
+        }
+    return costs
 
 
 def _on_some(
@@ -167,12 +195,14 @@ def _on_some(
 ) -> NDArray[np.bool_]:
     """Which of some training images the last layer's classifier recognises, each held out."""
     some = [train[i] for i in rows]
-    _, reader, block = _reader(net, inputs)
+    _, reader, block = _reader(net, inputs, inputs.progress)
     reader.extract(some)
     return judge_block(reader, block, some, y[rows], folds[rows]).correct
 
 
-def _reader(net: Backbone, inputs: Inputs) -> tuple[Backbone, BlockReader, Block]:
+def _reader(
+    net: Backbone, inputs: Inputs, tell: Progress = silent
+) -> tuple[Backbone, BlockReader, Block]:
     """The network at the size that is compared, what reads its features, and its last layer."""
     from headstart.backbones import at_size
     from headstart.training.network import features_tap
@@ -182,7 +212,7 @@ def _reader(net: Backbone, inputs: Inputs) -> tuple[Backbone, BlockReader, Block
     net = at_size(net, view.size_px)
 
     def progress(stage: str, done: int, total: int) -> None:
-        inputs.progress(f"{stage}, {net.name}", done, total)
+        tell(f"{stage}, {net.name}", done, total)
 
     reader = BlockReader(
         backbone=net, views=(view,), device=s.device, cache=inputs.cache, progress=progress

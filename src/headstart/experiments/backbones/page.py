@@ -6,6 +6,7 @@ from headstart import plots
 from headstart.experiments.backbones.result import BackbonesResult, Candidate
 from headstart.heads import significance, unseen_difference
 from headstart.plots.bubbles import Bubble, bubble_plot
+from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table
 from headstart.wording import counted, headline, listed, points, rough_time
 
@@ -49,8 +50,11 @@ def sentence(r: BackbonesResult) -> str:
 def detail(r: BackbonesResult) -> str:
     """The rule, and the front by name."""
     raced = f" {len(r.race.left)} left the race early." if r.race and r.race.left else ""
+    layer = "one layer of each network, the last before the output layer,"
+    rows = f"all {counted(r.n_train, 'training image')}"
+    beside = f" {words.beside_fit(layer, rows)}" if r.n_test else ""
     if len(r.candidates) == 1:
-        return f"It is the only one{' left' * bool(raced)}.{raced}"
+        return f"It is the only one{' left' * bool(raced)}.{raced}{beside}"
     front = [f"{c.name} ({c.cv.percent[0]:.1f} %)" for c in r.candidates if c.is_on_front]
     rule = (
         f"{r.chosen.name} is the cheapest within one standard error of {r.best.name}, the "
@@ -73,7 +77,7 @@ def detail(r: BackbonesResult) -> str:
         which = (
             f"The Pareto front is {listed(front)}: no other is as accurate without computing more."
         )
-    return f"{rule} {which}{raced}"
+    return f"{rule} {which}{raced}{beside}"
 
 
 def sections(r: BackbonesResult) -> list[Section]:

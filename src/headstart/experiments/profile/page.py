@@ -48,8 +48,11 @@ def detail(r: ProfileResult) -> str:
     )
     n = len(joined.blocks)
     if n == 1:
-        return f"{text}. No larger set of blocks is better by more than one standard error or one point."
-    return f"{text}; {n} blocks side by side ({', '.join(joined.blocks)}) {_reached(joined)}."
+        text = f"{text}. No larger set of blocks is better by more than one standard error or one point."
+    else:
+        text = f"{text}; {n} blocks side by side ({', '.join(joined.blocks)}) {_reached(joined)}."
+    rows = counted(r.n_train, f"training {r.noun}")
+    return f"{text} {words.beside_fit('these', rows, r.noun)}" if r.n_test else text
 
 
 def sections(r: ProfileResult) -> list[Section]:

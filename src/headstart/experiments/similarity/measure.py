@@ -42,7 +42,7 @@ from headstart.experiments.similarity.settings import Settings
 from headstart.heads import accuracy_interval
 from headstart.probe import judge, training_folds
 from headstart.probe.folds import require_two_each
-from headstart.progress import Progress, silent
+from headstart.progress import Progress, Whole, silent
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 BATCH = 16
 PIXELS_PX = 32
+# In passes of an image through the converted network: one through that of torch, which notes what each
+# BatchNorm is given, and the classifiers on an image's features and pixels.
+NOTING_COST, CLASSIFIERS_COST = 3.0, 0.5
 MAX_LABELLED = 500
 # Images that the quick score has not seen, fewer than which say nothing of it.
 MIN_OTHERS = 50
@@ -181,18 +184,23 @@ def place(
 
     source_statistics(backbone)  # before any image is read
     net = at_size(backbone, size_px or backbone.preprocessing.size_px)
-    placed = []
-    for images in (target, *references):
-        batches = _batches(net, images, n_images, progress)
+    placed, sets = [], (target, *references)
+    whole = Whole(progress, "compare sets", _costs(net, sets, n_images, seed, cache))
+    for images in sets:
+        parts = [f"{part} {images.name}" for part in ("distance", "features", "classifiers")]
+        batches = _batches(net, images, n_images, whole.part(parts[0]))
         distance = measure_distance(net, batches, seed=seed)
+        whole.end(parts[0])
         gain, note = None, images.note
         if images.indexed is not None:
-            measure = partial(_gain, net, images.indexed, seed, device, cache, progress)
+            tell = _about(images.name, whole.part(parts[1]))
+            measure = partial(_gain, net, images.indexed, seed, device, cache, tell)
             if images is target:
                 with naming_set(target.name):
                     gain = measure()
             else:
                 gain, note = gain_or_reason(note, measure)
+        whole.end(*parts)
         placed.append(Placed(name=images.name, note=note, distance=distance, gain=gain))
     placed.sort(key=lambda s: s.kl)
     return tuple(placed)
@@ -222,12 +230,43 @@ def _batches(
 
     crops = images.crops(net.preprocessing, n_images)
     device = next(net.module.parameters()).device
-    n_done = 0
+    n_done, n_images = 0, _count(images, n_images)
     while lot := list(islice(crops, BATCH)):
         yield normalise(torch.from_numpy(np.stack(lot)), net.preprocessing).to(device)
         n_done += len(lot)
         progress(f"distance {images.name}", n_done, max(n_images, n_done))
     progress(f"distance {images.name}", n_done, n_done)
+
+
+def _about(name: str, progress: Progress) -> Progress:
+    """The stages of a set, with its name."""
+    return lambda stage, done, total: progress(f"{stage}, {name}", done, total)
+
+
+def _count(images: ImageSet, n_images: int) -> int:
+    """How many images of a set the distance takes; at most, where they are not indexed."""
+    if images.indexed is None:
+        return n_images
+    from headstart.data import training_records
+
+    return min(n_images, len(training_records(images.indexed)))
+
+
+def _costs(
+    net: Backbone, sets: Sequence[ImageSet], n_images: int, seed: int, cache: Path | None
+) -> dict[str, float]:
+    """What each part is expected to cost, in passes of an image through the converted network."""
+    from headstart.data import training_records
+    from headstart.features.extraction import count_missing
+
+    costs: dict[str, float] = {}
+    for images in sets:
+        costs[f"distance {images.name}"] = NOTING_COST * _count(images, n_images)
+        if images.indexed is not None:
+            records = labelled_sample(training_records(images.indexed), MAX_LABELLED, seed)
+            costs[f"features {images.name}"] = count_missing(records, net, cache=cache)
+            costs[f"classifiers {images.name}"] = CLASSIFIERS_COST * len(records)
+    return costs
 
 
 def _gain(

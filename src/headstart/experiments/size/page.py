@@ -40,7 +40,12 @@ def detail(r: SizeResult) -> str:
             " The last measurement lies above the fitted law, by chance or because the law does not fit: more "
             f"{r.noun}s are not expected to lower the accuracy."
         )
-    return f"{text} {needed_sentence(r)}".rstrip()
+    layer = f"one layer, {r.tap} at {r.size_px} px," if r.noun == "image" else r.tap
+    used = round(r.now * r.n_classes)
+    some = f"{used:,} of " if used < r.n_train else ""
+    rows = f"at most {some}{counted(r.n_train, f'training {r.noun}')}"
+    beside = words.beside_fit(layer, rows, r.noun) if r.has_own_test else ""
+    return " ".join(filter(None, (text, needed_sentence(r), beside)))
 
 
 def needed_sentence(r: SizeResult) -> str:

@@ -22,6 +22,7 @@ from headstart.runs.folder import read_json
 from headstart.runs.report import figures, objective, story, words
 from headstart.runs.report.texts import text_plots
 from headstart.runs.result import FitResult, read_metrics
+from headstart.wording import without_repeats
 
 
 def write_report(
@@ -150,6 +151,8 @@ def environment() -> Environment:
             "breakable": _breakable,
             "prose": _prose,
             "base64": _base64,
+            "without_repeats": without_repeats,
+            "words": _words,
         }
     )
     templates.globals.update({"plural": words.plural, "about_data": words.about_data})
@@ -171,9 +174,16 @@ def _prose(text: str) -> Markup:
     if len(parts) % 2 == 0:  # a backtick without its second is one of a name
         return escape("`".join(parts))
     marked = (
-        Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts)
+        Markup("<code>{}</code>").format(_words(p)) if i % 2 else escape(p)
+        for i, p in enumerate(parts)
     )
     return Markup("").join(marked)
+
+
+def _words(command: str) -> Markup:
+    """A command that may be broken between its words, and within one only where it is too long for a line."""
+    word = Markup('<span class="word">{}</span>')
+    return Markup(" ").join(word.format(printable(part)) for part in command.split(" "))
 
 
 def _breakable(name: str) -> Markup:

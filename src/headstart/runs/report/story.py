@@ -371,7 +371,7 @@ def _untested_notices(metrics: FitResult) -> list[Notice]:
     side = "test" if metrics.confusion.split == "test" else "validation"
     text = (
         f"No {side} {metrics.noun}s of {words.plural(len(missing), 'class', 'classes')}:"
-        f" {some(missing)}; no figure here speaks of {'it' if len(missing) == 1 else 'them'}"
+        f" {some(missing, is_counted=True)}; no figure here speaks of {'it' if len(missing) == 1 else 'them'}"
     )
     return [Notice(text=text, section="classes")]
 

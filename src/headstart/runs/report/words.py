@@ -21,6 +21,15 @@ def about_data(classes: Sequence[str], notes: Sequence[str] = ()) -> list[str]:
     ]
 
 
+def beside_fit(of: str, rows: str, noun: str = "image") -> str:
+    """What accuracies are of, and why those of ``headstart fit`` on the same test examples are others."""
+    more = "layers and resolutions" if noun == "image" else "candidates"
+    return (
+        f"Accuracies here are of {of} with a linear SVM trained on {rows}. headstart fit tries more "
+        f"{more}, and averages several by default, so its accuracy on the same test {noun}s can differ."
+    )
+
+
 def percent(share: float | None) -> str:
     """0.931 as ``93.1 %``."""
     return NOTHING if _absent(share) else f"{100 * _number(share):.1f}{_THIN}%"

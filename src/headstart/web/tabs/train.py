@@ -12,6 +12,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from headstart.data.layout import CLASSES_FROM
+from headstart.data.named import require_there
 from headstart.errors import InputError
 from headstart.web import html
 from headstart.web.answers import answered, at_once, describe, quiet
@@ -146,6 +147,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
         lambda text: gr.Dropdown(choices=_folders(text), value=None), folder, inside,
         trigger_mode="always_last", **at_once(),
     )  # fmt: skip
+    folder.blur(_missing, folder, wrong, **at_once())
     # What was said of other data or settings is gone once these are changed.
     changed: list[tuple[Any, str]] = [(f, WITHOUT_ALERTS) for f in (name, *settings)]
     for field, js in (*changed, (folder, WHERE_TYPED)):
@@ -158,7 +160,12 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
         _unpacker(work), [archive, *reading], [folder, found], show_progress_on=found,
         api_visibility="private",
     )  # fmt: skip
-    look.click(_look, [folder, *reading], found, api_visibility="private")
+    look.click(_look, [folder, *reading], found, api_visibility="private").then(
+        lambda: "",
+        None,
+        wrong,
+        **at_once(),  # its answer stands beside, not twice
+    )
     start.click(
         _starter(work, jobs), [folder, archive, name, *settings], [listed, wrong], **quiet()
     )
@@ -184,6 +191,16 @@ def _data(text: str) -> str:
     """What was typed: a folder, a table, an address or a data set's name; ``~`` is written out."""
     typed = text.strip()
     return str(folder_at(typed)) if typed.startswith("~") else typed
+
+
+def _missing(text: str) -> Any:
+    """An error where nothing is at what was typed; else what stands there stays."""
+    try:
+        if text.strip():
+            require_there(_data(text))
+    except Exception as error:
+        return html.alert(describe(error))
+    return gr.skip()
 
 
 def _opened(text: str, chosen: str | None) -> tuple[Any, Any, str, Any]:
@@ -300,6 +317,7 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
                 data = str(work.unpack(Path(archive)))
             if not data:
                 raise InputError(NO_DATA)
+            require_there(data)
             request: dict[str, Any] = {"name": name.strip(), "settings": settings}
             under_way = jobs.find(data, **request)
             job = under_way or jobs.start(data, **request)
