@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import sys
+import time
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
@@ -43,13 +43,10 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Display:
     return shown
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    stream = io.StringIO()
-    monkeypatch.setattr(stream, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setenv("COLUMNS", "60")
-    return stream
+def pretend_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a test, not a fixture: pytest sets standard error anew between the two."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
 
 
 def test_automatic__draws_the_first_and_the_last_of_a_stage_in_a_notebook(
@@ -70,27 +67,35 @@ def test_automatic__a_stage_that_comes_again_has_a_bar_of_its_own(notebook: Disp
 
 
 def test_automatic__draws_over_one_line_of_a_terminal(
-    terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pretend_terminal(monkeypatch)
     now = iter(range(0, 1000, 5))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
     for done in (0, 60, 120):
         progress.automatic("extract features", done, 120)
     progress.automatic("report", 1, 1)
-    first, *drawn = terminal.getvalue().split("\r")
+    first, *drawn = capsys.readouterr().err.split("\r")
     assert first == ""
     assert drawn[1].startswith("[########........] extract features: 60 of 120 crops in ")
     assert "left" in drawn[1]
     assert drawn[2].startswith("extract features: 120 crops in ")
     assert drawn[2].endswith("\n")
-    assert all(len(line.rstrip("\n")) <= 59 for line in drawn)
+    assert all(len(line.rstrip("\n")) <= 79 for line in drawn)
+    monkeypatch.setenv("COLUMNS", "60")  # too narrow for the bar, not for the time left
+    progress.automatic("extract features", 60, 120)
+    assert capsys.readouterr().err.startswith("\rextract features: 60 of 120 crops in ")
 
 
-def test_automatic__a_stage_that_ends_at_once_leaves_no_line(terminal: io.StringIO) -> None:
+def test_automatic__a_stage_that_ends_at_once_leaves_no_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend_terminal(monkeypatch)
     progress.automatic("report", 0, 1)
     progress.automatic("report", 1, 1)
-    assert "\n" not in terminal.getvalue()
-    assert terminal.getvalue().endswith(" \r")
+    said = capsys.readouterr().err
+    assert "\n" not in said
+    assert said.endswith(" \r")
 
 
 def test_automatic__elsewhere_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,9 +106,12 @@ def test_automatic__elsewhere_nothing_is_shown(capsys: pytest.CaptureFixture[str
 def test_resolve__takes_true_false_and_functions() -> None:
     assert progress.resolve(True) is progress.automatic
     assert progress.resolve(False) is progress.silent
-    assert progress.resolve(print) is print
+
+    def tell(stage: str, done: int, total: int) -> None: ...
+
+    assert progress.resolve(tell) is tell
     for wrong in (None, "yes", 1):
-        with pytest.raises(InputError, match="`progress` must be True, False or a function"):
+        with pytest.raises(InputError, match="progress must be True, False or a function"):
             progress.resolve(cast("bool", wrong))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from headstart.errors import InputError, argument
+from headstart.errors import InputError
 from headstart.wording import counted, rough_time
 
 # Seconds between two drawings of a bar, and of a finished stage whose line stays on a terminal.
@@ -104,8 +104,8 @@ class Whole:
         self._tell(0.0)
 
     def _tell(self, of_part: float) -> None:
-        share = 1 - (sum(self._left.values()) - of_part) / self._total
-        done = int(_PERMILLE * share)
+        left = sum(self._left.values()) - of_part
+        done = round(_PERMILLE * (1 - left / self._total))
         # It ends with its last part, not by rounding.
         self._progress(self._stage, min(done, _PERMILLE - bool(self._left)), _PERMILLE)
 
@@ -142,8 +142,7 @@ def resolve(progress: Progress | bool) -> Progress:
         return silent
     if not callable(progress):
         raise InputError(
-            f"{argument('progress')} must be True, False or a function of stage, done and total; got "
-            f"{progress!r}"
+            f"progress must be True, False or a function of stage, done and total; got {progress!r}"
         )
     return progress
 
@@ -179,8 +178,9 @@ def _on_terminal(bar: _Bar, stage: str, done: int, total: int) -> None:
     seconds, width = time.monotonic() - bar.started, shutil.get_terminal_size().columns - 1
     is_finished = done >= total
     n = BAR_WIDTH * done // max(total, 1)
-    line = "" if is_finished else f"[{'#' * n}{'.' * (BAR_WIDTH - n)}] "
-    line += stage_line(stage, done, total, seconds)
+    line, drawn = stage_line(stage, done, total, seconds), f"[{'#' * n}{'.' * (BAR_WIDTH - n)}] "
+    if not is_finished and len(drawn + line) <= width:
+        line = drawn + line
     if is_finished and seconds < STAYS_FROM_S:
         line = ""
     end = "\n" if line and is_finished else ""

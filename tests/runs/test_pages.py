@@ -54,7 +54,7 @@ def test_table__numbers_stand_to_the_right_and_words_to_the_left() -> None:
     assert table.numeric == [False, False, True, True, False, True, False]
     page = render_page("", "What", "It is so.", [Section(heading="A", table=table)])
     assert '<th scope="col">class</th><th scope="col" class="number">accuracy' in page
-    assert "<td>lying</td>" in page
+    assert '<td data-label="class">lying</td>' in page
     assert Table(header=["a", "b"], rows=[]).numeric == [False, False]
 
 

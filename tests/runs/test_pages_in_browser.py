@@ -181,7 +181,7 @@ def test_page__by_keyboard_alone(visit: Callable[..., Any]) -> None:
     recall = page.get_by_role("button", name="Recall, %")
     recall.focus()
     page.keyboard.press("Enter")
-    cells = page.locator("table[class=sortable] tbody tr td.number:nth-child(2)")
+    cells = page.locator("table.sortable:not(.wide) tbody tr td.number:nth-child(2)")
     values = [float(v) for v in cells.evaluate_all("all => all.map(e => e.dataset.sort)")]
     assert values == sorted(values)
     assert len(values) == 15

@@ -227,7 +227,9 @@ def test_write_report__writes_the_page_and_nothing_else(tmp_path: Path) -> None:
     path = write_report(folder, thumbnails={})
     assert path == folder / "report.html"
     assert {p.name for p in folder.iterdir()} == before | {"report.html"}
-    assert f"headstart predict &#39;{folder}&#39; NEW_IMAGES/" in path.read_text(encoding="utf-8")
+    page = path.read_text(encoding="utf-8")
+    assert f'<span class="word">&#39;{folder}&#39;</span>' in page
+    assert f"headstart predict '{folder}' NEW_IMAGES/" in Page(page).text
     mode = stat.S_IMODE(path.stat().st_mode)
     assert mode == stat.S_IMODE((folder / "run.json").stat().st_mode)
 

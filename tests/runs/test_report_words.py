@@ -201,5 +201,8 @@ def test_prose__parameters_are_code_and_units_stay_with_their_numbers() -> None:
 
     page = environment().from_string("{{ text | prose }}")
     said = page.render(text="`prefer='cheap'` loses 2.1 % at 160 px <b>")
-    assert said == "<code>prefer=&#39;cheap&#39;</code> loses 2.1\u00a0% at 160\u00a0px &lt;b&gt;"
+    assert (
+        said.replace('<span class="word">', "").replace("</span>", "")
+        == "<code>prefer=&#39;cheap&#39;</code> loses 2.1\u00a0% at 160\u00a0px &lt;b&gt;"
+    )
     assert page.render(text="the class `a") == "the class `a"

@@ -192,7 +192,7 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
     assert not list(runs.rglob("evil.png"))
     folder_field(page).fill(str(tmp_path / "${1+1} {{7*7}}"))
     page.get_by_role("button", name="Look at the data").click()
-    page.locator(".hs-alert", has_text="${1+1} {{7*7}}").wait_for()
+    page.locator("#found .hs-alert", has_text="${1+1} {{7*7}}").wait_for()
     turn_to(page, "Predict")
     (tmp_path / "text.png").write_text("no picture")
     drop(page, tmp_path / "text.png")

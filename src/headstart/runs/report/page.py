@@ -183,7 +183,10 @@ def _prose(text: str) -> Markup:
 def _words(command: str) -> Markup:
     """A command that may be broken between its words, and within one only where it is too long for a line."""
     word = Markup('<span class="word">{}</span>')
-    return Markup(" ").join(word.format(printable(part)) for part in command.split(" "))
+    parts = re.split(r"""((?:'[^']*'|"[^"]*"|\S)+)""", command)  # spaces and words in turn
+    return Markup("").join(
+        word.format(printable(part)) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
 
 
 def _breakable(name: str) -> Markup:
