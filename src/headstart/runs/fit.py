@@ -248,7 +248,7 @@ def _train(
     *,
     force: bool,
     cache: str | Path | None,
-    progress: Progress,
+    progress: Progress | bool,
     on_epoch: OnEpoch | None,
 ) -> Run:
     from headstart.features import cache_folder
