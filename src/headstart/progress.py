@@ -32,6 +32,7 @@ COUNTED = {
     **dict.fromkeys(("check the file", "measure int8", "read ranges"), "image"),
     **dict.fromkeys(("dense SIFT", "tiny images", "views"), "image"),
     **dict.fromkeys(("copy", "remove", "prune", "verify", "unpack", "extract frames"), "file"),
+    "try float32 and bfloat16": "image",
     "encode texts": "text",
     "extract features": "crop",
     "extract shards": "shard",

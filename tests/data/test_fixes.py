@@ -80,6 +80,33 @@ def test_read_fixes__names_the_line_that_cannot_be_used(
 def test_read_fixes__a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file of fixes"):
         read_fixes(tmp_path / "fixes.csv")
+    with pytest.raises(DataError, match="is a folder"):
+        read_fixes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\0\xff\xd8\xff" * 300,
+        b"name,action,label\n" + b"x" * 10**6 + b",relabel," + b"y" * 10**6,
+        b'name,action,label\n"x,drop,\n' * 3,
+        b"name,action,label\nx,\x1b[31mdrop\x00,\n",
+        b"name;action;label\nx;rm -rf;y\n",
+    ],
+    ids=["empty", "binary", "long", "quotes", "controls", "action"],
+)
+def test_fixes__a_hostile_file_is_one_short_line(
+    found: Examples[Record], tmp_path: Path, raw: bytes
+) -> None:
+    path = tmp_path / "fixes.csv"
+    path.write_bytes(raw)
+    with pytest.raises(DataError) as told:
+        apply_fixes(found, read_fixes(path), "fixes.csv")
+    message = str(told.value)
+    assert "fixes.csv" in message
+    assert len(message) < 1_000
+    assert message.isprintable()
 
 
 def test_apply_fixes__changes_labels_and_leaves_images_out(found: Examples[Record]) -> None:

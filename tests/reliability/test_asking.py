@@ -66,6 +66,33 @@ def test_scores_of__is_ridge_in_both_forms() -> None:
         assert scores_of(X, known, member, np.arange(40, 60)) == pytest.approx(expected)
 
 
+def test_replay__counts_examples_by_their_weights() -> None:
+    X, member = _world(150, spread=0.8)
+    plain = replay(X, member, 20, n_repeats=3)
+    assert replay(X, member, 20, weights=np.full(150, 7.0), n_repeats=3) == plain
+    # Images of no weight, whatever their labels, change nothing that is learnt or judged.
+    odd = np.arange(150) % 3 == 0
+    wrong = np.where(odd, (member + 1) % 4, member)
+    weights = np.where(odd, 0.0, 2.0)
+    assert replay(X, wrong, 20, weights=weights, n_repeats=3).random > plain.random - 0.1
+    assert replay(X, wrong, 20, n_repeats=3).random < plain.random - 0.15
+
+
+def test_relative_weights__are_one_on_average() -> None:
+    rows = np.array([0, 2])
+    assert asking.relative_weights(None, rows).tolist() == [1, 1]
+    assert asking.relative_weights([1, 50, 3], rows).tolist() == [0.5, 1.5]
+    assert asking.relative_weights([0, 50, 0], rows).tolist() == [1, 1]
+
+
+def test_balanced_accuracy__counts_by_weight_within_each_class() -> None:
+    own, said = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    assert asking.balanced_accuracy(own, said) == 0.75
+    assert asking.balanced_accuracy(own, said, np.array([3.0, 1, 1, 1])) == 0.875
+    assert asking.balanced_accuracy(own, said, np.array([0.0, 0, 1, 1])) == 1
+    assert asking.balanced_accuracy(own, said, np.zeros(4)) == 0
+
+
 def test_replay__finds_no_gain_where_there_is_nothing_to_learn() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 12))

@@ -68,6 +68,14 @@ def test_replay_uses__tells_where_unlabelled_examples_help(spread: float, helps:
     assert (found.best is not None) == helps
 
 
+def test_replay_uses__depends_on_relative_weights_only() -> None:
+    X, member = _world(60, 0.4)
+    plain = replay_uses(X, member, 60, n_repeats=3)
+    assert replay_uses(X, member, 60, weights=np.full(60, 4.0), n_repeats=3) == plain
+    uneven = np.where(np.arange(60) < 30, 1.0, 9.0)
+    assert replay_uses(X, member, 60, weights=uneven, n_repeats=3).labelled != plain.labelled
+
+
 def test_replay_uses__handles_a_class_that_is_never_labelled() -> None:
     X, member = _world(30, 0.3)
     member[:-1] = np.arange(29) % 2

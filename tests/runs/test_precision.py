@@ -68,14 +68,27 @@ def test_choose_precision__few_images_stay_in_float32(
     assert not gate.passed
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which the network is converted, and the precisions of one set are compared, once."""
+    return tmp_path_factory.mktemp("kept")
+
+
 def test_choose_precision__says_why_and_asks_once(
-    make_shapes: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_shapes: Callable[..., Path], tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_bfloat16("cpu"):
         pytest.skip("this CPU, or its runtime, has no bfloat16")
     records = index(make_shapes(tmp_path / "data", n=20)).records
     backbone = load()
-    gate = choose_precision(backbone, records, device="cpu", cache=tmp_path)
+    stages: list[tuple[str, int, int]] = []
+    gate = choose_precision(
+        backbone, records, device="cpu", cache=kept, progress=lambda *stage: stages.append(stage)
+    )
+    assert [s for s in stages if s[1] == s[2]] == [
+        ("prepare float32 and bfloat16", 2, 2),
+        ("try float32 and bfloat16", 64, 64),
+    ]
     assert "32 images" in gate.reason
     assert gate.speedup is not None
     assert gate.passed == (
@@ -90,32 +103,32 @@ def test_choose_precision__says_why_and_asks_once(
         raise AssertionError("compared twice")
 
     monkeypatch.setattr(precision, "_compare", never)
-    assert choose_precision(backbone, records, device="cpu", cache=tmp_path) == gate
+    assert choose_precision(backbone, records, device="cpu", cache=kept) == gate
 
     used = sorted(records, key=lambda r: r.digest)[:32]
     relabelled = [dataclasses.replace(used[0], label="another"), *records[1:]]
-    assert choose_precision(backbone, relabelled, device="cpu", cache=tmp_path) == gate
+    assert choose_precision(backbone, relabelled, device="cpu", cache=kept) == gate
     gone = {r.digest for r in used[:16]}
     half = [r for r in records if r.digest not in gone]
     half += [dataclasses.replace(used[0], digest=f"{i:064x}") for i in range(12)]
-    assert choose_precision(backbone, half, device="cpu", cache=tmp_path) == gate
+    assert choose_precision(backbone, half, device="cpu", cache=kept) == gate
     gone = {r.digest for r in used[:17]}
     less = [r for r in half if r.digest not in gone]
     with pytest.raises(AssertionError, match="compared twice"):
-        choose_precision(backbone, less, device="cpu", cache=tmp_path)
+        choose_precision(backbone, less, device="cpu", cache=kept)
 
 
 def test_fit__records_the_precision_and_its_reason(
-    make_shapes: Callable[..., Path], tmp_path: Path
+    make_shapes: Callable[..., Path], tmp_path: Path, kept: Path
 ) -> None:
     import headstart
 
     data = make_shapes(tmp_path / "data", n=20)
-    run = headstart.fit(data, out=tmp_path / "run", cache=tmp_path / "s", resolutions=(64,))
+    run = headstart.fit(data, out=tmp_path / "run", cache=kept, resolutions=(64,))
     chosen = run.settings["precision"]
     assert chosen["chosen"] in ("float32", "bfloat16")
     assert chosen["reason"]
     assert run.model.precision == chosen["chosen"]
     assert f"--precision {chosen['chosen']}" in run.settings["command"]
-    kept = [json.loads(p.read_text()) for p in (tmp_path / "s" / "precision").glob("*.json")]
-    assert all(Gate(**k["gate"]).precision == chosen["chosen"] for k in kept)
+    gates = [json.loads(p.read_text()) for p in (kept / "precision").glob("*.json")]
+    assert all(Gate(**k["gate"]).precision == chosen["chosen"] for k in gates)

@@ -35,7 +35,8 @@ def read_fixes(path: Path) -> tuple[Fix, ...]:
     """
     where = one_line(str(path))
     if not path.is_file():
-        raise DataError(f"no such file of fixes: {where}. Check {argument('fixes')}")
+        what = f"{where} is a folder" if path.is_dir() else f"no such file of fixes: {where}"
+        raise DataError(f"{what}. Check {argument('fixes')}")
     table = read_table(path)
     at = {name: _column(table, name, where) for name in COLUMNS}
     found: dict[str, Fix] = {}
@@ -87,7 +88,7 @@ def apply_fixes(index: E, fixes: tuple[Fix, ...], where: str) -> E:
     for fix in fixes:
         if fix.label and fix.label not in index.classes:
             raise DataError(
-                f"{where}: {fix.label!r}, the new label of {shown(fix.name)}, is none of the classes "
+                f"{where}: {shown(fix.label)}, the new label of {shown(fix.name)}, is none of the classes "
                 f"{some(list(index.classes))}.{did_you_mean(fix.label, index.classes)}"
             )
     new = {f.name: f.label for f in fixes if f.label}

@@ -58,9 +58,11 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
     found = [compiled.search(name) for name in names]
     missed = [name for name, match in zip(names, found, strict=True) if match is None]
     if missed:
+        n, total = len(missed), counted(len(names), "name")
+        which = f"any of {total}" if n == len(names) else f"{n:,} of {total}"
         raise DataError(
-            f"{argument('group_by')} {pattern!r} does not match the {counted(len(missed), 'name')} of "
-            f"{len(names):,} (first: {shown(missed[0])}): give a pattern that gives every name a group"
+            f"{argument('group_by')} {pattern!r} does not match {which} (first: {shown(missed[0])}): give a "
+            "pattern that gives every name a group"
         )
     return ["/".join(m.groups(default="") or (m[0],)) for m in found if m is not None]
 

@@ -61,14 +61,22 @@ def training_images(settings: OnRun, inputs: Inputs) -> TrainingImages:
 
 def who_judged(run: Run) -> str:
     """Where training images are not judged by the run's own model: by what, in a sentence; else empty."""
-    n = run.metrics.chosen.n_averaged
+    n, n_repeats = run.metrics.chosen.n_averaged, run.metrics.selection.n_repeats
     if run.model.is_finetuned:
-        return "Training images were judged by a linear SVM on frozen features, test images by the fine-tuned network."
+        return (
+            "Training images were judged by a linear SVM on frozen features, test images by the fine-tuned network: "
+            "the run's report, which has the network's own answers for the images held out from its training, differs."
+        )
     if n:
         return (
             f"The run averages {n} candidates. Training images were judged by one linear SVM (C = 1) on the "
-            "features of all of them, cross-validated; it may make different mistakes. Test images were judged by the run "
-            "itself."
+            "features of all of them, cross-validated; it may make different mistakes than the mean, which the run's report "
+            "speaks of. Test images were judged by the run itself."
+        )
+    if n_repeats > 1:
+        return (
+            f"Training images were judged on one division into folds; the run's report averages over {n_repeats}, and may "
+            "differ slightly."
         )
     return ""
 

@@ -31,25 +31,44 @@ LEVEL = 0.95
 
 F = NDArray[np.floating]
 Chosen = NDArray[np.intp]
-Strategy = Callable[[F, Chosen, NDArray[np.intp], Chosen, int, np.random.Generator], Chosen]
+Weights = F | None  # (n,); how much each example counts once it is labelled; None: all the same
+Strategy = Callable[..., Chosen]
 
 
 def at_random(
-    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+    X: F,
+    known: Chosen,
+    member: NDArray[np.intp],
+    pool: Chosen,
+    m: int,
+    rng: np.random.Generator,
+    weights: Weights = None,
 ) -> Chosen:
     """Any of the pool: what the others are compared with."""
     return rng.permutation(pool)[:m]
 
 
 def by_margin(
-    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+    X: F,
+    known: Chosen,
+    member: NDArray[np.intp],
+    pool: Chosen,
+    m: int,
+    rng: np.random.Generator,
+    weights: Weights = None,
 ) -> Chosen:
     """Those whose two highest scores are nearest (Scheffer, Decomain and Wrobel 2001)."""
-    return pool[np.argsort(_margins(X, known, member, pool), kind="stable")[:m]]
+    return pool[np.argsort(_margins(X, known, member, pool, weights), kind="stable")[:m]]
 
 
 def by_coverage(
-    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+    X: F,
+    known: Chosen,
+    member: NDArray[np.intp],
+    pool: Chosen,
+    m: int,
+    rng: np.random.Generator,
+    weights: Weights = None,
 ) -> Chosen:
     """Each the farthest from all that are labelled or chosen (core-set, Sener and Savarese 2018)."""
     nearest = _reduced(X, pool, _some(known, rng), lambda squares: squares.min(axis=1))
@@ -63,7 +82,13 @@ def by_coverage(
 
 
 def by_typicality(
-    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+    X: F,
+    known: Chosen,
+    member: NDArray[np.intp],
+    pool: Chosen,
+    m: int,
+    rng: np.random.Generator,
+    weights: Weights = None,
 ) -> Chosen:
     """The densest of each cluster without labels (TypiClust, Hacohen, Dekel and Weinshall 2022)."""
     both = np.concatenate([known, pool])
@@ -89,10 +114,16 @@ def by_typicality(
 
 
 def by_mix(
-    X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, m: int, rng: np.random.Generator
+    X: F,
+    known: Chosen,
+    member: NDArray[np.intp],
+    pool: Chosen,
+    m: int,
+    rng: np.random.Generator,
+    weights: Weights = None,
 ) -> Chosen:
     """The unsure ones spread out: of each cluster among them the least sure (Citovsky et al. 2021)."""
-    margins = _margins(X, known, member, pool)
+    margins = _margins(X, known, member, pool, weights)
     unsure = np.argsort(margins, kind="stable")[: N_UNSURE * m]
     cluster = clusters_of(X[pool[unsure]], min(m, len(unsure)), rng)
     firsts = np.unique(cluster, return_index=True)[1]  # they are sorted by margin
@@ -187,6 +218,7 @@ def replay(
     m: int,
     together: ArrayLike | None = None,
     *,
+    weights: ArrayLike | None = None,
     n_repeats: int = 20,
     seed: int = 0,
 ) -> Replay:
@@ -207,6 +239,8 @@ def replay(
     together : array-like of shape (n,), optional
         Rows that share a value, such as copies, are judged, labelled or in the pool together; sizes are
         then means of the repeats.
+    weights : array-like of shape (n,), optional
+        How much each example counts where it is labelled or judged.
     n_repeats : int >= 2
     """
     rows = choose_rows(member, MOST_PLAYED)
@@ -220,6 +254,7 @@ def replay(
     if m not in steps:
         steps = sorted([*steps, m])
     units, counts = units_of(together, rows), np.empty((n_repeats, 2))
+    w = relative_weights(weights, rows)
     curve = np.empty((n_repeats, len(steps)))
     reached = {name: np.empty(n_repeats) for name in STRATEGIES}
     for repeat in range(n_repeats):
@@ -228,10 +263,10 @@ def replay(
         counts[repeat] = len(judged), len(known)
         at = rng.permutation(pool)
         for j, step in enumerate(steps):
-            curve[repeat, j] = _accuracy(data, own, np.concatenate([known, at[:step]]), judged)
+            curve[repeat, j] = _accuracy(data, own, np.concatenate([known, at[:step]]), judged, w)
         for name, choose in STRATEGIES.items():
-            chosen = choose(data, known, own, pool, m, rng)
-            reached[name][repeat] = _accuracy(data, own, np.concatenate([known, chosen]), judged)
+            chosen = choose(data, known, own, pool, m, rng, w)
+            reached[name][repeat] = _accuracy(data, own, np.concatenate([known, chosen]), judged, w)
     mean = np.maximum.accumulate(curve.mean(axis=0))
     random = curve[:, steps.index(m)]
     found = [_replayed(name, values, random, steps, mean) for name, values in reached.items()]
@@ -288,19 +323,32 @@ def scores_of(
     return np.asarray(X[rows] @ w[:-1] + w[-1])
 
 
-def _accuracy(X: F, member: NDArray[np.intp], known: Chosen, judged: Chosen) -> float:
-    return balanced_accuracy(member[judged], scores_of(X, known, member, judged).argmax(axis=1))
+def relative_weights(weights: ArrayLike | None, rows: Chosen) -> F:
+    """The weights of some rows, 1 on average; all 1 where there are none."""
+    if weights is None:
+        return np.ones(len(rows))
+    own = np.asarray(weights, dtype=np.float64)[rows]
+    return np.asarray(own / own.mean()) if own.mean() > 0 else np.ones(len(rows))
 
 
-def balanced_accuracy(own: NDArray[np.intp], predicted: NDArray[np.intp]) -> float:
-    """The mean share right over the classes that there are."""
-    sizes = np.bincount(own)
-    hits = np.bincount(own[own == predicted], minlength=len(sizes))
-    return float((hits[sizes > 0] / sizes[sizes > 0]).mean())
+def _accuracy(X: F, member: NDArray[np.intp], known: Chosen, judged: Chosen, weights: F) -> float:
+    scores = scores_of(X, known, member, judged, weights[known])
+    return balanced_accuracy(member[judged], scores.argmax(axis=1), weights[judged])
 
 
-def _margins(X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen) -> F:
-    scores = np.sort(scores_of(X, known, member, pool), axis=1)
+def balanced_accuracy(
+    own: NDArray[np.intp], predicted: NDArray[np.intp], weights: Weights = None
+) -> float:
+    """The mean share right over the classes that there are; 0 where none counts."""
+    counts = np.ones(len(own)) if weights is None else weights
+    sizes = np.bincount(own, weights=counts)
+    hits = np.bincount(own, weights=counts * (own == predicted))
+    return float((hits[sizes > 0] / sizes[sizes > 0]).mean()) if (sizes > 0).any() else 0.0
+
+
+def _margins(X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, weights: Weights) -> F:
+    own = None if weights is None else weights[known]
+    scores = np.sort(scores_of(X, known, member, pool, own), axis=1)
     return np.asarray(scores[:, -1] - scores[:, -2])
 
 

@@ -129,11 +129,7 @@ class LabelCheck:
 
 
 def check_labels(scores: ArrayLike, member: ArrayLike) -> LabelCheck:
-    """Margins, and the count of confident learning (Northcutt, Jiang and Chuang 2021).
-
-    A label ``i`` counts as wrong where another class ``j`` is more probable than it is, on average,
-    for the examples that are labelled ``j``; of several such classes the most probable. The interval is
-    Wilson's. Hard examples count too, so the share errs upwards where classes overlap.
+    """Margins, and which labels count as wrong by :func:`counted_as`, with Wilson's interval of their share.
 
     Parameters
     ----------
@@ -147,10 +143,7 @@ def check_labels(scores: ArrayLike, member: ArrayLike) -> LabelCheck:
     others = s.copy()
     others[at, own] = -np.inf
     P = fit_temperature(s, own).probabilities(s)
-    means = np.array([P[own == k, k].mean() if (own == k).any() else 1 for k in range(s.shape[1])])
-    confident = np.where(means <= P, P, -1)
-    counted = confident.argmax(axis=1)
-    is_counted = (confident[at, counted] > 0) & (counted != own)
+    is_counted = counted_as(P, own) != own
     return LabelCheck(
         margin=s[at, own] - others.max(axis=1),
         suggested=s.argmax(axis=1),
@@ -158,3 +151,32 @@ def check_labels(scores: ArrayLike, member: ArrayLike) -> LabelCheck:
         is_counted=is_counted,
         noise=accuracy_interval(is_counted),
     )
+
+
+def counted_as(P: NDArray[np.floating], member: NDArray[np.integer]) -> NDArray[np.intp]:
+    """The class as which confident learning counts each example (Northcutt, Jiang and Chuang 2021).
+
+    A label ``i`` counts as wrong where another class ``j`` is more probable than it is, on average,
+    for the examples that are labelled ``j``; of several such classes the most probable. Hard examples
+    count too, so the number of wrong labels errs upwards where classes overlap.
+
+    Parameters
+    ----------
+    P : float array (n, K)
+        Class probabilities, each row by a classifier that was fitted without the example.
+    member : int array (n,)
+        Given classes.
+
+    Returns
+    -------
+    int array (n,)
+        The given class where the label does not count as wrong.
+    """
+    n = np.bincount(member, minlength=P.shape[1])
+    own = P[np.arange(len(P)), member]
+    means = np.bincount(member, weights=own, minlength=P.shape[1]) / np.maximum(n, 1)
+    means[n == 0] = 1
+    confident = np.where(means <= P, P, -1)
+    counted = confident.argmax(axis=1)
+    is_counted = confident[np.arange(len(P)), counted] > 0
+    return np.where(is_counted, counted, member)

@@ -15,8 +15,10 @@ from scipy import sparse
 from headstart.reliability.asking import (
     BLOCK,
     MOST_PLAYED,
+    Weights,
     balanced_accuracy,
     gain_of,
+    relative_weights,
     scores_of,
     split_units,
     squares_between,
@@ -91,7 +93,12 @@ def neighbours(X: ArrayLike) -> sparse.csr_matrix:
 
 
 def by_propagation(
-    X: F, graph: sparse.csr_matrix, known: Rows, member: NDArray[np.intp], hidden: Rows
+    X: F,
+    graph: sparse.csr_matrix,
+    known: Rows,
+    member: NDArray[np.intp],
+    hidden: Rows,
+    weights: Weights = None,
 ) -> Labels:
     """Labels spread over the graph; each counts by how sure it is (Iscen et al. 2019).
 
@@ -103,9 +110,10 @@ def by_propagation(
     scale = sparse.diags(1 / np.sqrt(np.where(degree > 0, degree, 1)))
     step = SPREAD * (scale @ W @ scale)
     Y = np.zeros((len(rows), K))
-    Y[np.arange(len(known)), member[known]] = 1
+    Y[np.arange(len(known)), member[known]] = 1 if weights is None else weights[known]
     # Each class has the same to spread, whatever its size.
-    Y /= np.maximum(Y.sum(axis=0), 1)
+    total = Y.sum(axis=0)
+    Y /= np.where(total > 0, total, 1)
     spread = Y
     for _ in range(N_STEPS):
         spread = step @ spread + Y
@@ -119,10 +127,15 @@ def by_propagation(
 
 
 def by_pseudo_labels(
-    X: F, graph: sparse.csr_matrix, known: Rows, member: NDArray[np.intp], hidden: Rows
+    X: F,
+    graph: sparse.csr_matrix,
+    known: Rows,
+    member: NDArray[np.intp],
+    hidden: Rows,
+    weights: Weights = None,
 ) -> Labels:
     """The classifier's own answers, of each class the surest half (Zou, Yu, Kumar and Wang 2018)."""
-    scores = scores_of(X, known, member, hidden)
+    scores = scores_of(X, known, member, hidden, None if weights is None else weights[known])
     said, sorted_scores = scores.argmax(axis=1), np.sort(scores, axis=1)
     margin = sorted_scores[:, -1] - sorted_scores[:, -2]
     kept: list[int] = []
@@ -134,7 +147,7 @@ def by_pseudo_labels(
     return hidden[at], said[at], np.ones(len(at))
 
 
-USES: dict[str, Callable[[F, sparse.csr_matrix, Rows, NDArray[np.intp], Rows], Labels]] = {
+USES: dict[str, Callable[[F, sparse.csr_matrix, Rows, NDArray[np.intp], Rows, Weights], Labels]] = {
     "propagation": by_propagation,
     "pseudo-labels": by_pseudo_labels,
 }
@@ -146,6 +159,7 @@ def replay_uses(
     n_unlabelled: int,
     together: ArrayLike | None = None,
     *,
+    weights: ArrayLike | None = None,
     n_repeats: int = 20,
     seed: int = 0,
 ) -> UseReplay:
@@ -165,6 +179,8 @@ def replay_uses(
     together : array-like of shape (n,), optional
         Rows that share a value, such as copies, are judged, hidden or labelled together; sizes are then
         means of the repeats.
+    weights : array-like of shape (n,), optional
+        How much each example counts where it is labelled or judged.
     n_repeats : int >= 2
     """
     rows = choose_rows(member, MOST_PLAYED)
@@ -177,23 +193,22 @@ def replay_uses(
     alone, reached = np.empty(n_repeats), {name: np.empty(n_repeats) for name in USES}
     right, n_said = dict.fromkeys(USES, 0), dict.fromkeys(USES, 0)
     units, counts = units_of(together, rows), np.empty((n_repeats, 3))
+    w = relative_weights(weights, rows)
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])
         judged, hidden, known = split_units(units, (n_judged, n_hidden), rng)
         counts[repeat] = len(judged), len(hidden), len(known)
-        alone[repeat] = balanced_accuracy(
-            own[judged], scores_of(data, known, own, judged).argmax(axis=1)
-        )
+        scores = scores_of(data, known, own, judged, w[known])
+        alone[repeat] = balanced_accuracy(own[judged], scores.argmax(axis=1), w[judged])
         for name, use in USES.items():
-            at, said, weight = use(data, graph, known, own, hidden)
+            at, said, weight = use(data, graph, known, own, hidden, w)
             right[name] += int((said == own[at]).sum())
             n_said[name] += len(at)
             guessed = own.copy()
             guessed[at] = said
-            weights = np.concatenate([np.ones(len(known)), weight])
             both = np.concatenate([known, at])
-            scores = scores_of(data, both, guessed, judged, weights)
-            reached[name][repeat] = balanced_accuracy(own[judged], scores.argmax(axis=1))
+            scores = scores_of(data, both, guessed, judged, np.concatenate([w[known], weight]))
+            reached[name][repeat] = balanced_accuracy(own[judged], scores.argmax(axis=1), w[judged])
     found = []
     for name, values in reached.items():
         gain = gain_of(values - alone, len(USES))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.reliability.labels import counted_as
 from headstart.runs.result import Mistake, SuspiciousLabel
 
 if TYPE_CHECKING:
@@ -53,26 +54,29 @@ def mistakes(
 
 def suspicious_labels(
     records: Sequence[Example], P: NDArray[np.float64], classes: Sequence[str]
-) -> list[SuspiciousLabel]:
-    """Training labels that the out-of-fold probabilities contradict, the most contradicted first.
+) -> tuple[list[SuspiciousLabel], int]:
+    """Training labels that count as wrong, the least probable beside the suggestion first; and how many there are.
 
-    The margin is ``max_k p_k - p_label``, the self-confidence criterion of Northcutt et al. (2021,
-    Confident Learning, JAIR 70) with its rival class shown; a margin under one half is not listed.
+    They are those of :func:`headstart.reliability.labels.counted_as`, as in ``headstart clean``.
     """
+    if not records:
+        return [], 0
     column = {c: k for k, c in enumerate(classes)}
-    own = P[np.arange(len(records)), [column[r.label] for r in records]]
-    margin = P.max(axis=1) - own
-    order = [i for i in np.argsort(-margin, kind="stable") if margin[i] > 0.5]
+    member = np.array([column[r.label] for r in records])
+    counted = counted_as(P, member)
+    at = np.flatnonzero(counted != member)
+    margin = P[at, counted[at]] - P[at, member[at]]
+    order = at[np.argsort(-margin, kind="stable")]
     return [
         SuspiciousLabel(
             **_shown(records[i]),
             label=records[i].label,
-            suggested=classes[int(P[i].argmax())],
-            probability=float(P[i].max()),
+            suggested=classes[counted[i]],
+            probability=float(P[i, counted[i]]),
             split=records[i].split,
         )
         for i in order[:N_SHOWN]
-    ]
+    ], len(at)
 
 
 def _shown(record: Example) -> dict[str, str]:

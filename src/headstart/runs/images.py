@@ -305,7 +305,6 @@ class Images(Kind):
         if self.settings.precision != "auto":
             self._precision_reason = "asked for"
             return
-        self.progress("choose precision", 0, 1)
         with self.clock.timed("precision"):
             gates = (
                 choose_precision(
@@ -313,13 +312,13 @@ class Images(Kind):
                     training_records(index),
                     device=self.settings.own_device,
                     cache=self.cache,
+                    progress=self.progress,
                 )
                 for backbone in backbones
             )
             for gate in gates:
                 if gate.precision == "float32":
                     break
-        self.progress("choose precision", 1, 1)
         self._precision_reason = gate.reason
         self.settings = dataclasses.replace(self.settings, precision=gate.precision)
 

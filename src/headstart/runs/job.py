@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from headstart.runs.refit import TrainNetwork, refit
 from headstart.runs.reliability import reliability_of
 from headstart.runs.report import write_report
 from headstart.runs.result import METRICS
-from headstart.runs.targets import TargetResults, fit_on_targets
+from headstart.runs.targets import NO_FINETUNING, TargetResults, fit_on_targets
 from headstart.sources.image import ImageSource
 from headstart.sources.several import SeveralSource
 from headstart.training.stopping import held_interrupt
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from headstart.runs.reliance import Checks
     from headstart.runs.texts import Texts
     from headstart.sources.blocks import Blocks
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -76,6 +79,8 @@ class Job:
             index: Any = kind.index()
         if index.kind == "classes":
             objective_of(kind.settings, index)  # refuses before the examples are read
+        elif kind.settings.budget_s is not None and kind.settings.finetune:
+            logger.warning(NO_FINETUNING)
         index, source = kind.open(index)
         train: tuple[Example, ...] = training_records(index)
         task = Task(

@@ -187,6 +187,9 @@ def metrics(results: Results, timings_s: Mapping[str, float], **more: Any) -> Fi
     chosen, classes = results.chosen, results.final.model.classes
     judged, found = results.judged, thresholds_of(results)
     suspects = [r for r, is_judged in zip(results.train, judged, strict=True) if is_judged]
+    suspicious, n_suspicious = suspicious_labels(
+        suspects, results.final.out_of_fold[judged], classes
+    )
     truth, predicted = _judged(results)
     confusion = _confusion(classes, truth, predicted)
     return FitResult(
@@ -229,7 +232,8 @@ def metrics(results: Results, timings_s: Mapping[str, float], **more: Any) -> Fi
                 results.final.model.decide(results.final.probabilities) if results.test else None,
             )
         ),
-        suspicious=tuple(suspicious_labels(suspects, results.final.out_of_fold[judged], classes)),
+        suspicious=tuple(suspicious),
+        n_suspicious=n_suspicious,
         data=results.index.summary(),
         timings_s=dict(timings_s),
         **more,

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from headstart.data.targets import kind_of, label_sizes, names_of
 from headstart.errors import DataError
 from headstart.files import mark_used, write_atomically
+from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -35,6 +36,7 @@ MIN_NEIGHBOURS = 0.85
 MIN_DECISIONS = 0.95
 MIN_AT_EACH = 0.8
 MIN_SPEEDUP = 1.15
+N_TIMED = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,12 @@ class Gate:
 
 
 def choose_precision(
-    backbone: Backbone, records: Sequence[Record], *, device: str | None, cache: Path
+    backbone: Backbone,
+    records: Sequence[Record],
+    *,
+    device: str | None,
+    cache: Path,
+    progress: Progress = silent,
 ) -> Gate:
     """Compare the precisions on a sample of ``records``, once for each machine and data set.
 
@@ -67,7 +74,8 @@ def choose_precision(
     computed again.
 
     `records`: training images; at most :data:`N_IMAGES` are used. `cache`: the outcome is kept
-    there, by content.
+    there, by content. `progress`: told of the stages ``"prepare float32 and bfloat16"``, which converts
+    the network where that was not done before, and ``"try float32 and bfloat16"`` (images).
     """
     from headstart.features.engines import has_bfloat16, pick_device
 
@@ -82,14 +90,16 @@ def choose_precision(
     kept_at = _kept_at(backbone, sample, where, cache)
     if (known := _recall(kept_at, {r.digest for r in records})) is not None:
         return known
-    gate = _compare(backbone, sample, where, cache)
+    gate = _compare(backbone, sample, where, cache, progress)
     facts = {"gate": asdict(gate), "sample": [r.digest for r in sample]}
     write_atomically(kept_at, json.dumps(facts).encode())
     logger.info("precision: %s (%s)", gate.precision, gate.reason)
     return gate
 
 
-def _compare(backbone: Backbone, sample: Sequence[Record], device: str, cache: Path) -> Gate:
+def _compare(
+    backbone: Backbone, sample: Sequence[Record], device: str, cache: Path, progress: Progress
+) -> Gate:
     from headstart.features.engines import choose_engine
     from headstart.features.pixels import crops
 
@@ -97,12 +107,18 @@ def _compare(backbone: Backbone, sample: Sequence[Record], device: str, cache: P
         images = np.stack([crops(r.path, [backbone.preprocessing])[0] for r in sample])
     except DataError as error:
         return Gate(passed=False, reason=f"the sample could not be read: {error}")
-    features, seconds = {}, {}
-    for precision in ("float32", "bfloat16"):
-        engine = choose_engine(
+    precisions, engines = ("float32", "bfloat16"), {}
+    for done, precision in enumerate(precisions):
+        progress("prepare float32 and bfloat16", done, len(precisions))
+        engines[precision] = choose_engine(
             backbone, n_images=10**6, precision=precision, device=device, cache=cache
         )
-        features[precision], seconds[precision] = _timed(engine, images)
+    progress("prepare float32 and bfloat16", len(precisions), len(precisions))
+    features, seconds = {}, {}
+    for done, precision in enumerate(precisions):
+        progress("try float32 and bfloat16", done * len(images), len(precisions) * len(images))
+        features[precision], seconds[precision] = _timed(engines[precision], images)
+    progress("try float32 and bfloat16", *[len(precisions) * len(images)] * 2)
     y = _sides(sample)
     speedup = seconds["float32"] / seconds["bfloat16"]
     pairs = zip(features["float32"], features["bfloat16"], strict=True)
@@ -172,20 +188,22 @@ def agreement(
 
 
 def _timed(engine: Engine, images: NDArray[np.uint8]) -> tuple[list[NDArray[np.float32]], float]:
-    """Features of every tap, and the seconds per image of the fastest of three passes.
+    """Features of every tap, and the seconds per image of the fastest batch of `N_TIMED` or more.
 
-    Of whole batches, which a GPU may have larger in one precision than in the other.
+    Of whole batches, which a GPU may have larger in one precision than in the other. On a busy machine a
+    short time is less often interrupted than a long one.
     """
     n, size = len(images), engine.batch_size
     whole = np.resize(images, (-(-n // size) * size, *images.shape[1:]))
     batches = [whole[i : i + size] for i in range(0, len(whole), size)]
-    seconds = []
-    for _ in range(3):
+    n_more = max(0, N_TIMED - len(batches))
+    rows, seconds = [], []
+    for batch in [*batches, *batches[:1] * n_more]:
         start = time.perf_counter()
-        rows = [engine(batch) for batch in batches]
+        rows.append(engine(batch))
         seconds.append(time.perf_counter() - start)
-    found = [np.concatenate(of_tap)[:n] for of_tap in zip(*rows, strict=True)]
-    return found, min(seconds) / len(whole)
+    found = [np.concatenate(of_tap)[:n] for of_tap in zip(*rows[: len(batches)], strict=True)]
+    return found, min(seconds) / size
 
 
 def _recall(kept_at: Path, here: set[str]) -> Gate | None:

@@ -386,8 +386,11 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
     reliability: Reliability | None = None  # when to answer and when to refuse
     finetuning: FinetuningResult | None = None
     mistakes: tuple[Mistake, ...] = ()  # misclassified test examples that the report shows
-    # probably wrong training labels that the report shows
+    # training labels that count as wrong, as far as the report shows them
     suspicious: tuple[SuspiciousLabel, ...] = ()
+    # how many training labels count as wrong, by the rule of `clean` on the cross-validated
+    # probabilities; None of a run of before 0.1.1
+    n_suspicious: Count | None = None
     data: DataSummary
     timings_s: dict[str, float] = {}
     extraction: ExtractionResult | None = None  # of images

@@ -66,6 +66,7 @@ logger = logging.getLogger(__name__)
 N_WORST, N_PICTURED = 24, 12
 # Labels of fewer images are noted.
 FEW_IMAGES = 10
+NO_FINETUNING = "fine-tuning is not tried: it trains networks for one class per image only"
 RULE = (
     "What several candidates predict is averaged. The last layers joined at the two largest resolutions start with "
     "a third of the weight. The rest is given out in 16 equal steps, each to the candidate with which the mean has "
@@ -425,7 +426,7 @@ def _notes(results: TargetResults) -> list[str]:
     """What a person should know about the figures."""
     found = too_few_notes(len(results.train), len(results.test), len(results.names), "image")
     if results.settings.budget_s is not None and results.settings.finetune:
-        found.append("fine-tuning is not tried: it trains networks for one class per image only")
+        found.append(NO_FINETUNING)
     if results.untried:
         found.append(f"stopped before {counted(len(results.untried), 'candidate')} was tried")
     return found

@@ -70,6 +70,19 @@ def test_clean__tells_contradicted_labels_from_those_that_count_as_wrong(
     assert "1 label that the other images contradict, of which 0 count as wrong" in detail(none)
 
 
+def test_clean__says_how_the_report_of_the_run_counts(found: CleanResult, odd_run: Run) -> None:
+    n = odd_run.metrics.n_suspicious
+    assert n is not None
+    assert n >= len(odd_run.metrics.suspicious)
+    assert f"report counts {n} of {odd_run.metrics.n_judged} training labels" in detail(found)
+    report = (odd_run.folder / "report.html").read_text(encoding="utf-8")
+    of = f"{odd_run.metrics.n_judged} training labels that cross-validation could judge"
+    assert of in report
+    assert "<code>headstart clean</code> counts by the same rule" in report
+    older = msgspec.structs.replace(found, n_reported=None)
+    assert "report counts" not in detail(older)
+
+
 def test_clean__names_what_cannot_be_judged_and_does_not_flag_it(grouped_run: Run) -> None:
     found = headstart.transfer.clean(grouped_run.folder)
     assert isinstance(found, CleanResult)

@@ -200,9 +200,26 @@ def test_label_next__refuses_a_folder_of_the_run_s_own_images(
     assert "no usable image without a label" in capsys.readouterr().err
 
 
-def test_label_next__a_folder_that_is_not_there_ends_at_once(
-    odd_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none", "no such"),
+        ("empty", "no images in"),
+        ("notes.txt", "0 are the run's own, 1 cannot be read"),
+        ("broken", "0 are the run's own, 3 cannot be read"),
+    ],
+)
+def test_label_next__says_in_one_line_why_a_folder_cannot_be_used(
+    odd_run: Run, tmp_path: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["label-next", str(odd_run.folder), str(tmp_path / "no"), "--out", str(tmp_path / "o")]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "notes.txt").write_text("no picture")
+    for i in range(3):
+        (tmp_path / "broken" / f"{i}.jpg").write_bytes(b"\xff\xd8\xff torn %d" % i)
+    words = ["label-next", str(odd_run.folder), str(tmp_path / name), "--out", str(tmp_path / "o")]
     assert command(words) == 2
-    assert "no" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told
+    assert name in told
+    assert "Traceback" not in told

@@ -33,6 +33,26 @@ def test_slices__judges_every_image_and_divides_by_names(
     assert all(p["accuracy"]["low"] <= p["accuracy"]["value"] for p in found["parts"])
 
 
+def test_slices__agrees_with_the_report_of_a_single_candidate(
+    odd_run: Run, odd_shapes: Path, tmp_path: Path
+) -> None:
+    run = headstart.fit(
+        odd_shapes, out=tmp_path / "one", resolutions=(64,), Cs=(1.0,), prefer="single"
+    )
+    found = headstart.transfer.slices(run.folder, clusters=0)
+    assert isinstance(found, SlicesResult)
+    assert run.metrics.checks is not None
+    reported = {(p.by, p.value): p.accuracy.value for p in run.metrics.checks.parts}
+    here = {(p.by, p.value): p.accuracy.value for p in found.parts if p.by != "sharpness"}
+    assert here == reported
+    assert found.judged_by == ""
+    single, mean = ((r.folder / "report.html").read_text(encoding="utf-8") for r in (run, odd_run))
+    n = odd_run.metrics.chosen.n_averaged
+    assert "headstart slices judges" not in single
+    assert (f"features of all {n} candidates, in place of their mean" in mean) == (n > 0)
+    assert bool(who_judged(odd_run)) == (n > 0)
+
+
 def test_slices__says_that_the_terminal_shows_the_worst_parts_only(grouped_run: Run) -> None:
     found = headstart.transfer.slices(grouped_run.folder)
     assert isinstance(found, SlicesResult)
@@ -66,7 +86,8 @@ def test_slices__a_column_is_told_apart_from_what_is_measured(grouped_run: Run) 
     ("words", "said"),
     [
         (["--slice", "camera"], "--slice"),
-        (["--slice-by", "camera([0-9]+)"], "does not match"),
+        (["--slice-by", "camera([0-9]+)"], "does not match any of 30 names (first: 'bars/00.png')"),
+        (["--slice-by", "bars/([0-9]+)"], "does not match 16 of 30 names (first: 'dots/"),
         (["--slice", "a", "--slice-by", "b"], "exclude each other"),
     ],
 )

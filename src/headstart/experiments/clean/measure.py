@@ -92,6 +92,8 @@ def measure(s: Settings, inputs: Inputs) -> CleanResult:
             if once[f.name] is f and f.name in listed
         ),
         decisions=_decisions(decided.values(), images),
+        n_reported=images.run.metrics.n_suspicious,
+        n_reported_of=images.run.metrics.n_judged,
         cost=cost,
         worth=worth,
     )

@@ -49,7 +49,7 @@ def detail(r: CleanResult) -> str:
         f"To look at: {'; '.join(found)}. Open review.html, keep, relabel or drop each, save fixes.csv, and give "
         "it to headstart fit --fixes."
     )
-    return " ".join([*([said] if found else []), *_cost(r), *_left_out(r)])
+    return " ".join([*([said] if found else []), *_cost(r), *_left_out(r), *_reported(r)])
 
 
 def _kind_in_words(kind: str, found: list[Finding]) -> str:
@@ -102,6 +102,18 @@ def _left_out(r: CleanResult) -> list[str]:
             f"{counted(len(r.decisions), 'image')} decided before: not listed again, but kept in fixes.csv."
         )
     return found
+
+
+def _reported(r: CleanResult) -> list[str]:
+    """The count in the run's report, which is of other images and by another classifier."""
+    if r.n_reported is None or not r.n_reported_of:
+        return []
+    said = (
+        f"The run's report counts {r.n_reported:,} of {counted(r.n_reported_of, 'training label')} by the same rule, "
+        "with the cross-validated probabilities of the run's own linear classifier; here training and test images are "
+        "judged, by a ridge classifier on the same features that is fitted without each image."
+    )
+    return [said]
 
 
 def sections(r: CleanResult) -> list[Section]:

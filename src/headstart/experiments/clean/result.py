@@ -78,6 +78,9 @@ class CleanResult(ExperimentResult, frozen=True, kw_only=True, tag="clean"):
     classes: tuple[str, ...]
     findings: tuple[Finding, ...]  # the gravest first, without images that were decided before
     decisions: tuple[Decision, ...] = ()  # what was decided before
+    # how many training labels the run's report counts as wrong, of so many; None of an older run
+    n_reported: int | None = None
+    n_reported_of: int = 0
     cost: LabelCost | None = None  # None where fresh folds do not confirm that labels cost accuracy
     # of the judged images, or of a sample of them; the most costly first
     worth: tuple[ImageWorth, ...] = ()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from headstart.data import Record, duplicate_groups, find_images
 from headstart.data.inspection import inspect_all
 from headstart.data.sources import printable
+from headstart.data.weights import example_weights
 from headstart.errors import DataError, one_line
 from headstart.experiments.experiment import DataFacts, Inputs
 from headstart.experiments.label_next.result import (
@@ -24,7 +25,15 @@ from headstart.experiments.label_next.result import (
 from headstart.experiments.label_next.settings import Settings
 from headstart.experiments.onrun import training_images
 from headstart.files import digest_file
-from headstart.reliability.asking import STRATEGIES, Replay, at_random, reduce, replay, scores_of
+from headstart.reliability.asking import (
+    STRATEGIES,
+    Replay,
+    at_random,
+    reduce,
+    relative_weights,
+    replay,
+    scores_of,
+)
 from headstart.reliability.unlabelled import USES, neighbours, replay_uses
 from headstart.runs.retrieval import features_of
 
@@ -59,19 +68,24 @@ def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
     classes, member = np.unique([r.label for r in labelled], return_inverse=True)
     together = duplicate_groups(images.index, labelled)
     is_split = len(np.unique(together)) >= FEWEST_UNITS
+    weights = example_weights(labelled)
     found, used = None, {}
     if is_split and n >= FEWEST:
         inputs.progress("replay", 0, 1)
-        found = replay(X[:n], member, s.n, together, n_repeats=s.repeats, seed=s.seed)
+        found = replay(
+            X[:n], member, s.n, together, weights=weights, n_repeats=s.repeats, seed=s.seed
+        )
         inputs.progress("replay", 1, 1)
     if is_split and n >= FEWEST_USED:
-        used = _unlabelled(s, X, member, together, images, new, inputs)
+        used = _unlabelled(s, X, member, together, weights, images, new, inputs)
     strategy = _strategy(s, found)
     own = np.concatenate([member, np.zeros(len(new), dtype=member.dtype)])
     known, pool = np.arange(n), np.arange(n, len(X))
     choose = STRATEGIES.get(strategy, at_random)
-    rows = choose(X, known, own, pool, min(s.n, len(pool)), np.random.default_rng(s.seed))
-    scores = scores_of(X, known, own, rows)
+    counts = relative_weights(weights, known)
+    rng = np.random.default_rng(s.seed)
+    rows = choose(X, known, own, pool, min(s.n, len(pool)), rng, counts)
+    scores = scores_of(X, known, own, rows, counts)
     ordered = np.sort(scores, axis=1)
     return LabelNextResult(
         settings=s,
@@ -106,6 +120,7 @@ def _unlabelled(
     X: NDArray[np.floating],
     member: NDArray[np.intp],
     together: NDArray[np.int64],
+    weights: NDArray[np.float64] | None,
     images: TrainingImages,
     new: Sequence[Record],
     inputs: Inputs,
@@ -113,13 +128,16 @@ def _unlabelled(
     """What training on the unlabelled images too is worth, and their labels where it is."""
     n, every = len(member), (*images.records, *images.held_out)
     inputs.progress("unlabelled images", 0, 1)
-    found = replay_uses(X[:n], member, len(new), together, n_repeats=s.repeats, seed=s.seed)
+    found = replay_uses(
+        X[:n], member, len(new), together, weights=weights, n_repeats=s.repeats, seed=s.seed
+    )
     pseudo: tuple[PseudoLabel, ...] = ()
     if found.best is not None:
         classes = np.unique([r.label for r in images.records])
         own = np.concatenate([member, np.zeros(len(new), dtype=member.dtype)])
         known, hidden = np.arange(n), np.arange(n, len(X))
-        at, said, weight = USES[found.best.name](X, neighbours(X), known, own, hidden)
+        counts = relative_weights(weights, known)
+        at, said, weight = USES[found.best.name](X, neighbours(X), known, own, hidden, counts)
         mean = float(np.mean([r.weight for r in images.records]))
         pseudo = tuple(
             PseudoLabel(

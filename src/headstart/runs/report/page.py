@@ -104,6 +104,7 @@ def fill(
         is_judged=story.is_judged(metrics),
         balanced_over=story.balanced_over(metrics),
         notices=story.notices(metrics),
+        suspected=story.suspected(metrics),
         choice=story.choice(metrics),
         cheap_line=story.cheap_line(metrics),
         members=story.members(metrics.chosen),

@@ -54,11 +54,45 @@ def notices(metrics: FitResult) -> list[Notice]:
         *_test_notices(metrics),
         *_size_notices(metrics),
     ]
-    n_suspicious = len(metrics.suspicious)
+    n_suspicious = metrics.n_suspicious
+    if n_suspicious is None:  # of an older run
+        n_suspicious = len(metrics.suspicious)
     if n_suspicious:
         text = f"{words.plural(n_suspicious, 'label')} worth a second look"
         found.append(Notice(text=text, section="labels", is_warning=False))
     return found
+
+
+def suspected(metrics: FitResult) -> list[str]:
+    """How many training labels count as wrong, by what rule, and how else they are counted."""
+    n, shown, noun = metrics.n_suspicious, len(metrics.suspicious), metrics.noun
+    hard = "Some are wrong labels, some are merely hard; only you can tell."
+    if not metrics.n_judged:
+        return ["No label can be judged."]
+    if n is None:  # of an older run
+        return [
+            f"Labels that a classifier that had not seen the {noun}s contradicts most strongly. {hard}"
+            if shown
+            else "No label stands out as contradicted."
+        ]
+    of = f"{words.plural(metrics.n_judged, 'training label')} that cross-validation could judge"
+    said = f"None of {of} counts as wrong."
+    if n:
+        verb = "counts" if n == 1 else "count"
+        first = (
+            f" The {words.count(shown)} that are contradicted most are shown." if shown < n else ""
+        )
+        said = f"{words.count(n)} of {of} {verb} as wrong.{first} {hard}"
+    rule = (
+        "A label counts as wrong where another class is at least as probable as it is, on average, for the "
+        f"{noun}s of that class, by classifiers that had not seen them (confident learning)."
+    )
+    if noun == "image":
+        rule += (
+            " `headstart clean` counts by the same rule, but among training and test images and by a ridge "
+            "classifier on the same features, each image judged by all others: its number may differ."
+        )
+    return [said, rule]
 
 
 def untested(metrics: FitResult) -> list[str]:

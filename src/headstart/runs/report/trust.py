@@ -28,11 +28,11 @@ def trust_sections(metrics: FitResult) -> list[Section]:
         if metrics.reliability.map is not None:
             found.append(_map(metrics.reliability.map, metrics.classes))
     if metrics.checks:
-        found += [_parts(metrics.checks), _shortcuts(metrics.checks)]
+        found += [_parts(metrics.checks, metrics), _shortcuts(metrics.checks)]
     return found
 
 
-def _parts(found: Checks) -> Section:
+def _parts(found: Checks, metrics: FitResult) -> Section:
     worse = [p for p in found.parts if p.is_worse]
     text = "No part is significantly worse than the others."
     if worse:
@@ -54,7 +54,7 @@ def _parts(found: Checks) -> Section:
     return Section(
         heading="Parts of the data",
         text=[text],
-        caption=f"{_divided(found)}. All intervals together hold with 95 % confidence.",
+        caption=f"{_divided(found)}. All intervals together hold with 95 % confidence.{_unlike_slices(found, metrics)}",
         table=_judged_table(["part", "images", "right", "others", "verdict"], rows)
         if rows
         else None,
@@ -80,6 +80,25 @@ def _divided(found: Checks) -> str:
             "judged by the fine-tuned network"
         )
     return f"{n} images{drawn}: training ones, each judged by a classifier that had not seen it, and test ones"
+
+
+def _unlike_slices(found: Checks, metrics: FitResult) -> str:
+    """Why `headstart slices` may give other figures of the same parts; empty where it gives the same."""
+    if found.is_finetuned:
+        return (
+            " headstart slices divides all training and test images, and judges training ones by a linear SVM on "
+            "frozen features: its figures differ."
+        )
+    by = ""
+    if n := metrics.chosen.n_averaged:
+        by = f"by one linear SVM on the features of all {n} candidates, in place of their mean"
+    elif metrics.selection.n_repeats > 1:
+        by = f"on one division into folds instead of {metrics.selection.n_repeats}"
+    return (
+        f" headstart slices judges training images {by}: its figures may differ slightly."
+        if by
+        else ""
+    )
 
 
 def _shortcuts(found: Checks) -> Section:
